@@ -1,0 +1,117 @@
+"""The DuckDB file of a bank: how it is written, and how it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from static_track.token_base import BaseRow
+
+SCHEMA_VERSION = 1
+
+_ROWS_A_BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryRow:
+    """A row of the table ``trajectory``."""
+
+    trajectory: int
+    workload: str
+    instance_id: str
+    heldout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A row of the table ``step``."""
+
+    row_no: int
+    id: str
+    trajectory: int
+    step_index: int
+    total_steps: int
+    messages: Sequence[int]
+    functions_id: int | None
+    extra: str
+
+
+def sql_file(name: str) -> str:
+    """The text of an SQL file of the static track."""
+    return resources.files("static_track").joinpath(name).read_text("utf-8")
+
+
+def write_bank_file(
+    path: Path,
+    *,
+    meta: Mapping[str, str],
+    trajectories: Iterable[TrajectoryRow],
+    messages: Sequence[tuple[int, str]],
+    functions: Sequence[str],
+    steps: Iterable[StepRow],
+    base: Iterable[BaseRow],
+) -> None:
+    """Write a new bank file.
+
+    Args:
+        path: where; must not exist.
+        meta: what is known of the bank, by key.
+        trajectories: in canonical order.
+        messages: semantic id and exact form of each unique message.
+        functions: each unique ``functions`` field as JSON.
+        steps: in canonical order.
+        base: in canonical order.
+
+    Raises:
+        duckdb.Error: the file cannot be written.
+    """
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(sql_file("bank_schema.sql"))
+        connection.execute("BEGIN")
+        _insert(connection, "meta", ["VARCHAR", "VARCHAR"], meta.items())
+        types = ["INTEGER", "VARCHAR", "VARCHAR", "BOOLEAN"]
+        _insert(connection, "trajectory", types, (astuple(row) for row in trajectories))
+        numbered = ((number, semantic, text) for number, (semantic, text) in enumerate(messages))
+        _insert(connection, "message", ["INTEGER", "INTEGER", "VARCHAR"], numbered)
+        _insert(connection, "functions", ["INTEGER", "VARCHAR"], enumerate(functions))
+        types = ["INTEGER", "VARCHAR", "INTEGER", "INTEGER", "INTEGER", "INTEGER[]", "INTEGER", "VARCHAR"]
+        _insert(connection, "step", types, (astuple(row) for row in steps))
+        insert_base(connection, base)
+        connection.execute("COMMIT")
+
+
+def write_base_file(path: Path, base: Iterable[BaseRow]) -> None:
+    """Write a sidecar file that holds the table ``base`` for another tokenizer set."""
+    schema = sql_file("bank_schema.sql")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(schema[schema.index("CREATE TABLE base") :])
+        insert_base(connection, base)
+
+
+def insert_base(connection: duckdb.DuckDBPyConnection, base: Iterable[BaseRow]) -> None:
+    """Fill the table ``base``."""
+    types = ["INTEGER", "INTEGER", "INTEGER", "UTINYINT", "INTEGER[4]", "INTEGER[4]", "INTEGER", "INTEGER[4]"]
+    _insert(connection, "base", types, (astuple(row) for row in base))
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    """Insert rows, a batch of columns at a time: much faster than row by row, and it needs no dataframe library."""
+    columns = ", ".join(f"unnest(CAST(${number} AS {kind}[]))" for number, kind in enumerate(types, 1))
+    for batch in _batches(rows):
+        connection.execute(
+            f"INSERT INTO {table} SELECT {columns}", [list(column) for column in zip(*batch, strict=True)]
+        )
+
+
+def _batches(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, _ROWS_A_BATCH)):
+        yield batch

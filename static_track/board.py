@@ -1,0 +1,243 @@
+"""A table of routers on a bank: those that were asked for, and the references beside them.
+
+Everything is kept in the store under the fingerprints of bank, protocol, tokenizer set and router, and not run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+from static_track import references
+from static_track.bank import Bank, BankInfo
+from static_track.bank_file import sql_file
+from static_track.predict import SESSION_SALT, predict
+from static_track.predictions import Predictions, read_predictions
+from static_track.results import LATENCIES, KeptScore, Results, ScoreIdentity
+from static_track.scoring import Score, Scorer
+from static_track.sidecar import base_file
+from static_track.splits import Split
+from static_track.unique_messages import Progress, no_progress
+from twinbench.errors import StoreWriteError, UsageError
+from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
+from twinbench.plugins import LoadedRouter, load_router
+from twinbench.pools import StaticManifest, static_manifest
+from twinbench.router import Router
+from twinbench.tokens import OFFLINE, tokenizer_set
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table."""
+
+    router: str
+    reference: bool
+    score: Score
+    latency_ms: Mapping[str, float | None]
+    given_up: bool = False
+
+    def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
+        """The entry as a JSON object."""
+        return {
+            "router": self.router,
+            "reference": self.reference,
+            **self.score.to_json(legacy=legacy),
+            "latency_ms": dict(self.latency_ms),
+        }
+
+
+@dataclass(frozen=True)
+class Board:
+    """Routers scored on the same bank under the same protocol."""
+
+    bank: BankInfo
+    split: str | None
+    rows: int
+    trajectories: int
+    protocol: str
+    entries: Sequence[Entry]
+
+    def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
+        """The board as a JSON object."""
+        return {
+            "bank": {
+                "name": self.bank.name,
+                "sha256": self.bank.sha256,
+                "source_sha256": self.bank.source_sha256,
+                "split": self.split,
+                "rows": self.rows,
+                "trajectories": self.trajectories,
+            },
+            "protocol": self.protocol,
+            "routers": [entry.to_json(legacy=legacy) for entry in self.entries],
+        }
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A line to come: how it is named, and under which fingerprint its predictions are kept (None: never)."""
+
+    name: str
+    reference: bool
+    key: str | None
+    router: LoadedRouter | None = None
+    file: str | None = None
+
+
+class Judge:
+    """Predicts and scores over one part of one bank under one protocol."""
+
+    def __init__(
+        self,
+        bank: Bank,
+        *,
+        split: str | None = None,
+        manifest: StaticManifest | None = None,
+        tokenizers: str = OFFLINE,
+        fresh: bool = False,
+        progress: Progress = no_progress,
+    ) -> None:
+        self._bank = bank
+        self._manifest = manifest or static_manifest()
+        self._tokenizers = tokenizer_set(self._manifest, tokenizers)
+        self._fresh = fresh
+        self._progress = progress
+        self._results = Results(bank.store)
+        self._split: Split = bank.split(split)
+        self.warnings: tuple[str, ...] = ()
+        self.protocol = fingerprint(
+            {"manifest": self._manifest.fingerprint, "tokenizers": self._tokenizers.fingerprint_parts}
+        )
+
+        if not self._row_nos:
+            raise UsageError(f"the part {self._split.name!r} of the bank {bank.info.name!r} has no rows")
+
+    @cached_property
+    def _base_file(self) -> Path | None:
+        return base_file(self._bank, self._manifest, self._tokenizers, self._progress)
+
+    @cached_property
+    def _row_nos(self) -> list[int]:
+        return self._bank.row_nos(self._split)
+
+    def board(self, routers: Sequence[str | Router], prediction_files: Sequence[str] = ()) -> Board:
+        """Score the routers and prediction files asked for, in their order, and then the references.
+
+        Raises:
+            UsageError: a router or file does not exist.
+            ContentError: a prediction file is refused.
+            TwinbenchError: a router's code fails while it loads.
+        """
+        wanted = [self._wanted(load_router(router), reference=False) for router in routers]
+        wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
+        named = {each.name for each in wanted}
+        for name in references.NAMES:
+            if name in references.ROUTERS and name not in named:
+                wanted.append(self._wanted(load_router(name), reference=True))
+            elif name not in named:
+                wanted.append(_Wanted(name, reference=True, key=self._reference_key(name)))
+        kept = self._kept_scores(wanted)
+        missing = [each for each in wanted if each.name not in kept]
+        if missing:
+            kept |= self._scored(missing)
+        entries = [
+            Entry(each.name, each.reference, found.score, found.latency_ms, found.given_up)
+            for each in wanted
+            for found in (kept[each.name],)
+        ]
+        counts = entries[0].score.counts
+        return Board(self._bank.info, self._split.name, counts["rows"], counts["trajectories"], self.protocol, entries)
+
+    def predictions(self, router: str | Router) -> Predictions:
+        """A router's answers for the rows of the part, kept ones where there are any."""
+        return self._predictions(self._wanted(load_router(router), reference=False))
+
+    def _wanted(self, router: LoadedRouter, *, reference: bool) -> _Wanted:
+        key = None
+        if router.fingerprint is not None:
+            key = self._key({"router": router.fingerprint, "salt": SESSION_SALT})
+        return _Wanted(router.name, reference, key, router)
+
+    def _reference_key(self, name: str) -> str:
+        return self._key({"reference": name, "code": sha256_file(Path(references.__file__))})
+
+    def _key(self, who: Mapping[str, Any]) -> str:
+        where = {"bank": self._bank.info.sha256, "split": self._split.fingerprint, "protocol": self.protocol}
+        return fingerprint(where | dict(who))
+
+    def _score_key(self, predictions: str) -> str:
+        return self._key({"predictions": predictions, "scoring": sha256_text(sql_file("scoring.sql"))})
+
+    def _kept_scores(self, wanted: Sequence[_Wanted]) -> dict[str, KeptScore]:
+        if self._fresh:
+            return {}
+        keys = {self._score_key(each.key): each.name for each in wanted if each.key is not None}
+        return {keys[key]: kept for key, kept in self._results.scores(list(keys)).items()}
+
+    def _scored(self, wanted: Sequence[_Wanted]) -> dict[str, KeptScore]:
+        with Scorer(self._bank.path, self._manifest, base_file=self._base_file, split=self._split) as scorer:
+            predictions = [self._predictions(each, scorer) for each in wanted]
+            self._progress("scoring", 0, None)
+            scorer.load(predictions)
+            kept: dict[str, KeptScore] = {}
+            for number, (each, predicted, score) in enumerate(zip(wanted, predictions, scorer.scores(), strict=True)):
+                found = KeptScore(score, _percentiles(predicted.latencies_ms), predicted.given_up)
+                kept[each.name] = found
+                if each.key is not None:
+                    identity = ScoreIdentity(
+                        fingerprint=self._score_key(each.key),
+                        router=each.name,
+                        router_fingerprint=each.router.fingerprint if each.router is not None else None,
+                        bank=self._bank.info.name,
+                        bank_sha256=self._bank.info.sha256,
+                        split=self._split.name,
+                        protocol=self.protocol,
+                    )
+                    self._keep(partial(self._results.keep_score, identity, found, scorer, number))
+            return kept
+
+    def _predictions(self, wanted: _Wanted, scorer: Scorer | None = None) -> Predictions:
+        if wanted.file is not None:
+            return read_predictions(wanted.file, self._bank.row_ids, self._row_nos)
+        if wanted.key is not None and not self._fresh and (kept := self._results.predictions(wanted.key)) is not None:
+            return kept
+        if wanted.router is not None:
+            predicted = predict(
+                wanted.router.router,
+                self._bank,
+                self._manifest,
+                split=self._split,
+                base_file=self._base_file,
+                progress=self._progress,
+            )
+        else:
+            assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
+            predicted = (
+                references.labels(scorer.connection)
+                if wanted.name == references.LABELS
+                else references.cost_optimal(scorer.connection, self._manifest)
+            )
+        if wanted.key is not None:
+            sha256, row_ids = self._bank.info.sha256, self._bank.row_ids
+            self._keep(partial(self._results.keep_predictions, wanted.key, wanted.name, sha256, predicted, row_ids))
+        return predicted
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Keep a result; a store that cannot be written costs time at the next run, not this run's scores."""
+        try:
+            write()
+        except StoreWriteError as error:
+            self.warnings = (f"results are not kept: {error}",)
+
+
+def _percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]:
+    if not latencies_ms:
+        return dict.fromkeys(LATENCIES)
+    if len(latencies_ms) == 1:
+        return dict.fromkeys(LATENCIES, latencies_ms[0])
+    cuts = quantiles(latencies_ms, n=100, method="inclusive")
+    return {name: cuts[int(name[1:]) - 1] for name in LATENCIES}

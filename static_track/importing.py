@@ -1,0 +1,231 @@
+"""From a file of rows to a bank in the store: checked, deduplicated, counted; all of it or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from static_track.bank import Bank, BankInfo
+from static_track.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, write_bank_file
+from static_track.reading import NumberedRow, Source, open_source
+from static_track.rows import canonical_line, compact_json, extra_json, row_problems
+from static_track.token_base import StepMessages, base_fingerprint, base_rows
+from static_track.unique_messages import Progress, UniqueMessages, no_progress, numbered
+from twinbench.errors import ContentError, Problem
+from twinbench.pools import heldout_instances, static_manifest
+from twinbench.store import Store
+from twinbench.tokens import tokenizer_set
+
+MOST_PROBLEMS = 1000
+"""Reading stops after as many, so that a file of another kind does not fill the screen or the memory."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A valid row, reduced to references into the tables of unique parts."""
+
+    number: int
+    id: str
+    workload: str
+    instance_id: str
+    step_index: int
+    total_steps: int
+    target: int
+    messages: list[int]
+    functions_id: int | None
+    extra: str
+
+    @property
+    def trajectory(self) -> tuple[str, str]:
+        return (self.workload, self.instance_id)
+
+
+@dataclass
+class ParsedBank:
+    """All valid rows of a file in canonical order, every part stored once, and what is wrong with the others."""
+
+    rows: list[_Row] = field(default_factory=list)
+    messages: UniqueMessages = field(default_factory=UniqueMessages)
+    functions: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, numbered_row: NumberedRow) -> None:
+        """Take a valid row."""
+        row = numbered_row.row
+        functions_id = numbered(self.functions, compact_json(row["functions"])) if "functions" in row else None
+        self.rows.append(
+            _Row(
+                number=numbered_row.number,
+                id=row["id"],
+                workload=row["benchmark"],
+                instance_id=row["instance_id"],
+                step_index=row["step_index"],
+                total_steps=row["total_steps"],
+                target=row["target_tier_id"],
+                messages=[self.messages.add(message) for message in row["messages"]],
+                functions_id=functions_id,
+                extra=extra_json(row),
+            )
+        )
+
+    def canonical_sha256(self) -> str:
+        """The SHA-256 (hex) of the canonical export."""
+        digest = hashlib.sha256()
+        messages = self.messages.json
+        functions = list(self.functions)
+        for row in self.rows:
+            line = canonical_line(
+                id=row.id,
+                benchmark=row.workload,
+                instance_id=row.instance_id,
+                step_index=row.step_index,
+                total_steps=row.total_steps,
+                messages=[messages[number] for number in row.messages],
+                functions=None if row.functions_id is None else functions[row.functions_id],
+                target=row.target,
+                extra=row.extra,
+            )
+            digest.update(line.encode())
+            digest.update(b"\n")
+        return digest.hexdigest()
+
+
+def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, ParsedBank]:
+    """All rows of a file, checked.
+
+    Raises:
+        UsageError: no such file, or no known format.
+    """
+    parsed = ParsedBank()
+    with open_source(path) as source:
+        for found in source.rows:
+            if isinstance(found, Problem):
+                parsed.problems.append(found)
+            elif problems := row_problems(found.row):
+                parsed.problems += (source.problem(found.number, *problem) for problem in problems)
+            else:
+                parsed.add(found)
+                progress("reading rows", len(parsed.rows), None)
+            if len(parsed.problems) > MOST_PROBLEMS:
+                break
+    parsed.problems += _repetitions(source, parsed.rows)
+    if not parsed.rows and not parsed.problems:
+        parsed.problems.append(source.problem(None, None, "the file holds no rows"))
+    parsed.rows.sort(key=lambda row: (*row.trajectory, row.step_index))
+    return source, parsed
+
+
+def import_bank(
+    path: str, name: str, store: Store, *, replace: bool = False, progress: Progress = no_progress
+) -> BankInfo:
+    """Bring a file into the store as the bank ``name``.
+
+    Raises:
+        UsageError: the name exists and ``replace`` is False, or there is no such file.
+        ContentError: rows are refused; nothing was written.
+        TwinbenchError: the store cannot be written; nothing was changed.
+    """
+    if not replace:
+        store.refuse_existing(name)
+    source, parsed = read_bank(path, progress)
+    if parsed.problems:
+        raise ContentError(parsed.problems, hint="Nothing was imported.")
+    manifest = static_manifest()
+    tokenizers = tokenizer_set(manifest)
+    trajectories = {
+        trajectory: number for number, trajectory in enumerate(dict.fromkeys(r.trajectory for r in parsed.rows))
+    }
+    held_out = heldout_instances()
+    info = BankInfo(
+        name=name,
+        sha256=parsed.canonical_sha256(),
+        source_sha256=source.sha256,
+        source=Path(source.name).name,
+        rows=len(parsed.rows),
+        trajectories=len(trajectories),
+        workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
+        heldout_trajectories=sum(instance in held_out for _, instance in trajectories),
+        schema=SCHEMA_VERSION,
+        base=base_fingerprint(manifest, tokenizers),
+        imported=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    steps = [
+        StepMessages(number, trajectories[row.trajectory], row.step_index, row.target, row.messages)
+        for number, row in enumerate(parsed.rows)
+    ]
+    tokens = parsed.messages.count_tokens(tokenizers, progress)
+    base = base_rows(steps, parsed.messages, tokens, manifest, tokenizers)
+    folder = store.bank_dir(name)
+    with store.aside(folder / info.file_name) as temporary:
+        progress("writing the bank", 0, None)
+        try:
+            write_bank_file(
+                temporary,
+                meta=info.to_meta(),
+                trajectories=(
+                    TrajectoryRow(number, workload, instance, instance in held_out)
+                    for (workload, instance), number in trajectories.items()
+                ),
+                messages=list(zip(parsed.messages.semantic_ids, parsed.messages.json, strict=True)),
+                functions=list(parsed.functions),
+                steps=(
+                    StepRow(
+                        number,
+                        row.id,
+                        trajectories[row.trajectory],
+                        row.step_index,
+                        row.total_steps,
+                        row.messages,
+                        row.functions_id,
+                        row.extra,
+                    )
+                    for number, row in enumerate(parsed.rows)
+                ),
+                base=base,
+            )
+        except duckdb.Error as error:
+            raise store.write_error(folder, error) from None
+    store.write_pointer(name, info.to_json(), replace=replace)
+    _remove_older(store, info)
+    return info
+
+
+def validate_file(path: str, progress: Progress = no_progress) -> tuple[int, list[Problem]]:
+    """How many rows of a file are valid, and all that is wrong with it."""
+    _, parsed = read_bank(path, progress)
+    return len(parsed.rows), parsed.problems
+
+
+def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
+    """How many rows a stored bank has, and whether it still is what was imported."""
+    with Bank.open(name, store) as bank:
+        digest = hashlib.sha256()
+        for line in bank.lines():
+            digest.update(line.encode() + b"\n")
+        if digest.hexdigest() == bank.info.sha256:
+            return bank.info.rows, []
+        what = f"its rows have sha256 {digest.hexdigest()}, the bank was imported as {bank.info.sha256}"
+        return bank.info.rows, [Problem(str(bank.path), None, None, what)]
+
+
+def _repetitions(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
+    ids: dict[str, int] = {}
+    places: dict[tuple[str, str, int], int] = {}
+    for row in rows:
+        if (first := ids.setdefault(row.id, row.number)) != row.number:
+            yield source.problem(row.number, "id", f"{row.id!r} stands in {source.unit} {first} already")
+        if (first := places.setdefault((*row.trajectory, row.step_index), row.number)) != row.number:
+            what = f"step {row.step_index} of {row.workload}/{row.instance_id} stands in {source.unit} {first} already"
+            yield source.problem(row.number, "step_index", what)
+
+
+def _remove_older(store: Store, current: BankInfo) -> None:
+    """Remove the files of a replaced bank; a process that has one open keeps it until it closes it."""
+    for path in store.bank_dir(current.name).glob("[0-9a-f]*.*"):
+        if len(path.name.split(".")[0]) == len(current.sha256) and not path.name.startswith(current.sha256):
+            store.remove_file(path)

@@ -1,0 +1,157 @@
+"""A router asked about every row of a bank, trajectory by trajectory, as a running agent would ask it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from static_track.bank import Bank, Trajectory
+from static_track.predictions import Predictions
+from static_track.splits import ALL, Split
+from static_track.unique_messages import Progress, no_progress
+from twinbench.cache_policy import StepTtl
+from twinbench.pools import StaticManifest
+from twinbench.router import Call, Candidate, Choice, DecisionError, Router, checked
+from twinbench.session import Session, session_key
+
+FAILURES_UNTIL_GIVEN_UP = 10
+"""After as many failures in a row a router is not asked any more."""
+
+SESSION_SALT = "static"
+
+
+class _Answers:
+    """What was answered so far."""
+
+    def __init__(self) -> None:
+        self.row_nos: list[int] = []
+        self.tier_ids: list[int | None] = []
+        self.errors: dict[int, str] = {}
+        self.latencies_ms: list[float] = []
+        self.scores: list[float | None] = []
+        self.rationales: list[str | None] = []
+        self._failures_in_a_row = 0
+
+    @property
+    def given_up(self) -> bool:
+        return self._failures_in_a_row >= FAILURES_UNTIL_GIVEN_UP
+
+    def add(self, row_no: int, choice: Choice | str, latency_ms: float | None) -> None:
+        """Take a row's choice, or the text of what went wrong."""
+        self.row_nos.append(row_no)
+        if latency_ms is not None:
+            self.latencies_ms.append(latency_ms)
+        if isinstance(choice, Choice):
+            self._failures_in_a_row = 0
+            self.tier_ids.append(int(choice.candidate.tier))
+            self.scores.append(choice.score)
+            self.rationales.append(choice.rationale)
+        else:
+            self._failures_in_a_row += 1
+            self.errors[row_no] = choice
+            self.tier_ids.append(None)
+            self.scores.append(None)
+            self.rationales.append(None)
+
+
+def predict(
+    router: Router,
+    bank: Bank,
+    manifest: StaticManifest,
+    *,
+    split: Split = ALL,
+    base_file: Path | None = None,
+    salt: str = SESSION_SALT,
+    progress: Progress = no_progress,
+) -> Predictions:
+    """Ask ``router`` about every row of a part of a bank.
+
+    A failing decision is an error of its row and no more; after ten failures in a row the router is given up on, and
+    the
+    rows that are left are errors that say so.
+
+    Args:
+        router: with its optional methods.
+        bank: opened.
+        manifest: the rates that the candidates show, and the cache TTL.
+        split: the part of the bank.
+        base_file: a sidecar with the token counts of another tokenizer set.
+        salt: what the session keys are made with.
+        progress: told after each trajectory.
+    """
+    candidates = manifest.candidates()
+    answers = _Answers()
+    total = bank.info.rows if split.trajectories is None else None
+    for trajectory in bank.trajectories(candidates, split, base_file):
+        _live_through(router, trajectory, candidates, StepTtl(manifest.cache_ttl_steps), salt, answers)
+        progress("asking the router", len(answers.row_nos), total)
+    return Predictions(
+        row_nos=answers.row_nos,
+        tier_ids=answers.tier_ids,
+        errors=answers.errors,
+        latencies_ms=answers.latencies_ms,
+        scores=answers.scores,
+        rationales=answers.rationales,
+        given_up=answers.given_up,
+    )
+
+
+def _live_through(
+    router: Router,
+    trajectory: Trajectory,
+    candidates: tuple[Candidate, ...],
+    policy: StepTtl,
+    salt: str,
+    answers: _Answers,
+) -> None:
+    session = Session(session_key(salt, trajectory.workload, trajectory.instance_id), candidates, policy)
+    # A hook that fails is told with the next row's decision: the row is where a person would look.
+    complaint = _complaint_of(router, "start", session.key)
+    for step in trajectory.steps:
+        if answers.given_up:
+            reason = f"not asked: the router was given up on after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
+            answers.add(step.row_no, reason, None)
+            continue
+        call = session.call(step.prompt)
+        choice, latency_ms = _decided(router, call)
+        answers.add(step.row_no, complaint or choice, latency_ms)
+        complaint = None
+        if not isinstance(choice, Choice):
+            session.failed()
+        elif step.visible_tokens is not None:
+            spoken = step.visible_tokens[choice.candidate.tier]
+            outcome = session.answered(choice.candidate, spoken, step.visible_text)
+            complaint = _complaint_of(router, "observe", outcome)
+    if not answers.given_up:
+        _complaint_of(router, "end", session.key)
+
+
+def _decided(router: Router, call: Call) -> tuple[Choice | str, float]:
+    started = time.perf_counter()
+    try:
+        answer: object = router.route(call)
+    except Exception as error:  # noqa: BLE001 - a router is somebody else's code; whatever it raises is its row's error
+        return f"route raised {type(error).__name__}: {error}", _ms_since(started)
+    latency_ms = _ms_since(started)
+    try:
+        return checked(answer, call.candidates), latency_ms
+    except DecisionError as error:
+        return str(error), latency_ms
+
+
+def _complaint_of(router: Router, hook: str, argument: Any) -> str | None:
+    """Call an optional method; what it raised, if it did."""
+    method: Callable[[Any], None] | None = getattr(router, hook, None)
+    if method is None:
+        return None
+    try:
+        method(argument)
+    except Exception as error:  # noqa: BLE001 - as for route
+        return f"{hook} raised {type(error).__name__}: {error}"
+    return None
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3

@@ -1,0 +1,123 @@
+"""Predictions of one router over one bank: in memory, as a JSONL file, and in the store.
+
+Source: static.md, "Predictions".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from static_track.reading import NumberedRow, Source, open_source
+from twinbench.errors import ContentError, Problem
+from twinbench.fingerprint import fingerprint
+from twinbench.tiers import Tier
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a router answered for each row of a part of a bank; lists are in the order of ``row_nos``."""
+
+    row_nos: Sequence[int]
+    tier_ids: Sequence[int | None]
+    """None for an error."""
+    errors: Mapping[int, str] = field(default_factory=dict)
+    """What went wrong, by row number."""
+    latencies_ms: Sequence[float] | None = None
+    """How long each decision took; None where nobody measured."""
+    scores: Sequence[float | None] | None = None
+    rationales: Sequence[str | None] | None = None
+    given_up: bool = False
+    """Whether the router failed so often in a row that it was not asked about the rest."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the answers alone."""
+        return fingerprint(list(zip(self.row_nos, self.tier_ids, strict=True)))
+
+
+def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) -> Predictions:
+    """A prediction file, for the rows of a part of a bank.
+
+    A row of that part without a line is an error row; lines of other rows of the bank are left out.
+
+    Args:
+        path: JSONL, plain or gzipped, or ``-`` for standard input.
+        row_ids: the ids of all rows of the bank, by row number.
+        row_nos: the rows of the part.
+
+    Raises:
+        UsageError: no such file.
+        ContentError: a line is no prediction, or its id is unknown or stands twice.
+    """
+    number_of = {row_id: number for number, row_id in enumerate(row_ids)}
+    answers: dict[int, int | None] = {}
+    errors: dict[int, str] = {}
+    problems: list[Problem] = []
+    lines: dict[int, int] = {}
+    with open_source(path) as source:
+        for found in source.rows:
+            if isinstance(found, Problem):
+                problems.append(found)
+                continue
+            wrong = _wrong(found, number_of)
+            if wrong is not None:
+                problems.append(source.problem(found.number, *wrong))
+                continue
+            row_no = number_of[found.row["id"]]
+            if row_no in lines:
+                what = f"{found.row['id']!r} stands in {source.unit} {lines[row_no]} already"
+                problems.append(source.problem(found.number, "id", what))
+                continue
+            lines[row_no] = found.number
+            answers[row_no] = found.row.get("tier_id")
+            if "error" in found.row:
+                errors[row_no] = found.row["error"]
+    _refuse(source, problems, has_lines=bool(lines))
+    missing = {number: "no prediction for this row" for number in row_nos if number not in answers}
+    wanted = set(row_nos)
+    return Predictions(
+        row_nos=row_nos,
+        tier_ids=[answers.get(number) for number in row_nos],
+        errors={number: text for number, text in (errors | missing).items() if number in wanted},
+    )
+
+
+def prediction_lines(predictions: Predictions, row_ids: Sequence[str]) -> Iterator[str]:
+    """The lines of a prediction file, a JSON object a row in the bank's order."""
+    for row_no, tier_id in zip(predictions.row_nos, predictions.tier_ids, strict=True):
+        line: dict[str, Any] = {"id": row_ids[row_no]}
+        if tier_id is None:
+            line["error"] = predictions.errors.get(row_no, "error")
+        else:
+            line["tier_id"] = tier_id
+        yield json.dumps(line, ensure_ascii=False)
+
+
+def _refuse(source: Source, problems: Sequence[Problem], *, has_lines: bool) -> None:
+    if not problems and not has_lines:
+        problems = [source.problem(None, None, "the file holds no predictions")]
+    if problems:
+        raise ContentError(problems, hint='A prediction is {"id": …, "tier_id": 0 to 3} or {"id": …, "error": "why"}.')
+
+
+def _wrong(found: NumberedRow, known: Mapping[str, int]) -> tuple[str | None, str] | None:
+    row = found.row
+    if not isinstance(row, dict):
+        return None, "a prediction must be a JSON object"
+    if not isinstance(row.get("id"), str):
+        return "id", "is missing" if "id" not in row else f"must be a text (found {row['id']!r})"
+    if row["id"] not in known:
+        return "id", f"the bank has no row {row['id']!r}"
+    if "error" in row:
+        if row.get("tier_id") is not None:
+            return "error", "stands beside a tier_id; give one of the two"
+        return None if isinstance(row["error"], str) else ("error", f"must be a text (found {row['error']!r})")
+    if "tier_id" not in row:
+        return "tier_id", "is missing, and there is no error either"
+    tier_id = row["tier_id"]
+    if isinstance(tier_id, bool) or not isinstance(tier_id, int) or not 0 <= tier_id < len(Tier):
+        return "tier_id", f"must be 0, 1, 2 or 3 (found {tier_id!r})"
+    return None

@@ -1,0 +1,179 @@
+"""Bank files as rows: JSON lines, gzip, JSON, Parquet, standard input.
+
+A reader yields numbered rows and the problems it met, in the order of the file; whether to go on after a problem is the
+caller's choice.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from twinbench.errors import Problem, UsageError
+from twinbench.fingerprint import sha256_file
+
+STDIN = "-"
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_SPOOLED_IN_MEMORY = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class NumberedRow:
+    """A parsed row and where it stands, counted from 1."""
+
+    number: int
+    row: Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of rows that was opened for reading."""
+
+    name: str
+    sha256: str
+    unit: str
+    """What ``NumberedRow.number`` counts: lines, or rows of a format without lines."""
+    rows: Iterator[NumberedRow | Problem]
+
+    def problem(self, number: int | None, field: str | None, what: str) -> Problem:
+        """A problem of one row of this source."""
+        return Problem(self.name, number, field, what, self.unit)
+
+
+@contextmanager
+def open_source(path: str) -> Iterator[Source]:
+    """The rows of a bank file; ``-`` reads JSON lines, plain or gzipped, from standard input.
+
+    Raises:
+        UsageError: no such file, or an ending that says no known format.
+    """
+    if path == STDIN:
+        with tempfile.SpooledTemporaryFile(_SPOOLED_IN_MEMORY) as spooled:
+            digest = hashlib.sha256()
+            while block := sys.stdin.buffer.read(2**20):
+                digest.update(block)
+                spooled.write(block)
+            spooled.seek(0)
+            yield Source("standard input", digest.hexdigest(), "line", _json_lines("standard input", spooled))
+        return
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"no file {path}")
+    if not file.name.endswith(SUFFIXES):
+        raise UsageError(
+            f"{path}: the ending says no format; known are {', '.join(SUFFIXES)}, and - for standard input"
+        )
+    sha256 = sha256_file(file)
+    if file.suffix == ".parquet":
+        yield Source(path, sha256, "row", _parquet(file))
+    else:
+        with file.open("rb") as opened:
+            if file.suffix == ".json":
+                yield Source(path, sha256, "row", _json_list(path, opened))
+            else:
+                yield Source(path, sha256, "line", _json_lines(path, opened))
+
+
+def parse_json(text: str) -> Any:
+    """JSON as the standard has it: NaN, infinities and numbers that overflow are refused with ValueError."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text} is too large")
+    return number
+
+
+def _json_lines(name: str, file: IO[bytes]) -> Iterator[NumberedRow | Problem]:
+    compressed = file.read(2) == _GZIP_MAGIC
+    file.seek(0)
+    number = 0
+    try:
+        # A binary file's lines end with "\n" only, as the format wants: U+2028 and U+0085 stand inside strings.
+        for number, line in enumerate(gzip.GzipFile(fileobj=file) if compressed else file, 1):
+            if not line.strip():
+                continue
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                yield NumberedRow(number, parse_json(text))
+            except UnicodeDecodeError as error:
+                yield Problem(name, number, None, f"not UTF-8: byte {error.start + 1} of the line")
+            except ValueError as error:
+                yield Problem(name, number, None, f"not JSON: {error}")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield Problem(name, number + 1, None, f"the gzip data is damaged or cut short ({error})")
+
+
+def _json_list(name: str, file: IO[bytes]) -> Iterator[NumberedRow | Problem]:
+    try:
+        content = parse_json(file.read().decode("utf-8-sig"))
+    except ValueError as error:
+        yield Problem(name, None, None, f"not JSON: {error}")
+        return
+    if not isinstance(content, list):
+        yield Problem(name, None, None, "a .json bank is one list of rows; for a row a line use .jsonl")
+        return
+    for number, row in enumerate(content, 1):
+        yield NumberedRow(number, row)
+
+
+def _parquet(path: Path) -> Iterator[NumberedRow | Problem]:
+    """Rows of a Parquet file.
+
+    Columns of type JSON, and texts in ``messages`` and ``functions``, are parsed. A NULL column is an absent field. In
+    nested columns, where Parquet gives every object all keys, a null key counts as absent.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        try:
+            result = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
+        except duckdb.Error as error:
+            yield Problem(str(path), None, None, f"not a Parquet file: {str(error).splitlines()[0]}")
+            return
+        columns = [(column[0], str(column[1]).upper()) for column in result.description or []]
+        number = 0
+        while batch := result.fetchmany(256):
+            for values in batch:
+                number += 1
+                row: dict[str, Any] = {}
+                name = ""
+                try:
+                    for (name, kind), value in zip(columns, values, strict=True):
+                        if value is None:
+                            continue
+                        as_json = isinstance(value, str) and (kind == "JSON" or name in ("messages", "functions"))
+                        row[name] = parse_json(value) if as_json else _without_null_keys(value)
+                except ValueError as error:
+                    yield Problem(str(path), number, name, f"not JSON: {error}", "row")
+                    continue
+                yield NumberedRow(number, row)
+
+
+def _without_null_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_null_keys(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_null_keys(item) for item in value]
+    return value

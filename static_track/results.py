@@ -1,0 +1,197 @@
+"""Predictions and scores that are kept in the store, each under the fingerprint of all that it depends on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from static_track.bank_file import sql_file
+from static_track.predictions import Predictions
+from static_track.scoring import SCORES, Score, Scorer
+from twinbench.store import Store
+
+LATENCIES = ("p50", "p95", "p99")
+
+
+@dataclass(frozen=True)
+class ScoreIdentity:
+    """What a kept score says it is of."""
+
+    fingerprint: str
+    router: str
+    router_fingerprint: str | None
+    bank: str
+    bank_sha256: str
+    split: str | None
+    protocol: str
+
+
+@dataclass(frozen=True)
+class KeptScore:
+    """A score and how long its router took for a decision."""
+
+    score: Score
+    latency_ms: Mapping[str, float | None]
+    given_up: bool = False
+
+
+class Results:
+    """The kept predictions and scores of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def predictions(self, fingerprint: str) -> Predictions | None:
+        """Kept predictions, or None."""
+        path = self._predictions_file(fingerprint)
+        if not path.is_file():
+            return None
+        with duckdb.connect() as connection:
+            rows = connection.execute(
+                """
+                SELECT row_no, tier_id, error, latency_ms, score, rationale, given_up
+                FROM read_parquet(?) ORDER BY row_no
+                """,
+                [str(path)],
+            ).fetchall()
+        row_nos, tier_ids, errors, latencies, scores, rationales, given_up = zip(*rows, strict=True)
+        measured = [latency for latency in latencies if latency is not None]
+        return Predictions(
+            row_nos=row_nos,
+            tier_ids=tier_ids,
+            errors={row_no: error for row_no, error in zip(row_nos, errors, strict=True) if error is not None},
+            latencies_ms=measured or None,
+            scores=scores,
+            rationales=rationales,
+            given_up=any(given_up),
+        )
+
+    def keep_predictions(
+        self, fingerprint: str, router: str, bank_sha256: str, predictions: Predictions, row_ids: Sequence[str]
+    ) -> None:
+        """Keep predictions for the next time."""
+        size = len(predictions.row_nos)
+        asked = list(predictions.latencies_ms or ())
+        columns = [
+            ("row_no", "INTEGER", predictions.row_nos),
+            ("id", "VARCHAR", [row_ids[row_no] for row_no in predictions.row_nos]),
+            ("tier_id", "UTINYINT", predictions.tier_ids),
+            ("error", "VARCHAR", [predictions.errors.get(row_no) for row_no in predictions.row_nos]),
+            # Rows after a router was given up on were not asked, so they have no latency.
+            ("latency_ms", "DOUBLE", asked + [None] * (size - len(asked))),
+            ("score", "DOUBLE", predictions.scores or [None] * size),
+            ("rationale", "VARCHAR", predictions.rationales or [None] * size),
+            ("router", "VARCHAR", [router] * size),
+            ("bank_sha256", "VARCHAR", [bank_sha256] * size),
+            ("given_up", "BOOLEAN", [predictions.given_up] * size),
+        ]
+        path = self._predictions_file(fingerprint)
+        with self._written(path.parent) as (folder, connection):
+            _write_parquet(connection, folder / path.name, columns)
+
+    def scores(self, fingerprints: Sequence[str]) -> dict[str, KeptScore]:
+        """Those of the scores that are kept, by fingerprint."""
+        paths = {str(path): name for name in fingerprints if (path := self._score_file(name)).is_file()}
+        if not paths:
+            return {}
+        with duckdb.connect() as connection:
+            rows = connection.execute("SELECT fingerprint, detail FROM read_parquet(?)", [list(paths)]).fetchall()
+        return {name: _kept(json.loads(detail)) for name, detail in rows}
+
+    def keep_score(self, identity: ScoreIdentity, kept: KeptScore, scorer: Scorer, number: int) -> None:
+        """Keep a score for the next time.
+
+        Args:
+            identity: what it is of.
+            kept: the score.
+            scorer: still loaded with the predictions.
+            number: which of the loaded predictions it is.
+        """
+        who = {
+            "fingerprint": identity.fingerprint,
+            "router": identity.router,
+            "router_fingerprint": identity.router_fingerprint,
+            "bank": identity.bank,
+            "bank_sha256": identity.bank_sha256,
+            "split": identity.split,
+            "protocol": identity.protocol,
+        }
+        metrics = {name: kept.score.scores[name] for name in SCORES}
+        counts = dict(kept.score.counts)
+        latency = {f"latency_{name}_ms": kept.latency_ms[name] for name in LATENCIES}
+        detail = json.dumps(
+            {"score": kept.score.to_json(legacy=True), "latency_ms": dict(kept.latency_ms), "given_up": kept.given_up}
+        )
+        path = self._score_file(identity.fingerprint)
+        with self._written(path.parent) as (folder, connection):
+            columns: list[tuple[str, str, Sequence[Any]]] = [
+                *((name, "VARCHAR", [value]) for name, value in who.items()),
+                *((name, "DOUBLE", [value]) for name, value in (metrics | latency).items()),
+                *((name, "BIGINT", [value]) for name, value in counts.items()),
+                ("given_up", "BOOLEAN", [kept.given_up]),
+                ("detail", "JSON", [detail]),
+            ]
+            _write_parquet(connection, folder / path.name, columns)
+            blocks = kept.score.by_workload
+            columns = [
+                *((name, "VARCHAR", [value] * len(blocks)) for name, value in who.items()),
+                ("workload", "VARCHAR", list(blocks)),
+                *(
+                    (name, "DOUBLE", [block[name] for block in blocks.values()])
+                    for name in next(iter(blocks.values()), {})
+                ),
+            ]
+            _write_parquet(connection, folder / "workloads.parquet", columns)
+            scorer.write_trajectories(folder / "trajectories.parquet", number, identity.fingerprint, identity.router)
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection with the views of ``results.sql`` over what is kept; those without any file are left out."""
+        connection = duckdb.connect()
+        root = str(self._store.root.resolve()).replace("'", "''")
+        for statement in sql_file("results.sql").format(root=root).split(";"):
+            try:
+                connection.execute(statement)
+            except duckdb.IOException:  # nothing of this kind was kept so far
+                continue
+        return connection
+
+    @contextmanager
+    def _written(self, path: Path) -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
+        with self._store.aside(path) as folder, duckdb.connect() as connection:
+            try:
+                folder.mkdir()
+                yield folder, connection
+            except (OSError, duckdb.IOException) as error:
+                raise self._store.write_error(path, error) from None
+
+    def _predictions_file(self, fingerprint: str) -> Path:
+        return self._store.root / "predictions" / fingerprint / "predictions.parquet"
+
+    def _score_file(self, fingerprint: str) -> Path:
+        return self._store.root / "scores" / fingerprint / "score.parquet"
+
+
+def _kept(detail: Mapping[str, Any]) -> KeptScore:
+    score = detail["score"]
+    named = ("scores", "counts", "by_workload", "confusion", "error_pattern", "ablation")
+    legacy = {name: block for name, block in score.items() if name not in named}
+    return KeptScore(
+        Score(**{name: score[name] for name in named}, legacy=legacy), detail["latency_ms"], detail["given_up"]
+    )
+
+
+def _write_parquet(
+    connection: duckdb.DuckDBPyConnection, path: Path, columns: Sequence[tuple[str, str, Sequence[Any]]]
+) -> None:
+    selected = ", ".join(
+        f'unnest(CAST(${number} AS {kind}[])) AS "{name}"' for number, (name, kind, _) in enumerate(columns, 1)
+    )
+    target = str(path).replace("'", "''")
+    values = [list(column) for _, _, column in columns]
+    connection.execute(f"COPY (SELECT {selected}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", values)

@@ -1,0 +1,217 @@
+"""The bank row: what a valid one holds, and the one way it is written out.
+
+Source: static.md, "Bank row". A row is checked by these models and otherwise kept as it came, so that an export gives
+back what was imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from twinbench.tiers import Tier
+
+ROW_FIELDS = (
+    "id",
+    "benchmark",
+    "instance_id",
+    "step_index",
+    "total_steps",
+    "messages",
+    "functions",
+    "target_tier",
+    "target_tier_id",
+)
+"""Fields that the protocol names, in the order of an export; all others follow by name."""
+
+# DuckDB's INTEGER, and far beyond any step of any agent.
+_LARGEST_STEP = 2**31 - 1
+
+
+def _content(value: Any) -> Any:
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise ValueError(f"must be a text, null or a list of blocks, not {_kind(value)}")
+    for position, block in enumerate(value):
+        if isinstance(block, str):
+            continue
+        if not isinstance(block, dict):
+            raise ValueError(f"block {position} must be an object or a text, not {_kind(block)}")
+        if not isinstance(block.get("text"), str | None):
+            raise ValueError(f"block {position}: text must be a text, not {_kind(block['text'])}")
+    return value
+
+
+def _tool_calls(value: Any) -> Any:
+    if value is None:
+        return value
+    if not isinstance(value, list):
+        raise ValueError(f"must be a list or null, not {_kind(value)}")
+    for position, call in enumerate(value):
+        if not isinstance(call, dict):
+            raise ValueError(f"call {position} must be an object, not {_kind(call)}")
+        function = call.get("function")
+        if not isinstance(function, dict | None):
+            raise ValueError(f"call {position}: function must be an object, not {_kind(function)}")
+        named = call if function is None else function
+        if not isinstance(named.get("name"), str | None):
+            raise ValueError(f"call {position}: name must be a text, not {_kind(named['name'])}")
+        if not isinstance(named.get("arguments"), str | dict | None):
+            kind = _kind(named["arguments"])
+            raise ValueError(f"call {position}: arguments must be an object or a JSON text, not {kind}")
+    return value
+
+
+class MessageModel(BaseModel):
+    """A chat message; keys that the protocol does not read may hold anything."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    role: str
+    content: Annotated[Any, AfterValidator(_content)] = None
+    tool_calls: Annotated[Any, AfterValidator(_tool_calls)] = None
+
+
+class RowModel(BaseModel):
+    """One row of a bank."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    id: Annotated[str, Field(min_length=1)]
+    benchmark: Annotated[str, Field(min_length=1)]
+    instance_id: Annotated[str, Field(min_length=1)]
+    step_index: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
+    total_steps: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
+    messages: list[MessageModel]
+    functions: list[dict[str, Any]] | None = None
+    target_tier: Literal["low", "mid", "mid_high", "high"]
+    target_tier_id: Annotated[int, Field(ge=0, le=3)]
+
+    @model_validator(mode="after")
+    def _labels_agree(self) -> Self:
+        tier = Tier.from_label(self.target_tier)
+        if tier != self.target_tier_id:
+            raise ValueError(
+                f"target_tier {self.target_tier!r} is tier {int(tier)}, but target_tier_id says {self.target_tier_id}"
+            )
+        return self
+
+
+def row_problems(row: Any) -> list[tuple[str | None, str]]:
+    """What is wrong with a row as (field, message); empty for a valid one."""
+    if not isinstance(row, dict):
+        return [(None, f"a row must be a JSON object, not {_kind(row)}")]
+    try:
+        RowModel.model_validate(row)
+    except ValidationError as error:
+        return [(_field(details["loc"]), _message(details)) for details in error.errors()]
+    surrogate = _lone_surrogate(row, "")
+    if surrogate is not None:
+        return [(surrogate, "holds a lone surrogate (half of a UTF-16 pair), which is no text")]
+    return []
+
+
+def compact_json(value: Any) -> str:
+    """``value`` as it is written in a bank's canonical export."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _field(location: tuple[int | str, ...]) -> str | None:
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    return field or "target_tier_id"  # the only rule about the whole row
+
+
+def _message(details: Mapping[str, Any]) -> str:
+    if details["type"] == "missing":
+        return "is missing"
+    message: str = details["msg"].removeprefix("Value error, ")
+    return message if details["type"] == "value_error" else f"{message} (found {_shown(details['input'])})"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return _kind(value)
+    text = compact_json(value) if not isinstance(value, str) else ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _lone_surrogate(value: Any, path: str) -> str | None:
+    """The path of the first text in ``value`` that UTF-8 cannot hold."""
+    if isinstance(value, str):
+        return None if _is_text(value) else path
+    if isinstance(value, dict):
+        for key, item in value.items():
+            here = f"{path}.{key}".lstrip(".")
+            if not _is_text(key):
+                return ascii(here)
+            if (found := _lone_surrogate(item, here)) is not None:
+                return found
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            if (found := _lone_surrogate(item, f"{path}[{position}]")) is not None:
+                return found
+    return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def canonical_line(
+    *,
+    id: str,  # noqa: A002 - the field's name in the format
+    benchmark: str,
+    instance_id: str,
+    step_index: int,
+    total_steps: int,
+    messages: Iterable[str],
+    functions: str | None,
+    target: int,
+    extra: str,
+) -> str:
+    """A row as its line of the canonical export, from parts that are compact JSON already.
+
+    Args:
+        id: of the row.
+        benchmark: the workload.
+        instance_id: of the trajectory within its workload.
+        step_index: from 1.
+        total_steps: of the whole trajectory.
+        messages: each message as JSON.
+        functions: as JSON; None where the row has no such field.
+        target: the label's tier id.
+        extra: all further fields as one JSON object.
+    """
+    tier = Tier(target)
+    head = {
+        "id": id,
+        "benchmark": benchmark,
+        "instance_id": instance_id,
+        "step_index": step_index,
+        "total_steps": total_steps,
+    }
+    parts = [compact_json(head)[1:-1], f'"messages":[{",".join(messages)}]']
+    if functions is not None:
+        parts.append(f'"functions":{functions}')
+    parts.append(f'"target_tier":"{tier.label}","target_tier_id":{target}')
+    if extra != "{}":
+        parts.append(extra[1:-1])
+    return "{" + ",".join(parts) + "}"
+
+
+def extra_json(row: Mapping[str, Any]) -> str:
+    """The fields of a row that the protocol does not name, by name, as one JSON object."""
+    return compact_json({key: row[key] for key in sorted(row) if key not in ROW_FIELDS})

@@ -1,0 +1,275 @@
+"""Scores of predictions over a bank: runs ``scoring.sql`` and shapes what it says.
+
+The rules stand in the SQL; nothing here computes a metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+
+from static_track.bank_file import sql_file
+from static_track.predictions import Predictions
+from static_track.splits import ALL, Split
+from twinbench.errors import TwinbenchError
+from twinbench.pools import StaticManifest
+from twinbench.tiers import Tier
+
+SCORES = ("row_pass", "row_exact", "traj_pass", "cost_save", "combined")
+PATTERNS = ("exact", "up_one", "jump_to_high", "other", "below_target", "error")
+
+
+@dataclass(frozen=True)
+class Score:
+    """All that the protocol says of one router on one bank; percentages as floats, None where undefined."""
+
+    scores: Mapping[str, float | None]
+    counts: Mapping[str, int]
+    by_workload: Mapping[str, Mapping[str, Any]]
+    confusion: Sequence[Sequence[int]]
+    """Rows by target (rows) and prediction (columns: four tiers, error)."""
+    error_pattern: Mapping[str, int]
+    ablation: Mapping[str, float | None]
+    legacy: Mapping[str, Mapping[str, Any]]
+    """``scores_v2``, ``router_accounting`` and ``section_11`` of the released scorer."""
+
+    def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
+        """The score as a JSON object; the legacy blocks only on request."""
+        content = {
+            "scores": dict(self.scores),
+            "counts": dict(self.counts),
+            "by_workload": {name: dict(block) for name, block in self.by_workload.items()},
+            "confusion": [list(row) for row in self.confusion],
+            "error_pattern": dict(self.error_pattern),
+            "ablation": dict(self.ablation),
+        }
+        return content | {name: dict(block) for name, block in self.legacy.items()} if legacy else content
+
+
+class Scorer:
+    """A bank's numbers ready for scoring under one price table."""
+
+    def __init__(
+        self, bank_file: Path, manifest: StaticManifest, *, base_file: Path | None = None, split: Split = ALL
+    ) -> None:
+        """Open the numbers.
+
+        Args:
+            bank_file: the bank's DuckDB file.
+            manifest: rates and cache TTL.
+            base_file: a sidecar with the numbers of another tokenizer set.
+            split: the part of the bank to score.
+        """
+        self._connection = duckdb.connect()
+        try:
+            self._connection.execute(f"ATTACH '{_quoted(bank_file)}' AS bank (READ_ONLY)")
+            if base_file is not None:
+                self._connection.execute(f"ATTACH '{_quoted(base_file)}' AS sidecar (READ_ONLY)")
+        except duckdb.Error as error:
+            self._connection.close()
+            raise TwinbenchError(f"cannot open {bank_file}: {str(error).splitlines()[0]}") from None
+        base = "bank.base" if base_file is None else "sidecar.base"
+        rates = [manifest.rates[tier].prices().fusd_per_token() for tier in Tier]
+        self._connection.execute(f"""
+            SET VARIABLE ttl_steps = {manifest.cache_ttl_steps};
+            SET VARIABLE rate_read = {[rate[1] for rate in rates]}::BIGINT[];
+            SET VARIABLE rate_write = {[rate[2] for rate in rates]}::BIGINT[];
+            SET VARIABLE rate_output = {[rate[3] for rate in rates]}::BIGINT[];
+            CREATE TEMP VIEW base AS FROM {base} WHERE {split.condition()};
+            CREATE TEMP VIEW trajectory AS FROM bank.trajectory;
+            CREATE TEMP TABLE prediction (router INTEGER, row_no INTEGER, pred UTINYINT);
+        """)
+        self._connection.execute(sql_file("scoring.sql"))
+
+    def close(self) -> None:
+        """Close the bank."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The views of ``scoring.sql`` over what was scored last."""
+        return self._connection
+
+    def load(self, predictions: Sequence[Predictions]) -> None:
+        """Take several routers' predictions, each for every row of the split, and bill them."""
+        self._connection.execute("DELETE FROM prediction")
+        for number, each in enumerate(predictions):
+            self._connection.execute(
+                "INSERT INTO prediction SELECT $1, unnest($2::INTEGER[]), unnest($3::UTINYINT[])",
+                [number, list(each.row_nos), list(each.tier_ids)],
+            )
+        self.bill()
+
+    def bill(self) -> None:
+        """Bill what stands in ``prediction``."""
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE scored AS FROM trajectory_bill")
+
+    def headline(self) -> list[dict[str, float | None]]:
+        """The four metrics and their mean, for each loaded router."""
+        rows = self._connection.execute(f"SELECT {', '.join(SCORES)} FROM score ORDER BY router").fetchall()  # noqa: S608
+        return [dict(zip(SCORES, row, strict=True)) for row in rows]
+
+    def scores(self) -> list[Score]:
+        """Everything, for each loaded router."""
+        workloads = _by_router(self._records("SELECT * FROM workload_score ORDER BY router, workload"))
+        totals = _by_router(self._records("SELECT * FROM score"))
+        ablations = _by_router(self._records("SELECT * FROM ablation"))
+        confusions = _by_router(self._records("SELECT * FROM confusion"))
+        patterns = _by_router(self._records("SELECT * FROM error_pattern"))
+        legacy = _by_router(self._records("SELECT * FROM legacy"))
+        return [
+            _score(
+                totals[router][0],
+                workloads[router],
+                ablations[router][0],
+                confusions[router],
+                patterns.get(router, []),
+                legacy[router][0],
+            )
+            for router in sorted(totals)
+        ]
+
+    def write_trajectories(self, path: Path, number: int, fingerprint: str, router: str) -> None:
+        """Write one loaded router's trajectories as a Parquet file; money as USD."""
+        self._connection.execute(
+            f"""
+            COPY (
+                SELECT $fingerprint AS fingerprint, $router AS router, workload, instance_id, rows, errors,
+                passing_rows,
+                       exact_rows, passes, exact, usd(high) AS high_usd, usd(target) AS target_usd, usd(pred) AS
+                       pred_usd
+                FROM scored JOIN trajectory USING (trajectory) WHERE router = $number ORDER BY trajectory
+            ) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd)
+            """,  # noqa: S608
+            {"fingerprint": fingerprint, "router": router, "number": number},
+        )
+
+    def _records(self, query: str) -> list[dict[str, Any]]:
+        result = self._connection.execute(query)
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _by_router(records: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+    grouped: dict[int, list[dict[str, Any]]] = {}
+    for record in records:
+        grouped.setdefault(record.pop("router"), []).append(record)
+    return grouped
+
+
+def _score(
+    total: Mapping[str, Any],
+    workloads: Sequence[Mapping[str, Any]],
+    ablation: Mapping[str, Any],
+    confusion: Sequence[Mapping[str, Any]],
+    patterns: Sequence[Mapping[str, Any]],
+    legacy: Mapping[str, Any],
+) -> Score:
+    matrix = [[0] * (len(Tier) + 1) for _ in Tier]
+    for cell in confusion:
+        matrix[cell["target"]][cell["pred"]] = cell["rows"]
+    counted = {record["pattern"]: int(record["rows"]) for record in patterns}
+    return Score(
+        scores={name: total[name] for name in SCORES},
+        counts={name: int(total[name]) for name in ("rows", "errors", "trajectories", "passed_trajectories")},
+        by_workload={
+            block["workload"]: {
+                "rows": int(block["rows"]),
+                "trajectories": block["trajectories"],
+                "failed_trajectories": block["trajectories"] - block["passing_trajectories"],
+                "d_usd": _usd(block["d"]),
+                "n_usd": _usd(block["n"]),
+                "cost_save": block["cost_save"],
+                "weight": block["weight"],
+                "high_tier_hit_rate": block["high_tier_hit_rate"],
+            }
+            for block in workloads
+        },
+        confusion=matrix,
+        error_pattern={pattern: counted.get(pattern, 0) for pattern in PATTERNS},
+        ablation={name.upper(): ablation[name] for name in "abcde"},
+        legacy=_legacy(total, workloads, legacy),
+    )
+
+
+def _legacy(
+    total: Mapping[str, Any], workloads: Sequence[Mapping[str, Any]], legacy: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The released scorer's blocks, under its names."""
+    rows, errors = int(total["rows"]), int(total["errors"])
+    return {
+        "scores_v2": {
+            "case_pass_rate_percent": total["row_pass"],
+            "case_exact_match_percent": total["row_exact"],
+            "trajectory_pass_rate_percent": total["traj_pass"],
+            "cost_savings_score_percent": total["cost_save"],
+            "combined_score_percent": total["combined"],
+            "total_rows": rows,
+            "error_rows": errors,
+            "case_pass_count": sum(int(block["passing_rows"]) for block in workloads),
+            "case_exact_count": sum(int(block["exact_rows"]) for block in workloads),
+            "total_trajectories": int(total["trajectories"]),
+            "passed_trajectories": int(total["passed_trajectories"]),
+            "rows_in_passed_trajectories": sum(int(block["rows_of_passing_trajectories"]) for block in workloads),
+            "by_benchmark": {
+                block["workload"]: {
+                    "row_count": int(block["rows"]),
+                    "step_count": int(block["rows"] - block["errors"]),
+                    "failed_trajectory_count": block["trajectories"] - block["passing_trajectories"],
+                    "failed_retry_baseline_usd": _usd(block["failed_high"]),
+                    "D_usd": _usd(block["d"]),
+                    "N_usd": _usd(block["n"]),
+                    "cost_savings_score_percent": block["cost_save"],
+                    "weight_in_global_cost_savings": block["weight"],
+                }
+                for block in workloads
+            },
+        },
+        "router_accounting": {
+            "total_trajectories": int(total["trajectories"]),
+            "passed_trajectories": int(total["passed_trajectories"]),
+            "exact_match_trajectories": int(legacy["exact_trajectories"]),
+            "evaluable_step_count": rows - errors,
+            "skipped_step_count": errors,
+            "D_usd": legacy["d_usd"],
+            "N_usd": legacy["n_usd"],
+            "pass_rate_percent": legacy["pass_rate"],
+            "exact_match_rate_percent": legacy["exact_match_rate"],
+            "accounting_savings_score_percent": legacy["accounting_savings"],
+            "overall_score_percent": legacy["overall"],
+        },
+        "section_11": {
+            "pass_rate": legacy["passed"] / rows,
+            "passed": int(legacy["passed"]),
+            "total": rows,
+            "cost_savings_score": legacy["cost_savings_score"],
+            "cost_score_cases_used": int(legacy["used"]),
+            "sum_save_gt_usd": legacy["sum_save_gt_usd"],
+            "sum_save_test_usd": legacy["sum_save_test_usd"],
+            "assumed_completion_tokens_per_routing_step": 1_000_000,
+            "baseline_tier": Tier.HIGH.label,
+            "baseline_nominal_cost_per_step_usd": legacy["baseline_usd"],
+            "cost_formula": "save_gt = baseline.cost - optimal_path.cost per §11.2 (nominal USD)",
+        },
+    }
+
+
+def _usd(femtodollars: int | None) -> float:
+    return int(femtodollars or 0) / 1e15
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

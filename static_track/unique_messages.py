@@ -1,0 +1,68 @@
+"""The messages of a bank, each once: prefixes of one trajectory share nearly all of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twinbench.messages import exact_key, message_text, semantic_key
+from twinbench.tokens import TokenizerSet
+
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, how much of it is, and of how much (None where nobody knows)."""
+
+_TEXTS_A_BATCH = 512
+
+
+def no_progress(_what: str, _done: int, _total: int | None) -> None:
+    """Shows nothing."""
+
+
+class UniqueMessages:
+    """Messages numbered from 0 by their exact form; all lists are indexed by that number."""
+
+    def __init__(self) -> None:
+        self.semantic_ids: list[int] = []
+        """Equal for messages that a prefix comparison takes for the same."""
+        self.assistant: list[bool] = []
+        """Whether the assistant said it."""
+        self._text_ids: list[int] = []
+        self._exact: dict[str, int] = {}
+        self._semantic: dict[str, int] = {}
+        self._texts: dict[str, int] = {}
+
+    @property
+    def json(self) -> list[str]:
+        """The exact form of each."""
+        return list(self._exact)
+
+    @property
+    def texts(self) -> list[str]:
+        """The different texts that tokens are counted of; fewer than messages."""
+        return list(self._texts)
+
+    def add(self, message: Mapping[str, Any]) -> int:
+        """The number of a message, new or known."""
+        key = exact_key(message)
+        known = self._exact.get(key)
+        if known is not None:
+            return known
+        self.semantic_ids.append(numbered(self._semantic, semantic_key(message)))
+        self._text_ids.append(numbered(self._texts, message_text(message)))
+        self.assistant.append(message.get("role") == "assistant")
+        return numbered(self._exact, key)
+
+    def count_tokens(self, tokenizers: TokenizerSet, progress: Progress = no_progress) -> dict[str, list[int]]:
+        """Tokens of each message's text, by tokenizer."""
+        texts = self.texts
+        counts: dict[str, list[int]] = {name: [] for name in tokenizers.distinct}
+        for start in range(0, len(texts), _TEXTS_A_BATCH):
+            progress("counting tokens", start, len(texts))
+            for name, counted in tokenizers.count(texts[start : start + _TEXTS_A_BATCH]).items():
+                counts[name] += counted
+        return {name: [counted[text] for text in self._text_ids] for name, counted in counts.items()}
+
+
+def numbered(numbers: dict[str, int], key: str) -> int:
+    """The number of ``key``, the next free one where it is new."""
+    return numbers.setdefault(key, len(numbers))

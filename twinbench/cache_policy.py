@@ -1,0 +1,69 @@
+"""What a candidate's prompt cache holds, under the rules of each track.
+
+The static track's rule looks at the previous row only; the live track's will look at any earlier call of a candidate. A
+trajectory that goes from model A to B and back to A is cold in one and warm in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from twinbench.router import CacheView, Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A conversation that is about to be sent, with what was counted and compared about it."""
+
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]]
+    step_index: int
+    tokens: Mapping[str, int]
+    """Tokens of the messages by candidate id."""
+    semantic_keys: Sequence[object]
+    """One key a message, equal where a prefix cache would not tell two messages apart."""
+
+    def extends(self, earlier: Prompt) -> bool:
+        """Whether ``earlier`` is a semantic prefix of this prompt."""
+        size = len(earlier.semantic_keys)
+        return self.semantic_keys[:size] == earlier.semantic_keys
+
+
+class CachePolicy(Protocol):
+    """Knows what is warm for each candidate."""
+
+    def view(self, candidate: Candidate, prompt: Prompt) -> CacheView:
+        """What the candidate's cache would give this prompt."""
+        ...
+
+    def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
+        """Remember who answered a prompt; None where nobody did."""
+        ...
+
+
+class StepTtl:
+    """The static track's cache: warm only where the previous row went to the same tier.
+
+    A hit needs all of: a previous row, the same tier there, its messages a semantic prefix of these, and at most
+    ``ttl_steps`` between the two step indices. Source: static.md, "Cost of one row on one path".
+    """
+
+    def __init__(self, ttl_steps: int) -> None:
+        self._ttl_steps = ttl_steps
+        self._previous: tuple[Candidate | None, Prompt] | None = None
+
+    def view(self, candidate: Candidate, prompt: Prompt) -> CacheView:
+        """What the previous row left in the candidate's cache."""
+        if self._previous is None:
+            return CacheView(0, exact=True)
+        served, earlier = self._previous
+        expired = prompt.step_index - earlier.step_index > self._ttl_steps
+        if served is None or served.tier != candidate.tier or expired or not prompt.extends(earlier):
+            return CacheView(0, exact=True)
+        return CacheView(earlier.tokens[candidate.id], exact=True)
+
+    def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
+        """Remember who answered the row; None for an error, after which the next row is cold."""
+        self._previous = (candidate, prompt)

@@ -1,0 +1,256 @@
+"""``twinbench bank``: banks of prefixes in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+
+app = typer.Typer(
+    help="Bring banks of labelled prefixes into the store, look at them, take them out.", no_args_is_help=True
+)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard input.")
+    ],
+    *,
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call the bank.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")] = False,
+    json_: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Import a bank: all of it or nothing."""
+    from static_track.importing import import_bank
+    from static_track.starter import STARTER
+    from twinbench.errors import UsageError
+    from twinbench.store import Store
+
+    if name == STARTER:
+        raise UsageError(f"the name {STARTER!r} is the embedded bank's; choose another --name")
+    with progress() as shown:
+        info = import_bank(path, name, Store(store), replace=replace, progress=shown)
+    if json_:
+        print_json(info.to_json())
+        return
+    typer.echo(f"imported {info.name}: {info.rows:,} rows, {info.trajectories:,} trajectories, sha256 {info.sha256}")
+    if info.heldout_trajectories:
+        typer.echo(
+            f"{info.heldout_trajectories} trajectories are instances of heldout100: they stand in the part heldout only"
+        )
+    typer.echo(f"next: twinbench static score depth-rule sticky --bank {info.name}")
+
+
+@app.command("list")
+def list_(
+    *,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """List the banks of the store."""
+    from static_track.bank import list_banks
+    from static_track.starter import ensure_starter
+    from twinbench.errors import StoreWriteError
+    from twinbench.store import Store
+
+    opened = Store(store)
+    try:
+        with progress() as shown:
+            ensure_starter(opened, shown)
+    except StoreWriteError:  # a store that can only be read is listed as it is
+        pass
+    banks = list_banks(opened)
+    if json_:
+        print_json({"banks": [info.to_json() for info in banks]})
+        return
+    columns = [
+        Column("name", "Name"),
+        Column("rows", "Rows"),
+        Column("trajectories", "Trajectories"),
+        Column("heldout_trajectories", "Held out"),
+        Column("workloads", "Workloads"),
+        Column("sha256", "SHA-256"),
+        Column("imported", "Imported"),
+    ]
+    rows = [info.to_json() | {"workloads": ", ".join(info.workloads)} for info in banks]
+    if form is Format.table:
+        rows = [row | {"sha256": str(row["sha256"])[:12]} for row in rows]
+    print_table(Table(f"Banks in {opened.root}", columns, rows), form, output)
+
+
+@app.command()
+def show(
+    name: BankArgument,
+    *,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Show what a bank holds: rows by workload and label, and its splits."""
+    from static_track.splits import list_splits
+    from static_track.starter import open_bank
+    from twinbench.store import Store
+    from twinbench.tiers import TIER_LABELS
+
+    opened_store = Store(store)
+    with progress() as shown, open_bank(name, opened_store, shown) as bank:
+        workloads = bank.label_counts()
+        splits = list_splits(opened_store.bank_dir(name), bank.info.sha256)
+    if json_:
+        described = [
+            {
+                "name": split["name"],
+                "seed": split["seed"],
+                "fingerprint": split["fingerprint"],
+                "parts": {part: len(numbers) for part, numbers in split["parts"].items()},
+            }
+            for split in splits
+        ]
+        print_json(bank.info.to_json() | {"by_workload": workloads, "splits": described})
+        return
+    columns = [
+        Column("workload", "Workload"),
+        Column("rows", "Rows"),
+        Column("trajectories", "Trajectories"),
+        *(Column(label, label) for label in TIER_LABELS),
+        Column("longest_prompt_tokens", "Longest prompt, tokens"),
+    ]
+    notes = [
+        f"source {bank.info.source}, sha256 {bank.info.source_sha256}",
+        f"canonical export sha256 {bank.info.sha256}",
+        *(
+            f"split {split['name']} (seed {split['seed']}): "
+            + ", ".join(f"{part} {len(numbers)} trajectories" for part, numbers in split["parts"].items())
+            for split in splits
+        ),
+    ]
+    if bank.info.heldout_trajectories:
+        notes.append(f"part heldout: {bank.info.heldout_trajectories} trajectories that are instances of heldout100")
+    print_table(Table(f"Bank {name}: {bank.info.rows:,} rows", columns, workloads, notes), form, output)
+
+
+@app.command()
+def validate(
+    target: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="A bank of the store, or a file that is not imported yet.")
+    ],
+    *,
+    json_: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Check a file row by row, or that a stored bank still is what was imported.
+
+    Exit code 1 where something is wrong.
+    """
+    from static_track.importing import validate_bank, validate_file
+    from twinbench.errors import SHOWN_PROBLEMS
+    from twinbench.store import Store
+
+    opened = Store(store)
+    with progress() as shown:
+        if target != "-" and not Path(target).exists() and opened.pointer_exists(target):
+            rows, problems = validate_bank(target, opened)
+        else:
+            rows, problems = validate_file(target, shown)
+    if json_:
+        print_json({"target": target, "valid_rows": rows, "problems": [problem.to_json() for problem in problems]})
+    else:
+        from twinbench.cli.output import printable
+
+        for problem in problems[:SHOWN_PROBLEMS]:
+            typer.echo(printable(problem), err=True)
+        if len(problems) > SHOWN_PROBLEMS:
+            typer.echo(f"… and {len(problems) - SHOWN_PROBLEMS} more (--json lists all)", err=True)
+        typer.echo(f"{target}: {rows:,} valid rows, {len(problems):,} problems")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    name: BankArgument,
+    *,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard output."
+        ),
+    ] = "-",
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+    ] = False,
+    store: StoreOption = None,
+) -> None:
+    """Write a bank out: every row of the import, field by field, in canonical order."""
+    from static_track.exporting import export_bank
+    from static_track.starter import open_bank
+    from twinbench.errors import UsageError
+    from twinbench.store import Store
+
+    if json_ and output == "-":
+        raise UsageError("--json prints a summary on standard output, where the rows go: add -o FILE")
+    with progress() as shown, open_bank(name, Store(store), shown) as bank:
+        export_bank(bank, output)
+    if json_:
+        print_json({"name": name, "output": output, "rows": bank.info.rows, "sha256": bank.info.sha256})
+    elif output != "-":
+        typer.echo(f"{bank.info.rows:,} rows: {output}", err=True)
+
+
+@app.command()
+def rm(name: BankArgument, *, json_: JsonOption = False, store: StoreOption = None) -> None:
+    """Remove a bank with its splits; scores that were made on it stay."""
+    from twinbench.store import Store
+
+    Store(store).remove_bank(name)
+    if json_:
+        print_json({"removed": name})
+    else:
+        typer.echo(f"removed {name}")
+
+
+@app.command()
+def split(
+    name: BankArgument,
+    *,
+    split_name: Annotated[str, typer.Option("--name", metavar="SPLIT", help="What to call the split.")] = "default",
+    parts: Annotated[
+        str, typer.Option("--parts", metavar="SHARES", help="Parts with their shares.")
+    ] = "train=60,dev=20,test=20",
+    seed: Annotated[int, typer.Option("--seed", help="Another seed deals the trajectories differently.")] = 0,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Split a bank into parts by trajectory, stratified by workload and label.
+
+    Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
+    """
+    from static_track.splits import make_split
+    from static_track.starter import open_bank
+    from twinbench.store import Store
+    from twinbench.tiers import TIER_LABELS
+
+    with progress() as shown, open_bank(name, Store(store), shown) as bank:
+        plan = make_split(bank, split_name, parts, seed)
+        rows = [{"part": part, **bank.part_counts(numbers)} for part, numbers in plan.parts.items()]
+    if json_:
+        print_json(plan.to_json(bank.info.sha256) | {"counts": rows})
+        return
+    columns = [
+        Column("part", "Part"),
+        Column("trajectories", "Trajectories"),
+        Column("rows", "Rows"),
+        *(Column(label, label) for label in TIER_LABELS),
+    ]
+    print_table(Table(f"Split {split_name} of {name}, seed {seed}", columns, rows), form, output)

@@ -1,0 +1,100 @@
+"""Options that several commands share, so that each is spelt and explained in one place."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from twinbench.cli.output import Format
+
+
+def _banks(incomplete: str) -> list[str]:
+    from twinbench.store import Store
+
+    return [name for name in ["starter", *Store().bank_names()] if name.startswith(incomplete)]
+
+
+def _routers(incomplete: str) -> list[str]:
+    from twinbench.routers import BUILT_IN
+
+    return [name for name in BUILT_IN if name.startswith(incomplete)]
+
+
+def _manifests(incomplete: str) -> list[str]:
+    from twinbench.pools import manifest_names
+
+    return [name for name in manifest_names() if name.startswith(incomplete)]
+
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        envvar="TWINBENCH_STORE",
+        metavar="DIR",
+        help="The store of banks and results; default: results/store in a checkout, else your data directory.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write the table.")]
+OutputOption = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+]
+BankOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bank",
+        metavar="NAME",
+        help="A bank of the store; default: the embedded one.",
+        autocompletion=_banks,
+        show_default=False,
+    ),
+]
+BankArgument = Annotated[str, typer.Argument(metavar="NAME", help="A bank of the store.", autocompletion=_banks)]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--split", metavar="PART", help="Only this part of the bank (see: twinbench bank split).", show_default=False
+    ),
+]
+TokenizersOption = Annotated[
+    str,
+    typer.Option(
+        "--tokenizers", metavar="SET", help="The tokenizer set: offline, or native (fetched from the Hugging Face hub)."
+    ),
+]
+FreshOption = Annotated[bool, typer.Option("--fresh", help="Run again what the store already holds.")]
+RoutersArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ROUTER…",
+        help="A built-in name, package.module:Class or path/to/file.py:Class, with ?name=value&… for arguments.",
+        autocompletion=_routers,
+        show_default=False,
+    ),
+]
+RouterArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ROUTER",
+        help="A built-in name, package.module:Class or path/to/file.py:Class, with ?name=value&… for arguments.",
+        autocompletion=_routers,
+    ),
+]
+PoolsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="POOL…",
+        help="A shipped manifest by name, or a file of your own.",
+        autocompletion=_manifests,
+        show_default=False,
+    ),
+]
+PoolArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="POOL", help="A shipped manifest by name, or a file of your own.", autocompletion=_manifests
+    ),
+]

@@ -1,0 +1,227 @@
+"""What commands print: tables in several formats, JSON, and progress.
+
+Text that we did not write (names, prefixes, errors) is shown as text: no Rich markup, no HTML and no terminal escape
+in it takes effect.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import typer
+
+_SHOW_PROGRESS_AFTER_S = 1.0
+
+
+class Format(StrEnum):
+    """How a table is written."""
+
+    table = "table"
+    csv = "csv"
+    parquet = "parquet"
+    jsonl = "jsonl"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: the key of its values, how people see it, and how its numbers are written for them."""
+
+    key: str
+    title: str
+    decimals: int | None = None
+
+
+@dataclass
+class Table:
+    """Rows for people and for programs; programs get all digits."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: Sequence[str] = ()
+    dimmed: str | None = None
+    """Key of a truth value: rows in which it holds are drawn back."""
+
+
+def printable(value: object) -> str:
+    """``value`` as text in which control characters are visible instead of acting."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:
+    """Write a table in one of the formats, to a file or standard output."""
+    if form is Format.table:
+        write_text(_drawn(table, output), output)
+    elif form is Format.csv:
+        buffer = io.StringIO(newline="")
+        writer = csv.writer(buffer)
+        writer.writerow(column.key for column in table.columns)
+        writer.writerows([row.get(column.key) for column in table.columns] for row in table.rows)
+        write_text(buffer.getvalue(), output)
+    elif form is Format.jsonl:
+        lines = [
+            json.dumps({column.key: row.get(column.key) for column in table.columns}, ensure_ascii=False)
+            for row in table.rows
+        ]
+        write_text("".join(line + "\n" for line in lines), output)
+    else:
+        _write_bytes(_parquet(table), output)
+
+
+def _drawn(table: Table, output: str) -> str:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    to_terminal = output == "-" and sys.stdout.isatty()
+    drawn = RichTable(title=Text(printable(table.title)), title_justify="left", header_style="bold")
+    for column in table.columns:
+        numbers = all(isinstance(row.get(column.key), int | float | None) for row in table.rows)
+        drawn.add_column(Text(column.title), justify="right" if numbers else "left", overflow="fold")
+    for row in table.rows:
+        dim = table.dimmed is not None and row.get(table.dimmed)
+        cells = [Text(_cell(row.get(column.key), column)) for column in table.columns]
+        drawn.add_row(*cells, style="dim" if dim else None)
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        force_terminal=to_terminal or None,
+        width=None if to_terminal else 200,
+        highlight=False,
+        soft_wrap=False,
+    )
+    console.print(drawn)
+    for note in table.notes:
+        console.print(Text(printable(note)), soft_wrap=True)
+    return "".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines())
+
+
+def _cell(value: Any, column: Column) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float) and column.decimals is not None:
+        return f"{value:,.{column.decimals}f}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return printable(value)
+
+
+def _parquet(table: Table) -> bytes:
+    import tempfile
+
+    import duckdb
+
+    kinds = [_kind([row.get(column.key) for row in table.rows]) for column in table.columns]
+    selected = ", ".join(
+        f'unnest(${number}::{kind}[]) AS "{column.key}"'
+        for number, (column, kind) in enumerate(zip(table.columns, kinds, strict=True), 1)
+    )
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        path = Path(folder) / "table.parquet"
+        target = str(path).replace("'", "''")
+        values = [[row.get(column.key) for row in table.rows] for column in table.columns]
+        connection.execute(f"COPY (SELECT {selected}) TO '{target}' (FORMAT parquet)", values)
+        return path.read_bytes()
+
+
+def _kind(values: Sequence[Any]) -> str:
+    present = [value for value in values if value is not None]
+    for kind, python in (("BOOLEAN", bool), ("BIGINT", int), ("DOUBLE", int | float)):
+        if present and all(isinstance(value, python) for value in present):
+            return kind
+    return "VARCHAR"
+
+
+def write_text(text: str, output: str) -> None:
+    """Write text to a file, or to standard output where ``output`` is ``-``."""
+    if output == "-":
+        typer.echo(text, nl=False)
+    else:
+        _write_bytes(text.encode(), output)
+
+
+def _write_bytes(content: bytes, output: str) -> None:
+    if output == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    from twinbench.files import written
+
+    with written(Path(output)) as path:
+        path.write_bytes(content)
+
+
+class _Progress:
+    """Shows what is going on, once it has gone on for a second, on standard error."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._shown: Any = None
+        self._stages: dict[str, Any] = {}
+        self._said: set[str] = set()
+
+    def __call__(self, what: str, done: int, total: int | None) -> None:
+        if time.monotonic() - self._started < _SHOW_PROGRESS_AFTER_S:
+            return
+        if not sys.stderr.isatty():
+            if what not in self._said:
+                self._said.add(what)
+                typer.echo(f"{what} …", err=True)
+            return
+        if self._shown is None:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                SpinnerColumn,
+                TextColumn,
+                TimeElapsedColumn,
+            )
+
+            self._shown = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._shown.start()
+        if what not in self._stages:
+            self._stages[what] = self._shown.add_task(what, total=total)
+        self._shown.update(self._stages[what], completed=done, total=total)
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self._shown is not None:
+            self._shown.stop()
+
+
+@contextmanager
+def progress() -> Iterator[_Progress]:
+    """A callable ``(what, done, total)`` that shows anything that takes over a second."""
+    shown = _Progress()
+    try:
+        yield shown
+    finally:
+        shown.close()

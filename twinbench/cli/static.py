@@ -1,0 +1,177 @@
+"""``twinbench static``: routers scored offline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twinbench.cli.options import (
+    BankOption,
+    FormatOption,
+    FreshOption,
+    JsonOption,
+    OutputOption,
+    RouterArgument,
+    RoutersArgument,
+    SplitOption,
+    StoreOption,
+    TokenizersOption,
+)
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from static_track.board import Board
+
+app = typer.Typer(help="Score routers offline: deterministic arithmetic, no judge, no spend.", no_args_is_help=True)
+
+_COLUMNS = (
+    Column("router", "Router"),
+    Column("combined", "Combined", 2),
+    Column("row_pass", "RowPass", 2),
+    Column("row_exact", "RowExact", 2),
+    Column("traj_pass", "TrajPass", 2),
+    Column("cost_save", "CostSave", 2),
+    Column("errors", "Errors"),
+    Column("latency_p50_ms", "p50 ms", 3),
+    Column("latency_p95_ms", "p95 ms", 3),
+    Column("latency_p99_ms", "p99 ms", 3),
+)
+
+
+@app.command()
+def score(
+    routers: RoutersArgument = None,
+    *,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--predictions",
+            metavar="FILE",
+            help="Score a prediction file (JSONL); may be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    bank: BankOption = None,
+    split: SplitOption = None,
+    legacy: Annotated[
+        bool, typer.Option("--legacy", help="Add the released scorer's older blocks (with --json).")
+    ] = False,
+    fresh: FreshOption = False,
+    tokenizers: TokenizersOption = "offline",
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Score routers and prediction files on a bank, beside the references.
+
+    Exit code 1 where a router failed ten times in a row and was given up on.
+    """
+    from static_track.board import Judge
+    from static_track.starter import open_bank
+    from twinbench.store import Store
+
+    with progress() as shown, open_bank(bank, Store(store), shown) as opened:
+        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, progress=shown)
+        board = judge.board(routers or [], predictions or [])
+    for warning in judge.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if json_:
+        print_json(board.to_json(legacy=legacy))
+    else:
+        print_table(board_table(board), form, output)
+    given_up = [entry.router for entry in board.entries if entry.given_up]
+    if given_up:
+        typer.echo(f"error: given up on after 10 failures in a row: {', '.join(given_up)}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    router: RouterArgument,
+    *,
+    output: OutputOption = "-",
+    bank: BankOption = None,
+    split: SplitOption = None,
+    fresh: FreshOption = False,
+    tokenizers: TokenizersOption = "offline",
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+    ] = False,
+    store: StoreOption = None,
+) -> None:
+    """Write a router's predictions for a bank as JSONL: {"id", "tier_id"} or {"id", "error"} a row.
+
+    Exit code 1 where the router failed ten times in a row and was given up on.
+    """
+    from static_track.board import Judge
+    from static_track.predictions import prediction_lines
+    from static_track.starter import open_bank
+    from twinbench.cli.output import write_text
+    from twinbench.errors import UsageError
+    from twinbench.store import Store
+
+    if json_ and output == "-":
+        raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
+    with progress() as shown, open_bank(bank, Store(store), shown) as opened:
+        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, progress=shown)
+        found = judge.predictions(router)
+        write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
+        summary: dict[str, Any] = {
+            "router": router,
+            "bank": opened.info.name,
+            "split": split,
+            "rows": len(found.row_nos),
+            "errors": len(found.errors),
+            "output": output,
+        }
+    for warning in judge.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if json_:
+        print_json(summary)
+    elif output != "-":
+        typer.echo(f"{summary['rows']} predictions, {summary['errors']} errors: {output}", err=True)
+    if found.given_up:
+        typer.echo(f"error: given up on after 10 failures in a row: {router}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def published(json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
+    """Show the scores that the paper reports on its 970-row bank."""
+    from twinbench.published import published_results
+
+    results = published_results()
+    if json_:
+        print_json(results)
+        return
+    columns = [column for column in _COLUMNS if not column.key.startswith(("latency", "errors"))]
+    notes = [f"Source: {results['source']}. The bank is not shipped, so these cannot be computed again here."]
+    print_table(Table("Published static scores, 970 rows", columns, results["static_970_rows"], notes), form, output)
+
+
+def board_table(board: Board) -> Table:
+    """A board as a table, the references drawn back."""
+    from static_track.starter import ILLUSTRATIVE, STARTER
+    from twinbench.fingerprint import short
+
+    part = f", part {board.split}" if board.split is not None else ""
+    title = (
+        f"{board.bank.name}{part}: {board.rows:,} rows, {board.trajectories:,} trajectories; "
+        f"protocol {short(board.protocol)}, bank {short(board.bank.sha256)}"
+    )
+    rows = [
+        {
+            "router": f"{entry.router} *" if entry.reference else entry.router,
+            "reference": entry.reference,
+            **entry.score.scores,
+            "errors": entry.score.counts["errors"],
+            **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
+        }
+        for entry in board.entries
+    ]
+    notes = ["* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."]
+    if board.bank.name == STARTER:
+        notes.append(ILLUSTRATIVE)
+    return Table(title, _COLUMNS, rows, notes, dimmed="reference")

@@ -1,0 +1,105 @@
+"""Arguments of a router spec, as the types that the router's constructor declares.
+
+Standard library only: the same code runs in a router's own process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+_TRUE = frozenset({"true", "yes", "1", "on"})
+_FALSE = frozenset({"false", "no", "0", "off"})
+
+
+class ArgumentError(ValueError):
+    """An argument that the constructor does not take, or not with that value."""
+
+
+def typed_arguments(constructor: Callable[..., Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    """``texts`` as keyword arguments for ``constructor``.
+
+    Declared types int, float, bool, str, Path, Literal, Enum, optional ones and unions of these are understood; a
+    parameter
+    without a declared type takes the text.
+
+    Raises:
+        ArgumentError: unknown name, wrong value, or a required parameter that is missing.
+    """
+    parameters = _parameters(constructor)
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    named = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    for name in texts:
+        if name not in named and not takes_any:
+            known = ", ".join(named) or "none"
+            raise ArgumentError(f"it takes no argument {name!r}; its arguments: {known}")
+    for name, parameter in named.items():
+        if parameter.default is parameter.empty and name not in texts:
+            raise ArgumentError(f"it needs the argument {name!r}: add ?{name}=…")
+    hints = _type_hints(constructor)
+    return {name: _converted(name, text, hints.get(name, str)) for name, text in texts.items()}
+
+
+def _parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(constructor).parameters
+    except (TypeError, ValueError):  # a class written in C need not tell its signature
+        return {}
+
+
+def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
+    function = constructor.__init__ if inspect.isclass(constructor) else constructor
+    try:
+        return typing.get_type_hints(function)
+    except Exception:  # noqa: BLE001 - annotations are somebody else's code and may name what does not exist here
+        return {}
+
+
+def _converted(name: str, text: str, declared: Any) -> Any:
+    origin = typing.get_origin(declared)
+    if origin is typing.Union or origin is types.UnionType:
+        return _first_that_fits(name, text, typing.get_args(declared), declared)
+    if origin is typing.Annotated:
+        return _converted(name, text, typing.get_args(declared)[0])
+    if origin is typing.Literal:
+        return _first_that_fits(name, text, [type(value) for value in typing.get_args(declared)], declared)
+    if declared is bool:
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+    elif declared is type(None):
+        if text.lower() == "none":
+            return None
+    elif declared in (int, float, Path) or (inspect.isclass(declared) and hasattr(declared, "__members__")):
+        try:
+            return declared(text)
+        except ValueError:
+            pass
+    elif declared in (str, Any):
+        return text
+    else:
+        raise ArgumentError(f"its argument {name!r} is a {_named(declared)}, which a spec cannot give")
+    raise ArgumentError(f"its argument {name!r} must be of type {_named(declared)}, not {text!r}")
+
+
+def _first_that_fits(name: str, text: str, types_: typing.Iterable[Any], declared: Any) -> Any:
+    # A text always fits str, so the other members of a union are asked first.
+    for type_ in sorted(types_, key=lambda candidate: candidate is str):
+        try:
+            value = _converted(name, text, type_)
+        except ArgumentError:
+            continue
+        if typing.get_origin(declared) is not typing.Literal or value in typing.get_args(declared):
+            return value
+    raise ArgumentError(f"its argument {name!r} must be {_named(declared)}, not {text!r}")
+
+
+def _named(declared: Any) -> str:
+    return declared.__name__ if inspect.isclass(declared) else str(declared).removeprefix("typing.")

@@ -1,0 +1,335 @@
+"""Locked manifests: tiers and rates of the static track, the live pool, named splits.
+
+A manifest is a TOML file with a name, a version and a fingerprint (of its content, not of its bytes). It is refused
+when a field is unknown, a price is missing or negative, or a candidate has no price or no tier. ``pools/locked.toml``
+holds the fingerprint that each shipped manifest must have.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from twinbench import resources
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.router import Candidate
+from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.usage import Prices
+
+DEFAULT_STATIC = "static-2026-04"
+DEFAULT_LIVE = "live-2026-04"
+DEFAULT_SPLITS = "splits-2026-04"
+
+T = TypeVar("T")
+TierLabel = Literal["low", "mid", "mid_high", "high"]
+Price = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PriceTable(_Model):
+    """USD per million tokens of each bucket."""
+
+    input: Price
+    cache_read: Price
+    cache_write: Price
+    output: Price
+
+    def prices(self) -> Prices:
+        """The same as the core's value type."""
+        return Prices(self.input, self.cache_read, self.cache_write, self.output)
+
+
+class PerTier(_Model, Generic[T]):
+    """One value for each tier; none may be missing."""
+
+    low: T
+    mid: T
+    mid_high: T
+    high: T
+
+    def __getitem__(self, tier: Tier) -> T:
+        value: T = getattr(self, tier.label)
+        return value
+
+
+class TokenizerFile(_Model):
+    """Where a tokenizer's file lies: in an installed package (checked by sha256), or on the Hugging Face hub."""
+
+    format: Literal["tokenizers", "tiktoken"]
+    path: str
+    package: str | None = None
+    hub: str | None = None
+    revision: str = "main"
+    sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.package is None) == (self.hub is None):
+            raise ValueError("name either a package or a hub repository")
+        if self.package is not None and self.sha256 is None:
+            raise ValueError("a packaged tokenizer file needs its sha256")
+        return self
+
+
+class _Manifest(_Model):
+    name: str
+    version: int
+    dated: date
+    source: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of the manifest's content."""
+        return fingerprint(_normalised(self.model_dump(mode="python")))
+
+
+class StaticManifest(_Manifest):
+    """The static track's rules as numbers: rates, cache TTL, token constants, tokenizer sets (static.md)."""
+
+    kind: Literal["static"]
+    rules: Literal["released-v1"]
+    cache_ttl_steps: Annotated[int, Field(ge=0)]
+    fallback_output_tokens: Annotated[int, Field(ge=0)]
+    tokens_per_message: Annotated[int, Field(ge=0)]
+    tokens_priming: Annotated[int, Field(ge=0)]
+    rates: PerTier[PriceTable]
+    models: PerTier[tuple[str, ...]]
+    aliases: Mapping[str, str]
+    tokenizers: Mapping[str, TokenizerFile]
+    tokenizer_sets: Mapping[str, PerTier[str]]
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> Self:
+        for set_name, names in self.tokenizer_sets.items():
+            for tier in Tier:
+                if names[tier] not in self.tokenizers:
+                    raise ValueError(f"tokenizer_sets.{set_name}.{tier.label}: no tokenizer is called {names[tier]!r}")
+        known = {model for tier in Tier for model in self.models[tier]}
+        for alias, model in self.aliases.items():
+            if model not in known:
+                raise ValueError(f"aliases.{alias}: no tier has a model called {model!r}")
+        return self
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """The four tiers as what a router picks from in the static track, at their accounting rates."""
+        return tuple(
+            Candidate(
+                id=tier.label,
+                model=tier.label,
+                tier=tier,
+                prices=self.rates[tier].prices(),
+                tier_default=True,
+                writes_cache=True,
+            )
+            for tier in Tier
+        )
+
+
+class AgentLimits(_Model):
+    """The limits of the agent scaffold in one case (dynamic.md, "One case")."""
+
+    scaffold: str
+    step_limit: Annotated[int, Field(gt=0)]
+    cost_limit_usd: Annotated[Decimal, Field(gt=0)]
+    command_timeout_seconds: Annotated[int, Field(gt=0)]
+
+
+class LiveCandidate(_Model):
+    """One model, with its parameters and host, that a live router may pick."""
+
+    id: str
+    model: str
+    tier: TierLabel
+    tier_default: bool
+    context_window: Annotated[int, Field(gt=0)]
+    max_output: Annotated[int, Field(gt=0)]
+    max_tokens: Annotated[int, Field(gt=0)]
+    prices: PriceTable
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cache_control: Literal["ephemeral"] | None = None
+    served_as: Annotated[tuple[str, ...], Field(min_length=1)]
+    parameters: Mapping[str, str | int | float | bool] = {}
+    sources: Mapping[str, str] = {}
+
+    @model_validator(mode="after")
+    def _output_fits(self) -> Self:
+        if self.max_tokens > min(self.max_output, self.context_window):
+            raise ValueError("max_tokens is larger than max_output or the context window")
+        unknown = set(self.sources) - set(LiveCandidate.model_fields)
+        if unknown:
+            raise ValueError(f"sources name fields that do not exist: {', '.join(sorted(unknown))}")
+        return self
+
+    def candidate(self) -> Candidate:
+        """The part of it that a router sees."""
+        return Candidate(
+            id=self.id,
+            model=self.model,
+            tier=Tier.from_label(self.tier),
+            prices=self.prices.prices(),
+            tier_default=self.tier_default,
+            writes_cache=self.cache_control is not None,
+            context_window=self.context_window,
+            max_tokens=self.max_tokens,
+            parameters=dict(self.parameters),
+        )
+
+
+class LiveManifest(_Manifest):
+    """The live track's pool: candidates with prices, cache TTL, penalty, agent limits (dynamic.md)."""
+
+    kind: Literal["live"]
+    rules: Literal["released-v1"]
+    gateway: Literal["openai-compatible"]
+    wallclock_ttl_seconds: Annotated[int, Field(gt=0)]
+    unresolved_penalty_usd: Price
+    agent: AgentLimits
+    candidates: Annotated[tuple[LiveCandidate, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _candidates_are_told_apart(self) -> Self:
+        ids = [candidate.id for candidate in self.candidates]
+        if repeated := {name for name in ids if ids.count(name) > 1}:
+            raise ValueError(f"candidate ids stand twice: {', '.join(sorted(repeated))}")
+        for label in TIER_LABELS:
+            of_tier = [candidate for candidate in self.candidates if candidate.tier == label]
+            if of_tier and sum(candidate.tier_default for candidate in of_tier) != 1:
+                raise ValueError(f"tier {label} needs exactly one candidate with tier_default = true")
+        return self
+
+
+class NamedSplit(_Model):
+    """A named set of task instances; without a list, all of the data set."""
+
+    name: str
+    dataset: str
+    count: Annotated[int, Field(gt=0)]
+    instances: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if self.instances is not None and len(set(self.instances)) != self.count:
+            raise ValueError(f"count says {self.count}, the list has {len(set(self.instances))} different instances")
+        return self
+
+
+class SplitsManifest(_Manifest):
+    """Named sets of SWE-bench Verified instances."""
+
+    kind: Literal["splits"]
+    splits: tuple[NamedSplit, ...]
+
+    def instances(self, name: str) -> frozenset[str]:
+        """The instance ids of a split that lists them.
+
+        Raises:
+            UsageError: there is no such split, or it has no list.
+        """
+        for split in self.splits:
+            if split.name == name and split.instances is not None:
+                return frozenset(split.instances)
+        raise UsageError(f"no split with a list of instances is called {name!r} in {self.name}")
+
+
+Manifest = Annotated[StaticManifest | LiveManifest | SplitsManifest, Field(discriminator="kind")]
+_MANIFEST: TypeAdapter[StaticManifest | LiveManifest | SplitsManifest] = TypeAdapter(Manifest)
+
+
+def manifest_names() -> list[str]:
+    """The names of the shipped manifests."""
+    return sorted(path.stem for path in resources.pools_dir().glob("*.toml") if path.name != "locked.toml")
+
+
+def load_manifest(name_or_path: str) -> StaticManifest | LiveManifest | SplitsManifest:
+    """A shipped manifest by name, or one of your own by path.
+
+    Raises:
+        UsageError: neither a name nor a file.
+        ContentError: the file is not a manifest; every wrong field is named.
+    """
+    path = Path(name_or_path)
+    if name_or_path in manifest_names():
+        path = resources.pools_dir() / f"{name_or_path}.toml"
+    elif not path.is_file():
+        known = ", ".join(manifest_names())
+        raise UsageError(f"no pool manifest {name_or_path!r}: give a file or one of {known}")
+    try:
+        content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ContentError([Problem(str(path), None, None, f"not a TOML file: {error}")]) from None
+    try:
+        return _MANIFEST.validate_python(content)
+    except ValidationError as error:
+        raise ContentError([_problem(path, details) for details in error.errors()]) from None
+
+
+@cache
+def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
+    """The static manifest called ``name`` (or at that path)."""
+    manifest = load_manifest(name)
+    if not isinstance(manifest, StaticManifest):
+        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a static one is needed")
+    return manifest
+
+
+@cache
+def heldout_instances() -> frozenset[str]:
+    """Instance ids of heldout100: no split for training and no ``fit`` may contain them (dynamic.md, "Splits")."""
+    manifest = load_manifest(DEFAULT_SPLITS)
+    assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the shipped file's own kind
+    return manifest.instances("heldout100")
+
+
+def locked_fingerprints() -> dict[str, str]:
+    """The fingerprints that the shipped manifests must have, by name."""
+    path = resources.pools_dir() / "locked.toml"
+    content: dict[str, str] = tomllib.loads(path.read_text("utf-8"))["fingerprints"]
+    return content
+
+
+def check_manifest(name_or_path: str) -> list[Problem]:
+    """What is wrong with a manifest; a shipped one must also have its locked fingerprint."""
+    try:
+        manifest = load_manifest(name_or_path)
+    except ContentError as error:
+        return list(error.problems)
+    if name_or_path not in manifest_names():
+        return []
+    locked = locked_fingerprints().get(manifest.name)
+    if locked != manifest.fingerprint:
+        what = f"its fingerprint is {manifest.fingerprint}, locked is {locked}: a released manifest was edited"
+        return [Problem(f"{manifest.name}.toml", None, None, what)]
+    return []
+
+
+def _problem(path: Path, details: Mapping[str, Any]) -> Problem:
+    # The union's discriminator stands first in pydantic's location and names no field of the file.
+    location = [
+        part for part in details["loc"] if part not in ("static", "live", "splits") or details["loc"][0] != part
+    ]
+    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    message = details["msg"].removeprefix("Value error, ")
+    return Problem(str(path), None, field or None, message)
+
+
+def _normalised(value: Any) -> Any:
+    """``value`` with equal decimals written alike (5.0 and 5.00), so that a fingerprint is of content."""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    if isinstance(value, Mapping):
+        return {key: _normalised(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normalised(item) for item in value]
+    return value

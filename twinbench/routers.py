@@ -1,0 +1,148 @@
+"""The routers that ship with twinbench: baselines to beat and short examples to read."""
+
+from __future__ import annotations
+
+import random
+from typing import ClassVar
+
+from twinbench.router import Call, Decision, Router
+from twinbench.tiers import TIER_LABELS, Tier
+
+
+class Always:
+    """Sends every call to the same tier."""
+
+    def __init__(self, tier: Tier) -> None:
+        self._tier = tier
+
+    def route(self, call: Call) -> Tier:  # noqa: ARG002 - a constant looks at nothing
+        """The one tier."""
+        return self._tier
+
+
+class AlwaysLow(Always):
+    """Sends every call to the low tier."""
+
+    def __init__(self) -> None:
+        super().__init__(Tier.LOW)
+
+
+class AlwaysMid(Always):
+    """Sends every call to the mid tier."""
+
+    def __init__(self) -> None:
+        super().__init__(Tier.MID)
+
+
+class AlwaysMidHigh(Always):
+    """Sends every call to the mid_high tier."""
+
+    def __init__(self) -> None:
+        super().__init__(Tier.MID_HIGH)
+
+
+class AlwaysHigh(Always):
+    """Sends every call to the high tier."""
+
+    def __init__(self) -> None:
+        super().__init__(Tier.HIGH)
+
+
+class Random:
+    """Draws a tier for each call; the same seed draws the same, whatever the order of sessions.
+
+    ``mix`` holds four weights, low to high, separated by ``:``.
+    """
+
+    def __init__(self, seed: int = 0, mix: str = "1:1:1:1") -> None:
+        self._seed = seed
+        try:
+            self._weights = [float(weight) for weight in mix.split(":")]
+        except ValueError:
+            raise ValueError(f"mix must be numbers separated by ':', not {mix!r}") from None
+        if len(self._weights) != len(Tier) or min(self._weights) < 0 or not 0 < sum(self._weights) < float("inf"):
+            raise ValueError(f"mix needs four weights of 0 or more, one above 0, not {mix!r}")
+
+    def route(self, call: Call) -> Tier:
+        """A tier drawn by session, step and seed."""
+        draw = random.Random(f"{self._seed}|{call.session}|{call.step_index}")  # noqa: S311 - a seeded baseline
+        return draw.choices(list(Tier), self._weights)[0]
+
+
+class RoundRobin:
+    """Takes the tiers in turn within a session, each for ``every`` calls."""
+
+    def __init__(self, every: int = 1) -> None:
+        if every < 1:
+            raise ValueError(f"every must be 1 or more, not {every}")
+        self._every = every
+        self._calls: dict[str, int] = {}
+
+    def start(self, session: str) -> None:
+        """Begin with the low tier."""
+        self._calls[session] = 0
+
+    def route(self, call: Call) -> Tier:
+        """The tier whose turn it is."""
+        done = self._calls.get(call.session, 0)
+        self._calls[call.session] = done + 1
+        return Tier(done // self._every % len(Tier))
+
+    def end(self, session: str) -> None:
+        """Forget the session."""
+        self._calls.pop(session, None)
+
+
+class DepthRule:
+    """Goes up with the depth of the conversation, and faster where tools are in use.
+
+    A conversation of fewer than ``mid`` messages goes low, of fewer than ``high`` mid, and any longer one high. Where a
+    tool answered last, ``tool_bonus`` messages are added before comparing.
+    """
+
+    _READING: ClassVar[frozenset[str]] = frozenset({"tool", "function"})
+
+    def __init__(self, mid: int = 6, high: int = 14, tool_bonus: int = 2) -> None:
+        if not 0 <= mid <= high:
+            raise ValueError(f"0 <= mid <= high is needed, not mid={mid}, high={high}")
+        self._mid = mid
+        self._high = high
+        self._tool_bonus = tool_bonus
+
+    def route(self, call: Call) -> Decision:
+        """A tier by the number of messages."""
+        tool_answered = bool(call.messages) and call.messages[-1].get("role") in self._READING
+        depth = len(call.messages) + (self._tool_bonus if tool_answered else 0)
+        tier = Tier.LOW if depth < self._mid else Tier.MID if depth < self._high else Tier.HIGH
+        score = min(depth / (2 * self._high), 1.0) if self._high else 1.0
+        return Decision(tier, score=score, rationale=f"depth {depth}")
+
+
+class Sticky:
+    """Stays with what is cheapest now, cache included: a warm dearer tier can cost less than a cold cheaper one.
+
+    ``at_least`` is the lowest tier that it trusts.
+    """
+
+    def __init__(self, at_least: str = "low") -> None:
+        self._at_least = Tier.from_label(at_least)
+
+    def route(self, call: Call) -> Decision:
+        """The cheapest candidate for this call."""
+        picked = call.cheapest(at_least=self._at_least)
+        return Decision(picked, rationale=f"reads {call.cache[picked].read_tokens} tokens from the cache")
+
+
+BUILT_IN: dict[str, type[Router]] = {
+    "always-low": AlwaysLow,
+    "always-mid": AlwaysMid,
+    "always-mid_high": AlwaysMidHigh,
+    "always-high": AlwaysHigh,
+    "random": Random,
+    "round-robin": RoundRobin,
+    "depth-rule": DepthRule,
+    "sticky": Sticky,
+}
+"""Routers by the name that a spec gives them."""
+
+CONSTANTS = tuple(f"always-{label}" for label in TIER_LABELS)

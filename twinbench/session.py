@@ -1,0 +1,81 @@
+"""One trajectory as a router lives through it; the only maker of a Call."""
+
+from __future__ import annotations
+
+import hashlib
+
+from twinbench.cache_policy import CachePolicy, Prompt
+from twinbench.router import MEAN_OUTPUT_BEFORE_ANY, CacheViews, Call, Candidate, Limits, Outcome
+from twinbench.usage import Usage
+
+
+def session_key(salt: str, *identity: str) -> str:
+    """An opaque key for one trajectory: stable under one salt, and telling nothing of what it was made from."""
+    return hashlib.sha256("\0".join((salt, *identity)).encode()).hexdigest()[:16]
+
+
+class Session:
+    """Keeps one trajectory's state and shows a router exactly what it may see.
+
+    A driver (the static track over frozen prefixes, the live track over a running agent) makes a ``call`` for each
+    prompt
+    and then says that it was ``answered``, or that the router ``failed``.
+    """
+
+    def __init__(
+        self, key: str, candidates: tuple[Candidate, ...], policy: CachePolicy, limits: Limits | None = None
+    ) -> None:
+        self.key = key
+        self._candidates = candidates
+        self._policy = policy
+        self._limits = limits or Limits()
+        self._spent_usd = 0.0
+        self._output_tokens: list[int] = []
+        self._open: tuple[Prompt, Call] | None = None
+
+    def call(self, prompt: Prompt) -> Call:
+        """The call that ``prompt`` makes, as a router may see it."""
+        views = {candidate.id: self._policy.view(candidate, prompt) for candidate in self._candidates}
+        outputs = self._output_tokens
+        call = Call(
+            messages=prompt.messages,
+            tools=prompt.tools,
+            step_index=prompt.step_index,
+            session=self.key,
+            candidates=self._candidates,
+            cache=CacheViews(views),
+            spent_usd=self._spent_usd,
+            limits=self._limits,
+            counted_tokens=prompt.tokens,
+            mean_output_tokens=sum(outputs) / len(outputs) if outputs else MEAN_OUTPUT_BEFORE_ANY,
+        )
+        self._open = (prompt, call)
+        return call
+
+    def answered(self, candidate: Candidate, output_tokens: int, text: str = "") -> Outcome:
+        """Record that ``candidate`` answered the open call; returns what the router may know of it."""
+        prompt, call = self._take_open()
+        usage = call.prompt_usage(candidate) + Usage(output=output_tokens)
+        outcome = Outcome(
+            session=self.key,
+            step_index=call.step_index,
+            candidate=candidate,
+            usage=usage,
+            cost_usd=float(usage.cost_usd(candidate.prices)),
+            text=text,
+        )
+        self._policy.served(candidate, prompt)
+        self._spent_usd += outcome.cost_usd
+        self._output_tokens.append(output_tokens)
+        return outcome
+
+    def failed(self) -> None:
+        """Record that the router gave no decision for the open call: nobody answered it."""
+        prompt, _ = self._take_open()
+        self._policy.served(None, prompt)
+
+    def _take_open(self) -> tuple[Prompt, Call]:
+        if self._open is None:
+            raise RuntimeError("no call is open in this session")
+        taken, self._open = self._open, None
+        return taken

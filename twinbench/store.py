@@ -1,0 +1,197 @@
+"""The store: a directory of banks, predictions and scores, each immutable once written.
+
+Everything is written aside and moved into place, so a reader sees the old state or the new one, and a killed or failed
+writer leaves nothing but a file that the next writer clears away.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from twinbench import resources
+from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
+
+STORE_VARIABLE = "TWINBENCH_STORE"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ASIDE = ".partial-"
+_ABANDONED_AFTER_S = 24 * 3600
+_NO_SPACE = os.strerror(errno.ENOSPC)  # DuckDB passes the system's words on, without the number
+
+
+def default_store() -> Path:
+    """``TWINBENCH_STORE``, else ``results/store`` in a checkout, else a folder in the user's data directory."""
+    if path := os.environ.get(STORE_VARIABLE):
+        return Path(path)
+    if root := resources.checkout_root():
+        return root / "results" / "store"
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("twinbench", appauthor=False)) / "store"
+
+
+def check_name(kind: str, name: str) -> str:
+    """``name`` if it can name a ``kind`` of thing in the store.
+
+    Raises:
+        UsageError: it has characters that a file name should not have.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{kind} name {name!r}: use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
+        )
+    return name
+
+
+class Store:
+    """Paths of the store, and the one way to write into it."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root) if root is not None else default_store()
+
+    def bank_dir(self, name: str) -> Path:
+        """The folder of a bank: its files, its sidecars and the pointer to the current file."""
+        return self.root / "banks" / check_name("bank", name)
+
+    def pointer(self, name: str) -> dict[str, Any] | None:
+        """What the bank's pointer says, or None where there is no such bank."""
+        path = self.bank_dir(name) / "bank.json"
+        try:
+            content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise TwinbenchError(f"{path} is damaged: import the bank again with --replace") from None
+        return content
+
+    def pointer_exists(self, name: str) -> bool:
+        """Whether there is a bank of that name; a text that can be no name is none."""
+        return _NAME.fullmatch(name) is not None and (self.bank_dir(name) / "bank.json").is_file()
+
+    def bank_names(self) -> list[str]:
+        """The banks of the store, by name."""
+        return sorted(path.parent.name for path in self.root.glob("banks/*/bank.json"))
+
+    def write_pointer(self, name: str, content: Mapping[str, Any], *, replace: bool) -> None:
+        """Make a bank's file the current one.
+
+        Raises:
+            UsageError: the name exists and ``replace`` is False.
+        """
+        path = self.bank_dir(name) / "bank.json"
+        with self.aside(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+            if not replace:
+                try:
+                    os.link(temporary, path)  # fails where another import was faster
+                except FileExistsError:
+                    raise _name_exists(name) from None
+                except OSError:  # a file system without links: the check is then not atomic
+                    if path.exists():
+                        raise _name_exists(name) from None
+
+    def refuse_existing(self, name: str) -> None:
+        """Raise UsageError where a bank of that name exists."""
+        if self.pointer(name) is not None:
+            raise _name_exists(name)
+
+    def remove_bank(self, name: str) -> None:
+        """Remove a bank with its sidecars; processes that have it open keep it until they close it.
+
+        Raises:
+            UsageError: no such bank.
+        """
+        folder = self.bank_dir(name)
+        if not (folder / "bank.json").exists():
+            raise self.unknown_bank(name)
+        with self._writing(folder):
+            (folder / "bank.json").unlink()  # first: from now on the bank does not exist
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def unknown_bank(self, name: str) -> UsageError:
+        """The error for a name that no bank has."""
+        known = ", ".join(self.bank_names()) or "none yet"
+        bring = f"bring one with: twinbench bank import FILE --name {name}"
+        return UsageError(f"no bank {name!r} in {self.root} (banks: {known}); {bring}")
+
+    @contextmanager
+    def aside(self, path: Path) -> Iterator[Path]:
+        """A temporary path beside ``path``; what is written there is moved to ``path`` when the block ends well.
+
+        A file or a folder. Where the block fails, nothing is left. What stands at ``path`` is replaced if it is a
+        file; a folder there is kept, since it was named by the same content.
+
+        Raises:
+            StoreWriteError: the store cannot be written, or the disk is full.
+        """
+        temporary = path.with_name(f"{_ASIDE}{uuid.uuid4().hex[:12]}-{path.name}")
+        with self._writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _clear_abandoned(path.parent)
+        try:
+            yield temporary
+            with self._writing(path):
+                _flush_to_disk(temporary)
+                if temporary.is_dir() and path.is_dir():
+                    return
+                temporary.replace(path)
+        finally:
+            for leftover in path.parent.glob(f"{temporary.name}*"):
+                _remove(leftover)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self.write_error(path, error) from None
+
+    def write_error(self, path: Path, error: Exception) -> StoreWriteError:
+        """A failed write, worded for the person at the keyboard."""
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
+        if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _NO_SPACE in reason:
+            return StoreWriteError(f"no space left on the disk of the store {self.root}; nothing was changed")
+        return StoreWriteError(
+            f"cannot write {path} ({reason}); nothing was changed; choose another with --store or {STORE_VARIABLE}"
+        )
+
+    def remove_file(self, path: Path) -> None:
+        """Remove a file that nothing points to any more; where a reader holds it (Windows), it stays for now."""
+        with suppress(OSError):
+            path.unlink()
+
+
+def _name_exists(name: str) -> UsageError:
+    return UsageError(f"a bank named {name!r} exists; choose another --name, or --replace it")
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Remove what writers that were killed left behind a day ago or more."""
+    for path in folder.glob(f"{_ASIDE}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _flush_to_disk(path: Path) -> None:
+    for file in path.iterdir() if path.is_dir() else [path]:
+        with file.open("rb+") as opened:
+            os.fsync(opened.fileno())

@@ -1,0 +1,176 @@
+"""Token counts of texts and messages, under the tokenizers that a manifest locks.
+
+Tokenizer files are read by path: nothing imports litellm, and ``tiktoken.get_encoding``, which may delete a file and
+download another, is never called. Source: static.md, "Tokens of a message list".
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.fingerprint import sha256_file
+from twinbench.pools import StaticManifest, TokenizerFile
+from twinbench.tiers import Tier
+
+OFFLINE = "offline"
+
+# Facts of the encoding, as tiktoken publishes them; its special tokens are ordinary text here and so are not listed.
+_CL100K_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+|"
+    r" ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"
+)
+
+
+class Tokenizer(Protocol):
+    """Counts tokens."""
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text."""
+        ...
+
+
+class TiktokenFile:
+    """A rank file in tiktoken's format; text that looks like a special token is ordinary text."""
+
+    def __init__(self, path: Path) -> None:
+        from tiktoken import Encoding
+
+        ranks: dict[bytes, int] = {}
+        for line in path.read_bytes().splitlines():
+            token, rank = line.split()
+            ranks[base64.b64decode(token)] = int(rank)
+        self._encoding = Encoding("cl100k_base", pat_str=_CL100K_PATTERN, mergeable_ranks=ranks, special_tokens={})
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text."""
+        return [len(self._encoding.encode_ordinary(text)) for text in texts]
+
+
+class TokenizersFile:
+    """A ``tokenizer.json``; its own special tokens are recognised in the text."""
+
+    def __init__(self, path: Path) -> None:
+        from tokenizers import Tokenizer as HuggingFaceTokenizer
+
+        self._tokenizer = HuggingFaceTokenizer.from_file(str(path))
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens of each text."""
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding) for encoding in encodings]
+
+
+@dataclass(frozen=True)
+class TokenizerSet:
+    """Which tokenizer counts for which tier, and the numbers that a message list adds."""
+
+    name: str
+    names: tuple[str, str, str, str]
+    """The tokenizer of each tier, by tier."""
+    files: Mapping[str, Path]
+    """The file of each tokenizer, by name."""
+    formats: Mapping[str, str]
+    tokens_per_message: int
+    tokens_priming: int
+
+    @cached_property
+    def fingerprint_parts(self) -> dict[str, object]:
+        """What a score's fingerprint says of the set: its name, and each file by sha256."""
+        return {
+            "set": self.name,
+            "tiers": list(self.names),
+            "files": {name: sha256_file(path) for name, path in sorted(self.files.items())},
+        }
+
+    def of_tier(self, tier: Tier) -> str:
+        """The name of the tier's tokenizer."""
+        return self.names[tier]
+
+    @cached_property
+    def distinct(self) -> tuple[str, ...]:
+        """The names of the set's tokenizers, each once."""
+        return tuple(dict.fromkeys(self.names))
+
+    @cached_property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """The set's tokenizers, loaded when first asked for."""
+        loaded: dict[str, Tokenizer] = {}
+        for name in self.distinct:
+            kind = TiktokenFile if self.formats[name] == "tiktoken" else TokenizersFile
+            loaded[name] = kind(self.files[name])
+        return loaded
+
+    def count(self, texts: Sequence[str]) -> dict[str, list[int]]:
+        """Tokens of each text, by tokenizer; the tokenizers work side by side."""
+        tokenizers = self.tokenizers
+        with ThreadPoolExecutor(len(tokenizers)) as pool:
+            pending = {name: pool.submit(tokenizer.count, texts) for name, tokenizer in tokenizers.items()}
+            return {name: counts.result() for name, counts in pending.items()}
+
+    def prompt_tokens(self, text_tokens: Sequence[int]) -> int:
+        """Tokens of a message list, given the tokens of each message's text."""
+        return sum(text_tokens) + self.tokens_per_message * len(text_tokens) + self.tokens_priming
+
+
+def tokenizer_set(manifest: StaticManifest, name: str = OFFLINE) -> TokenizerSet:
+    """The tokenizer set called ``name``; the hub is asked only for sets that name it.
+
+    Raises:
+        UsageError: the manifest has no such set.
+        TwinbenchError: a file is missing, differs from its locked sha256, or cannot be fetched.
+    """
+    if name not in manifest.tokenizer_sets:
+        raise UsageError(f"no tokenizer set {name!r}; {manifest.name} has {', '.join(manifest.tokenizer_sets)}")
+    per_tier = manifest.tokenizer_sets[name]
+    names = (per_tier.low, per_tier.mid, per_tier.mid_high, per_tier.high)
+    return TokenizerSet(
+        name=name,
+        names=names,
+        files={used: _located(used, manifest.tokenizers[used]) for used in dict.fromkeys(names)},
+        formats={used: manifest.tokenizers[used].format for used in dict.fromkeys(names)},
+        tokens_per_message=manifest.tokens_per_message,
+        tokens_priming=manifest.tokens_priming,
+    )
+
+
+def _located(name: str, file: TokenizerFile) -> Path:
+    path = _packaged(name, file) if file.package is not None else _fetched(name, file)
+    if file.sha256 is not None and (found := sha256_file(path)) != file.sha256:
+        raise TwinbenchError(
+            f"tokenizer {name}: {path} has sha256 {found}, locked is {file.sha256}; "
+            "install the dependency versions of requirements.lock"
+        )
+    return path
+
+
+def _packaged(name: str, file: TokenizerFile) -> Path:
+    assert file.package is not None  # noqa: S101 - the manifest's model allows one of two
+    spec = importlib.util.find_spec(file.package)  # finds a top-level package without importing it
+    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+        path = Path(folder) / file.path
+        if path.is_file():
+            return path
+    raise TwinbenchError(f"tokenizer {name}: no file {file.path} in the package {file.package}; install {file.package}")
+
+
+def _fetched(name: str, file: TokenizerFile) -> Path:
+    assert file.hub is not None  # noqa: S101 - the manifest's model allows one of two
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(file.hub, file.path, revision=file.revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TwinbenchError(
+            f"tokenizer {name}: {file.path} of {file.hub} could not be fetched from the Hugging Face hub ({reason}); "
+            f"the set {OFFLINE!r} needs no network"
+        ) from None
