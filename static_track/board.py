@@ -24,7 +24,8 @@ from static_track.splits import Split
 from static_track.unique_messages import Progress, no_progress
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
-from twinbench.plugins import LoadedRouter, load_router
+from twinbench.plugins.hosted import PluginLimits, RouterLoadError
+from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.pools import StaticManifest, static_manifest
 from twinbench.router import Router
 from twinbench.tokens import OFFLINE, tokenizer_set
@@ -38,6 +39,8 @@ class Entry:
     reference: bool
     score: Score
     latency_ms: Mapping[str, float | None]
+    first_error: str | None = None
+    """The text of the first error row."""
     given_up: bool = False
 
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
@@ -99,9 +102,25 @@ class Judge:
         manifest: StaticManifest | None = None,
         tokenizers: str = OFFLINE,
         fresh: bool = False,
+        plugins: PluginLimits | None = None,
         progress: Progress = no_progress,
     ) -> None:
+        """Take a part of a bank.
+
+        Args:
+            bank: opened.
+            split: the part; None for all of it.
+            manifest: rates, cache TTL and tokenizers; default: the locked one.
+            tokenizers: the tokenizer set.
+            fresh: run again what the store already holds.
+            plugins: what routers that are not built in may take.
+            progress: told what is going on.
+
+        Raises:
+            UsageError: there is no such part or tokenizer set, or the part has no rows.
+        """
         self._bank = bank
+        self._plugins = plugins
         self._manifest = manifest or static_manifest()
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._fresh = fresh
@@ -132,7 +151,7 @@ class Judge:
             ContentError: a prediction file is refused.
             TwinbenchError: a router's code fails while it loads.
         """
-        wanted = [self._wanted(load_router(router), reference=False) for router in routers]
+        wanted = [self._wanted(load_router(router, self._plugins), reference=False) for router in routers]
         wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
         named = {each.name for each in wanted}
         for name in references.NAMES:
@@ -145,7 +164,7 @@ class Judge:
         if missing:
             kept |= self._scored(missing)
         entries = [
-            Entry(each.name, each.reference, found.score, found.latency_ms, found.given_up)
+            Entry(each.name, each.reference, found.score, found.latency_ms, found.first_error, found.given_up)
             for each in wanted
             for found in (kept[each.name],)
         ]
@@ -154,7 +173,7 @@ class Judge:
 
     def predictions(self, router: str | Router) -> Predictions:
         """A router's answers for the rows of the part, kept ones where there are any."""
-        return self._predictions(self._wanted(load_router(router), reference=False))
+        return self._predictions(self._wanted(load_router(router, self._plugins), reference=False))
 
     def _wanted(self, router: LoadedRouter, *, reference: bool) -> _Wanted:
         key = None
@@ -185,9 +204,10 @@ class Judge:
             scorer.load(predictions)
             kept: dict[str, KeptScore] = {}
             for number, (each, predicted, score) in enumerate(zip(wanted, predictions, scorer.scores(), strict=True)):
-                found = KeptScore(score, _percentiles(predicted.latencies_ms), predicted.given_up)
+                first_error = next(iter(predicted.errors.values()), None)
+                found = KeptScore(score, _percentiles(predicted.latencies_ms), first_error, predicted.given_up)
                 kept[each.name] = found
-                if each.key is not None:
+                if each.key is not None and not found.given_up:
                     identity = ScoreIdentity(
                         fingerprint=self._score_key(each.key),
                         router=each.name,
@@ -206,14 +226,7 @@ class Judge:
         if wanted.key is not None and not self._fresh and (kept := self._results.predictions(wanted.key)) is not None:
             return kept
         if wanted.router is not None:
-            predicted = predict(
-                wanted.router.router,
-                self._bank,
-                self._manifest,
-                split=self._split,
-                base_file=self._base_file,
-                progress=self._progress,
-            )
+            predicted = self._asked(wanted.router)
         else:
             assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
             predicted = (
@@ -221,10 +234,26 @@ class Judge:
                 if wanted.name == references.LABELS
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
-        if wanted.key is not None:
+        if wanted.key is not None and not predicted.given_up:
             sha256, row_ids = self._bank.info.sha256, self._bank.row_ids
             self._keep(partial(self._results.keep_predictions, wanted.key, wanted.name, sha256, predicted, row_ids))
         return predicted
+
+    def _asked(self, router: LoadedRouter) -> Predictions:
+        """What a router answers now; one that cannot be loaded fails every row, and the others go on."""
+        try:
+            with router.opened(self._manifest.candidates()) as opened:
+                return predict(
+                    opened,
+                    self._bank,
+                    self._manifest,
+                    split=self._split,
+                    base_file=self._base_file,
+                    progress=self._progress,
+                )
+        except RouterLoadError as failure:
+            errors = dict.fromkeys(self._row_nos, str(failure))
+            return Predictions(self._row_nos, [None] * len(self._row_nos), errors, given_up=True)
 
     def _keep(self, write: Callable[[], None]) -> None:
         """Keep a result; a store that cannot be written costs time at the next run, not this run's scores."""

@@ -14,12 +14,12 @@ from static_track.bank import Bank, BankInfo
 from static_track.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, write_bank_file
 from static_track.reading import NumberedRow, Source, open_source
 from static_track.rows import canonical_line, compact_json, extra_json, row_problems
-from static_track.token_base import StepMessages, base_fingerprint, base_rows
+from static_track.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.unique_messages import Progress, UniqueMessages, no_progress, numbered
 from twinbench.errors import ContentError, Problem
-from twinbench.pools import heldout_instances, static_manifest
+from twinbench.pools import StaticManifest, heldout_instances, static_manifest
 from twinbench.store import Store
-from twinbench.tokens import tokenizer_set
+from twinbench.tokens import TokenizerSet, tokenizer_set
 
 MOST_PROBLEMS = 1000
 """Reading stops after as many, so that a file of another kind does not fill the screen or the memory."""
@@ -73,6 +73,26 @@ class ParsedBank:
             )
         )
 
+    def put_in_order(self) -> None:
+        """Sort the rows canonically: by workload, instance, step."""
+        self.rows.sort(key=lambda row: (*row.trajectory, row.step_index))
+
+    def trajectories(self) -> dict[tuple[str, str], int]:
+        """The number of each trajectory, in canonical order."""
+        return {place: number for number, place in enumerate(dict.fromkeys(row.trajectory for row in self.rows))}
+
+    def base(
+        self, manifest: StaticManifest, tokenizers: TokenizerSet, progress: Progress = no_progress
+    ) -> Iterator[BaseRow]:
+        """The numbers that scoring needs of each row."""
+        trajectories = self.trajectories()
+        steps = [
+            StepMessages(number, trajectories[row.trajectory], row.step_index, row.target, row.messages)
+            for number, row in enumerate(self.rows)
+        ]
+        tokens = self.messages.count_tokens(tokenizers, progress)
+        return base_rows(steps, self.messages, tokens, manifest, tokenizers)
+
     def canonical_sha256(self) -> str:
         """The SHA-256 (hex) of the canonical export."""
         digest = hashlib.sha256()
@@ -116,7 +136,7 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
     parsed.problems += _repetitions(source, parsed.rows)
     if not parsed.rows and not parsed.problems:
         parsed.problems.append(source.problem(None, None, "the file holds no rows"))
-    parsed.rows.sort(key=lambda row: (*row.trajectory, row.step_index))
+    parsed.put_in_order()
     return source, parsed
 
 
@@ -137,9 +157,7 @@ def import_bank(
         raise ContentError(parsed.problems, hint="Nothing was imported.")
     manifest = static_manifest()
     tokenizers = tokenizer_set(manifest)
-    trajectories = {
-        trajectory: number for number, trajectory in enumerate(dict.fromkeys(r.trajectory for r in parsed.rows))
-    }
+    trajectories = parsed.trajectories()
     held_out = heldout_instances()
     info = BankInfo(
         name=name,
@@ -154,12 +172,7 @@ def import_bank(
         base=base_fingerprint(manifest, tokenizers),
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    steps = [
-        StepMessages(number, trajectories[row.trajectory], row.step_index, row.target, row.messages)
-        for number, row in enumerate(parsed.rows)
-    ]
-    tokens = parsed.messages.count_tokens(tokenizers, progress)
-    base = base_rows(steps, parsed.messages, tokens, manifest, tokenizers)
+    base = parsed.base(manifest, tokenizers, progress)
     folder = store.bank_dir(name)
     with store.aside(folder / info.file_name) as temporary:
         progress("writing the bank", 0, None)

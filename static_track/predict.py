@@ -13,7 +13,7 @@ from static_track.splits import ALL, Split
 from static_track.unique_messages import Progress, no_progress
 from twinbench.cache_policy import StepTtl
 from twinbench.pools import StaticManifest
-from twinbench.router import Call, Candidate, Choice, DecisionError, Router, checked
+from twinbench.router import Call, Candidate, Choice, DecisionError, Router, RouterError, checked
 from twinbench.session import Session, session_key
 
 FAILURES_UNTIL_GIVEN_UP = 10
@@ -132,9 +132,13 @@ def _decided(router: Router, call: Call) -> tuple[Choice | str, float]:
     started = time.perf_counter()
     try:
         answer: object = router.route(call)
+    except RouterError as failure:
+        return str(failure), _ms_since(started)
     except Exception as error:  # noqa: BLE001 - a router is somebody else's code; whatever it raises is its row's error
         return f"route raised {type(error).__name__}: {error}", _ms_since(started)
-    latency_ms = _ms_since(started)
+    # A router in another process says how long it took itself, without the way there and back.
+    measured: float | None = getattr(router, "last_decision_ms", None)
+    latency_ms = _ms_since(started) if measured is None else measured
     try:
         return checked(answer, call.candidates), latency_ms
     except DecisionError as error:
@@ -148,6 +152,8 @@ def _complaint_of(router: Router, hook: str, argument: Any) -> str | None:
         return None
     try:
         method(argument)
+    except RouterError as failure:
+        return str(failure)
     except Exception as error:  # noqa: BLE001 - as for route
         return f"{hook} raised {type(error).__name__}: {error}"
     return None

@@ -38,7 +38,9 @@ class KeptScore:
 
     score: Score
     latency_ms: Mapping[str, float | None]
+    first_error: str | None = None
     given_up: bool = False
+    """A score of a router that was given up on is shown, and never kept."""
 
 
 class Results:
@@ -55,12 +57,12 @@ class Results:
         with duckdb.connect() as connection:
             rows = connection.execute(
                 """
-                SELECT row_no, tier_id, error, latency_ms, score, rationale, given_up
+                SELECT row_no, tier_id, error, latency_ms, score, rationale
                 FROM read_parquet(?) ORDER BY row_no
                 """,
                 [str(path)],
             ).fetchall()
-        row_nos, tier_ids, errors, latencies, scores, rationales, given_up = zip(*rows, strict=True)
+        row_nos, tier_ids, errors, latencies, scores, rationales = zip(*rows, strict=True)
         measured = [latency for latency in latencies if latency is not None]
         return Predictions(
             row_nos=row_nos,
@@ -69,7 +71,6 @@ class Results:
             latencies_ms=measured or None,
             scores=scores,
             rationales=rationales,
-            given_up=any(given_up),
         )
 
     def keep_predictions(
@@ -89,7 +90,6 @@ class Results:
             ("rationale", "VARCHAR", predictions.rationales or [None] * size),
             ("router", "VARCHAR", [router] * size),
             ("bank_sha256", "VARCHAR", [bank_sha256] * size),
-            ("given_up", "BOOLEAN", [predictions.given_up] * size),
         ]
         path = self._predictions_file(fingerprint)
         with self._written(path.parent) as (folder, connection):
@@ -126,7 +126,11 @@ class Results:
         counts = dict(kept.score.counts)
         latency = {f"latency_{name}_ms": kept.latency_ms[name] for name in LATENCIES}
         detail = json.dumps(
-            {"score": kept.score.to_json(legacy=True), "latency_ms": dict(kept.latency_ms), "given_up": kept.given_up}
+            {
+                "score": kept.score.to_json(legacy=True),
+                "latency_ms": dict(kept.latency_ms),
+                "first_error": kept.first_error,
+            }
         )
         path = self._score_file(identity.fingerprint)
         with self._written(path.parent) as (folder, connection):
@@ -134,7 +138,6 @@ class Results:
                 *((name, "VARCHAR", [value]) for name, value in who.items()),
                 *((name, "DOUBLE", [value]) for name, value in (metrics | latency).items()),
                 *((name, "BIGINT", [value]) for name, value in counts.items()),
-                ("given_up", "BOOLEAN", [kept.given_up]),
                 ("detail", "JSON", [detail]),
             ]
             _write_parquet(connection, folder / path.name, columns)
@@ -182,7 +185,7 @@ def _kept(detail: Mapping[str, Any]) -> KeptScore:
     named = ("scores", "counts", "by_workload", "confusion", "error_pattern", "ablation")
     legacy = {name: block for name, block in score.items() if name not in named}
     return KeptScore(
-        Score(**{name: score[name] for name in named}, legacy=legacy), detail["latency_ms"], detail["given_up"]
+        Score(**{name: score[name] for name in named}, legacy=legacy), detail["latency_ms"], detail["first_error"]
     )
 
 

@@ -285,6 +285,15 @@ def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
 
 
 @cache
+def live_models(name: str = DEFAULT_LIVE) -> dict[Tier, str]:
+    """The model of each tier's default candidate in a live pool."""
+    manifest = load_manifest(name)
+    if not isinstance(manifest, LiveManifest):
+        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a live one is needed")
+    return {Tier.from_label(each.tier): each.model for each in manifest.candidates if each.tier_default}
+
+
+@cache
 def heldout_instances() -> frozenset[str]:
     """Instance ids of heldout100: no split for training and no ``fit`` may contain them (dynamic.md, "Splits")."""
     manifest = load_manifest(DEFAULT_SPLITS)

@@ -187,6 +187,10 @@ class Router(Protocol):
         ...
 
 
+class RouterError(Exception):
+    """A router that gave no decision; the text says why, and is the row's error as it stands."""
+
+
 class DecisionError(Exception):
     """A router answered something that is no decision; the text says what, for its author."""
 

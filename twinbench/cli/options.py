@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twinbench.cli.output import Format
+
+if TYPE_CHECKING:
+    from twinbench.plugins.hosted import PluginLimits
 
 
 def _banks(incomplete: str) -> list[str]:
@@ -25,6 +28,23 @@ def _manifests(incomplete: str) -> list[str]:
     from twinbench.pools import manifest_names
 
     return [name for name in manifest_names() if name.startswith(incomplete)]
+
+
+_ROUTER_HELP = (
+    "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory or http://…; "
+    "arguments as ?name=value&…"
+)
+
+
+def plugin_limits(
+    load_s: float, decision_s: float, memory_mib: int, python: str | None, environment: list[str] | None
+) -> PluginLimits:
+    """What routers' processes may take, from the options above; says what this platform cannot limit."""
+    from twinbench.plugins.hosted import PluginLimits, missing_limits
+
+    for missing in missing_limits():
+        typer.echo(f"note: on this platform {missing}", err=True)
+    return PluginLimits(load_s, decision_s, memory_mib, python, tuple(environment or ()))
 
 
 StoreOption = Annotated[
@@ -70,7 +90,7 @@ RoutersArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ROUTER…",
-        help="A built-in name, package.module:Class or path/to/file.py:Class, with ?name=value&… for arguments.",
+        help=_ROUTER_HELP,
         autocompletion=_routers,
         show_default=False,
     ),
@@ -79,9 +99,33 @@ RouterArgument = Annotated[
     str,
     typer.Argument(
         metavar="ROUTER",
-        help="A built-in name, package.module:Class or path/to/file.py:Class, with ?name=value&… for arguments.",
+        help=_ROUTER_HELP,
         autocompletion=_routers,
     ),
+]
+PythonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--python", metavar="PATH", help="The interpreter of the routers' own environment.", show_default=False
+    ),
+]
+PluginMemoryOption = Annotated[
+    int, typer.Option("--plugin-memory", metavar="MIB", min=64, help="The most memory a router's process may take.")
+]
+PluginEnvOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin-env",
+        metavar="NAME",
+        help="An environment variable that routers may see; repeatable.",
+        show_default=False,
+    ),
+]
+LoadTimeoutOption = Annotated[
+    float, typer.Option("--load-timeout", metavar="SECONDS", min=0.1, help="How long a router may take to load.")
+]
+DecisionTimeoutOption = Annotated[
+    float, typer.Option("--decision-timeout", metavar="SECONDS", min=0.01, help="How long one decision may take.")
 ]
 PoolsArgument = Annotated[
     list[str] | None,

@@ -8,17 +8,23 @@ import typer
 
 from twinbench.cli.options import (
     BankOption,
+    DecisionTimeoutOption,
     FormatOption,
     FreshOption,
     JsonOption,
+    LoadTimeoutOption,
     OutputOption,
+    PluginEnvOption,
+    PluginMemoryOption,
+    PythonOption,
     RouterArgument,
     RoutersArgument,
     SplitOption,
     StoreOption,
     TokenizersOption,
+    plugin_limits,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 
 if TYPE_CHECKING:
     from static_track.board import Board
@@ -59,6 +65,11 @@ def score(
     ] = False,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -72,8 +83,9 @@ def score(
     from static_track.starter import open_bank
     from twinbench.store import Store
 
+    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
-        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, progress=shown)
+        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, plugins=plugins, progress=shown)
         board = judge.board(routers or [], predictions or [])
     for warning in judge.warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -81,9 +93,10 @@ def score(
         print_json(board.to_json(legacy=legacy))
     else:
         print_table(board_table(board), form, output)
-    given_up = [entry.router for entry in board.entries if entry.given_up]
+    given_up = [entry for entry in board.entries if entry.given_up]
+    for entry in given_up:
+        typer.echo(f"error: {entry.router} was given up on: {printable(entry.first_error)}", err=True)
     if given_up:
-        typer.echo(f"error: given up on after 10 failures in a row: {', '.join(given_up)}", err=True)
         raise typer.Exit(1)
 
 
@@ -96,6 +109,11 @@ def predict(
     split: SplitOption = None,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
     json_: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
     ] = False,
@@ -114,8 +132,9 @@ def predict(
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
+    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
-        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, progress=shown)
+        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, plugins=plugins, progress=shown)
         found = judge.predictions(router)
         write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
         summary: dict[str, Any] = {
@@ -133,7 +152,7 @@ def predict(
     elif output != "-":
         typer.echo(f"{summary['rows']} predictions, {summary['errors']} errors: {output}", err=True)
     if found.given_up:
-        typer.echo(f"error: given up on after 10 failures in a row: {router}", err=True)
+        typer.echo(f"error: {router} was given up on: {printable(next(iter(found.errors.values())))}", err=True)
         raise typer.Exit(1)
 
 
@@ -171,7 +190,14 @@ def board_table(board: Board) -> Table:
         }
         for entry in board.entries
     ]
-    notes = ["* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."]
+    notes = [
+        f"{entry.router}: {entry.score.counts['errors']:,} rows failed, the first: {entry.first_error}"
+        for entry in board.entries
+        if entry.first_error is not None
+    ]
+    notes.append(
+        "* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."
+    )
     if board.bank.name == STARTER:
         notes.append(ILLUSTRATIVE)
     return Table(title, _COLUMNS, rows, notes, dimmed="reference")

@@ -1,5 +1,1 @@
-"""Finding, loading and identifying routers by the spec that a user gives."""
-
-from twinbench.plugins.loading import LoadedRouter, load_router
-
-__all__ = ["LoadedRouter", "load_router"]
+"""Routers that are not ours: found by a spec, run in a process of their own, known by a fingerprint."""

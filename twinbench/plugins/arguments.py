@@ -20,8 +20,10 @@ class ArgumentError(ValueError):
     """An argument that the constructor does not take, or not with that value."""
 
 
-def typed_arguments(constructor: Callable[..., Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """``texts`` as keyword arguments for ``constructor``.
+def typed_arguments(
+    constructor: Callable[..., Any], texts: Mapping[str, str], folder: Path | None = None
+) -> dict[str, Any]:
+    """``texts`` as keyword arguments for ``constructor``; relative paths are taken from ``folder``.
 
     Declared types int, float, bool, str, Path, Literal, Enum, optional ones and unions of these are understood; a
     parameter
@@ -45,7 +47,8 @@ def typed_arguments(constructor: Callable[..., Any], texts: Mapping[str, str]) -
         if parameter.default is parameter.empty and name not in texts:
             raise ArgumentError(f"it needs the argument {name!r}: add ?{name}=…")
     hints = _type_hints(constructor)
-    return {name: _converted(name, text, hints.get(name, str)) for name, text in texts.items()}
+    values = {name: _converted(name, text, hints.get(name, str)) for name, text in texts.items()}
+    return {name: folder / value if folder and isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -1,25 +1,31 @@
-"""From a spec to a router that can be asked."""
+"""From a spec to a router that can be asked, and the fingerprint of what its decisions depend on."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
+import contextlib
+import json
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
-from twinbench.plugins.provenance import provenance
+from twinbench.plugins.endpoint import EndpointRouter
+from twinbench.plugins.hosted import HostedRouter, PluginLimits, runtime_folder
+from twinbench.plugins.provenance import RouterNotFoundError, describe
 from twinbench.plugins.spec import RouterSpec, parse_spec
-from twinbench.router import Router
+from twinbench.pools import live_models
+from twinbench.router import Candidate, Router
 from twinbench.routers import BUILT_IN
 from twinbench.routers import __file__ as built_in_file
+
+_DESCRIBE_WITHIN_S = 60
 
 
 @dataclass(frozen=True)
@@ -27,101 +33,119 @@ class LoadedRouter:
     """A router with the name it goes by and the fingerprint of what its decisions depend on."""
 
     name: str
-    router: Router
     fingerprint: str | None
-    """None for an instance: nobody knows what it depends on, so its results are never kept."""
+    """None where nobody knows what it depends on (an instance, an endpoint): its results are never kept."""
+    _open: Callable[[tuple[Candidate, ...]], contextlib.AbstractContextManager[Router]]
+
+    @contextmanager
+    def opened(self, candidates: tuple[Candidate, ...]) -> Iterator[Router]:
+        """The router, ready to be asked; its process, where it has one, ends with the block.
+
+        Raises:
+            UsageError: nothing is found under its name, or its arguments do not fit.
+            RouterLoadError: its code fails while it loads.
+        """
+        with self._open(candidates) as router:
+            yield router
 
 
-def load_router(spec: str | Router) -> LoadedRouter:
+def load_router(spec: str | Router, limits: PluginLimits | None = None) -> LoadedRouter:
     """The router that ``spec`` names, or an instance as it is.
 
     Raises:
         UsageError: nothing is found under that name, or the arguments do not fit.
-        TwinbenchError: the router's own code fails while it loads.
     """
     if not isinstance(spec, str):
-        return LoadedRouter(f"instance:{type(spec).__name__}", spec, None)
+        return LoadedRouter(f"instance:{type(spec).__name__}", None, lambda _: contextlib.nullcontext(spec))
+    limits = limits or PluginLimits()
     parsed = parse_spec(spec)
     if parsed.kind == "built-in":
-        return LoadedRouter(spec, _constructed(parsed, BUILT_IN[parsed.target]), _built_in_fingerprint(parsed))
-    module = _imported(parsed)
-    constructor = getattr(module, parsed.attribute, None)
-    if not callable(constructor):
-        known = ", ".join(_router_names(module)) or "none with a route method"
-        raise UsageError(f"router {spec!r}: {parsed.target} has no class {parsed.attribute!r}; it has {known}")
-    return LoadedRouter(spec, _constructed(parsed, constructor), _fingerprint(parsed, module))
+        router = _built_in(parsed)
+        return LoadedRouter(spec, _built_in_fingerprint(parsed), lambda _: contextlib.nullcontext(router))
+    if parsed.kind == "endpoint":
+        return LoadedRouter(spec, None, lambda _: EndpointRouter(parsed.target, limits.decision_s))
+    place, identity = _located(parsed, limits.python)
+    return LoadedRouter(spec, fingerprint(identity), partial(_hosted, spec, place, limits))
 
 
-def _constructed(spec: RouterSpec, constructor: Callable[..., Any]) -> Router:
+def _hosted(
+    name: str, place: dict[str, Any], limits: PluginLimits, candidates: tuple[Candidate, ...]
+) -> contextlib.AbstractContextManager[Router]:
+    models = live_models()
+    names = {candidate.id: models.get(candidate.tier, candidate.model) for candidate in candidates}
+    return HostedRouter(name, place, candidates, limits, names)
+
+
+def _built_in(spec: RouterSpec) -> Router:
+    constructor = BUILT_IN[spec.target]
     try:
-        arguments = typed_arguments(constructor, spec.arguments)
-    except ArgumentError as error:
+        return constructor(**typed_arguments(constructor, spec.arguments))
+    except (ArgumentError, ValueError) as error:
         raise UsageError(f"router {spec.text!r}: {error}") from None
+
+
+def _located(spec: RouterSpec, python: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where a router is, as its process is told, and what it depends on."""
+    folder = Path.cwd()
+    is_file = spec.kind == "file"
+    request = {
+        "kind": "module" if spec.kind == "trb" else spec.kind,
+        "target": str(Path(spec.target).resolve()) if is_file else spec.target,
+        "attribute": spec.attribute,
+        "arguments": dict(spec.arguments),
+        "path": [str(Path(spec.target).resolve().parent if is_file else folder)],
+        "folder": str(folder),
+    }
     try:
-        router = constructor(**arguments)
-    except ValueError as error:
-        if spec.arguments:
-            raise UsageError(f"router {spec.text!r}: {error}") from None
-        raise _failed(spec, "its constructor", error) from error
-    except Exception as error:
-        raise _failed(spec, "its constructor", error) from error
-    if not isinstance(router, Router):
-        raise UsageError(f"router {spec.text!r}: {spec.attribute or spec.target} has no method route(call)")
-    return router
+        found = describe(request) if python is None else _described_elsewhere(json.dumps(request), python)
+    except RouterNotFoundError as error:
+        raise UsageError(f"router {spec.text!r}: {error}") from None
+    place = {
+        "kind": "trb" if spec.kind == "trb" else found["kind"],
+        "target": found["target"],
+        "attribute": found["attribute"],
+        "arguments": dict(spec.arguments),
+        "path": request["path"],
+        "folder": request["folder"],
+    }
+    identity = {
+        "kind": place["kind"],
+        "target": Path(spec.target).name if is_file else found["target"],
+        "attribute": found["attribute"],
+        "arguments": dict(spec.arguments),
+        "argument_files": found["arguments"],
+        **{key: found[key] for key in ("python", "files", "distributions")},
+    }
+    return place, identity
 
 
-def _imported(spec: RouterSpec) -> ModuleType:
+@cache
+def _described_elsewhere(request: str, python: str) -> dict[str, Any]:
+    """What ``describe`` says in another environment."""
+    with runtime_folder() as folder:
+        try:
+            done = subprocess.run(  # noqa: S603 - the user's own interpreter
+                [python, str(folder / "runtime" / "describe.py")],
+                input=request,
+                capture_output=True,
+                text=True,
+                timeout=_DESCRIBE_WITHIN_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UsageError(f"--python {python}: cannot be run ({error})") from None
     try:
-        return _import_file(spec) if spec.kind == "file" else _import_module(spec)
-    except UsageError:
-        raise
-    except SystemExit as error:
-        raise TwinbenchError(f"router {spec.text!r}: importing {spec.target} ended the program ({error})") from error
-    except Exception as error:
-        raise _failed(spec, f"importing {spec.target}", error) from error
-
-
-def _import_module(spec: RouterSpec) -> ModuleType:
-    top = spec.target.split(".")[0]
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a console script's path lacks the folder that `python -m` would look in
-    if importlib.util.find_spec(top) is None:
-        raise UsageError(f"router {spec.text!r}: no module {top!r} here; install it or run from its folder")
-    return importlib.import_module(spec.target)
-
-
-def _import_file(spec: RouterSpec) -> ModuleType:
-    path = Path(spec.target).resolve()
-    if not path.is_file():
-        raise UsageError(f"router {spec.text!r}: no file {spec.target}")
-    # Named by its path, so that two files of one name do not meet; its folder is searched for its siblings.
-    name = f"twinbench_router_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    module_spec = importlib.util.spec_from_file_location(name, path)
-    assert module_spec is not None  # noqa: S101 - a .py file always has a loader
-    assert module_spec.loader is not None  # noqa: S101
-    module = importlib.util.module_from_spec(module_spec)
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    sys.modules[name] = module
-    module_spec.loader.exec_module(module)
-    return module
-
-
-def _failed(spec: RouterSpec, where: str, error: Exception) -> TwinbenchError:
-    return TwinbenchError(f"router {spec.text!r}: {where} raised {type(error).__name__}: {error}")
-
-
-def _router_names(module: ModuleType) -> list[str]:
-    return [name for name, value in vars(module).items() if isinstance(value, type) and hasattr(value, "route")]
-
-
-def _fingerprint(spec: RouterSpec, module: ModuleType) -> str:
-    entry = Path(module.__file__) if module.__file__ is not None else None
-    parts = {} if entry is None else provenance(entry, module.__package__ or None, spec.arguments)
-    return fingerprint({"attribute": spec.attribute, "arguments": spec.arguments, **parts})
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
+        raise TwinbenchError(f"--python {python}: is it Python 3.10 or newer? ({last[0]})") from None
+    if "not_found" in found:
+        raise RouterNotFoundError(found["not_found"])
+    return found
 
 
 def _built_in_fingerprint(spec: RouterSpec) -> str:
     package = Path(built_in_file).parent
     files = {name: sha256_file(package / name) for name in ("routers.py", "router.py", "tiers.py")}
-    return fingerprint({"built-in": spec.target, "arguments": spec.arguments, "files": files})
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return fingerprint({"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python})

@@ -9,26 +9,75 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.machinery
 import importlib.metadata
-import importlib.util
+import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+ENTRY_POINTS = "twinbench.routers"
+"""The entry point group in which packages announce their routers."""
 
 
-def provenance(entry: Path, package: str | None, arguments: Mapping[str, str]) -> dict[str, dict[str, str]]:
+class RouterNotFoundError(Exception):
+    """No router of that name in this environment; the text says what there is."""
+
+
+def describe(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Where a router is and what its decisions depend on, in the environment that this runs in.
+
+    Args:
+        request: ``kind``, ``target``, ``attribute``, ``arguments`` of its spec, ``path`` (folders searched first) and
+            ``folder`` (that relative paths in arguments start from).
+
+    Returns:
+        ``kind``, ``target`` and ``attribute`` with entry points resolved, ``files`` (name to sha256),
+        ``distributions`` (name to version) and the version of Python.
+
+    Raises:
+        RouterNotFoundError: no such entry point or module.
+    """
+    kind, target, attribute = request["kind"], request["target"], request["attribute"]
+    path = list(request["path"])
+    if kind == "entry-point":
+        known = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+        if target not in known:
+            raise RouterNotFoundError(
+                f"no router is installed under that name; installed are {', '.join(sorted(known)) or 'none'}"
+            )
+        kind, target, attribute = "module", known[target].module, known[target].attr
+    found: tuple[Path, str | None] | None
+    if kind == "file":
+        found = (Path(target).resolve(), None)
+    else:
+        top = target.split(".")[0]
+        found = _module_file(target, _search_root(top, path))
+        if found is None and top not in sys.stdlib_module_names and _search_root(top, path) is None:
+            raise RouterNotFoundError(f"no module {top!r} here; install it, or run from its folder")
+    return {
+        "kind": kind,
+        "target": target,
+        "attribute": attribute,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        **(provenance(*found, path=path) if found is not None else {"files": {}, "distributions": {}}),
+        "arguments": _argument_files(request["arguments"], Path(request["folder"])),
+    }
+
+
+def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> dict[str, dict[str, str]]:
     """The files (name to sha256) and distributions (name to version) behind a router.
 
     The router's own package, and modules of no distribution, count file by file, so that an edit counts; everything
-    else
-    counts by its distribution's version.
+    else counts by its distribution's version.
 
     Args:
         entry: the file that defines it.
         package: the dotted package that ``entry`` lies in, which its relative imports start from; None for a bare file.
-        arguments: of its spec; a value that names a file counts with that file's content.
+        path: folders that are searched before ``sys.path``.
     """
     root = entry.parents[len(package.split("."))] if package else entry.parent
     own = (package or entry.stem).split(".")[0]
@@ -36,11 +85,11 @@ def provenance(entry: Path, package: str | None, arguments: Mapping[str, str]) -
     distributions: dict[str, str] = {}
     pending: list[tuple[Path, str | None]] = [(entry, package)]
     while pending:
-        path, inside = pending.pop()
-        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+        here, inside = pending.pop()
+        name = here.relative_to(root).as_posix() if here.is_relative_to(root) else here.as_posix()
         if name in files:
             continue
-        content = path.read_bytes()
+        content = here.read_bytes()
         files[name] = hashlib.sha256(content).hexdigest()
         for imported in _imports(content, inside):
             top = imported.split(".")[0]
@@ -54,15 +103,18 @@ def provenance(entry: Path, package: str | None, arguments: Mapping[str, str]) -
                 if brought_by := _top_level().get(top):
                     _add_distribution(brought_by[0], distributions)
                     continue
-            found = _module_file(imported, root if top == own else _search_root(top))
+            found = _module_file(imported, root if top == own else _search_root(top, path))
             if found is not None:
                 pending.append(found)
     if package and (own_distribution := _top_level().get(own)):
         _add_distribution(own_distribution[0], distributions)
-    for argument, value in arguments.items():
-        if value and Path(value).is_file():
-            files[f"?{argument}"] = hashlib.sha256(Path(value).read_bytes()).hexdigest()
     return {"files": files, "distributions": distributions}
+
+
+def _argument_files(arguments: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The content of files that arguments name."""
+    paths = {name: folder / value for name, value in arguments.items() if value}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
 
 
 def _imports(content: bytes, package: str | None) -> Iterator[str]:
@@ -92,16 +144,16 @@ def _module_file(module: str, root: Path | None) -> tuple[Path, str | None] | No
     return None
 
 
-def _search_root(top: str) -> Path | None:
-    """The folder on the search path in which a top-level module of no distribution lies."""
+def _search_root(top: str, path: Sequence[str]) -> Path | None:
+    """The folder on the search path in which a top-level module lies; nothing is imported."""
     try:
-        spec = importlib.util.find_spec(top)  # of a top-level name, this imports nothing
+        spec = importlib.machinery.PathFinder.find_spec(top, [*path, *sys.path])
     except (ImportError, ValueError):
         return None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    path = Path(spec.origin)
-    return path.parent.parent if spec.submodule_search_locations else path.parent
+    found = Path(spec.origin)
+    return found.parent.parent if spec.submodule_search_locations else found.parent
 
 
 @cache
@@ -128,3 +180,12 @@ def _required(requirements: Iterable[str]) -> Iterator[str]:
     for requirement in requirements:
         if "extra ==" not in requirement and (match := re.match(r"[A-Za-z0-9._-]+", requirement)):
             yield match.group()
+
+
+def main() -> None:
+    """Answer one request on standard input; what ``describe`` raises comes back as ``not_found``."""
+    try:
+        found = describe(json.load(sys.stdin))
+    except RouterNotFoundError as error:
+        found = {"not_found": str(error)}
+    json.dump(found, sys.stdout)

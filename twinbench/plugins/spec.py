@@ -1,16 +1,23 @@
-"""The text that names a router: ``always-high``, ``module:Class``, ``file.py:Class``, with ``?k=5&metric=cosine``."""
+"""The text that names a router.
+
+``always-high`` or an installed entry point, ``package.module:Class``, ``path/to/file.py:Class``,
+``trb:module:factory``, ``http://host/path``; all but the last with arguments, ``?k=5&metric=cosine``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
 from twinbench.routers import BUILT_IN
 
-Kind = Literal["built-in", "module", "file"]
+Kind = Literal["built-in", "entry-point", "module", "file", "trb", "endpoint"]
+
+FORMS = "package.module:Class, path/to/file.py:Class, trb:module:factory or http://…"
 
 
 @dataclass(frozen=True)
@@ -21,9 +28,9 @@ class RouterSpec:
     """As the user wrote it; what tables show."""
     kind: Kind
     target: str
-    """Built-in name, module, or path of a file."""
+    """Built-in or entry point name, module, path of a file, or address."""
     attribute: str
-    """The class (or factory) in the module or file; empty for a built-in."""
+    """The class (or factory) in the module or file."""
     arguments: Mapping[str, str]
 
 
@@ -31,19 +38,29 @@ def parse_spec(text: str) -> RouterSpec:
     """Read a router spec.
 
     Raises:
-        UsageError: no such form, an unknown built-in, or arguments that are not ``name=value``.
+        UsageError: no such form, no such file, or arguments that are not ``name=value``.
     """
+    if text.startswith(("http://", "https://")):
+        return RouterSpec(text, "endpoint", text, "", {})
     name, _, query = text.partition("?")
     arguments = _arguments(text, query)
     if name in BUILT_IN:
         return RouterSpec(text, "built-in", name, "", arguments)
+    if name.startswith("trb:"):
+        module, colon, attribute = name.removeprefix("trb:").partition(":")
+        if not module or not attribute:
+            raise UsageError(f"router {text!r}: write trb:module:factory")
+        return RouterSpec(text, "trb", module, attribute, arguments)
     target, colon, attribute = name.rpartition(":")
-    if not colon or not target or not attribute:
-        raise UsageError(
-            f"unknown router {text!r}: built in are {', '.join(BUILT_IN)}; "
-            "your own is package.module:Class or path/to/file.py:Class"
-        )
-    return RouterSpec(text, "file" if target.endswith(".py") else "module", target, attribute, arguments)
+    if not colon and name and "/" not in name and not name.endswith(".py"):
+        return RouterSpec(text, "entry-point", name, "", arguments)
+    if not target or not attribute:
+        raise UsageError(f"router {text!r}: name a class of your own as {FORMS}")
+    if not target.endswith(".py"):
+        return RouterSpec(text, "module", target, attribute, arguments)
+    if not Path(target).is_file():
+        raise UsageError(f"router {text!r}: no file {target}")
+    return RouterSpec(text, "file", target, attribute, arguments)
 
 
 def _arguments(text: str, query: str) -> dict[str, str]:

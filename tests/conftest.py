@@ -1,0 +1,62 @@
+"""What all tests share: a store of their own, the protocol's files, the embedded bank."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from static_track.starter import ensure_starter
+from tests.banks import write_jsonl
+from twinbench.store import STORE_VARIABLE, Store
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+BankFile = Callable[..., Path]
+
+settings.register_profile("twinbench", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+settings.load_profile("twinbench")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_store_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever a test forgets to name a store for goes to a temporary one, in child processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(STORE_VARIABLE, str(tmp_path_factory.mktemp("default-store")))
+        yield
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with the protocol, its vectors and real banks, which the project never contains."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the protocol's files are not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def bank_file(tmp_path: Path) -> BankFile:
+    """Writes rows as a JSONL file: ``bank_file(rows)`` or ``bank_file(rows, "name.jsonl")``."""
+
+    def write(rows: Sequence[Mapping[str, Any]], name: str = "bank.jsonl") -> Path:
+        return write_jsonl(tmp_path / name, rows)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def starter_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store that has the embedded bank; for tests that add no bank of another name."""
+    store = Store(tmp_path_factory.mktemp("starter") / "store")
+    ensure_starter(store)
+    return store
