@@ -1,40 +1,131 @@
-"""``twinbench router``: which routers there are."""
+"""``twinbench router``: which routers there are, a new one, and whether one behaves."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
-from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.cli.options import (
+    BankOption,
+    DecisionTimeoutOption,
+    FormatOption,
+    JsonOption,
+    LoadTimeoutOption,
+    OutputOption,
+    PluginEnvOption,
+    PluginMemoryOption,
+    PythonOption,
+    RouterArgument,
+    StoreOption,
+    plugin_limits,
+)
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 
-app = typer.Typer(help="List routers.", no_args_is_help=True)
-
-
-@app.callback()
-def main() -> None:
-    """List routers."""
+app = typer.Typer(help="List routers, start a new one, check one.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
-    """List the built-in routers with their arguments."""
+def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
+    """List the built-in routers with their arguments, and those that installed packages bring."""
+    import importlib.metadata
     import inspect
 
+    from twinbench.plugins.provenance import ENTRY_POINTS
+    from twinbench.plugins.spec import FORMS
     from twinbench.routers import BUILT_IN
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, router in BUILT_IN.items():
         parameters = inspect.signature(router).parameters.values()
         rows.append(
             {
                 "router": name,
+                "from": "twinbench",
                 "arguments": "&".join(f"{parameter.name}={parameter.default}" for parameter in parameters),
                 "what": (inspect.getdoc(router) or "").partition("\n")[0],
             }
         )
+    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "installed"
+        hidden = " (hidden by the built-in one)" if point.name in BUILT_IN else ""
+        rows.append({"router": point.name, "from": origin, "arguments": None, "what": f"{point.value}{hidden}"})
     if json_:
         print_json({"routers": rows})
         return
-    columns = [Column("router", "Router"), Column("arguments", "?arguments"), Column("what", "What it does")]
-    notes = ["Your own: package.module:Class or path/to/file.py:Class."]
-    print_table(Table("Built-in routers", columns, rows, notes), form, output)
+    columns = [
+        Column("router", "Router"),
+        Column("from", "From"),
+        Column("arguments", "?arguments"),
+        Column("what", "What it does, or where it is"),
+    ]
+    print_table(Table("Routers", columns, rows, [f"Your own: {FORMS}."]), form, output)
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the router and its project, e.g. my-router.")],
+    *,
+    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to put the project's folder.")] = Path(),
+    json_: JsonOption = False,
+) -> None:
+    """Start a plugin project: a router, its test, and the entry point that makes it known by name."""
+    from twinbench.plugins.scaffold import new_project
+
+    written = new_project(name, folder)
+    if json_:
+        print_json({"name": name, "files": [str(path) for path in written]})
+        return
+    for path in written:
+        typer.echo(f"wrote {path}")
+    package = name.replace("-", "_")
+    router = "".join(part.capitalize() for part in package.split("_"))
+    typer.echo(f"next: twinbench static score {folder / name / package / '__init__.py'}:{router}")
+
+
+@app.command()
+def check(
+    router: RouterArgument,
+    *,
+    bank: BankOption = None,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="About how many rows to ask about.")] = 200,
+    perturb: Annotated[
+        bool, typer.Option("--perturb", help="Also rewrite prefixes harmlessly and count the decisions that flip.")
+    ] = False,
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Check that a router is deterministic, label-blind, keeps sessions apart and survives odd content.
+
+    Exit code 1 where a check failed; a warning is no failure.
+    """
+    from static_track.check import check_router
+    from static_track.starter import open_bank
+    from twinbench.store import Store
+
+    limits = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env)
+    with progress() as shown, open_bank(bank, Store(store), shown) as opened:
+        report = check_router(router, opened, limits, rows=rows, perturb=perturb, progress=shown)
+    if json_:
+        print_json(report.to_json())
+    else:
+        columns = [
+            Column("check", "Check"),
+            Column("status", "Status"),
+            Column("detail", "What was seen"),
+            Column("advice", "What to do"),
+        ]
+        title = f"{router}, {report.rows:,} rows of {report.bank}"
+        print_table(Table(title, columns, [finding.to_json() for finding in report.findings]), form, output)
+    if report.failed:
+        failed = ", ".join(finding.check for finding in report.findings if finding.status == "failed")
+        typer.echo(f"error: failed: {printable(failed)}", err=True)
+        raise typer.Exit(1)

@@ -46,6 +46,10 @@ _HERE = Path(__file__).parent
 _PR_SET_CHILD_SUBREAPER = 36
 _MOST_PRINTED_SHOWN = 200
 _REAP_EVERY_S = 0.02
+_MOST_REACHED = 50
+_REACHING = frozenset(
+    {"open", "socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"}
+)
 
 
 class LoadError(Exception):
@@ -67,7 +71,8 @@ class Host:
         self._candidates: tuple[Candidate, ...] = ()
         self._messages: dict[str, list[Any]] = {}
         self._tools: dict[str, tuple[Any, ...]] = {}
-        self._watch_mutation = False
+        self._watching = False
+        self._reached: list[str] = []
 
     def serve(self) -> None:
         """Answer until the other side is gone."""
@@ -88,12 +93,14 @@ class Host:
 
     def _do_load(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._candidates = tuple(candidate_from_json(candidate) for candidate in request["candidates"])
-        self._watch_mutation = request["watch_mutation"]
         try:
             self._router = load(request)
         except LoadError as error:
             return {"error": str(error), "usage": error.usage}
         self._printed_since()  # what an import prints is nobody's decision
+        if request["watch"]:
+            self._watching = True
+            sys.addaudithook(self._audit)
         return {
             "hooks": [hook for hook in HOOKS if callable(getattr(self._router, hook, None))],
             "concurrency": getattr(self._router, "concurrency", 1),
@@ -123,7 +130,7 @@ class Host:
         if "tools" in request:
             self._tools[session] = tuple(request["tools"])
         call = call_from_head(request["head"], tuple(messages), self._tools.get(session, ()), self._candidates)
-        before = _digest(messages) if self._watch_mutation else None
+        before = _digest(messages) if self._watching else None
         started = time.perf_counter()
         try:
             answer = self._router.route(call)
@@ -151,8 +158,18 @@ class Host:
             **noticed,
         }
 
-    def _noticed(self, messages: list[Any], before: str | None) -> dict[str, bool]:
-        return {} if before is None or before == _digest(messages) else {"mutated": True}
+    def _noticed(self, messages: list[Any], before: str | None) -> dict[str, Any]:
+        """What was seen of a decision while it is watched."""
+        if before is None:
+            return {}
+        reached, self._reached = self._reached, []
+        return {"mutated": before != _digest(messages), "reached": reached}
+
+    def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Note what a decision reaches for outside its process; Python tells its audit hooks."""
+        if event in _REACHING and len(self._reached) < _MOST_REACHED:
+            detail = next((ascii(each) for each in arguments if isinstance(each, str | bytes | tuple)), "")
+            self._reached.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
 
     def _printed_since(self) -> str:
         """What was written to standard output since the last look."""
@@ -164,6 +181,7 @@ class Host:
         self._printed.seek(0)
         text = self._printed.read(_MOST_PRINTED_SHOWN).decode("utf-8", "replace")
         self._printed.truncate(0)
+        self._printed.seek(0)  # the router's standard output shares this position
         return ascii(text) if size <= _MOST_PRINTED_SHOWN else f"{text!a}… ({size:,} bytes)"
 
 

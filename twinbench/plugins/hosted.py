@@ -63,8 +63,8 @@ class PluginLimits:
     """The interpreter of the router's own environment; None for twinbench's."""
     environment: tuple[str, ...] = ()
     """Further variables that the router may see."""
-    watch_mutation: bool = False
-    """Compare the conversation before and after each decision (``router check``)."""
+    watch: bool = False
+    """Notice what a decision changes and reaches for (``router check``)."""
 
 
 class RouterLoadError(TwinbenchError):
@@ -209,11 +209,12 @@ class _Process:
             if (deadline := self._deadline) is not None and time.monotonic() > deadline[0]:
                 self.kill(deadline[1])
                 return
-            if polls % _TREE_EVERY_POLLS == 0 and self._tree_mib() > self._limits.memory_mib:
+            if polls % _TREE_EVERY_POLLS == 0 and self.tree_mib() > self._limits.memory_mib:
                 self.kill(f"its process took more than {self._limits.memory_mib:,} MiB of memory")
                 return
 
-    def _tree_mib(self) -> float:
+    def tree_mib(self) -> float:
+        """Resident memory of the process and its descendants."""
         total = 0
         with contextlib.suppress(psutil.Error):
             top = psutil.Process(self._popen.pid)
@@ -276,7 +277,8 @@ class HostedRouter:
     """How long the router itself took for its last decision, without the way to it."""
     mutations: int = 0
     """Decisions that changed the conversation they were shown (only counted when watched)."""
-    memory_mib: float | None = None
+    reached: list[str] = field(default_factory=list)
+    """What decisions reached for outside their process (only noted when watched)."""
     _process: _Process | None = None
     _generation: int = 0
     _hooks: frozenset[str] = frozenset()
@@ -298,6 +300,10 @@ class HostedRouter:
             self._process.close()
             self._process = None
         self._stack.close()
+
+    def memory_mib(self) -> float:
+        """The resident memory of the router's process and all that it started."""
+        return 0.0 if self._process is None else self._process.tree_mib()
 
     def start(self, session: str) -> None:
         """Begin a session."""
@@ -342,6 +348,7 @@ class HostedRouter:
         sent.messages, sent.tools = call.messages, call.tools
         self.last_decision_ms = answer.get("route_ms")
         self.mutations += bool(answer.get("mutated"))
+        self.reached += answer.get("reached", ())
         complaint, sent.complaint = sent.complaint, None
         if (error := complaint or answer.get("error")) is not None:
             raise RouterError(str(error))
@@ -376,7 +383,7 @@ class HostedRouter:
             **self.place,
             "candidates": [candidate_to_json(candidate) for candidate in self.candidates],
             "models": dict(self.models),
-            "watch_mutation": self.limits.watch_mutation,
+            "watch": self.limits.watch,
         }
         try:
             answer = process.ask(request, self.limits.load_s, "loading it")

@@ -59,6 +59,16 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
         return LoadedRouter(f"instance:{type(spec).__name__}", None, lambda _: contextlib.nullcontext(spec))
     limits = limits or PluginLimits()
     parsed = parse_spec(spec)
+    if parsed.kind == "built-in" and limits.watch:
+        place = {
+            "kind": "module",
+            "target": BUILT_IN[parsed.target].__module__,
+            "attribute": BUILT_IN[parsed.target].__name__,
+            "arguments": dict(parsed.arguments),
+            "path": [],
+            "folder": str(Path.cwd()),
+        }
+        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_hosted, spec, place, limits))
     if parsed.kind == "built-in":
         router = _built_in(parsed)
         return LoadedRouter(spec, _built_in_fingerprint(parsed), lambda _: contextlib.nullcontext(router))

@@ -1,0 +1,401 @@
+"""``twinbench router check``: what an author wants to know of a router before anybody scores it.
+
+Each check asks the router about real prefixes in processes of its own and compares. A finding names what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from statistics import quantiles
+from typing import Any, Literal
+
+from static_track.bank import Bank, PrefixStep, Trajectory
+from static_track.predict import SESSION_SALT
+from static_track.unique_messages import Progress, no_progress
+from twinbench.cache_policy import Prompt, StepTtl
+from twinbench.plugins.hosted import HostedRouter, PluginLimits, RouterLoadError
+from twinbench.plugins.loading import load_router
+from twinbench.pools import StaticManifest, static_manifest
+from twinbench.router import DecisionError, Router, RouterError, checked
+from twinbench.session import Session, session_key
+from twinbench.testing import make_prompt
+
+DEFAULT_ROWS = 200
+SLOW_P95_MS = 1000.0
+
+Status = Literal["ok", "warning", "failed"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check."""
+
+    check: str
+    status: Status
+    detail: str
+    advice: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as a JSON object."""
+        return {"check": self.check, "status": self.status, "detail": self.detail, "advice": self.advice}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All findings about a router."""
+
+    router: str
+    bank: str
+    rows: int
+    findings: Sequence[Finding]
+
+    @property
+    def failed(self) -> bool:
+        """Whether any check failed."""
+        return any(finding.status == "failed" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {
+            "router": self.router,
+            "bank": self.bank,
+            "rows": self.rows,
+            "ok": not self.failed,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+
+@dataclass
+class _Answers:
+    """What a router answered in one run: the picked candidate's id by row, or what went wrong."""
+
+    picked: dict[int, str] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    latencies_ms: list[float] = field(default_factory=list)
+    mutations: int = 0
+    reached: list[str] = field(default_factory=list)
+    memory_mib: float | None = None
+
+    def same(self, row_no: int) -> object:
+        return self.picked.get(row_no, self.failed.get(row_no))
+
+    def differing(self, other: _Answers) -> list[int]:
+        """Rows that the two runs answer differently."""
+        rows = self.picked.keys() | self.failed.keys()
+        return sorted(row_no for row_no in rows if self.same(row_no) != other.same(row_no))
+
+
+def check_router(
+    spec: str,
+    bank: Bank,
+    limits: PluginLimits | None = None,
+    *,
+    rows: int = DEFAULT_ROWS,
+    perturb: bool = False,
+    progress: Progress = no_progress,
+) -> CheckReport:
+    """Ask a router about the first trajectories of a bank in several ways, and compare.
+
+    Args:
+        spec: of the router.
+        bank: opened.
+        limits: of its process.
+        rows: about how many rows to ask about; whole trajectories are taken.
+        perturb: also rewrite prefixes harmlessly and count the decisions that flip.
+        progress: told what is going on.
+
+    Raises:
+        UsageError: nothing is found under that name, or its arguments do not fit.
+    """
+    checker = _Checker(spec, replace(limits or PluginLimits(), watch=True), static_manifest(), progress)
+    trajectories = checker.sample(bank, rows)
+    asked = sum(len(trajectory.steps) for trajectory in trajectories)
+    names = bank.row_ids
+    try:
+        first = checker.one_by_one(trajectories, SESSION_SALT)
+    except RouterLoadError as failure:
+        finding = Finding("loads", "failed", str(failure), "Import it in a fresh interpreter and see what it needs.")
+        return CheckReport(spec, bank.info.name, asked, [finding])
+    again = checker.one_by_one(trajectories, SESSION_SALT)
+    mixed = checker.interleaved(trajectories, SESSION_SALT)
+    renamed = checker.one_by_one(trajectories, "another-salt")
+    findings = [
+        Finding("loads", "ok", f"in a process of its own{_memory(first)}"),
+        _answers(first, asked, names),
+        _compared(
+            "determinism",
+            first.differing(again),
+            names,
+            "two fresh processes decide alike",
+            "Seed what is drawn, from call.session and call.step_index; sort what comes out of sets.",
+        ),
+        _compared(
+            "sessions",
+            first.differing(mixed),
+            names,
+            "interleaved sessions are decided like single ones",
+            "Keep state by call.session, never in one variable for all.",
+        ),
+        _compared(
+            "session keys",
+            first.differing(renamed),
+            names,
+            "other session keys lead to the same decisions",
+            "A key says nothing about a call. A router that draws may use it; any other should not.",
+            status="warning",
+        ),
+        _mutation(first),
+        _reach(first),
+        *checker.odd_content(),
+        _latency(first),
+    ]
+    if perturb:
+        findings.append(checker.perturbed(trajectories, names))
+    return CheckReport(spec, bank.info.name, asked, findings)
+
+
+class _Checker:
+    """Runs a router over prefixes in several ways."""
+
+    def __init__(self, spec: str, limits: PluginLimits, manifest: StaticManifest, progress: Progress) -> None:
+        self._router = load_router(spec, limits)
+        self._manifest = manifest
+        self._candidates = manifest.candidates()
+        self._progress = progress
+
+    def sample(self, bank: Bank, rows: int) -> list[Trajectory]:
+        """Whole trajectories of at least ``rows`` rows, where the bank has as many."""
+        taken: list[Trajectory] = []
+        for trajectory in bank.trajectories(self._candidates):
+            taken.append(trajectory)
+            if sum(len(each.steps) for each in taken) >= rows:
+                break
+        return taken
+
+    def one_by_one(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
+        """Every trajectory from its start to its end, in a fresh process."""
+        return self._run(((trajectory, step) for trajectory in trajectories for step in trajectory.steps), salt)
+
+    def interleaved(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
+        """The same with all sessions open at once, a step of each in turn."""
+        columns = zip_longest(*([(trajectory, step) for step in trajectory.steps] for trajectory in trajectories))
+        return self._run((item for column in columns for item in column if item is not None), salt)
+
+    def odd_content(self) -> Iterator[Finding]:
+        """Legal conversations of unusual shape."""
+        failed = []
+        with self._router.opened(self._candidates) as router:
+            for number, (what, messages) in enumerate(_ODD.items()):
+                self._progress("odd content", number, len(_ODD))
+                session = Session(session_key("odd", what), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
+                picked = self._decide(router, session, make_prompt(messages))
+                if isinstance(picked, Exception):
+                    failed.append(f"{what}: {picked}")
+        advice = "Read content as a text, null or a list of blocks; see docs/banks.md for what real prefixes hold."
+        if failed:
+            yield Finding("odd content", "failed", "; ".join(failed), advice)
+        else:
+            yield Finding("odd content", "ok", f"{len(_ODD)} unusual conversations are answered")
+
+    def perturbed(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> Finding:
+        """How often a rewrite that changes nothing about the task flips a decision on a prefix."""
+        steps = [step for trajectory in trajectories for step in trajectory.steps]
+        flips: dict[str, list[int]] = {name: [] for name in _REWRITES}
+        with self._router.opened(self._candidates) as router:
+            for number, step in enumerate(steps):
+                self._progress("rewriting prefixes", number, len(steps))
+                original = self._alone(router, f"{step.row_no}", step.prompt)
+                for name, rewrite in _REWRITES.items():
+                    messages = [rewrite(message) for message in step.prompt.messages]
+                    prompt = replace(step.prompt, messages=tuple(messages))
+                    if self._alone(router, f"{step.row_no} {name}", prompt) != original:
+                        flips[name].append(step.row_no)
+        total = sum(map(len, flips.values()))
+        asked = len(steps) * len(_REWRITES)
+        shares = ", ".join(f"{name} {len(rows) / max(len(steps), 1):.1%}" for name, rows in flips.items())
+        detail = f"{total} of {asked} rewrites flip the decision ({shares})"
+        example = next((names[row_no] for rows in flips.values() for row_no in rows), None)
+        if total * 20 <= asked:
+            return Finding("perturbation", "ok", detail)
+        return Finding(
+            "perturbation", "warning", f"{detail}, e.g. on {example}", "Decide by what is said, not by its spelling."
+        )
+
+    def _alone(self, router: Router, key: str, prompt: Prompt) -> str:
+        session = Session(session_key("alone", key), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
+        _tell(router, "start", session.key)
+        picked = self._decide(router, session, prompt)
+        _tell(router, "end", session.key)
+        return picked if isinstance(picked, str) else f"error: {picked}"
+
+    def _run(self, items: Iterator[tuple[Trajectory, PrefixStep]], salt: str) -> _Answers:
+        answers = _Answers()
+        sessions: dict[tuple[str, str], Session] = {}
+        with self._router.opened(self._candidates) as router:
+            for trajectory, step in items:
+                place = (trajectory.workload, trajectory.instance_id)
+                if place not in sessions:
+                    policy = StepTtl(self._manifest.cache_ttl_steps)
+                    sessions[place] = Session(session_key(salt, *place), self._candidates, policy)
+                    _tell(router, "start", sessions[place].key)
+                session = sessions[place]
+                picked = self._decide(router, session, step.prompt)
+                if isinstance(picked, Exception):
+                    answers.failed[step.row_no] = str(picked)
+                    session.failed()
+                else:
+                    answers.picked[step.row_no] = picked
+                    self._answer(router, session, step, picked)
+                if (latency := getattr(router, "last_decision_ms", None)) is not None:
+                    answers.latencies_ms.append(latency)
+                self._progress("asking the router", len(answers.picked) + len(answers.failed), None)
+            for session in sessions.values():
+                _tell(router, "end", session.key)
+            if isinstance(router, HostedRouter):
+                answers.mutations, answers.reached = router.mutations, router.reached
+                answers.memory_mib = router.memory_mib()
+        return answers
+
+    def _answer(self, router: Router, session: Session, step: PrefixStep, picked: str) -> None:
+        if step.visible_tokens is None:
+            return
+        candidate = next(each for each in self._candidates if each.id == picked)
+        _tell(router, "observe", session.answered(candidate, step.visible_tokens[candidate.tier], step.visible_text))
+
+    def _decide(self, router: Router, session: Session, prompt: Prompt) -> str | Exception:
+        call = session.call(prompt)
+        try:
+            return checked(router.route(call), call.candidates).candidate.id
+        except (RouterError, DecisionError) as error:
+            return error
+
+
+def _tell(router: Router, hook: str, argument: object) -> None:
+    """Call an optional method; a complaint shows in the next decision, where the checks look."""
+    method: Callable[[object], None] | None = getattr(router, hook, None)
+    if method is None:
+        return
+    try:
+        method(argument)
+    except RouterError:
+        return
+
+
+def _answers(answers: _Answers, asked: int, names: Sequence[str]) -> Finding:
+    if not answers.failed:
+        return Finding("answers", "ok", f"all {asked} calls are answered with one of their candidates")
+    row_no, text = next(iter(answers.failed.items()))
+    detail = f"{len(answers.failed)} of {asked} calls fail, the first on {names[row_no]}: {text}"
+    return Finding("answers", "failed", detail, "Each is an error row: it never passes and fails its trajectory.")
+
+
+def _compared(
+    check: str, differing: Sequence[int], names: Sequence[str], good: str, advice: str, status: Status = "failed"
+) -> Finding:
+    if not differing:
+        return Finding(check, "ok", good)
+    shown = ", ".join(names[row_no] for row_no in differing[:3])
+    return Finding(check, status, f"{len(differing)} rows are decided differently, e.g. {shown}", advice)
+
+
+def _mutation(answers: _Answers) -> Finding:
+    if not answers.mutations:
+        return Finding("no mutation", "ok", "conversations are left as they are")
+    detail = f"{answers.mutations} decisions change the conversation that they are shown"
+    return Finding(
+        "no mutation", "failed", detail, "Copy before you change: later calls of the session see the change."
+    )
+
+
+def _reach(answers: _Answers) -> Finding:
+    """Label-blindness: a call holds no label, so a router can only get one from outside."""
+    if not answers.reached:
+        return Finding(
+            "label-blind", "ok", "decisions reach for nothing outside their process: no file, socket or command"
+        )
+    data = [each for each in answers.reached if any(ending in each for ending in _DATA_FILES)]
+    shown = ", ".join(dict.fromkeys(data or answers.reached[:3]))
+    if data:
+        advice = "A router must not read banks or results: labels are in them."
+        return Finding("label-blind", "failed", f"decisions open data files: {shown}", advice)
+    advice = "Load what you need in the constructor; strict isolation refuses sockets and all files but your own."
+    return Finding("label-blind", "warning", f"decisions reach outside their process: {shown}", advice)
+
+
+def _latency(answers: _Answers) -> Finding:
+    if len(answers.latencies_ms) < 2:
+        return Finding("latency", "ok", "too few decisions to measure")
+    cuts = quantiles(answers.latencies_ms, n=100, method="inclusive")
+    detail = f"p50 {cuts[49]:.2f} ms, p95 {cuts[94]:.2f} ms, p99 {cuts[98]:.2f} ms, slowest {max(answers.latencies_ms):.2f} ms"
+    if cuts[94] <= SLOW_P95_MS:
+        return Finding("latency", "ok", detail)
+    return Finding("latency", "warning", detail, "Every call of an agent waits for the router.")
+
+
+def _memory(answers: _Answers) -> str:
+    return "" if answers.memory_mib is None else f", {answers.memory_mib:.0f} MiB"
+
+
+_DATA_FILES = (".duckdb", ".jsonl", ".parquet")
+
+_ODD: dict[str, list[dict[str, Any]]] = {
+    "no message at all": [],
+    "null content": [{"role": "assistant", "content": None}],
+    "no content": [{"role": "assistant"}],
+    "blocks and bare texts": [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "a"}, "b", {"type": "image_url", "image_url": {"url": "x"}}, {}],
+        }
+    ],
+    "tool calls": [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": None}}},
+                {"name": "g", "arguments": "not json"},
+                {"function": {"name": None}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "<b>[bold]\x1b[31mred"},
+    ],
+    "an unknown role": [{"role": "developer", "content": "x", "name": "y", "cache_control": {"type": "ephemeral"}}],
+    "odd characters": [{"role": "user", "content": "\u2028\u0085\x00\ufeff e\u0301 👩‍👩‍👧 <|endoftext|> <EOT>"}],
+    "a million characters": [{"role": "user", "content": "word " * 200_000}],
+    "a thousand messages": [{"role": "user" if i % 2 == 0 else "assistant", "content": str(i)} for i in range(1000)],
+}
+
+
+def _in_texts(change: Callable[[str], str]) -> Callable[[Any], dict[str, Any]]:
+    def rewritten(message: Any) -> dict[str, Any]:
+        content = message.get("content")
+        if isinstance(content, str):
+            return {**message, "content": change(content)}
+        return dict(message)
+
+    return rewritten
+
+
+def _other_ids(message: Any) -> dict[str, Any]:
+    rewritten = dict(message)
+    if isinstance(rewritten.get("tool_call_id"), str):
+        rewritten["tool_call_id"] += "x"
+    if rewritten.get("tool_calls"):
+        rewritten["tool_calls"] = [
+            {**call, "id": f"{call['id']}x"} if isinstance(call.get("id"), str) else call
+            for call in rewritten["tool_calls"]
+        ]
+    return rewritten
+
+
+_REWRITES: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "a space at the end": _in_texts(lambda text: f"{text} "),
+    "a newline at the end": _in_texts(lambda text: f"{text}\n"),
+    "other tool-call ids": _other_ids,
+    "keys in another order": lambda message: dict(reversed(list(message.items()))),
+    "a mark nobody reads": lambda message: {**message, "cache_control": {"type": "ephemeral"}},
+}
+"""Changes to every message of a prefix that no decision should hang on."""

@@ -1,0 +1,50 @@
+"""``twinbench router new``: a small installable plugin project."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.routers import BUILT_IN
+
+_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
+
+
+def new_project(name: str, parent: Path) -> list[Path]:
+    """Write a plugin project into ``parent / name``; the files written.
+
+    Raises:
+        UsageError: a name that no package can have, or one that is taken.
+        TwinbenchError: the folder cannot be written.
+    """
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise UsageError(f"router name {name!r}: use lower-case letters, digits and '-', a letter first")
+    if name in BUILT_IN:
+        raise UsageError(f"router name {name!r} is a built-in router's; choose another")
+    folder = parent / name
+    if folder.exists():
+        raise UsageError(f"{folder} exists; choose another name or folder")
+    package = name.replace("-", "_")
+    words = {"name": name, "package": package, "class_name": "".join(part.capitalize() for part in package.split("_"))}
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{package}/__init__.py": "router.py",
+        "tests/test_router.py": "test_router.py",
+    }
+    templates = resources.files("twinbench.plugins") / "template"
+    written = []
+    try:
+        for target, source in files.items():
+            path = folder / target
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = (templates / f"{source}.txt").read_text("utf-8")
+            path.write_text(Template(text).substitute(words), "utf-8")
+            written.append(path)
+    except OSError as error:
+        raise TwinbenchError(f"cannot write {folder} ({error.strerror or error})") from None
+    return written
