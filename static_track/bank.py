@@ -11,20 +11,30 @@ from types import TracebackType
 from typing import Any, Self
 
 import duckdb
+from pydantic import TypeAdapter, ValidationError
 
-from static_track.bank_file import SCHEMA_VERSION
+from static_track.bank_file import SCHEMA_VERSION, sql_text
 from static_track.rows import canonical_line
-from static_track.splits import ALL, Split, TrajectoryLabel, load_split
+from static_track.splits import ALL, Split, SplitPlan, TrajectoryLabel, load_split, parse_shares, plan_split, split_path
 from static_track.token_base import StepMessages
 from static_track.tools import as_openai_tools
 from twinbench.cache_policy import Prompt
 from twinbench.errors import TwinbenchError
 from twinbench.messages import Message, message_text
 from twinbench.router import Candidate
-from twinbench.store import Store
+from twinbench.store import Store, check_name
 from twinbench.tiers import Tier
 
 _PARSED_MESSAGES = 10_000
+_BRING_BACK = "import it again with --replace"
+
+
+STARTER = "starter"
+"""The embedded bank's name in every store; reserved."""
+
+_ILLUSTRATIVE = (
+    "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores rank nothing."
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,15 @@ class BankInfo:
     def file_name(self) -> str:
         """The name of the bank's file in its folder."""
         return f"{self.sha256}.duckdb"
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown the bank, or a score on it, must be told; None where there is nothing."""
+        return _ILLUSTRATIVE if self.name == STARTER else None
+
+    def described(self) -> dict[str, Any]:
+        """The bank as a JSON object for a person or a program."""
+        return self.to_json() | ({} if self.caveat is None else {"caveat": self.caveat})
 
     def to_json(self) -> dict[str, Any]:
         """The pointer's content."""
@@ -90,7 +109,7 @@ class Bank:
         try:
             self._connection = duckdb.connect(str(path), read_only=True)
         except duckdb.Error as error:
-            raise TwinbenchError(f"cannot open the bank {info.name!r}: {str(error).splitlines()[0]}") from None
+            raise _unreadable(info.name, error) from None
 
     @classmethod
     def open(cls, name: str, store: Store | None = None) -> Self:
@@ -107,7 +126,7 @@ class Bank:
             info = bank_info(name, store)
             path = store.bank_dir(name) / info.file_name
         if not path.is_file():
-            raise TwinbenchError(f"the bank {name!r} lacks its file {path}: import it again with --replace")
+            raise TwinbenchError(f"the bank {name!r} lacks its file {path}: {_BRING_BACK}")
         return cls(store, info, path)
 
     def close(self) -> None:
@@ -121,6 +140,9 @@ class Bank:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+        # Blocks are checked when they are read; what DuckDB finds then has no class of its own.
+        if type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, duckdb.FatalException)):
+            raise _unreadable(self.info.name, error) from error
 
     @property
     def folder(self) -> Path:
@@ -134,6 +156,18 @@ class Bank:
             UsageError: there is no such part.
         """
         return ALL if name is None else load_split(self.folder, self.info.sha256, name, self.heldout())
+
+    def make_split(self, name: str, parts: str, seed: int) -> SplitPlan:
+        """Split the bank and keep the split beside it, in place of one of that name.
+
+        Raises:
+            UsageError: a bad name, or parts that are no shares.
+            StoreWriteError: the store cannot be written.
+        """
+        plan = plan_split(check_name("split", name), self.labels(), parse_shares(parts), seed)
+        with self.store.aside(split_path(self.folder, self.info.sha256, name)) as temporary:
+            temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
+        return plan
 
     def row_nos(self, split: Split) -> list[int]:
         """The rows of a part of the bank."""
@@ -233,7 +267,7 @@ class Bank:
         cursor = self._connection.cursor()
         counts_from = "base"
         if base_file is not None:
-            cursor.execute(f"ATTACH IF NOT EXISTS '{base_file}' AS sidecar (READ_ONLY)")
+            cursor.execute(f"ATTACH IF NOT EXISTS {sql_text(base_file)} AS sidecar (READ_ONLY)")
             counts_from = "sidecar.base"
         semantic = [key for (key,) in cursor.execute("SELECT semantic_id FROM message ORDER BY message_id").fetchall()]
         stored = self.messages_json()
@@ -281,6 +315,10 @@ class Bank:
             yield finished(rows)
 
 
+def _unreadable(name: str, error: duckdb.Error) -> TwinbenchError:
+    return TwinbenchError(f"cannot read the bank {name!r} ({str(error).splitlines()[0]}): {_BRING_BACK}")
+
+
 def bank_info(name: str, store: Store) -> BankInfo:
     """What the store's pointer says of a bank.
 
@@ -291,19 +329,27 @@ def bank_info(name: str, store: Store) -> BankInfo:
     pointer = store.pointer(name)
     if pointer is None:
         raise store.unknown_bank(name)
-    if pointer.get("schema", 0) > SCHEMA_VERSION:
+    schema = pointer.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
         raise TwinbenchError(
-            f"the bank {name!r} has schema {pointer['schema']}, this twinbench reads up to {SCHEMA_VERSION}: "
+            f"the bank {name!r} has schema {schema}, this twinbench reads up to {SCHEMA_VERSION}: "
             "update twinbench, or import the bank again with --replace"
         )
     try:
-        return BankInfo(**{**pointer, "workloads": tuple(pointer["workloads"])})
-    except (TypeError, KeyError):
+        return TypeAdapter(BankInfo).validate_python(pointer)
+    except ValidationError:
         raise TwinbenchError(
             f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace"
         ) from None
 
 
-def list_banks(store: Store) -> list[BankInfo]:
-    """All banks of the store, by name; damaged ones raise."""
-    return [bank_info(name, store) for name in store.bank_names()]
+def list_banks(store: Store) -> tuple[list[BankInfo], list[TwinbenchError]]:
+    """All banks of the store, by name, and what is wrong with those that cannot be read."""
+    banks: list[BankInfo] = []
+    damaged: list[TwinbenchError] = []
+    for name in store.bank_names():
+        try:
+            banks.append(bank_info(name, store))
+        except TwinbenchError as error:
+            damaged.append(error)
+    return banks, damaged

@@ -47,6 +47,11 @@ def sql_file(name: str) -> str:
     return resources.files("static_track").joinpath(name).read_text("utf-8")
 
 
+def sql_text(value: object) -> str:
+    """``value`` as an SQL literal, for the places that take no parameters."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def write_bank_file(
     path: Path,
     *,
@@ -84,6 +89,7 @@ def write_bank_file(
         _insert(connection, "step", types, (astuple(row) for row in steps))
         insert_base(connection, base)
         connection.execute("COMMIT")
+        connection.execute("CHECKPOINT")  # closing would do it too, but without a word where the disk is full
 
 
 def write_base_file(path: Path, base: Iterable[BaseRow]) -> None:
@@ -92,6 +98,7 @@ def write_base_file(path: Path, base: Iterable[BaseRow]) -> None:
     with duckdb.connect(str(path)) as connection:
         connection.execute(schema[schema.index("CREATE TABLE base") :])
         insert_base(connection, base)
+        connection.execute("CHECKPOINT")  # as above
 
 
 def insert_base(connection: duckdb.DuckDBPyConnection, base: Iterable[BaseRow]) -> None:

@@ -5,8 +5,9 @@ Everything is kept in the store under the fingerprints of bank, protocol, tokeni
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import quantiles
@@ -17,15 +18,16 @@ from static_track.bank import Bank, BankInfo
 from static_track.bank_file import sql_file
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
-from static_track.results import LATENCIES, KeptScore, Results, ScoreIdentity
+from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
 from static_track.scoring import Score, Scorer
 from static_track.sidecar import base_file
 from static_track.splits import Split
 from static_track.unique_messages import Progress, no_progress
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
-from twinbench.plugins.hosted import PluginLimits, RouterLoadError
+from twinbench.plugins.hosted import RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
+from twinbench.plugins.process import PluginLimits
 from twinbench.pools import StaticManifest, static_manifest
 from twinbench.router import Router
 from twinbench.tokens import OFFLINE, tokenizer_set
@@ -50,6 +52,8 @@ class Entry:
             "reference": self.reference,
             **self.score.to_json(legacy=legacy),
             "latency_ms": dict(self.latency_ms),
+            "first_error": self.first_error,
+            "given_up": self.given_up,
         }
 
 
@@ -74,6 +78,7 @@ class Board:
                 "split": self.split,
                 "rows": self.rows,
                 "trajectories": self.trajectories,
+                **({} if self.bank.caveat is None else {"caveat": self.bank.caveat}),
             },
             "protocol": self.protocol,
             "routers": [entry.to_json(legacy=legacy) for entry in self.entries],
@@ -151,7 +156,8 @@ class Judge:
             ContentError: a prediction file is refused.
             TwinbenchError: a router's code fails while it loads.
         """
-        wanted = [self._wanted(load_router(router, self._plugins), reference=False) for router in routers]
+        loaded = _told_apart([load_router(router, self._plugins) for router in routers])
+        wanted = [self._wanted(router, reference=False) for router in loaded]
         wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
         named = {each.name for each in wanted}
         for name in references.NAMES:
@@ -208,15 +214,8 @@ class Judge:
                 found = KeptScore(score, _percentiles(predicted.latencies_ms), first_error, predicted.given_up)
                 kept[each.name] = found
                 if each.key is not None and not found.given_up:
-                    identity = ScoreIdentity(
-                        fingerprint=self._score_key(each.key),
-                        router=each.name,
-                        router_fingerprint=each.router.fingerprint if each.router is not None else None,
-                        bank=self._bank.info.name,
-                        bank_sha256=self._bank.info.sha256,
-                        split=self._split.name,
-                        protocol=self.protocol,
-                    )
+                    whose = self._identity(each, each.key)
+                    identity = ScoreIdentity(**asdict(whose), fingerprint=self._score_key(each.key))
                     self._keep(partial(self._results.keep_score, identity, found, scorer, number))
             return kept
 
@@ -235,9 +234,20 @@ class Judge:
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
         if wanted.key is not None and not predicted.given_up:
-            sha256, row_ids = self._bank.info.sha256, self._bank.row_ids
-            self._keep(partial(self._results.keep_predictions, wanted.key, wanted.name, sha256, predicted, row_ids))
+            identity = self._identity(wanted, wanted.key)
+            self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
         return predicted
+
+    def _identity(self, wanted: _Wanted, key: str) -> PredictionsIdentity:
+        return PredictionsIdentity(
+            predictions=key,
+            router=wanted.name,
+            router_fingerprint=wanted.router.fingerprint if wanted.router is not None else None,
+            bank=self._bank.info.name,
+            bank_sha256=self._bank.info.sha256,
+            split=self._split.name,
+            protocol=self.protocol,
+        )
 
     def _asked(self, router: LoadedRouter) -> Predictions:
         """What a router answers now; one that cannot be loaded fails every row, and the others go on."""
@@ -261,6 +271,17 @@ class Judge:
             write()
         except StoreWriteError as error:
             self.warnings = (f"results are not kept: {error}",)
+
+
+def _told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
+    """The routers, those that nobody can identify each under a name of its own: ``instance:Mine#2`` is the second."""
+    named = Counter[str]()
+    told_apart = []
+    for router in routers:
+        named[router.name] += 1
+        again = router.fingerprint is None and named[router.name] > 1
+        told_apart.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
+    return told_apart
 
 
 def _percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]:

@@ -12,11 +12,12 @@ from statistics import quantiles
 from typing import Any, Literal
 
 from static_track.bank import Bank, PrefixStep, Trajectory
-from static_track.predict import SESSION_SALT
+from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from static_track.unique_messages import Progress, no_progress
 from twinbench.cache_policy import Prompt, StepTtl
-from twinbench.plugins.hosted import HostedRouter, PluginLimits, RouterLoadError
+from twinbench.plugins.hosted import HostedRouter, RouterLoadError
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.process import PluginLimits
 from twinbench.pools import StaticManifest, static_manifest
 from twinbench.router import DecisionError, Router, RouterError, checked
 from twinbench.session import Session, session_key
@@ -77,14 +78,13 @@ class _Answers:
     mutations: int = 0
     reached: list[str] = field(default_factory=list)
     memory_mib: float | None = None
-
-    def same(self, row_no: int) -> object:
-        return self.picked.get(row_no, self.failed.get(row_no))
+    given_up: bool = False
+    """Whether it failed so often in a row that it was not asked any more."""
 
     def differing(self, other: _Answers) -> list[int]:
-        """Rows that the two runs answer differently."""
-        rows = self.picked.keys() | self.failed.keys()
-        return sorted(row_no for row_no in rows if self.same(row_no) != other.same(row_no))
+        """Rows that the two runs answer differently; a failure is like another, whatever its text."""
+        rows = (self.picked.keys() | self.failed.keys()) & (other.picked.keys() | other.failed.keys())
+        return sorted(row_no for row_no in rows if self.picked.get(row_no) != other.picked.get(row_no))
 
 
 def check_router(
@@ -118,11 +118,13 @@ def check_router(
     except RouterLoadError as failure:
         finding = Finding("loads", "failed", str(failure), "Import it in a fresh interpreter and see what it needs.")
         return CheckReport(spec, bank.info.name, asked, [finding])
+    if first.given_up:
+        return CheckReport(spec, bank.info.name, asked, [_loads(first), _answers(first, asked, names)])
     again = checker.one_by_one(trajectories, SESSION_SALT)
     mixed = checker.interleaved(trajectories, SESSION_SALT)
     renamed = checker.one_by_one(trajectories, "another-salt")
     findings = [
-        Finding("loads", "ok", f"in a process of its own{_memory(first)}"),
+        _loads(first),
         _answers(first, asked, names),
         _compared(
             "determinism",
@@ -146,8 +148,7 @@ def check_router(
             "A key says nothing about a call. A router that draws may use it; any other should not.",
             status="warning",
         ),
-        _mutation(first),
-        _reach(first),
+        *([] if first.memory_mib is None else [_mutation(first), _reach(first)]),
         *checker.odd_content(),
         _latency(first),
     ]
@@ -233,36 +234,52 @@ class _Checker:
     def _run(self, items: Iterator[tuple[Trajectory, PrefixStep]], salt: str) -> _Answers:
         answers = _Answers()
         sessions: dict[tuple[str, str], Session] = {}
+        complaints: dict[str, str | None] = {}
+        failures_in_a_row = 0
         with self._router.opened(self._candidates) as router:
+            asked = []
             for trajectory, step in items:
+                if failures_in_a_row == FAILURES_UNTIL_GIVEN_UP:
+                    answers.given_up = True
+                    break
                 place = (trajectory.workload, trajectory.instance_id)
                 if place not in sessions:
                     policy = StepTtl(self._manifest.cache_ttl_steps)
                     sessions[place] = Session(session_key(salt, *place), self._candidates, policy)
-                    _tell(router, "start", sessions[place].key)
+                    complaints[sessions[place].key] = _tell(router, "start", sessions[place].key)
                 session = sessions[place]
+                asked.append((trajectory, step))
                 picked = self._decide(router, session, step.prompt)
+                if (complaint := complaints.pop(session.key, None)) is not None:
+                    picked = RouterError(complaint)
                 if isinstance(picked, Exception):
                     answers.failed[step.row_no] = str(picked)
+                    failures_in_a_row += 1
                     session.failed()
                 else:
                     answers.picked[step.row_no] = picked
-                    self._answer(router, session, step, picked)
+                    failures_in_a_row = 0
+                    complaints[session.key] = self._answer(router, session, step, picked)
                 if (latency := getattr(router, "last_decision_ms", None)) is not None:
                     answers.latencies_ms.append(latency)
                 self._progress("asking the router", len(answers.picked) + len(answers.failed), None)
-            for session in sessions.values():
-                _tell(router, "end", session.key)
+            last_rows = {(trajectory.workload, trajectory.instance_id): step.row_no for trajectory, step in asked}
+            for place, session in sessions.items():
+                if (complaint := _tell(router, "end", session.key)) is not None:
+                    answers.picked.pop(last_rows[place], None)
+                    answers.failed.setdefault(last_rows[place], complaint)
+                    break  # an end that hangs would do so for each session
             if isinstance(router, HostedRouter):
                 answers.mutations, answers.reached = router.mutations, router.reached
                 answers.memory_mib = router.memory_mib()
         return answers
 
-    def _answer(self, router: Router, session: Session, step: PrefixStep, picked: str) -> None:
+    def _answer(self, router: Router, session: Session, step: PrefixStep, picked: str) -> str | None:
         if step.visible_tokens is None:
-            return
+            return None
         candidate = next(each for each in self._candidates if each.id == picked)
-        _tell(router, "observe", session.answered(candidate, step.visible_tokens[candidate.tier], step.visible_text))
+        outcome = session.answered(candidate, step.visible_tokens[candidate.tier], step.visible_text)
+        return _tell(router, "observe", outcome)
 
     def _decide(self, router: Router, session: Session, prompt: Prompt) -> str | Exception:
         call = session.call(prompt)
@@ -272,15 +289,16 @@ class _Checker:
             return error
 
 
-def _tell(router: Router, hook: str, argument: object) -> None:
-    """Call an optional method; a complaint shows in the next decision, where the checks look."""
+def _tell(router: Router, hook: str, argument: object) -> str | None:
+    """Call an optional method; its complaint, where it has one."""
     method: Callable[[object], None] | None = getattr(router, hook, None)
     if method is None:
-        return
+        return None
     try:
         method(argument)
-    except RouterError:
-        return
+    except RouterError as complaint:
+        return str(complaint)
+    return None
 
 
 def _answers(answers: _Answers, asked: int, names: Sequence[str]) -> Finding:
@@ -288,6 +306,8 @@ def _answers(answers: _Answers, asked: int, names: Sequence[str]) -> Finding:
         return Finding("answers", "ok", f"all {asked} calls are answered with one of their candidates")
     row_no, text = next(iter(answers.failed.items()))
     detail = f"{len(answers.failed)} of {asked} calls fail, the first on {names[row_no]}: {text}"
+    if answers.given_up:
+        detail += f"; after {FAILURES_UNTIL_GIVEN_UP} failures in a row it was not asked any more"
     return Finding("answers", "failed", detail, "Each is an error row: it never passes and fails its trajectory.")
 
 
@@ -328,14 +348,17 @@ def _latency(answers: _Answers) -> Finding:
     if len(answers.latencies_ms) < 2:
         return Finding("latency", "ok", "too few decisions to measure")
     cuts = quantiles(answers.latencies_ms, n=100, method="inclusive")
-    detail = f"p50 {cuts[49]:.2f} ms, p95 {cuts[94]:.2f} ms, p99 {cuts[98]:.2f} ms, slowest {max(answers.latencies_ms):.2f} ms"
+    shown = {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "slowest": max(answers.latencies_ms)}
+    detail = ", ".join(f"{name} {value:.2f} ms" for name, value in shown.items())
     if cuts[94] <= SLOW_P95_MS:
         return Finding("latency", "ok", detail)
     return Finding("latency", "warning", detail, "Every call of an agent waits for the router.")
 
 
-def _memory(answers: _Answers) -> str:
-    return "" if answers.memory_mib is None else f", {answers.memory_mib:.0f} MiB"
+def _loads(answers: _Answers) -> Finding:
+    if answers.memory_mib is None:
+        return Finding("loads", "ok", "an endpoint; what its server changes and reaches for is not seen from here")
+    return Finding("loads", "ok", f"in a process of its own, {answers.memory_mib:.0f} MiB")
 
 
 _DATA_FILES = (".duckdb", ".jsonl", ".parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import sys
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from static_track.bank import Bank
+from static_track.bank_file import sql_text
 from static_track.reading import STDIN, SUFFIXES
 from static_track.rows import ROW_FIELDS, compact_json
-from twinbench.errors import UsageError
+from twinbench.errors import TwinbenchError, UsageError
 from twinbench.files import written
 
 _TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "target_tier": "VARCHAR"} | dict.fromkeys(
@@ -64,6 +66,7 @@ def _write_parquet(path: Path, bank: Bank) -> None:
     import duckdb
 
     extra = sorted({key for row in bank.rows() for key in row if key not in ROW_FIELDS})
+    _refuse_as_columns([*ROW_FIELDS, *extra])
     columns = {name: _TYPED.get(name, "JSON") for name in (*ROW_FIELDS, *extra)}
     names = ", ".join(f'"{_quoted(name)}"' for name in columns)
     chunk: list[dict[str, object]] = []
@@ -86,9 +89,21 @@ def _write_parquet(path: Path, bank: Bank) -> None:
                 flush()
         if chunk:
             flush()
-        connection.execute(
-            f"COPY bank TO '{os.fspath(path).replace(chr(39), 2 * chr(39))}' (FORMAT parquet, COMPRESSION zstd)"
-        )
+        try:
+            connection.execute(f"COPY bank TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)")
+        except duckdb.IOException as error:
+            no_space = os.strerror(errno.ENOSPC)  # DuckDB passes the system's words on, wrapped in many of its own
+            raise OSError(no_space if no_space in str(error) else str(error).splitlines()[0]) from None
+
+
+def _refuse_as_columns(fields: Iterable[str]) -> None:
+    """Refuse fields that cannot be columns side by side: DuckDB, which reads them back, ignores case in names."""
+    seen: dict[str, str] = {"": "nothing"}
+    for field in fields:
+        if (other := seen.setdefault(field.lower(), field)) != field:
+            raise TwinbenchError(
+                f"Parquet cannot hold the field {field!r} beside {other!r}: export as .jsonl, .jsonl.gz or .json"
+            )
 
 
 def _quoted(name: str) -> str:

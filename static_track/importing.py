@@ -20,6 +20,7 @@ from twinbench.errors import ContentError, Problem
 from twinbench.pools import StaticManifest, heldout_instances, static_manifest
 from twinbench.store import Store
 from twinbench.tokens import TokenizerSet, tokenizer_set
+from twinbench.validation import shown
 
 MOST_PROBLEMS = 1000
 """Reading stops after as many, so that a file of another kind does not fill the screen or the memory."""
@@ -163,7 +164,7 @@ def import_bank(
         name=name,
         sha256=parsed.canonical_sha256(),
         source_sha256=source.sha256,
-        source=Path(source.name).name,
+        source=Path(source.name).name.encode("utf-8", "backslashreplace").decode(),  # a file name need not be text
         rows=len(parsed.rows),
         trajectories=len(trajectories),
         workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
@@ -203,7 +204,11 @@ def import_bank(
             )
         except duckdb.Error as error:
             raise store.write_error(folder, error) from None
-    store.write_pointer(name, info.to_json(), replace=replace)
+    try:
+        store.write_pointer(name, info.to_json(), replace=replace)
+    except BaseException:
+        _remove_unused(store, info)
+        raise
     _remove_older(store, info)
     return info
 
@@ -231,10 +236,17 @@ def _repetitions(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
     places: dict[tuple[str, str, int], int] = {}
     for row in rows:
         if (first := ids.setdefault(row.id, row.number)) != row.number:
-            yield source.problem(row.number, "id", f"{row.id!r} stands in {source.unit} {first} already")
+            yield source.problem(row.number, "id", f"{shown(row.id)} stands in {source.unit} {first} already")
         if (first := places.setdefault((*row.trajectory, row.step_index), row.number)) != row.number:
             what = f"step {row.step_index} of {row.workload}/{row.instance_id} stands in {source.unit} {first} already"
             yield source.problem(row.number, "step_index", what)
+
+
+def _remove_unused(store: Store, failed: BankInfo) -> None:
+    """Remove the file of an import that did not become the bank, unless the bank that is there has the same content."""
+    pointer = store.pointer(failed.name)
+    if pointer is None or pointer.get("sha256") != failed.sha256:
+        store.remove_file(store.bank_dir(failed.name) / failed.file_name)
 
 
 def _remove_older(store: Store, current: BankInfo) -> None:

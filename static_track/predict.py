@@ -33,6 +33,7 @@ class _Answers:
         self.scores: list[float | None] = []
         self.rationales: list[str | None] = []
         self._failures_in_a_row = 0
+        self._failures_before_last = 0
 
     @property
     def given_up(self) -> bool:
@@ -43,6 +44,7 @@ class _Answers:
         self.row_nos.append(row_no)
         if latency_ms is not None:
             self.latencies_ms.append(latency_ms)
+        self._failures_before_last = self._failures_in_a_row
         if isinstance(choice, Choice):
             self._failures_in_a_row = 0
             self.tier_ids.append(int(choice.candidate.tier))
@@ -54,6 +56,14 @@ class _Answers:
             self.tier_ids.append(None)
             self.scores.append(None)
             self.rationales.append(None)
+
+    def blame_last(self, complaint: str) -> None:
+        """Make an error of the last row, whose session could not be ended."""
+        if self.tier_ids[-1] is None:
+            return
+        self.errors[self.row_nos[-1]] = complaint
+        self.tier_ids[-1] = self.scores[-1] = self.rationales[-1] = None
+        self._failures_in_a_row = self._failures_before_last + 1
 
 
 def predict(
@@ -69,8 +79,7 @@ def predict(
     """Ask ``router`` about every row of a part of a bank.
 
     A failing decision is an error of its row and no more; after ten failures in a row the router is given up on, and
-    the
-    rows that are left are errors that say so.
+    the rows that are left are errors that say so.
 
     Args:
         router: with its optional methods.
@@ -107,16 +116,17 @@ def _live_through(
     answers: _Answers,
 ) -> None:
     session = Session(session_key(salt, trajectory.workload, trajectory.instance_id), candidates, policy)
-    # A hook that fails is told with the next row's decision: the row is where a person would look.
-    complaint = _complaint_of(router, "start", session.key)
+    # A hook that fails is told with the next row's decision, or the last one's: a row is where a person would look.
+    complaint = None if answers.given_up else _complaint_of(router, "start", session.key)
     for step in trajectory.steps:
         if answers.given_up:
             reason = f"not asked: the router was given up on after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
             answers.add(step.row_no, reason, None)
             continue
         call = session.call(step.prompt)
-        choice, latency_ms = _decided(router, call)
-        answers.add(step.row_no, complaint or choice, latency_ms)
+        decided, latency_ms = _decided(router, call)
+        choice = complaint or decided
+        answers.add(step.row_no, choice, latency_ms)
         complaint = None
         if not isinstance(choice, Choice):
             session.failed()
@@ -124,8 +134,8 @@ def _live_through(
             spoken = step.visible_tokens[choice.candidate.tier]
             outcome = session.answered(choice.candidate, spoken, step.visible_text)
             complaint = _complaint_of(router, "observe", outcome)
-    if not answers.given_up:
-        _complaint_of(router, "end", session.key)
+    if not answers.given_up and (complaint := _complaint_of(router, "end", session.key)) is not None:
+        answers.blame_last(complaint)
 
 
 def _decided(router: Router, call: Call) -> tuple[Choice | str, float]:
@@ -143,6 +153,8 @@ def _decided(router: Router, call: Call) -> tuple[Choice | str, float]:
         return checked(answer, call.candidates), latency_ms
     except DecisionError as error:
         return str(error), latency_ms
+    except Exception as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
+        return f"looking at the answer raised {type(error).__name__}: {error}", latency_ms
 
 
 def _complaint_of(router: Router, hook: str, argument: Any) -> str | None:

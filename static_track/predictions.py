@@ -14,6 +14,7 @@ from static_track.reading import NumberedRow, Source, open_source
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
 from twinbench.tiers import Tier
+from twinbench.validation import shown
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
                 continue
             row_no = number_of[found.row["id"]]
             if row_no in lines:
-                what = f"{found.row['id']!r} stands in {source.unit} {lines[row_no]} already"
+                what = f"{shown(found.row['id'])} stands in {source.unit} {lines[row_no]} already"
                 problems.append(source.problem(found.number, "id", what))
                 continue
             lines[row_no] = found.number
@@ -108,16 +109,16 @@ def _wrong(found: NumberedRow, known: Mapping[str, int]) -> tuple[str | None, st
     if not isinstance(row, dict):
         return None, "a prediction must be a JSON object"
     if not isinstance(row.get("id"), str):
-        return "id", "is missing" if "id" not in row else f"must be a text (found {row['id']!r})"
+        return "id", "is missing" if "id" not in row else f"must be a text (found {shown(row['id'])})"
     if row["id"] not in known:
-        return "id", f"the bank has no row {row['id']!r}"
+        return "id", f"the bank has no row {shown(row['id'])}"
     if "error" in row:
         if row.get("tier_id") is not None:
             return "error", "stands beside a tier_id; give one of the two"
-        return None if isinstance(row["error"], str) else ("error", f"must be a text (found {row['error']!r})")
+        return None if isinstance(row["error"], str) else ("error", f"must be a text (found {shown(row['error'])})")
     if "tier_id" not in row:
         return "tier_id", "is missing, and there is no error either"
     tier_id = row["tier_id"]
     if isinstance(tier_id, bool) or not isinstance(tier_id, int) or not 0 <= tier_id < len(Tier):
-        return "tier_id", f"must be 0, 1, 2 or 3 (found {tier_id!r})"
+        return "tier_id", f"must be 0, 1, 2 or 3 (found {shown(tier_id)})"
     return None

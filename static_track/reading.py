@@ -27,6 +27,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _SPOOLED_IN_MEMORY = 64 * 2**20
+_MOST_DIGITS = 4000  # Python reads and writes no integer of more than 4,300
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def open_source(path: str) -> Iterator[Source]:
         return
     file = Path(path)
     if not file.is_file():
-        raise UsageError(f"no file {path}")
+        raise UsageError(f"{path} is no file" if file.exists() else f"no file {path}")
     if not file.name.endswith(SUFFIXES):
         raise UsageError(
             f"{path}: the ending says no format; known are {', '.join(SUFFIXES)}, and - for standard input"
@@ -89,13 +90,22 @@ def open_source(path: str) -> Iterator[Source]:
 def parse_json(text: str) -> Any:
     """JSON as the standard has it: NaN, infinities and numbers that overflow are refused with ValueError."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{error.msg} at {place}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"an integer of {len(text):,} digits")
+    return int(text)
 
 
 def _finite(text: str) -> float:

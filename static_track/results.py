@@ -5,31 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from static_track.bank_file import sql_file
+from static_track.bank_file import sql_file, sql_text
 from static_track.predictions import Predictions
 from static_track.scoring import SCORES, Score, Scorer
 from twinbench.store import Store
 
 LATENCIES = ("p50", "p95", "p99")
 
+_WORKLOAD_COLUMNS = dict.fromkeys(("rows", "trajectories", "failed_trajectories"), "BIGINT") | dict.fromkeys(
+    ("d_usd", "n_usd", "cost_save", "weight", "high_tier_hit_rate"), "DOUBLE"
+)
+
+DAMAGED = (duckdb.Error, KeyError)
+"""What reading a kept result raises where its file is damaged or of another release: it is made again."""
+
 
 @dataclass(frozen=True)
-class ScoreIdentity:
-    """What a kept score says it is of."""
+class PredictionsIdentity:
+    """What kept predictions say they are of."""
 
-    fingerprint: str
+    predictions: str
+    """The fingerprint that they are kept under."""
     router: str
     router_fingerprint: str | None
     bank: str
     bank_sha256: str
     split: str | None
     protocol: str
+
+
+@dataclass(frozen=True)
+class ScoreIdentity(PredictionsIdentity):
+    """What a kept score says it is of: predictions, under one version of the scoring."""
+
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -55,13 +70,17 @@ class Results:
         if not path.is_file():
             return None
         with duckdb.connect() as connection:
-            rows = connection.execute(
-                """
-                SELECT row_no, tier_id, error, latency_ms, score, rationale
-                FROM read_parquet(?) ORDER BY row_no
-                """,
-                [str(path)],
-            ).fetchall()
+            try:
+                rows = connection.execute(
+                    """
+                    SELECT row_no, tier_id, error, latency_ms, score, rationale
+                    FROM read_parquet(?) ORDER BY row_no
+                    """,
+                    [str(path)],
+                ).fetchall()
+            except DAMAGED:
+                self._store.discard(path.parent)
+                return None
         row_nos, tier_ids, errors, latencies, scores, rationales = zip(*rows, strict=True)
         measured = [latency for latency in latencies if latency is not None]
         return Predictions(
@@ -73,9 +92,7 @@ class Results:
             rationales=rationales,
         )
 
-    def keep_predictions(
-        self, fingerprint: str, router: str, bank_sha256: str, predictions: Predictions, row_ids: Sequence[str]
-    ) -> None:
+    def keep_predictions(self, identity: PredictionsIdentity, predictions: Predictions, row_ids: Sequence[str]) -> None:
         """Keep predictions for the next time."""
         size = len(predictions.row_nos)
         asked = list(predictions.latencies_ms or ())
@@ -88,21 +105,26 @@ class Results:
             ("latency_ms", "DOUBLE", asked + [None] * (size - len(asked))),
             ("score", "DOUBLE", predictions.scores or [None] * size),
             ("rationale", "VARCHAR", predictions.rationales or [None] * size),
-            ("router", "VARCHAR", [router] * size),
-            ("bank_sha256", "VARCHAR", [bank_sha256] * size),
+            *((name, "VARCHAR", [value] * size) for name, value in asdict(identity).items()),
         ]
-        path = self._predictions_file(fingerprint)
+        path = self._predictions_file(identity.predictions)
         with self._written(path.parent) as (folder, connection):
             _write_parquet(connection, folder / path.name, columns)
 
     def scores(self, fingerprints: Sequence[str]) -> dict[str, KeptScore]:
         """Those of the scores that are kept, by fingerprint."""
-        paths = {str(path): name for name in fingerprints if (path := self._score_file(name)).is_file()}
-        if not paths:
-            return {}
+        found: dict[str, KeptScore] = {}
+        paths = [path for name in fingerprints if (path := self._score_file(name)).is_file()]
         with duckdb.connect() as connection:
-            rows = connection.execute("SELECT fingerprint, detail FROM read_parquet(?)", [list(paths)]).fetchall()
-        return {name: _kept(json.loads(detail)) for name, detail in rows}
+            try:
+                found = _kept_scores(connection, paths)
+            except DAMAGED:
+                for path in paths:
+                    try:
+                        found |= _kept_scores(connection, [path])
+                    except DAMAGED:
+                        self._store.discard(path.parent)
+        return found
 
     def keep_score(self, identity: ScoreIdentity, kept: KeptScore, scorer: Scorer, number: int) -> None:
         """Keep a score for the next time.
@@ -113,15 +135,7 @@ class Results:
             scorer: still loaded with the predictions.
             number: which of the loaded predictions it is.
         """
-        who = {
-            "fingerprint": identity.fingerprint,
-            "router": identity.router,
-            "router_fingerprint": identity.router_fingerprint,
-            "bank": identity.bank,
-            "bank_sha256": identity.bank_sha256,
-            "split": identity.split,
-            "protocol": identity.protocol,
-        }
+        who = asdict(identity)
         metrics = {name: kept.score.scores[name] for name in SCORES}
         counts = dict(kept.score.counts)
         latency = {f"latency_{name}_ms": kept.latency_ms[name] for name in LATENCIES}
@@ -145,19 +159,16 @@ class Results:
             columns = [
                 *((name, "VARCHAR", [value] * len(blocks)) for name, value in who.items()),
                 ("workload", "VARCHAR", list(blocks)),
-                *(
-                    (name, "DOUBLE", [block[name] for block in blocks.values()])
-                    for name in next(iter(blocks.values()), {})
-                ),
+                *((name, kind, [block[name] for block in blocks.values()]) for name, kind in _WORKLOAD_COLUMNS.items()),
             ]
             _write_parquet(connection, folder / "workloads.parquet", columns)
-            scorer.write_trajectories(folder / "trajectories.parquet", number, identity.fingerprint, identity.router)
+            scorer.write_trajectories(folder / "trajectories.parquet", number, who)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection with the views of ``results.sql`` over what is kept; those without any file are left out."""
         connection = duckdb.connect()
         root = str(self._store.root.resolve()).replace("'", "''")
-        for statement in sql_file("results.sql").format(root=root).split(";"):
+        for statement in connection.extract_statements(sql_file("results.sql").format(root=root)):
             try:
                 connection.execute(statement)
             except duckdb.IOException:  # nothing of this kind was kept so far
@@ -180,6 +191,14 @@ class Results:
         return self._store.root / "scores" / fingerprint / "score.parquet"
 
 
+def _kept_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> dict[str, KeptScore]:
+    if not paths:
+        return {}
+    query = "SELECT fingerprint, detail FROM read_parquet(?)"
+    rows = connection.execute(query, [[str(path) for path in paths]]).fetchall()
+    return {name: _kept(json.loads(detail)) for name, detail in rows}
+
+
 def _kept(detail: Mapping[str, Any]) -> KeptScore:
     score = detail["score"]
     named = ("scores", "counts", "by_workload", "confusion", "error_pattern", "ablation")
@@ -195,6 +214,5 @@ def _write_parquet(
     selected = ", ".join(
         f'unnest(CAST(${number} AS {kind}[])) AS "{name}"' for number, (name, kind, _) in enumerate(columns, 1)
     )
-    target = str(path).replace("'", "''")
     values = [list(column) for _, _, column in columns]
-    connection.execute(f"COPY (SELECT {selected}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)", values)
+    connection.execute(f"COPY (SELECT {selected}) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)", values)

@@ -9,7 +9,7 @@ SELECT * EXCLUDE (detail) FROM read_parquet('{root}/scores/*/score.parquet', uni
 CREATE OR REPLACE VIEW workloads AS
 SELECT * FROM read_parquet('{root}/scores/*/workloads.parquet', union_by_name = true);
 
--- One line a score and trajectory; costs in USD.
+-- One line a score and trajectory, costs in USD.
 CREATE OR REPLACE VIEW trajectories AS
 SELECT * FROM read_parquet('{root}/scores/*/trajectories.parquet', union_by_name = true);
 

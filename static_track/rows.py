@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twinbench.tiers import Tier
+from twinbench.validation import field_path, kind, worded
 
 ROW_FIELDS = (
     "id",
@@ -35,14 +36,14 @@ def _content(value: Any) -> Any:
     if value is None or isinstance(value, str):
         return value
     if not isinstance(value, list):
-        raise ValueError(f"must be a text, null or a list of blocks, not {_kind(value)}")
+        raise ValueError(f"must be a text, null or a list of blocks, not {kind(value)}")
     for position, block in enumerate(value):
         if isinstance(block, str):
             continue
         if not isinstance(block, dict):
-            raise ValueError(f"block {position} must be an object or a text, not {_kind(block)}")
+            raise ValueError(f"block {position} must be an object or a text, not {kind(block)}")
         if not isinstance(block.get("text"), str | None):
-            raise ValueError(f"block {position}: text must be a text, not {_kind(block['text'])}")
+            raise ValueError(f"block {position}: text must be a text, not {kind(block['text'])}")
     return value
 
 
@@ -50,19 +51,19 @@ def _tool_calls(value: Any) -> Any:
     if value is None:
         return value
     if not isinstance(value, list):
-        raise ValueError(f"must be a list or null, not {_kind(value)}")
+        raise ValueError(f"must be a list or null, not {kind(value)}")
     for position, call in enumerate(value):
         if not isinstance(call, dict):
-            raise ValueError(f"call {position} must be an object, not {_kind(call)}")
+            raise ValueError(f"call {position} must be an object, not {kind(call)}")
         function = call.get("function")
         if not isinstance(function, dict | None):
-            raise ValueError(f"call {position}: function must be an object, not {_kind(function)}")
+            raise ValueError(f"call {position}: function must be an object, not {kind(function)}")
         named = call if function is None else function
         if not isinstance(named.get("name"), str | None):
-            raise ValueError(f"call {position}: name must be a text, not {_kind(named['name'])}")
+            raise ValueError(f"call {position}: name must be a text, not {kind(named['name'])}")
         if not isinstance(named.get("arguments"), str | dict | None):
-            kind = _kind(named["arguments"])
-            raise ValueError(f"call {position}: arguments must be an object or a JSON text, not {kind}")
+            found = kind(named["arguments"])
+            raise ValueError(f"call {position}: arguments must be an object or a JSON text, not {found}")
     return value
 
 
@@ -104,44 +105,21 @@ class RowModel(BaseModel):
 def row_problems(row: Any) -> list[tuple[str | None, str]]:
     """What is wrong with a row as (field, message); empty for a valid one."""
     if not isinstance(row, dict):
-        return [(None, f"a row must be a JSON object, not {_kind(row)}")]
-    try:
-        RowModel.model_validate(row)
-    except ValidationError as error:
-        return [(_field(details["loc"]), _message(details)) for details in error.errors()]
+        return [(None, f"a row must be a JSON object, not {kind(row)}")]
     surrogate = _lone_surrogate(row, "")
     if surrogate is not None:
         return [(surrogate, "holds a lone surrogate (half of a UTF-16 pair), which is no text")]
+    try:
+        RowModel.model_validate(row)
+    except ValidationError as error:
+        # A finding without a place is about the one rule for the whole row.
+        return [(field_path(details["loc"]) or "target_tier_id", worded(details)) for details in error.errors()]
     return []
 
 
 def compact_json(value: Any) -> str:
     """``value`` as it is written in a bank's canonical export."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _field(location: tuple[int | str, ...]) -> str | None:
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    return field or "target_tier_id"  # the only rule about the whole row
-
-
-def _message(details: Mapping[str, Any]) -> str:
-    if details["type"] == "missing":
-        return "is missing"
-    message: str = details["msg"].removeprefix("Value error, ")
-    return message if details["type"] == "value_error" else f"{message} (found {_shown(details['input'])})"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return _kind(value)
-    text = compact_json(value) if not isinstance(value, str) else ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _lone_surrogate(value: Any, path: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import duckdb
 
-from static_track.bank_file import sql_file
+from static_track.bank_file import sql_file, sql_text
 from static_track.predictions import Predictions
 from static_track.splits import ALL, Split
 from twinbench.errors import TwinbenchError
@@ -67,9 +67,9 @@ class Scorer:
         """
         self._connection = duckdb.connect()
         try:
-            self._connection.execute(f"ATTACH '{_quoted(bank_file)}' AS bank (READ_ONLY)")
+            self._connection.execute(f"ATTACH {sql_text(bank_file)} AS bank (READ_ONLY)")
             if base_file is not None:
-                self._connection.execute(f"ATTACH '{_quoted(base_file)}' AS sidecar (READ_ONLY)")
+                self._connection.execute(f"ATTACH {sql_text(base_file)} AS sidecar (READ_ONLY)")
         except duckdb.Error as error:
             self._connection.close()
             raise TwinbenchError(f"cannot open {bank_file}: {str(error).splitlines()[0]}") from None
@@ -142,19 +142,18 @@ class Scorer:
             for router in sorted(totals)
         ]
 
-    def write_trajectories(self, path: Path, number: int, fingerprint: str, router: str) -> None:
-        """Write one loaded router's trajectories as a Parquet file; money as USD."""
+    def write_trajectories(self, path: Path, number: int, identity: Mapping[str, str | None]) -> None:
+        """Write one loaded router's trajectories as a Parquet file, each with ``identity``; money as USD."""
+        constants = ", ".join(f"${name}::VARCHAR AS {name}" for name in identity)
         self._connection.execute(
             f"""
             COPY (
-                SELECT $fingerprint AS fingerprint, $router AS router, workload, instance_id, rows, errors,
-                passing_rows,
-                       exact_rows, passes, exact, usd(high) AS high_usd, usd(target) AS target_usd, usd(pred) AS
-                       pred_usd
+                SELECT {constants}, workload, instance_id, rows, errors, passing_rows, exact_rows, passes, exact,
+                       usd(high) AS high_usd, usd(target) AS target_usd, usd(pred) AS pred_usd
                 FROM scored JOIN trajectory USING (trajectory) WHERE router = $number ORDER BY trajectory
-            ) TO '{_quoted(path)}' (FORMAT parquet, COMPRESSION zstd)
-            """,  # noqa: S608
-            {"fingerprint": fingerprint, "router": router, "number": number},
+            ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)
+            """,  # noqa: S608 - made of our own words
+            {**identity, "number": number},
         )
 
     def _records(self, query: str) -> list[dict[str, Any]]:
@@ -269,7 +268,3 @@ def _legacy(
 
 def _usd(femtodollars: int | None) -> float:
     return int(femtodollars or 0) / 1e15
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

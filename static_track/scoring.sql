@@ -9,12 +9,10 @@
 -- Money is a whole number of femtodollars until the last division, so no order of addition changes a score.
 
 -- One row billed at one tier: what the cache gives is read, the rest is written; no prompt token is plain input.
-CREATE OR REPLACE TEMP MACRO row_cost(tier, hit, prompt, reusable, output) AS
-    CASE WHEN hit
-         THEN reusable[tier + 1]::BIGINT * getvariable('rate_read')[tier + 1]
-              + greatest(prompt[tier + 1] - reusable[tier + 1], 0) * getvariable('rate_write')[tier + 1]
-         ELSE prompt[tier + 1] * getvariable('rate_write')[tier + 1]
-    END + output * getvariable('rate_output')[tier + 1];
+CREATE OR REPLACE TEMP MACRO row_cost(tier, cached, prompt, output) AS
+    cached * getvariable('rate_read')[tier + 1]
+    + greatest(prompt - cached, 0) * getvariable('rate_write')[tier + 1]
+    + output * getvariable('rate_output')[tier + 1];
 
 -- A path's last billed row of this tier lies too far back; a tier that was never billed is not expired.
 CREATE OR REPLACE TEMP MACRO expired(step_index, last_billed) AS
@@ -23,44 +21,58 @@ CREATE OR REPLACE TEMP MACRO expired(step_index, last_billed) AS
 CREATE OR REPLACE TEMP MACRO percent(part, whole) AS 100 * part::DOUBLE / nullif(whole, 0)::DOUBLE;
 CREATE OR REPLACE TEMP MACRO usd(femtodollars) AS coalesce(femtodollars, 0)::DOUBLE / 1e15;
 
--- Each row with what came before it in its trajectory.
+-- Each row: its tokens on the three paths, and what came before it in its trajectory.
 CREATE OR REPLACE TEMP VIEW step AS
+WITH counted AS (
+    SELECT
+        router, row_no, trajectory, step_index, target, pred,
+        prompt[4]           AS prompt_high,     reusable[4]             AS reusable_high,
+        prompt[target + 1]  AS prompt_target,   reusable[target + 1]    AS reusable_target,
+        prompt[pred + 1]    AS prompt_pred,     reusable[pred + 1]      AS reusable_pred,
+        -- an error row is billed on no path
+        CASE WHEN pred IS NOT NULL THEN output END      AS output,
+        CASE WHEN pred IS NOT NULL THEN step_index END  AS billed
+    FROM prediction JOIN base USING (row_no)
+)
 SELECT
-    router, row_no, trajectory, step_index, target, pred, prompt, reusable, output,
-    pred IS NULL                        AS error,
-    coalesce(pred >= target, false)     AS passes,
-    coalesce(pred = target, false)      AS exact,
-    lag(pred) OVER run                  AS previous_pred,
-    lag(target) OVER run                AS previous_target,
-    lag(step_index) OVER run            AS previous_step,
-    max(CASE WHEN pred IS NOT NULL THEN step_index END) OVER earlier             AS last_billed,
-    max(CASE WHEN pred IS NOT NULL THEN step_index END) OVER earlier_same_target AS last_billed_at_target
-FROM prediction JOIN base USING (row_no)
+    *,
+    lag(pred) OVER run      AS previous_pred,
+    lag(target) OVER run    AS previous_target,
+    -- where each tier was last billed on the target path; not one value by (trajectory, target), whose second sort costs more
+    last_value(CASE WHEN target = 0 THEN billed END IGNORE NULLS) OVER earlier  AS low_billed,
+    last_value(CASE WHEN target = 1 THEN billed END IGNORE NULLS) OVER earlier  AS mid_billed,
+    last_value(CASE WHEN target = 2 THEN billed END IGNORE NULLS) OVER earlier  AS mid_high_billed,
+    last_value(CASE WHEN target = 3 THEN billed END IGNORE NULLS) OVER earlier  AS high_billed,
+    greatest(low_billed, mid_billed, mid_high_billed, high_billed)              AS last_billed,
+    [low_billed, mid_billed, mid_high_billed, high_billed][target + 1]          AS last_billed_at_target
+FROM counted
 WINDOW
-    run                 AS (PARTITION BY router, trajectory ORDER BY step_index),
-    earlier             AS (PARTITION BY router, trajectory ORDER BY step_index
-                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-    earlier_same_target AS (PARTITION BY router, trajectory, target ORDER BY step_index
-                            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING);
+    run     AS (PARTITION BY router, trajectory ORDER BY step_index),
+    earlier AS (PARTITION BY router, trajectory ORDER BY step_index ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING);
 
--- The three paths' costs of each row. An error row is billed on none of them (NULL), but keeps its tier as the next row's
--- previous row on the first two; on the predicted path it has none, so the next row is cold.
+-- The three paths' costs of each row, NULL for an error row. As the next row's previous row it keeps its tier on the first two;
+-- on the predicted path it has none, so the next row is cold.
 CREATE OR REPLACE TEMP VIEW bill AS
 WITH cached AS (
     SELECT
         *,
-        reusable IS NOT NULL AND NOT expired(step_index, last_billed)                                   AS hit_high,
-        reusable IS NOT NULL AND previous_target = target
-            AND NOT expired(step_index, last_billed_at_target)                                          AS hit_target,
+        pred IS NULL                        AS error,
+        coalesce(pred >= target, false)     AS passes,
+        coalesce(pred = target, false)      AS exact,
+        -- all that is billed on the always-high path is billed at high
+        reusable_high IS NOT NULL AND NOT expired(step_index, last_billed)          AS hit_high,
+        reusable_target IS NOT NULL AND previous_target = target
+            AND NOT expired(step_index, last_billed_at_target)                      AS hit_target,
         -- the previous row was billed at this very tier, so it is the last billed one
-        reusable IS NOT NULL AND previous_pred = pred AND NOT expired(step_index, previous_step)        AS hit_pred
+        reusable_pred IS NOT NULL AND previous_pred = pred
+            AND NOT expired(step_index, last_billed)                                AS hit_pred
     FROM step
 )
 SELECT
     *,
-    CASE WHEN NOT error THEN row_cost(3, hit_high, prompt, reusable, output) END        AS cost_high,
-    CASE WHEN NOT error THEN row_cost(target, hit_target, prompt, reusable, output) END AS cost_target,
-    CASE WHEN NOT error THEN row_cost(pred, hit_pred, prompt, reusable, output) END     AS cost_pred
+    row_cost(3, CASE WHEN hit_high THEN reusable_high ELSE 0 END, prompt_high, output)              AS cost_high,
+    row_cost(target, CASE WHEN hit_target THEN reusable_target ELSE 0 END, prompt_target, output)   AS cost_target,
+    row_cost(pred, CASE WHEN hit_pred THEN reusable_pred ELSE 0 END, prompt_pred, output)           AS cost_pred
 FROM cached;
 
 -- A trajectory passes when every row of it does. All metrics are sums over these.
@@ -183,8 +195,8 @@ CREATE OR REPLACE TEMP VIEW legacy AS
 WITH nominal AS ( -- a step at a nominal million output tokens
     SELECT
         router, target, pred, rows,
-        1000000 * (getvariable('rate_output')[4] - getvariable('rate_output')[target + 1])  AS save_target,
-        1000000 * (getvariable('rate_output')[4] - getvariable('rate_output')[pred + 1])    AS save_pred
+        1000000::HUGEINT * (getvariable('rate_output')[4] - getvariable('rate_output')[target + 1]) AS save_target,
+        1000000::HUGEINT * (getvariable('rate_output')[4] - getvariable('rate_output')[pred + 1])   AS save_pred
     FROM confusion
     WHERE pred < 4 AND pred >= target
 ), section_11 AS (

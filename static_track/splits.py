@@ -11,14 +11,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.store import check_name
-
-if TYPE_CHECKING:
-    from static_track.bank import Bank
 
 HELDOUT = "heldout"
 
@@ -125,19 +121,6 @@ def plan_split(name: str, trajectories: Sequence[TrajectoryLabel], shares: Mappi
     if held_out:
         parts[HELDOUT] = held_out
     return SplitPlan(name, seed, shares, {part: tuple(sorted(numbers)) for part, numbers in parts.items()})
-
-
-def make_split(bank: Bank, name: str, parts: str, seed: int) -> SplitPlan:
-    """Split a bank and keep the split beside it, in place of one of that name.
-
-    Raises:
-        UsageError: a bad name, or parts that are no shares.
-        StoreWriteError: the store cannot be written.
-    """
-    plan = plan_split(check_name("split", name), bank.labels(), parse_shares(parts), seed)
-    with bank.store.aside(split_path(bank.folder, bank.info.sha256, name)) as temporary:
-        temporary.write_text(json.dumps(plan.to_json(bank.info.sha256)) + "\n", "utf-8")
-    return plan
 
 
 def split_path(folder: Path, bank_sha256: str, name: str) -> Path:

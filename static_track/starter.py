@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from importlib import resources
 
-from static_track.bank import Bank, BankInfo, bank_info
+from static_track.bank import STARTER, Bank, BankInfo
 from static_track.importing import import_bank
 from static_track.unique_messages import Progress, no_progress
+from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
 from twinbench.store import Store
 
-STARTER = "starter"
-"""Its name in every store; reserved."""
-
-ILLUSTRATIVE = (
-    "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores rank nothing."
-)
-
 
 def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:
-    """The embedded bank in ``store``, imported where it is not there or is of another release."""
+    """The embedded bank in ``store``, imported where it is not there, is damaged or is of another release."""
     with resources.as_file(resources.files("static_track").joinpath("data/starter_bank.jsonl")) as path:
-        if store.pointer(STARTER) is not None and bank_info(STARTER, store).source_sha256 == sha256_file(path):
-            return bank_info(STARTER, store)
+        try:
+            with Bank.open(STARTER, store) as bank:
+                if bank.info.source_sha256 == sha256_file(path):
+                    return bank.info
+        except TwinbenchError:
+            pass
         return import_bank(str(path), STARTER, store, replace=True, progress=progress)
 
 

@@ -23,6 +23,7 @@ from twinbench.fingerprint import fingerprint
 from twinbench.router import Candidate
 from twinbench.tiers import TIER_LABELS, Tier
 from twinbench.usage import Prices
+from twinbench.validation import field_path, worded
 
 DEFAULT_STATIC = "static-2026-04"
 DEFAULT_LIVE = "live-2026-04"
@@ -272,7 +273,9 @@ def load_manifest(name_or_path: str) -> StaticManifest | LiveManifest | SplitsMa
     try:
         return _MANIFEST.validate_python(content)
     except ValidationError as error:
-        raise ContentError([_problem(path, details) for details in error.errors()]) from None
+        # A list whose members are refused is also called too short: that says nothing new.
+        found = [details for details in error.errors() if details["type"] != "too_short" or not details["input"]]
+        raise ContentError([_problem(path, details) for details in found]) from None
 
 
 @cache
@@ -324,13 +327,8 @@ def check_manifest(name_or_path: str) -> list[Problem]:
 
 
 def _problem(path: Path, details: Mapping[str, Any]) -> Problem:
-    # The union's discriminator stands first in pydantic's location and names no field of the file.
-    location = [
-        part for part in details["loc"] if part not in ("static", "live", "splits") or details["loc"][0] != part
-    ]
-    field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    message = details["msg"].removeprefix("Value error, ")
-    return Problem(str(path), None, field or None, message)
+    location = details["loc"][1:]  # the union's discriminator stands first and names no field of the file
+    return Problem(str(path), None, field_path(location) or None, worded(details))
 
 
 def _normalised(value: Any) -> Any:

@@ -217,7 +217,7 @@ def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
     # A bool is an int to isinstance, but never a score that somebody meant.
     if score is not None and (type(score) not in (int, float) or not 0 <= score <= 1):
         raise DecisionError(f"score must be a number from 0 to 1 or None, not {_shown(score)}")
-    if decision.rationale is not None and not isinstance(decision.rationale, str):
+    if decision.rationale is not None and not _is_text(decision.rationale):
         raise DecisionError(f"rationale must be a text or None, not {_shown(decision.rationale)}")
     candidate = _picked(decision.candidate, candidates)
     return Choice(candidate, None if score is None else float(score), decision.rationale)
@@ -246,6 +246,14 @@ def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
         if candidate.tier == picked and candidate.tier_default:
             return candidate
     raise DecisionError(f"the pool has no candidate of tier {picked.label}")
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a str that UTF-8 can hold, so that it can be kept."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 def _shown(value: object) -> str:

@@ -70,7 +70,7 @@ class Random:
 
 
 class RoundRobin:
-    """Takes the tiers in turn within a session, each for ``every`` calls."""
+    """Takes the tiers in turn within a session, each for a number of calls."""
 
     def __init__(self, every: int = 1) -> None:
         if every < 1:
@@ -102,7 +102,7 @@ class DepthRule:
 
     _READING: ClassVar[frozenset[str]] = frozenset({"tool", "function"})
 
-    def __init__(self, mid: int = 6, high: int = 14, tool_bonus: int = 2) -> None:
+    def __init__(self, mid: int = 4, high: int = 8, tool_bonus: int = 2) -> None:
         if not 0 <= mid <= high:
             raise ValueError(f"0 <= mid <= high is needed, not mid={mid}, high={high}")
         self._mid = mid

@@ -67,11 +67,17 @@ class Store:
         """What the bank's pointer says, or None where there is no such bank."""
         path = self.bank_dir(name) / "bank.json"
         try:
-            content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            content = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise TwinbenchError(
+                f"cannot read {path} ({error.strerror}): choose another store with --store or {STORE_VARIABLE}"
+            ) from None
         except ValueError:
-            raise TwinbenchError(f"{path} is damaged: import the bank again with --replace") from None
+            content = None
+        if not isinstance(content, dict):
+            raise TwinbenchError(f"{path} is damaged: import the bank again with --replace")
         return content
 
     def pointer_exists(self, name: str) -> bool:
@@ -139,8 +145,8 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             _clear_abandoned(path.parent)
         try:
-            yield temporary
             with self._writing(path):
+                yield temporary
                 _flush_to_disk(temporary)
                 if temporary.is_dir() and path.is_dir():
                     return
@@ -164,6 +170,10 @@ class Store:
         return StoreWriteError(
             f"cannot write {path} ({reason}); nothing was changed; choose another with --store or {STORE_VARIABLE}"
         )
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder of results that cannot be read, so that they can be kept anew."""
+        shutil.rmtree(folder, ignore_errors=True)
 
     def remove_file(self, path: Path) -> None:
         """Remove a file that nothing points to any more; where a reader holds it (Windows), it stays for now."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -48,29 +50,47 @@ def main(
 
 
 def run() -> None:
+    """Run the command line of this process, and leave with its exit code."""
+    sys.exit(exit_code())
+
+
+def exit_code(arguments: Sequence[str] | None = None) -> int:
     """Run the command line: errors are printed for people, never as a traceback.
 
-    Exit codes: 0 ok, 1 the thing asked about failed, 2 wrong usage.
+    Args:
+        arguments: what stands behind ``twinbench``; default: the arguments of this process.
+
+    Returns:
+        0 ok, 1 the thing asked about failed, 2 wrong usage, 130 interrupted.
     """
+    _write_utf8()
     try:
-        app()
+        app(arguments, prog_name="twinbench")
+    except SystemExit as ended:  # how typer ends, when all is well too
+        if ended.code == INTERRUPTED:
+            typer.echo("interrupted", err=True)
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except TwinbenchError as error:
         _complain(str(error), error)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return error.exit_code
+    except OSError as error:  # a file that may not be read, a full disk behind standard output
+        _complain(f"cannot read or write {error.filename or 'standard output'} ({error.strerror or error})", error)
+        return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person is told what to do
         _complain(
             f"unexpected {type(error).__name__}: {error}\nThis is a bug in twinbench. Please report it with the "
             f"traceback that {DEBUG_VARIABLE}=1 shows.",
             error,
         )
-        sys.exit(1)
+        return 1
+    return 0
+
+
+def _write_utf8() -> None:
+    """Write files and pipes as UTF-8 whatever the locale says, and let no text from outside fail the writing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _complain(text: str, error: Exception) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+
+if TYPE_CHECKING:
+    from static_track.bank import BankInfo
 
 app = typer.Typer(
     help="Bring banks of labelled prefixes into the store, look at them, take them out.", no_args_is_help=True
@@ -27,8 +31,8 @@ def import_(
     store: StoreOption = None,
 ) -> None:
     """Import a bank: all of it or nothing."""
+    from static_track.bank import STARTER
     from static_track.importing import import_bank
-    from static_track.starter import STARTER
     from twinbench.errors import UsageError
     from twinbench.store import Store
 
@@ -55,7 +59,10 @@ def list_(
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """List the banks of the store."""
+    """List the banks of the store.
+
+    Exit code 1 where one of them cannot be read; the others are listed.
+    """
     from static_track.bank import list_banks
     from static_track.starter import ensure_starter
     from twinbench.errors import StoreWriteError
@@ -65,12 +72,22 @@ def list_(
     try:
         with progress() as shown:
             ensure_starter(opened, shown)
-    except StoreWriteError:  # a store that can only be read is listed as it is
-        pass
-    banks = list_banks(opened)
+    except StoreWriteError:
+        if not opened.root.is_dir():
+            raise
+        # A store that can only be read is listed as it is.
+    banks, damaged = list_banks(opened)
+    for error in damaged:
+        typer.echo(printable(f"error: {error}"), err=True)
     if json_:
-        print_json({"banks": [info.to_json() for info in banks]})
-        return
+        print_json({"banks": [info.described() for info in banks]})
+    else:
+        _print_banks(banks, opened.root, form, output)
+    if damaged:
+        raise typer.Exit(1)
+
+
+def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: str) -> None:
     columns = [
         Column("name", "Name"),
         Column("rows", "Rows"),
@@ -83,7 +100,8 @@ def list_(
     rows = [info.to_json() | {"workloads": ", ".join(info.workloads)} for info in banks]
     if form is Format.table:
         rows = [row | {"sha256": str(row["sha256"])[:12]} for row in rows]
-    print_table(Table(f"Banks in {opened.root}", columns, rows), form, output)
+    caveat = next((f"{info.name}: {info.caveat}" for info in banks if info.caveat is not None), None)
+    print_table(Table(f"Banks in {root}", columns, rows, caveat=caveat), form, output)
 
 
 @app.command()
@@ -115,7 +133,7 @@ def show(
             }
             for split in splits
         ]
-        print_json(bank.info.to_json() | {"by_workload": workloads, "splits": described})
+        print_json(bank.info.described() | {"by_workload": workloads, "splits": described})
         return
     columns = [
         Column("workload", "Workload"),
@@ -135,7 +153,9 @@ def show(
     ]
     if bank.info.heldout_trajectories:
         notes.append(f"part heldout: {bank.info.heldout_trajectories} trajectories that are instances of heldout100")
-    print_table(Table(f"Bank {name}: {bank.info.rows:,} rows", columns, workloads, notes), form, output)
+    print_table(
+        Table(f"Bank {name}: {bank.info.rows:,} rows", columns, workloads, notes, caveat=bank.info.caveat), form, output
+    )
 
 
 @app.command()
@@ -151,26 +171,31 @@ def validate(
 
     Exit code 1 where something is wrong.
     """
+    from static_track.bank import STARTER
     from static_track.importing import validate_bank, validate_file
-    from twinbench.errors import SHOWN_PROBLEMS
+    from static_track.starter import ensure_starter
+    from twinbench.errors import SHOWN_PROBLEMS, UsageError
     from twinbench.store import Store
 
     opened = Store(store)
     with progress() as shown:
-        if target != "-" and not Path(target).exists() and opened.pointer_exists(target):
+        if target == "-" or Path(target).exists():
+            rows, problems = validate_file(target, shown)
+        elif target == STARTER or opened.pointer_exists(target):
+            if target == STARTER:
+                ensure_starter(opened, shown)
             rows, problems = validate_bank(target, opened)
         else:
-            rows, problems = validate_file(target, shown)
+            banks = ", ".join(opened.bank_names()) or "none yet"
+            raise UsageError(f"no file and no bank {target} (banks in {opened.root}: {banks})")
     if json_:
         print_json({"target": target, "valid_rows": rows, "problems": [problem.to_json() for problem in problems]})
     else:
-        from twinbench.cli.output import printable
-
         for problem in problems[:SHOWN_PROBLEMS]:
             typer.echo(printable(problem), err=True)
         if len(problems) > SHOWN_PROBLEMS:
             typer.echo(f"… and {len(problems) - SHOWN_PROBLEMS} more (--json lists all)", err=True)
-        typer.echo(f"{target}: {rows:,} valid rows, {len(problems):,} problems")
+        typer.echo(printable(f"{target}: {rows:,} valid rows, {len(problems):,} problems"))
     if problems:
         raise typer.Exit(1)
 
@@ -203,7 +228,7 @@ def export(
     if json_:
         print_json({"name": name, "output": output, "rows": bank.info.rows, "sha256": bank.info.sha256})
     elif output != "-":
-        typer.echo(f"{bank.info.rows:,} rows: {output}", err=True)
+        typer.echo(printable(f"{bank.info.rows:,} rows: {output}"), err=True)
 
 
 @app.command()
@@ -236,13 +261,12 @@ def split(
 
     Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
     """
-    from static_track.splits import make_split
     from static_track.starter import open_bank
     from twinbench.store import Store
     from twinbench.tiers import TIER_LABELS
 
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
-        plan = make_split(bank, split_name, parts, seed)
+        plan = bank.make_split(split_name, parts, seed)
         rows = [{"part": part, **bank.part_counts(numbers)} for part, numbers in plan.parts.items()]
     if json_:
         print_json(plan.to_json(bank.info.sha256) | {"counts": rows})
@@ -253,4 +277,5 @@ def split(
         Column("rows", "Rows"),
         *(Column(label, label) for label in TIER_LABELS),
     ]
-    print_table(Table(f"Split {split_name} of {name}, seed {seed}", columns, rows), form, output)
+    title = f"Split {split_name} of {name}, seed {seed}"
+    print_table(Table(title, columns, rows, caveat=bank.info.caveat), form, output)

@@ -7,7 +7,7 @@ import typer
 from twinbench.cli.options import JsonOption, StoreOption
 from twinbench.cli.output import print_json, print_table, progress
 
-ROUTERS = ("depth-rule?mid=4&high=8", "sticky?at_least=mid", "round-robin")
+ROUTERS = ("depth-rule", "sticky?at_least=mid", "round-robin")
 
 
 def demo(*, json_: JsonOption = False, store: StoreOption = None) -> None:

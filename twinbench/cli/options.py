@@ -9,13 +9,14 @@ import typer
 from twinbench.cli.output import Format
 
 if TYPE_CHECKING:
-    from twinbench.plugins.hosted import PluginLimits
+    from twinbench.plugins.process import PluginLimits
 
 
-def _banks(incomplete: str) -> list[str]:
+def _banks(context: typer.Context, incomplete: str) -> list[str]:
     from twinbench.store import Store
 
-    return [name for name in ["starter", *Store().bank_names()] if name.startswith(incomplete)]
+    names = {"starter", *Store(context.params.get("store")).bank_names()}
+    return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _routers(incomplete: str) -> list[str]:
@@ -40,7 +41,7 @@ def plugin_limits(
     load_s: float, decision_s: float, memory_mib: int, python: str | None, environment: list[str] | None
 ) -> PluginLimits:
     """What routers' processes may take, from the options above; says what this platform cannot limit."""
-    from twinbench.plugins.hosted import PluginLimits, missing_limits
+    from twinbench.plugins.process import PluginLimits, missing_limits
 
     for missing in missing_limits():
         typer.echo(f"note: on this platform {missing}", err=True)

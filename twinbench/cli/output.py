@@ -49,6 +49,8 @@ class Table:
     columns: Sequence[Column]
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: Sequence[str] = ()
+    caveat: str | None = None
+    """What must be said wherever the rows are shown; beside formats for programs, on standard error."""
     dimmed: str | None = None
     """Key of a truth value: rows in which it holds are drawn back."""
 
@@ -66,6 +68,8 @@ def print_json(content: Any) -> None:
 
 def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:
     """Write a table in one of the formats, to a file or standard output."""
+    if form is not Format.table and table.caveat is not None:
+        typer.echo(f"note: {table.caveat}", err=True)
     if form is Format.table:
         write_text(_drawn(table, output), output)
     elif form is Format.csv:
@@ -107,7 +111,7 @@ def _drawn(table: Table, output: str) -> str:
         soft_wrap=False,
     )
     console.print(drawn)
-    for note in table.notes:
+    for note in (*table.notes, *([] if table.caveat is None else [table.caveat])):
         console.print(Text(printable(note)), soft_wrap=True)
     return "".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines())
 

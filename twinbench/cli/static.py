@@ -88,14 +88,14 @@ def score(
         judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, plugins=plugins, progress=shown)
         board = judge.board(routers or [], predictions or [])
     for warning in judge.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(printable(f"warning: {warning}"), err=True)
     if json_:
         print_json(board.to_json(legacy=legacy))
     else:
         print_table(board_table(board), form, output)
     given_up = [entry for entry in board.entries if entry.given_up]
     for entry in given_up:
-        typer.echo(f"error: {entry.router} was given up on: {printable(entry.first_error)}", err=True)
+        typer.echo(printable(f"error: {entry.router} was given up on: {entry.first_error}"), err=True)
     if given_up:
         raise typer.Exit(1)
 
@@ -146,13 +146,13 @@ def predict(
             "output": output,
         }
     for warning in judge.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        typer.echo(printable(f"warning: {warning}"), err=True)
     if json_:
         print_json(summary)
     elif output != "-":
-        typer.echo(f"{summary['rows']} predictions, {summary['errors']} errors: {output}", err=True)
+        typer.echo(printable(f"{summary['rows']} predictions, {summary['errors']} errors: {output}"), err=True)
     if found.given_up:
-        typer.echo(f"error: {router} was given up on: {printable(next(iter(found.errors.values())))}", err=True)
+        typer.echo(printable(f"error: {router} was given up on: {next(iter(found.errors.values()))}"), err=True)
         raise typer.Exit(1)
 
 
@@ -172,7 +172,6 @@ def published(json_: JsonOption = False, form: FormatOption = Format.table, outp
 
 def board_table(board: Board) -> Table:
     """A board as a table, the references drawn back."""
-    from static_track.starter import ILLUSTRATIVE, STARTER
     from twinbench.fingerprint import short
 
     part = f", part {board.split}" if board.split is not None else ""
@@ -198,6 +197,4 @@ def board_table(board: Board) -> Table:
     notes.append(
         "* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."
     )
-    if board.bank.name == STARTER:
-        notes.append(ILLUSTRATIVE)
-    return Table(title, _COLUMNS, rows, notes, dimmed="reference")
+    return Table(title, _COLUMNS, rows, notes, dimmed="reference", caveat=board.bank.caveat)

@@ -9,6 +9,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,8 @@ def typed_arguments(
 ) -> dict[str, Any]:
     """``texts`` as keyword arguments for ``constructor``; relative paths are taken from ``folder``.
 
-    Declared types int, float, bool, str, Path, Literal, Enum, optional ones and unions of these are understood; a
-    parameter
-    without a declared type takes the text.
+    Declared types int, float, bool, str, Path, Literal, Enum (by name or value), optional ones and unions of these are
+    understood; a parameter without a declared type takes the text.
 
     Raises:
         ArgumentError: unknown name, wrong value, or a required parameter that is missing.
@@ -80,7 +80,11 @@ def _converted(name: str, text: str, declared: Any) -> Any:
     elif declared is type(None):
         if text.lower() == "none":
             return None
-    elif declared in (int, float, Path) or (inspect.isclass(declared) and hasattr(declared, "__members__")):
+    elif inspect.isclass(declared) and issubclass(declared, Enum):
+        for member in declared:
+            if text.lower() in (member.name.lower(), str(member.value).lower()):
+                return member
+    elif declared in (int, float, Path):
         try:
             return declared(text)
         except ValueError:

@@ -4,8 +4,7 @@ Started with the interpreter of the router's environment and a folder that holds
 library only, no bank, no label, none of twinbench's dependencies. The pipes are the process's standard input and
 output as they were at the start; the router gets others, so that what it prints is seen for what it is.
 
-On Linux the process splits in two. The first half, a subreaper that runs no foreign code, ends everything that the
-second half ever started when that ends, or when twinbench does.
+On Linux this is the second half of a process whose first half watches over it (reaper.py).
 """
 
 from __future__ import annotations
@@ -15,25 +14,25 @@ import hashlib
 import importlib
 import importlib.util
 import os
-import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from twinbench.plugins import trb
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.wire import (
-    MOST_ANSWER_BYTES,
+    MOST_RATIONALE_CHARACTERS,
+    Reader,
+    answer_frame,
     call_from_head,
     candidate_from_json,
     outcome_from_json,
-    read_frame,
-    write_frame,
+    read_request,
 )
 from twinbench.router import Candidate, DecisionError, checked
 
@@ -43,13 +42,25 @@ PIPE_LOST = 71
 """Exit code of a process whose pipe to twinbench was closed from inside."""
 
 _HERE = Path(__file__).parent
-_PR_SET_CHILD_SUBREAPER = 36
 _MOST_PRINTED_SHOWN = 200
-_REAP_EVERY_S = 0.02
 _MOST_REACHED = 50
 _REACHING = frozenset(
-    {"open", "socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"}
+    {
+        "open",
+        "sqlite3.connect",
+        "socket.connect",
+        "socket.bind",
+        "socket.getaddrinfo",
+        "socket.sendto",
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.posix_spawn",
+        "os.fork",
+    }
 )
+_CODE = (".py", ".pyc", ".so", ".pyd")
+_LOOKING_VARIES_BYTES = 64
 
 
 class LoadError(Exception):
@@ -63,49 +74,56 @@ class LoadError(Exception):
 class Host:
     """Answers the requests of one twinbench process about one router."""
 
-    def __init__(self, requests: IO[bytes], answers: IO[bytes], printed: IO[bytes]) -> None:
-        self._requests = requests
+    def __init__(self, read: Reader, answers: int, printed: IO[bytes]) -> None:
+        self._read = read
         self._answers = answers
         self._printed = printed
+        self._process = os.getpid()
+        self._write = os.write  # a router that patches the os module patches no answers
         self._router: Any = None
         self._candidates: tuple[Candidate, ...] = ()
         self._messages: dict[str, list[Any]] = {}
         self._tools: dict[str, tuple[Any, ...]] = {}
-        self._watching = False
+        self._counter: _Counter | None = None
+        """Present where decisions are watched."""
         self._reached: list[str] = []
 
     def serve(self) -> None:
         """Answer until the other side is gone."""
         while True:
             try:
-                request = read_frame(self._requests)
+                request = read_request(self._read)
             except EOFError:
                 return
             operation: Callable[[Mapping[str, Any]], dict[str, Any]] = getattr(self, f"_do_{request['do']}")
             answer = operation(request) | {"number": request["number"]}
+            if os.getpid() != self._process:  # a copy that the router forked off and that came back from it
+                os._exit(0)
             self._send(answer)
 
     def _send(self, answer: dict[str, Any]) -> None:
         text = answer.get("rationale")
-        if isinstance(text, str) and len(text) > MOST_ANSWER_BYTES // 8:
-            answer = {"number": answer["number"], "error": f"its rationale has {len(text):,} characters, far too many"}
-        write_frame(self._answers, answer)
+        if isinstance(text, str) and len(text) > MOST_RATIONALE_CHARACTERS:
+            error = f"its rationale has {len(text):,} characters; at most {MOST_RATIONALE_CHARACTERS:,} are taken"
+            answer = {"number": answer["number"], "error": error, "route_ms": answer["route_ms"]}
+        left = memoryview(answer_frame(answer))
+        while left:
+            left = left[self._write(self._answers, left) :]
 
     def _do_load(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._candidates = tuple(candidate_from_json(candidate) for candidate in request["candidates"])
         try:
             self._router = load(request)
+            hooks = [hook for hook in HOOKS if callable(getattr(self._router, hook, None))]
         except LoadError as error:
             return {"error": str(error), "usage": error.usage}
+        except BaseException as error:  # noqa: BLE001 - to ask a router for its methods may run its code
+            return {"error": f"looking at its methods {_raised(error)}", "usage": False}
         self._printed_since()  # what an import prints is nobody's decision
         if request["watch"]:
-            self._watching = True
+            self._counter = _Counter()
             sys.addaudithook(self._audit)
-        return {
-            "hooks": [hook for hook in HOOKS if callable(getattr(self._router, hook, None))],
-            "concurrency": getattr(self._router, "concurrency", 1),
-            "in_order": bool(getattr(self._router, "in_order", False)),
-        }
+        return {"hooks": hooks}
 
     def _do_hook(self, request: Mapping[str, Any]) -> dict[str, Any]:
         hook, argument = request["hook"], request["argument"]
@@ -119,8 +137,11 @@ class Host:
             return {}
         try:
             method(argument)
-        except Exception as error:  # noqa: BLE001 - whatever a router raises is its own error
+        except BaseException as error:  # noqa: BLE001 - whatever a router raises is its own error, an exit too
+            self._printed_since()
             return {"error": f"{hook} {_raised(error)}"}
+        if printed := self._printed_since():
+            return {"error": f"{hook} printed to standard output: {printed}"}
         return {}
 
     def _do_route(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,46 +151,48 @@ class Host:
         if "tools" in request:
             self._tools[session] = tuple(request["tools"])
         call = call_from_head(request["head"], tuple(messages), self._tools.get(session, ()), self._candidates)
-        before = _digest(messages) if self._watching else None
+        before = (_digest(messages), self._counter.now()) if self._counter is not None else None
         started = time.perf_counter()
         try:
             answer = self._router.route(call)
-        except Exception as error:  # noqa: BLE001 - as above
-            return {
-                "error": f"route {_raised(error)}",
-                "route_ms": _ms_since(started),
-                **self._noticed(messages, before),
-            }
-        route_ms = _ms_since(started)
-        noticed = self._noticed(messages, before)
+        except BaseException as error:  # noqa: BLE001 - as above
+            found = {"error": f"route {_raised(error)}", "route_ms": _ms_since(started)}
+            self._printed_since()
+            return found | self._noticed(messages, before)
+        found = {"route_ms": _ms_since(started)} | self._noticed(messages, before)
         if printed := self._printed_since():
-            return {"error": f"route printed to standard output: {printed}", "route_ms": route_ms, **noticed}
+            return {"error": f"route printed to standard output: {printed}"} | found
         try:
             choice = checked(answer, self._candidates)
         except DecisionError as error:
-            return {"error": str(error), "route_ms": route_ms, **noticed}
-        except Exception as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
-            return {"error": f"looking at the answer {_raised(error)}", "route_ms": route_ms, **noticed}
-        return {
-            "candidate": choice.candidate.id,
-            "score": choice.score,
-            "rationale": choice.rationale,
-            "route_ms": route_ms,
-            **noticed,
-        }
+            return {"error": str(error)} | found
+        except BaseException as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
+            return {"error": f"looking at the answer {_raised(error)}"} | found
+        return {"candidate": choice.candidate.id, "score": choice.score, "rationale": choice.rationale} | found
 
-    def _noticed(self, messages: list[Any], before: str | None) -> dict[str, Any]:
+    def _noticed(self, messages: list[Any], before: tuple[str, int] | None) -> dict[str, Any]:
         """What was seen of a decision while it is watched."""
-        if before is None:
+        if before is None or self._counter is None:
             return {}
+        digest, read = before
+        if not self._reached:
+            # Not all that reads a file tells Python's audit hooks: a database written in C does not.
+            unseen = self._counter.since(read)
+            if unseen > _LOOKING_VARIES_BYTES:
+                self._reached = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
         reached, self._reached = self._reached, []
-        return {"mutated": before != _digest(messages), "reached": reached}
+        return {"mutated": digest != _digest(messages), "reached": reached}
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note what a decision reaches for outside its process; Python tells its audit hooks."""
-        if event in _REACHING and len(self._reached) < _MOST_REACHED:
-            detail = next((ascii(each) for each in arguments if isinstance(each, str | bytes | tuple)), "")
-            self._reached.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
+        if event not in _REACHING or len(self._reached) >= _MOST_REACHED:
+            return
+        if event == "open":
+            name = arguments[0] if arguments else None
+            if not isinstance(name, str | bytes | os.PathLike) or os.fsdecode(name).endswith(_CODE):
+                return  # a descriptor was opened before, and an import is no look at data
+        detail = next((ascii(each) for each in arguments if isinstance(each, str | bytes | tuple)), "")
+        self._reached.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
 
     def _printed_since(self) -> str:
         """What was written to standard output since the last look."""
@@ -199,7 +222,7 @@ def load(request: Mapping[str, Any]) -> Any:
     try:
         module = _import_file(Path(target)) if kind == "file" else importlib.import_module(target)
     except ModuleNotFoundError as error:
-        usage = error.name is not None and target.startswith(error.name)
+        usage = error.name is not None and f"{target}.".startswith(f"{error.name}.")
         raise LoadError(f"no module {target!r} here" if usage else f"{where} {_raised(error)}", usage=usage) from error
     except BaseException as error:
         raise LoadError(f"{where} {_raised(error)}", usage=False) from error
@@ -207,7 +230,7 @@ def load(request: Mapping[str, Any]) -> Any:
     for part in attribute.split("."):
         constructor = getattr(constructor, part, None)
     if not callable(constructor):
-        names = [name for name, value in vars(module).items() if isinstance(value, type) and hasattr(value, "route")]
+        names = [name for name, value in vars(module).items() if isinstance(value, type) and "route" in dir(value)]
         known = ", ".join(names) or "none with a method route"
         raise LoadError(f"{target} has no class {attribute!r}; it has {known}", usage=True)
     try:
@@ -245,7 +268,7 @@ def _raised(error: BaseException) -> str:
     """What was raised, and where in the router's own code."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - an exception's text is the router's code too
+    except BaseException:  # noqa: BLE001 - an exception's text is the router's code too
         text = "an error whose text cannot be had"
     place = ""
     frames = traceback.extract_tb(error.__traceback__)
@@ -264,15 +287,47 @@ def _ms_since(started: float) -> float:
     return (time.perf_counter() - started) * 1e3
 
 
-def _private_pipes() -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
+class _Counter:
+    """Bytes that this process ever read, from whatever."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        with contextlib.suppress(OSError):  # only Linux counts
+            self._file = os.open("/proc/self/io", os.O_RDONLY)
+
+    def now(self) -> int:
+        """The count; 0 where nobody counts."""
+        if self._file is None:
+            return 0
+        try:
+            return int(os.pread(self._file, 4096, 0).split()[1])
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    def since(self, before: int) -> int:
+        """How many more, less what looking takes."""
+        now = self.now()
+        return now - before - (self.now() - now)
+
+
+def _open_files() -> list[str]:
+    """The files that are open in this process, by name."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(str(entry.readlink()))
+    return [name for name in found if name.startswith("/") and "(deleted)" not in name and name != os.devnull]
+
+
+def _private_pipes() -> tuple[Reader, int, IO[bytes]]:
     """Take the pipes for ourselves, and give the router an empty input and an output that we look at."""
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    requests, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     printed = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the process
     os.dup2(printed.fileno(), 1)
-    return requests, answers, printed
+    return partial(os.read, requests), answers, printed
 
 
 def _forget_modules() -> None:
@@ -295,77 +350,19 @@ def _limit(limits: Mapping[str, int]) -> None:
             resource.setrlimit(number, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-def _split_off_reaper() -> None:
-    """Go on as the child of a process that ends whatever this one leaves behind."""
-    import ctypes
-
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        return
-    child = os.fork()
-    if child:
-        _reap(child)
-
-
-def _reap(child: int) -> NoReturn:
-    """Wait for the router's process, or for the order or the need to end it; then leave as it left."""
-    parent = os.getppid()
-    ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    for descriptor in (0, 1):  # the pipes are the child's: were they open here too, its end would not be seen
-        nothing = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nothing, descriptor)
-    status: int | None = None
-    while status is None:
-        pid, found = os.waitpid(-1, os.WNOHANG)
-        if pid == child:
-            status = found
-        elif pid == 0 and (ended.wait(_REAP_EVERY_S) or os.getppid() != parent):
-            break
-    _end_descendants()
-    if status is None:
-        os._exit(0)
-    if os.WIFSIGNALED(status):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), os.WTERMSIG(status))
-        signal.pause()
-    os._exit(os.WEXITSTATUS(status))
-
-
-def _end_descendants() -> None:
-    """Kill until nothing is left: what loses its parent becomes our child, so each round finds the next generation."""
-    while True:
-        for pid in _children():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        try:
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        time.sleep(0.005)
-
-
-def _children() -> Iterator[int]:
-    me = str(os.getpid())
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                # The command's name is in brackets and may hold anything; the parent is the second field after it.
-                if (entry / "stat").read_text("latin-1").rpartition(")")[2].split()[1] == me:
-                    yield int(entry.name)
-
-
 def main() -> None:
-    """Run as ``python host.py LIMIT=n …``."""
+    """Run as ``python start.py LIMIT=n …``, after reaper.py."""
     limits = {name: int(number) for name, number in (argument.split("=") for argument in sys.argv[1:])}
-    if sys.platform == "linux":
-        _split_off_reaper()
-    requests, answers, printed = _private_pipes()
+    read, answers, printed = _private_pipes()
     _limit(limits)
     _forget_modules()
+    # A router may have left threads that never end; nothing of it is worth waiting for, so this always leaves at once.
     try:
-        Host(requests, answers, printed).serve()
-    except (OSError, ValueError):  # closed descriptors, by whoever closed them
+        Host(read, answers, printed).serve()
+    except OSError:  # closed descriptors, by whoever closed them
         os._exit(PIPE_LOST)
-    # A router may have left threads that never end; nothing of it is worth waiting for.
+    except BaseException:  # noqa: BLE001 - a router that broke something we need
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
     os._exit(0)

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twinbench.errors import TwinbenchError, UsageError
-from twinbench.fingerprint import fingerprint, sha256_file
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.endpoint import EndpointRouter
-from twinbench.plugins.hosted import HostedRouter, PluginLimits, runtime_folder
+from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.process import PluginLimits, plugin_environment, runtime_folder
 from twinbench.plugins.provenance import RouterNotFoundError, describe
-from twinbench.plugins.spec import RouterSpec, parse_spec
+from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.pools import live_models
 from twinbench.router import Candidate, Router
 from twinbench.routers import BUILT_IN
 from twinbench.routers import __file__ as built_in_file
 
 _DESCRIBE_WITHIN_S = 60
+_INTERFACE = ("router.py", "tiers.py", "usage.py", "plugins/trb.py", "plugins/arguments.py")
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
     """
     if not isinstance(spec, str):
         return LoadedRouter(f"instance:{type(spec).__name__}", None, lambda _: contextlib.nullcontext(spec))
-    limits = limits or PluginLimits()
+    limits = _resolved(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
         place = {
@@ -73,9 +77,36 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
         router = _built_in(parsed)
         return LoadedRouter(spec, _built_in_fingerprint(parsed), lambda _: contextlib.nullcontext(router))
     if parsed.kind == "endpoint":
-        return LoadedRouter(spec, None, lambda _: EndpointRouter(parsed.target, limits.decision_s))
-    place, identity = _located(parsed, limits.python)
-    return LoadedRouter(spec, fingerprint(identity), partial(_hosted, spec, place, limits))
+        endpoint = EndpointRouter(parsed.target, limits.decision_s)
+        return LoadedRouter(spec, None, lambda _: endpoint)
+    place, identity = _located(parsed, limits)
+    return LoadedRouter(spec, fingerprint(identity | _conditions(limits)), partial(_hosted, spec, place, limits))
+
+
+def _resolved(limits: PluginLimits) -> PluginLimits:
+    """``limits`` with an interpreter that is found from any folder; a link to it is kept, since it names a venv.
+
+    Raises:
+        UsageError: there is no such interpreter.
+    """
+    if limits.python is None:
+        return limits
+    found = shutil.which(limits.python)
+    if found is None:
+        raise UsageError(f"--python {limits.python}: no such program")
+    return replace(limits, python=os.path.abspath(found))  # noqa: PTH100 - resolve() would follow the link
+
+
+def _conditions(limits: PluginLimits) -> dict[str, Any]:
+    """What decides beside the router's own code: what it may see and take, and our side of its interface."""
+    package = Path(built_in_file).parent
+    seen = {name: sha256_text(os.environ[name]) for name in limits.environment if name in os.environ}
+    return {
+        "environment": seen,
+        "decision_s": limits.decision_s,
+        "memory_mib": limits.memory_mib,
+        "interface": {name: sha256_file(package / name) for name in _INTERFACE},
+    }
 
 
 def _hosted(
@@ -94,7 +125,7 @@ def _built_in(spec: RouterSpec) -> Router:
         raise UsageError(f"router {spec.text!r}: {error}") from None
 
 
-def _located(spec: RouterSpec, python: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dict[str, Any]]:
     """Where a router is, as its process is told, and what it depends on."""
     folder = Path.cwd()
     is_file = spec.kind == "file"
@@ -107,9 +138,10 @@ def _located(spec: RouterSpec, python: str | None) -> tuple[dict[str, Any], dict
         "folder": str(folder),
     }
     try:
-        found = describe(request) if python is None else _described_elsewhere(json.dumps(request), python)
+        found = describe(request) if limits.python is None else _described_elsewhere(request, limits, limits.python)
     except RouterNotFoundError as error:
-        raise UsageError(f"router {spec.text!r}: {error}") from None
+        named = f"; built in are {', '.join(BUILT_IN)}; your own is {FORMS}" if spec.kind == "entry-point" else ""
+        raise UsageError(f"router {spec.text!r}: {error}{named}") from None
     place = {
         "kind": "trb" if spec.kind == "trb" else found["kind"],
         "target": found["target"],
@@ -129,16 +161,17 @@ def _located(spec: RouterSpec, python: str | None) -> tuple[dict[str, Any], dict
     return place, identity
 
 
-@cache
-def _described_elsewhere(request: str, python: str) -> dict[str, Any]:
+def _described_elsewhere(request: dict[str, Any], limits: PluginLimits, python: str) -> dict[str, Any]:
     """What ``describe`` says in another environment."""
     with runtime_folder() as folder:
         try:
             done = subprocess.run(  # noqa: S603 - the user's own interpreter
                 [python, str(folder / "runtime" / "describe.py")],
-                input=request,
+                input=json.dumps(request),
                 capture_output=True,
                 text=True,
+                encoding="utf-8",
+                env=plugin_environment(folder / "home", limits),
                 timeout=_DESCRIBE_WITHIN_S,
                 check=False,
             )
@@ -148,7 +181,7 @@ def _described_elsewhere(request: str, python: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise TwinbenchError(f"--python {python}: is it Python 3.10 or newer? ({last[0]})") from None
+        raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({last[0]})") from None
     if "not_found" in found:
         raise RouterNotFoundError(found["not_found"])
     return found

@@ -46,9 +46,7 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "entry-point":
         known = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
         if target not in known:
-            raise RouterNotFoundError(
-                f"no router is installed under that name; installed are {', '.join(sorted(known)) or 'none'}"
-            )
+            raise RouterNotFoundError(f"no router of that name; installed are {', '.join(sorted(known)) or 'none'}")
         kind, target, attribute = "module", known[target].module, known[target].attr
     found: tuple[Path, str | None] | None
     if kind == "file":
@@ -91,7 +89,7 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
             continue
         content = here.read_bytes()
         files[name] = hashlib.sha256(content).hexdigest()
-        for imported in _imports(content, inside):
+        for imported in _run_by(_imports(content, inside), inside):
             top = imported.split(".")[0]
             if top in sys.stdlib_module_names or top == "twinbench":
                 continue
@@ -131,6 +129,14 @@ def _imports(content: bytes, package: str | None) -> Iterator[str]:
             if origin:
                 yield origin
                 yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def _run_by(imports: Iterable[str], package: str | None) -> list[str]:
+    """All that runs when these are imported by a module of ``package``: the packages around each, too."""
+    names = {*imports, *([package] if package else [])}
+    return sorted(
+        {".".join(parts[:size]) for parts in (n.split(".") for n in names) for size in range(1, len(parts) + 1)}
+    )
 
 
 def _module_file(module: str, root: Path | None) -> tuple[Path, str | None] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import sys
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -11,6 +12,7 @@ from string import Template
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.routers import BUILT_IN
 
+_TAKEN = {"twinbench", "static_track", "dynamic_track", "tests"}
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
@@ -25,6 +27,8 @@ def new_project(name: str, parent: Path) -> list[Path]:
         raise UsageError(f"router name {name!r}: use lower-case letters, digits and '-', a letter first")
     if name in BUILT_IN:
         raise UsageError(f"router name {name!r} is a built-in router's; choose another")
+    if name.replace("-", "_") in sys.stdlib_module_names | _TAKEN:
+        raise UsageError(f"router name {name!r} is the name of a module that Python or twinbench needs; choose another")
     folder = parent / name
     if folder.exists():
         raise UsageError(f"{folder} exists; choose another name or folder")

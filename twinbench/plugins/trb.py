@@ -8,6 +8,7 @@ Source: the repository's public interface at commit 7cbb0de (2026-08). Standard 
 
 from __future__ import annotations
 
+import operator
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -247,6 +248,9 @@ class StaticAdapter:
         }
         prediction = self._router.predict(row)
         tier_id = getattr(prediction, "tier_id", prediction)
-        if type(tier_id) is not int or not 0 <= tier_id < len(Tier):
-            raise ValueError(f"predict answered {tier_id!r}, not a tier id from 0 to {len(Tier) - 1}")
-        return Tier(tier_id)
+        try:
+            if isinstance(tier_id, bool):
+                raise TypeError
+            return Tier(operator.index(tier_id))  # an integer of numpy is one too
+        except (TypeError, ValueError):
+            raise ValueError(f"predict answered {tier_id!r}, not a tier id from 0 to {len(Tier) - 1}") from None
