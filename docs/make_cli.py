@@ -1,0 +1,70 @@
+"""Writes docs/cli.md: every command of the command line with its help.
+
+python docs/make_cli.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from twinbench.cli import app
+
+PAGE = Path(__file__).resolve().parent / "cli.md"
+
+INTRODUCTION = """\
+# Command line
+
+Written by `python docs/make_cli.py` from the commands themselves; a test compares.
+
+What holds for all commands:
+
+- Results go to standard output, errors, warnings and progress to standard error. What takes over a second shows its
+progress.
+- `--json` prints one JSON document and nothing else on standard output; [json.md](json.md) shows each.
+- `--format table|csv|parquet|jsonl` on every command that prints a table, with `-o FILE` for where it goes. A table
+rounds for people;
+  the other formats have all digits.
+- Exit codes: 0 all went well; 1 the content is bad or a router was given up on; 2 wrong usage (a flag, name or spec
+that does not
+  exist); 130 interrupted.
+- A router spec with arguments needs quotes in a shell, which would read `?` and `&` itself:
+`'random?seed=1&mix=3:1:1:1'`.
+- `TWINBENCH_STORE` names the store where `--store` does not. `TWINBENCH_DEBUG=1` adds a traceback to an error.
+- `twinbench --install-completion` sets up completion for the current shell; names of routers, banks and pools are
+completed too.
+"""
+
+
+def page() -> str:
+    """The page's text."""
+    parts = [INTRODUCTION]
+    for path in command_paths():
+        result = CliRunner(env={"COLUMNS": "80", "TERM": "dumb"}).invoke(app, [*path, "--help"], prog_name="twinbench")
+        text = "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+        parts.append(f"## {' '.join(('twinbench', *path))}\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+def command_paths() -> list[tuple[str, ...]]:
+    """The commands as the words that name them, each group before what is in it."""
+
+    def walk(command: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield path
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, (*path, name))
+
+    return list(walk(get_command(app), ()))
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The documentation is true: its examples give what it shows, its links lead somewhere, and nothing is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from typer.main import get_command
+
+from docs import make_cli, refresh
+from twinbench.cli import app
+
+ROOT = refresh.ROOT
+PAGES = refresh.pages()
+BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+needs_a_shell = pytest.mark.skipif(
+    sys.platform == "win32" or not all(map(shutil.which, ("bash", "make"))), reason="the examples are for bash and make"
+)
+
+
+@needs_a_shell
+@BY_NAME
+def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+    wrong = refresh.check(page.read_text("utf-8"), tmp_path)
+    told = [f"{page.name}:{each.step.line}: {each.step.text.strip()}\n{each.what}" for each in wrong]
+    assert not told, "\n\n".join([*told, "If that is meant: python docs/refresh.py"])
+
+
+@BY_NAME
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = [link for link in links(page.read_text("utf-8")) if not leads_somewhere(link, page)]
+    assert not dead
+
+
+@BY_NAME
+def test_what_is_only_shown_installs_something(page: Path) -> None:
+    for block in refresh.blocks(page.read_text("utf-8")):
+        assert block.language in {"console", "python", "json", "jsonl", "toml", "text", "sh"}
+        if block.language == "sh":
+            assert "install" in block.content
+
+
+@BY_NAME
+def test_json_is_json(page: Path) -> None:
+    for block in refresh.blocks(page.read_text("utf-8")):
+        if block.language == "json":
+            json.loads(block.content)
+        elif block.language == "jsonl" and block.title != "wrong.jsonl":
+            for line in block.content.splitlines():
+                json.loads(line)
+
+
+@BY_NAME
+def test_no_path_of_a_machine_is_shown(page: Path) -> None:
+    assert not re.search(r"(?<![\w.])/(tmp|home|root|work|Users)/", page.read_text("utf-8"))
+
+
+def test_every_page_is_on_the_map() -> None:
+    index = ROOT / "docs" / "index.md"
+    mapped = {(index.parent / link).resolve() for link in links(index.read_text("utf-8"))}
+    assert set(PAGES) - {index} <= mapped
+
+
+def test_the_command_line_page_is_what_help_says() -> None:
+    assert make_cli.PAGE.read_text("utf-8") == make_cli.page(), "run: python docs/make_cli.py"
+
+
+def test_every_json_output_is_shown() -> None:
+    page = (ROOT / "docs" / "json.md").read_text("utf-8")
+    commands = [step.text for step in refresh.steps(page) if step.kind == "command" and "--json" in step.text]
+    missing = [
+        " ".join(path)
+        for path in make_cli.command_paths()
+        if "--json" in options(path) and not any(each.startswith(f"twinbench {' '.join(path)} ") for each in commands)
+    ]
+    assert not missing
+
+
+def test_every_module_has_its_room_in_the_design() -> None:
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    modules = [
+        path.relative_to(ROOT / package).as_posix()
+        for package in ("twinbench", "static_track")
+        for path in (ROOT / package).rglob("*")
+        if path.suffix in (".py", ".sql") and path.name != "__init__.py" and "cli" not in path.parts
+    ]
+    assert [module for module in modules if f"`{module}`" not in page] == []
+
+
+def links(markdown: str) -> Iterator[str]:
+    """The relative links of a page."""
+
+    def walk(tokens: list[Token]) -> Iterator[str]:
+        for token in tokens:
+            if token.type == "link_open":
+                yield str(token.attrs["href"])
+            yield from walk(token.children or [])
+
+    found = walk(MarkdownIt("commonmark").enable("table").parse(markdown))
+    return (link for link in found if "://" not in link)
+
+
+def leads_somewhere(link: str, page: Path) -> bool:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    return target.exists() and (not anchor or anchor in anchors(target.read_text("utf-8")))
+
+
+def anchors(markdown: str) -> set[str]:
+    """What a page's headings can be linked by, as code hosts make it of their text."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def options(path: tuple[str, ...]) -> set[str]:
+    """The options of a command."""
+    command: Any = get_command(app)
+    for name in path:
+        command = command.commands[name]
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+PAGE = """\
+# Page
+
+```console
+$ echo hello; echo 'took 1.234 ms'
+{shown}
+```
+
+```python title="two.py"
+print('{{"a": 1, "b": [1, 2, 3], "latency_ms": 7}}')
+```
+
+```console
+$ python two.py
+```
+
+```json
+{json}
+```
+"""
+
+
+@needs_a_shell
+@pytest.mark.parametrize(
+    ("shown", "data"),
+    [
+        ("hello\ntook 9.876 ms", '{"a": 1, "b": [1, 2, 3], "latency_ms": 0}'),
+        ("h…o\n…", '{"b": [1, "…"], "…": "…"}'),
+        ("…", '{"latency_ms": null, "…": ""}'),
+    ],
+)
+def test_a_true_page_stays_as_it_is(shown: str, data: str, tmp_path: Path) -> None:
+    assert refresh.check(PAGE.format(shown=shown, json=data), tmp_path) == []
+
+
+@needs_a_shell
+@pytest.mark.parametrize(
+    ("shown", "data", "now_shown", "now_data"),
+    [
+        ("bye", '{"a": 2, "…": ""}', "hello\ntook 1.234 ms", '{"a": 1, "…": ""}'),
+        ("bye\n…", '{"b": [2, "…"], "a": 1, "latency_ms": 3}', "hello\n…", '{"a": 1, "b": [1, "…"], "latency_ms": 7}'),
+        ("hello\ntook 1.23 ms", "{}", "hello\ntook 1.234 ms", '{"a": 1, "b": [1, 2, 3], "latency_ms": 7}'),
+    ],
+)
+def test_a_page_that_shows_something_else_is_found_and_refreshed(
+    shown: str, data: str, now_shown: str, now_data: str, tmp_path: Path
+) -> None:
+    page = PAGE.format(shown=shown, json=data)
+    wrong = refresh.check(page, tmp_path)
+    assert [each.step.line for each in wrong] == [4, 13 + shown.count("\n")]
+    assert refresh.refreshed(page, wrong) == PAGE.format(shown=now_shown, json=now_data)
+
+
+@needs_a_shell
+def test_a_command_that_fails_is_found_and_left_for_a_person(tmp_path: Path) -> None:
+    page = "```console\n$ echo no; exit 3\nno\n```\n"
+    (wrong,) = refresh.check(page, tmp_path)
+    assert wrong.what == "exits with 3:\nno"
+    assert refresh.refreshed(page, [wrong]) == page
+
+
+@needs_a_shell
+def test_python_that_raises_is_found(tmp_path: Path) -> None:
+    (wrong,) = refresh.check("```python\nraise SystemExit('broken')\n```\n", tmp_path)
+    assert wrong.what == "exits with 1:\nbroken"
