@@ -1,0 +1,103 @@
+"""The command line as tests run it: in this process where output and exit code suffice, else in one of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from twinbench.cli import app, exit_code
+
+SCRIPT = Path(sysconfig.get_path("scripts")) / "twinbench"
+"""The console script that an installation makes."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: bytes
+    err: str
+    """Standard error without the lines that tell of progress, which a busy machine prints more of."""
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.out.decode()
+
+    @property
+    def json(self) -> Any:
+        """Standard output as the one JSON document that it must be, without NaN and infinities."""
+        return json.loads(self.text, parse_constant=_no_number)
+
+    def succeeded(self) -> Ran:
+        """Itself, where the exit code is 0."""
+        assert self.code == 0, self.err
+        return self
+
+
+def twinbench(*arguments: str | Path, stdin: bytes = b"") -> Ran:
+    """Run the command line in this process."""
+    out, err = io.BytesIO(), io.BytesIO()
+    stdout, stderr = io.TextIOWrapper(out, "utf-8"), io.TextIOWrapper(err, "utf-8")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        code = exit_code([str(argument) for argument in arguments])
+        stdout.flush()
+        stderr.flush()
+    return Ran(code, out.getvalue(), without_progress(err.getvalue().decode()))
+
+
+def spawned(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: bytes = b""
+) -> Ran:
+    """Run the installed command in a process of its own."""
+    done = subprocess.run(
+        [SCRIPT, *arguments],
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, **(environment or {})},
+        cwd=cwd,
+        timeout=120,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, without_progress(done.stderr.decode()))
+
+
+def files(root: Path) -> dict[str, bytes]:
+    """Every file under a folder with its content."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def commands() -> Iterator[tuple[str, set[str]]]:
+    """Every command of the command line, as it is typed, with its options."""
+
+    def walk(command: Any, name: str) -> Iterator[tuple[str, set[str]]]:
+        if hasattr(command, "commands"):
+            for each in command.commands.values():
+                yield from walk(each, f"{name} {each.name}".strip())
+        else:
+            yield name, {option for parameter in command.params for option in parameter.opts}
+
+    return walk(typer.main.get_command(app), "")
+
+
+def without_progress(text: str) -> str:
+    """Standard error without the lines that tell of progress."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.rstrip("\n").endswith(" …"))
+
+
+def _no_number(name: str) -> float:
+    raise AssertionError(f"{name} stands in JSON output")

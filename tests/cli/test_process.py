@@ -1,0 +1,236 @@
+"""What the operating system sees: signals, pipes, and processes side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from static_track.importing import import_bank
+from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
+from tests.cli.commands import SCRIPT, Ran, files, spawned, twinbench, without_progress
+from twinbench.store import STORE_VARIABLE, Store
+
+WAIT_S = 60
+
+SLOW_ROUTER = """
+import pathlib, time
+
+
+class Slow:
+    def route(self, call):
+        pathlib.Path({started!r}).touch()
+        time.sleep(1)
+        return "low"
+"""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent this way on POSIX only")
+
+
+@contextmanager
+def running(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that is under way; ended afterwards."""
+    process = subprocess.Popen([SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[bytes]) -> Ran:
+    out, err = process.communicate(timeout=WAIT_S)
+    return Ran(process.returncode, out, without_progress(err.decode()))
+
+
+def until(condition: Path) -> None:
+    """Wait for a file."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition.exists():
+        assert time.monotonic() < deadline, f"{condition} did not appear"
+        time.sleep(0.01)
+
+
+def big_bank(path: Path) -> Path:
+    """A file whose rows take a while to be written into a bank."""
+    rows = [row for number in range(50) for row in a_trajectory([0, 1, 2, 3] * 6, instance=f"i-{number}")]
+    for number, row in enumerate(rows):
+        row["messages"].append({"role": "user", "content": f"row {number}"})
+    return write_jsonl(path, rows)
+
+
+def some_file_in(folder: Path) -> Path:
+    """A file that an import writes aside, as soon as it is there."""
+    deadline = time.monotonic() + WAIT_S
+    while not (found := list(folder.glob(".partial-*"))):
+        assert time.monotonic() < deadline, f"nothing was written in {folder}"
+        time.sleep(0.005)
+    return found[0]
+
+
+@posix
+def test_an_interrupted_score_ends_with_130_and_a_word(kept_store: Store, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    router = tmp_path / "slow.py"
+    router.write_text(SLOW_ROUTER.format(started=str(started)))
+
+    with running("static", "score", f"{router}:Slow", "--bank", "mine") as process:
+        until(started)
+        process.send_signal(signal.SIGINT)
+        ran = ended(process)
+
+    assert ran.code == 130
+    assert ran.out == b""
+    assert ran.err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in ran.err
+
+
+@posix
+@pytest.mark.parametrize("name", ["new", "mine"])
+def test_an_interrupted_import_leaves_the_store_as_it_was(kept_store: Store, tmp_path: Path, name: str) -> None:
+    path = big_bank(tmp_path / "big.jsonl")
+    before = files(kept_store.root)
+
+    with running("bank", "import", path, "--name", name, "--replace") as process:
+        some_file_in(kept_store.root / "banks" / name)
+        process.send_signal(signal.SIGINT)
+        ran = ended(process)
+
+    assert ran.code == 130, ran.err
+    assert ran.err.splitlines()[-1] == "interrupted"
+    assert files(kept_store.root) == before
+
+
+@posix
+def test_a_killed_import_leaves_every_bank_as_it_was(kept_store: Store, tmp_path: Path) -> None:
+    path = big_bank(tmp_path / "big.jsonl")
+    listed = twinbench("bank", "list").succeeded().out
+    before = files(kept_store.root)
+
+    with running("bank", "import", path, "--name", "mine", "--replace") as process:
+        some_file_in(kept_store.root / "banks" / "mine")
+        process.kill()
+        assert ended(process).code == -signal.SIGKILL
+
+    left = files(kept_store.root)
+    leftovers = {file for file in left if ".partial-" in file}
+    assert {file: content for file, content in left.items() if file not in leftovers} == before
+    assert twinbench("bank", "list").succeeded().out == listed
+    for file in leftovers:
+        (kept_store.root / file).unlink()
+
+
+@posix
+def test_a_bank_can_be_read_while_it_is_replaced(default_store: Store, tmp_path: Path) -> None:
+    small = write_jsonl(tmp_path / "small.jsonl", a_trajectory([0, 1, 2]))
+    import_bank(str(small), "mine", default_store)
+
+    with running("bank", "import", big_bank(tmp_path / "big.jsonl"), "--name", "mine", "--replace") as process:
+        some_file_in(default_store.root / "banks" / "mine")
+        process.send_signal(signal.SIGSTOP)
+        during = twinbench("static", "score", "sticky", "--bank", "mine", "--json")
+        process.send_signal(signal.SIGCONT)
+        assert ended(process).code == 0
+
+    assert during.succeeded().json["bank"]["rows"] == 3
+    assert twinbench("bank", "show", "mine", "--json").succeeded().json["rows"] == 50 * 24
+
+
+def test_the_same_score_asked_for_by_many_processes_at_once_is_one_score(kept_store: Store, tmp_path: Path) -> None:
+    command: list[str | Path] = [SCRIPT, "static", "score", "round-robin?every=3", "--bank", "mine", "--json"]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    boards = []
+    for process in processes:
+        ran = ended(process).succeeded()
+        assert ran.err == ""
+        boards.append(json.loads(ran.out)["routers"][0]["scores"])
+
+    assert boards[0] == boards[1] == boards[2]
+
+
+@pytest.mark.parametrize("name", ["same", "other"])
+def test_imports_at_once_are_both_whole_or_one_is_told(default_store: Store, one_row: Path, name: str) -> None:
+    def start(name: str) -> subprocess.Popen[bytes]:
+        command: list[str | Path] = [SCRIPT, "bank", "import", one_row, "--name", name]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    ended_as = [ended(process) for process in [start("same"), start(name)]]
+
+    codes = sorted(ran.code for ran in ended_as)
+    assert codes == ([0, 2] if name == "same" else [0, 0])
+    assert all("exists" in ran.err for ran in ended_as if ran.code)
+    for bank in {"same", name}:
+        twinbench("bank", "validate", bank).succeeded()
+
+
+@pytest.fixture(scope="module")
+def wide_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store whose bank ``wide`` is more than a pipe takes at once."""
+    store = Store(tmp_path_factory.mktemp("wide") / "store")
+    import_rows([a_row(), a_row(instance="i-2", note="x" * 300_000)], store, "wide")
+    return store
+
+
+@posix
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("demo",),
+        ("bank", "list", "--json"),
+        ("bank", "export", "wide"),
+        ("static", "predict", "sticky", "--bank", "wide"),
+        ("static", "score", "--bank", "wide", "--format", "parquet"),
+        ("--help",),
+    ],
+)
+def test_a_reader_that_leaves_early_causes_no_noise(
+    wide_store: Store, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(wide_store.root))
+
+    process = subprocess.Popen([SCRIPT, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr is not None
+    err = process.stderr.read().decode()
+    process.stderr.close()
+
+    assert process.wait(WAIT_S) in (0, 1)  # 0 where all was in the pipe already
+    assert without_progress(err) == ""
+
+
+def test_a_file_name_that_is_no_text_is_shown_escaped(default_store: Store, tmp_path: Path, one_row: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux takes any bytes as a file name")
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.jsonl"))
+    path.write_bytes(one_row.read_bytes())
+
+    spawned("bank", "import", path, "--name", "odd").succeeded()
+
+    assert spawned("bank", "show", "odd", "--json").succeeded().json["source"] == "b\\udcff.jsonl"
+    assert "\\udcff" in spawned("bank", "validate", path).succeeded().text
+    assert spawned("bank", "validate", path, "--json").succeeded().json["valid_rows"] == 1
+
+
+def test_a_store_without_an_own_variable_lies_in_the_checkout(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != STORE_VARIABLE}
+
+    shown = subprocess.run(
+        [sys.executable, "-c", "from twinbench.store import default_store; print(default_store())"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=tmp_path,
+    )
+
+    assert shown.stdout == f"{Path(__file__).parents[2] / 'results' / 'store'}\n"

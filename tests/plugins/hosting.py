@@ -1,0 +1,95 @@
+"""Routers in processes of their own, as tests ask them and look after them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.twinbench.calls import TIERS, a_call
+from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.loading import load_router
+from twinbench.plugins.process import PluginLimits
+from twinbench.router import Call, RouterError, checked
+
+MARK_VARIABLE = "TWINBENCH_TEST_MARK"
+
+
+def hostile(file: str, name: str) -> str:
+    """The spec of a router that behaves badly."""
+    return f"{Path(__file__).parent / 'hostile' / file}.py:{name}"
+
+
+def limits(**fields: Any) -> PluginLimits:
+    """Limits of a router that is well, whose processes carry the mark of the test."""
+    given = {"load_s": 30.0, "decision_s": 20.0, **fields}
+    return PluginLimits(environment=(MARK_VARIABLE, *given.pop("environment", ())), **given)
+
+
+@contextmanager
+def hosted(spec: str, **fields: Any) -> Iterator[HostedRouter]:
+    """The router of a spec, in its process."""
+    with load_router(spec, limits(**fields)).opened(TIERS) as router:
+        assert isinstance(router, HostedRouter)
+        yield router
+
+
+def asked(router: Any, session: str = "session", step: int = 1, **fields: Any) -> str:
+    """The id of the candidate that a router picks, or its error."""
+    call = a_call(session=session, step_index=step, **fields)
+    return decided(router, call)
+
+
+def decided(router: Any, call: Call) -> str:
+    """The same for a call."""
+    try:
+        return checked(router.route(call), call.candidates).candidate.id
+    except RouterError as error:
+        return f"error: {error}"
+
+
+def growing(steps: int, session: str = "session", size: int = 10) -> list[Call]:
+    """The calls of a trajectory, two messages more at each step."""
+    messages: list[dict[str, Any]] = []
+    calls = []
+    for step in range(1, steps + 1):
+        messages = [
+            *messages,
+            {"role": "assistant", "content": f"{session} says {step}"},
+            {"role": "user", "content": f"{session} sees {step} {'x' * size}"},
+        ]
+        calls.append(a_call(messages=tuple(messages), session=session, step_index=step))
+    return calls
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """The processes other than this one that have the mark in their environment or on their command line."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if mark in process.environ().values() or any(mark in word for word in process.cmdline()):
+                found.append(process)
+    return found
+
+
+def children() -> list[psutil.Process]:
+    """Processes that descend from this one."""
+    return psutil.Process().children(recursive=True)
+
+
+def until(condition: Callable[[], bool], within_s: float = 5.0) -> bool:
+    """Whether a condition comes true in time."""
+    limit = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,0 +1,266 @@
+"""A bad router beside good ones in one command: what it costs, what the run says, and what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from static_track.bank import Bank
+from static_track.board import Judge
+from tests.banks import a_trajectory, import_rows
+from tests.cli.commands import SCRIPT, spawned, twinbench
+from tests.plugins.conftest import WriteRouter
+from tests.plugins.hosting import MARK_VARIABLE, asked, children, hosted, hostile, limits, marked, until
+from twinbench.errors import UsageError
+from twinbench.plugins.hosted import RouterLoadError
+from twinbench.plugins.process import COOKIE
+from twinbench.store import STORE_VARIABLE, Store
+
+ROWS = 24
+GOOD = """
+from twinbench import Call, Tier
+
+class R:
+    def route(self, call: Call) -> Tier:
+        return Tier(len(call.messages) % 4)
+"""
+FLAKY = """
+import os
+
+class R:
+    def route(self, call):
+        if call.step_index % 4 == 0:
+            os._exit(9)
+        return "mid"
+"""
+
+
+@pytest.fixture
+def banked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store with a bank of 24 rows in four trajectories, which commands use untold."""
+    rows = [row for number in range(4) for row in a_trajectory([0, 1, 2, 3, 1, 0], instance=f"i-{number}")]
+    assert len(rows) == ROWS
+    import_rows(rows, store)
+    monkeypatch.setenv(STORE_VARIABLE, str(store.root))
+    return store
+
+
+def test_bad_routers_cost_the_good_ones_nothing(banked: Store, write_router: WriteRouter) -> None:
+    good, flaky = write_router(GOOD, "good.py"), write_router(FLAKY, "flaky.py")
+    bad = [
+        hostile("failing", "Segfaults"),
+        hostile("failing", "Loops"),
+        f"{hostile('answering', 'ClosesPipe')}?then=",
+        hostile("loading", "Raises"),
+        hostile("answering", "PatchesModules"),
+    ]
+    with Bank.open("bank", banked) as bank:
+        alone = Judge(bank, plugins=limits(), fresh=True).board([good]).entries[0]
+        entries = Judge(bank, plugins=limits(decision_s=0.2), fresh=True).board([bad[0], flaky, *bad[1:], good]).entries
+    by_name = {entry.router: entry for entry in entries}
+    assert by_name[good].score == alone.score
+    assert (by_name[good].first_error, by_name[good].given_up) == (None, False)
+    assert [by_name[name].given_up for name in bad] == [True, True, True, True, False]
+    assert by_name[flaky].given_up is False
+    assert by_name[flaky].score.counts["errors"] == 4
+    assert by_name[flaky].first_error == "its process exited with code 9"
+
+
+def test_a_router_that_always_fails_is_given_up_on_and_the_run_says_so(
+    banked: Store, write_router: WriteRouter, tmp_path: Path
+) -> None:
+    good, bad = write_router(GOOD), f"{hostile('failing', 'Kills')}?number=11"
+    ran = twinbench("static", "score", bad, good, "--bank", "bank")
+    assert ran.code == 1
+    why = "its process was killed by signal 11 (SIGSEGV)"
+    assert ran.err == f"error: {bad} was given up on: {why}\n"
+    assert f"{bad}: {ROWS} rows failed, the first: {why}" in ran.text
+    assert good in ran.text
+    ran = twinbench("static", "predict", bad, "--bank", "bank", "-o", tmp_path / "predictions.jsonl")
+    assert ran.code == 1
+    lines = (tmp_path / "predictions.jsonl").read_text().splitlines()
+    assert [why in line for line in lines] == [True] * 10 + [False] * 14
+    assert all("not asked: the router was given up on after 10 failures in a row" in line for line in lines[10:])
+
+
+def test_what_a_router_given_up_on_did_is_not_kept(banked: Store, write_router: WriteRouter) -> None:
+    fails = write_router("import os\nclass R:\n    def route(self, call):\n        os._exit(2)\n")
+    assert twinbench("static", "score", fails, "--bank", "bank").code == 1
+    kept = twinbench("static", "score", fails, "--bank", "bank")
+    assert kept.code == 1
+    assert "its process exited with code 2" in kept.err
+
+
+def test_other_limits_and_another_environment_are_another_run(
+    banked: Store, write_router: WriteRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+import os, time
+
+class R:
+    def route(self, call):
+        time.sleep(0.5 if call.step_index == 2 else 0)
+        if call.step_index == 3:
+            return os.environ["WANTED"]
+        return "low"
+"""
+    spec = write_router(code)
+
+    def errors(*options: str) -> int:
+        command = ["static", "score", spec, "--bank", "bank", "--json", *options]
+        routers = twinbench(*command).succeeded().json["routers"]
+        return int(routers[0]["counts"]["errors"])
+
+    assert errors("--decision-timeout", "0.3") == 8
+    assert errors() == 4
+    monkeypatch.setenv("WANTED", "high")
+    assert errors("--plugin-env", "WANTED") == 0
+    monkeypatch.setenv("WANTED", "enormous")
+    assert errors("--plugin-env", "WANTED") == 4
+
+
+@pytest.mark.parametrize("victim", ["twinbench", "its whole group"])
+def test_nothing_is_left_of_a_killed_run(victim: str, banked: Store, mark: str) -> None:
+    """In the middle of a decision that hangs, with children of all kinds."""
+    routers = [f"{hostile('forking', 'Unmarked')}?mark={mark}&then=hang"]
+    command = [str(SCRIPT), "static", "score", *routers, "--bank", "bank", "--plugin-env", MARK_VARIABLE]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert until(lambda: len(marked(mark)) == 4, 20), marked(mark)  # twinbench, reaper, router, stray
+    folders = {process.environ()["HOME"] for process in marked(mark) if COOKIE in process.environ()}
+    if victim == "twinbench":
+        run.kill()
+    else:
+        os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert until(lambda: not marked(mark), 4), marked(mark)
+    assert until(lambda: not any(Path(folder).parent.exists() for folder in folders), 4)
+
+
+def test_an_impatient_person_waits_for_no_decision(banked: Store, mark: str) -> None:
+    router = hostile("failing", "Loops")
+    command = [str(SCRIPT), "static", "score", router, "--bank", "bank", "--plugin-env", MARK_VARIABLE]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    assert until(lambda: any(process.cpu_times().user > 0.5 for process in marked(mark) if process.pid != run.pid), 20)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=2.5)
+    assert run.returncode == 130
+    assert b"interrupted" in said
+
+
+def test_a_wrapper_around_the_interpreter_hides_nothing(mark: str, write_router: WriteRouter, tmp_path: Path) -> None:
+    """Such as a script that activates an environment: the reaper's parent is then not twinbench."""
+    wrapper = tmp_path / "python"
+    wrapper.write_text('#!/bin/sh\n/usr/bin/env python3 "$@"\nexit $?\n')
+    wrapper.chmod(0o755)
+    spec = write_router(GOOD)
+    with hosted(spec, python=str(wrapper)) as router:
+        assert asked(router) == "mid"
+    with hosted(hostile("failing", "Loops"), python=str(wrapper), decision_s=0.5) as router:
+        assert asked(router) == "error: the decision took longer than 0.5 s"
+        assert until(lambda: not children())
+
+
+LOADING = [
+    (
+        "Raises",
+        r"router '{spec}' could not be loaded: its constructor raised OSError: no model here (loading.py, line ",
+    ),
+    ("Hangs", "router '{spec}' could not be loaded: loading it took longer than 0.5 s"),
+    (
+        "SysExits",
+        "router '{spec}' could not be loaded: its constructor raised SystemExit: not today (loading.py, line ",
+    ),
+    ("OsExits", "router '{spec}' could not be loaded: its process exited with code 6"),
+    ("OddToLookAt", "router '{spec}' could not be loaded: looking at its methods raised ValueError: who asks for "),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), LOADING)
+def test_a_router_that_cannot_be_loaded_fails_every_row(name: str, message: str, banked: Store) -> None:
+    spec = hostile("loading", name)
+    with Bank.open("bank", banked) as bank:
+        entry = Judge(bank, plugins=limits(load_s=0.5 if name == "Hangs" else 30.0)).board([spec]).entries[0]
+    assert (entry.first_error or "").startswith(message.format(spec=spec))
+    assert entry.given_up
+    assert entry.score.counts["errors"] == ROWS
+
+
+def test_the_load_limit_is_an_option(banked: Store) -> None:
+    ran = twinbench("static", "score", hostile("loading", "Hangs"), "--bank", "bank", "--load-timeout", "0.5")
+    assert ran.code == 1
+    assert "loading it took longer than 0.5 s" in ran.err
+
+
+BROKEN = [
+    ("class R\n", r"importing {file} raised SyntaxError: expected ':' ({name}, line 1)"),
+    ("import no_such_module\n", "importing {file} raised ModuleNotFoundError: No module named 'no_such_module'"),
+    ("1 / 0\n", "importing {file} raised ZeroDivisionError: division by zero ({name}, line 1)"),
+    ("import sys\nsys.exit(3)\n", "importing {file} raised SystemExit: 3 ({name}, line 2)"),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), BROKEN)
+def test_a_file_that_cannot_be_imported_says_where(code: str, message: str, write_router: WriteRouter) -> None:
+    spec = write_router(code)
+    file = spec.removesuffix(":R")
+    wanted = f"router {spec!r} could not be loaded: " + message.format(file=file, name=Path(file).name)
+    with pytest.raises(RouterLoadError) as raised, hosted(spec):
+        pass
+    assert str(raised.value).startswith(wanted)
+
+
+WRONG = [
+    ("{folder}/good.py:Missing", "{folder}/good.py has no class 'Missing'; it has R"),
+    ("{folder}/good.py:R.inner", "{folder}/good.py has no class 'R.inner'; it has R"),
+    ("{loading}:NoRouter", "NoRouter has no method route(call)"),
+    ("{folder}/good.py:R?k=5", "it takes no argument 'k'; its arguments: none"),
+    ("{folder}/none.py:R", "no file {folder}/none.py"),
+    ("no_such_package:R", "no module 'no_such_package' here; install it, or run from its folder"),
+    ("no-such-router", "no router of that name; installed are "),
+]
+
+
+@pytest.mark.parametrize(("spec", "message"), WRONG)
+def test_a_spec_that_names_nothing_is_wrong_usage(
+    spec: str, message: str, write_router: WriteRouter, tmp_path: Path
+) -> None:
+    write_router(GOOD, "good.py")
+    places = {"folder": str(tmp_path), "loading": hostile("loading", "").removesuffix(":")}
+    with pytest.raises(UsageError) as raised, hosted(spec.format(**places)):
+        pass
+    assert message.format(**places) in str(raised.value)
+
+
+def test_wrong_usage_is_exit_code_2(banked: Store, write_router: WriteRouter) -> None:
+    ran = twinbench("static", "score", f"{write_router(GOOD)}s", "--bank", "bank")
+    assert ran.code == 2
+    assert "has no class 'Rs'; it has R" in ran.err
+
+
+def test_a_module_whose_name_begins_like_a_missing_one_is_not_blamed(
+    write_router: WriteRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_router("import my\n", "my_router.py")
+    monkeypatch.chdir(tmp_path)
+    message = "importing my_router raised ModuleNotFoundError: No module named 'my'"
+    with pytest.raises(RouterLoadError, match=message), hosted("my_router:R"):
+        pass
+
+
+def test_a_router_that_loads_only_once_is_an_error_of_the_row(tmp_path: Path) -> None:
+    with hosted(f"{hostile('loading', 'Once')}?memory={tmp_path / 'memory'}") as router:
+        assert asked(router) == "error: its process exited with code 7"
+        assert asked(router).startswith("error: its process ended and cannot be started again: router ")
+        assert "once is enough" in asked(router)
+
+
+def test_the_command_in_a_process_of_its_own_tells_the_same(banked: Store, write_router: WriteRouter) -> None:
+    ran = spawned("static", "score", hostile("failing", "SysExits"), write_router(GOOD), "--bank", "bank")
+    assert ran.code == 1
+    assert "was given up on: route raised SystemExit: 3 (failing.py, line " in ran.err
+    assert psutil.Process().children() == []

@@ -1,0 +1,260 @@
+"""Decision endpoints: a real server, asked as the documentation says."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from static_track.bank import Bank
+from static_track.board import Judge
+from static_track.predict import predict
+from tests.banks import a_trajectory, import_rows
+from tests.cli.commands import files, twinbench
+from tests.plugins.hosting import asked, decided, growing
+from tests.plugins.serving import Handler, endpoint
+from tests.plugins.stateful import Stateless
+from tests.twinbench.calls import TIERS, a_call
+from twinbench.errors import UsageError
+from twinbench.plugins.loading import load_router
+from twinbench.plugins.process import PluginLimits
+from twinbench.pools import static_manifest
+from twinbench.router import Router
+from twinbench.store import STORE_VARIABLE, Store
+
+
+def low(handler: Handler) -> None:
+    handler.reply({"candidate": "low"})
+
+
+@contextmanager
+def opened(url: str, decision_s: float = 20.0) -> Iterator[Router]:
+    with load_router(url, PluginLimits(decision_s=decision_s)).opened(TIERS) as router:
+        yield router
+
+
+def test_a_call_goes_out_as_documented() -> None:
+    tools = ({"type": "function", "function": {"name": "bash"}},)
+    call = a_call(tokens=1000, read={TIERS[3].id: 400}, tools=tools, session="s1", step_index=3, spent_usd=0.5)
+    with endpoint(low) as server, opened(server.url) as router:
+        assert decided(router, call) == "low"
+    (sent,) = server.asked
+    candidates = sent.pop("candidates")
+    assert sent == {
+        "session": "s1",
+        "step_index": 3,
+        "messages": [{"role": "user", "content": "hi"}],
+        "tools": [{"type": "function", "function": {"name": "bash"}}],
+        "spent_usd": 0.5,
+        "limits": {"steps": None, "cost_usd": None},
+        "mean_output_tokens": 500,
+    }
+    assert [each["id"] for each in candidates] == [each.id for each in TIERS]
+    high = candidates[3]
+    assert set(high) == {
+        *("id", "model", "tier", "prices", "tier_default", "writes_cache", "context_window", "max_tokens"),
+        *("parameters", "prompt_tokens", "cache", "cost_usd", "fits"),
+    }
+    assert (high["tier"], high["prompt_tokens"], high["fits"]) == ("high", 1000, True)
+    assert high["cache"] == {"read_tokens": 400, "exact": True}
+    assert high["prices"] == {name: float(getattr(TIERS[3].prices, name)) for name in high["prices"]}
+    assert high["cost_usd"] == call.cost(TIERS[3])
+    (headers,) = server.headers
+    assert headers["X-Twinbench-Session"] == "s1"
+    assert headers["Content-Type"] == "application/json"
+
+
+ANSWERS: list[tuple[Any, str]] = [
+    ({"candidate": "mid"}, "mid"),
+    ({"candidate": "high", "score": 1, "rationale": "why", "more": [1]}, "high"),
+    ({"tier": "mid_high"}, "mid_high"),
+    ({"tier": "enormous"}, "error: 'enormous' is neither a candidate"),
+    ({"candidate": None}, "error: route returned None, of type NoneType"),
+    ({"candidate": {"id": "low"}}, "error: route returned {'id': 'low'}, of type dict"),
+    ({"tier": ["low"]}, "error: route returned ['low'], of type list"),
+    ({"candidate": "low", "score": 2}, "error: score must be a number from 0 to 1 or None, not 2"),
+    (b'{"candidate": "low", "score": NaN}', "error: score must be a number from 0 to 1 or None, not nan"),
+    ({"candidate": "low", "rationale": 1}, "error: rationale must be a text or None, not 1"),
+    (b'{"candidate": "low", "rationale": "\\ud800"}', "error: rationale must be a text or None, not '\\ud800'"),
+    ({"candidate": "low", "rationale": "x" * 500_000}, "error: its rationale has 500,000 characters; at most 131,072"),
+    ([], 'error: the endpoint must answer {"candidate": id} or {"tier": name}, with "score" and'),
+    ({"error": "no idea"}, 'error: the endpoint must answer {"candidate": id} or {"tier": name}, with "score" and'),
+    (b"<html>", "error: the endpoint answered no JSON: <html>"),
+    (b"", "error: the endpoint answered no JSON: "),
+    (b"[" * 100_000, "error: the endpoint answered no JSON: [["),
+    (b"\xff\xfe", "error: the endpoint answered no JSON: "),
+    (b'"' + b"x" * 10 * 2**20 + b'"', "error: the endpoint answered more than 1,048,576 bytes"),
+]
+
+
+@pytest.mark.parametrize(("content", "wanted"), ANSWERS, ids=[str(content)[:30] for content, _ in ANSWERS])
+def test_an_answer_is_a_decision_or_an_error_that_says_why(content: Any, wanted: str) -> None:
+    with endpoint(lambda handler: handler.reply(content)) as server, opened(server.url) as router:
+        for _ in range(2):
+            found = asked(router)
+            assert found.startswith(wanted) if wanted.startswith("error") else found == wanted
+
+
+STATUSES = [
+    (500, "error: the endpoint answered with status 500: nope"),
+    (401, "error: the endpoint answered with status 401: nope"),
+    (204, "error: the endpoint answered with status 204: "),
+    (302, "error: the endpoint answered with status 302 (redirects are not followed): nope"),
+]
+
+
+@pytest.mark.parametrize(("status", "wanted"), STATUSES)
+def test_another_status_than_200_is_an_error(status: int, wanted: str) -> None:
+    body = b"" if status == 204 else b"nope"
+    with endpoint(low) as elsewhere:
+        headers = {"Location": elsewhere.url}
+        with endpoint(lambda handler: handler.reply(body, status, **headers)) as server, opened(server.url) as router:
+            assert asked(router) == wanted
+        assert elsewhere.asked == []
+
+
+def test_one_connection_serves_all_calls() -> None:
+    with endpoint(low) as server, opened(server.url) as router:
+        for call in growing(10):
+            assert decided(router, call) == "low"
+        assert router.last_decision_ms > 0  # type: ignore[attr-defined]
+    assert len(server.connections) == 1
+    assert len(server.asked) == 10
+
+
+def test_a_connection_that_the_server_closed_is_made_anew() -> None:
+    def once(handler: Handler) -> None:
+        low(handler)
+        handler.close_connection = True  # without saying so
+
+    with endpoint(once) as server, opened(server.url) as router:
+        for call in growing(3):
+            assert decided(router, call) == "low"
+            time.sleep(0.05)
+    assert len(server.connections) == 3
+
+
+def trickle_headers(handler: Handler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    handler.trickle(b"x")
+
+
+def trickle_body(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    handler.trickle(b" ")
+
+
+def trickle_without_length(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    handler.trickle(b" ")
+
+
+def silent(handler: Handler) -> None:
+    handler.over.wait()
+
+
+@pytest.mark.parametrize("answer", [silent, trickle_headers, trickle_body, trickle_without_length])
+def test_the_limit_is_on_the_whole_answer(answer: Any) -> None:
+    with endpoint(answer) as server, opened(server.url, decision_s=0.4) as router:
+        for _ in range(2):
+            started = time.monotonic()
+            assert asked(router) == "error: the endpoint took longer than 0.4 s"
+            assert time.monotonic() - started < 1.5
+
+
+def test_a_server_that_hangs_up_is_an_error_of_that_row() -> None:
+    def hangs_up(handler: Handler) -> None:
+        if len(handler.endpoint.asked) % 2 == 0:
+            low(handler)
+        else:
+            handler.close_connection = True
+
+    with endpoint(hangs_up) as server, opened(server.url) as router:
+        first, second = asked(router), asked(router)
+    assert first.startswith("error: the endpoint cannot be asked: RemoteDisconnected: ")
+    assert second == "low"
+
+
+def test_nobody_there_is_an_error_of_the_row() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with opened(f"http://127.0.0.1:{port}/") as router:
+        assert asked(router).startswith("error: the endpoint cannot be asked: ConnectionRefusedError: ")
+
+
+def test_a_password_in_the_address_is_sent_and_the_environment_has_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with endpoint(low) as server, opened(server.url.replace("//", "//me:s%40cret@")) as router:
+        assert asked(router) == "low"
+    assert server.headers[0]["Authorization"] == "Basic bWU6c0BjcmV0"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "http:///path", "http://host:port/", "http://host:99999999/", "https://[::1"]
+)
+def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
+    with pytest.raises(UsageError):
+        load_router(url)
+
+
+def stateless(handler: Handler) -> None:
+    sent = handler.endpoint.asked[-1]
+    handler.reply({"tier": Stateless().route(a_call(messages=tuple(sent["messages"])))})
+
+
+def banked(store: Store) -> Store:
+    import_rows([row for number in range(4) for row in a_trajectory([0, 1, 2, 3], instance=f"i{number}")], store)
+    return store
+
+
+def test_an_endpoint_decides_like_the_same_code_elsewhere(store: Store) -> None:
+    with Bank.open("bank", banked(store)) as bank, endpoint(stateless) as server:
+        with opened(server.url) as router:
+            there = predict(router, bank, static_manifest())
+        here = predict(Stateless(), bank, static_manifest())
+    assert not there.errors
+    assert there.tier_ids == here.tier_ids
+
+
+def test_results_of_an_endpoint_are_never_kept(store: Store) -> None:
+    with Bank.open("bank", banked(store)) as bank:
+        Judge(bank).board(["always-low"])
+        before = set(files(store.root))
+        with endpoint(stateless) as server:
+            for times in (1, 2):
+                entry = Judge(bank).board([server.url]).entries[0]
+                assert entry.first_error is None
+                assert len(server.asked) == times * 16
+        assert set(files(store.root)) == before
+
+
+def test_an_endpoint_that_fails_is_given_up_on(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(banked(store).root))
+    with endpoint(lambda handler: handler.reply(b"down", 503)) as server:
+        ran = twinbench("static", "score", server.url, "--bank", "bank")
+        assert len(server.asked) == 10
+    assert ran.code == 1
+    assert "was given up on: the endpoint answered with status 503: down" in ran.err
+
+
+def test_a_check_of_an_endpoint_says_what_it_cannot_see(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(banked(store).root))
+    with endpoint(stateless) as server:
+        ran = twinbench("router", "check", server.url, "--bank", "bank", "--json").succeeded()
+    findings = {finding["check"]: finding for finding in ran.json["findings"]}
+    assert "not seen from here" in findings["loads"]["detail"]
+    assert "label-blind" not in findings
+    assert findings["determinism"]["status"] == "ok"
+
+
+def test_an_address_may_hold_any_character() -> None:
+    with endpoint(low) as server, opened(f"{server.url}&q=ä b") as router:
+        assert asked(router) == "low"

@@ -1,0 +1,250 @@
+"""Token counts: the locked files, special tokens, texts that tokenizers choke on, and the native set from a hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers as huggingface
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests import oracle, strategies
+from tests.banks import a_trajectory, import_rows
+from tests.twinbench.hub import Hub, hub_with
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.pools import StaticManifest, static_manifest
+from twinbench.store import Store
+from twinbench.tokens import TiktokenFile, Tokenizer, TokenizerSet, _parts, tokenizer_set
+
+CL100K, ANTHROPIC = "cl100k_base", "anthropic"
+
+
+@pytest.fixture(scope="module")
+def offline() -> TokenizerSet:
+    return tokenizer_set(static_manifest())
+
+
+@pytest.mark.parametrize(
+    ("text", "on_high", "below"),
+    [
+        ("<EOT>", 1, 3),
+        ("<META><META_START>", 2, 6),
+        ("<|endoftext|>", 7, 7),
+        ("<|fim_prefix|>", 8, 7),
+        ("", 0, 0),
+        ("run the tests", 3, 3),
+    ],
+)
+def test_special_tokens_are_one_token_for_their_own_tokenizer_alone(
+    text: str, on_high: int, below: int, offline: TokenizerSet
+) -> None:
+    assert offline.count([text]) == {CL100K: [below], ANTHROPIC: [on_high]}
+
+
+def test_high_is_counted_by_the_anthropic_file_and_all_below_by_cl100k(offline: TokenizerSet) -> None:
+    assert offline.names == (CL100K, CL100K, CL100K, ANTHROPIC)
+    assert offline.distinct == (CL100K, ANTHROPIC)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(st.text(), strategies.texts()), max_size=8))
+def test_counts_are_the_oracles_one_by_one(texts: list[str]) -> None:
+    counted = tokenizer_set(static_manifest()).count(texts)
+    assert counted[ANTHROPIC] == [oracle.high_tokens(text) for text in texts]
+    assert counted[CL100K] == [oracle.other_tokens(text) for text in texts]
+
+
+# --- Texts that tokenizers choke on ---------------------------------------------------------------------------------
+
+MILLION = 1_000_000
+ODD = {
+    "letters": "a" * MILLION,
+    "spaces": " " * MILLION,
+    "spaces before a word": " " * MILLION + "x",
+    "a line break, spaces, a word": "x\n" + " " * MILLION + "x",
+    "line breaks": "\n" * MILLION,
+    "line breaks before a word": "\n" * MILLION + "x",
+    "line separators before a word": "\u2028" * MILLION + "x",
+    "no-break spaces between words": ("a" + "\u00a0" * (MILLION // 2)) * 2 + "b",
+    "equal signs": "=" * MILLION,
+    "digits": "7" * MILLION,
+    "nuls": "\0" * MILLION,
+    "combining marks": "a" + "\u0301\u0323" * (MILLION // 2),
+    "cuneiform": "𒀀" * (MILLION // 4),
+}
+
+
+@pytest.mark.parametrize("name", [CL100K, ANTHROPIC])
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_long_texts_are_counted_in_seconds(odd: str, name: str, offline: TokenizerSet) -> None:
+    tokenizer = offline.tokenizers[name]
+    started = time.process_time()
+    (count,) = tokenizer.count([ODD[odd]])
+    assert 100 < count <= 2 * len(ODD[odd].encode())
+    assert time.process_time() - started < 20  # linear takes half a second; what is quadratic in a million never ends
+
+
+WHITESPACE = " \t\n\r\x0b\x0c\x85\xa0\u2003\u2028\u3000"
+
+
+@settings(max_examples=300)
+@given(st.text(st.sampled_from(WHITESPACE + "ax.1é'\x1c"), max_size=40), st.integers(1, 4))
+@example(".\n\n  x", 2)
+@example("a \n \r\n  b", 2)
+@example("  'll", 2)
+def test_text_cut_in_long_white_space_has_the_tokens_of_the_whole(text: str, long: int) -> None:
+    parts = list(_parts(text, long))
+    assert "".join(parts) == text
+    pieces = [token for part in parts for token in oracle.cl100k_base().encode_ordinary(part)]
+    assert pieces == oracle.cl100k_base().encode_ordinary(text)
+
+
+def test_long_white_space_is_cut_at_all() -> None:
+    assert list(_parts("a" + " " * 9 + "b\n" + " " * 9 + "c", 9)) == ["a" + " " * 8, " b\n", " " * 8, " c"]
+    assert list(_parts("a" + " " * 9, 9)) == ["a" + " " * 9]
+    assert list(_parts("a" + " " * 8 + "b", 9)) == ["a" + " " * 8 + "b"]
+
+
+# --- Locked files ---------------------------------------------------------------------------------------------------
+
+
+def with_file(name: str, **change: Any) -> StaticManifest:
+    """The locked manifest with another entry for a tokenizer's file."""
+    manifest = static_manifest()
+    file = manifest.tokenizers[name].model_copy(update=change)
+    return manifest.model_copy(update={"tokenizers": {**manifest.tokenizers, name: file}})
+
+
+def test_a_tokenizer_file_of_another_sha256_is_refused() -> None:
+    with pytest.raises(TwinbenchError, match=f"tokenizer {ANTHROPIC}: .* has sha256 c2417.*, locked is 0000"):
+        tokenizer_set(with_file(ANTHROPIC, sha256="0" * 64))
+
+
+def test_a_tokenizer_file_that_is_not_there_says_which_package_should_bring_it() -> None:
+    with pytest.raises(TwinbenchError, match=r"no file nowhere\.json in the package litellm"):
+        tokenizer_set(with_file(ANTHROPIC, path="nowhere.json"))
+    with pytest.raises(TwinbenchError, match="install no_such_package"):
+        tokenizer_set(with_file(ANTHROPIC, package="no_such_package"))
+
+
+def test_an_unknown_set_names_those_there_are() -> None:
+    with pytest.raises(UsageError, match="no tokenizer set 'online'; static-2026-04 has offline, native"):
+        tokenizer_set(static_manifest(), "online")
+
+
+def test_the_sets_fingerprint_is_of_the_files_content(tmp_path: Path, offline: TokenizerSet) -> None:
+    assert offline.fingerprint_parts["files"] == {
+        CL100K: "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+        ANTHROPIC: "c241737df24b4e7f7c9af4fdcee29a0ca903dcb288a8b753bc346a3092911767",
+    }
+
+
+def test_importing_and_scoring_loads_no_litellm_and_opens_no_connection(tmp_path: Path) -> None:
+    code = """if True:
+        import sys
+        def refuse(event, arguments):
+            if event in ("socket.connect", "socket.getaddrinfo"):
+                raise RuntimeError(f"{event} {arguments}")
+        sys.addaudithook(refuse)
+        import twinbench as tb
+        tb.score("sticky", store=sys.argv[1]).to_json()
+        sys.exit("litellm" in sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store")], check=False)
+    assert done.returncode == 0
+
+
+# --- The native set -------------------------------------------------------------------------------------------------
+
+
+def small_tokenizer(split: Any) -> str:
+    tokenizer = huggingface.Tokenizer(huggingface.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))  # noqa: S106
+    tokenizer.pre_tokenizer = split
+    return str(tokenizer.to_str())
+
+
+NATIVE = {
+    "deepseek-ai/DeepSeek-V3/tokenizer.json": small_tokenizer(huggingface.pre_tokenizers.WhitespaceSplit()),
+    "MiniMaxAI/MiniMax-Text-01/tokenizer.json": small_tokenizer(huggingface.pre_tokenizers.Split("", "isolated")),
+}
+
+
+def score(store: Store, set_name: str, hub: Hub | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Score on the command line, with the hub at an address of ours."""
+    command = ["static", "score", "always-low", "--bank", "bank", "--json", "--tokenizers", set_name]
+    return subprocess.run(
+        [sys.executable, "-c", "from twinbench.cli import run; run()", *command, "--store", str(store.root)],
+        env={
+            **os.environ,
+            "HF_ENDPOINT": "http://127.0.0.1:9" if hub is None else hub.url,
+            "HF_HOME": str(store.root.parent / "hf"),
+            "HF_HUB_OFFLINE": "0",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def sidecars(store: Store) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in store.bank_dir("bank").glob("*.tokens-*.duckdb")}
+
+
+def test_the_native_set_is_fetched_once_scores_differently_and_is_another_protocol(store: Store) -> None:
+    import_rows(a_trajectory([0, 1, 3, 0]), store)
+    before = score(store, "offline")
+    with hub_with(NATIVE) as hub:
+        native = score(store, "native", hub)
+        assert native.returncode == 0, native.stderr
+        assert sorted(hub.downloads) == sorted(NATIVE)
+        written = sidecars(store)
+        assert len(written) == 1
+        again = score(store, "native", hub)
+        assert sorted(hub.downloads) == sorted(NATIVE)
+    after = score(store, "offline")
+
+    offline_board, native_board = json.loads(before.stdout), json.loads(native.stdout)
+    assert native_board["protocol"] != offline_board["protocol"]
+    assert again.stdout == native.stdout
+    assert after.stdout == before.stdout
+    assert sidecars(store) == written
+    scores = [{each["router"]: each["scores"] for each in board["routers"]} for board in (offline_board, native_board)]
+    assert scores[0]["always-low"]["cost_save"] != scores[1]["always-low"]["cost_save"]
+    assert scores[0]["always-low"]["row_pass"] == scores[1]["always-low"]["row_pass"]
+
+    # Without a network, what was fetched once still serves.
+    assert score(store, "native", HF_HUB_OFFLINE="1").stdout == native.stdout
+
+
+def test_without_a_network_the_native_set_fails_and_says_what_works(store: Store) -> None:
+    import_rows(a_trajectory([0]), store)
+    done = score(store, "native", HF_HUB_OFFLINE="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "tokenizer deepseek-v3: tokenizer.json of deepseek-ai/DeepSeek-V3 could not be fetched" in done.stderr
+    assert "the set 'offline' needs no network" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not sidecars(store)
+
+
+def test_a_hub_without_the_file_is_a_clear_error(store: Store) -> None:
+    import_rows(a_trajectory([0]), store)
+    with hub_with({}) as hub:
+        done = score(store, "native", hub)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "could not be fetched from the Hugging Face hub (404" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_loaded_tokenizer_counts_what_its_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "ranks"
+    path.write_text("YQ== 0\nYg== 1\nYWI= 2\n", "utf-8")  # a, b, ab
+    tokenizer: Tokenizer = TiktokenFile(path)
+    assert tokenizer.count(["a", "ab", "abab", "ba"]) == [1, 1, 2, 2]
