@@ -1,0 +1,1 @@
+"""Speed of the static track, as ratios against a named alternative in the same run: ``python -m benchmarks``."""
