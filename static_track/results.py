@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,17 @@ class Results:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """One for all files: to open a connection takes longer than what most of them are asked."""
+        return duckdb.connect()
+
     def predictions(self, fingerprint: str) -> Predictions | None:
         """Kept predictions, or None."""
-        path = self._predictions_file(fingerprint)
+        path = self.predictions_file(fingerprint)
         if not path.is_file():
             return None
-        with duckdb.connect() as connection:
+        with self._connection.cursor() as connection:
             try:
                 rows = connection.execute(
                     """
@@ -107,7 +113,7 @@ class Results:
             ("rationale", "VARCHAR", predictions.rationales or [None] * size),
             *((name, "VARCHAR", [value] * size) for name, value in asdict(identity).items()),
         ]
-        path = self._predictions_file(identity.predictions)
+        path = self.predictions_file(identity.predictions)
         with self._written(path.parent) as (folder, connection):
             _write_parquet(connection, folder / path.name, columns)
 
@@ -115,7 +121,7 @@ class Results:
         """Those of the scores that are kept, by fingerprint."""
         found: dict[str, KeptScore] = {}
         paths = [path for name in fingerprints if (path := self._score_file(name)).is_file()]
-        with duckdb.connect() as connection:
+        with self._connection.cursor() as connection:
             try:
                 found = _kept_scores(connection, paths)
             except DAMAGED:
@@ -177,14 +183,15 @@ class Results:
 
     @contextmanager
     def _written(self, path: Path) -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
-        with self._store.aside(path) as folder, duckdb.connect() as connection:
+        with self._store.aside(path) as folder, self._connection.cursor() as connection:
             try:
                 folder.mkdir()
                 yield folder, connection
             except (OSError, duckdb.IOException) as error:
                 raise self._store.write_error(path, error) from None
 
-    def _predictions_file(self, fingerprint: str) -> Path:
+    def predictions_file(self, fingerprint: str) -> Path:
+        """Where predictions are kept under a fingerprint, if they are."""
         return self._store.root / "predictions" / fingerprint / "predictions.parquet"
 
     def _score_file(self, fingerprint: str) -> Path:

@@ -70,7 +70,7 @@ def _tool_calls(value: Any) -> Any:
 class MessageModel(BaseModel):
     """A chat message; keys that the protocol does not read may hold anything."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
     role: str
     content: Annotated[Any, AfterValidator(_content)] = None
@@ -80,7 +80,7 @@ class MessageModel(BaseModel):
 class RowModel(BaseModel):
     """One row of a bank."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
+    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
     id: Annotated[str, Field(min_length=1)]
     benchmark: Annotated[str, Field(min_length=1)]

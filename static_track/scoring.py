@@ -113,6 +113,12 @@ class Scorer:
             )
         self.bill()
 
+    def load_kept(self, path: Path) -> None:
+        """Take one router's kept predictions from their Parquet file, and bill them."""
+        self._connection.execute("DELETE FROM prediction")
+        self._connection.execute("INSERT INTO prediction SELECT 0, row_no, tier_id FROM read_parquet(?)", [str(path)])
+        self.bill()
+
     def bill(self) -> None:
         """Bill what stands in ``prediction``."""
         self._connection.execute("CREATE OR REPLACE TEMP TABLE scored AS FROM trajectory_bill")

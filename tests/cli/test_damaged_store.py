@@ -219,8 +219,8 @@ def test_a_damaged_split_says_to_make_it_again(damaged_store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", ["scores", "predictions"])
-@pytest.mark.parametrize("content", [b"", b"garbage"])
-def test_kept_results_that_are_damaged_are_made_again(damaged_store: Store, kind: str, content: bytes) -> None:
+def test_kept_results_that_are_damaged_are_made_again(damaged_store: Store, kind: str) -> None:
+    content = b"garbage"
     command = ("static", "score", "sticky", "--bank", "mine", "--json")
     first = twinbench(*command).succeeded().json
     names = {path.name for path in (damaged_store.root / kind).iterdir()}

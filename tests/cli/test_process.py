@@ -67,13 +67,31 @@ def big_bank(path: Path) -> Path:
     return write_jsonl(path, rows)
 
 
-def some_file_in(folder: Path) -> Path:
-    """A file that an import writes aside, as soon as it is there."""
-    deadline = time.monotonic() + WAIT_S
-    while not (found := list(folder.glob(".partial-*"))):
-        assert time.monotonic() < deadline, f"nothing was written in {folder}"
-        time.sleep(0.005)
-    return found[0]
+def until_written(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until an import writes aside, or is over."""
+    while process.poll() is None and not any(folder.glob(".partial-*")):
+        time.sleep(0.002)
+
+
+def struck_while_writing(store: Store, folder: Path, name: str, blow: signal.Signals) -> tuple[dict[str, bytes], Ran]:
+    """An import that got a signal while it wrote its bank: the store's files before, and how it ended."""
+    path = big_bank(folder / "big.jsonl")
+    for _ in range(10):
+        before = files(store.root)
+        with running("bank", "import", path, "--name", name, "--replace") as process:
+            until_written(store.root / "banks" / name, process)
+            process.send_signal(blow)
+            ran = ended(process)
+        if ran.code != 0:  # else it was faster than we are
+            return before, ran
+    raise AssertionError("ten imports were over before they could be struck")
+
+
+@pytest.fixture
+def small_store(default_store: Store, tmp_path: Path) -> Store:
+    """A store with the bank ``mine`` of three rows; commands use it untold."""
+    import_rows(a_trajectory([0, 1, 2]), default_store, "mine")
+    return default_store
 
 
 @posix
@@ -95,52 +113,37 @@ def test_an_interrupted_score_ends_with_130_and_a_word(kept_store: Store, tmp_pa
 
 @posix
 @pytest.mark.parametrize("name", ["new", "mine"])
-def test_an_interrupted_import_leaves_the_store_as_it_was(kept_store: Store, tmp_path: Path, name: str) -> None:
-    path = big_bank(tmp_path / "big.jsonl")
-    before = files(kept_store.root)
-
-    with running("bank", "import", path, "--name", name, "--replace") as process:
-        some_file_in(kept_store.root / "banks" / name)
-        process.send_signal(signal.SIGINT)
-        ran = ended(process)
+def test_an_interrupted_import_leaves_the_store_as_it_was(small_store: Store, tmp_path: Path, name: str) -> None:
+    before, ran = struck_while_writing(small_store, tmp_path, name, signal.SIGINT)
 
     assert ran.code == 130, ran.err
     assert ran.err.splitlines()[-1] == "interrupted"
-    assert files(kept_store.root) == before
+    assert files(small_store.root) == before
 
 
 @posix
-def test_a_killed_import_leaves_every_bank_as_it_was(kept_store: Store, tmp_path: Path) -> None:
-    path = big_bank(tmp_path / "big.jsonl")
-    listed = twinbench("bank", "list").succeeded().out
-    before = files(kept_store.root)
+def test_a_killed_import_leaves_every_bank_as_it_was(small_store: Store, tmp_path: Path) -> None:
+    before, ran = struck_while_writing(small_store, tmp_path, "mine", signal.SIGKILL)
 
-    with running("bank", "import", path, "--name", "mine", "--replace") as process:
-        some_file_in(kept_store.root / "banks" / "mine")
-        process.kill()
-        assert ended(process).code == -signal.SIGKILL
-
-    left = files(kept_store.root)
-    leftovers = {file for file in left if ".partial-" in file}
-    assert {file: content for file, content in left.items() if file not in leftovers} == before
-    assert twinbench("bank", "list").succeeded().out == listed
-    for file in leftovers:
-        (kept_store.root / file).unlink()
+    assert ran.code == -signal.SIGKILL
+    left = files(small_store.root)
+    assert {file: content for file, content in left.items() if ".partial-" not in file} == before
+    twinbench("bank", "validate", "mine").succeeded()
+    twinbench("bank", "import", tmp_path / "big.jsonl", "--name", "mine", "--replace").succeeded()
+    twinbench("bank", "validate", "mine").succeeded()
 
 
 @posix
-def test_a_bank_can_be_read_while_it_is_replaced(default_store: Store, tmp_path: Path) -> None:
-    small = write_jsonl(tmp_path / "small.jsonl", a_trajectory([0, 1, 2]))
-    import_bank(str(small), "mine", default_store)
-
+def test_a_bank_can_be_read_while_it_is_replaced(small_store: Store, tmp_path: Path) -> None:
     with running("bank", "import", big_bank(tmp_path / "big.jsonl"), "--name", "mine", "--replace") as process:
-        some_file_in(default_store.root / "banks" / "mine")
+        until_written(small_store.root / "banks" / "mine", process)
         process.send_signal(signal.SIGSTOP)
+        before = twinbench("bank", "show", "mine", "--json")
         during = twinbench("static", "score", "sticky", "--bank", "mine", "--json")
         process.send_signal(signal.SIGCONT)
         assert ended(process).code == 0
 
-    assert during.succeeded().json["bank"]["rows"] == 3
+    assert during.succeeded().json["bank"]["rows"] == before.succeeded().json["rows"] == 3
     assert twinbench("bank", "show", "mine", "--json").succeeded().json["rows"] == 50 * 24
 
 

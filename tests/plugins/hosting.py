@@ -16,7 +16,7 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.process import PluginLimits
-from twinbench.router import Call, RouterError, checked
+from twinbench.router import Call, DecisionError, RouterError, checked
 
 MARK_VARIABLE = "TWINBENCH_TEST_MARK"
 
@@ -50,7 +50,7 @@ def decided(router: Any, call: Call) -> str:
     """The same for a call."""
     try:
         return checked(router.route(call), call.candidates).candidate.id
-    except RouterError as error:
+    except (RouterError, DecisionError) as error:
         return f"error: {error}"
 
 

@@ -256,7 +256,7 @@ def plain(told: Told) -> Told:
     ]
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_other_labels_ids_metadata_and_later_rows_change_nothing_that_a_router_is_told(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

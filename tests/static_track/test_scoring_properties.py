@@ -65,7 +65,7 @@ def by_field(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "json", "parquet"])
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(rows=strategies.banks(max_rows=8))
 def test_an_export_gives_back_every_row_field_by_field_and_imports_as_the_same_bank(
     rows: list[Row], ending: str
@@ -111,7 +111,7 @@ class Scripted:
         return call.candidates[answer]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.data())
 def test_what_a_call_shows_of_a_candidates_prompt_is_what_is_billed_if_it_is_picked(data: st.DataObject) -> None:
     rows = data.draw(strategies.banks(max_rows=9))

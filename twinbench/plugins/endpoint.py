@@ -55,6 +55,7 @@ class EndpointRouter:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._socket: socket.socket | None = None
         self._connection = connect(host, port, timeout=timeout_s)
 
     def __enter__(self) -> Self:
@@ -98,7 +99,11 @@ class EndpointRouter:
 
     def _exchanged(self, body: bytes, session: str) -> tuple[int, bytes]:
         if self._hung_up():
-            self._connection.close()  # the next request connects again
+            self._connection.close()
+        if self._connection.sock is None:
+            self._connection.connect()
+        # The connection lets go of its socket as soon as it sees that the answer is its last.
+        self._socket = self._connection.sock
         self._connection.request("POST", self._target, body, self._headers | {SESSION_HEADER: session})
         with self._connection.getresponse() as response:
             return response.status, response.read(MOST_ANSWER_BYTES + 1)
@@ -113,10 +118,9 @@ class EndpointRouter:
 
     def _cut_off(self, late: threading.Event) -> None:
         late.set()
-        connection: socket.socket | None = self._connection.sock
-        if connection is not None:
+        if self._socket is not None:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def _shown(content: bytes) -> str:

@@ -87,6 +87,7 @@ class Host:
         self._counter: _Counter | None = None
         """Present where decisions are watched."""
         self._reached: list[str] = []
+        self._imported = False
 
     def serve(self) -> None:
         """Answer until the other side is gone."""
@@ -175,12 +176,12 @@ class Host:
         if before is None or self._counter is None:
             return {}
         digest, read = before
-        if not self._reached:
+        if not self._reached and not self._imported:
             # Not all that reads a file tells Python's audit hooks: a database written in C does not.
             unseen = self._counter.since(read)
             if unseen > _LOOKING_VARIES_BYTES:
                 self._reached = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
-        reached, self._reached = self._reached, []
+        reached, self._reached, self._imported = self._reached, [], False
         return {"mutated": digest != _digest(messages), "reached": reached}
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -189,8 +190,11 @@ class Host:
             return
         if event == "open":
             name = arguments[0] if arguments else None
-            if not isinstance(name, str | bytes | os.PathLike) or os.fsdecode(name).endswith(_CODE):
-                return  # a descriptor was opened before, and an import is no look at data
+            if not isinstance(name, str | bytes | os.PathLike):
+                return  # a descriptor was opened before
+            if os.fsdecode(name).endswith(_CODE):
+                self._imported = True  # which is no look at data
+                return
         detail = next((ascii(each) for each in arguments if isinstance(each, str | bytes | tuple)), "")
         self._reached.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
 

@@ -18,7 +18,6 @@ from typing import Any
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
-from twinbench.plugins.endpoint import EndpointRouter
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.process import PluginLimits, plugin_environment, runtime_folder
 from twinbench.plugins.provenance import RouterNotFoundError, describe
@@ -77,6 +76,8 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
         router = _built_in(parsed)
         return LoadedRouter(spec, _built_in_fingerprint(parsed), lambda _: contextlib.nullcontext(router))
     if parsed.kind == "endpoint":
+        from twinbench.plugins.endpoint import EndpointRouter  # an HTTP client takes longer to load than a score
+
         endpoint = EndpointRouter(parsed.target, limits.decision_s)
         return LoadedRouter(spec, None, lambda _: endpoint)
     place, identity = _located(parsed, limits)
