@@ -1,4 +1,7 @@
-"""``python -m benchmarks [NAME…]``: measure, show the table, keep it in docs/evidence/bench.md. Exit code 1 where a limit is missed."""
+"""``python -m benchmarks [NAME…]``: measure, show the table, keep it in docs/evidence/bench.md.
+
+Exit code 1 where a limit is missed.
+"""
 
 from __future__ import annotations
 

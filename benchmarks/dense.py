@@ -17,11 +17,12 @@ from twinbench.pools import static_manifest
 # Trajectories of 8 to 30 steps, each prompt longer than the one before and a continuation of it.
 _GENERATE = """
     CREATE TABLE trajectory AS
-    SELECT range::INTEGER AS trajectory, 'workload-' || range % 4 AS workload, 'instance-' || range AS instance_id, false AS heldout
+    SELECT range::INTEGER AS trajectory, 'workload-' || range % 4 AS workload, 'instance-' || range AS instance_id,
+           false AS heldout
     FROM range({rows} // 19 + 1);
     INSERT INTO base
-    WITH trajectory AS (SELECT range::INTEGER AS trajectory, 8 + (hash(range) % 23)::INTEGER AS steps FROM range({rows} // 19 + 1)),
-         step AS (SELECT trajectory, unnest(range(1, steps + 1))::INTEGER AS step_index FROM trajectory)
+    WITH drawn AS (SELECT trajectory, 8 + (hash(trajectory) % 23)::INTEGER AS steps FROM trajectory),
+         step AS (SELECT trajectory, unnest(range(1, steps + 1))::INTEGER AS step_index FROM drawn)
     SELECT
         (row_number() OVER (ORDER BY trajectory, step_index) - 1)::INTEGER,
         trajectory,

@@ -1,7 +1,7 @@
 """Evidence of runs that are too long for the suite: what was run, when, on what, and what came out.
 
-``python -m benchmarks.evidence NAME -- COMMAND…`` runs a command and writes ``docs/evidence/NAME.md``: its closing lines, and
-every line that starts with ``evidence:``. No host, path or user is written.
+``python -m benchmarks.evidence NAME -- COMMAND…`` runs a command and writes ``docs/evidence/NAME.md``: its closing
+lines, and every line that starts with ``evidence:``. No host, path or user is written.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """The headline as the released scorer finds it: every prefix tokenized again, for every row, on every path.
 
 Written from the protocol alone (docs/scoring.md) as the alternative that scoring over stored counts is measured
-against. It shares the tokenizer files and the reading of a message with the package, and nothing else: no count
-outlives the row and path that it was taken for.
+against. It shares the tokenizers and the reading of a message with the package, and nothing else: no count outlives
+the row and path that it was taken for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from twinbench.messages import Message, message_text, semantic_key
@@ -91,7 +91,7 @@ class RetokenizingScorer:
     def _outputs(self, steps: Sequence[Row]) -> list[int]:
         """Billed output tokens of each row, under its target tier's tokenizer."""
         counts = []
-        for step, following in zip(steps, steps[1:], strict=False):
+        for step, following in pairwise(steps):
             new = following["messages"][len(step["messages"]) :]
             said = [message for message in new if message.get("role") == "assistant"]
             counts.append(sum(self._message_tokens(message, step["target_tier_id"]) for message in said))

@@ -148,9 +148,11 @@ class Store:
             with self._writing(path):
                 yield temporary
                 _flush_to_disk(temporary)
-                if temporary.is_dir() and path.is_dir():
-                    return
-                temporary.replace(path)
+                try:
+                    temporary.replace(path)
+                except OSError:  # another process may have kept the same folder just now
+                    if not (temporary.is_dir() and path.is_dir()):
+                        raise
         finally:
             for leftover in path.parent.glob(f"{temporary.name}*"):
                 _remove(leftover)

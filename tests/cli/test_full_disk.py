@@ -1,4 +1,4 @@
-"""A disk that fills up, at any point of an import or while results are written: nothing is half there afterwards."""
+"""A disk that fills up or that can only be read: nothing is half there afterwards, and what can be done is done."""
 
 from __future__ import annotations
 
@@ -139,6 +139,43 @@ def test_an_old_export_stays_where_the_new_one_does_not_fit(disk: Path, ending: 
     assert "unexpected" not in ran.err
     assert target.read_text() == "old"
     assert {path.name for path in disk.iterdir()} == {"store", "filler", target.name}
+
+
+@pytest.fixture
+def read_only_disk(disk: Path) -> Iterator[Path]:
+    """The small disk as a medium that can only be read."""
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+
+
+def test_a_store_that_can_only_be_read_is_read(read_only_disk: Path) -> None:
+    for command in (("list",), ("show", "mine"), ("validate", "mine"), ("export", "mine")):
+        twinbench("bank", *command).succeeded()
+
+    ran = twinbench("static", "score", "sticky", "--bank", "mine", "--json").succeeded()
+
+    assert ran.json["routers"][0]["router"] == "sticky"
+    assert ran.err.startswith("warning: results are not kept: cannot write ")
+    assert "Read-only file system" in ran.err
+
+
+def test_a_store_that_can_only_be_read_is_not_written(read_only_disk: Path, one_row: Path) -> None:
+    for command in (
+        ("bank", "import", one_row, "--name", "new"),
+        ("bank", "import", one_row, "--name", "mine", "--replace"),
+        ("bank", "split", "mine"),
+        ("bank", "rm", "mine"),
+        ("demo",),
+    ):
+        ran = twinbench(*command)
+        assert ran.code == 1, command
+        assert ran.out == b""
+        assert ran.err.startswith(f"error: cannot write {read_only_disk / 'store'}")
+        assert "Read-only file system" in ran.err
+        assert ran.err.endswith("); nothing was changed; choose another with --store or TWINBENCH_STORE\n")
 
 
 def test_a_file_size_limit_is_like_a_full_disk(kept_store: Store, one_row: Path, tmp_path: Path) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from static_track.importing import import_bank
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import SCRIPT, Ran, files, spawned, twinbench, without_progress
 from twinbench.store import STORE_VARIABLE, Store
@@ -147,25 +145,24 @@ def test_a_bank_can_be_read_while_it_is_replaced(small_store: Store, tmp_path: P
     assert twinbench("bank", "show", "mine", "--json").succeeded().json["rows"] == 50 * 24
 
 
-def test_the_same_score_asked_for_by_many_processes_at_once_is_one_score(kept_store: Store, tmp_path: Path) -> None:
-    command: list[str | Path] = [SCRIPT, "static", "score", "round-robin?every=3", "--bank", "mine", "--json"]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
-    boards = []
-    for process in processes:
-        ran = ended(process).succeeded()
-        assert ran.err == ""
-        boards.append(json.loads(ran.out)["routers"][0]["scores"])
+def test_the_same_score_asked_for_by_many_processes_at_once_is_one_score(small_store: Store) -> None:
+    command = ("static", "score", "round-robin?every=3", "--bank", "mine", "--json")
 
-    assert boards[0] == boards[1] == boards[2]
+    with ExitStack() as stack:
+        processes = [stack.enter_context(running(*command)) for _ in range(3)]
+        ended_as = [ended(process) for process in processes]
+
+    assert [ran.err for ran in ended_as] == [""] * 3
+    first, *others = [[entry["scores"] for entry in ran.succeeded().json["routers"]] for ran in ended_as]
+    assert others == [first] * 2
 
 
 @pytest.mark.parametrize("name", ["same", "other"])
 def test_imports_at_once_are_both_whole_or_one_is_told(default_store: Store, one_row: Path, name: str) -> None:
-    def start(name: str) -> subprocess.Popen[bytes]:
-        command: list[str | Path] = [SCRIPT, "bank", "import", one_row, "--name", name]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    ended_as = [ended(process) for process in [start("same"), start(name)]]
+    with ExitStack() as stack:
+        names = ("same", name)
+        processes = [stack.enter_context(running("bank", "import", one_row, "--name", each)) for each in names]
+        ended_as = [ended(process) for process in processes]
 
     codes = sorted(ran.code for ran in ended_as)
     assert codes == ([0, 2] if name == "same" else [0, 0])

@@ -45,8 +45,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the wheel was installed into."""
     target = tmp_path_factory.mktemp("installed")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", target]
-    subprocess.run([*install, str(wheel.filename)], check=True, capture_output=True, timeout=120)
+    options = ("--quiet", "--no-deps", "--no-index", "--target", str(target))
+    install = [sys.executable, "-m", "pip", "install", *options, str(wheel.filename)]
+    subprocess.run(install, check=True, capture_output=True, timeout=120)
     return target
 
 

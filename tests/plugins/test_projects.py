@@ -212,7 +212,11 @@ def test_where_the_platform_lacks_a_limit_the_run_says_which(
 
 CHECKS: dict[str, tuple[str, str, str]] = {
     "draws": ("import random\n{R}return random.choice(['low', 'mid', 'high'])", "determinism", "failed"),
-    "order of a set": ("{R}return sorted({{'low', 'mid', 'high', 'mid_high'}}, key=hash)[0]", "determinism", "failed"),
+    "hash of a text": (
+        "{R}return ['low', 'mid', 'high', 'mid_high'][hash(str(call.messages)) % 4]",
+        "determinism",
+        "failed",
+    ),
     "one state": (
         "SEEN = []\n{R}SEEN.append(call.session)\n        return 'low' if SEEN[-2:-1] == SEEN[-1:] else 'high'",
         "sessions",
@@ -248,7 +252,15 @@ CHECKS: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize("what", CHECKS)
 def test_a_check_finds(what: str, store: Store, write_router: WriteRouter, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = a_trajectory([0, 1]) if what == "slow" else [*a_trajectory([0, 1, 2]), *a_trajectory([0, 1], instance="j")]
+    rows = (
+        a_trajectory([0, 1])
+        if what == "slow"
+        else [
+            # so many that two runs of what is drawn do not agree by chance
+            *a_trajectory([0, 1, 2] * 5),
+            *a_trajectory([0, 1], instance="j"),
+        ]
+    )
     import_rows(rows, store)
     monkeypatch.setenv(STORE_VARIABLE, str(store.root))
     data = store.root / "labels.jsonl"

@@ -1,4 +1,4 @@
-"""A decision endpoint: the call goes out as JSON, a candidate comes back. Documented in docs/write-a-router.md.
+"""A decision endpoint: the call goes out as JSON, a candidate comes back. Documented in docs/routers.md.
 
 Standard library, not httpx: the limit is on the whole exchange, and a client whose limits start anew with every piece
 that arrives can be kept waiting for ever by a server that sends one byte at a time.

@@ -190,7 +190,7 @@ def outcome_from_json(content: Mapping[str, Any], candidates: Sequence[Candidate
 
 
 def call_to_json(call: Call) -> dict[str, Any]:
-    """A whole call, as a decision endpoint gets it (docs/write-a-router.md, "An endpoint")."""
+    """A whole call, as a decision endpoint gets it (docs/routers.md, "Endpoints")."""
     return {
         "session": call.session,
         "step_index": call.step_index,
