@@ -66,6 +66,7 @@ class Scorer:
             split: the part of the bank to score.
         """
         self._connection = duckdb.connect()
+        self._billed = False
         try:
             self._connection.execute(f"ATTACH {sql_text(bank_file)} AS bank (READ_ONLY)")
             if base_file is not None:
@@ -104,24 +105,31 @@ class Scorer:
         return self._connection
 
     def load(self, predictions: Sequence[Predictions]) -> None:
-        """Take several routers' predictions, each for every row of the split, and bill them."""
-        self._connection.execute("DELETE FROM prediction")
+        """Take several routers' predictions, each for every row of the split."""
+        self._clear()
         for number, each in enumerate(predictions):
             self._connection.execute(
                 "INSERT INTO prediction SELECT $1, unnest($2::INTEGER[]), unnest($3::UTINYINT[])",
                 [number, list(each.row_nos), list(each.tier_ids)],
             )
-        self.bill()
 
     def load_kept(self, path: Path) -> None:
-        """Take one router's kept predictions from their Parquet file, and bill them."""
-        self._connection.execute("DELETE FROM prediction")
+        """Take one router's kept predictions from their Parquet file."""
+        self._clear()
         self._connection.execute("INSERT INTO prediction SELECT 0, row_no, tier_id FROM read_parquet(?)", [str(path)])
-        self.bill()
 
-    def bill(self) -> None:
-        """Bill what stands in ``prediction``."""
-        self._connection.execute("CREATE OR REPLACE TEMP TABLE scored AS FROM trajectory_bill")
+    def _clear(self) -> None:
+        self._connection.execute("DELETE FROM prediction")
+        if self._billed:
+            self._connection.execute("CREATE OR REPLACE TEMP VIEW scored AS FROM trajectory_bill")
+            self._billed = False
+
+    def _bill(self) -> None:
+        """Bill every row once, for all that is asked next."""
+        if not self._billed:
+            self._connection.execute("CREATE OR REPLACE TEMP TABLE billed AS FROM trajectory_bill")
+            self._connection.execute("CREATE OR REPLACE TEMP VIEW scored AS FROM billed")
+            self._billed = True
 
     def headline(self) -> list[dict[str, float | None]]:
         """The four metrics and their mean, for each loaded router."""
@@ -130,6 +138,7 @@ class Scorer:
 
     def scores(self) -> list[Score]:
         """Everything, for each loaded router."""
+        self._bill()
         workloads = _by_router(self._records("SELECT * FROM workload_score ORDER BY router, workload"))
         totals = _by_router(self._records("SELECT * FROM score"))
         ablations = _by_router(self._records("SELECT * FROM ablation"))

@@ -3,7 +3,6 @@
 -- Reads    base        numbers of each row: prompt and reusable tokens by tier, billed output tokens
 --          trajectory  the workload of each trajectory
 --          prediction  (router, row_no, pred): one line a row; pred is a tier id, NULL for an error
---          scored      trajectory_bill of these predictions, materialised, so that one pass serves all that follows it
 -- Settings ttl_steps, and rate_read, rate_write, rate_output: femtodollars per token, by tier
 --
 -- Money is a whole number of femtodollars until the last division, so no order of addition changes a score.
@@ -36,15 +35,16 @@ WITH counted AS (
 )
 SELECT
     *,
-    lag(pred) OVER run      AS previous_pred,
-    lag(target) OVER run    AS previous_target,
-    -- where each tier was last billed on the target path; not one value by (trajectory, target), whose second sort costs more
-    last_value(CASE WHEN target = 0 THEN billed END IGNORE NULLS) OVER earlier  AS low_billed,
-    last_value(CASE WHEN target = 1 THEN billed END IGNORE NULLS) OVER earlier  AS mid_billed,
-    last_value(CASE WHEN target = 2 THEN billed END IGNORE NULLS) OVER earlier  AS mid_high_billed,
-    last_value(CASE WHEN target = 3 THEN billed END IGNORE NULLS) OVER earlier  AS high_billed,
-    greatest(low_billed, mid_billed, mid_high_billed, high_billed)              AS last_billed,
-    [low_billed, mid_billed, mid_high_billed, high_billed][target + 1]          AS last_billed_at_target
+    lag(pred) OVER run                              AS previous_pred,
+    lag(target) OVER run                            AS previous_target,
+    last_value(billed IGNORE NULLS) OVER earlier    AS last_billed,
+    -- where each tier was last billed on the target path; a window over (trajectory, target) would sort all rows again
+    [
+        last_value(CASE WHEN target = 0 THEN billed END IGNORE NULLS) OVER earlier,
+        last_value(CASE WHEN target = 1 THEN billed END IGNORE NULLS) OVER earlier,
+        last_value(CASE WHEN target = 2 THEN billed END IGNORE NULLS) OVER earlier,
+        last_value(CASE WHEN target = 3 THEN billed END IGNORE NULLS) OVER earlier
+    ][target + 1]                                   AS last_billed_at_target
 FROM counted
 WINDOW
     run     AS (PARTITION BY router, trajectory ORDER BY step_index),
@@ -99,8 +99,9 @@ SELECT
 FROM bill
 GROUP BY router, trajectory;
 
--- Made anew whenever predictions are loaded.
-CREATE OR REPLACE TEMP TABLE scored AS FROM trajectory_bill;
+-- What all metrics read. For the headline alone this view does, as only its columns are computed; for everything, it is pointed
+-- at a table, so that one pass serves all.
+CREATE OR REPLACE TEMP VIEW scored AS FROM trajectory_bill;
 
 -- Per workload: D, what always-high costs; N, what was saved on passing trajectories minus what failing ones cost.
 CREATE OR REPLACE TEMP VIEW workload_bill AS

@@ -247,18 +247,25 @@ class Process:
 
         What is killed may have started another in the meantime, so look until there is none.
         """
+        killed = []
         for process in self._seen.values():
             with contextlib.suppress(psutil.Error):
-                process.kill()  # refuses where the number was given to another process since
+                if process.pid != self._popen.pid:
+                    process.kill()  # refuses where the number was given to another process since
+                    killed.append(process)
         for _ in range(_MOST_STRAY_ROUNDS):
             found = False
             for process in psutil.process_iter():
                 with contextlib.suppress(psutil.Error, OSError):
                     if process.environ().get(COOKIE) == self._cookie and process.status() != psutil.STATUS_ZOMBIE:
                         process.kill()
+                        killed.append(process)
                         found = True
             if not found:
-                return
+                break
+        limit = time.monotonic() + _GONE_WITHIN_S
+        while any(map(_lives, killed)) and time.monotonic() < limit:
+            time.sleep(0.005)  # a killed process is not gone at once
 
     def _obituary(self) -> str:
         """Why there is no answer."""
@@ -369,6 +376,13 @@ def _children(pid: int) -> list[int]:
             if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
                 raise FileNotFoundError from None
     return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _signal_name(number: int) -> str:
