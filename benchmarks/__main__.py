@@ -1,11 +1,13 @@
-"""``python -m benchmarks [NAME…]``: measure, show the table, keep it in docs/evidence/bench.md.
+"""``python -m benchmarks [--json] [NAME…]``: measure, show the table, keep it in docs/evidence/bench.md.
 
-Exit code 1 where a limit is missed.
+Exit code 1 where a limit is missed. Only a run of all parts is kept. With ``--json``, standard output is one list.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 
 from benchmarks import evidence, plugins, static
@@ -17,25 +19,31 @@ SUITES: dict[str, Callable[[], Iterator[Measurement]]] = {
 }
 
 
-def main(names: list[str]) -> int:
-    """Run the named suites, or all."""
-    unknown = set(names) - set(SUITES)
-    if unknown:
-        raise SystemExit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+def main() -> int:
+    """Run the named parts, or all."""
+    parser = ArgumentParser("python -m benchmarks", description="Speed, as ratios against a named alternative.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(SUITES)}; default: all of them")
+    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(SUITES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    people = sys.stderr if asked.json else sys.stdout
     found = []
-    for name in names or SUITES:
+    for name in asked.names or SUITES:
         for measurement in SUITES[name]():
-            print(" | ".join(measurement.row()), flush=True)
+            print(" | ".join(measurement.row()), file=people, flush=True)
             found.append(measurement)
     missed = [measurement for measurement in found if not measurement.ok]
-    print(f"\nRan: {len(found)} measurements, {len(missed)} limits missed.")
-    if not names:
+    print(f"\nRan: {len(found)} measurements, {len(missed)} limits missed.", file=people)
+    if not asked.names:
         table = [HEAD, ["---"] * len(HEAD), *(measurement.row() for measurement in found)]
         path = evidence.write("bench", "make bench", [f"| {' | '.join(row)} |" for row in table])
-        print(f"Written: {path.relative_to(evidence.ROOT)}.")
-    print("Try next: make acceptance for the long checks, python -m benchmarks static for one part.")
+        print(f"Written: {path.relative_to(evidence.ROOT)}.", file=people)
+    print("Try next: make acceptance for the long checks, python -m benchmarks static for one part.", file=people)
+    if asked.json:
+        print(json.dumps([measurement.to_json() for measurement in found], indent=1))
     return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Measurement:
     def ok(self) -> bool:
         """Whether the limit holds."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self) | {"ok": self.ok}
 
     def row(self) -> list[str]:
         """As a row of the table."""

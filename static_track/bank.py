@@ -13,7 +13,7 @@ from typing import Any, Self
 import duckdb
 from pydantic import TypeAdapter, ValidationError
 
-from static_track.bank_file import SCHEMA_VERSION, sql_text
+from static_track.bank_file import SCHEMA_VERSION, attach_base_file
 from static_track.rows import canonical_line
 from static_track.splits import ALL, Split, SplitPlan, TrajectoryLabel, load_split, parse_shares, plan_split, split_path
 from static_track.token_base import StepMessages
@@ -144,6 +144,10 @@ class Bank:
         if type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, duckdb.FatalException)):
             raise _unreadable(self.info.name, error) from error
 
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of one's own to the opened file."""
+        return self._connection.cursor()
+
     @property
     def folder(self) -> Path:
         """The bank's folder in the store, where its sidecar files lie."""
@@ -267,8 +271,7 @@ class Bank:
         cursor = self._connection.cursor()
         counts_from = "base"
         if base_file is not None:
-            cursor.execute(f"ATTACH IF NOT EXISTS {sql_text(base_file)} AS sidecar (READ_ONLY)")
-            counts_from = "sidecar.base"
+            counts_from = attach_base_file(cursor, base_file)
         semantic = [key for (key,) in cursor.execute("SELECT semantic_id FROM message ORDER BY message_id").fetchall()]
         stored = self.messages_json()
         parsed: dict[int, Message] = {}

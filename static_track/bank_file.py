@@ -52,6 +52,22 @@ def sql_text(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def sql_name(name: str) -> str:
+    """``name`` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def attach_base_file(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Attach a sidecar file, where that was not done, and say what its table ``base`` is called.
+
+    Raises:
+        duckdb.Error: the file cannot be opened.
+    """
+    database = sql_name(path.name)
+    connection.execute(f"ATTACH IF NOT EXISTS {sql_text(path)} AS {database} (READ_ONLY)")
+    return f"{database}.main.base"
+
+
 def write_bank_file(
     path: Path,
     *,

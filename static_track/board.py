@@ -130,7 +130,7 @@ class Judge:
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._fresh = fresh
         self._progress = progress
-        self._results = Results(bank.store)
+        self._results = Results(bank.store, bank.cursor())
         self._split: Split = bank.split(split)
         self.warnings: tuple[str, ...] = ()
         self.protocol = fingerprint(

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +61,16 @@ class KeptScore:
 class Results:
     """The kept predictions and scores of a store."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, connection: duckdb.DuckDBPyConnection | None = None) -> None:
+        """Take a store.
 
-    @cached_property
-    def _connection(self) -> duckdb.DuckDBPyConnection:
-        """One for all files: to open a connection takes longer than what most of them are asked."""
-        return duckdb.connect()
+        Args:
+            store: where results are kept.
+            connection: any DuckDB to read and write files with; default: a new one, which takes longer to open than
+                most files take to read.
+        """
+        self._store = store
+        self._connection = connection or duckdb.connect()
 
     def predictions(self, fingerprint: str) -> Predictions | None:
         """Kept predictions, or None."""

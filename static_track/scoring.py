@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import duckdb
 
-from static_track.bank_file import sql_file, sql_text
+from static_track.bank_file import attach_base_file, sql_file, sql_name, sql_text
 from static_track.predictions import Predictions
 from static_track.splits import ALL, Split
 from twinbench.errors import TwinbenchError
@@ -65,16 +65,20 @@ class Scorer:
             base_file: a sidecar with the numbers of another tokenizer set.
             split: the part of the bank to score.
         """
-        self._connection = duckdb.connect()
-        self._billed = False
+        self._billed = True
         try:
-            self._connection.execute(f"ATTACH {sql_text(bank_file)} AS bank (READ_ONLY)")
-            if base_file is not None:
-                self._connection.execute(f"ATTACH {sql_text(base_file)} AS sidecar (READ_ONLY)")
+            # Where a Bank has the file open, this shares its database, which is faster than to open one.
+            self._connection = duckdb.connect(str(bank_file), read_only=True)
         except duckdb.Error as error:
-            self._connection.close()
             raise TwinbenchError(f"cannot open {bank_file}: {str(error).splitlines()[0]}") from None
-        base = "bank.base" if base_file is None else "sidecar.base"
+        [(bank,)] = self._connection.execute("SELECT current_database()").fetchall()
+        base = f"{sql_name(bank)}.main.base"
+        if base_file is not None:
+            try:
+                base = attach_base_file(self._connection, base_file)
+            except duckdb.Error as error:
+                self._connection.close()
+                raise TwinbenchError(f"cannot open {base_file}: {str(error).splitlines()[0]}") from None
         rates = [manifest.rates[tier].prices().fusd_per_token() for tier in Tier]
         self._connection.execute(f"""
             SET VARIABLE ttl_steps = {manifest.cache_ttl_steps};
@@ -82,10 +86,11 @@ class Scorer:
             SET VARIABLE rate_write = {[rate[2] for rate in rates]}::BIGINT[];
             SET VARIABLE rate_output = {[rate[3] for rate in rates]}::BIGINT[];
             CREATE TEMP VIEW base AS FROM {base} WHERE {split.condition()};
-            CREATE TEMP VIEW trajectory AS FROM bank.trajectory;
+            CREATE TEMP VIEW trajectory AS FROM {sql_name(bank)}.main.trajectory;
             CREATE TEMP TABLE prediction (router INTEGER, row_no INTEGER, pred UTINYINT);
         """)
         self._connection.execute(sql_file("scoring.sql"))
+        self._clear()
 
     def close(self) -> None:
         """Close the bank."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib import resources
 
 from static_track.bank import STARTER, Bank, BankInfo
-from static_track.importing import import_bank
 from static_track.unique_messages import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
@@ -21,6 +20,8 @@ def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:
                     return bank.info
         except TwinbenchError:
             pass
+        from static_track.importing import import_bank  # once a store
+
         return import_bank(str(path), STARTER, store, replace=True, progress=progress)
 
 

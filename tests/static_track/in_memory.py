@@ -57,7 +57,8 @@ def _scorer() -> Scorer:
     connection = scorer.connection
     connection.execute("SET threads = 1")
     for table in ("base", "trajectory"):
-        connection.execute(f"DROP VIEW {table}; CREATE TEMP TABLE {table} AS FROM bank.{table}")
+        connection.execute(f"CREATE TEMP TABLE empty AS FROM {table}; DROP VIEW {table}")
+        connection.execute(f"ALTER TABLE empty RENAME TO {table}")
     return scorer
 
 

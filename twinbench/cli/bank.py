@@ -31,15 +31,19 @@ def import_(
     store: StoreOption = None,
 ) -> None:
     """Import a bank: all of it or nothing."""
-    from static_track.bank import STARTER
+    from static_track.bank import STARTER, Bank
+    from static_track.board import Judge
     from static_track.importing import import_bank
     from twinbench.errors import UsageError
     from twinbench.store import Store
 
     if name == STARTER:
         raise UsageError(f"the name {STARTER!r} is the embedded bank's; choose another --name")
+    opened = Store(store)
     with progress() as shown:
-        info = import_bank(path, name, Store(store), replace=replace, progress=shown)
+        info = import_bank(path, name, opened, replace=replace, progress=shown)
+        with Bank.open(name, opened) as bank:
+            Judge(bank, progress=shown).board([])  # the references depend on the bank alone: no table waits for them
     if json_:
         print_json(info.to_json())
         return
