@@ -25,9 +25,8 @@ from static_track.splits import Split
 from static_track.unique_messages import Progress, no_progress
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
-from twinbench.plugins.hosted import RouterLoadError
+from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
-from twinbench.plugins.process import PluginLimits
 from twinbench.pools import StaticManifest, static_manifest
 from twinbench.router import Router
 from twinbench.tokens import OFFLINE, tokenizer_set

@@ -15,9 +15,9 @@ from static_track.bank import Bank, PrefixStep, Trajectory
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from static_track.unique_messages import Progress, no_progress
 from twinbench.cache_policy import Prompt, StepTtl
-from twinbench.plugins.hosted import HostedRouter, RouterLoadError
+from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
-from twinbench.plugins.process import PluginLimits
 from twinbench.pools import StaticManifest, static_manifest
 from twinbench.router import DecisionError, Router, RouterError, checked
 from twinbench.session import Session, session_key

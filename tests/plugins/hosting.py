@@ -14,8 +14,8 @@ import psutil
 
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.plugins.process import PluginLimits
 from twinbench.router import Call, DecisionError, RouterError, checked
 
 MARK_VARIABLE = "TWINBENCH_TEST_MARK"

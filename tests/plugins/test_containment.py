@@ -17,7 +17,7 @@ from tests.cli.commands import SCRIPT, spawned, twinbench
 from tests.plugins.conftest import WriteRouter
 from tests.plugins.hosting import MARK_VARIABLE, asked, children, hosted, hostile, limits, marked, until
 from twinbench.errors import UsageError
-from twinbench.plugins.hosted import RouterLoadError
+from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.process import COOKIE
 from twinbench.store import STORE_VARIABLE, Store
 

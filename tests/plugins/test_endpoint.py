@@ -20,8 +20,8 @@ from tests.plugins.serving import Handler, endpoint
 from tests.plugins.stateful import Stateless
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import UsageError
+from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.plugins.process import PluginLimits
 from twinbench.pools import static_manifest
 from twinbench.router import Router
 from twinbench.store import STORE_VARIABLE, Store

@@ -18,8 +18,8 @@ from tests.plugins.conftest import WriteRouter
 from tests.plugins.hosting import asked, hosted
 from tests.twinbench.calls import a_call
 from twinbench.errors import UsageError
+from twinbench.plugins.limits import PluginLimits, missing_limits
 from twinbench.plugins.loading import load_router
-from twinbench.plugins.process import PluginLimits, missing_limits
 from twinbench.store import STORE_VARIABLE, Store
 
 HERE = Path(__file__).parent

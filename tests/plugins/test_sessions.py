@@ -18,6 +18,7 @@ from tests.plugins.hosting import asked, children, decided, growing, hosted, hos
 from tests.plugins.stateful import Stateful
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.plugins import process, wire
+from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.pools import static_manifest
 from twinbench.router import Call, Candidate, Decision, Outcome, Router, RouterError, checked
@@ -391,4 +392,4 @@ def test_the_process_of_a_library_call_gets_the_default_limits(write_router: Wri
     with load_router(write_router(SEEN)).opened(TIERS) as router:
         assert isinstance(router, Router)
         assert decided(router, a_call()) == "low"
-    assert limits().load_s < process.PluginLimits().load_s
+    assert limits().load_s < PluginLimits().load_s

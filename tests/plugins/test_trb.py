@@ -13,7 +13,7 @@ from tests.banks import a_trajectory, import_rows
 from tests.plugins.hosting import asked, decided, hosted
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import UsageError
-from twinbench.plugins.hosted import RouterLoadError
+from twinbench.plugins.limits import RouterLoadError
 from twinbench.pools import live_models, static_manifest
 from twinbench.router import Limits
 from twinbench.store import Store

@@ -9,7 +9,7 @@ import typer
 from twinbench.cli.output import Format
 
 if TYPE_CHECKING:
-    from twinbench.plugins.process import PluginLimits
+    from twinbench.plugins.limits import PluginLimits
 
 
 def _banks(context: typer.Context, incomplete: str) -> list[str]:
@@ -41,7 +41,7 @@ def plugin_limits(
     load_s: float, decision_s: float, memory_mib: int, python: str | None, environment: list[str] | None
 ) -> PluginLimits:
     """What routers' processes may take, from the options above; says what this platform cannot limit."""
-    from twinbench.plugins.process import PluginLimits, missing_limits
+    from twinbench.plugins.limits import PluginLimits, missing_limits
 
     for missing in missing_limits():
         typer.echo(f"note: on this platform {missing}", err=True)

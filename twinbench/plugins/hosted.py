@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.plugins.process import PluginLimits, Process, runtime_folder
+from twinbench.plugins.limits import PluginLimits, RouterLoadError
+from twinbench.plugins.process import Process, runtime_folder
 from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json
 from twinbench.router import Call, Candidate, Decision, Outcome, RouterError
-
-
-class RouterLoadError(TwinbenchError):
-    """A router whose code failed while it was loaded."""
 
 
 @dataclass

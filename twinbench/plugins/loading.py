@@ -18,8 +18,7 @@ from typing import Any
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
-from twinbench.plugins.hosted import HostedRouter
-from twinbench.plugins.process import PluginLimits, plugin_environment, runtime_folder
+from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.provenance import RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.pools import live_models
@@ -113,6 +112,8 @@ def _conditions(limits: PluginLimits) -> dict[str, Any]:
 def _hosted(
     name: str, place: dict[str, Any], limits: PluginLimits, candidates: tuple[Candidate, ...]
 ) -> contextlib.AbstractContextManager[Router]:
+    from twinbench.plugins.hosted import HostedRouter  # as for endpoints: a score that asks no router does without
+
     models = live_models()
     names = {candidate.id: models.get(candidate.tier, candidate.model) for candidate in candidates}
     return HostedRouter(name, place, candidates, limits, names)
@@ -164,6 +165,8 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
 
 def _described_elsewhere(request: dict[str, Any], limits: PluginLimits, python: str) -> dict[str, Any]:
     """What ``describe`` says in another environment."""
+    from twinbench.plugins.process import plugin_environment, runtime_folder
+
     with runtime_folder() as folder:
         try:
             done = subprocess.run(  # noqa: S603 - the user's own interpreter

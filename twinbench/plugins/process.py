@@ -17,13 +17,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
 import psutil
 
 from twinbench.plugins.host import PIPE_LOST
+from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.wire import FrameError, read_answer, request_frame
 from twinbench.router import RouterError
 
@@ -51,31 +51,6 @@ _PIPE_BYTES = 2**20
 _MOST_STRAY_ROUNDS = 50
 _MOST_STDERR_SHOWN = 500
 _CLOSED = "its process closed its pipe to twinbench"
-
-
-@dataclass(frozen=True)
-class PluginLimits:
-    """What a router's process may take; each is an option of the command line."""
-
-    load_s: float = 120.0
-    decision_s: float = 30.0
-    memory_mib: int = 4096
-    python: str | None = None
-    """The interpreter of the router's own environment; None for twinbench's."""
-    environment: tuple[str, ...] = ()
-    """Further variables that the router may see."""
-    watch: bool = False
-    """Notice what a decision changes and reaches for (``router check``)."""
-
-
-def missing_limits() -> list[str]:
-    """What this platform cannot limit, for the person who relies on it."""
-    missing = []
-    if sys.platform != "linux":
-        missing.append("processes that leave the router's process group are found by their environment only")
-    if os.name != "posix":
-        missing.append("no limit on file size, open files or core dumps")
-    return missing
 
 
 @contextlib.contextmanager
