@@ -90,6 +90,16 @@ def test_a_file_holds_what_standard_output_would(table: tuple[str, ...], form: s
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".partial")] == []
 
 
+def test_json_goes_to_the_file_that_is_named(table: tuple[str, ...], tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+
+    printed = twinbench(*table, "--json").succeeded()
+    written = twinbench(*table, "--json", "-o", target).succeeded()
+
+    assert written.out == b""
+    assert json.loads(target.read_text("utf-8")) == printed.json
+
+
 def read_or_text(form: str, content: bytes, folder: Path) -> list[Record] | str:
     return content.decode() if form == "table" else read(form, content, folder)
 

@@ -84,7 +84,7 @@ def list_(
     for error in damaged:
         typer.echo(printable(f"error: {error}"), err=True)
     if json_:
-        print_json({"banks": [info.described() for info in banks]})
+        print_json({"banks": [info.described() for info in banks]}, output)
     else:
         _print_banks(banks, opened.root, form, output)
     if damaged:
@@ -137,7 +137,7 @@ def show(
             }
             for split in splits
         ]
-        print_json(bank.info.described() | {"by_workload": workloads, "splits": described})
+        print_json(bank.info.described() | {"by_workload": workloads, "splits": described}, output)
         return
     columns = [
         Column("workload", "Workload"),
@@ -273,7 +273,7 @@ def split(
         plan = bank.make_split(split_name, parts, seed)
         rows = [{"part": part, **bank.part_counts(numbers)} for part, numbers in plan.parts.items()]
     if json_:
-        print_json(plan.to_json(bank.info.sha256) | {"counts": rows})
+        print_json(plan.to_json(bank.info.sha256) | {"counts": rows}, output)
         return
     columns = [
         Column("part", "Part"),

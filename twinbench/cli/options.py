@@ -58,7 +58,7 @@ StoreOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to write the table.")]
 OutputOption = Annotated[
     str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")

@@ -61,9 +61,9 @@ def printable(value: object) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
-def print_json(content: Any) -> None:
-    """Print one JSON document."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+def print_json(content: Any, output: str = "-") -> None:
+    """Write one JSON document, to a file or standard output."""
+    write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", output)
 
 
 def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:

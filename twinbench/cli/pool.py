@@ -40,7 +40,7 @@ def list_(json_: JsonOption = False, form: FormatOption = Format.table, output: 
         for manifest in manifests
     ]
     if json_:
-        print_json({"pools": rows})
+        print_json({"pools": rows}, output)
         return
     columns = [Column(key, key.capitalize()) for key in ("name", "kind", "version", "dated", "fingerprint", "source")]
     if form is Format.table:
@@ -57,7 +57,7 @@ def show(
 
     manifest = load_manifest(pool)
     if json_:
-        print_json({"fingerprint": manifest.fingerprint, **manifest.model_dump(mode="json")})
+        print_json({"fingerprint": manifest.fingerprint, **manifest.model_dump(mode="json")}, output)
         return
     print_table(_table(manifest), form, output)
 

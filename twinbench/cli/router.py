@@ -52,7 +52,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
         hidden = " (hidden by the built-in one)" if point.name in BUILT_IN else ""
         rows.append({"router": point.name, "from": origin, "arguments": None, "what": f"{point.value}{hidden}"})
     if json_:
-        print_json({"routers": rows})
+        print_json({"routers": rows}, output)
         return
     columns = [
         Column("router", "Router"),
@@ -115,7 +115,7 @@ def check(
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
         report = check_router(router, opened, limits, rows=rows, perturb=perturb, progress=shown)
     if json_:
-        print_json(report.to_json())
+        print_json(report.to_json(), output)
     else:
         columns = [
             Column("check", "Check"),

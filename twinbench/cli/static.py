@@ -77,7 +77,7 @@ def score(
 ) -> None:
     """Score routers and prediction files on a bank, beside the references.
 
-    Exit code 1 where a router failed ten times in a row and was given up on.
+    Exit code 1 where a router failed on every row, or ten times in a row and was given up on.
     """
     from static_track.board import Judge
     from static_track.starter import open_bank
@@ -90,13 +90,13 @@ def score(
     for warning in judge.warnings:
         typer.echo(printable(f"warning: {warning}"), err=True)
     if json_:
-        print_json(board.to_json(legacy=legacy))
+        print_json(board.to_json(legacy=legacy), output)
     else:
         print_table(board_table(board), form, output)
-    given_up = [entry for entry in board.entries if entry.given_up]
-    for entry in given_up:
-        typer.echo(printable(f"error: {entry.router} was given up on: {entry.first_error}"), err=True)
-    if given_up:
+    failed = [entry for entry in board.entries if entry.failure is not None]
+    for entry in failed:
+        typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
+    if failed:
         raise typer.Exit(1)
 
 
@@ -121,7 +121,7 @@ def predict(
 ) -> None:
     """Write a router's predictions for a bank as JSONL: {"id", "tier_id"} or {"id", "error"} a row.
 
-    Exit code 1 where the router failed ten times in a row and was given up on.
+    Exit code 1 where the router failed on every row, or ten times in a row and was given up on.
     """
     from static_track.board import Judge
     from static_track.predictions import prediction_lines
@@ -151,8 +151,8 @@ def predict(
         print_json(summary)
     elif output != "-":
         typer.echo(printable(f"{summary['rows']} predictions, {summary['errors']} errors: {output}"), err=True)
-    if found.given_up:
-        typer.echo(printable(f"error: {router} was given up on: {next(iter(found.errors.values()))}"), err=True)
+    if found.failure is not None:
+        typer.echo(printable(f"error: {router} {found.failure}: {next(iter(found.errors.values()))}"), err=True)
         raise typer.Exit(1)
 
 
@@ -163,7 +163,7 @@ def published(json_: JsonOption = False, form: FormatOption = Format.table, outp
 
     results = published_results()
     if json_:
-        print_json(results)
+        print_json(results, output)
         return
     columns = [column for column in _COLUMNS if not column.key.startswith(("latency", "errors"))]
     notes = [f"Source: {results['source']}. The bank is not shipped, so these cannot be computed again here."]
