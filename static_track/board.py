@@ -43,6 +43,8 @@ class Entry:
     first_error: str | None = None
     """The text of the first error row."""
     given_up: bool = False
+    failure: str | None = None
+    """How the router failed as a whole, as a sentence's end; None where it did not, and for a prediction file."""
 
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
         """The entry as a JSON object."""
@@ -169,7 +171,15 @@ class Judge:
         if missing:
             kept |= self._scored(missing)
         entries = [
-            Entry(each.name, each.reference, found.score, found.latency_ms, found.first_error, found.given_up)
+            Entry(
+                each.name,
+                each.reference,
+                found.score,
+                found.latency_ms,
+                found.first_error,
+                found.given_up,
+                None if each.router is None else found.failure,
+            )
             for each in wanted
             for found in (kept[each.name],)
         ]
@@ -212,7 +222,7 @@ class Judge:
                 first_error = next(iter(predicted.errors.values()), None)
                 found = KeptScore(score, _percentiles(predicted.latencies_ms), first_error, predicted.given_up)
                 kept[each.name] = found
-                if each.key is not None and not found.given_up:
+                if each.key is not None and predicted.failure is None:
                     whose = self._identity(each, each.key)
                     identity = ScoreIdentity(**asdict(whose), fingerprint=self._score_key(each.key))
                     self._keep(partial(self._results.keep_score, identity, found, scorer, number))
@@ -232,7 +242,7 @@ class Judge:
                 if wanted.name == references.LABELS
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
-        if wanted.key is not None and not predicted.given_up:
+        if wanted.key is not None and predicted.failure is None:
             identity = self._identity(wanted, wanted.key)
             self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
         return predicted

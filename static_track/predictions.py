@@ -34,9 +34,21 @@ class Predictions:
     """Whether the router failed so often in a row that it was not asked about the rest."""
 
     @property
+    def failure(self) -> str | None:
+        """How the router failed as a whole, as a sentence's end; None where it did not."""
+        return failure(given_up=self.given_up, rows=len(self.row_nos), errors=len(self.errors))
+
+    @property
     def fingerprint(self) -> str:
         """Of the answers alone."""
         return fingerprint(list(zip(self.row_nos, self.tier_ids, strict=True)))
+
+
+def failure(*, given_up: bool, rows: int, errors: int) -> str | None:
+    """How a router failed as a whole, as a sentence's end; None where it did not."""
+    if given_up:
+        return "was given up on"
+    return "failed on every row" if errors == rows else None
 
 
 def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) -> Predictions:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from static_track.bank_file import sql_file, sql_text
-from static_track.predictions import Predictions
+from static_track.predictions import Predictions, failure
 from static_track.scoring import SCORES, Score, Scorer
 from twinbench.store import Store
 
@@ -55,7 +55,13 @@ class KeptScore:
     latency_ms: Mapping[str, float | None]
     first_error: str | None = None
     given_up: bool = False
-    """A score of a router that was given up on is shown, and never kept."""
+    """A score of a router that failed as a whole is shown, and never kept."""
+
+    @property
+    def failure(self) -> str | None:
+        """As of ``Predictions``."""
+        counts = self.score.counts
+        return failure(given_up=self.given_up, rows=counts["rows"], errors=counts["errors"])
 
 
 class Results:

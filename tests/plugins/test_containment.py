@@ -12,6 +12,7 @@ import pytest
 
 from static_track.bank import Bank
 from static_track.board import Judge
+from static_track.results import Results
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import SCRIPT, spawned, twinbench
 from tests.plugins.conftest import WriteRouter
@@ -86,6 +87,31 @@ def test_a_router_that_always_fails_is_given_up_on_and_the_run_says_so(
     lines = (tmp_path / "predictions.jsonl").read_text().splitlines()
     assert [why in line for line in lines] == [True] * 10 + [False] * 14
     assert all("not asked: the router was given up on after 10 failures in a row" in line for line in lines[10:])
+
+
+def test_a_router_that_fails_on_every_row_of_a_short_bank_has_failed_too_and_is_not_kept(
+    store: Store, write_router: WriteRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_rows(a_trajectory([0, 1]), store)
+    monkeypatch.setenv(STORE_VARIABLE, str(store.root))
+    good = write_router(GOOD, "good.py")
+    bad = write_router("class R:\n    def route(self, call):\n        return 'ultra'\n")
+    why = f"error: {bad} failed on every row: 'ultra' is neither a candidate"
+    for _ in range(2):
+        ran = twinbench("static", "score", bad, good, "--bank", "bank", "--json")
+        assert ran.code == 1
+        assert ran.err.startswith(why)
+        assert ran.err.count("error: ") == 1
+        assert [entry["given_up"] for entry in ran.json["routers"][:2]] == [False, False]
+    with Results(store).connect() as connection:
+        kept = {router for (router,) in connection.execute("SELECT DISTINCT router FROM predictions").fetchall()}
+    assert good in kept
+    assert bad not in kept
+    ran = twinbench("static", "predict", bad, "--bank", "bank", "-o", tmp_path / "predictions.jsonl")
+    assert ran.code == 1
+    assert why in ran.err
+    failed = ("static", "score", "--predictions", tmp_path / "predictions.jsonl", "--bank", "bank")
+    assert twinbench(*failed).code == 0  # a file is scored as it stands
 
 
 def test_what_a_router_given_up_on_did_is_not_kept(banked: Store, write_router: WriteRouter) -> None:
