@@ -22,6 +22,7 @@ from twinbench.pools import StaticManifest, static_manifest
 from twinbench.router import DecisionError, Router, RouterError, checked
 from twinbench.session import Session, session_key
 from twinbench.testing import make_prompt
+from twinbench.wording import counted
 
 DEFAULT_ROWS = 200
 SLOW_P95_MS = 1000.0
@@ -216,7 +217,7 @@ class _Checker:
         total = sum(map(len, flips.values()))
         asked = len(steps) * len(_REWRITES)
         shares = ", ".join(f"{name} {len(rows) / max(len(steps), 1):.1%}" for name, rows in flips.items())
-        detail = f"{total} of {asked} rewrites flip the decision ({shares})"
+        detail = f"{total} of {counted(asked, 'rewrite')} flip the decision ({shares})"
         example = next((names[row_no] for rows in flips.values() for row_no in rows), None)
         if total * 20 <= asked:
             return Finding("perturbation", "ok", detail)
@@ -303,9 +304,9 @@ def _tell(router: Router, hook: str, argument: object) -> str | None:
 
 def _answers(answers: _Answers, asked: int, names: Sequence[str]) -> Finding:
     if not answers.failed:
-        return Finding("answers", "ok", f"all {asked} calls are answered with one of their candidates")
+        return Finding("answers", "ok", f"{counted(asked, 'call')}, each answered with one of its candidates")
     row_no, text = next(iter(answers.failed.items()))
-    detail = f"{len(answers.failed)} of {asked} calls fail, the first on {names[row_no]}: {text}"
+    detail = f"{len(answers.failed):,} of {counted(asked, 'call')} failed, the first on {names[row_no]}: {text}"
     if answers.given_up:
         detail += f"; after {FAILURES_UNTIL_GIVEN_UP} failures in a row it was not asked any more"
     return Finding("answers", "failed", detail, "Each is an error row: it never passes and fails its trajectory.")
@@ -317,13 +318,13 @@ def _compared(
     if not differing:
         return Finding(check, "ok", good)
     shown = ", ".join(names[row_no] for row_no in differing[:3])
-    return Finding(check, status, f"{len(differing)} rows are decided differently, e.g. {shown}", advice)
+    return Finding(check, status, f"decided differently: {counted(len(differing), 'row')}, e.g. {shown}", advice)
 
 
 def _mutation(answers: _Answers) -> Finding:
     if not answers.mutations:
         return Finding("no mutation", "ok", "conversations are left as they are")
-    detail = f"{answers.mutations} decisions change the conversation that they are shown"
+    detail = f"the conversation that is shown is changed by {counted(answers.mutations, 'decision')}"
     return Finding(
         "no mutation", "failed", detail, "Copy before you change: later calls of the session see the change."
     )

@@ -317,7 +317,7 @@ def test_a_valid_file_is_not_imported_by_validating_it(kept_store: Store, one_ro
 
     ran = twinbench("bank", "validate", one_row).succeeded()
 
-    assert ran.text == f"{one_row}: 1 valid rows, 0 problems\n"
+    assert ran.text == f"{one_row}: 1 valid row, 0 problems\n"
     assert files(kept_store.root) == before
 
 

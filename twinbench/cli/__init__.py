@@ -7,15 +7,25 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from twinbench.cli import bank, demo, pool, router, static
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
 INTERRUPTED = 130
+
+
+class Command(TyperCommand):
+    """A command whose usage line writes an argument as manuals do: PATH, where typer has {PATH}."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The pieces of the usage line."""
+        return [piece.removeprefix("{").removesuffix("}") for piece in super().collect_usage_pieces(ctx)]
+
 
 app = typer.Typer(
     name="twinbench",
@@ -30,6 +40,9 @@ app.add_typer(bank.app, name="bank")
 app.add_typer(pool.app, name="pool")
 app.add_typer(router.app, name="router")
 app.command("demo")(demo.demo)
+for group in (app, static.app, bank.app, pool.app, router.app):
+    for registered in group.registered_commands:
+        registered.cls = Command
 
 
 def _version(asked: bool) -> None:

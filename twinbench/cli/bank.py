@@ -10,6 +10,7 @@ import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.wording import counted, trajectories
 
 if TYPE_CHECKING:
     from static_track.bank import BankInfo
@@ -47,10 +48,12 @@ def import_(
     if json_:
         print_json(info.to_json())
         return
-    typer.echo(f"imported {info.name}: {info.rows:,} rows, {info.trajectories:,} trajectories, sha256 {info.sha256}")
+    typer.echo(
+        f"imported {info.name}: {counted(info.rows, 'row')}, {trajectories(info.trajectories)}, sha256 {info.sha256}"
+    )
     if info.heldout_trajectories:
         typer.echo(
-            f"{info.heldout_trajectories} trajectories are instances of heldout100: they stand in the part heldout only"
+            f"instances of heldout100: {trajectories(info.heldout_trajectories)}, which stand in the part heldout only"
         )
     typer.echo(f"next: twinbench static score depth-rule sticky --bank {info.name}")
 
@@ -151,14 +154,16 @@ def show(
         f"canonical export sha256 {bank.info.sha256}",
         *(
             f"split {split['name']} (seed {split['seed']}): "
-            + ", ".join(f"{part} {len(numbers)} trajectories" for part, numbers in split["parts"].items())
+            + ", ".join(f"{part} {trajectories(len(numbers))}" for part, numbers in split["parts"].items())
             for split in splits
         ),
     ]
     if bank.info.heldout_trajectories:
-        notes.append(f"part heldout: {bank.info.heldout_trajectories} trajectories that are instances of heldout100")
+        notes.append(f"part heldout: {trajectories(bank.info.heldout_trajectories)}, instances of heldout100")
     print_table(
-        Table(f"Bank {name}: {bank.info.rows:,} rows", columns, workloads, notes, caveat=bank.info.caveat), form, output
+        Table(f"Bank {name}: {counted(bank.info.rows, 'row')}", columns, workloads, notes, caveat=bank.info.caveat),
+        form,
+        output,
     )
 
 
@@ -199,7 +204,7 @@ def validate(
             typer.echo(printable(problem), err=True)
         if len(problems) > SHOWN_PROBLEMS:
             typer.echo(f"… and {len(problems) - SHOWN_PROBLEMS} more (--json lists all)", err=True)
-        typer.echo(printable(f"{target}: {rows:,} valid rows, {len(problems):,} problems"))
+        typer.echo(printable(f"{target}: {counted(rows, 'valid row')}, {counted(len(problems), 'problem')}"))
     if problems:
         raise typer.Exit(1)
 
@@ -232,7 +237,7 @@ def export(
     if json_:
         print_json({"name": name, "output": output, "rows": bank.info.rows, "sha256": bank.info.sha256})
     elif output != "-":
-        typer.echo(printable(f"{bank.info.rows:,} rows: {output}"), err=True)
+        typer.echo(printable(f"{counted(bank.info.rows, 'row')}: {output}"), err=True)
 
 
 @app.command()

@@ -8,6 +8,7 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, PoolArgument, PoolsArgument
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
+from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from twinbench.pools import LiveManifest, SplitsManifest, StaticManifest
@@ -75,7 +76,7 @@ def check(pools: PoolsArgument = None, *, json_: JsonOption = False) -> None:
         print_json({"pools": {pool: [problem.to_json() for problem in problems] for pool, problems in found.items()}})
     else:
         for pool, problems in found.items():
-            typer.echo(printable(f"{pool}: {'ok' if not problems else f'{len(problems)} problems'}"))
+            typer.echo(printable(f"{pool}: {'ok' if not problems else counted(len(problems), 'problem')}"))
             for problem in problems:
                 typer.echo(printable(f"  {problem}"), err=True)
     if any(found.values()):
@@ -100,9 +101,8 @@ def _table(manifest: StaticManifest | LiveManifest | SplitsManifest) -> Table:
         ]
         columns = [Column("tier", "Tier"), *_PRICES, Column("models", "Models that decided the labels")]
         notes.insert(0, "USD per million tokens")
-        notes.insert(
-            1, f"cache lives {manifest.cache_ttl_steps} steps; tokenizer sets {', '.join(manifest.tokenizer_sets)}"
-        )
+        sets = ", ".join(manifest.tokenizer_sets)
+        notes.insert(1, f"cache lives {counted(manifest.cache_ttl_steps, 'step')}; tokenizer sets {sets}")
         return Table(manifest.name, columns, rows, notes)
     rows = [
         {

@@ -22,6 +22,7 @@ from twinbench.cli.options import (
     plugin_limits,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.wording import counted
 
 app = typer.Typer(help="List routers, start a new one, check one.", no_args_is_help=True)
 
@@ -111,7 +112,7 @@ def check(
     from static_track.starter import open_bank
     from twinbench.store import Store
 
-    limits = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env)
+    limits = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env, processes=True)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
         report = check_router(router, opened, limits, rows=rows, perturb=perturb, progress=shown)
     if json_:
@@ -123,7 +124,7 @@ def check(
             Column("detail", "What was seen"),
             Column("advice", "What to do"),
         ]
-        title = f"{router}, {report.rows:,} rows of {report.bank}"
+        title = f"{router}, {counted(report.rows, 'row')} of {report.bank}"
         print_table(Table(title, columns, [finding.to_json() for finding in report.findings]), form, output)
     if report.failed:
         failed = ", ".join(finding.check for finding in report.findings if finding.status == "failed")

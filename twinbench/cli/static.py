@@ -25,6 +25,7 @@ from twinbench.cli.options import (
     plugin_limits,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.wording import counted, trajectories
 
 if TYPE_CHECKING:
     from static_track.board import Board
@@ -81,9 +82,11 @@ def score(
     """
     from static_track.board import Judge
     from static_track.starter import open_bank
+    from twinbench.plugins.spec import parse_spec
     from twinbench.store import Store
 
-    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env)
+    processes = any(parse_spec(router).has_process for router in routers or [])
+    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env, processes=processes)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
         judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, plugins=plugins, progress=shown)
         board = judge.board(routers or [], predictions or [])
@@ -128,11 +131,13 @@ def predict(
     from static_track.starter import open_bank
     from twinbench.cli.output import write_text
     from twinbench.errors import UsageError
+    from twinbench.plugins.spec import parse_spec
     from twinbench.store import Store
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
-    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env)
+    processes = parse_spec(router).has_process
+    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env, processes=processes)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
         judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, plugins=plugins, progress=shown)
         found = judge.predictions(router)
@@ -150,7 +155,8 @@ def predict(
     if json_:
         print_json(summary)
     elif output != "-":
-        typer.echo(printable(f"{summary['rows']} predictions, {summary['errors']} errors: {output}"), err=True)
+        predictions = f"{counted(len(found.row_nos), 'prediction')}, {counted(len(found.errors), 'error')}"
+        typer.echo(printable(f"{predictions}: {output}"), err=True)
     if found.failure is not None:
         typer.echo(printable(f"error: {router} {found.failure}: {next(iter(found.errors.values()))}"), err=True)
         raise typer.Exit(1)
@@ -176,7 +182,7 @@ def board_table(board: Board) -> Table:
 
     part = f", part {board.split}" if board.split is not None else ""
     title = (
-        f"{board.bank.name}{part}: {board.rows:,} rows, {board.trajectories:,} trajectories; "
+        f"{board.bank.name}{part}: {counted(board.rows, 'row')}, {trajectories(board.trajectories)}; "
         f"protocol {short(board.protocol)}, bank {short(board.bank.sha256)}"
     )
     rows = [
@@ -190,7 +196,7 @@ def board_table(board: Board) -> Table:
         for entry in board.entries
     ]
     notes = [
-        f"{entry.router}: {entry.score.counts['errors']:,} rows failed, the first: {entry.first_error}"
+        f"{entry.router}: {counted(entry.score.counts['errors'], 'row')} failed, the first: {entry.first_error}"
         for entry in board.entries
         if entry.first_error is not None
     ]
