@@ -207,7 +207,15 @@ def test_where_the_platform_lacks_a_limit_the_run_says_which(
 ) -> None:
     assert missing_limits() == [] or sys.platform != "linux"
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert missing_limits() == ["processes that leave the router's process group are found by their environment only"]
+    missing = "processes that leave the router's process group are found by their environment only"
+    assert missing_limits() == [missing]
+    own = write_router("class R:\n    def route(self, call):\n        return 'low'\n")
+    for router, said in ((own, f"note: on this platform {missing}\n"), ("sticky", "")):
+        for command in (("score", router), ("predict", router, "-o", os.devnull)):
+            ran = twinbench("static", *command, "--bank", "bank").succeeded()
+            assert [line for line in ran.err.splitlines(keepends=True) if line.startswith("note")] == [said] * bool(
+                said
+            )
 
 
 CHECKS: dict[str, tuple[str, str, str]] = {
@@ -295,7 +303,7 @@ def test_a_check_stops_asking_a_router_that_hangs(store: Store, write_router: Wr
     ran = twinbench("router", "check", spec, *options)
     assert ran.code == 1
     detail = ran.json["findings"][1]["detail"]
-    assert detail.startswith("10 of 20 calls fail, the first on swebench/i-1/1: the decision took longer than 0.1 s")
+    assert detail.startswith("10 of 20 calls failed, the first on swebench/i-1/1: the decision took longer than 0.1 s")
     assert detail.endswith("after 10 failures in a row it was not asked any more")
 
 

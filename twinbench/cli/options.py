@@ -38,12 +38,27 @@ _ROUTER_HELP = (
 
 
 def plugin_limits(
-    load_s: float, decision_s: float, memory_mib: int, python: str | None, environment: list[str] | None
+    load_s: float,
+    decision_s: float,
+    memory_mib: int,
+    python: str | None,
+    environment: list[str] | None,
+    *,
+    processes: bool,
 ) -> PluginLimits:
-    """What routers' processes may take, from the options above; says what this platform cannot limit."""
+    """What routers' processes may take, from the options above; says what this platform cannot limit.
+
+    Args:
+        load_s: how long one may take to load.
+        decision_s: how long a decision may take.
+        memory_mib: the most memory.
+        python: the interpreter of the routers' environment.
+        environment: variables that they may see.
+        processes: whether any router has a process at all; without one there is nothing to limit.
+    """
     from twinbench.plugins.limits import PluginLimits, missing_limits
 
-    for missing in missing_limits():
+    for missing in missing_limits() if processes else ():
         typer.echo(f"note: on this platform {missing}", err=True)
     return PluginLimits(load_s, decision_s, memory_mib, python, tuple(environment or ()))
 
@@ -90,7 +105,7 @@ FreshOption = Annotated[bool, typer.Option("--fresh", help="Run again what the s
 RoutersArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="ROUTER…",
+        metavar="ROUTER",
         help=_ROUTER_HELP,
         autocompletion=_routers,
         show_default=False,
@@ -131,7 +146,7 @@ DecisionTimeoutOption = Annotated[
 PoolsArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="POOL…",
+        metavar="POOL",
         help="A shipped manifest by name, or a file of your own.",
         autocompletion=_manifests,
         show_default=False,

@@ -33,6 +33,11 @@ class RouterSpec:
     """The class (or factory) in the module or file."""
     arguments: Mapping[str, str]
 
+    @property
+    def has_process(self) -> bool:
+        """Whether the router runs in a process of its own when it is scored."""
+        return self.kind not in ("built-in", "endpoint")
+
 
 def parse_spec(text: str) -> RouterSpec:
     """Read a router spec.
