@@ -13,7 +13,8 @@ import math
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import IO, Any
 
 from twinbench.errors import Problem, UsageError
 from twinbench.fingerprint import sha256_file
+from twinbench.validation import field_path
 
 STDIN = "-"
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
@@ -28,6 +30,11 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 _GZIP_MAGIC = b"\x1f\x8b"
 _SPOOLED_IN_MEMORY = 64 * 2**20
 _MOST_DIGITS = 4000  # Python reads and writes no integer of more than 4,300
+_MOST_PATH_SHOWN = 200
+_TWICE = "stands twice in one object"
+
+Location = tuple[int | str, ...]
+"""The keys and positions that lead to a value."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +94,75 @@ def open_source(path: str) -> Iterator[Source]:
                 yield Source(path, sha256, "line", _json_lines(path, opened))
 
 
+class RepeatedKeyError(ValueError):
+    """Keys that stand twice in one object."""
+
+    def __init__(self, locations: Sequence[Location]) -> None:
+        super().__init__("a key stands twice in one object")
+        self.locations = locations
+        """Where they stand, such as ``("messages", 3, "content")``."""
+
+
+class _Objects:
+    """Makes dictionaries of JSON objects and remembers those in which a key stood twice."""
+
+    def __init__(self) -> None:
+        self.repeated: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        """Dictionary and repeated keys, by the dictionary's identity."""
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            self.repeated[id(found)] = (
+                found,
+                [key for key, times in Counter(k for k, _ in pairs).items() if times > 1],
+            )
+        return found
+
+    def locations(self, value: Any, path: Location) -> Iterator[Location]:
+        """Where in ``value`` the repeated keys stand."""
+        if isinstance(value, dict):
+            _, keys = self.repeated.get(id(value), ({}, []))
+            yield from ((*path, key) for key in keys)
+            for key, item in value.items():
+                yield from self.locations(item, (*path, key))
+        elif isinstance(value, list):
+            for position, item in enumerate(value):
+                yield from self.locations(item, (*path, position))
+
+
+def _shown_path(location: Location) -> str:
+    """A location as messages name it; a key may be of any length, and hold what no text holds."""
+    path = field_path(location)
+    path = path if len(path) <= _MOST_PATH_SHOWN else f"{path[:_MOST_PATH_SHOWN]}…"
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
 def parse_json(text: str) -> Any:
-    """JSON as the standard has it: NaN, infinities and numbers that overflow are refused with ValueError."""
+    """JSON as the standard has it, and no key twice in an object: which of the two is meant, nobody can tell.
+
+    Raises:
+        RepeatedKeyError: a key stands twice in an object.
+        ValueError: no JSON; so are NaN, infinities, and numbers that overflow.
+    """
+    objects = _Objects()
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_integer)
+        value = json.loads(
+            text,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_integer,
+            object_pairs_hook=objects,
+        )
+        locations = list(objects.locations(value, ())) if objects.repeated else []
     except json.JSONDecodeError as error:
         place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
         raise ValueError(f"{error.msg} at {place}") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if locations:
+        raise RepeatedKeyError(locations)
+    return value
 
 
 def _refuse_constant(name: str) -> float:
@@ -129,6 +196,9 @@ def _json_lines(name: str, file: IO[bytes]) -> Iterator[NumberedRow | Problem]:
                 yield NumberedRow(number, parse_json(text))
             except UnicodeDecodeError as error:
                 yield Problem(name, number, None, f"not UTF-8: byte {error.start + 1} of the line")
+            except RepeatedKeyError as error:
+                for location in error.locations:
+                    yield Problem(name, number, _shown_path(location), _TWICE)
             except ValueError as error:
                 yield Problem(name, number, None, f"not JSON: {error}")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -138,6 +208,14 @@ def _json_lines(name: str, file: IO[bytes]) -> Iterator[NumberedRow | Problem]:
 def _json_list(name: str, file: IO[bytes]) -> Iterator[NumberedRow | Problem]:
     try:
         content = parse_json(file.read().decode("utf-8-sig"))
+    except RepeatedKeyError as error:
+        for location in error.locations:
+            row = location[0]
+            if isinstance(row, int):
+                yield Problem(name, row + 1, _shown_path(location[1:]), _TWICE, "row")
+            else:
+                yield Problem(name, None, _shown_path(location), _TWICE)
+        return
     except ValueError as error:
         yield Problem(name, None, None, f"not JSON: {error}")
         return
@@ -175,6 +253,10 @@ def _parquet(path: Path) -> Iterator[NumberedRow | Problem]:
                             continue
                         as_json = isinstance(value, str) and (kind == "JSON" or name in ("messages", "functions"))
                         row[name] = parse_json(value) if as_json else _without_null_keys(value)
+                except RepeatedKeyError as error:
+                    for location in error.locations:
+                        yield Problem(str(path), number, _shown_path((name, *location)), _TWICE, "row")
+                    continue
                 except ValueError as error:
                     yield Problem(str(path), number, name, f"not JSON: {error}", "row")
                     continue

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.banks import Row, a_row
@@ -71,6 +72,13 @@ LINES: dict[str, tuple[bytes, int | None, str | None, str]] = {
     "an integer too long": (jsonl(row(1), with_raw("x", "9" * 5000)), 2, None, "an integer of 5,000 digits"),
     "lists too deep": (jsonl(row(1), with_raw("x", "[" * DEEP + "]" * DEEP)), 2, None, "nested too deeply"),
     "objects too deep": (jsonl(with_raw("x", '{"a":' * DEEP + "1" + "}" * DEEP)), 1, None, "nested too deeply"),
+    "a key twice": (jsonl(row(1), with_raw("id", '"another"')), 2, "id", "stands twice in one object"),
+    "a key twice in a message": (
+        jsonl(row(1), with_raw("x", '[0, {"role": "user", "role": "tool"}]')),
+        2,
+        "x[1].role",
+        "stands twice in one object",
+    ),
     "brackets never closed": (jsonl(row(1), "[" * DEEP), 2, None, "nested too deeply"),
 }
 
@@ -223,6 +231,30 @@ def test_a_row_of_a_json_list_is_named_by_its_number(kept_store: Store, tmp_path
 
     assert ran.code == 1
     assert ran.err.startswith(f"error: {path}, row 2, field id: ")
+
+
+def test_a_key_that_stands_twice_is_named_in_every_format(kept_store: Store, tmp_path: Path) -> None:
+    repeated = '[{"role": "user", "content": "a", "content": "b"}]'
+    as_list, as_parquet = tmp_path / "wrong.json", tmp_path / "wrong.parquet"
+    as_list.write_text(f"[{json.dumps(row(1))}, {with_raw('messages', repeated)}]")
+    duckdb.execute(f"COPY (SELECT 'x' AS id, '{repeated}' AS messages) TO '{as_parquet}' (FORMAT parquet)")
+
+    for path, number in ((as_list, 2), (as_parquet, 1)):
+        ran = twinbench("bank", "import", path, "--name", "new")
+        assert ran.code == 1
+        place = f"{path}, row {number}, field messages[0].content"
+        assert f"{place}: stands twice in one object" in ran.err
+
+
+def test_a_repeated_key_of_any_kind_can_be_shown(kept_store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.jsonl"
+    path.write_text("\n".join(f'{{"{key}": 1, "{key}": 2}}' for key in ("\\ud800", "k" * 100_000)))
+
+    refused = twinbench("bank", "import", path, "--name", "new")
+    assert len(refused.err) < 1000
+    first, second = twinbench("bank", "validate", path, "--json").json["problems"]
+    assert first["field"] == "\\ud800"
+    assert second["field"].startswith("kkk")
 
 
 def test_standard_input_is_refused_by_line_too(kept_store: Store) -> None:
