@@ -213,14 +213,29 @@ def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
         DecisionError: wrong type, unknown name, a candidate of another pool, a tier without candidate, a bad score.
     """
     decision = answer if isinstance(answer, Decision) else Decision(answer)  # type: ignore[arg-type]
-    score = decision.score
-    # A bool is an int to isinstance, but never a score that somebody meant.
-    if score is not None and (type(score) not in (int, float) or not 0 <= score <= 1):
-        raise DecisionError(f"score must be a number from 0 to 1 or None, not {_shown(score)}")
+    score = None if decision.score is None else _real(decision.score)
+    if decision.score is not None and (score is None or not 0 <= score <= 1):
+        raise DecisionError(f"score must be a number from 0 to 1 or None, not {_shown(decision.score)}")
     if decision.rationale is not None and not _is_text(decision.rationale):
         raise DecisionError(f"rationale must be a text or None, not {_shown(decision.rationale)}")
     candidate = _picked(decision.candidate, candidates)
-    return Choice(candidate, None if score is None else float(score), decision.rationale)
+    return Choice(candidate, score, decision.rationale)
+
+
+def _real(value: object) -> float | None:
+    """A real number of whatever library as a float; None where it is none.
+
+    Truth values are numbers to Python and to numpy, but never a score that somebody meant. Those of libraries have no
+    class in common, but a ``dtype`` that says so; numpy's complex numbers drop a part on their way to a float.
+    """
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+        return None
+    if any(kind in str(getattr(value, "dtype", "")) for kind in ("bool", "complex")):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):  # an array of several numbers, an integer beyond any float
+        return None
 
 
 def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:

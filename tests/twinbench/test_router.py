@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -38,6 +39,43 @@ POOL = (SMALL, SPARE, LARGE)
 )
 def test_a_candidate_a_tier_a_name_and_a_decision_are_answers(answer: object, choice: Choice) -> None:
     assert checked(answer, TIERS) == choice
+
+
+class Scalar:
+    """A number of a library that Python knows nothing of, as numpy's and torch's are."""
+
+    def __init__(self, value: float, dtype: str = "float32") -> None:
+        self.value, self.dtype = value, dtype
+
+    def __float__(self) -> float:
+        if self.value > 1e300:
+            raise TypeError("only one number can be converted")
+        return self.value
+
+
+@pytest.mark.parametrize("score", [Fraction(1, 4), Decimal("0.25"), Scalar(0.25), Scalar(0.25, "torch.float16")])
+def test_a_real_number_of_any_kind_is_a_score(score: Any) -> None:
+    choice = checked(Decision("low", score=score), TIERS)
+    assert choice.score == 0.25
+    assert type(choice.score) is float
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        Scalar(1.5),
+        Scalar(float("nan")),
+        Scalar(1, "bool"),
+        Scalar(1, "torch.bool"),
+        Scalar(0.5, "complex64"),
+        Scalar(1e301),
+        10**400,
+        1j,
+    ],
+)
+def test_no_number_from_0_to_1_is_no_score_whatever_its_kind(score: Any) -> None:
+    with pytest.raises(DecisionError, match="score must be a number from 0 to 1 or None"):
+        checked(Decision("low", score=score), TIERS)
 
 
 @pytest.mark.parametrize(
