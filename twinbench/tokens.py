@@ -31,6 +31,7 @@ _CL100K_PATTERN = (
 
 # tiktoken's regular expression panics where it would step back over a million characters, as it does in white space.
 _LONG_WHITESPACE = 100_000
+_HUB_ANSWERS_WITHIN_S = 5.0
 _WHITESPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 
@@ -190,12 +191,14 @@ def _packaged(name: str, file: TokenizerFile) -> Path:
 
 def _fetched(name: str, file: TokenizerFile) -> Path:
     assert file.hub is not None  # noqa: S101 - the manifest's model allows one of two
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     try:
+        if not isinstance(try_to_load_from_cache(file.hub, file.path, revision=file.revision), str):
+            # A download without a network is tried again for half a minute; this asks once.
+            get_hf_file_metadata(hf_hub_url(file.hub, file.path, revision=file.revision), timeout=_HUB_ANSWERS_WITHIN_S)
         return Path(hf_hub_download(file.hub, file.path, revision=file.revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - its HTTP library, whose errors come through, is another in each release
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TwinbenchError(
             f"tokenizer {name}: {file.path} of {file.hub} could not be fetched from the Hugging Face hub ({reason}); "

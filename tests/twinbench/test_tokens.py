@@ -238,6 +238,17 @@ def test_without_a_network_the_native_set_fails_and_says_what_works(store: Store
     assert not sidecars(store)
 
 
+def test_a_hub_that_cannot_be_reached_is_told_within_seconds(store: Store) -> None:
+    import_rows(a_trajectory([0]), store)
+    started = time.monotonic()
+    done = score(store, "native")
+    assert time.monotonic() - started < 15  # trying again and again took twenty-five seconds, less a start's two
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "could not be fetched from the Hugging Face hub (" in done.stderr
+    assert "the set 'offline' needs no network" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_hub_without_the_file_is_a_clear_error(store: Store) -> None:
     import_rows(a_trajectory([0]), store)
     with hub_with({}) as hub:
