@@ -314,6 +314,23 @@ def test_each_module_that_a_package_imports_from_itself_counts(edited: str, fing
     assert fingerprint("pack.router:Mine", {edited: PACKAGE[edited] + "\ny = 2\n"}) != before
 
 
+def test_modules_found_elsewhere_on_the_path_count_alike_wherever_they_lie(
+    fingerprint: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for place in ("one", "another"):
+        lib = tmp_path / place / "lib"
+        (lib / "tools_of_mine").mkdir(parents=True)
+        (lib / "tools_of_mine" / "__init__.py").write_text("import helper_of_mine\n")
+        (lib / "helper_of_mine.py").write_text("x = 1\n")
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(lib))
+            seen.append(fingerprint(files={"router.py": "import tools_of_mine\n" + textwrap.dedent(ROUTER)}))
+            (lib / "helper_of_mine.py").write_text("x = 2\n")
+            assert fingerprint() != seen[-1]
+    assert seen[0] == seen[1]
+
+
 def test_the_init_of_a_package_counts_where_nothing_names_it(fingerprint: Callable[..., str]) -> None:
     files = {
         "pack/__init__.py": "LEVEL = 1",

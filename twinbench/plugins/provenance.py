@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ENTRY_POINTS = "twinbench.routers"
 """The entry point group in which packages announce their routers."""
@@ -25,6 +25,16 @@ ENTRY_POINTS = "twinbench.routers"
 
 class RouterNotFoundError(Exception):
     """No router of that name in this environment; the text says what there is."""
+
+
+class _Module(NamedTuple):
+    """A module found as a file."""
+
+    file: Path
+    package: str | None
+    """What its relative imports start from; None for a bare file."""
+    root: Path
+    """The folder on the search path that it was found in."""
 
 
 def describe(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,9 +58,10 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
         if target not in known:
             raise RouterNotFoundError(f"no router of that name; installed are {', '.join(sorted(known)) or 'none'}")
         kind, target, attribute = "module", known[target].module, known[target].attr
-    found: tuple[Path, str | None] | None
+    found: _Module | None
     if kind == "file":
-        found = (Path(target).resolve(), None)
+        file = Path(target).resolve()
+        found = _Module(file, None, file.parent)
     else:
         top = target.split(".")[0]
         found = _module_file(target, _search_root(top, path))
@@ -61,7 +72,7 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
         "target": target,
         "attribute": attribute,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        **(provenance(*found, path=path) if found is not None else {"files": {}, "distributions": {}}),
+        **(provenance(found.file, found.package, path) if found is not None else {"files": {}, "distributions": {}}),
         "arguments": _argument_files(request["arguments"], Path(request["folder"])),
     }
 
@@ -69,8 +80,9 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
 def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> dict[str, dict[str, str]]:
     """The files (name to sha256) and distributions (name to version) behind a router.
 
-    The router's own package, and modules of no distribution, count file by file, so that an edit counts; everything
-    else counts by its distribution's version.
+    A file is named from the folder on the search path that its module was found in, so that the same files count alike
+    wherever they lie. The router's own package, and modules of no distribution, count file by file, so that an edit
+    counts; everything else counts by its distribution's version.
 
     Args:
         entry: the file that defines it.
@@ -81,10 +93,10 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
     own = (package or entry.stem).split(".")[0]
     files: dict[str, str] = {}
     distributions: dict[str, str] = {}
-    pending: list[tuple[Path, str | None]] = [(entry, package)]
+    pending: list[_Module] = [_Module(entry, package, root)]
     while pending:
-        here, inside = pending.pop()
-        name = here.relative_to(root).as_posix() if here.is_relative_to(root) else here.as_posix()
+        here, inside, found_in = pending.pop()
+        name = here.relative_to(found_in).as_posix()
         if name in files:
             continue
         content = here.read_bytes()
@@ -139,14 +151,14 @@ def _run_by(imports: Iterable[str], package: str | None) -> list[str]:
     )
 
 
-def _module_file(module: str, root: Path | None) -> tuple[Path, str | None] | None:
-    """A module's file under ``root``, and the package that its relative imports start from."""
+def _module_file(module: str, root: Path | None) -> _Module | None:
+    """A module under ``root``."""
     if root is None:
         return None
     beside = root.joinpath(*module.split("."))
     for path, package in ((beside.with_suffix(".py"), module.rpartition(".")[0]), (beside / "__init__.py", module)):
         if path.is_file():
-            return path, package or None
+            return _Module(path, package or None, root)
     return None
 
 
