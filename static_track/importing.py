@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -173,9 +173,30 @@ def import_bank(
         base=base_fingerprint(manifest, tokenizers),
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    base = parsed.base(manifest, tokenizers, progress)
     folder = store.bank_dir(name)
-    with store.aside(folder / info.file_name) as temporary:
+    with store.new_folder(folder):
+        _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
+        before = store.current_content(name)
+        try:
+            store.write_pointer(name, info.to_json(), replace=replace)
+        except BaseException:
+            # Another import of the same content may have become the bank; then its file is this one.
+            store.remove_bank_files(name, info.sha256)
+            raise
+        if not (folder / info.file_name).exists():  # removed by one that had just replaced the same content
+            _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
+    for former in {before, *store.abandoned_contents(name)} - {info.sha256}:
+        if former is not None:
+            store.remove_bank_files(name, former)
+    return info
+
+
+def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[BaseRow], progress: Progress) -> None:
+    """Write a bank's file into the store, where nothing points to it so far."""
+    trajectories = parsed.trajectories()
+    held_out = heldout_instances()
+    path = store.bank_dir(info.name) / info.file_name
+    with store.aside(path) as temporary:
         progress("writing the bank", 0, None)
         try:
             write_bank_file(
@@ -203,14 +224,7 @@ def import_bank(
                 base=base,
             )
         except duckdb.Error as error:
-            raise store.write_error(folder, error) from None
-    try:
-        store.write_pointer(name, info.to_json(), replace=replace)
-    except BaseException:
-        _remove_unused(store, info)
-        raise
-    _remove_older(store, info)
-    return info
+            raise store.write_error(path.parent, error) from None
 
 
 def validate_file(path: str, progress: Progress = no_progress) -> tuple[int, list[Problem]]:
@@ -240,17 +254,3 @@ def _repetitions(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
         if (first := places.setdefault((*row.trajectory, row.step_index), row.number)) != row.number:
             what = f"step {row.step_index} of {row.workload}/{row.instance_id} stands in {source.unit} {first} already"
             yield source.problem(row.number, "step_index", what)
-
-
-def _remove_unused(store: Store, failed: BankInfo) -> None:
-    """Remove the file of an import that did not become the bank, unless the bank that is there has the same content."""
-    pointer = store.pointer(failed.name)
-    if pointer is None or pointer.get("sha256") != failed.sha256:
-        store.remove_file(store.bank_dir(failed.name) / failed.file_name)
-
-
-def _remove_older(store: Store, current: BankInfo) -> None:
-    """Remove the files of a replaced bank; a process that has one open keeps it until it closes it."""
-    for path in store.bank_dir(current.name).glob("[0-9a-f]*.*"):
-        if len(path.name.split(".")[0]) == len(current.sha256) and not path.name.startswith(current.sha256):
-            store.remove_file(path)

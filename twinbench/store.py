@@ -24,6 +24,7 @@ from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
 STORE_VARIABLE = "TWINBENCH_STORE"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _ASIDE = ".partial-"
 _ABANDONED_AFTER_S = 24 * 3600
 _NO_SPACE = os.strerror(errno.ENOSPC)  # DuckDB passes the system's words on, without the number
@@ -79,6 +80,14 @@ class Store:
         if not isinstance(content, dict):
             raise TwinbenchError(f"{path} is damaged: import the bank again with --replace")
         return content
+
+    def current_content(self, name: str) -> str | None:
+        """The SHA-256 of a bank's current content; None where there is none, or a pointer that says none."""
+        try:
+            content = (self.pointer(name) or {}).get("sha256")
+        except TwinbenchError:
+            return None
+        return content if isinstance(content, str) and _SHA256.fullmatch(content) else None
 
     def pointer_exists(self, name: str) -> bool:
         """Whether there is a bank of that name; a text that can be no name is none."""
@@ -177,10 +186,45 @@ class Store:
         """Remove a folder of results that cannot be read, so that they can be kept anew."""
         shutil.rmtree(folder, ignore_errors=True)
 
-    def remove_file(self, path: Path) -> None:
-        """Remove a file that nothing points to any more; where a reader holds it (Windows), it stays for now."""
-        with suppress(OSError):
-            path.unlink()
+    def remove_bank_files(self, name: str, sha256: str) -> None:
+        """Remove the files of a bank's former content, unless the bank has that content again.
+
+        Another process may make it current at any moment. So each file is put aside before the pointer is looked at,
+        and back if it is needed; an import that publishes looks afterwards whether its file is there. Where a reader
+        holds a file (Windows), it stays for now.
+        """
+        for path in self.bank_dir(name).glob(f"{sha256}.*"):
+            with suppress(OSError):
+                put_aside = path.with_name(f"{_ASIDE}{uuid.uuid4().hex[:12]}-{path.name}")
+                path.rename(put_aside)
+                if self.current_content(name) == sha256:
+                    put_aside.replace(path)
+                else:
+                    put_aside.unlink()
+
+    def abandoned_contents(self, name: str) -> set[str]:
+        """The SHA-256 of contents whose files lie in a bank's folder for a day or more without being current.
+
+        An import that was killed just before it could publish leaves one, and one of several that published at once.
+        """
+        found = set()
+        for path in self.bank_dir(name).glob("*.duckdb"):
+            with suppress(OSError):
+                if _SHA256.fullmatch(path.stem) and time.time() - path.stat().st_mtime > _ABANDONED_AFTER_S:
+                    found.add(path.stem)
+        return found - {self.current_content(name)}
+
+    @contextmanager
+    def new_folder(self, folder: Path) -> Iterator[None]:
+        """Where the block fails, ``folder`` and those around it are gone again if they were not there and are empty."""
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            yield
+        except BaseException:
+            for path in missing:
+                with suppress(OSError):
+                    path.rmdir()
+            raise
 
 
 def _name_exists(name: str) -> UsageError:

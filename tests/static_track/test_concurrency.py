@@ -56,6 +56,32 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+class Interleaved(Store):
+    """A store in which another process does something just before one of our steps."""
+
+    def __init__(self, root: Path, step: str, other: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._step = step
+        self._other: Callable[[], object] | None = other
+
+    def _before(self, step: str) -> None:
+        if step == self._step and self._other is not None:
+            other, self._other = self._other, None
+            other()
+
+    def write_pointer(self, name: str, content: Mapping[str, Any], *, replace: bool) -> None:
+        self._before("publishing")
+        super().write_pointer(name, content, replace=replace)
+
+    def remove_bank_files(self, name: str, sha256: str) -> None:
+        self._before("removing")
+        super().remove_bank_files(name, sha256)
+
+    def current_content(self, name: str) -> str | None:
+        self._before("looking")
+        return super().current_content(name)
+
+
 class Importer:
     """Another process that imports a bank, stopping at some stages."""
 
@@ -138,6 +164,60 @@ def test_of_two_imports_under_one_name_exactly_one_wins(*, same_content: bool, s
     (winner,) = (bank for bank, (code, _) in zip(banks, ended, strict=True) if code == 0)
     assert validate_bank("bank", store) == (len(winner), [])
     assert sorted(path.suffix for path in store.bank_dir("bank").iterdir()) == [".duckdb", ".json"]
+
+
+@pytest.mark.parametrize("step", ["publishing", "removing", "looking"])
+@pytest.mark.parametrize(("ours", "others"), [("old", "new"), ("new", "old"), ("new", "third"), ("old", "old")])
+def test_of_two_replacements_at_once_neither_takes_the_others_file_away(
+    step: str, ours: str, others: str, store: Store
+) -> None:
+    banks = {"old": rows(3), "new": rows(4), "third": rows(5)}
+    import_rows(banks["old"], store)
+    interleaved = Interleaved(store.root, step, lambda: import_rows(banks[others], store, replace=True))
+
+    import_rows(banks[ours], interleaved, replace=True)
+
+    # Where the content stays as it is, nothing has to be removed, and the other import does not come about.
+    last = others if step == "removing" and ours != "old" else ours
+    assert validate_bank("bank", store) == (len(banks[last]), [])
+    assert not partials(store)
+
+
+def test_what_nobody_publishes_is_removed_once_it_is_surely_abandoned(store: Store) -> None:
+    import_rows(rows(3), store)
+    folder = store.bank_dir("bank")
+    old, fresh = (folder / f"{digit * 64}.duckdb" for digit in "ab")
+    for path in (old, fresh):
+        path.write_bytes(b"a bank")
+    two_days_ago = time.time() - 2 * 24 * 3600
+    os.utime(old, (two_days_ago, two_days_ago))
+    current = import_rows(rows(4), store, replace=True)
+    assert {path.name for path in folder.iterdir()} == {"bank.json", current.file_name, fresh.name}
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("there", ["store", "store/banks"])
+def test_a_failed_import_into_a_fresh_store_leaves_nothing(there: str, store: Store, *, replace: bool) -> None:
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    (store.root.parent / there).mkdir(parents=True)
+    before = {path for path in store.root.parent.rglob("*") if path.is_dir()}
+    with pytest.raises(KeyboardInterrupt):
+        import_rows(rows(1), Interleaved(store.root, "publishing", fail), replace=replace)
+    assert {path for path in store.root.parent.rglob("*") if path.is_dir()} == before
+    assert not files_of(store)
+
+
+def test_a_failed_import_removes_the_folders_of_a_store_that_was_not_there(store: Store) -> None:
+    def progress(what: str, done: int, total: int | None) -> None:
+        if what == WRITING:
+            raise KeyboardInterrupt
+
+    path = write_jsonl(store.root.parent / "bank.jsonl", rows(1))
+    with pytest.raises(KeyboardInterrupt):
+        import_bank(str(path), "bank", store, progress=progress)
+    assert not store.root.exists()
 
 
 def test_readers_are_not_blocked_by_an_import_and_keep_what_they_opened(start: Start, store: Store) -> None:
