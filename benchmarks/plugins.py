@@ -33,8 +33,9 @@ from twinbench.routers import DepthRule
 class Hosted(DepthRule):
     pass
 """
-_LONG_PROMPTS = 40
+_LONG_PROMPTS = 200
 _LONG_CHARACTERS = 200_000
+_PIECE_CHARACTERS = 20
 
 
 def measurements() -> Iterator[Measurement]:
@@ -103,8 +104,9 @@ def _real_sessions(folder: Path, candidates: tuple[Candidate, ...]) -> Iterator[
 
 def _long_sessions() -> Iterator[Sequence[Prompt]]:
     draw = random.Random(0)  # noqa: S311 - the same prompts in every run
+    pieces = ["".join(draw.choices("abcdefgh \n", k=_PIECE_CHARACTERS)) for _ in range(1000)]
     for _ in range(_LONG_PROMPTS):
-        words = "".join(draw.choices("abcdefgh \n", k=_LONG_CHARACTERS))
+        words = "".join(draw.choices(pieces, k=_LONG_CHARACTERS // _PIECE_CHARACTERS))
         yield [make_prompt([{"role": "user", "content": words}])]
 
 
