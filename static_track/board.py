@@ -157,7 +157,7 @@ class Judge:
             ContentError: a prediction file is refused.
             TwinbenchError: a router's code fails while it loads.
         """
-        loaded = _told_apart([load_router(router, self._plugins) for router in routers])
+        loaded = _told_apart([self._loaded(router) for router in routers])
         wanted = [self._wanted(router, reference=False) for router in loaded]
         wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
         named = {each.name for each in wanted}
@@ -188,7 +188,15 @@ class Judge:
 
     def predictions(self, router: str | Router) -> Predictions:
         """A router's answers for the rows of the part, kept ones where there are any."""
-        return self._predictions(self._wanted(load_router(router, self._plugins), reference=False))
+        return self._predictions(self._wanted(self._loaded(router), reference=False))
+
+    def _loaded(self, router: str | Router) -> LoadedRouter:
+        if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
+            raise UsageError(
+                f"router {router!r}: it sees the labels, so it is no router and decides no call; its score stands in "
+                "every table, also where no router is named: twinbench static score"
+            )
+        return load_router(router, self._plugins)
 
     def _wanted(self, router: LoadedRouter, *, reference: bool) -> _Wanted:
         key = None
