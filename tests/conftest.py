@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ def _no_store_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(STORE_VARIABLE, str(tmp_path_factory.mktemp("default-store")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_reach_what_tests_start() -> None:
+    """Started in the background, the suite may ignore SIGINT, and all that it starts would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
