@@ -33,7 +33,7 @@ test: check
 
 ## What is too long for a suite; evidence goes to docs/evidence/.
 acceptance: $(VENV)/ready
-	$(BIN)/python -m benchmarks.evidence acceptance -- $(BIN)/pytest -n $(WORKERS) -rP -m acceptance
+	$(BIN)/python -m benchmarks.evidence acceptance -- $(BIN)/pytest -n $(WORKERS) -rpP -m acceptance
 
 ## Speed, as ratios against a named alternative in the same run; the table goes to docs/evidence/.
 bench: $(VENV)/ready

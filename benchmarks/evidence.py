@@ -69,7 +69,8 @@ def main(arguments: Sequence[str]) -> int:
             print(line, end="", flush=True)
             shown.append(line.rstrip())
     marked = [line.partition(_MARK)[2].strip() for line in shown if _MARK in line]
-    closing = [line.replace(str(ROOT), ".") for line in shown[-_CLOSING_LINES:]]
+    others = [line for line in shown if _MARK not in line]
+    closing = [line.replace(str(ROOT), ".") for line in others[-_CLOSING_LINES:]]
     said = f"`make {name}`: exit code {process.returncode}"
     path = write(name, f"make {name}", [said, "", *(f"- {line}" for line in marked), "", "```text", *closing, "```"])
     print(
