@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test check bench acceptance lock clean
+.PHONY: demo test fast check engine bench acceptance lock clean
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
@@ -24,25 +24,33 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-## The whole suite.
-test: check
+## A Docker engine, if one can be had: the one that runs, or Debian's as root.
+engine:
+	@.ci/engine
+
+## The whole suite, with the tests that need Docker.
+test: check engine
 	$(BIN)/pytest -n $(WORKERS)
 	@echo
-	@echo 'Ran: style, types, layers and all tests. No test needs Docker so far: the live track is not built yet.'
+	@echo 'Ran: style, types, layers and all tests; the lines above say whether those that need Docker ran.'
 	@echo 'Try next: make demo, or make acceptance for what is too long for a suite, or make bench for the speeds.'
 
+## The tests that are done in a minute or two, for every little change.
+fast: $(VENV)/ready
+	$(BIN)/pytest -n $(WORKERS) -m 'not acceptance and not docker and not slow'
+
 ## What is too long for a suite; evidence goes to docs/evidence/.
-acceptance: $(VENV)/ready
+acceptance: $(VENV)/ready engine
 	$(BIN)/python -m benchmarks.evidence acceptance -- $(BIN)/pytest -n $(WORKERS) -rpP -m acceptance
 
 ## Speed, as ratios against a named alternative in the same run; the table goes to docs/evidence/.
-bench: $(VENV)/ready
+bench: $(VENV)/ready engine
 	$(BIN)/python -m benchmarks
 
 ## Pin the newest dependencies that pyproject.toml allows.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
+		--custom-compile-command 'make lock' --group dev --extra dynamic pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -15,9 +15,21 @@ from static_track.starter import ensure_starter
 from tests.banks import write_jsonl
 from twinbench.store import STORE_VARIABLE, Store
 
+pytest_plugins = ["tests.engine"]
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 BankFile = Callable[..., Path]
+
+SLOW = (
+    "tests/cli/test_process.py",
+    "tests/cli/test_wheel.py",
+    "tests/docs/",
+    "tests/plugins/",
+    "tests/static_track/test_oracle.py",
+    "tests/static_track/test_vectors.py",
+)
+"""What starts many processes or counts many tokens; ``make fast`` leaves it out, with what needs Docker."""
 
 settings.register_profile("twinbench", deadline=None, derandomize="CI" in os.environ, print_blob=True)
 settings.load_profile("twinbench")
@@ -68,3 +80,10 @@ def starter_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("starter") / "store")
     ensure_starter(store)
     return store
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker("slow")
