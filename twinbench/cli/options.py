@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +11,14 @@ import typer
 from twinbench.cli.output import Format
 
 if TYPE_CHECKING:
-    from twinbench.plugins.limits import PluginLimits
+    from twinbench.plugins.limits import Isolation, PluginLimits
+
+
+class IsolationLevel(StrEnum):
+    """Where a router's process runs."""
+
+    default = "default"
+    strict = "strict"
 
 
 def _banks(context: typer.Context, incomplete: str) -> list[str]:
@@ -45,6 +54,9 @@ def plugin_limits(
     environment: list[str] | None,
     *,
     processes: bool,
+    isolation: IsolationLevel = IsolationLevel.default,
+    image: str | None = None,
+    wheels: Path | None = None,
 ) -> PluginLimits:
     """What routers' processes may take, from the options above; says what this platform cannot limit.
 
@@ -55,12 +67,36 @@ def plugin_limits(
         python: the interpreter of the routers' environment.
         environment: variables that they may see.
         processes: whether any router has a process at all; without one there is nothing to limit.
+        isolation: where a process runs.
+        image: of the container in strict isolation.
+        wheels: a folder of what routers may import there.
+
+    Raises:
+        UsageError: options that exclude each other.
+        NoEngineError: strict isolation is asked for, and there is no Docker engine.
     """
+    from twinbench.errors import UsageError
     from twinbench.plugins.limits import PluginLimits, missing_limits
 
+    if isolation is IsolationLevel.strict:
+        if python is not None:
+            raise UsageError("--python names an environment of this machine: with --isolation strict, --plugin-image")
+        return PluginLimits(
+            load_s, decision_s, memory_mib, None, tuple(environment or ()), isolation=_strict(image, wheels)
+        )
+    if image is not None or wheels is not None:
+        raise UsageError("--plugin-image and --plugin-wheels are of --isolation strict")
     for missing in missing_limits() if processes else ():
         typer.echo(f"note: on this platform {missing}", err=True)
     return PluginLimits(load_s, decision_s, memory_mib, python, tuple(environment or ()))
+
+
+def _strict(image: str | None, wheels: Path | None) -> Isolation:
+    from twinbench.containers.base_image import BASE_IMAGE
+    from twinbench.containers.engine import Engine
+    from twinbench.containers.strict import StrictIsolation
+
+    return StrictIsolation(Engine.connect(), image or BASE_IMAGE, wheels)
 
 
 StoreOption = Annotated[
@@ -137,11 +173,69 @@ PluginEnvOption = Annotated[
         show_default=False,
     ),
 ]
+IsolationOption = Annotated[
+    IsolationLevel,
+    typer.Option(
+        "--isolation",
+        help="default: a process of this machine, against accidents; strict: a container without network, which sees "
+        "the router's own folder and nothing else.",
+    ),
+]
+PluginImageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--plugin-image",
+        metavar="IMAGE",
+        help="The image for --isolation strict, with Python 3.10 or newer; default: Debian with its Python.",
+        show_default=False,
+    ),
+]
+PluginWheelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plugin-wheels",
+        metavar="DIR",
+        help="Wheels that routers may import under --isolation strict.",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+    ),
+]
 LoadTimeoutOption = Annotated[
     float, typer.Option("--load-timeout", metavar="SECONDS", min=0.1, help="How long a router may take to load.")
 ]
 DecisionTimeoutOption = Annotated[
     float, typer.Option("--decision-timeout", metavar="SECONDS", min=0.01, help="How long one decision may take.")
+]
+RouterApiBaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api-base",
+        metavar="URL",
+        help="The OpenAI-compatible gateway for routers that ask an LLM themselves, such as https://host/v1.",
+        show_default=False,
+    ),
+]
+RouterApiKeyEnvOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key-env",
+        metavar="NAME",
+        help="The environment variable with its key; leave it out for a server that wants none.",
+        show_default=False,
+    ),
+]
+RouterUsdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--router-usd",
+        metavar="USD",
+        help="The most that routers may spend on LLMs in this command; needed where the pool costs anything.",
+        show_default=False,
+    ),
+]
+RouterPoolOption = Annotated[
+    str, typer.Option("--pool", metavar="POOL", help="The live pool that routers may ask, by name or file.")
 ]
 PoolsArgument = Annotated[
     list[str] | None,

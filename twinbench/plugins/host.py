@@ -16,6 +16,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -23,18 +24,23 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from twinbench.llm import MAX_TOKENS, LlmError, Reply
 from twinbench.plugins import trb
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.wire import (
+    MOST_QUESTION_BYTES,
     MOST_RATIONALE_CHARACTERS,
     Reader,
     answer_frame,
     call_from_head,
     candidate_from_json,
     outcome_from_json,
+    question_to_json,
     read_request,
+    reply_from_json,
 )
 from twinbench.router import Candidate, DecisionError, checked
+from twinbench.tiers import Tier
 
 HOOKS = ("start", "observe", "end")
 
@@ -84,6 +90,10 @@ class Host:
         self._candidates: tuple[Candidate, ...] = ()
         self._messages: dict[str, list[Any]] = {}
         self._tools: dict[str, tuple[Any, ...]] = {}
+        self._number = 0
+        self._deciding = False
+        self._asking = threading.Lock()
+        self._replied_bytes = 0
         self._counter: _Counter | None = None
         """Present where decisions are watched."""
         self._reached: list[str] = []
@@ -96,6 +106,7 @@ class Host:
                 request = read_request(self._read)
             except EOFError:
                 return
+            self._number = request["number"]
             operation: Callable[[Mapping[str, Any]], dict[str, Any]] = getattr(self, f"_do_{request['do']}")
             answer = operation(request) | {"number": request["number"]}
             if os.getpid() != self._process:  # a copy that the router forked off and that came back from it
@@ -107,14 +118,47 @@ class Host:
         if isinstance(text, str) and len(text) > MOST_RATIONALE_CHARACTERS:
             error = f"its rationale has {len(text):,} characters; at most {MOST_RATIONALE_CHARACTERS:,} are taken"
             answer = {"number": answer["number"], "error": error, "route_ms": answer["route_ms"]}
-        left = memoryview(answer_frame(answer))
+        self._send_frame(answer_frame(answer))
+
+    def _send_frame(self, frame: bytes) -> None:
+        left = memoryview(frame)
         while left:
             left = left[self._write(self._answers, left) :]
+
+    def ask(self, question: Mapping[str, Any]) -> Reply:
+        """Have twinbench ask an LLM; it knows who pays and what may be asked.
+
+        Raises:
+            LlmError: there is no answer.
+        """
+        with self._asking:
+            if not self._deciding or os.getpid() != self._process:
+                raise LlmError("an LLM can be asked inside route only: a call is for the decision being made")
+            try:
+                frame = answer_frame({"number": self._number, "ask": question})
+            except (TypeError, ValueError, RecursionError) as error:
+                raise LlmError(f"messages that cannot be sent: {error}") from None
+            if len(frame) > MOST_QUESTION_BYTES:
+                raise LlmError(f"messages of {len(frame):,} bytes; at most {MOST_QUESTION_BYTES:,} are taken")
+            self._send_frame(frame)
+            reply = read_request(self._count_read)
+        return reply_from_json(reply)
+
+    def _count_read(self, size: int) -> bytes:
+        data = self._read(size)
+        self._replied_bytes += len(data)
+        return data
+
+    def _end_deciding(self) -> None:
+        with self._asking:  # a thread of the router may still wait for a reply
+            self._deciding = False
 
     def _do_load(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._candidates = tuple(candidate_from_json(candidate) for candidate in request["candidates"])
         try:
             self._router = load(request)
+            if callable(use := getattr(self._router, "use", None)):
+                _use(use, Handle(self.ask))
             hooks = [hook for hook in HOOKS if callable(getattr(self._router, hook, None))]
         except LoadError as error:
             return {"error": str(error), "usage": error.usage}
@@ -153,10 +197,13 @@ class Host:
             self._tools[session] = tuple(request["tools"])
         call = call_from_head(request["head"], tuple(messages), self._tools.get(session, ()), self._candidates)
         before = (_digest(messages), self._counter.now()) if self._counter is not None else None
+        self._deciding, self._replied_bytes = True, 0
         started = time.perf_counter()
         try:
             answer = self._router.route(call)
+            self._end_deciding()
         except BaseException as error:  # noqa: BLE001 - as above
+            self._end_deciding()
             found = {"error": f"route {_raised(error)}", "route_ms": _ms_since(started)}
             self._printed_since()
             return found | self._noticed(messages, before)
@@ -178,7 +225,7 @@ class Host:
         digest, read = before
         if not self._reached and not self._imported:
             # Not all that reads a file tells Python's audit hooks: a database written in C does not.
-            unseen = self._counter.since(read)
+            unseen = self._counter.since(read) - self._replied_bytes
             if unseen > _LOOKING_VARIES_BYTES:
                 self._reached = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
         reached, self._reached, self._imported = self._reached, [], False
@@ -210,6 +257,31 @@ class Host:
         self._printed.truncate(0)
         self._printed.seek(0)  # the router's standard output shares this position
         return ascii(text) if size <= _MOST_PRINTED_SHOWN else f"{text!a}… ({size:,} bytes)"
+
+
+class Handle:
+    """What a router asks an LLM through (``twinbench.llm.Llm``): it only carries questions and replies."""
+
+    def __init__(self, ask: Callable[[Mapping[str, Any]], Reply]) -> None:
+        self._ask = ask
+
+    def ask(
+        self,
+        messages: Any,
+        *,
+        candidate: Candidate | Tier | str | None = None,
+        max_tokens: int = MAX_TOKENS,
+        temperature: float | None = 0.0,
+    ) -> Reply:
+        """As of ``Llm``."""
+        return self._ask(question_to_json(messages, candidate, max_tokens, temperature))
+
+
+def _use(use: Callable[[Handle], object], handle: Handle) -> None:
+    try:
+        use(handle)
+    except BaseException as error:
+        raise LoadError(f"use {_raised(error)}", usage=False) from error
 
 
 def load(request: Mapping[str, Any]) -> Any:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from twinbench.errors import TwinbenchError, UsageError
+from twinbench.llm import LlmError
+from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
-from twinbench.plugins.process import Process, runtime_folder
-from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json
+from twinbench.plugins.process import LocalProcess, RouterProcess, Serve, runtime_folder
+from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json, reply_to_json
 from twinbench.router import Call, Candidate, Decision, Outcome, RouterError
 
 
@@ -46,13 +48,15 @@ class HostedRouter:
     limits: PluginLimits
     models: Mapping[str, str]
     """The model name that a published live router knows each candidate by."""
+    llm: OwnCalls = field(default_factory=NoCalls)
+    """What the router asks an LLM through, where it wants to."""
     last_decision_ms: float | None = None
     """How long the router itself took for its last decision, without the way to it."""
     mutations: int = 0
     """Decisions that changed the conversation they were shown (only counted when watched)."""
     reached: list[str] = field(default_factory=list)
     """What decisions reached for outside their process (only noted when watched)."""
-    _process: Process | None = None
+    _process: RouterProcess | None = None
     _generation: int = 0
     _hooks: frozenset[str] = frozenset()
     _sent: dict[str, _Sent] = field(default_factory=dict)
@@ -119,7 +123,7 @@ class HostedRouter:
         }
         if sent.tools is not call.tools and sent.tools != call.tools:
             request["tools"] = call.tools
-        answer = self._ask(process, "the decision", request)
+        answer = self._ask(process, "the decision", request, self._served)
         sent.messages, sent.tools = call.messages, call.tools
         took_ms = answer.get("route_ms")
         self.last_decision_ms = took_ms if isinstance(took_ms, float) else None
@@ -130,6 +134,20 @@ class HostedRouter:
             raise RouterError(str(error))
         return Decision(answer.get("candidate", ""), answer.get("score"), answer.get("rationale"))
 
+    def _served(self, question: object) -> dict[str, Any]:
+        """The reply to a router's question, which may be anything."""
+        content: Any = question if isinstance(question, Mapping) else {}
+        try:
+            reply = self.llm.ask(  # which checks each
+                content.get("messages"),
+                candidate=content.get("candidate"),
+                max_tokens=content.get("max_tokens"),
+                temperature=content.get("temperature"),
+            )
+        except LlmError as error:
+            return {"error": str(error)}
+        return reply_to_json(reply)
+
     def _hook(self, hook: str, argument: object, session: str) -> None:
         """Tell of a session that this life of the process knows; another's hooks would not know what is meant."""
         process = self._process
@@ -139,9 +157,11 @@ class HostedRouter:
         if "error" in answer:
             raise RouterError(str(answer["error"]))
 
-    def _ask(self, process: Process, what: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(
+        self, process: RouterProcess, what: str, request: Mapping[str, Any], serve: Serve | None = None
+    ) -> dict[str, Any]:
         try:
-            return process.ask(request, self.limits.decision_s, what)
+            return process.ask(request, self.limits.decision_s, what, serve)
         except FrameError as error:
             raise RouterError(str(error)) from None
         except RouterError:
@@ -149,14 +169,14 @@ class HostedRouter:
             self._process = None
             raise
 
-    def _restarted(self) -> Process:
+    def _restarted(self) -> RouterProcess:
         """The process; where the last one was ended, a new one."""
         try:
             return self._loaded()
         except TwinbenchError as failure:
             raise RouterError(f"its process ended and cannot be started again: {failure}") from None
 
-    def _loaded(self) -> Process:
+    def _loaded(self) -> RouterProcess:
         """The process, a new one where the last was ended."""
         if self._process is not None:
             return self._process
@@ -169,7 +189,10 @@ class HostedRouter:
             "watch": self.limits.watch,
         }
         try:
-            process = Process(self._folder, self.limits)
+            if self.limits.isolation is None:
+                process: RouterProcess = LocalProcess(self._folder, self.limits)
+            else:
+                process = self.limits.isolation.start(self.place, self._folder, self.limits)
         except OSError as error:
             raise RouterLoadError(f"router {self.name!r}: its process cannot be started ({error})") from None
         try:

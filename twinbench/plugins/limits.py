@@ -7,13 +7,45 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twinbench.errors import TwinbenchError
+
+if TYPE_CHECKING:
+    from twinbench.plugins.process import RouterProcess
 
 
 class RouterLoadError(TwinbenchError):
     """A router whose code failed while it was loaded."""
+
+
+class Isolation(Protocol):
+    """A place for routers' processes other than this machine."""
+
+    def located(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A request to find or load a router, with paths as they are in that place."""
+        ...
+
+    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> str:
+        """What ``provenance.describe`` says there, as JSON."""
+        ...
+
+    def conditions(self) -> Mapping[str, Any]:
+        """What decides about a router's answers beside its own files."""
+        ...
+
+    def start(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> RouterProcess:
+        """A process.
+
+        Args:
+            request: a located one.
+            runtime: the folder of ``process.runtime_folder``.
+            limits: what it may take.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,6 +61,8 @@ class PluginLimits:
     """Further variables that the router may see."""
     watch: bool = False
     """Notice what a decision changes and reaches for (``router check``)."""
+    isolation: Isolation | None = None
+    """Where the process runs; None for a process of this machine, which contains accidents and no attack."""
 
 
 def missing_limits() -> list[str]:

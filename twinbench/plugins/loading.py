@@ -15,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twinbench.asking import told
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
+from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
-from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.pools import live_models
@@ -27,7 +29,7 @@ from twinbench.routers import BUILT_IN
 from twinbench.routers import __file__ as built_in_file
 
 _DESCRIBE_WITHIN_S = 60
-_INTERFACE = ("router.py", "tiers.py", "usage.py", "plugins/trb.py", "plugins/arguments.py")
+_INTERFACE = ("router.py", "llm.py", "tiers.py", "usage.py", "plugins/trb.py", "plugins/arguments.py")
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,23 @@ class LoadedRouter:
     name: str
     fingerprint: str | None
     """None where nobody knows what it depends on (an instance, an endpoint): its results are never kept."""
-    _open: Callable[[tuple[Candidate, ...]], contextlib.AbstractContextManager[Router]]
+    _open: Callable[[tuple[Candidate, ...], OwnCalls], contextlib.AbstractContextManager[Router]]
+    may_ask: bool = True
+    """Whether it may want to ask an LLM itself: built-in ones do not, and endpoints pay for themselves."""
 
     @contextmanager
-    def opened(self, candidates: tuple[Candidate, ...]) -> Iterator[Router]:
+    def opened(self, candidates: tuple[Candidate, ...], llm: OwnCalls | None = None) -> Iterator[Router]:
         """The router, ready to be asked; its process, where it has one, ends with the block.
+
+        Args:
+            candidates: what it picks from.
+            llm: the handle that it gets where it wants to ask an LLM itself; without, every question is refused.
 
         Raises:
             UsageError: nothing is found under its name, or its arguments do not fit.
             RouterLoadError: its code fails while it loads.
         """
-        with self._open(candidates) as router:
+        with self._open(candidates, llm or NoCalls()) as router:
             yield router
 
 
@@ -58,7 +66,7 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
         UsageError: nothing is found under that name, or the arguments do not fit.
     """
     if not isinstance(spec, str):
-        return LoadedRouter(f"instance:{type(spec).__name__}", None, lambda _: contextlib.nullcontext(spec))
+        return LoadedRouter(f"instance:{type(spec).__name__}", None, partial(_instance, spec))
     limits = _resolved(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
@@ -70,15 +78,17 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
             "path": [],
             "folder": str(Path.cwd()),
         }
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_hosted, spec, place, limits))
+        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_hosted, spec, place, limits), may_ask=False)
     if parsed.kind == "built-in":
         router = _built_in(parsed)
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), lambda _: contextlib.nullcontext(router))
+        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_instance, router), may_ask=False)
+    if parsed.kind == "endpoint" and limits.isolation is not None:
+        raise UsageError(f"router {spec!r} runs elsewhere: strict isolation has no network to ask it")
     if parsed.kind == "endpoint":
         from twinbench.plugins.endpoint import EndpointRouter  # an HTTP client takes longer to load than a score
 
         endpoint = EndpointRouter(parsed.target, limits.decision_s)
-        return LoadedRouter(spec, None, lambda _: endpoint)
+        return LoadedRouter(spec, None, lambda _, __: endpoint, may_ask=False)
     place, identity = _located(parsed, limits)
     return LoadedRouter(spec, fingerprint(identity | _conditions(limits)), partial(_hosted, spec, place, limits))
 
@@ -106,17 +116,36 @@ def _conditions(limits: PluginLimits) -> dict[str, Any]:
         "decision_s": limits.decision_s,
         "memory_mib": limits.memory_mib,
         "interface": {name: sha256_file(package / name) for name in _INTERFACE},
+        **({} if limits.isolation is None else {"isolation": limits.isolation.conditions()}),
     }
 
 
+@contextmanager
+def _instance(router: Router, _: tuple[Candidate, ...], llm: OwnCalls) -> Iterator[Router]:
+    """A router of this process.
+
+    Raises:
+        RouterLoadError: what it does with its handle fails.
+    """
+    if (said := told(router, "use", llm)) is not None:
+        raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
+    yield router
+
+
 def _hosted(
-    name: str, place: dict[str, Any], limits: PluginLimits, candidates: tuple[Candidate, ...]
+    name: str, place: dict[str, Any], limits: PluginLimits, candidates: tuple[Candidate, ...], llm: OwnCalls
 ) -> contextlib.AbstractContextManager[Router]:
     from twinbench.plugins.hosted import HostedRouter  # as for endpoints: a score that asks no router does without
 
     models = live_models()
-    names = {candidate.id: models.get(candidate.tier, candidate.model) for candidate in candidates}
-    return HostedRouter(name, place, candidates, limits, names)
+    # A tier of the static track stands for the live pool's default model; a candidate of a live pool is a model.
+    names = {
+        candidate.id: models.get(candidate.tier, candidate.model)
+        if candidate.id == candidate.tier.label
+        else candidate.model
+        for candidate in candidates
+    }
+    return HostedRouter(name, place, candidates, limits, names, llm)
 
 
 def _built_in(spec: RouterSpec) -> Router:
@@ -139,18 +168,19 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
         "path": [str(Path(spec.target).resolve().parent if is_file else folder)],
         "folder": str(folder),
     }
+    if limits.isolation is not None:
+        request = limits.isolation.located(request)
+    elsewhere = limits.python is not None or limits.isolation is not None
     try:
-        found = describe(request) if limits.python is None else _described_elsewhere(request, limits, limits.python)
+        found = _described_elsewhere(request, limits) if elsewhere else describe(request)
     except RouterNotFoundError as error:
         named = f"; built in are {', '.join(BUILT_IN)}; your own is {FORMS}" if spec.kind == "entry-point" else ""
         raise UsageError(f"router {spec.text!r}: {error}{named}") from None
     place = {
+        **request,
         "kind": "trb" if spec.kind == "trb" else found["kind"],
         "target": found["target"],
         "attribute": found["attribute"],
-        "arguments": dict(spec.arguments),
-        "path": request["path"],
-        "folder": request["folder"],
     }
     identity = {
         "kind": place["kind"],
@@ -163,8 +193,19 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
     return place, identity
 
 
-def _described_elsewhere(request: dict[str, Any], limits: PluginLimits, python: str) -> dict[str, Any]:
-    """What ``describe`` says in another environment."""
+def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> dict[str, Any]:
+    """What ``describe`` says in the environment that the router will run in."""
+    if limits.isolation is not None:
+        said = limits.isolation.described(request, limits)
+    else:
+        said = _described_by(limits.python or sys.executable, request, limits)
+    found: dict[str, Any] = json.loads(said)
+    if "not_found" in found:
+        raise RouterNotFoundError(found["not_found"])
+    return found
+
+
+def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) -> str:
     from twinbench.plugins.process import plugin_environment, runtime_folder
 
     with runtime_folder() as folder:
@@ -181,14 +222,10 @@ def _described_elsewhere(request: dict[str, Any], limits: PluginLimits, python: 
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UsageError(f"--python {python}: cannot be run ({error})") from None
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
+    if done.returncode != 0 or not done.stdout:
         last = done.stderr.strip().splitlines()[-1:] or ["no output"]
         raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({last[0]})") from None
-    if "not_found" in found:
-        raise RouterNotFoundError(found["not_found"])
-    return found
+    return done.stdout
 
 
 def _built_in_fingerprint(spec: RouterSpec) -> str:

@@ -16,7 +16,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -33,24 +34,30 @@ PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", 
 COOKIE = "TWINBENCH_ROUTER_PROCESS"
 """The environment variable by which a router's processes are known."""
 
+CLOSED = "its process closed its pipe to twinbench"
+
 LARGEST_FILE_BYTES = 512 * 2**20
 MOST_OPEN_FILES = 1024
+RESOURCE_LIMITS = (f"RLIMIT_FSIZE={LARGEST_FILE_BYTES}", f"RLIMIT_NOFILE={MOST_OPEN_FILES}")
+"""What a router's process sets for itself before it loads any foreign code: the arguments of its start script."""
 
-_RUNTIME = ("__init__.py", "tiers.py", "usage.py", "router.py", "routers.py")
+_RUNTIME = ("__init__.py", "tiers.py", "usage.py", "router.py", "routers.py", "llm.py")
 _RUNTIME_PLUGINS = ("__init__.py", "arguments.py", "host.py", "provenance.py", "reaper.py", "trb.py", "wire.py")
 _SCRIPTS = {
     "start": (("reaper", "split_off"), ("host", "main")),
     "describe": (("provenance", "main"),),
 }
 _POLL_S = 0.05
+Serve = Callable[[object], Mapping[str, Any]]
+"""Answers what a router's process asks while it decides; nothing that comes from there is trusted."""
+
 _TREE_EVERY_POLLS = 4
 _END_WITHIN_S = 3.0
 _GONE_WITHIN_S = 1.0
 _READY_WITHIN_MS = 250
 _PIPE_BYTES = 2**20
 _MOST_STRAY_ROUNDS = 50
-_MOST_STDERR_SHOWN = 500
-_CLOSED = "its process closed its pipe to twinbench"
+MOST_STDERR_SHOWN = 500
 
 
 @contextlib.contextmanager
@@ -80,52 +87,39 @@ def plugin_environment(home: Path, limits: PluginLimits) -> dict[str, str]:
     return environment
 
 
-class Process:
+def ending(code: int, stderr: bytes) -> str:
+    """How a process ended, in words.
+
+    Args:
+        code: its exit code; -n for signal n.
+        stderr: the end of what it wrote there.
+    """
+    if code == PIPE_LOST:
+        return CLOSED
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    last_words = f"; its last words: {lines[-1]}" if lines else ""
+    if code < 0:
+        return f"its process was killed by signal {-code} ({_signal_name(-code)}){last_words}"
+    return f"its process exited with code {code}{last_words}"
+
+
+class RouterProcess(ABC):
     """A router's process: requests go in, answers come out, and its limits are enforced from outside."""
 
-    def __init__(self, folder: Path, limits: PluginLimits) -> None:
-        """Start one.
-
-        Args:
-            folder: of ``runtime_folder``.
-            limits: what it may take.
-        """
-        self._limits = limits
-        self._cookie = uuid.uuid4().hex
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
-        self._deadline: tuple[float, str] | None = None
-        self._killed_because: str | None = None
-        self._ending = threading.Lock()
-        self._over = threading.Event()
-        self._seen: dict[int, psutil.Process] = {}
-        resource_limits = {"RLIMIT_FSIZE": LARGEST_FILE_BYTES, "RLIMIT_NOFILE": MOST_OPEN_FILES}
-        home = folder / "home"
-        self._popen = subprocess.Popen(  # noqa: S603 - running the router's code is what this is for
-            [
-                limits.python or sys.executable,
-                str(folder / "runtime" / "start.py"),
-                *(f"{name}={number}" for name, number in resource_limits.items()),
-            ],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            cwd=home,
-            env=plugin_environment(home, limits) | {COOKIE: self._cookie},
-            start_new_session=True,
-        )
-        self._pipe = _Pipe(cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout), self._over)
+    def __init__(self) -> None:
         self._number = 0
-        self._watcher = threading.Thread(target=self._watch, name="twinbench-router-watch", daemon=True)
-        self._watcher.start()
+        self._deadline: tuple[float, str] | None = None
+        """Until when an answer must be there (``time.monotonic``), and what is wrong where it is not."""
+        self._killed_because: str | None = None
 
-    def ask(self, request: Mapping[str, Any], within_s: float, what: str) -> dict[str, Any]:
+    def ask(self, request: Mapping[str, Any], within_s: float, what: str, serve: Serve | None = None) -> dict[str, Any]:
         """Send a request and wait for its answer.
 
         Args:
             request: what is asked.
             within_s: how long it may take.
             what: the name of that which takes so long.
+            serve: answers the questions that it asks before; how long that takes does not count.
 
         Raises:
             FrameError: it cannot be sent; nothing was.
@@ -135,8 +129,11 @@ class Process:
         self._number += 1
         self._deadline = (time.monotonic() + within_s, f"{what} took longer than {within_s:g} s")
         try:
-            self._pipe.write(frame)
-            answer = read_answer(self._pipe.read)
+            self._write(frame)
+            answer = read_answer(self._read, may_ask=serve is not None)
+            while serve is not None and "ask" in answer and answer.get("number") == self._number:
+                self._write(self._served(serve, answer["ask"]))
+                answer = read_answer(self._read, may_ask=True)
         except (EOFError, OSError):
             raise RouterError(self._obituary()) from None
         except FrameError as error:
@@ -149,11 +146,88 @@ class Process:
             raise RouterError(self._obituary())
         return answer
 
+    def _served(self, serve: Serve, question: object) -> bytes:
+        """The frame of the reply to a question; meanwhile the deadline stands still."""
+        assert self._deadline is not None  # noqa: S101 - something is asked of the process
+        until, late = self._deadline
+        left_s = until - time.monotonic()
+        self._deadline = None
+        frame = request_frame({**serve(question), "do": "reply", "number": self._number})
+        self._deadline = (time.monotonic() + left_s, late)
+        return frame
+
+    @abstractmethod
+    def _write(self, data: bytes) -> None:
+        """Write all of it, or raise OSError."""
+
+    @abstractmethod
+    def _read(self, size: int) -> bytes:
+        """Wait for something and read it; nothing at the end."""
+
+    @abstractmethod
+    def _obituary(self) -> str:
+        """Why there is no answer; the process is gone after this."""
+
+    @abstractmethod
+    def kill(self, because: str) -> None:
+        """End the process and all that it started, now."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let the process end, and see that it and all that it started do."""
+
+    @abstractmethod
+    def tree_mib(self) -> float:
+        """Resident memory of the process and its descendants."""
+
+
+class LocalProcess(RouterProcess):
+    """A router's process on this machine."""
+
+    def __init__(self, folder: Path, limits: PluginLimits) -> None:
+        """Start one.
+
+        Args:
+            folder: of ``runtime_folder``.
+            limits: what it may take.
+        """
+        super().__init__()
+        self._limits = limits
+        self._cookie = uuid.uuid4().hex
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._ending = threading.Lock()
+        self._over = threading.Event()
+        self._seen: dict[int, psutil.Process] = {}
+        home = folder / "home"
+        self._popen = subprocess.Popen(  # noqa: S603 - running the router's code is what this is for
+            [
+                limits.python or sys.executable,
+                str(folder / "runtime" / "start.py"),
+                *RESOURCE_LIMITS,
+            ],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            cwd=home,
+            env=plugin_environment(home, limits) | {COOKIE: self._cookie},
+            start_new_session=True,
+        )
+        self._pipe = _Pipe(cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout), self._over)
+        self._watcher = threading.Thread(target=self._watch, name="twinbench-router-watch", daemon=True)
+        self._watcher.start()
+
     def kill(self, because: str) -> None:
         """End the process and all that it started, now."""
         if self._killed_because is None:
             self._killed_because = because
         self._end(patient=False)
+
+    def _write(self, data: bytes) -> None:
+        self._pipe.write(data)
+
+    def _read(self, size: int) -> bytes:
+        return self._pipe.read(size)
 
     def close(self) -> None:
         """Let the process end, and see that it and all that it started do."""
@@ -247,22 +321,13 @@ class Process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(_GONE_WITHIN_S)  # the pipe closes a moment before the process can be waited for
         if self._popen.poll() is None:
-            self.kill(_CLOSED)
+            self.kill(CLOSED)
         self._end(patient=False)
         if self._killed_because is not None:
             return self._killed_because
-        code = self._popen.returncode
-        if code == PIPE_LOST:
-            return _CLOSED
-        if code < 0:
-            return f"its process was killed by signal {-code} ({_signal_name(-code)}){self._last_words()}"
-        return f"its process exited with code {code}{self._last_words()}"
-
-    def _last_words(self) -> str:
         self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - _MOST_STDERR_SHOWN))
-        lines = self._stderr.read().decode("utf-8", "replace").strip().splitlines()
-        return f"; its last words: {lines[-1]}" if lines else ""
+        self._stderr.seek(max(0, self._stderr.tell() - MOST_STDERR_SHOWN))
+        return ending(self._popen.returncode, self._stderr.read())
 
 
 class _Pipe:

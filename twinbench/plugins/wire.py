@@ -16,12 +16,16 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from twinbench.llm import LlmError, Reply, name_of
 from twinbench.router import CacheView, CacheViews, Call, Candidate, Limits, Outcome
 from twinbench.tiers import Tier
 from twinbench.usage import Prices, Usage
 
 MOST_ANSWER_BYTES = 2**20
 """An answer is a name, a number and a sentence; a longer one is refused."""
+
+MOST_QUESTION_BYTES = 2**24
+"""A question to an LLM may hold a whole conversation."""
 
 MOST_RATIONALE_CHARACTERS = 2**17
 
@@ -71,21 +75,25 @@ def read_request(read: Reader) -> dict[str, Any]:
 
 
 def answer_frame(content: Mapping[str, Any]) -> bytes:
-    """What is sent back."""
+    """What is sent back: an answer, or under ``ask`` a question to an LLM before it."""
     encoded = _encode(content).encode("utf-8", "replace")  # a lone surrogate is no text that anybody can keep
     return _LENGTH.pack(len(encoded)) + encoded
 
 
-def read_answer(read: Reader) -> dict[str, Any]:
+def read_answer(read: Reader, *, may_ask: bool = False) -> dict[str, Any]:
     """What a router's process sent.
+
+    Args:
+        read: the pipe.
+        may_ask: whether it may be a question to an LLM, which may be long.
 
     Raises:
         EOFError: it is gone.
         FrameError: it is too long, or no JSON object.
     """
     (length,) = _LENGTH.unpack(_read_exactly(read, _LENGTH.size))
-    if length > MOST_ANSWER_BYTES:
-        raise FrameError(f"an answer of {length:,} bytes; at most {MOST_ANSWER_BYTES:,} are taken")
+    if length > (MOST_QUESTION_BYTES if may_ask else MOST_ANSWER_BYTES):
+        raise _too_long(length)
     body = _read_exactly(read, length)
     try:
         answer = _decode(body.decode())
@@ -93,7 +101,13 @@ def read_answer(read: Reader) -> dict[str, Any]:
         raise FrameError(f"an answer that is no JSON ({error})") from None
     if not isinstance(answer, dict):
         raise FrameError("an answer that is no JSON object")
+    if length > MOST_ANSWER_BYTES and "ask" not in answer:
+        raise _too_long(length)
     return answer
+
+
+def _too_long(length: int) -> FrameError:
+    return FrameError(f"an answer of {length:,} bytes; at most {MOST_ANSWER_BYTES:,} are taken")
 
 
 def _read_exactly(read: Reader, size: int) -> bytes:
@@ -187,6 +201,32 @@ def outcome_from_json(content: Mapping[str, Any], candidates: Sequence[Candidate
     """The outcome that ``outcome_to_json`` wrote."""
     by_id = {candidate.id: candidate for candidate in candidates}
     return Outcome(**{**content, "candidate": by_id[content["candidate"]], "usage": Usage(**content["usage"])})
+
+
+def question_to_json(messages: Any, candidate: object, max_tokens: object, temperature: object) -> dict[str, Any]:
+    """A question to an LLM, its candidate by name; what is wrong with it is found where it is answered."""
+    return {
+        "messages": messages,
+        "candidate": name_of(candidate),
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+    }
+
+
+def reply_to_json(reply: Reply) -> dict[str, Any]:
+    """The answer to a question."""
+    return asdict(reply)
+
+
+def reply_from_json(content: Mapping[str, Any]) -> Reply:
+    """The reply that ``reply_to_json`` wrote.
+
+    Raises:
+        LlmError: it says that there is none.
+    """
+    if "error" in content:
+        raise LlmError(content["error"])
+    return Reply(content["text"], content["candidate"], Usage(**content["usage"]), content["cost_usd"])
 
 
 def call_to_json(call: Call) -> dict[str, Any]:

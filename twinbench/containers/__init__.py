@@ -1,0 +1,1 @@
+"""Containers: the engine, images, sandboxes. The only importer of docker."""

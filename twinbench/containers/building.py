@@ -1,0 +1,128 @@
+"""Images that twinbench builds: from a Dockerfile and a context that holds nothing but what it should.
+
+An image carries the fingerprint of its recipe, so that it is known on every machine, and is built only when the recipe
+changes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, Progress, translated
+from twinbench.fingerprint import fingerprint, sha256_file
+
+_FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.IGNORECASE | re.MULTILINE)
+_NOTHING = "scratch"
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+"""In which an engine shows what a command of the build writes to standard error."""
+_EXECUTABLE = 0o111
+_SHOWN_LINES = 15
+
+
+def parents(dockerfile: str) -> list[str]:
+    """The images that a Dockerfile starts from."""
+    found: list[str] = []
+    stages = {_NOTHING}
+    for image, stage in _FROM.findall(dockerfile):
+        if image.lower() not in stages:
+            found.append(image)
+        stages.add(stage.lower())
+    return found
+
+
+def context_files(folder: Path, leave_out: Collection[str]) -> dict[str, Path]:
+    """The files of a build context by their path in it.
+
+    Args:
+        folder: the context.
+        leave_out: names of files and folders directly in it that no image may hold.
+    """
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.relative_to(folder).parts[0] not in leave_out
+        and "__pycache__" not in path.relative_to(folder).parts
+    }
+
+
+def context_content(files: Mapping[str, Path]) -> dict[str, list[object]]:
+    """What a context holds, for a fingerprint: the mode and SHA-256 of each file."""
+    return {path: [_mode(file), sha256_file(file)] for path, file in files.items()}
+
+
+def build(engine: Engine, name: str, dockerfile: str, files: Mapping[str, Path], progress: Progress | None) -> None:
+    """Build an image, unless it is here and was made by the same recipe.
+
+    Args:
+        engine: where.
+        name: of the image.
+        dockerfile: its text; the images that it starts from must be present or pullable.
+        files: the context.
+        progress: told of each step.
+
+    Raises:
+        ImageError: it does not build; the text has the last lines that the build printed.
+    """
+    import docker.errors
+
+    for parent in parents(dockerfile):
+        if not engine.has_image(parent):
+            engine.pull(parent, progress)
+    recipe = _recipe(engine, dockerfile, files)
+    if engine.recipe(name) == recipe:
+        return
+    said: list[str] = []
+    with translated(f"build image {name}"):
+        events = engine.client.api.build(
+            fileobj=_archive(dockerfile, files),
+            custom_context=True,
+            tag=name,
+            labels={RECIPE_LABEL: recipe},
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        error: str | None = None
+        try:
+            for event in events:  # to the end, which an error is followed by: else its connection would stay open
+                error = event.get("error", error)
+                said += _COLOUR.sub("", str(event.get("stream", ""))).splitlines()
+                if progress is not None and said and said[-1].startswith("Step "):
+                    progress(f"building {name}", len([line for line in said if line.startswith("Step ")]), None)
+        except docker.errors.APIError as refusal:
+            if not refusal.is_client_error():
+                raise
+            # A Dockerfile that cannot be read is refused before there is anything to tell of.
+            raise ImageError(f"image {name} does not build: {refusal.explanation or refusal}") from None
+    if error is not None:
+        last = "\n".join(said[-_SHOWN_LINES:])
+        raise ImageError(f"image {name} does not build: {error.strip()}\n{last}".rstrip())
+
+
+def _recipe(engine: Engine, dockerfile: str, files: Mapping[str, Path]) -> str:
+    layers = {parent: engine.layers(parent) for parent in parents(dockerfile)}
+    return fingerprint({"dockerfile": dockerfile, "files": context_content(files), "parents": layers})
+
+
+def _archive(dockerfile: str, files: Mapping[str, Path]) -> io.BytesIO:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for path, mode, content in [
+            ("Dockerfile", 0o644, dockerfile.encode()),
+            *((path, _mode(file), file.read_bytes()) for path, file in files.items() if path != "Dockerfile"),
+        ]:
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    archive.seek(0)
+    return archive
+
+
+def _mode(file: Path) -> int:
+    """The mode of a file as git knows it: who checked it out, and with which umask, is no part of a recipe."""
+    return 0o755 if file.stat().st_mode & _EXECUTABLE else 0o644

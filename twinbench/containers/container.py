@@ -1,0 +1,96 @@
+"""One container, started: what every container of twinbench has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from twinbench.containers.engine import MIN_FREE_MIB, ContainerLostError, Engine, ImageError, translated
+from twinbench.containers.ownership import labels, new_name, remove
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+# Reaps what loses its parent. As the first process of its namespace it is deaf to signals from inside, TERM included.
+_FIRST_PROCESS = "trap '' TERM; while :; do sleep 86400 & wait $!; done"
+
+
+@dataclass(frozen=True)
+class ContainerLimits:
+    """What a container may take."""
+
+    memory_mib: int = 4096
+    processes: int = 1024
+    """Processes and threads."""
+    file_mib: int = 1024
+    """The largest file (RLIMIT_FSIZE)."""
+    written_mib: int = 4096
+    """All that is written to its file system, looked at every second."""
+    life_s: float = 24 * 3600
+    """After this it may be removed by ``gc`` whatever became of its owner."""
+    network: bool = False
+    sys_admin: bool = False
+    """The capability SYS_ADMIN, with which SWE-bench grades."""
+    min_free_mib: int = MIN_FREE_MIB
+    """The engine's disk must have this much left."""
+
+
+def start_container(
+    engine: Engine,
+    image: str,
+    limits: ContainerLimits,
+    *,
+    role: str,
+    run: str = "",
+    case: str = "",
+    **options: Any,
+) -> Container:
+    """A container that does nothing by itself.
+
+    Args:
+        engine: where.
+        image: must be present.
+        limits: what it may take.
+        role: what it is for: ``case``, ``grade`` or ``router``.
+        run: the run that it belongs to.
+        case: the case that it belongs to.
+        options: further arguments of docker's ``containers.create``.
+
+    Raises:
+        DiskError: the engine's disk is at its watermark.
+        ImageError: the image is not present.
+        EngineLostError: the engine refuses, or is gone.
+    """
+    from docker.types import LogConfig, Ulimit
+
+    engine.refuse_full_disk(limits.min_free_mib)
+    largest = limits.file_mib * 2**20
+    try:
+        with translated(f"create a container of {image}"):
+            container = engine.client.containers.create(
+                image,
+                ["bash", "-c", _FIRST_PROCESS],
+                entrypoint=[],
+                name=new_name(role),
+                hostname="sandbox",
+                stop_signal="SIGKILL",  # an engine that shuts down need not wait for the deaf
+                labels=labels(role=role, run=run, case=case, life_s=limits.life_s),
+                network_mode="bridge" if limits.network else "none",
+                mem_limit=f"{limits.memory_mib}m",
+                memswap_limit=f"{limits.memory_mib}m",
+                pids_limit=limits.processes,
+                ulimits=[Ulimit(name="fsize", soft=largest, hard=largest), Ulimit(name="core", soft=0, hard=0)],
+                cap_add=["SYS_ADMIN"] if limits.sys_admin else [],
+                security_opt=["no-new-privileges"],
+                log_config=LogConfig(type=LogConfig.types.NONE),
+                **options,
+            )
+    except ContainerLostError as error:  # what is not found before there is a container is its image
+        raise ImageError(f"image {image} is not present: {error}") from None
+    try:
+        with translated(f"start a container of {image}"):
+            container.start()
+    except BaseException:
+        remove(container)
+        raise
+    return container

@@ -1,0 +1,294 @@
+"""Strict isolation: a router that nobody trusts, in a container that holds nothing it could use.
+
+No network, no capability, no file to write but a small /tmp, and nothing to read but its own folder, the packages that
+it was given and a dozen standard-library files of ours: no bank, no label, no store. What it does through the pipe is
+the same as for every other router (``twinbench.plugins``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twinbench.causes import CausedError
+from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
+from twinbench.containers.building import build
+from twinbench.containers.container import ContainerLimits, start_container
+from twinbench.containers.engine import Engine, EngineLostError, Progress, translated
+from twinbench.containers.ownership import remove
+from twinbench.containers.stream import ExecStream, StreamLostError
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint, sha256_file, short
+from twinbench.plugins.limits import PluginLimits, RouterLoadError
+from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RESOURCE_LIMITS, RouterProcess, ending, runtime_folder
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+_ROUTER = "/router"
+_RUNTIME = "/twinbench/runtime"
+_PACKAGES = "/opt/router-packages"
+_MOUNT = "mount"
+"""The key of a located request under which the router's folder on this machine stands."""
+
+_NOBODY = 65534
+_PROCESSES = 256
+_TMPFS = "size=64m,nr_inodes=4096,mode=1777"
+_DESCRIBE_WITHIN_S = 60.0
+_ENDS_WITHIN_S = 2.0
+_SIGNALLED = 128
+_MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")  # cgroup v2 and v1
+_OOM_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
+_DOCKERFILE = f"""FROM {{image}}
+COPY wheels/ /opt/router-wheels/
+RUN set -e; for wheel in /opt/router-wheels/*.whl; do python3 -m zipfile -e "$wheel" {_PACKAGES}; done
+"""
+
+
+@dataclass(frozen=True)
+class StrictIsolation:
+    """Containers for routers' processes."""
+
+    engine: Engine
+    image: str = BASE_IMAGE
+    """Has Python 3.10 or newer as ``python3``, and bash."""
+    wheels: Path | None = None
+    """A folder of wheels that routers may import; nothing is installed by pip, and nothing is downloaded."""
+    progress: Progress | None = None
+
+    def located(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A request with paths as they are in the container; the folder of a router's file is all it sees of ours.
+
+        Raises:
+            UsageError: the container's user could not read it.
+        """
+        if request["kind"] != "file":
+            return {**request, "path": [], "folder": "/tmp"}  # noqa: S108 - of the container
+        file = Path(request["target"])
+        _refuse_unreadable(file)
+        return {
+            **request,
+            "target": f"{_ROUTER}/{file.name}",
+            "path": [_ROUTER],
+            "folder": _ROUTER,
+            _MOUNT: str(file.parent),
+        }
+
+    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> str:
+        """What ``provenance.describe`` says in the container, as JSON."""
+        said = bytearray()
+        complaint = b""
+        with contextlib.ExitStack() as stack:
+            runtime = stack.enter_context(runtime_folder())
+            container = stack.enter_context(contextlib.closing(self._container(request, runtime, limits)))
+            stream = stack.enter_context(contextlib.closing(container.run("describe.py")))
+            until = time.monotonic() + _DESCRIBE_WITHIN_S
+            try:
+                stream.send(json.dumps(request).encode(), _DESCRIBE_WITHIN_S)
+                stream.finish()
+                while True:
+                    said += stream.receive(until - time.monotonic())
+            except (StreamLostError, TimeoutError):  # the end of what it says, or nothing at all
+                complaint = bytes(stream.stderr)
+        if not said.startswith(b"{"):  # what the engine has to say of a program that is missing comes as its output
+            last = (complaint or said).decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
+            raise UsageError(f"image {self.image}: has it bash, and python3 of 3.10 or newer? ({last[0]})")
+        return said.decode("utf-8", "replace")
+
+    def conditions(self) -> Mapping[str, Any]:
+        """The image, which holds the wheels."""
+        return {"image": self.engine.image_identity(self._prepared)}
+
+    def start(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> RouterProcess:
+        """A router's process in a container of its own."""
+        try:
+            return ContainerProcess(self._container(request, runtime, limits), limits)
+        except CausedError as error:
+            raise RouterLoadError(f"no container for the router: {error}") from None
+
+    @cached_property
+    def _prepared(self) -> str:
+        """The image with the wheels in it."""
+        if self.image == BASE_IMAGE:
+            ensure_base_image(self.engine, self.progress)
+        elif not self.engine.has_image(self.image):
+            self.engine.pull(self.image, self.progress)
+        if self.wheels is None:
+            return self.image
+        wheels = {f"wheels/{path.name}": path for path in sorted(self.wheels.glob("*.whl"))}
+        if not wheels:
+            raise UsageError(f"--plugin-wheels {self.wheels}: no .whl file in it")
+        content = {name: sha256_file(path) for name, path in wheels.items()}
+        name = f"twinbench-router:{short(fingerprint({'image': self.image, 'wheels': content}))}"
+        build(self.engine, name, _DOCKERFILE.format(image=self.image), wheels, self.progress)
+        return name
+
+    def _container(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> _RouterContainer:
+        return _RouterContainer(self.engine, self._prepared, request.get(_MOUNT), runtime, limits)
+
+
+class _RouterContainer:
+    """A container for one process of a router."""
+
+    def __init__(self, engine: Engine, image: str, folder: str | None, runtime: Path, limits: PluginLimits) -> None:
+        _let_all_read(runtime / "runtime")
+        mounts = {str(runtime / "runtime"): {"bind": _RUNTIME, "mode": "ro"}}
+        user = _NOBODY
+        if folder is not None:
+            mounts[folder] = {"bind": _ROUTER, "mode": "ro"}
+            user = _user(Path(folder))
+        self._engine = engine
+        self._environment = {
+            "HOME": "/tmp",  # noqa: S108 - of the container
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": _PACKAGES,
+            **{name: os.environ[name] for name in limits.environment if name in os.environ},
+        }
+        self.container: Container = start_container(
+            engine,
+            image,
+            ContainerLimits(memory_mib=limits.memory_mib, processes=_PROCESSES),
+            role="router",
+            user=f"{user}:{user}",
+            cap_drop=["ALL"],
+            read_only=True,
+            tmpfs={"/tmp": _TMPFS},  # noqa: S108 - of the container
+            volumes=mounts,
+        )
+        self._exec_id = ""
+
+    def run(self, script: str) -> ExecStream:
+        """Start one of the runtime's scripts."""
+        with translated("start a router's process"):
+            self._exec_id = self._engine.client.api.exec_create(
+                self.container.id,
+                ["python3", f"{_RUNTIME}/{script}", *RESOURCE_LIMITS],
+                stdin=True,
+                environment=self._environment,
+                workdir="/tmp",  # noqa: S108 - of the container
+            )["Id"]
+            return ExecStream(self._engine.client.api, self._exec_id)
+
+    def exit_code(self) -> int | None:
+        """Of the script, -n for signal n; None while it runs."""
+        code: int | None = self._engine.client.api.exec_inspect(self._exec_id)["ExitCode"]
+        return _SIGNALLED - code if code is not None and code > _SIGNALLED else code
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel ended something in it for want of memory (the engine tells that of its first process)."""
+        _, said = self.container.exec_run(["cat", *_MEMORY_EVENTS])
+        assert isinstance(said, bytes)  # noqa: S101 - as it is where no stream is asked for
+        return any(int(count) for count in _OOM_KILLS.findall(said))
+
+    def close(self) -> None:
+        """Remove it with all that runs in it."""
+        with contextlib.suppress(EngineLostError):  # where the engine is gone, gc will
+            remove(self.container)
+
+
+class ContainerProcess(RouterProcess):
+    """A router's process in a container, which ends with it."""
+
+    def __init__(self, container: _RouterContainer, limits: PluginLimits) -> None:
+        super().__init__()
+        self._container = container
+        self._limits = limits
+        self._unread = bytearray()
+        self._closed = False
+        try:
+            self._stream = container.run("start.py")
+        except BaseException:
+            container.close()
+            raise
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.send(data, self._left_s())
+        except StreamLostError:
+            raise BrokenPipeError from None
+
+    def _read(self, size: int) -> bytes:
+        while not self._unread:
+            try:
+                self._unread += self._stream.receive(self._left_s())
+            except TimeoutError:
+                self.kill("" if self._deadline is None else self._deadline[1])
+                return b""
+            except StreamLostError:
+                return b""
+        data = bytes(self._unread[:size])
+        del self._unread[:size]
+        return data
+
+    def _left_s(self) -> float:
+        return 0.0 if self._deadline is None else max(self._deadline[0] - time.monotonic(), 0.0)
+
+    def _obituary(self) -> str:
+        if self._killed_because is None:
+            try:
+                with translated("ask how a router's process ended"):
+                    self._killed_because = self._ending()
+            except CausedError as error:
+                self._killed_because = f"its container was lost: {error}"
+        self.close()
+        return self._killed_because
+
+    def _ending(self) -> str:
+        until = time.monotonic() + _ENDS_WITHIN_S
+        while (code := self._container.exit_code()) is None:  # the pipe closes a moment before the process ends
+            if time.monotonic() > until:
+                return CLOSED
+            time.sleep(0.02)
+        if self._container.out_of_memory():
+            return f"its process took more than {self._limits.memory_mib:,} MiB of memory"
+        return ending(code, bytes(self._stream.stderr[-MOST_STDERR_SHOWN:]))
+
+    def kill(self, because: str) -> None:
+        """End the container with everything in it."""
+        if self._killed_because is None:
+            self._killed_because = because
+        self.close()
+
+    def close(self) -> None:
+        """End the container with everything in it."""
+        if not self._closed:
+            self._closed = True
+            self._stream.close()
+            self._container.close()
+
+    def tree_mib(self) -> float:
+        """Memory of all that runs in the container, by the engine's account."""
+        with translated("ask what a container takes"):
+            told: Any = self._container.container.stats(stream=False)
+        return float(told["memory_stats"].get("usage", 0)) / 2**20
+
+
+def _let_all_read(folder: Path) -> None:
+    """Whatever the umask was when it was made: the container's user is another."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def _user(folder: Path) -> int:
+    """Who a router runs as: the owner of its folder, who can read it; root's folder is read as nobody."""
+    owner = folder.stat().st_uid
+    return owner if owner != 0 else _NOBODY
+
+
+def _refuse_unreadable(file: Path) -> None:
+    if _user(file.parent) != _NOBODY:
+        return
+    for path in (file.parent, file):
+        if path.stat().st_mode & 0o005 not in (0o005, 0o004 if path is file else 0o005):
+            raise UsageError(
+                f"{path} can be read by root alone, and a router in strict isolation is not root: "
+                f"chmod -R o+rX {file.parent}"
+            )
