@@ -205,6 +205,12 @@ class Bank:
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
+    def prompt_tokens(self, split: Split) -> dict[Tier, int]:
+        """The tokens of all prompts in a part, under each tier's tokenizer."""
+        sums = ", ".join(f"coalesce(sum(prompt[{int(tier) + 1}]), 0)" for tier in Tier)
+        row = self._connection.execute(f"SELECT {sums} FROM base WHERE {split.condition()}").fetchone()  # noqa: S608
+        return {tier: int(total) for tier, total in zip(Tier, row or (), strict=True)}
+
     def step_messages(self) -> list[StepMessages]:
         """The rows as places, labels and message numbers."""
         rows = self._connection.execute("""

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from static_track import references
 from static_track.bank import Bank, BankInfo
@@ -19,17 +20,24 @@ from static_track.bank_file import sql_file
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
 from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
-from static_track.scoring import Score, Scorer
+from static_track.scoring import OwnCost, Score, Scorer
 from static_track.sidecar import base_file
 from static_track.splits import Split
 from static_track.unique_messages import Progress, no_progress
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
+from twinbench.llm import MAX_TOKENS
+from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
-from twinbench.pools import StaticManifest, static_manifest
+from twinbench.pools import DEFAULT_LIVE, StaticManifest, live_manifest, static_manifest
 from twinbench.router import Router
+from twinbench.tiers import Tier
 from twinbench.tokens import OFFLINE, tokenizer_set
+from twinbench.usage import Usage
+
+if TYPE_CHECKING:
+    from twinbench.calls.metered import MeteredLlm
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,8 @@ class Entry:
     first_error: str | None = None
     """The text of the first error row."""
     given_up: bool = False
+    own: OwnCost | None = None
+    """What the router's own LLM calls cost; None where it made none."""
     failure: str | None = None
     """How the router failed as a whole, as a sentence's end; None where it did not, and for a prediction file."""
 
@@ -55,6 +65,8 @@ class Entry:
             "latency_ms": dict(self.latency_ms),
             "first_error": self.first_error,
             "given_up": self.given_up,
+            "router_usd": None if self.own is None else self.own.router_usd,
+            "cost_save_net": None if self.own is None else self.own.cost_save_net,
         }
 
 
@@ -93,8 +105,21 @@ class _Wanted:
     name: str
     reference: bool
     key: str | None
+    asking_key: str | None = None
+    """Under which they are where the router asked an LLM itself; None where it cannot."""
     router: LoadedRouter | None = None
     file: str | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Where to look for them."""
+        return tuple(key for key in (self.key, self.asking_key) if key is not None)
+
+    def kept_under(self, predictions: Predictions) -> str | None:
+        """Where to keep them; None where they may be others the next time, or nobody knows what they depend on."""
+        if predictions.failure is not None or predictions.unanswered:
+            return None
+        return self.key if predictions.router_usd is None else self.asking_key
 
 
 class Judge:
@@ -109,6 +134,8 @@ class Judge:
         tokenizers: str = OFFLINE,
         fresh: bool = False,
         plugins: PluginLimits | None = None,
+        llm: MeteredLlm | None = None,
+        pool: str = DEFAULT_LIVE,
         progress: Progress = no_progress,
     ) -> None:
         """Take a part of a bank.
@@ -120,6 +147,8 @@ class Judge:
             tokenizers: the tokenizer set.
             fresh: run again what the store already holds.
             plugins: what routers that are not built in may take.
+            llm: what routers that ask an LLM themselves ask; None: they cannot.
+            pool: the live pool that ``llm`` asks: results of such routers are kept under it, and found without ``llm``.
             progress: told what is going on.
 
         Raises:
@@ -127,6 +156,8 @@ class Judge:
         """
         self._bank = bank
         self._plugins = plugins
+        self._llm = llm
+        self._pool = pool
         self._manifest = manifest or static_manifest()
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._fresh = fresh
@@ -178,6 +209,7 @@ class Judge:
                 found.latency_ms,
                 found.first_error,
                 found.given_up,
+                found.own,
                 None if each.router is None else found.failure,
             )
             for each in wanted
@@ -190,6 +222,18 @@ class Judge:
         """A router's answers for the rows of the part, kept ones where there are any."""
         return self._predictions(self._wanted(self._loaded(router), reference=False))
 
+    def own_estimate_usd(self) -> tuple[Decimal, Decimal]:
+        """What a router spends that asks an LLM once a row: at the cheapest candidate of the pool and at the dearest.
+
+        It shows the whole conversation, finds no cache, and gets an answer as long as it is by default.
+        """
+        prompts = self._bank.prompt_tokens(self._split)
+        found = []
+        for each in live_manifest(self._pool).candidates:
+            usage = Usage(input=prompts[Tier.from_label(each.tier)], output=MAX_TOKENS * len(self._row_nos))
+            found.append(usage.cost_usd(each.prices.prices()))
+        return min(found), max(found)
+
     def _loaded(self, router: str | Router) -> LoadedRouter:
         if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
             raise UsageError(
@@ -199,10 +243,11 @@ class Judge:
         return load_router(router, self._plugins)
 
     def _wanted(self, router: LoadedRouter, *, reference: bool) -> _Wanted:
-        key = None
-        if router.fingerprint is not None:
-            key = self._key({"router": router.fingerprint, "salt": SESSION_SALT})
-        return _Wanted(router.name, reference, key, router)
+        if router.fingerprint is None:
+            return _Wanted(router.name, reference, None, router=router)
+        who = {"router": router.fingerprint, "salt": SESSION_SALT}
+        asking = self._key(who | {"llm": live_manifest(self._pool).fingerprint}) if router.may_ask else None
+        return _Wanted(router.name, reference, self._key(who), asking, router)
 
     def _reference_key(self, name: str) -> str:
         return self._key({"reference": name, "code": sha256_file(Path(references.__file__))})
@@ -217,7 +262,7 @@ class Judge:
     def _kept_scores(self, wanted: Sequence[_Wanted]) -> dict[str, KeptScore]:
         if self._fresh:
             return {}
-        keys = {self._score_key(each.key): each.name for each in wanted if each.key is not None}
+        keys = {self._score_key(key): each.name for each in wanted for key in each.keys}
         return {keys[key]: kept for key, kept in self._results.scores(list(keys)).items()}
 
     def _scored(self, wanted: Sequence[_Wanted]) -> dict[str, KeptScore]:
@@ -226,21 +271,29 @@ class Judge:
             self._progress("scoring", 0, None)
             scorer.load(predictions)
             kept: dict[str, KeptScore] = {}
-            for number, (each, predicted, score) in enumerate(zip(wanted, predictions, scorer.scores(), strict=True)):
-                first_error = next(iter(predicted.errors.values()), None)
-                found = KeptScore(score, _percentiles(predicted.latencies_ms), first_error, predicted.given_up)
+            scores = scorer.scores()
+            own = scorer.own_costs()
+            for number, (each, predicted, score) in enumerate(zip(wanted, predictions, scores, strict=True)):
+                found = KeptScore(
+                    score,
+                    _percentiles(predicted.latencies_ms),
+                    first_error=next(iter(predicted.errors.values()), None),
+                    given_up=predicted.given_up,
+                    own=own.get(number),
+                )
                 kept[each.name] = found
-                if each.key is not None and predicted.failure is None:
-                    whose = self._identity(each, each.key)
-                    identity = ScoreIdentity(**asdict(whose), fingerprint=self._score_key(each.key))
+                if (key := each.kept_under(predicted)) is not None:
+                    whose = self._identity(each, key)
+                    identity = ScoreIdentity(**asdict(whose), fingerprint=self._score_key(key))
                     self._keep(partial(self._results.keep_score, identity, found, scorer, number))
             return kept
 
     def _predictions(self, wanted: _Wanted, scorer: Scorer | None = None) -> Predictions:
         if wanted.file is not None:
             return read_predictions(wanted.file, self._bank.row_ids, self._row_nos)
-        if wanted.key is not None and not self._fresh and (kept := self._results.predictions(wanted.key)) is not None:
-            return kept
+        for known in () if self._fresh else wanted.keys:
+            if (kept := self._results.predictions(known)) is not None:
+                return kept
         if wanted.router is not None:
             predicted = self._asked(wanted.router)
         else:
@@ -250,8 +303,8 @@ class Judge:
                 if wanted.name == references.LABELS
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
-        if wanted.key is not None and predicted.failure is None:
-            identity = self._identity(wanted, wanted.key)
+        if (key := wanted.kept_under(predicted)) is not None:
+            identity = self._identity(wanted, key)
             self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
         return predicted
 
@@ -268,14 +321,16 @@ class Judge:
 
     def _asked(self, router: LoadedRouter) -> Predictions:
         """What a router answers now; one that cannot be loaded fails every row, and the others go on."""
+        llm: OwnCalls = NoCalls() if self._llm is None else replace(self._llm)  # a handle of its own for each router
         try:
-            with router.opened(self._manifest.candidates()) as opened:
+            with router.opened(self._manifest.candidates(), llm) as opened:
                 return predict(
                     opened,
                     self._bank,
                     self._manifest,
                     split=self._split,
                     base_file=self._base_file,
+                    llm=llm,
                     progress=self._progress,
                 )
         except RouterLoadError as failure:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from static_track.bank import Bank, Trajectory
 from static_track.predictions import Predictions
 from static_track.splits import ALL, Split
 from static_track.unique_messages import Progress, no_progress
+from twinbench.asking import asked, told
 from twinbench.cache_policy import StepTtl
+from twinbench.own_calls import Deciding, NoCalls, OwnCalls
 from twinbench.pools import StaticManifest
-from twinbench.router import Call, Candidate, Choice, DecisionError, Router, RouterError, checked
+from twinbench.router import Choice, Router
 from twinbench.session import Session, session_key
 
 FAILURES_UNTIL_GIVEN_UP = 10
@@ -32,6 +32,8 @@ class _Answers:
         self.latencies_ms: list[float] = []
         self.scores: list[float | None] = []
         self.rationales: list[str | None] = []
+        self.router_usd: list[Decimal | None] = []
+        self.unanswered = False
         self._failures_in_a_row = 0
         self._failures_before_last = 0
 
@@ -39,9 +41,18 @@ class _Answers:
     def given_up(self) -> bool:
         return self._failures_in_a_row >= FAILURES_UNTIL_GIVEN_UP
 
-    def add(self, row_no: int, choice: Choice | str, latency_ms: float | None) -> None:
+    @property
+    def spent_usd(self) -> Decimal:
+        """What the router's own calls cost so far."""
+        return sum((usd for usd in self.router_usd if usd is not None), Decimal(0))
+
+    def add(
+        self, row_no: int, choice: Choice | str, latency_ms: float | None, deciding: Deciding | None = None
+    ) -> None:
         """Take a row's choice, or the text of what went wrong."""
         self.row_nos.append(row_no)
+        self.router_usd.append(deciding.spent_usd if deciding is not None and deciding.asked else None)
+        self.unanswered = self.unanswered or (deciding is not None and bool(deciding.failures))
         if latency_ms is not None:
             self.latencies_ms.append(latency_ms)
         self._failures_before_last = self._failures_in_a_row
@@ -74,6 +85,7 @@ def predict(
     split: Split = ALL,
     base_file: Path | None = None,
     salt: str = SESSION_SALT,
+    llm: OwnCalls | None = None,
     progress: Progress = no_progress,
 ) -> Predictions:
     """Ask ``router`` about every row of a part of a bank.
@@ -88,14 +100,21 @@ def predict(
         split: the part of the bank.
         base_file: a sidecar with the token counts of another tokenizer set.
         salt: what the session keys are made with.
+        llm: the handle that the router was given.
         progress: told after each trajectory.
     """
     candidates = manifest.candidates()
     answers = _Answers()
     total = bank.info.rows if split.trajectories is None else None
     for trajectory in bank.trajectories(candidates, split, base_file):
-        _live_through(router, trajectory, candidates, StepTtl(manifest.cache_ttl_steps), salt, answers)
-        progress("asking the router", len(answers.row_nos), total)
+        session = Session(
+            session_key(salt, trajectory.workload, trajectory.instance_id),
+            candidates,
+            StepTtl(manifest.cache_ttl_steps),
+        )
+        _live_through(router, trajectory, session, llm or NoCalls(), answers)
+        spent = f", which has spent {answers.spent_usd:.4f} USD" if answers.spent_usd else ""
+        progress(f"asking the router{spent}", len(answers.row_nos), total)
     return Predictions(
         row_nos=answers.row_nos,
         tier_ids=answers.tier_ids,
@@ -103,73 +122,31 @@ def predict(
         latencies_ms=answers.latencies_ms,
         scores=answers.scores,
         rationales=answers.rationales,
+        router_usd=None if set(answers.router_usd) <= {None} else answers.router_usd,
+        unanswered=answers.unanswered,
         given_up=answers.given_up,
     )
 
 
-def _live_through(
-    router: Router,
-    trajectory: Trajectory,
-    candidates: tuple[Candidate, ...],
-    policy: StepTtl,
-    salt: str,
-    answers: _Answers,
-) -> None:
-    session = Session(session_key(salt, trajectory.workload, trajectory.instance_id), candidates, policy)
+def _live_through(router: Router, trajectory: Trajectory, session: Session, llm: OwnCalls, answers: _Answers) -> None:
     # A hook that fails is told with the next row's decision, or the last one's: a row is where a person would look.
-    complaint = None if answers.given_up else _complaint_of(router, "start", session.key)
+    complaint = None if answers.given_up else told(router, "start", session.key)
     for step in trajectory.steps:
         if answers.given_up:
             reason = f"not asked: the router was given up on after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
             answers.add(step.row_no, reason, None)
             continue
         call = session.call(step.prompt)
-        decided, latency_ms = _decided(router, call)
+        with llm.deciding(Deciding(session.key, call.step_index)) as deciding:
+            decided, latency_ms = asked(router, call)
         choice = complaint or decided
-        answers.add(step.row_no, choice, latency_ms)
+        answers.add(step.row_no, choice, latency_ms, deciding)
         complaint = None
         if not isinstance(choice, Choice):
             session.failed()
         elif step.visible_tokens is not None:
             spoken = step.visible_tokens[choice.candidate.tier]
             outcome = session.answered(choice.candidate, spoken, step.visible_text)
-            complaint = _complaint_of(router, "observe", outcome)
-    if not answers.given_up and (complaint := _complaint_of(router, "end", session.key)) is not None:
+            complaint = told(router, "observe", outcome)
+    if not answers.given_up and (complaint := told(router, "end", session.key)) is not None:
         answers.blame_last(complaint)
-
-
-def _decided(router: Router, call: Call) -> tuple[Choice | str, float]:
-    started = time.perf_counter()
-    try:
-        answer: object = router.route(call)
-    except RouterError as failure:
-        return str(failure), _ms_since(started)
-    except Exception as error:  # noqa: BLE001 - a router is somebody else's code; whatever it raises is its row's error
-        return f"route raised {type(error).__name__}: {error}", _ms_since(started)
-    # A router in another process says how long it took itself, without the way there and back.
-    measured: float | None = getattr(router, "last_decision_ms", None)
-    latency_ms = _ms_since(started) if measured is None else measured
-    try:
-        return checked(answer, call.candidates), latency_ms
-    except DecisionError as error:
-        return str(error), latency_ms
-    except Exception as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
-        return f"looking at the answer raised {type(error).__name__}: {error}", latency_ms
-
-
-def _complaint_of(router: Router, hook: str, argument: Any) -> str | None:
-    """Call an optional method; what it raised, if it did."""
-    method: Callable[[Any], None] | None = getattr(router, hook, None)
-    if method is None:
-        return None
-    try:
-        method(argument)
-    except RouterError as failure:
-        return str(failure)
-    except Exception as error:  # noqa: BLE001 - as for route
-        return f"{hook} raised {type(error).__name__}: {error}"
-    return None
-
-
-def _ms_since(started: float) -> float:
-    return (time.perf_counter() - started) * 1e3

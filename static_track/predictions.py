@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from static_track.reading import NumberedRow, Source, open_source
@@ -30,6 +31,10 @@ class Predictions:
     """How long each decision took; None where nobody measured."""
     scores: Sequence[float | None] | None = None
     rationales: Sequence[str | None] | None = None
+    router_usd: Sequence[Decimal | None] | None = None
+    """What the router's own LLM calls for each decision cost, None where it asked nothing; None where it never did."""
+    unanswered: bool = False
+    """Whether an own call was not answered for a reason that may be gone next time: provider, cap, nobody who pays."""
     given_up: bool = False
     """Whether the router failed so often in a row that it was not asked about the rest."""
 
@@ -37,6 +42,13 @@ class Predictions:
     def failure(self) -> str | None:
         """How the router failed as a whole, as a sentence's end; None where it did not."""
         return failure(given_up=self.given_up, rows=len(self.row_nos), errors=len(self.errors))
+
+    @property
+    def own_usd(self) -> float | None:
+        """What the router's own LLM calls cost in all; None where it made none."""
+        if self.router_usd is None:
+            return None
+        return float(sum((usd for usd in self.router_usd if usd is not None), Decimal(0)))
 
     @property
     def fingerprint(self) -> str:

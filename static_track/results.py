@@ -13,7 +13,7 @@ import duckdb
 
 from static_track.bank_file import sql_file, sql_text
 from static_track.predictions import Predictions, failure
-from static_track.scoring import SCORES, Score, Scorer
+from static_track.scoring import SCORES, OwnCost, Score, Scorer
 from twinbench.store import Store
 
 LATENCIES = ("p50", "p95", "p99")
@@ -56,6 +56,8 @@ class KeptScore:
     first_error: str | None = None
     given_up: bool = False
     """A score of a router that failed as a whole is shown, and never kept."""
+    own: OwnCost | None = None
+    """What the router's own LLM calls cost; None where it made none."""
 
     @property
     def failure(self) -> str | None:
@@ -87,7 +89,7 @@ class Results:
             try:
                 rows = connection.execute(
                     """
-                    SELECT row_no, tier_id, error, latency_ms, score, rationale
+                    SELECT row_no, tier_id, error, latency_ms, score, rationale, router_usd
                     FROM read_parquet(?) ORDER BY row_no
                     """,
                     [str(path)],
@@ -95,7 +97,7 @@ class Results:
             except DAMAGED:
                 self._store.discard(path.parent)
                 return None
-        row_nos, tier_ids, errors, latencies, scores, rationales = zip(*rows, strict=True)
+        row_nos, tier_ids, errors, latencies, scores, rationales, router_usd = zip(*rows, strict=True)
         measured = [latency for latency in latencies if latency is not None]
         return Predictions(
             row_nos=row_nos,
@@ -104,6 +106,7 @@ class Results:
             latencies_ms=measured or None,
             scores=scores,
             rationales=rationales,
+            router_usd=None if set(router_usd) == {None} else router_usd,
         )
 
     def keep_predictions(self, identity: PredictionsIdentity, predictions: Predictions, row_ids: Sequence[str]) -> None:
@@ -119,6 +122,7 @@ class Results:
             ("latency_ms", "DOUBLE", asked + [None] * (size - len(asked))),
             ("score", "DOUBLE", predictions.scores or [None] * size),
             ("rationale", "VARCHAR", predictions.rationales or [None] * size),
+            ("router_usd", "DECIMAL(38, 15)", predictions.router_usd or [None] * size),
             *((name, "VARCHAR", [value] * size) for name, value in asdict(identity).items()),
         ]
         path = self.predictions_file(identity.predictions)
@@ -152,19 +156,21 @@ class Results:
         who = asdict(identity)
         metrics = {name: kept.score.scores[name] for name in SCORES}
         counts = dict(kept.score.counts)
+        own = asdict(kept.own) if kept.own is not None else dict.fromkeys(("router_usd", "cost_save_net"))
         latency = {f"latency_{name}_ms": kept.latency_ms[name] for name in LATENCIES}
         detail = json.dumps(
             {
                 "score": kept.score.to_json(legacy=True),
                 "latency_ms": dict(kept.latency_ms),
                 "first_error": kept.first_error,
+                "own": None if kept.own is None else asdict(kept.own),
             }
         )
         path = self._score_file(identity.fingerprint)
         with self._written(path.parent) as (folder, connection):
             columns: list[tuple[str, str, Sequence[Any]]] = [
                 *((name, "VARCHAR", [value]) for name, value in who.items()),
-                *((name, "DOUBLE", [value]) for name, value in (metrics | latency).items()),
+                *((name, "DOUBLE", [value]) for name, value in (metrics | own | latency).items()),
                 *((name, "BIGINT", [value]) for name, value in counts.items()),
                 ("detail", "JSON", [detail]),
             ]
@@ -219,7 +225,10 @@ def _kept(detail: Mapping[str, Any]) -> KeptScore:
     named = ("scores", "counts", "by_workload", "confusion", "error_pattern", "ablation")
     legacy = {name: block for name, block in score.items() if name not in named}
     return KeptScore(
-        Score(**{name: score[name] for name in named}, legacy=legacy), detail["latency_ms"], detail["first_error"]
+        Score(**{name: score[name] for name in named}, legacy=legacy),
+        detail["latency_ms"],
+        detail["first_error"],
+        own=None if detail["own"] is None else OwnCost(**detail["own"]),
     )
 
 

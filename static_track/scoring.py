@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -51,6 +52,15 @@ class Score:
         return content | {name: dict(block) for name, block in self.legacy.items()} if legacy else content
 
 
+@dataclass(frozen=True)
+class OwnCost:
+    """What a router's own LLM calls cost, and what is left of its CostSave after them."""
+
+    router_usd: float
+    cost_save_net: float | None
+    """None where CostSave is undefined."""
+
+
 class Scorer:
     """A bank's numbers ready for scoring under one price table."""
 
@@ -88,6 +98,7 @@ class Scorer:
             CREATE TEMP VIEW base AS FROM {base} WHERE {split.condition()};
             CREATE TEMP VIEW trajectory AS FROM {sql_name(bank)}.main.trajectory;
             CREATE TEMP TABLE prediction (router INTEGER, row_no INTEGER, pred UTINYINT);
+            CREATE TEMP TABLE own_call (router INTEGER, row_no INTEGER, spent HUGEINT);
         """)
         self._connection.execute(sql_file("scoring.sql"))
         self._clear()
@@ -117,6 +128,11 @@ class Scorer:
                 "INSERT INTO prediction SELECT $1, unnest($2::INTEGER[]), unnest($3::UTINYINT[])",
                 [number, list(each.row_nos), list(each.tier_ids)],
             )
+            if each.router_usd is not None:
+                self._connection.execute(
+                    "INSERT INTO own_call SELECT $1, unnest($2::INTEGER[]), unnest($3::HUGEINT[])",
+                    [number, *_own_calls(each.row_nos, each.router_usd)],
+                )
 
     def load_kept(self, path: Path) -> None:
         """Take one router's kept predictions from their Parquet file."""
@@ -124,7 +140,7 @@ class Scorer:
         self._connection.execute("INSERT INTO prediction SELECT 0, row_no, tier_id FROM read_parquet(?)", [str(path)])
 
     def _clear(self) -> None:
-        self._connection.execute("DELETE FROM prediction")
+        self._connection.execute("DELETE FROM prediction; DELETE FROM own_call")
         if self._billed:
             self._connection.execute("CREATE OR REPLACE TEMP VIEW scored AS FROM trajectory_bill")
             self._billed = False
@@ -161,6 +177,12 @@ class Scorer:
             )
             for router in sorted(totals)
         ]
+
+    def own_costs(self) -> dict[int, OwnCost]:
+        """Of the loaded routers that asked an LLM themselves."""
+        self._bill()
+        rows = self._connection.execute("SELECT router, router_usd, cost_save_net FROM net").fetchall()
+        return {router: OwnCost(*row) for router, *row in rows}
 
     def write_trajectories(self, path: Path, number: int, identity: Mapping[str, str | None]) -> None:
         """Write one loaded router's trajectories as a Parquet file, each with ``identity``; money as USD."""
@@ -284,6 +306,12 @@ def _legacy(
             "cost_formula": "save_gt = baseline.cost - optimal_path.cost per §11.2 (nominal USD)",
         },
     }
+
+
+def _own_calls(row_nos: Sequence[int], router_usd: Sequence[Decimal | None]) -> tuple[list[int], list[int]]:
+    """The rows for which a router asked an LLM itself, and what that cost in femtodollars."""
+    asked = [(row_no, int(usd.scaleb(15))) for row_no, usd in zip(row_nos, router_usd, strict=True) if usd is not None]
+    return [row_no for row_no, _ in asked], [spent for _, spent in asked]
 
 
 def _usd(femtodollars: int | None) -> float:

@@ -3,6 +3,7 @@
 -- Reads    base        numbers of each row: prompt and reusable tokens by tier, billed output tokens
 --          trajectory  the workload of each trajectory
 --          prediction  (router, row_no, pred): one line a row; pred is a tier id, NULL for an error
+--          own_call    (router, row_no, spent): femtodollars of a router's own LLM calls, for the rows that it made some for
 -- Settings ttl_steps, and rate_read, rate_write, rate_output: femtodollars per token, by tier
 --
 -- Money is a whole number of femtodollars until the last division, so no order of addition changes a score.
@@ -156,6 +157,22 @@ WITH metrics AS (
 )
 SELECT *, (row_pass + row_exact + traj_pass + cost_save) / 4 AS combined
 FROM metrics;
+
+-- What a router's own LLM calls cost, and CostSave with that taken from N of its workload. Nothing of it is in the headline; money
+-- that was spent on an error row was spent.
+CREATE OR REPLACE TEMP VIEW net AS
+WITH own AS (
+    SELECT router, workload, sum(spent) AS spent
+    FROM own_call JOIN base USING (row_no) JOIN trajectory USING (trajectory)
+    GROUP BY router, workload
+)
+SELECT
+    router,
+    usd(sum(spent))                                                                 AS router_usd,
+    sum(weight * percent(n - coalesce(spent, 0), d) ORDER BY workload)              AS cost_save_net
+FROM workload_score LEFT JOIN own USING (router, workload)
+GROUP BY router
+HAVING count(spent) > 0;
 
 -- Accounting ablation (Table A17), each aggregated over workloads as CostSave.
 CREATE OR REPLACE TEMP VIEW ablation AS

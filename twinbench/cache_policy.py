@@ -1,6 +1,6 @@
 """What a candidate's prompt cache holds, under the rules of each track.
 
-The static track's rule looks at the previous row only; the live track's will look at any earlier call of a candidate. A
+The static track's rule looks at the previous row only, the live track's at any earlier call of a candidate. A
 trajectory that goes from model A to B and back to A is cold in one and warm in the other.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from twinbench.clock import Clock
 from twinbench.router import CacheView, Candidate
 
 
@@ -67,3 +68,30 @@ class StepTtl:
     def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
         """Remember who answered the row; None for an error, after which the next row is cold."""
         self._previous = (candidate, prompt)
+
+
+class WallClockTtl:
+    """The live track's hint: warm where the candidate answered a prefix of this conversation a short while ago.
+
+    Whoever answered in between does not matter: each candidate has a cache of its own. Source: dynamic.md, "Cache state
+    shown to the router".
+    """
+
+    def __init__(self, ttl_s: float, clock: Clock) -> None:
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._last: dict[str, tuple[float, Prompt]] = {}
+
+    def view(self, candidate: Candidate, prompt: Prompt) -> CacheView:
+        """What the candidate's last call left in its cache."""
+        if candidate.id not in self._last:
+            return CacheView(0, exact=False)
+        at, earlier = self._last[candidate.id]
+        if self._clock.now() - at > self._ttl_s or not prompt.extends(earlier):
+            return CacheView(0, exact=False)
+        return CacheView(earlier.tokens[candidate.id], exact=False)
+
+    def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
+        """Remember a candidate's last call; None, where nobody answered, changes nothing."""
+        if candidate is not None:
+            self._last[candidate.id] = (self._clock.now(), prompt)

@@ -199,6 +199,11 @@ class LiveManifest(_Manifest):
     agent: AgentLimits
     candidates: Annotated[tuple[LiveCandidate, ...], Field(min_length=1)]
 
+    @property
+    def costs_nothing(self) -> bool:
+        """Whether every price is zero."""
+        return not any(any(candidate.prices.model_dump().values()) for candidate in self.candidates)
+
     @model_validator(mode="after")
     def _candidates_are_told_apart(self) -> Self:
         ids = [candidate.id for candidate in self.candidates]
@@ -288,11 +293,18 @@ def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
 
 
 @cache
-def live_models(name: str = DEFAULT_LIVE) -> dict[Tier, str]:
-    """The model of each tier's default candidate in a live pool."""
+def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
+    """The live manifest called ``name`` (or at that path)."""
     manifest = load_manifest(name)
     if not isinstance(manifest, LiveManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a live one is needed")
+    return manifest
+
+
+@cache
+def live_models(name: str = DEFAULT_LIVE) -> dict[Tier, str]:
+    """The model of each tier's default candidate in a live pool."""
+    manifest = live_manifest(name)
     return {Tier.from_label(each.tier): each.model for each in manifest.candidates if each.tier_default}
 
 

@@ -5,6 +5,8 @@ process and a container without network all use the same ones.
 
 A router is any object with ``route(call)``. Further methods are called where they exist:
 
+``use(llm)``
+    once, after it was loaded: the handle through which it may ask an LLM itself (``llm.py``).
 ``start(session)``
     before the first call of a trajectory, with its opaque key.
 ``observe(outcome)``

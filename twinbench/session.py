@@ -18,8 +18,7 @@ class Session:
     """Keeps one trajectory's state and shows a router exactly what it may see.
 
     A driver (the static track over frozen prefixes, the live track over a running agent) makes a ``call`` for each
-    prompt
-    and then says that it was ``answered``, or that the router ``failed``.
+    prompt and then says that it was ``answered`` or ``billed``, or that it ``failed``.
     """
 
     def __init__(
@@ -53,9 +52,28 @@ class Session:
         return call
 
     def answered(self, candidate: Candidate, output_tokens: int, text: str = "") -> Outcome:
-        """Record that ``candidate`` answered the open call; returns what the router may know of it."""
-        prompt, call = self._take_open()
-        usage = call.prompt_usage(candidate) + Usage(output=output_tokens)
+        """Record that ``candidate`` answered the open call, the prompt billed as the cache policy foresaw.
+
+        Returns:
+            What the router may know of it.
+        """
+        _, call = self._seen_open()
+        return self.billed(candidate, call.prompt_usage(candidate) + Usage(output=output_tokens), text)
+
+    def billed(self, candidate: Candidate, usage: Usage, text: str = "", cause: str | None = None) -> Outcome:
+        """Record that ``candidate`` answered the open call for ``usage``.
+
+        Args:
+            candidate: who answered.
+            usage: what it was billed for.
+            text: the assistant's visible text.
+            cause: why the answer is of no use, where it is of none.
+
+        Returns:
+            What the router may know of it.
+        """
+        prompt, call = self._seen_open()
+        self._open = None
         outcome = Outcome(
             session=self.key,
             step_index=call.step_index,
@@ -63,19 +81,20 @@ class Session:
             usage=usage,
             cost_usd=float(usage.cost_usd(candidate.prices)),
             text=text,
+            cause=cause,
         )
         self._policy.served(candidate, prompt)
         self._spent_usd += outcome.cost_usd
-        self._output_tokens.append(output_tokens)
+        self._output_tokens.append(usage.output)
         return outcome
 
     def failed(self) -> None:
-        """Record that the router gave no decision for the open call: nobody answered it."""
-        prompt, _ = self._take_open()
+        """Record that nobody answered the open call."""
+        prompt, _ = self._seen_open()
+        self._open = None
         self._policy.served(None, prompt)
 
-    def _take_open(self) -> tuple[Prompt, Call]:
+    def _seen_open(self) -> tuple[Prompt, Call]:
         if self._open is None:
             raise RuntimeError("no call is open in this session")
-        taken, self._open = self._open, None
-        return taken
+        return self._open

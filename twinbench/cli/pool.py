@@ -2,16 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, PoolArgument, PoolsArgument
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
+    from twinbench.errors import Problem
     from twinbench.pools import LiveManifest, SplitsManifest, StaticManifest
+    from twinbench.providers.checking import Found
+
+LiveOption = Annotated[
+    bool, typer.Option("--live", help="Also ask a gateway for every candidate, which costs less than a cent.")
+]
+ApiBaseOption = Annotated[
+    str | None,
+    typer.Option("--api-base", metavar="URL", help="The OpenAI-compatible gateway to ask.", show_default=False),
+]
+ApiKeyEnvOption = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key-env",
+        metavar="NAME",
+        help="The environment variable with the gateway's key; default: none is sent.",
+        show_default=False,
+    ),
+]
+MaxUsdOption = Annotated[
+    float, typer.Option("--max-usd", metavar="USD", min=0.0, help="The most that asking with --live may cost.")
+]
+CallTimeoutOption = Annotated[
+    float, typer.Option("--call-timeout", metavar="SECONDS", min=0.1, help="How long a model may take to answer.")
+]
 
 app = typer.Typer(help="Show and check the locked manifests: tiers, models, prices, splits.", no_args_is_help=True)
 
@@ -64,23 +92,143 @@ def show(
 
 
 @app.command()
-def check(pools: PoolsArgument = None, *, json_: JsonOption = False) -> None:
+def check(
+    pools: PoolsArgument = None,
+    *,
+    live: LiveOption = False,
+    api_base: ApiBaseOption = None,
+    api_key_env: ApiKeyEnvOption = None,
+    max_usd: MaxUsdOption = 0.01,
+    call_timeout: CallTimeoutOption = 60.0,
+    json_: JsonOption = False,
+) -> None:
     """Check manifests: fields, prices and tiers, and that shipped ones are as locked.
+
+    With --live, also ask a gateway for every candidate of a live pool: whether it is listed, at the locked prices,
+    and answers one word under its own name, with usage that can be billed. That costs less than a cent, and how much
+    at most is said before.
 
     Exit code 1 where one is wrong.
     """
+    from twinbench.errors import UsageError
     from twinbench.pools import check_manifest, manifest_names
 
+    if not live and (api_base is not None or api_key_env is not None):
+        raise UsageError("--api-base and --api-key-env are of --live")
     found = {pool: check_manifest(pool) for pool in pools or manifest_names()}
+    asked = _asked(found, pools, api_base, api_key_env, max_usd, call_timeout) if live else {}
     if json_:
-        print_json({"pools": {pool: [problem.to_json() for problem in problems] for pool, problems in found.items()}})
+        problems_ = {pool: [problem.to_json() for problem in problems] for pool, problems in found.items()}
+        shown = {pool: answers.to_json() for pool, answers in asked.items()}
+        print_json({"pools": problems_} | ({"live": shown} if live else {}))
     else:
         for pool, problems in found.items():
             typer.echo(printable(f"{pool}: {'ok' if not problems else counted(len(problems), 'problem')}"))
             for problem in problems:
                 typer.echo(printable(f"  {problem}"), err=True)
-    if any(found.values()):
+        for pool, answers in asked.items():
+            print_table(answers.table(pool))
+            for line in answers.problems():
+                typer.echo(printable(f"  {line}"), err=True)
+    if any(found.values()) or any(answers.problems() for answers in asked.values()):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a gateway said about the candidates of one pool."""
+
+    estimate_usd: Decimal
+    found: list[Found]
+
+    @property
+    def spent_usd(self) -> Decimal:
+        return sum((each.cost_usd for each in self.found if each.cost_usd is not None), Decimal(0))
+
+    def problems(self) -> list[str]:
+        return [f"{each.id}: {problem}" for each in self.found for problem in each.problems]
+
+    def to_json(self) -> dict[str, Any]:
+        from twinbench.providers.checking import plain
+
+        return {
+            "estimate_usd": plain(self.estimate_usd),
+            "spent_usd": plain(self.spent_usd),
+            "candidates": [each.to_json() for each in self.found],
+        }
+
+    def table(self, pool: str) -> Table:
+        rows = [
+            {
+                "id": each.id,
+                "listed": each.listed,
+                "prices": _prices_told(each),
+                "answers": each.answered,
+                "served_model": each.served_model,
+                "usage": "ok" if each.usage is not None else None,
+                "cost_usd": None if each.cost_usd is None else float(each.cost_usd),
+                "reported_cost_usd": None if each.reported_cost_usd is None else float(each.reported_cost_usd),
+            }
+            for each in self.found
+        ]
+        columns = [
+            Column("id", "Candidate"),
+            Column("listed", "Listed"),
+            Column("prices", "Prices"),
+            Column("answers", "Answers"),
+            Column("served_model", "Served as"),
+            Column("usage", "Usage"),
+            Column("cost_usd", "Cost, USD", 7),
+            Column("reported_cost_usd", "Reported, USD", 7),
+        ]
+        notes = [f"spent {self.spent_usd:.7f} USD at the locked prices; estimated were {self.estimate_usd:.7f} at most"]
+        for each in self.found:
+            if each.proposed is not None:
+                names = ", ".join(f'"{name}"' for name in each.proposed)
+                notes.append(f"{each.id}: if that is the same model, in a pool of your own: served_as = [{names}]")
+        return Table(f"{pool}, as the gateway has it", columns, rows, notes)
+
+
+def _asked(
+    found: Mapping[str, Sequence[Problem]],
+    named: Sequence[str] | None,
+    api_base: str | None,
+    api_key_env: str | None,
+    max_usd: float,
+    within_s: float,
+) -> dict[str, _Answers]:
+    """The gateway's answers for every live pool that is named and in order."""
+    from twinbench.errors import UsageError
+    from twinbench.pools import LiveManifest, load_manifest
+    from twinbench.providers.checking import check_candidates, estimate_usd
+    from twinbench.providers.gateway import Gateway
+
+    if not named:
+        raise UsageError("--live spends money: name the pool, such as live-2026-04")
+    if api_base is None:
+        raise UsageError("--live needs the gateway's address: --api-base https://host/v1")
+    manifests = {pool: load_manifest(pool) for pool, problems in found.items() if not problems}
+    for pool, manifest in manifests.items():
+        if not isinstance(manifest, LiveManifest):
+            raise UsageError(f"{pool} is a manifest of kind {manifest.kind!r}: --live is for live pools")
+    pools = {pool: manifest for pool, manifest in manifests.items() if isinstance(manifest, LiveManifest)}
+    estimates = {pool: estimate_usd(manifest.candidates) for pool, manifest in pools.items()}
+    total = sum(estimates.values(), Decimal(0))
+    if total > Decimal(str(max_usd)):
+        raise UsageError(f"asking may cost {total:.7f} USD, more than --max-usd {max_usd:g}")
+    asked: dict[str, _Answers] = {}
+    with Gateway(api_base, api_key_env) as gateway, progress() as shown:
+        count = sum(len(manifest.candidates) for manifest in pools.values())
+        typer.echo(f"asking {counted(count, 'model')} for one word: {total:.7f} USD at most", err=True)
+        for pool, manifest in pools.items():
+            asked[pool] = _Answers(estimates[pool], check_candidates(gateway, manifest.candidates, within_s, shown))
+    return asked
+
+
+def _prices_told(found: Found) -> str:
+    if not found.told_usd:
+        return "not told"
+    return "differ" if found.prices_differ else "as locked"
 
 
 def _table(manifest: StaticManifest | LiveManifest | SplitsManifest) -> Table:

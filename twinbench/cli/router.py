@@ -11,11 +11,15 @@ from twinbench.cli.options import (
     BankOption,
     DecisionTimeoutOption,
     FormatOption,
+    IsolationLevel,
+    IsolationOption,
     JsonOption,
     LoadTimeoutOption,
     OutputOption,
     PluginEnvOption,
+    PluginImageOption,
     PluginMemoryOption,
+    PluginWheelsOption,
     PythonOption,
     RouterArgument,
     StoreOption,
@@ -97,6 +101,9 @@ def check(
     python: PythonOption = None,
     plugin_memory: PluginMemoryOption = 4096,
     plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
     load_timeout: LoadTimeoutOption = 120,
     decision_timeout: DecisionTimeoutOption = 30,
     json_: JsonOption = False,
@@ -112,7 +119,17 @@ def check(
     from static_track.starter import open_bank
     from twinbench.store import Store
 
-    limits = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env, processes=True)
+    limits = plugin_limits(
+        load_timeout,
+        decision_timeout,
+        plugin_memory,
+        python,
+        plugin_env,
+        processes=True,
+        isolation=isolation,
+        image=plugin_image,
+        wheels=plugin_wheels,
+    )
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
         report = check_router(router, opened, limits, rows=rows, perturb=perturb, progress=shown)
     if json_:

@@ -11,14 +11,22 @@ from twinbench.cli.options import (
     DecisionTimeoutOption,
     FormatOption,
     FreshOption,
+    IsolationLevel,
+    IsolationOption,
     JsonOption,
     LoadTimeoutOption,
     OutputOption,
     PluginEnvOption,
+    PluginImageOption,
     PluginMemoryOption,
+    PluginWheelsOption,
     PythonOption,
+    RouterApiBaseOption,
+    RouterApiKeyEnvOption,
     RouterArgument,
+    RouterPoolOption,
     RoutersArgument,
+    RouterUsdOption,
     SplitOption,
     StoreOption,
     TokenizersOption,
@@ -28,7 +36,8 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted, trajectories
 
 if TYPE_CHECKING:
-    from static_track.board import Board
+    from static_track.board import Board, Judge
+    from twinbench.calls.metered import MeteredLlm
 
 app = typer.Typer(help="Score routers offline: deterministic arithmetic, no judge, no spend.", no_args_is_help=True)
 
@@ -69,8 +78,15 @@ def score(
     python: PythonOption = None,
     plugin_memory: PluginMemoryOption = 4096,
     plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
     load_timeout: LoadTimeoutOption = 120,
     decision_timeout: DecisionTimeoutOption = 30,
+    api_base: RouterApiBaseOption = None,
+    api_key_env: RouterApiKeyEnvOption = None,
+    router_usd: RouterUsdOption = None,
+    pool: RouterPoolOption = "live-2026-04",
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -83,12 +99,37 @@ def score(
     from static_track.board import Judge
     from static_track.starter import open_bank
     from twinbench.plugins.spec import parse_spec
+    from twinbench.providers.metering import metered_llm
     from twinbench.store import Store
 
     processes = any(parse_spec(router).has_process for router in routers or [])
-    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env, processes=processes)
-    with progress() as shown, open_bank(bank, Store(store), shown) as opened:
-        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, plugins=plugins, progress=shown)
+    plugins = plugin_limits(
+        load_timeout,
+        decision_timeout,
+        plugin_memory,
+        python,
+        plugin_env,
+        processes=processes,
+        isolation=isolation,
+        image=plugin_image,
+        wheels=plugin_wheels,
+    )
+    with (
+        progress() as shown,
+        open_bank(bank, Store(store), shown) as opened,
+        metered_llm(api_base, api_key_env, router_usd, pool) as llm,
+    ):
+        judge = Judge(
+            opened,
+            split=split,
+            tokenizers=tokenizers,
+            fresh=fresh,
+            plugins=plugins,
+            llm=llm,
+            pool=pool,
+            progress=shown,
+        )
+        _tell_estimate(judge, llm)
         board = judge.board(routers or [], predictions or [])
     for warning in judge.warnings:
         typer.echo(printable(f"warning: {warning}"), err=True)
@@ -115,8 +156,15 @@ def predict(
     python: PythonOption = None,
     plugin_memory: PluginMemoryOption = 4096,
     plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
     load_timeout: LoadTimeoutOption = 120,
     decision_timeout: DecisionTimeoutOption = 30,
+    api_base: RouterApiBaseOption = None,
+    api_key_env: RouterApiKeyEnvOption = None,
+    router_usd: RouterUsdOption = None,
+    pool: RouterPoolOption = "live-2026-04",
     json_: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
     ] = False,
@@ -132,14 +180,39 @@ def predict(
     from twinbench.cli.output import write_text
     from twinbench.errors import UsageError
     from twinbench.plugins.spec import parse_spec
+    from twinbench.providers.metering import metered_llm
     from twinbench.store import Store
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
     processes = parse_spec(router).has_process
-    plugins = plugin_limits(load_timeout, decision_timeout, plugin_memory, python, plugin_env, processes=processes)
-    with progress() as shown, open_bank(bank, Store(store), shown) as opened:
-        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, plugins=plugins, progress=shown)
+    plugins = plugin_limits(
+        load_timeout,
+        decision_timeout,
+        plugin_memory,
+        python,
+        plugin_env,
+        processes=processes,
+        isolation=isolation,
+        image=plugin_image,
+        wheels=plugin_wheels,
+    )
+    with (
+        progress() as shown,
+        open_bank(bank, Store(store), shown) as opened,
+        metered_llm(api_base, api_key_env, router_usd, pool) as llm,
+    ):
+        judge = Judge(
+            opened,
+            split=split,
+            tokenizers=tokenizers,
+            fresh=fresh,
+            plugins=plugins,
+            llm=llm,
+            pool=pool,
+            progress=shown,
+        )
+        _tell_estimate(judge, llm)
         found = judge.predictions(router)
         write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
         summary: dict[str, Any] = {
@@ -149,6 +222,7 @@ def predict(
             "rows": len(found.row_nos),
             "errors": len(found.errors),
             "output": output,
+            "router_usd": found.own_usd,
         }
     for warning in judge.warnings:
         typer.echo(printable(f"warning: {warning}"), err=True)
@@ -156,10 +230,25 @@ def predict(
         print_json(summary)
     elif output != "-":
         predictions = f"{counted(len(found.row_nos), 'prediction')}, {counted(len(found.errors), 'error')}"
+        if found.own_usd is not None:
+            predictions += f", {found.own_usd:.4f} USD for LLMs of its own"
         typer.echo(printable(f"{predictions}: {output}"), err=True)
     if found.failure is not None:
         typer.echo(printable(f"error: {router} {found.failure}: {next(iter(found.errors.values()))}"), err=True)
         raise typer.Exit(1)
+
+
+def _tell_estimate(judge: Judge, llm: MeteredLlm | None) -> None:
+    """Say what may be spent before anything is."""
+    if llm is None:
+        return
+    least, most = judge.own_estimate_usd()
+    cap = "without a cap" if llm.budget.limit_usd is None else f"capped at {llm.budget.limit_usd} USD"
+    typer.echo(
+        f"a router that asks an LLM about every row spends about {least:.4f} to {most:.4f} USD (pool {llm.pool.name}, "
+        f"cheapest to dearest); {cap}",
+        err=True,
+    )
 
 
 @app.command()
@@ -199,6 +288,12 @@ def board_table(board: Board) -> Table:
         f"{entry.router}: {counted(entry.score.counts['errors'], 'row')} failed, the first: {entry.first_error}"
         for entry in board.entries
         if entry.first_error is not None
+    ]
+    notes += [
+        f"{entry.router}: asked LLMs itself for {entry.own.router_usd:.4f} USD; CostSave less that: "
+        + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
+        for entry in board.entries
+        if entry.own is not None
     ]
     notes.append(
         "* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."

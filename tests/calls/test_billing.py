@@ -1,0 +1,400 @@
+"""What a response cost is read from what the provider said, and never made up."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twinbench.calls.billing import (
+    BillError,
+    bill_usd,
+    reported_cost_usd,
+    served_by,
+    served_model,
+    usage_of,
+    worst_case_usd,
+)
+from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.usage import Prices, Usage
+
+OPUS = Prices(input=Decimal(5), cache_read=Decimal("0.5"), cache_write=Decimal("6.25"), output=Decimal(25))
+DEEPSEEK = Prices(
+    input=Decimal("0.252"), cache_read=Decimal("0.0252"), cache_write=Decimal("0.252"), output=Decimal("0.378")
+)
+
+SHAPES: dict[str, tuple[dict[str, Any], Usage]] = {
+    "OpenAI without a cache": (
+        {"prompt_tokens": 1000, "completion_tokens": 50, "total_tokens": 1050},
+        Usage(1000, 0, 0, 50),
+    ),
+    "OpenAI, details null": (
+        {"prompt_tokens": 1000, "completion_tokens": 50, "prompt_tokens_details": None},
+        Usage(1000, 0, 0, 50),
+    ),
+    "OpenAI, read": (
+        {"prompt_tokens": 1000, "completion_tokens": 50, "prompt_tokens_details": {"cached_tokens": 900}},
+        Usage(100, 900, 0, 50),
+    ),
+    "OpenRouter, read and written": (
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 50,
+            "prompt_tokens_details": {"cached_tokens": 700, "cache_write_tokens": 200, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 30},
+        },
+        Usage(100, 700, 200, 50),
+    ),
+    "litellm, written": (
+        {"prompt_tokens": 1000, "completion_tokens": 50, "prompt_tokens_details": {"cache_creation_tokens": 200}},
+        Usage(800, 0, 200, 50),
+    ),
+    "Anthropic": (
+        {
+            "input_tokens": 100,
+            "cache_read_input_tokens": 700,
+            "cache_creation_input_tokens": 200,
+            "cache_creation": {"ephemeral_5m_input_tokens": 200, "ephemeral_1h_input_tokens": 0},
+            "output_tokens": 50,
+        },
+        Usage(100, 700, 200, 50),
+    ),
+    "Anthropic without a cache": ({"input_tokens": 100, "output_tokens": 50}, Usage(100, 0, 0, 50)),
+    "Anthropic, nothing new": (
+        {"input_tokens": 0, "cache_read_input_tokens": 700, "output_tokens": 0},
+        Usage(0, 700, 0, 0),
+    ),
+    "Anthropic's keys beside prompt_tokens": (
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 50,
+            "cache_read_input_tokens": 700,
+            "cache_creation_input_tokens": 200,
+        },
+        Usage(100, 700, 200, 50),
+    ),
+    "everything twice": (
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 50,
+            "prompt_tokens_details": {
+                "cached_tokens": 700,
+                "cache_write_tokens": 200,
+                "cache_creation_tokens": 200,
+            },
+            "input_tokens": 100,
+            "output_tokens": 50,
+            "cache_read_input_tokens": 700,
+            "cache_creation_input_tokens": 200,
+            "prompt_cache_hit_tokens": 700,
+            "prompt_cache_miss_tokens": 300,
+            "cached_content_token_count": 700,
+        },
+        Usage(100, 700, 200, 50),
+    ),
+    "a gateway that repeats the whole prompt": (
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 50,
+            "input_tokens": 1000,
+            "prompt_tokens_details": {"cached_tokens": 700},
+        },
+        Usage(300, 700, 0, 50),
+    ),
+    "DeepSeek": (
+        {
+            "prompt_tokens": 1000,
+            "completion_tokens": 50,
+            "prompt_cache_hit_tokens": 960,
+            "prompt_cache_miss_tokens": 40,
+        },
+        Usage(40, 960, 0, 50),
+    ),
+    "DeepSeek without a sum": (
+        {"completion_tokens": 50, "prompt_cache_hit_tokens": 960, "prompt_cache_miss_tokens": 40},
+        Usage(40, 960, 0, 50),
+    ),
+    "DeepSeek, hit alone": (
+        {"prompt_tokens": 1000, "completion_tokens": 50, "prompt_cache_hit_tokens": 960},
+        Usage(40, 960, 0, 50),
+    ),
+    "Gemini in OpenAI's shape": (
+        {"prompt_tokens": 1000, "completion_tokens": 50, "cached_content_token_count": 600},
+        Usage(400, 600, 0, 50),
+    ),
+    "Gemini's own": (
+        {
+            "promptTokenCount": 1000,
+            "candidatesTokenCount": 30,
+            "thoughtsTokenCount": 20,
+            "cachedContentTokenCount": 600,
+            "totalTokenCount": 1050,
+        },
+        Usage(400, 600, 0, 50),
+    ),
+    "Gemini's own, thoughts only": ({"promptTokenCount": 10, "thoughtsTokenCount": 20}, Usage(10, 0, 0, 20)),
+    "Gemini's own, as its library writes it": (
+        {"prompt_token_count": 10, "candidates_token_count": 20, "cached_content_token_count": 4},
+        Usage(6, 4, 0, 20),
+    ),
+}
+
+REFUSED: dict[str, tuple[Any, str]] = {
+    "null": (None, "no usage: null"),
+    "empty": ({}, "usage is empty"),
+    "a list": ([1], r"usage is no object: \[1\]"),
+    "no prompt": ({"completion_tokens": 5}, "how long the prompt was"),
+    "no answer": ({"prompt_tokens": 5}, "how long the answer was"),
+    "null prompt": ({"prompt_tokens": None, "completion_tokens": 5}, "how long the prompt was"),
+    "null answer": ({"prompt_tokens": 5, "completion_tokens": None}, "how long the answer was"),
+    "a miss without a hit": ({"prompt_cache_miss_tokens": 5, "completion_tokens": 5}, "how long the prompt was"),
+    "negative": ({"prompt_tokens": -1, "completion_tokens": 5}, r"usage.prompt_tokens is no count of tokens: -1"),
+    "float": ({"prompt_tokens": 12.0, "completion_tokens": 5}, r"usage.prompt_tokens is no count of tokens: 12.0"),
+    "string": ({"prompt_tokens": 5, "completion_tokens": "5"}, r"usage.completion_tokens is no count of tokens: '5'"),
+    "bool": ({"prompt_tokens": True, "completion_tokens": 5}, r"usage.prompt_tokens is no count of tokens: True"),
+    "absurd": (
+        {"prompt_tokens": 10**12, "completion_tokens": 5},
+        r"prompt_tokens is no count of tokens: 1000000000000",
+    ),
+    "a long value": ({"prompt_tokens": "9" * 500, "completion_tokens": 5}, r"'9{59}…$"),
+    "negative detail": (
+        {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": -2}},
+        r"usage.prompt_tokens_details.cached_tokens is no count of tokens: -2",
+    ),
+    "details that are no object": (
+        {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": 7},
+        r"usage.prompt_tokens_details is no object: 7",
+    ),
+    "more cached than there is": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 41},
+        },
+        "60 tokens read and 41 written are more than a prompt of 100",
+    ),
+    "hit and miss are not the prompt": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 5,
+            "prompt_cache_hit_tokens": 60,
+            "prompt_cache_miss_tokens": 41,
+        },
+        "prompt_cache_miss_tokens: 41 missed and 60 hit are no prompt of 100",
+    ),
+    "two reads": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 5,
+            "cache_read_input_tokens": 60,
+            "prompt_tokens_details": {"cached_tokens": 50},
+        },
+        "prompt_tokens_details.cached_tokens = 50 and cache_read_input_tokens = 60",
+    ),
+    "two writes": (
+        {
+            "prompt_tokens": 100,
+            "completion_tokens": 5,
+            "prompt_tokens_details": {"cache_write_tokens": 5, "cache_creation_tokens": 6},
+        },
+        "cache_write_tokens = 5 and prompt_tokens_details.cache_creation_tokens = 6",
+    ),
+    "two answers": (
+        {"prompt_tokens": 100, "completion_tokens": 5, "output_tokens": 6},
+        "completion_tokens = 5 and output_tokens = 6",
+    ),
+    "two prompts": (
+        {"prompt_tokens": 100, "completion_tokens": 5, "input_tokens": 70, "cache_read_input_tokens": 20},
+        "input_tokens: 70 where the prompt has 100, 20 of them cached",
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_of_usage_gives_four_buckets(shape: str) -> None:
+    told, expected = SHAPES[shape]
+    assert usage_of({"id": "x", "usage": told}) == expected
+
+
+def test_geminis_own_response_is_read_under_its_own_name() -> None:
+    told, expected = SHAPES["Gemini's own"]
+    assert usage_of({"usageMetadata": told}) == expected
+    assert usage_of({"usage": None, "usageMetadata": told}) == expected
+    with pytest.raises(BillError, match=r"usageMetadata.promptTokenCount is no count of tokens: -1"):
+        usage_of({"usageMetadata": {**told, "promptTokenCount": -1}})
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_true_is_never_zero(case: str) -> None:
+    told, message = REFUSED[case]
+    with pytest.raises(BillError, match=message) as refused:
+        usage_of({"usage": told})
+    assert refused.value.cause is Cause.usage
+    assert CAUSES[refused.value.cause].counts is Counts.infra
+
+
+def test_a_response_without_usage_is_refused() -> None:
+    with pytest.raises(BillError, match="no usage: missing"):
+        usage_of({"choices": []})
+
+
+COUNTS = st.integers(0, 200_000)
+
+
+@given(input_=COUNTS, read=COUNTS, write=COUNTS, output=COUNTS, data=st.data())
+def test_the_buckets_sum_to_the_prompt_in_every_shape(
+    input_: int, read: int, write: int, output: int, data: st.DataObject
+) -> None:
+    prompt = input_ + read + write
+    shapes: list[dict[str, Any]] = [
+        {
+            "prompt_tokens": prompt,
+            "completion_tokens": output,
+            "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": write},
+        },
+        {
+            "input_tokens": input_,
+            "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": write,
+            "output_tokens": output,
+        },
+        {
+            "prompt_tokens": prompt,
+            "completion_tokens": output,
+            "cache_read_input_tokens": read,
+            "cache_creation_input_tokens": write,
+            "prompt_cache_miss_tokens": input_ + write,
+        },
+    ]
+    usage = usage_of({"usage": data.draw(st.sampled_from(shapes))})
+    assert usage == Usage(input_, read, write, output)
+    assert usage.input + usage.cache_read + usage.cache_write == prompt
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 50) | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from([*SHAPES["everything twice"][0], "cached_tokens", "cost"]), inner, max_size=6)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_any_usage_is_whole_counts_or_an_error(told: Any) -> None:
+    body = {"usage": told, "model": told, "provider": told}
+    cost = reported_cost_usd(body)
+    assert cost is None or cost >= 0
+    assert served_model(body) == (told or None if isinstance(told, str) else None)
+    try:
+        usage = usage_of(body)
+    except BillError:
+        return
+    assert min(usage.input, usage.cache_read, usage.cache_write, usage.output) >= 0
+
+
+def test_a_call_costs_what_its_buckets_cost() -> None:
+    told = SHAPES["OpenRouter, read and written"][0]
+    # 100 · 5 + 700 · 0.5 + 200 · 6.25 + 50 · 25 = 3350 USD a million tokens
+    assert usage_of({"usage": told}).cost_usd(OPUS) == Decimal("0.00335")
+    # 40 · 0.252 + 960 · 0.0252 + 50 · 0.378 = 53.172
+    assert usage_of({"usage": SHAPES["DeepSeek"][0]}).cost_usd(DEEPSEEK) == Decimal("0.000053172")
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        (0.01172, "0.01172"),
+        (1.5e-07, "1.5E-7"),
+        (0, "0"),
+        ("0.00405", "0.00405"),
+        (Decimal("0.3"), "0.3"),
+        (None, None),
+        (True, None),
+        (-0.5, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        ("free", None),
+        ("1e999999999", None),
+        ({"usd": 1}, None),
+        ([0.1], None),
+    ],
+)
+def test_the_providers_own_cost_is_an_amount_or_nothing(cost: Any, expected: str | None) -> None:
+    found = reported_cost_usd({"usage": {"cost": cost}})
+    assert found == (None if expected is None else Decimal(expected))
+
+
+def test_the_providers_own_cost_survives_json_exactly() -> None:
+    assert reported_cost_usd(json.loads('{"usage": {"cost": 0.1}}')) == Decimal("0.1")
+    assert reported_cost_usd({}) is None
+    assert reported_cost_usd({"usage": None}) is None
+
+
+def test_who_answered_is_told() -> None:
+    body = {"model": "anthropic/claude-opus-4.6", "provider": "Google"}
+    assert (served_model(body), served_by(body)) == ("anthropic/claude-opus-4.6", "Google")
+    assert (served_model({"model": ""}), served_by({"provider": {"name": "x"}})) == (None, None)
+
+
+def test_the_worst_case_is_all_cold_and_as_long_as_it_may_become() -> None:
+    # 1.3 · 1000 · 6.25 + 100 · 25 = 10625 USD a million tokens: writing is dearer than input
+    assert worst_case_usd(1000, OPUS, 100) == Decimal("0.010625")
+    cheap = Prices(
+        input=Decimal("0.5"), cache_read=Decimal("0.05"), cache_write=Decimal("0.083333333"), output=Decimal(3)
+    )
+    # 1.3 · 1000 · 0.5 + 100 · 3 = 950: input is dearer
+    assert worst_case_usd(1000, cheap, 100) == Decimal("0.00095")
+    assert worst_case_usd(0, OPUS, 0) == 0
+
+
+def test_a_part_of_a_femtodollar_is_a_whole_one() -> None:
+    tiny = Prices(input=Decimal("0.000000001"), cache_read=Decimal(0), cache_write=Decimal(0), output=Decimal(0))
+    assert worst_case_usd(1, tiny, 0) == Decimal("0.000000000000002")  # 1.3 femtodollars
+    assert worst_case_usd(10, tiny, 0) == Decimal("0.000000000000013")
+
+
+@given(input_=COUNTS, read=COUNTS, write=COUNTS, output=st.integers(0, 32_768))
+def test_no_call_within_its_count_costs_more_than_its_worst_case(
+    input_: int, read: int, write: int, output: int
+) -> None:
+    usage = Usage(input_, read, write, output)
+    counted = -(-10 * (input_ + read + write) // 13)
+    assert usage.cost_usd(OPUS) <= worst_case_usd(counted, OPUS, 32_768)
+
+
+@pytest.mark.parametrize(("prompt", "answer"), [(-1, 0), (0, -1)])
+def test_a_worst_case_of_no_counts_is_refused(prompt: int, answer: int) -> None:
+    with pytest.raises(ValueError, match="no counts of tokens"):
+        worst_case_usd(prompt, OPUS, answer)
+
+
+PENALTY = Decimal("0.60")
+PUBLISHED = [
+    # policy, resolved, cases, cost, penalty, bill: constants.json, published.dynamic_heldout100 (TwinRouterBench,
+    # arXiv 2605.18859, table of the live track); the penalty is its unresolved_penalty_usd
+    ("UncommonRoute (trained)", 75, 100, "25.6595579424", "15.0", "40.6595579424"),
+    ("Opus 4.6 (no routing)", 74, 100, "54.72827875", "15.6", "70.32827875"),
+    ("SR-KNN router", 75, 100, "55.607370784", "15.0", "70.607370784"),
+    ("UncommonRoute (rule-based)", 73, 100, "172.5628115", "16.2", "188.7628115"),
+]
+
+
+@pytest.mark.parametrize(("policy", "resolved", "cases", "cost", "penalty", "bill"), PUBLISHED)
+def test_published_bills_are_reproduced(
+    policy: str, resolved: int, cases: int, cost: str, penalty: str, bill: str
+) -> None:
+    # The published rows have totals only; however they are divided over the cases, the bills add up to the total.
+    first, *others = [Decimal(cost) / 4, *[Decimal(0)] * (cases - 2), Decimal(cost) / 4 * 3]
+    bills = [bill_usd(each, number < resolved, PENALTY) for number, each in enumerate((first, *others))]
+    assert sum(bills) == Decimal(bill)
+    assert sum(bills) - Decimal(cost) == Decimal(penalty)
+
+
+def test_giving_up_costs_the_penalty_of_every_case() -> None:
+    assert sum(bill_usd(Decimal(0), False, PENALTY) for _ in range(100)) == 60

@@ -1,0 +1,109 @@
+"""What an answer is worth, from its status and bytes alone; what real HTTP makes of it is in test_routed.py."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twinbench.calls.exchange import Response, TransportError
+from twinbench.calls.judging import judge
+from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.pools import live_manifest
+
+CANDIDATE = live_manifest().candidates[0]
+USAGE = {"prompt_tokens": 10, "completion_tokens": 2}
+
+
+def answered(status: int = 200, **changed: Any) -> Response:
+    choice = {"message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
+    body = {"model": CANDIDATE.model, "choices": [choice], "usage": USAGE, **changed}
+    return Response(status, json.dumps(body).encode(), None, 0.1)
+
+
+def saying(**message: Any) -> Response:
+    return answered(choices=[{"message": message, "finish_reason": "stop"}])
+
+
+@given(
+    status=st.integers(100, 599),
+    body=st.binary(max_size=60)
+    | st.builds(
+        lambda value: json.dumps(value).encode(),
+        st.recursive(
+            st.none() | st.integers() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["error", "choices", "message", "usage", "code", "content", "model"]), inner
+                )
+            ),
+            max_leaves=8,
+        ),
+    ),
+    switched=st.booleans(),
+)
+def test_whatever_comes_is_judged_and_is_no_verdict_on_the_router(status: int, body: bytes, switched: bool) -> None:
+    judged = judge(Response(status, body, None, 0.1), CANDIDATE, switched=switched)
+    assert judged.cause is not None
+    assert CAUSES[judged.cause].counts is Counts.infra
+    assert judged.billed == (status < 400 or status >= 500 or judged.usage is not None) or status == 200
+    assert not (judged.retry and judged.cause in (Cause.access, Cause.usage, Cause.request, Cause.switch))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "x"},
+        {"content": None, "tool_calls": None},
+        {"content": "", "tool_calls": []},
+        {"content": [{"type": "text", "text": "x"}]},
+        {"tool_calls": [{"id": "c", "function": {"name": "bash", "arguments": "{"}}]},
+        {"content": "x", "tool_calls": [{}]},
+    ],
+)
+def test_a_message_that_can_stand_in_a_conversation_is_an_answer(message: dict[str, Any]) -> None:
+    judged = judge(saying(**message), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.message) == (None, False, message)
+
+
+@pytest.mark.parametrize("message", [{"content": 7}, {"content": "x", "tool_calls": "ls"}, {"tool_calls": ["ls"]}])
+def test_one_that_cannot_is_unreadable_and_tried_again(message: dict[str, Any]) -> None:
+    judged = judge(saying(**message), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, True, None)
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", None, 7, "tool_calls"])
+def test_an_answer_that_was_cut_short_by_its_own_limit_is_one(finish: Any) -> None:
+    choice = {"message": {"content": ""}, "finish_reason": finish}
+    judged = judge(answered(choices=[choice]), CANDIDATE, switched=False)
+    assert judged.cause is None
+    assert judged.finish_reason == (finish if isinstance(finish, str) else None)
+
+
+def test_names_that_the_pool_lists_are_the_same_model() -> None:
+    dated = CANDIDATE.model_copy(update={"served_as": (CANDIDATE.model, "deepseek-v3.2-2026")})
+    assert judge(answered(model="deepseek-v3.2-2026"), dated, switched=False).cause is None
+    judged = judge(answered(model="deepseek-v3.2-2026"), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.usage is not None) == (Cause.model, False, True)
+    assert judged.served_model == "deepseek-v3.2-2026"
+
+
+@pytest.mark.parametrize("billed", [False, True])
+def test_no_response_is_billed_where_it_may_have_been(billed: bool) -> None:
+    judged = judge(TransportError("cut", may_be_billed=billed, latency_s=1), CANDIDATE, switched=True)
+    assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, billed, None)
+
+
+def test_an_error_beside_choices_is_no_error() -> None:
+    assert judge(answered(error={"message": "a warning"}), CANDIDATE, switched=False).cause is None
+
+
+def test_a_long_error_text_is_shortened() -> None:
+    body = json.dumps({"error": {"message": "x" * 10_000}}).encode()
+    detail = judge(Response(400, body, None, 0.1), CANDIDATE, switched=False).detail
+    assert detail is not None
+    assert len(detail) < 400

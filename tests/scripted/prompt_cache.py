@@ -1,0 +1,82 @@
+"""Tokens as a provider would count them, and which of them it has in its cache."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.scripted.replies import Counts, Shape
+from twinbench.fingerprint import canonical_json, sha256_text
+
+_PER_MESSAGE = 4
+
+
+def tokens_of(value: Any) -> int:
+    """A count that grows with the text; every fourth character is a token."""
+    text = value if isinstance(value, str) else canonical_json(value)
+    return -(-len(text) // 4)
+
+
+class PromptCache:
+    """Prefixes of conversations, for each session and model, for a time.
+
+    Claude models write what stands before a ``cache_control`` mark, and read what was written of the part before the
+    last mark. The others keep every prefix of whole messages, at no price.
+    """
+
+    def __init__(self, ttl_s: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._seen: dict[tuple[str, str, str], float] = {}
+
+    def count(self, session: str, body: Mapping[str, Any], shape: Shape) -> Counts:
+        """How long the prompt is, what of it was cached, and what is from now on."""
+        now = self._clock()
+        by_mark = shape in (Shape.anthropic, Shape.openrouter)
+        prefixes = list(_prefixes(body))
+        length = prefixes[-1].tokens if prefixes else 0
+        kept = [each for each in prefixes if each.marked or not by_mark]
+        read = 0
+        for prefix in prefixes:
+            key = (session, str(body.get("model")), prefix.name)
+            if kept and prefix.tokens <= kept[-1].tokens and now - self._seen.get(key, -math.inf) <= self._ttl_s:
+                read = prefix.tokens
+                self._seen[key] = now  # what is read is kept on
+            if prefix in kept:
+                self._seen[key] = now
+        written = kept[-1].tokens - read if by_mark and kept else 0
+        return Counts(length, read, written)
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    """A conversation up to the end of a message."""
+
+    name: str
+    tokens: int
+    marked: bool
+
+
+def _prefixes(body: Mapping[str, Any]) -> Iterator[_Prefix]:
+    """Every prefix, the shortest first; tools stand before all messages."""
+    tools = body.get("tools") or []
+    name = sha256_text(canonical_json(tools))
+    length = tokens_of(tools) if tools else 0
+    messages: Sequence[Mapping[str, Any]] = body.get("messages") or []
+    for message in messages:
+        plain = json.dumps(_unmarked(message), sort_keys=True)
+        name = sha256_text(name + plain)
+        length += tokens_of(plain) + _PER_MESSAGE
+        yield _Prefix(name, length, _unmarked(message) != message)
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
+    if isinstance(value, list):
+        return [_unmarked(item) for item in value]
+    return value

@@ -1,0 +1,64 @@
+"""What a real provider refuses before any model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.scripted.replies import Raw, bad_request, error, not_found, too_long, unauthorized
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that a server offers."""
+
+    id: str
+    pricing: Mapping[str, str] | None = None
+    """USD per token, as OpenRouter lists them: prompt, completion, input_cache_read, input_cache_write."""
+    context_length: int | None = None
+
+    def listed(self) -> dict[str, Any]:
+        """As ``/models`` shows it."""
+        more = {"pricing": self.pricing, "context_length": self.context_length}
+        return {"id": self.id, "object": "model", **{key: value for key, value in more.items() if value is not None}}
+
+
+def refused_key(headers: Mapping[str, str], api_key: str | None) -> Raw | None:
+    """401 for any other key than the one."""
+    if api_key is None or headers.get("authorization") == f"Bearer {api_key}":
+        return None
+    return unauthorized()
+
+
+def refused_model(body: Mapping[str, Any], models: Mapping[str, Model], prompt_tokens: int) -> Raw | None:
+    """404 for an unknown model, 400 for a conversation that does not fit into a known one."""
+    model = models.get(str(body.get("model")))
+    if model is None:
+        return not_found(str(body.get("model")))
+    if model.context_length is not None and prompt_tokens + int(body.get("max_tokens") or 0) > model.context_length:
+        return too_long(model.context_length)
+    return None
+
+
+def refused_messages(body: Any) -> Raw | None:
+    """400 for what is no conversation: results without calls, calls without results, nothing at all."""
+    if not isinstance(body, Mapping) or not isinstance(body.get("messages"), list) or not body["messages"]:
+        return bad_request("'messages' must be a list with at least one message")
+    open_calls: set[str] = set()
+    for index, message in enumerate(body["messages"]):
+        role = message.get("role")
+        if role == "tool":
+            if message.get("tool_call_id") not in open_calls:
+                what = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+                return error(400, f"messages[{index}]: {what}")
+            open_calls.discard(message["tool_call_id"])
+            continue
+        if open_calls:
+            what = "an assistant message with 'tool_calls' must be followed by tool messages for each 'tool_call_id'"
+            return error(400, f"messages[{index}]: {what}: {', '.join(sorted(open_calls))}")
+        if role == "assistant":
+            open_calls = {call["id"] for call in message.get("tool_calls") or ()}
+        elif role not in ("system", "developer", "user"):
+            return error(400, f"messages[{index}]: unknown role {role!r}")
+    return None

@@ -1,0 +1,270 @@
+"""What a scripted server may answer: messages with usage in any provider's shape, and everything that goes wrong."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Any
+
+
+class Shape(StrEnum):
+    """How providers count tokens."""
+
+    openai = "openai"
+    openrouter = "openrouter"
+    """OpenAI's, with ``cache_write_tokens`` and a ``cost``, as gateways report Claude models."""
+    anthropic = "anthropic"
+    deepseek = "deepseek"
+    gemini = "gemini"
+    own = "own"
+    """The one of the model's own provider."""
+
+    @classmethod
+    def of(cls, model: str) -> Shape:
+        """What a model's own provider would use."""
+        name = model.lower()
+        for part, shape in (("claude", cls.anthropic), ("deepseek", cls.deepseek), ("gemini", cls.gemini)):
+            if part in name:
+                return shape
+        return cls.openai
+
+
+class Absent(Enum):
+    """In place of a usage: the field is not there at all."""
+
+    absent = "absent"
+
+
+ABSENT = Absent.absent
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Tokens of one call; ``prompt`` includes what was read from the cache and written to it."""
+
+    prompt: int
+    read: int = 0
+    written: int = 0
+    output: int = 0
+    cost_usd: float | None = None
+
+    def usage(self, shape: Shape) -> dict[str, Any]:
+        """As a provider of this shape reports them."""
+        if shape is Shape.anthropic:
+            told: dict[str, Any] = {
+                "input_tokens": self.prompt - self.read - self.written,
+                "cache_read_input_tokens": self.read,
+                "cache_creation_input_tokens": self.written,
+                "output_tokens": self.output,
+            }
+        elif shape is Shape.gemini:
+            told = {
+                "prompt_token_count": self.prompt,
+                "cached_content_token_count": self.read,
+                "candidates_token_count": self.output,
+                "total_token_count": self.prompt + self.output,
+            }
+        else:
+            told = {
+                "prompt_tokens": self.prompt,
+                "completion_tokens": self.output,
+                "total_tokens": self.prompt + self.output,
+            }
+            if shape is Shape.deepseek:
+                told |= {"prompt_cache_hit_tokens": self.read, "prompt_cache_miss_tokens": self.prompt - self.read}
+            else:
+                details = {"cached_tokens": self.read}
+                if shape is Shape.openrouter:
+                    details["cache_write_tokens"] = self.written
+                told["prompt_tokens_details"] = details
+        if self.cost_usd is not None:
+            told["cost"] = self.cost_usd
+        return told
+
+
+Usage = Shape | Counts | Mapping[str, Any] | Absent | None
+"""Counted by the server and told in a shape; counts, told in OpenAI's; an object as it stands; null; no field."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call of an answer."""
+
+    arguments: Mapping[str, Any] | str
+    """Text is sent as it is, also where it is no JSON."""
+    name: str = "bash"
+    id: str | None = None
+    """None: the server makes one, different in each answer."""
+
+
+def bash(command: str) -> Call:
+    """The call of an agent's tool."""
+    return Call({"command": command})
+
+
+@dataclass(frozen=True)
+class Message:
+    """An answer that a model gives."""
+
+    text: str | None = None
+    calls: Sequence[Call] = ()
+    usage: Usage = Shape.openai
+    finish_reason: str | None = None
+    """None: ``tool_calls`` or ``stop``, as it should be."""
+    model: str | None = None
+    """The name it answers under; None: the one it was asked for by."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """More of the message, such as ``reasoning_content``."""
+    more: Mapping[str, Any] = field(default_factory=dict)
+    """More of the response, such as ``provider``."""
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Bytes as they stand."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Nothing for a while, then the end of the connection."""
+
+    seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Trickle:
+    """An answer, a byte at a time."""
+
+    reply: Message | Raw = field(default_factory=lambda: Message("slowly"))
+    every_s: float = 0.2
+    head_too: bool = False
+    """Whether status line and headers trickle, too."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An answer whose body ends before its time."""
+
+    reply: Message | Raw = field(default_factory=lambda: Message("this is cut"))
+    after_bytes: int = 40
+
+
+@dataclass(frozen=True)
+class Reset:
+    """The connection is torn down (RST), before the answer or within it."""
+
+    after_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Close:
+    """The connection is closed in order, without an answer."""
+
+
+Reply = Message | Raw | Hang | Trickle | Cut | Reset | Close
+
+
+def error(
+    status: int,
+    message: str,
+    code: str | int | None = None,
+    kind: str = "invalid_request_error",
+    headers: Mapping[str, str] | None = None,
+) -> Raw:
+    """An error as OpenAI words it."""
+    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return Raw(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+
+def rate_limited(retry_after_s: float | str | None = None, *, as_date: bool = False) -> Raw:
+    """429, with or without Retry-After: seconds, the date that this is, or any text."""
+    headers = {}
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    if as_date and isinstance(retry_after_s, int | float):
+        headers["Retry-After"] = email.utils.formatdate(time.time() + retry_after_s, usegmt=True)
+    return error(429, "Rate limit reached", "rate_limit_exceeded", "requests", headers)
+
+
+def server_error(text: str = "The server had an error") -> Raw:
+    """500; its text is known to mislead who reads it ("rate limit", "Request timed out.")."""
+    return error(500, text, None, "server_error")
+
+
+def unavailable(retry_after_s: float | None = None) -> Raw:
+    """503."""
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    return error(503, "The engine is overloaded", None, "server_error", headers)
+
+
+def unauthorized(text: str = "Incorrect API key provided") -> Raw:
+    """401."""
+    return error(401, text, "invalid_api_key")
+
+
+def payment_required() -> Raw:
+    """402."""
+    return error(402, "Insufficient credits", 402)
+
+
+def forbidden() -> Raw:
+    """403."""
+    return error(403, "You are not allowed to use this model", "model_not_allowed")
+
+
+def not_found(model: str = "this model") -> Raw:
+    """404."""
+    return error(404, f"The model `{model}` does not exist", "model_not_found")
+
+
+def bad_request(text: str = "Invalid value") -> Raw:
+    """400 of no particular kind."""
+    return error(400, text)
+
+
+def too_long(limit: int = 8192) -> Raw:
+    """400: the conversation does not fit."""
+    return error(400, f"This model's maximum context length is {limit} tokens.", "context_length_exceeded")
+
+
+def foreign_reasoning() -> Raw:
+    """400: the conversation holds what another model had thought and signed."""
+    return error(400, "messages.1.content.0: Invalid `signature` in `thinking` block")
+
+
+def invalid_json(status: int = 200) -> Raw:
+    """A body that is none."""
+    return Raw(status, b'{"id": "x", "choices": [', {"Content-Type": "application/json"})
+
+
+def empty_body(status: int = 200) -> Raw:
+    """No bytes at all."""
+    return Raw(status, b"", {"Content-Type": "application/json"})
+
+
+ABSURD_USAGE: Mapping[str, Usage] = {
+    "absent": ABSENT,
+    "empty": {},
+    "null": {"prompt_tokens": None, "completion_tokens": None},
+    "negative": {"prompt_tokens": -5, "completion_tokens": 2},
+    "float": {"prompt_tokens": 12.5, "completion_tokens": 2},
+    "text": {"prompt_tokens": "12", "completion_tokens": "2"},
+    "more read than asked": {
+        "prompt_tokens": 10,
+        "completion_tokens": 2,
+        "prompt_tokens_details": {"cached_tokens": 8, "cache_write_tokens": 8},
+    },
+    "endless": {"prompt_tokens": 10**20, "completion_tokens": 2},
+    "no object": {"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": 7},
+}
+"""Usage from which no cost follows, each under what is wrong with it."""

@@ -1,0 +1,47 @@
+"""A router asked: whatever it answers or raises becomes a choice or the text of what went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twinbench.router import Call, Choice, DecisionError, Router, RouterError, checked
+
+
+def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
+    """A router's choice, or what went wrong, and how long it took in milliseconds."""
+    started = time.perf_counter()
+    try:
+        answer: object = router.route(call)
+    except RouterError as failure:
+        return str(failure), _ms_since(started)
+    except Exception as error:  # noqa: BLE001 - a router is somebody else's code; whatever it raises is an answer's error
+        return f"route raised {type(error).__name__}: {error}", _ms_since(started)
+    # A router in another process says how long it took itself, without the way there and back.
+    measured: float | None = getattr(router, "last_decision_ms", None)
+    latency_ms = _ms_since(started) if measured is None else measured
+    try:
+        return checked(answer, call.candidates), latency_ms
+    except DecisionError as error:
+        return str(error), latency_ms
+    except Exception as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
+        return f"looking at the answer raised {type(error).__name__}: {error}", latency_ms
+
+
+def told(router: Router, hook: str, argument: Any) -> str | None:
+    """Call an optional method of a router; what it raised, if it did."""
+    method: Callable[[Any], None] | None = getattr(router, hook, None)
+    if method is None:
+        return None
+    try:
+        method(argument)
+    except RouterError as failure:
+        return str(failure)
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"{hook} raised {type(error).__name__}: {error}"
+    return None
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3

@@ -1,0 +1,186 @@
+"""One call of a model, tried until it is answered: the only retries there are.
+
+Each attempt is reserved and recorded before it is sent, and judged, settled and recorded after. The agent's calls and a
+router's own are both made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from twinbench.calls.budget import Budget
+from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
+from twinbench.calls.journal import unpacked
+from twinbench.calls.judging import Judged, judge
+from twinbench.calls.recording import DivergedError, RecordedAttempt
+from twinbench.causes import CausedError
+from twinbench.clock import Clock
+from twinbench.pools import LiveCandidate
+from twinbench.usage import Usage
+
+_LONGEST_WAIT_S = 30.0
+
+Write = Callable[..., None]
+"""Writes a line of the journal: ``TrialLog.write``, told whose call it is."""
+
+
+class CallFailedError(CausedError):
+    """No attempt brought an answer."""
+
+    def __init__(self, judged: Judged) -> None:
+        super().__init__(judged.detail or "no answer")
+        assert judged.cause is not None  # noqa: S101 - an answer is no failure
+        self.judged = judged
+        self.cause = judged.cause
+
+
+@dataclass(frozen=True)
+class RetryLimits:
+    """How long one call is tried; the only retries there are."""
+
+    attempts: int = 6
+    waiting_s: float = 120.0
+    """Between attempts, in all."""
+    attempt_s: float = 300.0
+    """All that one attempt may take."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An attempt that brought an answer."""
+
+    judged: Judged
+    usage: Usage
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Tries calls at a provider."""
+
+    source: ResponseSource
+    budget: Budget
+    clock: Clock
+    limits: RetryLimits = RetryLimits()
+
+    def answered(
+        self,
+        request: Request,
+        chosen: LiveCandidate,
+        worst_usd: Decimal,
+        write: Write,
+        *,
+        before: int = 0,
+        switched: bool = False,
+    ) -> Answered:
+        """The answer to a request.
+
+        Args:
+            request: what is asked.
+            chosen: who is asked.
+            worst_usd: the most that one attempt may cost.
+            write: writes ``reserve`` and ``settle``.
+            before: how many attempts of this call stand in the recording.
+            switched: whether somebody else answered the call before this one.
+
+        Raises:
+            CallFailedError: no attempt brought one.
+            CapError: the budget leaves no room for it.
+        """
+        number = before
+        retrying = Retrying(
+            stop=self._stops,
+            wait=_wait_s,
+            retry=retry_if_exception(lambda error: isinstance(error, CallFailedError) and error.judged.retry),
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt:
+                number += 1
+                return self._attempted(number, request, chosen, worst_usd, write, switched=switched)
+        raise AssertionError  # tenacity either returns from the block or raises
+
+    def _attempted(
+        self,
+        number: int,
+        request: Request,
+        chosen: LiveCandidate,
+        worst_usd: Decimal,
+        write: Write,
+        *,
+        switched: bool,
+    ) -> Answered:
+        with self.budget.reserve(worst_usd) as reservation:
+            write(
+                "reserve",
+                sync=True,
+                attempt=number,
+                candidate=chosen.id,
+                request_sha256=request.sha256,
+                request_key=request.key,
+                reserved_usd=worst_usd,
+            )
+            outcome: Response | TransportError
+            try:
+                outcome = self.source.fetch(request, self.limits.attempt_s)
+            except TransportError as error:
+                outcome = error
+            judged = judge(outcome, chosen, switched=switched)
+            known = judged.usage is not None or not judged.billed
+            cost_usd = Decimal(0) if judged.usage is None else judged.usage.cost_usd(chosen.prices.prices())
+            cost_usd = cost_usd if known else worst_usd
+            write(
+                "settle",
+                attempt=number,
+                cause=judged.cause,
+                detail=judged.detail,
+                usage=None if judged.usage is None else asdict(judged.usage),
+                cost_usd=cost_usd,
+                at_reservation=not known,
+                reported_cost_usd=judged.reported_cost_usd,
+                served_model=judged.served_model,
+                served_by=judged.served_by,
+                latency_s=outcome.latency_s,
+                status=outcome.status if isinstance(outcome, Response) else None,
+                response=outcome.body if isinstance(outcome, Response) else None,
+            )
+            reservation.settle(cost_usd)
+        if judged.cause is not None or judged.usage is None:
+            raise CallFailedError(judged)
+        return Answered(judged, judged.usage, cost_usd)
+
+    def _stops(self, state: RetryCallState) -> bool:
+        waited = state.idle_for + state.upcoming_sleep
+        return stop_after_attempt(self.limits.attempts)(state) or waited > self.limits.waiting_s
+
+
+def recorded_answer(found: RecordedAttempt, step: int, chosen: LiveCandidate, *, switched: bool) -> Answered:
+    """A recorded answer, judged and priced once more.
+
+    Raises:
+        DivergedError: today it is worth something else.
+    """
+    assert found.settle is not None  # noqa: S101 - an answer is settled
+    settle = found.settle
+    body = settle.get("response")
+    content = unpacked(body) if isinstance(body, str) else body or b""
+    response = Response(settle.get("status") or 0, content, None, settle.get("latency_s") or 0.0)
+    judged = judge(response, chosen, switched=switched)
+    if judged.cause is not None or judged.usage is None:
+        raise DivergedError(step, "response", None, judged.detail)
+    cost_usd = judged.usage.cost_usd(chosen.prices.prices())
+    if cost_usd != Decimal(settle["cost_usd"]):
+        raise DivergedError(step, "cost", settle["cost_usd"], f"{cost_usd}")
+    return Answered(judged, judged.usage, cost_usd)
+
+
+def _wait_s(state: RetryCallState) -> float:
+    """What the provider asks for, else ever longer with jitter."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked_s = error.judged.retry_after_s if isinstance(error, CallFailedError) else None
+    return wait_random_exponential(max=_LONGEST_WAIT_S)(state) if asked_s is None else asked_s

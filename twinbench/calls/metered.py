@@ -1,0 +1,188 @@
+"""The metered handle: a router's own LLM calls, each reserved, priced and recorded like a call of the agent.
+
+In the live track a call is answered from the recording where it stands there, by its request key, so that a resume and
+a replay never pay twice. What ends a case is kept from the router: it may catch the error, and the case ends still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property, partial
+from typing import Any
+
+from twinbench.calls.attempts import Answered, Attempts, CallFailedError, RetryLimits, Write, recorded_answer
+from twinbench.calls.billing import worst_case_usd
+from twinbench.calls.budget import Budget, CapError
+from twinbench.calls.exchange import Request, ResponseSource
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.recording import RecordedOwnCall, TrialLog
+from twinbench.calls.translation import PLAIN_FIELDS, Utterance, request_body
+from twinbench.causes import CAUSES, Cause, CausedError, Counts
+from twinbench.clock import Clock, WallClock
+from twinbench.llm import LlmError, Reply
+from twinbench.messages import message_text
+from twinbench.own_calls import Deciding, OwnCalls, Question
+from twinbench.pools import LiveCandidate, LiveManifest, static_manifest
+from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.tokens import TokenizerSet, tokenizer_set
+
+_ENDING = (Cause.usage, Cause.model)
+"""Of unknown cost, or from nobody knows whom: such a case has no bill (dynamic.md, "Spend")."""
+
+_NOT_RECORDED = "this is not what the router asked when the decision was recorded"
+
+
+class OwnCallError(CausedError):
+    """A call of the router's own that no attempt brought an answer to."""
+
+    def __init__(self, cause: Cause, detail: str) -> None:
+        super().__init__(detail)
+        self.cause = cause
+
+
+@dataclass
+class RecordedDeciding(Deciding):
+    """A decision of a trial, whose own calls are recorded."""
+
+    log: TrialLog = field(kw_only=True)
+    decided: bool = field(kw_only=True)
+    """Whether the decision stands in the recording: the router is asked along, and nothing more is paid for it."""
+    taken: set[int] = field(default_factory=set)
+    """The recorded calls that were given to the router."""
+
+    def recorded(self, key: str) -> tuple[int, RecordedOwnCall]:
+        """The number of a call within its decision, and what is recorded of it; each is given once."""
+        own = self.log.step(self.step).own
+        found = (number for number, call in own.items() if number not in self.taken and call.request_key == key)
+        number = next(found, max([*own, *self.taken], default=0) + 1)
+        self.taken.add(number)
+        return number, own.get(number) or RecordedOwnCall()
+
+
+@dataclass
+class MeteredLlm(OwnCalls):
+    """The handle of one router, over the candidates of a live pool at their locked prices."""
+
+    pool: LiveManifest
+    source: ResponseSource | None
+    """None: nothing is asked that is not recorded."""
+    budget: Budget
+    clock: Clock = field(default_factory=WallClock)
+    limits: RetryLimits = field(default_factory=RetryLimits)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    @cached_property
+    def _tokenizers(self) -> TokenizerSet:
+        return tokenizer_set(static_manifest())
+
+    def _answered(self, deciding: Deciding, question: Question) -> Reply:
+        chosen = self._picked(question.candidate)
+        request, worst_usd = self._request(deciding, chosen, question)
+        if isinstance(deciding, RecordedDeciding):
+            answered = self._recorded(deciding, chosen, request, worst_usd)
+        else:
+            answered = self._fetched(deciding, chosen, request, worst_usd, _unwritten)
+        assert answered.judged.message is not None  # noqa: S101 - judged to be an answer
+        text = message_text({"content": answered.judged.message.get("content")})
+        return Reply(text, chosen.id, answered.usage, float(answered.cost_usd))
+
+    def _picked(self, name: str | None) -> LiveCandidate:
+        candidates = self.pool.candidates
+        if name is None:
+            return min(candidates, key=lambda each: (Tier.from_label(each.tier), not each.tier_default))
+        for each in candidates:
+            if each.id == name:
+                return each
+        for each in candidates:
+            if each.tier == name and each.tier_default:
+                return each
+        known = ", ".join(each.id for each in candidates)
+        what = "has no candidate of tier" if name in TIER_LABELS else "has no candidate"
+        raise LlmError(f"pool {self.pool.name} {what} {name!r:.80}; it has {known}")
+
+    def _request(self, deciding: Deciding, chosen: LiveCandidate, question: Question) -> tuple[Request, Decimal]:
+        if question.max_tokens > chosen.max_tokens:
+            raise LlmError(f"{chosen.id} answers {chosen.max_tokens:,} tokens at most, not {question.max_tokens:,}")
+        sent = chosen.model_copy(
+            update={
+                "max_tokens": question.max_tokens,
+                "temperature": None if chosen.temperature is None else question.temperature,
+                "cache_control": None,
+            }
+        )
+        plain = [{name: message[name] for name in PLAIN_FIELDS if name in message} for message in question.messages]
+        try:
+            body = request_body(sent, [Utterance(message) for message in plain], (), {})
+            request = Request(body, deciding.session)
+            prompt = PromptCounter([chosen], self._tokenizers).prompt(plain, (), deciding.step)
+            assert request.key  # noqa: S101 - made here, where what JSON does not have is the router's mistake
+        except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+            raise LlmError(f"messages that cannot be sent: {error}") from None
+        tokens = prompt.tokens[chosen.id]
+        if tokens + question.max_tokens > chosen.context_window:
+            raise LlmError(
+                f"{chosen.id} cannot take it: {tokens:,} tokens and {question.max_tokens:,} to come, of "
+                f"{chosen.context_window:,}"
+            )
+        return request, worst_case_usd(tokens, chosen.prices.prices(), question.max_tokens)
+
+    def _recorded(
+        self, deciding: RecordedDeciding, chosen: LiveCandidate, request: Request, worst_usd: Decimal
+    ) -> Answered:
+        """The answer that the recording has, else a new one."""
+        log, step = deciding.log, deciding.step
+        number, found = deciding.recorded(request.key)
+        if found.answer is not None:
+            return recorded_answer(found.answer, step, chosen, switched=False)
+        if found.failure is not None and (deciding.decided or log.is_replay):
+            raise _failed(deciding, OwnCallError(Cause(found.failure["cause"]), found.failure["detail"]))
+        log.refuse_beyond_end(step, "call of the router's own")
+        if deciding.decided:
+            raise LlmError(_NOT_RECORDED)
+        write = partial(log.write, step=step, own=number)
+        return self._fetched(deciding, chosen, request, worst_usd, write, before=len(found.attempts))
+
+    def _fetched(
+        self,
+        deciding: Deciding,
+        chosen: LiveCandidate,
+        request: Request,
+        worst_usd: Decimal,
+        write: Write,
+        *,
+        before: int = 0,
+    ) -> Answered:
+        assert self.source is not None  # noqa: S101 - what has none has a recording that refuses
+
+        def written(kind: str, *, sync: bool = False, **fields: Any) -> None:
+            if kind == "settle":
+                deciding.spent_usd += fields["cost_usd"]
+            write(kind, sync=sync, **fields)
+
+        try:
+            attempts = Attempts(self.source, self.budget, self.clock, self.limits)
+            return attempts.answered(request, chosen, worst_usd, written, before=before)
+        except CapError as error:
+            deciding.failures.append(error)
+            deciding.ending = error
+            raise LlmError(str(error)) from None
+        except CallFailedError as error:
+            failed = OwnCallError(error.cause, f"{chosen.id}: {error}")
+            write("own_failed", cause=failed.cause, detail=str(failed))
+            raise _failed(deciding, failed) from None
+
+
+def _unwritten(_kind: str, *, sync: bool = False, **_fields: Any) -> None:
+    """The static track has no journal."""
+
+
+def _failed(deciding: Deciding, error: OwnCallError) -> LlmError:
+    """What a router is told; what it did wrong itself (a refused request, say) is left out of the failures."""
+    if CAUSES[error.cause].counts is Counts.infra and error.cause is not Cause.request:
+        deciding.failures.append(error)
+    if error.cause in _ENDING:
+        deciding.ending = error
+    return LlmError(str(error))

@@ -1,0 +1,323 @@
+"""What differs from run to run is taken out of a text, so that recordings can be looked up and compared.
+
+Each rule has a name and a reason. A rule wants a form that says what a number is: where a number may as well be
+content (``0.12`` in code, a version, a commit's hash) it stays. What a rule puts in is matched by no rule, so
+normalising twice is the same as once. No pattern has a repetition without a bound, so the time is linear; and rules are
+tried only in lines that have what is rare enough to be looked for quickly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+_KEPT_TEXTS = 4096
+"""A conversation is normalised at every call; nearly all of it was before."""
+_KEPT_LENGTH = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that differs from run to run; within a line."""
+
+    name: str
+    why: str
+    pattern: re.Pattern[str]
+    by: str | Callable[[re.Match[str]], str]
+    """What stands there instead."""
+
+
+Sign = Callable[[str, int], int]
+"""Where in a text, from a position on, there may be something to replace; -1 for nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules for lines that have something in common."""
+
+    signs: tuple[Sign, ...]
+    """A line without any of these has nothing to replace."""
+    rules: tuple[Rule, ...]
+
+    def applied(self, text: str) -> str:
+        """``text`` after these rules."""
+        parts: list[str] = []
+        done = 0
+        for start, end in _lines_with(self.signs, text):
+            line = text[start:end]
+            for rule in self.rules:
+                line = rule.pattern.sub(rule.by, line)
+            parts += (text[done:start], line)
+            done = end
+        return "".join((*parts, text[done:])) if parts else text
+
+
+def normalised(value: Any) -> Any:
+    """``value`` with every string in it normalised, however deep; keys and everything else stay."""
+    if isinstance(value, str):
+        return normalised_text(value)
+    if isinstance(value, Mapping):
+        return {key: normalised(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [normalised(item) for item in value]
+    return value
+
+
+def normalised_text(text: str) -> str:
+    """``text`` after all rules."""
+    return _kept(text) if len(text) <= _KEPT_LENGTH else _normalised(text)
+
+
+def _normalised(text: str) -> str:
+    for group in GROUPS:
+        text = group.applied(text)
+    return text
+
+
+_kept = lru_cache(maxsize=_KEPT_TEXTS)(_normalised)
+
+
+def _lines_with(signs: tuple[Sign, ...], text: str) -> list[tuple[int, int]]:
+    """Where the lines begin and end that have one of the signs, from the first to the last."""
+    found: set[tuple[int, int]] = set()
+    for sign in signs:
+        end = 0
+        while (at := sign(text, end)) >= 0:
+            end = text.find("\n", at)
+            if end < 0:
+                end = len(text)
+            found.add((text.rfind("\n", 0, at) + 1, end))
+    return sorted(found)
+
+
+def _literal(sign: str) -> Sign:
+    return lambda text, start: text.find(sign, start)
+
+
+def _form(pattern: str) -> Sign:
+    """A form; one that begins with a character that is rare in code is found fastest."""
+    search = re.compile(pattern).search
+    return lambda text, start: match.start() if (match := search(text, start)) else -1
+
+
+def _long_word(text: str, start: int) -> int:
+    """Where a run of 64 hexadecimal digits may be: every eighth character of it is one too."""
+    for begin in range(start, len(text), _PIECE):
+        if match := _EIGHT_HEX.search(text[begin : begin + _PIECE + 64 : 8]):
+            return begin + 8 * match.start()
+    return -1
+
+
+_EIGHT_HEX = re.compile("[0-9a-f]{8}")
+_PIECE = 8192
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sep(?:t(?:ember)?)?"
+    r"|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+)
+_WEEKDAY = r"(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+_YEAR = r"(?:19|20)\d\d"
+_SECONDS = r":[0-5]\d:[0-6]\d(?:[.,]\d{1,9})?"
+_TIME = rf"(?:[01]?\d|2[0-3])(?:{_SECONDS}|:[0-5]\d)(?: ?[AP]M\b)?"
+_ZONE = r"(?: ?(?:Z|UTC|GMT|[CEW]ES?T|[ECMP][SD]T|BST|IST|JST|[+-]\d\d:?\d\d)(?!\w))?"
+
+_N = r"\d{1,9}(?:\.\d{1,9})?"
+_F = r"\d{1,9}\.\d{1,9}"
+_SHORT_UNIT = r"(?:[mnuµμ]?s)"
+_WORD_UNIT = r"(?:(?:milli|micro|nano)?seconds?|m?secs?|minutes?|mins?)"
+_UNIT = rf"(?:{_SHORT_UNIT}|{_WORD_UNIT})"
+_AS_CLOCK = r"(?: \(\d{1,3}:[0-5]\d:[0-5]\d\))?"  # pytest adds it from a minute on
+_LINE_END = r"(?=\r?$)"
+
+_EPHEMERAL = range(32768, 65536)
+
+
+def _port(match: re.Match[str]) -> str:
+    return f"{match[1]}<port>" if int(match[2]) in _EPHEMERAL else match[0]
+
+
+def _rule(name: str, why: str, pattern: str, by: str | Callable[[re.Match[str]], str]) -> Rule:
+    return Rule(name, why, re.compile(pattern), by)
+
+
+_WRITTEN_DATES = (
+    _rule(
+        "written date",
+        "date, git, ls, mail and web servers write the month in letters; ls has a year in place of an old time.",
+        rf"\b(?:{_WEEKDAY},? {{1,2}})?(?:{_MONTH} {{1,3}}{_DAY}|{_DAY}[ /-]{_MONTH})"
+        rf"(?:(?:(?:,? {{1,2}}|[:/-]){_YEAR}\b)?(?:(?: at|,| -)? {{1,2}}|:)"
+        rf"{_TIME}{_ZONE}(?: {_YEAR}\b)?{_ZONE}(?!\w|:\d)|(?:,? {{1,2}}|[/-]){_YEAR}(?!\w))",
+        "<time>",
+    ),
+)
+
+_CLOCK_TIMES = (
+    _rule(
+        "timestamp",
+        "Logs and reports begin with the moment at which they were written.",
+        rf"{_YEAR}(?<![\w.]\d\d\d\d)[-/](?:0[1-9]|1[0-2])[-/](?:0[1-9]|[12]\d|3[01])[ T]{_TIME}{_ZONE}(?!\w|:\d)",
+        "<time>",
+    ),
+    _rule(
+        "time of day",
+        "Logs begin with it. In quotes or as a slice it is a value that somebody wrote, and stays.",
+        rf"\d\d(?<![\w:.'\"+>-]\d\d)(?<![\w)\]>]\[\d\d)(?<=[0-2]\d)(?<!2[4-9]){_SECONDS}{_ZONE}(?!\w|['\":]|-\d)",
+        "<time>",
+    ),
+)
+
+_DATES = (
+    _rule(
+        "date",
+        "Tools print today's date. In quotes it is a value that somebody wrote, and stays.",
+        rf"{_YEAR}(?<![\w.'\"/+>-]\d\d\d\d)-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?!\w|[-/'\"]|\.\d)",
+        "<date>",
+    ),
+)
+
+_DURATIONS = (
+    _rule(
+        "pytest's duration column",
+        "--durations lists a time for each test.",
+        rf"^{_F}s(?= {{1,8}}(?:call|setup|teardown)\b)",
+        "<duration>",
+    ),
+    _rule(
+        "timeit",
+        "timeit chooses how many loops it makes, and tells how long one took.",
+        rf"\b\d{{1,12}} loops?, best of (\d{{1,6}}): {_N} [num]?sec per loop",
+        r"<loops>, best of \1: <duration> per loop",
+    ),
+    _rule(
+        "duration after a word",
+        "Runners say how long it took: pytest and unittest with 'in', others with 'took' or 'elapsed'.",
+        r"\b(in|[Tt]ook|[Ee]lapsed(?: time)?|[Tt]otal time|[Tt]ime|[Dd]uration)([:=]? {1,3}|[:=])"
+        rf"(?:(?<=in ){_N} ?m?s|(?<=ook ){_N} ?{_UNIT}|{_F} ?{_UNIT})(?!\w){_AS_CLOCK}",
+        r"\1\2<duration>",
+    ),
+    _rule(
+        "duration in words",
+        "A measured time has decimals and names its unit; '5 seconds' is a limit that somebody set, and stays.",
+        rf"\d(?<![\w.]\d)\d{{0,8}}\.\d{{1,9}} ?{_WORD_UNIT}(?!\w){_AS_CLOCK}",
+        "<duration>",
+    ),
+    _rule(
+        "duration in parentheses",
+        "go, ctest, mocha and tap write it behind each test.",
+        rf"(?<=\(){_F} ?(?:m?s|secs?)(?=\))",
+        "<duration>",
+    ),
+    _rule(
+        "bar around a duration",
+        "pytest and sympy fill the line up with '=', so their number depends on the duration's digits.",
+        rf"^={{1,200}} ([^=]{{0,300}}\bin <duration>[^=]{{0,40}}?) ?={{1,200}}{_LINE_END}",
+        r"= \1 =",
+    ),
+)
+
+_SHELL_TIMES = (
+    _rule(
+        "shell's time",
+        "The shell's and POSIX's 'time' write three lines.",
+        rf"^(real|user|sys)([ \t]{{1,8}})(?:\d{{1,6}}m\d{{1,2}}[.,]\d{{1,6}}s|{_F}){_LINE_END}",
+        r"\1\2<duration>",
+    ),
+)
+
+_ADDRESSES = (
+    _rule(
+        "address",
+        "Where an object lies in memory differs in each process; Linux gives a program twelve digits.",
+        r"\b(at )0x[0-9a-fA-F]{6,16}(?!\w)|\b0x(?:0000)?(?:[57][0-9a-f]{11}|(?:ffff|aaaa)[0-9a-f]{8})(?!\w)",
+        lambda match: f"{match[1] or ''}<address>",
+    ),
+)
+
+_CONTAINERS = (
+    _rule(
+        "container id",
+        "Docker names a container by 64 random digits; after sha256: they are a checksum, and stay.",
+        r"(?<![\w])(?<!sha256[:=-])[0-9a-f]{64}(?!\w)",
+        "<container>",
+    ),
+)
+
+_HOSTS = (
+    _rule(
+        "container's host name",
+        "Without a name of its own a container's host is called by the first 12 of them.",
+        r"(\w@|\bHOSTNAME[=:]|\bhostname[=:] ?\"?|\bLinux )(?=[a-f]{0,11}\d)(?=\d{0,11}[a-f])[0-9a-f]{12}(?!\w)",
+        r"\1<host>",
+    ),
+)
+
+_PROCESSES = (
+    _rule(
+        "process id",
+        "The system numbers processes as they come, and Python its threads by an address.",
+        r"\b([Pp]id|PID|[Pp]rocess id|[Tt]hread id)( is | ?[=:#] ?| )\d{1,20}(?!\w|\.\d)",
+        r"\1\2<pid>",
+    ),
+    _rule(
+        "shell's job",
+        "A shell names the process that it puts into the background, and the one that was ended.",
+        r"^(\[\d{1,4}\][+-]? {1,3})\d{1,10}(?=\r?$| )|(: line \d{1,9}: {1,3})\d{1,10}"
+        r"(?= (?:Killed|Terminated|Aborted|Segmentation fault|Illegal instruction|Bus error|Hangup)\b)",
+        lambda match: f"{match[1] or match[2]}<pid>",
+    ),
+    _rule(
+        "system log's process",
+        "A line of a system log has the process behind the program's name.",
+        r"^(<time> [\w.-]{1,64} [\w./-]{1,64}\[)\d{1,10}(?=\]: )",
+        r"\1<pid>",
+    ),
+)
+
+_PATHS = (
+    _rule(
+        "temporary path",
+        "tempfile, mktemp, pip and Django put random characters into the name; pytest counts its runs.",
+        r"(/tmp/)(?:(tmp|django_|pip-[a-z-]{1,40}-)[a-z0-9_]{8}(?!\w)|(tmp\.)[A-Za-z0-9]{10}(?!\w)"
+        r"|(pytest-of-[\w.-]{1,64}/pytest-)\d{1,9}(?!\w))",
+        lambda match: f"{match[1]}{match[2] or match[3] or match[4]}<random>",
+    ),
+)
+
+_PORTS = (
+    _rule(
+        "port",
+        "A server for a test listens where the system lets it; below the ephemeral ports somebody chose the number.",
+        r"((?:\b127\.0\.0\.1|\b0\.0\.0\.0|\blocalhost|\[::1?\]):|\('127\.0\.0\.1', |\b[Pp]ort[ =:]{1,3})"
+        r"(\d{5})(?!\w|\.\d)",
+        _port,
+    ),
+)
+
+GROUPS: tuple[Group, ...] = (
+    Group(tuple(map(_literal, _MONTHS)), _WRITTEN_DATES),
+    Group((_form(r":[0-5]\d"),), _CLOCK_TIMES),
+    Group((_form(r"-[01]\d-[0-3]"),), _DATES),
+    Group(
+        (_form(rf"\.\d{{1,9}} ?{_UNIT}"), _form(r"in \d{1,9} ?m?s"), _form(r"ook\W{1,4}\d"), _form(r"loops?, b")),
+        _DURATIONS,
+    ),
+    Group(tuple(map(_literal, ("real\t", "real ", "user\t", "user ", "sys\t", "sys "))), _SHELL_TIMES),
+    Group((_literal("0x"),), _ADDRESSES),
+    Group((_long_word,), _CONTAINERS),
+    Group(tuple(map(_literal, ("@", "HOSTNAME", "hostname", "Linux "))), _HOSTS),
+    Group(
+        (
+            *map(_literal, ("pid", "Pid", "PID", " id ", " id=", " id:", ": line ", "<time> ")),
+            _form(r"\][+-]? {1,3}\d"),
+        ),
+        _PROCESSES,
+    ),
+    Group((_literal("/tmp/"),), _PATHS),  # noqa: S108 - to be found, not used
+    Group((*map(_literal, ("127.0.0.1", "0.0.0.0:", "localhost:", "[::")), _form(r"ort[ =:]{1,3}\d{5}")), _PORTS),
+)
+RULES: tuple[Rule, ...] = tuple(rule for group in GROUPS for rule in group.rules)

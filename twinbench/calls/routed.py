@@ -1,0 +1,304 @@
+"""A routed call: the only way a model is called.
+
+Build the call, decide, record the decision, translate the conversation for the chosen model; per attempt reserve and
+record, fetch, judge, settle and record; then tell the router. Who decides and where responses come from vary, the
+pipeline does not: it is the same live, resumed and replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from typing import Any, Protocol
+
+from twinbench.asking import asked, told
+from twinbench.calls.attempts import Answered, Attempts, RetryLimits, recorded_answer
+from twinbench.calls.billing import worst_case_usd
+from twinbench.calls.budget import Budget
+from twinbench.calls.exchange import Request, ResponseSource
+from twinbench.calls.metered import RecordedDeciding
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.recording import DivergedError, RecordedStep, TrialLog
+from twinbench.calls.translation import Utterance, request_body, uttered
+from twinbench.causes import Cause, CausedError
+from twinbench.clock import Clock
+from twinbench.messages import message_text
+from twinbench.own_calls import OwnCalls
+from twinbench.pools import LiveCandidate
+from twinbench.router import Call, Candidate, Choice, Router
+from twinbench.session import Session
+from twinbench.usage import Usage
+
+
+class RouterFailedError(CausedError):
+    """The router gave no decision that can be carried out."""
+
+    cause = Cause.router
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answered, and what that cost."""
+
+    step: int
+    candidate: Candidate
+    utterance: Utterance
+    finish_reason: str | None
+    usage: Usage
+    cost_usd: Decimal
+
+
+class Decider(Protocol):
+    """Who decides which candidate answers."""
+
+    def decide(self, call: Call, recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The decision on a call, as the journal has it: ``candidate``, ``score``, ``rationale``, ``latency_ms``, or
+        ``error``.
+
+        Args:
+            call: what is to be answered.
+            recorded: the decision that stands in the journal for this step.
+        """
+        ...
+
+    def compare(self, step: int, recorded: Mapping[str, Any] | None, decision: Mapping[str, Any]) -> None:
+        """Look at what came of a decision, which may not have been possible.
+
+        Raises:
+            DivergedError: it has to be the recorded one, and is not.
+        """
+        ...
+
+    def tell(self, hook: str, argument: Any) -> str | None:
+        """Tell of ``start``, ``observe`` and ``end``; what went wrong, if something did."""
+        ...
+
+
+class RouterDecides:
+    """The router decides; of a step that is recorded it is asked too, so that its own state is right, and overruled."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def decide(self, call: Call, recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The recorded decision, else the router's."""
+        decision = _as_recorded(*asked(self._router, call))
+        return decision if recorded is None else recorded
+
+    def compare(self, _step: int, _recorded: Mapping[str, Any] | None, _decision: Mapping[str, Any]) -> None:
+        """What is recorded was taken."""
+
+    def tell(self, hook: str, argument: Any) -> str | None:
+        """Tell the router."""
+        return told(self._router, hook, argument)
+
+
+class RecordingDecides:
+    """The recording decides alone."""
+
+    def decide(self, call: Call, recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The recorded decision."""
+        if recorded is None:
+            raise DivergedError(call.step_index, "decision", None, "a call that is not in the recording")
+        return recorded
+
+    def compare(self, _step: int, _recorded: Mapping[str, Any] | None, _decision: Mapping[str, Any]) -> None:
+        """What is recorded was taken."""
+
+    def tell(self, _hook: str, _argument: Any) -> str | None:
+        """Nobody listens."""
+        return None
+
+
+class RouterIsCompared:
+    """The router decides again, and has to decide what it did."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    def decide(self, call: Call, _recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """The router's decision."""
+        return _as_recorded(*asked(self._router, call))
+
+    def compare(self, step: int, recorded: Mapping[str, Any] | None, decision: Mapping[str, Any]) -> None:
+        """Whether it is the recorded one."""
+        compared = ("candidate", "error")
+        then, now = ({name: (each or {}).get(name) for name in compared} for each in (recorded, decision))
+        if then != now:
+            raise DivergedError(step, "decision", then, now)
+
+    def tell(self, hook: str, argument: Any) -> str | None:
+        """Tell the router."""
+        return told(self._router, hook, argument)
+
+
+def _as_recorded(answer: Choice | str, latency_ms: float) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"candidate": None, "error": answer, "latency_ms": latency_ms}
+    return {
+        "candidate": answer.candidate.id,
+        "score": answer.score,
+        "rationale": answer.rationale,
+        "error": None,
+        "latency_ms": latency_ms,
+    }
+
+
+class TrialClock:
+    """The time of a trial: of what is recorded the time that it was then, afterwards the time that it is.
+
+    So a router is shown the same to be warm in a replay, which takes no minutes between two calls.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.recorded: float | None = None
+        """Stands while what is recorded is gone through."""
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock.now() if self.recorded is None else self.recorded
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self._clock.sleep(seconds)
+
+
+@dataclass
+class RoutedCall:
+    """Asks the models of one trial."""
+
+    session: Session
+    session_header: str
+    decider: Decider
+    source: ResponseSource | None
+    """Where responses come from that are not recorded; None in a replay."""
+    log: TrialLog
+    budget: Budget
+    clock: TrialClock
+    """The session's cache policy has the same."""
+    pool: Mapping[str, LiveCandidate]
+    counter: PromptCounter
+    tool_options: Mapping[str, Any] = field(default_factory=dict)
+    limits: RetryLimits = field(default_factory=RetryLimits)
+    own: OwnCalls | None = None
+    """The handle through which the router asks an LLM itself."""
+    answers: list[Answer] = field(default_factory=list)
+    """What was answered so far."""
+    _steps: int = 0
+    _complaint: str | None = None
+
+    def start(self) -> None:
+        """Begin the session."""
+        self._complaint = self.decider.tell("start", self.session.key)
+
+    def end(self) -> None:
+        """End the session; a router that fails now has nothing left to fail."""
+        self.decider.tell("end", self.session.key)
+
+    def ask(self, conversation: Sequence[Utterance], tools: Sequence[Mapping[str, Any]]) -> Answer:
+        """The next call of the trial.
+
+        Raises:
+            RouterFailedError: the router gave no decision that can be carried out.
+            CallFailedError: no attempt brought an answer.
+            CapError: the budget leaves no room for it.
+            DivergedError: the recording has something else here.
+        """
+        self._steps += 1
+        step = self._steps
+        recorded = self.log.step(step)
+        self.clock.recorded = None if recorded.decision is None else recorded.decision.get("at")
+        prompt = self.counter.prompt([each.plain for each in conversation], tools, step)
+        call = self.session.call(prompt)
+        candidate = self._decided(call, recorded)
+        chosen = self.pool[candidate.id]
+        request = Request(request_body(chosen, conversation, tools, self.tool_options), self.session_header)
+        worst = worst_case_usd(call.prompt_tokens(candidate), candidate.prices, chosen.max_tokens)
+        answer = self._recorded(step, chosen, candidate, request, recorded)
+        if answer is None:
+            answer = self._fetched(step, chosen, candidate, request, worst, recorded)
+        self.answers.append(answer)
+        self.clock.recorded = None if recorded.answer is None else (recorded.answer.settle or {}).get("at")
+        outcome = self.session.billed(candidate, answer.usage, message_text(answer.utterance.plain))
+        self.clock.recorded = None
+        self._complaint = self.decider.tell("observe", outcome)
+        return answer
+
+    def _decided(self, call: Call, recorded: RecordedStep) -> Candidate:
+        if recorded.decision is None:
+            self.log.refuse_beyond_end(call.step_index, "decision")
+        decided = recorded.decision is not None
+        deciding = RecordedDeciding(self.session_header, call.step_index, log=self.log, decided=decided)
+        try:
+            with nullcontext() if self.own is None else self.own.deciding(deciding):
+                decision = self.decider.decide(call, recorded.decision)
+        except DivergedError as diverged:
+            raise deciding.ending or diverged from None
+        ended_by = deciding.ending
+        if decision["error"] is not None and recorded.decision is None:
+            ended_by = ended_by or deciding.infra
+        if ended_by is not None:  # it is no decision: a resume asks the router anew
+            self.session.failed()
+            raise ended_by
+        if self._complaint is not None and decision is not recorded.decision:
+            decision = {"candidate": None, "error": self._complaint, "latency_ms": decision["latency_ms"]}
+        candidates = {candidate.id: candidate for candidate in call.candidates}
+        picked = candidates.get(decision["candidate"] or "")
+        if decision["error"] is None and picked is not None and not call.fits(picked):
+            prompt, most = call.prompt_tokens(picked), picked.context_window
+            error = f"{picked.id} cannot take it: {prompt:,} tokens and {picked.max_tokens:,} to come, of {most:,}"
+            decision = {**decision, "error": error}
+        self.decider.compare(call.step_index, recorded.decision, decision)
+        if recorded.decision is None:
+            self.log.write("decision", step=call.step_index, prompt_tokens=dict(call.counted_tokens), **decision)
+        if decision["error"] is not None:
+            self.session.failed()
+            raise RouterFailedError(f"step {call.step_index}: {decision['error']}")
+        if picked is None:
+            raise DivergedError(call.step_index, "pool", decision["candidate"], sorted(candidates))
+        return picked
+
+    def _recorded(
+        self, step: int, chosen: LiveCandidate, candidate: Candidate, request: Request, recorded: RecordedStep
+    ) -> Answer | None:
+        """The answer that the recording has to this request."""
+        found = recorded.answer
+        if found is None:
+            self.log.refuse_beyond_end(step, "response")
+            return None
+        if found.reserve["request_key"] != request.key:
+            raise DivergedError(step, "request", found.reserve["request_key"], request.key)
+        return self._answer(step, candidate, recorded_answer(found, step, chosen, switched=self._switched(candidate)))
+
+    def _fetched(
+        self,
+        step: int,
+        chosen: LiveCandidate,
+        candidate: Candidate,
+        request: Request,
+        worst_usd: Decimal,
+        recorded: RecordedStep,
+    ) -> Answer:
+        assert self.source is not None  # noqa: S101 - a replay never comes here
+        answered = Attempts(self.source, self.budget, self.clock, self.limits).answered(
+            request,
+            chosen,
+            worst_usd,
+            partial(self.log.write, step=step),
+            before=len(recorded.attempts),
+            switched=self._switched(candidate),
+        )
+        return self._answer(step, candidate, answered)
+
+    def _answer(self, step: int, candidate: Candidate, answered: Answered) -> Answer:
+        judged = answered.judged
+        assert judged.message is not None  # noqa: S101 - judged to be an answer
+        said = uttered(judged.message, candidate.id)
+        return Answer(step, candidate, said, judged.finish_reason, answered.usage, answered.cost_usd)
+
+    def _switched(self, candidate: Candidate) -> bool:
+        return bool(self.answers) and self.answers[-1].candidate.id != candidate.id

@@ -1,0 +1,1 @@
+"""Providers: where responses come from over HTTP. The only importer of litellm."""

@@ -1,0 +1,211 @@
+"""Whether a gateway has what a pool locks: asked before money is spent on runs (dynamic.md, "Locked")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import Any, Protocol
+
+from twinbench.calls.billing import worst_case_usd
+from twinbench.calls.exchange import Request, Response, TransportError
+from twinbench.calls.judging import Judged, judge
+from twinbench.calls.translation import Utterance, request_body
+from twinbench.causes import Cause
+from twinbench.pools import LiveCandidate, PriceTable
+from twinbench.usage import Usage
+
+QUESTION = "Answer with one word: ready?"
+MAX_TOKENS = 16
+_PROMPT_TOKENS = 40
+"""More than the question and what a chat template puts around it."""
+_AT_ONCE = 8
+
+_TOLD_PRICES = {
+    "input": ("prompt", "input"),
+    "cache_read": ("input_cache_read", "cache_read"),
+    "cache_write": ("input_cache_write", "cache_write"),
+    "output": ("completion", "output"),
+}
+"""Keys under which gateways list a bucket's price, in USD per token."""
+_SAME = Decimal("1e-6")
+"""Relative: listed prices are rounded."""
+
+
+class Asked(Protocol):
+    """A gateway, as far as it is needed here."""
+
+    def fetch(self, request: Request, within_s: float) -> Response:
+        """Ask for one completion, once."""
+        ...
+
+    def models(self, within_s: float) -> Response:
+        """Ask which models there are."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a gateway says about one candidate."""
+
+    id: str
+    problems: tuple[str, ...]
+    """What has to be mended before a run; empty where all is well."""
+    listed: bool | None
+    """None where the gateway gives no list."""
+    told_usd: Mapping[str, Decimal]
+    """Its list's price of each bucket, per million tokens; buckets that it does not tell are absent."""
+    prices_differ: bool
+    """Whether any of them is not the locked one."""
+    answered: bool
+    served_model: str | None
+    served_by: str | None
+    proposed: tuple[str, ...] | None
+    """What ``served_as`` would have to be for the name under which it answered."""
+    usage: Usage | None
+    cost_usd: Decimal | None
+    """At the locked prices."""
+    reported_cost_usd: Decimal | None
+    latency_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; money is decimal text."""
+        return {
+            **asdict(self),
+            "problems": list(self.problems),
+            "told_usd": {bucket: str(price) for bucket, price in self.told_usd.items()},
+            "proposed": None if self.proposed is None else list(self.proposed),
+            "cost_usd": None if self.cost_usd is None else plain(self.cost_usd),
+            "reported_cost_usd": None if self.reported_cost_usd is None else plain(self.reported_cost_usd),
+            "latency_s": round(self.latency_s, 3),
+        }
+
+
+def estimate_usd(candidates: Iterable[LiveCandidate]) -> Decimal:
+    """The most that asking every candidate its one question should cost, at the locked prices."""
+    worst = (worst_case_usd(_PROMPT_TOKENS, each.prices.prices(), MAX_TOKENS) for each in candidates)
+    return sum(worst, Decimal(0))
+
+
+def check_candidates(
+    gateway: Asked,
+    candidates: Sequence[LiveCandidate],
+    within_s: float,
+    progress: Callable[[str, int, int | None], None] = lambda *_: None,
+) -> list[Found]:
+    """Ask a gateway for its list of models, and every candidate for one word, once.
+
+    Args:
+        gateway: to ask.
+        candidates: of the pool.
+        within_s: for each question.
+        progress: told how far it is.
+    """
+    listing = _listing(gateway, within_s)
+    found: dict[str, Found] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        asked = [threads.submit(_checked, gateway, each, listing, within_s) for each in candidates]
+        for done, future in enumerate(as_completed(asked), 1):
+            progress("asking the models", done, len(candidates))
+            found[future.result().id] = future.result()
+    return [found[each.id] for each in candidates]
+
+
+def _checked(
+    gateway: Asked, candidate: LiveCandidate, listing: Mapping[str, Mapping[str, Any]] | None, within_s: float
+) -> Found:
+    problems: list[str] = []
+    listed = None if listing is None else candidate.model in listing
+    if listed is False:
+        problems.append(f"the gateway's list of models has no {candidate.model}")
+    told = _told_usd((listing or {}).get(candidate.model, {}))
+    differences = list(_differences(candidate.prices, told))
+    problems += differences
+    judged, latency_s = _asked(gateway, candidate, within_s)
+    proposed = None
+    if judged.served_model is not None and judged.served_model not in candidate.served_as:
+        proposed = (*candidate.served_as, judged.served_model)
+    if judged.cause is Cause.usage and proposed is not None:
+        problems.append(f"it answered as {judged.served_model}")
+    if judged.cause is not None:
+        problems.append(judged.detail or judged.cause.value)
+    answered = judged.cause in (None, Cause.usage) or judged.served_model is not None
+    cost_usd = None if judged.usage is None else judged.usage.cost_usd(candidate.prices.prices())
+    return Found(
+        candidate.id,
+        tuple(problems),
+        listed,
+        told,
+        bool(differences),
+        answered,
+        judged.served_model,
+        judged.served_by,
+        proposed,
+        judged.usage,
+        cost_usd,
+        judged.reported_cost_usd,
+        latency_s,
+    )
+
+
+def _asked(gateway: Asked, candidate: LiveCandidate, within_s: float) -> tuple[Judged, float]:
+    """The candidate's answer to the question, asked as an agent's first call would be."""
+    body = request_body(candidate, [Utterance({"role": "user", "content": QUESTION})], (), {})
+    body["max_tokens"] = min(MAX_TOKENS, candidate.max_tokens)
+    outcome: Response | TransportError
+    try:
+        outcome = gateway.fetch(Request(body, "pool-check"), within_s)
+    except TransportError as error:
+        outcome = error
+    judged = judge(outcome, candidate, switched=False)
+    if judged.cause is Cause.quota and judged.retry_after_s is not None:
+        judged = replace(judged, detail=f"{judged.detail}; ask again in {judged.retry_after_s:.0f} s")
+    return judged, outcome.latency_s
+
+
+def _listing(gateway: Asked, within_s: float) -> dict[str, Mapping[str, Any]] | None:
+    """What ``/models`` lists, by id; None where it lists nothing that can be read."""
+    try:
+        answer = gateway.models(within_s)
+        entries = json.loads(answer.body)["data"] if answer.status == 200 else None
+    except (TransportError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(entries, list):
+        return None
+    return {str(entry["id"]): entry for entry in entries if isinstance(entry, Mapping) and "id" in entry}
+
+
+def _told_usd(entry: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Prices of a model in a list; a cache bucket at 0 and a negative price say that there is none."""
+    pricing = entry.get("pricing")
+    told: dict[str, Decimal] = {}
+    for bucket, keys in _TOLD_PRICES.items():
+        for key in keys:
+            price = _decimal(pricing.get(key)) if isinstance(pricing, Mapping) else None
+            if price is not None and (price > 0 or (price == 0 and not bucket.startswith("cache"))):
+                told.setdefault(bucket, price.scaleb(6))
+    return told
+
+
+def _differences(locked: PriceTable, told: Mapping[str, Decimal]) -> Iterator[str]:
+    for bucket, price in told.items():
+        ours: Decimal = getattr(locked, bucket)
+        if abs(price - ours) > _SAME * max(price, ours):
+            yield f"{bucket} costs {plain(price)} USD per million tokens, locked is {plain(ours)}"
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
+
+
+def plain(amount: Decimal) -> str:
+    """An amount with all its digits and no zeros after them."""
+    return f"{amount.normalize():f}"

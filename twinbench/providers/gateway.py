@@ -1,0 +1,189 @@
+"""Any OpenAI-compatible gateway, as a source of responses."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import string
+import threading
+from collections.abc import Mapping
+from functools import cache, cached_property
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from twinbench.calls.exchange import SESSION_HEADER, Request, Response, TransportError
+from twinbench.errors import UsageError
+from twinbench.providers.wire import Exchange, Wire, retry_after_s
+
+if TYPE_CHECKING:
+    import openai
+
+MAX_CONNECTIONS = 64
+_SHOWN = 300
+_LOADING = threading.Lock()
+
+
+class Gateway:
+    """Asks a gateway over HTTP, through litellm; threads may share it.
+
+    The body is sent as it is. litellm puts requests together by the model's name (it renames ``max_tokens`` for some,
+    refuses a temperature for others, strips cache marks), so it gets the body as ``extra_body``, which the client
+    merges last. It adds nothing to the body. Of the headers, those that describe the machine are left out
+    (``wire.py``); sent are the usual ones of HTTP with JSON, the key, the session and ``User-Agent: twinbench``. One
+    ``fetch`` is one HTTP request: nothing repeats it. Proxies of the environment are not used.
+
+    Neither litellm nor the OpenAI client ever sees the key, or an answer: what was on the wire is the response.
+
+    Args:
+        api_base: such as ``https://openrouter.ai/api/v1``.
+        api_key_env: the environment variable with the key; None for a server that wants none.
+        max_connections: at one time.
+        environment: where the variable is looked up; default: this process's.
+
+    Raises:
+        UsageError: no such address, or no key.
+    """
+
+    def __init__(
+        self,
+        api_base: str,
+        api_key_env: str | None,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.api_base = _checked_base(api_base)
+        key = None if api_key_env is None else _key(api_key_env, os.environ if environment is None else environment)
+        self._headers = {"User-Agent": "twinbench", "Accept-Encoding": "identity"}
+        self._wire = Wire(max_connections, key)
+        self._http = httpx.Client(transport=self._wire, trust_env=False)
+        # Sent by the wire, so that no library in between can log it or put it into an error.
+        self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
+
+    def fetch(self, request: Request, within_s: float) -> Response:
+        """Ask for one completion, once.
+
+        Args:
+            request: its body is sent unchanged, its session as a header.
+            within_s: all that it may take, from connecting to the last byte.
+
+        Raises:
+            TransportError: there is no answer.
+        """
+        body = copy.deepcopy(dict(request.body))
+        litellm, client = _litellm(), self._client  # loading them takes seconds, which are not the gateway's
+        with self._wire.exchange(within_s, self._sent_headers(request.session)) as exchange:
+            unsent: Exception | None = None
+            try:
+                litellm.completion(
+                    model=f"openai/{body['model']}",
+                    messages=copy.deepcopy(body["messages"]),  # litellm changes them
+                    extra_body=body,
+                    api_base=self.api_base,  # without it litellm strips cache marks
+                    api_key="-",
+                    client=client,
+                    max_retries=0,
+                    timeout=within_s,
+                )
+            except Exception as error:  # noqa: BLE001 - what it makes of an answer is not what came
+                unsent = error
+        if not exchange.over and unsent is not None:
+            raise TransportError(
+                f"litellm did not send the request: {type(unsent).__name__}: {str(unsent)[:_SHOWN]}",
+                may_be_billed=exchange.sent,
+                latency_s=0.0,
+            ) from None
+        return _response(exchange)
+
+    def models(self, within_s: float) -> Response:
+        """Ask which models there are (``/models``): costs nothing.
+
+        Raises:
+            TransportError: there is no answer.
+        """
+        with self._wire.exchange(within_s, self._sent_headers()) as exchange:
+            self._http.get(f"{self.api_base}/models", headers={"Accept": "application/json"})
+        return _response(exchange)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Gateway({self.api_base!r})"
+
+    @cached_property
+    def _client(self) -> openai.OpenAI:
+        import openai
+
+        http: Any = self._http  # openai 3 declares httpx2 alone, and takes httpx as openai 2 does
+        return openai.OpenAI(api_key="-", base_url=self.api_base, http_client=http, max_retries=0)
+
+    def _sent_headers(self, session: str | None = None) -> dict[str, str]:
+        of_session = {} if session is None else {SESSION_HEADER: session}
+        return {**self._headers, **self._authorization, **of_session}
+
+
+def _response(exchange: Exchange) -> Response:
+    if exchange.status is None:
+        what = exchange.failure or "nothing was sent"
+        raise TransportError(what, may_be_billed=exchange.sent, latency_s=exchange.latency_s)
+    return Response(exchange.status, exchange.body, retry_after_s(exchange.answer_headers), exchange.latency_s)
+
+
+def _litellm() -> ModuleType:
+    """litellm, quiet; the first time it takes seconds."""
+    with _LOADING:  # threads that import at the same time what imports itself in circles may see halves of it
+        return _loaded_litellm()
+
+
+@cache
+def _loaded_litellm() -> ModuleType:
+    # Read when it is imported: its price map from the network, and .env files up to the root of the disk.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+    import litellm
+
+    litellm.suppress_debug_info = True
+    litellm.telemetry = False
+    litellm.turn_off_message_logging = True
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai"):
+        logging.getLogger(name).disabled = True  # at their debug level they write prompts
+    return litellm
+
+
+def _checked_base(api_base: str) -> str:
+    try:
+        parts = urlsplit(api_base)
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if not usable:
+        shown = "" if "@" in api_base else f" {api_base!r}"  # a password may stand before it
+        raise UsageError(f"--api-base{shown} is no address: give one such as https://host/v1")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise UsageError("--api-base takes scheme, host, port and path only; a key comes from --api-key-env")
+    return api_base.rstrip("/")
+
+
+def _key(variable: str, environment: Mapping[str, str]) -> str:
+    key = environment.get(variable, "").strip()
+    if not key:
+        raise UsageError(f"the API key is missing: set the environment variable {variable} (--api-key-env)")
+    if not set(key) <= set(string.ascii_letters + string.digits + string.punctuation):
+        raise UsageError(
+            f"the environment variable {variable} holds no API key: it has spaces or characters beyond ASCII"
+        )
+    return key

@@ -1,0 +1,70 @@
+"""The LLMs that routers ask themselves in the static track: a gateway, a pool and a cap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
+
+from twinbench.errors import UsageError
+from twinbench.pools import DEFAULT_LIVE, LiveManifest, live_manifest
+
+if TYPE_CHECKING:
+    from twinbench.calls.metered import MeteredLlm
+
+_OPTION = "--router-usd"
+
+
+@contextmanager
+def metered_llm(
+    api_base: str | None,
+    api_key_env: str | None = None,
+    router_usd: str | float | Decimal | None = None,
+    pool: str = DEFAULT_LIVE,
+) -> Iterator[MeteredLlm | None]:
+    """What routers ask an LLM through; None without an address.
+
+    Args:
+        api_base: the OpenAI-compatible gateway, such as ``https://host/v1``.
+        api_key_env: the environment variable with its key; None for a server that wants none.
+        router_usd: the most that all routers together may spend; needed where the pool costs anything.
+        pool: the live pool whose candidates may be asked.
+
+    Raises:
+        UsageError: no such address, pool or amount; no key; or a cap or key without an address.
+    """
+    if api_base is None:
+        for option, given in ((_OPTION, router_usd), ("--api-key-env", api_key_env)):
+            if given is not None:
+                raise UsageError(f"{option} is of routers that ask an LLM themselves: name the gateway with --api-base")
+        yield None
+        return
+    # A score that asks no LLM does without an HTTP client.
+    from twinbench.calls.budget import Budget
+    from twinbench.calls.metered import MeteredLlm
+    from twinbench.providers.gateway import Gateway
+
+    manifest = live_manifest(pool)
+    cap = spending_cap(router_usd, manifest, _OPTION, "routers")
+    with Gateway(api_base, api_key_env) as gateway:
+        yield MeteredLlm(manifest, gateway, Budget(cap, option=_OPTION))
+
+
+def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, option: str, who: str) -> Decimal | None:
+    """The amount that may be spent; None where the pool costs nothing and nobody says.
+
+    Raises:
+        UsageError: it is none, or is missing.
+    """
+    if amount is None:
+        if pool.costs_nothing:
+            return None
+        raise UsageError(f"pool {pool.name} costs money: say how much {who} may spend, with {option}")
+    try:
+        cap = Decimal(str(amount))
+    except InvalidOperation:
+        cap = Decimal(-1)
+    if not cap.is_finite() or cap <= 0:
+        raise UsageError(f"{option} {amount}: an amount in USD above 0 is needed, such as 2.50")
+    return cap

@@ -1,0 +1,322 @@
+"""HTTP as it is on the wire: every exchange ends by its deadline, and says what was sent and what came back.
+
+A timeout of httpx or litellm is one per read, so that an answer that trickles in may take for ever. Here one deadline
+covers the name, the connection, TLS, the request and the answer to its last byte: every operation on the connection
+gets what is left of it.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpcore
+import httpx
+
+MOST_BYTES = 64 << 20
+"""Of one answer; the longest real ones are some hundred kB."""
+CONNECT_WITHIN_S = 15.0
+"""For each address of a host: one that does not answer leaves time for the next."""
+KEEP_IDLE_S = 4.0
+"""Shorter than any server keeps an idle connection (uvicorn: 5 s): a request on one that the server closes in the
+same moment would be lost, and nobody could say whether it is billed."""
+_SECRET_CHARACTERS = 16
+_SENT_HEADERS = frozenset({"accept", "connection", "content-length", "content-type", "host"})
+"""What of a client's own headers is sent. The others tell about the machine (``x-stainless-…``, ``OpenAI-Organization``
+from the environment) and were not asked for."""
+
+
+@dataclass
+class Exchange:
+    """One request and what became of it."""
+
+    deadline: float
+    """On the monotonic clock."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What is sent beside the client's own."""
+    began: float = field(default_factory=time.monotonic)
+    latency_s: float = 0.0
+    sent: bool = False
+    """Whether the request began to go out on a connection: from here on it may be billed."""
+    status: int | None = None
+    answer_headers: httpx.Headers = field(default_factory=httpx.Headers)
+    body: bytes = b""
+    failure: str | None = None
+    """Why there is no answer, for people."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it came to an end, good or bad; False where nothing was ever asked."""
+        return self.status is not None or self.failure is not None
+
+    def left_s(self) -> float:
+        """What is left until the deadline.
+
+        Raises:
+            httpcore.ReadTimeout: nothing.
+        """
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left
+
+    def traced(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by httpcore before and after each thing that it does."""
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            self.sent = True
+
+
+_running: ContextVar[Exchange] = ContextVar("exchange")
+"""The exchange that this thread is in; connections outlive it, so they find its deadline here."""
+
+
+class Wire(httpx.BaseTransport):
+    """Connections to one gateway, kept and shared by threads.
+
+    What it hands to its client is an empty completion, whatever happened: clients judge answers by their own rules
+    (everything is an ``InternalServerError``), repeat requests and log them. What happened stands in the ``Exchange``.
+
+    Args:
+        max_connections: at one time; further requests wait, within their deadline.
+        secret: a text that is replaced wherever it would come back in an answer. A short one (``none``, ``ollama``, as
+            local servers are given) is no secret and may well stand in an answer.
+    """
+
+    def __init__(self, max_connections: int, secret: str | None = None) -> None:
+        self._secret = secret if secret is not None and len(secret) >= _SECRET_CHARACTERS else None
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(),
+            max_connections=max_connections,
+            keepalive_expiry=KEEP_IDLE_S,
+            network_backend=_Backend(),
+        )
+
+    @contextmanager
+    def exchange(self, within_s: float, headers: Mapping[str, str]) -> Iterator[Exchange]:
+        """What is asked through a client of this transport inside the block is this exchange."""
+        exchange = Exchange(time.monotonic() + within_s, headers)
+        token = _running.set(exchange)
+        try:
+            yield exchange
+        finally:
+            _running.reset(token)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request and read its answer to the end, into the running exchange."""
+        exchange = _running.get()
+        if exchange.over:
+            raise httpx.UnsupportedProtocol("one exchange is one request")  # a client that repeats would pay again
+        exchange.began = time.monotonic()
+        try:
+            self._ask(request, exchange)
+        except httpcore.LocalProtocolError:
+            exchange.failure = "the request cannot be sent: a header has characters that HTTP does not allow"
+        except _FAILURES as error:
+            exchange.failure = self._without_secret(_worded(error, exchange))
+        exchange.latency_s = time.monotonic() - exchange.began
+        return httpx.Response(200, json=_EMPTY, request=request)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+    def _ask(self, request: httpx.Request, exchange: Exchange) -> None:
+        answer = self._pool.handle_request(
+            httpcore.Request(
+                method=request.method.encode(),
+                url=str(request.url),
+                headers=_headers(request, exchange.headers),
+                content=request.read(),
+                # Only the wait for a connection asks for its timeout here; the rest reads the deadline.
+                extensions={"timeout": {"pool": exchange.left_s()}, "trace": exchange.traced},
+            )
+        )
+        try:
+            exchange.answer_headers = httpx.Headers(answer.headers)
+            body = bytearray()
+            for part in answer.iter_stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise _AnswerError(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+        finally:
+            answer.close()
+        plain = _unpacked(bytes(body), exchange.answer_headers.get("content-encoding", ""))
+        exchange.body = plain if self._secret is None else plain.replace(self._secret.encode(), b"[the API key]")
+        exchange.status = answer.status
+
+    def _without_secret(self, text: str) -> str:
+        return text if self._secret is None else text.replace(self._secret, "[the API key]")
+
+
+def retry_after_s(headers: httpx.Headers) -> float | None:
+    """What the header Retry-After asks for, in seconds from now; None where it is absent or means nothing.
+
+    A date counts from the answer's own date where it has one, so that clocks need not agree.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        seconds = float(value)
+        return seconds if math.isfinite(seconds) else None
+    if (until := _timestamp(value)) is None:
+        return None
+    answered = _timestamp(headers.get("date", ""))
+    return max(0.0, until - (time.time() if answered is None else answered))
+
+
+class _AnswerError(Exception):
+    """An answer came that is none."""
+
+
+_FAILURES = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+    _AnswerError,
+    OSError,
+)
+
+_EMPTY = {
+    "id": "-",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "-",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ""}}],
+    "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+}
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects within what is left of the running exchange."""
+
+    def __init__(self) -> None:
+        self._plain = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002 - here and below: the exchange's deadline holds
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        exchange = _running.get()
+        failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
+        for address in _addresses(host, port, exchange.left_s()):
+            within_s = min(CONNECT_WITHIN_S, exchange.left_s())
+            try:
+                return _Stream(self._plain.connect_tcp(address, port, within_s, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore.ConnectError(f"{host} has no address")
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every operation gets what is left of the running exchange."""
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        return self._stream.read(max_bytes, _running.get().left_s())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        # Not the stream's own write, which starts its timeout again with every part that a slow reader takes.
+        connection: socket.socket = self._stream.get_extra_info("socket")
+        rest = memoryview(buffer)
+        try:
+            while rest:
+                connection.settimeout(_running.get().left_s())
+                rest = rest[connection.send(rest) :]
+        except TimeoutError:
+            raise httpcore.WriteTimeout from None
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from None
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> _Stream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, _running.get().left_s()))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _addresses(host: str, port: int, within_s: float) -> list[str]:
+    """The addresses of a host; a resolver that hangs is left alone, since nothing can interrupt it."""
+    found: list[list[str] | OSError] = []
+
+    def resolve() -> None:
+        try:
+            told = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found.append(list(dict.fromkeys(str(address[0]) for *_, address in told)))
+        except (OSError, UnicodeError) as error:
+            found.append(error if isinstance(error, OSError) else OSError(str(error)))
+
+    resolver = threading.Thread(target=resolve, name=f"resolve {host}", daemon=True)
+    resolver.start()
+    resolver.join(within_s)
+    if not found:
+        raise httpcore.ConnectTimeout(f"the name {host} was not resolved")
+    if isinstance(found[0], OSError):
+        raise httpcore.ConnectError(f"the name {host} has no address: {found[0]}")
+    return found[0]
+
+
+def _headers(request: httpx.Request, more: Mapping[str, str]) -> list[tuple[str, str]]:
+    kept = [(name, value) for name, value in request.headers.items() if name in _SENT_HEADERS]
+    return [*kept, *more.items()]
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """The body as text; compressed only where a server ignores that nobody asked for it."""
+    if encoding.strip().lower() in ("", "identity"):
+        return body
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is
+    try:
+        plain = unpacker.decompress(body, MOST_BYTES + 1)
+    except zlib.error:
+        raise _AnswerError(f"the answer is compressed in a way that cannot be read ({encoding})") from None
+    if len(plain) > MOST_BYTES:
+        raise _AnswerError(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+    if not unpacker.eof:
+        raise _AnswerError("the answer is cut")
+    return plain
+
+
+def _worded(error: Exception, exchange: Exchange) -> str:
+    what = f" ({error})" if str(error) else ""
+    if isinstance(error, httpcore.TimeoutException):
+        waited = f"{time.monotonic() - exchange.began:.3g} s"
+        if not exchange.sent:
+            return f"no connection within {waited}{what}"
+        return f"no full answer within {waited}"
+    if isinstance(error, _AnswerError):
+        return str(error)
+    if not exchange.sent:
+        return f"no connection{what}"
+    return f"the connection broke before the answer was whole{what}"
+
+
+def _timestamp(value: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
