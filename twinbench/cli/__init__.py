@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from twinbench.cli import bank, demo, pool, router, static
+from twinbench.cli import bank, demo, dynamic, live, pool, router, static
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
@@ -36,6 +36,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(static.app, name="static")
+dynamic.app.command("run")(live.run)
+dynamic.app.command("replay")(live.replay)
+app.add_typer(dynamic.app, name="dynamic")
 app.add_typer(bank.app, name="bank")
 app.add_typer(pool.app, name="pool")
 app.add_typer(router.app, name="router")

@@ -1,0 +1,95 @@
+"""The directory of a run: its plan, its journal, and a folder for each trial that ended.
+
+The journal is the run; everything else is derived from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.files import written
+
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run's directory, which exists."""
+
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """The folder of its journal."""
+        return self.path / "journal"
+
+    def case(self, case: str, trial: int) -> Path:
+        """The folder of a trial."""
+        return self.path / "cases" / case / str(trial)
+
+    def plan(self) -> dict[str, Any]:
+        """What the run is of.
+
+        Raises:
+            UsageError: it is no run directory.
+            ContentError: the plan is damaged.
+        """
+        path = self.path / _PLAN
+        try:
+            content = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"{self.path} holds no run: it has no {_PLAN}") from None
+        except ValueError as error:
+            raise ContentError([Problem(str(path), None, None, f"not JSON: {error}")]) from None
+        if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
+            raise ContentError([Problem(str(path), None, "identity", "is missing")])
+        wanted = {"identity": ("agent", "overrides", "router", "seed"), "where": ("tasks", "pool")}
+        for part, names in wanted.items():
+            found = content.get(part)
+            missing = [name for name in names if not isinstance(found, dict) or name not in found]
+            if missing:
+                raise ContentError([Problem(str(path), None, f"{part}.{missing[0]}", "is missing")])
+        return content
+
+    def write(self, case: str, trial: int, name: str, content: str) -> None:
+        """Write a file of a trial; the old one stays until the new one is whole."""
+        folder = self.case(case, trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        with written(folder / name) as path:
+            path.write_text(content, "utf-8", newline="")
+
+
+def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]) -> RunDirectory:
+    """The directory of a run, made where it is missing.
+
+    Args:
+        path: where.
+        identity: what the run is of; a run that is continued must be of the same.
+        where: where tasks and pool were found, for a replay; no part of the identity.
+
+    Raises:
+        UsageError: there is something else, or a run of something else; what differs is named.
+    """
+    run = RunDirectory(path)
+    identity = json.loads(json.dumps(identity))
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        path.mkdir(parents=True, exist_ok=True)
+        with written(path / _PLAN) as file:
+            file.write_text(json.dumps({"identity": identity, "where": where}, indent=1) + "\n", "utf-8")
+        return run
+    found = run.plan()["identity"]
+    different = [name for name in {**found, **identity} if found.get(name) != identity.get(name)]
+    if different:
+        told = "; ".join(f"{name} was {_shown(found.get(name))}, is {_shown(identity.get(name))}" for name in different)
+        raise UsageError(f"{path} holds a run of something else ({told}): choose another --run")
+    return run
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 120 else f"{text[:117]}…"

@@ -1,0 +1,275 @@
+"""What a task is: a SWE-bench instance with all that an agent starts from and a grader needs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dynamic_track import harness
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.validation import kind, shown
+
+
+class GradingSetting(StrEnum):
+    """How a task's tests run (dynamic.md, "Resolution")."""
+
+    closed = "closed"
+    """Without network and added capabilities."""
+    swebench = "swebench"
+    """As swebench itself does it, with a bridge network and SYS_ADMIN: for the few tasks whose gold patch needs it."""
+
+
+NEWER_FIELDS = ("image", "eval_script", "log_parser", "eval_type")
+"""What a row of swebench 5 has and an older one lacks."""
+
+ANSWERS = frozenset(
+    {
+        "eval.sh",
+        "gold.patch",
+        "hints.md",
+        "problem_assets",
+        "problem_statement.md",
+        "task.yaml",
+        "test.patch",
+        "test_assets",
+        "tests.json",
+    }
+)
+"""What the folder of a task holds and its image may not: an agent could read it there."""
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
+_NEAR = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task, as its row or folder has it; complete, so that grading cannot find anything missing."""
+
+    id: str
+    repo: str
+    version: str
+    image: str
+    eval_script: str
+    """The row's own: run ``harness.eval_script(task)``, which records the exit code of the test command."""
+    log_parser: str
+    eval_type: str
+    fail_to_pass: tuple[str, ...]
+    pass_to_pass: tuple[str, ...]
+    base_commit: str = ""
+    problem_statement: str = ""
+    """What the agent is asked; empty where the row has none, which is enough to grade but not to run."""
+    gold_patch: str = ""
+    test_patch: str = ""
+    grading_setting: GradingSetting = GradingSetting.closed
+    folder: Path | None = None
+    """The folder of a task repo that it stands in, with its Dockerfile."""
+    build_fingerprint: str | None = None
+    """Of the files in ``folder`` that an image may be built from."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of everything about the task but the place where it lies."""
+        return fingerprint({**self.row(), "grading_setting": self.grading_setting, "build": self.build_fingerprint})
+
+    def row(self) -> dict[str, Any]:
+        """The task in SWE-bench's row shape."""
+        return {
+            "instance_id": self.id,
+            "repo": self.repo,
+            "version": self.version,
+            "base_commit": self.base_commit,
+            "problem_statement": self.problem_statement,
+            "patch": self.gold_patch,
+            "test_patch": self.test_patch,
+            "image": self.image,
+            "eval_script": self.eval_script,
+            "log_parser": self.log_parser,
+            "eval_type": self.eval_type,
+            "FAIL_TO_PASS": list(self.fail_to_pass),
+            "PASS_TO_PASS": list(self.pass_to_pass),
+        }
+
+
+class Fault(NamedTuple):
+    """Something wrong with a row: in which field, None for the row as a whole, and what."""
+
+    field: str | None
+    what: str
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks in their order, and where they come from."""
+
+    name: str
+    source: str
+    """A path, or ``dataset@commit`` of the Hugging Face hub."""
+    tasks: tuple[Task, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of the tasks' content: the same for equal tasks from another source or in another order."""
+        return fingerprint(sorted(task.fingerprint for task in self.tasks))
+
+    def task(self, task_id: str) -> Task:
+        """The task with that id.
+
+        Raises:
+            UsageError: there is none; ids that look like it are named.
+        """
+        for task in self.tasks:
+            if task.id == task_id:
+                return task
+        raise UsageError(f"{self.name} has no task {task_id!r}; {near_ids(task_id, [each.id for each in self.tasks])}")
+
+
+def near_ids(wanted: str, ids: Sequence[str]) -> str:
+    """The ids that look most like ``wanted``, as the end of a message; where none does, the first ones."""
+    by_lower = {each.lower(): each for each in ids}
+    near = difflib.get_close_matches(wanted.lower().strip("*?"), by_lower, n=_NEAR)
+    if near:
+        return f"near it: {', '.join(by_lower[each] for each in near)}"
+    more = f", … ({len(ids)} in all)" if len(ids) > _NEAR else ""
+    return f"known are {', '.join(ids[:_NEAR])}{more}" if ids else "it is empty"
+
+
+def read_task(row: Any, *, folder: Path | None = None, build_fingerprint: str | None = None) -> Task | list[Fault]:
+    """The task that a row stands for, or everything that is wrong with it."""
+    if not isinstance(row, Mapping):
+        return [Fault(None, f"is {kind(row)}, a task is an object")]
+    fields = _Fields(row)
+    task = Task(
+        id=fields.instance_id(),
+        repo=fields.text("repo"),
+        version=fields.text("version"),
+        image=fields.image(),
+        eval_script=fields.eval_script(),
+        log_parser=fields.one_of("log_parser", harness.log_parsers),
+        eval_type=fields.one_of("eval_type", harness.eval_types),
+        fail_to_pass=fields.tests("FAIL_TO_PASS"),
+        pass_to_pass=fields.tests("PASS_TO_PASS", may_be_empty=True),
+        base_commit=fields.text("base_commit", needed=False),
+        problem_statement=fields.text("problem_statement", needed=False),
+        gold_patch=fields.text("patch", needed=False),
+        test_patch=fields.text("test_patch", needed=False),
+        grading_setting=fields.grading_setting(),
+        folder=folder,
+        build_fingerprint=build_fingerprint,
+    )
+    fields.no_assets()
+    return fields.faults or task
+
+
+class _Fields:
+    """A row's fields, checked one by one; a wrong one is noted and read as empty."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self._row = row
+        self.faults: list[Fault] = []
+
+    def text(self, field: str, *, needed: bool = True) -> str:
+        value = self._row.get(field)
+        if value is None or value == "":
+            return self._refused(field, "is missing" if value is None else "is empty") if needed else ""
+        if not isinstance(value, str):
+            nested = isinstance(value, dict | list)
+            return self._refused(field, f"is {kind(value) if nested else shown(value)}, a text in quotes is needed")
+        return value if self._encodable(field, value) else ""
+
+    def instance_id(self) -> str:
+        value = self.text("instance_id")
+        if value and not _ID.fullmatch(value):
+            # It names a directory of a run, and a container.
+            return self._refused(
+                "instance_id",
+                "may have at most 200 letters, digits, '_', '-', '.' and '+', and starts with a letter or digit "
+                f"(found {shown(value)})",
+            )
+        return value
+
+    def image(self) -> str:
+        value = self.text("image")
+        if any(character.isspace() for character in value):
+            return self._refused("image", f"is no name of an image (found {shown(value)})")
+        return value
+
+    def eval_script(self) -> str:
+        value = self.text("eval_script")
+        if not value:
+            return ""
+        start, end = (
+            [number for number, line in enumerate(value.split("\n")) if marker in line]
+            for marker in (harness.START_MARKER, harness.END_MARKER)
+        )
+        for marker, lines in ((harness.START_MARKER, start), (harness.END_MARKER, end)):
+            if len(lines) != 1:
+                found = "no line" if not lines else f"{len(lines)} lines"
+                self._refused(
+                    "eval_script",
+                    f"has {found} with '{marker}' and needs one: else the exit code of the tests is not recorded",
+                )
+        if len(start) == len(end) == 1 and start > end:
+            self._refused("eval_script", f"has '{harness.END_MARKER}' before '{harness.START_MARKER}'")
+        return value
+
+    def one_of(self, field: str, known: Callable[[], Iterable[str]]) -> str:
+        value = self.text(field)
+        if value and value not in (names := sorted(known())):
+            near = difflib.get_close_matches(value, names, n=_NEAR) or names
+            return self._refused(field, f"swebench knows no {value!r}; near it: {', '.join(near[:_NEAR])}")
+        return value
+
+    def tests(self, field: str, *, may_be_empty: bool = False) -> tuple[str, ...]:
+        value = self._row.get(field)
+        if value is None:
+            self._refused(field, "is missing")
+            return ()
+        value = _parsed(value)
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            self._refused(field, "is neither a list of test names nor the JSON text of one")
+            return ()
+        if not value and not may_be_empty:
+            self._refused(field, "is empty, so nothing would show that the task is solved")
+        return tuple(value) if all(self._encodable(field, each) for each in value) else ()
+
+    def grading_setting(self) -> GradingSetting:
+        value = self._row.get("grading_setting") or GradingSetting.closed
+        try:
+            return GradingSetting(value)
+        except ValueError:
+            self._refused("grading_setting", f"is one of {', '.join(GradingSetting)} (found {shown(value)})")
+            return GradingSetting.closed
+
+    def no_assets(self) -> None:
+        assets = _parsed(self._row.get("image_assets"))
+        if any(assets.values()) if isinstance(assets, Mapping) else assets:
+            self._refused("image_assets", "names files to place before grading, which twinbench does not do")
+
+    def _encodable(self, field: str, value: str) -> bool:
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            self._refused(field, f"has half a surrogate pair at character {error.start + 1}, which no file can hold")
+            return False
+        return True
+
+    def _refused(self, field: str, what: str) -> str:
+        self.faults.append(Fault(field, what))
+        return ""
+
+
+def _parsed(value: Any) -> Any:
+    """What the JSON text of a column stands for; anything else as it is."""
+    if isinstance(value, str):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value

@@ -1,0 +1,189 @@
+"""One run of a case: the agent works in its container, then SWE-bench's grader decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from dynamic_track.agent import AgentEnd, AgentSettings, run_agent
+from dynamic_track.tasks import Task
+from dynamic_track.verdict import GradingLimits
+from dynamic_track.workplace import Workplace
+from twinbench.cache_policy import WallClockTtl
+from twinbench.calls.attempts import RetryLimits
+from twinbench.calls.billing import bill_usd
+from twinbench.calls.budget import Budget
+from twinbench.calls.exchange import ResponseSource
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.routed import Decider, RoutedCall, TrialClock
+from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.clock import Clock
+from twinbench.containers.container import ContainerLimits
+from twinbench.containers.engine import Engine
+from twinbench.containers.sandbox import Sandbox
+from twinbench.own_calls import OwnCalls
+from twinbench.pools import LiveManifest, static_manifest
+from twinbench.router import Limits
+from twinbench.session import Session, session_key
+from twinbench.tokens import tokenizer_set
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a run have in common."""
+
+    engine: Engine
+    pool: LiveManifest
+    settings: AgentSettings
+    decider: Decider
+    source: ResponseSource | None
+    """None: a replay."""
+    budget: Budget
+    clock: Clock
+    salt: str
+    """What session keys are made with."""
+    run: str = ""
+    """Names the run on its containers."""
+    container: ContainerLimits = field(default_factory=ContainerLimits)
+    grading: GradingLimits = field(default_factory=GradingLimits)
+    retries: RetryLimits = field(default_factory=RetryLimits)
+    own: OwnCalls | None = None
+    """The handle through which the router asks an LLM itself."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one run of a case."""
+
+    id: str
+    trial: int
+    resolved: bool | None
+    """None where there is no verdict."""
+    cause: Cause | None
+    """Why, where the tests did not decide."""
+    detail: str | None
+    exit_status: str
+    """How the agent ended, in mini-swe-agent's words."""
+    steps: int
+    """Answered calls, those that did not parse among them."""
+    cost_usd: Decimal
+    spend_usd: Decimal
+    bill_usd: Decimal | None
+    usage: Mapping[str, int]
+    models: Mapping[str, int]
+    router_calls: int
+    """Answered calls of the router's own, which are in none of the above but the money."""
+    router_usd: Decimal
+    """What they cost, which is part of the cost."""
+
+    @property
+    def counts(self) -> str:
+        """``resolved``, ``unresolved``, ``infra`` or ``cap``; without grading ``ungraded``."""
+        if self.cause is not None:
+            return str(CAUSES[self.cause].counts)
+        if self.resolved is None:
+            return "ungraded"
+        return "resolved" if self.resolved else "unresolved"
+
+    def to_json(self) -> dict[str, Any]:
+        """``case.json``."""
+        money = {name: getattr(self, name) for name in ("cost_usd", "spend_usd", "bill_usd", "router_usd")}
+        return asdict(self) | {name: None if usd is None else float(usd) for name, usd in money.items()}
+
+
+def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
+    """Let the agent work on a case, or go on where its recording ends.
+
+    Raises:
+        CausedError: there was no container to begin in.
+        DivergedError: it does something else than its recording.
+    """
+    _check_identity(bench, task, log)
+    trial = str(log.recording.trial)
+    limits = bench.pool.agent
+    clock = TrialClock(bench.clock)
+    session = Session(
+        session_key(bench.salt, task.id, trial),
+        tuple(candidate.candidate() for candidate in bench.pool.candidates),
+        WallClockTtl(bench.pool.wallclock_ttl_seconds, clock),
+        Limits(steps=limits.step_limit, cost_usd=float(limits.cost_limit_usd)),
+    )
+    routed = RoutedCall(
+        session=session,
+        session_header=session_key(bench.salt, "header", task.id, trial),
+        decider=bench.decider,
+        source=bench.source,
+        log=log,
+        budget=bench.budget,
+        clock=clock,
+        pool={candidate.id: candidate for candidate in bench.pool.candidates},
+        counter=PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest())),
+        tool_options=bench.settings.tool_options,
+        limits=bench.retries,
+        own=bench.own,
+    )
+    with Sandbox(
+        bench.engine,
+        task.image,
+        "case",
+        run=bench.run,
+        case=task.id,
+        limits=bench.container,
+        interpreter=bench.settings.interpreter,
+        environment=bench.settings.environment,
+    ) as sandbox:
+        routed.start()
+        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s)
+        try:
+            return run_agent(bench.settings, task.problem_statement, routed, workplace)
+        finally:
+            routed.end()
+
+
+def concluded(pool: LiveManifest, recording: Recording) -> Trial:
+    """What became of a trial, from its recording alone."""
+    end = recording.end or {}
+    cause = None if end.get("cause") is None else Cause(end["cause"])
+    detail = end.get("detail")
+    resolved = None
+    if cause is not None:
+        resolved = False if CAUSES[cause].counts is Counts.unresolved else None
+    elif (verdict := recording.verdict) is not None:
+        cause = None if verdict["cause"] is None else Cause(verdict["cause"])
+        resolved, detail = verdict["resolved"], verdict["detail"]
+    cost = recording.cost_usd
+    return Trial(
+        id=recording.case,
+        trial=recording.trial,
+        resolved=resolved,
+        cause=cause,
+        detail=detail,
+        exit_status=str(end.get("exit_status", "")),
+        steps=len(recording.answers),
+        cost_usd=cost,
+        spend_usd=recording.spend_usd,
+        bill_usd=None if resolved is None else bill_usd(cost, resolved, pool.unresolved_penalty_usd),
+        usage=asdict(recording.usage),
+        models=recording.models,
+        router_calls=len(recording.own_answers),
+        router_usd=recording.router_usd,
+    )
+
+
+def _check_identity(bench: Bench, task: Task, log: TrialLog) -> None:
+    """A recording continues only what it is a recording of."""
+    identity: dict[str, Any] = {
+        "task": task.fingerprint,
+        "image": bench.engine.image_identity(task.image),
+        "pool": bench.pool.fingerprint,
+        "agent": bench.settings.identity,
+    }
+    if log.recording.start is None:
+        log.write("trial", **identity)
+        return
+    for name, now in identity.items():
+        if log.recording.start.get(name) != now:
+            raise DivergedError(0, name, log.recording.start.get(name), now)

@@ -1,0 +1,95 @@
+"""Where an agent's commands run: a sandbox, with every command and observation in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from twinbench.calls.journal import unpacked
+from twinbench.calls.normalise import normalised_text
+from twinbench.calls.recording import DivergedError, RecordedCommand, TrialLog
+from twinbench.calls.routed import RoutedCall
+from twinbench.containers.sandbox import Sandbox
+from twinbench.containers.shell import CommandResult, Ended
+
+_KEPT_BYTES = 4 * 2**20
+
+
+@dataclass
+class Workplace:
+    """Runs the commands of one trial.
+
+    Commands that are recorded run again, since the container is a new one. Where they give what they gave, up to times
+    and addresses, the recorded observation stands: the conversation is then the same to the letter.
+    """
+
+    sandbox: Sandbox
+    log: TrialLog
+    routed: RoutedCall
+    timeout_s: float
+    _step: int = field(default=0, init=False)
+    _index: int = field(default=0, init=False)
+
+    def run(self, command: str, directory: str) -> dict[str, Any]:
+        """Run a command; ``output``, ``returncode`` and ``exception_info`` as mini-swe-agent has them.
+
+        Raises:
+            DivergedError: the recording has another command here, or it gave something else.
+        """
+        step = self.routed.answers[-1].step if self.routed.answers else 0
+        self._index = self._index + 1 if step == self._step else 0
+        self._step = step
+        recorded = self._recorded(step)
+        if recorded is None or recorded.observation is None:
+            self.log.refuse_beyond_end(step, "command")
+        if recorded is None:
+            self.log.write("command", step=step, index=self._index, command=command)
+        elif recorded.command != command:
+            raise DivergedError(step, "command", recorded.command, command)
+        result = self.sandbox.run_command(
+            command, directory=directory, timeout_s=self.timeout_s, keep_bytes=_KEPT_BYTES
+        )
+        observation = _observation(result, self.timeout_s)
+        if recorded is None or recorded.observation is None:
+            self.log.write(
+                "observation",
+                step=step,
+                index=self._index,
+                output=observation["output"].encode(),
+                returncode=observation["returncode"],
+                exception_info=observation["exception_info"],
+                ended=result.ended,
+                seconds=round(result.seconds, 3),
+            )
+            return observation
+        return _agreed(step, recorded.observation, observation)
+
+    def _recorded(self, step: int) -> RecordedCommand | None:
+        commands = self.log.step(step).commands
+        return commands[self._index] if self._index < len(commands) else None
+
+
+def _observation(result: CommandResult, timeout_s: float) -> dict[str, Any]:
+    if result.ended is Ended.exited:
+        said = ""
+    elif result.ended is Ended.timeout:
+        said = f"The command took longer than {timeout_s:g} seconds and was ended."
+    else:
+        said = "The command ended the shell that ran it."
+    code = -1 if result.exit_code is None else result.exit_code
+    return {"output": result.output, "returncode": code, "exception_info": said}
+
+
+def _agreed(step: int, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded observation, where the new one is the same but for what differs from run to run."""
+    then = {
+        "output": unpacked(recorded["output"]).decode("utf-8", "replace"),
+        "returncode": recorded["returncode"],
+        "exception_info": recorded["exception_info"],
+    }
+    same = {name: normalised_text(str(then[name])) == normalised_text(str(now[name])) for name in then}
+    if not all(same.values()):
+        different = next(name for name, equal in same.items() if not equal)
+        raise DivergedError(step, "observation", then[different], now[different])
+    return then

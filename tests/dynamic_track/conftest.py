@@ -1,0 +1,26 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from dynamic_track.images import prepare_images
+from dynamic_track.task_sources import load_tasks
+from dynamic_track.tasks import Task
+from dynamic_track.verdict_store import VerdictStore
+from tests.engine import alone_on_this_machine
+from twinbench.containers.engine import Engine
+from twinbench.store import Store
+
+
+@pytest.fixture(scope="session")
+def rehearsal(engine: Engine, base_image: str) -> Sequence[Task]:
+    """The six tasks of our own, with their images."""
+    tasks = load_tasks("rehearsal").tasks
+    with alone_on_this_machine("rehearsal-images"):
+        assert prepare_images(engine, tasks, build_them=True) == {}
+    return tasks
+
+
+@pytest.fixture
+def verdicts(tmp_path: Path) -> VerdictStore:
+    return VerdictStore(Store(tmp_path / "store"))

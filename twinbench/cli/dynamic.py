@@ -1,0 +1,368 @@
+"""``twinbench dynamic``: tasks, containers and verdicts of the live track."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twinbench.cli.options import FormatOption, FreshOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from dynamic_track.grading import Grades
+    from dynamic_track.tasks import Task, TaskSet
+    from dynamic_track.verdict import Verdict
+
+app = typer.Typer(help="The live track: tasks, containers, verdicts.", no_args_is_help=True)
+
+_WORKERS = 2
+
+TasksOption = Annotated[
+    str,
+    typer.Option(
+        "--tasks",
+        metavar="TASKS",
+        help="verified, heldout100, rehearsal, a file of rows (.jsonl, .jsonl.gz, .json, .parquet), or a folder in "
+        "task-repo format.",
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="FILE",
+        help="Where verified or heldout100 are taken from, instead of the Hugging Face hub.",
+        show_default=False,
+    ),
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="GLOB", help="Only tasks whose id matches; repeatable.", show_default=False),
+]
+ShuffleOption = Annotated[
+    int | None, typer.Option("--shuffle", metavar="SEED", help="In an order drawn by this seed.", show_default=False)
+]
+SliceOption = Annotated[
+    str | None,
+    typer.Option("--slice", metavar="A:B", help="Then those from A to B, as in Python.", show_default=False),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Then the first N.", show_default=False)
+]
+BuildOption = Annotated[
+    bool, typer.Option("--build", help="Build images from the tasks' Dockerfiles (rehearsal: always).")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many at once.")]
+TestsTimeoutOption = Annotated[
+    float, typer.Option("--tests-timeout", metavar="SECONDS", min=1, help="How long the tests of a patch may run.")
+]
+MemoryOption = Annotated[
+    int, typer.Option("--memory", metavar="MIB", min=64, help="The most memory that a container may take.")
+]
+MinFreeOption = Annotated[
+    int, typer.Option("--min-free-mib", metavar="MIB", min=0, help="Start nothing with less free disk than this.")
+]
+OpenOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--swebench-setting",
+        metavar="GLOB",
+        help="Grade these tasks with a network and SYS_ADMIN, as swebench does (see: dynamic doctor); repeatable.",
+        show_default=False,
+    ),
+]
+
+
+@app.command()
+def tasks(
+    *,
+    tasks: TasksOption = "rehearsal",
+    dataset: DatasetOption = None,
+    only: OnlyOption = None,
+    shuffle: ShuffleOption = None,
+    slice_: SliceOption = None,
+    limit: LimitOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """List tasks, and refuse those that could not be graded."""
+    chosen, all_of = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, None)
+    rows = [
+        {
+            "id": task.id,
+            "repo": task.repo,
+            "version": task.version,
+            "image": task.image,
+            "fail_to_pass": len(task.fail_to_pass),
+            "pass_to_pass": len(task.pass_to_pass),
+            "setting": str(task.grading_setting),
+        }
+        for task in chosen
+    ]
+    if json_:
+        content = {"name": all_of.name, "source": all_of.source, "fingerprint": all_of.fingerprint, "tasks": rows}
+        print_json(content, output)
+        return
+    columns = [
+        Column("id", "Task"),
+        Column("repo", "Repository"),
+        Column("version", "Version"),
+        Column("image", "Image"),
+        Column("fail_to_pass", "Must start to pass"),
+        Column("pass_to_pass", "Must go on passing"),
+        Column("setting", "Graded"),
+    ]
+    notes = [f"{counted(len(chosen), 'task')} of {len(all_of.tasks):,}, from {all_of.source}"]
+    print_table(Table(f"Tasks: {all_of.name}", columns, rows, notes), form, output)
+
+
+@app.command()
+def grade(
+    *,
+    patch: Annotated[
+        Path | None,
+        typer.Option(
+            "--patch", metavar="FILE", help="One patch to grade, for --case; - is standard input.", show_default=False
+        ),
+    ] = None,
+    case: Annotated[
+        str | None, typer.Option("--case", metavar="ID", help="The task that --patch is for.", show_default=False)
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions",
+            metavar="FILE",
+            help="Many patches, in SWE-bench's format (.jsonl, .json).",
+            show_default=False,
+        ),
+    ] = None,
+    tasks: TasksOption = "rehearsal",
+    dataset: DatasetOption = None,
+    only: OnlyOption = None,
+    shuffle: ShuffleOption = None,
+    slice_: SliceOption = None,
+    limit: LimitOption = None,
+    build: BuildOption = False,
+    workers: WorkersOption = _WORKERS,
+    tests_timeout: TestsTimeoutOption = 1800,
+    memory: MemoryOption = 8192,
+    min_free_mib: MinFreeOption = 2048,
+    swebench_setting: OpenOption = None,
+    fresh: FreshOption = False,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Say whether patches resolve their tasks, as SWE-bench itself would.
+
+    Exit code 0 where every patch got a verdict, whatever it says; 1 where infrastructure kept one from it.
+    """
+    from dynamic_track.grading import grade_all
+    from dynamic_track.submissions import read_patch, read_predictions
+    from dynamic_track.verdict import GradingLimits
+    from dynamic_track.verdict_store import VerdictStore
+    from twinbench.containers.engine import Engine
+    from twinbench.errors import UsageError
+    from twinbench.store import Store
+
+    if (patch is None) == (predictions is None) or (patch is None) != (case is None):
+        raise UsageError("give either --patch FILE with --case ID, or --predictions FILE")
+    if patch is not None and case is not None:
+        if only or shuffle is not None or slice_ or limit:
+            raise UsageError("--only, --shuffle, --slice and --limit choose from --predictions; --case names one task")
+        patches = {case: read_patch(patch)}
+        chosen, all_of = chosen_tasks(tasks, dataset, None, None, None, None, swebench_setting)
+        chosen = tuple(task for task in chosen if task.id == all_of.task(case).id)
+    else:
+        assert predictions is not None  # noqa: S101 - checked above
+        patches = read_predictions(predictions)
+        chosen, all_of = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, swebench_setting)
+        for name in patches:
+            all_of.task(name)
+    limits = GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib)
+    with progress() as shown, Engine.connect() as engine:
+        grades = grade_all(
+            engine,
+            chosen,
+            patches,
+            VerdictStore(Store(store)),
+            limits,
+            workers=workers,
+            build=build or tasks == "rehearsal",
+            fresh=fresh,
+            progress=shown,
+        )
+    if json_:
+        print_json(grades.to_json() if patch is None else grades.verdicts[0].to_json(), output)
+    else:
+        print_table(_verdict_table(grades, all_of.name), form, output)
+    if grades.infra:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    *,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            "--tasks",
+            metavar="TASKS",
+            help="Also grade these tasks' gold patches, and no patch at all (see: dynamic tasks).",
+            show_default=False,
+        ),
+    ] = None,
+    dataset: DatasetOption = None,
+    only: OnlyOption = None,
+    shuffle: ShuffleOption = None,
+    slice_: SliceOption = None,
+    limit: LimitOption = None,
+    build: BuildOption = False,
+    workers: WorkersOption = _WORKERS,
+    tests_timeout: TestsTimeoutOption = 1800,
+    memory: MemoryOption = 8192,
+    min_free_mib: MinFreeOption = 2048,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """Check the engine, its disk and images, and whether tasks grade here as they should.
+
+    Exit code 1 where a check failed or a task does not grade.
+    """
+    from dynamic_track.doctor import GradesHere, Status, check_container, check_engine, check_tasks
+    from dynamic_track.verdict import GradingLimits
+    from twinbench.containers.engine import Engine
+
+    if tasks is None:
+        chosen: tuple[Task, ...] = ()
+    else:
+        chosen, _ = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, None)
+    limits = GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib)
+    with progress() as shown, Engine.connect() as engine:
+        findings = check_engine(engine, limits)
+        graded = check_tasks(
+            engine, chosen, limits, workers=workers, build=build or tasks == "rehearsal", progress=shown
+        )
+        findings.append(check_container(engine, [task.image for task in chosen], limits))
+    failed = [finding for finding in findings if finding.status is Status.failed]
+    not_graded = [finding for finding in graded if finding.grades is GradesHere.no]
+    if json_:
+        content = {
+            "checks": [finding.to_json() for finding in findings],
+            "tasks": [finding.to_json() for finding in graded],
+        }
+        print_json(content, output)
+    else:
+        print_table(_doctor_table(findings, graded), form, output)
+    if failed or not_graded:
+        what = [finding.check for finding in failed] + [finding.id for finding in not_graded]
+        typer.echo(f"error: failed: {', '.join(what)}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def gc(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """Remove the containers of twinbench that no living run owns."""
+    from dataclasses import asdict
+
+    from twinbench.containers.engine import Engine
+    from twinbench.containers.ownership import abandoned, collect_garbage
+
+    with Engine.connect() as engine:
+        found = abandoned(engine) if dry_run else collect_garbage(engine)
+    rows = [asdict(each) for each in found]
+    if json_:
+        print_json({"removed": [] if dry_run else rows, "abandoned": rows if dry_run else []}, output)
+        return
+    title = f"{counted(len(rows), 'container')} {'would be removed' if dry_run else 'removed'}"
+    if form is Format.table and not rows:
+        write_text(f"{title}\n", output)
+        return
+    columns = [
+        Column("name", "Container"),
+        Column("role", "For"),
+        Column("run", "Run"),
+        Column("case", "Case"),
+        Column("why", "Why"),
+    ]
+    print_table(Table(title, columns, rows), form, output)
+
+
+def chosen_tasks(
+    tasks: str,
+    dataset: str | None,
+    only: list[str] | None,
+    shuffle: int | None,
+    slice_: str | None,
+    limit: int | None,
+    open_: list[str] | None,
+) -> tuple[tuple[Task, ...], TaskSet]:
+    """The tasks that the options choose, and the set that they are from."""
+    from dynamic_track.selection import select, with_swebench_setting
+    from dynamic_track.task_sources import load_tasks
+
+    with progress() as shown:
+        shown(f"reading tasks {tasks}", 0, None)
+        found = load_tasks(tasks, dataset)
+    chosen = select(found.tasks, only=only or (), shuffle=shuffle, slice=slice_, limit=limit)
+    return with_swebench_setting(chosen, open_ or ()), found
+
+
+def _verdict_table(grades: Grades, name: str) -> Table:
+    columns = [
+        Column("id", "Task"),
+        Column("verdict", "Verdict"),
+        Column("cause", "Cause"),
+        Column("failing", "Failing tests"),
+        Column("seconds", "Tests took, s", 1),
+        Column("kept", "Kept"),
+        Column("detail", "Detail"),
+        Column("log", "Output"),
+    ]
+    rows = [_verdict_row(verdict) for verdict in grades.verdicts]
+    unresolved = len(rows) - grades.resolved - grades.infra
+    notes = [
+        f"{counted(len(rows), 'case')}: {grades.resolved:,} resolved, {unresolved:,} unresolved, {grades.infra:,} infra"
+    ]
+    if grades.missing:
+        notes.append(f"without a patch, and not graded: {counted(len(grades.missing), 'task')} of {name}")
+    return Table(f"Verdicts on {name}", columns, rows, notes)
+
+
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    failing = None if verdict.tests is None else sum(len(each["failure"]) for each in verdict.tests.values())
+    return {
+        "id": verdict.id,
+        "verdict": "none" if verdict.resolved is None else "resolved" if verdict.resolved else "unresolved",
+        "cause": None if verdict.cause is None else str(verdict.cause),
+        "failing": failing,
+        "seconds": verdict.seconds,
+        "kept": verdict.kept,
+        "detail": verdict.detail,
+        "log": None if verdict.log is None else str(verdict.log),
+    }
+
+
+def _doctor_table(findings: list[Any], graded: list[Any]) -> Table:
+    columns = [
+        Column("check", "Check"),
+        Column("status", "Status"),
+        Column("detail", "What was seen"),
+        Column("advice", "What to do"),
+    ]
+    rows = [finding.to_json() for finding in findings]
+    rows += [{"check": each.id, "status": each.status, "detail": each.said, "advice": each.advice} for each in graded]
+    return Table("Can the live track run here?", columns, rows)
