@@ -10,12 +10,14 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 
-from benchmarks import evidence, plugins, static
+from benchmarks import containers, evidence, live, plugins, static
 from benchmarks.measuring import HEAD, Measurement
 
 SUITES: dict[str, Callable[[], Iterator[Measurement]]] = {
     "static": static.measurements,
     "plugins": plugins.measurements,
+    "containers": containers.measurements,
+    "live": live.measurements,
 }
 
 
