@@ -1,6 +1,6 @@
 """Runs what the documentation shows; as a script, brings the shown outputs up to date.
 
-    python docs/refresh.py [PAGE…]
+    python -m docs.refresh [PAGE…]
 
 Conventions of README.md and docs/*.md:
 
@@ -19,6 +19,9 @@ any block with ``title="NAME"``
     Any text; alone on a line, any lines. In JSON also a key or a last element: more of the same kind.
 ``sh`` block
     Is shown only: what installs something.
+
+A page that begins with ``<!-- needs: docker … -->`` needs a Docker engine; with ``gateway`` in it, ``docs/gateway.py``
+answers at ``$GATEWAY`` while the page is run.
 
 What differs from run to run only has to be there: timestamps, and milliseconds (numbers with three decimals in a
 table; ``latency_ms`` and ``imported`` in JSON).
@@ -39,6 +42,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from markdown_it import MarkdownIt
+
+from docs.gateway import gateway_for
 
 ROOT = Path(__file__).resolve().parents[1]
 MORE = "…"
@@ -142,7 +147,8 @@ def _commands(block: Block, output: Shown | None) -> Iterator[Step]:
 def check(markdown: str, folder: Path) -> list[Mismatch]:
     """Do in ``folder`` all that the page shows; returns what came out differently."""
     _look_like_a_clone(folder)
-    return [wrong for step in steps(markdown) if (wrong := _done(step, folder)) is not None]
+    with gateway_for(markdown):
+        return [wrong for step in steps(markdown) if (wrong := _done(step, folder)) is not None]
 
 
 def refreshed(markdown: str, mismatches: Sequence[Mismatch]) -> str:
@@ -314,5 +320,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     sys.exit(main(sys.argv[1:]))

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from twinbench.api import import_bank as import_bank
     from twinbench.api import open_bank as open_bank
     from twinbench.api import score as score
+    from twinbench.llm import Llm as Llm
+    from twinbench.llm import LlmError as LlmError
+    from twinbench.llm import Reply as Reply
     from twinbench.router import Call as Call
     from twinbench.router import Candidate as Candidate
     from twinbench.router import Decision as Decision
@@ -22,6 +25,9 @@ _LAZY = {
     "Call": "twinbench.router",
     "Candidate": "twinbench.router",
     "Decision": "twinbench.router",
+    "Llm": "twinbench.llm",
+    "LlmError": "twinbench.llm",
+    "Reply": "twinbench.llm",
     "Router": "twinbench.router",
     "Tier": "twinbench.tiers",
     "import_bank": "twinbench.api",

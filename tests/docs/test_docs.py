@@ -22,6 +22,8 @@ ROOT = refresh.ROOT
 PAGES = refresh.pages()
 BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
+NEEDS_DOCKER = "<!-- needs: docker"
+
 needs_a_shell = pytest.mark.skipif(
     sys.platform == "win32" or not all(map(shutil.which, ("bash", "make"))), reason="the examples are for bash and make"
 )
@@ -29,10 +31,12 @@ needs_a_shell = pytest.mark.skipif(
 
 @needs_a_shell
 @BY_NAME
-def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if page.read_text("utf-8").startswith(NEEDS_DOCKER):
+        request.getfixturevalue("base_image")
     wrong = refresh.check(page.read_text("utf-8"), tmp_path)
     told = [f"{page.name}:{each.step.line}: {each.step.text.strip()}\n{each.what}" for each in wrong]
-    assert not told, "\n\n".join([*told, "If that is meant: python docs/refresh.py"])
+    assert not told, "\n\n".join([*told, "If that is meant: python -m docs.refresh"])
 
 
 @BY_NAME
@@ -75,8 +79,9 @@ def test_the_command_line_page_is_what_help_says() -> None:
 
 
 def test_every_json_output_is_shown() -> None:
-    page = (ROOT / "docs" / "json.md").read_text("utf-8")
-    commands = [step.text for step in refresh.steps(page) if step.kind == "command" and "--json" in step.text]
+    pages = [(ROOT / "docs" / name).read_text("utf-8") for name in ("json.md", "live.md", "run-a-case.md")]
+    steps = [step for page in pages for step in refresh.steps(page)]
+    commands = [step.text for step in steps if step.kind == "command" and "--json" in step.text]
     missing = [
         " ".join(path)
         for path in make_cli.command_paths()
@@ -89,9 +94,11 @@ def test_every_module_has_its_room_in_the_design() -> None:
     page = (ROOT / "docs" / "design.md").read_text("utf-8")
     modules = [
         path.relative_to(ROOT / package).as_posix()
-        for package in ("twinbench", "static_track")
+        for package in ("twinbench", "static_track", "dynamic_track")
         for path in (ROOT / package).rglob("*")
-        if path.suffix in (".py", ".sql") and path.name != "__init__.py" and "cli" not in path.parts
+        if path.suffix in (".py", ".sql", ".sh")
+        and path.name != "__init__.py"
+        and not {"cli", "tasks"} & set(path.parts)
     ]
     assert [module for module in modules if f"`{module}`" not in page] == []
 
