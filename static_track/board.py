@@ -117,7 +117,7 @@ class _Wanted:
 
     def kept_under(self, predictions: Predictions) -> str | None:
         """Where to keep them; None where they may be others the next time, or nobody knows what they depend on."""
-        if predictions.failure is not None or predictions.unanswered:
+        if predictions.failure is not None or predictions.unanswered is not None:
             return None
         return self.key if predictions.router_usd is None else self.asking_key
 
@@ -303,6 +303,11 @@ class Judge:
                 if wanted.name == references.LABELS
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
+        if predicted.unanswered is not None and predicted.failure is None:
+            self._warn(
+                f"{wanted.name} asked an LLM and was not always answered, so its result is not kept; the first time: "
+                f"{predicted.unanswered}"
+            )
         if (key := wanted.kept_under(predicted)) is not None:
             identity = self._identity(wanted, key)
             self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
@@ -342,7 +347,11 @@ class Judge:
         try:
             write()
         except StoreWriteError as error:
-            self.warnings = (f"results are not kept: {error}",)
+            self._warn(f"results are not kept: {error}")
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings = (*self.warnings, text)
 
 
 def _told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:

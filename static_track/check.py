@@ -15,6 +15,7 @@ from static_track.bank import Bank, PrefixStep, Trajectory
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from static_track.unique_messages import Progress, no_progress
 from twinbench.cache_policy import Prompt, StepTtl
+from twinbench.own_calls import NoCalls
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
@@ -26,6 +27,8 @@ from twinbench.wording import counted
 
 DEFAULT_ROWS = 200
 SLOW_P95_MS = 1000.0
+
+_UNPAID = "router check pays for no LLM: what a router cannot decide without one is an error here"
 
 Status = Literal["ok", "warning", "failed"]
 
@@ -188,7 +191,7 @@ class _Checker:
     def odd_content(self) -> Iterator[Finding]:
         """Legal conversations of unusual shape."""
         failed = []
-        with self._router.opened(self._candidates) as router:
+        with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
             for number, (what, messages) in enumerate(_ODD.items()):
                 self._progress("odd content", number, len(_ODD))
                 session = Session(session_key("odd", what), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
@@ -205,7 +208,7 @@ class _Checker:
         """How often a rewrite that changes nothing about the task flips a decision on a prefix."""
         steps = [step for trajectory in trajectories for step in trajectory.steps]
         flips: dict[str, list[int]] = {name: [] for name in _REWRITES}
-        with self._router.opened(self._candidates) as router:
+        with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
             for number, step in enumerate(steps):
                 self._progress("rewriting prefixes", number, len(steps))
                 original = self._alone(router, f"{step.row_no}", step.prompt)
@@ -237,7 +240,7 @@ class _Checker:
         sessions: dict[tuple[str, str], Session] = {}
         complaints: dict[str, str | None] = {}
         failures_in_a_row = 0
-        with self._router.opened(self._candidates) as router:
+        with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
             asked = []
             for trajectory, step in items:
                 if failures_in_a_row == FAILURES_UNTIL_GIVEN_UP:

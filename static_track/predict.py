@@ -33,7 +33,7 @@ class _Answers:
         self.scores: list[float | None] = []
         self.rationales: list[str | None] = []
         self.router_usd: list[Decimal | None] = []
-        self.unanswered = False
+        self.unanswered: str | None = None
         self._failures_in_a_row = 0
         self._failures_before_last = 0
 
@@ -52,7 +52,8 @@ class _Answers:
         """Take a row's choice, or the text of what went wrong."""
         self.row_nos.append(row_no)
         self.router_usd.append(deciding.spent_usd if deciding is not None and deciding.asked else None)
-        self.unanswered = self.unanswered or (deciding is not None and bool(deciding.failures))
+        if self.unanswered is None and deciding is not None and deciding.failures:
+            self.unanswered = str(deciding.failures[0])
         if latency_ms is not None:
             self.latencies_ms.append(latency_ms)
         self._failures_before_last = self._failures_in_a_row

@@ -33,8 +33,8 @@ class Predictions:
     rationales: Sequence[str | None] | None = None
     router_usd: Sequence[Decimal | None] | None = None
     """What the router's own LLM calls for each decision cost, None where it asked nothing; None where it never did."""
-    unanswered: bool = False
-    """Whether an own call was not answered for a reason that may be gone next time: provider, cap, nobody who pays."""
+    unanswered: str | None = None
+    """Why an own call was not answered, where that may be otherwise next time: provider, cap, nobody who pays."""
     given_up: bool = False
     """Whether the router failed so often in a row that it was not asked about the rest."""
 

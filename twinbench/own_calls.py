@@ -61,7 +61,8 @@ class Deciding:
 class OwnCalls(ABC):
     """The handle of one router: serves ``twinbench.llm.Llm`` while a decision is being made."""
 
-    def __init__(self) -> None:
+    def __init__(self, outside: str = OUTSIDE) -> None:
+        self._outside = outside
         self._deciding: Deciding | None = None
         self._asking = threading.Lock()
 
@@ -88,7 +89,7 @@ class OwnCalls(ABC):
         with self._asking:
             deciding = self._deciding
             if deciding is None:
-                raise LlmError(OUTSIDE)
+                raise LlmError(self._outside)
             deciding.asked += 1
             if deciding.asked > MOST_ASKS:
                 raise LlmError(f"a decision may ask {MOST_ASKS} times")
@@ -121,7 +122,7 @@ class NoCalls(OwnCalls):
     """A handle through which nothing can be asked."""
 
     def __init__(self, why: str = UNPAID) -> None:
-        super().__init__()
+        super().__init__(why)
         self._why = why
 
     def _answered(self, deciding: Deciding, question: Question) -> Reply:  # noqa: ARG002 - whatever is asked

@@ -175,6 +175,7 @@ def test_what_was_decided_without_an_answer_is_never_kept(routers: str, store: S
         more = [] if how == "unpaid" else paid(server, "0.0002" if how == "cap" else "1")
         ran = scored(spec, *more).succeeded()
         assert first(ran)["counts"]["errors"] == 0
+        assert "asked an LLM and was not always answered, so its result is not kept; the first time: " in ran.err
         asked = len(server.completions)
         assert asked == {"unpaid": 0, "cap": 1, "provider": 18, "usage": 3}[how]
         assert kept(store, "Asks") == 0
@@ -248,6 +249,13 @@ WRONG: list[tuple[list[str], str]] = [
 def test_options_that_make_no_sense_are_wrong_usage(routers: str, command: str, options: list[str], told: str) -> None:
     ran = twinbench("static", command, f"{routers}Says", "--bank", "mine", *options)
     assert (ran.code, told in ran.err) == (2, True), ran.err
+
+
+def test_a_check_of_a_router_pays_for_nothing_and_says_so(routers: str) -> None:
+    ran = twinbench("router", "check", f"{routers}Asks", "--bank", "mine", "--rows", "3", "--json")
+    assert ran.code == 1
+    assert any("router check pays for no LLM" in each["detail"] for each in ran.json["findings"])
+    twinbench("router", "check", f"{routers}Asks?catches=true", "--bank", "mine", "--rows", "3").succeeded()
 
 
 class Here:
