@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dynamic_track.tasks import Task
+from tests.cli.commands import twinbench
 from tests.dynamic_track.live import (
     EASY,
     HIGH,
@@ -129,6 +130,7 @@ def test_a_case_killed_within_a_decision_goes_on_and_pays_for_no_question_twice(
     done = Done(tmp_path / "run")
     with ScriptedServer(solving(rehearsal)) as server:
         killing.killed(run_arguments(server.api_base, done.run, router=asks), kill)
+        twinbench("dynamic", "gc").succeeded()  # what the killed one left
         live(server.api_base, done.run, router=asks).succeeded()
         questions = [asked.body["messages"][0]["content"] for asked in server.completions if own(asked)]
     case = done.case
