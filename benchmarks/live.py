@@ -30,7 +30,7 @@ from twinbench.routers import BUILT_IN
 
 _STEPS = 40
 _SCRIPT = f"""
-from tests.scripted.replies import Message, bash
+from dynamic_track.rehearsal.replies import Message, bash
 
 COMMANDS = ["ls -la", "git status --short", "grep -rn def . | head -20", "cat README.md"]
 SCRIPT = [Message("Next.", calls=[bash(COMMANDS[number % 4])]) for number in range({_STEPS})]

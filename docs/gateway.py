@@ -19,7 +19,7 @@ def gateway_for(markdown: str) -> Iterator[None]:
     if not markdown.startswith(_NEEDS):
         yield
         return
-    from tests.scripted.replies import Message, bash
+    from dynamic_track.rehearsal.replies import Message, bash
     from tests.scripted.server import ScriptedServer
 
     gold = (_TASK / "gold.patch").read_text("utf-8")

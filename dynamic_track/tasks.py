@@ -31,8 +31,12 @@ class GradingSetting(StrEnum):
 NEWER_FIELDS = ("image", "eval_script", "log_parser", "eval_type")
 """What a row of swebench 5 has and an older one lacks."""
 
+EDITS_FILE = "edits.toml"
+"""What simulated models may do to the project of a task, the right edit among it."""
+
 ANSWERS = frozenset(
     {
+        EDITS_FILE,
         "eval.sh",
         "gold.patch",
         "hints.md",

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.calls.test_routed import HIGH, LOW, MID, Case, Waits, case
-from tests.scripted.replies import (
+from dynamic_track.rehearsal.replies import (
     ABSENT,
     Counts,
     Message,
@@ -23,7 +22,9 @@ from tests.scripted.replies import (
     server_error,
     unauthorized,
 )
-from tests.scripted.server import Asked, ScriptedServer
+from dynamic_track.rehearsal.server import Asked
+from tests.calls.test_routed import HIGH, LOW, MID, Case, Waits, case
+from tests.scripted.server import ScriptedServer
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError

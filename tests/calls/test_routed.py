@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.scripted.replies import (
+from dynamic_track.rehearsal.replies import (
     ABSENT,
     ABSURD_USAGE,
     Close,
@@ -38,7 +38,8 @@ from tests.scripted.replies import (
     unauthorized,
     unavailable,
 )
-from tests.scripted.server import Asked, Script, ScriptedServer
+from dynamic_track.rehearsal.server import Asked
+from tests.scripted.server import Script, ScriptedServer
 from twinbench.cache_policy import WallClockTtl
 from twinbench.calls.attempts import CallFailedError, RetryLimits
 from twinbench.calls.billing import worst_case_usd

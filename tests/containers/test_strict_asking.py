@@ -6,8 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.rehearsal.replies import Counts, Message
 from tests.plugins.hosting import limits
-from tests.scripted.replies import Counts, Message
 from tests.scripted.server import ScriptedServer
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.calls.budget import Budget

@@ -16,10 +16,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.rehearsal.replies import Message, Reply, Shape, bash
+from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks import Task
 from tests.cli.commands import Ran, twinbench
-from tests.scripted.replies import Message, Reply, Shape, bash
-from tests.scripted.server import Asked
 from twinbench.calls.journal import FILE, read_journal
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from dynamic_track.rehearsal.replies import Counts, Hang, Message, Reply
+from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks import Task
 from tests.cli.commands import twinbench
 from tests.dynamic_track.live import (
@@ -37,8 +39,7 @@ from tests.dynamic_track.live import (
     until,
     victims,
 )
-from tests.scripted.replies import Counts, Hang, Message, Reply
-from tests.scripted.server import Asked, ScriptedServer
+from tests.scripted.server import ScriptedServer
 from twinbench.containers.engine import Engine
 
 

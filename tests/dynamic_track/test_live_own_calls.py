@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dynamic_track.rehearsal.replies import Counts, Message, Reply
+from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks import Task
 from tests.cli.commands import twinbench
 from tests.dynamic_track.live import (
@@ -30,8 +32,7 @@ from tests.dynamic_track.live import (
     said,
     victims,
 )
-from tests.scripted.replies import Counts, Message, Reply
-from tests.scripted.server import Asked, ScriptedServer
+from tests.scripted.server import ScriptedServer
 
 ASKS = """
 from twinbench import Call, Decision, LlmError

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dynamic_track.rehearsal.replies import Reply, server_error, unauthorized
 from dynamic_track.tasks import Task
 from tests.cli.commands import files, twinbench
 from tests.dynamic_track.live import (
@@ -33,7 +34,6 @@ from tests.dynamic_track.live import (
     run_arguments,
     said,
 )
-from tests.scripted.replies import Reply, server_error, unauthorized
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import FILE
 from twinbench.containers.engine import Engine

@@ -11,6 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from dynamic_track.rehearsal.replies import (
+    ABSENT,
+    Call,
+    Counts,
+    Hang,
+    Message,
+    Reply,
+    error,
+    rate_limited,
+    server_error,
+    too_long,
+    unauthorized,
+)
+from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks import Task
 from tests.cli.commands import files
 from tests.dynamic_track.live import (
@@ -34,20 +48,7 @@ from tests.dynamic_track.live import (
     solving,
 )
 from tests.plugins.serving import endpoint
-from tests.scripted.replies import (
-    ABSENT,
-    Call,
-    Counts,
-    Hang,
-    Message,
-    Reply,
-    error,
-    rate_limited,
-    server_error,
-    too_long,
-    unauthorized,
-)
-from tests.scripted.server import Asked, ScriptedServer
+from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import unpacked
 from twinbench.pools import live_manifest
 

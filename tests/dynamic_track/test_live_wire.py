@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from dynamic_track.rehearsal.replies import Message, Reply, unauthorized
+from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks import Task
 from tests.dynamic_track.live import (
     HIGH,
@@ -21,8 +23,7 @@ from tests.dynamic_track.live import (
     live,
     said,
 )
-from tests.scripted.replies import Message, Reply, unauthorized
-from tests.scripted.server import Asked, ScriptedServer
+from tests.scripted.server import ScriptedServer
 from twinbench.calls.exchange import SESSION_HEADER
 
 OWN = ("reasoning_content", "provider_specific_fields", "reasoning_details", "annotations")

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from dynamic_track.rehearsal.replies import Counts, Message, server_error
+from dynamic_track.rehearsal.server import Asked
 from tests.plugins.conftest import WriteRouter
 from tests.plugins.hosting import limits
-from tests.scripted.replies import Counts, Message, server_error
-from tests.scripted.server import Asked, Script, ScriptedServer
+from tests.scripted.server import Script, ScriptedServer
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget

@@ -21,8 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.providers.asking import BASH, ENVIRONMENT, KEY, KEY_VARIABLE, body, gateway_to, request
-from tests.scripted.replies import (
+from dynamic_track.rehearsal.replies import (
     Call,
     Close,
     Cut,
@@ -47,6 +46,7 @@ from tests.scripted.replies import (
     unauthorized,
     unavailable,
 )
+from tests.providers.asking import BASH, ENVIRONMENT, KEY, KEY_VARIABLE, body, gateway_to, request
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.exchange import SESSION_HEADER, Request, Response, TransportError
 from twinbench.errors import UsageError
@@ -562,7 +562,7 @@ def test_litellm_is_loaded_by_the_first_fetches_alone_and_says_nothing() -> None
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from tests.providers.asking import gateway_to, request
-from tests.scripted.replies import Message
+from dynamic_track.rehearsal.replies import Message
 from tests.scripted.server import ScriptedServer
 with ScriptedServer(lambda _: Message("ok"), models=["acme/small-2"]) as server, gateway_to(server) as gateway:
     gateway.models(20)

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands import Ran, twinbench
-from tests.providers.asking import KEY, KEY_VARIABLE
-from tests.scripted.refusals import Model
-from tests.scripted.replies import (
+from dynamic_track.rehearsal.refusals import Model
+from dynamic_track.rehearsal.replies import (
     ABSENT,
     ABSURD_USAGE,
     Counts,
@@ -24,7 +22,10 @@ from tests.scripted.replies import (
     rate_limited,
     unauthorized,
 )
-from tests.scripted.server import Asked, ScriptedServer
+from dynamic_track.rehearsal.server import Asked
+from tests.cli.commands import Ran, twinbench
+from tests.providers.asking import KEY, KEY_VARIABLE
+from tests.scripted.server import ScriptedServer
 from twinbench.pools import LiveManifest, load_manifest
 
 POOL = "live-2026-04"

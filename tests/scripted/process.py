@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.scripted.server import COMPLETIONS, RECORD, Asked
+from dynamic_track.rehearsal.server import COMPLETIONS, Asked
+from tests.scripted.server import RECORD, read_back
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +33,7 @@ class ServerProcess:
     def asked(self) -> list[Asked]:
         """What it was asked until now."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{RECORD}", timeout=10) as answer:
-            return [Asked.from_json(each) for each in json.load(answer)]
+            return [read_back(each) for each in json.load(answer)]
 
     @property
     def completions(self) -> list[Asked]:

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from dynamic_track.rehearsal.prompt_cache import PromptCache
+from dynamic_track.rehearsal.refusals import Model
+from dynamic_track.rehearsal.replies import Counts, Message, Reply, Shape, bash, rate_limited
+from dynamic_track.rehearsal.server import Asked
 from tests.scripted.process import server_process
-from tests.scripted.prompt_cache import PromptCache
-from tests.scripted.refusals import Model
-from tests.scripted.replies import Counts, Message, Reply, Shape, bash, rate_limited
-from tests.scripted.server import Asked, ScriptedServer
+from tests.scripted.server import ScriptedServer
 from twinbench.calls.billing import usage_of
 from twinbench.calls.exchange import SESSION_HEADER
 from twinbench.usage import Usage
@@ -170,7 +171,7 @@ with ThreadPoolExecutor(32) as threads:
 
 
 SCRIPT = """
-from tests.scripted.replies import Message, Hang
+from dynamic_track.rehearsal.replies import Message, Hang
 SCRIPT = [Message("one"), Hang(), Message("three")]
 OPTIONS = {"api_key": "k"}
 """

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 import twinbench as tb
+from dynamic_track.rehearsal.replies import ABSENT, Counts, Message, Reply, server_error
+from dynamic_track.rehearsal.server import Asked
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, twinbench
-from tests.scripted.replies import ABSENT, Counts, Message, Reply, server_error
-from tests.scripted.server import Asked, Script, ScriptedServer
+from tests.scripted.server import Script, ScriptedServer
 from twinbench.store import STORE_VARIABLE, Store
 
 KEY = "sk-own-0123456789-must-never-show"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.scripted.replies import Raw, bad_request, error, not_found, too_long, unauthorized
+from dynamic_track.rehearsal.replies import Raw, bad_request, error, not_found, too_long, unauthorized
 
 
 @dataclass(frozen=True)

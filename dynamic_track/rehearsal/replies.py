@@ -1,4 +1,4 @@
-"""What a scripted server may answer: messages with usage in any provider's shape, and everything that goes wrong."""
+"""What a provider may answer: messages with usage in any provider's shape, and everything that goes wrong."""
 
 from __future__ import annotations
 

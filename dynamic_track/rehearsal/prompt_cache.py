@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.scripted.replies import Counts, Shape
+from dynamic_track.rehearsal.replies import Counts, Shape
 from twinbench.fingerprint import canonical_json, sha256_text
 
 _PER_MESSAGE = 4

@@ -1,0 +1,141 @@
+"""What simulated models may do to the project of a task: declared edits, each with what becomes of it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dynamic_track.tasks import EDITS_FILE, Task
+from twinbench.errors import ContentError, Problem
+from twinbench.fingerprint import fingerprint
+from twinbench.validation import field_path, worded
+
+
+class EditKind(StrEnum):
+    """What becomes of the project."""
+
+    right = "right"
+    """All tests pass, the hidden ones too."""
+    partial = "partial"
+    """The issue's own example and the project's tests pass, hidden tests do not."""
+    wrong = "wrong"
+    """The issue's own example goes on failing; the project's tests pass."""
+    breaking = "breaking"
+    """Tests of the project fail that passed."""
+
+
+_Lines = Annotated[str, Field(pattern=r"\n$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Change(_Model):
+    """Lines of a file, and what stands there instead."""
+
+    file: Annotated[str, Field(pattern=r"^[\w./-]+$")]
+    old: _Lines
+    """Stands exactly once in the file."""
+    new: str
+
+
+class Edit(_Model):
+    """Something that a model may do to the project as it was given to it."""
+
+    kind: EditKind
+    says: Annotated[str, Field(min_length=1)]
+    """What the model says about it."""
+    changes: Annotated[tuple[Change, ...], Field(min_length=1)]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it changes, each once."""
+        return tuple(dict.fromkeys(change.file for change in self.changes))
+
+    @cached_property
+    def name(self) -> str:
+        """Tells it from the other edits of its task, and does not say its kind."""
+        return fingerprint([change.model_dump() for change in self.changes])[:12]
+
+
+class TaskEdits(_Model):
+    """What a task declares."""
+
+    symptom: _Lines
+    """A command that fails as long as the issue's own example goes wrong."""
+    edits: Annotated[tuple[Edit, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> TaskEdits:
+        names = [edit.name for edit in self.edits]
+        if len(set(names)) < len(names):
+            raise ValueError("two edits make the same changes")
+        return self
+
+    def of_kind(self, kind: EditKind) -> tuple[Edit, ...]:
+        """The edits of a kind."""
+        return tuple(edit for edit in self.edits if edit.kind is kind)
+
+    @property
+    def faulty_files(self) -> tuple[str, ...]:
+        """Where the fault is: the files that the right edits change."""
+        return tuple(dict.fromkeys(file for edit in self.of_kind(EditKind.right) for file in edit.files))
+
+
+def read_edits(folder: Path) -> TaskEdits:
+    """The edits that a task's folder declares.
+
+    Raises:
+        ContentError: there are none, or something is wrong with them; every problem is named.
+    """
+    path = folder / EDITS_FILE
+    try:
+        content: Mapping[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        found = TaskEdits.model_validate(content)
+    except FileNotFoundError:
+        raise ContentError([Problem(str(path), None, None, "is missing: no simulated model can do anything")]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ContentError([Problem(str(path), None, None, str(error))]) from None
+    except ValidationError as error:
+        found_wrong = error.errors(include_url=False)
+        problems = [Problem(str(path), None, field_path(each["loc"]) or None, worded(each)) for each in found_wrong]
+        raise ContentError(problems) from None
+    if problems := list(_misplaced(path, found)):
+        raise ContentError(problems)
+    return found
+
+
+def edits_of(task: Task) -> TaskEdits:
+    """The edits that a task declares.
+
+    Raises:
+        ContentError: it declares none, or something is wrong with them.
+    """
+    if task.folder is None:
+        what = "comes from no task repo, so that it declares no edits for simulated models"
+        raise ContentError([Problem(task.id, None, None, what)])
+    return read_edits(task.folder)
+
+
+def _misplaced(path: Path, found: TaskEdits) -> list[Problem]:
+    """Changes of what is not there, or there more than once."""
+    problems = []
+    for index, edit in enumerate(found.edits):
+        for place, change in enumerate(edit.changes):
+            field = f"edits[{index}].changes[{place}]"
+            file = path.parent / "source" / change.file
+            try:
+                times = file.read_text("utf-8").count(change.old)
+            except OSError:
+                problems.append(Problem(str(path), None, f"{field}.file", f"{change.file} is no file of the project"))
+                continue
+            if times != 1:
+                problems.append(Problem(str(path), None, f"{field}.old", f"stands {times} times in {change.file}"))
+    return problems
