@@ -22,7 +22,6 @@ from twinbench.calls.budget import Budget
 from twinbench.calls.journal import Journal
 from twinbench.calls.recording import Recording, TrialLog
 from twinbench.calls.routed import RouterDecides
-from twinbench.clock import WallClock
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.pools import live_manifest
 from twinbench.providers.gateway import Gateway
@@ -77,7 +76,6 @@ def _twinbench_s(engine: Engine, task: Any, api_base: str, journal_folder: Path)
             decider=RouterDecides(BUILT_IN["round-robin"]()),
             source=gateway,
             budget=Budget(Decimal(100)),
-            clock=WallClock(),
             salt="bench",
         )
         log = TrialLog(Recording(task.id, 1), journal)

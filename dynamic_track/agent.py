@@ -153,6 +153,31 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
     )
 
 
+def commands_said(message: Mapping[str, Any], style: ActionStyle, pattern: str) -> list[str] | None:
+    """The commands in a model's answer, found by the package's own parsers; None where they find a format error.
+
+    Args:
+        message: the answer, plain.
+        style: how it says what to run.
+        pattern: where a command stands in text.
+    """
+    with _importing():
+        from minisweagent.exceptions import FormatError
+        from minisweagent.models.utils.actions_text import parse_regex_actions
+        from minisweagent.models.utils.actions_toolcall import parse_toolcall_actions
+    try:
+        if style is ActionStyle.tool:
+            calls = [_ToolCall(call) for call in message.get("tool_calls") or []]
+            found = parse_toolcall_actions(calls, format_error_template="")
+        else:
+            content = message.get("content")
+            text = content if isinstance(content, str) else ""
+            found = parse_regex_actions(text, action_regex=pattern, format_error_template="")
+    except FormatError:
+        return None
+    return [sound(str(action["command"])) for action in found]
+
+
 class _Config(SimpleNamespace):
     """What the agent's templates read of a model or an environment."""
 

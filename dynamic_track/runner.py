@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
+from dynamic_track.agent import AgentEnd
 from dynamic_track.run_dir import RunDirectory
+from dynamic_track.score import RunScore, scored
 from dynamic_track.tasks import Task
 from dynamic_track.trial import Bench, Trial, concluded, work
 from dynamic_track.verdict import Verdict, grade
@@ -18,9 +19,6 @@ from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.fingerprint import sha256_text
 
-_MOST_STARTS = 5
-"""How often a trial whose commands do not give twice the same is started over before that is said to be its fault."""
-
 Progress = Callable[[str, int, int | None], None]
 
 
@@ -29,31 +27,18 @@ class RunSummary:
     """What became of a run so far."""
 
     run: str
-    trials: tuple[Trial, ...]
-
-    def count(self, what: str) -> int:
-        """How many cases are counted as that."""
-        return sum(trial.counts == what for trial in self.trials)
+    score: RunScore
 
     @property
-    def cost_usd(self) -> Decimal:
-        """What the answers cost that the agents received."""
-        return sum((trial.cost_usd for trial in self.trials), Decimal(0))
-
-    @property
-    def spend_usd(self) -> Decimal:
-        """What all attempts cost."""
-        return sum((trial.spend_usd for trial in self.trials), Decimal(0))
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials, in the order of the plan."""
+        return self.score.trials
 
     def to_json(self) -> dict[str, Any]:
         """The summary that a run ends with."""
-        return {
-            "run": self.run,
-            "cases": len(self.trials),
-            **{what: self.count(what) for what in ("resolved", "unresolved", "infra", "cap")},
-            "cost_usd": float(self.cost_usd),
-            "spend_usd": float(self.spend_usd),
-        }
+        told = ("cases", "resolved", "unresolved", "infra", "cap", "cost_usd", "spend_usd")
+        score = self.score.to_json()
+        return {"run": self.run, **{name: score[name] for name in told}}
 
 
 def run_cases(
@@ -89,10 +74,10 @@ def run_cases(
         if progress is not None:
             progress(f"running {task.id}", len(done), len(planned))
         recording = recorded.get((task.id, number)) or Recording(task.id, number)
-        log = TrialLog(recording, journal, bench.clock)
+        log = bench.log(recording, journal)
         failed = (images_failed or {}).get(task.image)
         done.append(_run_case(bench, task, log, run, verdicts, failed=failed, graded=graded))
-    return RunSummary(str(run.path), tuple(done))
+    return RunSummary(str(run.path), scored(done, bench.pool))
 
 
 def _run_case(
@@ -133,32 +118,35 @@ def _grade(bench: Bench, task: Task, log: TrialLog, run: RunDirectory, verdicts:
 
 
 def _work_to_the_end(bench: Bench, task: Task, log: TrialLog, run: RunDirectory) -> None:
-    for _ in range(_MOST_STARTS):
-        try:
-            ended = work(bench, task, log)
-        except CausedError as error:
-            _log_end(log, error.cause, str(error))
-            return
-        except DivergedError as diverged:
-            log.start_over(diverged)
-            continue
-        # Before the end is in the journal: where it stands there, the files are there too.
-        run.write(task.id, log.recording.trial, "trajectory.json", _json(dict(ended.trajectory)))
-        run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
-        if ended.error is not None:
-            _log_end(log, ended.error.cause, str(ended.error))
-            return
-        log.write(
-            "end",
-            sync=True,
-            exit_status=ended.exit_status,
-            patch=ended.patch.encode("utf-8", "surrogateescape"),
-            patch_sha256=sha256_text(ended.patch),
-            cause=None,
-            detail=None,
-        )
+    try:
+        ended = _worked(bench, task, log)
+    except CausedError as error:
+        _log_end(log, error.cause, str(error))
         return
-    _log_end(log, Cause.container, f"its commands gave something else each time it was begun, {_MOST_STARTS} times")
+    # Before the end is in the journal: where it stands there, the files are there too.
+    run.write(task.id, log.recording.trial, "trajectory.json", _json(dict(ended.trajectory)))
+    run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
+    if ended.error is not None:
+        _log_end(log, ended.error.cause, str(ended.error))
+        return
+    log.write(
+        "end",
+        sync=True,
+        exit_status=ended.exit_status,
+        patch=ended.patch.encode("utf-8", "surrogateescape"),
+        patch_sha256=sha256_text(ended.patch),
+        cause=None,
+        detail=None,
+    )
+
+
+def _worked(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
+    """Go on with a trial, or begin it again where it does something else than is recorded: then nothing is."""
+    try:
+        return work(bench, task, log)
+    except DivergedError as diverged:
+        log.start_over(diverged)
+        return work(bench, task, log)
 
 
 def _log_end(log: TrialLog, cause: Cause, detail: str) -> None:

@@ -16,11 +16,12 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
+from twinbench.calls.journal import Journal
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.clock import Clock
+from twinbench.clock import Clocks, WallClocks
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
@@ -42,7 +43,6 @@ class Bench:
     source: ResponseSource | None
     """None: a replay."""
     budget: Budget
-    clock: Clock
     salt: str
     """What session keys are made with."""
     run: str = ""
@@ -52,6 +52,24 @@ class Bench:
     retries: RetryLimits = field(default_factory=RetryLimits)
     own: OwnCalls | None = None
     """The handle through which the router asks an LLM itself."""
+    clocks: Clocks = field(default_factory=WallClocks)
+    on_router_error: str | None = None
+    """The tier whose default candidate answers where the router fails; None: that ends the case."""
+
+    @property
+    def instead(self) -> str | None:
+        """That candidate."""
+        defaults = (each.id for each in self.pool.candidates if each.tier == self.on_router_error and each.tier_default)
+        return next(defaults, None)
+
+    def session_header(self, case: str, trial: int) -> str:
+        """What the requests of a trial carry: opaque, and the same after a resume."""
+        return session_key(self.salt, "header", case, str(trial))
+
+    def log(self, recording: Recording, journal: Journal) -> TrialLog:
+        """A trial's part of a journal, whose time goes on where its recording ends."""
+        header = self.session_header(recording.case, recording.trial)
+        return TrialLog(recording, journal, self.clocks.of(header, recording.at))
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,10 @@ class Trial:
     """Answered calls of the router's own, which are in none of the above but the money."""
     router_usd: Decimal
     """What they cost, which is part of the cost."""
+    router_errors: int
+    """Decisions that the router failed to take, and another candidate answered."""
+    reported_usd: Decimal | None
+    """What the provider itself says that the answered calls cost; None where it does not say it of every one."""
 
     @property
     def counts(self) -> str:
@@ -90,7 +112,9 @@ class Trial:
 
     def to_json(self) -> dict[str, Any]:
         """``case.json``."""
-        money = {name: getattr(self, name) for name in ("cost_usd", "spend_usd", "bill_usd", "router_usd")}
+        money = {
+            name: getattr(self, name) for name in ("cost_usd", "spend_usd", "bill_usd", "router_usd", "reported_usd")
+        }
         return asdict(self) | {name: None if usd is None else float(usd) for name, usd in money.items()}
 
 
@@ -104,7 +128,7 @@ def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
     _check_identity(bench, task, log)
     trial = str(log.recording.trial)
     limits = bench.pool.agent
-    clock = TrialClock(bench.clock)
+    clock = TrialClock(log.clock)
     session = Session(
         session_key(bench.salt, task.id, trial),
         tuple(candidate.candidate() for candidate in bench.pool.candidates),
@@ -113,7 +137,7 @@ def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
     )
     routed = RoutedCall(
         session=session,
-        session_header=session_key(bench.salt, "header", task.id, trial),
+        session_header=bench.session_header(task.id, log.recording.trial),
         decider=bench.decider,
         source=bench.source,
         log=log,
@@ -124,6 +148,7 @@ def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
         tool_options=bench.settings.tool_options,
         limits=bench.retries,
         own=bench.own,
+        instead=bench.instead,
     )
     with Sandbox(
         bench.engine,
@@ -170,6 +195,8 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
         models=recording.models,
         router_calls=len(recording.own_answers),
         router_usd=recording.router_usd,
+        router_errors=recording.router_errors,
+        reported_usd=recording.reported_usd,
     )
 
 

@@ -19,7 +19,7 @@ from static_track.splits import ALL, Split, SplitPlan, TrajectoryLabel, load_spl
 from static_track.token_base import StepMessages
 from static_track.tools import as_openai_tools
 from twinbench.cache_policy import Prompt
-from twinbench.errors import TwinbenchError
+from twinbench.errors import TwinbenchError, UsageError
 from twinbench.messages import Message, message_text
 from twinbench.router import Candidate
 from twinbench.store import Store, check_name
@@ -35,6 +35,8 @@ STARTER = "starter"
 _ILLUSTRATIVE = (
     "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores rank nothing."
 )
+
+_UNLABELLED = "The bank has no labels: routers can be asked about its calls, and nothing can be scored on it."
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class BankInfo:
     base: str
     """Fingerprint of what the token base depends on beside the rows."""
     imported: str
+    labelled: bool = True
+    """Whether its rows have labels: all or none have."""
 
     @property
     def file_name(self) -> str:
@@ -64,6 +68,8 @@ class BankInfo:
     @property
     def caveat(self) -> str | None:
         """What anyone who is shown the bank, or a score on it, must be told; None where there is nothing."""
+        if not self.labelled:
+            return _UNLABELLED
         return _ILLUSTRATIVE if self.name == STARTER else None
 
     def described(self) -> dict[str, Any]:
@@ -148,6 +154,18 @@ class Bank:
         """A connection of one's own to the opened file."""
         return self._connection.cursor()
 
+    def require_labels(self) -> None:
+        """Refuse what compares with labels, on a bank that has none.
+
+        Raises:
+            UsageError: it has none.
+        """
+        if not self.info.labelled:
+            raise UsageError(
+                f"the bank {self.info.name!r} has no labels, so nothing can be scored on it; what a router answers: "
+                f"twinbench static predict ROUTER --bank {self.info.name}"
+            )
+
     @property
     def folder(self) -> Path:
         """The bank's folder in the store, where its sidecar files lie."""
@@ -181,7 +199,7 @@ class Bank:
     def labels(self) -> list[TrajectoryLabel]:
         """What a split is stratified by, for each trajectory."""
         rows = self._connection.execute("""
-            SELECT trajectory, workload, instance_id, max(target), heldout
+            SELECT trajectory, workload, instance_id, coalesce(max(target), 0), heldout -- without labels: one stratum
             FROM base JOIN trajectory USING (trajectory) GROUP BY ALL ORDER BY trajectory
         """).fetchall()
         return [TrajectoryLabel(*row) for row in rows]

@@ -35,9 +35,9 @@ CREATE TABLE base (
     row_no     INTEGER NOT NULL,
     trajectory INTEGER NOT NULL,
     step_index INTEGER NOT NULL,
-    target     UTINYINT NOT NULL,
+    target     UTINYINT,            -- NULL, as output: the bank has no labels
     prompt     INTEGER[4] NOT NULL, -- tokens of the row's messages
     reusable   INTEGER[4],          -- those of the previous row, where it is a semantic prefix of this one; else NULL
-    output     INTEGER NOT NULL,    -- billed output tokens, under the target tier's tokenizer
+    output     INTEGER,             -- billed output tokens, under the target tier's tokenizer
     visible    INTEGER[4]           -- the same text as each tier would count it; NULL on a trajectory's last row
 );

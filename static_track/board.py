@@ -184,10 +184,11 @@ class Judge:
         """Score the routers and prediction files asked for, in their order, and then the references.
 
         Raises:
-            UsageError: a router or file does not exist.
+            UsageError: a router or file does not exist, or the bank has no labels.
             ContentError: a prediction file is refused.
             TwinbenchError: a router's code fails while it loads.
         """
+        self._bank.require_labels()
         loaded = _told_apart([self._loaded(router) for router in routers])
         wanted = [self._wanted(router, reference=False) for router in loaded]
         wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)

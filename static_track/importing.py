@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -36,8 +37,8 @@ class _Row:
     instance_id: str
     step_index: int
     total_steps: int
-    target: int
-    messages: list[int]
+    target: int | None
+    messages: Sequence[int]
     functions_id: int | None
     extra: str
 
@@ -67,12 +68,52 @@ class ParsedBank:
                 instance_id=row["instance_id"],
                 step_index=row["step_index"],
                 total_steps=row["total_steps"],
-                target=row["target_tier_id"],
+                target=row.get("target_tier_id"),
                 messages=[self.messages.add(message) for message in row["messages"]],
                 functions_id=functions_id,
                 extra=extra_json(row),
             )
         )
+
+    def add_trajectory(
+        self,
+        workload: str,
+        instance_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        prefixes: Sequence[int],
+        functions: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Take the calls of one run, without labels.
+
+        Args:
+            workload: of the rows.
+            instance_id: of the trajectory; none of the bank's has it so far.
+            messages: of the conversation.
+            prefixes: how many of them each call was sent, in order.
+            functions: what the model was offered; empty: the rows have no such field.
+        """
+        numbers = [self.messages.add(message) for message in messages]
+        functions_id = numbered(self.functions, compact_json(functions)) if functions else None
+        for step, prefix in enumerate(prefixes, 1):
+            self.rows.append(
+                _Row(
+                    number=len(self.rows) + 1,
+                    id=f"{workload}/{instance_id}/{step}",
+                    workload=workload,
+                    instance_id=instance_id,
+                    step_index=step,
+                    total_steps=len(prefixes),
+                    target=None,
+                    messages=numbers[:prefix],
+                    functions_id=functions_id,
+                    extra="{}",
+                )
+            )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its rows have labels."""
+        return all(row.target is not None for row in self.rows)
 
     def put_in_order(self) -> None:
         """Sort the rows canonically: by workload, instance, step."""
@@ -135,6 +176,7 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
             if len(parsed.problems) > MOST_PROBLEMS:
                 break
     parsed.problems += _repetitions(source, parsed.rows)
+    parsed.problems += _missing_labels(source, parsed.rows)
     if not parsed.rows and not parsed.problems:
         parsed.problems.append(source.problem(None, None, "the file holds no rows"))
     parsed.put_in_order()
@@ -156,6 +198,33 @@ def import_bank(
     source, parsed = read_bank(path, progress)
     if parsed.problems:
         raise ContentError(parsed.problems, hint="Nothing was imported.")
+    return keep_bank(
+        parsed,
+        name,
+        store,
+        source=Path(source.name).name.encode("utf-8", "backslashreplace").decode(),  # a file name need not be text
+        source_sha256=source.sha256,
+        replace=replace,
+        progress=progress,
+    )
+
+
+def keep_bank(
+    parsed: ParsedBank,
+    name: str,
+    store: Store,
+    *,
+    source: str,
+    source_sha256: str,
+    replace: bool = False,
+    progress: Progress = no_progress,
+) -> BankInfo:
+    """Keep checked rows, in canonical order, in the store as the bank ``name``.
+
+    Raises:
+        UsageError: the name exists and ``replace`` is False.
+        TwinbenchError: the store cannot be written; nothing was changed.
+    """
     manifest = static_manifest()
     tokenizers = tokenizer_set(manifest)
     trajectories = parsed.trajectories()
@@ -163,8 +232,8 @@ def import_bank(
     info = BankInfo(
         name=name,
         sha256=parsed.canonical_sha256(),
-        source_sha256=source.sha256,
-        source=Path(source.name).name.encode("utf-8", "backslashreplace").decode(),  # a file name need not be text
+        source_sha256=source_sha256,
+        source=source,
         rows=len(parsed.rows),
         trajectories=len(trajectories),
         workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
@@ -172,6 +241,7 @@ def import_bank(
         schema=SCHEMA_VERSION,
         base=base_fingerprint(manifest, tokenizers),
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
+        labelled=parsed.labelled,
     )
     folder = store.bank_dir(name)
     with store.new_folder(folder):
@@ -254,3 +324,12 @@ def _repetitions(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
         if (first := places.setdefault((*row.trajectory, row.step_index), row.number)) != row.number:
             what = f"step {row.step_index} of {row.workload}/{row.instance_id} stands in {source.unit} {first} already"
             yield source.problem(row.number, "step_index", what)
+
+
+def _missing_labels(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
+    """Rows without a label in a bank that has some: nothing could be scored over such a bank."""
+    first = next((row.number for row in rows if row.target is not None), None)
+    for row in rows if first is not None else ():
+        if row.target is None:
+            what = f"is missing, and {source.unit} {first} has one: all rows of a bank have a label, or none has"
+            yield source.problem(row.number, "target_tier", what)

@@ -78,7 +78,7 @@ class MessageModel(BaseModel):
 
 
 class RowModel(BaseModel):
-    """One row of a bank."""
+    """One row of a bank, as far as every row goes."""
 
     model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
@@ -89,6 +89,11 @@ class RowModel(BaseModel):
     total_steps: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     messages: list[MessageModel]
     functions: list[dict[str, Any]] | None = None
+
+
+class LabelledRowModel(RowModel):
+    """One row of a labelled bank."""
+
     target_tier: Literal["low", "mid", "mid_high", "high"]
     target_tier_id: Annotated[int, Field(ge=0, le=3)]
 
@@ -110,11 +115,16 @@ def row_problems(row: Any) -> list[tuple[str | None, str]]:
     if surrogate is not None:
         return [(surrogate, "holds a lone surrogate (half of a UTF-16 pair), which is no text")]
     try:
-        RowModel.model_validate(row)
+        (LabelledRowModel if has_label(row) else RowModel).model_validate(row)
     except ValidationError as error:
         # A finding without a place is about the one rule for the whole row.
         return [(field_path(details["loc"]) or "target_tier_id", worded(details)) for details in error.errors()]
     return []
+
+
+def has_label(row: Mapping[str, Any]) -> bool:
+    """Whether a row says which tier is good enough, or means to: a label is both of its fields or none."""
+    return "target_tier" in row or "target_tier_id" in row
 
 
 def compact_json(value: Any) -> str:
@@ -157,7 +167,7 @@ def canonical_line(
     total_steps: int,
     messages: Iterable[str],
     functions: str | None,
-    target: int,
+    target: int | None,
     extra: str,
 ) -> str:
     """A row as its line of the canonical export, from parts that are compact JSON already.
@@ -170,10 +180,9 @@ def canonical_line(
         total_steps: of the whole trajectory.
         messages: each message as JSON.
         functions: as JSON; None where the row has no such field.
-        target: the label's tier id.
+        target: the label's tier id; None where the row has no label.
         extra: all further fields as one JSON object.
     """
-    tier = Tier(target)
     head = {
         "id": id,
         "benchmark": benchmark,
@@ -184,7 +193,8 @@ def canonical_line(
     parts = [compact_json(head)[1:-1], f'"messages":[{",".join(messages)}]']
     if functions is not None:
         parts.append(f'"functions":{functions}')
-    parts.append(f'"target_tier":"{tier.label}","target_tier_id":{target}')
+    if target is not None:
+        parts.append(f'"target_tier":"{Tier(target).label}","target_tier_id":{target}')
     if extra != "{}":
         parts.append(extra[1:-1])
     return "{" + ",".join(parts) + "}"

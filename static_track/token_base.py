@@ -25,7 +25,8 @@ class StepMessages:
     row_no: int
     trajectory: int
     step_index: int
-    target: int
+    target: int | None
+    """The label's tier id; None in a bank without labels."""
     messages: Sequence[int]
 
 
@@ -36,10 +37,11 @@ class BaseRow:
     row_no: int
     trajectory: int
     step_index: int
-    target: int
+    target: int | None
     prompt: list[int]
     reusable: list[int] | None
-    output: int
+    output: int | None
+    """None in a bank without labels: the label says by whose tokenizer."""
     visible: list[int] | None
 
 
@@ -89,14 +91,24 @@ def base_rows(
     for _, group in groupby(steps, key=attrgetter("trajectory")):
         rows = list(group)
         visible: list[list[int] | None] = [*(spoken(*pair) for pair in pairwise(rows)), None]
-        billed = [counts[row.target] for row, counts in zip(rows, visible, strict=True) if counts is not None]
-        positive = [count for count in billed if count > 0]
-        last_output = sum(positive) // len(positive) if positive else manifest.fallback_output_tokens
+        outputs = _outputs([row.target for row in rows], visible, manifest.fallback_output_tokens)
         previous: tuple[StepMessages, list[int]] | None = None
-        for row, counts, output in zip(rows, visible, [*billed, last_output], strict=True):
+        for row, counts, output in zip(rows, visible, outputs, strict=True):
             tokens_of_prompt = prompt(row)
             reusable = previous[1] if previous is not None and continues(previous[0], row) else None
             yield BaseRow(
                 row.row_no, row.trajectory, row.step_index, row.target, tokens_of_prompt, reusable, output, counts
             )
             previous = (row, tokens_of_prompt)
+
+
+def _outputs(
+    targets: Sequence[int | None], visible: Sequence[Sequence[int] | None], fallback: int
+) -> Sequence[int | None]:
+    """The billed output tokens of a trajectory's rows, whose last has nothing behind it that was said."""
+    if any(target is None for target in targets):
+        return [None] * len(targets)
+    labelled = [(target, counts) for target, counts in zip(targets, visible, strict=True) if target is not None]
+    billed = [counts[target] for target, counts in labelled if counts is not None]
+    positive = [count for count in billed if count > 0]
+    return [*billed, sum(positive) // len(positive) if positive else fallback]

@@ -18,6 +18,19 @@ class Clock(Protocol):
         ...
 
 
+class Clocks(Protocol):
+    """Gives every trial its clock."""
+
+    def of(self, session: str, since: float | None = None) -> Clock:
+        """The clock of a trial.
+
+        Args:
+            session: the key that its requests carry.
+            since: the time at which what is recorded of it ends; None where nothing is.
+        """
+        ...
+
+
 class WallClock:
     """The machine's own time."""
 
@@ -28,3 +41,11 @@ class WallClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+
+class WallClocks:
+    """The machine's own time for every trial."""
+
+    def of(self, _session: str, _since: float | None = None) -> Clock:
+        """The clock of a trial."""
+        return WallClock()

@@ -41,6 +41,11 @@ def default_store() -> Path:
     return Path(platformdirs.user_data_dir("twinbench", appauthor=False)) / "store"
 
 
+def runs_dir() -> Path:
+    """Where run directories go that nobody has named: beside the store."""
+    return default_store().parent / "runs"
+
+
 def check_name(kind: str, name: str) -> str:
     """``name`` if it can name a ``kind`` of thing in the store.
 

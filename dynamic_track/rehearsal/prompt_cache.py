@@ -15,6 +15,10 @@ from twinbench.fingerprint import canonical_json, sha256_text
 _PER_MESSAGE = 4
 
 
+Tokens = Callable[[str, str], int]
+"""How many tokens a text has, by model and text."""
+
+
 def tokens_of(value: Any) -> int:
     """A count that grows with the text; every fourth character is a token."""
     text = value if isinstance(value, str) else canonical_json(value)
@@ -26,18 +30,36 @@ class PromptCache:
 
     Claude models write what stands before a ``cache_control`` mark, and read what was written of the part before the
     last mark. The others keep every prefix of whole messages, at no price.
+
+    Args:
+        ttl_s: how long a prefix is kept after it was last used.
+        clock: where nobody says when a prompt comes.
+        tokens: what counts them.
     """
 
-    def __init__(self, ttl_s: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        ttl_s: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+        tokens: Tokens = lambda _model, text: tokens_of(text),
+    ) -> None:
         self._ttl_s = ttl_s
         self._clock = clock
+        self._tokens = tokens
         self._seen: dict[tuple[str, str, str], float] = {}
 
-    def count(self, session: str, body: Mapping[str, Any], shape: Shape) -> Counts:
-        """How long the prompt is, what of it was cached, and what is from now on."""
-        now = self._clock()
+    def count(self, session: str, body: Mapping[str, Any], shape: Shape, at: float | None = None) -> Counts:
+        """How long the prompt is, what of it was cached, and what is from now on.
+
+        Args:
+            session: whose caches.
+            body: the request.
+            shape: whether the cache goes by marks.
+            at: when, by the clock; None: now.
+        """
+        now = self._clock() if at is None else at
         by_mark = shape in (Shape.anthropic, Shape.openrouter)
-        prefixes = list(_prefixes(body))
+        prefixes = list(self._prefixes(body))
         length = prefixes[-1].tokens if prefixes else 0
         kept = [each for each in prefixes if each.marked or not by_mark]
         read = 0
@@ -51,6 +73,32 @@ class PromptCache:
         written = kept[-1].tokens - read if by_mark and kept else 0
         return Counts(length, read, written)
 
+    def remember(self, session: str, model: str, prefix: str, at: float) -> None:
+        """What was cached before this cache was made (``prefix_name``)."""
+        self._seen[session, model, prefix] = at
+
+    def prompt_tokens(self, body: Mapping[str, Any]) -> int:
+        """How long the prompt is."""
+        prefixes = list(self._prefixes(body))
+        return prefixes[-1].tokens if prefixes else 0
+
+    def prefix_name(self, body: Mapping[str, Any]) -> str:
+        """Names a whole prompt as a prefix of later ones; marks do not matter."""
+        return list(self._prefixes(body))[-1].name
+
+    def _prefixes(self, body: Mapping[str, Any]) -> Iterator[_Prefix]:
+        """Every prefix, the shortest first; tools stand before all messages."""
+        model = str(body.get("model"))
+        tools = body.get("tools") or []
+        name = sha256_text(canonical_json(tools))
+        length = self._tokens(model, canonical_json(tools)) if tools else 0
+        messages: Sequence[Mapping[str, Any]] = body.get("messages") or []
+        for message in messages:
+            plain = json.dumps(_unmarked(message), sort_keys=True)
+            name = sha256_text(name + plain)
+            length += self._tokens(model, plain) + _PER_MESSAGE
+            yield _Prefix(name, length, _unmarked(message) != message)
+
 
 @dataclass(frozen=True)
 class _Prefix:
@@ -59,19 +107,6 @@ class _Prefix:
     name: str
     tokens: int
     marked: bool
-
-
-def _prefixes(body: Mapping[str, Any]) -> Iterator[_Prefix]:
-    """Every prefix, the shortest first; tools stand before all messages."""
-    tools = body.get("tools") or []
-    name = sha256_text(canonical_json(tools))
-    length = tokens_of(tools) if tools else 0
-    messages: Sequence[Mapping[str, Any]] = body.get("messages") or []
-    for message in messages:
-        plain = json.dumps(_unmarked(message), sort_keys=True)
-        name = sha256_text(name + plain)
-        length += tokens_of(plain) + _PER_MESSAGE
-        yield _Prefix(name, length, _unmarked(message) != message)
 
 
 def _unmarked(value: Any) -> Any:

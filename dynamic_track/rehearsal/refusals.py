@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +31,15 @@ def refused_key(headers: Mapping[str, str], api_key: str | None) -> Raw | None:
     return unauthorized()
 
 
-def refused_model(body: Mapping[str, Any], models: Mapping[str, Model], prompt_tokens: int) -> Raw | None:
+def refused_model(body: Mapping[str, Any], models: Mapping[str, Model], prompt_tokens: Callable[[], int]) -> Raw | None:
     """404 for an unknown model, 400 for a conversation that does not fit into a known one."""
     model = models.get(str(body.get("model")))
     if model is None:
         return not_found(str(body.get("model")))
-    if model.context_length is not None and prompt_tokens + int(body.get("max_tokens") or 0) > model.context_length:
+    answer_tokens = body.get("max_tokens") or 0
+    if not isinstance(answer_tokens, int):
+        return bad_request("'max_tokens' must be a number")
+    if model.context_length is not None and prompt_tokens() + answer_tokens > model.context_length:
         return too_long(model.context_length)
     return None
 
@@ -47,6 +50,8 @@ def refused_messages(body: Any) -> Raw | None:
         return bad_request("'messages' must be a list with at least one message")
     open_calls: set[str] = set()
     for index, message in enumerate(body["messages"]):
+        if not isinstance(message, Mapping):
+            return error(400, f"messages[{index}]: expected an object")
         role = message.get("role")
         if role == "tool":
             if message.get("tool_call_id") not in open_calls:
@@ -58,7 +63,10 @@ def refused_messages(body: Any) -> Raw | None:
             what = "an assistant message with 'tool_calls' must be followed by tool messages for each 'tool_call_id'"
             return error(400, f"messages[{index}]: {what}: {', '.join(sorted(open_calls))}")
         if role == "assistant":
-            open_calls = {call["id"] for call in message.get("tool_calls") or ()}
+            calls = message.get("tool_calls") or []
+            if not isinstance(calls, list) or not all(isinstance(call, Mapping) and call.get("id") for call in calls):
+                return error(400, f"messages[{index}].tool_calls: expected a list of calls with an id")
+            open_calls = {str(call["id"]) for call in calls}
         elif role not in ("system", "developer", "user"):
             return error(400, f"messages[{index}]: unknown role {role!r}")
     return None

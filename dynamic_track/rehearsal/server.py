@@ -176,8 +176,8 @@ class ProviderServer:
             return refused
         body: Mapping[str, Any] = asked.body if isinstance(asked.body, Mapping) else {}
         if self._models is not None:
-            prompt_tokens = PromptCache().count("", body, Shape.openai).prompt
-            if (refused := refused_model(body, self._models, prompt_tokens)) is not None:
+            refused = refused_model(body, self._models, lambda: self._cache.prompt_tokens(body))
+            if refused is not None:
                 return refused
         reply = self._answers(asked)
         if isinstance(reply, Message):

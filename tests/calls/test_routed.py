@@ -330,7 +330,8 @@ def test_retry_after_is_waited_for_and_jitter_else(tmp_path: Path) -> None:
     with asking(tmp_path, replies, limits=RetryLimits()) as (running, _):
         running.ask()
         slept = running.clock.slept
-    assert (slept[0], slept[2]) == (7, 2.5)
+    assert 7 <= slept[0] < 7.7
+    assert 2.5 <= slept[2] < 2.75
     assert all(0 <= wait <= 30 for wait in (slept[1], slept[3]))
 
 
@@ -339,10 +340,11 @@ def test_a_call_is_tried_six_times_at_most(tmp_path: Path) -> None:
         with pytest.raises(CallFailedError):
             running.ask()
         assert len(server.completions) == 6
-    assert running.clock.slept == [1] * 5
+    assert all(1 <= wait < 1.1 for wait in running.clock.slept)
+    assert len(set(running.clock.slept)) == 5, "each with a jitter of its own"
 
 
-@pytest.mark.parametrize(("asked_s", "attempts"), [(1000, 1), (121, 1), (50, 3), (120, 2)])
+@pytest.mark.parametrize(("asked_s", "attempts"), [(1000, 1), (121, 1), (50, 3), (119, 2)])
 def test_a_call_waits_for_two_minutes_at_most(tmp_path: Path, asked_s: float, attempts: int) -> None:
     with asking(tmp_path, always(rate_limited(asked_s)), limits=RetryLimits()) as (running, server):
         with pytest.raises(CallFailedError):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from static_track.bank_file import SCHEMA_VERSION
 from tests.banks import write_jsonl
 from tests.cli.commands import files, spawned, twinbench
 from tests.cli.conftest import two_workloads
@@ -101,7 +102,9 @@ def test_a_bank_of_a_newer_schema_is_left_alone(damaged_store: Store) -> None:
     for command in READERS.values():
         ran = twinbench(*command)
         assert ran.code == 1, command
-        assert "the bank 'mine' has schema 99, this twinbench reads up to 1: update twinbench" in ran.err
+        assert (
+            f"the bank 'mine' has schema 99, this twinbench reads up to {SCHEMA_VERSION}: update twinbench" in ran.err
+        )
     assert files(path.parent) == before
 
 

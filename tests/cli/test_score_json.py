@@ -13,6 +13,7 @@ from tests.banks import write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
 from tests.cli.test_table_formats import WITH_DOCKER
+from tests.runs import a_pool, v1, write_run
 from twinbench.store import Store
 
 REFERENCES = ["always-low", "always-mid", "always-mid_high", "always-high", "random", "labels", "cost-optimal"]
@@ -187,6 +188,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     twinbench("bank", "import", one_row, "--name", "other").succeeded()
+    a_run_file = write_run(tmp_path / "a.traj.json", v1())
     arguments: dict[str, tuple[str | Path, ...]] = {
         "bank import": (one_row, "--name", "one"),
         "bank show": ("other",),
@@ -197,6 +199,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "static predict": ("sticky", "-o", tmp_path / "predictions.jsonl"),
         "pool show": ("static-2026-04",),
         "router new": ("my-router",),
+        "dynamic import": (a_run_file, "--run", tmp_path / "run", "--pool", a_pool(tmp_path / "pool.toml")),
         "router check": ("always-low", "--rows", "3"),
     }
     known = {name: options for name, options in commands() if name not in WITH_DOCKER}

@@ -22,6 +22,7 @@ ROOT = refresh.ROOT
 PAGES = refresh.pages()
 BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
+JSON_PAGES = ("json.md", "live.md", "run-a-case.md", "imported-runs.md")
 NEEDS_DOCKER = "<!-- needs: docker"
 
 needs_a_shell = pytest.mark.skipif(
@@ -79,7 +80,7 @@ def test_the_command_line_page_is_what_help_says() -> None:
 
 
 def test_every_json_output_is_shown() -> None:
-    pages = [(ROOT / "docs" / name).read_text("utf-8") for name in ("json.md", "live.md", "run-a-case.md")]
+    pages = [(ROOT / "docs" / name).read_text("utf-8") for name in JSON_PAGES]
     steps = [step for page in pages for step in refresh.steps(page)]
     commands = [step.text for step in steps if step.kind == "command" and "--json" in step.text]
     missing = [

@@ -31,6 +31,11 @@ HIGH = "anthropic/claude-opus-4.6"
 POOL = (LOW, MID, MID_HIGH, HIGH)
 PENALTY = Decimal("0.6")
 EASY = "rehearsal__slotbook-17"
+SIX = tuple(
+    f"rehearsal__{name}"
+    for name in ("buildorder-72", "pennyledger-58", "plainconf-23", "sievequery-93", "slotbook-17", "tidecache-41")
+)
+"""Two of each difficulty; the suite runs these end to end, and ``make acceptance`` all."""
 
 KEY = "sk-live-0123456789-must-never-show"
 KEY_VARIABLE = "TWINBENCH_TEST_LIVE_KEY"

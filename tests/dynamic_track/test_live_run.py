@@ -37,6 +37,7 @@ from tests.dynamic_track.live import (
     POOL,
     ROUTERS,
     SENTINEL,
+    SIX,
     Done,
     by_step,
     live,
@@ -52,7 +53,6 @@ from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import unpacked
 from twinbench.pools import live_manifest
 
-NAMES = [path.name for path in sorted((Path(__file__).parents[2] / "dynamic_track/rehearsal/tasks").iterdir())]
 LEAVES = f"echo {SENTINEL}"
 """Submits nothing."""
 FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -88,7 +88,7 @@ def leaving(command: str = LEAVES) -> Callable[[Asked], Reply]:
 # Solved and not solved
 
 
-@pytest.mark.parametrize(("number", "name"), list(enumerate(NAMES)))
+@pytest.mark.parametrize(("number", "name"), list(enumerate(SIX)))
 def test_a_solved_case_costs_what_its_calls_cost_and_an_unsolved_one_the_penalty_more(
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, number: int, name: str
 ) -> None:

@@ -16,12 +16,12 @@ from dynamic_track.task_sources import load_tasks
 from dynamic_track.tasks import ANSWERS, GradingSetting, Task
 from dynamic_track.verdict import GradingLimits, Verdict, grade
 from dynamic_track.verdict_store import VerdictStore
+from tests.dynamic_track.live import SIX
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
 
-NAMES = [path.name for path in sorted((Path(__file__).parents[2] / "dynamic_track/rehearsal/tasks").iterdir())]
 UNAPPLIABLE = "diff --git a/nowhere.py b/nowhere.py\n--- a/nowhere.py\n+++ b/nowhere.py\n@@ -1 +1 @@\n-was\n+is\n"
 
 
@@ -41,7 +41,7 @@ def easy(tasks: Sequence[Task]) -> Task:
     return named(tasks, "rehearsal__slotbook-17")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SIX)
 def test_the_gold_patch_resolves_and_a_wrong_one_does_not(
     name: str, engine: Engine, rehearsal: Sequence[Task], verdicts: VerdictStore
 ) -> None:

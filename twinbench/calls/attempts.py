@@ -6,11 +6,13 @@ router's own are both made here.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import partial
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
@@ -23,6 +25,8 @@ from twinbench.pools import LiveCandidate
 from twinbench.usage import Usage
 
 _LONGEST_WAIT_S = 30.0
+_MOST_MORE_S = 1.0
+"""On top of what a provider asks for."""
 
 Write = Callable[..., None]
 """Writes a line of the journal: ``TrialLog.write``, told whose call it is."""
@@ -94,7 +98,7 @@ class Attempts:
         number = before
         retrying = Retrying(
             stop=self._stops,
-            wait=_wait_s,
+            wait=partial(_wait_s, request),
             retry=retry_if_exception(lambda error: isinstance(error, CallFailedError) and error.judged.retry),
             sleep=self.clock.sleep,
             reraise=True,
@@ -179,8 +183,16 @@ def recorded_answer(found: RecordedAttempt, step: int, chosen: LiveCandidate, *,
     return Answered(judged, judged.usage, cost_usd)
 
 
-def _wait_s(state: RetryCallState) -> float:
-    """What the provider asks for, else ever longer with jitter."""
+def _wait_s(request: Request, state: RetryCallState) -> float:
+    """What the provider asks for and a little more, else ever longer: jitter keeps many cases from coming at once.
+
+    The jitter follows from the request, so that a rehearsal repeats itself.
+    """
+    digest = hashlib.sha256(f"{request.session} {request.key} {state.attempt_number}".encode()).digest()
+    jitter = digest[0] / 256
     error = state.outcome.exception() if state.outcome is not None else None
     asked_s = error.judged.retry_after_s if isinstance(error, CallFailedError) else None
-    return wait_random_exponential(max=_LONGEST_WAIT_S)(state) if asked_s is None else asked_s
+    if asked_s is not None:
+        return asked_s + jitter * min(_MOST_MORE_S, asked_s / 10)
+    longest: float = wait_exponential(max=_LONGEST_WAIT_S)(state)
+    return jitter * longest

@@ -33,8 +33,9 @@ from twinbench.errors import TwinbenchError
 
 FILE = "journal.jsonl"
 REDACTED = "[secret]"
-SHORTEST_SECRET = 6
-"""What is shorter is no secret but what local servers want in a key's place; its removal would garble other text."""
+SHORTEST_SECRET = 7
+"""What is shorter is no secret but what local servers are given in a key's place (``none``, ``ollama``): its removal
+would garble the names of models."""
 
 _LOCK = "writer.lock"
 _PACKED = "zlib:"

@@ -3,13 +3,14 @@
 A trial's lines are ``trial`` (what it is of), then for each step ``decision``, per attempt ``reserve`` and ``settle``,
 per command ``command`` and ``observation``, and in the end ``end``. A router's own calls stand before the decision that
 they are for: ``reserve`` and ``settle`` with their number within it as ``own``, and ``own_failed`` where no attempt was
-answered. A resume and a replay read them back.
+answered. A resume and a replay read them back. A run that was imported has no observations: there, ``conversation`` is
+what the agent's file holds from a step's answer to the next call, and the first messages stand in ``trial``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -90,6 +91,8 @@ class RecordedStep:
     commands: list[RecordedCommand] = field(default_factory=list)
     own: dict[int, RecordedOwnCall] = field(default_factory=dict)
     """The calls that the router made to decide, by their number."""
+    conversation: Sequence[Mapping[str, Any]] | None = None
+    """Of an imported run: the messages from this step's answer up to the next call."""
 
     @property
     def all_attempts(self) -> list[RecordedAttempt]:
@@ -116,6 +119,8 @@ class Recording:
     """Why it was given up and started over, where it was."""
     earlier: tuple[Recording, ...] = ()
     """The same trial as it went before it was started over; what that cost is lost."""
+    at: float | None = None
+    """When its last line was written."""
 
     @property
     def answers(self) -> list[RecordedAttempt]:
@@ -144,6 +149,19 @@ class Recording:
     def router_usd(self) -> Decimal:
         """What the responses cost that the router received."""
         return sum((_cost(answer.settle) for answer in self.own_answers), Decimal(0))
+
+    @property
+    def router_errors(self) -> int:
+        """Decisions that the router failed to take, and another candidate answered."""
+        return sum((step.decision or {}).get("router_error") is not None for step in self.steps.values())
+
+    @property
+    def reported_usd(self) -> Decimal | None:
+        """What the provider says that the answers cost; None where it does not say it of every one."""
+        told = [(answer.settle or {}).get("reported_cost_usd") for answer in (*self.answers, *self.own_answers)]
+        if not told or any(each is None for each in told):
+            return None
+        return sum((Decimal(str(each)) for each in told), Decimal(0))
 
     @property
     def cost_usd(self) -> Decimal:
@@ -183,6 +201,7 @@ def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
         if entry.kind == "trial" and recording.lost is not None:
             earlier = (*recording.earlier, replace(recording, earlier=()))
             recording = found[name] = Recording(*name, earlier=earlier)
+        recording.at = fields.get("at", recording.at)
         try:
             _add(recording, entry.kind, fields)
         except (KeyError, IndexError, TypeError):
@@ -210,6 +229,8 @@ def _add(recording: Recording, kind: str, fields: Mapping[str, Any]) -> None:
             step.attempts.append(RecordedAttempt(fields))
         elif kind == "settle":
             step.attempts[fields["attempt"] - 1].settle = fields
+        elif kind == "conversation":
+            step.conversation = fields["messages"]
         elif kind == "command":
             step.commands.append(RecordedCommand(fields["command"]))
         elif kind == "observation":

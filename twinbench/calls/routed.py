@@ -186,6 +186,8 @@ class RoutedCall:
     limits: RetryLimits = field(default_factory=RetryLimits)
     own: OwnCalls | None = None
     """The handle through which the router asks an LLM itself."""
+    instead: str | None = None
+    """The candidate that answers where the router fails; None: its failure ends the case."""
     answers: list[Answer] = field(default_factory=list)
     """What was answered so far."""
     _steps: int = 0
@@ -252,6 +254,9 @@ class RoutedCall:
             prompt, most = call.prompt_tokens(picked), picked.context_window
             error = f"{picked.id} cannot take it: {prompt:,} tokens and {picked.max_tokens:,} to come, of {most:,}"
             decision = {**decision, "error": error}
+        if decision["error"] is not None and self.instead is not None and call.fits(candidates[self.instead]):
+            picked = candidates[self.instead]
+            decision = {**decision, "candidate": picked.id, "error": None, "router_error": decision["error"]}
         self.decider.compare(call.step_index, recorded.decision, decision)
         if recorded.decision is None:
             self.log.write("decision", step=call.step_index, prompt_tokens=dict(call.counted_tokens), **decision)

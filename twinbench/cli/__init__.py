@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from twinbench.cli import bank, demo, dynamic, live, pool, router, static
+from twinbench.cli import bank, demo, dynamic, imports, live, pool, rehearse, router, static
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
@@ -38,7 +38,9 @@ app = typer.Typer(
 app.add_typer(static.app, name="static")
 dynamic.app.command("run")(live.run)
 dynamic.app.command("replay")(live.replay)
+dynamic.app.command("import")(imports.import_)
 app.add_typer(dynamic.app, name="dynamic")
+app.add_typer(rehearse.app, name="rehearse")
 app.add_typer(bank.app, name="bank")
 app.add_typer(pool.app, name="pool")
 app.add_typer(router.app, name="router")

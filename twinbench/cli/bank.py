@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,48 +15,113 @@ from twinbench.wording import counted, trajectories
 
 if TYPE_CHECKING:
     from static_track.bank import BankInfo
+    from twinbench.errors import Problem
 
-app = typer.Typer(
-    help="Bring banks of labelled prefixes into the store, look at them, take them out.", no_args_is_help=True
-)
+
+class SourceFormat(StrEnum):
+    """What is imported."""
+
+    rows = "rows"
+    mini_swe_agent = "mini-swe-agent"
+
+
+app = typer.Typer(help="Bring banks of prefixes into the store, look at them, take them out.", no_args_is_help=True)
 
 
 @app.command("import")
 def import_(
-    path: Annotated[
-        str, typer.Argument(metavar="PATH", help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard input.")
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard input; with --format mini-swe-agent any number "
+            "of trajectory files (.traj.json, .traj.json.gz) and folders of them.",
+        ),
     ],
     *,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call the bank.")],
+    source: Annotated[
+        SourceFormat,
+        typer.Option("--format", help="rows: a bank's rows, as the ending says; mini-swe-agent: runs of that agent."),
+    ] = SourceFormat.rows,
+    workload: Annotated[
+        str | None,
+        typer.Option(
+            "--workload",
+            metavar="NAME",
+            help="The workload of imported runs; default: swebench.",
+            show_default=False,
+        ),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")] = False,
     json_: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Import a bank: all of it or nothing."""
+    """Import a bank: all of it or nothing. Of runs, each file that is one: every call is a row without a label.
+
+    Exit code 1 where a file was left out.
+    """
     from static_track.bank import STARTER, Bank
     from static_track.board import Judge
     from static_track.importing import import_bank
+    from static_track.trajectories import WORKLOAD, import_trajectories
     from twinbench.errors import UsageError
     from twinbench.store import Store
 
     if name == STARTER:
         raise UsageError(f"the name {STARTER!r} is the embedded bank's; choose another --name")
     opened = Store(store)
+    left_out: Sequence[Problem] = ()
     with progress() as shown:
-        info = import_bank(path, name, opened, replace=replace, progress=shown)
-        with Bank.open(name, opened) as bank:
-            Judge(bank, progress=shown).board([])  # the references depend on the bank alone: no table waits for them
+        if source is SourceFormat.mini_swe_agent:
+            found = import_trajectories(
+                paths, name, opened, workload=workload or WORKLOAD, replace=replace, progress=shown
+            )
+            info, left_out = found.info, found.problems
+        elif len(paths) > 1:
+            raise UsageError("a bank is one file; of runs (--format mini-swe-agent) there may be several")
+        elif workload is not None:
+            raise UsageError("--workload is of imported runs (--format mini-swe-agent): rows say it themselves")
+        else:
+            info = import_bank(paths[0], name, opened, replace=replace, progress=shown)
+        if info.labelled:
+            with Bank.open(name, opened) as bank:
+                Judge(bank, progress=shown).board([])  # they depend on the bank alone: no table waits for them
+    _tell_left_out(left_out)
     if json_:
-        print_json(info.to_json())
+        print_json(info.to_json() | ({"problems": [each.to_json() for each in left_out]} if left_out else {}))
+    else:
+        _tell_imported(info)
+    if left_out:
+        raise typer.Exit(1)
+
+
+def _tell_left_out(problems: Sequence[Problem]) -> None:
+    """Name the files that were not imported, and what is wrong with them."""
+    from twinbench.errors import SHOWN_PROBLEMS
+
+    if not problems:
         return
+    for problem in problems[:SHOWN_PROBLEMS]:
+        typer.echo(printable(f"error: {problem}"), err=True)
+    if len(problems) > SHOWN_PROBLEMS:
+        typer.echo(f"… and {len(problems) - SHOWN_PROBLEMS} more (--json lists all)", err=True)
+    files = len({problem.source for problem in problems})
+    typer.echo(f"{counted(files, 'file')} left out; all others are imported", err=True)
+
+
+def _tell_imported(info: BankInfo) -> None:
+    labels = "" if info.labelled else ", without labels"
     typer.echo(
-        f"imported {info.name}: {counted(info.rows, 'row')}, {trajectories(info.trajectories)}, sha256 {info.sha256}"
+        f"imported {info.name}: {counted(info.rows, 'row')}, {trajectories(info.trajectories)}{labels}, "
+        f"sha256 {info.sha256}"
     )
     if info.heldout_trajectories:
         typer.echo(
             f"instances of heldout100: {trajectories(info.heldout_trajectories)}, which stand in the part heldout only"
         )
-    typer.echo(f"next: twinbench static score depth-rule sticky --bank {info.name}")
+    next_ = "score depth-rule sticky" if info.labelled else "predict sticky"
+    typer.echo(f"next: twinbench static {next_} --bank {info.name}")
 
 
 @app.command("list")
@@ -107,7 +173,7 @@ def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: st
     rows = [info.to_json() | {"workloads": ", ".join(info.workloads)} for info in banks]
     if form is Format.table:
         rows = [row | {"sha256": str(row["sha256"])[:12]} for row in rows]
-    caveat = next((f"{info.name}: {info.caveat}" for info in banks if info.caveat is not None), None)
+    caveat = "\n".join(f"{info.name}: {info.caveat}" for info in banks if info.caveat is not None) or None
     print_table(Table(f"Banks in {root}", columns, rows, caveat=caveat), form, output)
 
 

@@ -22,6 +22,7 @@ from twinbench.cli.dynamic import (
     TestsTimeoutOption,
     chosen_tasks,
 )
+from twinbench.cli.imports import replay_imported_run
 from twinbench.cli.options import (
     DecisionTimeoutOption,
     FormatOption,
@@ -42,14 +43,21 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.agent import AgentSettings
     from dynamic_track.replay import Replayed
     from dynamic_track.runner import RunSummary
-    from twinbench.plugins.loading import LoadedRouter
     from twinbench.pools import LiveManifest
 
 _SHOWN_CHARACTERS = 300
 
+RouterErrorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-router-error",
+        metavar="TIER",
+        help="Where the router fails, this tier answers; without it the case is unresolved. Another run than without.",
+        show_default=False,
+    ),
+]
 RunOption = Annotated[
     Path, typer.Option("--run", metavar="DIR", help="The run's directory; continued where it exists.")
 ]
@@ -96,6 +104,7 @@ def run(
     call_timeout: Annotated[
         float, typer.Option("--call-timeout", metavar="SECONDS", min=0.1, help="How long one attempt may take.")
     ] = 300,
+    on_router_error: RouterErrorOption = None,
     build: BuildOption = False,
     network: Annotated[bool, typer.Option("--network", help="Give the case's container a network.")] = False,
     memory: MemoryOption = 8192,
@@ -118,40 +127,26 @@ def run(
 
     Exit code 1 where a case ended by infrastructure or by the cap.
     """
-    from decimal import Decimal
-
     from dynamic_track.agent import ActionStyle, agent_settings
     from dynamic_track.images import prepare_images
-    from dynamic_track.run_dir import open_run
-    from dynamic_track.runner import run_cases
-    from dynamic_track.trial import Bench
-    from dynamic_track.verdict import GradingLimits
-    from dynamic_track.verdict_store import VerdictStore
+    from dynamic_track.sitting import Plan, Provider, SittingLimits, sit
     from twinbench.calls.attempts import RetryLimits
-    from twinbench.calls.budget import Budget
-    from twinbench.calls.journal import Journal, Secrets
-    from twinbench.calls.metered import MeteredLlm
-    from twinbench.calls.recording import WithoutSecrets, recordings
-    from twinbench.calls.routed import RouterDecides
-    from twinbench.clock import WallClock
-    from twinbench.containers.container import ContainerLimits
     from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
     from twinbench.pools import live_manifest
     from twinbench.providers.gateway import Gateway
     from twinbench.providers.metering import spending_cap
-    from twinbench.store import Store
 
     if actions not in list(ActionStyle):
         raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
     manifest = live_manifest(pool)
+    check_tier(on_router_error, manifest)
     cap = spending_cap(run_usd, manifest, "--run-usd", "the run")
     chosen, all_of = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, None)
     if silent := [task.id for task in chosen if not task.problem_statement.strip()]:
         raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
-    settings = agent_settings(ActionStyle(actions), manifest.agent)
-    limits = plugin_limits(
+    router_limits = plugin_limits(
         load_timeout,
         decision_timeout,
         plugin_memory,
@@ -162,54 +157,30 @@ def run(
         image=plugin_image,
         wheels=plugin_wheels,
     )
-    loaded = load_router(router, limits)
+    settings = agent_settings(ActionStyle(actions), manifest.agent)
+    plan = Plan(
+        load_router(router, router_limits), all_of.fingerprint, manifest, settings, seed, network, on_router_error
+    )
     gateway = Gateway(api_base, api_key_env)
-    identity = _identity(loaded, all_of.fingerprint, manifest, settings, seed=seed, network=network)
     if not json_ and not yes and cap is not None:
         _confirm(len(chosen), manifest, cap)
-    with ExitStack() as stack:
-        shown = stack.enter_context(progress())
-        engine = stack.enter_context(Engine.connect())
-        directory = open_run(run_dir, identity, {"tasks": tasks, "dataset": dataset, "pool": pool})
-        journal = stack.enter_context(Journal.open(directory.journal, secrets=_secrets(api_key_env)))
-        recorded = recordings(journal.entries())
-        spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))
-        failed = prepare_images(engine, chosen, build_them=build or tasks == "rehearsal", progress=shown)
-        candidates = tuple(candidate.candidate() for candidate in manifest.candidates)
-        budget, retries = Budget(cap, spent), RetryLimits(attempt_s=call_timeout)
-        source = WithoutSecrets(stack.enter_context(gateway), Secrets(_secrets(api_key_env)))
-        own = MeteredLlm(manifest, source, budget, limits=retries)
-        asked = stack.enter_context(loaded.opened(candidates, own))
-        bench = Bench(
-            engine=engine,
-            pool=manifest,
-            settings=settings,
-            decider=RouterDecides(asked),
-            source=source,
-            budget=budget,
-            clock=WallClock(),
-            salt=seed,
-            run=run_dir.resolve().name,
-            container=ContainerLimits(memory_mib=memory, network=network, min_free_mib=min_free_mib),
-            grading=GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib),
-            retries=retries,
-            own=own,
-        )
-        summary = run_cases(
-            bench,
+    with progress() as shown, Engine.connect() as engine, gateway:
+        summary = sit(
+            engine,
+            plan,
             chosen,
-            directory,
-            journal,
-            recorded,
-            images_failed=failed,
-            verdicts=VerdictStore(Store(directory.path)),
+            run_dir,
+            Provider(gateway, _secrets(api_key_env)),
+            where={"tasks": tasks, "dataset": dataset, "pool": pool},
+            limits=SittingLimits(cap, RetryLimits(attempt_s=call_timeout), memory, min_free_mib, tests_timeout),
+            images=lambda: prepare_images(engine, chosen, build_them=build or tasks == "rehearsal", progress=shown),
             progress=shown,
         )
     if json_:
         write_text(json.dumps(summary.to_json()) + "\n", output)
     else:
         print_table(_run_table(summary, router), form, output)
-    if summary.count("infra") or summary.count("cap"):
+    if summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
 
 
@@ -231,23 +202,39 @@ def replay(
         str | None,
         typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),
     ] = None,
+    router: Annotated[
+        str | None,
+        typer.Option(
+            "--router", metavar="SPEC", help="The router for --route, if not where it was.", show_default=False
+        ),
+    ] = None,
     build: BuildOption = False,
     memory: MemoryOption = 8192,
     tests_timeout: TestsTimeoutOption = 1800,
     min_free_mib: MinFreeOption = 2048,
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
     """Run a recorded run again with real containers and grading and no provider, and compare everything.
 
-    Exit code 0 where all is equal, 1 at a difference.
+    Of an imported run only the model's side is replayed. Exit code 0 where all is equal, 1 at a difference.
     """
     import tempfile
     from fnmatch import fnmatchcase
 
+    from dynamic_track import harness
     from dynamic_track.agent import ActionStyle, agent_settings
     from dynamic_track.images import prepare_images
+    from dynamic_track.imported import is_imported
     from dynamic_track.replay import replay as replay_run
     from dynamic_track.run_dir import RunDirectory
     from dynamic_track.task_sources import load_tasks
@@ -259,7 +246,6 @@ def replay(
     from twinbench.calls.metered import MeteredLlm
     from twinbench.calls.recording import recordings
     from twinbench.calls.routed import Decider, RecordingDecides, RouterIsCompared
-    from twinbench.clock import WallClock
     from twinbench.containers.container import ContainerLimits
     from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
@@ -269,7 +255,30 @@ def replay(
 
     directory = RunDirectory(run_dir)
     plan = directory.plan()
+    if is_imported(plan):
+        replay_imported_run(run_dir, plan, pool, only, route=route, json_=json_, form=form, output=output)
+        return
     identity, where = plan["identity"], plan.get("where", {})
+    if router is not None and not route:
+        raise UsageError("--router names the router that --route asks again")
+    loaded = None
+    if route:
+        router_limits = plugin_limits(
+            load_timeout,
+            decision_timeout,
+            plugin_memory,
+            python,
+            plugin_env,
+            processes=True,
+            isolation=isolation,
+            image=plugin_image,
+            wheels=plugin_wheels,
+        )
+        loaded = load_router(router or identity["router"]["spec"], router_limits)
+        if loaded.fingerprint != identity["router"].get("fingerprint"):
+            typer.echo("note: this router is not, or not under the conditions, that the run was made with", err=True)
+    if (then := identity.get("grader", {}).get("swebench")) != (now := harness.version()):
+        typer.echo(f"note: the run was graded by swebench {then}, this replay grades by {now}", err=True)
     recorded = [
         each
         for each in recordings(read_journal(directory.journal)).values()
@@ -290,10 +299,9 @@ def replay(
             raise error
         decider: Decider = RecordingDecides()
         own = MeteredLlm(manifest, None, Budget(None))
-        if route:
+        if loaded is not None:
             candidates = tuple(candidate.candidate() for candidate in manifest.candidates)
-            router = stack.enter_context(load_router(identity["router"]["spec"]).opened(candidates, own))
-            decider = RouterIsCompared(router)
+            decider = RouterIsCompared(stack.enter_context(loaded.opened(candidates, own)))
         bench = Bench(
             engine=engine,
             pool=manifest,
@@ -301,8 +309,8 @@ def replay(
             decider=decider,
             source=None,
             budget=Budget(None),
-            clock=WallClock(),
             salt=identity["seed"],
+            on_router_error=identity["overrides"].get("on_router_error"),
             own=own,
             run=f"replay of {run_dir.resolve().name}",
             container=ContainerLimits(
@@ -320,28 +328,13 @@ def replay(
         raise typer.Exit(1)
 
 
-def _identity(
-    loaded: LoadedRouter,
-    tasks: str,
-    pool: LiveManifest,
-    settings: AgentSettings,
-    *,
-    seed: str,
-    network: bool,
-) -> dict[str, Any]:
-    """What a run is of; refused when it is continued with something else."""
-    from dynamic_track import harness
+def check_tier(tier: str | None, pool: LiveManifest) -> None:
+    """Refuse a tier for failing routers that the pool does not have."""
+    from twinbench.errors import UsageError
 
-    return {
-        "tasks": tasks,
-        "router": {"spec": loaded.name, "fingerprint": loaded.fingerprint},
-        "pool": {"name": pool.name, "fingerprint": pool.fingerprint},
-        "agent": settings.identity,
-        "grader": {"swebench": harness.version()},
-        "overrides": {"network": network},
-        "seed": seed,
-        "trials": 1,
-    }
+    tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
+    if tier is not None and tier not in tiers:
+        raise UsageError(f"--on-router-error {tier}: pool {pool.name} has {', '.join(tiers)}")
 
 
 def _secrets(api_key_env: str | None) -> list[str]:
@@ -391,10 +384,21 @@ def _run_table(summary: RunSummary, router: str) -> Table:
         }
         for trial in summary.trials
     ]
-    told = ", ".join(f"{summary.count(what):,} {what}" for what in ("resolved", "unresolved", "infra", "cap"))
-    spent = f"spent {summary.spend_usd:.4f} USD"
-    notes = [f"{counted(len(rows), 'case')}: {told}; {spent}", f"everything is in {summary.run}"]
+    told = ", ".join(f"{summary.score.count(what):,} {what}" for what in ("resolved", "unresolved", "infra", "cap"))
+    spent = f"spent {summary.score.spend_usd:.4f} USD"
+    notes = [f"{counted(len(rows), 'case')}: {told}; {spent}", *_reported(summary), f"everything is in {summary.run}"]
     return Table(f"{router}, live", columns, rows, notes)
+
+
+def _reported(summary: RunSummary) -> list[str]:
+    """What the provider says that the answers cost, where it says so, beside what they cost at the locked prices."""
+    told = [trial for trial in summary.trials if trial.reported_usd is not None]
+    if not told:
+        return []
+    reported = sum(float(trial.reported_usd or 0) for trial in told)
+    computed = sum(float(trial.cost_usd) for trial in told)
+    cases = counted(len(told), "case")
+    return [f"the provider reports {reported:.4f} USD for {cases}, {reported - computed:+.4f} beside the locked prices"]
 
 
 def _replay_table(replayed: Replayed, run_dir: Path) -> Table:

@@ -24,6 +24,8 @@ from typing import Any
 import httpcore
 import httpx
 
+from twinbench.calls.journal import SHORTEST_SECRET
+
 MOST_BYTES = 64 << 20
 """Of one answer; the longest real ones are some hundred kB."""
 CONNECT_WITHIN_S = 15.0
@@ -31,7 +33,6 @@ CONNECT_WITHIN_S = 15.0
 KEEP_IDLE_S = 4.0
 """Shorter than any server keeps an idle connection (uvicorn: 5 s): a request on one that the server closes in the
 same moment would be lost, and nobody could say whether it is billed."""
-_SECRET_CHARACTERS = 16
 _SENT_HEADERS = frozenset({"accept", "connection", "content-length", "content-type", "host"})
 """What of a client's own headers is sent. The others tell about the machine (``x-stainless-…``, ``OpenAI-Organization``
 from the environment) and were not asked for."""
@@ -89,12 +90,12 @@ class Wire(httpx.BaseTransport):
 
     Args:
         max_connections: at one time; further requests wait, within their deadline.
-        secret: a text that is replaced wherever it would come back in an answer. A short one (``none``, ``ollama``, as
-            local servers are given) is no secret and may well stand in an answer.
+        secret: a text that is replaced wherever it would come back in an answer; one shorter than ``SHORTEST_SECRET``
+            is none.
     """
 
     def __init__(self, max_connections: int, secret: str | None = None) -> None:
-        self._secret = secret if secret is not None and len(secret) >= _SECRET_CHARACTERS else None
+        self._secret = secret if secret is not None and len(secret) >= SHORTEST_SECRET else None
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=max_connections,

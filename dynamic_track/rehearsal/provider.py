@@ -1,0 +1,265 @@
+"""The simulated provider: plays every candidate of a pool over real HTTP, for nothing.
+
+What it says follows from the seed, the model, the session and the conversation up to times and addresses; what it bills
+follows from tokens, and from what its caches hold by the session's own time. A request that comes twice in a session is
+answered and billed twice alike, so that a run which was killed and goes on ends as one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.rehearsal.conversation import text_of
+from dynamic_track.rehearsal.prompt_cache import PromptCache
+from dynamic_track.rehearsal.refusals import Model
+from dynamic_track.rehearsal.replies import (
+    Call,
+    Counts,
+    Cut,
+    Message,
+    Reply,
+    Reset,
+    Shape,
+    invalid_json,
+    rate_limited,
+    server_error,
+    unavailable,
+)
+from dynamic_track.rehearsal.server import Asked, ProviderServer, json_reply
+from dynamic_track.rehearsal.simulation import Draw, Known, Said, drawing, known_task, next_said
+from dynamic_track.rehearsal.skills import SkillTable, skill_table
+from dynamic_track.rehearsal.virtual_time import BEGINNING, DECLARED
+from twinbench.calls.normalise import normalised
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.pools import LiveManifest, static_manifest
+from twinbench.tiers import Tier
+from twinbench.tokens import tokenizer_set
+
+_FIRST_TOKEN_S = 1.0
+_PROMPT_TOKENS_PER_S = 4000.0
+_IGNORANT = Said("I am a simulated model: I know the rehearsal's tasks, and this conversation is about none of them.")
+
+FAULTS: Mapping[str, Callable[[], Reply]] = {
+    "429": lambda: rate_limited(2),
+    "500": server_error,
+    "503": lambda: unavailable(1),
+    "cut": lambda: Cut(json_reply({"id": "cut", "choices": [{"message": {"content": "this is cut short"}}]})),
+    "reset": Reset,
+    "unreadable": invalid_json,
+}
+"""What may go wrong with an attempt, by name; another attempt helps."""
+
+
+@dataclass(frozen=True)
+class Faults:
+    """How many attempts of all fail, and how."""
+
+    share: float = 0.0
+    kinds: tuple[str, ...] = ("429", "500")
+
+    @classmethod
+    def parse(cls, text: str | None) -> Faults:
+        """Faults as the command line has them: ``0.1``, or ``0.1:429,cut``.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        if text is None:
+            return cls()
+        share, _, kinds = text.partition(":")
+        chosen = tuple(kinds.split(",")) if kinds else cls.kinds
+        try:
+            number = float(share)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < 1 or not set(chosen) <= set(FAULTS):
+            known = ", ".join(FAULTS)
+            raise UsageError(f"--faults {text}: give a share below 1, such as 0.1 or 0.1:429,cut (of {known})")
+        return cls(number, chosen)
+
+    def draw(self, draw: Draw, attempt: int) -> Reply | None:
+        """The fault of an attempt, where it has one."""
+        if draw(f"fault {attempt}") >= self.share:
+            return None
+        return FAULTS[self.kinds[int(draw(f"which fault {attempt}") * len(self.kinds))]]()
+
+
+@dataclass(frozen=True)
+class Served:
+    """What was billed for a request."""
+
+    session: str
+    model: str
+    request: str
+    """Of its body, up to what differs from run to run."""
+    prefix: str
+    """What its prompt is called in the cache."""
+    at: float
+    """When it came, by the session's own time."""
+    seconds: float
+    """How long the answer took."""
+    counts: Mapping[str, int]
+
+
+class SimulatedModels:
+    """What the models of a pool answer, and what they bill.
+
+    Args:
+        tasks: what they know.
+        pool: whose candidates they are.
+        seed: of their luck.
+        faults: what goes wrong.
+        skills: theirs, by tier.
+        memory: a file in which they keep what they billed, so that their caches outlive a killed run.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Known],
+        pool: LiveManifest,
+        *,
+        seed: str = "0",
+        faults: Faults | None = None,
+        skills: SkillTable | None = None,
+        memory: Path | None = None,
+    ) -> None:
+        self._tasks = tasks
+        self._seed = seed
+        self._faults = faults or Faults()
+        self._skills = skills or skill_table()
+        self._tiers = {candidate.model: Tier.from_label(candidate.tier) for candidate in pool.candidates}
+        self._tokenizers = tokenizer_set(static_manifest())
+        self._tokens = lru_cache(maxsize=8192)(self._counted)
+        self._attempts: Counter[tuple[str, str]] = Counter()
+        self._served: dict[tuple[str, str], Served] = {}
+        self._now: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self.cache = PromptCache(pool.wallclock_ttl_seconds, tokens=lambda model, text: self._tokens(model, text))
+        self._memory = memory
+        for served in _remembered(memory):
+            self._remember(served)
+
+    def answer(self, asked: Asked) -> Reply:
+        """The answer to a request that is well formed."""
+        body = normalised(asked.body)
+        model, session, request = str(body["model"]), asked.session, fingerprint(body)
+        draw = drawing(self._seed, model, session, fingerprint(_unmarked(body["messages"])))
+        with self._lock:
+            self._attempts[session, request] += 1
+            if (fault := self._faults.draw(draw, self._attempts[session, request])) is not None:
+                return fault
+            said = self._said(model, asked.body, draw)
+            message = _message(said, draw, tools=bool(body.get("tools")))
+            served = self._served.get((session, request)) or self._serve(session, request, body, message, draw)
+        shape = Shape.of(model)
+        counts = Counts(**served.counts)
+        told = {
+            "id": f"sim-{request[:24]}",
+            "created": int(served.at),
+            DECLARED: {"seconds": served.seconds, "note": "a simulation: no model answered"},
+        }
+        return replace(message, usage=counts.usage(shape), more=told)
+
+    def _said(self, model: str, body: Mapping[str, Any], draw: Draw) -> Said:
+        messages = body["messages"]
+        task = known_task(self._tasks, messages)
+        if task is None:
+            return _IGNORANT
+        return next_said(task, self._skills.of(self._tiers[model]), messages, draw, several=bool(body.get("tools")))
+
+    def _serve(self, session: str, request: str, body: Mapping[str, Any], message: Message, draw: Draw) -> Served:
+        model = str(body["model"])
+        skill = self._skills.of(self._tiers[model])
+        at = self._now.get(session, BEGINNING)
+        counts = self.cache.count(session, body, Shape.of(model), at)
+        spoken = message.text or ""
+        said = self._tokens(model, spoken) + sum(
+            self._tokens(model, json.dumps(call.arguments)) for call in message.calls
+        )
+        output = said + int(skill.thinking_tokens * (0.5 + draw("thinks")))
+        uncached = counts.prompt - counts.read
+        seconds = round(_FIRST_TOKEN_S + uncached / _PROMPT_TOKENS_PER_S + output / skill.tokens_per_second, 3)
+        plain = {name: value for name, value in asdict(replace(counts, output=output)).items() if value is not None}
+        served = Served(session, model, request, self.cache.prefix_name(body), at, seconds, plain)
+        self._remember(served)
+        if self._memory is not None:
+            with self._memory.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(served)) + "\n")
+        return served
+
+    def _remember(self, served: Served) -> None:
+        self._served[served.session, served.request] = served
+        self._now[served.session] = served.at + served.seconds
+        self.cache.remember(served.session, served.model, served.prefix, served.at)
+
+    def _counted(self, model: str, text: str) -> int:
+        name = self._tokenizers.of_tier(self._tiers[model])
+        return self._tokenizers.tokenizers[name].count([text])[0]
+
+
+def simulated_provider(
+    models: SimulatedModels, pool: LiveManifest, *, api_key: str | None = None, port: int = 0
+) -> ProviderServer:
+    """A server of simulated models; it refuses what a real one refuses.
+
+    Args:
+        models: who answers.
+        pool: whose candidates are offered, at its prices.
+        api_key: the only one that it takes; None: any.
+        port: 0 is any that is free.
+    """
+    offered = [
+        Model(
+            candidate.model,
+            pricing={
+                name: f"{price / 1_000_000:f}"
+                for name, price in (
+                    ("prompt", candidate.prices.input),
+                    ("completion", candidate.prices.output),
+                    ("input_cache_read", candidate.prices.cache_read),
+                    ("input_cache_write", candidate.prices.cache_write),
+                )
+            },
+            context_length=candidate.context_window,
+        )
+        for candidate in pool.candidates
+    ]
+    return ProviderServer(models.answer, models=offered, api_key=api_key, cache=models.cache, port=port)
+
+
+def _message(said: Said, draw: Draw, *, tools: bool) -> Message:
+    thought = f"THOUGHT: {said.thought}"
+    if tools:
+        calls = [
+            Call({"command": command}, id=f"call_{int(draw(f'call {number}') * 10**9)}")
+            for number, command in enumerate(said.commands)
+        ]
+        return Message(thought, calls=calls)
+    blocks = [f"```mswea_bash_command\n{command}\n```" for command in said.commands]
+    return Message("\n\n".join((thought, *blocks)))
+
+
+def _unmarked(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """Messages as far as a model reads them: who speaks, what, and the calls."""
+    return [
+        [message.get("role"), text_of(message), message.get("tool_calls"), message.get("tool_call_id")]
+        for message in messages
+    ]
+
+
+def _remembered(memory: Path | None) -> list[Served]:
+    """What stands in a memory; a line that a kill cut short was never answered."""
+    if memory is None or not memory.exists():
+        return []
+    whole = memory.read_bytes().split(b"\n")[:-1]
+    with memory.open("r+b") as file:
+        file.truncate(sum(len(line) + 1 for line in whole))
+    return [Served(**json.loads(line)) for line in whole]

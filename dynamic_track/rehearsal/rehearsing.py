@@ -1,0 +1,182 @@
+"""Routers rehearsed: the whole live track on small tasks and simulated models, side by side, for nothing."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.agent import AgentSettings
+from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
+from dynamic_track.rehearsal.simulation import Known
+from dynamic_track.rehearsal.skills import SkillTable, skill_table
+from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
+from dynamic_track.runner import Progress, RunSummary
+from dynamic_track.sitting import Plan, Provider, SittingLimits, sit
+from dynamic_track.tasks import Task
+from twinbench.causes import CausedError
+from twinbench.containers.engine import Engine
+from twinbench.fingerprint import fingerprint
+from twinbench.plugins.loading import LoadedRouter
+from twinbench.pools import LiveManifest
+from twinbench.providers.gateway import Gateway
+
+SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
+"""What everything that reports of a rehearsal begins with."""
+
+MEMORY_FILE = "provider.jsonl"
+"""In a run's directory: what the simulated models billed, so that their caches outlive a killed run."""
+
+_MOST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the rehearsals of several routers have in common."""
+
+    tasks: Sequence[Task]
+    """The cases."""
+    known: Sequence[Known]
+    """The same as simulated models know them."""
+    task_set: str
+    """Fingerprint of the set that they are from."""
+    pool: LiveManifest
+    settings: AgentSettings
+    seed: str = "0"
+    faults: Faults = field(default_factory=Faults)
+    skills: SkillTable = field(default_factory=skill_table)
+    on_router_error: str | None = None
+    """The tier that answers where a router fails."""
+
+    @property
+    def simulation(self) -> str:
+        """Fingerprint of the simulated models: their skills, what they know, what goes wrong."""
+        return fingerprint(
+            {
+                "skills": self.skills.fingerprint,
+                "faults": [self.faults.share, *self.faults.kinds],
+                "edits": {each.id: [each.difficulty, each.edits.model_dump()] for each in self.known},
+            }
+        )
+
+    def plan(self, router: LoadedRouter) -> Plan:
+        """The plan of a router's run."""
+        return Plan(
+            router,
+            self.task_set,
+            self.pool,
+            self.settings,
+            self.seed,
+            on_router_error=self.on_router_error,
+            simulation=self.simulation,
+        )
+
+
+def run_name(number: int, router: str) -> str:
+    """A folder's name for the run of a router: its place on the command line, and what can be told of its spec."""
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "-", router.rpartition("/")[2]).strip("-.")
+    return f"{number}-{plain[:_MOST_NAME] or 'router'}"
+
+
+def rehearse(
+    engine: Engine,
+    rehearsal: Rehearsal,
+    routers: Sequence[LoadedRouter],
+    folder: Path,
+    *,
+    where: Mapping[str, Any],
+    limits: SittingLimits,
+    workers: int,
+    images: Callable[[], Mapping[str, CausedError]] = dict,
+    progress: Progress | None = None,
+) -> list[RunSummary]:
+    """Run every router on every case, or go on where that was ended.
+
+    Args:
+        engine: for containers.
+        rehearsal: what they have in common.
+        routers: in the order of the result.
+        folder: for a run directory each.
+        where: where tasks and pool were found, for a replay.
+        limits: of each run.
+        workers: how many routers run at once.
+        images: gets the images of the cases; the errors of those that cannot be had.
+        progress: told how many cases are done.
+    """
+    failed = images()
+    told = _Together(progress, len(routers) * len(rehearsal.tasks))
+
+    def run(number: int, router: LoadedRouter) -> RunSummary:
+        return _rehearsed(
+            engine,
+            rehearsal,
+            router,
+            folder / run_name(number, router.name),
+            where=where,
+            limits=limits,
+            failed=failed,
+            progress=told.of(number),
+        )
+
+    with ThreadPoolExecutor(workers, "twinbench-rehearsal") as pool:
+        return list(pool.map(run, range(1, len(routers) + 1), routers))
+
+
+def _rehearsed(
+    engine: Engine,
+    rehearsal: Rehearsal,
+    router: LoadedRouter,
+    run_dir: Path,
+    *,
+    where: Mapping[str, Any],
+    limits: SittingLimits,
+    failed: Mapping[str, CausedError],
+    progress: Progress,
+) -> RunSummary:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    models = SimulatedModels(
+        rehearsal.known,
+        rehearsal.pool,
+        seed=rehearsal.seed,
+        faults=rehearsal.faults,
+        skills=rehearsal.skills,
+        memory=run_dir / MEMORY_FILE,
+    )
+    clocks = VirtualClocks()
+    with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
+        return sit(
+            engine,
+            rehearsal.plan(router),
+            rehearsal.tasks,
+            run_dir,
+            Provider(DeclaredTime(gateway, clocks), clocks=clocks),
+            where=where,
+            limits=limits,
+            images=lambda: failed,
+            progress=progress,
+        )
+
+
+class _Together:
+    """The progress of several runs as one."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def of(self, number: int) -> Progress:
+        """The progress of one of them."""
+
+        def told(_what: str, done: int, _total: int | None) -> None:
+            if self._progress is not None:
+                with self._lock:
+                    self._done[number] = done
+                    self._progress("rehearsing, cases", sum(self._done.values()), self._total)
+
+        return told

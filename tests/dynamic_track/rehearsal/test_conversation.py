@@ -1,0 +1,82 @@
+"""What a conversation shows, which edits it allows, and what is declared beside it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynamic_track.rehearsal.conversation import Seen, Turn, check_command, edit_command, turns_of
+from dynamic_track.rehearsal.edits import EditKind
+from dynamic_track.rehearsal.skills import skill_table
+from dynamic_track.tasks import ANSWERS
+from tests.dynamic_track.rehearsal.playing import EASY, Project, all_known, known_as, observed
+from twinbench.tiers import Tier
+
+
+def test_a_dearer_tier_is_never_less_skilled() -> None:
+    skills = [skill_table().of(tier) for tier in Tier]
+    for weak, strong in pairwise(skills):
+        assert weak.finds <= strong.finds
+        assert weak.repairs <= strong.repairs
+        for difficulty, chance in weak.solves.items():
+            assert chance <= strong.solves[difficulty]
+        assert weak.spoils >= strong.spoils
+
+
+def test_there_are_twenty_tasks_of_every_difficulty_and_more_than_one_domain() -> None:
+    tasks = all_known()
+    assert len(tasks) >= 20
+    assert {task.difficulty for task in tasks} == {"easy", "medium", "hard"}
+    assert len({task.statement for task in tasks}) == len(tasks)
+
+
+def test_no_declaration_reaches_an_image() -> None:
+    assert "edits.toml" in ANSWERS
+
+
+def test_an_edit_can_be_made_once_all_that_it_changes_was_shown(tmp_path: Path) -> None:
+    task = known_as(EASY)
+    project = Project.of(task, tmp_path / "project")
+    (right,) = task.edits.of_kind(EditKind.right)[:1]
+    turns: list[Turn] = [Turn("git ls-files", project.run("git ls-files"))]
+    assert not Seen(task.edits, tuple(turns)).can_make(right)
+    turns += [Turn(f"head -n 3 {file}", project.run(f"head -n 3 {file}")) for file in right.files]
+    assert not Seen(task.edits, tuple(turns)).can_make(right)
+    for file in right.files:
+        assert not Seen(task.edits, tuple(turns)).can_make(right)
+        turns.append(Turn(f"cat {file}", project.run(f"cat {file}")))
+    assert Seen(task.edits, tuple(turns)).can_make(right)
+
+
+@pytest.mark.parametrize("kind", list(EditKind))
+def test_an_edit_stands_until_it_is_taken_back(kind: EditKind, tmp_path: Path) -> None:
+    task = known_as(EASY)
+    project = Project.of(task, tmp_path / "project")
+    edit = task.edits.of_kind(kind)[0]
+    made = Turn(edit_command(edit), project.run(edit_command(edit)))
+    assert not made.failed
+    assert project.holds(edit)
+    twice = Turn(edit_command(edit), project.run(edit_command(edit)))
+    assert twice.failed, "it is of the project as it was given"
+    checked = Turn(check_command(task.edits), project.run(check_command(task.edits)))
+    assert checked.failed is (kind in (EditKind.wrong, EditKind.breaking))
+    seen = Seen(task.edits, (made, twice, checked))
+    assert (seen.current, seen.checks) == (edit, (checked,))
+
+
+def test_commands_are_read_in_both_styles() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}
+    odd = {"id": "d", "type": "function", "function": {"name": "bash", "arguments": "{"}}
+    tool: list[dict[str, Any]] = [
+        {"role": "assistant", "content": None, "tool_calls": [call, odd]},
+        {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": observed(0, "a.py")}]},
+        {"role": "tool", "tool_call_id": "d", "content": observed(1, "")},
+    ]
+    text = [
+        {"role": "assistant", "content": "THOUGHT: so\n```mswea_bash_command\nls\n```"},
+        {"role": "user", "content": observed(0, "a.py")},
+    ]
+    assert list(turns_of(tool)) == list(turns_of(text)) == [Turn("ls", observed(0, "a.py"))]

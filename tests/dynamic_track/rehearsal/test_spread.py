@@ -1,0 +1,35 @@
+"""All tasks, five routers, twice: the spread between routers is there, and a rehearsal repeats itself."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import twinbench
+from tests.dynamic_track.rehearsal.test_rehearse_command import EXPLORER, essence, rehearsed
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("rehearsal")]
+
+
+def test_five_routers_on_all_tasks_in_ten_minutes_twice_the_same(tmp_path: Path) -> None:
+    router = tmp_path / "explorer.py"
+    router.write_text(EXPLORER, "utf-8")
+    routers = ("always-low", "always-mid_high", "always-high", "round-robin", f"{router}:Explorer")
+    took, runs = [], []
+    for name in ("first", "second"):
+        started = time.monotonic()
+        runs.append(rehearsed(tmp_path / name, *routers, only=())["runs"])
+        took.append(time.monotonic() - started)
+    print(twinbench("rehearse", *routers, "--runs", tmp_path / "first").text)
+    print(f"took {took[0]:.0f} s and {took[1]:.0f} s for {len(routers)} routers and {runs[0][0]['cases']} tasks")
+    assert max(took) < 600
+    assert runs[0][0]["cases"] >= 20
+    for one, other in zip(*runs, strict=True):
+        assert {**one, "run": ""} == {**other, "run": ""}
+        assert essence(Path(one["run"])) == essence(Path(other["run"]))
+    low, _, high, _, explorer = runs[0]
+    assert low["resolved"] < 0.6 * high["resolved"]
+    assert low["cost_usd"] < high["cost_usd"] / 20
+    assert explorer["bill_usd"] < min(low["bill_usd"], high["bill_usd"])

@@ -1,0 +1,385 @@
+"""Trajectory files of mini-swe-agent, read without trust: the conversation, and the model's calls in it.
+
+Two formats are known: ``mini-swe-agent-1`` (1.x: commands in text) and ``mini-swe-agent-1.1`` (2.x: tool calls, or text
+in its text styles). In both, ``messages`` is the whole conversation, ``extra`` of a message is the agent's own
+bookkeeping, with the provider's response where it was kept, and a last message of role ``exit`` tells how 2.x ended.
+An answer that did not parse stays in the conversation of 1.x; 2.x has in its place what the agent said to it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import math
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from twinbench.calls.translation import PLAIN_FIELDS, sound, uttered
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.validation import kind, shown
+
+FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
+"""``trajectory_format`` of 1.x and of 2.x."""
+
+BASH_TOOL: Mapping[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "bash",
+        "description": "Execute a bash command",
+        "parameters": {
+            "type": "object",
+            "properties": {"command": {"type": "string", "description": "The bash command to execute"}},
+            "required": ["command"],
+        },
+    },
+}
+"""What 2.x offers in its tool style; no trajectory holds it."""
+
+PATTERNS = {
+    "mini-swe-agent-1": r"```bash\s*\n(.*?)\n```",
+    "mini-swe-agent-1.1": r"```mswea_bash_command\s*\n(.*?)\n```",
+}
+"""Where a command stands in text, by format."""
+
+_KNOWN_PATTERNS = (*PATTERNS.values(), "<mswea_bash_command>(.*?)</mswea_bash_command>")
+"""Those of the package's own settings: a pattern from a file could run for ever."""
+
+_ROLES = ("system", "user", "assistant", "tool", "exit")
+_ENDINGS = (".traj.json", ".traj.json.gz")
+_OWN_RUNS = "trajectory.json"
+"""What a run of ours calls it, in ``cases/CASE/TRIAL/``."""
+_GZIP_MAGIC = b"\x1f\x8b"
+_MOST_BYTES = 2**30
+_MOST_PROBLEMS = 20
+_MOST_DIGITS = 4000  # Python reads no integer of more than 4,300
+_LAST_SECOND = 2**32
+
+Style = Literal["tool", "text"]
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """One call of the model."""
+
+    number: int
+    """From 1, also over those whose answer did not parse."""
+    position: int
+    """Where in the file's ``messages`` its answer stands, or what the agent said in its place."""
+    prefix: int
+    """How many messages of the conversation were sent."""
+    kept: bool
+    """Whether its answer stands in the conversation, right behind those."""
+    response: Mapping[str, Any] | None
+    """The provider's response; None where the file does not hold it."""
+    actions: Sequence[str] | None
+    """The commands that the agent found in it; None where the file does not say."""
+    at: float | None
+    """When it was answered, in seconds since 1970, where the file says so."""
+
+    @property
+    def field(self) -> str:
+        """Where the response stands in the file."""
+        return f"messages[{self.position}].extra.response"
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """One run of mini-swe-agent."""
+
+    source: str
+    sha256: str
+    """Of the file's content, unpacked where it was packed."""
+    instance_id: str
+    format: str
+    """One of ``FORMATS``."""
+    version: str | None
+    """Of mini-swe-agent."""
+    style: Style
+    """How the model says what to run."""
+    pattern: str | None
+    """Where a command stands in text; None where the file names a pattern that no settings of the package have."""
+    messages: Sequence[Mapping[str, Any]]
+    """The conversation, plain: nothing of the agent's own and of one provider's own."""
+    calls: Sequence[ModelCall]
+    exit_status: str
+    submission: str
+
+    @property
+    def tools(self) -> Sequence[Mapping[str, Any]]:
+        """What the model was offered."""
+        return [BASH_TOOL] if self.style == "tool" else []
+
+    def heard(self, call: ModelCall) -> Sequence[Mapping[str, Any]]:
+        """What the agent said between a call's answer and the next call."""
+        following = self.calls[call.number].prefix if call.number < len(self.calls) else len(self.messages)
+        return self.messages[call.prefix + call.kept : following]
+
+
+def trajectory_files(paths: Iterable[str]) -> list[Path]:
+    """The trajectory files that ``paths`` name: files as they are, of a folder all in it, by name.
+
+    Raises:
+        UsageError: no such file or folder, or a folder without any.
+    """
+    found: dict[Path, None] = {}
+    for name in paths:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.name.endswith((*_ENDINGS, _OWN_RUNS)))
+            inside = [file for file in inside if file.name == _OWN_RUNS or file.name.endswith(_ENDINGS)]
+            if not inside:
+                raise UsageError(f"{name} holds no trajectory file: none ends in {' or '.join(_ENDINGS)}")
+            found.update(dict.fromkeys(inside))
+        elif path.is_file():
+            found[path] = None
+        else:
+            raise UsageError(f"{name} is no file" if path.exists() else f"no file {name}")
+    return list(found)
+
+
+def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentError]:
+    """Each file as a trajectory, or all that is wrong with it; of two runs of one instance, the second is wrong."""
+    first: dict[str, str] = {}
+    for file in files:
+        try:
+            trajectory = read_trajectory(file)
+            if (other := first.setdefault(trajectory.instance_id, trajectory.source)) != trajectory.source:
+                what = (
+                    f"{shown(trajectory.instance_id)} was run in {other} already: a bank and a recording have one each"
+                )
+                raise _wrong(str(file), "instance_id", what)
+        except ContentError as error:
+            yield error
+        else:
+            yield trajectory
+
+
+def read_trajectory(file: Path) -> Trajectory:
+    """One file, plain or gzipped.
+
+    Raises:
+        ContentError: it cannot be read, or is no trajectory; says where.
+    """
+    source = str(file)
+    data = _bytes(file)
+    content = _parsed(source, data)
+    if not isinstance(content, dict):
+        raise _wrong(source, None, f"a trajectory must be a JSON object, not {kind(content)}")
+    form = content.get("trajectory_format")
+    if form not in FORMATS:
+        what = "is missing" if form is None else f"{shown(form)} is not known"
+        raise _wrong(source, "trajectory_format", f"{what}: it must be {' or '.join(FORMATS)}")
+    messages = content.get("messages")
+    if not isinstance(messages, list):
+        raise _wrong(source, "messages", "is missing" if messages is None else f"must be a list, not {kind(messages)}")
+    problems = [
+        Problem(source, None, f"messages[{number}]{field}", what)
+        for number, message in enumerate(messages)
+        for field, what in _message_problems(message)
+    ]
+    if problems:
+        raise ContentError(problems[:_MOST_PROBLEMS])
+    info = _object(content.get("info"))
+    conversation, calls = _calls(messages)
+    if not calls:
+        raise _wrong(source, "messages", "no message is an answer of a model")
+    style = _style(messages, info)
+    last = _object(messages[-1].get("extra"))
+    return Trajectory(
+        source=source,
+        sha256=hashlib.sha256(data).hexdigest(),
+        instance_id=_instance(file, content, info),
+        format=form,
+        version=_text(info.get("mini_version")) or None,
+        style=style,
+        pattern=_pattern(form, info) if style == "text" else None,
+        messages=conversation,
+        calls=calls,
+        exit_status=_text(info.get("exit_status")) or _text(last.get("exit_status")),
+        submission=_text(info.get("submission")),
+    )
+
+
+def _bytes(file: Path) -> bytes:
+    source = str(file)
+    try:
+        with file.open("rb") as opened:
+            packed = opened.read(2) == _GZIP_MAGIC
+            opened.seek(0)
+            stream: io.BufferedIOBase | gzip.GzipFile = gzip.GzipFile(fileobj=opened) if packed else opened
+            data = stream.read(_MOST_BYTES + 1)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _wrong(source, None, f"the gzip data is damaged or cut short ({error})") from None
+    except OSError as error:
+        raise _wrong(source, None, f"cannot be read ({error.strerror or error})") from None
+    if len(data) > _MOST_BYTES:
+        raise _wrong(source, None, f"is larger than {_MOST_BYTES // 2**20:,} MiB")
+    return data
+
+
+def _parsed(source: str, data: bytes) -> Any:
+    try:
+        return json.loads(data.decode("utf-8-sig"), parse_constant=_refused, parse_float=_finite, parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise _wrong(source, None, f"not UTF-8: byte {error.start + 1:,}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno:,}, column {error.colno:,}"
+        cut = "; the file is cut short" if error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg else ""
+        raise _wrong(source, None, f"not JSON: {error.msg.removesuffix(' at')} at {where}{cut}") from None
+    except RecursionError:
+        raise _wrong(source, None, "not JSON: nested too deeply") from None
+    except ValueError as error:
+        raise _wrong(source, None, f"not JSON: {error}") from None
+
+
+def _refused(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"an integer of {len(text):,} digits")
+    return int(text)
+
+
+def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
+    """What keeps a message from standing in a conversation, as (field, message)."""
+    if not isinstance(message, dict):
+        yield "", f"must be an object, not {kind(message)}"
+        return
+    role = message.get("role")
+    if role is None:
+        responses = message.get("object") == "response" or isinstance(message.get("type"), str)
+        why = ": it is of OpenAI's Responses API, whose runs have no chat messages" if responses else ""
+        yield ".role", f"is missing{why}"
+    elif role not in _ROLES:
+        yield ".role", f"{shown(role)} is not known: it must be one of {', '.join(_ROLES)}"
+    content = message.get("content")
+    if isinstance(content, list):
+        for number, block in enumerate(content):
+            if not isinstance(block, dict | str):
+                yield f".content[{number}]", f"must be an object or a text, not {kind(block)}"
+            elif isinstance(block, dict) and not isinstance(block.get("text"), str | None):
+                yield f".content[{number}].text", f"must be a text, not {kind(block['text'])}"
+    elif not isinstance(content, str | None):
+        yield ".content", f"must be a text, null or a list of blocks, not {kind(content)}"
+    yield from _tool_problems(message)
+
+
+def _tool_problems(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name in ("tool_call_id", "name"):
+        if not isinstance(message.get(name), str | None):
+            yield f".{name}", f"must be a text, not {kind(message[name])}"
+    calls = message.get("tool_calls")
+    if calls is None:
+        return
+    if not isinstance(calls, list):
+        yield ".tool_calls", f"must be a list or null, not {kind(calls)}"
+        return
+    for number, call in enumerate(calls):
+        here = f".tool_calls[{number}]"
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
+            yield here, "must be an object with a function"
+            continue
+        if not isinstance(function.get("name"), str | None):
+            yield f"{here}.function.name", f"must be a text, not {kind(function['name'])}"
+        if not isinstance(function.get("arguments"), str | dict | None):
+            yield f"{here}.function.arguments", f"must be a text or an object, not {kind(function['arguments'])}"
+
+
+def _calls(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[ModelCall]]:
+    """The conversation and the calls in it."""
+    conversation: list[dict[str, Any]] = []
+    calls: list[ModelCall] = []
+    for position, message in enumerate(messages):
+        if message["role"] == "exit":
+            continue
+        extra = _object(message.get("extra"))
+        kept = message["role"] == "assistant"
+        if kept or extra.get("interrupt_type") == "FormatError":
+            response = extra.get("response")
+            response = response if isinstance(response, dict) else None
+            at = _seconds(extra.get("timestamp"), message.get("timestamp"), (response or {}).get("created"))
+            actions = _actions(extra.get("actions")) if kept else None
+            calls.append(ModelCall(len(calls) + 1, position, len(conversation), kept, response, actions, at))
+        conversation.append(_plain(message))
+    return conversation, calls
+
+
+def _actions(value: Any) -> list[str] | None:
+    if not isinstance(value, list):
+        return None
+    found = [action.get("command") if isinstance(action, dict) else None for action in value]
+    commands = [sound(command) for command in found if isinstance(command, str)]
+    return commands if len(commands) == len(found) else None
+
+
+def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
+    if message["role"] == "assistant":
+        return dict(uttered(message, "").plain)
+    plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
+    return {name: sound(value) for name, value in plain.items() if value is not None or name == "content"}
+
+
+def _style(messages: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> Style:
+    """How the model said what to run: as it did, else as its settings say."""
+    if any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+        return "tool"
+    model = _object(_object(info.get("config")).get("model"))
+    if any(message["role"] == "assistant" for message in messages) or "action_regex" in model:
+        return "text"
+    # Nothing was ever understood: the text style tells how many commands it found, the tool style does not.
+    found = [_object(message.get("extra")) for message in messages]
+    return "text" if any("n_actions" in extra for extra in found) else "tool"
+
+
+def _pattern(form: str, info: Mapping[str, Any]) -> str | None:
+    config = _object(info.get("config"))
+    for part in ("model", "agent"):  # 2.x and 1.x
+        if (named := _object(config.get(part)).get("action_regex")) is not None:
+            return named if named in _KNOWN_PATTERNS else None
+    return PATTERNS[form]
+
+
+def _instance(file: Path, content: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """The task's id: from the file, else from its name, or, of a run of ours, its folder's."""
+    for value in (content.get("instance_id"), info.get("instance_id")):
+        if isinstance(value, str) and value.strip():
+            return str(sound(value))
+    if file.name == _OWN_RUNS and len(file.absolute().parts) > 3:
+        return file.absolute().parts[-3]
+    name = re.sub(r"(\.traj)?(\.json)?(\.gz)?$", "", file.name) or file.name
+    return name.encode("utf-8", "backslashreplace").decode()  # a file name need not be text
+
+
+def _seconds(*values: Any) -> float | None:
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _LAST_SECOND:
+            return float(value)
+    return None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return str(sound(value)) if isinstance(value, str) else ""
+
+
+def _wrong(source: str, field: str | None, what: str) -> ContentError:
+    return ContentError([Problem(source, None, field, what)])

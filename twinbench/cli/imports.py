@@ -1,0 +1,224 @@
+"""``twinbench dynamic import``: runs that were made elsewhere, and their replay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twinbench.cli.options import FormatOption, JsonOption, OutputOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from dynamic_track.imported import CallCost, ImportedRuns, ReplayedRun
+
+_SHOWN_CHARACTERS = 200
+_USD_DECIMALS = 6
+_MONEY = (
+    Column("cost_usd", "Cost, USD", _USD_DECIMALS),
+    Column("reported_cost_usd", "Reported, USD", _USD_DECIMALS),
+    Column("difference_usd", "Difference, USD", _USD_DECIMALS),
+)
+_TOKENS = (
+    Column("input", "Input"),
+    Column("cache_read", "Cache read"),
+    Column("cache_write", "Cache write"),
+    Column("output", "Output"),
+)
+
+
+def import_(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Trajectory files of mini-swe-agent 1.x and 2.x (.traj.json, .traj.json.gz), and folders of them.",
+        ),
+    ],
+    *,
+    run_dir: Annotated[
+        Path, typer.Option("--run", metavar="DIR", help="The run's directory; must not exist, or be empty.")
+    ],
+    pool: Annotated[
+        str,
+        typer.Option(
+            "--pool", metavar="POOL", help="The live pool whose locked prices count: by name, or a file of your own."
+        ),
+    ] = "live-2026-04",
+    calls: Annotated[bool, typer.Option("--calls", help="A line for each call, instead of one for each run.")] = False,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """Make a recording of runs of mini-swe-agent, and compare what they cost with what the gateway said.
+
+    The recording replays as far as the files hold responses of models of the pool: twinbench dynamic replay DIR. Exit
+    code 1 where a file was left out, or a run is not recorded to its end.
+    """
+    from dynamic_track.imported import import_runs
+    from twinbench.pools import live_manifest
+
+    manifest = live_manifest(pool)
+    with progress() as shown:
+        found = import_runs(paths, run_dir, manifest, pool, shown)
+    for problem in found.problems:
+        typer.echo(printable(f"error: {problem}"), err=True)
+    for run in found.runs:
+        if run.why is not None:
+            recorded = f"{run.recorded:,} of {counted(len(run.calls), 'call')} recorded"
+            typer.echo(printable(f"error: {run.source}: {recorded}; {run.why}"), err=True)
+    if json_:
+        print_json(found.to_json(), output)
+    elif calls:
+        every = [call for run in found.runs for call in run.calls]
+        print_table(_call_table(f"Calls of imported runs, at prices of {found.pool}", every), form, output)
+    else:
+        print_table(_run_table(found, form), form, output)
+    if not found.whole:
+        raise typer.Exit(1)
+
+
+def replay_imported_run(
+    run_dir: Path,
+    plan: Mapping[str, Any],
+    pool: str | None,
+    only: Sequence[str] | None,
+    *,
+    route: bool,
+    json_: bool,
+    form: Format,
+    output: str,
+) -> None:
+    """What ``twinbench dynamic replay`` does where the run was imported.
+
+    Raises:
+        UsageError: no run of that name is in it, or a router is to be asked.
+        JournalError: the journal is not what was written.
+    """
+    from fnmatch import fnmatchcase
+
+    from dynamic_track.imported import replay_imported
+    from dynamic_track.run_dir import RunDirectory
+    from twinbench.calls.journal import read_journal
+    from twinbench.calls.recording import recordings
+    from twinbench.errors import UsageError
+    from twinbench.pools import live_manifest
+
+    if route:
+        raise UsageError(
+            f"{run_dir}: --route compares with a router's decisions, and an imported run had none; to ask one about "
+            "its calls: twinbench bank import … --format mini-swe-agent, twinbench static predict"
+        )
+    recorded = [
+        each
+        for each in recordings(read_journal(RunDirectory(run_dir).journal)).values()
+        if not only or any(fnmatchcase(each.case, glob) for glob in only)
+    ]
+    if not recorded:
+        raise UsageError(f"{run_dir}: it holds no run{' that matches --only' if only else ''}")
+    manifest = live_manifest(pool or plan["where"]["pool"])
+    with progress() as shown:
+        runs = replay_imported(manifest, recorded, shown)
+    equal = sum(run.equal for run in runs)
+    if json_:
+        told = {"cases": len(runs), "equal": equal, "imported": True, "runs": [run.to_json() for run in runs]}
+        print_json(told, output)
+    else:
+        print_table(_replay_table(run_dir, runs), form, output)
+    if equal < len(runs):
+        raise typer.Exit(1)
+
+
+def _run_table(found: ImportedRuns, form: Format) -> Table:
+    columns = [
+        Column("case", "Case"),
+        Column("mini_version", "Version"),
+        Column("calls", "Calls"),
+        Column("recorded", "Recorded"),
+        *_TOKENS,
+        *_MONEY,
+        Column("exit_status", "Ended"),
+        *([] if form is Format.table else [Column("why", "Not recorded from")]),  # people are told beside the table
+    ]
+    rows = []
+    for run in found.runs:
+        row = run.to_json()
+        usages = [call.usage for call in run.calls if call.usage is not None]
+        if usages:
+            row |= {column.key: sum(getattr(usage, column.key) for usage in usages) for column in _TOKENS}
+        rows.append(row)
+    notes = [_summed([call for run in found.runs for call in run.calls], "run", len(found.runs))]
+    if left_out := len({problem.source for problem in found.problems}):
+        notes.append(f"{counted(left_out, 'file')} left out; all others are imported")
+    last = "nothing is recorded" if found.path is None else f"next: twinbench dynamic replay {found.path}"
+    notes.append(last)
+    return Table(f"Imported runs of mini-swe-agent, at prices of {found.pool}", columns, rows, notes)
+
+
+def _call_table(title: str, calls: Sequence[CallCost]) -> Table:
+    columns = [
+        Column("case", "Case"),
+        Column("call", "Call"),
+        Column("served_model", "Model"),
+        Column("served_by", "Host"),
+        *_TOKENS,
+        *_MONEY,
+        Column("problem", "Problem"),
+    ]
+    rows = [call.to_json() | (call.to_json()["usage"] or {}) for call in calls]
+    return Table(title, columns, rows, [_summed(calls, "call", len(calls))])
+
+
+def _replay_table(run_dir: Path, runs: Sequence[ReplayedRun]) -> Table:
+    columns = [
+        Column("case", "Case"),
+        Column("calls", "Calls"),
+        Column("recorded", "Recorded"),
+        Column("replayed", "Equal"),
+        Column("answers", "Answers"),
+        Column("commands", "Commands"),
+        *_MONEY,
+        Column("step", "Differs at"),
+        Column("what", "In"),
+        Column("was", "Recorded"),
+        Column("is", "Replayed"),
+    ]
+    rows = []
+    for run in runs:
+        shown = run.to_json()
+        difference = shown["difference"] or {}
+        shown |= {"step": difference.get("step"), "what": difference.get("what")}
+        shown |= {"was": _shortened(difference.get("recorded")), "is": _shortened(difference.get("replayed"))}
+        rows.append(shown)
+    equal = sum(run.equal for run in runs)
+    notes = [
+        _summed([call for run in runs for call in run.calls], "run", len(runs)),
+        f"{counted(len(runs), 'run')} replayed as far as responses are recorded, {equal:,} equal",
+        "the model's side alone: no command ran, and nothing was graded",
+    ]
+    return Table(f"Replay of {run_dir}", columns, rows, notes)
+
+
+def _summed(calls: Sequence[CallCost], noun: str, number: int) -> str:
+    """Both costs over all calls in which both are known, so that they can be compared."""
+    known = [call for call in calls if call.difference_usd is not None]
+    computed = sum((call.cost_usd or Decimal(0) for call in known), Decimal(0))
+    reported = sum((call.reported_cost_usd or Decimal(0) for call in known), Decimal(0))
+    what = counted(number, noun) if noun == "call" else f"{counted(number, noun)}, {counted(len(calls), 'call')}"
+    if not known:
+        return f"{what}: of none are both costs known"
+    of = "" if len(known) == len(calls) else f" over the {len(known):,} of which both are known"
+    difference = computed - reported
+    return f"{what}: computed {computed:.6f} USD, reported {reported:.6f} USD, difference {difference:.6f} USD{of}"
+
+
+def _shortened(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
