@@ -13,9 +13,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-## The main job on the embedded bank: offline, no key, no spend.
+## The main job on what ships here: no key, no spend; a few live cases are rehearsed where a Docker engine runs.
 demo: $(VENV)/ready
-	@$(BIN)/twinbench demo
+	@$(BIN)/twinbench demo --rehearse
 
 ## Style, types and layers.
 check: $(VENV)/ready

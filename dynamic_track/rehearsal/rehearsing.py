@@ -51,6 +51,8 @@ class Rehearsal:
     skills: SkillTable = field(default_factory=skill_table)
     on_router_error: str | None = None
     """The tier that answers where a router fails."""
+    where: Mapping[str, Any] = field(default_factory=dict)
+    """Where tasks and pool were found, for a replay."""
 
     @property
     def simulation(self) -> str:
@@ -88,7 +90,6 @@ def rehearse(
     routers: Sequence[LoadedRouter],
     folder: Path,
     *,
-    where: Mapping[str, Any],
     limits: SittingLimits,
     workers: int,
     images: Callable[[], Mapping[str, CausedError]] = dict,
@@ -101,7 +102,6 @@ def rehearse(
         rehearsal: what they have in common.
         routers: in the order of the result.
         folder: for a run directory each.
-        where: where tasks and pool were found, for a replay.
         limits: of each run.
         workers: how many routers run at once.
         images: gets the images of the cases; the errors of those that cannot be had.
@@ -116,7 +116,6 @@ def rehearse(
             rehearsal,
             router,
             folder / run_name(number, router.name),
-            where=where,
             limits=limits,
             failed=failed,
             progress=told.of(number),
@@ -132,7 +131,6 @@ def _rehearsed(
     router: LoadedRouter,
     run_dir: Path,
     *,
-    where: Mapping[str, Any],
     limits: SittingLimits,
     failed: Mapping[str, CausedError],
     progress: Progress,
@@ -154,7 +152,7 @@ def _rehearsed(
             rehearsal.tasks,
             run_dir,
             Provider(DeclaredTime(gateway, clocks), clocks=clocks),
-            where=where,
+            where=rehearsal.where,
             limits=limits,
             images=lambda: failed,
             progress=progress,

@@ -26,10 +26,27 @@ TABLES = {
     "router list": (),
     "router check": ("always-low", "--bank", "mine", "--rows", "3"),
     "dynamic tasks": (),
+    "rehearse skills": (),
 }
 """The commands that print a table and need no Docker engine, with the arguments they need."""
 
-WITH_DOCKER = {"dynamic doctor", "dynamic gc", "dynamic grade", "dynamic replay", "dynamic run"}
+WITH_DOCKER = {
+    "dynamic doctor",
+    "dynamic gc",
+    "dynamic grade",
+    "dynamic replay",
+    "dynamic run",
+    "rehearse build",
+    "rehearse run",
+}
+    "dynamic doctor",
+    "dynamic gc",
+    "dynamic grade",
+    "dynamic replay",
+    "dynamic run",
+    "rehearse build",
+    "rehearse run",
+}
 """Tried in tests/dynamic_track."""
 
 ONCE = {"dynamic import"}

@@ -22,7 +22,7 @@ ROOT = refresh.ROOT
 PAGES = refresh.pages()
 BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
-JSON_PAGES = ("json.md", "live.md", "run-a-case.md", "imported-runs.md")
+JSON_PAGES = ("json.md", "live.md", "run-a-case.md", "rehearsal.md", "imported-runs.md")
 NEEDS_DOCKER = "<!-- needs: docker"
 
 needs_a_shell = pytest.mark.skipif(

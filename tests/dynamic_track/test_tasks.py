@@ -18,8 +18,8 @@ import pytest
 from dynamic_track import harness
 from dynamic_track.task_sources import HUB_DATASETS, SUFFIXES, load_tasks
 from dynamic_track.tasks import GradingSetting, Task, TaskSet, near_ids, read_task
-from tests.dynamic_track.dataset_hub import COMMIT, DatasetHub, dataset_hub
 from tests.dynamic_track.task_rows import EVAL_SCRIPT, Row, a_row, verified_rows, write_repo, write_rows
+from tests.twinbench.hub import COMMIT, Hub, dataset_hub
 from twinbench.errors import ContentError, UsageError
 from twinbench.pools import heldout_instances
 
@@ -314,12 +314,14 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
     [
         ("a.jsonl", b"", ": holds no task"),
         ("a.json", b"[]", ": holds no task"),
-        ("a.json", b"{}", ": a .json file of tasks is one list of rows; for a row a line use .jsonl"),
+        ("a.json", b"{}", ": a .json file is one list of rows; for a row a line use .jsonl"),
         ("a.json", b"[1,\n2", ": not JSON: Expecting ',' delimiter at line 2, column 2"),
         ("a.jsonl", b"\xff\n", ", line 1: not UTF-8: byte 1"),
         ("a.jsonl", b"[" * 100_000, ", line 1: not JSON: "),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)[:30], ": the gzip data is damaged or cut short"),
         ("a.parquet", b"PAR1 is not enough", ": not a Parquet file: "),
+        ("a.jsonl", b'\n{"repo": "a", "repo": "b"}\n', ", line 2, field repo: stands twice in one object"),
+        ("a.json", b'[1, {"x": [{"y": 0, "y": 0}]}]', ", row 2, field x[0].y: stands twice in one object"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -378,6 +380,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("task.yaml", writing("a: 2026-13-45\n"), "task.yaml: month must be in 1..12"),
     ("task.yaml", writing("- a\n"), "task.yaml: is no YAML mapping of fields"),
     ("task.yaml", writing(b"\xff"), "task.yaml: not UTF-8: byte 1"),
+    ("tests.json", writing('{"a": [], "a": []}'), "tests.json, field a: stands twice in one object"),
     ("task.yaml", writing("version: 4.3\n"), "task.yaml, field version: is 4.3, a text in quotes is needed"),
     (
         "task.yaml",
@@ -408,7 +411,7 @@ def test_a_repo_without_a_task_is_refused(tmp_path: Path) -> None:
 
 
 def from_hub(
-    home: Path, hub: DatasetHub | None, tasks: str = "heldout100", **environment: str
+    home: Path, hub: Hub | None, tasks: str = "heldout100", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Load tasks in a process of its own, since huggingface_hub reads its settings when it is imported."""
     script = """
@@ -513,7 +516,7 @@ def test_a_hub_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_hub_that_never_answers_is_given_up_on_in_time(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        hub = DatasetHub(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        hub = Hub(f"http://127.0.0.1:{silent.getsockname()[1]}")
         done = from_hub(tmp_path / "hf", hub, HF_HUB_ETAG_TIMEOUT="1")
     assert done.returncode == 1
     assert re.fullmatch(rf"TwinbenchError: .*timed out\); {WHAT_TO_DO}", done.stderr.strip()), done.stderr

@@ -1,33 +1,92 @@
-"""``twinbench demo``: the main job, on the embedded bank, offline."""
+"""``twinbench demo``: the main job on what ships with twinbench; no key, no spend."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from twinbench.cli.options import JsonOption, StoreOption
 from twinbench.cli.output import print_json, print_table, progress
+from twinbench.errors import TwinbenchError
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from dynamic_track.rehearsal.rehearsing import Rehearsal
+    from dynamic_track.runner import RunSummary
 
 ROUTERS = ("depth-rule", "sticky?at_least=mid", "round-robin")
+REHEARSED = ("always-low", "always-high", "depth-rule?mid=8&high=9")
+CASES = ("rehearsal__slotbook-17", "rehearsal__verspan-36", "rehearsal__tidecache-41", "rehearsal__gatelist-31")
 
 
-def demo(*, json_: JsonOption = False, store: StoreOption = None) -> None:
+def demo(
+    *,
+    rehearse: Annotated[
+        bool,
+        typer.Option("--rehearse", help="Also rehearse a few live cases on simulated models; needs a Docker engine."),
+    ] = False,
+    json_: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
     from static_track.board import Judge
     from static_track.starter import open_bank
+    from twinbench.cli.rehearse import rehearsal_json, rehearsal_table
     from twinbench.cli.static import board_table
     from twinbench.store import Store
 
     with progress() as shown, open_bank(None, Store(store), shown) as bank:
         board = Judge(bank, progress=shown).board(ROUTERS)
+    if not json_:
+        print_table(board_table(board))
+        typer.echo("")
+    rehearsed = _rehearsed() if rehearse else None
     if json_:
-        print_json(board.to_json())
+        content: dict[str, Any] = board.to_json()
+        if isinstance(rehearsed, str):
+            content["rehearsal"] = {"skipped": rehearsed}
+        elif rehearsed is not None:
+            content["rehearsal"] = rehearsal_json(rehearsed[0], REHEARSED, rehearsed[1])
+        print_json(content)
         return
-    print_table(board_table(board))
+    live, spent = "", "Nothing was downloaded or spent."
+    if isinstance(rehearsed, str):
+        typer.echo(f"{rehearsed}\n")
+    elif rehearsed is not None:
+        print_table(rehearsal_table(rehearsed[0], REHEARSED, rehearsed[1]))
+        typer.echo("")
+        spent = "Nothing was spent, and no model was asked."
+        live = f", and {len(REHEARSED)} routers through {len(CASES)} live cases each, with simulated models"
     typer.echo(
-        f"\nRan: {len(ROUTERS)} routers and {len(board.entries) - len(ROUTERS)} references over {board.rows} calls of "
-        f"{board.trajectories} agent trajectories. Nothing was downloaded or spent.\n"
+        f"Ran: {len(ROUTERS)} routers and {len(board.entries) - len(ROUTERS)} references over {board.rows} calls of "
+        f"{counted(board.trajectories, 'agent trajectory', 'agent trajectories')}{live}. {spent}\n"
         "Try next:\n"
         "  twinbench static score path/to/my_router.py:Mine          your own router on the same bank\n"
         "  twinbench bank import question_bank.jsonl --name mine     a bank of your own\n"
-        "  twinbench static score depth-rule --bank mine --json      everything about a score"
+        "  twinbench static score depth-rule --bank mine --json      everything about a score\n"
+        "  twinbench rehearse path/to/my_router.py:Mine              your own router through the live track"
     )
+
+
+def _rehearsed() -> tuple[Rehearsal, list[RunSummary]] | str:
+    """A few cases rehearsed, or why not and what it would show."""
+    try:
+        return _rehearse()
+    except TwinbenchError as error:
+        reason = str(error).splitlines()[0]
+        return (
+            f"No rehearsal here ({reason}). With a Docker engine and twinbench[dynamic], {len(REHEARSED)} routers "
+            f"would solve {len(CASES)} small tasks in containers with simulated models, for a table of costs and bills."
+        )
+
+
+def _rehearse() -> tuple[Rehearsal, list[RunSummary]]:
+    from twinbench.cli.rehearse import new_folder, rehearsal_of, rehearse_all
+    from twinbench.containers.engine import Engine
+    from twinbench.plugins.loading import load_router
+
+    with Engine.connect() as engine:
+        rehearsal = rehearsal_of(only=list(CASES))
+        routers = [load_router(router) for router in REHEARSED]
+        return rehearsal, rehearse_all(engine, rehearsal, routers, new_folder())

@@ -179,7 +179,7 @@ def run(
     if json_:
         write_text(json.dumps(summary.to_json()) + "\n", output)
     else:
-        print_table(_run_table(summary, router), form, output)
+        print_table(_run_table(summary, router, manifest), form, output)
     if summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
 
@@ -356,7 +356,7 @@ def _confirm(cases: int, pool: LiveManifest, cap: Any) -> None:
         typer.confirm("Spend up to that?", abort=True, err=True)
 
 
-def _run_table(summary: RunSummary, router: str) -> Table:
+def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
     columns = [
         Column("id", "Case"),
         Column("trial", "Trial"),
@@ -386,7 +386,12 @@ def _run_table(summary: RunSummary, router: str) -> Table:
     ]
     told = ", ".join(f"{summary.score.count(what):,} {what}" for what in ("resolved", "unresolved", "infra", "cap"))
     spent = f"spent {summary.score.spend_usd:.4f} USD"
-    notes = [f"{counted(len(rows), 'case')}: {told}; {spent}", *_reported(summary), f"everything is in {summary.run}"]
+    notes = [
+        f"{counted(len(rows), 'case')}: {told}; {spent}",
+        *_reported(summary),
+        *pool.division_notes,
+        f"everything is in {summary.run}",
+    ]
     return Table(f"{router}, live", columns, rows, notes)
 
 

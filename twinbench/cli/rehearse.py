@@ -30,10 +30,16 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dynamic_track.rehearsal.rehearsing import Rehearsal
     from dynamic_track.runner import RunSummary
+    from twinbench.containers.engine import Engine
+    from twinbench.plugins.loading import LoadedRouter
 
 _RUN = "run"
+_MEMORY_MIB = 1024
+_TESTS_S = 300
 
 
 class _RoutersOrCommand(TyperGroup):
@@ -122,32 +128,20 @@ def run(
 
     Exit code 1 where a case ended by infrastructure.
     """
-    from dynamic_track.agent import ActionStyle, agent_settings
-    from dynamic_track.images import prepare_images
-    from dynamic_track.rehearsal.provider import Faults
-    from dynamic_track.rehearsal.rehearsing import Rehearsal, rehearse
-    from dynamic_track.rehearsal.simulation import known
-    from dynamic_track.sitting import SittingLimits
     from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
-    from twinbench.pools import live_manifest
 
     if not routers:
         raise UsageError("name the routers to rehearse, such as always-low always-high")
-    if actions not in list(ActionStyle):
-        raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
-    manifest = live_manifest(pool)
-    check_tier(on_router_error, manifest)
-    chosen, all_of = chosen_tasks(tasks, None, only, None, None, limit, None)
-    rehearsal = Rehearsal(
-        chosen,
-        known(chosen),
-        all_of.fingerprint,
-        manifest,
-        agent_settings(ActionStyle(actions), manifest.agent),
-        seed,
-        Faults.parse(faults),
+    rehearsal = rehearsal_of(
+        tasks,
+        only=only,
+        limit=limit,
+        pool=pool,
+        seed=seed,
+        faults=faults,
+        actions=actions,
         on_router_error=on_router_error,
     )
     limits = plugin_limits(
@@ -162,20 +156,11 @@ def run(
         wheels=plugin_wheels,
     )
     loaded = [load_router(router, limits) for router in routers]
-    with progress() as shown, Engine.connect() as engine:
-        summaries = rehearse(
-            engine,
-            rehearsal,
-            loaded,
-            _new_folder() if runs is None else runs,
-            where={"tasks": tasks, "dataset": None, "pool": pool},
-            limits=SittingLimits(memory_mib=1024, min_free_mib=min_free_mib, tests_s=300),
-            workers=workers,
-            images=lambda: prepare_images(engine, chosen, build_them=True, progress=shown),
-            progress=shown,
-        )
+    with Engine.connect() as engine:
+        folder = new_folder() if runs is None else runs
+        summaries = rehearse_all(engine, rehearsal, loaded, folder, workers=workers, min_free_mib=min_free_mib)
     if json_:
-        print_json(_json(rehearsal, routers, summaries), output)
+        print_json(rehearsal_json(rehearsal, routers, summaries), output)
     else:
         print_table(rehearsal_table(rehearsal, routers, summaries), form, output)
     if any(summary.score.count("infra") or summary.score.count("cap") for summary in summaries):
@@ -262,7 +247,76 @@ def skills(*, json_: JsonOption = False, form: FormatOption = Format.table, outp
     print_table(Table("Skills of the simulated models, by tier", columns, rows, notes), form, output)
 
 
-def rehearsal_table(rehearsal: Rehearsal, routers: list[str], summaries: list[RunSummary]) -> Table:
+def rehearsal_of(
+    tasks: str = "rehearsal",
+    *,
+    only: list[str] | None = None,
+    limit: int | None = None,
+    pool: str = "live-2026-04",
+    seed: str = "0",
+    faults: str | None = None,
+    actions: str = "tool",
+    on_router_error: str | None = None,
+) -> Rehearsal:
+    """What the options of a rehearsal choose.
+
+    Raises:
+        UsageError: they choose nothing that there is.
+        ContentError: a task declares no edits.
+    """
+    from dynamic_track.agent import ActionStyle, agent_settings
+    from dynamic_track.rehearsal.provider import Faults
+    from dynamic_track.rehearsal.rehearsing import Rehearsal
+    from dynamic_track.rehearsal.simulation import known
+    from twinbench.errors import UsageError
+    from twinbench.pools import live_manifest
+
+    if actions not in list(ActionStyle):
+        raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
+    manifest = live_manifest(pool)
+    check_tier(on_router_error, manifest)
+    chosen, all_of = chosen_tasks(tasks, None, only, None, None, limit, None)
+    return Rehearsal(
+        tasks=chosen,
+        known=known(chosen),
+        task_set=all_of.fingerprint,
+        pool=manifest,
+        settings=agent_settings(ActionStyle(actions), manifest.agent),
+        seed=seed,
+        faults=Faults.parse(faults),
+        on_router_error=on_router_error,
+        where={"tasks": tasks, "dataset": None, "pool": pool},
+    )
+
+
+def rehearse_all(
+    engine: Engine,
+    rehearsal: Rehearsal,
+    routers: list[LoadedRouter],
+    folder: Path,
+    *,
+    workers: int = 2,
+    min_free_mib: int = 2048,
+) -> list[RunSummary]:
+    """Rehearse routers in a folder, with progress, in containers that are large enough for the rehearsal's tasks."""
+    from dynamic_track.images import prepare_images
+    from dynamic_track.rehearsal.rehearsing import rehearse
+    from dynamic_track.sitting import SittingLimits
+
+    with progress() as shown:
+        return rehearse(
+            engine,
+            rehearsal,
+            routers,
+            folder,
+            limits=SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S),
+            workers=workers,
+            images=lambda: prepare_images(engine, rehearsal.tasks, build_them=True, progress=shown),
+            progress=shown,
+        )
+
+
+def rehearsal_table(rehearsal: Rehearsal, routers: Sequence[str], summaries: list[RunSummary]) -> Table:
     """A table of rehearsed routers, cheapest bill first, and of giving up."""
     from dynamic_track.rehearsal.rehearsing import SIMULATED
     from dynamic_track.score import give_up_usd
@@ -271,33 +325,37 @@ def rehearsal_table(rehearsal: Rehearsal, routers: list[str], summaries: list[Ru
     tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
     columns = [
         Column("router", "Router"),
-        Column("cases", "Cases"),
         Column("resolved", "Resolved"),
-        Column("infra", "Infra"),
         Column("cost_usd", "Cost, USD", 4),
         Column("penalty_usd", "Penalty, USD", 2),
         Column("bill_usd", "Bill, USD", 4),
         Column("avg_steps", "Steps a case", 1),
-        *(Column(tier, f"{tier}, % of calls", 0) for tier in tiers),
+        Column("calls", f"Calls, %: {' / '.join(tiers)}"),
     ]
     rows: list[dict[str, Any]] = []
     for router, summary in zip(routers, summaries, strict=True):
-        shares = {tier: 100 * share for tier, share in summary.score.tier_shares(pool).items()}
-        rows.append({"router": router, **summary.score.to_json(), **shares, "computed": False})
+        shares = summary.score.tier_shares(pool)
+        calls = " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers)
+        rows.append({"router": router, **summary.score.to_json(), "calls": calls, "computed": False})
     cases = len(rehearsal.tasks)
     bill = float(give_up_usd(cases, pool))
-    given_up = {"cases": cases, "resolved": 0, "infra": 0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
+    given_up = {"resolved": 0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: row["bill_usd"])
+    infra = sum(summary.score.count("infra") for summary in summaries)
     notes = [
+        f"{counted(cases, 'case')} each; "
+        + (f"{infra} ended by infrastructure" if infra else "none lost to infrastructure"),
         f"prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD for an unresolved case; seed {rehearsal.seed}",
+        *pool.division_notes,
         f"everything is in {Path(summaries[0].run).parent}",
     ]
     title = f"{SIMULATED[0].upper()}{SIMULATED[1:]}"
     return Table(title, columns, rows, notes, dimmed="computed")
 
 
-def _json(rehearsal: Rehearsal, routers: list[str], summaries: list[RunSummary]) -> dict[str, Any]:
+def rehearsal_json(rehearsal: Rehearsal, routers: Sequence[str], summaries: list[RunSummary]) -> dict[str, Any]:
+    """The same as a JSON object."""
     from dynamic_track.rehearsal.rehearsing import SIMULATED
     from dynamic_track.score import give_up_usd
 
@@ -318,7 +376,7 @@ def _skill_cell(value: Any) -> str:
     return ", ".join(f"{name} {part:g}" for name, part in value.items()) if isinstance(value, dict) else f"{value:g}"
 
 
-def _new_folder() -> Path:
+def new_folder() -> Path:
     """A folder for the runs of one rehearsal: in a checkout beside its results, else where the store is."""
     from datetime import datetime
 
