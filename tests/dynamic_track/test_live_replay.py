@@ -92,6 +92,34 @@ def test_a_copy_elsewhere_is_equal_and_asks_nobody(
     assert files(done.run) == before
 
 
+def test_a_router_that_lies_elsewhere_now_can_be_named(
+    tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = recorded.copy(tmp_path)
+    plan = json.loads((done.run / "plan.json").read_text("utf-8"))
+    plan["identity"]["router"]["spec"] = "routers.py:Turns"
+    (done.run / "plan.json").write_text(json.dumps(plan), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    lost = replayed(done.run, "--route")
+    assert (lost.code, "routers.py" in lost.err) == (2, True)
+    found = replayed(done.run, "--route", "--router", recorded.router).succeeded()
+    assert found.json == EQUAL
+    assert "note" not in found.err
+    other = replayed(done.run, "--route", "--router", f"{recorded.router}?first=1")
+    assert other.code == 1
+    assert "this router is not" in other.err
+    assert replayed(done.run, "--router", recorded.router).code == 2
+
+
+def test_another_version_of_the_grader_is_named(tmp_path: Path, recorded: Recorded) -> None:
+    done = recorded.copy(tmp_path)
+    plan = json.loads((done.run / "plan.json").read_text("utf-8"))
+    plan["identity"]["grader"]["swebench"] = "4.1.0"
+    (done.run / "plan.json").write_text(json.dumps(plan), "utf-8")
+    ran = replayed(done.run).succeeded()
+    assert "graded by swebench 4.1.0" in ran.err
+
+
 def test_a_router_that_decides_otherwise_is_shown_with_both_sides(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     (tmp_path / "routers.py").write_text(ROUTERS, "utf-8")
     done = Done(tmp_path / "run")

@@ -26,7 +26,7 @@ from dynamic_track.rehearsal.replies import (
 )
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks import Task
-from tests.cli.commands import files
+from tests.cli.commands import files, twinbench
 from tests.dynamic_track.live import (
     HIGH,
     KEY,
@@ -45,6 +45,7 @@ from tests.dynamic_track.live import (
     nearly,
     pool_file,
     replayed,
+    run_arguments,
     said,
     solving,
 )
@@ -308,6 +309,60 @@ def test_a_router_that_fails_is_unresolved_with_the_penalty(
     assert case["bill_usd"] == case["cost_usd"] + PENALTY
     assert (done.folder / "trajectory.json").is_file()
     assert (done.folder / "patch.diff").read_bytes() == b""
+
+
+@pytest.mark.parametrize("how", ["raises", "start", "unknown"])
+def test_a_tier_may_answer_where_the_router_fails_which_is_another_run(
+    tmp_path: Path, rehearsal: Sequence[Task], routers: str, how: str
+) -> None:
+    done, router, more = Done(tmp_path / "run"), f"{routers}Odd?how={how}&at=2", ("--on-router-error", "high")
+    with ScriptedServer(by_step([said("ls"), said(LEAVES)])) as server:
+        ran = live(server.api_base, done.run, *more, router=router).succeeded()
+        again = live(server.api_base, done.run, router=router)
+    assert (ran.json["unresolved"], ran.json["infra"]) == (1, 0)
+    assert (done.case["cause"], done.case["router_errors"]) == ("empty", 1)
+    assert models(done) == [HIGH if how == "start" else LOW, LOW if how == "start" else HIGH]
+    failed = [each for each in done.fields("decision") if each.get("router_error")]
+    assert [each["candidate"] for each in failed] == [HIGH]
+    assert replayed(done.run, "--route").succeeded().json["equal"] == 1
+    assert again.code == 2
+    assert "overrides" in again.err
+
+
+def test_a_tier_that_the_pool_lacks_cannot_answer_for_the_router(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
+    ran = live("http://127.0.0.1:9/v1", tmp_path / "run", "--on-router-error", "highest")
+    assert ran.code == 2
+    assert "low, mid, mid_high, high" in ran.err
+
+
+def test_a_router_that_nobody_trusts_runs_in_a_container(
+    tmp_path: Path, rehearsal: Sequence[Task], routers: str
+) -> None:
+    done = Done(tmp_path / "run")
+    tmp_path.chmod(0o755)  # a router in strict isolation is not root
+    with ScriptedServer(by_step([said("ls"), said(LEAVES)])) as server:
+        live(server.api_base, done.run, "--isolation", "strict", router=f"{routers}Turns").succeeded()
+    assert models(done) == [LOW, MID]
+    assert replayed(done.run, "--route", "--isolation", "strict").succeeded().json["equal"] == 1
+
+
+def test_what_the_provider_says_that_a_call_cost_stands_beside_the_locked_price(
+    tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = Done(tmp_path / "run")
+    script = by_step([said("ls", usage=Counts(1000, output=10, cost_usd=0.125)), said(LEAVES)])
+    told = by_step(
+        [said("ls", usage=Counts(1000, output=10, cost_usd=0.125)), said(LEAVES, usage=Counts(9, cost_usd=0.5))]
+    )
+    with ScriptedServer(script) as server:
+        live(server.api_base, done.run).succeeded()
+    assert done.case["reported_usd"] is None, "one of two calls does not say it"
+    done = Done(tmp_path / "told")
+    with ScriptedServer(told) as server:
+        words = run_arguments(server.api_base, done.run)
+        ran = twinbench(*[word for word in words if word != "--json"], "--yes").succeeded()
+    assert done.case["reported_usd"] == Decimal("0.625")
+    assert f"the provider reports 0.6250 USD for 1 case, {0.625 - float(done.case['cost_usd']):+.4f}" in ran.text
 
 
 @pytest.mark.parametrize("who", ["we", "the provider"])
