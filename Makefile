@@ -41,7 +41,7 @@ fast: $(VENV)/ready
 
 ## What is too long for a suite; evidence goes to docs/evidence/.
 acceptance: $(VENV)/ready engine
-	$(BIN)/python -m benchmarks.evidence acceptance -- $(BIN)/pytest -n $(WORKERS) -rpP -m acceptance
+	$(BIN)/python -m benchmarks.evidence acceptance -- $(BIN)/pytest -n $(WORKERS) -rpPs -m acceptance
 
 ## Speed, as ratios against a named alternative in the same run; the table goes to docs/evidence/.
 bench: $(VENV)/ready engine

@@ -525,7 +525,7 @@ def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], wher
         "seed": _SALT,
         "trials": 1,
     }
-    plan = {"identity": identity, "where": {"tasks": None, "dataset": None, "pool": where}}
+    plan = {"identity": identity, "where": {"tasks": None, "dataset": None, "pool": where, "division": pool.division}}
     (folder / "plan.json").write_text(json.dumps(plan, indent=1) + "\n", "utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Locked manifests: tiers and rates of the static track, the live pool, named splits.
+"""Locked manifests: tiers and rates of the static track, the live pool, named splits, published banks.
 
 A manifest is a TOML file with a name, a version and a fingerprint (of its content, not of its bytes). It is refused
 when a field is unknown, a price is missing or negative, or a candidate has no price or no tier. ``pools/locked.toml``
@@ -28,6 +28,7 @@ from twinbench.validation import field_path, worded
 DEFAULT_STATIC = "static-2026-04"
 DEFAULT_LIVE = "live-2026-04"
 DEFAULT_SPLITS = "splits-2026-04"
+DEFAULT_BANKS = "banks-2026-04"
 
 T = TypeVar("T")
 TierLabel = Literal["low", "mid", "mid_high", "high"]
@@ -204,6 +205,17 @@ class LiveManifest(_Manifest):
         """Whether every price is zero."""
         return not any(any(candidate.prices.model_dump().values()) for candidate in self.candidates)
 
+    @property
+    def division(self) -> Literal["locked", "open"]:
+        """Whether it is a released pool, by its fingerprint: a score under any other is in no table with that one's."""
+        return "locked" if self.fingerprint in locked_fingerprints().values() else "open"
+
+    @property
+    def division_notes(self) -> tuple[str, ...]:
+        """What a table of scores has to say about its pool; nothing where that is a released one."""
+        note = f"open division: pool {self.name} is not locked; compare with scores under {self.fingerprint[:12]} only"
+        return () if self.division == "locked" else (note,)
+
     @model_validator(mode="after")
     def _candidates_are_told_apart(self) -> Self:
         ids = [candidate.id for candidate in self.candidates]
@@ -249,8 +261,37 @@ class SplitsManifest(_Manifest):
         raise UsageError(f"no split with a list of instances is called {name!r} in {self.name}")
 
 
-Manifest = Annotated[StaticManifest | LiveManifest | SplitsManifest, Field(discriminator="kind")]
-_MANIFEST: TypeAdapter[StaticManifest | LiveManifest | SplitsManifest] = TypeAdapter(Manifest)
+class PublishedBank(_Model):
+    """A bank on the Hugging Face hub, known by its file's SHA-256, with the counts that were published of it."""
+
+    name: str
+    hub: str
+    """The data set, as the hub names it."""
+    revision: str = "main"
+    file: str
+    sha256: Sha256
+    rows: Annotated[int, Field(gt=0)]
+    trajectories: Annotated[int, Field(gt=0)]
+    labels: Mapping[str, tuple[int, int, int, int]]
+    """Rows of each workload by label, low to high."""
+
+    @model_validator(mode="after")
+    def _counted(self) -> Self:
+        if (labels := sum(map(sum, self.labels.values()))) != self.rows:
+            raise ValueError(f"rows says {self.rows}, the labels are {labels}")
+        return self
+
+
+class BanksManifest(_Manifest):
+    """Banks that can be fetched."""
+
+    kind: Literal["banks"]
+    banks: tuple[PublishedBank, ...]
+
+
+AnyManifest = StaticManifest | LiveManifest | SplitsManifest | BanksManifest
+Manifest = Annotated[AnyManifest, Field(discriminator="kind")]
+_MANIFEST: TypeAdapter[AnyManifest] = TypeAdapter(Manifest)
 
 
 def manifest_names() -> list[str]:
@@ -258,7 +299,7 @@ def manifest_names() -> list[str]:
     return sorted(path.stem for path in resources.pools_dir().glob("*.toml") if path.name != "locked.toml")
 
 
-def load_manifest(name_or_path: str) -> StaticManifest | LiveManifest | SplitsManifest:
+def load_manifest(name_or_path: str) -> AnyManifest:
     """A shipped manifest by name, or one of your own by path.
 
     Raises:
@@ -314,6 +355,23 @@ def heldout_instances() -> frozenset[str]:
     manifest = load_manifest(DEFAULT_SPLITS)
     assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the shipped file's own kind
     return manifest.instances("heldout100")
+
+
+def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBank:
+    """The published bank called ``name`` in a manifest of banks (by name or path).
+
+    Raises:
+        UsageError: none is, or the manifest is of another kind.
+        ContentError: the file is no manifest.
+    """
+    manifest = load_manifest(manifest_name)
+    if not isinstance(manifest, BanksManifest):
+        raise UsageError(f"{manifest_name} is a manifest of kind {manifest.kind!r}, one of banks is needed")
+    for bank in manifest.banks:
+        if bank.name == name:
+            return bank
+    known = ", ".join(bank.name for bank in manifest.banks)
+    raise UsageError(f"no bank is called {name!r} in {manifest_name}; known: {known}")
 
 
 def locked_fingerprints() -> dict[str, str]:

@@ -83,10 +83,11 @@ class RoundRobin:
         self._calls[session] = 0
 
     def route(self, call: Call) -> Tier:
-        """The tier whose turn it is."""
+        """The tier whose turn it is, of those that the pool has."""
         done = self._calls.get(call.session, 0)
         self._calls[call.session] = done + 1
-        return Tier(done // self._every % len(Tier))
+        tiers = sorted({candidate.tier for candidate in call.candidates})
+        return tiers[done // self._every % len(tiers)]
 
     def end(self, session: str) -> None:
         """Forget the session."""

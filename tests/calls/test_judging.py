@@ -29,7 +29,7 @@ def saying(**message: Any) -> Response:
 
 
 @given(
-    status=st.integers(100, 599),
+    status=st.integers(100, 599) | st.sampled_from([200, 400]),
     body=st.binary(max_size=60)
     | st.builds(
         lambda value: json.dumps(value).encode(),
@@ -38,7 +38,7 @@ def saying(**message: Any) -> Response:
             lambda inner: (
                 st.lists(inner, max_size=3)
                 | st.dictionaries(
-                    st.sampled_from(["error", "choices", "message", "usage", "code", "content", "model"]), inner
+                    st.sampled_from(["error", "choices", "message", "usage", "code", "type", "content", "model"]), inner
                 )
             ),
             max_leaves=8,
@@ -96,6 +96,12 @@ def test_names_that_the_pool_lists_are_the_same_model() -> None:
 def test_no_response_is_billed_where_it_may_have_been(billed: bool) -> None:
     judged = judge(TransportError("cut", may_be_billed=billed, latency_s=1), CANDIDATE, switched=True)
     assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, billed, None)
+
+
+@pytest.mark.parametrize("kind", [["context_length_exceeded"], {"context_length_exceeded": 1}, None, 400])
+def test_only_the_name_of_an_error_says_that_a_prompt_is_too_long(kind: Any) -> None:
+    body = json.dumps({"error": {"message": "context_length_exceeded", "code": kind, "type": kind}}).encode()
+    assert judge(Response(400, body, None, 0.1), CANDIDATE, switched=False).cause is Cause.request
 
 
 def test_an_error_beside_choices_is_no_error() -> None:

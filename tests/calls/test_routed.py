@@ -219,6 +219,11 @@ def worst(step: int = 1, candidate: str = LOW) -> Decimal:
 
 
 FREE, RESERVED, KNOWN = "free", "reserved", "known"
+LLAMA_CPP_TOO_LONG = (
+    b'{"error":{"code":400,"message":"request (9031 tokens) exceeds the available context size (8192 tokens), try '
+    b'increasing it","type":"exceed_context_size_error","n_prompt_tokens":9031,"n_ctx":8192}}'
+)
+"""As its server said it to us."""
 
 FAULTS: dict[str, tuple[Reply, Cause, bool, str]] = {
     "429": (rate_limited(), Cause.quota, True, FREE),
@@ -264,6 +269,7 @@ FAULTS: dict[str, tuple[Reply, Cause, bool, str]] = {
     "413": (error(413, "too large"), Cause.request, False, FREE),
     "422": (error(422, "unprocessable"), Cause.request, False, FREE),
     "400: too long": (too_long(), Cause.router, False, FREE),
+    "400: too long, as llama.cpp says it": (Raw(400, LLAMA_CPP_TOO_LONG), Cause.router, False, FREE),
     "another model": (Message("ok", usage=USED, model="gpt-17"), Cause.model, False, KNOWN),
     "no model": (Message("ok", usage=USED, more={"model": None}), Cause.model, False, KNOWN),
     "another model without usage": (Message("ok", usage=ABSENT, model="gpt-17"), Cause.usage, False, RESERVED),

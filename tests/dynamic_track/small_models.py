@@ -229,7 +229,7 @@ def small_gateway(had: Fetched, n_ctx: int) -> Iterator[SmallGateway]:
 
 @contextmanager
 def _served(engine: Path, weights: Path, name: str, n_ctx: int) -> Iterator[str]:
-    command = [sys.executable, SERVER, engine, weights, name, str(n_ctx)]
+    command = [sys.executable, *map(str, (SERVER, engine, weights, name, n_ctx))]
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as process,

@@ -18,6 +18,7 @@ from twinbench.pools import (
     StaticManifest,
     check_manifest,
     heldout_instances,
+    live_manifest,
     load_manifest,
     locked_fingerprints,
     manifest_names,
@@ -26,7 +27,7 @@ from twinbench.pools import (
 from twinbench.published import published_results
 from twinbench.tiers import TIER_LABELS, Tier
 
-STATIC, LIVE, SPLITS = "static-2026-04", "live-2026-04", "splits-2026-04"
+STATIC, LIVE, SPLITS, BANKS = "static-2026-04", "live-2026-04", "splits-2026-04", "banks-2026-04"
 
 Edit = Callable[[str], str]
 
@@ -141,6 +142,8 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         "fields that do not exist: prize",
     ),
     "count that the list does not have": (SPLITS, "count = 100", "count = 99", "splits[1]", "count says 99"),
+    "rows that are not the labels": (BANKS, "rows = 970", "rows = 971", "banks[0]", "rows says 971, the labels are"),
+    "no sha256": (BANKS, 'sha256 = "5b4f', 'sha256 = "xyz', "banks[0].sha256", "should match pattern"),
     "no TOML": (SPLITS, "[[splits]]", "[[splits", "", "not a TOML file"),
 }
 
@@ -188,7 +191,7 @@ def test_an_edited_release_is_noticed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert check_manifest(LIVE) == []
 
 
-@pytest.mark.parametrize(("name", "kind"), [(LIVE, "live"), (SPLITS, "splits")])
+@pytest.mark.parametrize(("name", "kind"), [(LIVE, "live"), (SPLITS, "splits"), (BANKS, "banks")])
 def test_a_manifest_of_another_kind_is_no_static_one(name: str, kind: str) -> None:
     with pytest.raises(UsageError, match=f"of kind '{kind}', a static one is needed"):
         static_manifest(name)
@@ -196,7 +199,7 @@ def test_a_manifest_of_another_kind_is_no_static_one(name: str, kind: str) -> No
 
 def test_an_unknown_manifest_names_those_there_are() -> None:
     with pytest.raises(
-        UsageError, match=f"no pool manifest 'nowhere': give a file or one of {LIVE}, {SPLITS}, {STATIC}"
+        UsageError, match=f"no pool manifest 'nowhere': give a file or one of {BANKS}, {LIVE}, {SPLITS}, {STATIC}"
     ):
         load_manifest("nowhere")
 
@@ -281,3 +284,14 @@ def test_a_live_candidate_shows_a_router_its_limits_and_how_it_is_billed() -> No
     assert not shown["low"].writes_cache
     assert (shown["low"].context_window, shown["low"].max_tokens) == (163800, 32768)
     assert shown["mid_high"].prices.cache_write == Decimal("0.08333333333333334")
+
+
+def test_a_pool_is_of_the_open_division_unless_its_content_is_a_released_one(tmp_path: Path) -> None:
+    released = live_manifest()
+    assert (released.division, released.division_notes) == ("locked", ())
+    copied = live_manifest(str(edited(LIVE, lambda text: text + "\n# my copy\n", tmp_path)))
+    assert (copied.division, copied.division_notes) == ("locked", ())
+    own = load_manifest(str(edited(LIVE, replacing("output = 0.378", "output = 0.379"), tmp_path)))
+    assert isinstance(own, LiveManifest)
+    assert own.division == "open"
+    assert [own.fingerprint[:12] in note for note in own.division_notes] == [True]

@@ -11,7 +11,7 @@ import pytest
 from static_track.bank import Bank
 from static_track.predict import predict
 from tests.banks import Message
-from tests.twinbench.calls import a_call
+from tests.twinbench.calls import a_call, a_candidate
 from twinbench.pools import static_manifest
 from twinbench.router import Call, Decision, Router, checked
 from twinbench.routers import BUILT_IN, DepthRule, Random, RoundRobin, Sticky
@@ -75,6 +75,14 @@ def test_round_robin_takes_turns_within_each_session() -> None:
     assert decided(router, call_of(1, session="a")) == Tier.LOW
     with pytest.raises(ValueError, match="every must be 1 or more"):
         RoundRobin(every=0)
+
+
+def test_round_robin_takes_the_tiers_that_the_pool_has() -> None:
+    pool = [a_candidate("b", Tier.HIGH), a_candidate("a", Tier.LOW), a_candidate("c", Tier.HIGH, tier_default=False)]
+    router = RoundRobin()
+    router.start("session")
+    picked = [checked(router.route(a_call(pool)), pool).candidate.id for _ in range(4)]
+    assert picked == ["a", "b", "a", "b"]
 
 
 @pytest.mark.parametrize(

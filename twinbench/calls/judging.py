@@ -18,8 +18,13 @@ from twinbench.causes import Cause
 from twinbench.pools import LiveCandidate
 from twinbench.usage import Usage
 
-_TOO_LONG = frozenset({"context_length_exceeded", "context_window_exceeded", "string_above_max_length"})
-"""``error.code`` of a prompt that does not fit."""
+_TOO_LONG = (
+    "context_length_exceeded",
+    "context_window_exceeded",
+    "string_above_max_length",
+    "exceed_context_size_error",  # llama.cpp, whose code is the status once more
+)
+"""``error.code`` or ``error.type`` of a prompt that does not fit."""
 
 _SHOWN_CHARACTERS = 300
 
@@ -102,7 +107,7 @@ def _refused(status: int, body: Mapping[str, Any] | None, response: Response, *,
         return Judged(Cause.quota, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
     if status >= 500 or status < 400:
         return Judged(Cause.transport, detail, retry=True, billed=True, retry_after_s=response.retry_after_s)
-    if status == 400 and isinstance(error, Mapping) and error.get("code") in _TOO_LONG:
+    if status == 400 and isinstance(error, Mapping) and any(error.get(name) in _TOO_LONG for name in ("code", "type")):
         return Judged(Cause.router, f"the prompt does not fit: {detail}", retry=False, billed=False)
     if status == 408:
         return Judged(Cause.transport, detail, retry=True, billed=False)

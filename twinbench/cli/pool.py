@@ -15,7 +15,7 @@ from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from twinbench.errors import Problem
-    from twinbench.pools import LiveManifest, SplitsManifest, StaticManifest
+    from twinbench.pools import AnyManifest
     from twinbench.providers.checking import Found
 
 LiveOption = Annotated[
@@ -231,7 +231,7 @@ def _prices_told(found: Found) -> str:
     return "differ" if found.prices_differ else "as locked"
 
 
-def _table(manifest: StaticManifest | LiveManifest | SplitsManifest) -> Table:
+def _table(manifest: AnyManifest) -> Table:
     notes = [f"fingerprint {manifest.fingerprint}", f"source {manifest.source}"]
     if manifest.kind == "splits":
         rows: list[dict[str, Any]] = [
@@ -239,6 +239,10 @@ def _table(manifest: StaticManifest | LiveManifest | SplitsManifest) -> Table:
             for split in manifest.splits
         ]
         columns = [Column(key, key.capitalize()) for key in ("name", "dataset", "count", "listed")]
+        return Table(manifest.name, columns, rows, notes)
+    if manifest.kind == "banks":
+        rows = [bank.model_dump(exclude={"labels"}) for bank in manifest.banks]
+        columns = [Column(key, key.capitalize()) for key in ("name", "hub", "file", "rows", "trajectories", "sha256")]
         return Table(manifest.name, columns, rows, notes)
     if manifest.kind == "static":
         from twinbench.tiers import Tier
@@ -278,7 +282,7 @@ def _table(manifest: StaticManifest | LiveManifest | SplitsManifest) -> Table:
         1,
         f"unresolved cases add {manifest.unresolved_penalty_usd} USD; caches live {manifest.wallclock_ttl_seconds} s",
     )
-    return Table(manifest.name, columns, rows, notes)
+    return Table(manifest.name, columns, rows, [*notes, *manifest.division_notes])
 
 
 def _prices(prices: Any) -> dict[str, float]:
