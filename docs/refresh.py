@@ -179,12 +179,13 @@ def _look_like_a_clone(folder: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    unwanted = ("TWINBENCH_", "MAKE", "MFLAGS", "VENV", "FORCE_COLOR")
+    unwanted = ("TWINBENCH_", "HF_", "MAKE", "MFLAGS", "VENV", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
     return kept | {
         "PATH": path,
         "TWINBENCH_STORE": "results/store",
+        "HF_HOME": ".hub",  # no page knows what the machine has fetched
         "COLUMNS": "80",
         "TERM": "dumb",
         "PYTHONUTF8": "1",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.reading import STDIN, NumberedRow, file_rows, require_file, whole_json
 
 SUFFIXES = (".jsonl", ".json")
-STDIN = "-"
+
+_ENTRY = "entry"
 
 
 def read_patch(path: Path) -> str:
@@ -41,18 +42,17 @@ def read_predictions(path: Path) -> dict[str, str]:
         UsageError: no such file, or an ending that says no known format.
         ContentError: a prediction is malformed, or an instance stands twice; every problem is named.
     """
-    if not path.is_file():
-        raise UsageError(f"{path} is no file" if path.exists() else f"no file {path}")
-    if path.suffix not in SUFFIXES:
-        raise UsageError(f"{path}: the ending says no format; known are {', '.join(SUFFIXES)}")
+    require_file(path, SUFFIXES)
+    unit = "line" if path.suffix == ".jsonl" else _ENTRY
     patches: dict[str, str] = {}
     problems: list[Problem] = []
-    for number, unit, content in _parsed(path, problems):
-        complaint = _complaint(content, patches)
-        if complaint is None:
-            patches[content["instance_id"]] = content["model_patch"] or ""
+    for found in file_rows(path) if path.suffix == ".jsonl" else _entries(path):
+        if isinstance(found, Problem):
+            problems.append(found)
+        elif (complaint := _complaint(found.row, patches)) is None:
+            patches[found.row["instance_id"]] = found.row["model_patch"] or ""
         else:
-            problems.append(Problem(str(path), number, *complaint, unit))
+            problems.append(Problem(str(path), found.number, *complaint, unit))
     if not patches and not problems:
         problems.append(Problem(str(path), None, None, "it holds no prediction"))
     if problems:
@@ -80,24 +80,18 @@ def _complaint(content: Any, known: Mapping[str, str]) -> tuple[str | None, str]
     return None
 
 
-def _parsed(path: Path, problems: list[Problem]) -> Iterator[tuple[int, str, Any]]:
-    lines = path.suffix == ".jsonl"
-    unit = "line" if lines else "entry"
+def _entries(path: Path) -> Iterator[NumberedRow | Problem]:
     try:
-        text = path.read_text("utf-8")
-        content = [line for line in text.split("\n") if line.strip()] if lines else json.loads(text)
-    except (ValueError, RecursionError) as error:
-        problems.append(Problem(str(path), None, None, f"not JSON: {error}"))
+        content = whole_json(path.read_bytes(), str(path), _ENTRY)
+    except ContentError as error:
+        yield from error.problems
         return
     if isinstance(content, dict):
         content = [
             {"instance_id": key, **value} if isinstance(value, dict) else value for key, value in content.items()
         ]
     if not isinstance(content, list):
-        problems.append(Problem(str(path), None, None, "a list of predictions, or an object by instance id, is needed"))
+        yield Problem(str(path), None, None, "a list of predictions, or an object by instance id, is needed")
         return
     for number, each in enumerate(content, 1):
-        try:
-            yield number, unit, json.loads(each) if lines else each
-        except (ValueError, RecursionError) as error:
-            problems.append(Problem(str(path), number, None, f"not JSON: {error}"))
+        yield NumberedRow(number, each)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,17 +15,16 @@ from twinbench.containers.building import context_content, context_files
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.pools import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
+from twinbench.reading import SUFFIXES, NotJsonError, RepeatedKeyError, file_rows, parse_json, require_file, unit_of
 
 REHEARSAL = "rehearsal"
 HUB_DATASETS = {"SWE-bench Verified": "SWE-bench/SWE-bench_Verified"}
 """The hub's name of each data set that the splits manifest names; swebench's own command line has it so."""
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
 _TASKS_FOLDER = "tasks"
 _TASK_FILE = "task.yaml"
 _DEPRECATED = "deprecated"
 _TEST_PARQUET = re.compile(r"(?:.*/)?test(?:[-_.][^/]*|/[^/]+)?\.parquet")
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -158,77 +154,14 @@ def _hint(problems: Sequence[Problem]) -> str | None:
 
 
 def _from_file(path: Path) -> _Rows:
-    if not path.is_file():
-        raise UsageError(f"{path} is no file" if path.exists() else f"no file {path}")
-    if not path.name.endswith(SUFFIXES):
-        raise UsageError(f"{path}: the ending says no format; known are {', '.join(SUFFIXES)}")
-    return _Rows(str(path), _file_rows(path))
+    require_file(path, SUFFIXES)
+    return _Rows(str(path), _file_rows(path, str(path)))
 
 
-def _file_rows(path: Path, name: str | None = None) -> Iterator[_Row | Problem]:
-    name = name or str(path)
-    if path.suffix == ".parquet":
-        return _parquet(path, name)
-    return _json_list(path, name) if path.suffix == ".json" else _json_lines(path, name)
-
-
-def _json_lines(path: Path, name: str) -> Iterator[_Row | Problem]:
-    number = 0
-    with path.open("rb") as file:
-        compressed = file.read(2) == _GZIP_MAGIC
-        file.seek(0)
-        try:
-            for number, line in enumerate(gzip.GzipFile(fileobj=file) if compressed else file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    content = _parsed_json(line)
-                except ValueError as error:
-                    yield Problem(name, number, None, str(error))
-                else:
-                    yield _Row(content, name, number)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            yield Problem(name, number + 1, None, f"the gzip data is damaged or cut short ({error})")
-
-
-def _json_list(path: Path, name: str) -> Iterator[_Row | Problem]:
-    try:
-        content = _parsed_json(path.read_bytes())
-    except ValueError as error:
-        yield Problem(name, None, None, str(error))
-        return
-    if not isinstance(content, list):
-        yield Problem(name, None, None, "a .json file of tasks is one list of rows; for a row a line use .jsonl")
-        return
-    for number, row in enumerate(content, 1):
-        yield _Row(row, name, number, "row")
-
-
-def _parquet(path: Path, name: str) -> Iterator[_Row | Problem]:
-    import duckdb
-
-    with duckdb.connect() as connection:
-        try:
-            result = connection.execute("SELECT * FROM read_parquet(?)", [str(path)])
-            columns = [column[0] for column in result.description or []]
-            rows = result.fetchall()
-        except duckdb.Error as error:
-            yield Problem(name, None, None, f"not a Parquet file: {str(error).splitlines()[0]}")
-            return
-    for number, values in enumerate(rows, 1):
-        yield _Row(dict(zip(columns, values, strict=True)), name, number, "row")
-
-
-def _parsed_json(content: bytes, encoding: str = "utf-8-sig") -> Any:
-    try:
-        return json.loads(content.decode(encoding))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8: byte {error.start + 1}") from None
-    except json.JSONDecodeError as error:
-        place = f"column {error.colno}" if error.lineno == 1 else f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"not JSON: {error.msg} at {place}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from None
+def _file_rows(path: Path, name: str) -> Iterator[_Row | Problem]:
+    unit = unit_of(path)
+    for found in file_rows(path, name):
+        yield found if isinstance(found, Problem) else _Row(found.row, name, found.number, unit)
 
 
 # Task repos
@@ -266,7 +199,7 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
                 raise ValueError("is missing")
             content = (folder / file).read_bytes()
             if folder / file == tests_file:
-                if not isinstance(_parsed_json(content, "utf-8"), Mapping):
+                if not isinstance(_json_text(content.decode()), Mapping):
                     raise ValueError("is no JSON object")
             else:
                 content.decode()
@@ -278,6 +211,13 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
     yield from problems if row is None else (row,)
 
 
+def _json_text(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except NotJsonError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
 @contextmanager
 def _noting(file: Path, problems: list[Problem]) -> Iterator[None]:
     try:
@@ -286,6 +226,8 @@ def _noting(file: Path, problems: list[Problem]) -> Iterator[None]:
         problems.append(Problem(str(file), None, None, f"not UTF-8: byte {error.start + 1}"))
     except OSError as error:
         problems.append(Problem(str(file), None, None, f"cannot be read ({error.strerror})"))
+    except RepeatedKeyError as error:
+        problems += error.problems(str(file))
     except ValueError as error:
         problems.append(Problem(str(file), None, None, str(error)))
 

@@ -14,6 +14,7 @@ import duckdb
 from pydantic import TypeAdapter, ValidationError
 
 from static_track.bank_file import SCHEMA_VERSION, attach_base_file
+from static_track.near_duplicates import FirstMessage, groups
 from static_track.rows import canonical_line
 from static_track.splits import ALL, Split, SplitPlan, TrajectoryLabel, load_split, parse_shares, plan_split, split_path
 from static_track.token_base import StepMessages
@@ -179,14 +180,23 @@ class Bank:
         """
         return ALL if name is None else load_split(self.folder, self.info.sha256, name, self.heldout())
 
-    def make_split(self, name: str, parts: str, seed: int) -> SplitPlan:
+    def make_split(self, name: str, parts: str, seed: int, *, near_duplicates: bool = True) -> SplitPlan:
         """Split the bank and keep the split beside it, in place of one of that name.
+
+        Args:
+            name: of the split.
+            parts: with their shares, as ``train=60,test=40``.
+            seed: another one deals the trajectories differently.
+            near_duplicates: trajectories that begin nearly alike stay in one part.
 
         Raises:
             UsageError: a bad name, or parts that are no shares.
             StoreWriteError: the store cannot be written.
         """
-        plan = plan_split(check_name("split", name), self.labels(), parse_shares(parts), seed)
+        check_name("split", name)
+        shares = parse_shares(parts)
+        together = groups(self.first_messages()) if near_duplicates else None
+        plan = plan_split(name, self.labels(), shares, seed, together)
         with self.store.aside(split_path(self.folder, self.info.sha256, name)) as temporary:
             temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
         return plan
@@ -203,6 +213,21 @@ class Bank:
             FROM base JOIN trajectory USING (trajectory) GROUP BY ALL ORDER BY trajectory
         """).fetchall()
         return [TrajectoryLabel(*row) for row in rows]
+
+    def first_messages(self) -> list[FirstMessage]:
+        """The first message of a user in each trajectory that has one."""
+        texts = self.messages_json()
+        rows = self._connection.execute("""
+            SELECT trajectory, workload, arg_min(messages, step_index)
+            FROM step JOIN trajectory USING (trajectory) GROUP BY ALL ORDER BY trajectory
+        """).fetchall()
+        found = []
+        for trajectory, workload, numbers in rows:
+            messages = (json.loads(texts[number]) for number in numbers)
+            first = next((each for each in messages if each.get("role") == "user"), None)
+            if first is not None:
+                found.append(FirstMessage(trajectory, workload, message_text(first)))
+        return found
 
     def label_counts(self) -> list[dict[str, Any]]:
         """Rows, trajectories and labels of each workload, and its longest prompt in tokens of the high tier."""

@@ -12,10 +12,10 @@ from typing import IO
 
 from static_track.bank import Bank
 from static_track.bank_file import sql_text
-from static_track.reading import STDIN, SUFFIXES
 from static_track.rows import ROW_FIELDS, compact_json
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.files import written
+from twinbench.reading import STDIN, SUFFIXES
 
 _TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "target_tier": "VARCHAR"} | dict.fromkeys(
     ("step_index", "total_steps", "target_tier_id"), "INTEGER"

@@ -13,12 +13,12 @@ import duckdb
 
 from static_track.bank import Bank, BankInfo
 from static_track.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, write_bank_file
-from static_track.reading import NumberedRow, Source, open_source
 from static_track.rows import canonical_line, compact_json, extra_json, row_problems
 from static_track.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.unique_messages import Progress, UniqueMessages, no_progress, numbered
 from twinbench.errors import ContentError, Problem
 from twinbench.pools import StaticManifest, heldout_instances, static_manifest
+from twinbench.reading import NumberedRow, Source, open_source
 from twinbench.store import Store
 from twinbench.tokens import TokenizerSet, tokenizer_set
 from twinbench.validation import shown

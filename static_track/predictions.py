@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from static_track.reading import NumberedRow, Source, open_source
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
+from twinbench.reading import NumberedRow, Source, open_source
 from twinbench.tiers import Tier
 from twinbench.validation import shown
 

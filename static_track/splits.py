@@ -1,18 +1,20 @@
 """Parts of a bank, drawn by trajectory: for training, for choosing, for the last word.
 
 Instances of heldout100 stand in a part of their own, in no other part of any split (dynamic.md, "Splits").
+Near-duplicates of each other stand in one part, those of a held-out instance with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from static_track.near_duplicates import JACCARD, SHINGLE_WORDS
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 
@@ -54,6 +56,35 @@ class TrajectoryLabel:
 
 
 @dataclass(frozen=True)
+class Grouping:
+    """Which trajectories of a bank are near-duplicates of each other (static_track.near_duplicates)."""
+
+    groups: tuple[tuple[int, ...], ...]
+    """Each of two trajectories or more, by number."""
+    joined_heldout: tuple[int, ...]
+    """Those that stand in the part heldout only because an instance of heldout100 is in their group."""
+
+    @classmethod
+    def of(cls, groups: Sequence[tuple[int, ...]], trajectories: Sequence[TrajectoryLabel]) -> Self:
+        """Groups of these trajectories."""
+        held_out = {label.trajectory for label in trajectories if label.heldout}
+        joined = {number for group in groups if held_out.intersection(group) for number in group} - held_out
+        return cls(tuple(groups), tuple(sorted(joined)))
+
+    def to_json(self) -> dict[str, Any]:
+        """What a split's file says of them."""
+        sizes = [len(group) for group in self.groups]
+        return {
+            "shingle_words": SHINGLE_WORDS,
+            "jaccard": float(JACCARD),
+            "groups": len(sizes),
+            "trajectories": sum(sizes),
+            "largest": max(sizes, default=0),
+            "joined_heldout": list(self.joined_heldout),
+        }
+
+
+@dataclass(frozen=True)
 class SplitPlan:
     """A split of a bank into named parts."""
 
@@ -61,6 +92,8 @@ class SplitPlan:
     seed: int
     shares: Mapping[str, float]
     parts: Mapping[str, tuple[int, ...]]
+    near_duplicates: Grouping | None
+    """None: they were dealt like all others."""
 
     def to_json(self, bank_sha256: str) -> dict[str, Any]:
         """The sidecar file's content."""
@@ -69,6 +102,7 @@ class SplitPlan:
             "bank": bank_sha256,
             "seed": self.seed,
             "shares": dict(self.shares),
+            "near_duplicates": None if self.near_duplicates is None else self.near_duplicates.to_json(),
             "parts": {part: list(numbers) for part, numbers in self.parts.items()},
         }
         return {**content, "fingerprint": fingerprint(content)}
@@ -96,31 +130,62 @@ def parse_shares(text: str) -> dict[str, float]:
     return {part: weight / total for part, weight in shares.items()}
 
 
-def plan_split(name: str, trajectories: Sequence[TrajectoryLabel], shares: Mapping[str, float], seed: int) -> SplitPlan:
+def plan_split(
+    name: str,
+    trajectories: Sequence[TrajectoryLabel],
+    shares: Mapping[str, float],
+    seed: int,
+    groups: Sequence[tuple[int, ...]] | None = None,
+) -> SplitPlan:
     """Deal the trajectories to parts: by stratum (workload and highest label), in an order drawn from the seed.
 
     Within a stratum each next trajectory goes to the part that is furthest below its share; strata are dealt one after
-    the
-    other over the same running counts, so that small strata do not all fall to the first part.
+    the other over the same running counts, so that small strata do not all fall to the first part. A group of
+    near-duplicates is dealt as one, in the stratum that most of it is of, and large ones first, so that the others
+    make good what a large one has upset. One with an instance of heldout100 in it is held out as a whole.
+
+    Args:
+        name: of the split.
+        trajectories: all of a bank.
+        shares: of each part, together 1.
+        seed: another one deals them differently.
+        groups: of trajectories that stay together; None: none do, and the plan says so.
     """
-    strata: dict[tuple[str, int], list[TrajectoryLabel]] = defaultdict(list)
+    grouping = None if groups is None else Grouping.of(groups, trajectories)
     parts: dict[str, list[int]] = {part: [] for part in shares}
-    held_out = [label.trajectory for label in trajectories if label.heldout]
-    for label in trajectories:
-        if not label.heldout:
-            strata[label.workload, label.highest].append(label)
+    held_out = {label.trajectory for label in trajectories if label.heldout}
+    held_out.update(() if grouping is None else grouping.joined_heldout)
+    strata: dict[tuple[str, int], list[list[TrajectoryLabel]]] = defaultdict(list)
+    for unit in _units([label for label in trajectories if label.trajectory not in held_out], groups or ()):
+        strata[_stratum(unit)].append(unit)
     owed = dict.fromkeys(shares, 0.0)
     for stratum in sorted(strata):
-        drawn = sorted(strata[stratum], key=lambda label: _draw(seed, label))
-        for label in drawn:
+        for unit in sorted(strata[stratum], key=lambda unit: (-len(unit), min(_draw(seed, label) for label in unit))):
             for part, share in shares.items():
-                owed[part] += share
+                owed[part] += share * len(unit)
             due = max(owed, key=lambda part: owed[part])
-            owed[due] -= 1
-            parts[due].append(label.trajectory)
+            owed[due] -= len(unit)
+            parts[due] += (label.trajectory for label in unit)
     if held_out:
-        parts[HELDOUT] = held_out
-    return SplitPlan(name, seed, shares, {part: tuple(sorted(numbers)) for part, numbers in parts.items()})
+        parts[HELDOUT] = list(held_out)
+    return SplitPlan(name, seed, shares, {part: tuple(sorted(numbers)) for part, numbers in parts.items()}, grouping)
+
+
+def _units(
+    trajectories: Sequence[TrajectoryLabel], groups: Sequence[tuple[int, ...]]
+) -> Iterator[list[TrajectoryLabel]]:
+    """What is dealt as one: groups, and every trajectory that is in none."""
+    group_of = {number: -1 - place for place, group in enumerate(groups) for number in group}
+    units: dict[int, list[TrajectoryLabel]] = defaultdict(list)
+    for label in trajectories:
+        units[group_of.get(label.trajectory, label.trajectory)].append(label)
+    yield from units.values()
+
+
+def _stratum(unit: Sequence[TrajectoryLabel]) -> tuple[str, int]:
+    """The stratum that most of the trajectories are of; of several, the first."""
+    times = Counter((label.workload, label.highest) for label in unit)
+    return min(times, key=lambda stratum: (-times[stratum], stratum))
 
 
 def split_path(folder: Path, bank_sha256: str, name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 from static_track.bank import BankInfo
 from static_track.importing import import_bank
+from twinbench.fingerprint import sha256_file
 from twinbench.store import Store
 from twinbench.tiers import Tier
 
@@ -61,3 +62,14 @@ def import_rows(
     """Rows as a bank of ``store``, by way of a file beside it."""
     path = write_jsonl(store.root.parent / f"{store.root.name}-{name}.jsonl", rows)
     return import_bank(str(path), name, store, replace=replace)
+
+
+def a_manifest(path: Path, content: Path, **fields: Any) -> Path:
+    """A manifest of one's own in which the bank ``official`` is ``content``, published in the data set some/bank."""
+    bank: dict[str, Any] = {"name": "official", "hub": "some/bank", "file": content.name, "rows": 1, "trajectories": 1}
+    bank |= {"sha256": sha256_file(content), "labels": [1, 0, 0, 0], **fields}
+    labels = json.dumps(bank.pop("labels"))
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in bank.items())
+    head = 'kind = "banks"\nname = "mine"\nversion = 1\ndated = 2026-04-23\nsource = "a test"\n[[banks]]\n'
+    path.write_text(f"{head}{lines}labels.swebench = {labels}\n", "utf-8")
+    return path

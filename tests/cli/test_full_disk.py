@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import files, twinbench
+from tests.banks import a_manifest
+from tests.cli.commands import files, spawned, twinbench
+from tests.twinbench.hub import hub_with
 from twinbench.store import STORE_VARIABLE, Store
 
 KIB = 1024
@@ -222,3 +224,22 @@ def test_an_output_that_takes_no_more_is_told_plainly(kept_store: Store, command
 
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "error: cannot read or write standard output (No space left on device)"
+
+
+def test_a_pull_whose_cache_fills_the_disk_says_so_and_leaves_nothing(disk: Path, tmp_path: Path) -> None:
+    before = files(disk / "store")
+    content = tmp_path / "rows.jsonl"
+    content.write_bytes(bytes(2 * DISK_KIB * KIB))
+    manifest = a_manifest(tmp_path / "banks.toml", content)
+    with hub_with({"datasets/some/bank/rows.jsonl": content.read_bytes()}) as hub:
+        ran = spawned(
+            *("bank", "pull", "official", "--manifest", manifest),
+            environment={"HF_ENDPOINT": hub.url, "HF_HOME": str(disk / "hf"), "HF_HUB_OFFLINE": "0"},
+        )
+
+    assert ran.code == 1
+    assert ran.err.startswith(
+        "error: no space left on the disk for rows.jsonl of the data set some/bank: its cache is "
+    )
+    assert files(disk / "store") == before
+    assert not [path for path in (disk / "hf").rglob("*") if path.is_file() and path.stat().st_size > KIB]

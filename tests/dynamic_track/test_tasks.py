@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from dynamic_track import harness
-from dynamic_track.task_sources import HUB_DATASETS, SUFFIXES, load_tasks
+from dynamic_track.task_sources import HUB_DATASETS, load_tasks
 from dynamic_track.tasks import GradingSetting, Task, TaskSet, near_ids, read_task
 from tests.dynamic_track.task_rows import EVAL_SCRIPT, Row, a_row, verified_rows, write_repo, write_rows
 from tests.twinbench.hub import COMMIT, Hub, dataset_hub
 from twinbench.errors import ContentError, UsageError
 from twinbench.pools import heldout_instances
+from twinbench.reading import SUFFIXES
 
 VERIFIED = HUB_DATASETS["SWE-bench Verified"]
 

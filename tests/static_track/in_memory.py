@@ -13,10 +13,10 @@ import duckdb
 from static_track.bank_file import insert_base, write_bank_file
 from static_track.importing import ParsedBank
 from static_track.predictions import Predictions
-from static_track.reading import NumberedRow
 from static_track.rows import row_problems
 from static_track.scoring import Scorer
 from twinbench.pools import static_manifest
+from twinbench.reading import NumberedRow
 from twinbench.tokens import TokenizerSet, tokenizer_set
 
 Row = dict[str, Any]

@@ -11,17 +11,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
-import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from twinbench.calls.translation import PLAIN_FIELDS, sound, uttered
 from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.reading import NotJsonError, RepeatedKeyError, parse_json
 from twinbench.validation import kind, shown
 
 FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
@@ -57,7 +56,6 @@ _OWN_RUNS = "trajectory.json"
 _GZIP_MAGIC = b"\x1f\x8b"
 _MOST_BYTES = 2**30
 _MOST_PROBLEMS = 20
-_MOST_DIGITS = 4000  # Python reads no integer of more than 4,300
 _LAST_SECOND = 2**32
 
 Style = Literal["tool", "text"]
@@ -225,34 +223,14 @@ def _bytes(file: Path) -> bytes:
 
 def _parsed(source: str, data: bytes) -> Any:
     try:
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refused, parse_float=_finite, parse_int=_integer)
+        return parse_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise _wrong(source, None, f"not UTF-8: byte {error.start + 1:,}") from None
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno:,}, column {error.colno:,}"
-        cut = "; the file is cut short" if error.pos >= len(error.doc.rstrip()) or "Unterminated" in error.msg else ""
-        raise _wrong(source, None, f"not JSON: {error.msg.removesuffix(' at')} at {where}{cut}") from None
-    except RecursionError:
-        raise _wrong(source, None, "not JSON: nested too deeply") from None
-    except ValueError as error:
-        raise _wrong(source, None, f"not JSON: {error}") from None
-
-
-def _refused(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"the number {text[:40]} is too large")
-    return number
-
-
-def _integer(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"an integer of {len(text):,} digits")
-    return int(text)
+    except RepeatedKeyError as error:
+        raise ContentError(error.problems(source)[:_MOST_PROBLEMS]) from None
+    except NotJsonError as error:
+        cut = "; the file is cut short" if error.cut_short else ""
+        raise _wrong(source, None, f"not JSON: {error}{cut}") from None
 
 
 def _message_problems(message: Any) -> Iterator[tuple[str, str]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,9 @@ from twinbench.wording import counted, trajectories
 
 if TYPE_CHECKING:
     from static_track.bank import BankInfo
+    from static_track.unique_messages import Progress
     from twinbench.errors import Problem
+    from twinbench.store import Store
 
 
 class SourceFormat(StrEnum):
@@ -61,15 +63,12 @@ def import_(
 
     Exit code 1 where a file was left out.
     """
-    from static_track.bank import STARTER, Bank
-    from static_track.board import Judge
     from static_track.importing import import_bank
     from static_track.trajectories import WORKLOAD, import_trajectories
     from twinbench.errors import UsageError
     from twinbench.store import Store
 
-    if name == STARTER:
-        raise UsageError(f"the name {STARTER!r} is the embedded bank's; choose another --name")
+    _refuse_reserved(name)
     opened = Store(store)
     left_out: Sequence[Problem] = ()
     with progress() as shown:
@@ -84,9 +83,7 @@ def import_(
             raise UsageError("--workload is of imported runs (--format mini-swe-agent): rows say it themselves")
         else:
             info = import_bank(paths[0], name, opened, replace=replace, progress=shown)
-        if info.labelled:
-            with Bank.open(name, opened) as bank:
-                Judge(bank, progress=shown).board([])  # they depend on the bank alone: no table waits for them
+        _score_references(info, opened, shown)
     _tell_left_out(left_out)
     if json_:
         print_json(info.to_json() | ({"problems": [each.to_json() for each in left_out]} if left_out else {}))
@@ -94,6 +91,76 @@ def import_(
         _tell_imported(info)
     if left_out:
         raise typer.Exit(1)
+
+
+@app.command()
+def pull(
+    published: Annotated[
+        str, typer.Argument(metavar="BANK", help="A published bank: official, the whole bank of TwinRouterBench.")
+    ],
+    *,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="What to call it here; default: as it is.", show_default=False),
+    ] = None,
+    manifest: Annotated[
+        str | None,
+        typer.Option(
+            "--manifest",
+            metavar="FILE",
+            help="A manifest of published banks of your own; default: the shipped one.",
+            show_default=False,
+        ),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")] = False,
+    json_: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Fetch a published bank from the Hugging Face hub and import it, if its SHA-256 is the locked one.
+
+    Nothing is fetched where the store or the hub's cache has it. HF_ENDPOINT, HF_TOKEN and HF_HOME are honoured.
+    """
+    from static_track.pulling import pull_bank
+    from twinbench.pools import DEFAULT_BANKS, published_bank
+    from twinbench.store import Store
+
+    wanted = published_bank(published, manifest or DEFAULT_BANKS)
+    name = name or wanted.name
+    _refuse_reserved(name)
+    opened = Store(store)
+    with progress() as shown:
+        pulled = pull_bank(wanted, name, opened, replace=replace, progress=shown)
+        if pulled.imported:
+            _score_references(pulled.info, opened, shown)
+    for difference in pulled.differences:
+        typer.echo(printable(f"note: {difference}"), err=True)
+    if json_:
+        told = {"imported_now": pulled.imported, "downloaded": pulled.downloaded, "differences": pulled.differences}
+        print_json(pulled.info.to_json() | told)
+    elif pulled.imported:
+        if not pulled.downloaded:
+            typer.echo("nothing was downloaded: the hub's cache on this machine has the file")
+        _tell_imported(pulled.info)
+    else:
+        typer.echo(f"nothing was downloaded: {name} is here, sha256 {pulled.info.sha256}")
+
+
+def _refuse_reserved(name: str) -> None:
+    from static_track.bank import STARTER
+    from twinbench.errors import UsageError
+
+    if name == STARTER:
+        raise UsageError(f"the name {STARTER!r} is the embedded bank's; choose another --name")
+
+
+def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
+    """Score what depends on the bank alone, so that no table waits for it."""
+    from static_track.bank import Bank
+    from static_track.board import Judge
+
+    if info.labelled:
+        with Bank.open(info.name, store) as bank:
+            Judge(bank, progress=shown).board([])
 
 
 def _tell_left_out(problems: Sequence[Problem]) -> None:
@@ -202,6 +269,7 @@ def show(
                 "name": split["name"],
                 "seed": split["seed"],
                 "fingerprint": split["fingerprint"],
+                "near_duplicates": split.get("near_duplicates"),
                 "parts": {part: len(numbers) for part, numbers in split["parts"].items()},
             }
             for split in splits
@@ -221,6 +289,7 @@ def show(
         *(
             f"split {split['name']} (seed {split['seed']}): "
             + ", ".join(f"{part} {trajectories(len(numbers))}" for part, numbers in split["parts"].items())
+            + f"; {_near_duplicates_told(split.get('near_duplicates'))}"
             for split in splits
         ),
     ]
@@ -327,6 +396,13 @@ def split(
         str, typer.Option("--parts", metavar="SHARES", help="Parts with their shares.")
     ] = "train=60,dev=20,test=20",
     seed: Annotated[int, typer.Option("--seed", help="Another seed deals the trajectories differently.")] = 0,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates/--no-near-duplicates",
+            help="Keep trajectories whose first messages are nearly the same in one part.",
+        ),
+    ] = True,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -334,6 +410,7 @@ def split(
 ) -> None:
     """Split a bank into parts by trajectory, stratified by workload and label.
 
+    Near-duplicates stand in one part: trajectories whose first messages share four fifths of their runs of five words.
     Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
     """
     from static_track.starter import open_bank
@@ -341,7 +418,8 @@ def split(
     from twinbench.tiers import TIER_LABELS
 
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
-        plan = bank.make_split(split_name, parts, seed)
+        shown("comparing first messages", 0, None)
+        plan = bank.make_split(split_name, parts, seed, near_duplicates=near_duplicates)
         rows = [{"part": part, **bank.part_counts(numbers)} for part, numbers in plan.parts.items()]
     if json_:
         print_json(plan.to_json(bank.info.sha256) | {"counts": rows}, output)
@@ -353,4 +431,19 @@ def split(
         *(Column(label, label) for label in TIER_LABELS),
     ]
     title = f"Split {split_name} of {name}, seed {seed}"
-    print_table(Table(title, columns, rows, caveat=bank.info.caveat), form, output)
+    notes = [_near_duplicates_told(None if plan.near_duplicates is None else plan.near_duplicates.to_json())]
+    print_table(Table(title, columns, rows, notes, caveat=bank.info.caveat), form, output)
+
+
+def _near_duplicates_told(grouping: Mapping[str, Any] | None) -> str:
+    """What a split did with near-duplicates, as a line."""
+    if grouping is None:
+        return "near-duplicates: dealt like all others"
+    if not grouping["groups"]:
+        return "near-duplicates: none"
+    joined = len(grouping["joined_heldout"])
+    return (
+        f"near-duplicates: {counted(grouping['groups'], 'group')}, each in one part: "
+        f"{trajectories(grouping['trajectories'])}, {grouping['largest']} in the largest"
+        + (f"; held out with an instance of heldout100: {trajectories(joined)}" if joined else "")
+    )
