@@ -10,11 +10,12 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 
-from benchmarks import containers, evidence, live, plugins, static
+from benchmarks import containers, evidence, intervals, live, plugins, static
 from benchmarks.measuring import HEAD, Measurement
 
 SUITES: dict[str, Callable[[], Iterator[Measurement]]] = {
     "static": static.measurements,
+    "intervals": intervals.measurements,
     "plugins": plugins.measurements,
     "containers": containers.measurements,
     "live": live.measurements,

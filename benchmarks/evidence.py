@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "evidence"
 LIBRARIES = (
     "duckdb",
+    "numpy",
+    "scipy",
     "tokenizers",
     "tiktoken",
     "litellm",

@@ -21,6 +21,7 @@ from static_track.token_base import StepMessages
 from static_track.tools import as_openai_tools
 from twinbench.cache_policy import Prompt
 from twinbench.errors import TwinbenchError, UsageError
+from twinbench.frames import frame
 from twinbench.messages import Message, message_text
 from twinbench.router import Candidate
 from twinbench.store import Store, check_name
@@ -154,6 +155,28 @@ class Bank:
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of one's own to the opened file."""
         return self._connection.cursor()
+
+    def df(self, kind: str | None = None) -> Any:
+        """The rows as a data frame, without their messages: labels, and tokens by tier.
+
+        Args:
+            kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
+
+        Raises:
+            UsageError: none is installed.
+        """
+        prompts = ", ".join(f"prompt[{int(tier) + 1}] AS prompt_tokens_{tier.label}" for tier in Tier)
+        result = self._connection.execute(f"""
+            SELECT id, workload, instance_id, base.step_index, target, len(messages) AS messages, {prompts},
+                   output AS output_tokens
+            FROM base JOIN step USING (row_no) JOIN trajectory ON trajectory.trajectory = base.trajectory
+            ORDER BY row_no
+        """)  # noqa: S608 - made of our own words and integers
+        names = [column[0] for column in result.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        for row in rows:
+            row["target"] = None if row["target"] is None else Tier(row["target"]).label
+        return frame(rows, kind)
 
     def require_labels(self) -> None:
         """Refuse what compares with labels, on a bank that has none.

@@ -6,10 +6,12 @@ Everything is kept in the store under the fingerprints of bank, protocol, tokeni
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
+from itertools import combinations
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
@@ -20,24 +22,33 @@ from static_track.bank_file import sql_file
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
 from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
-from static_track.scoring import OwnCost, Score, Scorer
+from static_track.scoring import SCORES, OwnCost, Score, Scorer
 from static_track.sidecar import base_file
 from static_track.splits import Split
 from static_track.unique_messages import Progress, no_progress
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
+from twinbench.frames import Tabular
 from twinbench.llm import MAX_TOKENS
 from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.pools import DEFAULT_LIVE, StaticManifest, live_manifest, static_manifest
 from twinbench.router import Router
+from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import holm
 from twinbench.tiers import Tier
 from twinbench.tokens import OFFLINE, tokenizer_set
 from twinbench.usage import Usage
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from static_track.intervals import Difference, Interval, Parts, Sample
     from twinbench.calls.metered import MeteredLlm
+    from twinbench.statistics.comparing import McNemar
+
+RANKED_BY = "combined"
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,11 @@ class Entry:
     """What the router's own LLM calls cost; None where it made none."""
     failure: str | None = None
     """How the router failed as a whole, as a sentence's end; None where it did not, and for a prediction file."""
+    intervals: Mapping[str, Interval] | None = None
+    """Of each metric; None where nobody asked for them."""
+    rank: tuple[int, int] | None = None
+    """By Combined among the routers of the table: from the best that it may be to the worst; None for references that
+    see labels."""
 
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
         """The entry as a JSON object."""
@@ -67,22 +83,26 @@ class Entry:
             "given_up": self.given_up,
             "router_usd": None if self.own is None else self.own.router_usd,
             "cost_save_net": None if self.own is None else self.own.cost_save_net,
+            "intervals": None if self.intervals is None else {n: each.to_json() for n, each in self.intervals.items()},
+            "no_interval": {n: each.reason for n, each in (self.intervals or {}).items() if each.reason is not None},
+            "rank": None if self.rank is None else list(self.rank),
         }
 
 
 @dataclass(frozen=True)
-class Board:
-    """Routers scored on the same bank under the same protocol."""
+class Setting:
+    """What scores share that may be compared: a part of a bank, a protocol, and how trajectories are drawn."""
 
     bank: BankInfo
     split: str | None
     rows: int
     trajectories: int
     protocol: str
-    entries: Sequence[Entry]
+    resampling: Resampling | None
+    """None: nobody asked for intervals."""
 
-    def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
-        """The board as a JSON object."""
+    def to_json(self) -> dict[str, Any]:
+        """The first keys of a JSON object."""
         return {
             "bank": {
                 "name": self.bank.name,
@@ -94,7 +114,125 @@ class Board:
                 **({} if self.bank.caveat is None else {"caveat": self.bank.caveat}),
             },
             "protocol": self.protocol,
-            "routers": [entry.to_json(legacy=legacy) for entry in self.entries],
+            "resampling": None if self.resampling is None else asdict(self.resampling),
+        }
+
+
+@dataclass(frozen=True)
+class Board(Setting, Tabular):
+    """Routers scored on the same bank under the same protocol."""
+
+    entries: Sequence[Entry]
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each router and reference."""
+        return [
+            {
+                "router": entry.router,
+                "reference": entry.reference,
+                **entry.score.scores,
+                **_ends(entry.intervals or {}),
+                "rank_best": None if entry.rank is None else entry.rank[0],
+                "rank_worst": None if entry.rank is None else entry.rank[1],
+                **entry.score.counts,
+                **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
+                "router_usd": None if entry.own is None else entry.own.router_usd,
+            }
+            for entry in self.entries
+        ]
+
+    def plot(self) -> Figure:
+        """CostSave against TrajPass, with intervals, as a figure of matplotlib.
+
+        Raises:
+            PlotsMissingError: matplotlib is not installed.
+        """
+        from twinbench.html.plots import require_plots
+
+        require_plots()
+        from static_track.figures import board_figure
+
+        return board_figure(self)
+
+    def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
+        """The board as a JSON object."""
+        return {**super().to_json(), "routers": [entry.to_json(legacy=legacy) for entry in self.entries]}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two routers compared."""
+
+    first: str
+    second: str
+    differences: Mapping[str, Difference]
+    """By metric, the first less the second."""
+    mcnemar: McNemar
+    """Trajectories that only one of them passes."""
+    mcnemar_p_holm: float
+    mcnemar_needed: int | None
+    """Trajectories to find such a split with power 0.8, if it is the true one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as a JSON object."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "differences": {name: each.to_json() for name, each in self.differences.items()},
+            "mcnemar": {
+                "first_only": self.mcnemar.first_only,
+                "second_only": self.mcnemar.second_only,
+                "p": self.mcnemar.p,
+                "p_holm": self.mcnemar_p_holm,
+                "needed_trajectories": self.mcnemar_needed,
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Comparison(Setting, Tabular):
+    """Routers compared pair by pair on the same trajectories."""
+
+    entries: Sequence[Entry]
+    pairs: Sequence[Pair]
+    ranks: Mapping[str, Mapping[str, tuple[int, int]]]
+    """By metric and router: from the best rank that it may have to the worst."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each pair of routers and metric."""
+        return [
+            {
+                "first": pair.first,
+                "second": pair.second,
+                "metric": metric,
+                "difference": each.difference,
+                "low": None if each.interval.ends is None else each.interval.ends[0],
+                "high": None if each.interval.ends is None else each.interval.ends[1],
+                "p": each.p,
+                "p_holm": each.p_holm,
+                "needed_trajectories": each.needed_trajectories,
+            }
+            for pair in self.pairs
+            for metric, each in pair.differences.items()
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as a JSON object."""
+        return {
+            **super().to_json(),
+            "routers": [
+                {
+                    "router": entry.router,
+                    "scores": dict(entry.score.scores),
+                    "intervals": {name: each.to_json() for name, each in (entry.intervals or {}).items()},
+                    "ranks": {
+                        name: list(ranks[entry.router]) if entry.router in ranks else None
+                        for name, ranks in self.ranks.items()
+                    },
+                }
+                for entry in self.entries
+            ],
+            "pairs": [pair.to_json() for pair in self.pairs],
         }
 
 
@@ -120,6 +258,14 @@ class _Wanted:
         if predictions.failure is not None or predictions.unanswered is not None:
             return None
         return self.key if predictions.router_usd is None else self.asking_key
+
+
+def _ends(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
+    """The ends of intervals as columns."""
+    found: dict[str, float | None] = {}
+    for name, each in intervals.items():
+        found[f"{name}_low"], found[f"{name}_high"] = (None, None) if each.ends is None else each.ends
+    return found
 
 
 class Judge:
@@ -180,44 +326,138 @@ class Judge:
     def _row_nos(self) -> list[int]:
         return self._bank.row_nos(self._split)
 
-    def board(self, routers: Sequence[str | Router], prediction_files: Sequence[str] = ()) -> Board:
+    def board(
+        self,
+        routers: Sequence[str | Router],
+        prediction_files: Sequence[str] = (),
+        resampling: Resampling | None = None,
+    ) -> Board:
         """Score the routers and prediction files asked for, in their order, and then the references.
+
+        Args:
+            routers: specs or instances.
+            prediction_files: their paths.
+            resampling: how trajectories are drawn again; None: no intervals and no ranks.
 
         Raises:
             UsageError: a router or file does not exist, or the bank has no labels.
             ContentError: a prediction file is refused.
             TwinbenchError: a router's code fails while it loads.
         """
-        self._bank.require_labels()
-        loaded = _told_apart([self._loaded(router) for router in routers])
-        wanted = [self._wanted(router, reference=False) for router in loaded]
-        wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
+        wanted = self._asked_for(routers, prediction_files)
         named = {each.name for each in wanted}
         for name in references.NAMES:
             if name in references.ROUTERS and name not in named:
                 wanted.append(self._wanted(load_router(name), reference=True))
             elif name not in named:
                 wanted.append(_Wanted(name, reference=True, key=self._reference_key(name)))
-        kept = self._kept_scores(wanted)
+        entries, _ = self._entries(wanted, resampling)
+        return Board(**self._setting(entries, resampling), entries=entries)
+
+    def compare(
+        self, routers: Sequence[str | Router], prediction_files: Sequence[str], resampling: Resampling
+    ) -> Comparison:
+        """Compare the routers and prediction files pair by pair, each with each that stands behind it.
+
+        Args:
+            routers: specs or instances.
+            prediction_files: their paths.
+            resampling: how trajectories are drawn again.
+
+        Raises:
+            UsageError: as for ``board``, and for less than two.
+            ContentError: a prediction file is refused.
+            TwinbenchError: a router's code fails while it loads.
+        """
+        wanted = self._asked_for(routers, prediction_files)
+        if len({each.name for each in wanted}) < max(2, len(wanted)):
+            raise UsageError("a comparison is of two routers or prediction files at least, and of each once")
+        entries, sample = self._entries(wanted, resampling)
+        assert sample is not None  # noqa: S101 - there is a resampling
+        ranks = {
+            metric: {entries[number].router: rank for number, rank in sample.ranks(range(len(entries)), metric).items()}
+            for metric in SCORES
+        }
+        return Comparison(
+            **self._setting(entries, resampling),
+            entries=entries,
+            pairs=_pairs([entry.router for entry in entries], sample),
+            ranks=ranks,
+        )
+
+    def _asked_for(self, routers: Sequence[str | Router], prediction_files: Sequence[str]) -> list[_Wanted]:
+        self._bank.require_labels()
+        loaded = _told_apart([self._loaded(router) for router in routers])
+        wanted = [self._wanted(router, reference=False) for router in loaded]
+        wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
+        return wanted
+
+    def _setting(self, entries: Sequence[Entry], resampling: Resampling | None) -> dict[str, Any]:
+        counts = entries[0].score.counts
+        return {
+            "bank": self._bank.info,
+            "split": self._split.name,
+            "rows": counts["rows"],
+            "trajectories": counts["trajectories"],
+            "protocol": self.protocol,
+            "resampling": resampling,
+        }
+
+    def _entries(self, wanted: Sequence[_Wanted], resampling: Resampling | None) -> tuple[list[Entry], Sample | None]:
+        kept = self._kept_scores(wanted, parts=resampling is not None)
         missing = [each for each in wanted if each.name not in kept]
         if missing:
-            kept |= self._scored(missing)
+            kept |= self._scored(missing, parts=resampling is not None)
+        found = [kept[each.name] for each in wanted]
         entries = [
             Entry(
                 each.name,
                 each.reference,
-                found.score,
-                found.latency_ms,
-                found.first_error,
-                found.given_up,
-                found.own,
-                None if each.router is None else found.failure,
+                score.score,
+                score.latency_ms,
+                score.first_error,
+                score.given_up,
+                score.own,
+                None if each.router is None else score.failure,
             )
-            for each in wanted
-            for found in (kept[each.name],)
+            for each, score in zip(wanted, found, strict=True)
         ]
-        counts = entries[0].score.counts
-        return Board(self._bank.info, self._split.name, counts["rows"], counts["trajectories"], self.protocol, entries)
+        if resampling is None:
+            return entries, None
+        from static_track.intervals import Sample
+
+        self._progress("drawing trajectories", 0, None)
+        sample = Sample([score.parts for score in found if score.parts is not None], resampling)
+        see_labels = {name for name in references.NAMES if name not in references.ROUTERS}
+        ranks = sample.ranks([number for number, each in enumerate(wanted) if each.name not in see_labels], RANKED_BY)
+        return [
+            replace(entry, intervals=sample.intervals(number), rank=ranks.get(number))
+            for number, entry in enumerate(entries)
+        ], sample
+
+    @property
+    def manifest(self) -> StaticManifest:
+        """Rates, cache lifetime and tokenizers."""
+        return self._manifest
+
+    @contextmanager
+    def opened(self, router: str | Router) -> Iterator[Router]:
+        """A router ready to be asked, more than once if wanted; its process, where it has one, ends with the block.
+
+        Raises:
+            UsageError: it does not exist.
+            RouterLoadError: its code fails while it loads.
+        """
+        with self._loaded(router).opened(self._manifest.candidates(), self._handle()) as found:
+            yield found
+
+    def _handle(self) -> OwnCalls:
+        """A handle of its own for a router that asks an LLM itself."""
+        return NoCalls() if self._llm is None else replace(self._llm)
+
+    def scorer(self) -> Scorer:
+        """The numbers of the part under the protocol, for predictions of one's own choice."""
+        return Scorer(self._bank.path, self._manifest, base_file=self._base_file, split=self._split)
 
     def predictions(self, router: str | Router) -> Predictions:
         """A router's answers for the rows of the part, kept ones where there are any."""
@@ -260,20 +500,21 @@ class Judge:
     def _score_key(self, predictions: str) -> str:
         return self._key({"predictions": predictions, "scoring": sha256_text(sql_file("scoring.sql"))})
 
-    def _kept_scores(self, wanted: Sequence[_Wanted]) -> dict[str, KeptScore]:
+    def _kept_scores(self, wanted: Sequence[_Wanted], *, parts: bool) -> dict[str, KeptScore]:
         if self._fresh:
             return {}
         keys = {self._score_key(key): each.name for each in wanted for key in each.keys}
-        return {keys[key]: kept for key, kept in self._results.scores(list(keys)).items()}
+        return {keys[key]: kept for key, kept in self._results.scores(list(keys), parts=parts).items()}
 
-    def _scored(self, wanted: Sequence[_Wanted]) -> dict[str, KeptScore]:
-        with Scorer(self._bank.path, self._manifest, base_file=self._base_file, split=self._split) as scorer:
+    def _scored(self, wanted: Sequence[_Wanted], *, parts: bool) -> dict[str, KeptScore]:
+        with self.scorer() as scorer:
             predictions = [self._predictions(each, scorer) for each in wanted]
             self._progress("scoring", 0, None)
             scorer.load(predictions)
             kept: dict[str, KeptScore] = {}
             scores = scorer.scores()
             own = scorer.own_costs()
+            added: Mapping[int, Parts] = scorer.parts() if parts else {}
             for number, (each, predicted, score) in enumerate(zip(wanted, predictions, scores, strict=True)):
                 found = KeptScore(
                     score,
@@ -281,6 +522,7 @@ class Judge:
                     first_error=next(iter(predicted.errors.values()), None),
                     given_up=predicted.given_up,
                     own=own.get(number),
+                    parts=added.get(number),
                 )
                 kept[each.name] = found
                 if (key := each.kept_under(predicted)) is not None:
@@ -327,7 +569,7 @@ class Judge:
 
     def _asked(self, router: LoadedRouter) -> Predictions:
         """What a router answers now; one that cannot be loaded fails every row, and the others go on."""
-        llm: OwnCalls = NoCalls() if self._llm is None else replace(self._llm)  # a handle of its own for each router
+        llm = self._handle()
         try:
             with router.opened(self._manifest.candidates(), llm) as opened:
                 return predict(
@@ -353,6 +595,24 @@ class Judge:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings = (*self.warnings, text)
+
+
+def _pairs(routers: Sequence[str], sample: Sample) -> list[Pair]:
+    """Each router with each behind it, p-values corrected for all pairs, metric by metric."""
+    numbers = list(combinations(range(len(routers)), 2))
+    differences = [sample.differences(first, second) for first, second in numbers]
+    for metric in SCORES:
+        tested = [each for each in differences if each[metric].p is not None]
+        corrected = holm([p for each in tested if (p := each[metric].p) is not None])
+        for each, p in zip(tested, corrected, strict=True):
+            each[metric] = replace(each[metric], p_holm=p)
+    splits = [sample.mcnemar(first, second) for first, second in numbers]
+    return [
+        Pair(routers[first], routers[second], each, split, p, sample.mcnemar_needed(split))
+        for (first, second), each, split, p in zip(
+            numbers, differences, splits, holm([split.p for split in splits]), strict=True
+        )
+    ]
 
 
 def _told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:

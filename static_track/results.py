@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -15,6 +15,9 @@ from static_track.bank_file import sql_file, sql_text
 from static_track.predictions import Predictions, failure
 from static_track.scoring import SCORES, OwnCost, Score, Scorer
 from twinbench.store import Store
+
+if TYPE_CHECKING:
+    from static_track.intervals import Parts
 
 LATENCIES = ("p50", "p95", "p99")
 
@@ -58,6 +61,8 @@ class KeptScore:
     """A score of a router that failed as a whole is shown, and never kept."""
     own: OwnCost | None = None
     """What the router's own LLM calls cost; None where it made none."""
+    parts: Parts | None = None
+    """What each trajectory adds to it; None where nobody asked for that."""
 
     @property
     def failure(self) -> str | None:
@@ -129,17 +134,22 @@ class Results:
         with self._written(path.parent) as (folder, connection):
             _write_parquet(connection, folder / path.name, columns)
 
-    def scores(self, fingerprints: Sequence[str]) -> dict[str, KeptScore]:
-        """Those of the scores that are kept, by fingerprint."""
+    def scores(self, fingerprints: Sequence[str], *, parts: bool = False) -> dict[str, KeptScore]:
+        """Those of the scores that are kept, by fingerprint.
+
+        Args:
+            fingerprints: of scores.
+            parts: also what each trajectory adds.
+        """
         found: dict[str, KeptScore] = {}
         paths = [path for name in fingerprints if (path := self._score_file(name)).is_file()]
         with self._connection.cursor() as connection:
             try:
-                found = _kept_scores(connection, paths)
+                found = _kept_scores(connection, paths, parts)
             except DAMAGED:
                 for path in paths:
                     try:
-                        found |= _kept_scores(connection, [path])
+                        found |= _kept_scores(connection, [path], parts)
                     except DAMAGED:
                         self._store.discard(path.parent)
         return found
@@ -212,15 +222,27 @@ class Results:
         return self._store.root / "scores" / fingerprint / "score.parquet"
 
 
-def _kept_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> dict[str, KeptScore]:
+def _kept_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, KeptScore]:
     if not paths:
         return {}
     query = "SELECT fingerprint, detail FROM read_parquet(?)"
     rows = connection.execute(query, [[str(path) for path in paths]]).fetchall()
-    return {name: _kept(json.loads(detail)) for name, detail in rows}
+    added = _kept_parts(connection, paths) if parts else dict.fromkeys((name for name, _ in rows), None)
+    return {name: _kept(json.loads(detail), added[name]) for name, detail in rows}
 
 
-def _kept(detail: Mapping[str, Any]) -> KeptScore:
+def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Mapping[str, Parts]:
+    from static_track.intervals import parts_by
+
+    query = """
+        SELECT fingerprint AS whose, workload, instance_id, rows, passing_rows, exact_rows,
+               CASE WHEN passes THEN rows ELSE 0 END AS rows_if_passing, d_fusd::BIGINT AS d, n_fusd::BIGINT AS n
+        FROM read_parquet(?) ORDER BY fingerprint, workload, instance_id
+    """
+    return parts_by(connection.execute(query, [[str(path.with_name("trajectories.parquet")) for path in paths]]))
+
+
+def _kept(detail: Mapping[str, Any], parts: Parts | None) -> KeptScore:
     score = detail["score"]
     named = ("scores", "counts", "by_workload", "confusion", "error_pattern", "ablation")
     legacy = {name: block for name, block in score.items() if name not in named}
@@ -229,6 +251,7 @@ def _kept(detail: Mapping[str, Any]) -> KeptScore:
         detail["latency_ms"],
         detail["first_error"],
         own=None if detail["own"] is None else OwnCost(**detail["own"]),
+        parts=parts,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
@@ -20,6 +20,9 @@ from static_track.splits import ALL, Split
 from twinbench.errors import TwinbenchError
 from twinbench.pools import StaticManifest
 from twinbench.tiers import Tier
+
+if TYPE_CHECKING:
+    from static_track.intervals import Parts
 
 SCORES = ("row_pass", "row_exact", "traj_pass", "cost_save", "combined")
 PATTERNS = ("exact", "up_one", "jump_to_high", "other", "below_target", "error")
@@ -184,15 +187,31 @@ class Scorer:
         rows = self._connection.execute("SELECT router, router_usd, cost_save_net FROM net").fetchall()
         return {router: OwnCost(*row) for router, *row in rows}
 
+    def parts(self) -> dict[int, Parts]:
+        """What each trajectory adds to the headline, for each loaded router."""
+        from static_track.intervals import parts_by
+
+        self._bill()
+        return parts_by(
+            self._connection.execute("""
+                SELECT router AS whose, workload, instance_id, rows, passing_rows, exact_rows, rows_if_passing,
+                       d::BIGINT AS d, n::BIGINT AS n
+                FROM trajectory_part ORDER BY router, workload, instance_id
+            """)
+        )
+
     def write_trajectories(self, path: Path, number: int, identity: Mapping[str, str | None]) -> None:
         """Write one loaded router's trajectories as a Parquet file, each with ``identity``; money as USD."""
         constants = ", ".join(f"${name}::VARCHAR AS {name}" for name in identity)
         self._connection.execute(
             f"""
             COPY (
-                SELECT {constants}, workload, instance_id, rows, errors, passing_rows, exact_rows, passes, exact,
-                       usd(high) AS high_usd, usd(target) AS target_usd, usd(pred) AS pred_usd
-                FROM scored JOIN trajectory USING (trajectory) WHERE router = $number ORDER BY trajectory
+                SELECT {constants}, workload, instance_id, scored.rows, errors, scored.passing_rows, scored.exact_rows,
+                       passes, exact, usd(high) AS high_usd, usd(target) AS target_usd, usd(pred) AS pred_usd,
+                       d::DECIMAL(38, 0) AS d_fusd, n::DECIMAL(38, 0) AS n_fusd
+                FROM scored JOIN trajectory USING (trajectory)
+                     JOIN trajectory_part USING (router, workload, instance_id)
+                WHERE router = $number ORDER BY trajectory
             ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)
             """,  # noqa: S608 - made of our own words
             {**identity, "number": number},

@@ -105,6 +105,16 @@ GROUP BY router, trajectory;
 CREATE OR REPLACE TEMP TABLE billed AS FROM trajectory_bill WITH NO DATA;
 CREATE OR REPLACE TEMP VIEW scored AS FROM billed;
 
+-- A trajectory's part of each sum that the headline is made of: a function of their totals by workload, and of nothing else. So a
+-- resample of trajectories is scored by adding these up.
+CREATE OR REPLACE TEMP VIEW trajectory_part AS
+SELECT
+    router, workload, instance_id, rows, passing_rows, exact_rows,
+    CASE WHEN passes THEN rows ELSE 0 END               AS rows_if_passing,
+    high                                                AS d,
+    CASE WHEN passes THEN high - pred ELSE -pred END    AS n
+FROM scored JOIN trajectory USING (trajectory);
+
 -- Per workload: D, what always-high costs; N, what was saved on passing trajectories minus what failing ones cost.
 CREATE OR REPLACE TEMP VIEW workload_bill AS
 SELECT

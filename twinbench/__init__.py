@@ -6,9 +6,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from static_track.bank import Bank as Bank
+    from twinbench.api import compare as compare
+    from twinbench.api import compare_runs as compare_runs
+    from twinbench.api import curve as curve
+    from twinbench.api import difference as difference
+    from twinbench.api import explain as explain
     from twinbench.api import import_bank as import_bank
     from twinbench.api import open_bank as open_bank
     from twinbench.api import score as score
+    from twinbench.api import score_run as score_run
     from twinbench.llm import Llm as Llm
     from twinbench.llm import LlmError as LlmError
     from twinbench.llm import Reply as Reply
@@ -16,23 +23,32 @@ if TYPE_CHECKING:
     from twinbench.router import Candidate as Candidate
     from twinbench.router import Decision as Decision
     from twinbench.router import Router as Router
+    from twinbench.statistics import Resampling as Resampling
     from twinbench.tiers import Tier as Tier
 
 __version__ = "0.1.0"
 
 # Loaded when first used: ``import twinbench as tb`` costs nothing.
 _LAZY = {
+    "Bank": "static_track.bank",
     "Call": "twinbench.router",
     "Candidate": "twinbench.router",
     "Decision": "twinbench.router",
     "Llm": "twinbench.llm",
     "LlmError": "twinbench.llm",
     "Reply": "twinbench.llm",
+    "Resampling": "twinbench.statistics",
     "Router": "twinbench.router",
     "Tier": "twinbench.tiers",
+    "compare": "twinbench.api",
+    "compare_runs": "twinbench.api",
+    "curve": "twinbench.api",
+    "difference": "twinbench.api",
+    "explain": "twinbench.api",
     "import_bank": "twinbench.api",
     "open_bank": "twinbench.api",
     "score": "twinbench.api",
+    "score_run": "twinbench.api",
 }
 
 __all__ = [*_LAZY, "__version__"]

@@ -9,16 +9,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from static_track.bank import Bank, BankInfo
-from static_track.board import Board, Judge
+from static_track.board import Board, Comparison, Judge
+from static_track.curves import POINTS, Curve
+from static_track.curves import curve as _curve
+from static_track.explain import Difference, Explanation
+from static_track.explain import difference as _difference
+from static_track.explain import explain as _explain
 from static_track.importing import import_bank as _import_bank
 from static_track.starter import open_bank as _open_bank
-from twinbench.pools import DEFAULT_LIVE
+from twinbench.pools import DEFAULT_LIVE, live_manifest
 from twinbench.providers.metering import metered_llm
 from twinbench.router import Router
+from twinbench.statistics import Resampling
 from twinbench.store import Store
+from twinbench.tiers import Tier
 from twinbench.tokens import OFFLINE
+
+if TYPE_CHECKING:
+    from dynamic_track.live_score import LiveScore, RunsCompared
+
+DEFAULT_RESAMPLING = Resampling()
 
 
 def open_bank(name: str | None = None, *, store: Path | str | None = None) -> Bank:
@@ -43,6 +56,7 @@ def score(
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
     pool: str = DEFAULT_LIVE,
+    resampling: Resampling | None = DEFAULT_RESAMPLING,
     store: Path | str | None = None,
 ) -> Board:
     """Score routers on a bank, beside the references.
@@ -59,6 +73,7 @@ def score(
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that routers may spend there; needed where the pool costs anything.
         pool: the live pool that they may ask.
+        resampling: how trajectories are drawn again for intervals and ranks; None: without these.
         store: the store's folder; default as on the command line.
 
     Raises:
@@ -67,4 +82,119 @@ def score(
     asked = [routers] if isinstance(routers, str) or not isinstance(routers, Sequence) else list(routers)
     with open_bank(bank, store=store) as opened, metered_llm(api_base, api_key_env, router_usd, pool) as llm:
         judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, llm=llm, pool=pool)
-        return judge.board(asked, predictions)
+        return judge.board(asked, predictions, resampling)
+
+
+def compare(
+    routers: Sequence[str | Router],
+    bank: str | None = None,
+    *,
+    split: str | None = None,
+    predictions: Sequence[str] = (),
+    tokenizers: str = OFFLINE,
+    fresh: bool = False,
+    api_base: str | None = None,
+    api_key_env: str | None = None,
+    router_usd: str | float | Decimal | None = None,
+    pool: str = DEFAULT_LIVE,
+    resampling: Resampling = DEFAULT_RESAMPLING,
+    store: Path | str | None = None,
+) -> Comparison:
+    """Compare routers pair by pair on a bank; arguments as for ``score``.
+
+    Raises:
+        twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
+    """
+    with open_bank(bank, store=store) as opened, metered_llm(api_base, api_key_env, router_usd, pool) as llm:
+        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, llm=llm, pool=pool)
+        return judge.compare(routers, predictions, resampling)
+
+
+def explain(
+    router: str | Router,
+    bank: str | None = None,
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    store: Path | str | None = None,
+) -> Explanation:
+    """The steps that cost a router its points, the dearest first.
+
+    Args:
+        router: a spec or an instance.
+        bank: its name in the store; default: the embedded bank.
+        split: only this part of the bank.
+        limit: the most steps of each kind; None: all.
+        store: the store's folder; default as on the command line.
+    """
+    with open_bank(bank, store=store) as opened:
+        return _explain(opened, Judge(opened, split=split), router, limit=limit)
+
+
+def difference(
+    a: str | Router,
+    b: str | Router,
+    bank: str | None = None,
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    store: Path | str | None = None,
+) -> Difference:
+    """Where two routers part, and what it cost; arguments as for ``explain``."""
+    with open_bank(bank, store=store) as opened:
+        return _difference(opened, Judge(opened, split=split), a, b, limit=limit)
+
+
+def curve(
+    router: str | Router,
+    bank: str | None = None,
+    *,
+    split: str | None = None,
+    weak: Tier = Tier.LOW,
+    strong: Tier = Tier.HIGH,
+    points: int = POINTS,
+    store: Path | str | None = None,
+) -> Curve:
+    """A router that returns a score, swept over a threshold; other arguments as for ``explain``.
+
+    Args:
+        router: a spec or an instance.
+        bank: its name in the store; default: the embedded bank.
+        split: only this part of the bank.
+        weak: the tier for calls below the threshold.
+        strong: the tier for the others.
+        points: how many thresholds.
+        store: the store's folder; default as on the command line.
+    """
+    with open_bank(bank, store=store) as opened:
+        return _curve(opened, Judge(opened, split=split), router, weak=weak, strong=strong, points=points)
+
+
+def score_run(
+    run: Path | str,
+    *,
+    exclude_infra: bool = False,
+    prices: str | None = None,
+    resampling: Resampling = DEFAULT_RESAMPLING,
+) -> LiveScore:
+    """The score of a live run, from its directory.
+
+    Args:
+        run: the directory, or a copy of it.
+        exclude_infra: leave cases without a verdict out of all totals.
+        prices: a pool by whose prices the raw usage is billed again.
+        resampling: how cases are drawn again for intervals.
+    """
+    from dynamic_track.live_score import live_score
+    from dynamic_track.loaded import load_run
+
+    loaded = load_run(Path(run), None if prices is None else live_manifest(prices))
+    return live_score(loaded, resampling, exclude_infra=exclude_infra)
+
+
+def compare_runs(first: Path | str, second: Path | str, *, resampling: Resampling = DEFAULT_RESAMPLING) -> RunsCompared:
+    """Two live runs compared case by case."""
+    from dynamic_track.live_score import compared
+    from dynamic_track.loaded import load_run
+
+    return compared(load_run(Path(first)), load_run(Path(second)), resampling)

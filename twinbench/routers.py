@@ -70,12 +70,16 @@ class Random:
 
 
 class RoundRobin:
-    """Takes the tiers in turn within a session, each for a number of calls."""
+    """Takes the tiers in turn within a session, each for a number of calls.
 
-    def __init__(self, every: int = 1) -> None:
+    ``tiers`` are those that take part, separated by ``:``; default: all that the pool has.
+    """
+
+    def __init__(self, every: int = 1, tiers: str = "") -> None:
         if every < 1:
             raise ValueError(f"every must be 1 or more, not {every}")
         self._every = every
+        self._tiers = [Tier.from_label(label) for label in tiers.split(":")] if tiers else []
         self._calls: dict[str, int] = {}
 
     def start(self, session: str) -> None:
@@ -86,7 +90,7 @@ class RoundRobin:
         """The tier whose turn it is, of those that the pool has."""
         done = self._calls.get(call.session, 0)
         self._calls[call.session] = done + 1
-        tiers = sorted({candidate.tier for candidate in call.candidates})
+        tiers = self._tiers or sorted({candidate.tier for candidate in call.candidates})
         return tiers[done // self._every % len(tiers)]
 
     def end(self, session: str) -> None:

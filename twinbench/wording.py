@@ -1,4 +1,4 @@
-"""Numbers of things, as people write them."""
+"""Numbers of things as people write them, and text that others wrote as it may be shown."""
 
 from __future__ import annotations
 
@@ -17,3 +17,9 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 def trajectories(number: int) -> str:
     """``number`` of trajectories."""
     return counted(number, "trajectory", "trajectories")
+
+
+def printable(value: object) -> str:
+    """``value`` as text in which control characters are visible instead of acting."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)

@@ -12,6 +12,7 @@ from twinbench.cli.output import Format
 
 if TYPE_CHECKING:
     from twinbench.plugins.limits import Isolation, PluginLimits
+    from twinbench.statistics import Resampling
 
 
 class IsolationLevel(StrEnum):
@@ -39,6 +40,9 @@ def _manifests(incomplete: str) -> list[str]:
 
     return [name for name in manifest_names() if name.startswith(incomplete)]
 
+
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
 
 _ROUTER_HELP = (
     "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory or http://…; "
@@ -237,6 +241,17 @@ RouterUsdOption = Annotated[
 RouterPoolOption = Annotated[
     str, typer.Option("--pool", metavar="POOL", help="The live pool that routers may ask, by name or file.")
 ]
+PricesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prices",
+        metavar="MANIFEST",
+        help="What if: score under another static manifest, by name or file: its rates and cache lifetime, as another "
+        "fingerprint.",
+        autocompletion=_manifests,
+        show_default=False,
+    ),
+]
 PoolsArgument = Annotated[
     list[str] | None,
     typer.Argument(
@@ -252,3 +267,43 @@ PoolArgument = Annotated[
         metavar="POOL", help="A shipped manifest by name, or a file of your own.", autocompletion=_manifests
     ),
 ]
+ResamplesOption = Annotated[
+    int,
+    typer.Option(
+        "--resamples",
+        metavar="N",
+        min=0,
+        help="How often trajectories are drawn again for intervals and ranks; 0: no intervals.",
+    ),
+]
+LevelOption = Annotated[float, typer.Option("--level", metavar="SHARE", help="The level of intervals and ranks.")]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="What the draws are made from.")]
+PredictionsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--predictions",
+        metavar="FILE",
+        help="Score a prediction file (JSONL); may be given several times.",
+        show_default=False,
+    ),
+]
+
+
+def resampling(resamples: int, level: float, seed: int) -> Resampling | None:
+    """The settings of the options above; None where no intervals are wanted.
+
+    Raises:
+        UsageError: too few resamples to tell anything, or a level that is none.
+    """
+    from twinbench.errors import UsageError
+    from twinbench.statistics import FEWEST, Resampling
+
+    if not 0.5 <= level <= 0.999:
+        raise UsageError(f"--level {level:g}: a level lies between 0.5 and 0.999, such as 0.95")
+    if not resamples:
+        return None
+    if resamples < FEWEST:
+        raise UsageError(
+            f"--resamples {resamples}: less than {FEWEST} tell nothing of the tails; 0 is without intervals"
+        )
+    return Resampling(resamples, level, seed)

@@ -20,6 +20,8 @@ from typing import Any
 
 import typer
 
+from twinbench.wording import printable as printable
+
 _SHOW_PROGRESS_AFTER_S = 1.0
 
 
@@ -39,6 +41,12 @@ class Column:
     key: str
     title: str
     decimals: int | None = None
+    around: tuple[str, str] | None = None
+    """Keys of the ends of an interval that people see behind the number, with one decimal."""
+    tiny: bool = False
+    """Whether a positive number that would be shown as 0 is shown as less than the smallest that is not."""
+    for_people: bool = True
+    """Whether it is drawn; programs get every column."""
 
 
 @dataclass
@@ -53,12 +61,6 @@ class Table:
     """What must be said wherever the rows are shown; beside formats for programs, on standard error."""
     dimmed: str | None = None
     """Key of a truth value: rows in which it holds are drawn back."""
-
-
-def printable(value: object) -> str:
-    """``value`` as text in which control characters are visible instead of acting."""
-    text = "" if value is None else str(value)
-    return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
 def print_json(content: Any, output: str = "-") -> None:
@@ -95,12 +97,15 @@ def _drawn(table: Table, output: str) -> str:
 
     to_terminal = output == "-" and sys.stdout.isatty()
     drawn = RichTable(title=Text(printable(table.title)), title_justify="left", header_style="bold")
-    for column in table.columns:
-        numbers = all(isinstance(row.get(column.key), int | float | None) for row in table.rows)
+    columns = [column for column in table.columns if column.for_people]
+    for column in columns:
+        numbers = column.around is not None or all(
+            isinstance(row.get(column.key), int | float | None) for row in table.rows
+        )
         drawn.add_column(Text(column.title), justify="right" if numbers else "left", overflow="fold")
     for row in table.rows:
         dim = table.dimmed is not None and row.get(table.dimmed)
-        cells = [Text(_cell(row.get(column.key), column)) for column in table.columns]
+        cells = [Text(_cell(row.get(column.key), column) + _interval(row, column)) for column in columns]
         drawn.add_row(*cells, style="dim" if dim else None)
     buffer = io.StringIO()
     console = Console(
@@ -119,6 +124,8 @@ def _drawn(table: Table, output: str) -> str:
 def _cell(value: Any, column: Column) -> str:
     if value is None:
         return "–"
+    if column.tiny and isinstance(value, float) and 0 < value < (least := 10.0 ** -(column.decimals or 0)):
+        return f"<{least:.{column.decimals}f}"
     if isinstance(value, float) and column.decimals is not None:
         return f"{value:,.{column.decimals}f}"
     if isinstance(value, bool):
@@ -126,6 +133,11 @@ def _cell(value: Any, column: Column) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return printable(value)
+
+
+def _interval(row: dict[str, Any], column: Column) -> str:
+    low, high = (None, None) if column.around is None else map(row.get, column.around)
+    return "" if low is None or high is None else f" [{low:,.1f}, {high:,.1f}]"
 
 
 def _parquet(table: Table) -> bytes:
@@ -160,6 +172,21 @@ def write_text(text: str, output: str) -> None:
         typer.echo(text, nl=False)
     else:
         _write_bytes(text.encode(), output)
+
+
+def append_text(text: str, path: str) -> None:
+    """Add text to the end of a file, which is made where it is not there.
+
+    Raises:
+        TwinbenchError: it cannot be written.
+    """
+    from twinbench.errors import TwinbenchError
+
+    try:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise TwinbenchError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def _write_bytes(content: bytes, output: str) -> None:

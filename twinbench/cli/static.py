@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from twinbench.cli.judging import Judging, have_processes, judged
 from twinbench.cli.options import (
     BankOption,
     DecisionTimeoutOption,
@@ -14,62 +15,68 @@ from twinbench.cli.options import (
     IsolationLevel,
     IsolationOption,
     JsonOption,
+    LevelOption,
     LoadTimeoutOption,
     OutputOption,
     PluginEnvOption,
     PluginImageOption,
     PluginMemoryOption,
     PluginWheelsOption,
+    PredictionsOption,
+    PricesOption,
     PythonOption,
+    ResamplesOption,
     RouterApiBaseOption,
     RouterApiKeyEnvOption,
     RouterArgument,
     RouterPoolOption,
     RoutersArgument,
     RouterUsdOption,
+    SeedOption,
     SplitOption,
     StoreOption,
     TokenizersOption,
     plugin_limits,
+    resampling,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.wording import counted, trajectories
-
-if TYPE_CHECKING:
-    from static_track.board import Board, Judge
-    from twinbench.calls.metered import MeteredLlm
+from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
+from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.wording import counted
 
 app = typer.Typer(help="Score routers offline: deterministic arithmetic, no judge, no spend.", no_args_is_help=True)
 
-_COLUMNS = (
-    Column("router", "Router"),
-    Column("combined", "Combined", 2),
-    Column("row_pass", "RowPass", 2),
-    Column("row_exact", "RowExact", 2),
-    Column("traj_pass", "TrajPass", 2),
-    Column("cost_save", "CostSave", 2),
-    Column("errors", "Errors"),
-    Column("latency_p50_ms", "p50 ms", 3),
-    Column("latency_p95_ms", "p95 ms", 3),
-    Column("latency_p99_ms", "p99 ms", 3),
-)
+COMPARED_RESAMPLES = 10_000
+"""More than for a score: p-values that are corrected for many pairs live in the tails."""
 
 
 @app.command()
 def score(
     routers: RoutersArgument = None,
     *,
-    predictions: Annotated[
+    predictions: PredictionsOption = None,
+    bank: BankOption = None,
+    split: SplitOption = None,
+    resamples: ResamplesOption = RESAMPLES,
+    level: LevelOption = LEVEL,
+    seed: SeedOption = 0,
+    fail_under: Annotated[
         list[str] | None,
         typer.Option(
-            "--predictions",
-            metavar="FILE",
-            help="Score a prediction file (JSONL); may be given several times.",
+            "--fail-under",
+            metavar="METRIC=X",
+            help="Exit with 1 where a router that was asked for is below, such as combined=60; repeatable.",
             show_default=False,
         ),
     ] = None,
-    bank: BankOption = None,
-    split: SplitOption = None,
+    summary: Annotated[
+        str | None,
+        typer.Option(
+            "--summary",
+            metavar="FILE",
+            help='Append the scores to a file as Markdown, such as "$GITHUB_STEP_SUMMARY".',
+            show_default=False,
+        ),
+    ] = None,
     legacy: Annotated[
         bool, typer.Option("--legacy", help="Add the released scorer's older blocks (with --json).")
     ] = False,
@@ -87,6 +94,7 @@ def score(
     api_key_env: RouterApiKeyEnvOption = None,
     router_usd: RouterUsdOption = None,
     pool: RouterPoolOption = "live-2026-04",
+    prices: PricesOption = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -94,50 +102,101 @@ def score(
 ) -> None:
     """Score routers and prediction files on a bank, beside the references.
 
-    Exit code 1 where a router failed on every row, or ten times in a row and was given up on.
+    Exit code 1 where a router failed on every row, or ten times in a row and was given up on, or is below --fail-under.
     """
-    from static_track.board import Judge
-    from static_track.starter import open_bank
-    from twinbench.plugins.spec import parse_spec
-    from twinbench.providers.metering import metered_llm
-    from twinbench.store import Store
+    from twinbench.cli.score_tables import board_summary, board_table, floors_of, missed_floors
 
-    processes = any(parse_spec(router).has_process for router in routers or [])
+    drawing = resampling(resamples, level, seed)
+    floors = floors_of(fail_under or [])
     plugins = plugin_limits(
         load_timeout,
         decision_timeout,
         plugin_memory,
         python,
         plugin_env,
-        processes=processes,
+        processes=have_processes(routers or []),
         isolation=isolation,
         image=plugin_image,
         wheels=plugin_wheels,
     )
-    with (
-        progress() as shown,
-        open_bank(bank, Store(store), shown) as opened,
-        metered_llm(api_base, api_key_env, router_usd, pool) as llm,
-    ):
-        judge = Judge(
-            opened,
-            split=split,
-            tokenizers=tokenizers,
-            fresh=fresh,
-            plugins=plugins,
-            llm=llm,
-            pool=pool,
-            progress=shown,
-        )
-        _tell_estimate(judge, llm)
-        board = judge.board(routers or [], predictions or [])
-    for warning in judge.warnings:
-        typer.echo(printable(f"warning: {warning}"), err=True)
+    judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
+    with judged(judging, plugins) as (_, judge):
+        board = judge.board(routers or [], predictions or [], drawing)
     if json_:
         print_json(board.to_json(legacy=legacy), output)
     else:
         print_table(board_table(board), form, output)
+    missed = missed_floors(board, floors)
+    if summary is not None:
+        append_text(board_summary(board, floors, missed), summary)
     failed = [entry for entry in board.entries if entry.failure is not None]
+    for entry in failed:
+        typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
+    for each in missed:
+        typer.echo(printable(f"error: {each}"), err=True)
+    if failed or missed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    routers: RoutersArgument = None,
+    *,
+    predictions: PredictionsOption = None,
+    bank: BankOption = None,
+    split: SplitOption = None,
+    resamples: ResamplesOption = COMPARED_RESAMPLES,
+    level: LevelOption = LEVEL,
+    seed: SeedOption = 0,
+    fresh: FreshOption = False,
+    tokenizers: TokenizersOption = "offline",
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
+    api_base: RouterApiBaseOption = None,
+    api_key_env: RouterApiKeyEnvOption = None,
+    router_usd: RouterUsdOption = None,
+    pool: RouterPoolOption = "live-2026-04",
+    prices: PricesOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Compare routers pair by pair: differences with intervals, tests corrected for all pairs, ranks.
+
+    Exit code 1 where a router failed on every row, or ten times in a row and was given up on; not for a difference.
+    """
+    from twinbench.cli.score_tables import comparison_table
+    from twinbench.errors import UsageError
+
+    drawing = resampling(resamples, level, seed)
+    if drawing is None:
+        raise UsageError("--resamples 0: a comparison is made of resamples")
+    plugins = plugin_limits(
+        load_timeout,
+        decision_timeout,
+        plugin_memory,
+        python,
+        plugin_env,
+        processes=have_processes(routers or []),
+        isolation=isolation,
+        image=plugin_image,
+        wheels=plugin_wheels,
+    )
+    judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
+    with judged(judging, plugins) as (_, judge):
+        comparison = judge.compare(routers or [], predictions or [], drawing)
+    if json_:
+        print_json(comparison.to_json(), output)
+    else:
+        print_table(comparison_table(comparison), form, output)
+    failed = [entry for entry in comparison.entries if entry.failure is not None]
     for entry in failed:
         typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
     if failed:
@@ -165,6 +224,7 @@ def predict(
     api_key_env: RouterApiKeyEnvOption = None,
     router_usd: RouterUsdOption = None,
     pool: RouterPoolOption = "live-2026-04",
+    prices: PricesOption = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
     ] = False,
@@ -174,45 +234,25 @@ def predict(
 
     Exit code 1 where the router failed on every row, or ten times in a row and was given up on.
     """
-    from static_track.board import Judge
     from static_track.predictions import prediction_lines
-    from static_track.starter import open_bank
     from twinbench.cli.output import write_text
     from twinbench.errors import UsageError
-    from twinbench.plugins.spec import parse_spec
-    from twinbench.providers.metering import metered_llm
-    from twinbench.store import Store
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
-    processes = parse_spec(router).has_process
     plugins = plugin_limits(
         load_timeout,
         decision_timeout,
         plugin_memory,
         python,
         plugin_env,
-        processes=processes,
+        processes=have_processes([router]),
         isolation=isolation,
         image=plugin_image,
         wheels=plugin_wheels,
     )
-    with (
-        progress() as shown,
-        open_bank(bank, Store(store), shown) as opened,
-        metered_llm(api_base, api_key_env, router_usd, pool) as llm,
-    ):
-        judge = Judge(
-            opened,
-            split=split,
-            tokenizers=tokenizers,
-            fresh=fresh,
-            plugins=plugins,
-            llm=llm,
-            pool=pool,
-            progress=shown,
-        )
-        _tell_estimate(judge, llm)
+    judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
+    with judged(judging, plugins) as (opened, judge):
         found = judge.predictions(router)
         write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
         summary: dict[str, Any] = {
@@ -224,8 +264,6 @@ def predict(
             "output": output,
             "router_usd": found.own_usd,
         }
-    for warning in judge.warnings:
-        typer.echo(printable(f"warning: {warning}"), err=True)
     if json_:
         print_json(summary)
     elif output != "-":
@@ -238,64 +276,17 @@ def predict(
         raise typer.Exit(1)
 
 
-def _tell_estimate(judge: Judge, llm: MeteredLlm | None) -> None:
-    """Say what may be spent before anything is."""
-    if llm is None:
-        return
-    least, most = judge.own_estimate_usd()
-    cap = "without a cap" if llm.budget.limit_usd is None else f"capped at {llm.budget.limit_usd} USD"
-    typer.echo(
-        f"a router that asks an LLM about every row spends about {least:.4f} to {most:.4f} USD (pool {llm.pool.name}, "
-        f"cheapest to dearest); {cap}",
-        err=True,
-    )
-
-
 @app.command()
 def published(json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
     """Show the scores that the paper reports on its 970-row bank."""
+    from twinbench.cli.score_tables import PUBLISHED_COLUMNS
     from twinbench.published import published_results
 
     results = published_results()
     if json_:
         print_json(results, output)
         return
-    columns = [column for column in _COLUMNS if not column.key.startswith(("latency", "errors"))]
     notes = [f"Source: {results['source']}. The bank is not shipped, so these cannot be computed again here."]
-    print_table(Table("Published static scores, 970 rows", columns, results["static_970_rows"], notes), form, output)
-
-
-def board_table(board: Board) -> Table:
-    """A board as a table, the references drawn back."""
-    from twinbench.fingerprint import short
-
-    part = f", part {board.split}" if board.split is not None else ""
-    title = (
-        f"{board.bank.name}{part}: {counted(board.rows, 'row')}, {trajectories(board.trajectories)}; "
-        f"protocol {short(board.protocol)}, bank {short(board.bank.sha256)}"
+    print_table(
+        Table("Published static scores, 970 rows", PUBLISHED_COLUMNS, results["static_970_rows"], notes), form, output
     )
-    rows = [
-        {
-            "router": f"{entry.router} *" if entry.reference else entry.router,
-            "reference": entry.reference,
-            **entry.score.scores,
-            "errors": entry.score.counts["errors"],
-            **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
-        }
-        for entry in board.entries
-    ]
-    notes = [
-        f"{entry.router}: {counted(entry.score.counts['errors'], 'row')} failed, the first: {entry.first_error}"
-        for entry in board.entries
-        if entry.first_error is not None
-    ]
-    notes += [
-        f"{entry.router}: asked LLMs itself for {entry.own.router_usd:.4f} USD; CostSave less that: "
-        + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
-        for entry in board.entries
-        if entry.own is not None
-    ]
-    notes.append(
-        "* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."
-    )
-    return Table(title, _COLUMNS, rows, notes, dimmed="reference", caveat=board.bank.caveat)

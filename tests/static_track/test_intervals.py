@@ -1,0 +1,272 @@
+"""Intervals of scores: from the sums of the scores, for kept scores as for new ones, none where there is too little."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from static_track.bank import Bank
+from static_track.board import Board, Judge
+from static_track.intervals import Parts, Sample, headline
+from static_track.scoring import SCORES
+from tests import strategies
+from tests.banks import Row, a_trajectory, import_rows
+from tests.static_track import in_memory
+from twinbench.errors import UsageError
+from twinbench.statistics import Resampling
+from twinbench.statistics.intervals import exact_bound
+from twinbench.store import Store
+
+QUICK = Resampling(resamples=200)
+ROUTERS = ["depth-rule?mid=2&high=4", "sticky?at_least=mid"]
+
+
+def rows_of(count: int, seed: int = 0, workloads: tuple[str, ...] = ("bfcl", "swebench")) -> list[Row]:
+    """Trajectories with labels at random."""
+    drawn = random.Random(seed)  # noqa: S311 - no secret
+    return [
+        row
+        for number in range(count)
+        for row in a_trajectory(
+            [drawn.choice([0, 0, 1, 2, 3]) for _ in range(drawn.randint(1, 5))],
+            workload=workloads[number % len(workloads)],
+            instance=f"i-{number}",
+        )
+    ]
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    store = Store(tmp_path_factory.mktemp("intervals") / "store")
+    import_rows(rows_of(24), store)
+    with Bank.open("bank", store) as opened:
+        yield opened
+
+
+def intervals(board: Board) -> dict[str, Any]:
+    """Of every router, with its rank."""
+    return {
+        entry["router"]: (entry["intervals"], entry["no_interval"], entry["rank"])
+        for entry in board.to_json()["routers"]
+    }
+
+
+@st.composite
+def scored_banks(draw: st.DrawFn) -> tuple[list[Row], list[dict[str, int | None]]]:
+    rows = draw(strategies.banks())
+    return rows, draw(st.lists(strategies.predictions(rows), min_size=1, max_size=3))
+
+
+# --- The same numbers -----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=150)
+@given(scored_banks())
+def test_the_sums_that_are_drawn_again_give_the_printed_metrics_to_the_last_bit(
+    case: tuple[list[Row], list[dict[str, int | None]]],
+) -> None:
+    rows, answers = case
+    parsed = in_memory.parsed(rows)
+    scorer = in_memory.scorer_of(parsed)
+    scorer.load([in_memory.in_row_order(parsed, each) for each in answers])
+    parts = scorer.parts()
+    for number, printed in enumerate(scorer.scores()):
+        assert parts[number].metrics() == dict(printed.scores)
+
+
+def test_sums_beyond_64_bits_are_exact() -> None:
+    large = 2**62 + 1
+    values = np.array([[1, 1, 1, 1, large, large - 3]] * 5)
+    found = Parts(["w"] * 5, list("abcde"), values).metrics()
+    assert found["cost_save"] == 100 * float(5 * (large - 3)) / float(5 * large)
+
+
+def test_a_resample_is_scored_as_a_bank_would_be() -> None:
+    sums = np.array([[[10, 8, 5, 6, 100, 40], [30, 30, 3, 30, 0, 0]]], np.float64)
+    assert headline(sums).tolist() == [[95.0, 20.0, 90.0, 0.25 * 40, (95 + 20 + 90 + 10) / 4]]
+
+
+# --- What is kept ---------------------------------------------------------------------------------------------------
+
+
+def test_a_kept_score_has_the_intervals_of_a_new_one(bank: Bank) -> None:
+    new = intervals(Judge(bank, fresh=True).board(ROUTERS, resampling=QUICK))
+    kept = intervals(Judge(bank).board(ROUTERS, resampling=QUICK))
+    assert kept == new
+    assert any(ends is not None for ends in kept[ROUTERS[0]][0].values())
+
+
+def test_other_settings_are_other_intervals_of_the_same_kept_score(bank: Bank) -> None:
+    def interval(resampling: Resampling) -> list[float]:
+        found: list[float] = intervals(Judge(bank).board(ROUTERS, resampling=resampling))[ROUTERS[0]][0]["combined"]
+        return found
+
+    low, high = interval(QUICK)
+    assert interval(QUICK) == [low, high]
+    wide_low, wide_high = interval(Resampling(200, level=0.99))
+    assert wide_low < low < high < wide_high
+    assert interval(Resampling(200, seed=1)) != [low, high]
+
+
+def test_a_kept_score_without_its_trajectories_is_made_again(bank: Bank) -> None:
+    before = intervals(Judge(bank).board(ROUTERS, resampling=QUICK))
+    for path in (bank.store.root / "scores").rglob("trajectories.parquet"):
+        path.write_bytes(b"no parquet")
+    assert intervals(Judge(bank).board(ROUTERS, resampling=QUICK)) == before
+
+
+def test_without_resampling_nothing_is_said(bank: Bank) -> None:
+    board = Judge(bank).board(ROUTERS).to_json()
+    assert board["resampling"] is None
+    assert {(entry["intervals"], entry["rank"]) for entry in board["routers"]} == {(None, None)}
+
+
+def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_path: Path) -> None:
+    shuffled = rows_of(24)
+    random.Random(4).shuffle(shuffled)  # noqa: S311 - no secret
+    store = Store(tmp_path / "store")
+    import_rows(shuffled, store)
+    with Bank.open("bank", store) as other:
+        there = intervals(Judge(other).board(ROUTERS[:1], resampling=QUICK))
+    here = intervals(Judge(bank).board(ROUTERS, resampling=QUICK))
+    assert there[ROUTERS[0]][:2] == here[ROUTERS[0]][:2]
+    assert there["always-low"][:2] == here["always-low"][:2]
+
+
+# --- Too little, and the ends ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (a_trajectory([0, 1, 3]), "a single trajectory in swebench"),
+        ([*rows_of(12), *a_trajectory([1], workload="rare")], "a single trajectory in rare"),
+        (rows_of(4), "4 trajectories, and an interval at this level needs 6"),
+    ],
+)
+def test_too_little_gives_a_reason_instead_of_an_interval(rows: list[Row], said: str, store: Store) -> None:
+    import_rows(rows, store)
+    with Bank.open("bank", store) as bank:
+        board = Judge(bank).board(["sticky"], resampling=QUICK)
+        comparison = Judge(bank).compare(["sticky", "always-low"], [], QUICK).to_json()
+    ranked = len(board.entries) - 2
+    for ends, reasons, rank in intervals(board).values():
+        assert ends == dict.fromkeys(SCORES)
+        assert set(reasons) == set(SCORES)
+        assert all(said in reason for reason in reasons.values())
+        assert rank in ([1, ranked], None)
+    for each in comparison["pairs"][0]["differences"].values():
+        assert each["interval"] is each["p"] is each["p_holm"] is each["needed_trajectories"] is None
+        assert said in each["no_interval"]
+        assert each["difference"] is not None
+    assert comparison["pairs"][0]["mcnemar"]["p"] <= 1  # it is exact, so it holds for few
+
+
+def test_a_rate_of_0_or_100_has_an_exact_interval(bank: Bank) -> None:
+    found = intervals(Judge(bank).board(["always-high"], resampling=QUICK))
+    bound = 100 * exact_bound(24, 0.95)
+    assert bound == pytest.approx(14.247, abs=0.001)
+    for metric in ("row_pass", "traj_pass"):
+        assert found["always-high"][0][metric] == [100 - bound, 100]
+    assert found["always-high"][0]["cost_save"] is None
+    assert found["always-high"][1] == {"cost_save": "the same on every trajectory"}
+    low, high = found["always-high"][0]["combined"]
+    assert high - low > 2 * bound / 4  # what may be amiss with its parts is in the mean too
+
+
+def test_a_rate_of_0_has_an_exact_interval() -> None:
+    values = np.array([[3, 1, 0, 0, 100, -10 - number] for number in range(12)])
+    found = Sample([Parts(["w"] * 12, [str(number) for number in range(12)], values)], QUICK).intervals(0)
+    for metric in ("row_exact", "traj_pass"):
+        assert found[metric].to_json() == pytest.approx([0, 100 * exact_bound(12, 0.95)])
+
+
+def test_what_is_undefined_has_no_interval() -> None:
+    values = np.array([[3, 0, 0, 0, 0, 0]] * 8)
+    sample = Sample([Parts(["w"] * 8, [str(number) for number in range(8)], values)] * 2, QUICK)
+    assert sample.intervals(0)["cost_save"].reason == "undefined"
+    assert sample.differences(0, 1)["combined"].difference is None
+    assert sample.ranks([0, 1]) == {}
+
+
+# --- Comparing ------------------------------------------------------------------------------------------------------
+
+
+def passing(flags: list[bool], rows: int = 2) -> Parts:
+    """A router that passes these trajectories whole and fails the others whole; what it costs is the same."""
+    values = [[rows, rows * flag, 0, rows * flag, 100 + number, 10] for number, flag in enumerate(flags)]
+    return Parts(["w"] * len(flags), [f"{number:04}" for number in range(len(flags))], np.array(values))
+
+
+def test_routers_that_never_differ_are_tied() -> None:
+    one = passing([True, False] * 10)
+    sample = Sample([one, one], QUICK)
+    for each in sample.differences(0, 1).values():
+        assert (each.difference, each.p, each.needed_trajectories) == (0, 1, None)
+        assert each.interval.reason == "they differ on no trajectory"
+    assert sample.ranks([0, 1]) == {0: (1, 2), 1: (1, 2)}
+
+
+@pytest.mark.parametrize("differing", [1, 3, 5])
+def test_few_trajectories_that_differ_prove_nothing(differing: int) -> None:
+    sample = Sample([passing([True] * 100), passing([number >= differing for number in range(100)])], Resampling())
+    found = sample.differences(0, 1)["traj_pass"]
+    assert found.p is not None
+    assert found.p >= sample.mcnemar(0, 1).p > 0.05
+    assert found.interval.ends is not None
+    assert found.interval.ends[0] <= 0 < found.interval.ends[1]
+    assert sample.ranks([0, 1], "traj_pass") == {0: (1, 2), 1: (1, 2)}
+
+
+def test_all_against_none_has_an_interval_still() -> None:
+    sample = Sample([passing([True] * 20), passing([False] * 20)], QUICK)
+    found = sample.differences(0, 1)["traj_pass"]
+    assert found.difference == 100
+    assert found.interval.to_json() == pytest.approx([100 - 200 * exact_bound(20, 0.95), 100])
+    assert found.p is not None
+    assert 2 / 2**20 <= found.p < 1e-4
+    assert sample.ranks([0, 1], "traj_pass") == {0: (1, 1), 1: (2, 2)}
+
+
+def test_a_comparison_is_of_every_pair_once_and_corrected_for_all(bank: Bank) -> None:
+    routers = [*ROUTERS, "always-high", "random"]
+    comparison = Judge(bank).compare(routers, [], Resampling())
+    assert [(pair.first, pair.second) for pair in comparison.pairs] == [
+        (routers[first], routers[second]) for first in range(4) for second in range(first + 1, 4)
+    ]
+    scores = {entry.router: entry.score.scores for entry in comparison.entries}
+    for pair in comparison.pairs:
+        for metric, each in pair.differences.items():
+            assert each.difference == (scores[pair.first][metric] or 0) - (scores[pair.second][metric] or 0)
+            assert each.p is not None
+            assert each.p_holm is not None
+            assert each.p <= each.p_holm <= min(1, 6 * each.p)
+    assert set(comparison.ranks) == set(SCORES)
+
+
+@pytest.mark.parametrize("routers", [[], ["sticky"], ["sticky", "sticky"]])
+def test_a_comparison_needs_two(routers: list[str], bank: Bank) -> None:
+    with pytest.raises(UsageError, match="two routers"):
+        Judge(bank).compare(routers, [], QUICK)
+
+
+def test_twice_the_trajectories_are_needed_for_a_difference_of_0_7_times_the_size() -> None:
+    def needed(ahead: int) -> int:
+        first = [number < 30 + ahead for number in range(400)]
+        second = [number >= 370 for number in range(400)]
+        sample = Sample([passing(first), passing(second)], Resampling())
+        found = sample.differences(0, 1)["traj_pass"].needed_trajectories
+        exact = sample.mcnemar_needed(sample.mcnemar(0, 1))
+        assert found is not None
+        assert exact is not None
+        assert found == pytest.approx(exact, rel=0.1)
+        return found
+
+    assert needed(10) / needed(14) == pytest.approx(2 * 70 / 74, rel=0.15)

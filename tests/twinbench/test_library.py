@@ -1,0 +1,95 @@
+"""Results as a library gives them: data frames of whatever is installed, tables in a notebook, the same numbers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import twinbench as tb
+from tests.banks import a_trajectory, import_rows
+from twinbench.errors import UsageError
+from twinbench.frames import KINDS, frame
+from twinbench.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    rows = [
+        row
+        for number in range(8)
+        for row in a_trajectory([number % 4, 0, 3][: 1 + number % 3], instance=f"<i>{number}</i>")
+    ]
+    import_rows(rows, Store(tmp_path))
+    return tmp_path
+
+
+def test_a_score_is_a_data_frame_with_all_digits(store: Path) -> None:
+    board = tb.score(["depth-rule"], "bank", store=store)
+    df = board.df("pandas")
+    assert next(iter(df["router"])) == "depth-rule"
+    assert df["combined"][0] == board.entries[0].score.scores["combined"]
+    assert df.shape == board.df("pyarrow").shape
+    assert {"combined_low", "combined_high", "rank_best", "latency_p95_ms"} <= set(df.columns)
+    assert board.to_json()["routers"][0]["router"] == "depth-rule"
+
+
+def test_every_result_is_a_frame_and_a_table_in_which_text_is_text(store: Path) -> None:
+    results: list[Any] = [
+        tb.score(["sticky"], "bank", store=store),
+        tb.compare(["sticky", "always-low"], "bank", store=store),
+        tb.explain("always-low", "bank", store=store),
+        tb.difference("always-low", "always-high", "bank", store=store),
+        tb.curve("depth-rule", "bank", store=store),
+    ]
+    for result in results:
+        assert len(result.df()) == len(result.records()) > 0
+        shown = result._repr_html_()
+        assert shown.startswith("<table>")
+        assert "<i>" not in shown
+    assert "&lt;i&gt;" in results[2]._repr_html_()
+
+
+def test_a_bank_is_a_frame_without_its_messages(store: Path) -> None:
+    with tb.open_bank("bank", store=store) as bank:
+        assert isinstance(bank, tb.Bank)
+        df = bank.df()
+    assert list(df["target"])[:2] == ["low", "mid"]
+    assert (df["prompt_tokens_high"] > 0).all()
+
+
+def test_what_is_installed_decides_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2, "c": "x"}]
+    assert frame(rows, "pyarrow").column_names == ["a", "b", "c"]
+    assert list(frame(rows).columns) == ["a", "b", "c"]
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "polars", None)
+    assert frame(rows).num_rows == 2
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match="pip install pandas"):
+        frame(rows)
+    with pytest.raises(UsageError, match="pip install polars"):
+        frame(rows, "polars")
+    with pytest.raises(UsageError, match=", ".join(KINDS)):
+        frame(rows, "excel")
+
+
+def test_prices_that_might_be_are_another_protocol(store: Path, tmp_path: Path) -> None:
+    from tests.cli.commands import twinbench
+    from twinbench.resources import pools_dir
+
+    dear = tmp_path / "what-if.toml"
+    text = (pools_dir() / "static-2026-04.toml").read_text("utf-8")
+    dear.write_text(
+        text.replace('name = "static-2026-04"', 'name = "what-if"').replace("output = 25.0", "output = 5.0")
+    )
+    words = ("static", "score", "depth-rule", "--bank", "bank", "--store", store, "--json")
+    was = twinbench(*words).succeeded().json
+    now = twinbench(*words, "--prices", dear).succeeded().json
+    assert was["protocol"] != now["protocol"]
+    one, other = (each["routers"][0]["scores"] for each in (was, now))
+    assert one["row_pass"] == other["row_pass"]
+    assert one["cost_save"] != other["cost_save"]
+    assert twinbench(*words, "--prices", "live-2026-04").code == 2

@@ -1,0 +1,118 @@
+"""``twinbench static curve``: routers that return a score, swept over a threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twinbench.cli.judging import Judging, have_processes, judged
+from twinbench.cli.options import (
+    BankOption,
+    DecisionTimeoutOption,
+    FormatOption,
+    IsolationLevel,
+    IsolationOption,
+    JsonOption,
+    LoadTimeoutOption,
+    OutputOption,
+    PluginEnvOption,
+    PluginImageOption,
+    PluginMemoryOption,
+    PluginWheelsOption,
+    PricesOption,
+    PythonOption,
+    RoutersArgument,
+    SplitOption,
+    StoreOption,
+    TokenizersOption,
+    plugin_limits,
+)
+from twinbench.cli.output import Column, Format, Table, print_json, print_table
+
+if TYPE_CHECKING:
+    from static_track.curves import Curve
+
+
+def curve(
+    routers: RoutersArgument = None,
+    *,
+    bank: BankOption = None,
+    split: SplitOption = None,
+    weak: Annotated[str, typer.Option("--weak", metavar="TIER", help="For calls below the threshold.")] = "low",
+    strong: Annotated[str, typer.Option("--strong", metavar="TIER", help="For the others.")] = "high",
+    points: Annotated[int, typer.Option("--points", metavar="N", min=2, help="How many thresholds.")] = 11,
+    tokenizers: TokenizersOption = "offline",
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
+    prices: PricesOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Sweep routers that return a score over a threshold: what each dollar buys in passed trajectories."""
+    from static_track.curves import curve as swept
+    from twinbench.errors import UsageError
+    from twinbench.tiers import Tier
+
+    if not routers:
+        raise UsageError("name the routers to sweep, such as depth-rule; their decisions must have a score")
+    try:
+        tiers = Tier.from_label(weak), Tier.from_label(strong)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    plugins = plugin_limits(
+        load_timeout,
+        decision_timeout,
+        plugin_memory,
+        python,
+        plugin_env,
+        processes=have_processes(routers),
+        isolation=isolation,
+        image=plugin_image,
+        wheels=plugin_wheels,
+    )
+    with judged(Judging(bank, split, tokenizers, store=store, prices=prices), plugins) as (opened, judge):
+        found = [swept(opened, judge, router, weak=tiers[0], strong=tiers[1], points=points) for router in routers]
+    if json_:
+        print_json({"curves": [each.to_json() for each in found]}, output)
+    else:
+        print_table(_table(found), form, output)
+
+
+def _table(curves: list[Curve]) -> Table:
+    columns = [
+        Column("router", "Router"),
+        Column("threshold", "Threshold", 4),
+        Column("strong_share", "Strong, %", 1),
+        Column("cost_usd", "Cost, USD", 4),
+        Column("traj_pass", "TrajPass", 2),
+        Column("combined", "Combined", 2),
+    ]
+    rows: list[dict[str, Any]] = [
+        {
+            "router": each.router,
+            **{column.key: getattr(point, column.key) for column in columns[1:]},
+        }
+        for each in curves
+        for point in each.points
+    ]
+    notes = [
+        f"{each.router}: mean TrajPass over the costs {_number(each.area)}; of the random mix "
+        f"{_number(each.area_random)}, of the optimum {_number(each.area_optimal)}; gain {_number(each.gain)}, "
+        "where the mix has 0 and the optimum 1"
+        for each in curves
+    ]
+    first = curves[0]
+    return Table(f"{first.bank}: {first.weak} or {first.strong} by threshold", columns, rows, notes)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

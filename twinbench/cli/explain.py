@@ -1,0 +1,207 @@
+"""``twinbench static explain`` and ``diff``: the steps behind a score, and where two routers part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twinbench.cli.judging import Judging, have_processes, judged
+from twinbench.cli.options import (
+    BankOption,
+    DecisionTimeoutOption,
+    FormatOption,
+    FreshOption,
+    IsolationLevel,
+    IsolationOption,
+    JsonOption,
+    LoadTimeoutOption,
+    OutputOption,
+    PluginEnvOption,
+    PluginImageOption,
+    PluginMemoryOption,
+    PluginWheelsOption,
+    PricesOption,
+    PythonOption,
+    RouterArgument,
+    SplitOption,
+    StoreOption,
+    TokenizersOption,
+    plugin_limits,
+)
+from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from static_track.explain import Difference, Explanation, Step
+
+_SHOWN_CHARACTERS = 160
+
+LimitOption = Annotated[
+    int, typer.Option("--limit", metavar="N", min=0, help="The most steps, or trajectories, to show; 0: all.")
+]
+
+
+def explain(
+    router: RouterArgument,
+    *,
+    bank: BankOption = None,
+    split: SplitOption = None,
+    limit: LimitOption = 10,
+    fresh: FreshOption = False,
+    tokenizers: TokenizersOption = "offline",
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
+    prices: PricesOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Show the steps that cost a router most: those that failed trajectories, and those that overspent, in dollars."""
+    from static_track.explain import explain as explained
+
+    plugins = plugin_limits(
+        load_timeout,
+        decision_timeout,
+        plugin_memory,
+        python,
+        plugin_env,
+        processes=have_processes([router]),
+        isolation=isolation,
+        image=plugin_image,
+        wheels=plugin_wheels,
+    )
+    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), plugins) as (opened, judge):
+        found = explained(opened, judge, router, limit=limit or None)
+    if json_:
+        print_json(found.to_json(), output)
+    else:
+        print_table(_explained_table(found), form, output)
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A router, as for static score.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    *,
+    bank: BankOption = None,
+    split: SplitOption = None,
+    limit: LimitOption = 10,
+    fresh: FreshOption = False,
+    tokenizers: TokenizersOption = "offline",
+    python: PythonOption = None,
+    plugin_memory: PluginMemoryOption = 4096,
+    plugin_env: PluginEnvOption = None,
+    isolation: IsolationOption = IsolationLevel.default,
+    plugin_image: PluginImageOption = None,
+    plugin_wheels: PluginWheelsOption = None,
+    load_timeout: LoadTimeoutOption = 120,
+    decision_timeout: DecisionTimeoutOption = 30,
+    prices: PricesOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Show where two routers part, and what it cost."""
+    from static_track.explain import difference
+
+    plugins = plugin_limits(
+        load_timeout,
+        decision_timeout,
+        plugin_memory,
+        python,
+        plugin_env,
+        processes=have_processes([a, b]),
+        isolation=isolation,
+        image=plugin_image,
+        wheels=plugin_wheels,
+    )
+    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), plugins) as (opened, judge):
+        found = difference(opened, judge, a, b, limit=limit or None)
+    if json_:
+        print_json(found.to_json(), output)
+    else:
+        print_table(_difference_table(found), form, output)
+
+
+def _explained_table(found: Explanation) -> Table:
+    columns = [
+        Column("what", "What"),
+        Column("usd", "USD", 4),
+        Column("id", "Row"),
+        Column("step_index", "Step"),
+        Column("target", "Target"),
+        Column("predicted", "Predicted"),
+        Column("tail", "The end of its prompt"),
+    ]
+    rows: list[dict[str, Any]] = [
+        {
+            "what": "failed",
+            "usd": each.lost_usd,
+            **_step(each.step),
+            "predicted": each.predicted or f"error: {each.error or 'none'}",
+        }
+        for each in found.failures
+    ]
+    rows += [
+        {"what": "overspent", "usd": each.overspent_usd, **_step(each.step), "predicted": each.predicted}
+        for each in found.overspending
+    ]
+    failing = counted(found.failing_steps, "step")
+    failed = counted(found.failed_trajectories, "trajectory", "trajectories")
+    notes = [
+        f"failed: {failing} below target failed {failed}, which costs {found.lost_usd:.4f} USD: what sending them to",
+        "high costs is not saved then. Every failing step of a trajectory shows the whole.",
+        f"overspent: {counted(found.overspent_steps, 'step')} above target, by {found.overspent_usd:.4f} USD",
+    ]
+    combined = found.scores["combined"]
+    score = "undefined" if combined is None else f"{combined:.2f}"
+    return Table(f"{found.router} on {found.bank}: Combined {score}", columns, rows, notes)
+
+
+def _difference_table(found: Difference) -> Table:
+    columns = [
+        Column("trajectory", "Trajectory"),
+        Column("gained_usd", "B saves more, USD", 4),
+        Column("passes", "Passes"),
+        Column("id", "Row"),
+        Column("step_index", "Step"),
+        Column("target", "Target"),
+        Column("a", "A"),
+        Column("b", "B"),
+        Column("tail", "The end of its prompt"),
+    ]
+    passing = {(True, True): "both", (True, False): "A", (False, True): "B", (False, False): "neither"}
+    rows: list[dict[str, Any]] = [
+        {
+            "trajectory": f"{each.workload}/{each.instance_id}",
+            "gained_usd": each.gained_usd,
+            "passes": passing[each.passes_a, each.passes_b],
+            **_step(step.step),
+            "a": step.predicted_a or "error",
+            "b": step.predicted_b or "error",
+        }
+        for each in found.trajectories
+        for step in each.partings
+    ]
+    apart = f"{counted(found.rows, 'row')} of {counted(found.parted, 'trajectory', 'trajectories')}"
+    notes = [
+        f"A is {found.router_a}, B is {found.router_b}; they differ on {apart}",
+        f"A alone passes {found.only_a_passes}, B alone {found.only_b_passes}; B gains {found.gained_usd:+.4f} USD",
+    ]
+    return Table(f"{found.router_a} and {found.router_b} on {found.bank}", columns, rows, notes)
+
+
+def _step(step: Step) -> dict[str, Any]:
+    tail = step.tail[-1] if step.tail else None
+    text = "" if tail is None else " ".join(tail.text.split())
+    text = text if len(text) <= _SHOWN_CHARACTERS else f"…{text[1 - _SHOWN_CHARACTERS :]}"
+    shown = "" if tail is None else f"{tail.role}: {text}"
+    return {"id": step.id, "step_index": step.step_index, "target": step.target, "tail": shown}

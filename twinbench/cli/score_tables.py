@@ -1,0 +1,253 @@
+"""Scores and comparisons as people see them: tables, and Markdown for the log of a continuous integration."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from static_track.board import Board, Comparison, Entry, Setting
+from static_track.scoring import SCORES
+from twinbench.cli.output import Column, Table, printable
+from twinbench.errors import UsageError
+from twinbench.fingerprint import short
+from twinbench.statistics.comparing import POWER
+from twinbench.wording import counted, trajectories
+
+TITLES = {
+    "combined": "Combined",
+    "row_pass": "RowPass",
+    "row_exact": "RowExact",
+    "traj_pass": "TrajPass",
+    "cost_save": "CostSave",
+}
+"""The metrics in the order of tables."""
+
+_METRICS = [Column(name, title, 2) for name, title in TITLES.items()]
+PUBLISHED_COLUMNS = (Column("router", "Router"), *_METRICS)
+
+_COLUMNS = (
+    Column("router", "Router"),
+    Column("rank", "Rank"),
+    Column("combined", "Combined", 2, around=("combined_low", "combined_high")),
+    Column("combined_low", "Combined from", for_people=False),
+    Column("combined_high", "Combined to", for_people=False),
+    *_METRICS[1:],
+    Column("errors", "Errors"),
+    Column("latency_p50_ms", "p50 ms", 3, for_people=False),
+    Column("latency_p95_ms", "p95 ms", 3),
+    Column("latency_p99_ms", "p99 ms", 3, for_people=False),
+)
+
+_COMPARED = (
+    Column("first", "Router"),
+    Column("second", "against"),
+    Column("metric", "Metric"),
+    Column("difference", "Difference", 1, around=("low", "high")),
+    Column("low", "from", for_people=False),
+    Column("high", "to", for_people=False),
+    Column("p", "p", 4, tiny=True),
+    Column("p_holm", "p, all pairs", 4, tiny=True),
+    Column("needed_trajectories", "Needed"),
+)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What a metric has to reach."""
+
+    metric: str
+    least: float
+
+
+def floors_of(texts: Sequence[str]) -> list[Floor]:
+    """``METRIC=X`` as floors.
+
+    Raises:
+        UsageError: not of that form, or no such metric.
+    """
+    found = []
+    for text in texts:
+        metric, equals, number = text.partition("=")
+        try:
+            least = float(number)
+        except ValueError:
+            equals = ""
+            least = 0.0
+        if not equals or metric not in SCORES or not isfinite(least):
+            raise UsageError(f"--fail-under {text!r}: write METRIC=X, METRIC being one of {', '.join(SCORES)}")
+        found.append(Floor(metric, least))
+    return found
+
+
+def missed_floors(board: Board, floors: Sequence[Floor]) -> list[str]:
+    """What is below its floor, as a sentence each; references are not asked."""
+    found = []
+    for entry in board.entries:
+        for floor in () if entry.reference else floors:
+            value = entry.score.scores[floor.metric]
+            if value is None:
+                found.append(f"{entry.router}: {floor.metric} is undefined, and {floor.least:g} is asked for")
+            elif value < floor.least:
+                below = f"{_digits(floor.least - value)} below the {floor.least:g} that is asked for"
+                found.append(f"{entry.router}: {floor.metric} {value:.2f} is {below}")
+    return found
+
+
+def board_table(board: Board) -> Table:
+    """A board as a table, the references drawn back."""
+    rows = [
+        {
+            "router": f"{entry.router} *" if entry.reference else entry.router,
+            "reference": entry.reference,
+            "rank": None if entry.rank is None else _rank(entry.rank),
+            **entry.score.scores,
+            "combined_low": _ends(entry, "combined")[0],
+            "combined_high": _ends(entry, "combined")[1],
+            "errors": entry.score.counts["errors"],
+            **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
+        }
+        for entry in board.entries
+    ]
+    notes = [
+        f"{entry.router}: {counted(entry.score.counts['errors'], 'row')} failed, the first: {entry.first_error}"
+        for entry in board.entries
+        if entry.first_error is not None
+    ]
+    notes += [
+        f"{entry.router}: asked LLMs itself for {entry.own.router_usd:.4f} USD; CostSave less that: "
+        + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
+        for entry in board.entries
+        if entry.own is not None
+    ]
+    notes.append(
+        "* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."
+    )
+    if board.resampling is not None:
+        notes.append(_how_sure(board))
+    return Table(_title(board), _COLUMNS, rows, notes, dimmed="reference", caveat=board.bank.caveat)
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A comparison as a table: each pair, metric by metric."""
+    rows: list[dict[str, Any]] = []
+    reasons: dict[str, None] = {}
+    for pair in comparison.pairs:
+        who = {"first": pair.first, "second": pair.second}
+        for name, title in TITLES.items():
+            each = pair.differences[name]
+            low, high = each.interval.ends or (None, None)
+            if each.interval.reason is not None:
+                reasons[f"no interval: {each.interval.reason}"] = None
+            rows.append(
+                who
+                | {
+                    "metric": title,
+                    "difference": each.difference,
+                    "low": low,
+                    "high": high,
+                    "p": each.p,
+                    "p_holm": each.p_holm,
+                    "needed_trajectories": each.needed_trajectories,
+                }
+            )
+        rows.append(
+            who
+            | {
+                "metric": f"passed alone: {pair.mcnemar.first_only} and {pair.mcnemar.second_only}",
+                "difference": None,
+                "p": pair.mcnemar.p,
+                "p_holm": pair.mcnemar_p_holm,
+                "needed_trajectories": pair.mcnemar_needed,
+            }
+        )
+    ranks = "; ".join(f"{router} {_rank(rank)}" for router, rank in comparison.ranks["combined"].items())
+    assert comparison.resampling is not None  # noqa: S101 - a comparison has one
+    drawn = comparison.resampling
+    how = (
+        f"Differences in percentage points with {100 * drawn.level:.4g} % intervals by the paired bootstrap over "
+        f"trajectories, drawn again {drawn.resamples:,} times within workloads (seed {drawn.seed})."
+    )
+    more = (
+        "Passed alone: trajectories that only one of the two passes, with the exact test of McNemar. "
+        f"Needed: trajectories for a power of {POWER}."
+    )
+    notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more]
+    return Table(_title(comparison), _COMPARED, rows, notes, caveat=comparison.bank.caveat)
+
+
+def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) -> str:
+    """A board as Markdown: every metric of every router with its interval, and what is below its floor."""
+    head = ["Router", "Rank", *TITLES.values(), "Errors"]
+    lines = [
+        f"### {_markdown(_title(board))}",
+        "",
+        f"| {' | '.join(head)} |",
+        f"|{' --- |' * len(head)}",
+        *(f"| {' | '.join(map(_markdown, _summary_row(entry)))} |" for entry in board.entries),
+        "",
+    ]
+    if floors:
+        asked = ", ".join(f"{floor.metric} at least {floor.least:g}" for floor in floors)
+        lines += [f"Asked for: {asked}: {'**missed**' if missed else 'reached'}.", ""]
+        lines += [*(f"- {_markdown(each)}" for each in missed), *([""] if missed else [])]
+    notes = board_table(board).notes
+    caveat = [] if board.bank.caveat is None else [board.bank.caveat]
+    lines += [line for note in (*notes, *caveat) for line in (_markdown(note), "")]
+    return "\n".join(lines) + "\n"
+
+
+def _summary_row(entry: Entry) -> list[str]:
+    cells = [f"{entry.router} *" if entry.reference else entry.router]
+    cells.append("–" if entry.rank is None else _rank(entry.rank))
+    for name in TITLES:
+        value = entry.score.scores[name]
+        low, high = _ends(entry, name)
+        interval = "" if low is None or high is None else f" [{low:.1f}, {high:.1f}]"
+        cells.append("–" if value is None else f"{value:.1f}{interval}")
+    return [*cells, str(entry.score.counts["errors"])]
+
+
+def _title(setting: Setting) -> str:
+    part = f", part {setting.split}" if setting.split is not None else ""
+    return (
+        f"{setting.bank.name}{part}: {counted(setting.rows, 'row')}, {trajectories(setting.trajectories)}; "
+        f"protocol {short(setting.protocol)}, bank {short(setting.bank.sha256)}"
+    )
+
+
+def _how_sure(board: Board) -> str:
+    """What the intervals are, or why there is none."""
+    assert board.resampling is not None  # noqa: S101 - asked by the caller
+    drawn = board.resampling
+    every = [each for entry in board.entries for each in (entry.intervals or {}).values()]
+    reasons = {each.reason for each in every if each.reason is not None and each.reason.startswith("too little")}
+    if reasons and not any(each.ends for each in every):
+        return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
+    return (
+        f"[…]: {100 * drawn.level:.4g} % interval, trajectories drawn again {drawn.resamples:,} times within workloads "
+        f"(seed {drawn.seed}). Rank: from best to worst that it may be by Combined; all intervals: --json."
+    )
+
+
+def _ends(entry: Entry, metric: str) -> tuple[float, float] | tuple[None, None]:
+    intervals: Mapping[str, Any] = entry.intervals or {}
+    return (intervals[metric].ends if metric in intervals else None) or (None, None)
+
+
+def _rank(rank: tuple[int, int]) -> str:
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
+def _digits(value: float) -> str:
+    """A positive difference so that it is not shown as 0.00."""
+    return f"{value:.2f}" if value >= 0.005 else f"{value:.2g}"
+
+
+def _markdown(text: str) -> str:
+    """Text as Markdown that shows it and does nothing else, on one line."""
+    plain = html.escape(printable(text).replace("\n", " ").replace("\t", " "), quote=False)
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)

@@ -1,0 +1,73 @@
+"""Results as data frames: of pandas, polars or Arrow, whichever is installed, and as a table in a notebook."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from twinbench.errors import UsageError
+from twinbench.wording import printable
+
+KINDS = ("pandas", "polars", "pyarrow")
+"""In the order in which they are looked for."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def frame(rows: Rows, kind: str | None = None) -> Any:
+    """Rows as a data frame; every column stands in every row.
+
+    Args:
+        rows: flat rows.
+        kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
+
+    Raises:
+        UsageError: none is installed, or not the one that is asked for.
+    """
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"no data frames of kind {kind!r}: {', '.join(KINDS)}")
+    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
+    for each in KINDS if kind is None else (kind,):
+        try:
+            library = importlib.import_module(each)
+        except ImportError:
+            continue
+        if each == "pandas":
+            return library.DataFrame(columns)
+        return library.DataFrame(columns, strict=False) if each == "polars" else library.table(columns)
+    raise UsageError(f"a data frame needs {kind or 'pandas, polars or pyarrow'}: pip install {kind or 'pandas'}")
+
+
+class Tabular(ABC):
+    """A result that is a table too."""
+
+    @abstractmethod
+    def records(self) -> list[dict[str, Any]]:
+        """The result as flat rows with all digits."""
+
+    def df(self, kind: str | None = None) -> Any:
+        """The records as a data frame.
+
+        Args:
+            kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
+
+        Raises:
+            UsageError: none is installed.
+        """
+        return frame(self.records(), kind)
+
+    def _repr_html_(self) -> str:
+        """The table that a notebook shows; text is text in it."""
+        rows = self.records()
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        head = "".join(f'<th scope="col">{_cell(name)}</th>' for name in columns)
+        body = "".join(f"<tr>{''.join(f'<td>{_cell(row.get(name))}</td>' for name in columns)}</tr>" for row in rows)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else printable(value)
+    return escape(text)

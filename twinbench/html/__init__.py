@@ -1,0 +1,1 @@
+"""Pages of one file that open offline: what both tracks' reports are made with."""

@@ -1,0 +1,71 @@
+"""A page as one file: no request leaves it, no script runs in it, and what others wrote shows as text.
+
+A track's template stands beside the module that fills it, and extends ``base.html`` of this folder. Whatever a template
+prints is made printable and escaped; only what the templates themselves and ``plots`` made is markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from twinbench.wording import counted, printable
+
+HERE = Path(__file__).resolve().parent
+
+MISSING = "–"
+
+
+def rendered(template: Path, content: Mapping[str, Any]) -> str:
+    """A page.
+
+    Args:
+        template: its file; others in its folder and those of this one can be used by name.
+        content: what its template prints.
+    """
+    environment = Environment(
+        loader=FileSystemLoader([template.parent, HERE]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "counted": counted, "interval": interval}
+    environment.globals |= {
+        "style": Markup((HERE / "style.css").read_text("utf-8")),  # noqa: S704 - our own
+        "version": version("twinbench"),
+    }
+    return environment.get_template(template.name).render(content)
+
+
+def number(value: float | None, decimals: int = 0, sign: str = "") -> str:
+    """A number with so many decimals; a dash for none. ``sign`` is ``+`` to show it always."""
+    if value is None:
+        return MISSING
+    written = f"{value:{sign},.{decimals}f}"
+    return written.replace("-", "−")
+
+
+def interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
+    """An interval in brackets; nothing for none."""
+    return "" if ends is None else f"[{number(ends[0], decimals)}, {number(ends[1], decimals)}]"
+
+
+def cut(text: str, most: int) -> tuple[str, int]:
+    """The beginning and the end of a text, and how many characters between them were left out."""
+    left_out = len(text) - most
+    if left_out <= 0:
+        return text, 0
+    end = most // 2
+    return f"{text[: most - end]}\n[… {counted(left_out, 'character')} left out …]\n{text[len(text) - end :]}", left_out
+
+
+def _shown(value: Any) -> Any:
+    return value if isinstance(value, Markup) else printable(value)

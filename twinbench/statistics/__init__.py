@@ -1,0 +1,44 @@
+"""What may be said of measured numbers: intervals, comparisons, ranks. Arrays in, results out; knows nothing of tracks.
+
+The unit is a cluster: what was sampled as a whole (a trajectory, a case with its trials), drawn within its stratum (a
+workload). ``sampling`` draws, ``intervals`` makes intervals of what was drawn, ``comparing`` compares pairs of routers.
+The first two need numpy, which is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RESAMPLES = 2000
+LEVEL = 0.95
+FEWEST = 100
+"""Of resamples: fewer tell nothing of the tails."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How often clusters are drawn again, from which seed, and the level of the intervals made of that.
+
+    Raises:
+        ValueError: less than 100 resamples, a level that is not between 0 and 1, a negative seed.
+    """
+
+    resamples: int = RESAMPLES
+    level: float = LEVEL
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < FEWEST or not 0 < self.level < 1 or self.seed < 0:
+            raise ValueError(f"at least {FEWEST} resamples, a level between 0 and 1, a seed of at least 0: {self}")
+
+    @property
+    def fewest_clusters(self) -> int:
+        """How many clusters an interval needs at least.
+
+        Of n independent values all lie on one side of their median with a chance of 2 in 2^n, so no interval over
+        fewer can be relied on at the level (6 at 0.95).
+        """
+        clusters = 2
+        while 2 / 2**clusters > 1 - self.level:
+            clusters += 1
+        return clusters

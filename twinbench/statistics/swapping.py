@@ -1,0 +1,54 @@
+"""The randomisation test of pairs: what a difference would be if it did not matter which router is which."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from twinbench.statistics import Resampling
+from twinbench.statistics.intervals import two_sided
+from twinbench.statistics.sampling import Clusters, Floats, Statistic, at_once, whole_numbers
+
+_ROUNDING = 1e-9
+
+
+def swap_test(
+    clusters: Clusters, first: Floats, second: Floats, statistic: Statistic, resampling: Resampling
+) -> Floats:
+    """Two-sided p-values of the hypothesis that two routers are interchangeable on every cluster.
+
+    On each cluster the two are swapped with a chance of a half; p is how often the difference is then as large as the
+    one that was found. Where the hypothesis is true the test is exact, however few clusters differ and however uneven
+    they are. Source: Fisher (1935) and Pitman (1937); as approximate randomisation, Noreen (1989).
+
+    Args:
+        clusters: of both samples.
+        first: shape (clusters, columns).
+        second: the same.
+        statistic: of sums by stratum.
+        resampling: how many swaps are drawn, and from which seed.
+
+    Returns:
+        Shape (statistics,); at least 1 in as many as were drawn and one, or, where none was as large, what a normal
+        tail makes of it.
+    """
+    totals = [np.stack([sample[part].sum(axis=0) for part in clusters.slices]) for sample in (first, second)]
+    found = np.abs(statistic(totals[0]) - statistic(totals[1]))
+    whole, scale = whole_numbers(first - second, len(clusters))
+    generator = np.random.PCG64(resampling.seed)
+    words = -(-len(clusters) // 64)
+    step = at_once(clusters, first)
+    swapped = []
+    for start in range(0, resampling.resamples, step):
+        count = min(step, resampling.resamples - start)
+        raw = np.asarray(generator.random_raw(count * words), "<u8").view(np.uint8).reshape(count, -1)
+        bits = np.unpackbits(raw, axis=1)[:, : len(clusters)].astype(np.float64)
+        moved = np.stack([(bits[:, part] @ whole[part]) * scale for part in clusters.slices], axis=1)
+        swapped.append(statistic(totals[0] - moved) - statistic(totals[1] + moved))
+    differences = np.concatenate(swapped)
+    as_large = np.count_nonzero(~(np.abs(differences) < found - _ROUNDING * (1 + found)), axis=0)
+    least = 1 / (resampling.resamples + 1)
+    p = (1 + as_large) * least
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(as_large == 0, found / np.std(differences, axis=0), 0.0)
+    tails = np.array([two_sided(float(each)) for each in np.nan_to_num(distance, posinf=0.0)])
+    return np.asarray(np.where(as_large == 0, np.minimum(least, tails), p))
