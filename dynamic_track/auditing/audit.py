@@ -1,0 +1,175 @@
+"""An audit: everything in a run that cannot be true, and what its cases must not have done.
+
+It reads the run's directory and its pool, nothing else. Each check is a function of that and stands once in ``CHECKS``,
+with the reason why what it finds cannot be in an honest run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dynamic_track.auditing import calls, conduct, outcome, record
+from dynamic_track.auditing.evidence import Evidence, Finding, Remark, read_evidence
+from dynamic_track.run_dir import RunDirectory
+from twinbench.calls.journal import JournalError
+from twinbench.pools import LiveManifest
+from twinbench.wording import counted
+
+Progress = Callable[[str, int, int | None], None]
+
+_MALFORMED = (ArithmeticError, AttributeError, JournalError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading something may raise that no run writes."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question to a run."""
+
+    name: str
+    reason: str
+    """Why what it finds cannot be, in a sentence."""
+    of: str
+    """What it goes through: each ``line``, ``trial``, ``call``, ``command`` or ``patch``."""
+    find: Callable[[Evidence], Iterator[Remark]]
+    of_imported: bool = True
+    """Whether a run that was imported has what it looks at."""
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("chain", "each line of the journal names the hash of the one before it", "line", record.chain),
+    Check("lines", "a line has what lines of its kind have: counts, amounts, hashes", "line", record.lines),
+    Check("plan", "pool, agent and tasks are those that every trial began with", "trial", record.plan),
+    Check(
+        "simulation",
+        "responses of simulated models say so, others do not",
+        "call",
+        record.simulation,
+        of_imported=False,
+    ),
+    Check(
+        "missing-case",
+        "every case of a sitting has its trials, they ended and were graded",
+        "trial",
+        record.missing_case,
+    ),
+    Check(
+        "steps",
+        "a decision is followed by its call, a call by its outcome, an answer by its commands",
+        "line",
+        record.steps,
+    ),
+    Check("limits", "an agent stops at its step and cost limits", "call", record.limits, of_imported=False),
+    Check("time", "time does not run backwards, and nothing takes longer than there was", "line", record.time),
+    Check("budget", "a request is sent when its worst case fits under the cap", "call", record.budget),
+    Check("usage", "usage is what the recorded response says", "call", calls.usage),
+    Check("cost", "a cost is usage at the locked prices, or the reservation", "call", calls.cost),
+    Check("model", "the model that was chosen answered", "call", calls.model),
+    Check(
+        "constant-usage", "a longer prompt has more tokens, another answer another number", "call", calls.constant_usage
+    ),
+    Check("cache", "a cache holds no more than what was sent before", "call", calls.cache),
+    Check("tokens", "prompts have the tokens that a tokenizer counts", "call", calls.tokens),
+    Check("request", "requests are those that the conversation makes", "call", calls.request, of_imported=False),
+    Check("reused-trace", "a response, and how long decisions took, happens once", "call", calls.reused_trace),
+    Check("case-file", "case.json follows from the journal", "trial", outcome.case_file),
+    Check(
+        "trajectory",
+        "the conversation is made of the recorded responses and observations",
+        "trial",
+        outcome.trajectory,
+        of_imported=False,
+    ),
+    Check(
+        "submission",
+        "the patch is what the agent's last command printed",
+        "trial",
+        outcome.submission,
+        of_imported=False,
+    ),
+    Check("end", "what ended an agent stands before its end", "trial", outcome.end, of_imported=False),
+    Check("patch", "patch.diff and its hash are those of the journal", "trial", outcome.patch),
+    Check("verdict", "a verdict is of this patch, and follows from the tests it names", "trial", outcome.verdict),
+    Check("history", "a case must not look for its fix in the project's history", "command", conduct.history),
+    Check("fetch", "a case must not fetch its fix from outside", "command", conduct.fetch),
+    Check("conftest", "a case must not change what every test run loads", "patch", conduct.conftest),
+    Check("runner", "a case must not end the test runner, nor print its results", "patch", conduct.runner),
+    Check("tests", "a case must not change what tests are made of beside the tests themselves", "patch", conduct.tests),
+)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found."""
+
+    findings: tuple[Finding, ...]
+    looked_at: dict[str, int]
+    """How many lines, trials, calls, commands and patches there are."""
+    simulated: bool
+    imported: bool
+    notes: tuple[str, ...]
+    """What there is to say that is no finding."""
+
+    def of(self, check: Check) -> int:
+        """How many findings a check has."""
+        return sum(finding.check == check.name for finding in self.findings)
+
+    def over(self, check: Check) -> int:
+        """How much a check looked at."""
+        return 0 if self.imported and not check.of_imported else self.looked_at[check.of]
+
+    @property
+    def summary(self) -> str:
+        """One line for a person."""
+        over = f"{counted(len(CHECKS), 'check')} of {counted(self.looked_at['trial'], 'trial')}"
+        over += f" with {counted(self.looked_at['call'], 'call')}"
+        if not self.findings:
+            return f"nothing found: {over}"
+        return f"{counted(len(self.findings), 'finding')}: {over}"
+
+
+def audit(
+    run_dir: Path, pool: LiveManifest, *, head: tuple[int, str] | None = None, progress: Progress | None = None
+) -> Audit:
+    """Audit the directory of a run, or a copy of it.
+
+    Args:
+        run_dir: the directory; nothing in it is changed.
+        pool: that the run was made with.
+        head: number and hash of a line of the journal that were made known before; the journal has to hold them.
+        progress: told of each check.
+
+    Raises:
+        UsageError: there is no run.
+    """
+    run = read_evidence(RunDirectory(run_dir), pool)
+    findings: list[Finding] = []
+    for done, check in enumerate(CHECKS):
+        if progress is not None:
+            progress(f"auditing, {check.name}", done, len(CHECKS))
+        if run.is_imported and not check.of_imported:
+            continue
+        findings += [Finding(check.name, remark.case, remark.detail) for remark in _remarks(check, run)]
+    notes = [] if run.torn is None else [run.torn]
+    notes += [f"{remark.case}: {remark.detail}" for remark in conduct.changed_tests(run)]
+    if run.entries and run.damage is None:
+        last = run.entries[-1]
+        notes.append(f"the journal ends with line {last.number}, {last.sha256}")
+    if head is not None and not any((entry.number, entry.sha256) == head for entry in run.entries):
+        findings.insert(0, Finding("chain", None, f"journal, line {head[0]}: is not the line with the hash {head[1]}"))
+    looked_at = {
+        "line": len(run.entries) + len(run.misshapen),
+        "trial": len(run.trials),
+        "call": len(run.calls),
+        "command": sum(len(trial.commands) for trial in run.each()),
+        "patch": sum(bool(trial.patch) for trial in run.each()),
+    }
+    return Audit(tuple(findings), looked_at, run.is_simulated, run.is_imported, tuple(notes))
+
+
+def _remarks(check: Check, run: Evidence) -> Iterator[Remark]:
+    try:
+        yield from check.find(run)
+    except _MALFORMED as error:
+        yield Remark(None, f"something that no run writes keeps this check from its end: {error!r}")

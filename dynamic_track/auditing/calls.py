@@ -1,0 +1,302 @@
+"""Whether the calls of a run can have been made: requests, responses, usage, costs and caches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
+from dynamic_track.auditing.trajectory import Spoken, read_trajectory
+from twinbench.calls.billing import served_by
+from twinbench.calls.exchange import Request, Response
+from twinbench.calls.judging import Judged, judge
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.translation import Utterance, request_body
+from twinbench.messages import message_text
+from twinbench.pools import static_manifest
+from twinbench.tokens import tokenizer_set
+
+_GROWN_TOKENS = 50
+"""A prompt that has grown by as many is another prompt under any tokenizer."""
+_CONSTANT_ANSWERS = 5
+"""Answers of one model that say different things never all have one length by chance."""
+_RESERVE = Decimal("1.3")
+"""How many tokens of a provider one of ours may be (dynamic.md, "Spend")."""
+_FAR = 3
+"""Tokenizers of one text differ by less than half; a prompt billed at three times our count, or a third, is another."""
+_TEMPLATE_TOKENS = 1000
+"""What a provider's own template and tools may add to any prompt."""
+_ID_CHARACTERS = 16
+"""Shorter ids are drawn from few numbers by some local servers and come twice in honest runs."""
+_TRACE = 3
+"""Steps: of one or two, two trials may be equal by chance."""
+
+
+def usage(run: Evidence) -> Iterator[Remark]:
+    """Responses judged once more: what counts as answered, and the tokens."""
+    for trial, call, judged in _judged(run):
+        assert call.settle is not None  # noqa: S101 - it is judged
+        told = call.settle.fields
+        if told["cause"] != judged.cause:
+            what = f"the journal has {told['cause'] or 'an answer'}, the response is {judged.cause or 'an answer'}"
+            yield Remark(trial.name, f"{call.place}: {what}")
+            continue
+        found = None if judged.usage is None else asdict(judged.usage)
+        if told["usage"] != found:
+            yield Remark(trial.name, f"{call.place}: the journal has {told['usage']}, the response {found}")
+    for trial, call in run.calls:
+        if call.answered and call.body is None:
+            yield Remark(trial.name, f"{call.place}: an answer without a response")
+        elif call.answered and call.usage is None:
+            yield Remark(trial.name, f"{call.place}: an answer without usage")
+
+
+def cost(run: Evidence) -> Iterator[Remark]:
+    """Costs computed once more from usage and locked prices, or from the reservation."""
+    for trial, call in run.calls:
+        candidate = run.candidates.get(call.candidate)
+        if call.settle is None or candidate is None:
+            continue
+        told, billed = call.settle.fields, Decimal(call.settle.fields["cost_usd"])
+        reserved = Decimal(call.reserve.fields["reserved_usd"])
+        if told["at_reservation"]:
+            due, of = [reserved], "the reservation"
+        elif call.usage is not None:
+            due, of = [call.usage.cost_usd(candidate.prices.prices())], "its usage at the locked prices"
+        else:
+            due, of = [Decimal(0)], "a request that was not billed"
+        if billed not in due:
+            yield Remark(trial.name, f"{call.place}: costs {billed:f} USD; {of} makes {due[0]:f} USD")
+        if call.usage is not None and told["at_reservation"]:
+            yield Remark(trial.name, f"{call.place}: usage is known, and the reservation was billed")
+    for trial, call, judged in _judged(run):
+        assert call.settle is not None  # noqa: S101 - it is judged
+        told = call.settle.fields
+        reported = None if told["reported_cost_usd"] is None else Decimal(told["reported_cost_usd"])
+        if reported != judged.reported_cost_usd:
+            what = f"{reported} USD reported by the provider, the response has {judged.reported_cost_usd}"
+            yield Remark(trial.name, f"{call.place}: {what}")
+        if judged.usage is None and judged.billed and not told["at_reservation"]:
+            yield Remark(trial.name, f"{call.place}: may have been billed, and does not count its reservation")
+
+
+def model(run: Evidence) -> Iterator[Remark]:
+    """Who answered, beside who was asked."""
+    for trial, call in run.calls:
+        candidate = run.candidates.get(call.candidate)
+        if not call.answered or candidate is None or call.settle is None:
+            continue
+        told = call.settle.fields["served_model"]
+        says = call.response.get("model")
+        if says not in candidate.served_as:
+            yield Remark(trial.name, f"{call.place}: {call.candidate} was asked, the response is of {says!r}")
+        elif told != says:
+            yield Remark(trial.name, f"{call.place}: the journal has {told!r}, the response is of {says!r}")
+        elif (host := call.settle.fields.get("served_by")) != (named := served_by(call.response)):
+            yield Remark(trial.name, f"{call.place}: the journal has the host {host!r}, the response {named!r}")
+
+
+def constant_usage(run: Evidence) -> Iterator[Remark]:
+    """Counts that stay the same while what is counted does not."""
+    said: dict[str, list[tuple[AuditedTrial, AuditedCall]]] = defaultdict(list)
+    for trial in run.each():
+        last: dict[str, AuditedCall] = {}
+        for call in trial.answers:
+            before = last.get(call.candidate)
+            if before is not None and _stands_still(before, call):
+                what = f"a prompt of {call.prompt_tokens:,} tokens, as in step {before.step}, and the conversation has "
+                grown = (call.counted_tokens or 0) - (before.counted_tokens or 0)
+                yield Remark(trial.name, f"{call.place}: {what}grown by {grown:,} by our count")
+            last[call.candidate] = call
+            said[call.candidate].append((trial, call))
+    for candidate, calls in said.items():
+        outputs = {call.usage.output for _, call in calls if call.usage is not None}
+        lengths = {len(message_text(call.message)) for _, call in calls}
+        if len(calls) >= _CONSTANT_ANSWERS and len(outputs) == 1 and len(lengths) >= _CONSTANT_ANSWERS:
+            what = f"all {len(calls)} answers of {candidate} have {outputs.pop():,} tokens, and say different things"
+            yield Remark(calls[0][0].name, what)
+
+
+def cache(run: Evidence) -> Iterator[Remark]:
+    """Tokens read from a cache that nobody can have filled."""
+    for trial in run.each():
+        for life in trial.lives:
+            opening = next((call.counted_tokens for call in life if call.counted_tokens is not None), None)
+            first = next((call.decision for call in life if call.decision is not None), None)
+            held: dict[str, int] = {}
+            for call in life:
+                usage = call.usage
+                if usage is not None:
+                    most = held.get(call.candidate)
+                    if most is None and not run.is_simulated:
+                        counted = opening if first is None else first.fields["prompt_tokens"].get(call.candidate)
+                        most = _loosely(counted if isinstance(counted, int) else opening or 0)
+                    if usage.cache_read > (most or 0):
+                        yield Remark(trial.name, f"{call.place}: {_too_much(call, usage.cache_read, most)}")
+                if call.settle is not None:
+                    held[call.candidate] = max(held.get(call.candidate, 0), _held_after(run, call))
+
+
+def tokens(run: Evidence) -> Iterator[Remark]:
+    """Prompts counted once more: what routers and reservations went by, and what was billed, is near it."""
+    tokenizers = tokenizer_set(static_manifest())
+    for trial in run.each():
+        spoken = read_trajectory(trial)
+        counter = PromptCounter(run.pool.candidates, tokenizers)
+        for call, before in [] if spoken is None else _with_conversation(trial, spoken):
+            if call.decision is None:
+                continue
+            plain = [each.plain for each in before]
+            counted = dict(counter.prompt(plain, spoken.tools if spoken is not None else (), call.step).tokens)
+            if counted != call.decision.fields["prompt_tokens"]:
+                what = "the tokens that it was decided by are not those of the conversation in trajectory.json"
+                yield Remark(trial.name, f"journal, line {call.decision.number}, step {call.step}: {what}")
+                break
+        for call in trial.answers:
+            billed, ours = call.prompt_tokens, call.counted_tokens
+            if billed is None or ours is None:
+                continue
+            if billed > _FAR * ours + _TEMPLATE_TOKENS or _FAR * billed + _TEMPLATE_TOKENS < ours:
+                what = f"a prompt of {billed:,} tokens is billed, by our count it has {ours:,}"
+                yield Remark(trial.name, f"{call.place}: {what}")
+
+
+def request(run: Evidence) -> Iterator[Remark]:
+    """Requests made once more from the conversation, and compared by their hash."""
+    for trial in run.each():
+        spoken = read_trajectory(trial)
+        for call, before in [] if spoken is None else _with_conversation(trial, spoken):
+            candidate = run.candidates.get(call.candidate)
+            if candidate is None or spoken is None:
+                continue
+            body = request_body(candidate, before, spoken.tools, spoken.tool_options)
+            made = Request(body, "")
+            told = call.reserve.fields
+            place = f"journal, line {call.reserve.number}, step {call.step}"
+            if told["request_sha256"] != made.sha256:
+                what = "is not what pool, plan and the conversation in trajectory.json make"
+                yield Remark(trial.name, f"{place}: the request {what}")
+                break
+            if told["request_key"] != made.key:
+                yield Remark(trial.name, f"{place}: the request's key is not that of the request")
+                break
+
+
+def reused_trace(run: Evidence) -> Iterator[Remark]:
+    """One response, or one course of events, that stands for two."""
+    bodies: dict[str, tuple[AuditedTrial, AuditedCall]] = {}
+    ids: dict[str, tuple[AuditedTrial, AuditedCall]] = {}
+    for trial, call in run.calls:
+        if not call.answered or call.body is None:
+            continue
+        found = call.response.get("id")
+        name = found if isinstance(found, str) and len(found) >= _ID_CHARACTERS else None
+        other = bodies.setdefault(hashlib.sha256(call.body).hexdigest(), (trial, call))
+        same = ids.setdefault(name, (trial, call)) if name is not None else (trial, call)
+        if other[1] is not call and not _may_be_twice(run, (trial, call), other, named=name is not None):
+            yield Remark(trial.name, f"{call.place}: the response stands in {_whose(other)} too")
+        elif same[1] is not call and not _may_be_twice(run, (trial, call), same, named=True):
+            yield Remark(trial.name, f"{call.place}: the response's id stands in {_whose(same)} too")
+    yield from _same_course(run)
+
+
+def _judged(run: Evidence) -> Iterator[tuple[AuditedTrial, AuditedCall, Judged]]:
+    """Every response that was received, judged by the code that judges a run's."""
+    for trial in run.each():
+        for life in trial.lives:
+            answered_by: str | None = None
+            for call in life:
+                candidate = run.candidates.get(call.candidate)
+                if call.settle is None or candidate is None:
+                    continue
+                status, body = call.settle.fields["status"], call.body
+                if status is not None and body is not None:
+                    switched = not call.is_own and answered_by is not None and answered_by != call.candidate
+                    yield trial, call, judge(Response(status, body, None, 0.0), candidate, switched=switched)
+                if call.answered and not call.is_own:
+                    answered_by = call.candidate
+
+
+def _stands_still(before: AuditedCall, call: AuditedCall) -> bool:
+    if before.counted_tokens is None or call.counted_tokens is None or call.prompt_tokens is None:
+        return False
+    grown = call.counted_tokens - before.counted_tokens
+    return grown >= _GROWN_TOKENS and call.prompt_tokens == before.prompt_tokens
+
+
+def _held_after(run: Evidence, call: AuditedCall) -> int:
+    """How long a prefix the candidate's cache can hold once a call was settled."""
+    usage, billed = call.usage, call.prompt_tokens
+    if usage is not None and billed is not None:
+        return billed if run.is_simulated else billed + usage.output
+    if run.is_simulated or call.counted_tokens is None:
+        return 0
+    return _loosely(call.counted_tokens)  # cut or hung: it may have been read all the same
+
+
+def _loosely(counted: int) -> int:
+    return int(counted * _RESERVE) + _TEMPLATE_TOKENS
+
+
+def _too_much(call: AuditedCall, read: int, most: int | None) -> str:
+    if most is None:
+        return f"{read:,} tokens are read from a cache of {call.candidate} that nothing was written to before"
+    return f"{read:,} tokens are read from a cache of {call.candidate} that can hold {most:,}"
+
+
+def _with_conversation(trial: AuditedTrial, spoken: Spoken) -> Iterator[tuple[AuditedCall, Sequence[Utterance]]]:
+    """Each call of the agent with the conversation that it was made of, as far as the trajectory goes."""
+    answered = 0
+    for call in trial.calls:
+        if call.is_own:
+            continue
+        prefix = spoken.prefixes[answered] if answered < len(spoken.prefixes) else spoken.rest
+        if prefix is None:
+            return
+        yield call, spoken.conversation[:prefix]
+        answered += call.answered
+
+
+def _may_be_twice(
+    run: Evidence, one: tuple[AuditedTrial, AuditedCall], other: tuple[AuditedTrial, AuditedCall], *, named: bool
+) -> bool:
+    """Whether two equal responses can both be true.
+
+    A request of one case may be made again, in another trial or after a kill: a simulated model, or a server that
+    gives its responses no id, may then say the same.
+    """
+    (trial, call), (there, earlier) = one, other
+    same = call.reserve.fields["request_key"] == earlier.reserve.fields["request_key"] and trial.case == there.case
+    return same and (run.is_simulated or not named)
+
+
+def _same_course(run: Evidence) -> Iterator[Remark]:
+    """Trials in which routers took equally long for every decision, or models of different cases said the same."""
+    latencies: dict[tuple[float, ...], AuditedTrial] = {}
+    words: dict[tuple[str, ...], AuditedTrial] = {}
+    for trial in run.each():
+        took = tuple(
+            entry.fields["latency_ms"] for entry in trial.of_kind("decision") if entry.fields["latency_ms"] is not None
+        )
+        said = tuple(_said(call.message) for call in trial.answers)
+        if len(took) >= _TRACE:
+            there = latencies.setdefault(took, trial)
+            if there is not trial:
+                yield Remark(trial.name, f"its {len(took)} decisions took to the digit what those of {there.name} took")
+        if len(said) >= _TRACE:
+            there = words.setdefault(said, trial)
+            if there.case != trial.case:
+                yield Remark(trial.name, f"its {len(said)} answers are those of {there.name}, which is another case")
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    return message_text({name: message[name] for name in ("content", "tool_calls") if name in message})
+
+
+def _whose(found: tuple[AuditedTrial, AuditedCall]) -> str:
+    trial, call = found
+    return f"{trial.name}, {call.place},"

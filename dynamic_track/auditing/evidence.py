@@ -1,0 +1,524 @@
+"""A run as an audit reads it: plan, journal and files, none of them trusted.
+
+A line of the journal that does not have what its kind has is left out of everything but the check that names it, so
+that one edit does not hide another.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.imported import is_imported
+from dynamic_track.run_dir import RunDirectory
+from twinbench.calls.journal import FILE, Entry, JournalError, read_journal, unpacked
+from twinbench.calls.recording import Recording, recordings
+from twinbench.causes import Cause
+from twinbench.errors import ContentError
+from twinbench.pools import LiveCandidate, LiveManifest
+from twinbench.usage import Usage
+
+_FARTHEST = 1e15
+"""No time and no latency is as long."""
+BUCKETS = ("input", "cache_read", "cache_write", "output")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that cannot be true, or that a case must not do."""
+
+    check: str
+    """The name of the check that found it."""
+    case: str | None
+    """The case, or the case and its trial as ``id/trial``; None: of the run as a whole."""
+    detail: str
+    """What, and where it stands."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as a JSON object."""
+        return {"check": self.check, "case": self.case, "detail": self.detail}
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a check has to say of a case; its name is added where the finding is made."""
+
+    case: str | None
+    detail: str
+
+
+@dataclass
+class AuditedCall:
+    """One attempt at a model, with the lines that tell of it."""
+
+    reserve: Entry
+    decision: Entry | None
+    """None for the router's own calls, and where there is none."""
+    settle: Entry | None = None
+
+    @property
+    def step(self) -> int:
+        """Of the trial."""
+        return int(self.reserve.fields["step"])
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the router made it for itself."""
+        return "own" in self.reserve.fields
+
+    @property
+    def candidate(self) -> str:
+        """Who was asked."""
+        return str(self.reserve.fields["candidate"])
+
+    @property
+    def answered(self) -> bool:
+        """Whether it brought an answer."""
+        return self.settle is not None and self.settle.fields["cause"] is None
+
+    @property
+    def place(self) -> str:
+        """Where its outcome stands."""
+        line = (self.settle or self.reserve).number
+        return f"journal, line {line}, step {self.step}" + (", a call of the router's own" if self.is_own else "")
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was billed, as the journal has it."""
+        told = None if self.settle is None else self.settle.fields["usage"]
+        return None if told is None else Usage(**told)
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """The whole prompt, as it was billed."""
+        usage = self.usage
+        return None if usage is None else usage.input + usage.cache_read + usage.cache_write
+
+    @property
+    def counted_tokens(self) -> int | None:
+        """The prompt as twinbench counted it before it was sent."""
+        if self.decision is None:
+            return None
+        counted = self.decision.fields["prompt_tokens"].get(self.candidate)
+        return counted if isinstance(counted, int) else None
+
+    @cached_property
+    def body(self) -> bytes | None:
+        """The response as it came."""
+        packed = None if self.settle is None else self.settle.fields["response"]
+        return None if packed is None else unpacked(packed)
+
+    @cached_property
+    def response(self) -> Mapping[str, Any]:
+        """The response as a JSON object; empty where it is none."""
+        try:
+            content = json.loads(self.body or b"{}")
+        except (ValueError, RecursionError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    @cached_property
+    def message(self) -> Mapping[str, Any]:
+        """``choices[0].message`` of the response; empty where there is none."""
+        choices = self.response.get("choices")
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        message = choice.get("message") if isinstance(choice, dict) else None
+        return message if isinstance(message, dict) else {}
+
+
+@dataclass
+class AuditedTrial:
+    """One run of a case."""
+
+    case: str
+    trial: int
+    folder: Path
+    entries: list[Entry] = field(default_factory=list)
+    """Its lines, as far as they can be read."""
+    lives: list[list[AuditedCall]] = field(default_factory=lambda: [[]])
+    """Its calls; those before it was started over apart."""
+    recording: Recording | None = None
+    """None where its lines do not follow from each other."""
+    broken: str | None = None
+    """Why."""
+
+    @property
+    def name(self) -> str:
+        """As findings name it."""
+        return f"{self.case}/{self.trial}"
+
+    @property
+    def calls(self) -> list[AuditedCall]:
+        """Those of the life that counts."""
+        return self.lives[-1]
+
+    @property
+    def all_calls(self) -> list[AuditedCall]:
+        """Those of all lives."""
+        return [call for life in self.lives for call in life]
+
+    @property
+    def answers(self) -> list[AuditedCall]:
+        """The agent's calls that were answered."""
+        return [call for call in self.calls if call.answered and not call.is_own]
+
+    @property
+    def lives_of_entries(self) -> list[list[Entry]]:
+        """Its lines; those before it was started over apart."""
+        lives: list[list[Entry]] = [[]]
+        for entry in self.entries:
+            if entry.kind == "trial" and lives[-1] and lives[-1][-1].kind == "lost":
+                lives.append([])
+            lives[-1].append(entry)
+        return lives
+
+    def of_kind(self, *kinds: str) -> list[Entry]:
+        """The lines of the life that counts that are of a kind."""
+        return [entry for entry in self.lives_of_entries[-1] if entry.kind in kinds]
+
+    @property
+    def end(self) -> Entry | None:
+        """How the agent ended, at last."""
+        return next(iter(reversed(self.of_kind("end"))), None)
+
+    @property
+    def verdict(self) -> Entry | None:
+        """What the grader said, at last."""
+        return next(iter(reversed(self.of_kind("verdict"))), None)
+
+    @property
+    def patch(self) -> str:
+        """What was submitted."""
+        return "" if self.end is None else unpacked(self.end.fields["patch"]).decode("utf-8", "surrogateescape")
+
+    @property
+    def commands(self) -> list[tuple[Entry, Entry | None]]:
+        """Each command of all lives, and its observation where there is one."""
+        found: list[tuple[Entry, Entry | None]] = []
+        for life in self.lives_of_entries:
+            seen = {
+                (entry.fields["step"], entry.fields["index"]): entry for entry in life if entry.kind == "observation"
+            }
+            found += [
+                (entry, seen.get((entry.fields["step"], entry.fields["index"])))
+                for entry in life
+                if entry.kind == "command"
+            ]
+        return found
+
+    def file(self, name: str) -> bytes | None:
+        """A file of the trial; None where there is none."""
+        try:
+            return (self.folder / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def json(self, name: str) -> Mapping[str, Any] | str | None:
+        """A file as a JSON object; what is wrong where it is none, None where there is none."""
+        content = self.file(name)
+        if content is None:
+            return None
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            return f"not JSON: {error}"
+        return found if isinstance(found, dict) else "not a JSON object"
+
+
+@dataclass
+class Evidence:
+    """All that a run directory holds."""
+
+    directory: RunDirectory
+    plan: Mapping[str, Any]
+    plan_problems: Sequence[str]
+    pool: LiveManifest
+    entries: Sequence[Entry]
+    """Lines of the journal that are as their kind is."""
+    damage: str | None
+    """What is wrong with the journal's chain."""
+    torn: str | None
+    """What there is to say about its end."""
+    misshapen: Sequence[tuple[int, Remark]]
+    trials: Mapping[tuple[str, int], AuditedTrial]
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What the run is of."""
+        found = self.plan.get("identity")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the plan says that it is a rehearsal."""
+        provider = self.identity.get("provider")
+        return isinstance(provider, dict) and "simulation" in provider
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the plan says that it was brought in from an agent's files."""
+        return bool(self.identity) and is_imported(self.plan)
+
+    @cached_property
+    def candidates(self) -> Mapping[str, LiveCandidate]:
+        """Of the pool, by id."""
+        return {candidate.id: candidate for candidate in self.pool.candidates}
+
+    @property
+    def sittings(self) -> list[Entry]:
+        """The lines that say what a sitting was to run."""
+        return [entry for entry in self.entries if entry.kind == "sitting"]
+
+    def each(self) -> Iterator[AuditedTrial]:
+        """The trials."""
+        yield from self.trials.values()
+
+    @property
+    def calls(self) -> list[tuple[AuditedTrial, AuditedCall]]:
+        """All calls of all trials."""
+        return [(trial, call) for trial in self.each() for call in trial.all_calls]
+
+
+def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
+    """Read a run directory for an audit.
+
+    Raises:
+        UsageError: it is none.
+    """
+    problems: list[str] = []
+    plan: Mapping[str, Any] = {}
+    try:
+        plan = directory.plan()
+    except ContentError as error:
+        problems.append(str(error))
+    damage, torn = None, None
+    try:
+        read = read_journal(directory.journal)
+        lines, torn = list(read), read.note
+    except JournalError as error:
+        damage = str(error)
+        lines = _untrusted(directory.journal / FILE)
+    misshapen: list[tuple[int, Remark]] = []
+    sound: list[Entry] = []
+    for line in lines:
+        complaint = shape_complaint(line)
+        if complaint is None:
+            sound.append(line)
+        else:
+            case = line.fields.get("case")
+            misshapen.append((line.number, Remark(case if isinstance(case, str) else None, complaint)))
+    return Evidence(directory, plan, problems, pool, sound, damage, torn, misshapen, _trials(directory, sound))
+
+
+def _untrusted(path: Path) -> list[Entry]:
+    """The lines of a damaged journal that can be read at all."""
+    found: list[Entry] = []
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return found
+    for number, line in enumerate(content.split(b"\n"), 1):
+        try:
+            record = json.loads(line)
+            entry = Entry(number, record["kind"], record["fields"], record["prev"], record["sha256"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if type(record["kind"]) is str and type(record["fields"]) is dict:
+            found.append(entry)
+    return found
+
+
+def _trials(directory: RunDirectory, entries: Sequence[Entry]) -> dict[tuple[str, int], AuditedTrial]:
+    found: dict[tuple[str, int], AuditedTrial] = {}
+    for entry in entries:
+        if "case" in entry.fields:
+            name = (entry.fields["case"], entry.fields["trial"])
+            trial = found.setdefault(name, AuditedTrial(*name, directory.case(*name)))
+            trial.entries.append(entry)
+    for name, trial in found.items():
+        trial.lives = [_calls(life) for life in trial.lives_of_entries]
+        try:
+            trial.recording = recordings(trial.entries)[name]
+        except JournalError as error:
+            trial.broken = str(error)
+    return found
+
+
+def _calls(life: Sequence[Entry]) -> list[AuditedCall]:
+    decisions = {entry.fields["step"]: entry for entry in life if entry.kind == "decision"}
+    calls: list[AuditedCall] = []
+    open_: dict[tuple[Any, ...], AuditedCall] = {}
+    for entry in life:
+        fields = entry.fields
+        if entry.kind not in ("reserve", "settle"):
+            continue
+        key = (fields["step"], fields.get("own"), fields["attempt"])
+        if entry.kind == "reserve":
+            call = AuditedCall(entry, None if "own" in fields else decisions.get(fields["step"]))
+            calls.append(call)
+            open_[key] = call
+        elif key in open_:
+            open_.pop(key).settle = entry
+    return calls
+
+
+Shape = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _count(value: Any) -> bool:
+    return _whole(value) and value >= 1
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FARTHEST  # NaN is not
+
+
+def _truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _amount(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and Decimal(value).is_finite() and Decimal(value) >= 0
+    except InvalidOperation:
+        return False
+
+
+def _packed(value: Any) -> bool:
+    try:
+        unpacked(value if isinstance(value, str) else "")
+    except JournalError:
+        return False
+    return True
+
+
+def _cause(value: Any) -> bool:
+    return value in tuple(map(str, Cause))
+
+
+def _usage(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == set(BUCKETS)
+        and all(_whole(each) and each >= 0 for each in value.values())
+    )
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
+def _sha256(value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+def _or_null(shape: Shape) -> Shape:
+    return lambda value: value is None or shape(value)
+
+
+def _case_name(value: Any) -> bool:
+    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0")
+
+
+def _names(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_case_name, value))
+
+
+_OF_A_TRIAL: Mapping[str, Shape] = {"case": _case_name, "trial": _count, "at": _number}
+_SHAPES: Mapping[str, Mapping[str, Shape]] = {
+    "sitting": {"cases": _names, "trials": _count, "run_usd": _or_null(_amount), "at": _number},
+    "trial": {**_OF_A_TRIAL, "pool": _text},
+    "decision": {
+        **_OF_A_TRIAL,
+        "step": _count,
+        "candidate": _or_null(_text),
+        "error": _or_null(_text),
+        "latency_ms": _or_null(_number),
+        "prompt_tokens": _object,
+    },
+    "reserve": {
+        **_OF_A_TRIAL,
+        "step": _count,
+        "attempt": _count,
+        "own": _count,
+        "candidate": _text,
+        "request_sha256": _sha256,
+        "request_key": _sha256,
+        "reserved_usd": _amount,
+    },
+    "settle": {
+        **_OF_A_TRIAL,
+        "step": _count,
+        "attempt": _count,
+        "own": _count,
+        "cause": _or_null(_cause),
+        "usage": _or_null(_usage),
+        "cost_usd": _amount,
+        "at_reservation": _truth,
+        "reported_cost_usd": _or_null(_amount),
+        "served_model": _or_null(_text),
+        "latency_s": _or_null(_number),
+        "status": _or_null(_whole),
+        "response": _or_null(_packed),
+    },
+    "own_failed": {**_OF_A_TRIAL, "step": _count, "own": _count, "cause": _cause},
+    "command": {**_OF_A_TRIAL, "step": _count, "index": _whole, "command": _text},
+    "observation": {
+        **_OF_A_TRIAL,
+        "step": _count,
+        "index": _whole,
+        "output": _packed,
+        "returncode": _whole,
+        "exception_info": _text,
+    },
+    "conversation": {**_OF_A_TRIAL, "step": _count, "messages": _list},
+    "end": {
+        **_OF_A_TRIAL,
+        "exit_status": _text,
+        "patch": _packed,
+        "patch_sha256": _sha256,
+        "cause": _or_null(_cause),
+    },
+    "verdict": {
+        **_OF_A_TRIAL,
+        "resolved": _or_null(_truth),
+        "cause": _or_null(_cause),
+        "fingerprint": _or_null(_sha256),
+    },
+    "lost": {**_OF_A_TRIAL, "step": _whole},
+}
+
+
+def shape_complaint(entry: Entry) -> str | None:
+    """What a line of the journal lacks of what its kind has; lines of kinds that are not known are left alone."""
+    wanted = _SHAPES.get(entry.kind)
+    if wanted is None:
+        told = "case" in entry.fields
+        return f"journal, line {entry.number}: {entry.kind!r} is no kind of line about a trial" if told else None
+    for name, shape in wanted.items():
+        if name == "own" and name not in entry.fields:
+            continue  # the agent's calls have none
+        if name not in entry.fields:
+            return f"journal, line {entry.number}: a line of kind {entry.kind} without {name}"
+        if not shape(entry.fields[name]):
+            shown = repr(entry.fields[name])
+            shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+            return f"journal, line {entry.number}: {entry.kind}.{name} cannot be {shown}"
+    return None

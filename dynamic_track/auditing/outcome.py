@@ -1,0 +1,396 @@
+"""Whether files and verdicts say what the journal says, and the patch is what the agent submitted."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
+from dynamic_track.auditing.trajectory import Spoken, read_trajectory, trajectory_complaint
+from dynamic_track.trial import concluded
+from twinbench.calls.journal import Entry, unpacked
+from twinbench.calls.translation import sound, uttered
+from twinbench.causes import Cause
+from twinbench.fingerprint import sha256_text
+
+_SENTINEL = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+_SHORT = 10_000
+"""Output that is as long or longer is shown to the model in parts (mini-swe-agent's observation template)."""
+_CAUSES_OF_A_VERDICT = (Cause.empty, Cause.unappliable, Cause.timeout, Cause.writes)
+_CAUSES_OF_A_CALL = (
+    Cause.usage,
+    Cause.model,
+    Cause.switch,
+    Cause.transport,
+    Cause.quota,
+    Cause.access,
+    Cause.request,
+)
+_IN_EVERY_CASE = (
+    "id",
+    "trial",
+    "resolved",
+    "cause",
+    "exit_status",
+    "steps",
+    "cost_usd",
+    "spend_usd",
+    "bill_usd",
+    "usage",
+    "models",
+    "router_calls",
+    "router_usd",
+)
+
+
+def case_file(run: Evidence) -> Iterator[Remark]:
+    """``case.json``, derived once more from the journal."""
+    for trial in run.each():
+        claimed = trial.json("case.json")
+        place = f"cases/{trial.name}/case.json"
+        if claimed is None:
+            if trial.end is not None:
+                yield Remark(trial.name, f"{place} is missing")
+            continue
+        if isinstance(claimed, str):
+            yield Remark(trial.name, f"{place}: {claimed}")
+            continue
+        if trial.recording is None:
+            continue
+        derived = json.loads(json.dumps(concluded(run.pool, trial.recording).to_json(), default=str))
+        for name, value in derived.items():
+            if claimed.get(name) != value and (name in claimed or name in _IN_EVERY_CASE):
+                told = f"{name} is {_shown(claimed.get(name))}, by the journal {_shown(value)}"
+                yield Remark(trial.name, f"{place}: {told}")
+
+
+def verdict(run: Evidence) -> Iterator[Remark]:
+    """Verdicts that do not follow from what stands beside them."""
+    whose: dict[str, AuditedTrial] = {}
+    for trial in run.each():
+        entry = trial.verdict
+        content = trial.json("verdict.json")
+        place = f"cases/{trial.name}/verdict.json"
+        if isinstance(content, str):
+            yield Remark(trial.name, f"{place}: {content}")
+        elif content is not None and entry is None:
+            yield Remark(trial.name, f"{place}: there is a verdict, and no line of the journal about it")
+        elif content is None and entry is not None:
+            yield Remark(trial.name, f"{place} is missing")
+        elif content is not None and entry is not None:
+            for problem in (*_differing(trial, entry, content), *_graded_otherwise(run, trial, content)):
+                yield Remark(trial.name, f"{place}: {problem}")
+        if entry is None:
+            continue
+        for problem in _impossible(trial, entry):
+            yield Remark(trial.name, f"journal, line {entry.number}: {problem}")
+        fingerprint = entry.fields["fingerprint"]
+        if fingerprint is not None:
+            there = whose.setdefault(fingerprint, trial)
+            if (there.case, there.patch) != (trial.case, trial.patch):
+                what = f"has the fingerprint of the verdict on another patch, that of {there.name}"
+                yield Remark(trial.name, f"journal, line {entry.number}: {what}")
+            yield from _kept(run, trial, entry)
+    yield from _of_no_trial(run, whose)
+
+
+def end(run: Evidence) -> Iterator[Remark]:
+    """Whether what ended an agent stands before its end."""
+    for trial in run.each():
+        entry = trial.end
+        cause = None if entry is None else entry.fields["cause"]
+        if entry is None:
+            continue
+        place = f"journal, line {entry.number}"
+        if cause is None:
+            if entry.fields.get("detail") is not None:
+                yield Remark(trial.name, f"{place}: says why the agent was ended, and it ended by itself")
+            continue
+        last = max((each.fields["step"] for each in trial.of_kind("decision", "reserve")), default=0)
+        came_to = {call.settle.fields["cause"] for call in trial.calls if call.step == last and call.settle is not None}
+        if cause in _CAUSES_OF_A_CALL and cause not in came_to:
+            yield Remark(trial.name, f"{place}: ended by {cause}, and no call of its last step came to that")
+        decided = [each for each in trial.of_kind("decision") if each.fields["step"] == last]
+        failed = any(each.fields["error"] is not None for each in decided)
+        if cause == Cause.router and not failed and cause not in came_to:
+            yield Remark(trial.name, f"{place}: ended by the router, and no decision failed")
+        observed = trial.of_kind("observation")[-1:]
+        if observed and _submitted(observed[0]) is not None:
+            what = f"ended by {cause}, and its last command submitted (line {observed[0].number})"
+            yield Remark(trial.name, f"{place}: {what}")
+
+
+def submission(run: Evidence) -> Iterator[Remark]:
+    """Whether the patch is what the last command printed."""
+    for trial in run.each():
+        end = trial.end
+        if end is None:
+            continue
+        patch, place = trial.patch, f"journal, line {end.number}"
+        submitted = end.fields["cause"] is None and end.fields["exit_status"] == "Submitted"
+        if not submitted:
+            if patch:
+                yield Remark(trial.name, f"{place}: has a patch, and the agent ended by {end.fields['exit_status']!r}")
+            continue
+        last = trial.of_kind("observation")[-1:]
+        if not last or _submitted(last[0]) is None:
+            yield Remark(trial.name, f"{place}: the last command did not submit: it does not print {_SENTINEL}")
+        elif _submitted(last[0]) != patch:
+            what = f"the patch is not what the last command printed (line {last[0].number})"
+            yield Remark(trial.name, f"{place}: {what}")
+
+
+def patch(run: Evidence) -> Iterator[Remark]:
+    """``patch.diff`` and the hash in the journal."""
+    for trial in run.each():
+        end = trial.end
+        if end is None:
+            continue
+        told = unpacked(end.fields["patch"])
+        content = trial.file("patch.diff")
+        try:
+            sha256 = sha256_text(trial.patch)
+        except UnicodeEncodeError:
+            sha256 = end.fields["patch_sha256"]
+        if sha256 != end.fields["patch_sha256"]:
+            yield Remark(trial.name, f"journal, line {end.number}: the patch's hash is not that of the patch")
+        if content is None and end.fields["cause"] is None:
+            yield Remark(trial.name, f"cases/{trial.name}/patch.diff is missing")
+        elif content is not None and content != told:
+            what = f"is not the patch of the journal, line {end.number}"
+            yield Remark(trial.name, f"cases/{trial.name}/patch.diff {what}")
+
+
+def trajectory(run: Evidence) -> Iterator[Remark]:
+    """``trajectory.json`` beside the recorded responses, commands and observations."""
+    for trial in run.each():
+        place = f"cases/{trial.name}/trajectory.json"
+        spoken, end = read_trajectory(trial), trial.end
+        complaint = trajectory_complaint(trial)
+        is_whole = end is not None and end.fields["cause"] is None
+        if complaint is not None:
+            yield Remark(trial.name, f"{place}: {complaint}")
+        elif spoken is None:
+            if is_whole:
+                yield Remark(trial.name, f"{place} is missing")
+        else:
+            for problem in _unlike(trial, spoken, whole=is_whole):
+                yield Remark(trial.name, f"{place}: {problem}")
+
+
+def _differing(trial: AuditedTrial, entry: Entry, content: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("resolved", "cause", "detail", "fingerprint"):
+        if content.get(name) != entry.fields.get(name):
+            told, is_ = _shown(content.get(name)), _shown(entry.fields.get(name))
+            yield f"{name} is {told}, in the journal, line {entry.number}, {is_}"
+    if content.get("id") != trial.case:
+        yield f"is of {_shown(content.get('id'))}"
+    yield from _tests_say(content)
+
+
+def _graded_otherwise(run: Evidence, trial: AuditedTrial, content: Mapping[str, Any]) -> Iterator[str]:
+    grader = run.identity.get("grader")
+    version = grader.get("swebench") if isinstance(grader, dict) else None
+    if content.get("swebench") != version:
+        yield f"graded by swebench {_shown(content.get('swebench'))}, the plan has {_shown(version)}"
+    start = next(iter(trial.of_kind("trial")), None)
+    image = None if start is None else start.fields.get("image")
+    if content.get("image") not in (None, image):
+        yield f"graded in the image {_shown(content.get('image'))}, the agent worked in {_shown(image)}"
+
+
+def _tests_say(content: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a verdict is what its own lists of tests give."""
+    tests = content.get("tests")
+    if tests is None:
+        if content.get("resolved"):
+            yield "resolved, and no test is named"
+        return
+    try:
+        failed = sum(len(tests[part]["failure"]) for part in ("FAIL_TO_PASS", "PASS_TO_PASS"))
+        passed = len(tests["FAIL_TO_PASS"]["success"])
+    except (KeyError, TypeError):
+        yield "its tests are no lists of tests"
+        return
+    if content.get("resolved") != (failed == 0 and passed > 0):
+        yield f"resolved is {content.get('resolved')}, and {failed} tests failed"
+
+
+def _impossible(trial: AuditedTrial, entry: Entry) -> Iterator[str]:
+    resolved, cause, fingerprint = (entry.fields[name] for name in ("resolved", "cause", "fingerprint"))
+    if resolved and not trial.patch.strip():
+        yield "resolved by an empty patch"
+    if resolved and cause is not None:
+        yield f"resolved, and the cause is {cause}"
+    if resolved is None and cause is None:
+        yield "says neither whether it is resolved nor why there is no verdict"
+    if resolved is False and cause is not None and Cause(cause) not in _CAUSES_OF_A_VERDICT:
+        yield f"unresolved because of {cause}, which is no cause of a verdict"
+    if (cause == Cause.empty) != (not trial.patch.strip()) and resolved is not None:
+        yield f"the cause is {cause}, and the patch has {len(trial.patch)} characters"
+    if resolved is not None and cause != Cause.empty and fingerprint is None:
+        yield "a verdict without its fingerprint"
+
+
+def _kept(run: Evidence, trial: AuditedTrial, entry: Entry) -> Iterator[Remark]:
+    """The verdict in the run's own store, where it was copied along."""
+    path = run.directory.path / "verdicts" / entry.fields["fingerprint"] / "verdict.json"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        content = {}
+        yield Remark(trial.name, f"verdicts/{path.parent.name}/verdict.json: not JSON: {error}")
+    if not isinstance(content, dict) or not content:
+        return
+    if content.get("resolved") != entry.fields["resolved"]:
+        told, is_ = _shown(content.get("resolved")), _shown(entry.fields["resolved"])
+        what = f"resolved is {told}, in the journal, line {entry.number}, {is_}"
+        yield Remark(trial.name, f"verdicts/{path.parent.name}/verdict.json: {what}")
+    beside = trial.json("verdict.json")
+    if isinstance(beside, dict):
+        for name in content:
+            if beside.get(name) != content[name]:
+                what = f"has another {name} than cases/{trial.name}/verdict.json"
+                yield Remark(trial.name, f"verdicts/{path.parent.name}/verdict.json: {what}")
+    for problem in _tests_say(content):
+        yield Remark(trial.name, f"verdicts/{path.parent.name}/verdict.json: {problem}")
+
+
+def _of_no_trial(run: Evidence, known: Mapping[str, AuditedTrial]) -> Iterator[Remark]:
+    told = {entry.fields["fingerprint"] for trial in run.each() for entry in trial.entries if entry.kind == "verdict"}
+    waiting = any(trial.verdict is None and trial.end is not None for trial in run.each())
+    for path in sorted((run.directory.path / "verdicts").glob("*/verdict.json")):
+        if path.parent.name not in told | known.keys() and not waiting:
+            yield Remark(None, f"verdicts/{path.parent.name}: a patch was graded that no trial submitted")
+
+
+def _submitted(observation: Entry) -> str | None:
+    """What a command submitted, as mini-swe-agent's environment reads it; None where it did not."""
+    output = unpacked(observation.fields["output"]).decode("utf-8", "replace")
+    lines = output.lstrip().splitlines(keepends=True)
+    if not lines or lines[0].strip() != _SENTINEL or observation.fields["returncode"] != 0:
+        return None
+    return "".join(lines[1:])
+
+
+def _unlike(trial: AuditedTrial, spoken: Spoken, *, whole: bool) -> Iterator[str]:
+    answers = trial.answers
+    if len(spoken.answers) > len(answers) or (whole and len(spoken.answers) < len(answers)):
+        yield f"has {len(spoken.answers)} answers, the journal {len(answers)}"
+        return
+    if whole and trial.end is not None and spoken.info.get("submission") != trial.patch:
+        yield f"its submission is not the patch of the journal, line {trial.end.number}"
+    if whole and trial.end is not None and spoken.info.get("exit_status") != trial.end.fields["exit_status"]:
+        yield f"ends by {_shown(spoken.info.get('exit_status'))}, the journal by {trial.end.fields['exit_status']!r}"
+    if whole:
+        yield from _unlike_head(trial, spoken)
+    bounds = [*spoken.prefixes[1:], len(spoken.messages)]
+    for call, prefix, until in zip(answers, spoken.prefixes, bounds, strict=False):
+        last = until == len(spoken.messages)
+        yield from _unlike_step(trial, call, spoken, prefix, until, last=last)
+
+
+def _unlike_head(trial: AuditedTrial, spoken: Spoken) -> Iterator[str]:
+    """What a whole trajectory says of itself, beside its conversation."""
+    info, last = spoken.info, spoken.messages[-1]
+    said = last.get("extra") or {}
+    ended = {name: info.get(name) for name in ("exit_status", "submission")}
+    if last.get("role") != "exit" or {name: said.get(name) for name in ended} != ended:
+        yield "its last message is not its end"
+    elif info.get("exit_status") == "Submitted" and last.get("content") != info.get("submission"):
+        yield "its last message is not what was submitted"
+    start = next(iter(trial.of_kind("trial")), None)
+    agent = None if start is None else start.fields.get("agent")
+    if isinstance(agent, dict) and info.get("mini_version") != agent.get("version"):
+        yield f"is of mini-swe-agent {_shown(info.get('mini_version'))}, the trial began with {agent.get('version')}"
+    stats = info.get("model_stats")
+    cost = sum(float(call.settle.fields["cost_usd"]) for call in trial.answers if call.settle is not None)
+    told = stats if isinstance(stats, dict) else {}
+    if told.get("api_calls") != len(trial.answers):
+        yield f"counts {_shown(told.get('api_calls'))} calls, the journal {len(trial.answers)}"
+    if not _nearly(told.get("instance_cost"), cost):
+        yield f"costs {_shown(told.get('instance_cost'))} USD in all, by the journal {cost:.9f}"
+
+
+def _nearly(told: Any, due: float) -> bool:
+    return isinstance(told, int | float) and math.isclose(told, due, rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _unlike_step(
+    trial: AuditedTrial, call: AuditedCall, spoken: Spoken, prefix: int, until: int, *, last: bool
+) -> Iterator[str]:
+    assert call.settle is not None  # noqa: S101 - it is answered
+    message, step = spoken.messages[prefix], f"step {call.step}"
+    extra = message["extra"]
+    if extra["candidate"] != call.candidate:
+        yield f"{step}: {_shown(extra['candidate'])} answers, in the journal {call.candidate}"
+    if not _nearly(extra.get("cost"), float(call.settle.fields["cost_usd"])):
+        yield f"{step}: costs {_shown(extra.get('cost'))} USD, in the journal {call.settle.fields['cost_usd']}"
+    elif _amount(extra.get("cost_usd")) != Decimal(call.settle.fields["cost_usd"]):
+        yield f"{step}: costs {_shown(extra.get('cost_usd'))} USD, in the journal {call.settle.fields['cost_usd']}"
+    commands = [str(each.fields["command"]) for each in trial.of_kind("command") if each.fields["step"] == call.step]
+    said: Sequence[str] = []
+    if message.get("role") == "assistant":
+        answer = uttered(call.message, call.candidate)
+        if spoken.conversation[prefix].plain != answer.plain or dict(spoken.conversation[prefix].own) != answer.own:
+            yield f"{step}: the answer is not that of the response ({call.place})"
+        said = [sound(str(each.get("command"))) for each in extra.get("actions", []) if isinstance(each, dict)]
+        called = _commands_of(call.message)
+        if called is not None and called != list(said):
+            yield f"{step}: its commands are not those of the response ({call.place})"
+    if commands != list(said[: len(commands)]) or (not last and len(commands) != len(said)):
+        yield f"{step}: its commands are not those of the journal"
+    if not last:
+        yield from _unlike_output(trial, call.step, spoken.messages[prefix + 1 : until])
+
+
+def _unlike_output(trial: AuditedTrial, step: int, messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    observed = [each for each in trial.of_kind("observation") if each.fields["step"] == step]
+    shown = [message for message in messages if "raw_output" in (message.get("extra") or {})]
+    if len(shown) != len(observed):
+        yield f"step {step}: {len(shown)} observations, in the journal {len(observed)}"
+        return
+    for entry, message in zip(observed, shown, strict=True):
+        output = unpacked(entry.fields["output"]).decode("utf-8", "replace")
+        told = {"raw_output": output, **{name: entry.fields[name] for name in ("returncode", "exception_info")}}
+        if {name: message["extra"].get(name) for name in told} != told:
+            yield f"step {step}: what a command gave is not what the journal has in line {entry.number}"
+        content = message.get("content")
+        if len(output) < _SHORT and isinstance(content, str) and output.strip() not in content:
+            yield f"step {step}: the model was shown something else than the command gave ({entry.number})"
+
+
+def _commands_of(message: Mapping[str, Any]) -> list[str] | None:
+    """The commands in the tool calls of an answer; None where it has none or they cannot be read."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list) or not calls:
+        return None
+    found = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+        try:
+            content = json.loads(arguments) if isinstance(arguments, str) else arguments
+        except ValueError:
+            return None
+        if not isinstance(content, dict) or "command" not in content:
+            return None
+        found.append(sound(str(content["command"])))
+    return found
+
+
+def _amount(value: Any) -> Decimal | None:
+    try:
+        return Decimal(value) if isinstance(value, str) else None
+    except ArithmeticError:
+        return None
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:80]}…"

@@ -1,0 +1,127 @@
+"""An agent's command taken apart, as far as an audit needs it: what is run, what is written to, what is code.
+
+This is no shell: it finds what is written plainly. Who hides a command from it (in variables, in base64) is not found.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_HEREDOC = re.compile(r"<<-?[ \t]*(?P<quote>['\"\\]?)(?P<word>[A-Za-z_]\w*)['\"]?")
+_SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
+_OPERATORS = frozenset(";&|()\n")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
+_BEFORE = frozenset({"sudo", "time", "nohup", "exec", "command", "env", "then", "do", "else", "if", "while", "!", "{"})
+_SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
+_DEEPEST = 4
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One simple command: its words and the files that its output goes to."""
+
+    words: tuple[str, ...]
+    targets: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> str:
+        """What is run, without its folder; empty where nothing is."""
+        return self.words[0].rsplit("/", 1)[-1] if self.words else ""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A command taken apart."""
+
+    ran: tuple[Ran, ...]
+    documents: tuple[str, ...]
+    """What stands in here-documents."""
+
+
+def taken_apart(command: str) -> Taken:
+    """The simple commands of a command line, those in substitutions and in ``bash -c`` among them."""
+    outside, documents = _without_documents(command)
+    return Taken(tuple(_ran(outside, 0)), tuple(documents))
+
+
+def _without_documents(command: str) -> tuple[str, list[str]]:
+    lines = command.split("\n")
+    outside: list[str] = []
+    documents: list[str] = []
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        outside.append(_HEREDOC.sub(" ", line))
+        number += 1
+        for match in _HEREDOC.finditer(line):
+            ends = (index for index in range(number, len(lines)) if lines[index].strip("\t ") == match["word"])
+            end = next(ends, len(lines))
+            documents.append("\n".join(lines[number:end]))
+            number = end + 1
+    return "\n".join(outside), documents
+
+
+def _ran(text: str, depth: int) -> Iterator[Ran]:
+    if depth > _DEEPEST:
+        return
+    for inner in _SUBSTITUTION.finditer(text):
+        yield from _ran(inner[1] or inner[2] or "", depth + 1)
+    words: list[str] = []
+    for token in [*_tokens(text), ";"]:
+        if token and set(token) <= _OPERATORS:
+            yield from _simple(words, depth)
+            words = []
+        else:
+            words.append(token)
+
+
+def _simple(words: Sequence[str], depth: int) -> Iterator[Ran]:
+    kept: list[str] = []
+    targets: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if set(word) <= set("<>") and word:
+            target = next(rest, "")
+            if ">" in word:
+                targets.append(target)
+                if kept and kept[-1] in ("1", "2"):
+                    kept.pop()
+        else:
+            kept.append(word)
+    while kept and (kept[0] in _BEFORE or _ASSIGNMENT.match(kept[0])):
+        kept.pop(0)
+    if kept and kept[0] == "timeout":
+        kept = kept[2:]
+    if kept and kept[0] == "xargs":
+        kept = [word for number, word in enumerate(kept[1:]) if number or not word.startswith("-")]
+    if not kept and not targets:
+        return
+    ran = Ran(tuple(kept), tuple(targets))
+    yield ran
+    if ran.program in _SHELLS and "-c" in kept:
+        at = kept.index("-c") + 1
+        yield from _ran(kept[at] if at < len(kept) else "", depth + 1)
+
+
+def _tokens(text: str) -> list[str]:
+    lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()<>\n")
+    lexer.whitespace = " \t\r"
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    found: list[str] = []
+    try:
+        for token in lexer:
+            found += _apart(token)
+    except ValueError:  # a quote that is not closed
+        return [part for part in re.split(r"([;&|()\n<>]+)|[ \t\r]+", text) if part]
+    return found
+
+
+def _apart(token: str) -> list[str]:
+    """Operators that stand together, apart: redirections from what ends a command."""
+    if not token or not set(token) <= _OPERATORS | set("<>"):
+        return [token]
+    return re.findall(r"[<>]+|[;&|()\n]+", token)

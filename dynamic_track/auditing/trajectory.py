@@ -1,0 +1,85 @@
+"""The conversation of a trial as its trajectory file has it, read without trust."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dynamic_track.auditing.evidence import AuditedTrial
+from twinbench.calls.mini_swe_agent import BASH_TOOL
+from twinbench.calls.translation import PLAIN_FIELDS, Utterance
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What was said in a trial, and where its calls lie in that."""
+
+    messages: Sequence[Mapping[str, Any]]
+    conversation: Sequence[Utterance]
+    """The same, as it is made into requests."""
+    prefixes: Sequence[int]
+    """For each answer how many messages stood before its call."""
+    rest: int | None
+    """How many stand before a call that was not answered."""
+    tools: Sequence[Mapping[str, Any]]
+    tool_options: Mapping[str, Any]
+    info: Mapping[str, Any]
+
+    @property
+    def answers(self) -> list[Mapping[str, Any]]:
+        """What the agent noted of each answer: ``extra`` of its message, or of the complaint about it."""
+        return [self.messages[prefix]["extra"] for prefix in self.prefixes]
+
+
+def read_trajectory(trial: AuditedTrial) -> Spoken | None:
+    """The trajectory of a trial; None where there is none that can be read (``trajectory_complaint``)."""
+    content = trial.json("trajectory.json")
+    return None if content is None or isinstance(content, str) or _complaint(content) else _spoken(trial, content)
+
+
+def trajectory_complaint(trial: AuditedTrial) -> str | None:
+    """Why a trajectory cannot be read; None also where there is none."""
+    content = trial.json("trajectory.json")
+    return content if content is None or isinstance(content, str) else _complaint(content)
+
+
+def _complaint(content: Mapping[str, Any]) -> str | None:
+    messages, info = content.get("messages"), content.get("info")
+    if not isinstance(info, dict) or not isinstance(messages, list):
+        return "has no info or no messages"
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("extra", {}), dict):
+            return f"messages[{number}] is none"
+        extra = message.get("extra", {})
+        if not isinstance(extra.get("own", {}), dict) or not isinstance(extra.get("actions", []), list):
+            return f"messages[{number}].extra is none"
+    return None
+
+
+def _spoken(trial: AuditedTrial, content: Mapping[str, Any]) -> Spoken:
+    messages = content["messages"]
+    config = content["info"].get("config")
+    model = config.get("model") if isinstance(config, dict) else None
+    options = dict((model.get("model_kwargs") if isinstance(model, dict) else None) or {})
+    options.pop("drop_params", None)
+    start = next(iter(trial.of_kind("trial")), None)
+    agent = None if start is None else start.fields.get("agent")
+    style = agent.get("actions") if isinstance(agent, dict) else None
+    prefixes = [number for number, message in enumerate(messages) if "candidate" in (message.get("extra") or {})]
+    is_over = bool(messages) and messages[-1].get("role") == "exit"
+    return Spoken(
+        messages=messages,
+        conversation=[_utterance(message) for message in messages],
+        prefixes=prefixes,
+        rest=len(messages) - 1 if is_over else None,
+        tools=[BASH_TOOL] if style == "tool" else [],
+        tool_options=options,
+        info=content["info"],
+    )
+
+
+def _utterance(message: Mapping[str, Any]) -> Utterance:
+    extra = message.get("extra") or {}
+    plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
+    return Utterance(plain, extra.get("candidate"), extra.get("own") or {})

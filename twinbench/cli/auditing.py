@@ -1,0 +1,121 @@
+"""``twinbench dynamic audit``: what in a run cannot be true, and what its cases must not have done."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinbench.cli.options import FormatOption, JsonOption, OutputOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from dynamic_track.auditing.audit import Audit
+    from twinbench.pools import LiveManifest
+
+_HEAD = re.compile(r"(?P<number>[1-9]\d{0,17}):(?P<sha256>[0-9a-f]{64})")
+_REHEARSAL = "a rehearsal with simulated models"
+
+
+def audit(
+    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
+    *,
+    pool: Annotated[
+        str | None,
+        typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head",
+            metavar="NUMBER:SHA256",
+            help="A line of the journal whose hash was made known earlier; the journal has to hold it.",
+            show_default=False,
+        ),
+    ] = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """Look for everything in a run that cannot be true, and for what a case must not do.
+
+    Reads the directory and the pool alone: no engine, no provider, no tasks. Exit code 0 where nothing is found, 1
+    where something is.
+    """
+    from dynamic_track.auditing.audit import audit as audit_run
+
+    known = None if head is None else _line(head)
+    manifest = _pool(run_dir, pool)
+    with progress() as shown:
+        found = audit_run(run_dir, manifest, head=known, progress=shown)
+    if json_:
+        for note in ([f"this is {_REHEARSAL}"] if found.simulated else []) + list(found.notes):
+            typer.echo(printable(f"note: {note}"), err=True)
+        print_json([finding.to_json() for finding in found.findings], output)
+    else:
+        print_table(_checks(found, run_dir) if form is Format.table else _findings(found), form, output)
+    if found.findings:
+        raise typer.Exit(1)
+
+
+def _line(text: str) -> tuple[int, str]:
+    from twinbench.errors import UsageError
+
+    match = _HEAD.fullmatch(text.lower())
+    if match is None:
+        raise UsageError(f"--head {text[:80]}: give the number of a line and its hash, such as 17:9f86d0…")
+    return int(match["number"]), match["sha256"]
+
+
+def _pool(run_dir: Path, named: str | None) -> LiveManifest:
+    """The pool that is named, or the one that the plan names.
+
+    Raises:
+        UsageError: there is no run, or no such pool.
+    """
+    from dynamic_track.run_dir import RunDirectory
+    from twinbench.errors import ContentError, UsageError
+    from twinbench.pools import live_manifest
+
+    if named is not None:
+        return live_manifest(named)
+    try:
+        where = RunDirectory(run_dir).plan()["where"]["pool"]
+    except ContentError:  # the audit tells of it
+        return live_manifest()
+    try:
+        return live_manifest(str(where))
+    except UsageError as error:
+        raise UsageError(f"{error}\nThe run was made with that pool: name it with --pool FILE") from None
+
+
+def _checks(found: Audit, run_dir: Path) -> Table:
+    from dynamic_track.auditing.audit import CHECKS
+
+    columns = [
+        Column("check", "Check"),
+        Column("looked_at", "Looked at"),
+        Column("found", "Found"),
+        Column("reason", "In an honest run"),
+    ]
+    rows = [
+        {
+            "check": check.name,
+            "looked_at": counted(found.over(check), check.of, "patches" if check.of == "patch" else None),
+            "found": found.of(check),
+            "reason": check.reason,
+        }
+        for check in CHECKS
+    ]
+    told = [f"{each.check}: {each.case + ': ' if each.case else ''}{each.detail}" for each in found.findings]
+    title = f"Audit of {run_dir}" + (f", {_REHEARSAL}" if found.simulated else "")
+    return Table(title, columns, rows, [*told, *found.notes, found.summary])
+
+
+def _findings(found: Audit) -> Table:
+    columns = [Column("check", "Check"), Column("case", "Case"), Column("detail", "What was found")]
+    caveat = f"this is {_REHEARSAL}" if found.simulated else None
+    return Table("", columns, [finding.to_json() for finding in found.findings], caveat=caveat)
