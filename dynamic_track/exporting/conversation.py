@@ -1,0 +1,118 @@
+"""What was said in a trial, as exports tell it: answers from the journal, the conversation from the trajectory file.
+
+The journal holds every answer and every observation. The messages that the agent put between them stand in
+``trajectory.json`` alone, which is derived and may be missing, cut or edited: it is read without trust, and only where
+its answers are those of the journal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from dynamic_track.loaded import LoadedRun
+from dynamic_track.run_dir import RunDirectory
+from twinbench.calls.journal import JournalError, unpacked
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
+from twinbench.calls.translation import sound
+
+Message = Mapping[str, Any]
+"""A message in OpenAI's form."""
+
+_ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """The messages of a trial."""
+
+    messages: Sequence[Message]
+    answers: Mapping[int, int]
+    """By step: how many messages there were when its call was made."""
+    source: str
+    """``trajectory``, or ``journal`` where the file does not do: no first messages then, and raw observations."""
+
+
+def tries(recording: Recording) -> Iterator[tuple[int, Recording]]:
+    """A trial as often as it was begun, numbered from 1; only the last one is counted."""
+    yield from enumerate((*recording.earlier, recording), 1)
+
+
+def answered_choice(attempt: RecordedAttempt) -> Mapping[str, Any]:
+    """The choice that an attempt was answered with, as the provider sent it; empty where there is none."""
+    body = (attempt.settle or {}).get("response")
+    if not isinstance(body, str):
+        return {}
+    with suppress(JournalError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+        choice = json.loads(unpacked(body))["choices"][0]
+        if isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping):
+            content: Mapping[str, Any] = sound(choice)
+            return content
+    return {}
+
+
+def output_of(command: RecordedCommand) -> str:
+    """What a command wrote."""
+    if command.observation is None:
+        return ""
+    return unpacked(command.observation["output"]).decode("utf-8", "replace")
+
+
+def text_of(content: Any) -> str:
+    """The content of a message as text: parts joined, none as nothing."""
+    if isinstance(content, list):
+        return "".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
+    return "" if content is None else str(content)
+
+
+def tool_calls(message: Message) -> list[Mapping[str, Any]]:
+    """The tool calls of a message that can be read as such."""
+    calls = message.get("tool_calls")
+    found = calls if isinstance(calls, list) else []
+    return [call for call in found if isinstance(call, Mapping) and isinstance(call.get("function"), Mapping)]
+
+
+def conversation(run: LoadedRun, recording: Recording) -> Conversation:
+    """What was said in a trial."""
+    return _from_trajectory(run, recording) or _from_journal(recording)
+
+
+def _from_trajectory(run: LoadedRun, recording: Recording) -> Conversation | None:
+    path = RunDirectory(run.path).case(recording.case, recording.trial) / "trajectory.json"
+    try:
+        found = json.loads(path.read_bytes())["messages"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(found, list) or not all(isinstance(message, Mapping) for message in found):
+        return None
+    messages: list[Message] = [sound(message) for message in found if message.get("role") in _ROLES]
+    extras = [message.get("extra") for message in messages]
+    places = [place for place, extra in enumerate(extras) if isinstance(extra, Mapping) and "candidate" in extra]
+    steps = [number for number in sorted(recording.steps) if recording.steps[number].answer is not None]
+    said = [messages[place]["extra"]["candidate"] for place in places]
+    if said != [answer.reserve["candidate"] for answer in recording.answers]:
+        return None
+    unanswered = {number: len(messages) for number in recording.steps}
+    return Conversation(messages, {**unanswered, **dict(zip(steps, places, strict=True))}, "trajectory")
+
+
+def _from_journal(recording: Recording) -> Conversation:
+    messages: list[Message] = []
+    answers: dict[int, int] = {}
+    for number in sorted(recording.steps):
+        step = recording.steps[number]
+        answers[number] = len(messages)
+        if step.answer is None:
+            continue
+        said = {"role": "assistant", **answered_choice(step.answer).get("message", {})}
+        messages.append(said)
+        calls = tool_calls(said)
+        for index, command in enumerate(step.commands):
+            told: dict[str, Any] = {"role": "user", "content": sound(output_of(command))}
+            if index < len(calls):
+                told |= {"role": "tool", "tool_call_id": calls[index].get("id")}
+            messages.append(told)
+    return Conversation(messages, answers, "journal")

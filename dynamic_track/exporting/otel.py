@@ -1,0 +1,299 @@
+"""A run as OpenTelemetry spans: OTLP/JSON lines, as the file exporter's specification has them, a trial a line.
+
+Names follow the semantic conventions for generative AI, version 1.41; what is our own is under ``twinbench.``. A trial
+is a trace: the trial, in it its steps, in a step the router's decision (in that, the router's own calls), each attempt
+and each command. Ids follow from what the run is and became, so that an export made twice is the same twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from dynamic_track.exporting.conversation import answered_choice, output_of, tries
+from dynamic_track.exporting.jsonl import spent_usd
+from dynamic_track.loaded import LoadedRun
+from dynamic_track.trial import Trial
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
+from twinbench.calls.translation import sound
+from twinbench.causes import CAUSES, Counts
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
+_SCOPE = "twinbench"
+_INTERNAL, _CLIENT = 1, 3
+_ERROR = 2
+_TOOL = "bash"
+
+
+@dataclass
+class _Span:
+    """A span and those in it."""
+
+    key: str
+    """Tells it from its siblings."""
+    name: str
+    start: float
+    end: float
+    attributes: dict[str, Any]
+    kind: int = _INTERNAL
+    error: tuple[str, str] | None = None
+    """Its type and what it says."""
+    children: list[_Span] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.start = min([self.start, *(child.start for child in self.children)])
+        self.end = max([self.start, self.end, *(child.end for child in self.children)])
+
+    def to_json(self, trace: str, above: str = "") -> Iterator[dict[str, Any]]:
+        """It and all in it, as OTLP has them."""
+        path = f"{above}/{self.key}"
+        attributes = dict(self.attributes)
+        span: dict[str, Any] = {"traceId": trace, "spanId": _id(trace, path, characters=16)}
+        if above:
+            span["parentSpanId"] = _id(trace, above, characters=16)
+        span |= {
+            "name": self.name,
+            "kind": self.kind,
+            "startTimeUnixNano": _nanoseconds(self.start),
+            "endTimeUnixNano": _nanoseconds(self.end),
+        }
+        if self.error is not None:
+            attributes["error.type"] = self.error[0]
+            span["status"] = {"code": _ERROR, "message": self.error[1]}
+        yield {**span, "attributes": _attributes(attributes)}
+        for child in self.children:
+            yield from child.to_json(trace, path)
+
+
+def otlp_lines(run: LoadedRun) -> Iterator[str]:
+    """The spans of a run, one ``TracesData`` with all spans of a trial a line.
+
+    Times are those of the journal. Those of a rehearsal are virtual, a clock for each trial, in which neither decisions
+    nor commands take any time; the resource says so (``twinbench.time``), and attributes say how long they took.
+    """
+    identity = run.plan["identity"]
+    resource = _attributes(
+        {
+            "service.name": "twinbench",
+            "service.version": version("twinbench"),
+            "twinbench.simulated": run.simulated,
+            "twinbench.time": "virtual" if run.simulated else "wall",
+            "twinbench.run": str(run.path),
+            "twinbench.fingerprint": run.fingerprint,
+            "twinbench.router": run.router,
+            "twinbench.pool": run.pool.name,
+            "twinbench.pool.fingerprint": run.pool.fingerprint,
+            "twinbench.division": run.pool.division,
+            "twinbench.seed": str(identity["seed"]),
+        }
+    )
+    spans = _Spans(run)
+    for recording, trial in zip(run.recorded, run.trials, strict=True):
+        trace = _id(run.fingerprint, recording.case, str(recording.trial), characters=32)
+        scope = {"name": _SCOPE, "version": version("twinbench")}
+        of_scope = {
+            "scope": scope,
+            "spans": list(spans.trial(recording, trial).to_json(trace)),
+            "schemaUrl": SCHEMA_URL,
+        }
+        content = {"resource": {"attributes": resource}, "scopeSpans": [of_scope], "schemaUrl": SCHEMA_URL}
+        yield json.dumps(sound({"resourceSpans": [content]}), allow_nan=False) + "\n"
+
+
+class _Spans:
+    """Makes spans of a run's recordings."""
+
+    def __init__(self, run: LoadedRun) -> None:
+        self._run = run
+        self._candidates = {candidate.id: candidate for candidate in run.pool.candidates}
+        self._agent = str(run.plan["identity"]["agent"].get("scaffold", "agent"))
+        self._provider = {"gen_ai.provider.name": run.pool.gateway}
+
+    def trial(self, recording: Recording, trial: Trial) -> _Span:
+        content = trial.to_json()
+        usage = content.pop("usage")
+        content.pop("models")
+        children: list[_Span] = []
+        for number, each in tries(recording):
+            found = [self._step(step, each.steps[step]) for step in sorted(each.steps)]
+            steps = [step for step in found if step is not None]
+            if each is recording:
+                children += steps
+                continue
+            at = _at(each.start, _at(recording.start, 0.0))
+            lost = {"twinbench.try": number, "twinbench.lost": str((each.lost or {}).get("what"))}
+            children.append(_Span(f"lost {number}", "lost", at, at, lost, children=steps))
+        start = min([_at(recording.start, recording.at or 0.0), *(child.start for child in children)])
+        handling = None if trial.cause is None else CAUSES[trial.cause]
+        failed = handling is not None and handling.counts is not Counts.unresolved
+        return _Span(
+            "trial",
+            f"invoke_agent {self._agent}",
+            start,
+            _at(recording.end, recording.at or start),  # a verdict may be given long after
+            {
+                "gen_ai.operation.name": "invoke_agent",
+                **self._provider,
+                "gen_ai.agent.name": self._agent,
+                "gen_ai.conversation.id": f"{recording.case}/{recording.trial}",
+                "twinbench.case": content.pop("id"),
+                **{f"twinbench.{name}": value for name, value in {**content, **usage}.items()},
+                "twinbench.counts": trial.counts,
+            },
+            error=(str(trial.cause), trial.detail or "") if failed else None,
+            children=children,
+        )
+
+    def _step(self, number: int, step: RecordedStep) -> _Span | None:
+        attempts = [self._attempt(attempt) for attempt in step.attempts]
+        known = [attempt.end for attempt in attempts]
+        decision = self._decision(step)
+        if decision is not None:
+            known.append(decision.end)
+        commands: list[_Span] = []
+        for index, command in enumerate(step.commands):
+            commands.append(self._command(index, command, max(known, default=0.0)))
+            known.append(commands[-1].end)
+        children = [*([] if decision is None else [decision]), *attempts, *commands]
+        if not children:
+            return None
+        start = children[0].start
+        return _Span(f"step {number}", "step", start, start, {"twinbench.step": number}, children=children)
+
+    def _decision(self, step: RecordedStep) -> _Span | None:
+        own = [self._attempt(attempt, number) for number, call in sorted(step.own.items()) for attempt in call.attempts]
+        decision = step.decision
+        if decision is None:
+            if not own:
+                return None
+            return _Span("decision", "decision", own[0].start, own[-1].end, {}, children=own)
+        candidate, error = decision.get("candidate"), decision.get("error")
+        end = _at(decision, 0.0)
+        took_ms = decision.get("latency_ms")
+        start = end if self._run.simulated else end - float(took_ms or 0) / 1000
+        told = {name: decision.get(name) for name in ("score", "rationale", "router_error")}
+        return _Span(
+            "decision",
+            "decision",
+            start,
+            end,
+            {
+                "twinbench.candidate": candidate,
+                "twinbench.tier": self._tier(candidate),
+                "twinbench.decision_ms": took_ms,
+                "twinbench.prompt_tokens": (decision.get("prompt_tokens") or {}).get(candidate),
+                **{f"twinbench.{name}": value for name, value in told.items()},
+            },
+            error=None if error is None else ("router", str(error)),
+            children=own,
+        )
+
+    def _attempt(self, attempt: RecordedAttempt, own: int | None = None) -> _Span:
+        reserve: Mapping[str, Any] = attempt.reserve
+        settle: Mapping[str, Any] = attempt.settle or {}
+        candidate = self._candidates.get(str(reserve["candidate"]))
+        usage = settle.get("usage")
+        buckets = usage or {}
+        start = _at(reserve, 0.0)
+        choice = answered_choice(attempt)
+        finish = choice.get("finish_reason")
+        cause = settle.get("cause") if attempt.settle is not None else "transport"
+        detail = settle.get("detail") if attempt.settle is not None else "twinbench was ended while it was in flight"
+        told = settle.get("reported_cost_usd")
+        return _Span(
+            f"attempt {reserve['attempt']}" if own is None else f"own {own} attempt {reserve['attempt']}",
+            f"chat {reserve['candidate']}",
+            start,
+            start + float(settle.get("latency_s") or 0),
+            {
+                "gen_ai.operation.name": "chat",
+                **self._provider,
+                "gen_ai.request.model": reserve["candidate"] if candidate is None else candidate.model,
+                "gen_ai.request.max_tokens": None if candidate is None else candidate.max_tokens,
+                "gen_ai.request.temperature": None if candidate is None else candidate.temperature,
+                "gen_ai.response.model": settle.get("served_model"),
+                "gen_ai.response.finish_reasons": [finish] if isinstance(finish, str) else None,
+                # The convention counts cached tokens among the input; our buckets do not overlap.
+                "gen_ai.usage.input_tokens": None if usage is None else sum(usage.values()) - usage["output"],
+                "gen_ai.usage.cache_read.input_tokens": buckets.get("cache_read"),
+                "gen_ai.usage.cache_creation.input_tokens": buckets.get("cache_write"),
+                "gen_ai.usage.output_tokens": buckets.get("output"),
+                "http.response.status_code": settle.get("status"),
+                "twinbench.attempt": reserve["attempt"],
+                "twinbench.own": own,
+                "twinbench.answered": attempt.answered,
+                "twinbench.candidate": reserve["candidate"],
+                "twinbench.tier": self._tier(reserve["candidate"]),
+                **{f"twinbench.{bucket}": tokens for bucket, tokens in buckets.items()},
+                "twinbench.cost_usd": float(spent_usd(attempt)),
+                "twinbench.at_reservation": bool(settle.get("at_reservation", True)),
+                "twinbench.reported_cost_usd": None if told is None else float(told),
+                "twinbench.served_by": settle.get("served_by"),
+                "twinbench.cause": cause,
+            },
+            kind=_CLIENT,
+            error=None if cause is None else (str(cause), str(detail or "")),
+        )
+
+    def _command(self, index: int, command: RecordedCommand, earliest: float) -> _Span:
+        observation: Mapping[str, Any] = command.observation or {}
+        ended = observation.get("ended", "unknown")
+        end = _at(observation, earliest)
+        seconds = observation.get("seconds")
+        start = end if self._run.simulated else max(end - float(seconds or 0), min(earliest, end))
+        return _Span(
+            f"command {index}",
+            f"execute_tool {_TOOL}",
+            start,
+            end,
+            {
+                "gen_ai.operation.name": "execute_tool",
+                "gen_ai.tool.name": _TOOL,
+                "gen_ai.tool.type": "function",
+                "gen_ai.tool.call.arguments": json.dumps({"command": sound(command.command)}, ensure_ascii=False),
+                "twinbench.command_s": seconds,
+                "twinbench.returncode": observation.get("returncode"),
+                "twinbench.ended": ended,
+                "twinbench.output_bytes": len(output_of(command).encode()),
+            },
+            error=None if ended == "exited" else (str(ended), str(observation.get("exception_info") or "")),
+        )
+
+    def _tier(self, candidate: Any) -> str | None:
+        found = self._candidates.get(str(candidate))
+        return None if found is None else str(found.tier)
+
+
+def _id(*parts: str, characters: int) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:characters]
+
+
+def _at(fields: Mapping[str, Any] | None, otherwise: float) -> float:
+    at = (fields or {}).get("at")
+    return otherwise if at is None else float(at)
+
+
+def _nanoseconds(seconds: float) -> str:
+    """As text, which is how OTLP/JSON has 64 bits; to microseconds, since a float of seconds holds no more."""
+    return str(round(seconds * 1_000_000) * 1000)
+
+
+def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Attributes as OTLP has them; what is unknown is left out."""
+    return [{"key": name, "value": _value(value)} for name, value in values.items() if value is not None]
+
+
+def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, bool):
+        return {"boolValue": value}
+    if isinstance(value, int):
+        return {"intValue": str(value)}
+    if isinstance(value, float):
+        return {"doubleValue": value}
+    if isinstance(value, list):
+        return {"arrayValue": {"values": [_value(each) for each in value]}}
+    return {"stringValue": str(value)}

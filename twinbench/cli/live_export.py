@@ -1,0 +1,134 @@
+"""``twinbench dynamic export``: a run as other programs read it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinbench.cli.output import print_json, printable
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from dynamic_track.loaded import LoadedRun
+
+
+class ExportFormat(StrEnum):
+    """What a run is written as."""
+
+    jsonl = "jsonl"
+    otel = "otel"
+    inspect = "inspect"
+
+
+class Lines(StrEnum):
+    """What a line of ``jsonl`` is of."""
+
+    calls = "calls"
+    trials = "trials"
+    attempts = "attempts"
+
+
+def export(
+    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
+    *,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where to write; must not exist. For inspect it ends in .eval; else - is standard output.",
+        ),
+    ],
+    form: Annotated[
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="jsonl: flat rows; otel: OpenTelemetry spans as OTLP/JSON lines; inspect: a log of inspect_ai.",
+        ),
+    ] = ExportFormat.jsonl,
+    what: Annotated[
+        Lines | None,
+        typer.Option("--what", help="What a line of jsonl is of; default: calls.", show_default=False),
+    ] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+    ] = False,
+) -> None:
+    """Export the trials of a run that have ended, for data frames, trace viewers and inspect view."""
+    from dynamic_track.loaded import load_run
+    from dynamic_track.rehearsal.rehearsing import SIMULATED
+    from twinbench.errors import TwinbenchError, UsageError
+
+    to_stdout = str(output) == "-"
+    if to_stdout and json_:
+        raise UsageError("--json prints a summary on standard output, where the export goes: add -o FILE")
+    if what is not None and form is not ExportFormat.jsonl:
+        raise UsageError(f"--what is of --format jsonl; {form} has everything in it")
+    if form is ExportFormat.inspect and output.suffix != ".eval":
+        raise UsageError(f"-o {output}: inspect_ai knows logs by their names, which end in .eval")
+    if not to_stdout and (output.is_file() or output.is_dir()):
+        raise UsageError(f"{output} exists: choose another -o")
+    run = load_run(run_dir)
+    if not run.trials:
+        raise TwinbenchError(f"no trial of {run_dir} has ended: there is nothing to export")
+    if form is ExportFormat.inspect:
+        _write_log(run, output)
+        records, noun = len(run.trials), "sample"
+    else:
+        lines = _lines(run, form, what or Lines.calls)
+        _write_lines(lines, output, to_stdout=to_stdout)
+        records, noun = len(lines), "trace" if form is ExportFormat.otel else (what or Lines.calls).removesuffix("s")
+    if run.unended:
+        typer.echo(f"note: not ended, and left out: {counted(run.unended, 'trial')}", err=True)
+    if json_:
+        print_json(
+            {
+                "simulated": run.simulated,
+                "run": str(run_dir),
+                "router": run.router,
+                "fingerprint": run.fingerprint,
+                "format": form.value,
+                "output": str(output),
+                "records": records,
+                "trials": len(run.trials),
+                "unended": run.unended,
+            }
+        )
+        return
+    if run.simulated:
+        typer.echo(f"note: {SIMULATED}", err=True)
+    if not to_stdout:
+        typer.echo(printable(f"{counted(records, noun)}: {output}"), err=True)
+
+
+def _lines(run: LoadedRun, form: ExportFormat, what: Lines) -> list[str]:
+    if form is ExportFormat.otel:
+        from dynamic_track.exporting.otel import otlp_lines
+
+        return list(otlp_lines(run))
+    from dynamic_track.exporting.jsonl import What, json_lines
+
+    return list(json_lines(run, What(what.value)))
+
+
+def _write_lines(lines: list[str], output: Path, *, to_stdout: bool) -> None:
+    from twinbench.files import written
+
+    if to_stdout:
+        for line in lines:
+            typer.echo(line, nl=False)
+        return
+    with written(output) as path, path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(lines)
+
+
+def _write_log(run: LoadedRun, output: Path) -> None:
+    from dynamic_track.exporting.inspect_logs import write_inspect_log
+    from twinbench.files import written
+
+    with written(output) as path:
+        write_inspect_log(run, path)
