@@ -1,0 +1,175 @@
+"""``twinbench dynamic report``: what is on the page of runs, and that all that they hold stays text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import twinbench
+from tests.cli.test_hostile_text import HOSTILE, SHOWN
+from tests.reports.journals import HIGH, LOW, Call, Case, write_live_run
+from tests.reports.pages import Page, check
+from tests.runs import a_pool, v1, write_run
+
+GIVE_UP = "0.6"
+
+
+def reported(*runs: Path, more: Sequence[str] = ()) -> Page:
+    """The page of runs, which is beside the first."""
+    target = runs[0].parent / "page.html"
+    twinbench("dynamic", "report", *runs, "-o", target, *more).succeeded()
+    return check(target.read_text("utf-8"))
+
+
+@pytest.fixture
+def two_runs(tmp_path: Path) -> tuple[Path, Path]:
+    """One that resolves one case of three and loses one to infrastructure, and one that resolves two."""
+    calls = [Call(failed="it was cut"), Call(HIGH, says="Now I know.", rationale="depth 2"), Call(HIGH)]
+    first = write_live_run(
+        tmp_path / "first",
+        [
+            Case("a__a-1", calls),
+            Case("b__b-2", resolved=False),
+            Case("c__c-3", cause="transport", detail="nobody answered", resolved=None),
+            Case("d__d-4", calls=[Call()], ended=False),
+        ],
+    )
+    second = write_live_run(tmp_path / "second", [Case("a__a-1"), Case("b__b-2")], router="always-high")
+    return first, second
+
+
+def test_the_table_has_the_bill_and_counts_infrastructure_apart(two_runs: tuple[Path, Path]) -> None:
+    page = reported(*two_runs)
+    assert page.headings[:2] == [(1, "Live runs of 2 routers"), (2, "Runs")]
+    assert page.text.index("Live runs: real models") < page.text.index("Live runs of 2 routers")
+    words = " ".join(page.text.split())
+    # resolved, unresolved, apart, cost, penalty, bill, give up, spend, steps, calls
+    assert "1 stickyfirst 1 1 1 infra, 1 running" in words.replace(str(two_runs[0].parent) + "/", "")
+    assert "0.0070 0.60 0.6050 1.2000" in words
+    assert "verdicts on the same cases" not in words
+
+
+def test_runs_of_other_cases_are_said_not_to_compare(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    third = write_live_run(tmp_path / "third", [Case("a__a-1")])
+    assert "do not have verdicts on the same cases" in reported(*two_runs, third).text
+
+
+def test_causes_are_named_with_what_they_mean(two_runs: tuple[Path, Path]) -> None:
+    words = " ".join(reported(*two_runs).text.split())
+    assert "transport infra no attempt brought a response that can be read 1 0" in words
+    assert "nobody answered" in words
+
+
+def test_every_call_shows_model_cache_tokens_dollars_commands_and_what_they_gave(two_runs: tuple[Path, Path]) -> None:
+    words = " ".join(reported(two_runs[0]).text.split())
+    start = words.index("Step 2")
+    step = words[start : words.index("Step 3", start)]
+    for shown in (
+        f"{HIGH} high, switched; 1,000 tokens in, 90 % from the cache; 0.0010 USD",
+        "Decided in 0.500 ms, score 0.2500; answered in 1.5 s",
+        "Why, says the router depth 2",
+        "100 900 0 50 90 % 0.001000",
+        "The model said Now I know.",
+        "Command ls",
+        "It gave, exit code 0, after 0.1 s README.md",
+    ):
+        assert shown in step
+    assert "transport (500): it was cut; 0.0002 USD" in words
+    assert f"{LOW} low; 1,000 tokens in" in words
+
+
+def test_what_is_long_is_cut_and_its_length_said(tmp_path: Path) -> None:
+    run = write_live_run(tmp_path / "run", [Case(calls=[Call(gives="a" * 3000 + "MIDDLE" + "z" * 3000)])])
+    page = reported(run)
+    assert "[… 4,006 characters left out …]" in page.text
+    assert "4,006 characters of 6,006 left out" in page.text
+    assert "MIDDLE" not in page.text
+    whole = reported(run, more=("--cut", "0"))
+    assert "MIDDLE" in whole.text
+    assert "left out" not in whole.text
+
+
+def test_a_rehearsal_says_so_first_and_stands_beside_no_real_run(tmp_path: Path) -> None:
+    rehearsed = write_live_run(tmp_path / "rehearsed", simulated=True)
+    real = write_live_run(tmp_path / "real")
+    page = reported(rehearsed)
+    content = page.text[page.text.index("To the content") :]
+    assert " ".join(content.split()[3:7]) == "A rehearsal: simulated models"
+    target = tmp_path / "mixed.html"
+    ran = twinbench("dynamic", "report", real, rehearsed, "-o", target)
+    assert ran.code == 2
+    assert "no rehearsal stands in one report with a real run" in ran.err
+    assert not target.exists()
+
+
+def test_runs_of_different_pools_stand_in_no_table(tmp_path: Path) -> None:
+    other = a_pool(tmp_path / "pool.toml")
+    first = write_live_run(tmp_path / "first")
+    second = write_live_run(tmp_path / "second", [Case(calls=[Call("one")])], pool=str(other))
+    ran = twinbench("dynamic", "report", first, second, "-o", tmp_path / "page.html")
+    assert ran.code == 2
+    assert "different pools" in ran.err
+    assert "open division" in reported(second).text
+
+
+def test_what_else_differs_between_runs_is_named(tmp_path: Path) -> None:
+    runs = [write_live_run(tmp_path / seed, seed=seed) for seed in ("0", "1")]
+    assert "Beside the router, these runs differ in: seed." in reported(*runs).text
+
+
+def test_what_others_wrote_shows_as_text(tmp_path: Path) -> None:
+    call = Call(says=HOSTILE, command=HOSTILE, gives=HOSTILE, rationale=HOSTILE, router_error=HOSTILE, failed=HOSTILE)
+    case = Case(HOSTILE.replace("/", "|"), [call], cause="router", detail=HOSTILE, patch=HOSTILE, resolved=None)
+    run = write_live_run(tmp_path / "<b>[red]run", [case], router=f"$x${HOSTILE}")
+    page = reported(run)
+    assert page.text.count(SHOWN) >= 9
+    assert SHOWN.replace("/", "|") in page.text
+    assert page.all("b") == []
+
+
+def test_bytes_that_are_no_text_are_shown_as_such(tmp_path: Path) -> None:
+    run = write_live_run(tmp_path / "run", [Case(calls=[Call(gives="\ud800\x00 end")])])
+    assert r"\x00 end" in reported(run).text
+
+
+def test_an_imported_run_shows_its_conversation(tmp_path: Path) -> None:
+    run, pool = tmp_path / "run", a_pool(tmp_path / "pool.toml")
+    twinbench("dynamic", "import", write_run(tmp_path / "a.traj.json", v1()), "--run", run, "--pool", pool).succeeded()
+    page = reported(run)
+    assert "THOUGHT: next." in page.text
+    moved = tmp_path / "moved.toml"
+    pool.rename(moved)
+    assert "THOUGHT: next." in reported(run, more=("--pool", str(moved))).text
+
+
+def test_the_same_runs_give_the_same_bytes(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
+    pages = []
+    for name in ("one.html", "two.html"):
+        ran = twinbench("dynamic", "report", *two_runs, "-o", tmp_path / name, "--json").succeeded()
+        assert ran.json == {"file": str(tmp_path / name), "bytes": (tmp_path / name).stat().st_size}
+        pages.append((tmp_path / name).read_text("utf-8").replace(name, ""))
+    assert pages[0] == pages[1]
+
+
+def test_what_is_no_run_leaves_no_file(tmp_path: Path) -> None:
+    damaged = write_live_run(tmp_path / "damaged")
+    journal = damaged / "journal" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b"README", b"readme").replace(b'"ls"', b'"rm"'))
+    target = tmp_path / "page.html"
+    for folder, code, said in (
+        (tmp_path / "none", 2, "holds no run"),
+        (damaged, 1, "was edited"),
+    ):
+        ran = twinbench("dynamic", "report", folder, "-o", target)
+        assert ran.code == code
+        assert said in ran.err
+    good = write_live_run(tmp_path / "good")
+    twice = twinbench("dynamic", "report", good, good, "-o", target)
+    assert (twice.code, "named twice" in twice.err) == (2, True)
+    assert twinbench("dynamic", "report", good, "-o", tmp_path / "none" / "page.html").code == 2
+    assert twinbench("dynamic", "report", "-o", target).code == 2
+    assert not target.exists()
+    assert json.loads((good / "plan.json").read_text("utf-8"))
