@@ -1,22 +1,27 @@
-"""Runs: cases one after the other, each continued where a killed run left it."""
+"""Runs: cases side by side, each continued where a killed run left it."""
 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dynamic_track.admission import Admission, Images
 from dynamic_track.agent import AgentEnd
 from dynamic_track.run_dir import RunDirectory
 from dynamic_track.score import RunScore, scored
+from dynamic_track.stopping import StoppedError
 from dynamic_track.tasks import Task
 from dynamic_track.trial import Bench, Trial, concluded, work
-from dynamic_track.verdict import Verdict, grade
+from dynamic_track.verdict import GradingLimits, Verdict, grade
 from dynamic_track.verdict_store import VerdictStore
 from twinbench.calls.journal import Journal, unpacked
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
+from twinbench.containers.engine import Engine
 from twinbench.fingerprint import sha256_text
 
 Progress = Callable[[str, int, int | None], None]
@@ -28,6 +33,8 @@ class RunSummary:
 
     run: str
     score: RunScore
+    left: int = 0
+    """Trials that the sitting did not end, because it was to stop."""
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -41,6 +48,18 @@ class RunSummary:
         return {"run": self.run, **{name: score[name] for name in told}}
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How a sitting goes through its cases; none of it changes what comes of them."""
+
+    workers: int = 1
+    """Cases at once."""
+    trials: int = 1
+    """How often each case is run."""
+    graded: bool = True
+    admission: Admission = field(default_factory=Admission)
+
+
 def run_cases(
     bench: Bench,
     tasks: Sequence[Task],
@@ -48,13 +67,12 @@ def run_cases(
     journal: Journal,
     recorded: Mapping[tuple[str, int], Recording],
     *,
-    trials: int = 1,
-    images_failed: Mapping[str, CausedError] | None = None,
+    images: Images,
     verdicts: VerdictStore,
-    graded: bool = True,
+    schedule: Schedule | None = None,
     progress: Progress | None = None,
 ) -> RunSummary:
-    """Run cases that are not finished, and go on with those that were begun.
+    """Run cases that are not finished, and go on with those that were begun; until all are done or the run is to stop.
 
     Args:
         bench: what they have in common.
@@ -62,22 +80,42 @@ def run_cases(
         run: where files of ended trials go.
         journal: of the run, open.
         recorded: what stood in it.
-        trials: how often each case is run.
-        images_failed: the errors of images that cannot be had.
+        images: of the cases.
         verdicts: kept verdicts.
-        graded: whether patches are graded.
+        schedule: how many at once, and how often.
         progress: told of each case.
     """
-    done: list[Trial] = []
-    planned = [(task, number) for task in tasks for number in range(1, trials + 1)]
-    for task, number in planned:
-        if progress is not None:
-            progress(f"running {task.id}", len(done), len(planned))
+    schedule = schedule or Schedule()
+    planned = [(task, number) for task in tasks for number in range(1, schedule.trials + 1)]
+    done = 0
+    counting = threading.Lock()
+
+    def run_one(task: Task, number: int) -> Trial | None:
+        nonlocal done
         recording = recorded.get((task.id, number)) or Recording(task.id, number)
-        log = bench.log(recording, journal)
-        failed = (images_failed or {}).get(task.image)
-        done.append(_run_case(bench, task, log, run, verdicts, failed=failed, graded=graded))
-    return RunSummary(str(run.path), scored(done, bench.pool))
+        try:
+            with schedule.admission.room(bench.stop):
+                bench.stop.check()
+                return _run_case(bench, task, bench.log(recording, journal), run, verdicts, images, schedule.graded)
+        except StoppedError:
+            return None
+        except BaseException:
+            bench.stop.request()  # what is no case's own failure ends the others too
+            raise
+        finally:
+            images.over(task)
+            with counting:
+                done += 1
+                if progress is not None:
+                    progress("cases", done, len(planned))
+
+    if progress is not None:
+        progress("cases", 0, len(planned))
+    with ThreadPoolExecutor(schedule.workers, "twinbench-case") as pool:
+        futures = [pool.submit(run_one, task, number) for task, number in planned]
+        found = [future.result() for future in futures]
+    ended = [trial for trial in found if trial is not None]
+    return RunSummary(str(run.path), scored(ended, bench.pool), len(planned) - len(ended))
 
 
 def _run_case(
@@ -86,26 +124,48 @@ def _run_case(
     log: TrialLog,
     run: RunDirectory,
     verdicts: VerdictStore,
-    *,
-    failed: CausedError | None,
+    images: Images,
     graded: bool,
 ) -> Trial:
     log.settle_lost()
-    if not _is_over(log.recording):
+    over = _is_over(log.recording)
+    wanted = not over or (graded and _wants_verdict(log.recording))
+    failed = images.get(task) if wanted else None
+    if not over:
         if failed is None:
             _work_to_the_end(bench, task, log, run)
         else:
             _log_end(log, failed.cause, str(failed))
     if graded and _wants_verdict(log.recording):
-        _grade(bench, task, log, run, verdicts)
+        give_verdict(bench.engine, bench.grading, task, log, run, verdicts)
     trial = concluded(bench.pool, log.recording)
-    run.write(task.id, log.recording.trial, "case.json", _json(trial.to_json()))
+    write_case(run, trial)
     return trial
 
 
-def _grade(bench: Bench, task: Task, log: TrialLog, run: RunDirectory, verdicts: VerdictStore) -> None:
+def give_verdict(
+    engine: Engine,
+    limits: GradingLimits,
+    task: Task,
+    log: TrialLog,
+    run: RunDirectory,
+    verdicts: VerdictStore,
+    *,
+    fresh: bool = False,
+) -> None:
+    """Grade what a trial submitted, and write the verdict down.
+
+    Args:
+        engine: for containers.
+        limits: of the grading.
+        task: of the trial, whose image is there.
+        log: of the trial, which has ended by itself.
+        run: where the verdict's file goes.
+        verdicts: kept verdicts.
+        fresh: grade again, even where a verdict is kept.
+    """
     assert log.recording.end is not None  # noqa: S101 - seen by the caller
-    verdict = grade(bench.engine, task, _patch(log.recording.end), verdicts, bench.grading)
+    verdict = grade(engine, task, _patch(log.recording.end), verdicts, limits, fresh=fresh)
     run.write(task.id, log.recording.trial, "verdict.json", _json(_portable(verdict)))
     log.write(
         "verdict",
@@ -147,6 +207,11 @@ def _worked(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
     except DivergedError as diverged:
         log.start_over(diverged)
         return work(bench, task, log)
+
+
+def write_case(run: RunDirectory, trial: Trial) -> None:
+    """Write ``case.json`` of a trial."""
+    run.write(trial.id, trial.trial, "case.json", _json(trial.to_json()))
 
 
 def _log_end(log: TrialLog, cause: Cause, detail: str) -> None:

@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from dynamic_track import harness
+from dynamic_track.admission import Images
 from dynamic_track.agent import AgentSettings
 from dynamic_track.run_dir import open_run
-from dynamic_track.runner import Progress, RunSummary, run_cases
+from dynamic_track.runner import Progress, RunSummary, Schedule, run_cases
+from dynamic_track.stopping import Stop
 from dynamic_track.tasks import Task
-from dynamic_track.trial import Bench
+from dynamic_track.trial import Bench, Trial, concluded
 from dynamic_track.verdict import GradingLimits
 from dynamic_track.verdict_store import VerdictStore
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
-from twinbench.calls.journal import Journal, Secrets
+from twinbench.calls.journal import Journal, Secrets, read_journal
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import WithoutSecrets, recordings
+from twinbench.calls.recording import Listener, WithoutSecrets, recordings
 from twinbench.calls.routed import RouterDecides
-from twinbench.causes import CausedError
 from twinbench.clock import Clocks, WallClocks
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.pools import LiveManifest
 from twinbench.store import Store
@@ -46,12 +50,31 @@ class Plan:
     network: bool = False
     on_router_error: str | None = None
     """The tier that answers where the router fails; None: that ends the case."""
+    trials: int = 1
+    """How often each case is run."""
+    shard: tuple[int, int] | None = None
+    """Which part of the cases, from 1, and of how many parts; the runs of all parts are merged in the end."""
+    image: str | None = None
+    """Where all cases run instead of in their own images, for trying things out; None: they do not."""
     simulation: str | None = None
     """Fingerprint of the simulated models that answer; None: real ones."""
+
+    def part(self, tasks: Sequence[Task], run_usd: Decimal | None) -> tuple[tuple[Task, ...], Decimal | None]:
+        """The cases of this shard, those of one repository together, and its part of the cap."""
+        own = tasks
+        if self.image is not None:  # from no Dockerfile: nothing may be built under a name that is the user's
+            own = [replace(task, image=self.image, folder=None, build_fingerprint=None) for task in tasks]
+        ordered = sorted(own, key=lambda task: task.repo)  # stable: within a repository as they were chosen
+        if self.shard is None:
+            return tuple(ordered), run_usd
+        number, of = self.shard
+        cap = None if run_usd is None else run_usd / of
+        return tuple(ordered[number - 1 :: of]), cap
 
     def identity(self) -> dict[str, Any]:
         """As ``plan.json`` has it; refused when a run is continued with something else."""
         instead = {} if self.on_router_error is None else {"on_router_error": self.on_router_error}
+        image = {} if self.image is None else {"image": self.image}
         simulated = {} if self.simulation is None else {"provider": {"simulation": self.simulation}}
         return {
             "tasks": self.tasks,
@@ -59,9 +82,9 @@ class Plan:
             "pool": {"name": self.pool.name, "fingerprint": self.pool.fingerprint},
             "agent": self.settings.identity,
             "grader": {"swebench": harness.version()},
-            "overrides": {"network": self.network, **instead},
+            "overrides": {"network": self.network, **instead, **image},
             "seed": self.seed,
-            "trials": 1,
+            "trials": self.trials,
             **simulated,
         }
 
@@ -105,7 +128,10 @@ def sit(
     *,
     where: Mapping[str, Any],
     limits: SittingLimits,
-    images: Callable[[], Mapping[str, CausedError]] = dict,
+    images: Images,
+    schedule: Schedule | None = None,
+    stop: Stop | None = None,
+    listener: Listener | None = None,
     progress: Progress | None = None,
 ) -> RunSummary:
     """Run cases that are not finished, and go on with those that were begun.
@@ -118,7 +144,10 @@ def sit(
         provider: who answers.
         where: where tasks and pool were found, for a replay.
         limits: of this sitting.
-        images: gets the images of the cases; the errors of those that cannot be had.
+        images: of the cases.
+        schedule: how many cases at once, and how often each.
+        stop: ends the sitting early.
+        listener: told of everything that is written about a trial.
         progress: told of each case.
 
     Raises:
@@ -126,9 +155,24 @@ def sit(
         RouterLoadError: the router does not load.
     """
     with ExitStack() as stack:
-        directory = open_run(run_dir, plan.identity(), where)
+        directory = open_run(
+            run_dir,
+            plan.identity(),
+            {**where, "division": plan.pool.division, **({} if plan.shard is None else {"shard": list(plan.shard)})},
+        )
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         recorded = recordings(journal.entries())
+        schedule = schedule or Schedule()
+        journal.append(
+            "sitting",
+            plan=fingerprint(plan.identity()),
+            cases=[task.id for task in tasks],
+            trials=schedule.trials,
+            workers=schedule.workers,
+            graded=schedule.graded,
+            run_usd=limits.run_usd,
+            at=round(time.time(), 3),
+        )
         spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))
         budget = Budget(limits.run_usd, spent)
         source = WithoutSecrets(provider.source, Secrets(provider.secrets))
@@ -150,6 +194,8 @@ def sit(
             own=own,
             clocks=provider.clocks,
             on_router_error=plan.on_router_error,
+            stop=stop or Stop(directory.path),
+            listener=listener,
         )
         return run_cases(
             bench,
@@ -157,7 +203,32 @@ def sit(
             directory,
             journal,
             recorded,
-            images_failed=images(),
+            images=images,
             verdicts=VerdictStore(Store(directory.path)),
+            schedule=schedule,
             progress=progress,
         )
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """A shard as the command line names it: ``1/4`` is the first of four.
+
+    Raises:
+        UsageError: it is none.
+    """
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"--shard {text}: give a part and how many there are, such as 1/4")
+    return int(number), int(of)
+
+
+def so_far(run_dir: Path, plan: Plan) -> list[Trial]:
+    """What became of the trials of a run until now; nothing where there is no run yet.
+
+    Raises:
+        JournalError: its journal is not what was written.
+    """
+    if not (run_dir / "journal").is_dir():
+        return []
+    found = recordings(read_journal(run_dir / "journal"))
+    return [concluded(plan.pool, recording) for recording in found.values() if recording.end is not None]

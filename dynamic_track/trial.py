@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from dynamic_track.agent import AgentEnd, AgentSettings, run_agent
+from dynamic_track.stopping import Stop
 from dynamic_track.tasks import Task
 from dynamic_track.verdict import GradingLimits
 from dynamic_track.workplace import Workplace
@@ -18,7 +21,7 @@ from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Listener, Recording, TrialLog
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.clock import Clocks, WallClocks
@@ -53,6 +56,11 @@ class Bench:
     own: OwnCalls | None = None
     """The handle through which the router asks an LLM itself."""
     clocks: Clocks = field(default_factory=WallClocks)
+    turn: AbstractContextManager[Any] = field(default_factory=threading.Lock)
+    """Held while the router is asked or told."""
+    stop: Stop = field(default_factory=Stop)
+    listener: Listener | None = None
+    """Told of every line that is written about a trial."""
     on_router_error: str | None = None
     """The tier whose default candidate answers where the router fails; None: that ends the case."""
 
@@ -69,7 +77,7 @@ class Bench:
     def log(self, recording: Recording, journal: Journal) -> TrialLog:
         """A trial's part of a journal, whose time goes on where its recording ends."""
         header = self.session_header(recording.case, recording.trial)
-        return TrialLog(recording, journal, self.clocks.of(header, recording.at))
+        return TrialLog(recording, journal, self.clocks.of(header, recording.at), self.listener)
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,8 @@ def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
         limits=bench.retries,
         own=bench.own,
         instead=bench.instead,
+        turn=bench.turn,
+        checkpoint=bench.stop.check,
     )
     with Sandbox(
         bench.engine,
@@ -161,7 +171,7 @@ def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
         environment=bench.settings.environment,
     ) as sandbox:
         routed.start()
-        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s)
+        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s, bench.stop.check)
         try:
             return run_agent(bench.settings, task.problem_statement, routed, workplace)
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ class Workplace:
     log: TrialLog
     routed: RoutedCall
     timeout_s: float
+    checkpoint: Callable[[], None] = lambda: None
+    """Called before each command; raises where nothing new is to be begun."""
     _step: int = field(default=0, init=False)
     _index: int = field(default=0, init=False)
 
@@ -37,6 +39,7 @@ class Workplace:
         Raises:
             DivergedError: the recording has another command here, or it gave something else.
         """
+        self.checkpoint()
         step = self.routed.answers[-1].step if self.routed.answers else 0
         self._index = self._index + 1 if step == self._step else 0
         self._step = step

@@ -24,6 +24,8 @@ BankFile = Callable[..., Path]
 SLOW = (
     "tests/cli/test_process.py",
     "tests/cli/test_wheel.py",
+    "tests/dynamic_track/rehearsal/",
+    "tests/dynamic_track/test_audit.py",
     "tests/docs/",
     "tests/plugins/",
     "tests/static_track/test_oracle.py",

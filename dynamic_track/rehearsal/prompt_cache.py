@@ -97,7 +97,7 @@ class PromptCache:
             plain = json.dumps(_unmarked(message), sort_keys=True)
             name = sha256_text(name + plain)
             length += self._tokens(model, plain) + _PER_MESSAGE
-            yield _Prefix(name, length, _unmarked(message) != message)
+            yield _Prefix(name, length, _is_marked(message))
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,18 @@ class _Prefix:
 
 
 def _unmarked(value: Any) -> Any:
+    """A message as a cache compares it: without marks, and a single block of text as that text, which is the same."""
     if isinstance(value, Mapping):
         return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
     if isinstance(value, list):
-        return [_unmarked(item) for item in value]
+        items = [_unmarked(item) for item in value]
+        if len(items) == 1 and isinstance(items[0], dict) and items[0].keys() == {"type", "text"}:
+            return items[0]["text"]
+        return items
     return value
+
+
+def _is_marked(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "cache_control" in value or any(map(_is_marked, value.values()))
+    return isinstance(value, list) and any(map(_is_marked, value))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.admission import Images
 from dynamic_track.agent import AgentSettings
+from dynamic_track.images import prepare_images
 from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.simulation import Known
 from dynamic_track.rehearsal.skills import SkillTable, skill_table
@@ -18,7 +20,6 @@ from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
 from dynamic_track.runner import Progress, RunSummary
 from dynamic_track.sitting import Plan, Provider, SittingLimits, sit
 from dynamic_track.tasks import Task
-from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
@@ -92,7 +93,6 @@ def rehearse(
     *,
     limits: SittingLimits,
     workers: int,
-    images: Callable[[], Mapping[str, CausedError]] = dict,
     progress: Progress | None = None,
 ) -> list[RunSummary]:
     """Run every router on every case, or go on where that was ended.
@@ -104,10 +104,9 @@ def rehearse(
         folder: for a run directory each.
         limits: of each run.
         workers: how many routers run at once.
-        images: gets the images of the cases; the errors of those that cannot be had.
         progress: told how many cases are done.
     """
-    failed = images()
+    prepare_images(engine, rehearsal.tasks, build_them=True, progress=progress)
     told = _Together(progress, len(routers) * len(rehearsal.tasks))
 
     def run(number: int, router: LoadedRouter) -> RunSummary:
@@ -117,7 +116,6 @@ def rehearse(
             router,
             folder / run_name(number, router.name),
             limits=limits,
-            failed=failed,
             progress=told.of(number),
         )
 
@@ -132,7 +130,6 @@ def _rehearsed(
     run_dir: Path,
     *,
     limits: SittingLimits,
-    failed: Mapping[str, CausedError],
     progress: Progress,
 ) -> RunSummary:
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -154,7 +151,7 @@ def _rehearsed(
             Provider(DeclaredTime(gateway, clocks), clocks=clocks),
             where=rehearsal.where,
             limits=limits,
-            images=lambda: failed,
+            images=Images(engine, rehearsal.tasks, build=False),
             progress=progress,
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from static_track.bank import STARTER
-from tests.banks import write_jsonl
+from tests.banks import a_manifest, write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
 from tests.cli.test_table_formats import WITH_DOCKER
@@ -45,7 +45,7 @@ def entry_of(board: Any, router: str) -> Any:
 def test_a_score_says_what_was_scored(kept_store: Store) -> None:
     board = twinbench("static", "score", "sticky", "--bank", "mine", "--json").succeeded().json
 
-    assert list(board) == ["bank", "protocol", "routers"]
+    assert list(board) == ["bank", "protocol", "resampling", "routers"]
     (listed,) = [bank for bank in twinbench("bank", "list", "--json").json["banks"] if bank["name"] == "mine"]
     assert board["bank"] == {
         "name": "mine",
@@ -70,7 +70,9 @@ def test_an_entry_has_exactly_the_promised_keys_and_types(kept_store: Store) -> 
     ]
     assert list(entry)[: len(promised)] == promised
     # more than issue 8 promises
-    assert entry.keys() - promised == {"first_error", "given_up", "router_usd", "cost_save_net"}
+    assert entry.keys() - promised == {
+        *("first_error", "given_up", "router_usd", "cost_save_net", "intervals", "no_interval", "rank")
+    }
     assert entry["reference"] is False
     assert list(entry["scores"]) == ["row_pass", "row_exact", "traj_pass", "cost_save", "combined"]
     assert all(type(value) is float for value in entry["scores"].values())
@@ -194,8 +196,15 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "bank show": ("other",),
         "bank validate": ("other",),
         "bank export": ("other", "-o", tmp_path / "out.jsonl"),
+        "bank pull": ("official", "--manifest", a_manifest(tmp_path / "banks.toml", one_row), "--name", "other"),
         "bank rm": ("other",),
         "bank split": ("starter",),
+        "static curve": ("depth-rule",),
+        "static diff": ("sticky", "always-high"),
+        "static explain": ("sticky",),
+        "static compare": ("sticky", "always-high"),
+        "static report": ("sticky", "-o", tmp_path / "static.html"),
+        "dynamic report": (tmp_path / "run", "-o", tmp_path / "live.html"),
         "static predict": ("sticky", "-o", tmp_path / "predictions.jsonl"),
         "pool show": ("static-2026-04",),
         "router new": ("my-router",),

@@ -65,7 +65,7 @@ def run(installed: Path, cwd: Path, *arguments: str, **environment: str) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr.decode())
 
 
-def test_the_wheel_carries_manifests_bank_results_and_sql(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_carries_manifests_bank_results_templates_and_sql(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
 
     for path in (CHECKOUT / "pools").glob("*.toml"):
@@ -74,6 +74,9 @@ def test_the_wheel_carries_manifests_bank_results_and_sql(wheel: zipfile.ZipFile
         assert wheel.read(f"twinbench/_data/published/{path.name}") == path.read_bytes()
     for path in (CHECKOUT / "static_track").rglob("*.sql"):
         assert wheel.read(path.relative_to(CHECKOUT).as_posix()) == path.read_bytes()
+    for folder in ("twinbench/html", "static_track", "dynamic_track"):
+        for path in (*(CHECKOUT / folder).glob("*.html"), *(CHECKOUT / folder).glob("*.css")):
+            assert wheel.read(path.relative_to(CHECKOUT).as_posix()) == path.read_bytes()
     assert {"static_track/data/starter_bank.jsonl", "twinbench/py.typed", "static_track/py.typed"} <= names
 
 

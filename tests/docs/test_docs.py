@@ -15,14 +15,25 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.main import get_command
 
-from docs import make_cli, refresh
+from docs import make_cli, make_real_banks, refresh
 from twinbench.cli import app
 
 ROOT = refresh.ROOT
 PAGES = refresh.pages()
 BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
-JSON_PAGES = ("json.md", "live.md", "run-a-case.md", "rehearsal.md", "imported-runs.md")
+JSON_PAGES = (
+    "json.md",
+    "live.md",
+    "run-a-case.md",
+    "rehearsal.md",
+    "imported-runs.md",
+    "audit.md",
+    "explain.md",
+    "live-scores.md",
+    "exports.md",
+    "reports.md",
+)
 NEEDS_DOCKER = "<!-- needs: docker"
 
 needs_a_shell = pytest.mark.skipif(
@@ -77,6 +88,12 @@ def test_every_page_is_on_the_map() -> None:
 
 def test_the_command_line_page_is_what_help_says() -> None:
     assert make_cli.PAGE.read_text("utf-8") == make_cli.page(), "run: python docs/make_cli.py"
+
+
+def test_the_page_of_real_banks_is_what_they_score(shared: Path) -> None:
+    assert make_real_banks.PAGE.read_text("utf-8") == make_real_banks.page(shared / "banks"), (
+        "run: python docs/make_real_banks.py FOLDER"
+    )
 
 
 def test_every_json_output_is_shown() -> None:

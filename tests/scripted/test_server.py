@@ -209,3 +209,16 @@ def test_a_script_that_cannot_be_read_is_told(tmp_path: Path, capfd: pytest.Capt
     with pytest.raises(RuntimeError, match="the server ended with 1"), server_process(script):
         pass
     assert "SyntaxError" in capfd.readouterr().err
+
+
+def test_a_mark_that_moves_on_breaks_no_cache() -> None:
+    """A marked text is sent as a block, and as a plain text once the mark stands elsewhere: the same to a cache."""
+    cache = PromptCache()
+    block = {
+        "role": "user",
+        "content": [{"type": "text", "text": GO["content"], "cache_control": {"type": "ephemeral"}}],
+    }
+    first = cache.count("s", {"model": "m", "messages": [SYSTEM, block]}, Shape.anthropic)
+    then = cache.count("s", {"model": "m", "messages": [SYSTEM, GO, CALLED, marked(RESULT)]}, Shape.anthropic)
+    assert first.written == first.prompt
+    assert then.read == first.prompt

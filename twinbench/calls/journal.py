@@ -37,7 +37,8 @@ SHORTEST_SECRET = 7
 """What is shorter is no secret but what local servers are given in a key's place (``none``, ``ollama``): its removal
 would garble the names of models."""
 
-_LOCK = "writer.lock"
+LOCK = "writer.lock"
+"""Held by the process that writes."""
 _PACKED = "zlib:"
 _LINE = re.compile(rb'(?P<body>\{.*),"sha256":"(?P<sha256>[0-9a-f]{64})"\}', re.DOTALL)
 
@@ -132,7 +133,7 @@ class Journal:
             JournalError: another process writes to it, it cannot be written, or it is not what was written.
         """
         path = folder / FILE
-        lock = FileLock(folder / _LOCK, thread_local=False)
+        lock = FileLock(folder / LOCK, thread_local=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)

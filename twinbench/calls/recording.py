@@ -10,7 +10,7 @@ what the agent's file holds from a step's answer to the next call, and the first
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -268,6 +268,10 @@ class WithoutSecrets:
         return replace(response, body=self.secrets.redacted_bytes(response.body))
 
 
+Listener = Callable[[Recording, str, Mapping[str, Any]], None]
+"""Told of a line about a trial: its recording so far, the line's kind and its fields."""
+
+
 @dataclass
 class TrialLog:
     """A trial's part of a journal: its recording so far, and what comes now.
@@ -278,6 +282,8 @@ class TrialLog:
     recording: Recording
     journal: Journal | None
     clock: Clock = field(default_factory=WallClock)
+    listener: Listener | None = None
+    """Told of every line that is written."""
 
     @property
     def is_replay(self) -> bool:
@@ -290,6 +296,8 @@ class TrialLog:
             place = {"case": self.recording.case, "trial": self.recording.trial, "at": round(self.clock.now(), 3)}
             self.journal.append(kind, sync=sync, **place, **fields)
             _add(self.recording, kind, fields)
+            if self.listener is not None:
+                self.listener(self.recording, kind, fields)
 
     def settle_lost(self) -> None:
         """Settle at their reservations the attempts that were in flight when twinbench was killed."""

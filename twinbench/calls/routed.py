@@ -7,8 +7,8 @@ pipeline does not: it is the same live, resumed and replayed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -186,6 +186,10 @@ class RoutedCall:
     limits: RetryLimits = field(default_factory=RetryLimits)
     own: OwnCalls | None = None
     """The handle through which the router asks an LLM itself."""
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    """Held while the router is asked or told: it is called serially, however many cases run."""
+    checkpoint: Callable[[], None] = lambda: None
+    """Called before each call; raises where nothing new is to be begun."""
     instead: str | None = None
     """The candidate that answers where the router fails; None: its failure ends the case."""
     answers: list[Answer] = field(default_factory=list)
@@ -195,11 +199,15 @@ class RoutedCall:
 
     def start(self) -> None:
         """Begin the session."""
-        self._complaint = self.decider.tell("start", self.session.key)
+        self._complaint = self._tell("start", self.session.key)
 
     def end(self) -> None:
         """End the session; a router that fails now has nothing left to fail."""
-        self.decider.tell("end", self.session.key)
+        self._tell("end", self.session.key)
+
+    def _tell(self, hook: str, argument: Any) -> str | None:
+        with self.turn:
+            return self.decider.tell(hook, argument)
 
     def ask(self, conversation: Sequence[Utterance], tools: Sequence[Mapping[str, Any]]) -> Answer:
         """The next call of the trial.
@@ -210,6 +218,7 @@ class RoutedCall:
             CapError: the budget leaves no room for it.
             DivergedError: the recording has something else here.
         """
+        self.checkpoint()
         self._steps += 1
         step = self._steps
         recorded = self.log.step(step)
@@ -227,7 +236,7 @@ class RoutedCall:
         self.clock.recorded = None if recorded.answer is None else (recorded.answer.settle or {}).get("at")
         outcome = self.session.billed(candidate, answer.usage, message_text(answer.utterance.plain))
         self.clock.recorded = None
-        self._complaint = self.decider.tell("observe", outcome)
+        self._complaint = self._tell("observe", outcome)
         return answer
 
     def _decided(self, call: Call, recorded: RecordedStep) -> Candidate:
@@ -236,7 +245,7 @@ class RoutedCall:
         decided = recorded.decision is not None
         deciding = RecordedDeciding(self.session_header, call.step_index, log=self.log, decided=decided)
         try:
-            with nullcontext() if self.own is None else self.own.deciding(deciding):
+            with self.turn, nullcontext() if self.own is None else self.own.deciding(deciding):
                 decision = self.decider.decide(call, recorded.decision)
         except DivergedError as diverged:
             raise deciding.ending or diverged from None

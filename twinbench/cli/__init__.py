@@ -12,11 +12,29 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from twinbench.cli import bank, demo, dynamic, imports, live, pool, rehearse, router, static
+from twinbench.cli import (
+    auditing,
+    bank,
+    curve,
+    demo,
+    dynamic,
+    explain,
+    imports,
+    live,
+    live_export,
+    live_scores,
+    pool,
+    rehearse,
+    report,
+    router,
+    running,
+    runs,
+    static,
+)
+from twinbench.cli.options import INTERRUPTED
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
-INTERRUPTED = 130
 
 
 class Command(TyperCommand):
@@ -35,10 +53,23 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+static.app.command("explain")(explain.explain)
+static.app.command("diff")(explain.diff)
+static.app.command("curve")(curve.curve)
+static.app.command("report")(report.static)
 app.add_typer(static.app, name="static")
-dynamic.app.command("run")(live.run)
+dynamic.app.command("run")(running.run)
 dynamic.app.command("replay")(live.replay)
+dynamic.app.command("audit")(auditing.audit)
+dynamic.app.command("score")(live_scores.score)
+dynamic.app.command("compare")(live_scores.compare)
+dynamic.app.command("export")(live_export.export)
+dynamic.app.command("status")(runs.status)
+dynamic.app.command("stop")(runs.stop)
+dynamic.app.command("merge")(runs.merge)
+dynamic.app.add_typer(runs.app, name="runs")
 dynamic.app.command("import")(imports.import_)
+dynamic.app.command("report")(report.dynamic)
 app.add_typer(dynamic.app, name="dynamic")
 app.add_typer(rehearse.app, name="rehearse")
 app.add_typer(bank.app, name="bank")

@@ -33,11 +33,12 @@ def demo(
     from static_track.board import Judge
     from static_track.starter import open_bank
     from twinbench.cli.rehearse import rehearsal_json, rehearsal_table
-    from twinbench.cli.static import board_table
+    from twinbench.cli.score_tables import board_table
+    from twinbench.statistics import Resampling
     from twinbench.store import Store
 
     with progress() as shown, open_bank(None, Store(store), shown) as bank:
-        board = Judge(bank, progress=shown).board(ROUTERS)
+        board = Judge(bank, progress=shown).board(ROUTERS, resampling=Resampling())
     if not json_:
         print_table(board_table(board))
         typer.echo("")

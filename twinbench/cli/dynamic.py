@@ -14,7 +14,7 @@ from twinbench.wording import counted
 if TYPE_CHECKING:
     from dynamic_track.grading import Grades
     from dynamic_track.tasks import Task, TaskSet
-    from dynamic_track.verdict import Verdict
+    from dynamic_track.verdict import GradingLimits, Verdict
 
 app = typer.Typer(help="The live track: tasks, containers, verdicts.", no_args_is_help=True)
 
@@ -122,6 +122,12 @@ def tasks(
 
 @app.command()
 def grade(
+    run_dir: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR", help="A run, whose patches are all graded again; no model is asked.", show_default=False
+        ),
+    ] = None,
     *,
     patch: Annotated[
         Path | None,
@@ -171,8 +177,14 @@ def grade(
     from twinbench.errors import UsageError
     from twinbench.store import Store
 
+    if run_dir is not None:
+        if patch is not None or predictions is not None or case is not None:
+            raise UsageError("a run is graded whole: leave out --patch, --case and --predictions")
+        limits = GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib)
+        _grade_run(run_dir, limits, workers, build=build, json_=json_, form=form, output=output)
+        return
     if (patch is None) == (predictions is None) or (patch is None) != (case is None):
-        raise UsageError("give either --patch FILE with --case ID, or --predictions FILE")
+        raise UsageError("give a run, --patch FILE with --case ID, or --predictions FILE")
     if patch is not None and case is not None:
         if only or shuffle is not None or slice_ or limit:
             raise UsageError("--only, --shuffle, --slice and --limit choose from --predictions; --case names one task")
@@ -299,6 +311,46 @@ def gc(
         Column("why", "Why"),
     ]
     print_table(Table(title, columns, rows), form, output)
+
+
+def _grade_run(
+    run_dir: Path, limits: GradingLimits, workers: int, *, build: bool, json_: bool, form: Format, output: str
+) -> None:
+    """Grade all patches of a run again, and say what changed."""
+    from dynamic_track.admission import Images
+    from dynamic_track.regrading import regrade
+    from dynamic_track.run_dir import RunDirectory
+    from dynamic_track.task_sources import load_tasks
+    from twinbench.containers.engine import Engine
+    from twinbench.pools import live_manifest
+
+    run = RunDirectory(run_dir)
+    where = run.plan()["where"]
+    found = load_tasks(where["tasks"], where.get("dataset")).tasks
+    with progress() as shown, Engine.connect() as engine:
+        regraded = regrade(
+            engine,
+            run,
+            {task.id: task for task in found},
+            live_manifest(where["pool"]),
+            limits,
+            Images(engine, found, build=build or where["tasks"] == "rehearsal", progress=shown),
+            workers=workers,
+            progress=shown,
+        )
+    summary = regraded.summary
+    if json_:
+        told = {"changed": list(regraded.changed), "without_task": list(regraded.without_task)}
+        print_json({**summary.to_json(), **told}, output)
+    else:
+        columns = [Column("case", "Case"), Column("trial", "Trial"), Column("counts", "Counted as")]
+        rows = [{"case": each.id, "trial": each.trial, "counts": each.counts} for each in summary.trials]
+        notes = [f"another verdict than before: {', '.join(regraded.changed) or 'none'}"]
+        if regraded.without_task:
+            notes.append(f"not graded, since the task is not found: {', '.join(regraded.without_task)}")
+        print_table(Table(f"Verdicts of {run_dir}, graded again", columns, rows, notes), form, output)
+    if summary.score.count("infra") or regraded.without_task:
+        raise typer.Exit(1)
 
 
 def chosen_tasks(

@@ -299,7 +299,6 @@ def rehearse_all(
     min_free_mib: int = 2048,
 ) -> list[RunSummary]:
     """Rehearse routers in a folder, with progress, in containers that are large enough for the rehearsal's tasks."""
-    from dynamic_track.images import prepare_images
     from dynamic_track.rehearsal.rehearsing import rehearse
     from dynamic_track.sitting import SittingLimits
 
@@ -311,7 +310,6 @@ def rehearse_all(
             folder,
             limits=SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S),
             workers=workers,
-            images=lambda: prepare_images(engine, rehearsal.tasks, build_them=True, progress=shown),
             progress=shown,
         )
 

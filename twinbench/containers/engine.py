@@ -180,6 +180,19 @@ class Engine:
             raise ImageError(f"image {name} is not present")
         return attributes
 
+    def remove_image(self, name: str) -> None:
+        """Remove an image; one that is gone or that a container still needs is left alone."""
+        import docker.errors
+
+        with translated(f"remove image {name}"):
+            try:
+                self.client.images.remove(name)
+            except docker.errors.ImageNotFound:
+                return
+            except docker.errors.APIError as error:
+                if error.status_code != 409:
+                    raise
+
     def image_identity(self, name: str) -> str:
         """What tells an image from others on any machine.
 

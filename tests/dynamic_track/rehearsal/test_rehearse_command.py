@@ -96,6 +96,7 @@ def test_the_same_seed_gives_the_same_run_and_a_replay_is_equal(tmp_path: Path) 
         assert essence(Path(one["run"])) == essence(Path(other["run"]))
     run = first["runs"][0]["run"]
     assert twinbench("dynamic", "replay", run, "--route", "--json").succeeded().json["equal"] == 2
+    assert twinbench("dynamic", "replay", run).succeeded().text.startswith("A rehearsal")
     elsewhere = rehearsed(tmp_path / "c", "round-robin", more=["--seed", "8"])
     assert essence(Path(elsewhere["runs"][0]["run"])) != essence(Path(run))
 

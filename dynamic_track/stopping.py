@@ -1,0 +1,60 @@
+"""A run asked to stop: running calls finish, everything is kept, the same command goes on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+FILE = "stop"
+"""In a run's directory: who wants it to stop from another process makes it."""
+
+_LOOK_EVERY_S = 0.5
+
+
+class StoppedError(Exception):
+    """The run is to stop: nothing new is begun. What stands in the journal is gone on with later."""
+
+
+class Stop:
+    """Whether a run is to stop, as its threads ask before each call and each command.
+
+    Args:
+        folder: the run's directory, where another process may ask for it; None: nobody else can.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._asked = threading.Event()
+        self._file = None if folder is None else folder / FILE
+        self._looked = 0.0
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)  # that was of another sitting
+
+    def request(self) -> None:
+        """Ask for it."""
+        self._asked.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether somebody has asked for it."""
+        if not self._asked.is_set() and self._file is not None:
+            now = time.monotonic()
+            if now - self._looked > _LOOK_EVERY_S:
+                self._looked = now
+                if self._file.exists():
+                    self._asked.set()
+        return self._asked.is_set()
+
+    def check(self) -> None:
+        """Go on, or not.
+
+        Raises:
+            StoppedError: somebody has asked for it.
+        """
+        if self.requested:
+            raise StoppedError
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask the process that works on a run to stop."""
+    (folder / FILE).touch()

@@ -1,0 +1,116 @@
+"""A run while it runs: a table of its cases on a terminal, else a line for each case that ends."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+from twinbench.cli.output import printable
+
+if TYPE_CHECKING:
+    from twinbench.calls.recording import Recording
+
+_REDRAW_EVERY_S = 0.25
+_MOST_ROWS = 30
+
+
+@dataclass
+class _Row:
+    case: str
+    trial: int
+    state: str = "begins"
+    step: int = 0
+    model: str = ""
+    cost_usd: Decimal = Decimal(0)
+    since: float = 0.0
+
+
+class LiveBoard:
+    """Shows what is written about the trials of a run; a listener of its journal.
+
+    Args:
+        planned: how many trials there are.
+        spent_usd: what earlier sittings spent.
+        run_usd: the cap, if any.
+    """
+
+    def __init__(self, planned: int, spent_usd: Decimal, run_usd: Decimal | None) -> None:
+        self._planned = planned
+        self._spent = spent_usd
+        self._cap = run_usd
+        self._rows: dict[tuple[str, int], _Row] = {}
+        self._ended = 0
+        self._lock = threading.Lock()
+        self._live: Any = None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, recording: Recording, kind: str, fields: Mapping[str, Any]) -> None:
+        """Take a line of the journal."""
+        with self._lock:
+            key = (recording.case, recording.trial)
+            row = self._rows.setdefault(key, _Row(recording.case, recording.trial, since=time.monotonic()))
+            self._take(row, kind, fields)
+            if kind == "verdict" or (kind == "end" and fields.get("cause") is not None):
+                self._ended += 1
+                del self._rows[key]
+                if self._live is None:
+                    self._say(row, fields)
+            if self._live is not None and time.monotonic() - self._drawn > _REDRAW_EVERY_S:
+                self._drawn = time.monotonic()
+                self._live.update(self._table(), refresh=True)
+
+    def _take(self, row: _Row, kind: str, fields: Mapping[str, Any]) -> None:
+        if kind == "decision":
+            row.step, row.model, row.state = fields["step"], str(fields.get("candidate")), "is asked"
+        elif kind == "settle":
+            cost_usd = Decimal(fields["cost_usd"])
+            row.cost_usd += cost_usd
+            self._spent += cost_usd
+            row.state = "answered" if fields.get("cause") is None else f"tries again: {fields['cause']}"
+        elif kind == "command":
+            row.state = "runs a command"
+        elif kind == "end":
+            row.state = "graded"
+
+    def _say(self, row: _Row, fields: Mapping[str, Any]) -> None:
+        cause = fields.get("cause")
+        came = {True: "resolved", False: "unresolved", None: "no verdict"}[fields.get("resolved")]
+        what = f"{came} ({cause})" if cause is not None else came
+        line = (
+            f"{row.case} {row.trial}: {what}, {row.step} steps, {row.cost_usd:.4f} USD ({self._ended}/{self._planned})"
+        )
+        typer.echo(printable(line), err=True)
+
+    def _table(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        capped = "" if self._cap is None else f" of {self._cap}"
+        table = Table(title=f"{self._ended} of {self._planned} done, {self._spent:.4f}{capped} USD spent")
+        for name in ("Case", "Trial", "Step", "Model", "USD", "State", "s"):
+            table.add_column(name)
+        for row in list(self._rows.values())[:_MOST_ROWS]:
+            cells = [row.case, row.trial, row.step, row.model, f"{row.cost_usd:.4f}", row.state]
+            cells.append(f"{time.monotonic() - row.since:.0f}")
+            table.add_row(*(Text(printable(str(cell))) for cell in cells))
+        return table

@@ -1,0 +1,214 @@
+"""``twinbench dynamic status``, ``stop``, ``merge`` and ``runs``: run directories, looked at and looked after."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twinbench.cli.options import FormatOption, JsonOption, OutputOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from dynamic_track.run_state import RunState
+
+app = typer.Typer(help="The runs of a folder: list them, weigh them, remove them.", no_args_is_help=True)
+
+RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run.")]
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--in",
+        metavar="DIR",
+        help="The folder; default: results/runs in a checkout, else beside your store.",
+        show_default=False,
+    ),
+]
+
+
+def status(
+    run_dir: RunArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
+) -> None:
+    """Show how far a run is, also while it is being worked on."""
+    from dynamic_track.run_state import run_state
+
+    state = run_state(run_dir)
+    if json_:
+        print_json(state.to_json(), output)
+        return
+    columns = [
+        Column("case", "Case"),
+        Column("trial", "Trial"),
+        Column("state", "State"),
+        Column("steps", "Steps"),
+        Column("candidate", "Asked last"),
+        Column("cost_usd", "Cost, USD", 4),
+        Column("spend_usd", "Spend, USD", 4),
+    ]
+    rows = [{column.key: getattr(trial, column.key) for column in columns} for trial in state.trials]
+    spent = sum(trial.spend_usd for trial in state.trials)
+    cap = "" if state.run_usd is None else f" of {state.run_usd}"
+    notes = [
+        f"{_counts(state)}; {spent:.4f}{cap} USD spent; {'being worked on' if state.working else 'nobody works on it'}"
+    ]
+    simulated = "A rehearsal with simulated models: " if state.simulated else ""
+    print_table(Table(f"{simulated}{state.router}, {state.run}", columns, rows, notes), form, output)
+
+
+def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:
+    """Ask the process that works on a run to stop: running calls finish, everything is kept."""
+    from dynamic_track.run_dir import RunDirectory
+    from dynamic_track.run_state import is_worked_on
+    from dynamic_track.stopping import ask_to_stop
+
+    run = RunDirectory(run_dir)
+    run.plan()
+    working = is_worked_on(run)
+    if working:
+        ask_to_stop(run_dir)
+    if json_:
+        print_json({"run": str(run_dir), "asked": working})
+    else:
+        typer.echo("asked to stop after the calls that are running" if working else "nobody works on it")
+
+
+def merge(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The runs of all shards.")],
+    *,
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="The merged run; must not exist.")],
+    json_: JsonOption = False,
+) -> None:
+    """Make one run of the runs of all shards; other plans are refused."""
+    from dynamic_track.merging import merge as merged
+    from dynamic_track.run_state import run_state
+
+    merged(run_dirs, into)
+    state = run_state(into)
+    if json_:
+        print_json(state.to_json())
+    else:
+        typer.echo(f"{counted(len(run_dirs), 'run')} merged into {into}: {_counts(state)}")
+
+
+@app.command("list")
+def list_(
+    *,
+    folder: FolderOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """List the runs of a folder."""
+    rows = _rows(folder, sizes=False)
+    if json_:
+        print_json({"runs": rows}, output)
+        return
+    columns = [
+        Column("run", "Run"),
+        Column("router", "Router"),
+        Column("simulated", "Simulated"),
+        Column("trials", "Trials"),
+        Column("resolved", "Resolved"),
+        Column("left", "Left"),
+        Column("spend_usd", "Spend, USD", 4),
+        Column("working", "Being worked on"),
+        Column("problem", "Problem"),
+    ]
+    print_table(Table(f"Runs in {_folder(folder)}", columns, rows), form, output)
+
+
+@app.command()
+def du(
+    *,
+    folder: FolderOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """Say how much disk each run takes."""
+    rows = sorted(_rows(folder, sizes=True), key=lambda row: -row["bytes"])
+    if json_:
+        print_json({"runs": [{"run": row["run"], "bytes": row["bytes"]} for row in rows]}, output)
+        return
+    for row in rows:
+        row["mib"] = row["bytes"] / 2**20
+    notes = [f"{sum(row['mib'] for row in rows):.1f} MiB in all"]
+    print_table(
+        Table(f"Runs in {_folder(folder)}", [Column("mib", "MiB", 2), Column("run", "Run")], rows, notes), form, output
+    )
+
+
+@app.command()
+def rm(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Remove run directories; what is no run, or is being worked on, is refused."""
+    import sys
+
+    from dynamic_track.run_dir import RunDirectory
+    from dynamic_track.run_state import is_worked_on
+    from twinbench.errors import UsageError
+
+    runs = [RunDirectory(path) for path in run_dirs]
+    for run in runs:
+        run.plan()
+        if is_worked_on(run):
+            raise UsageError(f"{run.path} is being worked on: twinbench dynamic stop {run.path}")
+    if not yes:
+        if json_ or not sys.stdin.isatty():
+            raise UsageError(f"this removes {counted(len(runs), 'run')} for good: add --yes")
+        typer.confirm(f"Remove {counted(len(runs), 'run')} for good?", abort=True, err=True)
+    for run in runs:
+        shutil.rmtree(run.path)
+    if json_:
+        print_json({"removed": [str(run.path) for run in runs]})
+    else:
+        typer.echo(f"{counted(len(runs), 'run')} removed")
+
+
+def _rows(folder: Path | None, *, sizes: bool) -> list[dict[str, Any]]:
+    from dynamic_track.run_state import run_state, runs_below, size_bytes
+    from twinbench.errors import TwinbenchError
+
+    rows: list[dict[str, Any]] = []
+    for run in runs_below(_folder(folder)):
+        row: dict[str, Any] = {"run": str(run.path)}
+        if sizes:
+            row["bytes"] = size_bytes(run.path)
+        try:
+            state = run_state(run.path)
+        except TwinbenchError as error:
+            rows.append({**row, "problem": str(error).splitlines()[0]})
+            continue
+        left = state.count("planned") + state.count("running") + state.count("infra") + state.count("cap")
+        rows.append(
+            {
+                **row,
+                "router": state.router,
+                "simulated": state.simulated,
+                "trials": len(state.trials),
+                "resolved": state.score.count("resolved"),
+                "left": left,
+                "spend_usd": sum(trial.spend_usd for trial in state.trials),
+                "working": state.working,
+                "problem": None,
+            }
+        )
+    return rows
+
+
+def _folder(folder: Path | None) -> Path:
+    from twinbench.store import runs_dir
+
+    return runs_dir() if folder is None else folder
+
+
+def _counts(state: RunState) -> str:
+    states = dict.fromkeys(trial.state for trial in state.trials)
+    return ", ".join(f"{state.count(name)} {name}" for name in states) or "no trial"
