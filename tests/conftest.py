@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,6 +54,15 @@ def _interrupts_reach_what_tests_start() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _event_loop_of_litellm() -> Iterator[None]:
+    """An event loop that is closed in the end: one that litellm opens is garbage of which a later test is warned."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    loop.close()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty store."""
@@ -89,3 +100,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW):
             item.add_marker("slow")
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Afterwards there is no garbage of this test that another could be warned of."""
+    yield
+    gc.collect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -31,10 +30,3 @@ def open_sandbox(engine: Engine, base_image: str) -> OpenSandbox:
         return Sandbox(engine, base_image, "case", limits=replace(SMALL, **fields), **own)  # type: ignore[arg-type]
 
     return make
-
-
-@pytest.fixture
-def collected() -> Iterator[None]:
-    """Afterwards there is no garbage of this test that another could be warned of."""
-    yield
-    gc.collect()

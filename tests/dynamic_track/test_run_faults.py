@@ -39,7 +39,7 @@ from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import CASE, RUN
 
 LEAVES = f"echo {SENTINEL}"
-pytestmark = loses_connections[0]
+pytestmark = loses_connections
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def test_a_container_that_is_killed_is_a_cause_of_its_own_and_the_case_goes_on(
     tmp_path: Path, rehearsal: Sequence[Task], engine: Engine
 ) -> None:
     run = tmp_path / f"killed-{tmp_path.name}"
-    mine = {"label": [f"{CASE}={EASY}", f"{RUN}={run.name}"]}
+    mine: dict[str, str | list[str] | bool] = {"label": [f"{CASE}={EASY}", f"{RUN}={run.name}"]}
 
     def kills(asked: Any) -> Any:
         if len(server.completions) == 2:
