@@ -139,11 +139,14 @@ def live_score(run: LoadedRun, resampling: Resampling | None = None, *, exclude_
     score = run.score
     if exclude_infra:
         score = RunScore(tuple(trial for trial in score.trials if trial.bill_usd is not None), score.penalty_usd_each)
-    intervals, reason = _intervals(score, resampling or Resampling())
+    intervals, reason = score_intervals(score, resampling or Resampling())
     return LiveScore(run, score, exclude_infra, intervals, reason)
 
 
-def _intervals(score: RunScore, resampling: Resampling) -> tuple[dict[str, tuple[float, float] | None], str | None]:
+def score_intervals(
+    score: RunScore, resampling: Resampling
+) -> tuple[dict[str, tuple[float, float] | None], str | None]:
+    """The intervals of ``LiveScore``, clustered by case, and why there are none."""
     with_verdict = [trial for trial in score.trials if trial.bill_usd is not None]
     cases = len({trial.id for trial in with_verdict})
     if cases < (few := resampling.fewest_clusters):

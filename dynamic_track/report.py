@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.live_score import score_intervals
 from dynamic_track.rehearsal.rehearsing import SIMULATED
 from dynamic_track.run_dir import RunDirectory
 from dynamic_track.run_state import RunState, run_state
@@ -22,11 +23,13 @@ from twinbench.html.page import cut, number, rendered
 from twinbench.html.plots import Mark, Plot, colour_of, drawn
 from twinbench.messages import message_text
 from twinbench.pools import LiveManifest, live_manifest
+from twinbench.statistics import Resampling
 from twinbench.usage import Usage
 from twinbench.wording import counted
 
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _REAL = "Live runs: real models, real containers and tests."
+_RESAMPLING = Resampling()
 _VERDICTS = ("resolved", "unresolved")
 _APART = ("infra", "cap", "grading", "running", "planned")
 
@@ -302,6 +305,7 @@ def _content(report: Report) -> dict[str, Any]:
     )
     kind = "Rehearsal" if report.simulated else "Live run" if len(runs) == 1 else "Live runs"
     causes = _causes(runs)
+    lines = _lines(runs, pool, tiers)
     return {
         "title": f"{kind} of {what}",
         "routers": routers,
@@ -318,10 +322,10 @@ def _content(report: Report) -> dict[str, Any]:
             ("made", "How it was made"),
         ],
         "runs": runs,
-        "lines": _lines(runs, pool, tiers),
+        "lines": lines,
         "tiers": tiers,
         "tier_colours": {tier: place for place, tier in enumerate(tiers, 1)},
-        "notes": _notes(runs, pool),
+        "notes": [*_notes(runs, pool), *_of_intervals(lines)],
         "bill": _bill_plot(runs, pool),
         "causes": causes,
         "penalty": float(pool.unresolved_penalty_usd),
@@ -347,6 +351,7 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
         score = run.state.score
         shares = score.tier_shares(pool)
         with_verdict = sum(run.count(what) for what in _VERDICTS)
+        intervals, no_interval = score_intervals(score, _RESAMPLING)
         lines.append(
             {
                 "key": str(place),
@@ -362,10 +367,27 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
                 "bill_usd": float(score.bill_usd),
                 "give_up_usd": float(give_up_usd(with_verdict, pool)),
                 "avg_steps": score.avg_steps,
+                "intervals": intervals,
+                "no_interval": no_interval,
                 "calls": " / ".join(number(100 * shares.get(tier, 0.0)) for tier in tiers) if shares else "–",
             }
         )
     return lines
+
+
+def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the intervals are, or why there are none."""
+    level = f"{100 * _RESAMPLING.level:g} %"
+    notes = []
+    if any(line["no_interval"] is None for line in lines):
+        notes.append(
+            f"In brackets {level} intervals: where bill, cost and resolved share might be, had other cases been drawn "
+            f"({_RESAMPLING.resamples:,} resamples of cases, seed {_RESAMPLING.seed})."
+        )
+    without = [f"{line['run']}, {line['no_interval']}" for line in lines if line["no_interval"] is not None]
+    if without:
+        notes.append(f"No intervals of {'; '.join(without)}.")
+    return notes
 
 
 def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:

@@ -57,6 +57,19 @@ def test_runs_of_other_cases_are_said_not_to_compare(two_runs: tuple[Path, Path]
     assert "do not have verdicts on the same cases" in reported(*two_runs, third).text
 
 
+def test_a_run_of_many_cases_has_intervals_and_one_of_few_says_why_not(
+    two_runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    cases = [Case(f"a__a-{number}", resolved=number % 3 == 0) for number in range(1, 13)]
+    many = write_live_run(tmp_path / "many", cases)
+    scored = twinbench("dynamic", "score", many, "--json").succeeded().json
+    low, high = scored["intervals"]["bill_usd"]
+    words = " ".join(reported(many, two_runs[0]).text.split())
+    assert f"[{low:.2f}, {high:.2f}]" in words
+    assert "In brackets 95 % intervals" in words
+    assert f"No intervals of {two_runs[0]}, too little: 2 cases with a verdict" in words
+
+
 def test_causes_are_named_with_what_they_mean(two_runs: tuple[Path, Path]) -> None:
     words = " ".join(reported(*two_runs).text.split())
     assert "transport infra no attempt brought a response that can be read 1 0" in words
