@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from twinbench.cli.output import printable, progress
 
 if TYPE_CHECKING:
     from static_track.bank import Bank
-    from static_track.board import Judge
+    from static_track.board import Entry, Judge
     from twinbench.calls.metered import MeteredLlm
     from twinbench.plugins.limits import PluginLimits
 
@@ -69,6 +69,14 @@ def judged(judging: Judging, plugins: PluginLimits) -> Iterator[tuple[Bank, Judg
         yield opened, judge
     for warning in judge.warnings:
         typer.echo(printable(f"warning: {warning}"), err=True)
+
+
+def tell_failures(entries: Iterable[Entry]) -> bool:
+    """Name the routers that failed on every row or were given up on, on standard error; whether there are any."""
+    failed = [entry for entry in entries if entry.failure is not None]
+    for entry in failed:
+        typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
+    return bool(failed)
 
 
 def have_processes(routers: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twinbench.cli.judging import Judging, have_processes, judged
+from twinbench.cli.judging import Judging, have_processes, judged, tell_failures
 from twinbench.cli.options import (
     BankOption,
     DecisionTimeoutOption,
@@ -109,10 +109,7 @@ def static(
     with judged(Judging(bank, split, tokenizers, fresh, store), plugins) as (opened, judge):
         found = report(opened, judge, asked, predictions or [], drawing, limit=limit or None, points=points)
     _write(found.html(_command("static", asked, options, output)), output, json_=json_)
-    failed = [entry for entry in found.board.entries if entry.failure is not None]
-    for entry in failed:
-        typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
-    if failed:
+    if tell_failures(found.board.entries):
         raise typer.Exit(1)
 
 

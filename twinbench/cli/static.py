@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twinbench.cli.judging import Judging, have_processes, judged
+from twinbench.cli.judging import Judging, have_processes, judged, tell_failures
 from twinbench.cli.options import (
     BankOption,
     DecisionTimeoutOption,
@@ -129,9 +129,7 @@ def score(
     missed = missed_floors(board, floors)
     if summary is not None:
         append_text(board_summary(board, floors, missed), summary)
-    failed = [entry for entry in board.entries if entry.failure is not None]
-    for entry in failed:
-        typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
+    failed = tell_failures(board.entries)
     for each in missed:
         typer.echo(printable(f"error: {each}"), err=True)
     if failed or missed:
@@ -196,10 +194,7 @@ def compare(
         print_json(comparison.to_json(), output)
     else:
         print_table(comparison_table(comparison), form, output)
-    failed = [entry for entry in comparison.entries if entry.failure is not None]
-    for entry in failed:
-        typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
-    if failed:
+    if tell_failures(comparison.entries):
         raise typer.Exit(1)
 
 
