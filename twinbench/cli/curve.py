@@ -9,24 +9,16 @@ import typer
 from twinbench.cli.judging import Judging, have_processes, judged
 from twinbench.cli.options import (
     BankOption,
-    DecisionTimeoutOption,
     FormatOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
-    LoadTimeoutOption,
     OutputOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
+    PluginOptions,
     PricesOption,
-    PythonOption,
     RoutersArgument,
     SplitOption,
     StoreOption,
     TokenizersOption,
-    plugin_limits,
+    takes_plugin_options,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 
@@ -34,6 +26,7 @@ if TYPE_CHECKING:
     from static_track.curves import Curve
 
 
+@takes_plugin_options
 def curve(
     routers: RoutersArgument = None,
     *,
@@ -43,14 +36,7 @@ def curve(
     strong: Annotated[str, typer.Option("--strong", metavar="TIER", help="For the others.")] = "high",
     points: Annotated[int, typer.Option("--points", metavar="N", min=2, help="How many thresholds.")] = 11,
     tokenizers: TokenizersOption = "offline",
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     prices: PricesOption = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -68,18 +54,8 @@ def curve(
         tiers = Tier.from_label(weak), Tier.from_label(strong)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    plugins = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=have_processes(routers),
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
-    with judged(Judging(bank, split, tokenizers, store=store, prices=prices), plugins) as (opened, judge):
+    limits = plugins.limits(processes=have_processes(routers))
+    with judged(Judging(bank, split, tokenizers, store=store, prices=prices), limits) as (opened, judge):
         found = [swept(opened, judge, router, weak=tiers[0], strong=tiers[1], points=points) for router in routers]
     if json_:
         print_json({"curves": [each.to_json() for each in found]}, output)

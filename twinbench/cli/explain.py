@@ -9,25 +9,17 @@ import typer
 from twinbench.cli.judging import Judging, have_processes, judged
 from twinbench.cli.options import (
     BankOption,
-    DecisionTimeoutOption,
     FormatOption,
     FreshOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
-    LoadTimeoutOption,
     OutputOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
+    PluginOptions,
     PricesOption,
-    PythonOption,
     RouterArgument,
     SplitOption,
     StoreOption,
     TokenizersOption,
-    plugin_limits,
+    takes_plugin_options,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.wording import counted
@@ -42,6 +34,7 @@ LimitOption = Annotated[
 ]
 
 
+@takes_plugin_options
 def explain(
     router: RouterArgument,
     *,
@@ -50,14 +43,7 @@ def explain(
     limit: LimitOption = 10,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     prices: PricesOption = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -67,18 +53,8 @@ def explain(
     """Show the steps that cost a router most: those that failed trajectories, and those that overspent, in dollars."""
     from static_track.explain import explain as explained
 
-    plugins = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=have_processes([router]),
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
-    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), plugins) as (opened, judge):
+    limits = plugins.limits(processes=have_processes([router]))
+    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), limits) as (opened, judge):
         found = explained(opened, judge, router, limit=limit or None)
     if json_:
         print_json(found.to_json(), output)
@@ -86,6 +62,7 @@ def explain(
         print_table(_explained_table(found), form, output)
 
 
+@takes_plugin_options
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A router, as for static score.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
@@ -95,14 +72,7 @@ def diff(
     limit: LimitOption = 10,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     prices: PricesOption = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -112,18 +82,8 @@ def diff(
     """Show where two routers part, and what it cost."""
     from static_track.explain import difference
 
-    plugins = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=have_processes([a, b]),
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
-    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), plugins) as (opened, judge):
+    limits = plugins.limits(processes=have_processes([a, b]))
+    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), limits) as (opened, judge):
         found = difference(opened, judge, a, b, limit=limit or None)
     if json_:
         print_json(found.to_json(), output)

@@ -19,19 +19,11 @@ from twinbench.cli.dynamic import (
 )
 from twinbench.cli.imports import replay_imported_run
 from twinbench.cli.options import (
-    DecisionTimeoutOption,
     FormatOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
-    LoadTimeoutOption,
     OutputOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
-    PythonOption,
-    plugin_limits,
+    PluginOptions,
+    takes_plugin_options,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.wording import counted
@@ -56,6 +48,7 @@ RunOption = Annotated[
 ]
 
 
+@takes_plugin_options
 def replay(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
     *,
@@ -84,14 +77,7 @@ def replay(
     memory: MemoryOption = 8192,
     tests_timeout: TestsTimeoutOption = 1800,
     min_free_mib: MinFreeOption = 2048,
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -135,17 +121,7 @@ def replay(
         raise UsageError("--router names the router that --route asks again")
     loaded = None
     if route:
-        router_limits = plugin_limits(
-            load_timeout,
-            decision_timeout,
-            plugin_memory,
-            python,
-            plugin_env,
-            processes=True,
-            isolation=isolation,
-            image=plugin_image,
-            wheels=plugin_wheels,
-        )
+        router_limits = plugins.limits(processes=True)
         loaded = load_router(router or identity["router"]["spec"], router_limits)
         if loaded.fingerprint != identity["router"].get("fingerprint"):
             typer.echo("note: this router is not, or not under the conditions, that the run was made with", err=True)

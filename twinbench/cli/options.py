@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,51 +52,6 @@ _ROUTER_HELP = (
     "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory or http://…; "
     "arguments as ?name=value&…"
 )
-
-
-def plugin_limits(
-    load_s: float,
-    decision_s: float,
-    memory_mib: int,
-    python: str | None,
-    environment: list[str] | None,
-    *,
-    processes: bool,
-    isolation: IsolationLevel = IsolationLevel.default,
-    image: str | None = None,
-    wheels: Path | None = None,
-) -> PluginLimits:
-    """What routers' processes may take, from the options above; says what this platform cannot limit.
-
-    Args:
-        load_s: how long one may take to load.
-        decision_s: how long a decision may take.
-        memory_mib: the most memory.
-        python: the interpreter of the routers' environment.
-        environment: variables that they may see.
-        processes: whether any router has a process at all; without one there is nothing to limit.
-        isolation: where a process runs.
-        image: of the container in strict isolation.
-        wheels: a folder of what routers may import there.
-
-    Raises:
-        UsageError: options that exclude each other.
-        NoEngineError: strict isolation is asked for, and there is no Docker engine.
-    """
-    from twinbench.errors import UsageError
-    from twinbench.plugins.limits import PluginLimits, missing_limits
-
-    if isolation is IsolationLevel.strict:
-        if python is not None:
-            raise UsageError("--python names an environment of this machine: with --isolation strict, --plugin-image")
-        return PluginLimits(
-            load_s, decision_s, memory_mib, None, tuple(environment or ()), isolation=_strict(image, wheels)
-        )
-    if image is not None or wheels is not None:
-        raise UsageError("--plugin-image and --plugin-wheels are of --isolation strict")
-    for missing in missing_limits() if processes else ():
-        typer.echo(f"note: on this platform {missing}", err=True)
-    return PluginLimits(load_s, decision_s, memory_mib, python, tuple(environment or ()))
 
 
 def _strict(image: str | None, wheels: Path | None) -> Isolation:
@@ -211,6 +170,73 @@ LoadTimeoutOption = Annotated[
 DecisionTimeoutOption = Annotated[
     float, typer.Option("--decision-timeout", metavar="SECONDS", min=0.01, help="How long one decision may take.")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginOptions:
+    """What the processes of routers may take, as options say."""
+
+    python: PythonOption = None
+    plugin_memory: PluginMemoryOption = 4096
+    plugin_env: PluginEnvOption = None
+    isolation: IsolationOption = IsolationLevel.default
+    plugin_image: PluginImageOption = None
+    plugin_wheels: PluginWheelsOption = None
+    load_timeout: LoadTimeoutOption = 120
+    decision_timeout: DecisionTimeoutOption = 30
+
+    def limits(self, *, processes: bool) -> PluginLimits:
+        """The limits; says what this platform cannot limit.
+
+        Args:
+            processes: whether any router has a process at all; without one there is nothing to limit.
+
+        Raises:
+            UsageError: options that exclude each other.
+            NoEngineError: strict isolation is asked for, and there is no Docker engine.
+        """
+        from twinbench.errors import UsageError
+        from twinbench.plugins.limits import PluginLimits, missing_limits
+
+        limits = PluginLimits(
+            self.load_timeout, self.decision_timeout, self.plugin_memory, self.python, tuple(self.plugin_env or ())
+        )
+        if self.isolation is IsolationLevel.strict:
+            if self.python is not None:
+                raise UsageError(
+                    "--python names an environment of this machine: with --isolation strict, --plugin-image"
+                )
+            return replace(limits, isolation=_strict(self.plugin_image, self.plugin_wheels))
+        if self.plugin_image is not None or self.plugin_wheels is not None:
+            raise UsageError("--plugin-image and --plugin-wheels are of --isolation strict")
+        for missing in missing_limits() if processes else ():
+            typer.echo(f"note: on this platform {missing}", err=True)
+        return limits
+
+
+def takes_plugin_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameter ``plugins`` is, on the command line, each option of ``PluginOptions``.
+
+    Typer knows options by a function's signature, and has no groups of them.
+    """
+    options = [
+        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for option in inspect.signature(PluginOptions, eval_str=True).parameters.values()
+    ]
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += options if parameter.name == "plugins" else [parameter]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        plugins = PluginOptions(**{option.name: values.pop(option.name) for option in options})
+        command(**values, plugins=plugins)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
+
+
 RouterApiBaseOption = Annotated[
     str | None,
     typer.Option(

@@ -11,20 +11,12 @@ from typer.core import TyperGroup
 from twinbench.cli.dynamic import LimitOption, MinFreeOption, OnlyOption, chosen_tasks
 from twinbench.cli.live import RouterErrorOption, check_tier
 from twinbench.cli.options import (
-    DecisionTimeoutOption,
     FormatOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
-    LoadTimeoutOption,
     OutputOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
-    PythonOption,
+    PluginOptions,
     RoutersArgument,
-    plugin_limits,
+    takes_plugin_options,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.wording import counted
@@ -88,6 +80,7 @@ _FaultsOption = Annotated[
 
 
 @app.command()
+@takes_plugin_options
 def run(
     routers: RoutersArgument = None,
     *,
@@ -112,14 +105,7 @@ def run(
     ] = "tool",
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many routers at once.")] = 2,
     min_free_mib: MinFreeOption = 2048,
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -144,17 +130,7 @@ def run(
         actions=actions,
         on_router_error=on_router_error,
     )
-    limits = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=True,
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
+    limits = plugins.limits(processes=True)
     loaded = [load_router(router, limits) for router in routers]
     with Engine.connect() as engine:
         folder = new_folder() if runs is None else runs

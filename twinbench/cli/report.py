@@ -11,27 +11,19 @@ import typer
 from twinbench.cli.judging import Judging, have_processes, judged, tell_failures
 from twinbench.cli.options import (
     BankOption,
-    DecisionTimeoutOption,
     FreshOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
     LevelOption,
-    LoadTimeoutOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
+    PluginOptions,
     PredictionsOption,
-    PythonOption,
     ResamplesOption,
     RoutersArgument,
     SeedOption,
     SplitOption,
     StoreOption,
     TokenizersOption,
-    plugin_limits,
     resampling,
+    takes_plugin_options,
 )
 from twinbench.cli.output import print_json, printable, write_text
 from twinbench.statistics import LEVEL, RESAMPLES
@@ -41,6 +33,7 @@ _PageOption = Annotated[
 ]
 
 
+@takes_plugin_options
 def static(
     routers: RoutersArgument = None,
     *,
@@ -62,14 +55,7 @@ def static(
     ] = 11,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     json_: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -84,17 +70,7 @@ def static(
     require_plots()
     drawing = resampling(resamples, level, seed)
     asked = routers or []
-    plugins = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=have_processes(asked),
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
+    limits = plugins.limits(processes=have_processes(asked))
     options = {
         "--predictions": predictions,
         "--bank": bank,
@@ -106,7 +82,7 @@ def static(
         "--limit": None if limit == 5 else limit,
         "--points": None if points == 11 else points,
     }
-    with judged(Judging(bank, split, tokenizers, fresh, store), plugins) as (opened, judge):
+    with judged(Judging(bank, split, tokenizers, fresh, store), limits) as (opened, judge):
         found = report(opened, judge, asked, predictions or [], drawing, limit=limit or None, points=points)
     _write(found.html(_command("static", asked, options, output)), output, json_=json_)
     if tell_failures(found.board.entries):

@@ -9,21 +9,13 @@ import typer
 
 from twinbench.cli.options import (
     BankOption,
-    DecisionTimeoutOption,
     FormatOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
-    LoadTimeoutOption,
     OutputOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
-    PythonOption,
+    PluginOptions,
     RouterArgument,
     StoreOption,
-    plugin_limits,
+    takes_plugin_options,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.wording import counted
@@ -90,6 +82,7 @@ def new(
 
 
 @app.command()
+@takes_plugin_options
 def check(
     router: RouterArgument,
     *,
@@ -98,14 +91,7 @@ def check(
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also rewrite prefixes harmlessly and count the decisions that flip.")
     ] = False,
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -119,17 +105,7 @@ def check(
     from static_track.starter import open_bank
     from twinbench.store import Store
 
-    limits = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=True,
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
+    limits = plugins.limits(processes=True)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
         report = check_router(router, opened, limits, rows=rows, perturb=perturb, progress=shown)
     if json_:

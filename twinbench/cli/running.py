@@ -29,20 +29,12 @@ from twinbench.cli.live import RouterErrorOption, RunOption, check_tier
 from twinbench.cli.live_board import LiveBoard
 from twinbench.cli.options import (
     INTERRUPTED,
-    DecisionTimeoutOption,
     FormatOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
-    LoadTimeoutOption,
     OutputOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
-    PythonOption,
+    PluginOptions,
     RouterArgument,
-    plugin_limits,
+    takes_plugin_options,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
 from twinbench.wording import counted
@@ -59,6 +51,7 @@ if TYPE_CHECKING:
 _SHOWN_CHARACTERS = 300
 
 
+@takes_plugin_options
 def run(
     router: RouterArgument,
     *,
@@ -151,14 +144,7 @@ def run(
     memory: MemoryOption = 8192,
     tests_timeout: TestsTimeoutOption = 1800,
     min_free_mib: MinFreeOption = 2048,
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -194,17 +180,7 @@ def run(
     chosen, all_of = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, None)
     if silent := [task.id for task in chosen if not task.problem_statement.strip()]:
         raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
-    router_limits = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=True,
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
+    router_limits = plugins.limits(processes=True)
     settings = agent_settings(ActionStyle(actions), manifest.agent)
     plan = Plan(
         load_router(router, router_limits),

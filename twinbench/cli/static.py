@@ -9,22 +9,14 @@ import typer
 from twinbench.cli.judging import Judging, have_processes, judged, tell_failures
 from twinbench.cli.options import (
     BankOption,
-    DecisionTimeoutOption,
     FormatOption,
     FreshOption,
-    IsolationLevel,
-    IsolationOption,
     JsonOption,
     LevelOption,
-    LoadTimeoutOption,
     OutputOption,
-    PluginEnvOption,
-    PluginImageOption,
-    PluginMemoryOption,
-    PluginWheelsOption,
+    PluginOptions,
     PredictionsOption,
     PricesOption,
-    PythonOption,
     ResamplesOption,
     RouterApiBaseOption,
     RouterApiKeyEnvOption,
@@ -36,8 +28,8 @@ from twinbench.cli.options import (
     SplitOption,
     StoreOption,
     TokenizersOption,
-    plugin_limits,
     resampling,
+    takes_plugin_options,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
 from twinbench.statistics import LEVEL, RESAMPLES
@@ -50,6 +42,7 @@ COMPARED_RESAMPLES = 10_000
 
 
 @app.command()
+@takes_plugin_options
 def score(
     routers: RoutersArgument = None,
     *,
@@ -82,14 +75,7 @@ def score(
     ] = False,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     api_base: RouterApiBaseOption = None,
     api_key_env: RouterApiKeyEnvOption = None,
     router_usd: RouterUsdOption = None,
@@ -108,19 +94,9 @@ def score(
 
     drawing = resampling(resamples, level, seed)
     floors = floors_of(fail_under or [])
-    plugins = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=have_processes(routers or []),
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
+    limits = plugins.limits(processes=have_processes(routers or []))
     judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
-    with judged(judging, plugins) as (_, judge):
+    with judged(judging, limits) as (_, judge):
         board = judge.board(routers or [], predictions or [], drawing)
     if json_:
         print_json(board.to_json(legacy=legacy), output)
@@ -137,6 +113,7 @@ def score(
 
 
 @app.command()
+@takes_plugin_options
 def compare(
     routers: RoutersArgument = None,
     *,
@@ -148,14 +125,7 @@ def compare(
     seed: SeedOption = 0,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     api_base: RouterApiBaseOption = None,
     api_key_env: RouterApiKeyEnvOption = None,
     router_usd: RouterUsdOption = None,
@@ -176,19 +146,9 @@ def compare(
     drawing = resampling(resamples, level, seed)
     if drawing is None:
         raise UsageError("--resamples 0: a comparison is made of resamples")
-    plugins = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=have_processes(routers or []),
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
+    limits = plugins.limits(processes=have_processes(routers or []))
     judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
-    with judged(judging, plugins) as (_, judge):
+    with judged(judging, limits) as (_, judge):
         comparison = judge.compare(routers or [], predictions or [], drawing)
     if json_:
         print_json(comparison.to_json(), output)
@@ -199,6 +159,7 @@ def compare(
 
 
 @app.command()
+@takes_plugin_options
 def predict(
     router: RouterArgument,
     *,
@@ -207,14 +168,7 @@ def predict(
     split: SplitOption = None,
     fresh: FreshOption = False,
     tokenizers: TokenizersOption = "offline",
-    python: PythonOption = None,
-    plugin_memory: PluginMemoryOption = 4096,
-    plugin_env: PluginEnvOption = None,
-    isolation: IsolationOption = IsolationLevel.default,
-    plugin_image: PluginImageOption = None,
-    plugin_wheels: PluginWheelsOption = None,
-    load_timeout: LoadTimeoutOption = 120,
-    decision_timeout: DecisionTimeoutOption = 30,
+    plugins: PluginOptions,
     api_base: RouterApiBaseOption = None,
     api_key_env: RouterApiKeyEnvOption = None,
     router_usd: RouterUsdOption = None,
@@ -235,19 +189,9 @@ def predict(
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
-    plugins = plugin_limits(
-        load_timeout,
-        decision_timeout,
-        plugin_memory,
-        python,
-        plugin_env,
-        processes=have_processes([router]),
-        isolation=isolation,
-        image=plugin_image,
-        wheels=plugin_wheels,
-    )
+    limits = plugins.limits(processes=have_processes([router]))
     judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
-    with judged(judging, plugins) as (opened, judge):
+    with judged(judging, limits) as (opened, judge):
         found = judge.predictions(router)
         write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
         summary: dict[str, Any] = {
