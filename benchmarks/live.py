@@ -70,7 +70,6 @@ def _twinbench_s(engine: Engine, task: Any, api_base: str, journal_folder: Path)
     pool = live_manifest()
     with Journal.open(journal_folder) as journal, Gateway(api_base, None) as gateway:
         bench = Bench(
-            engine=engine,
             pool=pool,
             settings=agent_settings(ActionStyle.tool, pool.agent),
             decider=RouterDecides(BUILT_IN["round-robin"]()),
@@ -80,7 +79,7 @@ def _twinbench_s(engine: Engine, task: Any, api_base: str, journal_folder: Path)
         )
         log = TrialLog(Recording(task.id, 1), journal)
         started = time.perf_counter()
-        assert work(bench, task, log).exit_status == "Submitted"
+        assert work(bench, engine, task, log).exit_status == "Submitted"
         took = time.perf_counter() - started
     answers = log.recording.answers
     waited: float = sum(answer.settle["latency_s"] for answer in answers if answer.settle is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psutil
@@ -97,4 +97,5 @@ class Images:
             self._left[task.image] -= 1
             gone = self._evict and self._left[task.image] <= 0 and task.image in self._pulled
         if gone:
-            self._engine.remove_image(task.image)
+            with suppress(CausedError):  # what does not go now is in nobody's way but the disk's
+                self._engine.remove_image(task.image)

@@ -14,6 +14,7 @@ from dynamic_track.verdict import grade
 from dynamic_track.verdict_store import VerdictStore
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CausedError
+from twinbench.containers.engine import Engine
 from twinbench.fingerprint import sha256_text
 
 _COMPARED = (
@@ -67,6 +68,7 @@ class Replayed:
 
 def replay(
     bench: Bench,
+    engine: Engine,
     tasks: Mapping[str, Task],
     recorded: Sequence[Recording],
     run: RunDirectory,
@@ -77,6 +79,7 @@ def replay(
 
     Args:
         bench: with a source of None, so that nothing can be asked of a provider.
+        engine: for containers.
         tasks: by id.
         recorded: the trials that ended.
         run: with the files of the trials.
@@ -91,19 +94,19 @@ def replay(
         if task is None:
             found: Difference | None = _difference(recording, 0, "task", recording.case, None)
         else:
-            found = _replayed(bench, task, recording, run, verdicts)
+            found = _replayed(bench, engine, task, recording, run, verdicts)
         if found is not None:
             differences.append(found)
     return Replayed(len(recorded), tuple(differences))
 
 
 def _replayed(
-    bench: Bench, task: Task, recording: Recording, run: RunDirectory, verdicts: VerdictStore
+    bench: Bench, engine: Engine, task: Task, recording: Recording, run: RunDirectory, verdicts: VerdictStore
 ) -> Difference | None:
     end = recording.end or {}
     steps = len(recording.answers)
     try:
-        ended = work(bench, task, TrialLog(recording, None))
+        ended = work(bench, engine, task, TrialLog(recording, None))
         if ended.error is not None:
             raise ended.error
     except DivergedError as diverged:
@@ -121,7 +124,7 @@ def _replayed(
             return _difference(recording, steps, what, then, now)
     if recording.verdict is None:  # the run was not graded
         return _file_difference(bench, recording, run)
-    verdict = grade(bench.engine, task, ended.patch, verdicts, bench.grading)
+    verdict = grade(engine, task, ended.patch, verdicts, bench.grading)
     if recording.verdict["resolved"] != verdict.resolved:
         graded = verdict.resolved if verdict.is_verdict else verdict.detail
         return _difference(recording, steps, "verdict", recording.verdict["resolved"], graded)

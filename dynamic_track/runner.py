@@ -1,16 +1,14 @@
-"""Runs: cases side by side, each continued where a killed run left it."""
+"""Runs: every trial brought to its end, each continued where a killed run left it."""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dynamic_track.admission import Admission, Images
 from dynamic_track.agent import AgentEnd
+from dynamic_track.executors import Executor, Job, Node
 from dynamic_track.run_dir import RunDirectory
 from dynamic_track.score import RunScore, scored
 from dynamic_track.stopping import StoppedError
@@ -48,96 +46,78 @@ class RunSummary:
         return {"run": self.run, **{name: score[name] for name in told}}
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How a sitting goes through its cases; none of it changes what comes of them."""
-
-    workers: int = 1
-    """Cases at once."""
-    trials: int = 1
-    """How often each case is run."""
-    graded: bool = True
-    admission: Admission = field(default_factory=Admission)
-
-
-def run_cases(
+def run_jobs(
+    executor: Executor,
+    jobs: Sequence[Job],
     bench: Bench,
-    tasks: Sequence[Task],
     run: RunDirectory,
     journal: Journal,
     recorded: Mapping[tuple[str, int], Recording],
     *,
-    images: Images,
     verdicts: VerdictStore,
-    schedule: Schedule | None = None,
+    graded: bool = True,
     progress: Progress | None = None,
 ) -> RunSummary:
-    """Run cases that are not finished, and go on with those that were begun; until all are done or the run is to stop.
+    """Run trials that are not finished, and go on with those that were begun; until all are done or the run is to stop.
 
     Args:
+        executor: has them worked on.
+        jobs: the trials.
         bench: what they have in common.
-        tasks: the cases.
         run: where files of ended trials go.
         journal: of the run, open.
         recorded: what stood in it.
-        images: of the cases.
         verdicts: kept verdicts.
-        schedule: how many at once, and how often.
-        progress: told of each case.
+        graded: grade what is submitted.
+        progress: told of each trial.
     """
-    schedule = schedule or Schedule()
-    planned = [(task, number) for task in tasks for number in range(1, schedule.trials + 1)]
-    done = 0
-    counting = threading.Lock()
+    names = [(job.task.id, job.trial) for job in jobs]
+    known = {name: recorded.get(name) or Recording(*name) for name in names}
 
-    def run_one(task: Task, number: int) -> Trial | None:
-        nonlocal done
-        recording = recorded.get((task.id, number)) or Recording(task.id, number)
+    def work_on(job: Job, node: Node) -> Trial | None:
+        log = bench.log(known[job.task.id, job.trial], journal)
         try:
-            with schedule.admission.room(bench.stop):
+            with node.admission.room(bench.stop):
                 bench.stop.check()
-                return _run_case(bench, task, bench.log(recording, journal), run, verdicts, images, schedule.graded)
+                return _run_trial(bench, node, job.task, log, run, verdicts, graded)
         except StoppedError:
             return None
         except BaseException:
-            bench.stop.request()  # what is no case's own failure ends the others too
+            bench.stop.request()  # what is no trial's own failure ends the others too
             raise
-        finally:
-            images.over(task)
-            with counting:
-                done += 1
-                if progress is not None:
-                    progress("cases", done, len(planned))
 
     if progress is not None:
-        progress("cases", 0, len(planned))
-    with ThreadPoolExecutor(schedule.workers, "twinbench-case") as pool:
-        futures = [pool.submit(run_one, task, number) for task, number in planned]
-        found = [future.result() for future in futures]
-    ended = [trial for trial in found if trial is not None]
-    return RunSummary(str(run.path), scored(ended, bench.pool), len(planned) - len(ended))
+        progress("cases", 0, len(jobs))
+    ended: dict[tuple[str, int], Trial] = {}
+    for done, (job, trial) in enumerate(executor.run(jobs, work_on), 1):
+        if trial is not None:
+            ended[job.task.id, job.trial] = trial
+        if progress is not None:
+            progress("cases", done, len(jobs))
+    in_order = [ended[name] for name in names if name in ended]
+    return RunSummary(str(run.path), scored(in_order, bench.pool), len(jobs) - len(in_order))
 
 
-def _run_case(
+def _run_trial(
     bench: Bench,
+    node: Node,
     task: Task,
     log: TrialLog,
     run: RunDirectory,
     verdicts: VerdictStore,
-    images: Images,
     graded: bool,
 ) -> Trial:
     log.settle_lost()
     over = _is_over(log.recording)
     wanted = not over or (graded and _wants_verdict(log.recording))
-    failed = images.get(task) if wanted else None
+    failed = node.images.get(task) if wanted else None
     if not over:
         if failed is None:
-            _work_to_the_end(bench, task, log, run)
+            _work_to_the_end(bench, node.engine, task, log, run)
         else:
             _log_end(log, failed.cause, str(failed))
     if graded and _wants_verdict(log.recording):
-        give_verdict(bench.engine, bench.grading, task, log, run, verdicts)
+        give_verdict(node.engine, bench.grading, task, log, run, verdicts)
     trial = concluded(bench.pool, log.recording)
     write_case(run, trial)
     return trial
@@ -177,9 +157,9 @@ def give_verdict(
     )
 
 
-def _work_to_the_end(bench: Bench, task: Task, log: TrialLog, run: RunDirectory) -> None:
+def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, run: RunDirectory) -> None:
     try:
-        ended = _worked(bench, task, log)
+        ended = _worked(bench, engine, task, log)
     except CausedError as error:
         _log_end(log, error.cause, str(error))
         return
@@ -200,13 +180,13 @@ def _work_to_the_end(bench: Bench, task: Task, log: TrialLog, run: RunDirectory)
     )
 
 
-def _worked(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
+def _worked(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
     """Go on with a trial, or begin it again where it does something else than is recorded: then nothing is."""
     try:
-        return work(bench, task, log)
+        return work(bench, engine, task, log)
     except DivergedError as diverged:
         log.start_over(diverged)
-        return work(bench, task, log)
+        return work(bench, engine, task, log)
 
 
 def write_case(run: RunDirectory, trial: Trial) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track import harness
-from dynamic_track.admission import Images
 from dynamic_track.agent import AgentSettings
+from dynamic_track.executors import Executor, Job
 from dynamic_track.run_dir import open_run
-from dynamic_track.runner import Progress, RunSummary, Schedule, run_cases
+from dynamic_track.runner import Progress, RunSummary, run_jobs
 from dynamic_track.stopping import Stop
 from dynamic_track.tasks import Task
 from dynamic_track.trial import Bench, Trial, concluded
@@ -29,7 +29,6 @@ from twinbench.calls.recording import Listener, WithoutSecrets, recordings
 from twinbench.calls.routed import RouterDecides
 from twinbench.clock import Clocks, WallClocks
 from twinbench.containers.container import ContainerLimits
-from twinbench.containers.engine import Engine
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
@@ -120,7 +119,7 @@ class SittingLimits:
 
 
 def sit(
-    engine: Engine,
+    executor: Executor,
     plan: Plan,
     tasks: Sequence[Task],
     run_dir: Path,
@@ -128,8 +127,7 @@ def sit(
     *,
     where: Mapping[str, Any],
     limits: SittingLimits,
-    images: Images,
-    schedule: Schedule | None = None,
+    graded: bool = True,
     stop: Stop | None = None,
     listener: Listener | None = None,
     progress: Progress | None = None,
@@ -137,15 +135,14 @@ def sit(
     """Run cases that are not finished, and go on with those that were begun.
 
     Args:
-        engine: for containers.
+        executor: has the cases worked on.
         plan: what the run is of.
         tasks: the cases.
         run_dir: of the run; made where it is missing.
         provider: who answers.
         where: where tasks and pool were found, for a replay.
         limits: of this sitting.
-        images: of the cases.
-        schedule: how many cases at once, and how often each.
+        graded: grade what is submitted.
         stop: ends the sitting early.
         listener: told of everything that is written about a trial.
         progress: told of each case.
@@ -162,14 +159,13 @@ def sit(
         )
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         recorded = recordings(journal.entries())
-        schedule = schedule or Schedule()
         journal.append(
             "sitting",
             plan=fingerprint(plan.identity()),
             cases=[task.id for task in tasks],
-            trials=schedule.trials,
-            workers=schedule.workers,
-            graded=schedule.graded,
+            trials=plan.trials,
+            workers=executor.workers,
+            graded=graded,
             run_usd=limits.run_usd,
             at=round(time.time(), 3),
         )
@@ -180,7 +176,6 @@ def sit(
         candidates = tuple(candidate.candidate() for candidate in plan.pool.candidates)
         router = stack.enter_context(plan.router.opened(candidates, own))
         bench = Bench(
-            engine=engine,
             pool=plan.pool,
             settings=plan.settings,
             decider=RouterDecides(router),
@@ -197,15 +192,15 @@ def sit(
             stop=stop or Stop(directory.path),
             listener=listener,
         )
-        return run_cases(
+        return run_jobs(
+            executor,
+            [Job(task, number) for task in tasks for number in range(1, plan.trials + 1)],
             bench,
-            tasks,
             directory,
             journal,
             recorded,
-            images=images,
             verdicts=VerdictStore(Store(directory.path)),
-            schedule=schedule,
+            graded=graded,
             progress=progress,
         )
 

@@ -39,7 +39,6 @@ from twinbench.tokens import tokenizer_set
 class Bench:
     """What all trials of a run have in common."""
 
-    engine: Engine
     pool: LiveManifest
     settings: AgentSettings
     decider: Decider
@@ -126,14 +125,20 @@ class Trial:
         return asdict(self) | {name: None if usd is None else float(usd) for name, usd in money.items()}
 
 
-def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
+def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
     """Let the agent work on a case, or go on where its recording ends.
+
+    Args:
+        bench: what trials have in common.
+        engine: where the case gets its container.
+        task: the case.
+        log: of the trial.
 
     Raises:
         CausedError: there was no container to begin in.
         DivergedError: it does something else than its recording.
     """
-    _check_identity(bench, task, log)
+    _check_identity(bench, engine, task, log)
     trial = str(log.recording.trial)
     limits = bench.pool.agent
     clock = TrialClock(log.clock)
@@ -161,7 +166,7 @@ def work(bench: Bench, task: Task, log: TrialLog) -> AgentEnd:
         checkpoint=bench.stop.check,
     )
     with Sandbox(
-        bench.engine,
+        engine,
         task.image,
         "case",
         run=bench.run,
@@ -210,11 +215,11 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
     )
 
 
-def _check_identity(bench: Bench, task: Task, log: TrialLog) -> None:
+def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> None:
     """A recording continues only what it is a recording of."""
     identity: dict[str, Any] = {
         "task": task.fingerprint,
-        "image": bench.engine.image_identity(task.image),
+        "image": engine.image_identity(task.image),
         "pool": bench.pool.fingerprint,
         "agent": bench.settings.identity,
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 from dynamic_track.admission import Images
 from dynamic_track.agent import AgentSettings
+from dynamic_track.executors import Node, Threads
 from dynamic_track.images import prepare_images
 from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.simulation import Known
@@ -144,14 +145,13 @@ def _rehearsed(
     clocks = VirtualClocks()
     with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
         return sit(
-            engine,
+            Threads([Node(engine, Images(engine, rehearsal.tasks, build=False))]),
             rehearsal.plan(router),
             rehearsal.tasks,
             run_dir,
             Provider(DeclaredTime(gateway, clocks), clocks=clocks),
             where=rehearsal.where,
             limits=limits,
-            images=Images(engine, rehearsal.tasks, build=False),
             progress=progress,
         )
 

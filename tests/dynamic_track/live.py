@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -160,6 +162,16 @@ def run_arguments(
         *("dynamic", "run", router, "--tasks", "rehearsal", *only_arguments, "--run", str(run)),
         *("--api-base", api_base, "--api-key-env", KEY_VARIABLE, *cap, "--json", *more),
     ]
+
+
+def with_testbed(archive: bytes) -> bytes:
+    """A file system in which agents have their directory."""
+    written = io.BytesIO(archive)
+    with tarfile.open(fileobj=written, mode="a") as tar:
+        member = tarfile.TarInfo("testbed")
+        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(member)
+    return written.getvalue()
 
 
 def live(

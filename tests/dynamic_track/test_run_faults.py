@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from tests.dynamic_track.live import (
     said,
     solving,
     until,
+    with_testbed,
 )
 from tests.scripted.server import ScriptedServer
 from twinbench.causes import Cause
@@ -45,16 +44,6 @@ pytestmark = loses_connections
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-
-
-def with_testbed(archive: bytes) -> bytes:
-    """A file system in which agents have their directory."""
-    written = io.BytesIO(archive)
-    with tarfile.open(fileobj=written, mode="a") as tar:
-        member = tarfile.TarInfo("testbed")
-        member.type, member.mode = tarfile.DIRTYPE, 0o755
-        tar.addfile(member)
-    return written.getvalue()
 
 
 def infra(run: Path, case: str = EASY) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from dynamic_track.grading import Grades
     from dynamic_track.tasks import Task, TaskSet
     from dynamic_track.verdict import GradingLimits, Verdict
+    from twinbench.containers.engine import Engine
 
 app = typer.Typer(help="The live track: tasks, containers, verdicts.", no_args_is_help=True)
 
@@ -58,6 +61,16 @@ BuildOption = Annotated[
 WorkersOption = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many at once.")]
 TestsTimeoutOption = Annotated[
     float, typer.Option("--tests-timeout", metavar="SECONDS", min=1, help="How long the tests of a patch may run.")
+]
+EnginesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        metavar="URL",
+        help="A Docker engine, as in DOCKER_HOST (unix:///run/node2.sock, tcp://node2:2376), instead of the one that "
+        "this names; repeatable.",
+        show_default=False,
+    ),
 ]
 MemoryOption = Annotated[
     int, typer.Option("--memory", metavar="MIB", min=64, help="The most memory that a container may take.")
@@ -283,6 +296,7 @@ def doctor(
 def gc(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    engines: EnginesOption = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -290,11 +304,10 @@ def gc(
     """Remove the containers of twinbench that no living run owns."""
     from dataclasses import asdict
 
-    from twinbench.containers.engine import Engine
     from twinbench.containers.ownership import abandoned, collect_garbage
 
-    with Engine.connect() as engine:
-        found = abandoned(engine) if dry_run else collect_garbage(engine)
+    with connected(engines) as each_engine:
+        found = [each for engine in each_engine for each in (abandoned if dry_run else collect_garbage)(engine)]
     rows = [asdict(each) for each in found]
     if json_:
         print_json({"removed": [] if dry_run else rows, "abandoned": rows if dry_run else []}, output)
@@ -351,6 +364,16 @@ def _grade_run(
         print_table(Table(f"Verdicts of {run_dir}, graded again", columns, rows, notes), form, output)
     if summary.score.count("infra") or regraded.without_task:
         raise typer.Exit(1)
+
+
+@contextmanager
+def connected(addresses: Sequence[str] | None) -> Iterator[list[Engine]]:
+    """The engines of ``--engine``, or the one that is had without it."""
+    from twinbench.containers.engine import Engine
+
+    with ExitStack() as stack:
+        wanted: Sequence[str | None] = list(dict.fromkeys(addresses or ())) or [None]
+        yield [stack.enter_context(Engine.connect(address)) for address in wanted]
 
 
 def chosen_tasks(

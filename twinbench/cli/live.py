@@ -151,7 +151,6 @@ def replay(
             candidates = tuple(candidate.candidate() for candidate in manifest.candidates)
             decider = RouterIsCompared(stack.enter_context(loaded.opened(candidates, own)))
         bench = Bench(
-            engine=engine,
             pool=manifest,
             settings=settings,
             decider=decider,
@@ -167,7 +166,7 @@ def replay(
             grading=GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib),
         )
         graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
-        replayed = replay_run(bench, found, recorded, directory, VerdictStore(Store(graded_anew)), shown)
+        replayed = replay_run(bench, engine, found, recorded, directory, VerdictStore(Store(graded_anew)), shown)
     if json_:
         print_json(replayed.to_json(), output)
     else:

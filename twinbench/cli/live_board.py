@@ -39,14 +39,16 @@ class LiveBoard:
         planned: how many trials there are.
         spent_usd: what earlier sittings spent.
         run_usd: the cap, if any.
+        graded: a trial is over with its verdict, not with its agent's end.
     """
 
-    def __init__(self, planned: int, spent_usd: Decimal, run_usd: Decimal | None) -> None:
+    def __init__(self, planned: int, spent_usd: Decimal, run_usd: Decimal | None, *, graded: bool = True) -> None:
         self._planned = planned
         self._spent = spent_usd
         self._cap = run_usd
         self._rows: dict[tuple[str, int], _Row] = {}
-        self._ended = 0
+        self._graded = graded
+        self._ended: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
         self._live: Any = None
         self._drawn = 0.0
@@ -70,8 +72,9 @@ class LiveBoard:
             key = (recording.case, recording.trial)
             row = self._rows.setdefault(key, _Row(recording.case, recording.trial, since=time.monotonic()))
             self._take(row, kind, fields)
-            if kind == "verdict" or (kind == "end" and fields.get("cause") is not None):
-                self._ended += 1
+            self._ended.discard(key)  # where another machine goes on with what one has lost
+            if kind == "verdict" or (kind == "end" and not (self._graded and fields.get("cause") is None)):
+                self._ended.add(key)
                 del self._rows[key]
                 if self._live is None:
                     self._say(row, fields)
@@ -94,11 +97,11 @@ class LiveBoard:
 
     def _say(self, row: _Row, fields: Mapping[str, Any]) -> None:
         cause = fields.get("cause")
-        came = {True: "resolved", False: "unresolved", None: "no verdict"}[fields.get("resolved")]
+        none = "no verdict" if self._graded else "not graded"
+        came = {True: "resolved", False: "unresolved", None: none}[fields.get("resolved")]
         what = f"{came} ({cause})" if cause is not None else came
-        line = (
-            f"{row.case} {row.trial}: {what}, {row.step} steps, {row.cost_usd:.4f} USD ({self._ended}/{self._planned})"
-        )
+        done = f"{len(self._ended)}/{self._planned}"
+        line = f"{row.case} {row.trial}: {what}, {row.step} steps, {row.cost_usd:.4f} USD ({done})"
         typer.echo(printable(line), err=True)
 
     def _table(self) -> Any:
@@ -106,7 +109,7 @@ class LiveBoard:
         from rich.text import Text
 
         capped = "" if self._cap is None else f" of {self._cap}"
-        table = Table(title=f"{self._ended} of {self._planned} done, {self._spent:.4f}{capped} USD spent")
+        table = Table(title=f"{len(self._ended)} of {self._planned} done, {self._spent:.4f}{capped} USD spent")
         for name in ("Case", "Trial", "Step", "Model", "USD", "State", "s"):
             table.add_column(name)
         for row in list(self._rows.values())[:_MOST_ROWS]:

@@ -14,6 +14,7 @@ import typer
 from twinbench.cli.dynamic import (
     BuildOption,
     DatasetOption,
+    EnginesOption,
     LimitOption,
     MemoryOption,
     MinFreeOption,
@@ -22,8 +23,8 @@ from twinbench.cli.dynamic import (
     SliceOption,
     TasksOption,
     TestsTimeoutOption,
-    WorkersOption,
     chosen_tasks,
+    connected,
 )
 from twinbench.cli.live import RouterErrorOption, RunOption, check_tier
 from twinbench.cli.live_board import LiveBoard
@@ -94,7 +95,10 @@ def run(
         float, typer.Option("--call-timeout", metavar="SECONDS", min=0.1, help="How long one attempt may take.")
     ] = 300,
     on_router_error: RouterErrorOption = None,
-    workers: WorkersOption = 1,
+    workers: Annotated[
+        int, typer.Option("--workers", metavar="N", min=1, help="How many cases at once, on each engine.")
+    ] = 1,
+    engines: EnginesOption = None,
     trials: Annotated[int, typer.Option("--trials", metavar="K", min=1, help="How often each case is run.")] = 1,
     shard: Annotated[
         str | None,
@@ -156,12 +160,11 @@ def run(
     """
     from dynamic_track.admission import Admission, Images
     from dynamic_track.agent import ActionStyle, agent_settings
-    from dynamic_track.runner import Schedule
+    from dynamic_track.executors import Node, Threads
     from dynamic_track.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
     from dynamic_track.stopping import Stop
     from twinbench.calls.attempts import RetryLimits
     from twinbench.calls.limiting import Limited, parse_limits
-    from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
     from twinbench.pools import live_manifest
@@ -196,7 +199,7 @@ def run(
     )
     chosen, cap = plan.part(chosen, cap)
     before = so_far(run_dir, plan)
-    foreseen = _foreseen(chosen, before, manifest, plan.trials, workers, cap)
+    foreseen = _foreseen(chosen, before, manifest, plan.trials, workers * max(len(engines or ()), 1), cap)
     if dry_run:
         _tell_plan(run_dir, router, plan, chosen, foreseen, cap, json_=json_, output=output)
         return
@@ -208,27 +211,31 @@ def run(
     spent = sum((each.spend_usd for each in before), start=Decimal(0))
     with (
         progress() as shown,
-        Engine.connect() as engine,
+        connected(engines) as connections,
         gateway,
-        LiveBoard(len(chosen) * trials, spent, cap) as board,
+        LiveBoard(len(chosen) * trials, spent, cap, graded=grade == "swebench") as board,
         stopped_by_interrupts(stop),
     ):
+        every = [task for task in chosen for _ in range(trials)]
         summary = sit(
-            engine,
+            Threads(
+                [
+                    Node(
+                        engine,
+                        Images(engine, every, build=build or tasks == "rehearsal", evict=evict, progress=shown),
+                        workers,
+                        Admission(min_free_memory if engine.is_here else 0),  # of another machine it cannot be seen
+                    )
+                    for engine in connections
+                ]
+            ),
             plan,
             chosen,
             run_dir,
             Provider(Limited(gateway, candidate_limits), _secrets(api_key_env)),
             where={"tasks": tasks, "dataset": dataset, "pool": pool},
             limits=SittingLimits(cap, RetryLimits(attempt_s=call_timeout), memory, min_free_mib, tests_timeout),
-            images=Images(
-                engine,
-                [task for task in chosen for _ in range(trials)],
-                build=build or tasks == "rehearsal",
-                evict=evict,
-                progress=shown,
-            ),
-            schedule=Schedule(workers, trials, grade == "swebench", Admission(min_free_memory)),
+            graded=grade == "swebench",
             stop=stop,
             listener=board,
         )

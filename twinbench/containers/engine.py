@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import weakref
@@ -90,8 +91,11 @@ class Engine:
         weakref.finalize(self, self.client.close)
 
     @classmethod
-    def connect(cls) -> Self:
-        """The engine that ``DOCKER_HOST`` names, else the machine's own.
+    def connect(cls, address: str | None = None) -> Self:
+        """The engine at an address; by default that which ``DOCKER_HOST`` names, else the machine's own.
+
+        Args:
+            address: as in ``DOCKER_HOST``, whose other variables (such as ``DOCKER_CERT_PATH``) count for it too.
 
         Raises:
             NoEngineError: none answers; the text says what to do.
@@ -102,11 +106,13 @@ class Engine:
         except ImportError:
             raise TwinbenchError("the live track needs more packages: pip install 'twinbench[dynamic]'") from None
         try:
-            client = docker.from_env(timeout=_ANSWER_WITHIN_S, max_pool_size=_CONNECTIONS)
+            variables = {**os.environ, **({} if address is None else {"DOCKER_HOST": address})}
+            client = docker.from_env(timeout=_ANSWER_WITHIN_S, max_pool_size=_CONNECTIONS, environment=variables)
             root_dir = client.info()["DockerRootDir"]
         except Exception as error:  # noqa: BLE001 - an address can be wrong in as many ways as there are transports
+            at = "" if address is None else f" at {address}"
             raise NoEngineError(
-                f"no Docker engine answers ({_reason(error)}): start one (Debian: apt install docker.io, "
+                f"no Docker engine answers{at} ({_reason(error)}): start one (Debian: apt install docker.io, "
                 "then dockerd), or name one with DOCKER_HOST; the user must be allowed to use it"
             ) from None
         return cls(client, root_dir)
@@ -116,6 +122,19 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
+
+    def answers(self) -> bool:
+        """Whether it still does."""
+        try:
+            with translated("ask the engine whether it answers"):
+                return bool(self.client.ping())
+        except CausedError:
+            return False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it keeps its files on this machine, whose disk and memory are then what it has."""
+        return Path(self.root_dir).is_dir()
 
     def info(self) -> EngineInfo:
         """What the engine says of itself."""
@@ -134,8 +153,7 @@ class Engine:
 
     def free_mib(self) -> int | None:
         """Free disk of the engine, or None where it cannot be seen from here."""
-        root = Path(self.root_dir)
-        return shutil.disk_usage(root).free // 2**20 if root.is_dir() else None
+        return shutil.disk_usage(self.root_dir).free // 2**20 if self.is_here else None
 
     def refuse_full_disk(self, min_free_mib: int = MIN_FREE_MIB) -> None:
         """Raise DiskError where less than ``min_free_mib`` is free."""
