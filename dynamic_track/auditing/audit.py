@@ -6,8 +6,9 @@ with the reason why what it finds cannot be in an honest run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dynamic_track.auditing import calls, conduct, outcome, record
@@ -130,7 +131,12 @@ class Audit:
 
 
 def audit(
-    run_dir: Path, pool: LiveManifest, *, head: tuple[int, str] | None = None, progress: Progress | None = None
+    run_dir: Path,
+    pool: LiveManifest,
+    *,
+    head: tuple[int, str] | None = None,
+    against: Sequence[Path] = (),
+    progress: Progress | None = None,
 ) -> Audit:
     """Audit the directory of a run, or a copy of it.
 
@@ -138,6 +144,7 @@ def audit(
         run_dir: the directory; nothing in it is changed.
         pool: that the run was made with.
         head: number and hash of a line of the journal that were made known before; the journal has to hold them.
+        against: directories of other runs, which must not have the same responses.
         progress: told of each check.
 
     Raises:
@@ -150,7 +157,13 @@ def audit(
             progress(f"auditing, {check.name}", done, len(CHECKS))
         if run.is_imported and not check.of_imported:
             continue
-        findings += [Finding(check.name, remark.case, remark.detail) for remark in _remarks(check, run)]
+        findings += [Finding(check.name, remark.case, remark.detail) for remark in _remarks(check.find, run)]
+    for path in against:
+        if progress is not None:
+            progress(f"auditing, against {path}", len(CHECKS), len(CHECKS))
+        other = read_evidence(RunDirectory(path), pool)
+        shared = _remarks(partial(calls.shared_traces, other=other), run)
+        findings += [Finding("reused-trace", remark.case, remark.detail) for remark in shared]
     notes = [] if run.torn is None else [run.torn]
     notes += [f"{remark.case}: {remark.detail}" for remark in conduct.changed_tests(run)]
     if run.entries and run.damage is None:
@@ -168,8 +181,8 @@ def audit(
     return Audit(tuple(findings), looked_at, run.is_simulated, run.is_imported, tuple(notes))
 
 
-def _remarks(check: Check, run: Evidence) -> Iterator[Remark]:
+def _remarks(find: Callable[[Evidence], Iterator[Remark]], run: Evidence) -> Iterator[Remark]:
     try:
-        yield from check.find(run)
+        yield from find(run)
     except _MALFORMED as error:
         yield Remark(None, f"something that no run writes keeps this check from its end: {error!r}")

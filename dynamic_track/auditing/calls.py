@@ -193,8 +193,7 @@ def reused_trace(run: Evidence) -> Iterator[Remark]:
     for trial, call in run.calls:
         if not call.answered or call.body is None:
             continue
-        found = call.response.get("id")
-        name = found if isinstance(found, str) and len(found) >= _ID_CHARACTERS else None
+        name = _long_id(call)
         other = bodies.setdefault(hashlib.sha256(call.body).hexdigest(), (trial, call))
         same = ids.setdefault(name, (trial, call)) if name is not None else (trial, call)
         if other[1] is not call and not _may_be_twice(run, (trial, call), other, named=name is not None):
@@ -202,6 +201,32 @@ def reused_trace(run: Evidence) -> Iterator[Remark]:
         elif same[1] is not call and not _may_be_twice(run, (trial, call), same, named=True):
             yield Remark(trial.name, f"{call.place}: the response's id stands in {_whose(same)} too")
     yield from _same_course(run)
+
+
+def shared_traces(run: Evidence, other: Evidence) -> Iterator[Remark]:
+    """Responses of a real provider that stand in another run too; simulated models may repeat themselves."""
+    theirs: dict[str, tuple[AuditedTrial, AuditedCall]] = {}
+    for trial, call in other.calls:
+        for mark in () if other.is_simulated else _marks(call):
+            theirs.setdefault(mark, (trial, call))
+    for trial, call in run.calls:
+        same = next((theirs[mark] for mark in _marks(call) if mark in theirs), None)
+        if same is not None:
+            yield Remark(trial.name, f"{call.place}: the response stands in {other.directory.path}, {_whose(same)} too")
+
+
+def _marks(call: AuditedCall) -> list[str]:
+    """What tells an answer from every other one."""
+    if not call.answered or call.body is None:
+        return []
+    name = _long_id(call)
+    return [hashlib.sha256(call.body).hexdigest(), *([] if name is None else [name])]
+
+
+def _long_id(call: AuditedCall) -> str | None:
+    """The id that its provider gave an answer, where it is long enough to be given once."""
+    found = call.response.get("id")
+    return found if isinstance(found, str) and len(found) >= _ID_CHARACTERS else None
 
 
 def _judged(run: Evidence) -> Iterator[tuple[AuditedTrial, AuditedCall, Judged]]:

@@ -754,6 +754,24 @@ def test_a_response_that_answers_twice_is_found(dear: Path) -> None:
     assert {"reused-trace", "trajectory"} <= found(dear).keys()
 
 
+def test_responses_of_another_run_are_found_beside_that_run(
+    tmp_path: Path, rehearsal: Sequence[Task], turns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    one, other, copy = tmp_path / "one", tmp_path / "other", tmp_path / "copy"
+    with ScriptedServer(solving(rehearsal)) as server:
+        live(server.api_base, one, "--grade", "none").succeeded()
+        live(server.api_base, other, "--grade", "none").succeeded()
+    shutil.copytree(one, copy)
+    by_itself = found(copy)
+    assert found(copy, "--against", other, "--against", turns) == by_itself
+    beside = found(copy, "--against", other, "--against", one)
+    assert len(beside["reused-trace"]) == Done(one).case["steps"]
+    assert all(f"stands in {one}, {EASY}/1, " in each["detail"] for each in beside["reused-trace"])
+    assert "reused-trace" not in found(turns, "--against", turns), "simulated models may repeat themselves"
+    assert audited(copy, "--against", tmp_path / "nowhere").code == 2
+
+
 def test_calls_beyond_the_agent_s_limits_are_found(turns: Path, tmp_path: Path) -> None:
     path = pool_file(tmp_path / "pool.toml", lambda text: text.replace("step_limit = 250", "step_limit = 3"))
     assert "limits" in found(turns, "--pool", path)

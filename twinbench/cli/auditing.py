@@ -36,6 +36,15 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--against",
+            metavar="DIR",
+            help="Another run, which must not have the same responses; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -50,7 +59,7 @@ def audit(
     known = None if head is None else _line(head)
     manifest = _pool(run_dir, pool)
     with progress() as shown:
-        found = audit_run(run_dir, manifest, head=known, progress=shown)
+        found = audit_run(run_dir, manifest, head=known, against=against or (), progress=shown)
     if json_:
         for note in ([f"this is {_REHEARSAL}"] if found.simulated else []) + list(found.notes):
             typer.echo(printable(f"note: {note}"), err=True)
