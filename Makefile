@@ -41,7 +41,9 @@ fast: $(VENV)/ready
 
 ## What is too long for a suite; evidence goes to docs/evidence/.
 acceptance: $(VENV)/ready engine
-	$(BIN)/python -m benchmarks.evidence acceptance -- $(BIN)/pytest -n $(WORKERS) -rpPs -m acceptance
+	$(BIN)/python -m benchmarks.evidence acceptance -- sh -c '\
+		$(BIN)/pytest -rpPs -m "acceptance and alone"; alone=$$?; \
+		$(BIN)/pytest -n $(WORKERS) -rpPs -m "acceptance and not alone" && exit $$alone'
 
 ## Speed, as ratios against a named alternative in the same run; the table goes to docs/evidence/.
 bench: $(VENV)/ready engine

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ LIBRARIES = (
 
 _MARK = "evidence:"
 _CLOSING_LINES = 12
+_SUMMARY = re.compile(r"=+ \d+ (passed|failed|skipped|deselected).* =+")
+"""pytest's last line, where more than one was run."""
 
 
 def environment() -> list[str]:
@@ -72,7 +75,8 @@ def main(arguments: Sequence[str]) -> int:
             shown.append(line.rstrip())
     marked = [line.partition(_MARK)[2].strip() for line in shown if _MARK in line]
     others = [line for line in shown if _MARK not in line]
-    closing = [line.replace(str(ROOT), ".") for line in others[-_CLOSING_LINES:]]
+    closing = [line for line in others[:-_CLOSING_LINES] if _SUMMARY.fullmatch(line)] + others[-_CLOSING_LINES:]
+    closing = [line.replace(str(ROOT), ".") for line in closing]
     said = f"`make {name}`: exit code {process.returncode}"
     path = write(name, f"make {name}", [said, "", *(f"- {line}" for line in marked), "", "```text", *closing, "```"])
     print(

@@ -26,7 +26,7 @@ from twinbench.calls.routed import Decider, RoutedCall, TrialClock
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.clock import Clocks, WallClocks
 from twinbench.containers.container import ContainerLimits
-from twinbench.containers.engine import Engine
+from twinbench.containers.engine import Engine, ImageError
 from twinbench.containers.sandbox import Sandbox
 from twinbench.own_calls import OwnCalls
 from twinbench.pools import LiveManifest, static_manifest
@@ -175,6 +175,7 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
         interpreter=bench.settings.interpreter,
         environment=bench.settings.environment,
     ) as sandbox:
+        _refuse_other_image(sandbox, bench.settings.directory)
         routed.start()
         workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s, bench.stop.check)
         try:
@@ -213,6 +214,16 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
         router_errors=recording.router_errors,
         reported_usd=recording.reported_usd,
     )
+
+
+def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
+    """Before anything is paid: where commands cannot run, a model tries until a limit ends it.
+
+    Raises:
+        ImageError: the image has no such directory.
+    """
+    if sandbox.run_command(":", directory=directory).exit_code != 0:
+        raise ImageError(f"image {sandbox.image} has no {directory}, where an agent's commands run: it is no task's")
 
 
 def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> None:

@@ -63,6 +63,17 @@ def test_a_missing_image_is_a_cause_of_its_own_and_other_cases_go_on(tmp_path: P
     assert live(server.api_base, tmp_path / "other", "--image", "x").code == 2, "it could be graded"
 
 
+def test_an_image_in_which_no_command_can_run_is_refused_before_anything_is_paid(
+    tmp_path: Path, base_image: str
+) -> None:
+    run = tmp_path / "run"
+    with ScriptedServer(by_step([said(LEAVES)])) as server:
+        ran = live(server.api_base, run, "--image", base_image, "--grade", "none")
+        assert (ran.code, ran.json["infra"], server.completions) == (1, 1, [])
+    assert infra(run) == Cause.image
+    assert "has no /testbed" in Done(run, EASY).case["detail"]
+
+
 def test_a_full_disk_is_a_cause_of_its_own_and_the_run_goes_on_with_more_room(
     tmp_path: Path, rehearsal: Sequence[Task]
 ) -> None:

@@ -26,8 +26,9 @@ from tests.containers.running import ours
 from tests.dynamic_track.live import KEY, KEY_VARIABLE, SENTINEL, SIX, Victims, by_step, said, victims
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import read_journal
-from twinbench.containers.base_image import BASE_IMAGE
+from twinbench.containers.building import build
 from twinbench.containers.engine import Engine
+from twinbench.wording import counted
 
 IN_THE_SUITE = 3
 KILLS = [seed if seed < IN_THE_SUITE else pytest.param(seed, marks=pytest.mark.acceptance) for seed in range(20)]
@@ -61,6 +62,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
     seed: int, tmp_path: Path, whole: Any, killing: Victims, engine: Engine
 ) -> None:
     luck = random.Random(seed)  # noqa: S311 - when to kill
+    kills = 0
     for _ in range(luck.randint(1, 3)):
         pid = killing.start(words(tmp_path))
         time.sleep(luck.uniform(0.3, 6))
@@ -70,6 +72,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
             killing.ended()
             break
         killing.ended()
+        kills += 1
     ended = rehearsed(tmp_path).json
     twinbench("dynamic", "gc", "--json").succeeded()
     assert ours(engine, "case") == ours(engine, "grade") == []
@@ -78,6 +81,8 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
         assert {name: other[name] for name in same} == {name: one[name] for name in same}
         lost = accounted(Path(other["run"]))
         assert other["spend_usd"] == pytest.approx(one["spend_usd"] + float(lost))
+        bill = f"bill {other['bill_usd']:.4f}, spend {other['spend_usd']:.4f} USD, {lost:.4f} of it lost in flight"
+        print(f"evidence: seed {seed}, killed {counted(kills, 'time')}: {Path(other['run']).name}: {bill}")
 
 
 def accounted(run: Path) -> Decimal:
@@ -128,6 +133,7 @@ def peak_mib(api_base: str, run: Path, workers: int) -> float:
 
 
 @pytest.mark.acceptance
+@pytest.mark.alone
 def test_sixteen_cases_at_once_lose_no_step_and_take_little_memory(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     steps = 12
     script = by_step(
@@ -138,13 +144,18 @@ def test_sixteen_cases_at_once_lose_no_step_and_take_little_memory(tmp_path: Pat
         many = peak_mib(server.api_base, tmp_path / "many", 16)
         assert len(server.completions) == 2 * 16 * steps
     each = (many - alone) / 15
-    print(f"memory: {alone:.0f} MiB with one case at a time, {many:.0f} MiB with sixteen: {each:.1f} MiB a case more")
+    print(
+        f"evidence: sixteen cases at once: memory {alone:.0f} MiB with one case at a time, {many:.0f} MiB with sixteen: {each:.1f} MiB a case more"
+    )
     assert each <= 60
 
 
 @pytest.mark.acceptance
+@pytest.mark.alone
 @pytest.mark.skipif(not VERIFIED.exists(), reason="shared/tasks is not here")
-def test_five_hundred_cases_take_little_time_and_memory(tmp_path: Path, base_image: str) -> None:
+def test_five_hundred_cases_take_little_time_and_memory(tmp_path: Path, base_image: str, engine: Engine) -> None:
+    image = "twinbench-testbed:latest"
+    build(engine, image, f"FROM {base_image}\nRUN mkdir /testbed && echo A project. > /testbed/README\n", {}, None)
     steps = 10
     script = by_step(
         [
@@ -155,12 +166,15 @@ def test_five_hundred_cases_take_little_time_and_memory(tmp_path: Path, base_ima
     run = tmp_path / "run"
     with ScriptedServer(script) as server:
         command = [str(SCRIPT), "dynamic", "run", "round-robin", "--tasks", "verified", "--dataset", str(VERIFIED)]
-        command += ["--run", str(run), "--image", BASE_IMAGE, "--grade", "none", "--workers", "4", "--run-usd", "500"]
+        command += ["--run", str(run), "--image", image, "--grade", "none", "--workers", "4", "--run-usd", "500"]
         command += ["--api-base", server.api_base, "--api-key-env", KEY_VARIABLE, "--json"]
         started, memory = time.monotonic(), []
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, env={**os.environ, KEY_VARIABLE: KEY}, text=True
-        ) as process:
+        with (
+            (tmp_path / "err").open("w") as err,
+            subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=err, env={**os.environ, KEY_VARIABLE: KEY}, text=True
+            ) as process,
+        ):
             seen = psutil.Process(process.pid)
             while process.poll() is None:
                 try:
@@ -180,7 +194,7 @@ def test_five_hundred_cases_take_little_time_and_memory(tmp_path: Path, base_ima
         for low, high in ((0.2, 0.3), (0.9, 1.0))
     )
     print(
-        f"500 cases of {steps} steps in {took:.0f} s on 4 workers: harness {1000 * by_step_s:.1f} ms a step (median), "
+        f"evidence: 500 cases of {steps} steps in {took:.0f} s on 4 workers: harness {1000 * by_step_s:.1f} ms a step (median), "
         f"{by_case_s:.2f} s a case (median); memory {quarter:.0f} MiB after a quarter, {end:.0f} MiB at the end"
     )
     assert by_step_s <= 0.05
