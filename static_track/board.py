@@ -308,6 +308,7 @@ class Judge:
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._fresh = fresh
         self._progress = progress
+        self._asked_before: dict[str, Predictions] = {}
         self._results = Results(bank.store, bank.cursor())
         self._split: Split = bank.split(split)
         self.warnings: tuple[str, ...] = ()
@@ -441,14 +442,18 @@ class Judge:
         return self._manifest
 
     @contextmanager
-    def opened(self, router: str | Router) -> Iterator[Router]:
+    def opened(self, router: str | Router, llm: OwnCalls) -> Iterator[Router]:
         """A router ready to be asked, more than once if wanted; its process, where it has one, ends with the block.
+
+        Args:
+            router: a spec or an instance.
+            llm: the handle that it gets where it wants to ask an LLM itself.
 
         Raises:
             UsageError: it does not exist.
             RouterLoadError: its code fails while it loads.
         """
-        with self._loaded(router).opened(self._manifest.candidates(), self._handle()) as found:
+        with self._loaded(router).opened(self._manifest.candidates(), llm) as found:
             yield found
 
     def _handle(self) -> OwnCalls:
@@ -538,7 +543,7 @@ class Judge:
             if (kept := self._results.predictions(known)) is not None:
                 return kept
         if wanted.router is not None:
-            predicted = self._asked(wanted.router)
+            predicted = self._asked_once(wanted.router, wanted.key)
         else:
             assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
             predicted = (
@@ -566,6 +571,14 @@ class Judge:
             split=self._split.name,
             protocol=self.protocol,
         )
+
+    def _asked_once(self, router: LoadedRouter, key: str | None) -> Predictions:
+        """What a router answers: asked once, however often one judge needs it, since it may take time and money."""
+        if key is None:  # an instance or an endpoint, of which nobody knows whether it is the same
+            return self._asked(router)
+        if key not in self._asked_before:
+            self._asked_before[key] = self._asked(router)
+        return self._asked_before[key]
 
     def _asked(self, router: LoadedRouter) -> Predictions:
         """What a router answers now; one that cannot be loaded fails every row, and the others go on."""

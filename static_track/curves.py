@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from static_track import references
 from static_track.bank import Bank
@@ -20,6 +20,8 @@ from static_track.board import Judge
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
 from twinbench.frames import Tabular
+from twinbench.llm import LlmError
+from twinbench.own_calls import NoCalls
 from twinbench.router import Call, Decision, Router, RouterError
 from twinbench.tiers import Tier
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POINTS = 11
+
+_WHY_NOT = "it asks an LLM itself, and would ask, and pay, at every threshold again"
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,17 @@ class Curve(Tabular):
         return {**asdict(self), "gain": self.gain}
 
 
+class _Refusing(NoCalls):
+    """Answers no question, and knows that there was one, whatever the router makes of that."""
+
+    refused = False
+
+    def ask(self, *_: Any, **__: Any) -> NoReturn:
+        """As of ``Llm``."""
+        self.refused = True
+        raise LlmError(_WHY_NOT)
+
+
 def curve(
     bank: Bank,
     judge: Judge,
@@ -114,19 +129,22 @@ def curve(
         points: how many thresholds, at even shares of the calls.
 
     Raises:
-        UsageError: no such tiers, or a decision without a score.
+        UsageError: no such tiers, a decision without a score, or a router that asks an LLM.
     """
     bank.require_labels()
     if weak >= strong:
         raise UsageError(f"the weak tier {weak.label} is not below the strong one {strong.label}")
     with ExitStack() as stack:
-        opened = stack.enter_context(judge.opened(router))
+        refusing = _Refusing()
+        opened = stack.enter_context(judge.opened(router, refusing))
         first = _Swept(opened, None, weak, strong)
         swept: list[tuple[float | None, Predictions]] = [(None, judge.predictions(first))]
         for threshold in _thresholds(first.scores, points):
             again = _Swept(opened, threshold, weak, strong)
             swept.append((threshold, judge.predictions(again)))
     name = router if isinstance(router, str) else f"instance:{type(router).__name__}"
+    if refusing.refused:
+        raise UsageError(f"router {name!r} cannot be swept: {_WHY_NOT}")
     if failed := next((each for _, each in swept if each.errors), None):
         raise UsageError(f"router {name!r} cannot be swept: {next(iter(failed.errors.values()))}")
     with judge.scorer() as scorer:

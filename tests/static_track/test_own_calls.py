@@ -92,6 +92,33 @@ def first(ran: Ran) -> Any:
     return ran.json["routers"][0]
 
 
+def test_every_command_that_judges_routers_can_reach_their_gateway(routers: str, tmp_path: Path) -> None:
+    spec, page = f"{routers}Asks?most=2", tmp_path / "page.html"
+    with serving(says("mid_high")) as server:
+        for command in (
+            ["explain", spec, "--json"],
+            ["diff", spec, "always-high", "--json"],
+            ["report", spec, "-o", str(page)],
+        ):
+            refused = twinbench("static", *command, "--bank", "mine")
+            assert refused.code in (0, 1), "it is the router that fails without"
+            assert server.completions == []
+            ran = twinbench("static", *command, "--bank", "mine", "--fresh", *paid(server)).succeeded()
+            assert "spends about" in ran.err
+            assert len(server.completions) == 6
+            server.asked.clear()
+    assert "asked LLMs itself for 0.0015 USD" in page.read_text("utf-8")
+    assert KEY not in page.read_text("utf-8")
+    assert "cannot be swept" not in page.read_text("utf-8"), "its decisions have no score"
+
+
+@pytest.mark.parametrize("catches", ["true", "false"])
+def test_a_router_that_asks_is_not_swept_since_every_threshold_would_cost_again(routers: str, catches: str) -> None:
+    refused = twinbench("static", "curve", f"{routers}Asks?catches={catches}", "--bank", "mine")
+    assert refused.code == 2
+    assert "it asks an LLM itself, and would ask, and pay, at every threshold again" in refused.err
+
+
 def test_own_calls_cost_beside_the_headline_and_never_in_it(routers: str) -> None:
     with serving(says("mid_high")) as server:
         asked = scored(f"{routers}Asks?most=2", *paid(server)).succeeded()

@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.judging import Judging, have_processes, judged
+from twinbench.cli.judging import judged
 from twinbench.cli.options import (
-    BankOption,
     FormatOption,
+    GatewayOptions,
     JsonOption,
+    JudgingOptions,
     OutputOption,
     PluginOptions,
-    PricesOption,
     RoutersArgument,
-    SplitOption,
-    StoreOption,
-    TokenizersOption,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 
@@ -26,22 +23,18 @@ if TYPE_CHECKING:
     from static_track.curves import Curve
 
 
-@takes_plugin_options
+@takes_option_groups
 def curve(
     routers: RoutersArgument = None,
     *,
-    bank: BankOption = None,
-    split: SplitOption = None,
+    judging: JudgingOptions,
     weak: Annotated[str, typer.Option("--weak", metavar="TIER", help="For calls below the threshold.")] = "low",
     strong: Annotated[str, typer.Option("--strong", metavar="TIER", help="For the others.")] = "high",
     points: Annotated[int, typer.Option("--points", metavar="N", min=2, help="How many thresholds.")] = 11,
-    tokenizers: TokenizersOption = "offline",
     plugins: PluginOptions,
-    prices: PricesOption = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
-    store: StoreOption = None,
 ) -> None:
     """Sweep routers that return a score over a threshold: what each dollar buys in passed trajectories."""
     from static_track.curves import curve as swept
@@ -54,8 +47,7 @@ def curve(
         tiers = Tier.from_label(weak), Tier.from_label(strong)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    limits = plugins.limits(processes=have_processes(routers))
-    with judged(Judging(bank, split, tokenizers, store=store, prices=prices), limits) as (opened, judge):
+    with judged(judging, plugins, GatewayOptions(), routers) as (opened, judge):
         found = [swept(opened, judge, router, weak=tiers[0], strong=tiers[1], points=points) for router in routers]
     if json_:
         print_json({"curves": [each.to_json() for each in found]}, output)

@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.judging import Judging, have_processes, judged
+from twinbench.cli.judging import judged
 from twinbench.cli.options import (
-    BankOption,
     FormatOption,
-    FreshOption,
+    GatewayOptions,
     JsonOption,
+    JudgingOptions,
     OutputOption,
     PluginOptions,
-    PricesOption,
     RouterArgument,
-    SplitOption,
-    StoreOption,
-    TokenizersOption,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.wording import counted
@@ -34,27 +30,22 @@ LimitOption = Annotated[
 ]
 
 
-@takes_plugin_options
+@takes_option_groups
 def explain(
     router: RouterArgument,
     *,
-    bank: BankOption = None,
-    split: SplitOption = None,
+    judging: JudgingOptions,
     limit: LimitOption = 10,
-    fresh: FreshOption = False,
-    tokenizers: TokenizersOption = "offline",
     plugins: PluginOptions,
-    prices: PricesOption = None,
+    gateway: GatewayOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
-    store: StoreOption = None,
 ) -> None:
     """Show the steps that cost a router most: those that failed trajectories, and those that overspent, in dollars."""
     from static_track.explain import explain as explained
 
-    limits = plugins.limits(processes=have_processes([router]))
-    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), limits) as (opened, judge):
+    with judged(judging, plugins, gateway, [router]) as (opened, judge):
         found = explained(opened, judge, router, limit=limit or None)
     if json_:
         print_json(found.to_json(), output)
@@ -62,28 +53,23 @@ def explain(
         print_table(_explained_table(found), form, output)
 
 
-@takes_plugin_options
+@takes_option_groups
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A router, as for static score.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     *,
-    bank: BankOption = None,
-    split: SplitOption = None,
+    judging: JudgingOptions,
     limit: LimitOption = 10,
-    fresh: FreshOption = False,
-    tokenizers: TokenizersOption = "offline",
     plugins: PluginOptions,
-    prices: PricesOption = None,
+    gateway: GatewayOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
-    store: StoreOption = None,
 ) -> None:
     """Show where two routers part, and what it cost."""
     from static_track.explain import difference
 
-    limits = plugins.limits(processes=have_processes([a, b]))
-    with judged(Judging(bank, split, tokenizers, fresh, store, prices=prices), limits) as (opened, judge):
+    with judged(judging, plugins, gateway, [a, b]) as (opened, judge):
         found = difference(opened, judge, a, b, limit=limit or None)
     if json_:
         print_json(found.to_json(), output)

@@ -4,43 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from twinbench.cli.options import GatewayOptions, JudgingOptions, PluginOptions
 from twinbench.cli.output import printable, progress
 
 if TYPE_CHECKING:
     from static_track.bank import Bank
     from static_track.board import Entry, Judge
     from twinbench.calls.metered import MeteredLlm
-    from twinbench.plugins.limits import PluginLimits
-
-
-@dataclass(frozen=True)
-class Judging:
-    """What is judged on what, as options say."""
-
-    bank: str | None = None
-    split: str | None = None
-    tokenizers: str = "offline"
-    fresh: bool = False
-    store: str | None = None
-    api_base: str | None = None
-    api_key_env: str | None = None
-    router_usd: str | None = None
-    pool: str = "live-2026-04"
-    prices: str | None = None
-    """A static manifest with other rates and another cache lifetime than the locked one's; None: that."""
 
 
 @contextmanager
-def judged(judging: Judging, plugins: PluginLimits) -> Iterator[tuple[Bank, Judge]]:
+def judged(
+    chosen: JudgingOptions, plugins: PluginOptions, gateway: GatewayOptions, routers: Sequence[str]
+) -> Iterator[tuple[Bank, Judge]]:
     """A bank, opened, and its judge; warnings are shown when the block ends well.
 
+    Args:
+        chosen: the bank, and how it is judged.
+        plugins: what the processes of routers may take.
+        gateway: whom routers may ask that ask an LLM themselves.
+        routers: that will be asked.
+
     Raises:
-        UsageError: there is no such bank, part or tokenizer set.
+        UsageError: there is no such bank, part or tokenizer set, or options exclude each other.
     """
     from static_track.board import Judge
     from static_track.starter import open_bank
@@ -48,11 +38,11 @@ def judged(judging: Judging, plugins: PluginLimits) -> Iterator[tuple[Bank, Judg
     from twinbench.providers.metering import metered_llm
     from twinbench.store import Store
 
-    chosen = judging
+    limits = plugins.limits(processes=_have_processes(routers))
     with (
         progress() as shown,
         open_bank(chosen.bank, Store(chosen.store), shown) as opened,
-        metered_llm(chosen.api_base, chosen.api_key_env, chosen.router_usd, chosen.pool) as llm,
+        metered_llm(gateway.api_base, gateway.api_key_env, gateway.router_usd, gateway.pool) as llm,
     ):
         judge = Judge(
             opened,
@@ -60,9 +50,9 @@ def judged(judging: Judging, plugins: PluginLimits) -> Iterator[tuple[Bank, Judg
             manifest=None if chosen.prices is None else static_manifest(chosen.prices),
             tokenizers=chosen.tokenizers,
             fresh=chosen.fresh,
-            plugins=plugins,
+            plugins=limits,
             llm=llm,
-            pool=chosen.pool,
+            pool=gateway.pool,
             progress=shown,
         )
         _tell_estimate(judge, llm)
@@ -79,7 +69,7 @@ def tell_failures(entries: Iterable[Entry]) -> bool:
     return bool(failed)
 
 
-def have_processes(routers: Sequence[str]) -> bool:
+def _have_processes(routers: Sequence[str]) -> bool:
     """Whether any of these routers runs in a process of its own."""
     from twinbench.plugins.spec import parse_spec
 

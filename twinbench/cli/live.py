@@ -23,7 +23,7 @@ from twinbench.cli.options import (
     JsonOption,
     OutputOption,
     PluginOptions,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.wording import counted
@@ -48,7 +48,7 @@ RunOption = Annotated[
 ]
 
 
-@takes_plugin_options
+@takes_option_groups
 def replay(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
     *,

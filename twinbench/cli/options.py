@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -214,29 +214,6 @@ class PluginOptions:
         return limits
 
 
-def takes_plugin_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameter ``plugins`` is, on the command line, each option of ``PluginOptions``.
-
-    Typer knows options by a function's signature, and has no groups of them.
-    """
-    options = [
-        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for option in inspect.signature(PluginOptions, eval_str=True).parameters.values()
-    ]
-    signature = inspect.signature(command, eval_str=True)
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        parameters += options if parameter.name == "plugins" else [parameter]
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        plugins = PluginOptions(**{option.name: values.pop(option.name) for option in options})
-        command(**values, plugins=plugins)
-
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return run
-
-
 RouterApiBaseOption = Annotated[
     str | None,
     typer.Option(
@@ -278,6 +255,30 @@ PricesOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingOptions:
+    """What routers are judged on, and how, as options say."""
+
+    bank: BankOption = None
+    split: SplitOption = None
+    tokenizers: TokenizersOption = "offline"
+    prices: PricesOption = None
+    fresh: FreshOption = False
+    store: StoreOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayOptions:
+    """Whom routers ask that ask an LLM themselves, as options say."""
+
+    api_base: RouterApiBaseOption = None
+    api_key_env: RouterApiKeyEnvOption = None
+    router_usd: RouterUsdOption = None
+    pool: RouterPoolOption = "live-2026-04"
+
+
 PoolsArgument = Annotated[
     list[str] | None,
     typer.Argument(
@@ -313,6 +314,35 @@ PredictionsOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose every parameter of a dataclass is, on the command line, each option in that.
+
+    Typer knows options by a function's signature, and has no groups of them.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    annotated = {name: each.annotation for name, each in signature.parameters.items()}
+    groups = {name: kind for name, kind in annotated.items() if isinstance(kind, type) and is_dataclass(kind)}
+    options = {
+        name: [
+            option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for option in inspect.signature(group, eval_str=True).parameters.values()
+        ]
+        for name, group in groups.items()
+    }
+    parameters = [each for name, whole in signature.parameters.items() for each in options.get(name, [whole])]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        made = {
+            name: group(**{option.name: values.pop(option.name) for option in options[name]})
+            for name, group in groups.items()
+        }
+        command(**values, **made)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
 
 
 def resampling(resamples: int, level: float, seed: int) -> Resampling | None:

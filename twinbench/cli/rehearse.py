@@ -16,7 +16,7 @@ from twinbench.cli.options import (
     OutputOption,
     PluginOptions,
     RoutersArgument,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.wording import counted
@@ -80,7 +80,7 @@ _FaultsOption = Annotated[
 
 
 @app.command()
-@takes_plugin_options
+@takes_option_groups
 def run(
     routers: RoutersArgument = None,
     *,

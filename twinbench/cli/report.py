@@ -8,22 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from twinbench.cli.judging import Judging, have_processes, judged, tell_failures
+from twinbench.cli.judging import judged, tell_failures
 from twinbench.cli.options import (
-    BankOption,
-    FreshOption,
+    GatewayOptions,
     JsonOption,
+    JudgingOptions,
     LevelOption,
     PluginOptions,
     PredictionsOption,
     ResamplesOption,
     RoutersArgument,
     SeedOption,
-    SplitOption,
-    StoreOption,
-    TokenizersOption,
     resampling,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import print_json, printable, write_text
 from twinbench.statistics import LEVEL, RESAMPLES
@@ -33,14 +30,13 @@ _PageOption = Annotated[
 ]
 
 
-@takes_plugin_options
+@takes_option_groups
 def static(
     routers: RoutersArgument = None,
     *,
     output: _PageOption,
     predictions: PredictionsOption = None,
-    bank: BankOption = None,
-    split: SplitOption = None,
+    judging: JudgingOptions,
     resamples: ResamplesOption = RESAMPLES,
     level: LevelOption = LEVEL,
     seed: SeedOption = 0,
@@ -53,11 +49,9 @@ def static(
     points: Annotated[
         int, typer.Option("--points", metavar="N", min=0, help="Thresholds of a curve; less than 2: no curves.")
     ] = 11,
-    fresh: FreshOption = False,
-    tokenizers: TokenizersOption = "offline",
     plugins: PluginOptions,
+    gateway: GatewayOptions,
     json_: JsonOption = False,
-    store: StoreOption = None,
 ) -> None:
     """Write a page about routers on a bank: table, plots, curves, confusion, workloads, worst steps.
 
@@ -70,19 +64,19 @@ def static(
     require_plots()
     drawing = resampling(resamples, level, seed)
     asked = routers or []
-    limits = plugins.limits(processes=have_processes(asked))
     options = {
         "--predictions": predictions,
-        "--bank": bank,
-        "--split": split,
-        "--tokenizers": None if tokenizers == "offline" else tokenizers,
+        "--bank": judging.bank,
+        "--split": judging.split,
+        "--tokenizers": None if judging.tokenizers == "offline" else judging.tokenizers,
+        "--prices": judging.prices,
         "--resamples": None if resamples == RESAMPLES else resamples,
         "--level": None if level == LEVEL else level,
         "--seed": seed or None,
         "--limit": None if limit == 5 else limit,
         "--points": None if points == 11 else points,
     }
-    with judged(Judging(bank, split, tokenizers, fresh, store), limits) as (opened, judge):
+    with judged(judging, plugins, gateway, asked) as (opened, judge):
         found = report(opened, judge, asked, predictions or [], drawing, limit=limit or None, points=points)
     _write(found.html(_command("static", asked, options, output)), output, json_=json_)
     if tell_failures(found.board.entries):

@@ -15,7 +15,7 @@ from twinbench.cli.options import (
     PluginOptions,
     RouterArgument,
     StoreOption,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.wording import counted
@@ -82,7 +82,7 @@ def new(
 
 
 @app.command()
-@takes_plugin_options
+@takes_option_groups
 def check(
     router: RouterArgument,
     *,

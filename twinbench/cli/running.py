@@ -35,7 +35,7 @@ from twinbench.cli.options import (
     OutputOption,
     PluginOptions,
     RouterArgument,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
 from twinbench.wording import counted
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 _SHOWN_CHARACTERS = 300
 
 
-@takes_plugin_options
+@takes_option_groups
 def run(
     router: RouterArgument,
     *,

@@ -6,30 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from twinbench.cli.judging import Judging, have_processes, judged, tell_failures
+from twinbench.cli.judging import judged, tell_failures
 from twinbench.cli.options import (
-    BankOption,
     FormatOption,
-    FreshOption,
+    GatewayOptions,
     JsonOption,
+    JudgingOptions,
     LevelOption,
     OutputOption,
     PluginOptions,
     PredictionsOption,
-    PricesOption,
     ResamplesOption,
-    RouterApiBaseOption,
-    RouterApiKeyEnvOption,
     RouterArgument,
-    RouterPoolOption,
     RoutersArgument,
-    RouterUsdOption,
     SeedOption,
-    SplitOption,
-    StoreOption,
-    TokenizersOption,
     resampling,
-    takes_plugin_options,
+    takes_option_groups,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
 from twinbench.statistics import LEVEL, RESAMPLES
@@ -42,13 +34,12 @@ COMPARED_RESAMPLES = 10_000
 
 
 @app.command()
-@takes_plugin_options
+@takes_option_groups
 def score(
     routers: RoutersArgument = None,
     *,
     predictions: PredictionsOption = None,
-    bank: BankOption = None,
-    split: SplitOption = None,
+    judging: JudgingOptions,
     resamples: ResamplesOption = RESAMPLES,
     level: LevelOption = LEVEL,
     seed: SeedOption = 0,
@@ -73,18 +64,11 @@ def score(
     legacy: Annotated[
         bool, typer.Option("--legacy", help="Add the released scorer's older blocks (with --json).")
     ] = False,
-    fresh: FreshOption = False,
-    tokenizers: TokenizersOption = "offline",
     plugins: PluginOptions,
-    api_base: RouterApiBaseOption = None,
-    api_key_env: RouterApiKeyEnvOption = None,
-    router_usd: RouterUsdOption = None,
-    pool: RouterPoolOption = "live-2026-04",
-    prices: PricesOption = None,
+    gateway: GatewayOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
-    store: StoreOption = None,
 ) -> None:
     """Score routers and prediction files on a bank, beside the references.
 
@@ -94,9 +78,7 @@ def score(
 
     drawing = resampling(resamples, level, seed)
     floors = floors_of(fail_under or [])
-    limits = plugins.limits(processes=have_processes(routers or []))
-    judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
-    with judged(judging, limits) as (_, judge):
+    with judged(judging, plugins, gateway, routers or []) as (_, judge):
         board = judge.board(routers or [], predictions or [], drawing)
     if json_:
         print_json(board.to_json(legacy=legacy), output)
@@ -113,28 +95,20 @@ def score(
 
 
 @app.command()
-@takes_plugin_options
+@takes_option_groups
 def compare(
     routers: RoutersArgument = None,
     *,
     predictions: PredictionsOption = None,
-    bank: BankOption = None,
-    split: SplitOption = None,
+    judging: JudgingOptions,
     resamples: ResamplesOption = COMPARED_RESAMPLES,
     level: LevelOption = LEVEL,
     seed: SeedOption = 0,
-    fresh: FreshOption = False,
-    tokenizers: TokenizersOption = "offline",
     plugins: PluginOptions,
-    api_base: RouterApiBaseOption = None,
-    api_key_env: RouterApiKeyEnvOption = None,
-    router_usd: RouterUsdOption = None,
-    pool: RouterPoolOption = "live-2026-04",
-    prices: PricesOption = None,
+    gateway: GatewayOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
-    store: StoreOption = None,
 ) -> None:
     """Compare routers pair by pair: differences with intervals, tests corrected for all pairs, ranks.
 
@@ -146,9 +120,7 @@ def compare(
     drawing = resampling(resamples, level, seed)
     if drawing is None:
         raise UsageError("--resamples 0: a comparison is made of resamples")
-    limits = plugins.limits(processes=have_processes(routers or []))
-    judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
-    with judged(judging, limits) as (_, judge):
+    with judged(judging, plugins, gateway, routers or []) as (_, judge):
         comparison = judge.compare(routers or [], predictions or [], drawing)
     if json_:
         print_json(comparison.to_json(), output)
@@ -159,25 +131,17 @@ def compare(
 
 
 @app.command()
-@takes_plugin_options
+@takes_option_groups
 def predict(
     router: RouterArgument,
     *,
     output: OutputOption = "-",
-    bank: BankOption = None,
-    split: SplitOption = None,
-    fresh: FreshOption = False,
-    tokenizers: TokenizersOption = "offline",
+    judging: JudgingOptions,
     plugins: PluginOptions,
-    api_base: RouterApiBaseOption = None,
-    api_key_env: RouterApiKeyEnvOption = None,
-    router_usd: RouterUsdOption = None,
-    pool: RouterPoolOption = "live-2026-04",
-    prices: PricesOption = None,
+    gateway: GatewayOptions,
     json_: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
     ] = False,
-    store: StoreOption = None,
 ) -> None:
     """Write a router's predictions for a bank as JSONL: {"id", "tier_id"} or {"id", "error"} a row.
 
@@ -189,15 +153,13 @@ def predict(
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
-    limits = plugins.limits(processes=have_processes([router]))
-    judging = Judging(bank, split, tokenizers, fresh, store, api_base, api_key_env, router_usd, pool, prices)
-    with judged(judging, limits) as (opened, judge):
+    with judged(judging, plugins, gateway, [router]) as (opened, judge):
         found = judge.predictions(router)
         write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
         summary: dict[str, Any] = {
             "router": router,
             "bank": opened.info.name,
-            "split": split,
+            "split": judging.split,
             "rows": len(found.row_nos),
             "errors": len(found.errors),
             "output": output,
