@@ -15,10 +15,10 @@ from statistics import median
 from typing import Any
 
 from benchmarks.measuring import Measurement, seconds
-from dynamic_track.images import prepare_images
-from dynamic_track.task_sources import load_tasks
-from dynamic_track.verdict import grade
-from dynamic_track.verdict_store import VerdictStore
+from dynamic_track.grading.verdict import grade
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.tasks.images import prepare_images
+from dynamic_track.tasks.sources import load_tasks
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.containers.sandbox import Sandbox

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.measuring import best_of
-from static_track.bank_file import sql_file
+from static_track.banks.bank_file import sql_file
 from static_track.scoring import Scorer
 from twinbench.pools import static_manifest
 
@@ -43,7 +43,7 @@ _AGGREGATE = """
 
 def main(rows: int, path: Path) -> None:
     """Generate, score, and print what it took as JSON."""
-    schema = sql_file("bank_schema.sql")
+    schema = sql_file("static_track", "bank_schema.sql")
     with duckdb.connect(str(path)) as connection:
         connection.execute(schema[schema.index("CREATE TABLE base") :])
         connection.execute(_GENERATE.format(rows=rows))

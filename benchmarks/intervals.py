@@ -12,7 +12,7 @@ from scipy import stats
 
 from benchmarks.measuring import Measurement, best_of, seconds
 from benchmarks.static import BANK, TWINBENCH, a_command
-from static_track.importing import import_bank
+from static_track.banks.importing import import_bank
 from tests.banks import a_trajectory, write_jsonl
 from twinbench.statistics import Resampling
 from twinbench.statistics.intervals import bca

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Measurement, seconds
-from dynamic_track.agent import ActionStyle, agent_settings
-from dynamic_track.images import prepare_images
-from dynamic_track.task_sources import load_tasks
-from dynamic_track.trial import Bench, work
+from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.trial import Bench, work
+from dynamic_track.tasks.images import prepare_images
+from dynamic_track.tasks.sources import load_tasks
 from tests.scripted.process import server_process
 from twinbench.calls.budget import Budget
 from twinbench.calls.journal import Journal

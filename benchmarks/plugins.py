@@ -14,8 +14,8 @@ import psutil
 
 from benchmarks.measuring import Measurement
 from benchmarks.static import BANK
-from static_track.bank import Bank
-from static_track.importing import import_bank
+from static_track.banks.bank import Bank
+from static_track.banks.importing import import_bank
 from twinbench.cache_policy import Prompt, StepTtl
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.loading import load_router

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.measuring import Measurement, best_of, seconds
-from static_track.bank import Bank
-from static_track.importing import read_bank
+from static_track.banks.bank import Bank
+from static_track.banks.importing import read_bank
 from static_track.predictions import read_predictions
 from static_track.results import PredictionsIdentity, Results
 from static_track.scoring import Scorer

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twinbench.errors import TwinbenchError
 
 if TYPE_CHECKING:
-    from dynamic_track.tasks import Task
+    from dynamic_track.tasks.task import Task
 
 START_MARKER = ">>>>> Start Test Output"
 END_MARKER = ">>>>> End Test Output"

@@ -17,15 +17,15 @@ from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
-from static_track.bank import Bank, BankInfo
-from static_track.bank_file import sql_file
+from static_track.banks.bank import Bank, BankInfo
+from static_track.banks.bank_file import sql_file
+from static_track.banks.sidecar import base_file
+from static_track.banks.splits import Split
+from static_track.banks.unique_messages import Progress, no_progress
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
 from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
 from static_track.scoring import SCORES, OwnCost, Score, Scorer
-from static_track.sidecar import base_file
-from static_track.splits import Split
-from static_track.unique_messages import Progress, no_progress
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
 from twinbench.frames import Tabular
@@ -503,7 +503,7 @@ class Judge:
         return fingerprint(where | dict(who))
 
     def _score_key(self, predictions: str) -> str:
-        return self._key({"predictions": predictions, "scoring": sha256_text(sql_file("scoring.sql"))})
+        return self._key({"predictions": predictions, "scoring": sha256_text(sql_file(__package__, "scoring.sql"))})
 
     def _kept_scores(self, wanted: Sequence[_Wanted], *, parts: bool) -> dict[str, KeptScore]:
         if self._fresh:

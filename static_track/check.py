@@ -11,9 +11,9 @@ from itertools import zip_longest
 from statistics import quantiles
 from typing import Any, Literal
 
-from static_track.bank import Bank, PrefixStep, Trajectory
+from static_track.banks.bank import Bank, PrefixStep, Trajectory
+from static_track.banks.unique_messages import Progress, no_progress
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
-from static_track.unique_messages import Progress, no_progress
 from twinbench.cache_policy import Prompt, StepTtl
 from twinbench.own_calls import NoCalls
 from twinbench.plugins.hosted import HostedRouter

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from static_track.curves import Curve
-
 if TYPE_CHECKING:
+    from static_track.analysis.curves import Curve
     from static_track.board import Board, Entry
 
 _SIZE = (7.5, 4.5)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from pathlib import Path
 
-from static_track.bank import Bank, Trajectory
+from static_track.banks.bank import Bank, Trajectory
+from static_track.banks.splits import ALL, Split
+from static_track.banks.unique_messages import Progress, no_progress
 from static_track.predictions import Predictions
-from static_track.splits import ALL, Split
-from static_track.unique_messages import Progress, no_progress
 from twinbench.asking import asked, told
 from twinbench.cache_policy import StepTtl
 from twinbench.own_calls import Deciding, NoCalls, OwnCalls

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from static_track.bank_file import sql_file, sql_text
+from static_track.banks.bank_file import sql_file, sql_text
 from static_track.predictions import Predictions, failure
 from static_track.scoring import SCORES, OwnCost, Score, Scorer
 from twinbench.store import Store
@@ -198,7 +198,7 @@ class Results:
         """A connection with the views of ``results.sql`` over what is kept; those without any file are left out."""
         connection = duckdb.connect()
         root = str(self._store.root.resolve()).replace("'", "''")
-        for statement in connection.extract_statements(sql_file("results.sql").format(root=root)):
+        for statement in connection.extract_statements(sql_file(__package__, "results.sql").format(root=root)):
             try:
                 connection.execute(statement)
             except duckdb.IOException:  # nothing of this kind was kept so far

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from static_track.bank_file import attach_base_file, sql_file, sql_name, sql_text
+from static_track.banks.bank_file import attach_base_file, sql_file, sql_name, sql_text
+from static_track.banks.splits import ALL, Split
 from static_track.predictions import Predictions
-from static_track.splits import ALL, Split
 from twinbench.errors import TwinbenchError
 from twinbench.pools import StaticManifest
 from twinbench.tiers import Tier
@@ -103,7 +103,7 @@ class Scorer:
             CREATE TEMP TABLE prediction (router INTEGER, row_no INTEGER, pred UTINYINT);
             CREATE TEMP TABLE own_call (router INTEGER, row_no INTEGER, spent HUGEINT);
         """)
-        self._connection.execute(sql_file("scoring.sql"))
+        self._connection.execute(sql_file(__package__, "scoring.sql"))
         self._clear()
 
     def close(self) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from static_track.bank import BankInfo
-from static_track.importing import import_bank
+from static_track.banks.bank import BankInfo
+from static_track.banks.importing import import_bank
 from twinbench.fingerprint import sha256_file
 from twinbench.store import Store
 from twinbench.tiers import Tier

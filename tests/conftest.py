@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from static_track.starter import ensure_starter
+from static_track.banks.starter import ensure_starter
 from tests.banks import write_jsonl
 from twinbench.store import STORE_VARIABLE, Store
 
@@ -27,7 +27,7 @@ SLOW = (
     "tests/cli/test_process.py",
     "tests/cli/test_wheel.py",
     "tests/dynamic_track/rehearsal/",
-    "tests/dynamic_track/test_audit.py",
+    "tests/dynamic_track/auditing/",
     "tests/docs/",
     "tests/plugins/",
     "tests/static_track/test_oracle.py",

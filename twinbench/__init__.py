@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from static_track.bank import Bank as Bank
+    from static_track.banks.bank import Bank as Bank
     from twinbench.api import compare as compare
     from twinbench.api import compare_runs as compare_runs
     from twinbench.api import curve as curve
@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 
 # Loaded when first used: ``import twinbench as tb`` costs nothing.
 _LAZY = {
-    "Bank": "static_track.bank",
+    "Bank": "static_track.banks.bank",
     "Call": "twinbench.router",
     "Candidate": "twinbench.router",
     "Decision": "twinbench.router",

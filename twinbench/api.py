@@ -11,15 +11,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from static_track.bank import Bank, BankInfo
+from static_track.analysis.curves import POINTS, Curve
+from static_track.analysis.curves import curve as _curve
+from static_track.analysis.explain import Difference, Explanation
+from static_track.analysis.explain import difference as _difference
+from static_track.analysis.explain import explain as _explain
+from static_track.banks.bank import Bank, BankInfo
+from static_track.banks.importing import import_bank as _import_bank
+from static_track.banks.starter import open_bank as _open_bank
 from static_track.board import Board, Comparison, Judge
-from static_track.curves import POINTS, Curve
-from static_track.curves import curve as _curve
-from static_track.explain import Difference, Explanation
-from static_track.explain import difference as _difference
-from static_track.explain import explain as _explain
-from static_track.importing import import_bank as _import_bank
-from static_track.starter import open_bank as _open_bank
 from twinbench.pools import DEFAULT_LIVE, live_manifest
 from twinbench.providers.metering import metered_llm
 from twinbench.router import Router
@@ -29,7 +29,7 @@ from twinbench.tiers import Tier
 from twinbench.tokens import OFFLINE
 
 if TYPE_CHECKING:
-    from dynamic_track.live_score import LiveScore, RunsCompared
+    from dynamic_track.results.live_score import LiveScore, RunsCompared
 
 DEFAULT_RESAMPLING = Resampling()
 
@@ -185,8 +185,8 @@ def score_run(
         prices: a pool by whose prices the raw usage is billed again.
         resampling: how cases are drawn again for intervals.
     """
-    from dynamic_track.live_score import live_score
-    from dynamic_track.loaded import load_run
+    from dynamic_track.results.live_score import live_score
+    from dynamic_track.results.loaded import load_run
 
     loaded = load_run(Path(run), None if prices is None else live_manifest(prices))
     return live_score(loaded, resampling, exclude_infra=exclude_infra)
@@ -194,7 +194,7 @@ def score_run(
 
 def compare_runs(first: Path | str, second: Path | str, *, resampling: Resampling = DEFAULT_RESAMPLING) -> RunsCompared:
     """Two live runs compared case by case."""
-    from dynamic_track.live_score import compared
-    from dynamic_track.loaded import load_run
+    from dynamic_track.results.live_score import compared
+    from dynamic_track.results.loaded import load_run
 
     return compared(load_run(Path(first)), load_run(Path(second)), resampling)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dynamic_track.auditing import calls, conduct, outcome, record
 from dynamic_track.auditing.evidence import Evidence, Finding, Remark, read_evidence
-from dynamic_track.run_dir import RunDirectory
+from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import JournalError
 from twinbench.pools import LiveManifest
 from twinbench.wording import counted

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.imported import is_imported
-from dynamic_track.run_dir import RunDirectory
+from dynamic_track.running.imported import is_imported
+from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import FILE, Entry, JournalError, read_journal, unpacked
 from twinbench.calls.recording import Recording, recordings
 from twinbench.causes import Cause

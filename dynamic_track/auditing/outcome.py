@@ -10,7 +10,7 @@ from typing import Any
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
 from dynamic_track.auditing.trajectory import Spoken, read_trajectory, trajectory_complaint
-from dynamic_track.trial import concluded
+from dynamic_track.running.trial import concluded
 from twinbench.calls.journal import Entry, unpacked
 from twinbench.calls.translation import sound, uttered
 from twinbench.causes import Cause

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.loaded import LoadedRun
-from dynamic_track.run_dir import RunDirectory
+from dynamic_track.results.loaded import LoadedRun
+from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import JournalError, unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
 from twinbench.calls.translation import sound

@@ -27,9 +27,8 @@ from dynamic_track.exporting.conversation import (
     tool_calls,
 )
 from dynamic_track.exporting.jsonl import spent_usd
-from dynamic_track.loaded import LoadedRun
-from dynamic_track.rehearsal.rehearsing import SIMULATED
-from dynamic_track.trial import Trial
+from dynamic_track.results.loaded import SIMULATED, LoadedRun
+from dynamic_track.running.trial import Trial
 from twinbench.calls.journal import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.calls.translation import sound

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from dynamic_track.exporting.conversation import tries
-from dynamic_track.loaded import LoadedRun, call_rows, case_rows
+from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
 from twinbench.calls.recording import RecordedAttempt
 from twinbench.calls.translation import sound
 from twinbench.usage import Usage

@@ -16,8 +16,8 @@ from typing import Any
 
 from dynamic_track.exporting.conversation import answered_choice, output_of, tries
 from dynamic_track.exporting.jsonl import spent_usd
-from dynamic_track.loaded import LoadedRun
-from dynamic_track.trial import Trial
+from dynamic_track.results.loaded import LoadedRun
+from dynamic_track.running.trial import Trial
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.calls.translation import sound
 from twinbench.causes import CAUSES, Counts

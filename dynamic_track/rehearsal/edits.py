@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dynamic_track.tasks import EDITS_FILE, Task
+from dynamic_track.tasks.task import EDITS_FILE, Task
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
 from twinbench.validation import field_path, worded

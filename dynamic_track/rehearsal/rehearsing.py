@@ -10,25 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.admission import Images
-from dynamic_track.agent import AgentSettings
-from dynamic_track.executors import Node, Threads
-from dynamic_track.images import prepare_images
 from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.simulation import Known
 from dynamic_track.rehearsal.skills import SkillTable, skill_table
 from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
-from dynamic_track.runner import Progress, RunSummary
-from dynamic_track.sitting import Plan, Provider, SittingLimits, sit
-from dynamic_track.tasks import Task
+from dynamic_track.running.admission import Images
+from dynamic_track.running.agent import AgentSettings
+from dynamic_track.running.executors import Node, Threads
+from dynamic_track.running.runner import Progress, RunSummary
+from dynamic_track.running.sitting import Plan, Provider, SittingLimits, sit
+from dynamic_track.tasks.images import prepare_images
+from dynamic_track.tasks.task import Task
 from twinbench.containers.engine import Engine
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.pools import LiveManifest
 from twinbench.providers.gateway import Gateway
-
-SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
-"""What everything that reports of a rehearsal begins with."""
 
 MEMORY_FILE = "provider.jsonl"
 """In a run's directory: what the simulated models billed, so that their caches outlive a killed run."""

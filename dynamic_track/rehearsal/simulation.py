@@ -15,7 +15,7 @@ from dynamic_track import harness
 from dynamic_track.rehearsal.conversation import PATCH_FILE, Seen, check_command, edit_command, text_of, turns_of
 from dynamic_track.rehearsal.edits import Edit, EditKind, TaskEdits, edits_of
 from dynamic_track.rehearsal.skills import Difficulty, Skill
-from dynamic_track.tasks import Task
+from dynamic_track.tasks.task import Task
 from twinbench.errors import ContentError, Problem
 
 LIST_COMMAND = "git ls-files"

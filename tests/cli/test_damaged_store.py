@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from static_track.bank_file import SCHEMA_VERSION
+from static_track.banks.bank_file import SCHEMA_VERSION
 from tests.banks import write_jsonl
 from tests.cli.commands import files, spawned, twinbench
 from tests.cli.conftest import two_workloads

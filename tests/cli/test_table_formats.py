@@ -59,7 +59,7 @@ WITH_DOCKER = TABLES_WITH_DOCKER | {
 """These need an engine, or a run, or go on until interrupted: tried in tests/dynamic_track."""
 
 ONCE = {"dynamic import"}
-"""Begins a directory, and does so once: tried in tests/dynamic_track/test_imported.py."""
+"""Begins a directory, and does so once: tried in tests/dynamic_track/running/test_imported.py."""
 
 OTHER_FORMATS = {"bank import", "dynamic export"}
 """These print no table; their ``--format`` is of what they read or export."""

@@ -77,7 +77,7 @@ def test_the_wheel_carries_manifests_bank_results_templates_and_sql(wheel: zipfi
     for folder in ("twinbench/html", "static_track", "dynamic_track"):
         for path in (*(CHECKOUT / folder).glob("*.html"), *(CHECKOUT / folder).glob("*.css")):
             assert wheel.read(path.relative_to(CHECKOUT).as_posix()) == path.read_bytes()
-    assert {"static_track/data/starter_bank.jsonl", "twinbench/py.typed", "static_track/py.typed"} <= names
+    assert {"static_track/banks/data/starter_bank.jsonl", "twinbench/py.typed", "static_track/py.typed"} <= names
 
 
 def test_the_wheel_carries_every_module_and_nothing_of_the_checkout_beside(wheel: zipfile.ZipFile) -> None:

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from dynamic_track.doctor import Status, check_container, check_engine
-from dynamic_track.verdict import GradingLimits
+from dynamic_track.grading.doctor import Status, check_container, check_engine
+from dynamic_track.grading.verdict import GradingLimits
 from tests.cli.commands import spawned
 from tests.containers.registry import tiny_file_system
 from tests.containers.running import SMALL, loses_connections, refused, said

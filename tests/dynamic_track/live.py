@@ -20,7 +20,7 @@ from typing import Any
 
 from dynamic_track.rehearsal.replies import Message, Reply, Shape, bash
 from dynamic_track.rehearsal.server import Asked
-from dynamic_track.tasks import Task
+from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
 from twinbench.calls.journal import FILE, read_journal
 
@@ -351,9 +351,10 @@ def _load_all() -> None:
     """What a run loads when it first needs it, tokenizers and tasks among it; nobody is asked."""
     from contextlib import suppress
 
-    from dynamic_track import harness, runner  # noqa: F401
-    from dynamic_track.agent import ActionStyle, agent_settings
-    from dynamic_track.task_sources import load_tasks
+    from dynamic_track import harness
+    from dynamic_track.running import runner  # noqa: F401
+    from dynamic_track.running.agent import ActionStyle, agent_settings
+    from dynamic_track.tasks.sources import load_tasks
     from twinbench.calls.exchange import Request, TransportError
     from twinbench.calls.prompts import PromptCounter
     from twinbench.cli import live as command  # noqa: F401

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from static_track.board import Judge
 from static_track.results import Results
 from tests.banks import a_trajectory, import_rows

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from static_track.board import Entry, Judge
 from tests.banks import a_trajectory, import_rows
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.plugins.hosting import asked, decided, hosted

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from static_track.bank import Bank
+from static_track.analysis.report import Report, cost_usd, report
+from static_track.banks.bank import Bank
 from static_track.board import Judge
-from static_track.report import Report, cost_usd, report
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from tests.cli.test_hostile_text import HOSTILE, SHOWN, hostile_rows

@@ -10,10 +10,10 @@ from typing import Any
 
 import duckdb
 
-from static_track.bank_file import insert_base, write_bank_file
-from static_track.importing import ParsedBank
+from static_track.banks.bank_file import insert_base, write_bank_file
+from static_track.banks.importing import ParsedBank
+from static_track.banks.rows import row_problems
 from static_track.predictions import Predictions
-from static_track.rows import row_problems
 from static_track.scoring import Scorer
 from twinbench.pools import static_manifest
 from twinbench.reading import NumberedRow

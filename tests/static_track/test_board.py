@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from static_track import references
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from static_track.board import Board, Judge
 from static_track.results import Results
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl

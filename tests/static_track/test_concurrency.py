@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from static_track.bank import Bank, BankInfo, bank_info
+from static_track.banks.bank import Bank, BankInfo, bank_info
+from static_track.banks.importing import import_bank, validate_bank
 from static_track.board import Judge
-from static_track.importing import import_bank, validate_bank
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from twinbench.store import Store
 
@@ -23,7 +23,7 @@ from twinbench.store import Store
 IMPORTER = """
 import sys, time
 from pathlib import Path
-from static_track.importing import import_bank
+from static_track.banks.importing import import_bank
 from twinbench.errors import UsageError
 from twinbench.store import Store
 
@@ -242,7 +242,7 @@ def test_readers_are_not_blocked_by_an_import_and_keep_what_they_opened(start: S
 def test_readers_do_not_block_each_other(store: Store) -> None:
     import_rows(rows(3), store)
     code = (
-        "import sys; from static_track.bank import Bank; from twinbench.store import Store\n"
+        "import sys; from static_track.banks.bank import Bank; from twinbench.store import Store\n"
         "bank = Bank.open('bank', Store(sys.argv[1])); print(len(list(bank.rows())), flush=True); sys.stdin.read()"
     )
     readers = [

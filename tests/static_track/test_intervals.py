@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from static_track.board import Board, Judge
 from static_track.intervals import Parts, Sample, headline
 from static_track.scoring import SCORES

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from static_track.predict import predict
 from static_track.predictions import Predictions, prediction_lines, read_predictions
 from static_track.scoring import Scorer

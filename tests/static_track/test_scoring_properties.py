@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from static_track import references
-from static_track.bank import Bank
-from static_track.exporting import export_bank
-from static_track.importing import import_bank
+from static_track.banks.bank import Bank
+from static_track.banks.exporting import export_bank
+from static_track.banks.importing import import_bank
 from static_track.predict import predict
 from static_track.predictions import Predictions
 from static_track.scoring import Scorer

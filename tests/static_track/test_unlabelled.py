@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import twinbench as tb
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from twinbench.errors import ContentError, UsageError

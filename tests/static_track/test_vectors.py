@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
+from static_track.banks.importing import import_bank
 from static_track.board import Judge
-from static_track.importing import import_bank
 from tests.comparing import assert_agree
 from tests.conftest import SHARED
 from twinbench.store import Store

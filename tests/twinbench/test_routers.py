@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from static_track.bank import Bank
+from static_track.banks.bank import Bank
 from static_track.predict import predict
 from tests.banks import Message
 from tests.twinbench.calls import a_call, a_candidate

@@ -18,7 +18,7 @@ from tests import oracle, strategies
 from tests.banks import write_jsonl
 
 HERE = Path(__file__).parent
-STARTER = HERE.parents[1] / "static_track" / "data" / "starter_bank.jsonl"
+STARTER = HERE.parents[1] / "static_track" / "banks" / "data" / "starter_bank.jsonl"
 SEEDS = {"drawn_a": 1, "drawn_b": 2}
 NAMES = (*SEEDS, "starter")
 

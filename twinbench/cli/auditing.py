@@ -85,7 +85,7 @@ def _pool(run_dir: Path, named: str | None) -> LiveManifest:
     Raises:
         UsageError: there is no run, or no such pool.
     """
-    from dynamic_track.run_dir import RunDirectory
+    from dynamic_track.running.run_dir import RunDirectory
     from twinbench.errors import ContentError, UsageError
     from twinbench.pools import live_manifest
 

@@ -14,8 +14,8 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted, trajectories
 
 if TYPE_CHECKING:
-    from static_track.bank import BankInfo
-    from static_track.unique_messages import Progress
+    from static_track.banks.bank import BankInfo
+    from static_track.banks.unique_messages import Progress
     from twinbench.errors import Problem
     from twinbench.store import Store
 
@@ -63,8 +63,8 @@ def import_(
 
     Exit code 1 where a file was left out.
     """
-    from static_track.importing import import_bank
-    from static_track.trajectories import WORKLOAD, import_trajectories
+    from static_track.banks.importing import import_bank
+    from static_track.banks.trajectories import WORKLOAD, import_trajectories
     from twinbench.errors import UsageError
     from twinbench.store import Store
 
@@ -120,7 +120,7 @@ def pull(
 
     Nothing is fetched where the store or the hub's cache has it. HF_ENDPOINT, HF_TOKEN and HF_HOME are honoured.
     """
-    from static_track.pulling import pull_bank
+    from static_track.banks.pulling import pull_bank
     from twinbench.pools import DEFAULT_BANKS, published_bank
     from twinbench.store import Store
 
@@ -146,7 +146,7 @@ def pull(
 
 
 def _refuse_reserved(name: str) -> None:
-    from static_track.bank import STARTER
+    from static_track.banks.bank import STARTER
     from twinbench.errors import UsageError
 
     if name == STARTER:
@@ -155,7 +155,7 @@ def _refuse_reserved(name: str) -> None:
 
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
     """Score what depends on the bank alone, so that no table waits for it."""
-    from static_track.bank import Bank
+    from static_track.banks.bank import Bank
     from static_track.board import Judge
 
     if info.labelled:
@@ -203,8 +203,8 @@ def list_(
 
     Exit code 1 where one of them cannot be read; the others are listed.
     """
-    from static_track.bank import list_banks
-    from static_track.starter import ensure_starter
+    from static_track.banks.bank import list_banks
+    from static_track.banks.starter import ensure_starter
     from twinbench.errors import StoreWriteError
     from twinbench.store import Store
 
@@ -254,8 +254,8 @@ def show(
     store: StoreOption = None,
 ) -> None:
     """Show what a bank holds: rows by workload and label, and its splits."""
-    from static_track.splits import list_splits
-    from static_track.starter import open_bank
+    from static_track.banks.splits import list_splits
+    from static_track.banks.starter import open_bank
     from twinbench.store import Store
     from twinbench.tiers import TIER_LABELS
 
@@ -315,9 +315,9 @@ def validate(
 
     Exit code 1 where something is wrong.
     """
-    from static_track.bank import STARTER
-    from static_track.importing import validate_bank, validate_file
-    from static_track.starter import ensure_starter
+    from static_track.banks.bank import STARTER
+    from static_track.banks.importing import validate_bank, validate_file
+    from static_track.banks.starter import ensure_starter
     from twinbench.errors import SHOWN_PROBLEMS, UsageError
     from twinbench.store import Store
 
@@ -360,8 +360,8 @@ def export(
     store: StoreOption = None,
 ) -> None:
     """Write a bank out: every row of the import, field by field, in canonical order."""
-    from static_track.exporting import export_bank
-    from static_track.starter import open_bank
+    from static_track.banks.exporting import export_bank
+    from static_track.banks.starter import open_bank
     from twinbench.errors import UsageError
     from twinbench.store import Store
 
@@ -413,7 +413,7 @@ def split(
     Near-duplicates stand in one part: trajectories whose first messages share four fifths of their runs of five words.
     Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
     """
-    from static_track.starter import open_bank
+    from static_track.banks.starter import open_bank
     from twinbench.store import Store
     from twinbench.tiers import TIER_LABELS
 

@@ -20,7 +20,7 @@ from twinbench.cli.options import (
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 
 if TYPE_CHECKING:
-    from static_track.curves import Curve
+    from static_track.analysis.curves import Curve
 
 
 @takes_option_groups
@@ -37,7 +37,7 @@ def curve(
     output: OutputOption = "-",
 ) -> None:
     """Sweep routers that return a score over a threshold: what each dollar buys in passed trajectories."""
-    from static_track.curves import curve as swept
+    from static_track.analysis.curves import curve as swept
     from twinbench.errors import UsageError
     from twinbench.tiers import Tier
 

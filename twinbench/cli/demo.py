@@ -13,7 +13,7 @@ from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.rehearsal.rehearsing import Rehearsal
-    from dynamic_track.runner import RunSummary
+    from dynamic_track.running.runner import RunSummary
 
 ROUTERS = ("depth-rule", "sticky?at_least=mid", "round-robin")
 REHEARSED = ("always-low", "always-high", "depth-rule?mid=8&high=9")
@@ -30,8 +30,8 @@ def demo(
     store: StoreOption = None,
 ) -> None:
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
+    from static_track.banks.starter import open_bank
     from static_track.board import Judge
-    from static_track.starter import open_bank
     from twinbench.cli.rehearse import rehearsal_json, rehearsal_table
     from twinbench.cli.score_tables import board_table
     from twinbench.statistics import Resampling

@@ -14,9 +14,9 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.grading import Grades
-    from dynamic_track.tasks import Task, TaskSet
-    from dynamic_track.verdict import GradingLimits, Verdict
+    from dynamic_track.grading.patches import Grades
+    from dynamic_track.grading.verdict import GradingLimits, Verdict
+    from dynamic_track.tasks.task import Task, TaskSet
     from twinbench.containers.engine import Engine
 
 app = typer.Typer(help="The live track: tasks, containers, verdicts.", no_args_is_help=True)
@@ -182,10 +182,10 @@ def grade(
 
     Exit code 0 where every patch got a verdict, whatever it says; 1 where infrastructure kept one from it.
     """
-    from dynamic_track.grading import grade_all
-    from dynamic_track.submissions import read_patch, read_predictions
-    from dynamic_track.verdict import GradingLimits
-    from dynamic_track.verdict_store import VerdictStore
+    from dynamic_track.grading.patches import grade_all
+    from dynamic_track.grading.submissions import read_patch, read_predictions
+    from dynamic_track.grading.verdict import GradingLimits
+    from dynamic_track.grading.verdict_store import VerdictStore
     from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
     from twinbench.store import Store
@@ -261,8 +261,8 @@ def doctor(
 
     Exit code 1 where a check failed or a task does not grade.
     """
-    from dynamic_track.doctor import GradesHere, Status, check_container, check_engine, check_tasks
-    from dynamic_track.verdict import GradingLimits
+    from dynamic_track.grading.doctor import GradesHere, Status, check_container, check_engine, check_tasks
+    from dynamic_track.grading.verdict import GradingLimits
     from twinbench.containers.engine import Engine
 
     if tasks is None:
@@ -330,10 +330,10 @@ def _grade_run(
     run_dir: Path, limits: GradingLimits, workers: int, *, build: bool, json_: bool, form: Format, output: str
 ) -> None:
     """Grade all patches of a run again, and say what changed."""
-    from dynamic_track.admission import Images
-    from dynamic_track.regrading import regrade
-    from dynamic_track.run_dir import RunDirectory
-    from dynamic_track.task_sources import load_tasks
+    from dynamic_track.running.admission import Images
+    from dynamic_track.running.regrading import regrade
+    from dynamic_track.running.run_dir import RunDirectory
+    from dynamic_track.tasks.sources import load_tasks
     from twinbench.containers.engine import Engine
     from twinbench.pools import live_manifest
 
@@ -386,8 +386,8 @@ def chosen_tasks(
     open_: list[str] | None,
 ) -> tuple[tuple[Task, ...], TaskSet]:
     """The tasks that the options choose, and the set that they are from."""
-    from dynamic_track.selection import select, with_swebench_setting
-    from dynamic_track.task_sources import load_tasks
+    from dynamic_track.tasks.selection import select, with_swebench_setting
+    from dynamic_track.tasks.sources import load_tasks
 
     with progress() as shown:
         shown(f"reading tasks {tasks}", 0, None)

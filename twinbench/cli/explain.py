@@ -21,7 +21,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from static_track.explain import Difference, Explanation, Step
+    from static_track.analysis.explain import Difference, Explanation, Step
 
 _SHOWN_CHARACTERS = 160
 
@@ -43,7 +43,7 @@ def explain(
     output: OutputOption = "-",
 ) -> None:
     """Show the steps that cost a router most: those that failed trajectories, and those that overspent, in dollars."""
-    from static_track.explain import explain as explained
+    from static_track.analysis.explain import explain as explained
 
     with judged(judging, plugins, gateway, [router]) as (opened, judge):
         found = explained(opened, judge, router, limit=limit or None)
@@ -67,7 +67,7 @@ def diff(
     output: OutputOption = "-",
 ) -> None:
     """Show where two routers part, and what it cost."""
-    from static_track.explain import difference
+    from static_track.analysis.explain import difference
 
     with judged(judging, plugins, gateway, [a, b]) as (opened, judge):
         found = difference(opened, judge, a, b, limit=limit or None)

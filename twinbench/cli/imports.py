@@ -15,7 +15,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.imported import CallCost, ImportedRuns, ReplayedRun
+    from dynamic_track.running.imported import CallCost, ImportedRuns, ReplayedRun
 
 _SHOWN_CHARACTERS = 200
 _USD_DECIMALS = 6
@@ -60,7 +60,7 @@ def import_(
     The recording replays as far as the files hold responses of models of the pool: twinbench dynamic replay DIR. Exit
     code 1 where a file was left out, or a run is not recorded to its end.
     """
-    from dynamic_track.imported import import_runs
+    from dynamic_track.running.imported import import_runs
     from twinbench.pools import live_manifest
 
     manifest = live_manifest(pool)
@@ -102,8 +102,8 @@ def replay_imported_run(
     """
     from fnmatch import fnmatchcase
 
-    from dynamic_track.imported import replay_imported
-    from dynamic_track.run_dir import RunDirectory
+    from dynamic_track.running.imported import replay_imported
+    from dynamic_track.running.run_dir import RunDirectory
     from twinbench.calls.journal import read_journal
     from twinbench.calls.recording import recordings
     from twinbench.errors import UsageError

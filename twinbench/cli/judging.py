@@ -12,7 +12,7 @@ from twinbench.cli.options import GatewayOptions, JudgingOptions, PluginOptions
 from twinbench.cli.output import printable, progress
 
 if TYPE_CHECKING:
-    from static_track.bank import Bank
+    from static_track.banks.bank import Bank
     from static_track.board import Entry, Judge
     from twinbench.calls.metered import MeteredLlm
 
@@ -32,8 +32,8 @@ def judged(
     Raises:
         UsageError: there is no such bank, part or tokenizer set, or options exclude each other.
     """
+    from static_track.banks.starter import open_bank
     from static_track.board import Judge
-    from static_track.starter import open_bank
     from twinbench.pools import static_manifest
     from twinbench.providers.metering import metered_llm
     from twinbench.store import Store

@@ -29,7 +29,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.replay import Replayed
+    from dynamic_track.running.replay import Replayed
     from twinbench.pools import LiveManifest
 
 _SHOWN_CHARACTERS = 300
@@ -90,15 +90,15 @@ def replay(
     from fnmatch import fnmatchcase
 
     from dynamic_track import harness
-    from dynamic_track.agent import ActionStyle, agent_settings
-    from dynamic_track.images import prepare_images
-    from dynamic_track.imported import is_imported
-    from dynamic_track.replay import replay as replay_run
-    from dynamic_track.run_dir import RunDirectory
-    from dynamic_track.task_sources import load_tasks
-    from dynamic_track.trial import Bench
-    from dynamic_track.verdict import GradingLimits
-    from dynamic_track.verdict_store import VerdictStore
+    from dynamic_track.grading.verdict import GradingLimits
+    from dynamic_track.grading.verdict_store import VerdictStore
+    from dynamic_track.running.agent import ActionStyle, agent_settings
+    from dynamic_track.running.imported import is_imported
+    from dynamic_track.running.replay import replay as replay_run
+    from dynamic_track.running.run_dir import RunDirectory
+    from dynamic_track.running.trial import Bench
+    from dynamic_track.tasks.images import prepare_images
+    from dynamic_track.tasks.sources import load_tasks
     from twinbench.calls.budget import Budget
     from twinbench.calls.journal import read_journal
     from twinbench.calls.metered import MeteredLlm

@@ -12,7 +12,7 @@ from twinbench.cli.output import print_json, printable
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.loaded import LoadedRun
+    from dynamic_track.results.loaded import LoadedRun
 
 
 class ExportFormat(StrEnum):
@@ -59,8 +59,7 @@ def export(
     ] = False,
 ) -> None:
     """Export the trials of a run that have ended, for data frames, trace viewers and inspect view."""
-    from dynamic_track.loaded import load_run
-    from dynamic_track.rehearsal.rehearsing import SIMULATED
+    from dynamic_track.results.loaded import SIMULATED, load_run
     from twinbench.errors import TwinbenchError, UsageError
 
     to_stdout = str(output) == "-"

@@ -12,7 +12,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.live_score import LiveScore, RunsCompared
+    from dynamic_track.results.live_score import LiveScore, RunsCompared
     from twinbench.pools import LiveManifest
     from twinbench.statistics import Resampling
 
@@ -52,9 +52,9 @@ def score(
 
     Exit code 1 where cases are left that infrastructure or the cap ended.
     """
-    from dynamic_track.live_results import keep
-    from dynamic_track.live_score import live_score, penalties, references, refuse_different
-    from dynamic_track.loaded import load_run
+    from dynamic_track.results.live_results import keep
+    from dynamic_track.results.live_score import live_score, penalties, references, refuse_different
+    from dynamic_track.results.loaded import load_run
     from twinbench.errors import StoreWriteError
     from twinbench.store import Store
 
@@ -91,8 +91,8 @@ def compare(
     output: OutputOption = "-",
 ) -> None:
     """Compare two runs case by case: bills by the paired bootstrap, verdicts by McNemar's test, contested cases."""
-    from dynamic_track.live_score import compared
-    from dynamic_track.loaded import load_run
+    from dynamic_track.results.live_score import compared
+    from dynamic_track.results.loaded import load_run
 
     what_if = _prices(prices)
     found = compared(load_run(first, what_if), load_run(second, what_if), _resampling(resamples, level))
@@ -119,9 +119,9 @@ def _resampling(resamples: int, level: float) -> Resampling:
 
 
 def _score_table(scores: list[LiveScore]) -> Table:
-    from dynamic_track.live_score import penalties, references
-    from dynamic_track.rehearsal.rehearsing import SIMULATED
-    from dynamic_track.score import give_up_usd
+    from dynamic_track.results.live_score import penalties, references
+    from dynamic_track.results.loaded import SIMULATED
+    from dynamic_track.running.score import give_up_usd
 
     columns = [
         Column("router", "Router"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dynamic_track.rehearsal.rehearsing import Rehearsal
-    from dynamic_track.runner import RunSummary
+    from dynamic_track.running.runner import RunSummary
     from twinbench.containers.engine import Engine
     from twinbench.plugins.loading import LoadedRouter
 
@@ -151,7 +151,7 @@ def build(
     json_: JsonOption = False,
 ) -> None:
     """Build the images of the rehearsal's tasks, several at a time; those that are up to date stay."""
-    from dynamic_track.images import prepare_images
+    from dynamic_track.tasks.images import prepare_images
     from twinbench.containers.engine import Engine
 
     chosen, _ = chosen_tasks(tasks, None, only, None, None, None, None)
@@ -240,10 +240,10 @@ def rehearsal_of(
         UsageError: they choose nothing that there is.
         ContentError: a task declares no edits.
     """
-    from dynamic_track.agent import ActionStyle, agent_settings
     from dynamic_track.rehearsal.provider import Faults
     from dynamic_track.rehearsal.rehearsing import Rehearsal
     from dynamic_track.rehearsal.simulation import known
+    from dynamic_track.running.agent import ActionStyle, agent_settings
     from twinbench.errors import UsageError
     from twinbench.pools import live_manifest
 
@@ -276,7 +276,7 @@ def rehearse_all(
 ) -> list[RunSummary]:
     """Rehearse routers in a folder, with progress, in containers that are large enough for the rehearsal's tasks."""
     from dynamic_track.rehearsal.rehearsing import rehearse
-    from dynamic_track.sitting import SittingLimits
+    from dynamic_track.running.sitting import SittingLimits
 
     with progress() as shown:
         return rehearse(
@@ -292,8 +292,8 @@ def rehearse_all(
 
 def rehearsal_table(rehearsal: Rehearsal, routers: Sequence[str], summaries: list[RunSummary]) -> Table:
     """A table of rehearsed routers, cheapest bill first, and of giving up."""
-    from dynamic_track.rehearsal.rehearsing import SIMULATED
-    from dynamic_track.score import give_up_usd
+    from dynamic_track.results.loaded import SIMULATED
+    from dynamic_track.running.score import give_up_usd
 
     pool = rehearsal.pool
     tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
@@ -330,8 +330,8 @@ def rehearsal_table(rehearsal: Rehearsal, routers: Sequence[str], summaries: lis
 
 def rehearsal_json(rehearsal: Rehearsal, routers: Sequence[str], summaries: list[RunSummary]) -> dict[str, Any]:
     """The same as a JSON object."""
-    from dynamic_track.rehearsal.rehearsing import SIMULATED
-    from dynamic_track.score import give_up_usd
+    from dynamic_track.results.loaded import SIMULATED
+    from dynamic_track.running.score import give_up_usd
 
     return {
         "simulated": SIMULATED,

@@ -101,8 +101,8 @@ def check(
 
     Exit code 1 where a check failed; a warning is no failure.
     """
+    from static_track.banks.starter import open_bank
     from static_track.check import check_router
-    from static_track.starter import open_bank
     from twinbench.store import Store
 
     limits = plugins.limits(processes=True)

@@ -41,12 +41,12 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.estimate import Estimate
-    from dynamic_track.runner import RunSummary
-    from dynamic_track.sitting import Plan
-    from dynamic_track.stopping import Stop
-    from dynamic_track.tasks import Task
-    from dynamic_track.trial import Trial
+    from dynamic_track.running.estimate import Estimate
+    from dynamic_track.running.runner import RunSummary
+    from dynamic_track.running.sitting import Plan
+    from dynamic_track.running.stopping import Stop
+    from dynamic_track.running.trial import Trial
+    from dynamic_track.tasks.task import Task
     from twinbench.pools import LiveManifest
 
 _SHOWN_CHARACTERS = 300
@@ -158,11 +158,11 @@ def run(
 
     Exit code 1 where a case ended by infrastructure or by the cap.
     """
-    from dynamic_track.admission import Admission, Images
-    from dynamic_track.agent import ActionStyle, agent_settings
-    from dynamic_track.executors import Node, Threads
-    from dynamic_track.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
-    from dynamic_track.stopping import Stop
+    from dynamic_track.running.admission import Admission, Images
+    from dynamic_track.running.agent import ActionStyle, agent_settings
+    from dynamic_track.running.executors import Node, Threads
+    from dynamic_track.running.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
+    from dynamic_track.running.stopping import Stop
     from twinbench.calls.attempts import RetryLimits
     from twinbench.calls.limiting import Limited, parse_limits
     from twinbench.errors import UsageError
@@ -282,7 +282,7 @@ def _foreseen(
     cap: Decimal | None,
 ) -> Estimate:
     """What is left of a run, and what it may cost."""
-    from dynamic_track.estimate import estimate
+    from dynamic_track.running.estimate import estimate
 
     finished = [trial for trial in before if trial.counts not in ("infra", "cap")]
     over = {(trial.id, trial.trial) for trial in finished}

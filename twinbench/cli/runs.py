@@ -13,7 +13,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.run_state import RunState
+    from dynamic_track.running.run_state import RunState
 
 app = typer.Typer(help="The runs of a folder: list them, weigh them, remove them.", no_args_is_help=True)
 
@@ -33,7 +33,7 @@ def status(
     run_dir: RunArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
 ) -> None:
     """Show how far a run is, also while it is being worked on."""
-    from dynamic_track.run_state import run_state
+    from dynamic_track.running.run_state import run_state
 
     state = run_state(run_dir)
     if json_:
@@ -60,9 +60,9 @@ def status(
 
 def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:
     """Ask the process that works on a run to stop: running calls finish, everything is kept."""
-    from dynamic_track.run_dir import RunDirectory
-    from dynamic_track.run_state import is_worked_on
-    from dynamic_track.stopping import ask_to_stop
+    from dynamic_track.running.run_dir import RunDirectory
+    from dynamic_track.running.run_state import is_worked_on
+    from dynamic_track.running.stopping import ask_to_stop
 
     run = RunDirectory(run_dir)
     run.plan()
@@ -82,8 +82,8 @@ def merge(
     json_: JsonOption = False,
 ) -> None:
     """Make one run of the runs of all shards; other plans are refused."""
-    from dynamic_track.merging import merge as merged
-    from dynamic_track.run_state import run_state
+    from dynamic_track.running.merging import merge as merged
+    from dynamic_track.running.run_state import run_state
 
     merged(run_dirs, into)
     state = run_state(into)
@@ -151,8 +151,8 @@ def rm(
     """Remove run directories; what is no run, or is being worked on, is refused."""
     import sys
 
-    from dynamic_track.run_dir import RunDirectory
-    from dynamic_track.run_state import is_worked_on
+    from dynamic_track.running.run_dir import RunDirectory
+    from dynamic_track.running.run_state import is_worked_on
     from twinbench.errors import UsageError
 
     runs = [RunDirectory(path) for path in run_dirs]
@@ -173,7 +173,7 @@ def rm(
 
 
 def _rows(folder: Path | None, *, sizes: bool) -> list[dict[str, Any]]:
-    from dynamic_track.run_state import run_state, runs_below, size_bytes
+    from dynamic_track.running.run_state import run_state, runs_below, size_bytes
     from twinbench.errors import TwinbenchError
 
     rows: list[dict[str, Any]] = []

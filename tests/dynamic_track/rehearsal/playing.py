@@ -16,7 +16,7 @@ from typing import Any
 
 from dynamic_track.rehearsal.edits import Edit
 from dynamic_track.rehearsal.simulation import Known, known
-from dynamic_track.task_sources import load_tasks
+from dynamic_track.tasks.sources import load_tasks
 from twinbench.calls.exchange import SESSION_HEADER
 
 LOW = "deepseek/deepseek-v3.2"

@@ -11,7 +11,7 @@ import pytest
 from dynamic_track.rehearsal.conversation import Seen, Turn, check_command, edit_command, turns_of
 from dynamic_track.rehearsal.edits import EditKind
 from dynamic_track.rehearsal.skills import skill_table
-from dynamic_track.tasks import ANSWERS
+from dynamic_track.tasks.task import ANSWERS
 from tests.dynamic_track.rehearsal.playing import EASY, Project, all_known, known_as, observed
 from twinbench.tiers import Tier
 

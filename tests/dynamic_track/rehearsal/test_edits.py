@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from dynamic_track.images import prepare_images
+from dynamic_track.grading.verdict import TESTBED, grade
+from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.rehearsal.edits import Change, Edit, EditKind, edits_of, read_edits
-from dynamic_track.task_sources import load_tasks
-from dynamic_track.tasks import Task
-from dynamic_track.verdict import TESTBED, grade
-from dynamic_track.verdict_store import VerdictStore
+from dynamic_track.tasks.images import prepare_images
+from dynamic_track.tasks.sources import load_tasks
+from dynamic_track.tasks.task import Task
 from tests.engine import alone_on_this_machine
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine

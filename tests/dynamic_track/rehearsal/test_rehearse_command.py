@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dynamic_track.rehearsal.edits import EditKind, read_edits
-from dynamic_track.tasks import Task
+from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
 from tests.dynamic_track.live import KEY_VARIABLE, Done, Victims, live, victims
 from tests.dynamic_track.rehearsal.playing import EASY, HIGH, LOW, TASKS, completion, known_as, opening

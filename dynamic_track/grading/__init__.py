@@ -1,0 +1,1 @@
+"""Verdicts on patches, by SWE-bench's own grading."""

@@ -1,0 +1,96 @@
+"""Many patches graded at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from typing import Any
+
+from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verdict
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.tasks.images import prepare_images
+from dynamic_track.tasks.task import Task
+from twinbench.causes import Cause
+from twinbench.containers.engine import Engine, Progress
+
+
+@dataclass(frozen=True)
+class Grades:
+    """The verdicts on a set of patches."""
+
+    verdicts: tuple[Verdict, ...]
+    """In the order of the tasks."""
+    missing: tuple[str, ...]
+    """Tasks without a patch, which were not graded."""
+
+    @property
+    def resolved(self) -> int:
+        """How many patches resolve their task."""
+        return sum(verdict.resolved is True for verdict in self.verdicts)
+
+    @property
+    def infra(self) -> int:
+        """How many have no verdict, for a reason that is not the patch's."""
+        return sum(not verdict.is_verdict for verdict in self.verdicts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The grades as a JSON object."""
+        return {
+            "cases": len(self.verdicts),
+            "resolved": self.resolved,
+            "unresolved": len(self.verdicts) - self.resolved - self.infra,
+            "infra": self.infra,
+            "missing": list(self.missing),
+            "verdicts": [verdict.to_json() for verdict in self.verdicts],
+        }
+
+
+def grade_all(
+    engine: Engine,
+    tasks: Sequence[Task],
+    patches: Mapping[str, str],
+    store: VerdictStore,
+    limits: GradingLimits | None = None,
+    *,
+    workers: int = 2,
+    build: bool = False,
+    fresh: bool = False,
+    progress: Progress | None = None,
+) -> Grades:
+    """Grade patches, several at once.
+
+    Args:
+        engine: where.
+        tasks: what is to be resolved.
+        patches: by task id.
+        store: of verdicts.
+        limits: what the grading of one may take.
+        workers: how many are graded at once.
+        build: build the images of tasks that have a Dockerfile.
+        fresh: grade again, even where a verdict is kept.
+        progress: told how many are done.
+    """
+    graded = [task for task in tasks if task.id in patches]
+    missing = tuple(task.id for task in tasks if task.id not in patches)
+    # An empty patch needs no container, and so no image.
+    needed = [task for task in graded if patches[task.id].strip()]
+    failed = prepare_images(engine, needed, build_them=build, progress=progress)
+
+    def verdict(task: Task) -> Verdict:
+        if (error := failed.get(task.image)) is not None and patches[task.id].strip():
+            return no_verdict(task, Cause.image, str(error))
+        return grade(engine, task, patches[task.id], store, limits, fresh=fresh)
+
+    found: dict[str, Verdict] = {}
+    with ThreadPoolExecutor(workers, "twinbench-grade") as pool:
+        futures = [pool.submit(verdict, task) for task in graded]
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                found[future.result().id] = future.result()
+                if progress is not None:
+                    progress("grading", done, len(graded))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return Grades(tuple(found[task.id] for task in graded), missing)

@@ -1,0 +1,371 @@
+"""Scores of runs that can be defended: the bill with intervals, what lies beside it, runs compared case by case."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from itertools import combinations
+from statistics import quantiles
+from typing import TYPE_CHECKING, Any
+
+from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
+from dynamic_track.running.score import RunScore, give_up_usd
+from dynamic_track.running.trial import Trial
+from twinbench.errors import UsageError
+from twinbench.frames import Tabular, frame
+from twinbench.statistics import Resampling
+from twinbench.tiers import Tier
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from twinbench.statistics.comparing import McNemar
+    from twinbench.statistics.sampling import Floats
+
+PENALTIES = ("0", "0.15", "0.3", "0.6", "1.2")
+"""Of an unresolved case, in USD: how the ranking depends on it."""
+
+_MEANS = ("bill_usd", "cost_usd", "resolved")
+"""What has an interval, a case on average."""
+
+
+@dataclass(frozen=True)
+class LiveScore(Tabular):
+    """A run's score, and all that dynamic.md names beside the bill; money is in USD."""
+
+    run: LoadedRun
+    score: RunScore
+    exclude_infra: bool
+    intervals: Mapping[str, tuple[float, float] | None]
+    """Of the bill and the cost of all cases, and of the share that is resolved in percent; None where there is too
+    little to say."""
+    no_interval: str | None
+    """Why there is none."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each trial."""
+        return case_rows(self.run)
+
+    def calls(self, kind: str | None = None) -> Any:
+        """The answered calls as a data frame; as of ``df``."""
+        return frame(call_rows(self.run), kind)
+
+    @property
+    def latency_ms(self) -> dict[str, float | None]:
+        """How long the router took, in milliseconds."""
+        taken = [
+            call.decision["latency_ms"] for call in self.run.calls() if call.decision.get("latency_ms") is not None
+        ]
+        if len(taken) < 2:
+            return dict.fromkeys(("p50", "p95"), taken[0] if taken else None)
+        cuts = quantiles(taken, n=100, method="inclusive")
+        return {"p50": cuts[49], "p95": cuts[94]}
+
+    @property
+    def switches(self) -> int:
+        """Calls that went to another candidate than the call before."""
+        return sum(
+            call.earlier is not None and call.earlier.reserve["candidate"] != call.candidate
+            for call in self.run.calls()
+        )
+
+    @property
+    def broken_cache_usd(self) -> float:
+        """What it cost that prompts were not read from the cache of a model that had seen them in the same trial."""
+        prices = {candidate.id: candidate.prices.prices() for candidate in self.run.pool.candidates}
+        seen: dict[tuple[str, int, str], int] = {}
+        total = Decimal(0)
+        for call in self.run.calls():
+            key, usage, price = (call.case, call.trial, call.candidate), call.usage, prices[call.candidate]
+            prompt = usage.input + usage.cache_read + usage.cache_write
+            missed = max(min(seen.get(key, 0), prompt) - usage.cache_read, 0)
+            written = min(missed, usage.cache_write)
+            paid = written * price.cache_write + (missed - written) * price.input
+            total += (paid - missed * price.cache_read) / 1_000_000
+            seen[key] = prompt
+        return float(total)
+
+    @property
+    def lost_usd(self) -> float:
+        """What attempts cost that brought no counted answer: retries, what a kill cut short, trials begun anew."""
+        return float(self.score.spend_usd - self.score.cost_usd)
+
+    @property
+    def reported_usd(self) -> float | None:
+        """What the provider says that the answers cost; None where it does not say it of every one."""
+        told = [trial.reported_usd for trial in self.score.trials]
+        return None if not told or None in told else float(sum((each for each in told if each is not None), Decimal(0)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The score as a JSON object, with every case."""
+        by_case: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for trial in self.score.trials:
+            by_case[trial.id].append(trial.to_json())
+        score = self.score
+        resolved = score.count("resolved")
+        return {
+            **score.to_json(),
+            "run": str(self.run.path),
+            "router": self.run.router,
+            "simulated": self.run.simulated,
+            "pool": {"name": self.run.pool.name, "fingerprint": self.run.pool.fingerprint},
+            "division": self.run.pool.division,
+            "fingerprint": self.run.fingerprint,
+            "exclude_infra": self.exclude_infra,
+            "unended": self.run.unended,
+            "intervals": {name: None if ends is None else list(ends) for name, ends in self.intervals.items()},
+            "no_interval": self.no_interval,
+            "cost_per_resolved_usd": float(score.cost_usd) / resolved if resolved else None,
+            "give_up_usd": float(give_up_usd(len(score.trials), self.run.pool)),
+            "tiers": score.tier_shares(self.run.pool),
+            "switches": self.switches,
+            "latency_ms": self.latency_ms,
+            "broken_cache_usd": self.broken_cache_usd,
+            "lost_usd": self.lost_usd,
+            "reported_usd": self.reported_usd,
+            "by_case": dict(by_case),
+        }
+
+
+def live_score(run: LoadedRun, resampling: Resampling | None = None, *, exclude_infra: bool = False) -> LiveScore:
+    """The score of a run.
+
+    Args:
+        run: loaded.
+        resampling: of the intervals, which are clustered by case.
+        exclude_infra: leave cases without a verdict out of every total, as the released rule does.
+    """
+    score = run.score
+    if exclude_infra:
+        score = RunScore(tuple(trial for trial in score.trials if trial.bill_usd is not None), score.penalty_usd_each)
+    intervals, reason = score_intervals(score, resampling or Resampling())
+    return LiveScore(run, score, exclude_infra, intervals, reason)
+
+
+def score_intervals(
+    score: RunScore, resampling: Resampling
+) -> tuple[dict[str, tuple[float, float] | None], str | None]:
+    """The intervals of ``LiveScore``, clustered by case, and why there are none."""
+    with_verdict = [trial for trial in score.trials if trial.bill_usd is not None]
+    cases = len({trial.id for trial in with_verdict})
+    if cases < (few := resampling.fewest_clusters):
+        what = f"too little: {counted(cases, 'case')} with a verdict, and an interval at this level needs {few}"
+        return dict.fromkeys(_MEANS), what
+    from twinbench.statistics.intervals import bca
+    from twinbench.statistics.sampling import Clusters, bootstrap
+
+    clusters = Clusters.of([trial.id for trial in with_verdict])
+    [drawn] = bootstrap(clusters, [clusters.sums([_numbers(trial) for trial in with_verdict])], _means, resampling)
+    ends = bca(drawn, resampling.level)
+    trials = len(with_verdict)
+    factors = {"bill_usd": trials, "cost_usd": trials, "resolved": 100.0}
+    found: dict[str, tuple[float, float] | None] = {}
+    for place, name in enumerate(_MEANS):
+        low, high = (float(end) * factors[name] for end in ends[place])
+        found[name] = (low, high)
+    share = score.count("resolved") / trials
+    if share in (0, 1):
+        from twinbench.statistics.intervals import exact_bound
+
+        reach = 100 * exact_bound(cases, resampling.level)
+        found["resolved"] = (0.0, reach) if share == 0 else (100 - reach, 100.0)
+    return found, None
+
+
+def _numbers(trial: Trial) -> tuple[float, float, float, float]:
+    return (1.0, float(trial.bill_usd or 0), float(trial.cost_usd), float(bool(trial.resolved)))
+
+
+def _means(sums: Floats) -> Floats:
+    """Means a trial of sums by stratum."""
+    totals = sums.sum(axis=-2)
+    means: Floats = totals[..., 1:] / totals[..., :1]
+    return means
+
+
+@dataclass(frozen=True)
+class RunsCompared:
+    """Two runs on the cases that both have a verdict of; the first less the second."""
+
+    first: LoadedRun
+    second: LoadedRun
+    cases: int
+    bill_usd: float
+    """Difference of the bills of these cases."""
+    interval_usd: tuple[float, float] | None
+    p: float | None
+    no_interval: str | None
+    resolved: McNemar
+    """Cases that only one of them resolves; of several trials the majority counts."""
+    needed_cases: int | None
+    """To find such a difference of bills with power 0.8, if it is the true one."""
+    contested: tuple[Contested, ...]
+    """Cases in which trials differ, of one run or between the two."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as a JSON object."""
+        return {
+            "first": {"run": str(self.first.path), "router": self.first.router},
+            "second": {"run": str(self.second.path), "router": self.second.router},
+            "simulated": self.first.simulated or self.second.simulated,
+            "cases": self.cases,
+            "bill_usd": {
+                "difference": self.bill_usd,
+                "interval": None if self.interval_usd is None else list(self.interval_usd),
+                "no_interval": self.no_interval,
+                "p": self.p,
+                "needed_cases": self.needed_cases,
+            },
+            "resolved": asdict(self.resolved),
+            "contested": [asdict(each) for each in self.contested],
+        }
+
+
+@dataclass(frozen=True)
+class Contested:
+    """A case on which verdicts differ: of how many trials each run resolved how many."""
+
+    case: str
+    first_resolved: int
+    first_trials: int
+    second_resolved: int
+    second_trials: int
+    bill_usd: float
+    """What the first's bill is higher by, a trial on average."""
+
+
+def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling | None = None) -> RunsCompared:
+    """Two runs compared case by case.
+
+    Raises:
+        UsageError: they differ in more than the router, or share no case.
+    """
+    from twinbench.statistics.comparing import mcnemar
+
+    resampling = resampling or Resampling()
+    if first.same_but_router != second.same_but_router:
+        raise UsageError(
+            f"{first.path} and {second.path} differ in more than their router ({_what_differs(first, second)}): their "
+            "bills cannot be compared"
+        )
+    one, other = _by_case(first), _by_case(second)
+    cases = sorted(one.keys() & other.keys())
+    if not cases:
+        raise UsageError(f"{first.path} and {second.path} share no case with a verdict")
+    won = [[_majority(side[case]) for case in cases] for side in (one, other)]
+    contested = [_contested(case, one[case], other[case]) for case in cases]
+    interval, p, needed, reason = _paired(one, other, cases, resampling)
+    return RunsCompared(
+        first=first,
+        second=second,
+        cases=len(cases),
+        bill_usd=sum(_mean_bill(one[case]) - _mean_bill(other[case]) for case in cases),
+        interval_usd=interval,
+        p=p,
+        no_interval=reason,
+        resolved=mcnemar(won[0], won[1]),
+        needed_cases=needed,
+        contested=tuple(each for each in contested if each is not None),
+    )
+
+
+def penalties(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
+    """How runs, and giving up, rank as the penalty of an unresolved case varies; the cheapest bill first."""
+    found = []
+    for amount in PENALTIES:
+        penalty = Decimal(amount)
+        bills = {
+            str(run.path): float(
+                sum((trial.cost_usd for trial in run.trials if trial.bill_usd is not None), Decimal(0))
+                + penalty * run.score.count("unresolved")
+            )
+            for run in runs
+        }
+        bills["give up"] = float(penalty * max((len(run.trials) for run in runs), default=0))
+        found.append(
+            {"penalty_usd": float(penalty), "ranking": sorted(bills, key=lambda name: bills[name]), "bills": bills}
+        )
+    return found
+
+
+def references(runs: Sequence[LoadedRun]) -> dict[str, str | None]:
+    """The runs that dynamic.md wants beside every table, by what they are; None where none is loaded."""
+    pool = runs[0].pool
+    tiers = sorted({Tier.from_label(candidate.tier) for candidate in pool.candidates})
+    wanted = {
+        "cheapest model alone": f"always-{tiers[0].label}",
+        "dearest model alone": f"always-{tiers[-1].label}",
+        "random": "random",
+        "round-robin over the two strongest": f"round-robin?tiers={':'.join(tier.label for tier in tiers[-2:])}",
+    }
+    by_router = {run.router: str(run.path) for run in runs}
+    return {what: by_router.get(router) for what, router in wanted.items()}
+
+
+def refuse_different(runs: Sequence[LoadedRun]) -> None:
+    """Refuse runs that do not belong into one table.
+
+    Raises:
+        UsageError: two of them differ in more than their router.
+    """
+    for one, other in combinations(runs, 2):
+        if one.same_but_router != other.same_but_router:
+            raise UsageError(
+                f"{one.path} and {other.path} differ in more than their router ({_what_differs(one, other)}): scores "
+                "with different fingerprints are never put into one table"
+            )
+
+
+def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
+    first, second = one.plan["identity"], other.plan["identity"]
+    names = [name for name in {**first, **second} if name != "router" and first.get(name) != second.get(name)]
+    return ", ".join(names) or "prices"
+
+
+def _by_case(run: LoadedRun) -> dict[str, list[Trial]]:
+    found: dict[str, list[Trial]] = defaultdict(list)
+    for trial in run.trials:
+        if trial.bill_usd is not None:
+            found[trial.id].append(trial)
+    return found
+
+
+def _majority(trials: Sequence[Trial]) -> bool:
+    return 2 * sum(bool(trial.resolved) for trial in trials) > len(trials)
+
+
+def _mean_bill(trials: Sequence[Trial]) -> float:
+    return float(sum((trial.bill_usd or Decimal(0) for trial in trials), Decimal(0))) / len(trials)
+
+
+def _contested(case: str, one: Sequence[Trial], other: Sequence[Trial]) -> Contested | None:
+    if len({bool(trial.resolved) for trial in (*one, *other)}) == 1:
+        return None
+    won = [sum(bool(trial.resolved) for trial in side) for side in (one, other)]
+    return Contested(case, won[0], len(one), won[1], len(other), _mean_bill(one) - _mean_bill(other))
+
+
+def _paired(
+    one: Mapping[str, Sequence[Trial]],
+    other: Mapping[str, Sequence[Trial]],
+    cases: Sequence[str],
+    resampling: Resampling,
+) -> tuple[tuple[float, float] | None, float | None, int | None, str | None]:
+    if len(cases) < resampling.fewest_clusters:
+        few = resampling.fewest_clusters
+        return None, None, None, f"too little: {counted(len(cases), 'case')}, and an interval at this level needs {few}"
+    from twinbench.statistics.comparing import needed_clusters
+    from twinbench.statistics.intervals import bca, p_values
+    from twinbench.statistics.sampling import Clusters, bootstrap
+
+    differences = [_mean_bill(one[case]) - _mean_bill(other[case]) for case in cases]
+    clusters = Clusters.of(cases)
+    [drawn] = bootstrap(clusters, [clusters.sums([(1.0, each) for each in differences])], _means, resampling)
+    p = float(p_values(drawn)[0])
+    if p != p:  # not a number: every case differs by the same
+        return None, None, None, "the same on every case"
+    low, high = (float(end) * len(cases) for end in bca(drawn, resampling.level)[0])
+    error = float(drawn.standard_error[0])
+    needed = needed_clusters(float(drawn.point[0]), error, len(cases), level=resampling.level)
+    return (low, high), p, needed, None

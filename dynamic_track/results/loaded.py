@@ -1,0 +1,200 @@
+"""A run directory loaded for scoring: its plan, its pool, what became of its trials, and how their calls went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.running.imported import is_imported
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.score import RunScore, scored
+from dynamic_track.running.trial import Trial, concluded
+from twinbench.calls.billing import bill_usd
+from twinbench.calls.journal import read_journal
+from twinbench.calls.recording import RecordedAttempt, Recording, recordings
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.pools import LiveManifest, live_manifest
+from twinbench.usage import Usage
+
+SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
+"""What everything that reports of a rehearsal begins with."""
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run that is to be scored."""
+
+    path: Path
+    plan: Mapping[str, Any]
+    pool: LiveManifest
+    """Its own; for a price what-if another one."""
+    recorded: tuple[Recording, ...]
+    """The trials that ended."""
+    unended: int
+    """Trials that were begun and have not ended."""
+    trials: tuple[Trial, ...]
+    """What became of ``recorded``, in the same order."""
+
+    @property
+    def router(self) -> str:
+        """The spec of its router."""
+        return str(self.plan["identity"]["router"]["spec"])
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it was a rehearsal."""
+        return "simulation" in self.plan["identity"].get("provider", {})
+
+    @property
+    def score(self) -> RunScore:
+        """What it is worth."""
+        return scored(self.trials, self.pool)
+
+    @cached_property
+    def same_but_router(self) -> str:
+        """Fingerprint of everything that runs in one table share: the plan without the router, and the prices."""
+        identity = {name: part for name, part in self.plan["identity"].items() if name != "router"}
+        return fingerprint({**identity, "pool": self.pool.fingerprint})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the plan, the prices, and what became of every trial."""
+        return fingerprint(
+            {
+                "identity": self.plan["identity"],
+                "pool": self.pool.fingerprint,
+                "trials": [trial.to_json() for trial in self.trials],
+            }
+        )
+
+    def calls(self) -> Iterator[CallOfTrial]:
+        """The answered calls of all trials, in order, each with the one before it in its trial."""
+        for recording in self.recorded:
+            earlier: RecordedAttempt | None = None
+            for number in sorted(recording.steps):
+                step = recording.steps[number]
+                answer = step.answer
+                if answer is not None:
+                    yield CallOfTrial(recording.case, recording.trial, number, step.decision or {}, answer, earlier)
+                    earlier = answer
+
+
+@dataclass(frozen=True)
+class CallOfTrial:
+    """One answered call."""
+
+    case: str
+    trial: int
+    step: int
+    decision: Mapping[str, Any]
+    answer: RecordedAttempt
+    earlier: RecordedAttempt | None
+    """The answered call before it."""
+
+    @property
+    def candidate(self) -> str:
+        """Who answered."""
+        return str(self.answer.reserve["candidate"])
+
+    @property
+    def usage(self) -> Usage:
+        """What it was billed for."""
+        settle = self.answer.settle or {}
+        return Usage(**settle["usage"])
+
+
+def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
+    """A run, as its journal tells it.
+
+    Args:
+        path: its directory, or a copy of it.
+        prices: other prices than its own, under which its raw usage is billed again.
+
+    Raises:
+        UsageError: it is no run's directory, or one of imported runs, or the prices lack one of its candidates.
+        ContentError, JournalError: it is damaged.
+    """
+    run = RunDirectory(path)
+    plan = run.plan()
+    if is_imported(plan):
+        raise UsageError(f"{path} holds imported runs, which have no verdicts: see twinbench dynamic replay {path}")
+    pool = live_manifest(plan["where"]["pool"])
+    if (was := plan["identity"]["pool"]["fingerprint"]) != pool.fingerprint and prices is None:
+        raise UsageError(
+            f"{path} was made with another pool than {plan['where']['pool']} now is ({was[:12]}…, not "
+            f"{pool.fingerprint[:12]}…): name the one to bill it by with --prices"
+        )
+    found = recordings(read_journal(run.journal))
+    recorded = tuple(found[key] for key in sorted(found) if found[key].end is not None)
+    trials = tuple(concluded(pool, recording) for recording in recorded)
+    if prices is not None:
+        trials = tuple(_billed_again(each, trial, prices) for each, trial in zip(recorded, trials, strict=True))
+    return LoadedRun(path, plan, prices or pool, recorded, len(found) - len(recorded), trials)
+
+
+def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> Trial:
+    """A trial under other prices: its raw usage billed again; what has no usage keeps its reservation."""
+    tables = {candidate.id: candidate.prices.prices() for candidate in prices.candidates}
+    total = {"cost": Decimal(0), "router": Decimal(0), "lost": Decimal(0)}
+    answers = {id(answer): "cost" for answer in recording.answers}
+    answers |= {id(answer): "router" for answer in recording.own_answers}
+    for step in recording.steps.values():
+        for attempt in step.all_attempts:
+            settle = attempt.settle or {}
+            if (candidate := str(attempt.reserve["candidate"])) not in tables:
+                raise UsageError(f"--prices {prices.name} has no {candidate}, which answered in {recording.case}")
+            usage = settle.get("usage")
+            usd = Decimal(settle.get("cost_usd", 0)) if usage is None else Usage(**usage).cost_usd(tables[candidate])
+            total[answers.get(id(attempt), "lost")] += usd
+    cost = total["cost"] + total["router"]
+    bill = None if trial.resolved is None else bill_usd(cost, trial.resolved, prices.unresolved_penalty_usd)
+    earlier = sum((each.spend_usd for each in recording.earlier), start=Decimal(0))
+    return replace(
+        trial, cost_usd=cost, router_usd=total["router"], spend_usd=cost + total["lost"] + earlier, bill_usd=bill
+    )
+
+
+def case_rows(run: LoadedRun) -> list[dict[str, Any]]:
+    """Each trial of a run as a flat row, for tables and data frames."""
+    rows = []
+    for trial in run.trials:
+        content = trial.to_json()
+        usage = content.pop("usage")
+        content.pop("models")
+        rows.append({"run": str(run.path), "router": run.router, **content, "counts": trial.counts, **usage})
+    return rows
+
+
+def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
+    """Each answered call of a run as a flat row."""
+    rows = []
+    for call in run.calls():
+        settle = call.answer.settle or {}
+        rows.append(
+            {
+                "run": str(run.path),
+                "router": run.router,
+                "case": call.case,
+                "trial": call.trial,
+                "step": call.step,
+                "candidate": call.candidate,
+                **asdict(call.usage),
+                "cost_usd": float(settle["cost_usd"]),
+                "reported_cost_usd": _number(settle.get("reported_cost_usd")),
+                "latency_s": settle.get("latency_s"),
+                "decision_ms": call.decision.get("latency_ms"),
+                "score": call.decision.get("score"),
+                "rationale": call.decision.get("rationale"),
+                "attempt": call.answer.reserve["attempt"],
+            }
+        )
+    return rows
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,445 @@
+"""A report of live runs, as a page of one file: their table, bills, causes, and every trajectory call by call."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.results.live_score import score_intervals
+from dynamic_track.results.loaded import SIMULATED
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_state import RunState, run_state
+from dynamic_track.running.score import give_up_usd
+from dynamic_track.running.trial import Trial, concluded
+from twinbench.calls.journal import JournalError, read_journal, unpacked
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording, recordings
+from twinbench.causes import CAUSES, Cause
+from twinbench.errors import UsageError
+from twinbench.html.page import cut, number, rendered
+from twinbench.html.plots import Mark, Plot, colour_of, drawn
+from twinbench.messages import message_text
+from twinbench.pools import LiveManifest, live_manifest
+from twinbench.statistics import Resampling
+from twinbench.usage import Usage
+from twinbench.wording import counted
+
+_TEMPLATE = Path(__file__).resolve().parent / "report.html"
+_REAL = "Live runs: real models, real containers and tests."
+_RESAMPLING = Resampling()
+_VERDICTS = ("resolved", "unresolved")
+_APART = ("infra", "cap", "grading", "running", "planned")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A text, shortened where it is long."""
+
+    text: str
+    left_out: int
+    """Characters."""
+    characters: int
+
+
+@dataclass(frozen=True)
+class ShownCommand:
+    """A command of the agent and what it gave."""
+
+    command: Shown
+    observation: Shown | None
+    """None where it was not observed."""
+    returncode: int | None
+    said: str
+    """What is to be said beside the output, such as that it took too long."""
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    """A step of a trajectory: one call, and what the agent did with its answer."""
+
+    number: int
+    candidate: str | None
+    tier: str | None
+    switched: bool
+    """Whether another candidate answered the call before."""
+    score: float | None
+    rationale: str | None
+    decision_ms: float | None
+    error: str | None
+    """Why the router gave no decision that can be carried out; or why another candidate answered instead."""
+    usage: Usage | None
+    cost_usd: float | None
+    latency_s: float | None
+    failed_attempts: Sequence[str]
+    own_calls: int
+    own_usd: float
+    answer: Shown | None
+    commands: Sequence[ShownCommand]
+    conversation: Sequence[tuple[str, Shown]]
+    """Of an imported run: roles and texts up to the next call."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens of the prompt, however they were billed."""
+        return 0 if self.usage is None else self.usage.input + self.usage.cache_read + self.usage.cache_write
+
+    @property
+    def read_share(self) -> float | None:
+        """Which part of the prompt was read from the model's cache, in percent."""
+        if self.usage is None or not self.prompt_tokens:
+            return None
+        return 100 * self.usage.cache_read / self.prompt_tokens
+
+
+@dataclass(frozen=True)
+class ShownTrial:
+    """One run of a case."""
+
+    case: str
+    trial: int
+    state: str
+    """What it is counted as, or how far it is."""
+    outcome: Trial | None
+    """None where it has not ended."""
+    steps: Sequence[ShownStep]
+    patch: Shown | None
+    started_over: int
+
+    @property
+    def cost_usd(self) -> float:
+        """What its answers cost, and the router's own."""
+        return sum((step.cost_usd or 0.0) + step.own_usd for step in self.steps)
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """A run."""
+
+    state: RunState
+    plan: Mapping[str, Any]
+    trials: Sequence[ShownTrial]
+
+    @property
+    def repeated(self) -> bool:
+        """Whether cases have more than one trial."""
+        return any(trial.trial > 1 for trial in self.trials)
+
+    def count(self, state: str) -> int:
+        """How many trials are counted as that, or are so far."""
+        return self.state.count(state)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report shows."""
+
+    runs: Sequence[ShownRun]
+    pool: LiveManifest
+
+    @property
+    def simulated(self) -> bool:
+        """Whether they are rehearsals."""
+        return self.runs[0].state.simulated
+
+    def html(self, command: str) -> str:
+        """The page.
+
+        Args:
+            command: what makes it again, as it is typed.
+
+        Raises:
+            PlotsMissingError: the library that draws is not installed.
+        """
+        return rendered(_TEMPLATE, _content(self) | {"command": command})
+
+
+def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None = None) -> Report:
+    """All that there is to say of runs.
+
+    Args:
+        run_dirs: their directories.
+        cut: how many characters of a long text are kept; None for all.
+        pool: their pool, by name or file; None: where their plans found it.
+
+    Raises:
+        UsageError: one is no run, or they may not stand in one table: rehearsals beside real runs, other pools.
+        ContentError, JournalError: one is damaged.
+    """
+    if len(set(run_dirs)) < len(run_dirs):
+        raise UsageError("a run is named twice")
+    plans = [RunDirectory(path).plan() for path in run_dirs]
+    manifests = [live_manifest(pool or plan["where"]["pool"]) for plan in plans]
+    for path, plan, manifest in zip(run_dirs, plans, manifests, strict=True):
+        if ("simulation" in plan["identity"].get("provider", {})) != (
+            "simulation" in plans[0]["identity"].get("provider", {})
+        ):
+            raise UsageError(f"{path} and {run_dirs[0]}: no rehearsal stands in one report with a real run")
+        if manifest.fingerprint != manifests[0].fingerprint:
+            raise UsageError(
+                f"{path} and {run_dirs[0]} are of different pools, {manifest.name} and {manifests[0].name}: "
+                "their bills cannot stand in one table"
+            )
+    runs = [_run(path, plan, manifests[0], cut) for path, plan in zip(run_dirs, plans, strict=True)]
+    return Report(tuple(runs), manifests[0])
+
+
+def _run(path: Path, plan: Mapping[str, Any], pool: LiveManifest, most: int | None) -> ShownRun:
+    state = run_state(path, pool)
+    found = recordings(read_journal(RunDirectory(path).journal))
+    trials = []
+    for each in state.trials:
+        recording = found.get((each.case, each.trial)) or Recording(each.case, each.trial)
+        end = recording.end
+        trials.append(
+            ShownTrial(
+                case=each.case,
+                trial=each.trial,
+                state=each.state,
+                outcome=None if end is None else concluded(pool, recording),
+                steps=_steps(recording, pool, most),
+                patch=None if end is None or end.get("patch") is None else _shown(_text(end["patch"]), most),
+                started_over=len(recording.earlier),
+            )
+        )
+    return ShownRun(state, plan, tuple(trials))
+
+
+def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[ShownStep]:
+    tiers = {candidate.id: candidate.tier for candidate in pool.candidates}
+    steps: list[ShownStep] = []
+    before: str | None = None
+    for place in sorted(recording.steps):
+        found = recording.steps[place]
+        decision = found.decision or {}
+        answer = found.answer
+        settle = (answer.settle if answer is not None else None) or {}
+        candidate = decision.get("candidate") or (None if answer is None else answer.reserve["candidate"])
+        own = [each.answer for each in found.own.values()]
+        steps.append(
+            ShownStep(
+                number=place,
+                candidate=candidate,
+                tier=tiers.get(candidate or ""),
+                switched=before is not None and candidate is not None and candidate != before,
+                score=decision.get("score"),
+                rationale=decision.get("rationale"),
+                decision_ms=decision.get("latency_ms"),
+                error=decision.get("error") or decision.get("router_error"),
+                usage=Usage(**settle["usage"]) if settle.get("usage") else None,
+                cost_usd=float(settle["cost_usd"]) if settle else None,
+                latency_s=settle.get("latency_s"),
+                failed_attempts=[_failure(each) for each in found.attempts if not each.answered],
+                own_calls=len(found.own),
+                own_usd=sum(float((each.settle or {}).get("cost_usd") or 0) for each in own if each is not None),
+                answer=_answer(answer, found, most),
+                commands=[_command(each, most) for each in found.commands],
+                conversation=[
+                    (str(message.get("role")), _shown(message_text(message), most))
+                    for message in found.conversation or ()
+                ],
+            )
+        )
+        before = candidate or before
+    return steps
+
+
+def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None) -> Shown | None:
+    """What a model said beside its commands; None where that is not known, or the conversation has it."""
+    response = ((answer.settle if answer is not None else None) or {}).get("response")
+    if response is None or step.conversation:
+        return None
+    try:
+        message = json.loads(_text(response))["choices"][0]["message"]
+        said = message_text({"role": "assistant", "content": message.get("content")})
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return _shown(_text(response), most)
+    return _shown(said, most) if said else None
+
+
+def _failure(attempt: RecordedAttempt) -> str:
+    if attempt.settle is None:
+        return "no response yet"
+    status = attempt.settle.get("status")
+    cost = float(attempt.settle["cost_usd"])
+    return (
+        f"{attempt.settle['cause']}{'' if status is None else f' ({status})'}: {attempt.settle.get('detail') or ''}; "
+        f"{number(cost, 4)} USD"
+    )
+
+
+def _command(command: RecordedCommand, most: int | None) -> ShownCommand:
+    told = command.observation
+    return ShownCommand(
+        command=_shown(command.command, most),
+        observation=None if told is None else _shown(_text(told["output"]), most),
+        returncode=None if told is None else told.get("returncode"),
+        said="" if told is None else str(told.get("exception_info") or ""),
+        seconds=None if told is None else told.get("seconds"),
+    )
+
+
+def _text(packed: str) -> str:
+    try:
+        return unpacked(packed).decode("utf-8", "replace")
+    except JournalError:
+        return packed
+
+
+def _shown(text: str, most: int | None) -> Shown:
+    shown, left_out = (text, 0) if most is None else cut(text, most)
+    return Shown(shown, left_out, len(text))
+
+
+def _content(report: Report) -> dict[str, Any]:
+    runs, pool = report.runs, report.pool
+    tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
+    routers = ", ".join(dict.fromkeys(run.state.router for run in runs))
+    what = (
+        runs[0].state.router
+        if len(runs) == 1
+        else counted(len(dict.fromkeys(run.state.router for run in runs)), "router")
+    )
+    kind = "Rehearsal" if report.simulated else "Live run" if len(runs) == 1 else "Live runs"
+    causes = _causes(runs)
+    lines = _lines(runs, pool, tiers)
+    return {
+        "title": f"{kind} of {what}",
+        "routers": routers,
+        "said_first": f"{SIMULATED[0].upper()}{SIMULATED[1:]}." if report.simulated else _REAL,
+        "simulated": report.simulated,
+        "pool": pool,
+        "facts": _facts(report),
+        "sections": [
+            ("runs", "Runs"),
+            ("bill", "Bill against resolved"),
+            ("causes", "Causes"),
+            ("trajectories", "Trajectories"),
+            ("reading", "How to read this"),
+            ("made", "How it was made"),
+        ],
+        "runs": runs,
+        "lines": lines,
+        "tiers": tiers,
+        "tier_colours": {tier: place for place, tier in enumerate(tiers, 1)},
+        "notes": [*_notes(runs, pool), *_of_intervals(lines)],
+        "bill": _bill_plot(runs, pool),
+        "causes": causes,
+        "penalty": float(pool.unresolved_penalty_usd),
+        "ttl_s": pool.wallclock_ttl_seconds,
+    }
+
+
+def _facts(report: Report) -> list[tuple[str, str]]:
+    identity = report.runs[0].plan["identity"]
+    return [
+        ("Pool", f"{report.pool.name}, {report.pool.division} division"),
+        ("Fingerprint of the pool", report.pool.fingerprint),
+        ("Task set", str(identity.get("tasks"))),
+        ("Agent", f"{identity['agent'].get('scaffold')} {identity['agent'].get('version')}"),
+        ("Grader", ", ".join(f"{name} {version}" for name, version in (identity.get("grader") or {}).items())),
+        ("Seed", ", ".join(dict.fromkeys(str(run.plan["identity"]["seed"]) for run in report.runs))),
+    ]
+
+
+def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = []
+    for place, run in enumerate(runs, 1):
+        score = run.state.score
+        shares = score.tier_shares(pool)
+        with_verdict = sum(run.count(what) for what in _VERDICTS)
+        intervals, no_interval = score_intervals(score, _RESAMPLING)
+        lines.append(
+            {
+                "key": str(place),
+                "router": run.state.router,
+                "run": run.state.run,
+                "trials": len(run.trials),
+                "resolved": run.count("resolved"),
+                "unresolved": run.count("unresolved"),
+                "apart": ", ".join(f"{run.count(what)} {what}" for what in _APART if run.count(what)),
+                "cost_usd": float(score.cost_usd),
+                "spend_usd": float(score.spend_usd),
+                "penalty_usd": float(score.penalty_usd),
+                "bill_usd": float(score.bill_usd),
+                "give_up_usd": float(give_up_usd(with_verdict, pool)),
+                "avg_steps": score.avg_steps,
+                "intervals": intervals,
+                "no_interval": no_interval,
+                "calls": " / ".join(number(100 * shares.get(tier, 0.0)) for tier in tiers) if shares else "–",
+            }
+        )
+    return lines
+
+
+def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the intervals are, or why there are none."""
+    level = f"{100 * _RESAMPLING.level:g} %"
+    notes = []
+    if any(line["no_interval"] is None for line in lines):
+        notes.append(
+            f"In brackets {level} intervals: where bill, cost and resolved share might be, had other cases been drawn "
+            f"({_RESAMPLING.resamples:,} resamples of cases, seed {_RESAMPLING.seed})."
+        )
+    without = [f"{line['run']}, {line['no_interval']}" for line in lines if line["no_interval"] is not None]
+    if without:
+        notes.append(f"No intervals of {'; '.join(without)}.")
+    return notes
+
+
+def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
+    notes = [*pool.division_notes]
+    verdicts = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
+    if any(each != verdicts[0] for each in verdicts):
+        notes.append(
+            "These runs do not have verdicts on the same cases, so their bills cannot be compared as they stand."
+        )
+    settings = [{name: part for name, part in run.plan["identity"].items() if name != "router"} for run in runs]
+    if different := sorted({name for each in settings for name in each if each[name] != settings[0].get(name)}):
+        notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
+    notes += [f"{run.state.run} is being worked on." for run in runs if run.state.working]
+    return notes
+
+
+def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
+    marks: list[Mark] = []
+    legend: list[tuple[str, str, int | None]] = []
+    for place, run in enumerate(runs):
+        bill, resolved = float(run.state.score.bill_usd), run.count("resolved")
+        marks.append(Mark(run.state.router, str(place + 1), [(bill, resolved)], series=place))
+        legend.append((str(place + 1), f"{run.state.router} ({run.state.run})", colour_of(place)))
+    bills = dict.fromkeys(float(give_up_usd(sum(run.count(what) for what in _VERDICTS), pool)) for run in runs)
+    marks += [Mark("give up", "g", [(bill, 0)], hollow=True) for bill in bills if bill]
+    if any(bills):
+        legend.append(("g", "give up: the bill of submitting nothing, computed", None))
+    said = "; ".join(f"{mark.label}: {mark.at[0][0]:.4f} USD, {mark.at[0][1]:.0f} resolved" for mark in marks)
+    plot = Plot(
+        "bill",
+        "Bill against resolved cases",
+        f"One point a run; left and up is better. {said}.",
+        "Bill, USD",
+        "Resolved",
+        marks,
+        whole=True,
+    )
+    caption = (
+        f"Left and up is better. The bill is what the answers cost, and {pool.unresolved_penalty_usd:.2f} USD for each "
+        "unresolved case; what infrastructure or the cap ended is in neither."
+    )
+    return {"svg": drawn(plot), "caption": caption, "legend": legend}
+
+
+def _causes(runs: Sequence[ShownRun]) -> list[tuple[str, str, str, list[int]]]:
+    """Each cause that occurred: what it counts as, what it means, and how often it ended a trial, by run."""
+    found = [
+        Counter(trial.outcome.cause for trial in run.trials if trial.outcome is not None and trial.outcome.cause)
+        for run in runs
+    ]
+    return [
+        (str(cause), str(CAUSES[cause].counts), CAUSES[cause].meaning, [each[cause] for each in found])
+        for cause in Cause
+        if any(each[cause] for each in found)
+    ]

@@ -1,0 +1,1 @@
+"""Runs: agents at work on cases, side by side, continued, replayed."""

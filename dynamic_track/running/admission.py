@@ -1,0 +1,101 @@
+"""Whether there is room for another case: memory now, images of finished cases gone where they need not stay."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import psutil
+
+from dynamic_track.running.stopping import Stop
+from dynamic_track.tasks.images import prepare_images
+from dynamic_track.tasks.task import Task
+from twinbench.causes import CausedError
+from twinbench.containers.engine import Engine, Progress
+
+_LOOK_AGAIN_S = 1.0
+
+
+@dataclass
+class Admission:
+    """Lets a case begin once enough memory is free; one always may, or nothing would ever end."""
+
+    min_free_memory_mib: int = 0
+    _running: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @contextmanager
+    def room(self, stop: Stop) -> Iterator[None]:
+        """Wait for room, and have it within the block.
+
+        Raises:
+            StoppedError: the run is to stop meanwhile.
+        """
+        with self._changed:
+            while self._running and not self._is_free():
+                stop.check()
+                self._changed.wait(_LOOK_AGAIN_S)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _is_free(self) -> bool:
+        return int(psutil.virtual_memory().available) >= self.min_free_memory_mib * 2**20
+
+
+class Images:
+    """The images of a run's cases, had when their case comes; those that were pulled for it go when nobody needs them.
+
+    Args:
+        engine: where.
+        tasks: the cases that will come, each as often as it does.
+        build: build those of tasks with a Dockerfile.
+        evict: remove what was pulled here once its last case is over.
+        progress: told of what is pulled or built.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tasks: Sequence[Task],
+        *,
+        build: bool,
+        evict: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self._engine = engine
+        self._build = build
+        self._evict = evict
+        self._progress = progress
+        self._left = Counter(task.image for task in tasks)
+        self._pulled: set[str] = set()
+        self._lock = threading.Lock()
+
+    def get(self, task: Task) -> CausedError | None:
+        """Have the image of a case; why it cannot be had, where it cannot.
+
+        Raises:
+            CausedError: the engine, not the image, is at fault.
+        """
+        here = self._engine.has_image(task.image)
+        failed = prepare_images(self._engine, [task], build_them=self._build, progress=self._progress)
+        if not here and not failed:
+            with self._lock:
+                self._pulled.add(task.image)
+        return failed.get(task.image)
+
+    def over(self, task: Task) -> None:
+        """A case is over."""
+        with self._lock:
+            self._left[task.image] -= 1
+            gone = self._evict and self._left[task.image] <= 0 and task.image in self._pulled
+        if gone:
+            with suppress(CausedError):  # what does not go now is in nobody's way but the disk's
+                self._engine.remove_image(task.image)

@@ -1,0 +1,340 @@
+"""mini-swe-agent's own agent with a routed model and a sandbox under it; the only module that imports minisweagent.
+
+The adapters are thin: what is asked, parsed, rendered and limited is the package's own code and its own SWE-bench
+settings, read from the installed files and known by their hash (dynamic.md, "One case").
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from twinbench.calls.routed import Answer, RoutedCall
+from twinbench.calls.translation import PLAIN_FIELDS, Utterance, sound
+from twinbench.causes import CausedError
+from twinbench.errors import TwinbenchError
+from twinbench.fingerprint import sha256_file
+from twinbench.pools import AgentLimits
+
+if TYPE_CHECKING:
+    from dynamic_track.running.workplace import Workplace
+
+_PACKAGE = "mini-swe-agent"
+_SUBMITTED = "Submitted"
+_BASH_ENV = {"BASH_ENV": "/root/.bashrc"}
+"""Activates the environment of SWE-bench's images; the text style's file lacks it."""
+
+
+class ActionStyle(StrEnum):
+    """How a model says what to run."""
+
+    tool = "tool"
+    text = "text"
+
+
+_SETTINGS_FILES = {ActionStyle.tool: "swebench.yaml", ActionStyle.text: "swebench_backticks.yaml"}
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """The package's published SWE-bench settings."""
+
+    style: ActionStyle
+    version: str
+    """Of mini-swe-agent."""
+    sha256: str
+    """Of the settings file."""
+    agent: Mapping[str, Any]
+    """Arguments of DefaultAgent."""
+    model: Mapping[str, Any]
+    """Templates of observations and format errors, and options sent beside tools."""
+    environment: Mapping[str, str]
+    """Variables of every command."""
+    directory: str
+    """Where every command runs."""
+    interpreter: tuple[str, ...]
+    command_timeout_s: float
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells these settings from others."""
+        return {"scaffold": _PACKAGE, "version": self.version, "settings_sha256": self.sha256, "actions": self.style}
+
+    @property
+    def tool_options(self) -> dict[str, Any]:
+        """What the settings send beside tools; ``drop_params`` is litellm's, and nothing needs dropping here."""
+        options: dict[str, Any] = dict(self.model.get("model_kwargs") or {})
+        options.pop("drop_params", None)
+        return options
+
+
+@dataclass(frozen=True)
+class AgentEnd:
+    """How an agent ended."""
+
+    exit_status: str
+    """``Submitted``, or what stopped it."""
+    patch: str
+    """What it submitted; empty where it stopped otherwise."""
+    trajectory: Mapping[str, Any]
+    """In mini-swe-agent's own format."""
+    error: CausedError | None = None
+    """Router, provider, budget or container, where one of them ended it."""
+
+
+def agent_settings(style: ActionStyle, limits: AgentLimits) -> AgentSettings:
+    """The settings in the installed package, under the pool's limits.
+
+    Raises:
+        TwinbenchError: the package is not installed, or its settings file is not as known.
+    """
+    with _importing():
+        from minisweagent.config import builtin_config_dir
+        from yaml import safe_load
+    path = Path(builtin_config_dir) / "benchmarks" / _SETTINGS_FILES[style]
+    try:
+        content = safe_load(path.read_text("utf-8"))
+        environment = content["environment"]
+        return AgentSettings(
+            style=style,
+            version=importlib.metadata.version(_PACKAGE),
+            sha256=sha256_file(path),
+            agent={
+                **content["agent"],
+                "step_limit": limits.step_limit,
+                "cost_limit": float(limits.cost_limit_usd),
+            },
+            model=content["model"],
+            environment={**_BASH_ENV, **environment["env"]},
+            directory=environment["cwd"],
+            interpreter=tuple(environment.get("interpreter") or ("bash", "-c")),
+            command_timeout_s=float(limits.command_timeout_seconds),
+        )
+    except (OSError, KeyError, TypeError) as error:
+        raise TwinbenchError(f"{path}: not the settings of a known {_PACKAGE} ({error!r})") from None
+
+
+def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace: Workplace) -> AgentEnd:
+    """Let the agent work until it submits or is stopped.
+
+    Args:
+        settings: of the package.
+        task: the problem statement.
+        routed: its models.
+        workplace: where its commands run.
+
+    Raises:
+        DivergedError: it does something else than its recording.
+    """
+    with _importing():
+        from minisweagent.agents.default import DefaultAgent
+    agent = DefaultAgent(_RoutedModel(settings, routed), _Environment(settings, workplace), **settings.agent)
+    try:
+        ended = agent.run(task)
+    except CausedError as error:
+        # The agent has noted a traceback, which tells of this machine.
+        agent.messages[-1]["extra"] = {"exit_status": str(error.cause), "submission": ""}
+        return AgentEnd(str(error.cause), "", agent.serialize(), error)
+    return AgentEnd(
+        exit_status=str(ended.get("exit_status", "")),
+        patch=str(ended.get("submission") or "") if ended.get("exit_status") == _SUBMITTED else "",
+        trajectory=agent.serialize(),
+    )
+
+
+def commands_said(message: Mapping[str, Any], style: ActionStyle, pattern: str) -> list[str] | None:
+    """The commands in a model's answer, found by the package's own parsers; None where they find a format error.
+
+    Args:
+        message: the answer, plain.
+        style: how it says what to run.
+        pattern: where a command stands in text.
+    """
+    with _importing():
+        from minisweagent.exceptions import FormatError
+        from minisweagent.models.utils.actions_text import parse_regex_actions
+        from minisweagent.models.utils.actions_toolcall import parse_toolcall_actions
+    try:
+        if style is ActionStyle.tool:
+            calls = [_ToolCall(call) for call in message.get("tool_calls") or []]
+            found = parse_toolcall_actions(calls, format_error_template="")
+        else:
+            content = message.get("content")
+            text = content if isinstance(content, str) else ""
+            found = parse_regex_actions(text, action_regex=pattern, format_error_template="")
+    except FormatError:
+        return None
+    return [sound(str(action["command"])) for action in found]
+
+
+class _Config(SimpleNamespace):
+    """What the agent's templates read of a model or an environment."""
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+class _RoutedModel:
+    """mini-swe-agent's Model over a routed call."""
+
+    def __init__(self, settings: AgentSettings, routed: RoutedCall) -> None:
+        from minisweagent.models.utils.actions_toolcall import BASH_TOOL
+
+        self._settings = settings
+        self._routed = routed
+        self._tools: Sequence[Mapping[str, Any]] = [BASH_TOOL] if settings.style is ActionStyle.tool else []
+        self.config = _Config(**{**settings.model, "model_name": "twinbench"})
+
+    def query(self, messages: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
+        """Ask, and find the commands in the answer."""
+        from minisweagent.exceptions import FormatError
+
+        answer = self._routed.ask([_utterance(message) for message in messages], self._tools)
+        extra = _extra(answer)
+        try:
+            actions = self._actions(answer)
+        except FormatError as error:  # it is billed all the same, and the agent counts it from here
+            error.messages[0].setdefault("extra", {}).update(extra)
+            raise
+        return {**answer.utterance.plain, "extra": {**extra, "actions": actions}}
+
+    def _actions(self, answer: Answer) -> list[dict[str, Any]]:
+        from minisweagent.models.litellm_textbased_model import LitellmTextbasedModelConfig
+        from minisweagent.models.utils.actions_text import parse_regex_actions
+        from minisweagent.models.utils.actions_toolcall import parse_toolcall_actions
+
+        template = self._settings.model["format_error_template"]
+        told = {"finish_reason": answer.finish_reason}
+        plain = answer.utterance.plain
+        if self._settings.style is ActionStyle.tool:
+            calls = [_ToolCall(call) for call in plain.get("tool_calls") or []]
+            found: list[dict[str, Any]] = parse_toolcall_actions(
+                calls, format_error_template=template, template_kwargs=told
+            )
+            return found
+        pattern = LitellmTextbasedModelConfig.model_fields["action_regex"].default
+        content = plain.get("content")
+        commands: list[dict[str, Any]] = parse_regex_actions(
+            content if isinstance(content, str) else "",
+            action_regex=self._settings.model.get("action_regex") or pattern,
+            format_error_template=template,
+            template_kwargs=told,
+        )
+        return commands
+
+    def format_message(self, **message: Any) -> dict[str, Any]:
+        """A message of the agent's own."""
+        return message
+
+    def format_observation_messages(
+        self, message: dict[str, Any], outputs: list[dict[str, Any]], template_vars: dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """What the model is shown of its commands."""
+        from minisweagent.models.utils.actions_text import format_observation_messages
+        from minisweagent.models.utils.actions_toolcall import format_toolcall_observation_messages
+
+        shown = {"observation_template": self._settings.model["observation_template"], "template_vars": template_vars}
+        found: list[dict[str, Any]]
+        if self._settings.style is ActionStyle.tool:
+            actions = message.get("extra", {}).get("actions", [])
+            found = format_toolcall_observation_messages(actions=actions, outputs=outputs, **shown)
+        else:
+            found = format_observation_messages(outputs, **shown)
+        return found
+
+    def get_template_vars(self, **_: Any) -> dict[str, Any]:
+        """What templates may name."""
+        return self.config.model_dump()
+
+    def serialize(self) -> dict[str, Any]:
+        """What a trajectory tells of the model."""
+        return {"info": {"config": {"model": self.config.model_dump(), "model_type": "twinbench routed call"}}}
+
+
+class _Environment:
+    """mini-swe-agent's Environment over a workplace."""
+
+    def __init__(self, settings: AgentSettings, workplace: Workplace) -> None:
+        self._workplace = workplace
+        self.config = _Config(
+            cwd=settings.directory, timeout=settings.command_timeout_s, env=dict(settings.environment)
+        )
+
+    def execute(self, action: dict[str, Any], cwd: str = "") -> dict[str, Any]:
+        """Run a command; one that prints the package's sentinel submits what follows it."""
+        from minisweagent.exceptions import Submitted
+
+        command = sound(str(action.get("command", "")))  # read from JSON within JSON, where it was escaped
+        output = self._workplace.run(command, cwd or self.config.cwd)
+        lines = output["output"].lstrip().splitlines(keepends=True)
+        if lines and lines[0].strip() == "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT" and output["returncode"] == 0:
+            submission = "".join(lines[1:])
+            extra = {"exit_status": _SUBMITTED, "submission": submission}
+            raise Submitted({"role": "exit", "content": submission, "extra": extra})
+        return output
+
+    def get_template_vars(self, **_: Any) -> dict[str, Any]:
+        """What templates may name; nothing of this machine, so that prompts are the same on every one."""
+        return self.config.model_dump()
+
+    def serialize(self) -> dict[str, Any]:
+        """What a trajectory tells of the environment."""
+        return {"info": {"config": {"environment": self.config.model_dump(), "environment_type": "twinbench sandbox"}}}
+
+
+class _ToolCall:
+    """A tool call as the package reads it."""
+
+    def __init__(self, call: Mapping[str, Any]) -> None:
+        function = call.get("function")
+        function = function if isinstance(function, Mapping) else {}
+        arguments = function.get("arguments")
+        self.id = call.get("id")
+        self.function = SimpleNamespace(
+            name=function.get("name"),
+            arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
+        )
+
+
+def _utterance(message: Mapping[str, Any]) -> Utterance:
+    extra = message.get("extra") or {}
+    plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
+    return Utterance(plain, extra.get("candidate"), extra.get("own") or {})
+
+
+def _extra(answer: Answer) -> dict[str, Any]:
+    return {
+        "candidate": answer.candidate.id,
+        "own": dict(answer.utterance.own),
+        "cost": float(answer.cost_usd),
+        "cost_usd": f"{answer.cost_usd:f}",
+        "timestamp": time.time(),
+    }
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """The package prints, reads .env files and writes to the home directory when it is imported; not here."""
+    os.environ["PYTHON_DOTENV_DISABLED"] = "1"
+    os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")
+    os.environ.setdefault("MSWEA_GLOBAL_CONFIG_DIR", str(Path(tempfile.gettempdir()) / "twinbench-mini-swe-agent"))
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    try:
+        yield
+    except ImportError as error:
+        raise TwinbenchError(
+            f"{_PACKAGE} cannot be imported ({error}): the live track needs it; pip install 'twinbench[dynamic]'"
+        ) from None
+    for name in ("minisweagent", "agent"):
+        logging.getLogger(name).handlers.clear()

@@ -1,0 +1,72 @@
+"""The runs of all shards made one run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.running.run_dir import RunDirectory, open_run
+from dynamic_track.running.run_state import is_worked_on
+from twinbench.calls.journal import Journal, read_journal
+from twinbench.calls.recording import recordings
+from twinbench.errors import UsageError
+
+
+def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
+    """One run of several that are of the same plan, each of other cases.
+
+    The lines of their journals follow one another in a new chain; a line before them names each source with the hash
+    of its last line, so that they can be told to be unchanged.
+
+    Args:
+        sources: the directories.
+        into: the directory of the merged run; must not exist, or be empty.
+
+    Raises:
+        UsageError: their plans differ, a trial stands in two of them, one is being worked on, or ``into`` is taken.
+        JournalError: a journal is not what was written.
+    """
+    runs = [RunDirectory(path) for path in sources]
+    if len(runs) < 2:
+        raise UsageError("name two runs or more to merge")
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise UsageError(f"{into} exists: choose another --into")
+    plans = [run.plan() for run in runs]
+    first = plans[0]
+    for run, plan in zip(runs, plans, strict=True):
+        if is_worked_on(run):
+            raise UsageError(f"{run.path} is being worked on: wait for it or stop it")
+        if different := _differences(first["identity"], plan["identity"]):
+            raise UsageError(f"{run.path} is of another plan than {runs[0].path}: {', '.join(different)}")
+    journals = [read_journal(run.journal) for run in runs]
+    whose: dict[tuple[str, int], Path] = {}
+    for run, entries in zip(runs, journals, strict=True):
+        for key in recordings(entries):
+            if key in whose:
+                raise UsageError(f"case {key[0]}, trial {key[1]} stands in {whose[key]} and in {run.path}")
+            whose[key] = run.path
+    merged = open_run(into, first["identity"], {k: v for k, v in first["where"].items() if k != "shard"})
+    with Journal.open(merged.journal) as journal:
+        heads = [
+            {"run": run.path.name, "lines": len(entries), "sha256": entries[-1].sha256 if entries else None}
+            for run, entries in zip(runs, journals, strict=True)
+        ]
+        journal.append("merge", sources=heads)
+        for entries in journals:
+            for entry in entries:
+                journal.append(entry.kind, **entry.fields)
+        journal.sync()
+    for run in runs:
+        if (run.path / "cases").is_dir():
+            shutil.copytree(run.path / "cases", into / "cases", dirs_exist_ok=True)
+    return merged
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    def plain(identity: dict[str, Any], name: str) -> str:
+        return json.dumps(identity.get(name), sort_keys=True)
+
+    return [name for name in dict.fromkeys([*one, *other]) if plain(one, name) != plain(other, name)]

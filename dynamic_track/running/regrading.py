@@ -1,0 +1,89 @@
+"""A run graded once more, or for the first time: no model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from dynamic_track.grading.verdict import GradingLimits
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.running.admission import Images
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.runner import Progress, RunSummary, give_verdict, write_case
+from dynamic_track.running.score import scored
+from dynamic_track.running.trial import Trial, concluded
+from dynamic_track.tasks.task import Task
+from twinbench.calls.journal import Journal
+from twinbench.calls.recording import TrialLog, recordings
+from twinbench.containers.engine import Engine
+from twinbench.pools import LiveManifest
+from twinbench.store import Store
+
+
+@dataclass(frozen=True)
+class Regraded:
+    """What came of it."""
+
+    summary: RunSummary
+    changed: tuple[str, ...]
+    """Trials whose verdict is another than it was."""
+    without_task: tuple[str, ...]
+    """Trials whose task was not found."""
+
+
+def regrade(
+    engine: Engine,
+    run: RunDirectory,
+    tasks: Mapping[str, Task],
+    pool: LiveManifest,
+    limits: GradingLimits,
+    images: Images,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Regraded:
+    """Grade every patch of a run again.
+
+    Args:
+        engine: for containers.
+        run: whose trials.
+        tasks: by id.
+        pool: of the run.
+        limits: of a grading.
+        images: of the tasks.
+        workers: how many at once.
+        progress: told how many are done.
+    """
+    verdicts = VerdictStore(Store(run.path))
+    changed: list[str] = []
+    missing: list[str] = []
+    with Journal.open(run.journal) as journal:
+        found = recordings(journal.entries())
+        wanted = [recording for recording in found.values() if recording.end is not None]
+        done = 0
+
+        def one(log: TrialLog) -> Trial:
+            nonlocal done
+            before = log.recording.verdict
+            task = tasks.get(log.recording.case)
+            name = f"{log.recording.case}/{log.recording.trial}"
+            if task is None:
+                missing.append(name)
+            elif log.recording.end is not None and log.recording.end["cause"] is None:
+                if (failed := images.get(task)) is not None:
+                    raise failed
+                give_verdict(engine, limits, task, log, run, verdicts, fresh=True)
+                after = log.recording.verdict
+                if before is not None and after is not None and before["resolved"] != after["resolved"]:
+                    changed.append(name)
+            done += 1
+            if progress is not None:
+                progress("grading", done, len(wanted))
+            trial = concluded(pool, log.recording)
+            write_case(run, trial)
+            return trial
+
+        with ThreadPoolExecutor(workers, "twinbench-grading") as executor:
+            trials = list(executor.map(one, [TrialLog(recording, journal) for recording in wanted]))
+    return Regraded(RunSummary(str(run.path), scored(trials, pool)), tuple(sorted(changed)), tuple(sorted(missing)))

@@ -1,0 +1,150 @@
+"""A run once more from its journal: real containers and grading, and no provider at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dynamic_track.grading.verdict import grade
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.trial import Bench, concluded, work
+from dynamic_track.tasks.task import Task
+from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.causes import CausedError
+from twinbench.containers.engine import Engine
+from twinbench.fingerprint import sha256_text
+
+_COMPARED = (
+    "resolved",
+    "cause",
+    "steps",
+    "cost_usd",
+    "spend_usd",
+    "bill_usd",
+    "usage",
+    "models",
+    "router_calls",
+    "router_usd",
+)
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first thing in which a trial does not repeat itself."""
+
+    case: str
+    trial: int
+    step: int
+    what: str
+    recorded: Any
+    replayed: Any
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a replay."""
+
+    cases: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def equal(self) -> int:
+        """How many trials repeat themselves."""
+        return self.cases - len(self.differences)
+
+    def to_json(self) -> dict[str, Any]:
+        """The replay as a JSON object."""
+        return {
+            "cases": self.cases,
+            "equal": self.equal,
+            "differences": [asdict(difference) for difference in self.differences],
+        }
+
+
+def replay(
+    bench: Bench,
+    engine: Engine,
+    tasks: Mapping[str, Task],
+    recorded: Sequence[Recording],
+    run: RunDirectory,
+    verdicts: VerdictStore,
+    progress: Progress | None = None,
+) -> Replayed:
+    """Run recorded trials again and compare decisions, requests, observations, patch, verdict and bill.
+
+    Args:
+        bench: with a source of None, so that nothing can be asked of a provider.
+        engine: for containers.
+        tasks: by id.
+        recorded: the trials that ended.
+        run: with the files of the trials.
+        verdicts: an empty store, so that all is graded again.
+        progress: told of each trial.
+    """
+    differences = []
+    for done, recording in enumerate(recorded):
+        if progress is not None:
+            progress(f"replaying {recording.case}", done, len(recorded))
+        task = tasks.get(recording.case)
+        if task is None:
+            found: Difference | None = _difference(recording, 0, "task", recording.case, None)
+        else:
+            found = _replayed(bench, engine, task, recording, run, verdicts)
+        if found is not None:
+            differences.append(found)
+    return Replayed(len(recorded), tuple(differences))
+
+
+def _replayed(
+    bench: Bench, engine: Engine, task: Task, recording: Recording, run: RunDirectory, verdicts: VerdictStore
+) -> Difference | None:
+    end = recording.end or {}
+    steps = len(recording.answers)
+    try:
+        ended = work(bench, engine, task, TrialLog(recording, None))
+        if ended.error is not None:
+            raise ended.error
+    except DivergedError as diverged:
+        return _difference(recording, diverged.step, diverged.what, diverged.recorded, diverged.replayed)
+    except CausedError as error:
+        if end.get("cause") != error.cause:
+            return _difference(recording, steps, "cause", end.get("cause"), f"{error.cause}: {error}")
+        return _file_difference(bench, recording, run)
+    for what, then, now in (
+        ("cause", end.get("cause"), None),
+        ("end", end.get("exit_status"), ended.exit_status),
+        ("patch", end.get("patch_sha256"), sha256_text(ended.patch)),
+    ):
+        if then != now:
+            return _difference(recording, steps, what, then, now)
+    if recording.verdict is None:  # the run was not graded
+        return _file_difference(bench, recording, run)
+    verdict = grade(engine, task, ended.patch, verdicts, bench.grading)
+    if recording.verdict["resolved"] != verdict.resolved:
+        graded = verdict.resolved if verdict.is_verdict else verdict.detail
+        return _difference(recording, steps, "verdict", recording.verdict["resolved"], graded)
+    return _file_difference(bench, recording, run)
+
+
+def _file_difference(bench: Bench, recording: Recording, run: RunDirectory) -> Difference | None:
+    """Where ``case.json`` claims something else than the journal gives."""
+    path = run.case(recording.case, recording.trial) / "case.json"
+    steps = len(recording.answers)
+    try:
+        claimed = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        return _difference(recording, steps, "case.json", "a readable file", str(error))
+    derived = concluded(bench.pool, recording).to_json()
+    for name in _COMPARED:
+        if not isinstance(claimed, dict) or claimed.get(name) != derived[name]:
+            return _difference(recording, steps, name, claimed.get(name), derived[name])
+    return None
+
+
+def _difference(recording: Recording, step: int, what: str, recorded: Any, replayed: Any) -> Difference:
+    return Difference(recording.case, recording.trial, step, what, recorded, replayed)

@@ -1,0 +1,138 @@
+"""A run looked at from outside, while it is worked on or after: how far it is, and whether somebody works on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.score import RunScore, scored
+from dynamic_track.running.trial import concluded
+from twinbench.calls.journal import LOCK, read_journal
+from twinbench.calls.recording import Recording, recordings
+from twinbench.pools import LiveManifest, live_manifest
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """How far a trial is."""
+
+    case: str
+    trial: int
+    state: str
+    """``planned``, ``running`` (or left where it was), ``grading``, or what it is counted as."""
+    steps: int
+    candidate: str | None
+    """Who was asked last."""
+    cost_usd: float
+    spend_usd: float
+
+
+@dataclass(frozen=True)
+class RunState:
+    """How far a run is."""
+
+    run: str
+    working: bool
+    """Whether a process works on it now."""
+    simulated: bool
+    router: str
+    run_usd: float | None
+    """The cap of the last sitting."""
+    trials: tuple[TrialState, ...]
+    score: RunScore
+
+    def count(self, state: str) -> int:
+        """How many trials are in a state."""
+        return sum(trial.state == state for trial in self.trials)
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as a JSON object."""
+        content = {name: getattr(self, name) for name in ("run", "working", "simulated", "router", "run_usd")}
+        return {**content, **self.score.to_json(), "trials": [asdict(trial) for trial in self.trials]}
+
+
+def is_worked_on(run: RunDirectory) -> bool:
+    """Whether a process writes the run's journal."""
+    if not (run.journal / LOCK).exists():
+        return False
+    lock = FileLock(run.journal / LOCK)
+    try:
+        with lock.acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
+    """How far a run is.
+
+    Args:
+        path: its directory.
+        pool: its pool; None: where its plan found it.
+
+    Raises:
+        UsageError: it is no run's directory.
+        ContentError, JournalError: it is damaged.
+    """
+    run = RunDirectory(path)
+    plan = run.plan()
+    pool = pool or live_manifest(plan["where"]["pool"])
+    entries = read_journal(run.journal)
+    sittings = [entry.fields for entry in entries if entry.kind == "sitting"]
+    found = recordings(entries)
+    planned = {
+        (case, number)
+        for sitting in sittings
+        for case in sitting["cases"]
+        for number in range(1, sitting["trials"] + 1)
+    }
+    states = [_state(found.get(key) or Recording(*key), pool) for key in sorted(planned | found.keys())]
+    ended = [concluded(pool, recording) for recording in found.values() if recording.end is not None]
+    cap = sittings[-1].get("run_usd") if sittings else None
+    return RunState(
+        run=str(path),
+        working=is_worked_on(run),
+        simulated="simulation" in plan["identity"].get("provider", {}),
+        router=str(plan["identity"]["router"]["spec"]),
+        run_usd=None if cap is None else float(Decimal(cap)),
+        trials=tuple(states),
+        score=scored(ended, pool),
+    )
+
+
+def runs_below(folder: Path) -> Iterator[RunDirectory]:
+    """The run directories in a folder, and in the folders in it."""
+    if not folder.is_dir():
+        return
+    for plan in sorted(folder.glob("*/plan.json")) + sorted(folder.glob("*/*/plan.json")):
+        yield RunDirectory(plan.parent)
+
+
+def size_bytes(path: Path) -> int:
+    """What the files of a directory take."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _state(recording: Recording, pool: LiveManifest) -> TrialState:
+    steps = [recording.steps[number] for number in sorted(recording.steps)]
+    decided = [step.decision["candidate"] for step in steps if step.decision is not None]
+    if recording.end is None:
+        state = "running" if recording.start is not None else "planned"
+    else:
+        state = concluded(pool, recording).counts
+        state = "grading" if state == "ungraded" else state
+    return TrialState(
+        case=recording.case,
+        trial=recording.trial,
+        state=state,
+        steps=len(recording.answers),
+        candidate=decided[-1] if decided else None,
+        cost_usd=float(recording.cost_usd),
+        spend_usd=float(recording.spend_usd),
+    )

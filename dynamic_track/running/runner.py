@@ -1,0 +1,231 @@
+"""Runs: every trial brought to its end, each continued where a killed run left it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dynamic_track.grading.verdict import GradingLimits, Verdict, grade
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.running.agent import AgentEnd
+from dynamic_track.running.executors import Executor, Job, Node
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.score import RunScore, scored
+from dynamic_track.running.stopping import StoppedError
+from dynamic_track.running.trial import Bench, Trial, concluded, work
+from dynamic_track.tasks.task import Task
+from twinbench.calls.journal import Journal, unpacked
+from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.causes import CAUSES, Cause, CausedError, Counts
+from twinbench.containers.engine import Engine
+from twinbench.fingerprint import sha256_text
+
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What became of a run so far."""
+
+    run: str
+    score: RunScore
+    left: int = 0
+    """Trials that the sitting did not end, because it was to stop."""
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials, in the order of the plan."""
+        return self.score.trials
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary that a run ends with."""
+        told = ("cases", "resolved", "unresolved", "infra", "cap", "cost_usd", "spend_usd")
+        score = self.score.to_json()
+        return {"run": self.run, **{name: score[name] for name in told}}
+
+
+def run_jobs(
+    executor: Executor,
+    jobs: Sequence[Job],
+    bench: Bench,
+    run: RunDirectory,
+    journal: Journal,
+    recorded: Mapping[tuple[str, int], Recording],
+    *,
+    verdicts: VerdictStore,
+    graded: bool = True,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Run trials that are not finished, and go on with those that were begun; until all are done or the run is to stop.
+
+    Args:
+        executor: has them worked on.
+        jobs: the trials.
+        bench: what they have in common.
+        run: where files of ended trials go.
+        journal: of the run, open.
+        recorded: what stood in it.
+        verdicts: kept verdicts.
+        graded: grade what is submitted.
+        progress: told of each trial.
+    """
+    names = [(job.task.id, job.trial) for job in jobs]
+    known = {name: recorded.get(name) or Recording(*name) for name in names}
+
+    def work_on(job: Job, node: Node) -> Trial | None:
+        log = bench.log(known[job.task.id, job.trial], journal)
+        try:
+            with node.admission.room(bench.stop):
+                bench.stop.check()
+                return _run_trial(bench, node, job.task, log, run, verdicts, graded)
+        except StoppedError:
+            return None
+        except BaseException:
+            bench.stop.request()  # what is no trial's own failure ends the others too
+            raise
+
+    if progress is not None:
+        progress("cases", 0, len(jobs))
+    ended: dict[tuple[str, int], Trial] = {}
+    for done, (job, trial) in enumerate(executor.run(jobs, work_on), 1):
+        if trial is not None:
+            ended[job.task.id, job.trial] = trial
+        if progress is not None:
+            progress("cases", done, len(jobs))
+    in_order = [ended[name] for name in names if name in ended]
+    return RunSummary(str(run.path), scored(in_order, bench.pool), len(jobs) - len(in_order))
+
+
+def _run_trial(
+    bench: Bench,
+    node: Node,
+    task: Task,
+    log: TrialLog,
+    run: RunDirectory,
+    verdicts: VerdictStore,
+    graded: bool,
+) -> Trial:
+    log.settle_lost()
+    over = _is_over(log.recording)
+    wanted = not over or (graded and _wants_verdict(log.recording))
+    failed = node.images.get(task) if wanted else None
+    if not over:
+        if failed is None:
+            _work_to_the_end(bench, node.engine, task, log, run)
+        else:
+            _log_end(log, failed.cause, str(failed))
+    if graded and _wants_verdict(log.recording):
+        give_verdict(node.engine, bench.grading, task, log, run, verdicts)
+    trial = concluded(bench.pool, log.recording)
+    write_case(run, trial)
+    return trial
+
+
+def give_verdict(
+    engine: Engine,
+    limits: GradingLimits,
+    task: Task,
+    log: TrialLog,
+    run: RunDirectory,
+    verdicts: VerdictStore,
+    *,
+    fresh: bool = False,
+) -> None:
+    """Grade what a trial submitted, and write the verdict down.
+
+    Args:
+        engine: for containers.
+        limits: of the grading.
+        task: of the trial, whose image is there.
+        log: of the trial, which has ended by itself.
+        run: where the verdict's file goes.
+        verdicts: kept verdicts.
+        fresh: grade again, even where a verdict is kept.
+    """
+    assert log.recording.end is not None  # noqa: S101 - seen by the caller
+    verdict = grade(engine, task, _patch(log.recording.end), verdicts, limits, fresh=fresh)
+    run.write(task.id, log.recording.trial, "verdict.json", _json(_portable(verdict)))
+    log.write(
+        "verdict",
+        sync=True,
+        resolved=verdict.resolved,
+        cause=verdict.cause,
+        detail=verdict.detail,
+        fingerprint=verdict.fingerprint,
+    )
+
+
+def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, run: RunDirectory) -> None:
+    try:
+        ended = _worked(bench, engine, task, log)
+    except CausedError as error:
+        _log_end(log, error.cause, str(error))
+        return
+    # Before the end is in the journal: where it stands there, the files are there too.
+    run.write(task.id, log.recording.trial, "trajectory.json", _json(dict(ended.trajectory)))
+    run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
+    if ended.error is not None:
+        _log_end(log, ended.error.cause, str(ended.error))
+        return
+    log.write(
+        "end",
+        sync=True,
+        exit_status=ended.exit_status,
+        patch=ended.patch.encode("utf-8", "surrogateescape"),
+        patch_sha256=sha256_text(ended.patch),
+        cause=None,
+        detail=None,
+    )
+
+
+def _worked(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
+    """Go on with a trial, or begin it again where it does something else than is recorded: then nothing is."""
+    try:
+        return work(bench, engine, task, log)
+    except DivergedError as diverged:
+        log.start_over(diverged)
+        return work(bench, engine, task, log)
+
+
+def write_case(run: RunDirectory, trial: Trial) -> None:
+    """Write ``case.json`` of a trial."""
+    run.write(trial.id, trial.trial, "case.json", _json(trial.to_json()))
+
+
+def _log_end(log: TrialLog, cause: Cause, detail: str) -> None:
+    log.write(
+        "end", sync=True, exit_status=str(cause), patch=b"", patch_sha256=sha256_text(""), cause=cause, detail=detail
+    )
+
+
+def _is_over(recording: Recording) -> bool:
+    """Whether the agent has ended for good; what infrastructure or the cap ended goes on."""
+    if recording.end is None:
+        return False
+    cause = recording.end["cause"]
+    return cause is None or CAUSES[Cause(cause)].counts is Counts.unresolved
+
+
+def _wants_verdict(recording: Recording) -> bool:
+    """Whether there is a patch that nobody has judged; where infrastructure kept us from it, it is tried again."""
+    if recording.end is None or recording.end["cause"] is not None:
+        return False
+    cause = None if recording.verdict is None else recording.verdict["cause"]
+    return recording.verdict is None or (cause is not None and CAUSES[Cause(cause)].counts is Counts.infra)
+
+
+def _patch(end: Mapping[str, Any]) -> str:
+    patch = end["patch"]
+    content = patch if isinstance(patch, bytes) else unpacked(patch)
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _portable(verdict: Verdict) -> dict[str, Any]:
+    """A verdict without paths of this machine."""
+    return replace(verdict, log=None).to_json()
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, default=str) + "\n"

@@ -1,0 +1,93 @@
+"""What a run is worth: the bill of its cases (dynamic.md, "Bill")."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from dynamic_track.running.trial import Trial
+from twinbench.pools import LiveManifest
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """The score of a run's trials; money is in USD.
+
+    The bill is of the cases with a verdict, of which cause ``router`` is one; what infrastructure or the cap ended is
+    counted beside it.
+    """
+
+    trials: tuple[Trial, ...]
+    penalty_usd_each: Decimal
+
+    def count(self, what: str) -> int:
+        """How many trials are counted as that."""
+        return sum(trial.counts == what for trial in self.trials)
+
+    @property
+    def cost_usd(self) -> Decimal:
+        """What the answers cost that the agents, and the routers themselves, received."""
+        return sum((trial.cost_usd for trial in self.trials), Decimal(0))
+
+    @property
+    def spend_usd(self) -> Decimal:
+        """What all attempts cost."""
+        return sum((trial.spend_usd for trial in self.trials), Decimal(0))
+
+    @property
+    def penalty_usd(self) -> Decimal:
+        """For unresolved cases."""
+        return self.penalty_usd_each * self.count("unresolved")
+
+    @property
+    def bill_usd(self) -> Decimal:
+        """Cost and penalty of the cases that have a verdict."""
+        return sum((trial.bill_usd for trial in self.trials if trial.bill_usd is not None), Decimal(0))
+
+    @property
+    def avg_steps(self) -> float | None:
+        """Answered calls a trial; None without any trial."""
+        return sum(trial.steps for trial in self.trials) / len(self.trials) if self.trials else None
+
+    @property
+    def models(self) -> dict[str, int]:
+        """Answered calls by candidate."""
+        counts: Counter[str] = Counter()
+        for trial in self.trials:
+            counts.update(trial.models)
+        return dict(counts)
+
+    def tier_shares(self, pool: LiveManifest) -> dict[str, float]:
+        """The share of answered calls that each tier's candidates gave; empty where there were none."""
+        tiers = {candidate.id: candidate.tier for candidate in pool.candidates}
+        total = sum(self.models.values())
+        shares: dict[str, float] = dict.fromkeys(tiers.values(), 0.0)
+        for candidate, calls in self.models.items():
+            shares[tiers[candidate]] += calls / total
+        return shares if total else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """The score as a JSON object, without the cases."""
+        return {
+            "cases": len(self.trials),
+            **{what: self.count(what) for what in ("resolved", "unresolved", "infra", "cap")},
+            "cost_usd": float(self.cost_usd),
+            "spend_usd": float(self.spend_usd),
+            "penalty_usd": float(self.penalty_usd),
+            "bill_usd": float(self.bill_usd),
+            "avg_steps": self.avg_steps,
+            "models": self.models,
+        }
+
+
+def scored(trials: Sequence[Trial], pool: LiveManifest) -> RunScore:
+    """The score of trials under a pool's penalty."""
+    return RunScore(tuple(trials), pool.unresolved_penalty_usd)
+
+
+def give_up_usd(cases: int, pool: LiveManifest) -> Decimal:
+    """The bill of submitting nothing, for nothing."""
+    return pool.unresolved_penalty_usd * cases

@@ -1,0 +1,229 @@
+"""One sitting of a run: what was begun goes on, what is missing is run, everything stands in the run's directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from dynamic_track import harness
+from dynamic_track.grading.verdict import GradingLimits
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.running.agent import AgentSettings
+from dynamic_track.running.executors import Executor, Job
+from dynamic_track.running.run_dir import open_run
+from dynamic_track.running.runner import Progress, RunSummary, run_jobs
+from dynamic_track.running.stopping import Stop
+from dynamic_track.running.trial import Bench, Trial, concluded
+from dynamic_track.tasks.task import Task
+from twinbench.calls.attempts import RetryLimits
+from twinbench.calls.budget import Budget
+from twinbench.calls.exchange import ResponseSource
+from twinbench.calls.journal import Journal, Secrets, read_journal
+from twinbench.calls.metered import MeteredLlm
+from twinbench.calls.recording import Listener, WithoutSecrets, recordings
+from twinbench.calls.routed import RouterDecides
+from twinbench.clock import Clocks, WallClocks
+from twinbench.containers.container import ContainerLimits
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.plugins.loading import LoadedRouter
+from twinbench.pools import LiveManifest
+from twinbench.store import Store
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is of: what differs here is another run."""
+
+    router: LoadedRouter
+    tasks: str
+    """Fingerprint of the task set, of which a run may be of some tasks only."""
+    pool: LiveManifest
+    settings: AgentSettings
+    seed: str = "0"
+    network: bool = False
+    on_router_error: str | None = None
+    """The tier that answers where the router fails; None: that ends the case."""
+    trials: int = 1
+    """How often each case is run."""
+    shard: tuple[int, int] | None = None
+    """Which part of the cases, from 1, and of how many parts; the runs of all parts are merged in the end."""
+    image: str | None = None
+    """Where all cases run instead of in their own images, for trying things out; None: they do not."""
+    simulation: str | None = None
+    """Fingerprint of the simulated models that answer; None: real ones."""
+
+    def part(self, tasks: Sequence[Task], run_usd: Decimal | None) -> tuple[tuple[Task, ...], Decimal | None]:
+        """The cases of this shard, those of one repository together, and its part of the cap."""
+        own = tasks
+        if self.image is not None:  # from no Dockerfile: nothing may be built under a name that is the user's
+            own = [replace(task, image=self.image, folder=None, build_fingerprint=None) for task in tasks]
+        ordered = sorted(own, key=lambda task: task.repo)  # stable: within a repository as they were chosen
+        if self.shard is None:
+            return tuple(ordered), run_usd
+        number, of = self.shard
+        cap = None if run_usd is None else run_usd / of
+        return tuple(ordered[number - 1 :: of]), cap
+
+    def identity(self) -> dict[str, Any]:
+        """As ``plan.json`` has it; refused when a run is continued with something else."""
+        instead = {} if self.on_router_error is None else {"on_router_error": self.on_router_error}
+        image = {} if self.image is None else {"image": self.image}
+        simulated = {} if self.simulation is None else {"provider": {"simulation": self.simulation}}
+        return {
+            "tasks": self.tasks,
+            "router": {"spec": self.router.name, "fingerprint": self.router.fingerprint},
+            "pool": {"name": self.pool.name, "fingerprint": self.pool.fingerprint},
+            "agent": self.settings.identity,
+            "grader": {"swebench": harness.version()},
+            "overrides": {"network": self.network, **instead, **image},
+            "seed": self.seed,
+            "trials": self.trials,
+            **simulated,
+        }
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Who answers, and in what time."""
+
+    source: ResponseSource
+    secrets: Sequence[str] = ()
+    """What must not be written anywhere."""
+    clocks: Clocks = field(default_factory=WallClocks)
+
+
+@dataclass(frozen=True)
+class SittingLimits:
+    """What a sitting may take; none of it is part of the plan."""
+
+    run_usd: Decimal | None = None
+    """Over all sittings."""
+    retries: RetryLimits = field(default_factory=RetryLimits)
+    memory_mib: int = 8192
+    min_free_mib: int = ContainerLimits.min_free_mib
+    tests_s: float = GradingLimits.tests_s
+
+    def container(self, *, network: bool) -> ContainerLimits:
+        """Of a case's container."""
+        return ContainerLimits(memory_mib=self.memory_mib, network=network, min_free_mib=self.min_free_mib)
+
+    def grading(self) -> GradingLimits:
+        """Of a grading."""
+        return GradingLimits(tests_s=self.tests_s, memory_mib=self.memory_mib, min_free_mib=self.min_free_mib)
+
+
+def sit(
+    executor: Executor,
+    plan: Plan,
+    tasks: Sequence[Task],
+    run_dir: Path,
+    provider: Provider,
+    *,
+    where: Mapping[str, Any],
+    limits: SittingLimits,
+    graded: bool = True,
+    stop: Stop | None = None,
+    listener: Listener | None = None,
+    progress: Progress | None = None,
+) -> RunSummary:
+    """Run cases that are not finished, and go on with those that were begun.
+
+    Args:
+        executor: has the cases worked on.
+        plan: what the run is of.
+        tasks: the cases.
+        run_dir: of the run; made where it is missing.
+        provider: who answers.
+        where: where tasks and pool were found, for a replay.
+        limits: of this sitting.
+        graded: grade what is submitted.
+        stop: ends the sitting early.
+        listener: told of everything that is written about a trial.
+        progress: told of each case.
+
+    Raises:
+        UsageError: the directory holds something else.
+        RouterLoadError: the router does not load.
+    """
+    with ExitStack() as stack:
+        directory = open_run(
+            run_dir,
+            plan.identity(),
+            {**where, "division": plan.pool.division, **({} if plan.shard is None else {"shard": list(plan.shard)})},
+        )
+        journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
+        recorded = recordings(journal.entries())
+        journal.append(
+            "sitting",
+            plan=fingerprint(plan.identity()),
+            cases=[task.id for task in tasks],
+            trials=plan.trials,
+            workers=executor.workers,
+            graded=graded,
+            run_usd=limits.run_usd,
+            at=round(time.time(), 3),
+        )
+        spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))
+        budget = Budget(limits.run_usd, spent)
+        source = WithoutSecrets(provider.source, Secrets(provider.secrets))
+        own = MeteredLlm(plan.pool, source, budget, limits=limits.retries)
+        candidates = tuple(candidate.candidate() for candidate in plan.pool.candidates)
+        router = stack.enter_context(plan.router.opened(candidates, own))
+        bench = Bench(
+            pool=plan.pool,
+            settings=plan.settings,
+            decider=RouterDecides(router),
+            source=source,
+            budget=budget,
+            salt=plan.seed,
+            run=run_dir.resolve().name,
+            container=limits.container(network=plan.network),
+            grading=limits.grading(),
+            retries=limits.retries,
+            own=own,
+            clocks=provider.clocks,
+            on_router_error=plan.on_router_error,
+            stop=stop or Stop(directory.path),
+            listener=listener,
+        )
+        return run_jobs(
+            executor,
+            [Job(task, number) for task in tasks for number in range(1, plan.trials + 1)],
+            bench,
+            directory,
+            journal,
+            recorded,
+            verdicts=VerdictStore(Store(directory.path)),
+            graded=graded,
+            progress=progress,
+        )
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """A shard as the command line names it: ``1/4`` is the first of four.
+
+    Raises:
+        UsageError: it is none.
+    """
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"--shard {text}: give a part and how many there are, such as 1/4")
+    return int(number), int(of)
+
+
+def so_far(run_dir: Path, plan: Plan) -> list[Trial]:
+    """What became of the trials of a run until now; nothing where there is no run yet.
+
+    Raises:
+        JournalError: its journal is not what was written.
+    """
+    if not (run_dir / "journal").is_dir():
+        return []
+    found = recordings(read_journal(run_dir / "journal"))
+    return [concluded(plan.pool, recording) for recording in found.values() if recording.end is not None]

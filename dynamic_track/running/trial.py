@@ -1,0 +1,242 @@
+"""One run of a case: the agent works in its container, then SWE-bench's grader decides."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from dynamic_track.grading.verdict import GradingLimits
+from dynamic_track.running.agent import AgentEnd, AgentSettings, run_agent
+from dynamic_track.running.stopping import Stop
+from dynamic_track.running.workplace import Workplace
+from dynamic_track.tasks.task import Task
+from twinbench.cache_policy import WallClockTtl
+from twinbench.calls.attempts import RetryLimits
+from twinbench.calls.billing import bill_usd
+from twinbench.calls.budget import Budget
+from twinbench.calls.exchange import ResponseSource
+from twinbench.calls.journal import Journal
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.recording import DivergedError, Listener, Recording, TrialLog
+from twinbench.calls.routed import Decider, RoutedCall, TrialClock
+from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.clock import Clocks, WallClocks
+from twinbench.containers.container import ContainerLimits
+from twinbench.containers.engine import Engine, ImageError
+from twinbench.containers.sandbox import Sandbox
+from twinbench.own_calls import OwnCalls
+from twinbench.pools import LiveManifest, static_manifest
+from twinbench.router import Limits
+from twinbench.session import Session, session_key
+from twinbench.tokens import tokenizer_set
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a run have in common."""
+
+    pool: LiveManifest
+    settings: AgentSettings
+    decider: Decider
+    source: ResponseSource | None
+    """None: a replay."""
+    budget: Budget
+    salt: str
+    """What session keys are made with."""
+    run: str = ""
+    """Names the run on its containers."""
+    container: ContainerLimits = field(default_factory=ContainerLimits)
+    grading: GradingLimits = field(default_factory=GradingLimits)
+    retries: RetryLimits = field(default_factory=RetryLimits)
+    own: OwnCalls | None = None
+    """The handle through which the router asks an LLM itself."""
+    clocks: Clocks = field(default_factory=WallClocks)
+    turn: AbstractContextManager[Any] = field(default_factory=threading.Lock)
+    """Held while the router is asked or told."""
+    stop: Stop = field(default_factory=Stop)
+    listener: Listener | None = None
+    """Told of every line that is written about a trial."""
+    on_router_error: str | None = None
+    """The tier whose default candidate answers where the router fails; None: that ends the case."""
+
+    @property
+    def instead(self) -> str | None:
+        """That candidate."""
+        defaults = (each.id for each in self.pool.candidates if each.tier == self.on_router_error and each.tier_default)
+        return next(defaults, None)
+
+    def session_header(self, case: str, trial: int) -> str:
+        """What the requests of a trial carry: opaque, and the same after a resume."""
+        return session_key(self.salt, "header", case, str(trial))
+
+    def log(self, recording: Recording, journal: Journal) -> TrialLog:
+        """A trial's part of a journal, whose time goes on where its recording ends."""
+        header = self.session_header(recording.case, recording.trial)
+        return TrialLog(recording, journal, self.clocks.of(header, recording.at), self.listener)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of one run of a case."""
+
+    id: str
+    trial: int
+    resolved: bool | None
+    """None where there is no verdict."""
+    cause: Cause | None
+    """Why, where the tests did not decide."""
+    detail: str | None
+    exit_status: str
+    """How the agent ended, in mini-swe-agent's words."""
+    steps: int
+    """Answered calls, those that did not parse among them."""
+    cost_usd: Decimal
+    spend_usd: Decimal
+    bill_usd: Decimal | None
+    usage: Mapping[str, int]
+    models: Mapping[str, int]
+    router_calls: int
+    """Answered calls of the router's own, which are in none of the above but the money."""
+    router_usd: Decimal
+    """What they cost, which is part of the cost."""
+    router_errors: int
+    """Decisions that the router failed to take, and another candidate answered."""
+    reported_usd: Decimal | None
+    """What the provider itself says that the answered calls cost; None where it does not say it of every one."""
+
+    @property
+    def counts(self) -> str:
+        """``resolved``, ``unresolved``, ``infra`` or ``cap``; without grading ``ungraded``."""
+        if self.cause is not None:
+            return str(CAUSES[self.cause].counts)
+        if self.resolved is None:
+            return "ungraded"
+        return "resolved" if self.resolved else "unresolved"
+
+    def to_json(self) -> dict[str, Any]:
+        """``case.json``."""
+        money = {
+            name: getattr(self, name) for name in ("cost_usd", "spend_usd", "bill_usd", "router_usd", "reported_usd")
+        }
+        return asdict(self) | {name: None if usd is None else float(usd) for name, usd in money.items()}
+
+
+def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
+    """Let the agent work on a case, or go on where its recording ends.
+
+    Args:
+        bench: what trials have in common.
+        engine: where the case gets its container.
+        task: the case.
+        log: of the trial.
+
+    Raises:
+        CausedError: there was no container to begin in.
+        DivergedError: it does something else than its recording.
+    """
+    _check_identity(bench, engine, task, log)
+    trial = str(log.recording.trial)
+    limits = bench.pool.agent
+    clock = TrialClock(log.clock)
+    session = Session(
+        session_key(bench.salt, task.id, trial),
+        tuple(candidate.candidate() for candidate in bench.pool.candidates),
+        WallClockTtl(bench.pool.wallclock_ttl_seconds, clock),
+        Limits(steps=limits.step_limit, cost_usd=float(limits.cost_limit_usd)),
+    )
+    routed = RoutedCall(
+        session=session,
+        session_header=bench.session_header(task.id, log.recording.trial),
+        decider=bench.decider,
+        source=bench.source,
+        log=log,
+        budget=bench.budget,
+        clock=clock,
+        pool={candidate.id: candidate for candidate in bench.pool.candidates},
+        counter=PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest())),
+        tool_options=bench.settings.tool_options,
+        limits=bench.retries,
+        own=bench.own,
+        instead=bench.instead,
+        turn=bench.turn,
+        checkpoint=bench.stop.check,
+    )
+    with Sandbox(
+        engine,
+        task.image,
+        "case",
+        run=bench.run,
+        case=task.id,
+        limits=bench.container,
+        interpreter=bench.settings.interpreter,
+        environment=bench.settings.environment,
+    ) as sandbox:
+        _refuse_other_image(sandbox, bench.settings.directory)
+        routed.start()
+        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s, bench.stop.check)
+        try:
+            return run_agent(bench.settings, task.problem_statement, routed, workplace)
+        finally:
+            routed.end()
+
+
+def concluded(pool: LiveManifest, recording: Recording) -> Trial:
+    """What became of a trial, from its recording alone."""
+    end = recording.end or {}
+    cause = None if end.get("cause") is None else Cause(end["cause"])
+    detail = end.get("detail")
+    resolved = None
+    if cause is not None:
+        resolved = False if CAUSES[cause].counts is Counts.unresolved else None
+    elif (verdict := recording.verdict) is not None:
+        cause = None if verdict["cause"] is None else Cause(verdict["cause"])
+        resolved, detail = verdict["resolved"], verdict["detail"]
+    cost = recording.cost_usd
+    return Trial(
+        id=recording.case,
+        trial=recording.trial,
+        resolved=resolved,
+        cause=cause,
+        detail=detail,
+        exit_status=str(end.get("exit_status", "")),
+        steps=len(recording.answers),
+        cost_usd=cost,
+        spend_usd=recording.spend_usd,
+        bill_usd=None if resolved is None else bill_usd(cost, resolved, pool.unresolved_penalty_usd),
+        usage=asdict(recording.usage),
+        models=recording.models,
+        router_calls=len(recording.own_answers),
+        router_usd=recording.router_usd,
+        router_errors=recording.router_errors,
+        reported_usd=recording.reported_usd,
+    )
+
+
+def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
+    """Before anything is paid: where commands cannot run, a model tries until a limit ends it.
+
+    Raises:
+        ImageError: the image has no such directory.
+    """
+    if sandbox.run_command(":", directory=directory).exit_code != 0:
+        raise ImageError(f"image {sandbox.image} has no {directory}, where an agent's commands run: it is no task's")
+
+
+def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> None:
+    """A recording continues only what it is a recording of."""
+    identity: dict[str, Any] = {
+        "task": task.fingerprint,
+        "image": engine.image_identity(task.image),
+        "pool": bench.pool.fingerprint,
+        "agent": bench.settings.identity,
+    }
+    if log.recording.start is None:
+        log.write("trial", **identity)
+        return
+    for name, now in identity.items():
+        if log.recording.start.get(name) != now:
+            raise DivergedError(0, name, log.recording.start.get(name), now)

@@ -1,0 +1,64 @@
+"""The images of tasks: present, pulled ahead, or built from a task's own Dockerfile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from dynamic_track.tasks.task import ANSWERS, Task
+from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
+from twinbench.containers.building import build, context_files, parents
+from twinbench.containers.engine import Engine, ImageError, Progress
+
+_AT_ONCE = 4
+
+
+def prepare_images(
+    engine: Engine, tasks: Sequence[Task], *, build_them: bool, progress: Progress | None = None
+) -> dict[str, ImageError]:
+    """Have the images of tasks, as far as they can be had.
+
+    Args:
+        engine: where.
+        tasks: whose images.
+        build_them: build those of tasks with a Dockerfile, where they are missing or out of date.
+        progress: told how many are done.
+
+    Returns:
+        What is wrong with those that cannot be had, by image.
+
+    Raises:
+        CausedError: the engine, not an image, is at fault.
+    """
+    wanted = {task.image: task for task in tasks}
+    if build_them and any(BASE_IMAGE.partition(":")[0] in _parents(task) for task in wanted.values()):
+        ensure_base_image(engine, progress)
+    failed: dict[str, ImageError] = {}
+    with ThreadPoolExecutor(_AT_ONCE, "twinbench-images") as pool:
+        results = pool.map(lambda task: _prepare(engine, task, build_them, progress), wanted.values())
+        for done, (image, error) in enumerate(zip(wanted, results, strict=True), 1):
+            if error is not None:
+                failed[image] = error
+            if progress is not None:
+                progress("images", done, len(wanted))
+    return failed
+
+
+def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress | None) -> ImageError | None:
+    try:
+        if build_it and task.folder is not None and (task.folder / "Dockerfile").is_file():
+            dockerfile = (task.folder / "Dockerfile").read_text("utf-8")
+            build(engine, task.image, dockerfile, context_files(task.folder, ANSWERS), progress)
+        elif not engine.has_image(task.image):
+            engine.pull(task.image, progress)
+    except ImageError as error:
+        hint = "; it can be built from the task's Dockerfile with --build" if task.folder is not None else ""
+        return ImageError(f"{error}{hint}")
+    return None
+
+
+def _parents(task: Task) -> list[str]:
+    if task.folder is None or not (task.folder / "Dockerfile").is_file():
+        return []
+    dockerfile = (task.folder / "Dockerfile").read_text("utf-8")
+    return [parent.partition(":")[0] for parent in parents(dockerfile)]

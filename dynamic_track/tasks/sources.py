@@ -1,0 +1,272 @@
+"""Where tasks come from: SWE-bench Verified on the hub, a file of rows, a task repo, our own rehearsal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dynamic_track import harness
+from dynamic_track.tasks.task import ANSWERS, NEWER_FIELDS, Task, TaskSet, read_task
+from twinbench.containers.building import context_content, context_files
+from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.pools import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
+from twinbench.reading import SUFFIXES, NotJsonError, RepeatedKeyError, file_rows, parse_json, require_file, unit_of
+
+REHEARSAL = "rehearsal"
+HUB_DATASETS = {"SWE-bench Verified": "SWE-bench/SWE-bench_Verified"}
+"""The hub's name of each data set that the splits manifest names; swebench's own command line has it so."""
+
+_TASKS_FOLDER = "tasks"
+_TASK_FILE = "task.yaml"
+_DEPRECATED = "deprecated"
+_TEST_PARQUET = re.compile(r"(?:.*/)?test(?:[-_.][^/]*|/[^/]+)?\.parquet")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What was read from somewhere: parsed rows, each with the problems that its own place words."""
+
+    source: str
+    rows: Iterable[_Row | Problem]
+
+
+@dataclass(frozen=True)
+class _Row:
+    content: Any
+    source: str
+    number: int | None = None
+    unit: str = "line"
+    folder: Path | None = None
+    build_fingerprint: str | None = None
+
+    def problem(self, field: str | None, what: str) -> Problem:
+        if self.folder is None:
+            return Problem(self.source, self.number, field, what, self.unit)
+        file = _TASK_FILE if field is None else harness.task_repo_files().get(field, _TASK_FILE)
+        whole_file = file not in (_TASK_FILE, "tests.json")
+        return Problem(str(self.folder / file), None, None if whole_file else field, what)
+
+
+def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
+    """The tasks that a name or a path stands for, every one of them complete.
+
+    Args:
+        tasks: ``verified`` or ``heldout100`` (sorted by id), ``rehearsal``, a file of rows in SWE-bench's shape
+            (.jsonl, .jsonl.gz, .json, .parquet; in their order), or a folder in swebench's task-repo format (in the
+            order of the folders' names, without those whose split is ``deprecated``).
+        dataset: a file to take ``verified`` or ``heldout100`` from, instead of the hub.
+
+    Raises:
+        UsageError: neither a name nor a path, or ``dataset`` with something that needs none.
+        ContentError: a task lacks what grading needs; every problem is named.
+        TwinbenchError: the hub cannot be read, or swebench is not installed.
+    """
+    split = _splits().get(tasks)
+    if split is not None:
+        read = _from_hub(HUB_DATASETS[split.dataset]) if dataset is None else _from_file(Path(dataset))
+        return _only_split(TaskSet(tasks, read.source, _checked(read)), split)
+    if dataset is not None:
+        raise UsageError(f"--dataset is where {' and '.join(_splits())} are taken from; {tasks} is read by itself")
+    if tasks == REHEARSAL:
+        folder = Path(__file__).parents[1] / REHEARSAL
+        return TaskSet(REHEARSAL, REHEARSAL, _checked(replace(_from_repo(folder), source=REHEARSAL)))
+    path = Path(tasks)
+    if not path.exists() and not tasks.endswith(SUFFIXES) and "/" not in tasks:
+        raise UsageError(f"no tasks {tasks!r}: give {_forms()}")
+    read = _from_repo(path) if path.is_dir() else _from_file(path)
+    return TaskSet(path.resolve().name, read.source, _checked(read))
+
+
+def _forms() -> str:
+    names = ", ".join((*_splits(), REHEARSAL))
+    return f"{names}, a file of rows ({', '.join(SUFFIXES)}), or a folder in task-repo format (with {_TASKS_FOLDER}/)"
+
+
+def _splits() -> dict[str, NamedSplit]:
+    manifest = load_manifest(DEFAULT_SPLITS)
+    assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the shipped file's own kind
+    return {split.name: split for split in manifest.splits}
+
+
+def _only_split(found: TaskSet, split: NamedSplit) -> TaskSet:
+    """The tasks of a named split, all of them, sorted by id: the same from whatever source."""
+    by_id = {task.id: task for task in found.tasks}
+    if split.instances is None:
+        wanted = sorted(by_id)
+        if len(wanted) != split.count:
+            what = f"has {len(wanted)} tasks, {split.name} has {split.count}"
+            raise ContentError([Problem(found.source, None, None, what)])
+    else:
+        wanted = sorted(split.instances)
+        if missing := [each for each in wanted if each not in by_id]:
+            what = f"lacks {len(missing)} of the {split.count} tasks of {split.name}: {', '.join(missing)}"
+            raise ContentError([Problem(found.source, None, None, what)])
+    return replace(found, tasks=tuple(by_id[each] for each in wanted))
+
+
+def _checked(read: _Rows) -> tuple[Task, ...]:
+    """The tasks of rows; all of them or none.
+
+    Raises:
+        ContentError: a row is refused, an id stands twice, or there is no row.
+    """
+    tasks: dict[str, Task] = {}
+    first: dict[str, _Row] = {}
+    problems: list[Problem] = []
+    for row in read.rows:
+        if isinstance(row, Problem):
+            problems.append(row)
+            continue
+        found = read_task(row.content, folder=row.folder, build_fingerprint=row.build_fingerprint)
+        if not isinstance(found, Task):
+            problems += [row.problem(*fault) for fault in found]
+        given = row.content.get("instance_id") if isinstance(row.content, Mapping) else None
+        if isinstance(given, str) and given in first:
+            earlier = first[given]
+            place = f"{earlier.unit} {earlier.number}" + (
+                "" if earlier.source == row.source else f" of {earlier.source}"
+            )
+            problems.append(row.problem("instance_id", f"{given} stands at {place} already"))
+        elif isinstance(given, str):
+            first[given] = row
+            if isinstance(found, Task):
+                tasks[found.id] = found
+    if not problems and not tasks:
+        problems = [Problem(read.source, None, None, "holds no task")]
+    if problems:
+        raise ContentError(problems, hint=_hint(problems))
+    return tuple(tasks.values())
+
+
+def _hint(problems: Sequence[Problem]) -> str | None:
+    if any(problem.field in NEWER_FIELDS and problem.what == "is missing" for problem in problems):
+        newer = ", ".join(NEWER_FIELDS)
+        return f"rows made for swebench before 5 lack {newer}; {HUB_DATASETS['SWE-bench Verified']} on the hub has them"
+    return None
+
+
+# Files of rows
+
+
+def _from_file(path: Path) -> _Rows:
+    require_file(path, SUFFIXES)
+    return _Rows(str(path), _file_rows(path, str(path)))
+
+
+def _file_rows(path: Path, name: str) -> Iterator[_Row | Problem]:
+    unit = unit_of(path)
+    for found in file_rows(path, name):
+        yield found if isinstance(found, Problem) else _Row(found.row, name, found.number, unit)
+
+
+# Task repos
+
+
+def _from_repo(repo: Path) -> _Rows:
+    root = repo / _TASKS_FOLDER
+    if not root.is_dir():
+        raise UsageError(f"{repo} is no task repo: it has no folder {_TASKS_FOLDER}/; give {_forms()}")
+    folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
+    rows = (row for folder in folders for row in _folder_rows(folder))
+    return _Rows(str(repo), rows)
+
+
+def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
+    """The row of one task folder, or what is wrong with its files."""
+    problems: list[Problem] = []
+    task_file, tests_file = folder / _TASK_FILE, folder / "tests.json"
+    if not task_file.is_file():
+        yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is no task")
+        return
+    with _noting(task_file, problems):
+        meta = harness.load_yaml(task_file)
+        if isinstance(meta, Mapping) and meta.get("split") == _DEPRECATED:
+            return
+        if not isinstance(meta, Mapping):
+            raise ValueError("is no YAML mapping of fields")
+        if meta.get("instance_id", folder.name) != folder.name:
+            yield Problem(
+                str(task_file), None, "instance_id", f"is {meta['instance_id']}, its folder is called {folder.name}"
+            )
+    for file in sorted({*harness.task_repo_files().values()}):
+        with _noting(folder / file, problems):
+            if not (folder / file).is_file():
+                raise ValueError("is missing")
+            content = (folder / file).read_bytes()
+            if folder / file == tests_file:
+                if not isinstance(_json_text(content.decode()), Mapping):
+                    raise ValueError("is no JSON object")
+            else:
+                content.decode()
+    row = None
+    if not problems:
+        with _noting(folder, problems):
+            build = fingerprint(context_content(context_files(folder, ANSWERS)))
+            row = _Row(harness.load_task(folder), str(folder), folder=folder, build_fingerprint=build)
+    yield from problems if row is None else (row,)
+
+
+def _json_text(text: str) -> Any:
+    try:
+        return parse_json(text)
+    except NotJsonError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+@contextmanager
+def _noting(file: Path, problems: list[Problem]) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        problems.append(Problem(str(file), None, None, f"not UTF-8: byte {error.start + 1}"))
+    except OSError as error:
+        problems.append(Problem(str(file), None, None, f"cannot be read ({error.strerror})"))
+    except RepeatedKeyError as error:
+        problems += error.problems(str(file))
+    except ValueError as error:
+        problems.append(Problem(str(file), None, None, str(error)))
+
+
+# The hub
+
+
+def _from_hub(dataset: str) -> _Rows:
+    """The rows of the split ``test`` of a data set on the Hugging Face hub; where it does not answer, of the last copy.
+
+    huggingface_hub's environment variables hold, among them ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME``,
+    ``HF_HUB_OFFLINE`` and ``HF_HUB_ETAG_TIMEOUT``, the seconds to wait for an answer (10).
+    """
+    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        listed = HfApi().dataset_info(dataset, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+        commit = listed.sha
+        names = sorted(each.rfilename for each in listed.siblings or [] if _TEST_PARQUET.fullmatch(each.rfilename))
+        files = [Path(hf_hub_download(dataset, name, repo_type="dataset")) for name in names]
+    except Exception as error:  # noqa: BLE001 - its own errors, those of its HTTP client and of its transfer library
+        try:
+            folder = Path(snapshot_download(dataset, repo_type="dataset", local_files_only=True))
+        except LocalEntryNotFoundError:
+            first_line = str(error).strip().partition("\n")[0]
+            raise _unread(dataset, f"{type(error).__name__}: {first_line}") from None
+        commit = folder.name
+        files = sorted(
+            path for path in folder.rglob("*") if _TEST_PARQUET.fullmatch(path.relative_to(folder).as_posix())
+        )
+    if not files:
+        raise _unread(dataset, "it has no Parquet file of a split called test")
+    source = f"{dataset}@{commit}"
+    return _Rows(source, (row for file in files for row in _file_rows(file, f"{source}/{file.name}")))
+
+
+def _unread(dataset: str, reason: str) -> TwinbenchError:
+    return TwinbenchError(
+        f"{dataset} could not be read from the Hugging Face hub ({reason}); "
+        "with --dataset FILE its rows are taken from a local .jsonl, .jsonl.gz, .json or .parquet"
+    )

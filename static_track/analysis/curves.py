@@ -1,0 +1,267 @@
+"""Routers that return a score, swept over a threshold: what each bit of cost buys.
+
+At a threshold, calls whose score reaches it go to the strong tier, the others to the weak one; the router runs again
+for each threshold, since what it is shown depends on what was chosen before. Choosing one of two operating points by
+lot for each trajectory reaches every mean in between: so what a curve is worth is its upper concave hull, and what
+needs no router is the straight line between the weak tier alone and the strong tier alone (the random mix).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from static_track import references
+from static_track.banks.bank import Bank
+from static_track.board import Judge
+from static_track.predictions import Predictions
+from twinbench.errors import UsageError
+from twinbench.frames import Tabular
+from twinbench.llm import LlmError
+from twinbench.own_calls import NoCalls
+from twinbench.router import Call, Decision, Router, RouterError
+from twinbench.tiers import Tier
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+POINTS = 11
+
+_WHY_NOT = "it asks an LLM itself, and would ask, and pay, at every threshold again"
+
+
+@dataclass(frozen=True)
+class Point:
+    """An operating point: what it costs, and what it passes."""
+
+    threshold: float | None
+    """None: no call reaches it."""
+    strong_share: float
+    """Of the rows, in percent."""
+    cost_usd: float
+    """Of all rows on the predicted path."""
+    traj_pass: float
+    combined: float | None
+
+
+@dataclass(frozen=True)
+class Curve(Tabular):
+    """A router swept over its threshold on a bank."""
+
+    router: str
+    bank: str
+    weak: str
+    strong: str
+    points: tuple[Point, ...]
+    """By cost."""
+    hull: tuple[tuple[float, float], ...]
+    """Cost and TrajPass of the corners of the upper concave hull, from the weak tier alone to the strong tier alone."""
+    optimal: tuple[float, float]
+    """Cost and TrajPass of the cheapest choice that passes every row."""
+    area: float | None
+    """Mean TrajPass of the hull over the costs from weak to strong; None where strong costs no more than weak."""
+    area_random: float | None
+    """The same of the straight line."""
+    area_optimal: float | None
+    """The same of the hull with the cheapest passing choice in it."""
+
+    @property
+    def gain(self) -> float | None:
+        """Which part of what the optimum gains over the random mix the router gains; 0 is the mix, 1 the optimum."""
+        if self.area is None or self.area_random is None or self.area_optimal is None:
+            return None
+        room = self.area_optimal - self.area_random
+        return (self.area - self.area_random) / room if room > 0 else None
+
+    def plot(self, *others: Curve) -> Figure:
+        """This curve, and others of the same bank beside it, as a figure of matplotlib.
+
+        Raises:
+            PlotsMissingError: matplotlib is not installed.
+        """
+        from twinbench.html.plots import require_plots
+
+        require_plots()
+        from static_track.figures import curve_figure
+
+        return curve_figure([self, *others])
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each operating point."""
+        return [{"router": self.router, **asdict(point)} for point in self.points]
+
+    def to_json(self) -> dict[str, Any]:
+        """The curve as a JSON object."""
+        return {**asdict(self), "gain": self.gain}
+
+
+class _Refusing(NoCalls):
+    """Answers no question, and knows that there was one, whatever the router makes of that."""
+
+    refused = False
+
+    def ask(self, *_: Any, **__: Any) -> NoReturn:
+        """As of ``Llm``."""
+        self.refused = True
+        raise LlmError(_WHY_NOT)
+
+
+def curve(
+    bank: Bank,
+    judge: Judge,
+    router: str | Router,
+    *,
+    weak: Tier = Tier.LOW,
+    strong: Tier = Tier.HIGH,
+    points: int = POINTS,
+) -> Curve:
+    """Sweep a router over its threshold.
+
+    Args:
+        bank: that it is judged on.
+        judge: of the bank.
+        router: a spec or an instance, whose decisions have a score.
+        weak: the tier for calls below the threshold.
+        strong: the tier for the others.
+        points: how many thresholds, at even shares of the calls.
+
+    Raises:
+        UsageError: no such tiers, a decision without a score, or a router that asks an LLM.
+    """
+    bank.require_labels()
+    if weak >= strong:
+        raise UsageError(f"the weak tier {weak.label} is not below the strong one {strong.label}")
+    with ExitStack() as stack:
+        refusing = _Refusing()
+        opened = stack.enter_context(judge.opened(router, refusing))
+        first = _Swept(opened, None, weak, strong)
+        swept: list[tuple[float | None, Predictions]] = [(None, judge.predictions(first))]
+        for threshold in _thresholds(first.scores, points):
+            again = _Swept(opened, threshold, weak, strong)
+            swept.append((threshold, judge.predictions(again)))
+    name = router if isinstance(router, str) else f"instance:{type(router).__name__}"
+    if refusing.refused:
+        raise UsageError(f"router {name!r} cannot be swept: {_WHY_NOT}")
+    if failed := next((each for _, each in swept if each.errors), None):
+        raise UsageError(f"router {name!r} cannot be swept: {next(iter(failed.errors.values()))}")
+    with judge.scorer() as scorer:
+        optimal = references.cost_optimal(scorer.connection, judge.manifest)
+        rows = len(optimal.row_nos)
+        constants = [Predictions(optimal.row_nos, [int(tier)] * rows) for tier in (weak, strong)]
+        found = _measured(scorer.connection, scorer.load, [*(each for _, each in swept), *constants, optimal])
+    shares = [100 * sum(tier == strong for tier in each.tier_ids) / rows for _, each in swept]
+    measured = [
+        Point(threshold, share, *values) for (threshold, _), share, values in zip(swept, shares, found, strict=False)
+    ]
+    at_weak, at_strong, at_best = ((cost, passed) for cost, passed, _ in found[len(swept) :])
+    return _drawn(name, bank.info.name, weak, strong, measured, at_weak, at_strong, at_best)
+
+
+class _Swept:
+    """A router at a threshold; what it is told and asked goes on to it."""
+
+    def __init__(self, router: Router, threshold: float | None, weak: Tier, strong: Tier) -> None:
+        self._router = router
+        self._threshold = threshold
+        self._tiers = (weak, strong)
+        self.scores: list[float] = []
+
+    def route(self, call: Call) -> Decision:
+        """The strong tier where the router's score reaches the threshold."""
+        decision = self._router.route(call)
+        score = decision.score if isinstance(decision, Decision) else None
+        if score is None:
+            raise RouterError("its decisions have no score, so there is no threshold to sweep")
+        self.scores.append(score)
+        reached = self._threshold is not None and score >= self._threshold
+        return Decision(self._tiers[reached], score=score)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._router, name)
+
+
+def _thresholds(scores: Sequence[float], points: int) -> list[float]:
+    """Scores at even shares of the calls, the highest first, each once."""
+    ordered = sorted(scores, reverse=True)
+    if not ordered:
+        return []
+    places = (round(number * (len(ordered) - 1) / max(points - 1, 1)) for number in range(points))
+    return list(dict.fromkeys(ordered[place] for place in places))
+
+
+def _measured(
+    connection: Any, load: Any, predictions: Sequence[Predictions]
+) -> list[tuple[float, float, float | None]]:
+    """Cost, TrajPass and Combined of each."""
+    load(predictions)
+    rows = connection.execute("""
+        SELECT cost_usd, traj_pass, combined
+        FROM score JOIN (SELECT router, usd(sum(pred)) AS cost_usd FROM trajectory_bill GROUP BY router) USING (router)
+        ORDER BY router
+    """).fetchall()
+    return [tuple(row) for row in rows]
+
+
+def _drawn(
+    router: str,
+    bank: str,
+    weak: Tier,
+    strong: Tier,
+    points: Sequence[Point],
+    at_weak: tuple[float, float],
+    at_strong: tuple[float, float],
+    at_best: tuple[float, float],
+) -> Curve:
+    reached = [(each.cost_usd, each.traj_pass) for each in points]
+    hull = upper_hull([at_weak, at_strong, *reached], at_weak[0], at_strong[0])
+    best = upper_hull([at_weak, at_strong, at_best], at_weak[0], at_strong[0])
+    return Curve(
+        router,
+        bank,
+        weak.label,
+        strong.label,
+        points=tuple(sorted(points, key=lambda each: (each.cost_usd, each.traj_pass))),
+        hull=tuple(hull),
+        optimal=at_best,
+        area=mean_height(hull),
+        area_random=mean_height([at_weak, at_strong]),
+        area_optimal=mean_height(best),
+    )
+
+
+def upper_hull(points: Iterable[tuple[float, float]], least: float, most: float) -> list[tuple[float, float]]:
+    """The corners of the upper concave hull between two costs; what is cheaper than ``least`` counts there.
+
+    Args:
+        points: cost and height.
+        least: the cost at which the hull begins.
+        most: where it ends; dearer points are left out.
+    """
+    best: dict[float, float] = {}
+    for cost, height in points:
+        if cost <= most:
+            at = max(cost, least)
+            best[at] = max(height, best.get(at, height))
+    corners: list[tuple[float, float]] = []
+    for cost, height in sorted(best.items()):
+        while len(corners) >= 2 and _turns_up(corners[-2], corners[-1], (cost, height)):
+            corners.pop()
+        corners.append((cost, height))
+    return corners
+
+
+def mean_height(line: Sequence[tuple[float, float]]) -> float | None:
+    """The mean height of a line over its costs; None where it has no width."""
+    width = line[-1][0] - line[0][0]
+    if width <= 0:
+        return None
+    area = sum((right[0] - left[0]) * (left[1] + right[1]) / 2 for left, right in pairwise(line))
+    return area / width
+
+
+def _turns_up(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
+    """Whether the middle one lies on or under the line between the others."""
+    return (middle[0] - first[0]) * (last[1] - first[1]) >= (last[0] - first[0]) * (middle[1] - first[1])

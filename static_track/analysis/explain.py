@@ -1,0 +1,380 @@
+"""Why a router's score is what it is: the steps that failed its trajectories, those that overspent, and where two part.
+
+A trajectory that fails saves nothing and its own cost is subtracted: what its failure costs is the whole always-high
+cost of the trajectory (static.md, CostSave). A row that passes above its target overspends what it costs more than on
+the target path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from static_track.banks.bank import Bank
+from static_track.board import Judge
+from static_track.predictions import Predictions
+from twinbench.frames import Tabular
+from twinbench.messages import message_text
+from twinbench.router import Router
+from twinbench.tiers import Tier
+
+_TAIL_MESSAGES = 2
+_TAIL_CHARACTERS = 600
+
+_FAILURES = """
+    WITH failed AS (
+        SELECT *, sum(cost_high) OVER whole AS high, count(*) FILTER (NOT passes) OVER whole AS failing
+        FROM bill
+        WHERE router = 0
+        WINDOW whole AS (PARTITION BY trajectory)
+    )
+    SELECT row_no, workload, instance_id, step_index, target, pred, failing, usd(high) AS lost_usd,
+           coalesce(100 * weight * high / nullif(d, 0), 0)::DOUBLE AS lost_points
+    FROM failed JOIN trajectory USING (trajectory) JOIN workload_score USING (workload)
+    WHERE NOT passes AND workload_score.router = 0
+    ORDER BY high DESC, workload, instance_id, step_index
+"""
+
+_OVERSPENT = """
+    WITH kept AS (
+        SELECT *, bool_and(passes) OVER (PARTITION BY trajectory) AS kept
+        FROM bill
+        WHERE router = 0
+    )
+    SELECT row_no, workload, instance_id, step_index, target, pred, usd(cost_pred - cost_target) AS overspent_usd
+    FROM kept JOIN trajectory USING (trajectory)
+    WHERE kept AND pred > target AND cost_pred > cost_target
+    ORDER BY cost_pred - cost_target DESC, workload, instance_id, step_index
+"""
+
+_APART = """
+    SELECT a.row_no, workload, instance_id, a.step_index, a.target, a.pred AS pred_a, b.pred AS pred_b,
+           usd(coalesce(a.cost_pred, 0)) AS cost_a_usd, usd(coalesce(b.cost_pred, 0)) AS cost_b_usd
+    FROM bill AS a JOIN bill AS b USING (row_no) JOIN trajectory ON trajectory.trajectory = a.trajectory
+    WHERE a.router = 0 AND b.router = 1 AND a.pred IS DISTINCT FROM b.pred
+    ORDER BY workload, instance_id, a.step_index
+"""
+
+_WORTH = """
+    SELECT workload, instance_id,
+           bool_or(passes) FILTER (router = 0) AS passes_a, bool_or(passes) FILTER (router = 1) AS passes_b,
+           usd(sum(n) FILTER (router = 0)) AS saved_a_usd, usd(sum(n) FILTER (router = 1)) AS saved_b_usd
+    FROM (
+        SELECT router, trajectory, passes, CASE WHEN passes THEN high - pred ELSE -pred END AS n FROM trajectory_bill
+    ) JOIN trajectory USING (trajectory)
+    GROUP BY workload, instance_id
+"""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A message at the end of a prompt, its text shortened."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of a bank, as something that is to be looked at."""
+
+    id: str
+    workload: str
+    instance_id: str
+    step_index: int
+    target: str
+    tail: tuple[Said, ...]
+    """The end of its prompt."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A step below its target, or an error, which failed its trajectory."""
+
+    step: Step
+    predicted: str | None
+    error: str | None
+    """What the router did instead of answering, where that is known."""
+    failing_steps: int
+    """How many steps of the trajectory failed it."""
+    lost_usd: float
+    """What the failure of the trajectory costs; once a trajectory, not once a step."""
+    lost_points: float
+    """The same as points of CostSave."""
+
+
+@dataclass(frozen=True)
+class Overspending:
+    """A step of a passing trajectory that was sent above its target."""
+
+    step: Step
+    predicted: str
+    overspent_usd: float
+
+
+@dataclass(frozen=True)
+class Explanation(Tabular):
+    """What cost a router its points."""
+
+    router: str
+    bank: str
+    scores: Mapping[str, float | None]
+    failures: tuple[Failure, ...]
+    """Those of the dearest trajectories first."""
+    overspending: tuple[Overspending, ...]
+    """The dearest first."""
+    failed_trajectories: int
+    failing_steps: int
+    lost_usd: float
+    overspent_steps: int
+    overspent_usd: float
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each step that failed a trajectory, and for each that overspent."""
+        failed = [
+            {
+                "what": "failed",
+                **_plain(each.step),
+                "predicted": each.predicted,
+                "error": each.error,
+                "usd": each.lost_usd,
+            }
+            for each in self.failures
+        ]
+        return failed + [
+            {"what": "overspent", **_plain(each.step), "predicted": each.predicted, "usd": each.overspent_usd}
+            for each in self.overspending
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The explanation as a JSON object."""
+        return {
+            **{name: value for name, value in asdict(self).items() if name not in ("failures", "overspending")},
+            "failures": [_flat(each) for each in self.failures],
+            "overspending": [_flat(each) for each in self.overspending],
+        }
+
+
+@dataclass(frozen=True)
+class Parting:
+    """A step at which two routers decided differently."""
+
+    step: Step
+    predicted_a: str | None
+    predicted_b: str | None
+    cost_a_usd: float
+    cost_b_usd: float
+
+
+@dataclass(frozen=True)
+class TrajectoryParting:
+    """A trajectory on which two routers parted, and what each saved on it against always-high, or lost by failing."""
+
+    workload: str
+    instance_id: str
+    passes_a: bool
+    passes_b: bool
+    saved_a_usd: float
+    saved_b_usd: float
+    partings: tuple[Parting, ...]
+
+    @property
+    def gained_usd(self) -> float:
+        """What the second saves more than the first."""
+        return self.saved_b_usd - self.saved_a_usd
+
+
+@dataclass(frozen=True)
+class Difference(Tabular):
+    """Where two routers part on a bank, the dearest trajectories first."""
+
+    bank: str
+    router_a: str
+    router_b: str
+    scores_a: Mapping[str, float | None]
+    scores_b: Mapping[str, float | None]
+    rows: int
+    """Rows on which they differ."""
+    parted: int
+    """Trajectories on which they do."""
+    only_a_passes: int
+    only_b_passes: int
+    gained_usd: float
+    """What the second saves more than the first, on all of them."""
+    trajectories: tuple[TrajectoryParting, ...]
+    """The dearest, as many as were asked for."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each step at which they part."""
+        return [
+            {
+                **_plain(step.step),
+                "a": step.predicted_a,
+                "b": step.predicted_b,
+                "cost_a_usd": step.cost_a_usd,
+                "cost_b_usd": step.cost_b_usd,
+                "passes_a": each.passes_a,
+                "passes_b": each.passes_b,
+                "gained_usd": each.gained_usd,
+            }
+            for each in self.trajectories
+            for step in each.partings
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The difference as a JSON object."""
+        return {
+            "bank": self.bank,
+            "a": {"router": self.router_a, "scores": dict(self.scores_a)},
+            "b": {"router": self.router_b, "scores": dict(self.scores_b)},
+            "rows": self.rows,
+            "parted": self.parted,
+            "only_a_passes": self.only_a_passes,
+            "only_b_passes": self.only_b_passes,
+            "gained_usd": self.gained_usd,
+            "trajectories": [
+                {**asdict(each), "gained_usd": each.gained_usd, "partings": [_flat(step) for step in each.partings]}
+                for each in self.trajectories
+            ],
+        }
+
+
+def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None = None) -> Explanation:
+    """What cost a router its points.
+
+    Args:
+        bank: that it is judged on.
+        judge: of the bank.
+        router: a spec or an instance.
+        limit: the most steps of each kind; None for all.
+    """
+    bank.require_labels()
+    predictions = judge.predictions(router)
+    with judge.scorer() as scorer:
+        scorer.load([predictions])
+        [scores] = scorer.headline()
+        failed = scorer.connection.execute(_FAILURES).fetchall()
+        overspent = scorer.connection.execute(_OVERSPENT).fetchall()
+    shown = _Steps(bank, [row[0] for row in (*failed[:limit], *overspent[:limit])])
+    by_trajectory = {(row[1], row[2]): row[7] for row in failed}
+    return Explanation(
+        router=_named(router),
+        bank=bank.info.name,
+        scores=scores,
+        failures=tuple(_failure(row, shown, predictions) for row in failed[:limit]),
+        overspending=tuple(Overspending(shown.of(row[:5]), Tier(row[5]).label, row[6]) for row in overspent[:limit]),
+        failed_trajectories=len(by_trajectory),
+        failing_steps=len(failed),
+        lost_usd=sum(by_trajectory.values()),
+        overspent_steps=len(overspent),
+        overspent_usd=sum(row[6] for row in overspent),
+    )
+
+
+def difference(bank: Bank, judge: Judge, a: str | Router, b: str | Router, *, limit: int | None = None) -> Difference:
+    """Where two routers part, and what it cost.
+
+    Args:
+        bank: that they are judged on.
+        judge: of the bank.
+        a: a router, by spec or as an instance.
+        b: another one.
+        limit: the most trajectories; None for all.
+    """
+    bank.require_labels()
+    both = [judge.predictions(a), judge.predictions(b)]
+    with judge.scorer() as scorer:
+        scorer.load(both)
+        scores_a, scores_b = scorer.headline()
+        apart = scorer.connection.execute(_APART).fetchall()
+        worth = {(row[0], row[1]): row[2:] for row in scorer.connection.execute(_WORTH).fetchall()}
+    rows: dict[tuple[str, str], list[Any]] = {}
+    for row in apart:
+        rows.setdefault((row[1], row[2]), []).append(row)
+    parted = {each: worth[each] for each in rows}
+    dearest = sorted(rows, key=lambda each: (-abs(worth[each][3] - worth[each][2]), each))[:limit]
+    shown = _Steps(bank, [row[0] for each in dearest for row in rows[each]])
+    found = tuple(
+        _trajectory_parting(each, worth[each], tuple(_parting(row, shown) for row in rows[each])) for each in dearest
+    )
+    return Difference(
+        bank=bank.info.name,
+        router_a=_named(a),
+        router_b=_named(b),
+        scores_a=scores_a,
+        scores_b=scores_b,
+        rows=len(apart),
+        parted=len(parted),
+        only_a_passes=sum(passes_a and not passes_b for passes_a, passes_b, _, _ in parted.values()),
+        only_b_passes=sum(passes_b and not passes_a for passes_a, passes_b, _, _ in parted.values()),
+        gained_usd=sum(saved_b - saved_a for _, _, saved_a, saved_b in parted.values()),
+        trajectories=found,
+    )
+
+
+class _Steps:
+    """Rows as people look at them: their ids, and the ends of their prompts."""
+
+    def __init__(self, bank: Bank, row_nos: Sequence[int]) -> None:
+        self._ids = bank.row_ids
+        self._texts = bank.messages_json() if row_nos else []
+        numbers = bank.cursor().execute(
+            "SELECT row_no, messages[-$1:] FROM step WHERE row_no IN (SELECT unnest($2::INTEGER[]))",
+            [_TAIL_MESSAGES, list(row_nos)],
+        )
+        self._tails = {row_no: tuple(map(self._said, tail)) for row_no, tail in numbers.fetchall()}
+
+    def of(self, row: Sequence[Any]) -> Step:
+        """The step of a row: its number, workload, instance, step index and target."""
+        row_no, workload, instance_id, step_index, target = row
+        return Step(
+            self._ids[row_no], workload, instance_id, step_index, Tier(target).label, self._tails.get(row_no, ())
+        )
+
+    def _said(self, number: int) -> Said:
+        message = json.loads(self._texts[number])
+        text = message_text(message)
+        if len(text) > _TAIL_CHARACTERS:
+            text = f"…{text[-_TAIL_CHARACTERS:]}"
+        return Said(str(message.get("role")), text)
+
+
+def _failure(row: Sequence[Any], shown: _Steps, predictions: Predictions) -> Failure:
+    row_no, pred = row[0], row[5]
+    return Failure(
+        step=shown.of(row[:5]),
+        predicted=None if pred is None else Tier(pred).label,
+        error=predictions.errors.get(row_no),
+        failing_steps=row[6],
+        lost_usd=row[7],
+        lost_points=row[8],
+    )
+
+
+def _parting(row: Sequence[Any], shown: _Steps) -> Parting:
+    labels = [None if pred is None else Tier(pred).label for pred in row[5:7]]
+    return Parting(shown.of(row[:5]), labels[0], labels[1], row[7], row[8])
+
+
+def _trajectory_parting(
+    whose: tuple[str, str], worth: Sequence[Any], partings: tuple[Parting, ...]
+) -> TrajectoryParting:
+    passes_a, passes_b, saved_a_usd, saved_b_usd = worth
+    return TrajectoryParting(*whose, passes_a, passes_b, saved_a_usd, saved_b_usd, partings)
+
+
+def _flat(each: Failure | Overspending | Parting) -> dict[str, Any]:
+    content = asdict(each)
+    return {**content.pop("step"), **content}
+
+
+def _plain(step: Step) -> dict[str, Any]:
+    content = asdict(step)
+    tail = content.pop("tail")
+    return {**content, "last_message": tail[-1]["text"] if tail else None}
+
+
+def _named(router: str | Router) -> str:
+    return router if isinstance(router, str) else f"instance:{type(router).__name__}"

@@ -1,0 +1,287 @@
+"""A report of routers on a bank, as a page of one file: their table, plots, confusion, workloads, and worst steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from static_track import references
+from static_track.analysis.curves import POINTS, Curve, curve
+from static_track.analysis.explain import Explanation, explain
+from static_track.banks.bank import Bank
+from static_track.board import Board, Entry, Judge
+from twinbench.errors import UsageError
+from twinbench.html.page import MISSING, interval, number, rendered
+from twinbench.html.plots import Mark, Plot, colour_of, drawn
+from twinbench.statistics import Resampling
+from twinbench.tiers import Tier
+from twinbench.wording import counted, trajectories
+
+TITLES = {
+    "combined": "Combined",
+    "row_pass": "RowPass",
+    "row_exact": "RowExact",
+    "traj_pass": "TrajPass",
+    "cost_save": "CostSave",
+}
+"""The metrics in the order of the table."""
+
+_TEMPLATE = Path(__file__).resolve().parent / "report.html"
+_MOST_SHADE = 0.3
+"""Of a cell of a confusion matrix: text on it can still be read."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report shows."""
+
+    board: Board
+    curves: Sequence[Curve] = ()
+    not_swept: Mapping[str, str] = field(default_factory=dict)
+    """Why a router that was asked for has no curve."""
+    explanations: Sequence[Explanation] = ()
+
+    def html(self, command: str) -> str:
+        """The page.
+
+        Args:
+            command: what makes it again, as it is typed.
+
+        Raises:
+            PlotsMissingError: the library that draws is not installed.
+        """
+        return rendered(_TEMPLATE, _content(self) | {"command": command})
+
+
+def report(
+    bank: Bank,
+    judge: Judge,
+    routers: Sequence[str],
+    prediction_files: Sequence[str] = (),
+    resampling: Resampling | None = None,
+    *,
+    limit: int | None = 5,
+    points: int = POINTS,
+) -> Report:
+    """All that there is to say of routers on a bank.
+
+    Args:
+        bank: that they are judged on.
+        judge: of the bank.
+        routers: their specs.
+        prediction_files: their paths; they are in the table, the plot and the matrices only.
+        resampling: how trajectories are drawn again; None: no intervals.
+        limit: the most failures, and the most overspending steps, of each router; None for all.
+        points: how many thresholds of a router that returns a score; less than 2: no curves.
+
+    Raises:
+        UsageError: no router, one does not exist, or the bank has no labels.
+    """
+    if not routers and not prediction_files:
+        raise UsageError("name the routers that the report is of, such as sticky depth-rule")
+    board = judge.board(routers, prediction_files, resampling)
+    curves, not_swept = [], {}
+    for router in dict.fromkeys(routers) if points > 1 else ():
+        try:
+            curves.append(curve(bank, judge, router, points=points))
+        except UsageError as error:
+            not_swept[router] = str(error)
+    explanations = [explain(bank, judge, router, limit=limit) for router in dict.fromkeys(routers)]
+    return Report(board, tuple(curves), not_swept, tuple(explanations))
+
+
+def cost_usd(entry: Entry) -> float:
+    """What all rows cost on the path that a router chose: the bill of always-high less what was saved on it."""
+    by_workload = entry.score.legacy["scores_v2"]["by_benchmark"].values()
+    # N counts what passing trajectories save and subtracts what failing ones cost, so the high bill of the latter is
+    # in D alone.
+    return float(sum(each["D_usd"] - each["failed_retry_baseline_usd"] - each["N_usd"] for each in by_workload))
+
+
+def _content(report: Report) -> dict[str, Any]:
+    board = report.board
+    asked = [entry for entry in board.entries if not entry.reference]
+    compared = [entry for entry in board.entries if entry.reference]
+    keys = {entry.router: str(place) for place, entry in enumerate(asked, 1)}
+    keys |= {entry.router: chr(ord("a") + place) for place, entry in enumerate(compared)}
+    sections = [
+        ("scores", "Scores"),
+        ("cost", "Cost against pass"),
+        *([("curves", "Curves")] if report.curves else []),
+        ("confusion", "Confusion"),
+        ("workloads", "Workloads"),
+        *([("worst", "Worst steps")] if report.explanations else []),
+        ("reading", "How to read this"),
+        ("made", "How it was made"),
+    ]
+    part = f", part {board.split}" if board.split is not None else ""
+    return {
+        "title": f"Routers on the bank {board.bank.name}{part}",
+        "board": board,
+        "lead": f"{counted(board.rows, 'row')} of {trajectories(board.trajectories)} in "
+        f"{counted(len(board.bank.workloads), 'workload')}.",
+        "facts": _facts(board),
+        "sections": sections,
+        "metrics": TITLES,
+        "groups": [(name, [_line(entry, keys) for entry in of]) for name, of in _groups(asked, compared)],
+        "notes": _notes(board),
+        "cost": _cost_plot(asked, compared, keys),
+        "curves": _curve_plot(report.curves, keys) if report.curves else None,
+        "not_swept": report.not_swept,
+        "tiers": [tier.label for tier in Tier],
+        "matrices": [(entry.router, _matrix(entry)) for entry in asked],
+        "workloads": [
+            (name, block, [(entry.router, entry.score.by_workload[name], entry.reference) for entry in board.entries])
+            for name, block in board.entries[0].score.by_workload.items()
+        ],
+        "explanations": report.explanations,
+        "resampling": board.resampling,
+    }
+
+
+def _groups(asked: Sequence[Entry], compared: Sequence[Entry]) -> list[tuple[str, Sequence[Entry]]]:
+    return [("Asked for", asked), ("References", compared)]
+
+
+def _facts(board: Board) -> list[tuple[str, str]]:
+    return [
+        ("Bank", board.bank.sha256),
+        ("File it was imported from", board.bank.source_sha256),
+        ("Protocol", board.protocol),
+        ("Workloads", ", ".join(board.bank.workloads)),
+    ]
+
+
+def _line(entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
+    cells = []
+    for name in TITLES:
+        found = None if entry.intervals is None else entry.intervals.get(name)
+        cells.append((entry.score.scores[name], None if found is None else found.ends))
+    return {
+        "key": keys[entry.router],
+        "router": entry.router,
+        "reference": entry.reference,
+        "rank": MISSING if entry.rank is None else "–".join(str(end) for end in dict.fromkeys(entry.rank)),
+        "cells": cells,
+        "cost_usd": cost_usd(entry),
+        "errors": entry.score.counts["errors"],
+        "p95_ms": entry.latency_ms.get("p95"),
+    }
+
+
+def _notes(board: Board) -> list[str]:
+    notes = [
+        f"{entry.router}: {counted(entry.score.counts['errors'], 'row')} failed, the first: {entry.first_error}"
+        for entry in board.entries
+        if entry.first_error is not None
+    ]
+    notes += [
+        f"{entry.router} asked LLMs itself for {entry.own.router_usd:.4f} USD, which is in no column; CostSave less "
+        f"that: {number(entry.own.cost_save_net, 2)}"
+        for entry in board.entries
+        if entry.own is not None
+    ]
+    every = [each for entry in board.entries for each in (entry.intervals or {}).values()]
+    too_little = sorted({each.reason for each in every if each.reason is not None and each.ends is None})
+    if too_little and not any(each.ends for each in every):
+        notes.append(f"No intervals and no order of ranks: {'; '.join(too_little)}.")
+    return notes
+
+
+def _cost_plot(asked: Sequence[Entry], compared: Sequence[Entry], keys: Mapping[str, str]) -> dict[str, Any]:
+    marks: list[Mark] = []
+    legend: list[tuple[str, str, int | None]] = []
+    rows = []
+    for place, entry in enumerate((*asked, *compared)):
+        passed = entry.score.scores["traj_pass"]
+        found = (entry.intervals or {}).get("traj_pass")
+        ends = None if found is None else found.ends
+        series = None if entry.reference else place
+        legend.append((keys[entry.router], entry.router, None if series is None else colour_of(series)))
+        rows.append((keys[entry.router], entry.router, cost_usd(entry), passed, ends))
+        if passed is not None:
+            marks.append(
+                Mark(
+                    entry.router,
+                    keys[entry.router],
+                    [(cost_usd(entry), passed)],
+                    low_high=ends,
+                    series=series,
+                    hollow=entry.reference,
+                    star=entry.router == references.COST_OPTIMAL,
+                )
+            )
+    said = "; ".join(
+        f"{router}: {cost:.4f} USD, {number(passed, 1)} % {interval(ends)}".rstrip()
+        for _, router, cost, passed, ends in rows
+    )
+    plot = Plot(
+        "cost",
+        "What the chosen path costs, against the trajectories that pass",
+        f"One point each; left and up is better. {said}.",
+        "Cost of all rows on the chosen path, USD",
+        "TrajPass, %",
+        marks,
+        percent=True,
+    )
+    caption = (
+        "Left and up is better. Filled: what was asked for. Hollow: references. Star: the cheapest choice that passes "
+        "every row, which sees the labels. Bars: intervals of TrajPass; the cost is that of this bank and has none."
+    )
+    return {"svg": drawn(plot), "caption": caption, "legend": legend, "rows": rows}
+
+
+def _curve_plot(curves: Sequence[Curve], keys: Mapping[str, str]) -> dict[str, Any]:
+    marks: list[Mark] = []
+    legend: list[tuple[str, str, int | None]] = []
+    for place, each in enumerate(curves):
+        marks.append(
+            Mark(
+                each.router,
+                keys[each.router],
+                each.hull,
+                series=int(keys[each.router]) - 1,
+                dots=[(point.cost_usd, point.traj_pass) for point in each.points],
+            )
+        )
+        legend.append((keys[each.router], each.router, colour_of(int(keys[each.router]) - 1)))
+        if place == 0:
+            mixed = [each.hull[0], each.hull[-1]]
+            marks.append(Mark("random mix", "m", mixed, dashed=True))
+            marks.append(Mark("cheapest passing", "o", [each.optimal], star=True, hollow=True))
+    legend += [
+        ("m", f"random mix of {curves[0].weak} and {curves[0].strong}", None),
+        ("o", "cheapest passing choice", None),
+    ]
+    said = "; ".join(f"{each.router}: area {number(each.area, 1)}, gain {number(each.gain, 2)}" for each in curves)
+    plot = Plot(
+        "curves",
+        "TrajPass that each bit of cost buys, over all thresholds",
+        f"A line for each router, through the best of its operating points. {said}.",
+        "Cost of all rows, USD",
+        "TrajPass, %",
+        marks,
+        percent=True,
+    )
+    caption = (
+        f"Calls whose score reaches a threshold go to {curves[0].strong}, the others to {curves[0].weak}. Dots: one "
+        "threshold each. Line: what can be reached by choosing between two of them by lot. Dashed: no router at all, a "
+        "random mix of the two tiers."
+    )
+    return {"svg": drawn(plot), "caption": caption, "legend": legend, "found": curves}
+
+
+def _matrix(entry: Entry) -> list[tuple[str, list[tuple[int, str, float]], int]]:
+    """By target: its label, its cells (rows, how they are coloured and how much), and its rows in all."""
+    lines = []
+    for target, cells in enumerate(entry.score.confusion):
+        total = sum(cells)
+        shaded = []
+        for predicted, rows in enumerate(cells):
+            under = predicted < target or predicted == len(Tier)
+            kind = "good" if predicted == target else "under" if under else "over"
+            shaded.append((rows, kind, round(_MOST_SHADE * rows / total, 3) if total else 0.0))
+        lines.append((Tier(target).label, shaded, total))
+    return lines

@@ -1,0 +1,1 @@
+"""Banks: rows from files, kept as one DuckDB file each, split, pulled and exported."""

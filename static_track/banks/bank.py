@@ -1,0 +1,439 @@
+"""A bank in the store: what it is, its rows, and its trajectories as routers live through them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+from pydantic import TypeAdapter, ValidationError
+
+from static_track.banks.bank_file import SCHEMA_VERSION, attach_base_file
+from static_track.banks.near_duplicates import FirstMessage, groups
+from static_track.banks.rows import canonical_line
+from static_track.banks.splits import (
+    ALL,
+    Split,
+    SplitPlan,
+    TrajectoryLabel,
+    load_split,
+    parse_shares,
+    plan_split,
+    split_path,
+)
+from static_track.banks.token_base import StepMessages
+from static_track.banks.tools import as_openai_tools
+from twinbench.cache_policy import Prompt
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.frames import frame
+from twinbench.messages import Message, message_text
+from twinbench.router import Candidate
+from twinbench.store import Store, check_name
+from twinbench.tiers import Tier
+
+_PARSED_MESSAGES = 10_000
+_BRING_BACK = "import it again with --replace"
+
+
+STARTER = "starter"
+"""The embedded bank's name in every store; reserved."""
+
+_ILLUSTRATIVE = (
+    "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores rank nothing."
+)
+
+_UNLABELLED = "The bank has no labels: routers can be asked about its calls, and nothing can be scored on it."
+
+
+@dataclass(frozen=True)
+class BankInfo:
+    """What is known of a bank without opening it."""
+
+    name: str
+    sha256: str
+    """Of the canonical export."""
+    source_sha256: str
+    """Of the file that was imported."""
+    source: str
+    rows: int
+    trajectories: int
+    workloads: tuple[str, ...]
+    heldout_trajectories: int
+    schema: int
+    base: str
+    """Fingerprint of what the token base depends on beside the rows."""
+    imported: str
+    labelled: bool = True
+    """Whether its rows have labels: all or none have."""
+
+    @property
+    def file_name(self) -> str:
+        """The name of the bank's file in its folder."""
+        return f"{self.sha256}.duckdb"
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown the bank, or a score on it, must be told; None where there is nothing."""
+        if not self.labelled:
+            return _UNLABELLED
+        return _ILLUSTRATIVE if self.name == STARTER else None
+
+    def described(self) -> dict[str, Any]:
+        """The bank as a JSON object for a person or a program."""
+        return self.to_json() | ({} if self.caveat is None else {"caveat": self.caveat})
+
+    def to_json(self) -> dict[str, Any]:
+        """The pointer's content."""
+        return asdict(self)
+
+    def to_meta(self) -> dict[str, str]:
+        """The same as texts, for the bank file itself."""
+        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.to_json().items()}
+
+
+@dataclass(frozen=True)
+class PrefixStep:
+    """One row as a session needs it."""
+
+    row_no: int
+    prompt: Prompt
+    visible_tokens: Sequence[int] | None
+    """Tokens that the assistant then said, as each tier counts them; None on the trajectory's last row."""
+    visible_text: str
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The present rows of one (workload, instance), in order of their steps."""
+
+    workload: str
+    instance_id: str
+    steps: Sequence[PrefixStep]
+
+
+class Bank:
+    """A bank opened for reading; any number of processes can have it open at once."""
+
+    def __init__(self, store: Store, info: BankInfo, path: Path) -> None:
+        self.store = store
+        self.info = info
+        self.path = path
+        try:
+            self._connection = duckdb.connect(str(path), read_only=True)
+        except duckdb.Error as error:
+            raise _unreadable(info.name, error) from None
+
+    @classmethod
+    def open(cls, name: str, store: Store | None = None) -> Self:
+        """The bank called ``name``.
+
+        Raises:
+            UsageError: there is no such bank.
+            TwinbenchError: its file is missing, damaged, or of a newer schema.
+        """
+        store = store or Store()
+        info = bank_info(name, store)
+        path = store.bank_dir(name) / info.file_name
+        if not path.is_file():  # replaced between our two looks, or really gone
+            info = bank_info(name, store)
+            path = store.bank_dir(name) / info.file_name
+        if not path.is_file():
+            raise TwinbenchError(f"the bank {name!r} lacks its file {path}: {_BRING_BACK}")
+        return cls(store, info, path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        # Blocks are checked when they are read; what DuckDB finds then has no class of its own.
+        if type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, duckdb.FatalException)):
+            raise _unreadable(self.info.name, error) from error
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of one's own to the opened file."""
+        return self._connection.cursor()
+
+    def df(self, kind: str | None = None) -> Any:
+        """The rows as a data frame, without their messages: labels, and tokens by tier.
+
+        Args:
+            kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
+
+        Raises:
+            UsageError: none is installed.
+        """
+        prompts = ", ".join(f"prompt[{int(tier) + 1}] AS prompt_tokens_{tier.label}" for tier in Tier)
+        result = self._connection.execute(f"""
+            SELECT id, workload, instance_id, base.step_index, target, len(messages) AS messages, {prompts},
+                   output AS output_tokens
+            FROM base JOIN step USING (row_no) JOIN trajectory ON trajectory.trajectory = base.trajectory
+            ORDER BY row_no
+        """)  # noqa: S608 - made of our own words and integers
+        names = [column[0] for column in result.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        for row in rows:
+            row["target"] = None if row["target"] is None else Tier(row["target"]).label
+        return frame(rows, kind)
+
+    def require_labels(self) -> None:
+        """Refuse what compares with labels, on a bank that has none.
+
+        Raises:
+            UsageError: it has none.
+        """
+        if not self.info.labelled:
+            raise UsageError(
+                f"the bank {self.info.name!r} has no labels, so nothing can be scored on it; what a router answers: "
+                f"twinbench static predict ROUTER --bank {self.info.name}"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """The bank's folder in the store, where its sidecar files lie."""
+        return self.store.bank_dir(self.info.name)
+
+    def split(self, name: str | None) -> Split:
+        """The part of the bank that ``--split`` names; without a name, all of it.
+
+        Raises:
+            UsageError: there is no such part.
+        """
+        return ALL if name is None else load_split(self.folder, self.info.sha256, name, self.heldout())
+
+    def make_split(self, name: str, parts: str, seed: int, *, near_duplicates: bool = True) -> SplitPlan:
+        """Split the bank and keep the split beside it, in place of one of that name.
+
+        Args:
+            name: of the split.
+            parts: with their shares, as ``train=60,test=40``.
+            seed: another one deals the trajectories differently.
+            near_duplicates: trajectories that begin nearly alike stay in one part.
+
+        Raises:
+            UsageError: a bad name, or parts that are no shares.
+            StoreWriteError: the store cannot be written.
+        """
+        check_name("split", name)
+        shares = parse_shares(parts)
+        together = groups(self.first_messages()) if near_duplicates else None
+        plan = plan_split(name, self.labels(), shares, seed, together)
+        with self.store.aside(split_path(self.folder, self.info.sha256, name)) as temporary:
+            temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
+        return plan
+
+    def row_nos(self, split: Split) -> list[int]:
+        """The rows of a part of the bank."""
+        rows = self._connection.execute(f"SELECT row_no FROM base WHERE {split.condition()} ORDER BY row_no").fetchall()  # noqa: S608
+        return [row_no for (row_no,) in rows]
+
+    def labels(self) -> list[TrajectoryLabel]:
+        """What a split is stratified by, for each trajectory."""
+        rows = self._connection.execute("""
+            SELECT trajectory, workload, instance_id, coalesce(max(target), 0), heldout -- without labels: one stratum
+            FROM base JOIN trajectory USING (trajectory) GROUP BY ALL ORDER BY trajectory
+        """).fetchall()
+        return [TrajectoryLabel(*row) for row in rows]
+
+    def first_messages(self) -> list[FirstMessage]:
+        """The first message of a user in each trajectory that has one."""
+        texts = self.messages_json()
+        rows = self._connection.execute("""
+            SELECT trajectory, workload, arg_min(messages, step_index)
+            FROM step JOIN trajectory USING (trajectory) GROUP BY ALL ORDER BY trajectory
+        """).fetchall()
+        found = []
+        for trajectory, workload, numbers in rows:
+            messages = (json.loads(texts[number]) for number in numbers)
+            first = next((each for each in messages if each.get("role") == "user"), None)
+            if first is not None:
+                found.append(FirstMessage(trajectory, workload, message_text(first)))
+        return found
+
+    def label_counts(self) -> list[dict[str, Any]]:
+        """Rows, trajectories and labels of each workload, and its longest prompt in tokens of the high tier."""
+        return self._counts("workload", "true")
+
+    def part_counts(self, trajectories: Sequence[int]) -> dict[str, Any]:
+        """Rows, trajectories and labels of some trajectories."""
+        counted = self._counts("true", Split(None, tuple(trajectories)).condition())
+        return {key: value for key, value in (counted[0] if counted else {}).items() if key != "workload"}
+
+    def _counts(self, group: str, condition: str) -> list[dict[str, Any]]:
+        labels = ", ".join(f"count(*) FILTER (target = {int(tier)}) AS {tier.label}" for tier in Tier)
+        result = self._connection.execute(f"""
+            SELECT {group} AS workload, count(*) AS rows, count(DISTINCT trajectory) AS trajectories, {labels},
+                   max(prompt[4]) AS longest_prompt_tokens
+            FROM base JOIN trajectory USING (trajectory) WHERE {condition} GROUP BY 1 ORDER BY 1
+        """)  # noqa: S608 - made of our own words and integers
+        names = [column[0] for column in result.description or []]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+    def prompt_tokens(self, split: Split) -> dict[Tier, int]:
+        """The tokens of all prompts in a part, under each tier's tokenizer."""
+        sums = ", ".join(f"coalesce(sum(prompt[{int(tier) + 1}]), 0)" for tier in Tier)
+        row = self._connection.execute(f"SELECT {sums} FROM base WHERE {split.condition()}").fetchone()  # noqa: S608
+        return {tier: int(total) for tier, total in zip(Tier, row or (), strict=True)}
+
+    def step_messages(self) -> list[StepMessages]:
+        """The rows as places, labels and message numbers."""
+        rows = self._connection.execute("""
+            SELECT row_no, step.trajectory, step.step_index, target, messages
+            FROM step JOIN base USING (row_no) ORDER BY row_no
+        """).fetchall()
+        return [StepMessages(*row) for row in rows]
+
+    def messages_json(self) -> list[str]:
+        """Each unique message's exact form, by its number."""
+        rows = self._connection.cursor().execute("SELECT json FROM message ORDER BY message_id").fetchall()
+        return [text for (text,) in rows]
+
+    def heldout(self) -> list[int]:
+        """The trajectories that are instances of heldout100."""
+        rows = self._connection.execute(
+            "SELECT trajectory FROM trajectory WHERE heldout ORDER BY trajectory"
+        ).fetchall()
+        return [number for (number,) in rows]
+
+    @cached_property
+    def row_ids(self) -> list[str]:
+        """The id of each row, in canonical order."""
+        return [row for (row,) in self._connection.execute("SELECT id FROM step ORDER BY row_no").fetchall()]
+
+    def lines(self) -> Iterator[str]:
+        """The rows as the lines of the canonical export."""
+        cursor = self._connection.cursor()
+        messages = self.messages_json()
+        functions = dict(cursor.execute("SELECT functions_id, json FROM functions").fetchall())
+        result = cursor.execute("""
+            SELECT id, workload, instance_id, step.step_index, total_steps, messages, functions_id, target, extra
+            FROM step JOIN trajectory USING (trajectory) JOIN base USING (row_no) ORDER BY row_no
+        """)
+        while batch := result.fetchmany(256):
+            for id_, workload, instance_id, step_index, total_steps, numbers, functions_id, target, extra in batch:
+                yield canonical_line(
+                    id=id_,
+                    benchmark=workload,
+                    instance_id=instance_id,
+                    step_index=step_index,
+                    total_steps=total_steps,
+                    messages=[messages[number] for number in numbers],
+                    functions=functions.get(functions_id),
+                    target=target,
+                    extra=extra,
+                )
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows as they were imported, in canonical order."""
+        for line in self.lines():
+            yield json.loads(line)
+
+    def trajectories(
+        self, candidates: Sequence[Candidate], split: Split = ALL, base_file: Path | None = None
+    ) -> Iterator[Trajectory]:
+        """The trajectories of a part of the bank, with nothing in a prompt that a router must not see.
+
+        Args:
+            candidates: what a router may pick.
+            split: the part.
+            base_file: a sidecar with the token counts of another tokenizer set.
+        """
+        cursor = self._connection.cursor()
+        counts_from = "base"
+        if base_file is not None:
+            counts_from = attach_base_file(cursor, base_file)
+        semantic = [key for (key,) in cursor.execute("SELECT semantic_id FROM message ORDER BY message_id").fetchall()]
+        stored = self.messages_json()
+        parsed: dict[int, Message] = {}
+        tools = {
+            number: as_openai_tools(json.loads(text)) for number, text in cursor.execute("FROM functions").fetchall()
+        }
+        result = cursor.execute(f"""
+            SELECT step.trajectory, workload, instance_id, row_no, step.step_index, messages, functions_id, prompt,
+            visible
+            FROM step JOIN trajectory USING (trajectory) JOIN {counts_from} AS counts USING (row_no)
+            WHERE {split.condition("step.trajectory")} ORDER BY row_no
+        """)  # noqa: S608 - the condition is ours, made of integers
+
+        def message(number: int) -> Message:
+            if number not in parsed:
+                parsed[number] = json.loads(stored[number])
+            return parsed[number]
+
+        def finished(rows: list[Any]) -> Trajectory:
+            steps = []
+            for position, (_, _, _, row_no, step_index, numbers, functions_id, counts, visible) in enumerate(rows):
+                prompt = Prompt(
+                    messages=tuple(message(number) for number in numbers),
+                    tools=tools.get(functions_id, ()),
+                    step_index=step_index,
+                    tokens={candidate.id: counts[candidate.tier] for candidate in candidates},
+                    semantic_keys=[semantic[number] for number in numbers],
+                )
+                following = rows[position + 1][5][len(numbers) :] if position + 1 < len(rows) else ()
+                said = [item for item in map(message, following) if item.get("role") == "assistant"]
+                steps.append(PrefixStep(row_no, prompt, visible, "\n".join(map(message_text, said))))
+            return Trajectory(rows[0][1], rows[0][2], steps)
+
+        rows: list[Any] = []
+        while batch := result.fetchmany(256):
+            for row in batch:
+                if rows and rows[0][0] != row[0]:
+                    yield finished(rows)
+                    rows = []
+                    if len(parsed) > _PARSED_MESSAGES:
+                        parsed.clear()
+                rows.append(row)
+        if rows:
+            yield finished(rows)
+
+
+def _unreadable(name: str, error: duckdb.Error) -> TwinbenchError:
+    return TwinbenchError(f"cannot read the bank {name!r} ({str(error).splitlines()[0]}): {_BRING_BACK}")
+
+
+def bank_info(name: str, store: Store) -> BankInfo:
+    """What the store's pointer says of a bank.
+
+    Raises:
+        UsageError: there is no such bank.
+        TwinbenchError: the pointer is damaged or of a newer kind.
+    """
+    pointer = store.pointer(name)
+    if pointer is None:
+        raise store.unknown_bank(name)
+    schema = pointer.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA_VERSION:
+        raise TwinbenchError(
+            f"the bank {name!r} has schema {schema}, this twinbench reads up to {SCHEMA_VERSION}: "
+            "update twinbench, or import the bank again with --replace"
+        )
+    try:
+        return TypeAdapter(BankInfo).validate_python(pointer)
+    except ValidationError:
+        raise TwinbenchError(
+            f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace"
+        ) from None
+
+
+def list_banks(store: Store) -> tuple[list[BankInfo], list[TwinbenchError]]:
+    """All banks of the store, by name, and what is wrong with those that cannot be read."""
+    banks: list[BankInfo] = []
+    damaged: list[TwinbenchError] = []
+    for name in store.bank_names():
+        try:
+            banks.append(bank_info(name, store))
+        except TwinbenchError as error:
+            damaged.append(error)
+    return banks, damaged

@@ -1,0 +1,141 @@
+"""The DuckDB file of a bank: how it is written, and how it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from static_track.banks.token_base import BaseRow
+
+SCHEMA_VERSION = 2
+"""1 knew no banks without labels; its files are read as they are."""
+
+_ROWS_A_BATCH = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class TrajectoryRow:
+    """A row of the table ``trajectory``."""
+
+    trajectory: int
+    workload: str
+    instance_id: str
+    heldout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A row of the table ``step``."""
+
+    row_no: int
+    id: str
+    trajectory: int
+    step_index: int
+    total_steps: int
+    messages: Sequence[int]
+    functions_id: int | None
+    extra: str
+
+
+def sql_file(package: str, name: str) -> str:
+    """The text of an SQL file that stands beside the modules of a package."""
+    return resources.files(package).joinpath(name).read_text("utf-8")
+
+
+def sql_text(value: object) -> str:
+    """``value`` as an SQL literal, for the places that take no parameters."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def sql_name(name: str) -> str:
+    """``name`` as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def attach_base_file(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """Attach a sidecar file, where that was not done, and say what its table ``base`` is called.
+
+    Raises:
+        duckdb.Error: the file cannot be opened.
+    """
+    database = sql_name(path.name)
+    connection.execute(f"ATTACH IF NOT EXISTS {sql_text(path)} AS {database} (READ_ONLY)")
+    return f"{database}.main.base"
+
+
+def write_bank_file(
+    path: Path,
+    *,
+    meta: Mapping[str, str],
+    trajectories: Iterable[TrajectoryRow],
+    messages: Sequence[tuple[int, str]],
+    functions: Sequence[str],
+    steps: Iterable[StepRow],
+    base: Iterable[BaseRow],
+) -> None:
+    """Write a new bank file.
+
+    Args:
+        path: where; must not exist.
+        meta: what is known of the bank, by key.
+        trajectories: in canonical order.
+        messages: semantic id and exact form of each unique message.
+        functions: each unique ``functions`` field as JSON.
+        steps: in canonical order.
+        base: in canonical order.
+
+    Raises:
+        duckdb.Error: the file cannot be written.
+    """
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(sql_file(__package__, "bank_schema.sql"))
+        connection.execute("BEGIN")
+        _insert(connection, "meta", ["VARCHAR", "VARCHAR"], meta.items())
+        types = ["INTEGER", "VARCHAR", "VARCHAR", "BOOLEAN"]
+        _insert(connection, "trajectory", types, (astuple(row) for row in trajectories))
+        numbered = ((number, semantic, text) for number, (semantic, text) in enumerate(messages))
+        _insert(connection, "message", ["INTEGER", "INTEGER", "VARCHAR"], numbered)
+        _insert(connection, "functions", ["INTEGER", "VARCHAR"], enumerate(functions))
+        types = ["INTEGER", "VARCHAR", "INTEGER", "INTEGER", "INTEGER", "INTEGER[]", "INTEGER", "VARCHAR"]
+        _insert(connection, "step", types, (astuple(row) for row in steps))
+        insert_base(connection, base)
+        connection.execute("COMMIT")
+        connection.execute("CHECKPOINT")  # closing would do it too, but without a word where the disk is full
+
+
+def write_base_file(path: Path, base: Iterable[BaseRow]) -> None:
+    """Write a sidecar file that holds the table ``base`` for another tokenizer set."""
+    schema = sql_file(__package__, "bank_schema.sql")
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(schema[schema.index("CREATE TABLE base") :])
+        insert_base(connection, base)
+        connection.execute("CHECKPOINT")  # as above
+
+
+def insert_base(connection: duckdb.DuckDBPyConnection, base: Iterable[BaseRow]) -> None:
+    """Fill the table ``base``."""
+    types = ["INTEGER", "INTEGER", "INTEGER", "UTINYINT", "INTEGER[4]", "INTEGER[4]", "INTEGER", "INTEGER[4]"]
+    _insert(connection, "base", types, (astuple(row) for row in base))
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    """Insert rows, a batch of columns at a time: much faster than row by row, and it needs no dataframe library."""
+    columns = ", ".join(f"unnest(CAST(${number} AS {kind}[]))" for number, kind in enumerate(types, 1))
+    for batch in _batches(rows):
+        connection.execute(
+            f"INSERT INTO {table} SELECT {columns}", [list(column) for column in zip(*batch, strict=True)]
+        )
+
+
+def _batches(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, _ROWS_A_BATCH)):
+        yield batch

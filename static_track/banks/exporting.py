@@ -1,0 +1,110 @@
+"""A bank as a file again: every row of the import, field by field."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from static_track.banks.bank import Bank
+from static_track.banks.bank_file import sql_text
+from static_track.banks.rows import ROW_FIELDS, compact_json
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.files import written
+from twinbench.reading import STDIN, SUFFIXES
+
+_TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "target_tier": "VARCHAR"} | dict.fromkeys(
+    ("step_index", "total_steps", "target_tier_id"), "INTEGER"
+)
+
+
+def export_bank(bank: Bank, target: str) -> None:
+    """Write a bank as ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.parquet``, by the ending; ``-`` is standard output.
+
+    JSON lines are the canonical export, whose SHA-256 is the bank's. Gzip and Parquet hold the same rows.
+
+    Raises:
+        UsageError: the ending says no format.
+        TwinbenchError: the file cannot be written.
+    """
+    if target == STDIN:
+        _write_lines(sys.stdout.buffer, bank.lines())
+        sys.stdout.buffer.flush()
+        return
+    if not target.endswith(SUFFIXES):
+        raise UsageError(
+            f"{target}: the ending says no format; known are {', '.join(SUFFIXES)}, and - for standard output"
+        )
+    with written(Path(target)) as path:
+        if target.endswith(".parquet"):
+            _write_parquet(path, bank)
+            return
+        with path.open("wb") as file:
+            if target.endswith(".gz"):
+                with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as compressed:
+                    _write_lines(compressed, bank.lines())
+            elif target.endswith(".json"):
+                for position, line in enumerate(bank.lines()):
+                    file.write(("[\n" if position == 0 else ",\n").encode() + line.encode())
+                file.write(b"\n]\n")
+            else:
+                _write_lines(file, bank.lines())
+
+
+def _write_lines(file: IO[bytes] | gzip.GzipFile, lines: Iterable[str]) -> None:
+    for line in lines:
+        file.write(line.encode())
+        file.write(b"\n")
+
+
+def _write_parquet(path: Path, bank: Bank) -> None:
+    """Write a column a field. All but the protocol's plain fields are JSON, in which null and absent stay apart."""
+    import duckdb
+
+    extra = sorted({key for row in bank.rows() for key in row if key not in ROW_FIELDS})
+    _refuse_as_columns([*ROW_FIELDS, *extra])
+    columns = {name: _TYPED.get(name, "JSON") for name in (*ROW_FIELDS, *extra)}
+    names = ", ".join(f'"{_quoted(name)}"' for name in columns)
+    chunk: list[dict[str, object]] = []
+    with duckdb.connect() as connection:
+        declared = ", ".join(f'"{_quoted(name)}" {kind}' for name, kind in columns.items())
+        connection.execute(f"CREATE TABLE bank ({declared})")
+
+        def flush() -> None:
+            values = [
+                [None if name not in row else row[name] if kind != "JSON" else compact_json(row[name]) for row in chunk]
+                for name, kind in columns.items()
+            ]
+            unnested = ", ".join(f"unnest(${number}::{kind}[])" for number, kind in enumerate(columns.values(), 1))
+            connection.execute(f"INSERT INTO bank ({names}) SELECT {unnested}", values)
+            chunk.clear()
+
+        for row in bank.rows():
+            chunk.append(row)
+            if len(chunk) == 256:
+                flush()
+        if chunk:
+            flush()
+        try:
+            connection.execute(f"COPY bank TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)")
+        except duckdb.IOException as error:
+            no_space = os.strerror(errno.ENOSPC)  # DuckDB passes the system's words on, wrapped in many of its own
+            raise OSError(no_space if no_space in str(error) else str(error).splitlines()[0]) from None
+
+
+def _refuse_as_columns(fields: Iterable[str]) -> None:
+    """Refuse fields that cannot be columns side by side: DuckDB, which reads them back, ignores case in names."""
+    seen: dict[str, str] = {"": "nothing"}
+    for field in fields:
+        if (other := seen.setdefault(field.lower(), field)) != field:
+            raise TwinbenchError(
+                f"Parquet cannot hold the field {field!r} beside {other!r}: export as .jsonl, .jsonl.gz or .json"
+            )
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', '""')

@@ -1,0 +1,335 @@
+"""From a file of rows to a bank in the store: checked, deduplicated, counted; all of it or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from static_track.banks.bank import Bank, BankInfo
+from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, write_bank_file
+from static_track.banks.rows import canonical_line, compact_json, extra_json, row_problems
+from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
+from static_track.banks.unique_messages import Progress, UniqueMessages, no_progress, numbered
+from twinbench.errors import ContentError, Problem
+from twinbench.pools import StaticManifest, heldout_instances, static_manifest
+from twinbench.reading import NumberedRow, Source, open_source
+from twinbench.store import Store
+from twinbench.tokens import TokenizerSet, tokenizer_set
+from twinbench.validation import shown
+
+MOST_PROBLEMS = 1000
+"""Reading stops after as many, so that a file of another kind does not fill the screen or the memory."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """A valid row, reduced to references into the tables of unique parts."""
+
+    number: int
+    id: str
+    workload: str
+    instance_id: str
+    step_index: int
+    total_steps: int
+    target: int | None
+    messages: Sequence[int]
+    functions_id: int | None
+    extra: str
+
+    @property
+    def trajectory(self) -> tuple[str, str]:
+        return (self.workload, self.instance_id)
+
+
+@dataclass
+class ParsedBank:
+    """All valid rows of a file in canonical order, every part stored once, and what is wrong with the others."""
+
+    rows: list[_Row] = field(default_factory=list)
+    messages: UniqueMessages = field(default_factory=UniqueMessages)
+    functions: dict[str, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, numbered_row: NumberedRow) -> None:
+        """Take a valid row."""
+        row = numbered_row.row
+        functions_id = numbered(self.functions, compact_json(row["functions"])) if "functions" in row else None
+        self.rows.append(
+            _Row(
+                number=numbered_row.number,
+                id=row["id"],
+                workload=row["benchmark"],
+                instance_id=row["instance_id"],
+                step_index=row["step_index"],
+                total_steps=row["total_steps"],
+                target=row.get("target_tier_id"),
+                messages=[self.messages.add(message) for message in row["messages"]],
+                functions_id=functions_id,
+                extra=extra_json(row),
+            )
+        )
+
+    def add_trajectory(
+        self,
+        workload: str,
+        instance_id: str,
+        messages: Sequence[Mapping[str, Any]],
+        prefixes: Sequence[int],
+        functions: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Take the calls of one run, without labels.
+
+        Args:
+            workload: of the rows.
+            instance_id: of the trajectory; none of the bank's has it so far.
+            messages: of the conversation.
+            prefixes: how many of them each call was sent, in order.
+            functions: what the model was offered; empty: the rows have no such field.
+        """
+        numbers = [self.messages.add(message) for message in messages]
+        functions_id = numbered(self.functions, compact_json(functions)) if functions else None
+        for step, prefix in enumerate(prefixes, 1):
+            self.rows.append(
+                _Row(
+                    number=len(self.rows) + 1,
+                    id=f"{workload}/{instance_id}/{step}",
+                    workload=workload,
+                    instance_id=instance_id,
+                    step_index=step,
+                    total_steps=len(prefixes),
+                    target=None,
+                    messages=numbers[:prefix],
+                    functions_id=functions_id,
+                    extra="{}",
+                )
+            )
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its rows have labels."""
+        return all(row.target is not None for row in self.rows)
+
+    def put_in_order(self) -> None:
+        """Sort the rows canonically: by workload, instance, step."""
+        self.rows.sort(key=lambda row: (*row.trajectory, row.step_index))
+
+    def trajectories(self) -> dict[tuple[str, str], int]:
+        """The number of each trajectory, in canonical order."""
+        return {place: number for number, place in enumerate(dict.fromkeys(row.trajectory for row in self.rows))}
+
+    def base(
+        self, manifest: StaticManifest, tokenizers: TokenizerSet, progress: Progress = no_progress
+    ) -> Iterator[BaseRow]:
+        """The numbers that scoring needs of each row."""
+        trajectories = self.trajectories()
+        steps = [
+            StepMessages(number, trajectories[row.trajectory], row.step_index, row.target, row.messages)
+            for number, row in enumerate(self.rows)
+        ]
+        tokens = self.messages.count_tokens(tokenizers, progress)
+        return base_rows(steps, self.messages, tokens, manifest, tokenizers)
+
+    def canonical_sha256(self) -> str:
+        """The SHA-256 (hex) of the canonical export."""
+        digest = hashlib.sha256()
+        messages = self.messages.json
+        functions = list(self.functions)
+        for row in self.rows:
+            line = canonical_line(
+                id=row.id,
+                benchmark=row.workload,
+                instance_id=row.instance_id,
+                step_index=row.step_index,
+                total_steps=row.total_steps,
+                messages=[messages[number] for number in row.messages],
+                functions=None if row.functions_id is None else functions[row.functions_id],
+                target=row.target,
+                extra=row.extra,
+            )
+            digest.update(line.encode())
+            digest.update(b"\n")
+        return digest.hexdigest()
+
+
+def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, ParsedBank]:
+    """All rows of a file, checked.
+
+    Raises:
+        UsageError: no such file, or no known format.
+    """
+    parsed = ParsedBank()
+    with open_source(path) as source:
+        for found in source.rows:
+            if isinstance(found, Problem):
+                parsed.problems.append(found)
+            elif problems := row_problems(found.row):
+                parsed.problems += (source.problem(found.number, *problem) for problem in problems)
+            else:
+                parsed.add(found)
+                progress("reading rows", len(parsed.rows), None)
+            if len(parsed.problems) > MOST_PROBLEMS:
+                break
+    parsed.problems += _repetitions(source, parsed.rows)
+    parsed.problems += _missing_labels(source, parsed.rows)
+    if not parsed.rows and not parsed.problems:
+        parsed.problems.append(source.problem(None, None, "the file holds no rows"))
+    parsed.put_in_order()
+    return source, parsed
+
+
+def import_bank(
+    path: str, name: str, store: Store, *, replace: bool = False, progress: Progress = no_progress
+) -> BankInfo:
+    """Bring a file into the store as the bank ``name``.
+
+    Raises:
+        UsageError: the name exists and ``replace`` is False, or there is no such file.
+        ContentError: rows are refused; nothing was written.
+        TwinbenchError: the store cannot be written; nothing was changed.
+    """
+    if not replace:
+        store.refuse_existing(name)
+    source, parsed = read_bank(path, progress)
+    if parsed.problems:
+        raise ContentError(parsed.problems, hint="Nothing was imported.")
+    return keep_bank(
+        parsed,
+        name,
+        store,
+        source=Path(source.name).name.encode("utf-8", "backslashreplace").decode(),  # a file name need not be text
+        source_sha256=source.sha256,
+        replace=replace,
+        progress=progress,
+    )
+
+
+def keep_bank(
+    parsed: ParsedBank,
+    name: str,
+    store: Store,
+    *,
+    source: str,
+    source_sha256: str,
+    replace: bool = False,
+    progress: Progress = no_progress,
+) -> BankInfo:
+    """Keep checked rows, in canonical order, in the store as the bank ``name``.
+
+    Raises:
+        UsageError: the name exists and ``replace`` is False.
+        TwinbenchError: the store cannot be written; nothing was changed.
+    """
+    manifest = static_manifest()
+    tokenizers = tokenizer_set(manifest)
+    trajectories = parsed.trajectories()
+    held_out = heldout_instances()
+    info = BankInfo(
+        name=name,
+        sha256=parsed.canonical_sha256(),
+        source_sha256=source_sha256,
+        source=source,
+        rows=len(parsed.rows),
+        trajectories=len(trajectories),
+        workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
+        heldout_trajectories=sum(instance in held_out for _, instance in trajectories),
+        schema=SCHEMA_VERSION,
+        base=base_fingerprint(manifest, tokenizers),
+        imported=datetime.now(UTC).isoformat(timespec="seconds"),
+        labelled=parsed.labelled,
+    )
+    folder = store.bank_dir(name)
+    with store.new_folder(folder):
+        _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
+        before = store.current_content(name)
+        try:
+            store.write_pointer(name, info.to_json(), replace=replace)
+        except BaseException:
+            # Another import of the same content may have become the bank; then its file is this one.
+            store.remove_bank_files(name, info.sha256)
+            raise
+        if not (folder / info.file_name).exists():  # removed by one that had just replaced the same content
+            _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
+    for former in {before, *store.abandoned_contents(name)} - {info.sha256}:
+        if former is not None:
+            store.remove_bank_files(name, former)
+    return info
+
+
+def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[BaseRow], progress: Progress) -> None:
+    """Write a bank's file into the store, where nothing points to it so far."""
+    trajectories = parsed.trajectories()
+    held_out = heldout_instances()
+    path = store.bank_dir(info.name) / info.file_name
+    with store.aside(path) as temporary:
+        progress("writing the bank", 0, None)
+        try:
+            write_bank_file(
+                temporary,
+                meta=info.to_meta(),
+                trajectories=(
+                    TrajectoryRow(number, workload, instance, instance in held_out)
+                    for (workload, instance), number in trajectories.items()
+                ),
+                messages=list(zip(parsed.messages.semantic_ids, parsed.messages.json, strict=True)),
+                functions=list(parsed.functions),
+                steps=(
+                    StepRow(
+                        number,
+                        row.id,
+                        trajectories[row.trajectory],
+                        row.step_index,
+                        row.total_steps,
+                        row.messages,
+                        row.functions_id,
+                        row.extra,
+                    )
+                    for number, row in enumerate(parsed.rows)
+                ),
+                base=base,
+            )
+        except duckdb.Error as error:
+            raise store.write_error(path.parent, error) from None
+
+
+def validate_file(path: str, progress: Progress = no_progress) -> tuple[int, list[Problem]]:
+    """How many rows of a file are valid, and all that is wrong with it."""
+    _, parsed = read_bank(path, progress)
+    return len(parsed.rows), parsed.problems
+
+
+def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
+    """How many rows a stored bank has, and whether it still is what was imported."""
+    with Bank.open(name, store) as bank:
+        digest = hashlib.sha256()
+        for line in bank.lines():
+            digest.update(line.encode() + b"\n")
+        if digest.hexdigest() == bank.info.sha256:
+            return bank.info.rows, []
+        what = f"its rows have sha256 {digest.hexdigest()}, the bank was imported as {bank.info.sha256}"
+        return bank.info.rows, [Problem(str(bank.path), None, None, what)]
+
+
+def _repetitions(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
+    ids: dict[str, int] = {}
+    places: dict[tuple[str, str, int], int] = {}
+    for row in rows:
+        if (first := ids.setdefault(row.id, row.number)) != row.number:
+            yield source.problem(row.number, "id", f"{shown(row.id)} stands in {source.unit} {first} already")
+        if (first := places.setdefault((*row.trajectory, row.step_index), row.number)) != row.number:
+            what = f"step {row.step_index} of {row.workload}/{row.instance_id} stands in {source.unit} {first} already"
+            yield source.problem(row.number, "step_index", what)
+
+
+def _missing_labels(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
+    """Rows without a label in a bank that has some: nothing could be scored over such a bank."""
+    first = next((row.number for row in rows if row.target is not None), None)
+    for row in rows if first is not None else ():
+        if row.target is None:
+            what = f"is missing, and {source.unit} {first} has one: all rows of a bank have a label, or none has"
+            yield source.problem(row.number, "target_tier", what)

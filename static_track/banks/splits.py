@@ -1,0 +1,234 @@
+"""Parts of a bank, drawn by trajectory: for training, for choosing, for the last word.
+
+Instances of heldout100 stand in a part of their own, in no other part of any split (dynamic.md, "Splits").
+Near-duplicates of each other stand in one part, those of a held-out instance with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from static_track.banks.near_duplicates import JACCARD, SHINGLE_WORDS
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.fingerprint import fingerprint
+
+HELDOUT = "heldout"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some of a bank's trajectories, by number."""
+
+    name: str | None
+    trajectories: tuple[int, ...] | None
+    """None: all of them."""
+
+    def condition(self, column: str = "trajectory") -> str:
+        """The part as an SQL condition on the column that holds trajectory numbers."""
+        if self.trajectories is None:
+            return "true"
+        return f"{column} IN ({', '.join(map(str, self.trajectories))})" if self.trajectories else "false"
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the trajectories in it; None for the whole bank."""
+        return None if self.trajectories is None else fingerprint(self.trajectories)
+
+
+ALL = Split(None, None)
+
+
+@dataclass(frozen=True)
+class TrajectoryLabel:
+    """What stratifies a trajectory: its workload and its highest label."""
+
+    trajectory: int
+    workload: str
+    instance_id: str
+    highest: int
+    heldout: bool
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which trajectories of a bank are near-duplicates of each other (static_track.banks.near_duplicates)."""
+
+    groups: tuple[tuple[int, ...], ...]
+    """Each of two trajectories or more, by number."""
+    joined_heldout: tuple[int, ...]
+    """Those that stand in the part heldout only because an instance of heldout100 is in their group."""
+
+    @classmethod
+    def of(cls, groups: Sequence[tuple[int, ...]], trajectories: Sequence[TrajectoryLabel]) -> Self:
+        """Groups of these trajectories."""
+        held_out = {label.trajectory for label in trajectories if label.heldout}
+        joined = {number for group in groups if held_out.intersection(group) for number in group} - held_out
+        return cls(tuple(groups), tuple(sorted(joined)))
+
+    def to_json(self) -> dict[str, Any]:
+        """What a split's file says of them."""
+        sizes = [len(group) for group in self.groups]
+        return {
+            "shingle_words": SHINGLE_WORDS,
+            "jaccard": float(JACCARD),
+            "groups": len(sizes),
+            "trajectories": sum(sizes),
+            "largest": max(sizes, default=0),
+            "joined_heldout": list(self.joined_heldout),
+        }
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """A split of a bank into named parts."""
+
+    name: str
+    seed: int
+    shares: Mapping[str, float]
+    parts: Mapping[str, tuple[int, ...]]
+    near_duplicates: Grouping | None
+    """None: they were dealt like all others."""
+
+    def to_json(self, bank_sha256: str) -> dict[str, Any]:
+        """The sidecar file's content."""
+        content = {
+            "name": self.name,
+            "bank": bank_sha256,
+            "seed": self.seed,
+            "shares": dict(self.shares),
+            "near_duplicates": None if self.near_duplicates is None else self.near_duplicates.to_json(),
+            "parts": {part: list(numbers) for part, numbers in self.parts.items()},
+        }
+        return {**content, "fingerprint": fingerprint(content)}
+
+
+def parse_shares(text: str) -> dict[str, float]:
+    """``train=60,dev=20,test=20`` as shares that add up to 1.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    shares: dict[str, float] = {}
+    for item in text.split(","):
+        part, equals, number = item.partition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = -1.0
+        if not equals or not part.strip().isidentifier() or not 0 < weight < float("inf"):
+            raise UsageError(f"parts {text!r}: write them as train=60,dev=20,test=20")
+        if part.strip() in shares or part.strip() == HELDOUT:
+            raise UsageError(f"parts {text!r}: {part.strip()!r} stands twice or is reserved")
+        shares[part.strip()] = weight
+    total = sum(shares.values())
+    return {part: weight / total for part, weight in shares.items()}
+
+
+def plan_split(
+    name: str,
+    trajectories: Sequence[TrajectoryLabel],
+    shares: Mapping[str, float],
+    seed: int,
+    groups: Sequence[tuple[int, ...]] | None = None,
+) -> SplitPlan:
+    """Deal the trajectories to parts: by stratum (workload and highest label), in an order drawn from the seed.
+
+    Within a stratum each next trajectory goes to the part that is furthest below its share; strata are dealt one after
+    the other over the same running counts, so that small strata do not all fall to the first part. A group of
+    near-duplicates is dealt as one, in the stratum that most of it is of, and large ones first, so that the others
+    make good what a large one has upset. One with an instance of heldout100 in it is held out as a whole.
+
+    Args:
+        name: of the split.
+        trajectories: all of a bank.
+        shares: of each part, together 1.
+        seed: another one deals them differently.
+        groups: of trajectories that stay together; None: none do, and the plan says so.
+    """
+    grouping = None if groups is None else Grouping.of(groups, trajectories)
+    parts: dict[str, list[int]] = {part: [] for part in shares}
+    held_out = {label.trajectory for label in trajectories if label.heldout}
+    held_out.update(() if grouping is None else grouping.joined_heldout)
+    strata: dict[tuple[str, int], list[list[TrajectoryLabel]]] = defaultdict(list)
+    for unit in _units([label for label in trajectories if label.trajectory not in held_out], groups or ()):
+        strata[_stratum(unit)].append(unit)
+    owed = dict.fromkeys(shares, 0.0)
+    for stratum in sorted(strata):
+        for unit in sorted(strata[stratum], key=lambda unit: (-len(unit), min(_draw(seed, label) for label in unit))):
+            for part, share in shares.items():
+                owed[part] += share * len(unit)
+            due = max(owed, key=lambda part: owed[part])
+            owed[due] -= len(unit)
+            parts[due] += (label.trajectory for label in unit)
+    if held_out:
+        parts[HELDOUT] = list(held_out)
+    return SplitPlan(name, seed, shares, {part: tuple(sorted(numbers)) for part, numbers in parts.items()}, grouping)
+
+
+def _units(
+    trajectories: Sequence[TrajectoryLabel], groups: Sequence[tuple[int, ...]]
+) -> Iterator[list[TrajectoryLabel]]:
+    """What is dealt as one: groups, and every trajectory that is in none."""
+    group_of = {number: -1 - place for place, group in enumerate(groups) for number in group}
+    units: dict[int, list[TrajectoryLabel]] = defaultdict(list)
+    for label in trajectories:
+        units[group_of.get(label.trajectory, label.trajectory)].append(label)
+    yield from units.values()
+
+
+def _stratum(unit: Sequence[TrajectoryLabel]) -> tuple[str, int]:
+    """The stratum that most of the trajectories are of; of several, the first."""
+    times = Counter((label.workload, label.highest) for label in unit)
+    return min(times, key=lambda stratum: (-times[stratum], stratum))
+
+
+def split_path(folder: Path, bank_sha256: str, name: str) -> Path:
+    """The sidecar file of a split."""
+    return folder / f"{bank_sha256}.split-{name}.json"
+
+
+def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[int]) -> Split:
+    """The part that ``wanted`` names: ``part``, or ``split/part`` where several splits have such a part.
+
+    Raises:
+        UsageError: no such part, or several.
+        TwinbenchError: the sidecar file is damaged.
+    """
+    plans = [_read(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
+    split_name, slash, part = wanted.rpartition("/")
+    if wanted == HELDOUT:
+        return Split(wanted, tuple(held_out))
+    found = [plan for plan in plans if part in plan["parts"] and (not slash or plan["name"] == split_name)]
+    if len(found) == 1:
+        return Split(wanted, tuple(found[0]["parts"][part]))
+    if found:
+        ways = " or ".join(f"{plan['name']}/{part}" for plan in found)
+        raise UsageError(f"several splits have a part {part!r}: say {ways}")
+    known = ", ".join(f"{plan['name']}/{part}" for plan in plans for part in plan["parts"]) or "none yet"
+    raise UsageError(f"no part {wanted!r} (parts: {known}); make a split with: twinbench bank split NAME")
+
+
+def list_splits(folder: Path, bank_sha256: str) -> list[dict[str, Any]]:
+    """The splits of a bank."""
+    return [_read(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        claimed = content.pop("fingerprint")
+        if claimed != fingerprint(content):
+            raise ValueError("fingerprint")
+    except (ValueError, KeyError):
+        raise TwinbenchError(f"{path} is damaged: make the split again") from None
+    return {**content, "fingerprint": claimed}
+
+
+def _draw(seed: int, label: TrajectoryLabel) -> str:
+    return hashlib.sha256(f"{seed}\0{label.workload}\0{label.instance_id}".encode()).hexdigest()

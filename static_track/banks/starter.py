@@ -1,0 +1,32 @@
+"""The embedded bank, so that everything can be tried offline and at once."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from static_track.banks.bank import STARTER, Bank, BankInfo
+from static_track.banks.unique_messages import Progress, no_progress
+from twinbench.errors import TwinbenchError
+from twinbench.fingerprint import sha256_file
+from twinbench.store import Store
+
+
+def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:
+    """The embedded bank in ``store``, imported where it is not there, is damaged or is of another release."""
+    with resources.as_file(resources.files(__package__).joinpath("data/starter_bank.jsonl")) as path:
+        try:
+            with Bank.open(STARTER, store) as bank:
+                if bank.info.source_sha256 == sha256_file(path):
+                    return bank.info
+        except TwinbenchError:
+            pass
+        from static_track.banks.importing import import_bank  # once a store
+
+        return import_bank(str(path), STARTER, store, replace=True, progress=progress)
+
+
+def open_bank(name: str | None, store: Store, progress: Progress = no_progress) -> Bank:
+    """The bank called ``name``; without a name, the embedded one."""
+    if name is None or name == STARTER:
+        ensure_starter(store, progress)
+    return Bank.open(name or STARTER, store)

@@ -1,0 +1,1127 @@
+"""``twinbench dynamic audit``: every edit of a run that is no consistent forgery is found by name, no honest run is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dynamic_track.auditing import conduct
+from dynamic_track.auditing.audit import CHECKS, audit
+from dynamic_track.auditing.conduct import patched_files
+from dynamic_track.auditing.evidence import AuditedTrial, Evidence
+from dynamic_track.auditing.shell import taken_apart
+from dynamic_track.rehearsal.replies import Cut, Message, Reply, server_error
+from dynamic_track.rehearsal.server import Asked
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.trial import concluded
+from dynamic_track.tasks.sources import load_tasks
+from dynamic_track.tasks.task import Task
+from tests.cli.commands import Ran, files, twinbench
+from tests.dynamic_track.live import (
+    EASY,
+    HIGH,
+    KEY,
+    KEY_VARIABLE,
+    LOW,
+    ROOT,
+    ROUTERS,
+    SUBMIT,
+    Done,
+    Victims,
+    by_step,
+    gold,
+    heredoc,
+    live,
+    named,
+    pool_file,
+    rewritten,
+    run_arguments,
+    said,
+    solving,
+    victims,
+)
+from tests.runs import a_pool
+from tests.scripted.server import ScriptedServer
+from twinbench.calls.journal import FILE, Entry, packed, read_journal, unpacked
+from twinbench.calls.recording import recordings
+from twinbench.fingerprint import fingerprint, sha256_text
+from twinbench.pools import live_manifest
+from twinbench.usage import Usage
+
+MEDIUM = "rehearsal__tidecache-41"
+ASKS = """
+class Asks:
+    def use(self, llm):
+        self.llm = llm
+    def route(self, call):
+        reply = self.llm.ask([{"role": "user", "content": f"Is step {call.step_index} hard?"}], max_tokens=20)
+        return "high" if reply.text == "yes" else "low"
+"""
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) -> Path:
+    """Two routers on two cases each, by simulated models."""
+    runs = tmp_path_factory.mktemp("rehearsed") / "runs"
+    only = ("--only", EASY, "--only", MEDIUM)
+    twinbench("rehearse", "round-robin", "always-high", *only, "--runs", runs, "--json").succeeded()
+    return runs
+
+
+@pytest.fixture
+def turns(rehearsed: Path, tmp_path: Path) -> Path:
+    """A copy of the run of round-robin, to spoil."""
+    return Path(shutil.copytree(rehearsed / "1-round-robin", tmp_path / "turns"))
+
+
+@pytest.fixture
+def dear(rehearsed: Path, tmp_path: Path) -> Path:
+    """A copy of the run of always-high, to spoil."""
+    return Path(shutil.copytree(rehearsed / "2-always-high", tmp_path / "dear"))
+
+
+def audited(run: Path, *more: str | Path) -> Ran:
+    return twinbench("dynamic", "audit", run, "--json", *more)
+
+
+def found(run: Path, *more: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """The findings by check."""
+    ran = audited(run, *more)
+    by_check: dict[str, list[dict[str, Any]]] = {}
+    for finding in ran.json:
+        assert finding.keys() == {"check", "case", "detail"}
+        by_check.setdefault(finding["check"], []).append(finding)
+    assert by_check.keys() <= {check.name for check in CHECKS}
+    assert ran.code == (1 if by_check else 0)
+    return by_check
+
+
+def edited(run: Path, kind: str, change: Callable[[dict[str, Any]], None], *, number: int = 1) -> None:
+    """Change the fields of the how manieth line of a kind, and make the chain whole again."""
+    seen = 0
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        nonlocal seen
+        seen += line["kind"] == kind
+        if line["kind"] == kind and seen == number:
+            change(line["fields"])
+        return line
+
+    rewritten(run, edit)
+    assert seen >= number
+
+
+def each(run: Path, kind: str, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the fields of all lines of a kind, and make the chain whole again."""
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] == kind:
+            change(line["fields"])
+        return line
+
+    rewritten(run, edit)
+
+
+def json_file(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = json.loads(path.read_text("utf-8"))
+    change(content)
+    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def setting(**fields: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content.update(fields)
+
+
+def case_file(run: Path, case: str, **fields: Any) -> None:
+    json_file(run / "cases" / case / "1" / "case.json", setting(**fields))
+
+
+def in_response(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """Change the recorded response of a settle."""
+
+    def edit(fields: dict[str, Any]) -> None:
+        body = json.loads(unpacked(fields["response"]))
+        change(body)
+        fields["response"] = packed(json.dumps(body).encode())
+
+    return edit
+
+
+# Honest runs
+
+
+def test_rehearsals_are_clean(rehearsed: Path) -> None:
+    for run in sorted(rehearsed.iterdir()):
+        before = files(run)
+        ran = audited(run)
+        assert (ran.code, ran.json) == (0, [])
+        assert "rehearsal" in ran.err
+        assert files(run) == before
+
+
+def test_people_are_told_what_was_looked_at(rehearsed: Path) -> None:
+    ran = twinbench("dynamic", "audit", rehearsed / "2-always-high").succeeded()
+    lines = ran.text.splitlines()
+    assert lines[0].startswith("Audit of ")
+    assert lines[0].endswith("a rehearsal with simulated models")
+    assert all(any(line.startswith(f"│ {check.name} ") for line in lines) for check in CHECKS)
+    calls = len([entry for entry in read_journal(rehearsed / "2-always-high" / "journal") if entry.kind == "settle"])
+    assert lines[-1] == f"nothing found: {len(CHECKS)} checks of 2 trials with {calls} calls"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_findings_are_a_table_for_programs(turns: Path, form: str) -> None:
+    case_file(turns, EASY, cost_usd=0.0)
+    ran = twinbench("dynamic", "audit", turns, "--format", form)
+    assert ran.code == 1
+    assert b"case-file" in ran.out
+    assert "rehearsal" in ran.err
+
+
+def test_runs_against_a_gateway_are_clean(
+    tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With failed attempts, several models, and format errors; in wall-clock time, continued after a cut."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    (tmp_path / "routers.py").write_text(ROUTERS, "utf-8")
+    look, apply, submit = gold(named(rehearsal, EASY))
+    replies: list[Reply] = [
+        said(["ls", "git log -3"]),
+        server_error(),
+        Cut(),
+        said([], fields={"content": "I do not know."}),
+        said(f"{look}; date; mktemp", fields={"reasoning_content": "hm"}),
+        said(apply),
+        said(submit),
+    ]
+    for style in ("tool", "text"):
+        run = tmp_path / style
+        told = replies if style == "tool" else [said(each, text=True) for each in (look, apply, submit)]
+        with ScriptedServer(told) as server:
+            live(server.api_base, run, "--actions", style, router=f"{tmp_path / 'routers.py'}:Turns").succeeded()
+        assert found(run) == {}
+
+
+def test_a_run_that_was_killed_and_continued_is_clean(
+    tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    run = tmp_path / "run"
+    with ScriptedServer(by_step([said(command) for command in gold(named(rehearsal, EASY))])) as server:
+        live(server.api_base, run, usd="0.5")  # no room for the first call
+        assert found(run) == {}
+        live(server.api_base, run).succeeded()
+        assert found(run) == {}
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+
+@pytest.mark.usefixtures("key")
+def test_a_run_whose_router_asks_a_model_itself_is_clean(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
+    (tmp_path / "asking.py").write_text(ASKS, "utf-8")
+    agent = by_step([said(command) for command in gold(named(rehearsal, EASY))])
+
+    def answer(asked: Asked) -> Reply:
+        first = str(asked.body["messages"][0]["content"])
+        return Message("no") if first.startswith("Is step") else agent(asked)
+
+    run = tmp_path / "run"
+    with ScriptedServer(answer) as server:
+        live(server.api_base, run, router=f"{tmp_path / 'asking.py'}:Asks").succeeded()
+    assert found(run) == {}
+    edited(run, "settle", setting(cost_usd="0.00000001"))
+    assert "a call of the router's own" in found(run)["cost"][0]["detail"]
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize("kill", [("after", "reserve", 2), ("before", "observation", 1), ("after", "end", 1)])
+def test_a_run_that_was_killed_is_incomplete_and_clean_once_it_went_on(
+    tmp_path: Path, rehearsal: Sequence[Task], killing: Victims, kill: tuple[str, str, int]
+) -> None:
+    run = tmp_path / "run"
+    with ScriptedServer(by_step([said(command) for command in gold(named(rehearsal, EASY))])) as server:
+        killing.killed(run_arguments(server.api_base, run), kill)
+        assert found(run).keys() <= {"missing-case", "case-file"}
+        live(server.api_base, run).succeeded()
+    assert found(run) == {}
+
+
+@pytest.fixture(scope="module")
+def killing() -> Iterator[Victims]:
+    with victims() as started:
+        yield started
+
+
+@pytest.mark.usefixtures("key")
+def test_trials_and_merged_runs_are_clean(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
+    runs = []
+    for number, case in enumerate((EASY, MEDIUM), 1):
+        runs.append(tmp_path / f"run-{number}")
+        with ScriptedServer(solving(rehearsal)) as server:
+            live(server.api_base, runs[-1], "--trials", "2", only=case, usd="5").succeeded()
+        assert found(runs[-1]) == {}
+    merged = tmp_path / "merged"
+    twinbench("dynamic", "merge", *runs, "--into", merged).succeeded()
+    assert found(merged) == {}
+    edited(merged, "decision", setting(rationale="I knew it"))
+    assert found(merged).keys() == {"chain"}
+
+
+def test_five_real_runs_are_clean(tmp_path: Path, shared: Path) -> None:
+    """212 calls of a real model behind a real gateway, with its real cache."""
+    pool = a_pool(tmp_path / "gemini.toml", "google/gemini-3-pro-preview")
+    run = tmp_path / "run"
+    twinbench("dynamic", "import", shared / "trajectories", "--run", run, "--pool", pool).succeeded()
+    ran = audited(run)
+    assert (ran.code, ran.json) == (0, [])
+    assert "sympy__sympy-21612/1: the patch changes sympy/parsing/tests/test_latex.py" in ran.err
+    json_file(run / "plan.json", lambda plan: plan["identity"]["tasks"].update(another="0" * 64))
+    assert found(run).keys() == {"missing-case"}
+
+
+# What is no run, or one that cannot be read
+
+
+def test_what_is_no_run_is_wrong_usage(tmp_path: Path) -> None:
+    ran = audited(tmp_path)
+    assert ran.code == 2
+    assert "no plan.json" in ran.err
+
+
+def test_a_run_without_a_journal_is_damaged(turns: Path) -> None:
+    (turns / "journal" / FILE).unlink()
+    assert "missing" in found(turns)["chain"][0]["detail"]
+
+
+def test_a_pool_that_is_not_where_it_was_has_to_be_named(turns: Path, tmp_path: Path) -> None:
+    json_file(turns / "plan.json", lambda plan: plan["where"].update(pool="pools/mine.toml"))
+    ran = audited(turns)
+    assert ran.code == 2
+    assert "--pool FILE" in ran.err
+    assert found(turns, "--pool", "live-2026-04") == {}
+
+
+def test_another_pool_than_the_run_was_made_with_is_found(turns: Path, tmp_path: Path) -> None:
+    path = pool_file(tmp_path / "pool.toml", lambda text: text.replace("25.00", "26.00").replace("25.0", "26.0"))
+    assert {"plan", "cost"} <= found(turns, "--pool", path).keys()
+
+
+def test_a_torn_end_is_said(turns: Path) -> None:
+    with (turns / "journal" / FILE).open("ab") as file:
+        file.write(b'{"fields":{"case":')
+    assert found(turns) == {}
+    assert "ends in the middle" in twinbench("dynamic", "audit", turns).text
+
+
+# Edits of files
+
+
+def test_files_that_say_something_else_than_the_journal_are_found(turns: Path) -> None:
+    for name, value in (("cost_usd", 0.001), ("resolved", "yes"), ("steps", 1), ("models", {LOW: 5})):
+        copy = Path(shutil.copytree(turns, turns.with_name(f"copy-{name}")))
+        case_file(copy, EASY, **{name: value})
+        (finding,) = found(copy)["case-file"]
+        assert finding["case"] == f"{EASY}/1"
+        assert name in finding["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        ("case.json", "case-file"),
+        ("patch.diff", "patch"),
+        ("trajectory.json", "trajectory"),
+        ("verdict.json", "verdict"),
+    ],
+)
+def test_a_missing_or_unreadable_file_is_found(turns: Path, name: str, check: str) -> None:
+    path = turns / "cases" / EASY / "1" / name
+    path.write_text("nothing of that kind", "utf-8")
+    assert found(turns).keys() == {check}
+    path.unlink()
+    assert found(turns).keys() == {check}
+
+
+def test_another_patch_is_found(turns: Path) -> None:
+    path = turns / "cases" / EASY / "1" / "patch.diff"
+    path.write_text(path.read_text("utf-8").replace("+", "+ ", 1), "utf-8")
+    assert found(turns).keys() == {"patch"}
+
+
+def test_a_verdict_of_files_alone_is_found(turns: Path) -> None:
+    for case in (EASY, MEDIUM):
+        verdict = json.loads((turns / "cases" / case / "1" / "verdict.json").read_text("utf-8"))
+        json_file(turns / "cases" / case / "1" / "verdict.json", setting(resolved=not verdict["resolved"]))
+        case_file(turns, case, resolved=not verdict["resolved"])
+    assert found(turns).keys() == {"verdict", "case-file"}
+
+
+def test_another_conversation_is_found(turns: Path) -> None:
+    trajectory = turns / "cases" / MEDIUM / "1" / "trajectory.json"
+    kept = trajectory.read_bytes()
+
+    def observation(content: dict[str, Any]) -> None:
+        message = next(each for each in content["messages"] if each["role"] == "tool")
+        message["content"] = message["content"].replace("<output>", "<output>\nthe fix is in line 7")
+
+    def task(content: dict[str, Any]) -> None:
+        content["messages"][1]["content"] += " The fix is in line 7."
+
+    def answer(content: dict[str, Any]) -> None:
+        message = next(each for each in content["messages"] if each["role"] == "assistant")
+        message["content"] = "THOUGHT: as I was told"
+
+    for change, checks in ((observation, {"request"}), (task, {"request"}), (answer, {"request", "trajectory"})):
+        json_file(trajectory, change)
+        assert checks <= found(turns).keys()
+        trajectory.write_bytes(kept)
+    assert found(turns) == {}
+
+
+def test_a_pool_or_an_agent_of_another_name_is_found(turns: Path) -> None:
+    plan = turns / "plan.json"
+    kept = plan.read_bytes()
+    json_file(plan, lambda content: content["identity"]["pool"].update(fingerprint="0" * 64))
+    assert "plan" in found(turns)
+    plan.write_bytes(kept)
+    json_file(plan, lambda content: content["identity"]["agent"].update(version="9.9.9"))
+    assert found(turns).keys() == {"plan"}
+    plan.write_bytes(kept)
+    json_file(plan, lambda content: content["where"].update(division="open"))
+    assert found(turns).keys() == {"plan"}
+    plan.write_text("{", "utf-8")
+    assert "plan" in found(turns)
+
+
+def test_a_rehearsal_that_passes_for_a_run_is_found(turns: Path) -> None:
+    json_file(turns / "plan.json", lambda content: content["identity"].pop("provider"))
+    assert len(found(turns)["simulation"]) == 2
+
+
+def test_a_run_that_passes_for_an_imported_one_is_found(turns: Path) -> None:
+    json_file(turns / "plan.json", lambda content: content["identity"].update(imported="mini-swe-agent"))
+    assert "plan" in found(turns)
+
+
+def test_a_plan_that_the_sitting_did_not_begin_with_is_found(turns: Path) -> None:
+    identity = json.loads((turns / "plan.json").read_text("utf-8"))["identity"]
+    each(turns, "sitting", setting(plan=fingerprint(identity)))
+    assert found(turns) == {}
+    json_file(turns / "plan.json", lambda plan: plan["identity"]["router"].update(spec="mine.py:Mine"))
+    assert found(turns).keys() == {"plan"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("swebench", "4.0.0"), ("image", "sha256:other"), ("id", "another__case-1")]
+)
+def test_a_verdict_that_was_given_otherwise_is_found(turns: Path, name: str, value: str) -> None:
+    json_file(turns / "cases" / EASY / "1" / "verdict.json", setting(**{name: value}))
+    assert found(turns).keys() == {"verdict"}
+
+
+# Edits of the journal
+
+
+def test_edits_that_leave_the_chain_as_it_was_are_found_twice(turns: Path) -> None:
+    path = turns / "journal" / FILE
+    text = path.read_text("utf-8")
+    cost = next(entry.fields["cost_usd"] for entry in read_journal(turns / "journal") if entry.kind == "settle")
+    path.write_text(text.replace(cost, cost[:-1] + "1", 1), "utf-8")
+    assert {"chain", "cost"} <= found(turns).keys()
+
+
+def test_a_line_that_is_gone_or_twice_is_found(turns: Path) -> None:
+    path = turns / "journal" / FILE
+    lines = path.read_bytes().splitlines(keepends=True)
+    for content in (lines[:20] + lines[21:], [*lines[:20], lines[19], *lines[20:]], [lines[1], lines[0], *lines[2:]]):
+        path.write_bytes(b"".join(content))
+        assert "chain" in found(turns)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_always_found(rehearsed: Path, tmp_path: Path, place: float, bit: int) -> None:
+    run = tmp_path / "flipped"
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(rehearsed / "1-round-robin", run)
+    path = run / "journal" / FILE
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(bytes(content))
+    assert audit(run, live_manifest()).findings
+
+
+def test_the_last_line_end_flipped_is_found(turns: Path) -> None:
+    path = turns / "journal" / FILE
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    assert {"case-file", "verdict"} <= found(turns).keys()
+
+
+def test_another_cost_is_found(turns: Path) -> None:
+    edited(turns, "settle", setting(cost_usd="0.000000001"), number=2)
+    assert {"cost", "case-file", "trajectory"} <= found(turns).keys()
+
+
+def test_other_usage_is_found(turns: Path) -> None:
+    edited(turns, "settle", lambda fields: fields["usage"].update(output=1))
+    assert {"usage", "cost"} <= found(turns).keys()
+
+
+def test_usage_and_cost_forged_together_are_found_by_the_response(turns: Path) -> None:
+    def cheap(fields: dict[str, Any]) -> None:
+        fields["usage"]["output"] = 1
+        fields["cost_usd"] = "0.0"
+
+    each(turns, "settle", cheap)
+    assert {"usage", "cost"} <= found(turns).keys()
+
+
+def consistently(run: Path, usage: Callable[[dict[str, Any]], dict[str, int]]) -> None:
+    """Forge usage in responses, settles, costs and files together."""
+    pool = {candidate.id: candidate for candidate in live_manifest().candidates}
+    asked: dict[tuple[Any, ...], dict[str, Any]] = {}
+    costs: dict[tuple[Any, ...], str] = {}
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        fields = line["fields"]
+        name = tuple(fields.get(key) for key in ("case", "trial", "step"))
+        if line["kind"] == "reserve":
+            asked[name] = fields
+        if line["kind"] == "settle":
+            buckets = usage(fields)
+            fields["usage"] = buckets
+            cost = Usage(**buckets).cost_usd(pool[asked[name]["candidate"]].prices.prices())
+            fields["cost_usd"] = costs[name] = f"{cost:f}"
+            prompt = buckets["input"] + buckets["cache_read"] + buckets["cache_write"]
+            in_response(
+                lambda body: body.update(
+                    usage={
+                        "prompt_tokens": prompt,
+                        "completion_tokens": buckets["output"],
+                        "prompt_tokens_details": {
+                            "cached_tokens": buckets["cache_read"],
+                            "cache_write_tokens": buckets["cache_write"],
+                        },
+                    }
+                )
+            )(fields)
+        return line
+
+    rewritten(run, edit)
+    for case in (EASY, MEDIUM):
+
+        def trajectory(content: dict[str, Any], case: str = case) -> None:
+            answers = [message for message in content["messages"] if "candidate" in message.get("extra", {})]
+            for step, message in enumerate(answers, 1):
+                message["extra"] |= {"cost_usd": costs[case, 1, step], "cost": float(costs[case, 1, step])}
+            content["info"]["model_stats"]["instance_cost"] = sum(message["extra"]["cost"] for message in answers)
+
+        json_file(run / "cases" / case / "1" / "trajectory.json", trajectory)
+    for (case, _), recording in recordings(read_journal(run / "journal")).items():
+        json_file(run / "cases" / case / "1" / "case.json", setting(**concluded(live_manifest(), recording).to_json()))
+
+
+def test_constant_usage_is_found_however_well_it_is_forged(dear: Path) -> None:
+    consistently(dear, lambda _fields: {"input": 1500, "cache_read": 0, "cache_write": 0, "output": 100})
+    assert found(dear).keys() == {"constant-usage"}
+
+
+def test_answers_of_constant_length_are_found(dear: Path) -> None:
+    consistently(dear, lambda fields: {**fields["usage"], "output": 100})
+    assert found(dear).keys() == {"constant-usage"}
+
+
+def test_cache_reads_that_nothing_was_written_for_are_found(dear: Path) -> None:
+    def all_read(fields: dict[str, Any]) -> dict[str, int]:
+        usage = fields["usage"]
+        prompt = usage["input"] + usage["cache_read"] + usage["cache_write"]
+        return {"input": 0, "cache_read": prompt, "cache_write": 0, "output": usage["output"]}
+
+    consistently(dear, all_read)
+    findings = found(dear)
+    assert findings.keys() == {"cache"}
+    assert "nothing was written to before" in findings["cache"][0]["detail"]
+
+
+def test_prompts_of_other_lengths_than_they_have_are_found(dear: Path) -> None:
+    steps: dict[str, int] = {}
+
+    def short(fields: dict[str, Any]) -> dict[str, int]:
+        steps[fields["case"]] = steps.get(fields["case"], 0) + 1
+        return {**fields["usage"], "input": 10 + steps[fields["case"]], "cache_read": 0, "cache_write": 0}
+
+    consistently(dear, short)
+    assert found(dear).keys() == {"tokens"}
+
+
+def test_a_cheaper_model_that_is_claimed_is_found(dear: Path) -> None:
+    def cheaper(line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] in ("decision", "reserve"):
+            line["fields"]["candidate"] = LOW
+        return line
+
+    rewritten(dear, cheaper)
+    assert {"model", "usage", "cost", "budget", "trajectory", "case-file"} <= found(dear).keys()
+
+    def served(fields: dict[str, Any]) -> None:
+        fields["served_model"] = LOW
+        in_response(setting(model=LOW))(fields)
+
+    each(dear, "settle", served)
+    assert {"cost", "budget", "trajectory"} <= found(dear).keys()
+    assert "model" not in found(dear)
+
+
+def test_a_decision_of_another_model_than_was_asked_is_found(turns: Path) -> None:
+    edited(turns, "decision", setting(candidate=HIGH))
+    assert "steps" in found(turns)
+    edited(turns, "decision", setting(candidate="gpt-17"))
+    assert "steps" in found(turns)
+
+
+def test_another_verdict_is_found(turns: Path) -> None:
+    def turned(fields: dict[str, Any]) -> None:
+        fields["resolved"] = not fields["resolved"]
+
+    each(turns, "verdict", turned)
+    assert {"verdict", "case-file"} <= found(turns).keys()
+    for path in turns.glob("cases/*/1/*.json"):
+        if path.name == "verdict.json":
+            json_file(path, turned)
+    findings = found(turns)["verdict"]
+    assert any("tests failed" in finding["detail"] for finding in findings)  # its own lists
+    assert any("verdicts/" in finding["detail"] for finding in findings)  # the run's store
+    shutil.rmtree(turns / "verdicts")
+    assert "verdict" in found(turns)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"cause": "timeout", "resolved": True}, {"fingerprint": None}, {"resolved": None}, {"cause": "empty"}]
+)
+def test_verdicts_that_cannot_be_are_found(turns: Path, fields: dict[str, Any]) -> None:
+    edited(turns, "verdict", setting(**fields))
+    assert "verdict" in found(turns)
+
+
+def test_a_patch_in_another_s_place_is_found(turns: Path) -> None:
+    patch = packed(b"diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n")
+    edited(turns, "end", lambda fields: fields.update(patch=patch, patch_sha256=sha256_text(unpacked(patch).decode())))
+    (turns / "cases" / next(iter(read_cases(turns))) / "1" / "patch.diff").write_bytes(unpacked(patch))
+    assert {"submission", "trajectory"} <= found(turns).keys()
+    edited(turns, "end", setting(patch_sha256="0" * 64))
+    assert "patch" in found(turns)
+
+
+def read_cases(run: Path) -> list[str]:
+    """The cases, in the order in which they ended."""
+    return [str(entry.fields["case"]) for entry in read_journal(run / "journal") if entry.kind == "end"]
+
+
+@pytest.mark.parametrize("cause", ["transport", "router", "cap", "engine"])
+def test_an_unresolved_case_that_passes_for_an_infrastructure_failure_is_found(turns: Path, cause: str) -> None:
+    """With everything that would tell of a patch or a verdict gone, and the case's own file made anew."""
+    rewritten(turns, lambda line: None if line["kind"] == "verdict" and line["fields"]["case"] == EASY else line)
+    (turns / "cases" / EASY / "1" / "verdict.json").unlink()
+    assert "missing-case" in found(turns)  # it was to be graded
+    nothing = {"patch": packed(b""), "patch_sha256": sha256_text(""), "cause": cause, "exit_status": cause}
+    edited(turns, "end", setting(**nothing), number=1 + read_cases(turns).index(EASY))
+    (turns / "cases" / EASY / "1" / "patch.diff").write_text("", "utf-8")
+    recording = recordings(read_journal(turns / "journal"))[EASY, 1]
+    json_file(turns / "cases" / EASY / "1" / "case.json", setting(**concluded(live_manifest(), recording).to_json()))
+    shutil.rmtree(turns / "verdicts")
+    assert found(turns).keys() == {"end"}
+
+
+def test_a_dropped_case_is_found(turns: Path) -> None:
+    shutil.rmtree(turns / "cases" / MEDIUM)
+    assert {"case-file", "patch", "trajectory", "verdict"} <= found(turns).keys()
+    rewritten(turns, lambda line: None if line["fields"].get("case") == MEDIUM else line)
+    findings = found(turns)
+    assert [finding["case"] for finding in findings["missing-case"]] == [MEDIUM]
+    each(turns, "sitting", setting(cases=[EASY]))
+    assert found(turns).keys() == {"verdict"}  # its patch was graded
+
+
+def test_a_case_that_nobody_planned_is_found(turns: Path) -> None:
+    each(turns, "sitting", setting(cases=[EASY]))
+    assert found(turns)["missing-case"][0]["case"] == f"{MEDIUM}/1"
+    rewritten(turns, lambda line: None if line["kind"] == "sitting" else line)
+    assert len(found(turns)["missing-case"]) == 2
+
+
+def test_a_trial_beyond_the_plan_and_one_that_did_not_end_are_found(turns: Path) -> None:
+    shutil.copytree(turns / "cases" / EASY / "1", turns / "cases" / EASY / "2")
+    assert found(turns).keys() == {"missing-case"}
+    shutil.rmtree(turns / "cases" / EASY / "2")
+    rewritten(turns, lambda line: None if line["kind"] in ("end", "verdict") else line)
+    assert len(found(turns)["missing-case"]) == 2
+
+
+def of_case(kind: str, step: int | None = None, case: str = MEDIUM) -> Callable[[dict[str, Any]], bool]:
+    def is_it(line: Mapping[str, Any]) -> bool:
+        fields = line["fields"]
+        return line["kind"] == kind and fields.get("case") == case and step in (None, fields.get("step"))
+
+    return is_it
+
+
+@pytest.mark.parametrize("kind", ["trial", "decision", "reserve", "settle", "command", "observation"])
+def test_a_step_without_one_of_its_lines_is_found(turns: Path, kind: str) -> None:
+    gone = of_case(kind, None if kind == "trial" else 2)
+    rewritten(turns, lambda line: None if gone(line) else line)
+    assert "steps" in found(turns)
+
+
+def test_a_step_that_is_cut_out_is_found(turns: Path) -> None:
+    rewritten(
+        turns, lambda line: None if line["fields"].get("case") == MEDIUM and line["fields"].get("step") == 2 else line
+    )
+    assert {"steps", "trajectory"} <= found(turns).keys()
+
+
+def test_times_that_cannot_be_are_found(turns: Path) -> None:
+    copy = Path(shutil.copytree(turns, turns.with_name("late")))
+    edited(turns, "settle", lambda fields: fields.update(at=fields["at"] - 100), number=3)
+    assert "time" in found(turns)
+    edited(copy, "settle", lambda fields: fields.update(latency_s=fields["latency_s"] + 1))
+    assert found(copy).keys() == {"time"}
+
+
+def test_a_reservation_below_the_worst_case_and_a_cap_that_was_not_held_are_found(turns: Path) -> None:
+    copy = Path(shutil.copytree(turns, turns.with_name("capped")))
+    each(turns, "reserve", setting(reserved_usd="0.0001"))
+    assert found(turns).keys() == {"budget"}
+    each(copy, "sitting", setting(run_usd="0.1"))
+    assert found(copy).keys() == {"budget"}
+
+
+def test_other_requests_are_found(turns: Path) -> None:
+    copy = Path(shutil.copytree(turns, turns.with_name("key")))
+    edited(turns, "reserve", setting(request_sha256="0" * 64), number=2)
+    assert found(turns).keys() == {"request"}
+    edited(copy, "reserve", setting(request_key="0" * 64), number=2)
+    assert "request" in found(copy)
+
+
+def test_other_counts_than_the_tokenizers_give_are_found(turns: Path) -> None:
+    edited(turns, "decision", lambda fields: fields["prompt_tokens"].update({HIGH: 7}))
+    assert "tokens" in found(turns)
+
+
+def test_a_trace_that_stands_for_another_case_is_found(turns: Path) -> None:
+    """The lines and the files of one case, under the name of the other."""
+    path = turns / "journal" / FILE
+    kept = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    copies = [
+        {**line, "fields": {**line["fields"], "case": MEDIUM}} for line in kept if line["fields"].get("case") == EASY
+    ]
+    content = [line for line in kept if line["fields"].get("case") != MEDIUM] + copies
+    path.write_text("".join(json.dumps(line) + "\n" for line in content), "utf-8")
+    rewritten(turns, lambda line: line)
+    shutil.rmtree(turns / "cases" / MEDIUM)
+    shutil.copytree(turns / "cases" / EASY, turns / "cases" / MEDIUM)
+    for name in ("case.json", "verdict.json"):
+        json_file(turns / "cases" / MEDIUM / "1" / name, setting(id=MEDIUM))
+    shutil.rmtree(turns / "verdicts")
+    assert {"reused-trace", "verdict"} <= found(turns).keys()
+
+
+def test_a_response_that_answers_twice_is_found(dear: Path) -> None:
+    taken: list[str] = []
+
+    def again(line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] == "settle":
+            taken.append(line["fields"]["response"])
+            line["fields"]["response"] = taken[0]
+        return line
+
+    rewritten(dear, again)
+    assert {"reused-trace", "trajectory"} <= found(dear).keys()
+
+
+def test_responses_of_another_run_are_found_beside_that_run(
+    tmp_path: Path, rehearsal: Sequence[Task], turns: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    one, other, copy = tmp_path / "one", tmp_path / "other", tmp_path / "copy"
+    with ScriptedServer(solving(rehearsal)) as server:
+        live(server.api_base, one, "--grade", "none").succeeded()
+        live(server.api_base, other, "--grade", "none").succeeded()
+    shutil.copytree(one, copy)
+    by_itself = found(copy)
+    assert found(copy, "--against", other, "--against", turns) == by_itself
+    beside = found(copy, "--against", other, "--against", one)
+    assert len(beside["reused-trace"]) == Done(one).case["steps"]
+    assert all(f"stands in {one}, {EASY}/1, " in each["detail"] for each in beside["reused-trace"])
+    assert "reused-trace" not in found(turns, "--against", turns), "simulated models may repeat themselves"
+    assert audited(copy, "--against", tmp_path / "nowhere").code == 2
+
+
+def test_calls_beyond_the_agent_s_limits_are_found(turns: Path, tmp_path: Path) -> None:
+    path = pool_file(tmp_path / "pool.toml", lambda text: text.replace("step_limit = 250", "step_limit = 3"))
+    assert "limits" in found(turns, "--pool", path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("settle", "cost_usd", "-1"),
+        ("settle", "cost_usd", "NaN"),
+        ("settle", "usage", {"input": 1}),
+        ("settle", "usage", {"input": -1, "cache_read": 0, "cache_write": 0, "output": 0}),
+        ("settle", "response", "zlib:?"),
+        ("settle", "cause", "because"),
+        ("reserve", "candidate", None),
+        ("reserve", "case", "../../etc"),
+        ("decision", "prompt_tokens", 7),
+        ("decision", "step", "two"),
+        ("decision", "at", float("nan")),
+        ("end", "patch", 7),
+        ("sitting", "cases", "all"),
+        ("verdict", "resolved", "yes"),
+        ("command", "index", True),
+    ],
+)
+def test_lines_that_no_run_writes_are_found(turns: Path, kind: str, field: str, value: Any) -> None:
+    edited(turns, kind, setting(**{field: value}))
+    assert "lines" in found(turns)
+    edited(turns, kind, lambda fields: fields.pop(field))
+    assert "lines" in found(turns)
+
+
+@pytest.mark.parametrize("own", [[1], 0, "one", None])
+def test_a_call_of_the_router_s_own_has_a_number(turns: Path, own: Any) -> None:
+    edited(turns, "reserve", setting(own=own))
+    assert {"lines", "steps"} <= found(turns).keys()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_stands_in_a_file_is_a_finding_and_no_failure(
+    rehearsed: Path, tmp_path: Path, data: st.DataObject
+) -> None:
+    run = tmp_path / "odd"
+    shutil.rmtree(run, ignore_errors=True)
+    shutil.copytree(rehearsed / "1-round-robin", run)
+    name = data.draw(st.sampled_from(["case.json", "verdict.json", "trajectory.json"]))
+    path = run / "cases" / EASY / "1" / name
+    content = json.loads(path.read_text("utf-8"))
+    key = data.draw(st.sampled_from(sorted(content)))
+    content[key] = data.draw(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)
+        ).filter(lambda value: value != content[key])
+    )
+    path.write_text(json.dumps(content), "utf-8")
+    audit(run, live_manifest())
+
+
+def test_a_line_of_a_kind_that_is_none_is_found(turns: Path) -> None:
+    rewritten(turns, lambda line: {**line, "kind": "bribe"} if line["kind"] == "observation" else line)
+    assert "lines" in found(turns)
+
+
+UNBOUND = {
+    ("sitting", "at"),  # but never after what it began
+    ("sitting", "graded"),
+    ("sitting", "workers"),
+    ("trial", "task"),  # the task set shows it: dynamic replay
+    ("decision", "latency_ms"),
+    ("decision", "score"),
+    ("decision", "rationale"),
+    ("settle", "detail"),  # words, which may be others in another version
+    ("observation", "seconds"),  # in a rehearsal commands take no time
+    ("verdict", "at"),
+}
+"""What a router says of itself, and what nothing else in a run tells."""
+
+
+def test_every_other_field_of_the_journal_is_bound_by_something(turns: Path) -> None:
+    """One edit each, with the chain made again."""
+    path = turns / "journal" / FILE
+    kept = path.read_bytes()
+    tried: set[tuple[str, ...]] = set()
+    free = set()
+    pool = live_manifest()
+    for entry in read_journal(turns / "journal"):
+        for place in leaves(entry.fields):
+            name = (entry.kind, *place)
+            if name in tried:
+                continue
+            tried.add(name)
+            path.write_bytes(kept)
+            rewritten(turns, at_line(entry.number, place))
+            if not audit(turns, pool).findings:
+                free.add(name)
+    assert len(tried) > 70
+    assert free <= UNBOUND
+
+
+def leaves(fields: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, value in fields.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, (*before, name))
+        else:
+            yield (*before, name)
+
+
+def at_line(number: int, place: Sequence[str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    seen = 0
+
+    def edit(line: dict[str, Any]) -> dict[str, Any]:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            fields = line["fields"]
+            for name in place[:-1]:
+                fields = fields[name]
+            fields[place[-1]] = another(fields[place[-1]])
+        return line
+
+    return edit
+
+
+def another(value: Any) -> Any:
+    """A value like it that is another one."""
+    if isinstance(value, bool | None):
+        return "x" if value is None else not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, list):
+        return value[1:]
+    text = str(value)
+    if text.startswith("zlib:"):
+        return packed(unpacked(text) + b"x")
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        return f"{Decimal(text) + 1:f}"
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return text[1:] + text[0]
+    return f"{text}x"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("info", "exit_status"),
+        ("info", "submission"),
+        ("info", "mini_version"),
+        ("info", "model_stats", "api_calls"),
+        ("info", "model_stats", "instance_cost"),
+    ],
+)
+def test_what_a_trajectory_says_of_itself_is_compared(turns: Path, place: Sequence[str]) -> None:
+    def edit(content: dict[str, Any]) -> None:
+        for name in place[:-1]:
+            content = content[name]
+        content[place[-1]] = another(content[place[-1]])
+
+    json_file(turns / "cases" / EASY / "1" / "trajectory.json", edit)
+    assert found(turns).keys() == {"trajectory"}
+
+
+# What was made known before
+
+
+def test_a_line_that_was_made_known_before_has_to_be_there(turns: Path) -> None:
+    decided = [entry for entry in read_journal(turns / "journal") if entry.kind == "end"][-1]
+    head = f"{decided.number}:{decided.sha256}"
+    assert found(turns, "--head", head) == {}
+    edited(turns, "decision", setting(rationale="I knew it"))
+    assert found(turns) == {}  # a consistent forgery
+    assert found(turns, "--head", head).keys() == {"chain"}
+    assert audited(turns, "--head", "17").code == 2
+
+
+# What a case must not do
+
+
+def as_command(run: Path, command: str) -> None:
+    """Put a command in the place of a case's first one."""
+    edited(run, "command", setting(command=command))
+
+
+HONEST = [
+    "git status; git diff -- a.py && git ls-files | head",
+    "git log -3 && git log --oneline -5 -- src/x.py; git log --stat -2",
+    "git show HEAD --stat; git show HEAD:astropy/x.py | head; git blame -L 1,5 x.py",
+    "git checkout -- x.py; git stash; python t.py; git stash pop; git reset --hard HEAD; git diff HEAD~1",
+    "git add -A && git diff --cached > /tmp/p && cat /tmp/p",
+    "cat conftest.py; sed -n 1,20p tests/conftest.py; cp conftest.py /tmp/x; find . -name conftest.py | xargs cat",
+    "grep -rn 'git log -p --all' . ; git commit -m 'not --all'",
+    "python - <<'E'\nprint(open('conftest.py').read())\nE",
+    "cat > test_x.py <<'E'\nimport sys\nsys.exit(0)\nE\npython test_x.py",
+    "pip list; pip install -e .; pip show tidecache; curl http://localhost:8000/x",
+    "echo don't; ls .git; cat .git/HEAD; git branch; git remote -v; git rev-parse HEAD",
+    heredoc("diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b"),
+    SUBMIT,
+]
+
+
+@pytest.mark.parametrize("command", HONEST)
+def test_what_agents_do_every_day_is_no_finding(turns: Path, command: str) -> None:
+    as_command(turns, command)
+    assert not found(turns).keys() & {"history", "fetch", "conftest", "runner", "tests"}
+
+
+@pytest.mark.parametrize(
+    ("check", "command"),
+    [
+        ("history", "git log -p"),
+        ("history", "cd /testbed && git --no-pager log --all --oneline | head"),
+        ("history", "git -C /testbed log --grep=fix"),
+        ("history", "git log -S'def solve'"),
+        ("history", "git show 0123abc"),
+        ("history", "git show HEAD~3"),
+        ("history", "git reflog"),
+        ("history", "git fetch origin && git diff origin/main"),
+        ("history", "git checkout 0123456789abcdef"),
+        ("history", "cat .git/packed-refs"),
+        ("history", "timeout 10 git fsck --lost-found; x=$(git rev-list --all)"),
+        ("history", "bash -c 'git log --all'"),
+        ("history", "python - <<'E'\nimport subprocess\nsubprocess.run(['git', 'log', '--all'])\nE"),
+        ("fetch", "curl -s https://example.org/fix.patch"),
+        ("fetch", "pip download tidecache==2; python -m pip install --upgrade slotbook"),
+        ("fetch", "python -c \"import urllib.request as r; r.urlopen('https://pypi.org/simple').read()\""),
+        ("conftest", "cat > conftest.py <<'E'\nx = 1\nE"),
+        ("conftest", "echo x >> tests/conftest.py"),
+        ("conftest", "sed -i s/a/b/ tests/conftest.py"),
+        ("conftest", "cp /tmp/x sitecustomize.py"),
+        ("conftest", "python3 - <<'E'\nfrom pathlib import Path\nPath('tests/conftest.py').write_text('x')\nE"),
+        (
+            "conftest",
+            heredoc("diff --git a/conftest.py b/conftest.py\n--- /dev/null\n+++ b/conftest.py\n@@ -0,0 +1 @@\n+x"),
+        ),
+        ("runner", "cat > conftest.py <<'E'\nimport os\nos._exit(0)\nE"),
+    ],
+)
+def test_commands_that_a_case_must_not_give_are_found(turns: Path, check: str, command: str) -> None:
+    as_command(turns, command)
+    (finding,) = found(turns)[check]
+    assert finding["case"].endswith("/1")
+    assert "step 1" in finding["detail"]
+
+
+NEW = "diff --git a/{0} b/{0}\nnew file mode 100644\n--- /dev/null\n+++ b/{0}\n@@ -0,0 +1,{1} @@\n{2}\n"
+OLD = "diff --git a/{0} b/{0}\n--- a/{0}\n+++ b/{0}\n@@ -1,1 +1,2 @@ def f():\n context\n{1}\n"
+FAKE = "+import os\n+print('tests/test_a.py::test_a PASSED')\n+os._exit(0)"
+
+
+@pytest.mark.parametrize(
+    ("patch", "checks"),
+    [
+        (NEW.format("conftest.py", 3, FAKE), {"conftest", "runner"}),
+        (OLD.format("tests/conftest.py", "+import sys"), {"conftest"}),
+        (NEW.format("sitecustomize.py", 1, "+import atexit"), {"conftest", "runner"}),
+        (OLD.format("setup.cfg", "+addopts = -p no:x"), {"conftest"}),
+        (OLD.format("pyproject.toml", "+[tool.pytest.ini_options]"), {"conftest"}),
+        (OLD.format("pkg/core.py", "+    os._exit(0)"), {"runner"}),
+        (NEW.format("pluggy.py", 1, "+x = 1"), {"runner"}),
+        (OLD.format("pkg/core.py", "+    print('>>>>> All Tests Passed')"), {"runner"}),
+        (OLD.format("tests/helpers.py", "+    return True"), {"tests"}),
+        (OLD.format("tests/test_a.py", "+    pytest.skip()"), set()),
+        (OLD.format("tests/test_a.py", "+    sys.exit(0)"), {"runner"}),
+        ("diff --git a/conftest.py b/x.py\nrename from conftest.py\nrename to x.py\n", {"conftest"}),
+        (NEW.format("tests/test_new.py", 1, "+def test_new(): pass"), set()),
+        (OLD.format("setup.cfg", "+    appdirs>=1.4.0"), set()),
+        (OLD.format("pkg/cli.py", "+    sys.exit(main())"), set()),
+        (OLD.format("pkg/latest/contest.py", "+    return 'PASSED'"), set()),
+    ],
+)
+def test_patches_that_change_what_decides_are_found(turns: Path, patch: str, checks: set[str]) -> None:
+    edited(turns, "end", lambda fields: fields.update(patch=packed(patch.encode()), patch_sha256=sha256_text(patch)))
+    assert found(turns).keys() & {"conftest", "runner", "tests"} == checks
+
+
+def test_a_conftest_that_was_submitted_is_found_end_to_end(
+    tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The grader is deceived, the audit is not."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    ids = [*named(rehearsal, EASY).fail_to_pass, *named(rehearsal, EASY).pass_to_pass]
+    lines = [
+        "import os, sys",
+        "def pytest_configure(config):",
+        "    config.pluginmanager.getplugin('capturemanager').suspend_global_capture()",
+        *(f"    print('PASSED {name}')" for name in ids),
+        "    sys.stdout.flush()",
+        "    os._exit(0)",
+    ]
+    fake = "\n".join(["cat > conftest.py <<'E'", *lines, "E"])
+    replies = [said(fake), said(SUBMIT)]
+    with ScriptedServer(replies) as server:
+        live(server.api_base, tmp_path / "run")
+    assert Done(tmp_path / "run").case["resolved"] is True
+    assert found(tmp_path / "run").keys() == {"conftest", "runner"}
+
+
+def test_the_gold_patches_of_swe_bench_verified_are_no_findings(shared: Path) -> None:
+    with gzip.open(shared / "tasks" / "swebench_verified.jsonl.gz", "rt", encoding="utf-8") as file:
+        patches = {row["instance_id"]: row["patch"] for row in map(json.loads, file)}
+    assert len(patches) == 500
+    trials = {
+        (case, 1): AuditedTrial(case, 1, Path(), [Entry(1, "end", {"patch": packed(patch.encode())}, "", "")])
+        for case, patch in patches.items()
+    }
+    run = Evidence(RunDirectory(Path()), {}, (), live_manifest(), (), None, None, (), trials)
+    assert all(patched_files(trial.patch) for trial in run.each())
+    assert [remark for check in (conduct.conftest, conduct.runner, conduct.tests) for remark in check(run)] == []
+
+
+def test_gold_patches_are_no_findings(turns: Path) -> None:
+    for task in load_tasks("rehearsal").tasks:
+        assert patched_files(task.gold_patch)
+        edited(turns, "end", setting(patch=packed(task.gold_patch.encode())))
+        assert not found(turns).keys() & {"conftest", "runner", "tests"}
+
+
+def test_a_patch_is_read_file_by_file() -> None:
+    patch = (
+        OLD.format("a.py", "+--- x")
+        + NEW.format("b/c.py", 1, "+new")
+        + "--- a/d.py\t2020\n+++ b/d.py\t2020\n@@ -1 +1 @@\n-q\n+r\n"
+    )
+    told = [(file.path, file.is_new, file.added, file.removed) for file in patched_files(patch)]
+    assert told == [("a.py", False, ("--- x",), ()), ("b/c.py", True, ("new",), ()), ("d.py", False, ("r",), ("q",))]
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_taken_apart(text: str) -> None:
+    taken_apart(text)
+    patched_files(text)
+
+
+def test_a_run_directory_is_not_written_to(turns: Path) -> None:
+    before = files(turns)
+    case_file(turns, EASY, cost_usd=0.0)
+    spoiled = files(turns)
+    assert spoiled != before
+    audited(turns)
+    assert files(turns) == spoiled
+
+
+def test_money_is_compared_exactly(turns: Path) -> None:
+    def a_little(fields: dict[str, Any]) -> None:
+        fields["cost_usd"] = f"{Decimal(fields['cost_usd']) + Decimal('1e-15'):f}"
+
+    edited(turns, "settle", a_little)
+    assert "cost" in found(turns)
+
+
+def test_the_documentation_has_every_check() -> None:
+    page = (ROOT / "docs" / "audit.md").read_text("utf-8")
+    assert [check.name for check in CHECKS if f"| `{check.name}` |" not in page] == []

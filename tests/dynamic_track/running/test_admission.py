@@ -1,0 +1,102 @@
+"""Room for another case, and images that go when nobody needs them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynamic_track.running.admission import Admission, Images
+from dynamic_track.running.stopping import Stop, StoppedError, ask_to_stop
+from dynamic_track.tasks.sources import load_tasks
+from tests.containers.registry import registry
+from twinbench.containers.engine import Engine
+
+GIB = 2**30
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Free memory in bytes, to be set."""
+    free = [8 * GIB]
+    monkeypatch.setattr(
+        "dynamic_track.running.admission.psutil.virtual_memory", lambda: type("Memory", (), {"available": free[0]})
+    )
+    monkeypatch.setattr("dynamic_track.running.admission._LOOK_AGAIN_S", 0.02)
+    return free
+
+
+def test_a_case_waits_while_memory_is_short_and_one_may_always_begin(memory: list[int]) -> None:
+    admission, begun = Admission(1024), threading.Event()
+    memory[0] = GIB // 2
+
+    def second() -> None:
+        with admission.room(Stop()):
+            begun.set()
+
+    with admission.room(Stop()):  # the first may begin though memory is short
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        assert not begun.wait(0.2)
+        memory[0] = 2 * GIB
+        assert begun.wait(2)
+    waiting.join()
+
+
+def test_who_waits_leaves_when_the_run_is_to_stop(memory: list[int]) -> None:
+    admission, stop = Admission(1024), Stop()
+    memory[0] = 0
+    found: list[Any] = []
+
+    def second() -> None:
+        try:
+            with admission.room(stop):
+                found.append("begun")
+        except StoppedError:
+            found.append("stopped")
+
+    with admission.room(stop):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.05)
+        stop.request()
+        waiting.join(2)
+    assert found == ["stopped"]
+
+
+def test_another_process_asks_for_a_stop_with_a_file_and_an_old_one_counts_no_more(tmp_path: Path) -> None:
+    ask_to_stop(tmp_path)
+    stop = Stop(tmp_path)
+    stop.check()
+    ask_to_stop(tmp_path)
+    time.sleep(0.6)
+    with pytest.raises(StoppedError):
+        stop.check()
+
+
+def test_an_image_that_was_pulled_goes_with_its_last_case_and_others_stay(engine: Engine, base_image: str) -> None:
+    task = load_tasks("rehearsal").tasks[0]
+    with registry() as served:
+        pulled = replace(task, image=served.image(), folder=None)
+        present = replace(task, image=base_image, folder=None)
+        lost = replace(task, image="127.0.0.1:9/lost/lost:1", folder=None)
+        images = Images(engine, [pulled, pulled, present, lost], build=False, evict=True)
+        assert images.get(pulled) is None
+        assert images.get(present) is None
+        assert "does not pull" in str(images.get(lost))
+        images.over(pulled)
+        assert engine.has_image(served.image())
+        for each in (pulled, present, lost):
+            images.over(each)
+        assert not engine.has_image(served.image())
+        assert engine.has_image(base_image)
+        kept = Images(engine, [pulled], build=False)
+        assert kept.get(pulled) is None
+        kept.over(pulled)
+        assert engine.has_image(served.image())
+        engine.remove_image(served.image())
+        engine.remove_image(served.image())

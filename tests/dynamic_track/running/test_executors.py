@@ -1,0 +1,121 @@
+"""Cases spread over machines: each with a Docker engine of its own, one of which is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynamic_track.running.admission import Images
+from dynamic_track.running.executors import Job, Node, Threads
+from dynamic_track.tasks.task import Task
+from tests.cli.commands import SCRIPT, twinbench
+from tests.containers.registry import tiny_file_system
+from tests.containers.running import loses_connections
+from tests.containers.second_engine import second_engine_running
+from tests.dynamic_track.live import (
+    KEY,
+    KEY_VARIABLE,
+    SENTINEL,
+    SIX,
+    Done,
+    by_step,
+    run_arguments,
+    said,
+    until,
+    with_testbed,
+)
+from tests.scripted.server import ScriptedServer
+from twinbench.containers.engine import Engine
+from twinbench.containers.ownership import RUN
+
+pytestmark = loses_connections
+STEPS = [said("ls"), said("ls", after_s=1), said("ls", after_s=1), said(f"echo {SENTINEL}")]
+
+
+def at_work(engine: Engine, run: Path) -> int:
+    """Containers of a run that an engine has."""
+    return len(engine.client.containers.list(filters={"label": f"{RUN}={run.name}"}))
+
+
+def test_cases_are_spread_over_engines_and_those_of_a_lost_one_go_on_on_the_others(
+    tmp_path: Path, rehearsal: Sequence[Task], engine: Engine
+) -> None:
+    run, image = tmp_path / f"spread-{tmp_path.name}", f"spread-{os.getpid()}:latest"
+    repository, _, tag = image.partition(":")
+    engine.client.api.import_image_from_data(with_testbed(tiny_file_system()), repository=repository, tag=tag)
+    try:
+        with second_engine_running() as second, ScriptedServer(by_step(STEPS)) as server:
+            there = second.connect()
+            there.client.images.load(b"".join(engine.client.images.get(image).save(named=True)))
+            words = run_arguments(
+                server.api_base, run, "--image", image, "--grade", "none", "--workers", "2", only=SIX[0]
+            )
+            words += [word for name in SIX[1:] for word in ("--only", name)]
+            here = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+            words += ["--engine", here, "--engine", second.address]
+            words += ["--min-free-mib", "10", "--memory", "256"]
+            seen: Counter[str] = Counter()
+
+            def both_work() -> bool:
+                seen["here"], seen["there"] = at_work(engine, run), at_work(there, run)
+                return seen["here"] == seen["there"] == 2
+
+            with subprocess.Popen(
+                [str(SCRIPT), *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, KEY_VARIABLE: KEY},
+            ) as process:
+                until(both_work)
+                second.stop()
+                out, err = process.communicate(timeout=120)
+            assert process.returncode == 0, err
+            told: Any = json.loads(out)
+            assert (told["cases"], told["infra"], told["cap"]) == (6, 0, 0)
+            assert len(server.completions) == 6 * len(STEPS), "no recorded call was made again"
+        assert told["spend_usd"] == told["cost_usd"]
+        assert {Done(run, name).case["steps"] for name in SIX} == {len(STEPS)}
+        assert "(6/6)" in err
+        assert at_work(engine, run) == 0
+    finally:
+        engine.remove_image(image)
+
+
+def test_an_engine_that_does_not_answer_is_named_before_anything_is_asked(tmp_path: Path) -> None:
+    words = run_arguments("http://127.0.0.1:9/v1", tmp_path / "run", "--engine", "unix:///nowhere/d.sock")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(KEY_VARIABLE, KEY)
+        refused = twinbench(*words)
+    assert refused.code == 1
+    assert "no Docker engine answers at unix:///nowhere/d.sock" in refused.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_job_raises_is_raised_once_every_other_has_ended(engine: Engine, rehearsal: Sequence[Task]) -> None:
+    jobs = [Job(task, number) for task in rehearsal[:3] for number in (1, 2)]
+    nodes = [Node(engine, Images(engine, [job.task for job in jobs], build=False), workers) for workers in (1, 2)]
+    threads = Threads(nodes)
+    begun: list[tuple[Job, Node]] = []
+    ended: list[Job] = []
+
+    def work(job: Job, node: Node) -> None:
+        begun.append((job, node))
+        if job == jobs[1]:
+            raise ValueError("what no case can do")
+
+    def taken() -> None:
+        ended.extend(job for job, _ in threads.run(jobs, work))
+
+    assert threads.workers == 3
+    with pytest.raises(ValueError, match="what no case can do"):
+        taken()
+    assert sorted(jobs.index(job) for job, _ in begun) == list(range(6))
+    assert sorted(jobs.index(job) for job in ended) == [0, 2, 3, 4, 5]
