@@ -2,82 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.options import FormatOption, FreshOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.live_options import (
+    BuildOption,
+    ChoosingOptions,
+    ContainerOptions,
+    EnginesOption,
+    TasksOption,
+    WorkersOption,
+    chosen_tasks,
+    connected,
+)
+from twinbench.cli.options import (
+    FormatOption,
+    FreshOption,
+    JsonOption,
+    OutputOption,
+    StoreOption,
+    takes_option_groups,
+)
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.grading.patches import Grades
     from dynamic_track.grading.verdict import GradingLimits, Verdict
-    from dynamic_track.tasks.task import Task, TaskSet
-    from twinbench.containers.engine import Engine
+    from dynamic_track.tasks.task import Task
 
 app = typer.Typer(help="The live track: tasks, containers, verdicts.", no_args_is_help=True)
 
 _WORKERS = 2
 
-TasksOption = Annotated[
-    str,
-    typer.Option(
-        "--tasks",
-        metavar="TASKS",
-        help="verified, heldout100, rehearsal, a file of rows (.jsonl, .jsonl.gz, .json, .parquet), or a folder in "
-        "task-repo format.",
-    ),
-]
-DatasetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--dataset",
-        metavar="FILE",
-        help="Where verified or heldout100 are taken from, instead of the Hugging Face hub.",
-        show_default=False,
-    ),
-]
-OnlyOption = Annotated[
-    list[str] | None,
-    typer.Option("--only", metavar="GLOB", help="Only tasks whose id matches; repeatable.", show_default=False),
-]
-ShuffleOption = Annotated[
-    int | None, typer.Option("--shuffle", metavar="SEED", help="In an order drawn by this seed.", show_default=False)
-]
-SliceOption = Annotated[
-    str | None,
-    typer.Option("--slice", metavar="A:B", help="Then those from A to B, as in Python.", show_default=False),
-]
-LimitOption = Annotated[
-    int | None, typer.Option("--limit", metavar="N", min=1, help="Then the first N.", show_default=False)
-]
-BuildOption = Annotated[
-    bool, typer.Option("--build", help="Build images from the tasks' Dockerfiles (rehearsal: always).")
-]
-WorkersOption = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many at once.")]
-TestsTimeoutOption = Annotated[
-    float, typer.Option("--tests-timeout", metavar="SECONDS", min=1, help="How long the tests of a patch may run.")
-]
-EnginesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--engine",
-        metavar="URL",
-        help="A Docker engine, as in DOCKER_HOST (unix:///run/node2.sock, tcp://node2:2376), instead of the one that "
-        "this names; repeatable.",
-        show_default=False,
-    ),
-]
-MemoryOption = Annotated[
-    int, typer.Option("--memory", metavar="MIB", min=64, help="The most memory that a container may take.")
-]
-MinFreeOption = Annotated[
-    int, typer.Option("--min-free-mib", metavar="MIB", min=0, help="Start nothing with less free disk than this.")
-]
 OpenOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -90,20 +49,17 @@ OpenOption = Annotated[
 
 
 @app.command()
+@takes_option_groups
 def tasks(
     *,
     tasks: TasksOption = "rehearsal",
-    dataset: DatasetOption = None,
-    only: OnlyOption = None,
-    shuffle: ShuffleOption = None,
-    slice_: SliceOption = None,
-    limit: LimitOption = None,
+    choosing: ChoosingOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
     """List tasks, and refuse those that could not be graded."""
-    chosen, all_of = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, None)
+    chosen, all_of = chosen_tasks(tasks, choosing)
     rows = [
         {
             "id": task.id,
@@ -134,6 +90,7 @@ def tasks(
 
 
 @app.command()
+@takes_option_groups
 def grade(
     run_dir: Annotated[
         Path | None,
@@ -161,16 +118,10 @@ def grade(
         ),
     ] = None,
     tasks: TasksOption = "rehearsal",
-    dataset: DatasetOption = None,
-    only: OnlyOption = None,
-    shuffle: ShuffleOption = None,
-    slice_: SliceOption = None,
-    limit: LimitOption = None,
+    choosing: ChoosingOptions,
     build: BuildOption = False,
     workers: WorkersOption = _WORKERS,
-    tests_timeout: TestsTimeoutOption = 1800,
-    memory: MemoryOption = 8192,
-    min_free_mib: MinFreeOption = 2048,
+    containers: ContainerOptions,
     swebench_setting: OpenOption = None,
     fresh: FreshOption = False,
     json_: JsonOption = False,
@@ -184,7 +135,6 @@ def grade(
     """
     from dynamic_track.grading.patches import grade_all
     from dynamic_track.grading.submissions import read_patch, read_predictions
-    from dynamic_track.grading.verdict import GradingLimits
     from dynamic_track.grading.verdict_store import VerdictStore
     from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
@@ -193,24 +143,24 @@ def grade(
     if run_dir is not None:
         if patch is not None or predictions is not None or case is not None:
             raise UsageError("a run is graded whole: leave out --patch, --case and --predictions")
-        limits = GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib)
+        limits = containers.grading()
         _grade_run(run_dir, limits, workers, build=build, json_=json_, form=form, output=output)
         return
     if (patch is None) == (predictions is None) or (patch is None) != (case is None):
         raise UsageError("give a run, --patch FILE with --case ID, or --predictions FILE")
     if patch is not None and case is not None:
-        if only or shuffle is not None or slice_ or limit:
+        if choosing.only or choosing.shuffle is not None or choosing.slice_ or choosing.limit:
             raise UsageError("--only, --shuffle, --slice and --limit choose from --predictions; --case names one task")
         patches = {case: read_patch(patch)}
-        chosen, all_of = chosen_tasks(tasks, dataset, None, None, None, None, swebench_setting)
+        chosen, all_of = chosen_tasks(tasks, ChoosingOptions(dataset=choosing.dataset), swebench_setting)
         chosen = tuple(task for task in chosen if task.id == all_of.task(case).id)
     else:
         assert predictions is not None  # noqa: S101 - checked above
         patches = read_predictions(predictions)
-        chosen, all_of = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, swebench_setting)
+        chosen, all_of = chosen_tasks(tasks, choosing, swebench_setting)
         for name in patches:
             all_of.task(name)
-    limits = GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib)
+    limits = containers.grading()
     with progress() as shown, Engine.connect() as engine:
         grades = grade_all(
             engine,
@@ -232,6 +182,7 @@ def grade(
 
 
 @app.command()
+@takes_option_groups
 def doctor(
     *,
     tasks: Annotated[
@@ -243,16 +194,10 @@ def doctor(
             show_default=False,
         ),
     ] = None,
-    dataset: DatasetOption = None,
-    only: OnlyOption = None,
-    shuffle: ShuffleOption = None,
-    slice_: SliceOption = None,
-    limit: LimitOption = None,
+    choosing: ChoosingOptions,
     build: BuildOption = False,
     workers: WorkersOption = _WORKERS,
-    tests_timeout: TestsTimeoutOption = 1800,
-    memory: MemoryOption = 8192,
-    min_free_mib: MinFreeOption = 2048,
+    containers: ContainerOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -262,14 +207,13 @@ def doctor(
     Exit code 1 where a check failed or a task does not grade.
     """
     from dynamic_track.grading.doctor import GradesHere, Status, check_container, check_engine, check_tasks
-    from dynamic_track.grading.verdict import GradingLimits
     from twinbench.containers.engine import Engine
 
     if tasks is None:
         chosen: tuple[Task, ...] = ()
     else:
-        chosen, _ = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, None)
-    limits = GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib)
+        chosen, _ = chosen_tasks(tasks, choosing)
+    limits = containers.grading()
     with progress() as shown, Engine.connect() as engine:
         findings = check_engine(engine, limits)
         graded = check_tasks(
@@ -364,36 +308,6 @@ def _grade_run(
         print_table(Table(f"Verdicts of {run_dir}, graded again", columns, rows, notes), form, output)
     if summary.score.count("infra") or regraded.without_task:
         raise typer.Exit(1)
-
-
-@contextmanager
-def connected(addresses: Sequence[str] | None) -> Iterator[list[Engine]]:
-    """The engines of ``--engine``, or the one that is had without it."""
-    from twinbench.containers.engine import Engine
-
-    with ExitStack() as stack:
-        wanted: Sequence[str | None] = list(dict.fromkeys(addresses or ())) or [None]
-        yield [stack.enter_context(Engine.connect(address)) for address in wanted]
-
-
-def chosen_tasks(
-    tasks: str,
-    dataset: str | None,
-    only: list[str] | None,
-    shuffle: int | None,
-    slice_: str | None,
-    limit: int | None,
-    open_: list[str] | None,
-) -> tuple[tuple[Task, ...], TaskSet]:
-    """The tasks that the options choose, and the set that they are from."""
-    from dynamic_track.tasks.selection import select, with_swebench_setting
-    from dynamic_track.tasks.sources import load_tasks
-
-    with progress() as shown:
-        shown(f"reading tasks {tasks}", 0, None)
-        found = load_tasks(tasks, dataset)
-    chosen = select(found.tasks, only=only or (), shuffle=shuffle, slice=slice_, limit=limit)
-    return with_swebench_setting(chosen, open_ or ()), found
 
 
 def _verdict_table(grades: Grades, name: str) -> Table:

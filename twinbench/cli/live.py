@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.dynamic import (
-    BuildOption,
-    DatasetOption,
-    MemoryOption,
-    MinFreeOption,
-    OnlyOption,
-    TestsTimeoutOption,
-)
 from twinbench.cli.imports import replay_imported_run
+from twinbench.cli.live_options import (
+    BuildOption,
+    ContainerOptions,
+    DatasetOption,
+    OnlyOption,
+)
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
@@ -74,9 +72,7 @@ def replay(
         ),
     ] = None,
     build: BuildOption = False,
-    memory: MemoryOption = 8192,
-    tests_timeout: TestsTimeoutOption = 1800,
-    min_free_mib: MinFreeOption = 2048,
+    containers: ContainerOptions,
     plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -90,7 +86,6 @@ def replay(
     from fnmatch import fnmatchcase
 
     from dynamic_track import harness
-    from dynamic_track.grading.verdict import GradingLimits
     from dynamic_track.grading.verdict_store import VerdictStore
     from dynamic_track.running.agent import ActionStyle, agent_settings
     from dynamic_track.running.imported import is_imported
@@ -161,9 +156,11 @@ def replay(
             own=own,
             run=f"replay of {run_dir.resolve().name}",
             container=ContainerLimits(
-                memory_mib=memory, network=identity["overrides"]["network"], min_free_mib=min_free_mib
+                memory_mib=containers.memory,
+                network=identity["overrides"]["network"],
+                min_free_mib=containers.min_free_mib,
             ),
-            grading=GradingLimits(tests_s=tests_timeout, memory_mib=memory, min_free_mib=min_free_mib),
+            grading=containers.grading(),
         )
         graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
         replayed = replay_run(bench, engine, found, recorded, directory, VerdictStore(Store(graded_anew)), shown)

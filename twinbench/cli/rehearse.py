@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from twinbench.cli.dynamic import LimitOption, MinFreeOption, OnlyOption, chosen_tasks
 from twinbench.cli.live import RouterErrorOption, check_tier
+from twinbench.cli.live_options import ChoosingOptions, LimitOption, MinFreeOption, OnlyOption, chosen_tasks
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
@@ -154,7 +154,7 @@ def build(
     from dynamic_track.tasks.images import prepare_images
     from twinbench.containers.engine import Engine
 
-    chosen, _ = chosen_tasks(tasks, None, only, None, None, None, None)
+    chosen, _ = chosen_tasks(tasks, ChoosingOptions(only=only))
     with progress() as shown, Engine.connect() as engine:
         failed = prepare_images(engine, chosen, build_them=True, progress=shown)
         ready = {task.image: engine.image_identity(task.image) for task in chosen if task.image not in failed}
@@ -199,7 +199,7 @@ def serve(
     if api_key_env is not None and not key:
         raise UsageError(f"set the environment variable {api_key_env} (--api-key-env)")
     manifest = live_manifest(pool)
-    chosen, _ = chosen_tasks(tasks, None, None, None, None, None, None)
+    chosen, _ = chosen_tasks(tasks, ChoosingOptions())
     models = SimulatedModels(known(chosen), manifest, seed=seed, faults=Faults.parse(faults))
     with simulated_provider(models, manifest, api_key=key, port=port) as server:
         typer.echo(server.api_base)
@@ -251,7 +251,7 @@ def rehearsal_of(
         raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
     manifest = live_manifest(pool)
     check_tier(on_router_error, manifest)
-    chosen, all_of = chosen_tasks(tasks, None, only, None, None, limit, None)
+    chosen, all_of = chosen_tasks(tasks, ChoosingOptions(only=only, limit=limit))
     return Rehearsal(
         tasks=chosen,
         known=known(chosen),

@@ -11,23 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinbench.cli.dynamic import (
+from twinbench.cli.live import RouterErrorOption, RunOption, check_tier
+from twinbench.cli.live_board import LiveBoard
+from twinbench.cli.live_options import (
     BuildOption,
-    DatasetOption,
+    ChoosingOptions,
+    ContainerOptions,
     EnginesOption,
-    LimitOption,
-    MemoryOption,
-    MinFreeOption,
-    OnlyOption,
-    ShuffleOption,
-    SliceOption,
     TasksOption,
-    TestsTimeoutOption,
     chosen_tasks,
     connected,
 )
-from twinbench.cli.live import RouterErrorOption, RunOption, check_tier
-from twinbench.cli.live_board import LiveBoard
 from twinbench.cli.options import (
     INTERRUPTED,
     FormatOption,
@@ -70,11 +64,7 @@ def run(
         ),
     ] = None,
     tasks: TasksOption = "rehearsal",
-    dataset: DatasetOption = None,
-    only: OnlyOption = None,
-    shuffle: ShuffleOption = None,
-    slice_: SliceOption = None,
-    limit: LimitOption = None,
+    choosing: ChoosingOptions,
     pool: Annotated[
         str, typer.Option("--pool", metavar="POOL", help="A live pool: a shipped one by name, or a file of your own.")
     ] = "live-2026-04",
@@ -145,9 +135,7 @@ def run(
         ),
     ] = 1024,
     network: Annotated[bool, typer.Option("--network", help="Give the case's container a network.")] = False,
-    memory: MemoryOption = 8192,
-    tests_timeout: TestsTimeoutOption = 1800,
-    min_free_mib: MinFreeOption = 2048,
+    containers: ContainerOptions,
     plugins: PluginOptions,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
     json_: JsonOption = False,
@@ -180,7 +168,7 @@ def run(
     manifest = live_manifest(pool)
     check_tier(on_router_error, manifest)
     cap = spending_cap(run_usd, manifest, "--run-usd", "the run")
-    chosen, all_of = chosen_tasks(tasks, dataset, only, shuffle, slice_, limit, None)
+    chosen, all_of = chosen_tasks(tasks, choosing)
     if silent := [task.id for task in chosen if not task.problem_statement.strip()]:
         raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
     router_limits = plugins.limits(processes=True)
@@ -233,8 +221,14 @@ def run(
             chosen,
             run_dir,
             Provider(Limited(gateway, candidate_limits), _secrets(api_key_env)),
-            where={"tasks": tasks, "dataset": dataset, "pool": pool},
-            limits=SittingLimits(cap, RetryLimits(attempt_s=call_timeout), memory, min_free_mib, tests_timeout),
+            where={"tasks": tasks, "dataset": choosing.dataset, "pool": pool},
+            limits=SittingLimits(
+                cap,
+                RetryLimits(attempt_s=call_timeout),
+                containers.memory,
+                containers.min_free_mib,
+                containers.tests_timeout,
+            ),
             graded=grade == "swebench",
             stop=stop,
             listener=board,

@@ -1,0 +1,131 @@
+"""Options that several commands of the live track share: tasks, containers, engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinbench.cli.output import progress
+
+if TYPE_CHECKING:
+    from dynamic_track.grading.verdict import GradingLimits
+    from dynamic_track.tasks.task import Task, TaskSet
+    from twinbench.containers.engine import Engine
+
+TasksOption = Annotated[
+    str,
+    typer.Option(
+        "--tasks",
+        metavar="TASKS",
+        help="verified, heldout100, rehearsal, a file of rows (.jsonl, .jsonl.gz, .json, .parquet), or a folder in "
+        "task-repo format.",
+    ),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="FILE",
+        help="Where verified or heldout100 are taken from, instead of the Hugging Face hub.",
+        show_default=False,
+    ),
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="GLOB", help="Only tasks whose id matches; repeatable.", show_default=False),
+]
+ShuffleOption = Annotated[
+    int | None, typer.Option("--shuffle", metavar="SEED", help="In an order drawn by this seed.", show_default=False)
+]
+SliceOption = Annotated[
+    str | None,
+    typer.Option("--slice", metavar="A:B", help="Then those from A to B, as in Python.", show_default=False),
+]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Then the first N.", show_default=False)
+]
+BuildOption = Annotated[
+    bool, typer.Option("--build", help="Build images from the tasks' Dockerfiles (rehearsal: always).")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many at once.")]
+TestsTimeoutOption = Annotated[
+    float, typer.Option("--tests-timeout", metavar="SECONDS", min=1, help="How long the tests of a patch may run.")
+]
+EnginesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--engine",
+        metavar="URL",
+        help="A Docker engine, as in DOCKER_HOST (unix:///run/node2.sock, tcp://node2:2376), instead of the one that "
+        "this names; repeatable.",
+        show_default=False,
+    ),
+]
+MemoryOption = Annotated[
+    int, typer.Option("--memory", metavar="MIB", min=64, help="The most memory that a container may take.")
+]
+MinFreeOption = Annotated[
+    int, typer.Option("--min-free-mib", metavar="MIB", min=0, help="Start nothing with less free disk than this.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoosingOptions:
+    """Which tasks of a set, as options say."""
+
+    dataset: DatasetOption = None
+    only: OnlyOption = None
+    shuffle: ShuffleOption = None
+    slice_: SliceOption = None
+    limit: LimitOption = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerOptions:
+    """What containers may take, as options say."""
+
+    memory: MemoryOption = 8192
+    tests_timeout: TestsTimeoutOption = 1800
+    min_free_mib: MinFreeOption = 2048
+
+    def grading(self) -> GradingLimits:
+        """The limits of a grading."""
+        from dynamic_track.grading.verdict import GradingLimits
+
+        return GradingLimits(tests_s=self.tests_timeout, memory_mib=self.memory, min_free_mib=self.min_free_mib)
+
+
+@contextmanager
+def connected(addresses: Sequence[str] | None) -> Iterator[list[Engine]]:
+    """The engines of ``--engine``, or the one that is had without it."""
+    from twinbench.containers.engine import Engine
+
+    with ExitStack() as stack:
+        wanted: Sequence[str | None] = list(dict.fromkeys(addresses or ())) or [None]
+        yield [stack.enter_context(Engine.connect(address)) for address in wanted]
+
+
+def chosen_tasks(
+    tasks: str, chosen: ChoosingOptions, open_: Sequence[str] | None = None
+) -> tuple[tuple[Task, ...], TaskSet]:
+    """The tasks that the options choose, and the set that they are from.
+
+    Args:
+        tasks: the set.
+        chosen: which of it.
+        open_: which of those are graded in swebench's own setting.
+    """
+    from dynamic_track.tasks.selection import select, with_swebench_setting
+    from dynamic_track.tasks.sources import load_tasks
+
+    with progress() as shown:
+        shown(f"reading tasks {tasks}", 0, None)
+        found = load_tasks(tasks, chosen.dataset)
+    wanted = select(
+        found.tasks, only=chosen.only or (), shuffle=chosen.shuffle, slice=chosen.slice_, limit=chosen.limit
+    )
+    return with_swebench_setting(wanted, open_ or ()), found
