@@ -21,7 +21,6 @@ from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.bank_file import sql_file
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import Split
-from static_track.banks.unique_messages import Progress, no_progress
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
 from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
@@ -34,6 +33,7 @@ from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.pools import DEFAULT_LIVE, StaticManifest, live_manifest, static_manifest
+from twinbench.progress import Progress, no_progress
 from twinbench.router import Router
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm

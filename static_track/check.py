@@ -12,7 +12,6 @@ from statistics import quantiles
 from typing import Any, Literal
 
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
-from static_track.banks.unique_messages import Progress, no_progress
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from twinbench.cache_policy import Prompt, StepTtl
 from twinbench.own_calls import NoCalls
@@ -20,6 +19,7 @@ from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.pools import StaticManifest, static_manifest
+from twinbench.progress import Progress, no_progress
 from twinbench.router import DecisionError, Router, RouterError, checked
 from twinbench.session import Session, session_key
 from twinbench.testing import make_prompt

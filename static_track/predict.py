@@ -7,12 +7,12 @@ from pathlib import Path
 
 from static_track.banks.bank import Bank, Trajectory
 from static_track.banks.splits import ALL, Split
-from static_track.banks.unique_messages import Progress, no_progress
 from static_track.predictions import Predictions
 from twinbench.asking import asked, told
 from twinbench.cache_policy import StepTtl
 from twinbench.own_calls import Deciding, NoCalls, OwnCalls
 from twinbench.pools import StaticManifest
+from twinbench.progress import Progress, no_progress
 from twinbench.router import Choice, Router
 from twinbench.session import Session, session_key
 

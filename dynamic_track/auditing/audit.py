@@ -16,9 +16,8 @@ from dynamic_track.auditing.evidence import Evidence, Finding, Remark, read_evid
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import JournalError
 from twinbench.pools import LiveManifest
+from twinbench.progress import Progress
 from twinbench.wording import counted
-
-Progress = Callable[[str, int, int | None], None]
 
 _MALFORMED = (ArithmeticError, AttributeError, JournalError, LookupError, RecursionError, TypeError, ValueError)
 """What reading something may raise that no run writes."""

@@ -34,6 +34,7 @@ from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recorded
 from twinbench.calls.translation import sound
 from twinbench.causes import CAUSES, Counts
 from twinbench.errors import TwinbenchError
+from twinbench.progress import Progress
 from twinbench.usage import Usage
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ _TOOL = "bash"
 _REASONS: Mapping[str, Any] = {"stop": "stop", "length": "max_tokens", "tool_calls": "tool_calls"}
 
 
-def write_inspect_log(run: LoadedRun, path: Path) -> None:
+def write_inspect_log(run: LoadedRun, path: Path, progress: Progress | None = None) -> None:
     """Write a run as a log of inspect_ai.
 
     Args:
         run: loaded.
         path: the file, of any name; inspect_ai finds those that end in ``SUFFIX``.
+        progress: told how many trials are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed.
@@ -63,13 +65,17 @@ def write_inspect_log(run: LoadedRun, path: Path) -> None:
     _require()
     from inspect_ai.log import write_eval_log
 
-    log = inspect_log(run)
+    log = inspect_log(run, progress)
     path.touch()  # fails where nothing can be written; inspect_ai would make folders that are missing
     write_eval_log(log, str(path.absolute()), format="eval")
 
 
-def inspect_log(run: LoadedRun) -> EvalLog:
+def inspect_log(run: LoadedRun, progress: Progress | None = None) -> EvalLog:
     """A run as inspect_ai's own object.
+
+    Args:
+        run: loaded.
+        progress: told how many trials are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed, or no trial has ended.
@@ -85,7 +91,11 @@ def inspect_log(run: LoadedRun) -> EvalLog:
     cases = list(dict.fromkeys(trial.id for trial in run.trials))
     spans = [_times(recording) for recording in run.recorded]
     begun, ended = _moment(min(span[0] for span in spans)), _moment(max(span[1] for span in spans))
-    samples = [_sample(run, recording, trial) for recording, trial in zip(run.recorded, run.trials, strict=True)]
+    samples = []
+    for recording, trial in zip(run.recorded, run.trials, strict=True):
+        samples.append(_sample(run, recording, trial))
+        if progress is not None:
+            progress("exporting, trials", len(samples), len(run.trials))
     tags = ["twinbench", *(["rehearsal"] if run.simulated else [])]
     tasks = str(run.plan["where"]["tasks"])
     packages = {"twinbench": version("twinbench")}

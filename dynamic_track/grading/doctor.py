@@ -14,8 +14,9 @@ from dynamic_track.tasks.task import GradingSetting, Task
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.base_image import BASE_IMAGE
 from twinbench.containers.container import ContainerLimits
-from twinbench.containers.engine import Engine, Progress
+from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
+from twinbench.progress import Progress
 
 _SLOW_DRIVER = "vfs"
 _SMALL = ContainerLimits(memory_mib=512, processes=128)

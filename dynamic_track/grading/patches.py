@@ -12,7 +12,8 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.causes import Cause
-from twinbench.containers.engine import Engine, Progress
+from twinbench.containers.engine import Engine
+from twinbench.progress import Progress
 
 
 @dataclass(frozen=True)

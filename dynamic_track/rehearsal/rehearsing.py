@@ -17,7 +17,7 @@ from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
 from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.executors import Node, Threads
-from dynamic_track.running.runner import Progress, RunSummary
+from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.sitting import Plan, Provider, SittingLimits, sit
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
@@ -25,6 +25,7 @@ from twinbench.containers.engine import Engine
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.pools import LiveManifest
+from twinbench.progress import Progress
 from twinbench.providers.gateway import Gateway
 
 MEMORY_FILE = "provider.jsonl"

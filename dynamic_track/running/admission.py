@@ -14,7 +14,8 @@ from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.causes import CausedError
-from twinbench.containers.engine import Engine, Progress
+from twinbench.containers.engine import Engine
+from twinbench.progress import Progress
 
 _LOOK_AGAIN_S = 1.0
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -39,6 +39,7 @@ from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_text
 from twinbench.messages import semantic_key
 from twinbench.pools import LiveCandidate, LiveManifest, static_manifest
+from twinbench.progress import Progress
 from twinbench.router import Call, Limits
 from twinbench.session import Session, session_key
 from twinbench.tokens import tokenizer_set
@@ -48,8 +49,6 @@ from twinbench.wording import counted
 _TRIAL = 1
 _SALT = "imported"
 _MOST_NAME = 200
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)

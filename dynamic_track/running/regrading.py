@@ -10,7 +10,7 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import Images
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.runner import Progress, RunSummary, give_verdict, write_case
+from dynamic_track.running.runner import RunSummary, give_verdict, write_case
 from dynamic_track.running.score import scored
 from dynamic_track.running.trial import Trial, concluded
 from dynamic_track.tasks.task import Task
@@ -18,6 +18,7 @@ from twinbench.calls.journal import Journal
 from twinbench.calls.recording import TrialLog, recordings
 from twinbench.containers.engine import Engine
 from twinbench.pools import LiveManifest
+from twinbench.progress import Progress
 from twinbench.store import Store
 
 

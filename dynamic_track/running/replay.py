@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
 from twinbench.fingerprint import sha256_text
+from twinbench.progress import Progress
 
 _COMPARED = (
     "resolved",
@@ -29,8 +30,6 @@ _COMPARED = (
     "router_calls",
     "router_usd",
 )
-
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)

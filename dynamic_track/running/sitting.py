@@ -16,7 +16,7 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.executors import Executor, Job
 from dynamic_track.running.run_dir import open_run
-from dynamic_track.running.runner import Progress, RunSummary, run_jobs
+from dynamic_track.running.runner import RunSummary, run_jobs
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trial import Bench, Trial, concluded
 from dynamic_track.tasks.task import Task
@@ -33,6 +33,7 @@ from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.pools import LiveManifest
+from twinbench.progress import Progress
 from twinbench.store import Store
 
 

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dynamic_track.tasks.task import ANSWERS, Task
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build, context_files, parents
-from twinbench.containers.engine import Engine, ImageError, Progress
+from twinbench.containers.engine import Engine, ImageError
+from twinbench.progress import Progress
 
 _AT_ONCE = 4
 

@@ -15,9 +15,10 @@ from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, write_bank_file
 from static_track.banks.rows import canonical_line, compact_json, extra_json, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
-from static_track.banks.unique_messages import Progress, UniqueMessages, no_progress, numbered
+from static_track.banks.unique_messages import UniqueMessages, numbered
 from twinbench.errors import ContentError, Problem
 from twinbench.pools import StaticManifest, heldout_instances, static_manifest
+from twinbench.progress import Progress, no_progress
 from twinbench.reading import NumberedRow, Source, open_source
 from twinbench.store import Store
 from twinbench.tokens import TokenizerSet, tokenizer_set

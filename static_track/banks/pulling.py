@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.importing import import_bank
-from static_track.banks.unique_messages import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
 from twinbench.pools import PublishedBank
+from twinbench.progress import Progress, no_progress
 from twinbench.store import Store
 from twinbench.tiers import TIER_LABELS
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import resources
 
 from static_track.banks.bank import STARTER, Bank, BankInfo
-from static_track.banks.unique_messages import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
+from twinbench.progress import Progress, no_progress
 from twinbench.store import Store
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from static_track.banks.bank import BankInfo
 from static_track.banks.importing import ParsedBank, keep_bank
 from static_track.banks.rows import compact_json
-from static_track.banks.unique_messages import Progress, no_progress
 from twinbench.calls.mini_swe_agent import Trajectory, read_trajectories, trajectory_files
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
+from twinbench.progress import Progress, no_progress
 from twinbench.store import Store
 from twinbench.wording import counted
 

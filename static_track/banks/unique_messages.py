@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from twinbench.messages import exact_key, message_text, semantic_key
+from twinbench.progress import Progress, no_progress
 from twinbench.tokens import TokenizerSet
 
-Progress = Callable[[str, int, int | None], None]
-"""Called with what is being done, how much of it is, and of how much (None where nobody knows)."""
-
 _TEXTS_A_BATCH = 512
-
-
-def no_progress(_what: str, _done: int, _total: int | None) -> None:
-    """Shows nothing."""
 
 
 class UniqueMessages:

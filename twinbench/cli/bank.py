@@ -15,8 +15,8 @@ from twinbench.wording import counted, trajectories
 
 if TYPE_CHECKING:
     from static_track.banks.bank import BankInfo
-    from static_track.banks.unique_messages import Progress
     from twinbench.errors import Problem
+    from twinbench.progress import Progress
     from twinbench.store import Store
 
 

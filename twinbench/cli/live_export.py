@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinbench.cli.output import print_json, printable
+from twinbench.cli.output import print_json, printable, progress
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.results.loaded import LoadedRun
+    from twinbench.progress import Progress
 
 
 class ExportFormat(StrEnum):
@@ -71,14 +72,19 @@ def export(
         raise UsageError(f"-o {output}: inspect_ai knows logs by their names, which end in .eval")
     if not to_stdout and (output.is_file() or output.is_dir()):
         raise UsageError(f"{output} exists: choose another -o")
-    run = load_run(run_dir)
-    if not run.trials:
-        raise TwinbenchError(f"no trial of {run_dir} has ended: there is nothing to export")
+    with progress() as shown:
+        shown(f"reading {run_dir}", 0, None)
+        run = load_run(run_dir)
+        if not run.trials:
+            raise TwinbenchError(f"no trial of {run_dir} has ended: there is nothing to export")
+        lines: list[str] = []
+        if form is ExportFormat.inspect:
+            _write_log(run, output, shown)
+        else:
+            lines = _lines(run, form, what or Lines.calls, shown)
     if form is ExportFormat.inspect:
-        _write_log(run, output)
         records, noun = len(run.trials), "sample"
     else:
-        lines = _lines(run, form, what or Lines.calls)
         _write_lines(lines, output, to_stdout=to_stdout)
         records, noun = len(lines), "trace" if form is ExportFormat.otel else (what or Lines.calls).removesuffix("s")
     if run.unended:
@@ -104,11 +110,15 @@ def export(
         typer.echo(printable(f"{counted(records, noun)}: {output}"), err=True)
 
 
-def _lines(run: LoadedRun, form: ExportFormat, what: Lines) -> list[str]:
+def _lines(run: LoadedRun, form: ExportFormat, what: Lines, shown: Progress) -> list[str]:
     if form is ExportFormat.otel:
         from dynamic_track.exporting.otel import otlp_lines
 
-        return list(otlp_lines(run))
+        lines = []
+        for done, line in enumerate(otlp_lines(run), 1):
+            lines.append(line)
+            shown("exporting, trials", done, len(run.trials))
+        return lines
     from dynamic_track.exporting.jsonl import What, json_lines
 
     return list(json_lines(run, What(what.value)))
@@ -125,9 +135,9 @@ def _write_lines(lines: list[str], output: Path, *, to_stdout: bool) -> None:
         file.writelines(lines)
 
 
-def _write_log(run: LoadedRun, output: Path) -> None:
+def _write_log(run: LoadedRun, output: Path, shown: Progress) -> None:
     from dynamic_track.exporting.inspect_logs import write_inspect_log
     from twinbench.files import written
 
     with written(output) as path:
-        write_inspect_log(run, path)
+        write_inspect_log(run, path, shown)

@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 from twinbench.containers.building import build
-from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, Progress, translated
+from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, translated
 from twinbench.fingerprint import sha256_file
+from twinbench.progress import Progress
 
 BASE_IMAGE = "twinbench-base:latest"
 

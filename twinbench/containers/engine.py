@@ -7,7 +7,7 @@ import shutil
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from twinbench.causes import Cause, CausedError
 from twinbench.errors import TwinbenchError
+from twinbench.progress import Progress
 
 if TYPE_CHECKING:
     import docker
 
-Progress = Callable[[str, int, int | None], None]
-"""Told what is going on, how far it is, and of how much."""
 
 RECIPE_LABEL = "twinbench.recipe"
 """On an image that twinbench built: the fingerprint of what it was made from, the same on every machine."""

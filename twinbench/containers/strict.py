@@ -22,13 +22,14 @@ from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build
 from twinbench.containers.container import ContainerLimits, start_container
-from twinbench.containers.engine import Engine, EngineLostError, Progress, translated
+from twinbench.containers.engine import Engine, EngineLostError, translated
 from twinbench.containers.ownership import remove
 from twinbench.containers.stream import ExecStream, StreamLostError
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RESOURCE_LIMITS, RouterProcess, ending, runtime_folder
+from twinbench.progress import Progress
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
