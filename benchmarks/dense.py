@@ -43,7 +43,7 @@ _AGGREGATE = """
 
 def main(rows: int, path: Path) -> None:
     """Generate, score, and print what it took as JSON."""
-    schema = sql_file("static_track", "bank_schema.sql")
+    schema = sql_file("static_track.banks", "bank_schema.sql")
     with duckdb.connect(str(path)) as connection:
         connection.execute(schema[schema.index("CREATE TABLE base") :])
         connection.execute(_GENERATE.format(rows=rows))

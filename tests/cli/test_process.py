@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -107,6 +108,29 @@ def test_an_interrupted_score_ends_with_130_and_a_word(kept_store: Store, tmp_pa
     assert ran.out == b""
     assert ran.err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in ran.err
+
+
+@posix
+def test_an_interrupt_that_a_query_takes_for_itself_is_one_too() -> None:
+    script = """
+        import os, signal, sys, threading
+        import duckdb
+        import twinbench.published
+        from twinbench.cli import exit_code
+
+        def queries():
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            duckdb.sql(
+                "SELECT count(*) FROM range(100000000) a, range(1000) b WHERE hash(a.range + b.range) % 7 = 3"
+            ).fetchall()
+
+        twinbench.published.published_results = queries
+        sys.exit(exit_code(["static", "published"]))
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=WAIT_S
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 @posix

@@ -35,6 +35,8 @@ from twinbench.cli.options import INTERRUPTED
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
+_QUERY_INTERRUPTED = "Query interrupted"
+"""All that DuckDB leaves of a KeyboardInterrupt that comes while one of its queries runs."""
 
 
 class Command(TyperCommand):
@@ -131,13 +133,13 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a file that may not be read, a full disk behind standard output
         _complain(f"cannot read or write {error.filename or 'standard output'} ({error.strerror or error})", error)
         return 1
+    except RuntimeError as error:
+        if str(error) == _QUERY_INTERRUPTED:
+            typer.echo("interrupted", err=True)
+            return INTERRUPTED
+        return _unexpected(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person is told what to do
-        _complain(
-            f"unexpected {type(error).__name__}: {error}\nThis is a bug in twinbench. Please report it with the "
-            f"traceback that {DEBUG_VARIABLE}=1 shows.",
-            error,
-        )
-        return 1
+        return _unexpected(error)
     return 0
 
 
@@ -146,6 +148,15 @@ def _write_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+
+
+def _unexpected(error: Exception) -> int:
+    _complain(
+        f"unexpected {type(error).__name__}: {error}\nThis is a bug in twinbench. Please report it with the "
+        f"traceback that {DEBUG_VARIABLE}=1 shows.",
+        error,
+    )
+    return 1
 
 
 def _complain(text: str, error: Exception) -> None:
