@@ -5,38 +5,29 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
-from twinbench.cli import (
-    auditing,
-    bank,
-    curve,
-    demo,
-    dynamic,
-    explain,
-    imports,
-    live,
-    live_export,
-    live_scores,
-    pool,
-    rehearse,
-    report,
-    router,
-    running,
-    runs,
-    static,
-)
-from twinbench.cli.options import INTERRUPTED
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
+INTERRUPTED = 130
+"""The exit code of a command that was interrupted."""
+
 _QUERY_INTERRUPTED = "Query interrupted"
 """All that DuckDB leaves of a KeyboardInterrupt that comes while one of its queries runs."""
+_BRACED = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
+_GROUPS = ("static", "dynamic", "rehearse", "bank", "pool", "router")
+"""Each the name of a module here, and of its commands."""
+_COMMANDS = ("demo",)
+"""Likewise, of one command."""
 
 
 class Command(TyperCommand):
@@ -44,43 +35,65 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The pieces of the usage line."""
-        return [piece.removeprefix("{").removesuffix("}") for piece in super().collect_usage_pieces(ctx)]
+        return [_BRACED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, each loaded when it is asked for: a score does not wait for what a live run imports."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = dict.fromkeys((*_COMMANDS, *_GROUPS))
+
+    def __getitem__(self, name: str) -> Any:
+        if self._loaded[name] is None:
+            self._loaded[name] = _load(name)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded)
+
+    def __len__(self) -> int:
+        return len(self._loaded)
+
+
+def _load(name: str) -> Any:
+    """A group or command as typer makes it of what its module defines."""
+    module = import_module(f"twinbench.cli.{name}")
+    alone = typer.Typer(rich_markup_mode=None)
+    alone.callback()(lambda: None)
+    if name in _GROUPS:
+        for part in (module.app, *(each.typer_instance for each in module.app.registered_groups)):
+            for registered in part.registered_commands:
+                registered.cls = Command
+        alone.add_typer(module.app, name=name)
+    else:
+        alone.command(name, cls=Command)(getattr(module, name))
+    return typer.main.get_group(alone).commands[name]
+
+
+class _Root(TyperGroup):
+    """The command line as a whole."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands()
 
 
 app = typer.Typer(
     name="twinbench",
+    cls=_Root,
     help="The reference harness for LLM routing in agents: every call of a trajectory is judged.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-static.app.command("explain")(explain.explain)
-static.app.command("diff")(explain.diff)
-static.app.command("curve")(curve.curve)
-static.app.command("report")(report.static)
-app.add_typer(static.app, name="static")
-dynamic.app.command("run")(running.run)
-dynamic.app.command("replay")(live.replay)
-dynamic.app.command("audit")(auditing.audit)
-dynamic.app.command("score")(live_scores.score)
-dynamic.app.command("compare")(live_scores.compare)
-dynamic.app.command("export")(live_export.export)
-dynamic.app.command("status")(runs.status)
-dynamic.app.command("stop")(runs.stop)
-dynamic.app.command("merge")(runs.merge)
-dynamic.app.add_typer(runs.app, name="runs")
-dynamic.app.command("import")(imports.import_)
-dynamic.app.command("report")(report.dynamic)
-app.add_typer(dynamic.app, name="dynamic")
-app.add_typer(rehearse.app, name="rehearse")
-app.add_typer(bank.app, name="bank")
-app.add_typer(pool.app, name="pool")
-app.add_typer(router.app, name="router")
-app.command("demo")(demo.demo)
-for group in (app, static.app, bank.app, pool.app, router.app):
-    for registered in group.registered_commands:
-        registered.cls = Command
 
 
 def _version(asked: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli import auditing, imports, live, live_export, live_scores, report, running, runs
 from twinbench.cli.live_options import (
     BuildOption,
     ChoosingOptions,
@@ -355,3 +356,17 @@ def _doctor_table(findings: list[Any], graded: list[Any]) -> Table:
     rows = [finding.to_json() for finding in findings]
     rows += [{"check": each.id, "status": each.status, "detail": each.said, "advice": each.advice} for each in graded]
     return Table("Can the live track run here?", columns, rows)
+
+
+app.command("run")(running.run)
+app.command("replay")(live.replay)
+app.command("audit")(auditing.audit)
+app.command("score")(live_scores.score)
+app.command("compare")(live_scores.compare)
+app.command("export")(live_export.export)
+app.command("status")(runs.status)
+app.command("stop")(runs.stop)
+app.command("merge")(runs.merge)
+app.add_typer(runs.app, name="runs")
+app.command("import")(imports.import_)
+app.command("report")(report.dynamic)

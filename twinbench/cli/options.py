@@ -45,9 +45,6 @@ def _manifests(incomplete: str) -> list[str]:
     return [name for name in manifest_names() if name.startswith(incomplete)]
 
 
-INTERRUPTED = 130
-"""The exit code of a command that was interrupted."""
-
 _ROUTER_HELP = (
     "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory or http://…; "
     "arguments as ?name=value&…"

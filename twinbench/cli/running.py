@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli import INTERRUPTED
 from twinbench.cli.live import RouterErrorOption, RunOption, check_tier
 from twinbench.cli.live_board import LiveBoard
 from twinbench.cli.live_options import (
@@ -23,7 +24,6 @@ from twinbench.cli.live_options import (
     connected,
 )
 from twinbench.cli.options import (
-    INTERRUPTED,
     FormatOption,
     JsonOption,
     OutputOption,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twinbench.cli import curve, explain, report
 from twinbench.cli.judging import judged, tell_failures
 from twinbench.cli.options import (
     FormatOption,
@@ -191,3 +192,9 @@ def published(json_: JsonOption = False, form: FormatOption = Format.table, outp
     print_table(
         Table("Published static scores, 970 rows", PUBLISHED_COLUMNS, results["static_970_rows"], notes), form, output
     )
+
+
+app.command("explain")(explain.explain)
+app.command("diff")(explain.diff)
+app.command("curve")(curve.curve)
+app.command("report")(report.static)
