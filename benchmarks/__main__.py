@@ -6,6 +6,7 @@ Exit code 1 where a limit is missed. Only a run of all parts is kept. With ``--j
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(SUITES):
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    # Else every process that is started compiles all modules again, which no user's does after the first.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     people = sys.stderr if asked.json else sys.stdout
     found = []
     for name in asked.names or SUITES:
