@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-WORKERS ?= auto
+# More than there are cores, since tests wait for containers more than they compute.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(max(2, 3 * os.cpu_count() // 2))')
 
 .PHONY: demo test fast check engine bench acceptance lock clean
 
