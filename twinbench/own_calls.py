@@ -93,7 +93,7 @@ class OwnCalls(ABC):
             deciding.asked += 1
             if deciding.asked > MOST_ASKS:
                 raise LlmError(f"a decision may ask {MOST_ASKS} times")
-            question = _checked(messages, name_of(candidate), max_tokens, temperature)
+            question = checked_question(messages, name_of(candidate), max_tokens, temperature)
             try:
                 return self._answered(deciding, question)
             except LlmError:
@@ -130,7 +130,12 @@ class NoCalls(OwnCalls):
         raise LlmError(self._why)
 
 
-def _checked(messages: object, candidate: str | None, max_tokens: object, temperature: object) -> Question:
+def checked_question(messages: object, candidate: str | None, max_tokens: object, temperature: object) -> Question:
+    """What a router asks, where it can be asked at all.
+
+    Raises:
+        LlmError: it cannot.
+    """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence) or not messages:
         raise LlmError("messages must be a list of OpenAI chat messages, one at least")
     for number, message in enumerate(messages):

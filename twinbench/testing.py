@@ -1,4 +1,4 @@
-"""For the tests of router authors: calls to ask a router about."""
+"""For the tests of router authors: calls to ask a router about, and an LLM that a router may ask itself."""
 
 from __future__ import annotations
 
@@ -7,11 +7,55 @@ from functools import cache
 from typing import Any
 
 from twinbench.cache_policy import Prompt, StepTtl
+from twinbench.llm import MAX_TOKENS, LlmError, Reply, name_of
 from twinbench.messages import message_text, semantic_key
+from twinbench.own_calls import Question, checked_question
 from twinbench.pools import static_manifest
-from twinbench.router import Call
+from twinbench.router import Call, Candidate
 from twinbench.session import Session
+from twinbench.tiers import Tier
 from twinbench.tokens import TokenizerSet, tokenizer_set
+from twinbench.usage import Usage
+
+
+class ScriptedLlm:
+    """A handle for ``use(llm)`` that gives answers of a test's own, for nothing, and keeps what it was asked.
+
+    What a real handle refuses for its form, this one refuses too.
+
+    Args:
+        answers: the texts of its answers, one after the other; an ``LlmError`` is raised.
+    """
+
+    def __init__(self, *answers: str | LlmError) -> None:
+        self._answers = answers
+        self.questions: list[Question] = []
+        """What was asked, in order."""
+
+    def ask(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        candidate: Candidate | Tier | str | None = None,
+        max_tokens: int = MAX_TOKENS,
+        temperature: float | None = 0.0,
+    ) -> Reply:
+        """As of ``twinbench.Llm``.
+
+        Raises:
+            LlmError: it is the next answer, or the question has not the form of one.
+            AssertionError: there is no answer left.
+        """
+        question = checked_question(messages, name_of(candidate), max_tokens, temperature)
+        self.questions.append(question)
+        if len(self.questions) > len(self._answers):
+            raise AssertionError(
+                f"the test has {len(self._answers)} answers, and this is question {len(self.questions)}"
+            )
+        answer = self._answers[len(self.questions) - 1]
+        if isinstance(answer, LlmError):
+            raise answer
+        return Reply(answer, question.candidate or Tier.LOW.label, Usage(), 0.0)
 
 
 def make_call(
