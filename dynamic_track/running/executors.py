@@ -120,7 +120,7 @@ class _Crew:
             try:
                 found = self._work(job, node)
                 again = found is not None and self._is_lost(node, found)
-                if not again:
+                if found is not None and not again:
                     for each in self._nodes:
                         each.images.over(job.task)
             except BaseException as error:  # noqa: BLE001 - raised where the results are awaited
