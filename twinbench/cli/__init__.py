@@ -7,7 +7,8 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections import UserDict
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ INTERRUPTED = 130
 _QUERY_INTERRUPTED = "Query interrupted"
 """All that DuckDB leaves of a KeyboardInterrupt that comes while one of its queries runs."""
 _BRACED = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
+"""An argument as typer writes it: {PATH}, {PATH...}..."""
 _GROUPS = ("static", "dynamic", "rehearse", "bank", "pool", "router")
 """Each the name of a module here, and of its commands."""
 _COMMANDS = ("demo",)
@@ -38,28 +40,13 @@ class Command(TyperCommand):
         return [_BRACED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
 
-class _Commands(MutableMapping[str, Any]):
+class _Commands(UserDict[str, Any]):
     """The commands by name, each loaded when it is asked for: a score does not wait for what a live run imports."""
 
-    def __init__(self) -> None:
-        self._loaded: dict[str, Any] = dict.fromkeys((*_COMMANDS, *_GROUPS))
-
     def __getitem__(self, name: str) -> Any:
-        if self._loaded[name] is None:
-            self._loaded[name] = _load(name)
-        return self._loaded[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._loaded)
-
-    def __len__(self) -> int:
-        return len(self._loaded)
+        if self.data[name] is None:
+            self.data[name] = _load(name)
+        return self.data[name]
 
 
 def _load(name: str) -> Any:
@@ -82,7 +69,7 @@ class _Root(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands()
+        self.commands = _Commands(dict.fromkeys((*_COMMANDS, *_GROUPS)))
 
 
 app = typer.Typer(
