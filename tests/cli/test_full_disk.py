@@ -211,7 +211,10 @@ def test_a_file_size_limit_is_like_a_full_disk(kept_store: Store, one_row: Path,
         ("pool", "list", "--format", "parquet"),
     ],
 )
-def test_an_output_that_takes_no_more_is_told_plainly(kept_store: Store, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_takes_no_more_is_told_plainly(
+    kept_store: Store, command: tuple[str, ...], unbuffered: str
+) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [Path(sysconfig.get_path("scripts")) / "twinbench", *command],
@@ -220,9 +223,11 @@ def test_an_output_that_takes_no_more_is_told_plainly(kept_store: Store, command
             text=True,
             timeout=60,
             check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
 
     assert done.returncode == 1
+    assert done.stderr.count("standard output") == 1
     assert done.stderr.splitlines()[-1] == "error: cannot read or write standard output (No space left on device)"
 
 

@@ -121,6 +121,12 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
         0 ok, 1 the thing asked about failed, 2 wrong usage, 130 interrupted.
     """
     _write_utf8()
+    code = _ended(arguments)
+    written = _write_out(tell=code == 0)
+    return code or written
+
+
+def _ended(arguments: Sequence[str] | None) -> int:
     try:
         app(arguments, prog_name="twinbench")
     except SystemExit as ended:  # how typer ends, when all is well too
@@ -131,8 +137,7 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error), error)
         return error.exit_code
     except OSError as error:  # a file that may not be read, a full disk behind standard output
-        _complain(f"cannot read or write {error.filename or 'standard output'} ({error.strerror or error})", error)
-        return 1
+        return _refused(error)
     except RuntimeError as error:
         if str(error) == _QUERY_INTERRUPTED:
             typer.echo("interrupted", err=True)
@@ -143,11 +148,26 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _write_out(*, tell: bool) -> int:
+    """Write what still waits for standard output, of which the interpreter would tell in its own words as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes
+        return _refused(error) if tell and not isinstance(error, BrokenPipeError) else 1
+    return 0
+
+
 def _write_utf8() -> None:
     """Write files and pipes as UTF-8 whatever the locale says, and let no text from outside fail the writing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+
+
+def _refused(error: OSError) -> int:
+    _complain(f"cannot read or write {error.filename or 'standard output'} ({error.strerror or error})", error)
+    return 1
 
 
 def _unexpected(error: Exception) -> int:
