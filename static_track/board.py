@@ -308,7 +308,8 @@ class Judge:
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._fresh = fresh
         self._progress = progress
-        self._asked_before: dict[str, Predictions] = {}
+        self._predicted: dict[str, Predictions] = {}
+        """What routers answered this judge, which asks each once: that may take time and money."""
         self._results = Results(bank.store, bank.cursor())
         self._split: Split = bank.split(split)
         self.warnings: tuple[str, ...] = ()
@@ -539,11 +540,13 @@ class Judge:
     def _predictions(self, wanted: _Wanted, scorer: Scorer | None = None) -> Predictions:
         if wanted.file is not None:
             return read_predictions(wanted.file, self._bank.row_ids, self._row_nos)
+        if wanted.key in self._predicted:
+            return self._predicted[wanted.key]
         for known in () if self._fresh else wanted.keys:
             if (kept := self._results.predictions(known)) is not None:
                 return kept
         if wanted.router is not None:
-            predicted = self._asked_once(wanted.router, wanted.key)
+            predicted = self._asked(wanted.router)
         else:
             assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
             predicted = (
@@ -559,6 +562,8 @@ class Judge:
         if (key := wanted.kept_under(predicted)) is not None:
             identity = self._identity(wanted, key)
             self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
+        if wanted.key is not None:  # of an instance or an endpoint nobody knows whether it is the same
+            self._predicted[wanted.key] = predicted
         return predicted
 
     def _identity(self, wanted: _Wanted, key: str) -> PredictionsIdentity:
@@ -571,14 +576,6 @@ class Judge:
             split=self._split.name,
             protocol=self.protocol,
         )
-
-    def _asked_once(self, router: LoadedRouter, key: str | None) -> Predictions:
-        """What a router answers: asked once, however often one judge needs it, since it may take time and money."""
-        if key is None:  # an instance or an endpoint, of which nobody knows whether it is the same
-            return self._asked(router)
-        if key not in self._asked_before:
-            self._asked_before[key] = self._asked(router)
-        return self._asked_before[key]
 
     def _asked(self, router: LoadedRouter) -> Predictions:
         """What a router answers now; one that cannot be loaded fails every row, and the others go on."""
