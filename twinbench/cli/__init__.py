@@ -122,6 +122,8 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
     """
     _write_utf8()
     code = _ended(arguments)
+    if code == INTERRUPTED:
+        typer.echo("interrupted", err=True)
     written = _write_out(tell=code == 0)
     return code or written
 
@@ -130,8 +132,6 @@ def _ended(arguments: Sequence[str] | None) -> int:
     try:
         app(arguments, prog_name="twinbench")
     except SystemExit as ended:  # how typer ends, when all is well too
-        if ended.code == INTERRUPTED:
-            typer.echo("interrupted", err=True)
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except TwinbenchError as error:
         _complain(str(error), error)
@@ -139,10 +139,7 @@ def _ended(arguments: Sequence[str] | None) -> int:
     except OSError as error:  # a file that may not be read, a full disk behind standard output
         return _refused(error)
     except RuntimeError as error:
-        if str(error) == _QUERY_INTERRUPTED:
-            typer.echo("interrupted", err=True)
-            return INTERRUPTED
-        return _unexpected(error)
+        return INTERRUPTED if str(error) == _QUERY_INTERRUPTED else _unexpected(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person is told what to do
         return _unexpected(error)
     return 0

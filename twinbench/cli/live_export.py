@@ -77,12 +77,10 @@ def export(
         run = load_run(run_dir)
         if not run.trials:
             raise TwinbenchError(f"no trial of {run_dir} has ended: there is nothing to export")
-        lines: list[str] = []
-        if form is ExportFormat.inspect:
+        lines = None if form is ExportFormat.inspect else _lines(run, form, what or Lines.calls, shown)
+        if lines is None:
             _write_log(run, output, shown)
-        else:
-            lines = _lines(run, form, what or Lines.calls, shown)
-    if form is ExportFormat.inspect:
+    if lines is None:
         records, noun = len(run.trials), "sample"
     else:
         _write_lines(lines, output, to_stdout=to_stdout)
