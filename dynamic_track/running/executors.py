@@ -1,8 +1,8 @@
 """Where the trials of a sitting are worked on: machines with a Docker engine each, and how trials are spread over them.
 
-What stays in one place is the run: its journal, its budget, its router, and the agents' loops, which take a few
-milliseconds a step. What is spread are the containers, for commands and for tests. So nothing of a run has to be sent
-anywhere, and a machine that is lost takes nothing with it but containers.
+What stays in one place is the run: its journal, its budget, its router, and the agents' loops, which take some tens of
+milliseconds a step, where a model takes seconds. What is spread are the containers, for commands and for tests. So
+nothing of a run has to be sent anywhere, and a machine that is lost takes nothing with it but containers.
 """
 
 from __future__ import annotations
