@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli.live_options import MovedPoolOption
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.wording import counted
@@ -23,10 +24,7 @@ _REHEARSAL = "a rehearsal with simulated models"
 def audit(
     run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
     *,
-    pool: Annotated[
-        str | None,
-        typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),
-    ] = None,
+    pool: MovedPoolOption = None,
     head: Annotated[
         str | None,
         typer.Option(

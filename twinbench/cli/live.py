@@ -14,6 +14,7 @@ from twinbench.cli.live_options import (
     BuildOption,
     ContainerOptions,
     DatasetOption,
+    MovedPoolOption,
     OnlyOption,
 )
 from twinbench.cli.options import (
@@ -61,10 +62,7 @@ def replay(
         ),
     ] = None,
     dataset: DatasetOption = None,
-    pool: Annotated[
-        str | None,
-        typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),
-    ] = None,
+    pool: MovedPoolOption = None,
     router: Annotated[
         str | None,
         typer.Option(

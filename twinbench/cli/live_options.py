@@ -48,6 +48,10 @@ SliceOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Then the first N.", show_default=False)
 ]
+MovedPoolOption = Annotated[
+    str | None,
+    typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),
+]
 BuildOption = Annotated[
     bool, typer.Option("--build", help="Build images from the tasks' Dockerfiles (rehearsal: always).")
 ]

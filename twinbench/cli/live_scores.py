@@ -9,6 +9,7 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.statistics import LEVEL, RESAMPLES
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def score(
         typer.Option("--exclude-infra", help="Leave cases without a verdict out of all totals, as the released rule."),
     ] = False,
     prices: PricesOption = None,
-    resamples: ResamplesOption = 2000,
-    level: LevelOption = 0.95,
+    resamples: ResamplesOption = RESAMPLES,
+    level: LevelOption = LEVEL,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -84,8 +85,8 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="RUN", help="Another one's, which differs in its router only.")],
     *,
     prices: PricesOption = None,
-    resamples: ResamplesOption = 2000,
-    level: LevelOption = 0.95,
+    resamples: ResamplesOption = RESAMPLES,
+    level: LevelOption = LEVEL,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",

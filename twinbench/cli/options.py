@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twinbench.cli.output import Format
+from twinbench.statistics import LEVEL, RESAMPLES
 
 if TYPE_CHECKING:
     from twinbench.plugins.limits import Isolation, PluginLimits
@@ -313,6 +314,41 @@ PredictionsOption = Annotated[
 ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ResamplingOptions:
+    """How trajectories are drawn again, as options say."""
+
+    resamples: ResamplesOption = RESAMPLES
+    level: LevelOption = LEVEL
+    seed: SeedOption = 0
+
+    def drawing(self) -> Resampling | None:
+        """The settings; None where no intervals are wanted.
+
+        Raises:
+            UsageError: too few resamples to tell anything, or a level that is none.
+        """
+        from twinbench.errors import UsageError
+        from twinbench.statistics import FEWEST, Resampling
+
+        if not 0.5 <= self.level <= 0.999:
+            raise UsageError(f"--level {self.level:g}: a level lies between 0.5 and 0.999, such as 0.95")
+        if not self.resamples:
+            return None
+        if self.resamples < FEWEST:
+            raise UsageError(
+                f"--resamples {self.resamples}: less than {FEWEST} tell nothing of the tails; 0 is without intervals"
+            )
+        return Resampling(self.resamples, self.level, self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedResamplingOptions(ResamplingOptions):
+    """The same for a comparison, more often: p-values that are corrected for many pairs live in the tails."""
+
+    resamples: ResamplesOption = 10_000
+
+
 def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose every parameter of a dataclass is, on the command line, each option in that.
 
@@ -340,23 +376,3 @@ def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
 
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run
-
-
-def resampling(resamples: int, level: float, seed: int) -> Resampling | None:
-    """The settings of the options above; None where no intervals are wanted.
-
-    Raises:
-        UsageError: too few resamples to tell anything, or a level that is none.
-    """
-    from twinbench.errors import UsageError
-    from twinbench.statistics import FEWEST, Resampling
-
-    if not 0.5 <= level <= 0.999:
-        raise UsageError(f"--level {level:g}: a level lies between 0.5 and 0.999, such as 0.95")
-    if not resamples:
-        return None
-    if resamples < FEWEST:
-        raise UsageError(
-            f"--resamples {resamples}: less than {FEWEST} tell nothing of the tails; 0 is without intervals"
-        )
-    return Resampling(resamples, level, seed)

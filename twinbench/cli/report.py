@@ -9,17 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from twinbench.cli.judging import judged, tell_failures
+from twinbench.cli.live_options import MovedPoolOption
 from twinbench.cli.options import (
     GatewayOptions,
     JsonOption,
     JudgingOptions,
-    LevelOption,
     PluginOptions,
     PredictionsOption,
-    ResamplesOption,
+    ResamplingOptions,
     RoutersArgument,
-    SeedOption,
-    resampling,
     takes_option_groups,
 )
 from twinbench.cli.output import print_json, printable, write_text
@@ -37,9 +35,7 @@ def static(
     output: _PageOption,
     predictions: PredictionsOption = None,
     judging: JudgingOptions,
-    resamples: ResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
-    seed: SeedOption = 0,
+    resampling: ResamplingOptions,
     limit: Annotated[
         int,
         typer.Option(
@@ -62,7 +58,7 @@ def static(
 
     _refuse_output(output, json_=json_)
     require_plots()
-    drawing = resampling(resamples, level, seed)
+    drawing = resampling.drawing()
     asked = routers or []
     options = {
         "--predictions": predictions,
@@ -70,9 +66,9 @@ def static(
         "--split": judging.split,
         "--tokenizers": None if judging.tokenizers == "offline" else judging.tokenizers,
         "--prices": judging.prices,
-        "--resamples": None if resamples == RESAMPLES else resamples,
-        "--level": None if level == LEVEL else level,
-        "--seed": seed or None,
+        "--resamples": None if resampling.resamples == RESAMPLES else resampling.resamples,
+        "--level": None if resampling.level == LEVEL else resampling.level,
+        "--seed": resampling.seed or None,
         "--limit": None if limit == 5 else limit,
         "--points": None if points == 11 else points,
     }
@@ -93,10 +89,7 @@ def dynamic(
             "--cut", metavar="N", min=0, help="Characters that are kept of a long text, such as an observation; 0: all."
         ),
     ] = 2000,
-    pool: Annotated[
-        str | None,
-        typer.Option("--pool", metavar="POOL", help="Where the pool is now, if it has moved.", show_default=False),
-    ] = None,
+    pool: MovedPoolOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Write a page about live runs: table, bill against resolved, and every trajectory call by call.

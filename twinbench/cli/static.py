@@ -9,29 +9,23 @@ import typer
 from twinbench.cli import curve, explain, report
 from twinbench.cli.judging import judged, tell_failures
 from twinbench.cli.options import (
+    ComparedResamplingOptions,
     FormatOption,
     GatewayOptions,
     JsonOption,
     JudgingOptions,
-    LevelOption,
     OutputOption,
     PluginOptions,
     PredictionsOption,
-    ResamplesOption,
+    ResamplingOptions,
     RouterArgument,
     RoutersArgument,
-    SeedOption,
-    resampling,
     takes_option_groups,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
-from twinbench.statistics import LEVEL, RESAMPLES
 from twinbench.wording import counted
 
 app = typer.Typer(help="Score routers offline: deterministic arithmetic, no judge, no spend.", no_args_is_help=True)
-
-COMPARED_RESAMPLES = 10_000
-"""More than for a score: p-values that are corrected for many pairs live in the tails."""
 
 
 @app.command()
@@ -41,9 +35,7 @@ def score(
     *,
     predictions: PredictionsOption = None,
     judging: JudgingOptions,
-    resamples: ResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
-    seed: SeedOption = 0,
+    resampling: ResamplingOptions,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +69,7 @@ def score(
     """
     from twinbench.cli.score_tables import board_summary, board_table, floors_of, missed_floors
 
-    drawing = resampling(resamples, level, seed)
+    drawing = resampling.drawing()
     floors = floors_of(fail_under or [])
     with judged(judging, plugins, gateway, routers or []) as (_, judge):
         board = judge.board(routers or [], predictions or [], drawing)
@@ -102,9 +94,7 @@ def compare(
     *,
     predictions: PredictionsOption = None,
     judging: JudgingOptions,
-    resamples: ResamplesOption = COMPARED_RESAMPLES,
-    level: LevelOption = LEVEL,
-    seed: SeedOption = 0,
+    resampling: ComparedResamplingOptions,
     plugins: PluginOptions,
     gateway: GatewayOptions,
     json_: JsonOption = False,
@@ -118,7 +108,7 @@ def compare(
     from twinbench.cli.score_tables import comparison_table
     from twinbench.errors import UsageError
 
-    drawing = resampling(resamples, level, seed)
+    drawing = resampling.drawing()
     if drawing is None:
         raise UsageError("--resamples 0: a comparison is made of resamples")
     with judged(judging, plugins, gateway, routers or []) as (_, judge):
