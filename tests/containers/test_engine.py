@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.util import find_spec
 
 import pytest
 
@@ -36,6 +38,13 @@ def test_no_engine_is_said_with_what_to_do(address: str, reason: str, monkeypatc
     assert text.startswith("no Docker engine answers (")
     assert reason in text
     assert "DOCKER_HOST" in text
+
+
+@pytest.mark.skipif(find_spec("paramiko") is not None, reason="with paramiko, the docker package does SSH")
+def test_an_engine_behind_ssh_is_told_what_it_needs() -> None:
+    told = refused(partial(Engine.connect, "ssh://somebody@127.0.0.1"))
+    assert told is not None
+    assert "at ssh://somebody@127.0.0.1 (Install paramiko" in told[2]
 
 
 @pytest.mark.parametrize("command", ["doctor", "gc"])

@@ -280,7 +280,10 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost words: what docker, requests and urllib3 wrap around them says nothing more."""
-    while (inner := error.__cause__ or error.__context__) is not None:
+    """The innermost words: what docker, requests and urllib3 wrap around them says nothing more.
+
+    But for a package that docker lacks: it says so around the name that it did not find.
+    """
+    while (inner := error.__cause__ or error.__context__) is not None and not isinstance(inner, NameError):
         error = inner
     return str(error) or type(error).__name__
