@@ -117,7 +117,10 @@ def test_a_build_that_fails_shows_its_last_lines_and_leaves_no_container(
     dockerfile = (
         f"FROM {base_image}\nRUN for n in $(seq 100); do echo line $n; done; sleep 0.2; echo the reason >&2; exit 3\n"
     )
-    before = {container.id for container in engine.client.containers.list(all=True, filters={"ancestor": base_image})}
+    before = {
+        container.id
+        for container in engine.client.containers.list(all=True, ignore_removed=True, filters={"ancestor": base_image})
+    }
     with pytest.raises(ImageError, match=f"image {image} does not build: ") as raised:
         made(engine, image, context, dockerfile)
     text = str(raised.value)
@@ -127,7 +130,9 @@ def test_a_build_that_fails_shows_its_last_lines_and_leaves_no_container(
     assert "line 50\n" not in text
     assert raised.value.cause is Cause.image
     assert not engine.has_image(image)
-    after = engine.client.containers.list(all=True, filters={"ancestor": base_image, "status": "exited"})
+    after = engine.client.containers.list(
+        all=True, ignore_removed=True, filters={"ancestor": base_image, "status": "exited"}
+    )
     assert [container.name for container in after if container.id not in before and not container.labels] == []
 
 

@@ -41,7 +41,7 @@ STEPS = [said("ls"), said("ls", after_s=1), said("ls", after_s=1), said(f"echo {
 
 def at_work(engine: Engine, run: Path) -> int:
     """Containers of a run that an engine has."""
-    return len(engine.client.containers.list(filters={"label": f"{RUN}={run.name}"}))
+    return len(engine.client.containers.list(filters={"label": f"{RUN}={run.name}"}, ignore_removed=True))
 
 
 def test_cases_are_spread_over_engines_and_those_of_a_lost_one_go_on_on_the_others(

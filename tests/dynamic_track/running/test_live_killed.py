@@ -73,7 +73,7 @@ def priced(*messages: Message) -> list[Reply]:
 def kept_containers(engine: Engine, run: str) -> list[str]:
     """The containers that stand there of a run."""
     filters: dict[str, str | list[str] | bool] = {"label": f"twinbench.run={run}"}
-    return [str(each.id) for each in engine.client.containers.list(all=True, filters=filters)]
+    return [str(each.id) for each in engine.client.containers.list(all=True, filters=filters, ignore_removed=True)]
 
 
 STAGES = [
