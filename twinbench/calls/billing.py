@@ -45,7 +45,7 @@ class BillError(CausedError):
     cause = Cause.usage
 
 
-def usage_of(body: Mapping[str, Any]) -> Usage:
+def usage_of(body: Mapping[str, Any], *, max_tokens: int | None = None, one_hour_writes: bool = False) -> Usage:
     """The four buckets of a response, which do not overlap.
 
     A cache that is not spoken of was not used; nothing else is zero unless the provider says so. What is told under
@@ -54,6 +54,9 @@ def usage_of(body: Mapping[str, Any]) -> Usage:
     Args:
         body: the response's JSON as it came. Its usage may have the shape of OpenAI, Anthropic, DeepSeek or Gemini,
             or several at once.
+        max_tokens: of the request: an answer that is longer cannot be true. None: the request is not known.
+        one_hour_writes: whether the candidate's prices have one for cache writes that last an hour
+            (``LiveCandidate.prices.cache_write_1h is not None``). Where they have none, such writes are refused.
 
     Raises:
         BillError: the usage is missing, has what is no count, or cannot be true.
@@ -80,7 +83,12 @@ def usage_of(body: Mapping[str, Any]) -> Usage:
     if uncached is not None and uncached not in (prompt, prompt - cached):
         # Beside prompt_tokens some gateways repeat the whole prompt under this key.
         raise BillError(f"{name}.input_tokens: {uncached} where the prompt has {prompt}, {cached} of them cached")
-    return Usage(input=prompt - cached, cache_read=read or 0, cache_write=write or 0, output=_output(counts))
+    if not one_hour_writes and counts.of("cache_creation.ephemeral_1h_input_tokens"):
+        raise BillError(f"{name}.cache_creation: cache writes that last an hour, which the pool has no price for")
+    output = _output(counts)
+    if max_tokens is not None and output > max_tokens:
+        raise BillError(f"{name}: an answer of {output} tokens where max_tokens allows {max_tokens}")
+    return Usage(input=prompt - cached, cache_read=read or 0, cache_write=write or 0, output=output)
 
 
 def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
