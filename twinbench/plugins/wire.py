@@ -129,13 +129,18 @@ def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
         "id": candidate.id,
         "model": candidate.model,
         "tier": candidate.tier.label,
-        "prices": {name: str(price) for name, price in asdict(candidate.prices).items()},
+        "prices": {name: str(price) for name, price in _known_prices(candidate).items()},
         "tier_default": candidate.tier_default,
         "writes_cache": candidate.writes_cache,
         "context_window": candidate.context_window,
         "max_tokens": candidate.max_tokens,
         "parameters": dict(candidate.parameters),
     }
+
+
+def _known_prices(candidate: Candidate) -> dict[str, Decimal]:
+    """The prices of a candidate by name; those that it does not have are left out."""
+    return {name: price for name, price in asdict(candidate.prices).items() if price is not None}
 
 
 def candidate_from_json(content: Mapping[str, Any]) -> Candidate:
@@ -239,7 +244,7 @@ def call_to_json(call: Call) -> dict[str, Any]:
         "candidates": [
             {
                 **candidate_to_json(candidate),
-                "prices": {name: float(price) for name, price in asdict(candidate.prices).items()},
+                "prices": {name: float(price) for name, price in _known_prices(candidate).items()},
                 "prompt_tokens": call.prompt_tokens(candidate),
                 "cache": asdict(call.cache[candidate]),
                 "cost_usd": call.cost(candidate),
