@@ -35,6 +35,7 @@ rounds for people;
 - A router spec with arguments needs quotes in a shell, which would read `?` and `&` itself:
 `'random?seed=1&mix=3:1:1:1'`.
 - `TWINBENCH_STORE` names the store where `--store` does not. `TWINBENCH_DEBUG=1` adds a traceback to an error.
+  `TWINBENCH_NAMESPACE` names the [namespace](live.md#what-a-container-may-do) of containers.
 - `twinbench --install-completion` sets up completion for the current shell; names of routers, banks and pools are
 completed too.
 """

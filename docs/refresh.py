@@ -35,6 +35,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -44,6 +45,7 @@ from typing import Any, Literal
 from markdown_it import MarkdownIt
 
 from docs.gateway import gateway_for
+from twinbench.containers.ownership import NAMESPACE_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 MORE = "…"
@@ -147,8 +149,10 @@ def _commands(block: Block, output: Shown | None) -> Iterator[Step]:
 def check(markdown: str, folder: Path) -> list[Mismatch]:
     """Do in ``folder`` all that the page shows; returns what came out differently."""
     _look_like_a_clone(folder)
+    # The page meets no container that was not started by itself, whatever else runs on the engine.
+    namespace = f"{os.environ.get(NAMESPACE_VARIABLE, 'docs')}/{uuid.uuid4().hex[:12]}"
     with gateway_for(markdown):
-        return [wrong for step in steps(markdown) if (wrong := _done(step, folder)) is not None]
+        return [wrong for step in steps(markdown) if (wrong := _done(step, folder, namespace)) is not None]
 
 
 def refreshed(markdown: str, mismatches: Sequence[Mismatch]) -> str:
@@ -178,13 +182,14 @@ def _look_like_a_clone(folder: Path) -> None:
     (folder / ".venv" / "ready").touch()  # newer than the lock file: make installs nothing
 
 
-def _environment() -> dict[str, str]:
+def _environment(namespace: str) -> dict[str, str]:
     unwanted = ("TWINBENCH_", "HF_", "MAKE", "MFLAGS", "VENV", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
     return kept | {
         "PATH": path,
         "TWINBENCH_STORE": "results/store",
+        NAMESPACE_VARIABLE: namespace,
         "HF_HOME": ".hub",  # no page knows what the machine has fetched
         "COLUMNS": "80",
         "TERM": "dumb",
@@ -192,7 +197,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _done(step: Step, folder: Path) -> Mismatch | None:
+def _done(step: Step, folder: Path, namespace: str) -> Mismatch | None:
     if step.kind == "file":
         (folder / str(step.name)).write_text(step.text, "utf-8")
         return None
@@ -204,7 +209,7 @@ def _done(step: Step, folder: Path) -> Mismatch | None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=folder,
-        env=_environment(),
+        env=_environment(namespace),
         encoding="utf-8",
         check=False,
     )

@@ -19,7 +19,8 @@ from twinbench.store import STORE_VARIABLE, Store
 
 pytest_plugins = ["tests.engine"]
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
 
 BankFile = Callable[..., Path]
 

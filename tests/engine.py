@@ -1,27 +1,51 @@
-"""The Docker engine that tests run on: one for all. Where there is none, the tests that need it say so, loudly."""
+"""The Docker engine that tests run on: one for all. Where there is none, the tests that need it say so, loudly.
+
+Each test has a namespace of its own for containers, so that no test collects or counts those of another, and one that
+leaves a container behind fails. All these namespaces are below the session's, in which everything that is left is
+removed in the end, and told of.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import gc
+import itertools
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
-from twinbench.containers.engine import Engine, NoEngineError
+from twinbench.containers.engine import Engine, NoEngineError, translated
+from twinbench.containers.ownership import (
+    NAMESPACE,
+    NAMESPACE_VARIABLE,
+    is_alive,
+    machine,
+    namespace,
+    process_identity,
+    remove,
+)
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
 
 REQUIRED_VARIABLE = "TWINBENCH_REQUIRE_DOCKER"
 """Set to 1, a missing engine fails the tests that need it instead of skipping them."""
 
 _MARKER = "docker"
 _NO_ENGINE = "NO DOCKER ENGINE"
+_SESSIONS = f"tests/{machine()}/"
+"""What the namespaces of all test sessions of this machine begin with; the session's process comes next."""
+
+_numbers = itertools.count(1)
+_connected = pytest.StashKey[Engine]()
 
 
 @contextmanager
@@ -34,7 +58,7 @@ def alone_on_this_machine(doing: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
+def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     """The engine; a test that uses it is marked ``docker``."""
     connected = _engine()
     if isinstance(connected, str):
@@ -42,6 +66,7 @@ def engine() -> Iterator[Engine]:
             pytest.fail(f"{_NO_ENGINE}, and {REQUIRED_VARIABLE}=1 wants one: {connected}", pytrace=False)
         pytest.skip(f"{_NO_ENGINE}: {connected}")
     with connected:
+        pytestconfig.stash[_connected] = connected
         yield connected
 
 
@@ -58,6 +83,32 @@ def _engine() -> Engine | str:
     return reason
 
 
+@pytest.fixture(autouse=True)
+def own_namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The namespace of the containers that this test starts, in child processes too; in the end it has to be empty."""
+    with pytest.MonkeyPatch.context() as patch:
+        own = f"{namespace()}/{os.getpid()}-{next(_numbers)}"
+        patch.setenv(NAMESPACE_VARIABLE, own)
+        yield own
+    connected = request.config.stash.get(_connected, None)
+    if connected is not None and "engine" in request.fixturenames:
+        left = _removed(connected, lambda name: name == own or name.startswith(f"{own}/"))
+        if left:
+            pytest.fail(f"the test left containers behind: {', '.join(left)}", pytrace=False)
+
+
+def _removed(engine: Engine, chosen: Callable[[str], bool]) -> list[str]:
+    """Remove every container whose namespace is chosen, and list them."""
+    with translated("list containers"):
+        found: list[Container] = engine.client.containers.list(
+            all=True, filters={"label": NAMESPACE}, ignore_removed=True
+        )
+    theirs = [container for container in found if chosen(container.labels[NAMESPACE])]
+    for container in theirs:
+        remove(container)
+    return [f"{container.name} ({container.status})" for container in theirs]
+
+
 @pytest.fixture(scope="session")
 def base_image(engine: Engine) -> str:
     """The name of the base image, which is present."""
@@ -66,12 +117,72 @@ def base_image(engine: Engine) -> str:
     return BASE_IMAGE
 
 
+@pytest.fixture(scope="session")
+def rehearsal_images(engine: Engine, base_image: str) -> None:
+    """The images of all tasks of our own are present, and nobody builds them while tests run."""
+    from dynamic_track.tasks.images import prepare_images
+    from dynamic_track.tasks.sources import load_tasks
+
+    with alone_on_this_machine("rehearsal-images"):
+        assert prepare_images(engine, load_tasks("rehearsal").tasks, build_them=True) == {}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs an engine, before anything is chosen by its marker."""
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(_MARKER)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the session's namespace, which its workers inherit, and look after it in the end."""
+    if not hasattr(config, "workerinput"):
+        os.environ[NAMESPACE_VARIABLE] = f"{_SESSIONS}{process_identity(os.getpid())}"
+        config.pluginmanager.register(_WholeSession(), "whole-session")
+
+
+class _WholeSession:
+    """Removes what a session left on the engine; in the one process that is the whole session's."""
+
+    def __init__(self) -> None:
+        self._used_engine = False
+        self._left: list[str] = []
+        self._failure = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Know whether anything used the engine."""
+        self._used_engine |= _MARKER in report.keywords
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self) -> None:
+        """What was running in a worker that was lost may have used the engine."""
+        self._used_engine = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Remove the session's containers, which fails it, and those of sessions that were killed."""
+        if not self._used_engine or isinstance(engine := _engine(), str):
+            return
+        mine = namespace()
+        with engine:
+            try:
+                self._left = _removed(engine, lambda name: name == mine or name.startswith(f"{mine}/"))
+                _removed(engine, _of_an_ended_session)
+            except CausedError as error:
+                self._failure = str(error)
+        if (self._left or self._failure) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Tell of what was left."""
+        for line in (*self._left, *filter(None, [self._failure])):
+            terminalreporter.write_line(f"CONTAINER LEFT BEHIND by this session: {line}", red=True, bold=True)
+
+
+def _of_an_ended_session(name: str) -> bool:
+    process = name.removeprefix(_SESSIONS).partition("/")[0]
+    return name.startswith(_SESSIONS) and not is_alive(process)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -18,9 +18,8 @@ from docker.models.containers import Container
 from tests.cli.commands import spawned, twinbench
 from tests.containers.conftest import OpenSandbox
 from tests.containers.running import said
-from tests.engine import alone_on_this_machine
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import labels, new_name
+from twinbench.containers.ownership import NAMESPACE, NAMESPACE_VARIABLE, labels, namespace, new_name
 
 OWNER = """
 import sys, time
@@ -34,13 +33,6 @@ with Engine.connect() as engine, Sandbox(engine, sys.argv[1], "case", "a run", "
     time.sleep(600)
 """
 DEAD = "999999@1.00"
-
-
-@pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    """Two who collect garbage at once would see each other's."""
-    with alone_on_this_machine("gc"):
-        yield
 
 
 @contextmanager
@@ -125,12 +117,45 @@ def test_a_number_that_was_given_to_another_process_since_is_not_its_owner(engin
 
 
 def test_containers_of_others_are_not_looked_at(engine: Engine, base_image: str) -> None:
-    foreign = engine.client.containers.create(base_image, ["true"], labels={"twinbench.machine": "x"})
+    marks = {"twinbench.machine": "x", NAMESPACE: namespace()}
+    foreign = engine.client.containers.create(base_image, ["true"], labels=marks)
     try:
         twinbench("dynamic", "gc").succeeded()
         assert exists(engine, str(foreign.name))
     finally:
         foreign.remove()
+
+
+@pytest.mark.parametrize("theirs", ["another", ""])
+def test_containers_of_another_namespace_are_left_to_those_who_are_in_it(
+    theirs: str, engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = namespace()
+    other = f"{mine}/{theirs}" if theirs else mine
+    monkeypatch.setenv(NAMESPACE_VARIABLE, mine if theirs else f"{mine}/another")
+    with labelled(engine, base_image, process=DEAD, namespace=other) as dead:
+        assert twinbench("dynamic", "gc", "--json").succeeded().json == {"removed": [], "abandoned": []}
+        assert exists(engine, str(dead.name))
+        monkeypatch.setenv(NAMESPACE_VARIABLE, other)
+        assert told(spawned("dynamic", "gc", "--json").succeeded().json["removed"], str(dead.name)) != []
+        assert not exists(engine, str(dead.name))
+
+
+def test_a_container_without_a_namespace_is_in_the_one_without_a_name(
+    engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that was started before there were namespaces."""
+    marks = labels(role="case", run="", case="", life_s=600) | {"twinbench.process": DEAD}
+    with_label, without = ({**marks, NAMESPACE: ""}, {k: v for k, v in marks.items() if k != NAMESPACE})
+    monkeypatch.delenv(NAMESPACE_VARIABLE)
+    assert labels(role="case", run="", case="", life_s=600)[NAMESPACE] == ""
+    for each in (with_label, without):
+        container = engine.client.containers.create(base_image, ["true"], name=new_name("case"), labels=each)
+        try:
+            found = twinbench("dynamic", "gc", "--dry-run", "--json").succeeded().json["abandoned"]
+            assert told(found, str(container.name)) != []
+        finally:
+            container.remove(force=True)
 
 
 def test_the_table_says_what_was_removed(engine: Engine, base_image: str) -> None:

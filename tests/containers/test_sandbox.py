@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import psutil
@@ -15,6 +16,7 @@ from tests.containers.conftest import OpenSandbox
 from tests.containers.running import SMALL, ours, said
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError
+from twinbench.containers.ownership import NAMESPACE, namespace
 from twinbench.containers.sandbox import Sandbox, WriteLimitError
 from twinbench.containers.shell import Ended
 
@@ -250,17 +252,18 @@ def test_nothing_is_left_of_a_sandbox_however_its_block_ends(engine: Engine, ope
 
 
 def test_an_image_of_another_user_and_entry_point_runs_as_any_other(engine: Engine, base_image: str) -> None:
-    made = engine.client.containers.create(base_image, ["true"], labels={"twinbench.test": "1"})
+    name = f"twinbench-test-{uuid.uuid4().hex[:8]}"
+    made = engine.client.containers.create(base_image, ["true"], labels={NAMESPACE: namespace()})
     try:
         image = made.commit(
-            "twinbench-test-odd",
+            name,
             "user",
             changes=["USER nobody", 'ENTRYPOINT ["/bin/false"]', "WORKDIR /var", "ENV A=b"],
         )
     finally:
         made.remove()
     try:
-        with Sandbox(engine, "twinbench-test-odd:user", "case", limits=SMALL) as opened:
+        with Sandbox(engine, f"{name}:user", "case", limits=SMALL) as opened:
             assert said(opened, "id -un; pwd; echo $A") == "root\n/\nb\n"
     finally:
         engine.client.images.remove(str(image.id))

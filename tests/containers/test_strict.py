@@ -24,6 +24,7 @@ from tests.plugins.stateful import Stateful
 from tests.plugins.test_sessions import DIES, STATEFUL, an_outcome, lived
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.containers.engine import Engine, ImageError
+from twinbench.containers.ownership import NAMESPACE, namespace
 from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
 from twinbench.plugins.hosted import HostedRouter
@@ -390,18 +391,20 @@ def test_no_engine_is_said_before_anything_is_scored(
 
 
 def test_an_image_without_python_is_said(engine: Engine, strict: StrictIsolation, write: Write) -> None:
-    made = engine.client.containers.create("twinbench-base", ["rm", "/usr/bin/python3"])
+    image = f"twinbench-test-{uuid.uuid4().hex[:8]}:python"
+    mine = {NAMESPACE: namespace()}
+    made = engine.client.containers.create("twinbench-base", ["rm", "/usr/bin/python3"], labels=mine)
     try:
         made.start()
         made.wait()
-        made.commit("twinbench-test-bare", "python")
+        made.commit(*image.split(":"))
     finally:
         made.remove(force=True)
     try:
         with pytest.raises(UsageError, match=r"has it bash, and python3 of 3\.10 or newer"):
-            load_router(write(GOOD), limits(isolation=StrictIsolation(engine, "twinbench-test-bare:python")))
+            load_router(write(GOOD), limits(isolation=StrictIsolation(engine, image)))
     finally:
-        engine.client.images.remove("twinbench-test-bare:python", force=True)
+        engine.client.images.remove(image, force=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's files are read as somebody else")

@@ -35,6 +35,7 @@ JSON_PAGES = (
     "reports.md",
 )
 NEEDS_DOCKER = "<!-- needs: docker"
+WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]
 
 needs_a_shell = pytest.mark.skipif(
     sys.platform == "win32" or not all(map(shutil.which, ("bash", "make"))), reason="the examples are for bash and make"
@@ -42,10 +43,19 @@ needs_a_shell = pytest.mark.skipif(
 
 
 @needs_a_shell
-@BY_NAME
-def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if page.read_text("utf-8").startswith(NEEDS_DOCKER):
-        request.getfixturevalue("base_image")
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in WITH_CONTAINERS], ids=lambda page: page.name)
+def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+    assert_examples_are_true(page, tmp_path)
+
+
+@needs_a_shell
+@pytest.mark.usefixtures("rehearsal_images")
+@pytest.mark.parametrize("page", WITH_CONTAINERS, ids=lambda page: page.name)
+def test_examples_with_containers_give_what_the_page_shows(page: Path, tmp_path: Path) -> None:
+    assert_examples_are_true(page, tmp_path)
+
+
+def assert_examples_are_true(page: Path, tmp_path: Path) -> None:
     wrong = refresh.check(page.read_text("utf-8"), tmp_path)
     told = [f"{page.name}:{each.step.line}: {each.step.text.strip()}\n{each.what}" for each in wrong]
     assert not told, "\n\n".join([*told, "If that is meant: python -m docs.refresh"])

@@ -23,6 +23,7 @@ from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
 from twinbench.calls.journal import FILE, read_journal
+from twinbench.containers.ownership import NAMESPACE_VARIABLE, namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -283,6 +284,7 @@ class Victims:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._running: int | None = None
 
     def start(self, arguments: Sequence[str], kill: tuple[str, str, int] | None = None) -> int:
         """Start one, and give its process id.
@@ -292,13 +294,23 @@ class Victims:
             kill: where it ends itself: ``before`` or ``after`` what is written of a kind, for the how manieth time.
         """
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"arguments": list(arguments), "kill": kill}) + "\n")
+        order = {"arguments": list(arguments), "kill": kill, "namespace": namespace()}
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        return int(self._line())
+        self._running = int(self._line())
+        return self._running
 
     def ended(self) -> int:
         """Wait for the one that was started; minus its signal, or its exit code."""
-        return int(self._line())
+        code = int(self._line())
+        self._running = None
+        return code
+
+    def end(self) -> None:
+        """End the one that still runs because a test failed before it was waited for."""
+        if self._running is not None:
+            os.kill(self._running, signal.SIGKILL)
+            self.ended()
 
     def killed(self, arguments: Sequence[str], kill: tuple[str, str, int]) -> None:
         """Start one that ends itself, and wait for that."""
@@ -341,6 +353,7 @@ def _serve_victims() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         if (child := os.fork()) == 0:
+            os.environ[NAMESPACE_VARIABLE] = asked["namespace"]
             _be_victim(asked["arguments"], asked["kill"])
         print(child, flush=True)
         _, status = os.waitpid(child, 0)

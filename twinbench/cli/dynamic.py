@@ -246,7 +246,10 @@ def gc(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Remove the containers of twinbench that no living run owns."""
+    """Remove the containers of twinbench that no living run owns.
+
+    Only those of the namespace that TWINBENCH_NAMESPACE names, or of the one without a name.
+    """
     from dataclasses import asdict
 
     from twinbench.containers.ownership import abandoned, collect_garbage

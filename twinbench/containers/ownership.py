@@ -18,8 +18,12 @@ from twinbench.containers.engine import ContainerLostError, Engine, translated
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+NAMESPACE_VARIABLE = "TWINBENCH_NAMESPACE"
+"""Names the namespace of the containers that this process starts and collects; unset, that without a name."""
+
 _PREFIX = "twinbench."
 ROLE, RUN, CASE, DEADLINE = (f"{_PREFIX}{name}" for name in ("role", "run", "case", "deadline"))
+NAMESPACE = f"{_PREFIX}namespace"
 _CLOCK_STEP_S = 5.0
 """How far a set clock may move the time at which a process says that it was started."""
 
@@ -40,9 +44,18 @@ def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
         RUN: run,
         CASE: case,
         DEADLINE: str(int(time.time() + life_s)),
-        _MACHINE: _machine(),
-        _PROCESS: _process(os.getpid()),
+        NAMESPACE: namespace(),
+        _MACHINE: machine(),
+        _PROCESS: process_identity(os.getpid()),
     }
+
+
+def namespace() -> str:
+    """The namespace of containers that this process is in; empty, the one without a name.
+
+    Who shares an engine with others sets ``TWINBENCH_NAMESPACE``: garbage is collected within a namespace alone.
+    """
+    return os.environ.get(NAMESPACE_VARIABLE, "")
 
 
 def new_name(role: str) -> str:
@@ -62,12 +75,12 @@ class Abandoned:
 
 
 def abandoned(engine: Engine) -> list[Abandoned]:
-    """The containers of twinbench that no living run owns."""
+    """The containers of twinbench in this namespace that no living run owns."""
     return [found for found, _ in _abandoned(engine)]
 
 
 def collect_garbage(engine: Engine) -> list[Abandoned]:
-    """Remove the containers of twinbench that no living run owns; what was removed."""
+    """Remove the containers of twinbench in this namespace that no living run owns; what was removed."""
     removed = []
     for found, container in _abandoned(engine):
         remove(container)
@@ -89,9 +102,11 @@ def _abandoned(engine: Engine) -> list[tuple[Abandoned, Container]]:
         # One that is removed while the list is made would be asked about in vain.
         containers = engine.client.containers.list(all=True, filters={"label": ROLE}, ignore_removed=True)
     found = []
+    mine = namespace()
     for container in containers:
         marks: Mapping[str, str] = container.labels
-        if (why := _why_abandoned(marks)) is not None:
+        # Those that were started before there were namespaces have no such label: they are in the one without a name.
+        if marks.get(NAMESPACE, "") == mine and (why := _why_abandoned(marks)) is not None:
             told = Abandoned(str(container.name), marks[ROLE], marks.get(RUN, ""), marks.get(CASE, ""), why)
             found.append((told, container))
     return found
@@ -100,17 +115,18 @@ def _abandoned(engine: Engine) -> list[tuple[Abandoned, Container]]:
 def _why_abandoned(marks: Mapping[str, str]) -> str | None:
     if time.time() > float(marks.get(DEADLINE, "0")):
         return "its deadline has passed"
-    if marks.get(_MACHINE) != _machine():
+    if marks.get(_MACHINE) != machine():
         return None  # a process of another machine, or of another PID namespace, cannot be seen from here
-    return None if _lives(marks.get(_PROCESS, "")) else "the process that made it has ended"
+    return None if is_alive(marks.get(_PROCESS, "")) else "the process that made it has ended"
 
 
-def _process(pid: int) -> str:
-    """A process with the time it was started at, since numbers are given again."""
+def process_identity(pid: int) -> str:
+    """A process by its number and the time it was started at, since numbers are given again."""
     return f"{pid}@{psutil.Process(pid).create_time():.2f}"
 
 
-def _lives(process: str) -> bool:
+def is_alive(process: str) -> bool:
+    """Whether a process of this machine, given as by `process_identity`, still runs."""
     number, _, started = process.partition("@")
     try:
         now = psutil.Process(int(number))
@@ -119,8 +135,8 @@ def _lives(process: str) -> bool:
         return False
 
 
-def _machine() -> str:
-    """The machine since it was started, and the PID namespace in it, without its name."""
+def machine() -> str:
+    """The identity of this machine since it was started, and of the PID namespace in it; it tells no host name."""
     parts = []
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         link = Path(path)

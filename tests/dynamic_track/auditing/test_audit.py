@@ -48,7 +48,6 @@ from tests.dynamic_track.live import (
     run_arguments,
     said,
     solving,
-    victims,
 )
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
@@ -257,12 +256,6 @@ def test_a_run_that_was_killed_is_incomplete_and_clean_once_it_went_on(
         assert found(run).keys() <= {"missing-case", "case-file"}
         live(server.api_base, run).succeeded()
     assert found(run) == {}
-
-
-@pytest.fixture(scope="module")
-def killing() -> Iterator[Victims]:
-    with victims() as started:
-        yield started
 
 
 @pytest.mark.usefixtures("key")

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from dynamic_track.rehearsal.edits import EditKind, read_edits
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
-from tests.dynamic_track.live import KEY_VARIABLE, Done, Victims, live, victims
+from tests.dynamic_track.live import KEY_VARIABLE, Done, Victims, live
 from tests.dynamic_track.rehearsal.playing import EASY, HIGH, LOW, TASKS, completion, known_as, opening
 from twinbench.calls.journal import read_journal
 from twinbench.containers.engine import Engine
@@ -99,12 +99,6 @@ def test_the_same_seed_gives_the_same_run_and_a_replay_is_equal(tmp_path: Path) 
     assert twinbench("dynamic", "replay", run).succeeded().text.startswith("A rehearsal")
     elsewhere = rehearsed(tmp_path / "c", "round-robin", more=["--seed", "8"])
     assert essence(Path(elsewhere["runs"][0]["run"])) != essence(Path(run))
-
-
-@pytest.fixture(scope="module")
-def killing() -> Iterator[Victims]:
-    with victims() as started:
-        yield started
 
 
 @pytest.mark.parametrize("kill", [("after", "reserve", 4), ("before", "settle", 6), ("after", "settle", 5)])

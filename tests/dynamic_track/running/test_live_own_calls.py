@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ from tests.dynamic_track.live import (
     replayed,
     run_arguments,
     said,
-    victims,
 )
 from tests.scripted.server import ScriptedServer
 
@@ -115,13 +114,6 @@ def test_a_replay_names_a_question_that_is_another_one(tmp_path: Path, rehearsal
 
 KILLS: list[tuple[str, str, int]] = [("after", "reserve", 3), ("before", "settle", 3), ("after", "settle", 3)]
 """The third attempt is the router's question at the second step."""
-
-
-@pytest.fixture(scope="module")
-def killing() -> Iterator[Victims]:
-    """One for all tests here: it takes seconds to load what a run needs."""
-    with victims() as started:
-        yield started
 
 
 @pytest.mark.parametrize("kill", KILLS, ids=[" ".join(map(str, kill)) for kill in KILLS])

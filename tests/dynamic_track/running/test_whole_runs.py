@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
 from tests.conftest import SHARED
 from tests.containers.running import ours
-from tests.dynamic_track.live import KEY, KEY_VARIABLE, SENTINEL, SIX, Victims, by_step, said, victims
+from tests.dynamic_track.live import KEY, KEY_VARIABLE, SENTINEL, SIX, Victims, by_step, said
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import read_journal
 from twinbench.containers.building import build
@@ -35,12 +35,6 @@ KILLS = [seed if seed < IN_THE_SUITE else pytest.param(seed, marks=pytest.mark.a
 CASES = [word for name in (SIX[0], SIX[4], SIX[5]) for word in ("--only", name)]
 ROUTERS = ("round-robin", "always-mid_high")
 VERIFIED = SHARED / "tasks" / "swebench_verified.jsonl.gz"
-
-
-@pytest.fixture(scope="module")
-def killing() -> Iterator[Victims]:
-    with victims() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
