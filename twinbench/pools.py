@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from twinbench import resources
 from twinbench.errors import ContentError, Problem, UsageError
@@ -51,6 +61,25 @@ class PriceTable(_Model):
     def prices(self) -> Prices:
         """The same as the core's value type."""
         return Prices(self.input, self.cache_read, self.cache_write, self.output)
+
+
+class LivePriceTable(PriceTable):
+    """USD per million tokens of each bucket, as a provider bills them."""
+
+    cache_write_1h: Price | None = None
+    """What is written to a cache for one hour; without a price for it a response that counts such tokens is refused."""
+
+    def prices(self) -> Prices:
+        """The same as the core's value type."""
+        return replace(super().prices(), cache_write_1h=self.cache_write_1h)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_priced(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Manifests from before there was this price keep their fingerprints.
+        content: dict[str, Any] = serialise(self)
+        if self.cache_write_1h is None:
+            content.pop("cache_write_1h", None)
+        return content
 
 
 class PerTier(_Model, Generic[T]):
@@ -158,7 +187,7 @@ class LiveCandidate(_Model):
     context_window: Annotated[int, Field(gt=0)]
     max_output: Annotated[int, Field(gt=0)]
     max_tokens: Annotated[int, Field(gt=0)]
-    prices: PriceTable
+    prices: LivePriceTable
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     cache_control: Literal["ephemeral"] | None = None
     served_as: Annotated[tuple[str, ...], Field(min_length=1)]

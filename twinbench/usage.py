@@ -6,7 +6,7 @@ one token cost a whole number of femtodollars (10⁻¹⁵ USD): sums of costs ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 FUSD_PER_USD = 10**15
@@ -21,10 +21,17 @@ class Prices:
     cache_read: Decimal
     cache_write: Decimal
     output: Decimal
+    cache_write_1h: Decimal | None = None
+    """What is written to a cache for one hour; None where it is not sold or not priced."""
 
     def fusd_per_token(self) -> tuple[int, int, int, int]:
         """Femtodollars per token: input, cache_read, cache_write, output."""
         return (_fusd(self.input), _fusd(self.cache_read), _fusd(self.cache_write), _fusd(self.output))
+
+    def dearest_prompt_fusd(self) -> int:
+        """Femtodollars that a token of a prompt costs at most, wherever it is read from or written to."""
+        dearest = max(self.input, self.cache_read, self.cache_write)
+        return _fusd(dearest if self.cache_write_1h is None else max(dearest, self.cache_write_1h))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,13 @@ class Usage:
     cache_read: int = 0
     cache_write: int = 0
     output: int = 0
+    cache_write_1h: int = 0
+    """Of ``cache_write``, what is written for one hour: it has a price of its own. The rest lasts five minutes."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The whole prompt."""
+        return self.input + self.cache_read + self.cache_write
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -42,17 +56,38 @@ class Usage:
             self.cache_read + other.cache_read,
             self.cache_write + other.cache_write,
             self.output + other.output,
+            self.cache_write_1h + other.cache_write_1h,
         )
 
     def cost_fusd(self, prices: Prices) -> int:
-        """The cost in femtodollars."""
+        """The cost in femtodollars.
+
+        Raises:
+            ValueError: something was written for one hour, and the prices have none for that.
+        """
         rates = prices.fusd_per_token()
         tokens = (self.input, self.cache_read, self.cache_write, self.output)
-        return sum(count * rate for count, rate in zip(tokens, rates, strict=True))
+        cost = sum(count * rate for count, rate in zip(tokens, rates, strict=True))
+        if not self.cache_write_1h:
+            return cost
+        if prices.cache_write_1h is None:
+            raise ValueError(f"{self.cache_write_1h} tokens written to a cache for one hour have no price")
+        return cost + self.cache_write_1h * (_fusd(prices.cache_write_1h) - _fusd(prices.cache_write))
 
     def cost_usd(self, prices: Prices) -> Decimal:
-        """The cost in USD: Σ bucket · price / 10⁶, exact."""
+        """The cost in USD: Σ bucket · price / 10⁶, exact.
+
+        Raises:
+            ValueError: as of ``cost_fusd``.
+        """
         return Decimal(self.cost_fusd(prices)).scaleb(-15)
+
+    def to_json(self) -> dict[str, int]:
+        """The buckets as a JSON object; ``cache_write_1h`` is there only where it is above zero."""
+        counts: dict[str, int] = asdict(self)
+        if not self.cache_write_1h:
+            del counts["cache_write_1h"]
+        return counts
 
 
 def _fusd(price: Decimal) -> int:
