@@ -13,6 +13,10 @@ FUSD_PER_USD = 10**15
 _FUSD_PER_TOKEN = 10**9  # of a price of 1 USD per million tokens
 
 
+class UnpricedTokensError(ValueError):
+    """Tokens of a kind that a candidate has no price for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """What a million tokens of each bucket cost, in USD."""
@@ -63,7 +67,7 @@ class Usage:
         """The cost in femtodollars.
 
         Raises:
-            ValueError: something was written for one hour, and the prices have none for that.
+            UnpricedTokensError: something was written for one hour, and the prices have none for that.
         """
         rates = prices.fusd_per_token()
         tokens = (self.input, self.cache_read, self.cache_write, self.output)
@@ -71,14 +75,14 @@ class Usage:
         if not self.cache_write_1h:
             return cost
         if prices.cache_write_1h is None:
-            raise ValueError(f"{self.cache_write_1h} tokens written to a cache for one hour have no price")
+            raise UnpricedTokensError(f"{self.cache_write_1h} tokens written to a cache for one hour have no price")
         return cost + self.cache_write_1h * (_fusd(prices.cache_write_1h) - _fusd(prices.cache_write))
 
     def cost_usd(self, prices: Prices) -> Decimal:
         """The cost in USD: Σ bucket · price / 10⁶, exact.
 
         Raises:
-            ValueError: as of ``cost_fusd``.
+            UnpricedTokensError: as of ``cost_fusd``.
         """
         return Decimal(self.cost_fusd(prices)).scaleb(-15)
 

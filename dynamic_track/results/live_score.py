@@ -17,6 +17,7 @@ from twinbench.errors import UsageError
 from twinbench.frames import Tabular, frame
 from twinbench.statistics import Resampling
 from twinbench.tiers import Tier
+from twinbench.usage import Usage
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ class LiveScore(Tabular):
         total = Decimal(0)
         for call in self.run.calls():
             key, usage, price = (call.case, call.trial, call.candidate), call.usage, prices[call.candidate]
-            prompt = usage.input + usage.cache_read + usage.cache_write
+            prompt = usage.prompt_tokens
             missed = max(min(seen.get(key, 0), prompt) - usage.cache_read, 0)
             written = min(missed, usage.cache_write)
-            paid = written * price.cache_write + (missed - written) * price.input
-            total += (paid - missed * price.cache_read) / 1_000_000
+            paid = Usage(missed - written, 0, written, 0, min(written, usage.cache_write_1h)).cost_usd(price)
+            total += paid - Usage(cache_read=missed).cost_usd(price)
             seen[key] = prompt
         return float(total)
 

@@ -19,7 +19,7 @@ from twinbench.calls.recording import RecordedAttempt, Recording, recordings
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.pools import LiveManifest, live_manifest
-from twinbench.usage import Usage
+from twinbench.usage import UnpricedTokensError, Usage
 
 SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
 """What everything that reports of a rehearsal begins with."""
@@ -149,7 +149,13 @@ def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> T
             if (candidate := str(attempt.reserve["candidate"])) not in tables:
                 raise UsageError(f"--prices {prices.name} has no {candidate}, which answered in {recording.case}")
             usage = settle.get("usage")
-            usd = Decimal(settle.get("cost_usd", 0)) if usage is None else Usage(**usage).cost_usd(tables[candidate])
+            try:
+                usd = Decimal(
+                    settle.get("cost_usd", 0) if usage is None else Usage(**usage).cost_usd(tables[candidate])
+                )
+            except UnpricedTokensError as error:
+                what = f"{error}: candidate {candidate} of --prices {prices.name} needs prices.cache_write_1h"
+                raise UsageError(f"{recording.case}: {what}") from None
             total[answers.get(id(attempt), "lost")] += usd
     cost = total["cost"] + total["router"]
     bill = None if trial.resolved is None else bill_usd(cost, trial.resolved, prices.unresolved_penalty_usd)
@@ -166,7 +172,8 @@ def case_rows(run: LoadedRun) -> list[dict[str, Any]]:
         content = trial.to_json()
         usage = content.pop("usage")
         content.pop("models")
-        rows.append({"run": str(run.path), "router": run.router, **content, "counts": trial.counts, **usage})
+        buckets = asdict(Usage(**usage))
+        rows.append({"run": str(run.path), "router": run.router, **content, "counts": trial.counts, **buckets})
     return rows
 
 

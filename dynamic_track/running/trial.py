@@ -207,7 +207,7 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
         cost_usd=cost,
         spend_usd=recording.spend_usd,
         bill_usd=None if resolved is None else bill_usd(cost, resolved, pool.unresolved_penalty_usd),
-        usage=asdict(recording.usage),
+        usage=recording.usage.to_json(),
         models=recording.models,
         router_calls=len(recording.own_answers),
         router_usd=recording.router_usd,
