@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from decimal import Decimal
-from typing import Any
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
 from dynamic_track.auditing.trajectory import Spoken, read_trajectory
 from twinbench.calls.billing import served_by
+from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, Response
 from twinbench.calls.judging import Judged, judge
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.translation import Utterance, request_body
+from twinbench.calls.translation import Utterance, plain_message, request_body
 from twinbench.messages import message_text
 from twinbench.pools import static_manifest
 from twinbench.tokens import tokenizer_set
@@ -115,7 +115,7 @@ def constant_usage(run: Evidence) -> Iterator[Remark]:
             said[call.candidate].append((trial, call))
     for candidate, calls in said.items():
         outputs = {call.usage.output for _, call in calls if call.usage is not None}
-        lengths = {len(message_text(call.message)) for _, call in calls}
+        lengths = {len(_said(call.message)) for _, call in calls}
         if len(calls) >= _CONSTANT_ANSWERS and len(outputs) == 1 and len(lengths) >= _CONSTANT_ANSWERS:
             what = f"all {len(calls)} answers of {candidate} have {outputs.pop():,} tokens, and say different things"
             yield Remark(calls[0][0].name, what)
@@ -318,8 +318,8 @@ def _same_course(run: Evidence) -> Iterator[Remark]:
                 yield Remark(trial.name, f"its {len(said)} answers are those of {there.name}, which is another case")
 
 
-def _said(message: Mapping[str, Any]) -> str:
-    return message_text({name: message[name] for name in ("content", "tool_calls") if name in message})
+def _said(message: AssistantMessage) -> str:
+    return message_text(plain_message(message))
 
 
 def _whose(found: tuple[AuditedTrial, AuditedCall]) -> str:

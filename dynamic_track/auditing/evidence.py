@@ -16,8 +16,10 @@ from typing import Any
 
 from dynamic_track.running.imported import is_imported
 from dynamic_track.running.run_dir import RunDirectory
+from twinbench.calls.completion import AssistantMessage, read_completion
 from twinbench.calls.journal import FILE, Entry, JournalError, read_journal, unpacked
 from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause
 from twinbench.errors import ContentError
 from twinbench.pools import LiveCandidate, LiveManifest
@@ -117,18 +119,16 @@ class AuditedCall:
     def response(self) -> Mapping[str, Any]:
         """The response as a JSON object; empty where it is none."""
         try:
-            content = json.loads(self.body or b"{}")
-        except (ValueError, RecursionError):
+            content = decode_response(self.body or b"{}")
+        except ValueError:
             return {}
         return content if isinstance(content, dict) else {}
 
     @cached_property
-    def message(self) -> Mapping[str, Any]:
-        """``choices[0].message`` of the response; empty where there is none."""
-        choices = self.response.get("choices")
-        choice = choices[0] if isinstance(choices, list) and choices else None
-        message = choice.get("message") if isinstance(choice, dict) else None
-        return message if isinstance(message, dict) else {}
+    def message(self) -> AssistantMessage:
+        """The answer in the response; empty where there is none."""
+        completion = read_completion(self.response)
+        return AssistantMessage(content=None) if completion is None else completion.message
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import Any
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
 from dynamic_track.auditing.trajectory import Spoken, read_trajectory, trajectory_complaint
 from dynamic_track.running.trial import concluded
+from twinbench.calls.completion import AssistantMessage, replace_surrogates
 from twinbench.calls.journal import Entry, unpacked
-from twinbench.calls.translation import sound, uttered
+from twinbench.calls.translation import utterance_of
 from twinbench.causes import Cause
 from twinbench.fingerprint import sha256_text
 
@@ -336,11 +337,15 @@ def _unlike_step(
     commands = [str(each.fields["command"]) for each in trial.of_kind("command") if each.fields["step"] == call.step]
     said: Sequence[str] = []
     if message.get("role") == "assistant":
-        answer = uttered(call.message, call.candidate)
+        before = [each.plain for each in spoken.conversation[:prefix]]
+        heard = call.message if spoken.tools else call.message.model_copy(update={"tool_calls": ()})
+        answer = utterance_of(heard, call.candidate, call.step, before)
         if spoken.conversation[prefix].plain != answer.plain or dict(spoken.conversation[prefix].own) != answer.own:
             yield f"{step}: the answer is not that of the response ({call.place})"
-        said = [sound(str(each.get("command"))) for each in extra.get("actions", []) if isinstance(each, dict)]
-        called = _commands_of(call.message)
+        said = [
+            replace_surrogates(str(each.get("command"))) for each in extra.get("actions", []) if isinstance(each, dict)
+        ]
+        called = _commands_of(heard)
         if called is not None and called != list(said):
             yield f"{step}: its commands are not those of the response ({call.place})"
     if commands != list(said[: len(commands)]) or (not last and len(commands) != len(said)):
@@ -365,22 +370,19 @@ def _unlike_output(trial: AuditedTrial, step: int, messages: Sequence[Mapping[st
             yield f"step {step}: the model was shown something else than the command gave ({entry.number})"
 
 
-def _commands_of(message: Mapping[str, Any]) -> list[str] | None:
+def _commands_of(message: AssistantMessage) -> list[str] | None:
     """The commands in the tool calls of an answer; None where it has none or they cannot be read."""
-    calls = message.get("tool_calls")
-    if not isinstance(calls, list) or not calls:
+    if not message.tool_calls:
         return None
     found = []
-    for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        arguments = function.get("arguments") if isinstance(function, dict) else None
+    for call in message.tool_calls:
         try:
-            content = json.loads(arguments) if isinstance(arguments, str) else arguments
-        except ValueError:
+            content = json.loads(call.arguments)
+        except (ValueError, RecursionError):
             return None
         if not isinstance(content, dict) or "command" not in content:
             return None
-        found.append(sound(str(content["command"])))
+        found.append(replace_surrogates(str(content["command"])))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dynamic_track.auditing.evidence import AuditedTrial
 from twinbench.calls.mini_swe_agent import BASH_TOOL
-from twinbench.calls.translation import PLAIN_FIELDS, Utterance
+from twinbench.calls.translation import Utterance, conversation_message
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,10 @@ def _spoken(trial: AuditedTrial, content: Mapping[str, Any]) -> Spoken:
     is_over = bool(messages) and messages[-1].get("role") == "exit"
     return Spoken(
         messages=messages,
-        conversation=[_utterance(message) for message in messages],
+        conversation=[conversation_message(message, message.get("extra") or {}) for message in messages],
         prefixes=prefixes,
         rest=len(messages) - 1 if is_over else None,
         tools=[BASH_TOOL] if style == "tool" else [],
         tool_options=options,
         info=content["info"],
     )
-
-
-def _utterance(message: Mapping[str, Any]) -> Utterance:
-    extra = message.get("extra") or {}
-    plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
-    return Utterance(plain, extra.get("candidate"), extra.get("own") or {})

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.run_dir import RunDirectory
-from twinbench.calls.journal import JournalError, unpacked
+from twinbench.calls.completion import replace_surrogates
+from twinbench.calls.journal import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
-from twinbench.calls.translation import sound
+from twinbench.calls.translation import plain_message
 
 Message = Mapping[str, Any]
 """A message in OpenAI's form."""
@@ -41,17 +41,17 @@ def tries(recording: Recording) -> Iterator[tuple[int, Recording]]:
     yield from enumerate((*recording.earlier, recording), 1)
 
 
-def answered_choice(attempt: RecordedAttempt) -> Mapping[str, Any]:
-    """The choice that an attempt was answered with, as the provider sent it; empty where there is none."""
-    body = (attempt.settle or {}).get("response")
-    if not isinstance(body, str):
+def answered_message(attempt: RecordedAttempt) -> Mapping[str, Any]:
+    """The message that an attempt was answered with, the model's own fields in it; empty where there is none."""
+    completion = attempt.completion
+    if completion is None or completion.message.problem is not None:
         return {}
-    with suppress(JournalError, ValueError, KeyError, IndexError, TypeError, RecursionError):
-        choice = json.loads(unpacked(body))["choices"][0]
-        if isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping):
-            content: Mapping[str, Any] = sound(choice)
-            return content
-    return {}
+    return {**plain_message(completion.message), **completion.message.own}
+
+
+def finish_reason(attempt: RecordedAttempt) -> str | None:
+    """Why the model ended its answer, in the provider's word."""
+    return None if attempt.completion is None else attempt.completion.finish_reason
 
 
 def output_of(command: RecordedCommand) -> str:
@@ -88,7 +88,7 @@ def _from_trajectory(run: LoadedRun, recording: Recording) -> Conversation | Non
         return None
     if not isinstance(found, list) or not all(isinstance(message, Mapping) for message in found):
         return None
-    messages: list[Message] = [sound(message) for message in found if message.get("role") in _ROLES]
+    messages: list[Message] = [replace_surrogates(message) for message in found if message.get("role") in _ROLES]
     extras = [message.get("extra") for message in messages]
     places = [place for place, extra in enumerate(extras) if isinstance(extra, Mapping) and "candidate" in extra]
     steps = [number for number in sorted(recording.steps) if recording.steps[number].answer is not None]
@@ -107,11 +107,11 @@ def _from_journal(recording: Recording) -> Conversation:
         answers[number] = len(messages)
         if step.answer is None:
             continue
-        said = {"role": "assistant", **answered_choice(step.answer).get("message", {})}
+        said = {"role": "assistant", **answered_message(step.answer)}
         messages.append(said)
         calls = tool_calls(said)
         for index, command in enumerate(step.commands):
-            told: dict[str, Any] = {"role": "user", "content": sound(output_of(command))}
+            told: dict[str, Any] = {"role": "user", "content": replace_surrogates(output_of(command))}
             if index < len(calls):
                 told |= {"role": "tool", "tool_call_id": calls[index].get("id")}
             messages.append(told)

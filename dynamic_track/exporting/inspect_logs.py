@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.conversation import (
     Message,
-    answered_choice,
+    answered_message,
     conversation,
+    finish_reason,
     output_of,
     text_of,
     tool_calls,
@@ -29,9 +30,9 @@ from dynamic_track.exporting.conversation import (
 from dynamic_track.exporting.jsonl import spent_usd
 from dynamic_track.results.loaded import SIMULATED, LoadedRun
 from dynamic_track.running.trial import Trial
+from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.journal import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
-from twinbench.calls.translation import sound
 from twinbench.causes import CAUSES, Counts
 from twinbench.errors import TwinbenchError
 from twinbench.progress import Progress
@@ -159,7 +160,7 @@ def _about(run: LoadedRun) -> dict[str, Any]:
         "calls": models,
         "unended": run.unended,
     }
-    return dict(sound(about))
+    return dict(replace_surrogates(about))
 
 
 def _results(run: LoadedRun) -> Any:
@@ -203,15 +204,15 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
     error = None
     if handling is not None and handling.counts is not Counts.unresolved:
         told = f"{trial.counts}: {trial.cause}, {handling.meaning}" + (f" ({trial.detail})" if trial.detail else "")
-        error = EvalError(message=sound(told), traceback="", traceback_ansi="")
+        error = EvalError(message=replace_surrogates(told), traceback="", traceback_ansi="")
     scores = None
     if error is None and trial.resolved is not None:
         why = "the tests decided" if handling is None else f"{trial.cause}: {handling.meaning}"
         scores = {
             SCORER: Score(
                 value="C" if trial.resolved else "I",
-                answer=sound(_patch(recording)),
-                explanation=sound(why + (f" ({trial.detail})" if trial.detail else "")),
+                answer=replace_surrogates(_patch(recording)),
+                explanation=replace_surrogates(why + (f" ({trial.detail})" if trial.detail else "")),
             )
         }
     content = trial.to_json()
@@ -235,7 +236,7 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
         messages=list(said),
         output=maker.last,
         scores=scores,
-        metadata=sound(metadata),
+        metadata=replace_surrogates(metadata),
         events=[*events, *maker.ends(scores, error, ended)],
         model_usage=_usages([recording]),
         started_at=_moment(begun).isoformat(),
@@ -291,7 +292,7 @@ class _Events:
                 found.append(
                     InfoEvent(
                         source="router",
-                        data=sound(told),
+                        data=replace_surrogates(told),
                         uuid=self.id(span, "decision"),
                         span_id=span,
                         **self._when(decided),
@@ -300,7 +301,7 @@ class _Events:
             if step.attempts:
                 found.append(self._model_event(number, step, span))
                 now = max(now, _settled(step.attempts[-1]))
-            calls = [] if step.answer is None else tool_calls(answered_choice(step.answer).get("message", {}))
+            calls = [] if step.answer is None else tool_calls(answered_message(step.answer))
             for index, command in enumerate(step.commands):
                 call = str(calls[index].get("id")) if index < len(calls) else f"step-{number}-command-{index}"
                 now = _at(command.observation, now)
@@ -354,10 +355,10 @@ class _Events:
             config=GenerateConfig(max_tokens=candidate.max_tokens, temperature=candidate.temperature),
             output=output,
             retries=len(step.attempts) - 1 or None,
-            error=None if answer is not None else sound(f"{settle.get('cause')}: {settle.get('detail')}"),
+            error=None if answer is not None else replace_surrogates(f"{settle.get('cause')}: {settle.get('detail')}"),
             completed=_moment(_settled(asked)),
             working_time=settle.get("latency_s"),
-            metadata=sound(metadata),
+            metadata=replace_surrogates(metadata),
             uuid=self.id(span, "call"),
             span_id=span,
             **self._when(started),
@@ -366,15 +367,14 @@ class _Events:
     def _output(self, number: int, answer: RecordedAttempt, name: str) -> ModelOutput:
         from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput
 
-        choice = answered_choice(answer)
         settle: Mapping[str, Any] = answer.settle or {}
         place = self.said.answers[number]
         stands = place < len(self.messages) and self.said.messages[place].get("role") == "assistant"
         key = f"message {place}" if stands else f"answer {number}"  # one that did not parse is in no conversation
-        message = self._message({**choice.get("message", {}), "role": "assistant"}, key)
+        message = self._message({**answered_message(answer), "role": "assistant"}, key)
         assert isinstance(message, ChatMessageAssistant)  # noqa: S101 - its role says so
         message.model = name
-        reason = _REASONS.get(str(choice.get("finish_reason")), "unknown")
+        reason = _REASONS.get(finish_reason(answer) or "", "unknown")
         return ModelOutput(
             model=name,
             choices=[ChatCompletionChoice(message=message, stop_reason=reason)],
@@ -391,14 +391,14 @@ class _Events:
         error = None
         if ended != "exited":
             said = str(observation.get("exception_info") or "nothing is recorded of it")
-            error = ToolCallError("timeout" if ended == "timeout" else "unknown", sound(said))
+            error = ToolCallError("timeout" if ended == "timeout" else "unknown", replace_surrogates(said))
         seconds = observation.get("seconds")
         begun = at if self._run.simulated else at - float(seconds or 0)
         return ToolEvent(
             id=call,
             function=_TOOL,
-            arguments={"command": sound(command.command)},
-            result=sound(output_of(command)),
+            arguments={"command": replace_surrogates(command.command)},
+            result=replace_surrogates(output_of(command)),
             error=error,
             completed=_moment(at),
             working_time=seconds,
@@ -479,7 +479,7 @@ def _arguments(said: Any) -> tuple[dict[str, Any], str | None]:
     with suppress(ValueError, TypeError, RecursionError):
         found = json.loads(said)
         if isinstance(found, dict):
-            return dict(sound(found)), None
+            return dict(replace_surrogates(found)), None
     return {}, f"no JSON object: {said}"
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from dynamic_track.exporting.conversation import tries
 from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
+from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt
-from twinbench.calls.translation import sound
 from twinbench.usage import Usage
 
 
@@ -34,7 +34,7 @@ def json_lines(run: LoadedRun, what: What = What.calls) -> Iterator[str]:
     """
     rows = {What.calls: call_rows, What.trials: case_rows, What.attempts: attempt_rows}[what]
     for row in rows(run):
-        yield json.dumps(sound({"simulated": run.simulated, **row}), allow_nan=False) + "\n"
+        yield json.dumps(replace_surrogates({"simulated": run.simulated, **row}), allow_nan=False) + "\n"
 
 
 def attempt_rows(run: LoadedRun) -> list[dict[str, Any]]:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from dynamic_track.exporting.conversation import answered_choice, output_of, tries
+from dynamic_track.exporting.conversation import finish_reason, output_of, tries
 from dynamic_track.exporting.jsonl import spent_usd
 from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.trial import Trial
+from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
-from twinbench.calls.translation import sound
 from twinbench.causes import CAUSES, Counts
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
@@ -101,7 +101,7 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
             "schemaUrl": SCHEMA_URL,
         }
         content = {"resource": {"attributes": resource}, "scopeSpans": [of_scope], "schemaUrl": SCHEMA_URL}
-        yield json.dumps(sound({"resourceSpans": [content]}), allow_nan=False) + "\n"
+        yield json.dumps(replace_surrogates({"resourceSpans": [content]}), allow_nan=False) + "\n"
 
 
 class _Spans:
@@ -199,8 +199,7 @@ class _Spans:
         usage = settle.get("usage")
         buckets = usage or {}
         start = _at(reserve, 0.0)
-        choice = answered_choice(attempt)
-        finish = choice.get("finish_reason")
+        finish = finish_reason(attempt)
         cause = settle.get("cause") if attempt.settle is not None else "transport"
         detail = settle.get("detail") if attempt.settle is not None else "twinbench was ended while it was in flight"
         told = settle.get("reported_cost_usd")
@@ -216,7 +215,7 @@ class _Spans:
                 "gen_ai.request.max_tokens": None if candidate is None else candidate.max_tokens,
                 "gen_ai.request.temperature": None if candidate is None else candidate.temperature,
                 "gen_ai.response.model": settle.get("served_model"),
-                "gen_ai.response.finish_reasons": [finish] if isinstance(finish, str) else None,
+                "gen_ai.response.finish_reasons": None if finish is None else [finish],
                 # The convention counts cached tokens among the input; our buckets do not overlap.
                 "gen_ai.usage.input_tokens": None if usage is None else sum(usage.values()) - usage["output"],
                 "gen_ai.usage.cache_read.input_tokens": buckets.get("cache_read"),
@@ -254,7 +253,9 @@ class _Spans:
                 "gen_ai.operation.name": "execute_tool",
                 "gen_ai.tool.name": _TOOL,
                 "gen_ai.tool.type": "function",
-                "gen_ai.tool.call.arguments": json.dumps({"command": sound(command.command)}, ensure_ascii=False),
+                "gen_ai.tool.call.arguments": json.dumps(
+                    {"command": replace_surrogates(command.command)}, ensure_ascii=False
+                ),
                 "twinbench.command_s": seconds,
                 "twinbench.returncode": observation.get("returncode"),
                 "twinbench.ended": ended,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -249,15 +248,12 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
 
 def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None) -> Shown | None:
     """What a model said beside its commands; None where that is not known, or the conversation has it."""
-    response = ((answer.settle if answer is not None else None) or {}).get("response")
-    if response is None or step.conversation:
+    if answer is None or answer.settle is None or step.conversation:
         return None
-    try:
-        message = json.loads(_text(response))["choices"][0]["message"]
-        said = message_text({"role": "assistant", "content": message.get("content")})
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return _shown(_text(response), most)
-    return _shown(said, most) if said else None
+    completion, response = answer.completion, answer.settle.get("response")
+    if completion is None or completion.message.problem is not None:
+        return None if response is None else _shown(_text(response), most)
+    return _shown(completion.message.text, most) if completion.message.text else None
 
 
 def _failure(attempt: RecordedAttempt) -> str:

@@ -20,14 +20,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.routed import Answer, RoutedCall
-from twinbench.calls.translation import PLAIN_FIELDS, Utterance, sound
+from twinbench.calls.translation import conversation_message
 from twinbench.causes import CausedError
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
 from twinbench.pools import AgentLimits
 
 if TYPE_CHECKING:
+    from minisweagent.exceptions import FormatError
+
     from dynamic_track.running.workplace import Workplace
 
 _PACKAGE = "mini-swe-agent"
@@ -175,7 +178,7 @@ def commands_said(message: Mapping[str, Any], style: ActionStyle, pattern: str) 
             found = parse_regex_actions(text, action_regex=pattern, format_error_template="")
     except FormatError:
         return None
-    return [sound(str(action["command"])) for action in found]
+    return [replace_surrogates(str(action["command"])) for action in found]
 
 
 class _Config(SimpleNamespace):
@@ -200,14 +203,32 @@ class _RoutedModel:
         """Ask, and find the commands in the answer."""
         from minisweagent.exceptions import FormatError
 
-        answer = self._routed.ask([_utterance(message) for message in messages], self._tools)
+        answer = self._routed.ask(
+            [conversation_message(message, message.get("extra") or {}) for message in messages], self._tools
+        )
         extra = _extra(answer)
         try:
+            if answer.message.problem is not None:
+                raise self._format_error(answer)
             actions = self._actions(answer)
         except FormatError as error:  # it is billed all the same, and the agent counts it from here
             error.messages[0].setdefault("extra", {}).update(extra)
             raise
         return {**answer.utterance.plain, "extra": {**extra, "actions": actions}}
+
+    def _format_error(self, answer: Answer) -> FormatError:
+        """Tell the model, in the package's own words for format errors, why its answer cannot be read."""
+        from jinja2 import StrictUndefined, Template
+        from minisweagent.exceptions import FormatError
+
+        template = Template(self._settings.model["format_error_template"], undefined=StrictUndefined)
+        content = template.render(
+            error=f"The answer cannot be read: {answer.message.problem}.",
+            actions=[],
+            has_tool_calls=True,
+            finish_reason=answer.finish_reason,
+        )
+        return FormatError({"role": "user", "content": content, "extra": {"interrupt_type": "FormatError"}})
 
     def _actions(self, answer: Answer) -> list[dict[str, Any]]:
         from minisweagent.models.litellm_textbased_model import LitellmTextbasedModelConfig
@@ -275,7 +296,7 @@ class _Environment:
         """Run a command; one that prints the package's sentinel submits what follows it."""
         from minisweagent.exceptions import Submitted
 
-        command = sound(str(action.get("command", "")))  # read from JSON within JSON, where it was escaped
+        command = replace_surrogates(str(action.get("command", "")))  # read from JSON within JSON, where it was escaped
         output = self._workplace.run(command, cwd or self.config.cwd)
         lines = output["output"].lstrip().splitlines(keepends=True)
         if lines and lines[0].strip() == "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT" and output["returncode"] == 0:
@@ -305,12 +326,6 @@ class _ToolCall:
             name=function.get("name"),
             arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
         )
-
-
-def _utterance(message: Mapping[str, Any]) -> Utterance:
-    extra = message.get("extra") or {}
-    plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
-    return Utterance(plain, extra.get("candidate"), extra.get("own") or {})
 
 
 def _extra(answer: Answer) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from twinbench.calls.mini_swe_agent import BASH_TOOL, ModelCall, Trajectory, rea
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.calls.routed import Decider, RecordingDecides, RoutedCall, TrialClock
-from twinbench.calls.translation import Utterance
+from twinbench.calls.translation import Utterance, plain_message
 from twinbench.causes import CausedError
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_text
@@ -430,7 +430,7 @@ def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
             said = answer.utterance.plain
             following = list(step.conversation or ())
             kept = following[:1] if following and following[0].get("role") == "assistant" else []
-            if kept and semantic_key(kept[0]) != semantic_key(said):
+            if kept and semantic_key(kept[0]) != semantic_key(plain_message(answer.message)):
                 raise DivergedError(number, "answer", kept[0], said)
             answers += len(kept)
             recorded_commands = [each.command for each in step.commands]

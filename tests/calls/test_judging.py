@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twinbench.calls.completion import read_message
 from twinbench.calls.exchange import Response, TransportError
 from twinbench.calls.judging import judge
 from twinbench.causes import CAUSES, Cause, Counts
@@ -67,13 +68,67 @@ def test_whatever_comes_is_judged_and_is_no_verdict_on_the_router(status: int, b
 )
 def test_a_message_that_can_stand_in_a_conversation_is_an_answer(message: dict[str, Any]) -> None:
     judged = judge(saying(**message), CANDIDATE, switched=False)
-    assert (judged.cause, judged.retry, judged.message) == (None, False, message)
+    assert (judged.cause, judged.retry, judged.billed, judged.message) == (None, False, True, read_message(message))
+    assert judged.message is not None
+    assert judged.message.problem is None
 
 
-@pytest.mark.parametrize("message", [{"content": 7}, {"content": "x", "tool_calls": "ls"}, {"tool_calls": ["ls"]}])
-def test_one_that_cannot_is_unreadable_and_tried_again(message: dict[str, Any]) -> None:
-    judged = judge(saying(**message), CANDIDATE, switched=False)
+UNUSABLE: dict[str, dict[str, Any]] = {
+    "content is a number": {"content": 7},
+    "a text that is a number": {"content": [{"type": "text", "text": 5}]},
+    "a text that is an object": {"content": [{"type": "text", "text": {"value": "x"}}]},
+    "content is an object": {"content": {"text": "x"}},
+    "a part that is a number": {"content": [5]},
+    "too many parts": {"content": [{"type": "text", "text": "x"}] * 1001},
+    "tool calls are a text": {"content": "x", "tool_calls": "ls"},
+    "a tool call is a text": {"tool_calls": ["ls"]},
+    "arguments are a list": {"tool_calls": [{"function": {"name": "bash", "arguments": ["ls"]}}]},
+    "arguments are a number": {"tool_calls": [{"function": {"name": "bash", "arguments": 5}}]},
+    "a name is a number": {"tool_calls": [{"function": {"name": 5, "arguments": "{}"}}]},
+    "a function is a text": {"tool_calls": [{"function": "bash"}]},
+    "3,000 tool calls": {"tool_calls": [{"id": f"c{n}", "function": {"name": "bash"}} for n in range(3000)]},
+}
+
+
+@pytest.mark.parametrize("message", UNUSABLE.values(), ids=UNUSABLE)
+def test_one_that_cannot_is_a_format_error_and_billed(message: dict[str, Any]) -> None:
+    judged = judge(saying(**message, reasoning_content="because"), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.billed) == (None, False, True)
+    assert judged.usage is not None
+    assert judged.message is not None
+    assert judged.message.problem
+    assert (judged.message.content, judged.message.tool_calls, judged.message.own) == (None, (), {})
+
+
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+NO_COMPLETION: dict[str, bytes] = {
+    "nothing": b"",
+    "a text": b"ok",
+    "no choice": answered(choices=[]).body,
+    "a choice without a message": answered(choices=[{"finish_reason": "stop"}]).body,
+    "a message that is a text": answered(choices=[{"message": "ok"}]).body,
+    "choices that are an object": answered(choices={"0": {"message": {"content": "ok"}}}).body,
+    "nested 900 deep": saying(content=nested(900)).body,
+    "nested 100,000 deep": b'{"choices": ' + b"[" * 100_000,
+    "cut": answered().body[:-20],
+    "UTF-16": answered().body.decode().encode("utf-16"),
+    "not a number": answered().body.replace(b"10", b"NaN"),
+    "an endless number": answered().body.replace(b"10", b"9" * 5000),
+}
+
+
+@pytest.mark.parametrize("body", NO_COMPLETION.values(), ids=NO_COMPLETION)
+def test_what_is_no_chat_completion_counts_its_reservation_and_is_tried_again(body: bytes) -> None:
+    judged = judge(Response(200, body, None, 0.1), CANDIDATE, switched=False)
     assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, True, None)
+    assert judged.detail is not None
+    assert judged.detail.startswith("the response cannot be read: ")
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", None, 7, "tool_calls"])

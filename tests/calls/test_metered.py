@@ -154,12 +154,12 @@ def test_what_is_on_the_wire_is_what_was_asked_and_no_more(tmp_path: Path) -> No
     marked = {"role": "user", "content": QUESTION[0]["content"], "cache_control": {"type": "ephemeral"}, "x": 1}
 
     def ask(llm: Llm, _: Call) -> Said:
-        return llm.ask([marked], candidate=Tier.HIGH, max_tokens=7, temperature=0.5)
+        return llm.ask([marked], candidate=Tier.HIGH, max_tokens=70, temperature=0.5)
 
     with running(tmp_path, answering(Message(LOW, usage=USED)), Asks(ask)) as run:
         run.trial.ask()
     (own,) = run.own_requests
-    assert own.body == {"model": HIGH, "messages": QUESTION, "max_tokens": 7, "temperature": 0.5}
+    assert own.body == {"model": HIGH, "messages": QUESTION, "max_tokens": 70, "temperature": 0.5}
     assert {asked.session for asked in run.server.completions} == {"header"}
 
 
@@ -175,7 +175,7 @@ NAMES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("named", "model"), NAMES, ids=[str(number) for number in range(len(NAMES))])
 def test_a_candidate_is_named_as_in_either_track(tmp_path: Path, named: Any, model: str) -> None:
-    asks = Asks(lambda llm, _: llm.ask(QUESTION, candidate=named, max_tokens=5))
+    asks = Asks(lambda llm, _: llm.ask(QUESTION, candidate=named, max_tokens=50))
     with running(tmp_path, answering(Message(LOW, usage=USED)), asks) as run:
         run.trial.ask()
     assert run.own_requests[0].body["model"] == model
@@ -221,7 +221,7 @@ def test_a_decision_asks_a_hundred_times_at_most(tmp_path: Path) -> None:
     def ask(llm: Llm, _: Call) -> Said:
         said = None
         for number in range(101):
-            said = llm.ask([*QUESTION, {"role": "user", "content": f"{number}"}], max_tokens=5)
+            said = llm.ask([*QUESTION, {"role": "user", "content": f"{number}"}], max_tokens=50)
         assert said is not None
         return said
 

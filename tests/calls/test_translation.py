@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twinbench.calls.translation import PLAIN_FIELDS, Utterance, request_body, sound, translated, uttered
+from twinbench.calls.completion import read_message, replace_surrogates
+from twinbench.calls.translation import (
+    PLAIN_FIELDS,
+    Utterance,
+    conversation_message,
+    request_body,
+    translated,
+    utterance_of,
+)
 from twinbench.pools import LiveCandidate, live_manifest
 
 POOL = {candidate.id: candidate for candidate in live_manifest().candidates}
@@ -52,22 +60,122 @@ def test_plain_fields_go_to_everybody_and_the_others_to_their_speaker(
     message: dict[str, Any], said_by: str, asked: str
 ) -> None:
     before = copy.deepcopy(message)
-    utterance = uttered(message, said_by)
+    utterance = utterance_of(read_message(message), said_by, 1, [])
     (sent,) = translated([utterance], POOL[asked].model_copy(update={"cache_control": None}))
     assert message == before
-    plain = {name: sent[name] for name in sent if name in PLAIN_FIELDS}
-    assert (plain["role"], plain["content"]) == ("assistant", message["content"])
+    assert (sent["role"], sent["content"]) == ("assistant", message["content"])
     own = {name for name, value in message.items() if name not in PLAIN_FIELDS and value is not None}
     assert set(sent) - set(PLAIN_FIELDS) == (own if asked == said_by else set())
     calls = message.get("tool_calls") or []
-    assert [call["id"] for call in sent.get("tool_calls", [])] == [call["id"] for call in calls]
+    assert len({call["id"] for call in sent.get("tool_calls", [])}) == len(calls)
+    for call, said in zip(sent.get("tool_calls", []), calls, strict=True):
+        function = said.get("function", {})
+        assert call["type"] == "function"
+        assert call["function"]["name"] == function.get("name", "")
+        assert call["function"]["arguments"] == function.get("arguments", "")
+        assert call.get("index") == (said.get("index") if asked == said_by else None)
+        assert call["function"].get("x") == (function.get("x") if asked == said_by else None)
     if asked == said_by:
-        assert sent.get("tool_calls", []) == calls
         assert all(sent[name] == message[name] for name in own)
-    else:
-        for call in sent.get("tool_calls", []):
-            assert set(call) <= {"id", "type", "function"}
-            assert set(call.get("function", {})) <= {"name", "arguments"}
+
+
+def answered(message: Mapping[str, Any], step: int, before: Sequence[Utterance] = (), by: str = LOW) -> Utterance:
+    return utterance_of(read_message(message), by, step, [each.plain for each in before])
+
+
+def calling(*ids: Any, **function: Any) -> dict[str, Any]:
+    function = {"name": "bash", "arguments": "{}", **function}
+    return {"content": None, "tool_calls": [{"id": each, "type": "function", "function": function} for each in ids]}
+
+
+def ids_of(utterance: Utterance) -> list[str]:
+    return [call["id"] for call in utterance.plain["tool_calls"]]
+
+
+def test_ids_are_made_where_a_model_gives_none_and_are_the_same_again() -> None:
+    nameless = {"function": {"name": "bash", "arguments": "{}"}}
+    message = {"tool_calls": [nameless, *calling("", " ", 7, None, "x" * 200)["tool_calls"]]}
+    first = answered(message, 3)
+    assert ids_of(first) == [f"call0030{number}" for number in range(6)]
+    assert ids_of(answered(message, 3)) == ids_of(first)
+    assert all(len(each) == 9 and each.isalnum() for each in ids_of(first))
+
+
+def test_an_id_stands_once_in_a_conversation() -> None:
+    """Some servers count from zero in every response; strict ones refuse to be sent an id twice."""
+    first = answered(calling("call_0", "call_0"), 1)
+    assert ids_of(first)[0] == "call_0"
+    second = answered(calling("call_0"), 2, [first])
+    third = answered(calling("call00200"), 3, [first, second])
+    ids = [*ids_of(first), *ids_of(second), *ids_of(third)]
+    assert len(set(ids)) == 4
+    clash = answered(calling(None), 3, [answered(calling("call00300"), 1)])
+    assert ids_of(clash)[0] != "call00300"
+
+
+def test_the_ids_that_a_model_gets_back_are_those_of_the_conversation() -> None:
+    first = answered(calling("a"), 1)
+    function = {"name": "bash", "arguments": {}}
+    signed = {"id": "a", "index": 0, "extra_content": {"signature": "s"}, "function": function}
+    again = answered({"tool_calls": [signed]}, 2, [first])
+    (call,) = again.own["tool_calls"]
+    assert (call["id"], call["index"], call["extra_content"]) == (ids_of(again)[0], 0, {"signature": "s"})
+    assert call["id"] != "a"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"), [({"command": "ls é"}, '{"command": "ls é"}'), ("{", "{"), ({}, "{}"), (None, "")]
+)
+def test_arguments_are_json_text(arguments: Any, text: str) -> None:
+    (call,) = answered(calling("a", arguments=arguments), 1).plain["tool_calls"]
+    assert call["function"]["arguments"] == text
+
+
+THINKING = [
+    {"type": "thinking", "thinking": "Hm.", "signature": "s"},
+    {"type": "text", "text": "First."},
+    {"type": "text", "text": "Second."},
+]
+
+
+def test_thinking_among_content_goes_back_to_its_own_model_alone() -> None:
+    said = answered({"content": THINKING, "reasoning_content": "Hm."}, 1, by=HIGH)
+    assert said.plain == {"role": "assistant", "content": "First.\nSecond."}
+    (other,) = translated([said], POOL[LOW])
+    assert other == said.plain
+    (same,) = translated([said], POOL[HIGH].model_copy(update={"cache_control": None}))
+    assert same == {"role": "assistant", "content": THINKING, "reasoning_content": "Hm."}
+    (marked,) = translated([said], POOL[HIGH])
+    assert [block.get("cache_control") for block in marked["content"]] == [None, None, MARK]
+    only = answered({"content": THINKING[:1]}, 1, by=HIGH)
+    assert only.plain == {"role": "assistant", "content": None}
+    (marked,) = translated([only], POOL[HIGH])
+    assert marked == {"role": "assistant", "content": THINKING[:1], "cache_control": MARK}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "text", "text": "a"}, "b", {"text": "c"}, {"type": "output_text", "text": "d"}], "a\nb\nc\nd"),
+        ([{"type": "text", "text": None}], ""),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_content_in_parts_is_one_text(content: Any, text: str | None) -> None:
+    said = answered({"content": content}, 1)
+    assert said.plain["content"] == text
+    assert said.own == {}
+
+
+def test_what_is_noted_of_an_answer_reaches_no_other_role() -> None:
+    """After a format error the agent's complaint carries the notes of the answer that it complains of."""
+    notes = {"candidate": LOW, "own": {"reasoning_content": "Hm.", "tool_calls": ["broken"]}}
+    for role in ("system", "user", "tool"):
+        (sent,) = translated([conversation_message({"role": role, "content": "No."}, notes)], POOL[LOW])
+        assert sent == {"role": role, "content": "No."}
+    (sent,) = translated([conversation_message({"role": "assistant", "content": "x"}, notes)], POOL[LOW])
+    assert sent["reasoning_content"] == "Hm."
 
 
 def of(role: str, content: Any, **more: Any) -> Utterance:
@@ -127,7 +235,7 @@ def test_parameters_are_sent_and_a_temperature_only_where_one_is_taken() -> None
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_text_is_kept_but_for_halves_of_pairs(text: str) -> None:
-    made = sound({text: [text, 1, None]})
+    made = replace_surrogates({text: [text, 1, None]})
     ((key, (value, *_)),) = made.items()
     assert key == value
     value.encode()

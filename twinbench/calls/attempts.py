@@ -134,7 +134,7 @@ class Attempts:
                 outcome = self.source.fetch(request, self.limits.attempt_s)
             except TransportError as error:
                 outcome = error
-            judged = judge(outcome, chosen, switched=switched)
+            judged = judge(outcome, chosen, switched=switched, max_tokens=_most_tokens(request))
             known = judged.usage is not None or not judged.billed
             cost_usd = Decimal(0) if judged.usage is None else judged.usage.cost_usd(chosen.prices.prices())
             cost_usd = cost_usd if known else worst_usd
@@ -163,7 +163,9 @@ class Attempts:
         return stop_after_attempt(self.limits.attempts)(state) or waited > self.limits.waiting_s
 
 
-def recorded_answer(found: RecordedAttempt, step: int, chosen: LiveCandidate, *, switched: bool) -> Answered:
+def recorded_answer(
+    found: RecordedAttempt, request: Request, step: int, chosen: LiveCandidate, *, switched: bool
+) -> Answered:
     """A recorded answer, judged and priced once more.
 
     Raises:
@@ -174,13 +176,19 @@ def recorded_answer(found: RecordedAttempt, step: int, chosen: LiveCandidate, *,
     body = settle.get("response")
     content = unpacked(body) if isinstance(body, str) else body or b""
     response = Response(settle.get("status") or 0, content, None, settle.get("latency_s") or 0.0)
-    judged = judge(response, chosen, switched=switched)
+    judged = judge(response, chosen, switched=switched, max_tokens=_most_tokens(request))
     if judged.cause is not None or judged.usage is None:
         raise DivergedError(step, "response", None, judged.detail)
     cost_usd = judged.usage.cost_usd(chosen.prices.prices())
     if cost_usd != Decimal(settle["cost_usd"]):
         raise DivergedError(step, "cost", settle["cost_usd"], f"{cost_usd}")
     return Answered(judged, judged.usage, cost_usd)
+
+
+def _most_tokens(request: Request) -> int | None:
+    """The limit that a request sets to its answer; None where it sets none."""
+    most = request.body.get("max_tokens")
+    return most if isinstance(most, int) else None
 
 
 def _wait_s(request: Request, state: RetryCallState) -> float:

@@ -1,32 +1,22 @@
 """What a provider's answer is worth: its bill, and whether to ask again.
 
-Judged from status and bytes alone (dynamic.md, "Spend"): no client library's exception and no text of an error message
-decides anything.
+Judged from status and bytes alone (dynamic.md, "Spend"): no client library's exception decides anything.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from twinbench.calls.billing import BillError, reported_cost_usd, served_by, served_model, usage_of
+from twinbench.calls.completion import AssistantMessage, Completion, read_completion
 from twinbench.calls.exchange import Response, TransportError
+from twinbench.calls.provider_errors import ProviderError, Refusal, read_error
+from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause
 from twinbench.pools import LiveCandidate
 from twinbench.usage import Usage
-
-_TOO_LONG = (
-    "context_length_exceeded",
-    "context_window_exceeded",
-    "string_above_max_length",
-    "exceed_context_size_error",  # llama.cpp, whose code is the status once more
-)
-"""``error.code`` or ``error.type`` of a prompt that does not fit."""
-
-_SHOWN_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -42,8 +32,8 @@ class Judged:
     """Whether it was, or may have been, billed."""
     usage: Usage | None = None
     """None where it is not known: what may have been billed then counts its reservation."""
-    message: Mapping[str, Any] | None = None
-    """``choices[0].message``."""
+    message: AssistantMessage | None = None
+    """The answer; None where there is none."""
     finish_reason: str | None = None
     reported_cost_usd: Decimal | None = None
     served_model: str | None = None
@@ -51,30 +41,31 @@ class Judged:
     retry_after_s: float | None = None
 
 
-def judge(outcome: Response | TransportError, candidate: LiveCandidate, *, switched: bool) -> Judged:
+def judge(
+    outcome: Response | TransportError, candidate: LiveCandidate, *, switched: bool, max_tokens: int | None = None
+) -> Judged:
     """What an attempt is worth.
 
     Args:
         outcome: a response, or none.
         candidate: who was asked.
         switched: whether somebody else answered the call before this one.
+        max_tokens: the limit that the request set to the answer; default: the candidate's.
     """
     if isinstance(outcome, TransportError):
         return Judged(Cause.transport, str(outcome), retry=True, billed=outcome.may_be_billed)
-    body = _json(outcome.body)
-    if outcome.status != 200:
-        return _refused(outcome.status, body, outcome, switched=switched)
-    if body is not None and isinstance(body.get("error"), Mapping) and not body.get("choices"):
-        # Gateways tell of a failure behind them with status 200, and its status as the error's code.
-        code = body["error"].get("code")
-        return _refused(code if isinstance(code, int) else 502, body, outcome, switched=switched)
-    return _answered(body, candidate)
+    body, unreadable = _decoded(outcome.body)
+    completion = read_completion(body) if outcome.status == 200 else None
+    if completion is not None:
+        return _answered(body, completion, candidate, candidate.max_tokens if max_tokens is None else max_tokens)
+    error = read_error(outcome.status, body, outcome.body)
+    if error is None:
+        what = unreadable or "it is no chat completion: it has no message"
+        return Judged(Cause.transport, f"the response cannot be read: {what}", retry=True, billed=True)
+    return _refused(error, outcome, body, switched=switched)
 
 
-def _answered(body: Mapping[str, Any] | None, candidate: LiveCandidate) -> Judged:
-    choice = _choice(body)
-    if body is None or choice is None:
-        return Judged(Cause.transport, "the response is not readable", retry=True, billed=True)
+def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_tokens: int) -> Judged:
     answered = Judged(
         None,
         None,
@@ -85,55 +76,56 @@ def _answered(body: Mapping[str, Any] | None, candidate: LiveCandidate) -> Judge
         served_by=served_by(body),
     )
     try:
-        answered = replace(answered, usage=usage_of(body))
+        answered = replace(answered, usage=usage_of(body, max_tokens=max_tokens))
     except BillError as error:
         return replace(answered, cause=Cause.usage, detail=str(error))
     if answered.served_model not in candidate.served_as:
         what = f"{candidate.id} was asked, {answered.served_model or 'nobody by name'} answered"
         return replace(answered, cause=Cause.model, detail=what)
-    finish_reason = choice.get("finish_reason")
-    if finish_reason == "error":
+    if completion.finish_reason == "error":
         return replace(answered, cause=Cause.transport, detail="the model ended with an error", retry=True)
-    finish_reason = finish_reason if isinstance(finish_reason, str) else None
-    return replace(answered, message=choice["message"], finish_reason=finish_reason)
+    return replace(answered, message=completion.message, finish_reason=completion.finish_reason)
 
 
-def _refused(status: int, body: Mapping[str, Any] | None, response: Response, *, switched: bool) -> Judged:
+def _refused(error: ProviderError, response: Response, body: Any, *, switched: bool) -> Judged:
+    judged = _without_answer(error, response, switched=switched)
+    usage = _usage_told(body)
+    return judged if usage is None else replace(judged, billed=True, usage=usage)
+
+
+def _usage_told(body: Any) -> Usage | None:
+    """What a refusal says that it cost; None where it does not say it, as is usual."""
+    try:
+        return usage_of(body) if isinstance(body, dict) else None
+    except BillError:
+        return None
+
+
+def _without_answer(error: ProviderError, response: Response, *, switched: bool) -> Judged:
     """Statuses and what follows from each; other 4xx than those named were refused for the request itself."""
-    error = body.get("error") if body is not None else None
-    said = error.get("message") if isinstance(error, Mapping) else error
-    detail = f"status {status}: {str(said)[:_SHOWN_CHARACTERS]}" if said else f"status {status}"
+    status = error.status
+    detail = f"status {status or response.status}" + (f": {error.text}" if error.text else "")
+    if error.refusal is Refusal.too_long:
+        return Judged(Cause.router, f"the prompt does not fit: {detail}", retry=False, billed=False)
+    if error.refusal is Refusal.used_up:
+        return Judged(Cause.quota, detail, retry=False, billed=False)
     if status == 429:
         return Judged(Cause.quota, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
+    if status is None:  # an error with status 200 that names none of its own: refused, and no answer to bill
+        return Judged(Cause.transport, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
     if status >= 500 or status < 400:
         return Judged(Cause.transport, detail, retry=True, billed=True, retry_after_s=response.retry_after_s)
-    if status == 400 and isinstance(error, Mapping) and any(error.get(name) in _TOO_LONG for name in ("code", "type")):
-        return Judged(Cause.router, f"the prompt does not fit: {detail}", retry=False, billed=False)
     if status == 408:
         return Judged(Cause.transport, detail, retry=True, billed=False)
-    causes = {401: Cause.access, 402: Cause.quota, 403: Cause.access, 404: Cause.model}
+    causes = {401: Cause.access, 403: Cause.access, 404: Cause.model}
     if status == 400 and switched:
         return Judged(Cause.switch, detail, retry=False, billed=False)
     return Judged(causes.get(status, Cause.request), detail, retry=False, billed=False)
 
 
-def _choice(body: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The first choice, where it has a message that can stand in a conversation."""
-    choices = body.get("choices") if body is not None else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
-        return None
-    message = choices[0].get("message")
-    if not isinstance(message, Mapping) or not isinstance(message.get("content"), str | list | None):
-        return None
-    calls = message.get("tool_calls")
-    if calls is not None and not (isinstance(calls, list) and all(isinstance(call, Mapping) for call in calls)):
-        return None
-    return choices[0]
-
-
-def _json(body: bytes) -> Mapping[str, Any] | None:
+def _decoded(body: bytes) -> tuple[Any, str | None]:
+    """A body's JSON, or why it has none."""
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, Mapping) else None
+        return decode_response(body), None
+    except ValueError as error:
+        return None, f"{error}"

@@ -21,7 +21,6 @@ from twinbench.calls.translation import PLAIN_FIELDS, Utterance, request_body
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.clock import Clock, WallClock
 from twinbench.llm import LlmError, Reply
-from twinbench.messages import message_text
 from twinbench.own_calls import Deciding, OwnCalls, Question
 from twinbench.pools import LiveCandidate, LiveManifest, static_manifest
 from twinbench.tiers import TIER_LABELS, Tier
@@ -85,9 +84,11 @@ class MeteredLlm(OwnCalls):
             answered = self._recorded(deciding, chosen, request, worst_usd)
         else:
             answered = self._fetched(deciding, chosen, request, worst_usd, _unwritten)
-        assert answered.judged.message is not None  # noqa: S101 - judged to be an answer
-        text = message_text({"content": answered.judged.message.get("content")})
-        return Reply(text, chosen.id, answered.usage, float(answered.cost_usd))
+        message = answered.judged.message
+        assert message is not None  # noqa: S101 - judged to be an answer
+        if message.problem is not None:
+            raise LlmError(f"{chosen.id} gave an answer that cannot be read, and was paid for it: {message.problem}")
+        return Reply(message.text, chosen.id, answered.usage, float(answered.cost_usd))
 
     def _picked(self, name: str | None) -> LiveCandidate:
         candidates = self.pool.candidates
@@ -136,7 +137,7 @@ class MeteredLlm(OwnCalls):
         log, step = deciding.log, deciding.step
         number, found = deciding.recorded(request.key)
         if found.answer is not None:
-            return recorded_answer(found.answer, step, chosen, switched=False)
+            return recorded_answer(found.answer, request, step, chosen, switched=False)
         if found.failure is not None and (deciding.decided or log.is_replay):
             raise _failed(deciding, OwnCallError(Cause(found.failure["cause"]), found.failure["detail"]))
         log.refuse_beyond_end(step, "call of the router's own")

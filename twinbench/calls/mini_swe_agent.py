@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from twinbench.calls.translation import PLAIN_FIELDS, sound, uttered
+from twinbench.calls.completion import read_message, replace_surrogates
+from twinbench.calls.translation import PLAIN_FIELDS, plain_message
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading import NotJsonError, RepeatedKeyError, parse_json
 from twinbench.validation import kind, shown
@@ -302,15 +303,15 @@ def _actions(value: Any) -> list[str] | None:
     if not isinstance(value, list):
         return None
     found = [action.get("command") if isinstance(action, dict) else None for action in value]
-    commands = [sound(command) for command in found if isinstance(command, str)]
+    commands = [replace_surrogates(command) for command in found if isinstance(command, str)]
     return commands if len(commands) == len(found) else None
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
     if message["role"] == "assistant":
-        return dict(uttered(message, "").plain)
+        return plain_message(read_message(message))
     plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
-    return {name: sound(value) for name, value in plain.items() if value is not None or name == "content"}
+    return {name: replace_surrogates(value) for name, value in plain.items() if value is not None or name == "content"}
 
 
 def _style(messages: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> Style:
@@ -337,7 +338,7 @@ def _instance(file: Path, content: Mapping[str, Any], info: Mapping[str, Any]) -
     """The task's id: from the file, else from its name, or, of a run of ours, its folder's."""
     for value in (content.get("instance_id"), info.get("instance_id")):
         if isinstance(value, str) and value.strip():
-            return str(sound(value))
+            return str(replace_surrogates(value))
     if file.name == _OWN_RUNS and len(file.absolute().parts) > 3:
         return file.absolute().parts[-3]
     name = re.sub(r"(\.traj)?(\.json)?(\.gz)?$", "", file.name) or file.name
@@ -356,7 +357,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return str(sound(value)) if isinstance(value, str) else ""
+    return str(replace_surrogates(value)) if isinstance(value, str) else ""
 
 
 def _wrong(source: str, field: str | None, what: str) -> ContentError:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+from twinbench.calls.completion import Completion, read_completion
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
-from twinbench.calls.journal import Entry, Journal, JournalError, Secrets
+from twinbench.calls.journal import Entry, Journal, JournalError, Secrets, unpacked
+from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause, CausedError
 from twinbench.clock import Clock, WallClock
 from twinbench.usage import Usage
@@ -53,6 +55,11 @@ class RecordedAttempt:
     def answered(self) -> bool:
         """Whether it brought the answer of its step."""
         return self.settle is not None and self.settle["cause"] is None
+
+    @property
+    def completion(self) -> Completion | None:
+        """What the model answered, read from the recorded response; None where there is no response or no answer."""
+        return recorded_completion(None if self.settle is None else self.settle.get("response"))
 
 
 @dataclass
@@ -179,6 +186,16 @@ class Recording:
             ),
             Decimal(0),
         )
+
+
+def recorded_completion(response: Any) -> Completion | None:
+    """Read the answer in a response as the journal keeps it, packed; None where there is none."""
+    if not isinstance(response, str):
+        return None
+    try:
+        return read_completion(decode_response(unpacked(response)))
+    except (JournalError, ValueError):
+        return None
 
 
 def _cost(settle: Mapping[str, Any] | None) -> Decimal:

@@ -36,7 +36,7 @@ def decode_response(body: bytes) -> Any:
     """
     try:
         value = json.loads(
-            body,
+            body.decode("utf-8-sig"),
             parse_constant=_refuse_constant,
             parse_float=_decode_float,
             parse_int=_decode_int,

@@ -18,11 +18,12 @@ from twinbench.asking import asked, told
 from twinbench.calls.attempts import Answered, Attempts, RetryLimits, recorded_answer
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
+from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, ResponseSource
 from twinbench.calls.metered import RecordedDeciding
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, RecordedStep, TrialLog
-from twinbench.calls.translation import Utterance, request_body, uttered
+from twinbench.calls.translation import Utterance, request_body, utterance_of
 from twinbench.causes import Cause, CausedError
 from twinbench.clock import Clock
 from twinbench.messages import message_text
@@ -45,7 +46,9 @@ class Answer:
 
     step: int
     candidate: Candidate
+    message: AssistantMessage
     utterance: Utterance
+    """The message as it stands in the conversation."""
     finish_reason: str | None
     usage: Usage
     cost_usd: Decimal
@@ -229,9 +232,10 @@ class RoutedCall:
         chosen = self.pool[candidate.id]
         request = Request(request_body(chosen, conversation, tools, self.tool_options), self.session_header)
         worst = worst_case_usd(call.prompt_tokens(candidate), candidate.prices, chosen.max_tokens)
-        answer = self._recorded(step, chosen, candidate, request, recorded)
-        if answer is None:
-            answer = self._fetched(step, chosen, candidate, request, worst, recorded)
+        answered = self._recorded(step, chosen, candidate, request, recorded)
+        if answered is None:
+            answered = self._fetched(step, chosen, candidate, request, worst, recorded)
+        answer = _answer(step, candidate, answered, conversation, tools)
         self.answers.append(answer)
         self.clock.recorded = None if recorded.answer is None else (recorded.answer.settle or {}).get("at")
         outcome = self.session.billed(candidate, answer.usage, message_text(answer.utterance.plain))
@@ -278,7 +282,7 @@ class RoutedCall:
 
     def _recorded(
         self, step: int, chosen: LiveCandidate, candidate: Candidate, request: Request, recorded: RecordedStep
-    ) -> Answer | None:
+    ) -> Answered | None:
         """The answer that the recording has to this request."""
         found = recorded.answer
         if found is None:
@@ -286,7 +290,7 @@ class RoutedCall:
             return None
         if found.reserve["request_key"] != request.key:
             raise DivergedError(step, "request", found.reserve["request_key"], request.key)
-        return self._answer(step, candidate, recorded_answer(found, step, chosen, switched=self._switched(candidate)))
+        return recorded_answer(found, request, step, chosen, switched=self._switched(candidate))
 
     def _fetched(
         self,
@@ -296,9 +300,9 @@ class RoutedCall:
         request: Request,
         worst_usd: Decimal,
         recorded: RecordedStep,
-    ) -> Answer:
+    ) -> Answered:
         assert self.source is not None  # noqa: S101 - a replay never comes here
-        answered = Attempts(self.source, self.budget, self.clock, self.limits).answered(
+        return Attempts(self.source, self.budget, self.clock, self.limits).answered(
             request,
             chosen,
             worst_usd,
@@ -306,13 +310,23 @@ class RoutedCall:
             before=len(recorded.attempts),
             switched=self._switched(candidate),
         )
-        return self._answer(step, candidate, answered)
-
-    def _answer(self, step: int, candidate: Candidate, answered: Answered) -> Answer:
-        judged = answered.judged
-        assert judged.message is not None  # noqa: S101 - judged to be an answer
-        said = uttered(judged.message, candidate.id)
-        return Answer(step, candidate, said, judged.finish_reason, answered.usage, answered.cost_usd)
 
     def _switched(self, candidate: Candidate) -> bool:
         return bool(self.answers) and self.answers[-1].candidate.id != candidate.id
+
+
+def _answer(
+    step: int,
+    candidate: Candidate,
+    answered: Answered,
+    conversation: Sequence[Utterance],
+    tools: Sequence[Mapping[str, Any]],
+) -> Answer:
+    judged = answered.judged
+    message = judged.message
+    assert message is not None  # noqa: S101 - judged to be an answer
+    if not tools and message.tool_calls:
+        # Nobody offered a tool, so nobody will answer the call: strict providers refuse such a conversation.
+        message = message.model_copy(update={"tool_calls": ()})
+    said = utterance_of(message, candidate.id, step, [each.plain for each in conversation])
+    return Answer(step, candidate, message, said, judged.finish_reason, answered.usage, answered.cost_usd)

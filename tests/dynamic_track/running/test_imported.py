@@ -160,7 +160,7 @@ SHORT: dict[str, tuple[Run, str | None, str]] = {
     "no choices": (
         _changed(lambda c: _third(c)["response"].update(choices=[]), v1()),
         "transport",
-        "the response is not readable",
+        "the response cannot be read",
     ),
     "another model": (
         _changed(lambda c: _third(c)["response"].update(model="else/where"), v1()),

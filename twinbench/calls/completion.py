@@ -1,0 +1,188 @@
+"""A chat completion, read once into checked models: nothing behind this module sees a provider's raw JSON.
+
+Reading is lenient where the meaning is plain, and what comes out is canonical: content is one text, the arguments of a
+tool call are JSON text. A message whose meaning is not plain is kept as a ``problem``, which the agent is told as a
+format error: its tokens were billed, so it is an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+MOST_TOOL_CALLS = 64
+"""In one message: each is a command that runs. Models that call tools in parallel make fewer than ten."""
+
+MOST_PARTS = 1000
+"""Content parts of one message."""
+
+_MOST_ID_CHARACTERS = 128
+_MOST_NAME_CHARACTERS = 256
+_SHOWN_CHARACTERS = 60
+
+_MESSAGE_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
+_CALL_FIELDS = ("id", "type", "function")
+_FUNCTION_FIELDS = ("name", "arguments")
+_TEXT_PARTS = (None, "text", "output_text")
+"""``type`` of parts that are said to everybody; others (thinking, images …) are the model's own."""
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolCall(_Checked):
+    """One call of a tool, as a model asked for it."""
+
+    id: str | None
+    """None where the provider gave none that can be used."""
+    name: str
+    arguments: str
+    """JSON text, or what the model wrote in its place."""
+    own: Mapping[str, Any] = {}
+    """Fields of the call that only go back to its model, such as signatures."""
+    own_function: Mapping[str, Any] = {}
+    """Likewise, of its ``function``."""
+
+
+class AssistantMessage(_Checked):
+    """What a model answered."""
+
+    content: str | None
+    """Its text; None where it has none."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    own: Mapping[str, Any] = {}
+    """Fields of the message that only go back to its model: reasoning, signatures, content in parts that are more
+    than text."""
+    problem: str | None = None
+    """Why it cannot stand in a conversation; it is then empty."""
+
+    @property
+    def text(self) -> str:
+        """Its text, empty where it has none."""
+        return self.content or ""
+
+
+class Completion(_Checked):
+    """The first choice of a chat completion."""
+
+    message: AssistantMessage
+    finish_reason: str | None
+
+
+class _UnusableError(ValueError):
+    """A message that cannot stand in a conversation; says why, for the model that wrote it."""
+
+
+def read_completion(body: Any) -> Completion | None:
+    """Read the first choice of a response; None where it has no message, so that it is no chat completion.
+
+    Args:
+        body: the response's JSON, decoded.
+    """
+    choices = body.get("choices") if isinstance(body, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict) or not isinstance(message, dict):
+        return None
+    reason = choice.get("finish_reason")
+    return Completion(message=read_message(message), finish_reason=reason if isinstance(reason, str) else None)
+
+
+def read_message(message: Mapping[str, Any]) -> AssistantMessage:
+    """Read an assistant's message as a provider sent it, or as a trajectory file holds it."""
+    message = replace_surrogates(message)
+    try:
+        content, parts = _read_content(message.get("content"))
+        calls = _read_tool_calls(message.get("tool_calls"))
+    except _UnusableError as error:
+        return AssistantMessage(content=None, problem=str(error))
+    own = {name: value for name, value in message.items() if name not in _MESSAGE_FIELDS and value is not None}
+    if parts is not None:
+        own["content"] = parts
+    return AssistantMessage(content=content, tool_calls=calls, own=own)
+
+
+def replace_surrogates(value: Any) -> Any:
+    """Replace the halves of surrogate pairs, which a cut answer may have and no UTF-8 can hold, all through a value."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Mapping):
+        return {replace_surrogates(key): replace_surrogates(item) for key, item in value.items()}
+    return [replace_surrogates(item) for item in value] if isinstance(value, list) else value
+
+
+def _read_content(content: Any) -> tuple[str | None, list[Any] | None]:
+    """The text of a content, and its parts where they are more than text."""
+    if content is None or isinstance(content, str):
+        return content, None
+    if not isinstance(content, list):
+        raise _UnusableError(f"content must be a text or a list of parts, not {_shown(content)}")
+    if len(content) > MOST_PARTS:
+        raise _UnusableError(f"content has {len(content):,} parts; at most {MOST_PARTS:,} are read")
+    texts: list[str] = []
+    only_text = True
+    for number, part in enumerate(content):
+        if isinstance(part, str):
+            texts.append(part)
+            continue
+        if not isinstance(part, dict):
+            raise _UnusableError(f"content[{number}] must be an object, not {_shown(part)}")
+        if part.get("type") not in _TEXT_PARTS:
+            only_text = False
+            continue
+        text = part.get("text")
+        if not isinstance(text, str | None):
+            raise _UnusableError(f"content[{number}].text must be a text, not {_shown(text)}")
+        texts.append(text or "")
+        only_text = only_text and set(part) <= {"type", "text"}
+    joined = "\n".join(texts) if texts else None
+    return joined, None if only_text else content
+
+
+def _read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
+    if calls is None:
+        return ()
+    if not isinstance(calls, list):
+        raise _UnusableError(f"tool_calls must be a list, not {_shown(calls)}")
+    if len(calls) > MOST_TOOL_CALLS:
+        raise _UnusableError(f"the answer has {len(calls):,} tool calls; at most {MOST_TOOL_CALLS} are run at once")
+    return tuple(_read_tool_call(f"tool_calls[{number}]", call) for number, call in enumerate(calls))
+
+
+def _read_tool_call(place: str, call: Any) -> ToolCall:
+    if not isinstance(call, dict):
+        raise _UnusableError(f"{place} must be an object, not {_shown(call)}")
+    function = call.get("function")
+    if not isinstance(function, dict | None):
+        raise _UnusableError(f"{place}.function must be an object, not {_shown(function)}")
+    function = function or {}
+    name = function.get("name")
+    if not isinstance(name, str | None):
+        raise _UnusableError(f"{place}.function.name must be a text, not {_shown(name)}")
+    if name is not None and len(name) > _MOST_NAME_CHARACTERS:
+        raise _UnusableError(f"{place}.function.name has {len(name):,} characters")
+    arguments = function.get("arguments")
+    if isinstance(arguments, dict):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    if not isinstance(arguments, str | None):
+        raise _UnusableError(f"{place}.function.arguments must be an object as JSON text, not {_shown(arguments)}")
+    known = call.get("id")
+    usable = isinstance(known, str) and len(known.strip()) > 0 and len(known) <= _MOST_ID_CHARACTERS
+    return ToolCall(
+        id=known if usable else None,
+        name=name or "",
+        arguments=arguments or "",
+        own={key: value for key, value in call.items() if key not in _CALL_FIELDS and value is not None},
+        own_function={
+            key: value for key, value in function.items() if key not in _FUNCTION_FIELDS and value is not None
+        },
+    )
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

@@ -1,0 +1,232 @@
+"""What a provider says when it refuses a request: read from every shape that providers use, and what follows from it.
+
+Names that are made for programs (an error's code, type, status) decide where there are any. Some providers tell an
+overflow of the context or a used-up account in the text alone; their patterns stand in this module, each with its
+source, and are asked only where the status fits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+_SHOWN_CHARACTERS = 300
+_MOST_TEXTS = 20
+
+
+class Refusal(Enum):
+    """What a refusal means, where its status does not say it."""
+
+    too_long = "the prompt does not fit the model's context"
+    used_up = "the account's quota or credit is used up, so asking again is no use"
+
+
+@dataclass(frozen=True)
+class ProviderError:
+    """An error that a provider told."""
+
+    status: int | None
+    """The HTTP status, or where that is 200 the one that the error itself names; None where neither says one."""
+    text: str
+    """What it says, shortened; empty where it says nothing."""
+    refusal: Refusal | None
+    """What follows, where the status does not say it."""
+
+
+_TOO_LONG_NAMES = frozenset(
+    {
+        "context_length_exceeded",  # OpenAI, Groq, Mistral, DeepSeek behind gateways
+        "context_window_exceeded",
+        "model_context_window_exceeded",  # Anthropic's and Z.ai's stop reason, which gateways make an error of
+        "string_above_max_length",  # OpenAI
+        "exceed_context_size_error",  # llama.cpp, whose code is the status once more
+    }
+)
+_TOO_LONG_TEXTS = re.compile(
+    r"""
+    maximum\ context\ length\ (?:is|of)\ \d            # vLLM up to now, OpenAI, DeepSeek, OpenRouter
+    | longer\ than\ the\ maximum\ model\ length\ of    # vLLM, "The decoder prompt (length …) is …"
+    | ^prompt\ is\ too\ long:\ \d                      # Anthropic
+    | input\ length\ and\ `max_tokens`\ exceed\ context\ limit   # Anthropic
+    | input\ token\ count\ (?:\(\d+\)\ )?exceeds\ the\ maximum\ number\ of\ tokens   # Gemini
+    | exceeds?\ the\ available\ context\ size          # llama.cpp
+    | input\ length\ exceeds\ the\ (?:maximum\ )?context\ length   # Ollama
+    | prompt\ too\ long;\ exceeded\ (?:max\ )?context\ length      # Ollama
+    | ContextWindowExceededError                       # litellm's proxy
+    | longer\ than\ the\ model's\ context\ length      # SGLang
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_TOO_LONG_STATUSES = frozenset({400, 413, 422, 500})
+"""llama.cpp and Ollama have told it with a 500."""
+
+_USED_UP_NAMES = frozenset(
+    {
+        "insufficient_quota",  # OpenAI, with status 429
+        "billing_hard_limit_reached",  # OpenAI
+        "billing_not_active",  # OpenAI
+        "billing_error",  # Anthropic
+        "exceeded_current_quota_error",  # Moonshot, with status 429
+        "insufficient_balance",
+        "insufficient_credits",
+        "1008",  # MiniMax, with status 200
+    }
+)
+_USED_UP_TEXTS = re.compile(
+    r"""
+    ^Your\ credit\ balance\ is\ too\ low   # Anthropic, with status 400
+    | free-models-per-day                  # OpenRouter, with status 429
+    """,
+    re.VERBOSE,
+)
+_USED_UP_STATUSES = frozenset({400, 403, 429})
+
+_STATUS_OF_NAME: Mapping[str, int] = {
+    # Anthropic
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+    # OpenAI
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "server_error": 500,
+    # Google
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "unauthenticated": 401,
+    "permission_denied": 403,
+    "not_found": 404,
+    "resource_exhausted": 429,
+    "internal": 500,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
+    # vLLM, by the names of Python's exceptions
+    "badrequesterror": 400,
+    "notfounderror": 404,
+    "internalservererror": 500,
+    # MiniMax, which always answers with status 200
+    "1002": 429,
+    "1004": 401,
+    "1008": 402,
+    "1013": 500,
+    "1039": 429,
+    "2013": 400,
+    "2049": 401,
+}
+"""For errors that come with status 200 and no status of their own."""
+
+
+def read_error(status: int, body: Any, raw: bytes) -> ProviderError | None:
+    """Read the error that a response tells; None where its status is 200 and it tells none.
+
+    Args:
+        status: of HTTP.
+        body: the response's JSON, decoded; None where it is none.
+        raw: its bytes, of which the beginning is shown where it is no JSON or says nothing that can be found.
+    """
+    error = _error_in(body)
+    if status == 200 and error is None:
+        return None
+    texts = list(_texts(error))[:_MOST_TEXTS]
+    names = {name.lower() for name in _names(error)}
+    text = _shortened("; ".join(dict.fromkeys(texts)) or raw[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
+    meant = status if status != 200 else _status_told(names)
+    return ProviderError(meant, text, _refusal(meant, names, texts))
+
+
+def _error_in(body: Any) -> Any:
+    """The error of a response, in whatever shape it comes; None where there is none."""
+    if isinstance(body, list):  # Gemini's OpenAI endpoint
+        return next((found for item in body[:_MOST_TEXTS] if (found := _error_in(item)) is not None), None)
+    if not isinstance(body, dict):
+        return None
+    if body.get("error"):
+        return body["error"] if isinstance(body["error"], dict | list | str) else str(body["error"])
+    if body.get("errors"):
+        return body["errors"] if isinstance(body["errors"], dict | list | str) else str(body["errors"])
+    told = body.get("base_resp")  # MiniMax
+    if isinstance(told, dict) and told.get("status_code") not in (None, 0):
+        return {"message": told.get("status_msg"), "code": told["status_code"]}
+    if body.get("object") == "error" or body.get("type") == "error":
+        return body
+    if any(isinstance(body.get(name), str | list | dict) and body[name] for name in ("detail", "message", "msg")):
+        return body
+    return None
+
+
+def _texts(error: Any, depth: int = 0) -> Iterator[str]:
+    """Every text that says what went wrong, the plainest first."""
+    if isinstance(error, str) and error.strip():
+        yield error.strip()
+        if depth < 3 and error.lstrip().startswith(("{", "[")):
+            yield from _texts(_inner_json(error), depth + 1)
+    elif isinstance(error, list):
+        for item in error[:_MOST_TEXTS]:
+            yield from _texts(item, depth)
+    elif isinstance(error, dict) and depth < 6:
+        for name in ("message", "msg", "detail", "error", "metadata", "raw"):  # the last two: OpenRouter
+            yield from _texts(error.get(name), depth + 1)
+
+
+def _names(error: Any, depth: int = 0) -> Iterator[str]:
+    """Every name that is made for programs."""
+    if isinstance(error, list):
+        for item in error[:_MOST_TEXTS]:
+            yield from _names(item, depth)
+    elif isinstance(error, dict) and depth < 6:
+        for name in ("code", "type", "status", "reason", "error_type"):
+            told = error.get(name)
+            if isinstance(told, str | int) and not isinstance(told, bool):
+                yield str(told).strip()
+        for name in ("error", "detail", "details", "metadata", "violations"):
+            yield from _names(error.get(name), depth + 1)
+        if isinstance(raw := error.get("raw"), str):
+            yield from _names(_inner_json(raw), depth + 1)
+        if isinstance(quota := error.get("quotaId"), str):  # Gemini
+            yield "quota_per_day" if "PerDay" in quota else quota
+
+
+def _inner_json(text: str) -> Any:
+    """JSON within a text, where a gateway passes on what it was told."""
+    if len(text) > 2**16:
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict | list) else None
+
+
+def _status_told(names: set[str]) -> int | None:
+    numbers = sorted(int(name) for name in names if re.fullmatch(r"[45]\d\d", name))
+    known = sorted(_STATUS_OF_NAME[name] for name in names if name in _STATUS_OF_NAME)
+    return next(iter((*numbers, *known)), None)
+
+
+def _refusal(status: int | None, names: set[str], texts: list[str]) -> Refusal | None:
+    if status in _TOO_LONG_STATUSES and (
+        names & _TOO_LONG_NAMES or any(_TOO_LONG_TEXTS.search(text) for text in texts)
+    ):
+        return Refusal.too_long
+    if status == 402 or names & (_USED_UP_NAMES | {"quota_per_day"}):
+        return Refusal.used_up
+    if status in _USED_UP_STATUSES and any(_USED_UP_TEXTS.search(text) for text in texts):
+        return Refusal.used_up
+    return None
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
