@@ -32,7 +32,7 @@ from dynamic_track.rehearsal.replies import (
     server_error,
     unavailable,
 )
-from dynamic_track.rehearsal.server import Asked, ProviderServer, json_reply
+from dynamic_track.rehearsal.server import Asked, ProviderServer, at_most, json_reply
 from dynamic_track.rehearsal.simulation import Draw, Known, Said, drawing, known_task, next_said
 from dynamic_track.rehearsal.skills import SkillTable, skill_table
 from dynamic_track.rehearsal.virtual_time import BEGINNING, DECLARED
@@ -184,7 +184,7 @@ class SimulatedModels:
         said = self._tokens(model, spoken) + sum(
             self._tokens(model, json.dumps(call.arguments)) for call in message.calls
         )
-        output = said + int(skill.thinking_tokens * (0.5 + draw("thinks")))
+        output = at_most(body.get("max_tokens"), said + int(skill.thinking_tokens * (0.5 + draw("thinks"))))
         uncached = counts.prompt - counts.read
         seconds = round(_FIRST_TOKEN_S + uncached / _PROMPT_TOKENS_PER_S + output / skill.tokens_per_second, 3)
         plain = {name: value for name, value in asdict(replace(counts, output=output)).items() if value is not None}

@@ -266,5 +266,19 @@ ABSURD_USAGE: Mapping[str, Usage] = {
     },
     "endless": {"prompt_tokens": 10**20, "completion_tokens": 2},
     "no object": {"prompt_tokens": 10, "completion_tokens": 2, "prompt_tokens_details": 7},
+    "nothing": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    "no sum": {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 512},
+    "prompt without what was read": {
+        "prompt_tokens": 10,
+        "completion_tokens": 2,
+        "total_tokens": 20,
+        "prompt_tokens_details": {"cached_tokens": 8},
+    },
+    "a cache under an unknown key": {"prompt_tokens": 10, "completion_tokens": 2, "details": {"kvCacheHits": 8}},
+    "written for an hour, without a price": {
+        "input_tokens": 10,
+        "output_tokens": 2,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 8},
+    },
 }
 """Usage from which no cost follows, each under what is wrong with it."""

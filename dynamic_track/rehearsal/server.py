@@ -216,12 +216,18 @@ class ProviderServer:
         if isinstance(usage, Shape):
             shape = Shape.of(model) if usage is Shape.own else usage
             counts = self._cache.count(asked.session, body, shape)
-            response["usage"] = replace(counts, output=tokens_of(said)).usage(shape)
+            output = at_most(body.get("max_tokens"), tokens_of(said))
+            response["usage"] = replace(counts, output=output).usage(shape)
         elif isinstance(usage, Counts):
             response["usage"] = usage.usage(Shape.openai)
         elif not isinstance(usage, Absent):
             response["usage"] = usage
         return replace(json_reply(response), after_s=message.after_s)
+
+
+def at_most(max_tokens: Any, tokens: int) -> int:
+    """How many tokens of an answer are billed: no provider bills more than the request allows."""
+    return min(tokens, max_tokens) if isinstance(max_tokens, int) else tokens
 
 
 class _HttpServer(http.server.ThreadingHTTPServer):
