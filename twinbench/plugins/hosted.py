@@ -12,13 +12,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from twinbench.asking import RemoteRouter
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.llm import LlmError
 from twinbench.own_calls import NoCalls, OwnCalls
+from twinbench.plugins.answers import (
+    DECISION,
+    HOOK,
+    LOADING,
+    Answer,
+    AnswerKind,
+    Failure,
+    HookFailure,
+    LoadFailure,
+    QuestionContent,
+    RouteFailure,
+)
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import LocalProcess, RouterProcess, Serve, runtime_folder
 from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json, reply_to_json
 from twinbench.router import Call, Candidate, Decision, Outcome, RouterError
+
+_MOST_REACHED = 1_000
 
 
 @dataclass
@@ -34,7 +49,7 @@ class _Sent:
 
 
 @dataclass
-class HostedRouter:
+class HostedRouter(RemoteRouter):
     """A router of somebody else's, asked over a pipe; use as a context manager, which loads it.
 
     One process serves all sessions. Where it was ended, the next call starts another: ``start`` is told again and the
@@ -51,17 +66,17 @@ class HostedRouter:
     llm: OwnCalls = field(default_factory=NoCalls)
     """What the router asks an LLM through, where it wants to."""
     last_decision_ms: float | None = None
-    """How long the router itself took for its last decision, without the way to it."""
+    last_route_ms: float | None = None
+    """How long the last decision took without the way there and back, by the account of the router's own process."""
     mutations: int = 0
     """Decisions that changed the conversation they were shown (only counted when watched)."""
-    reached: list[str] = field(default_factory=list)
-    """What decisions reached for outside their process (only noted when watched)."""
     _process: RouterProcess | None = None
     _generation: int = 0
     _hooks: frozenset[str] = frozenset()
     _sent: dict[str, _Sent] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _folder: Path | None = None
+    _reached: dict[str, None] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         self._folder = self._stack.enter_context(runtime_folder())
@@ -79,6 +94,11 @@ class HostedRouter:
             self._process.close()
             self._process = None
         self._stack.close()
+
+    @property
+    def reached(self) -> list[str]:
+        """What decisions reached for outside their process, each once (only noted when watched)."""
+        return [*self._reached]
 
     def memory_mib(self) -> float:
         """The resident memory of the router's process and all that it started."""
@@ -106,14 +126,14 @@ class HostedRouter:
         Raises:
             RouterError: it gave none; the text says why.
         """
-        self.last_decision_ms = None
+        self.last_decision_ms = self.last_route_ms = None
         process = self._restarted()
         sent = self._sent.setdefault(call.session, _Sent())
         if sent.generation != self._generation:
             sent = self._sent[call.session] = _Sent(generation=self._generation)
             if "start" in self._hooks:
-                told = self._ask(process, "start", {"do": "hook", "hook": "start", "argument": call.session})
-                sent.complaint = told.get("error")
+                told = self._ask(process, HOOK, "start", {"do": "hook", "hook": "start", "argument": call.session})
+                sent.complaint = told.error if isinstance(told, HookFailure) else None
         kept = _shared_prefix(sent.messages, call.messages)
         request: dict[str, Any] = {
             "do": "route",
@@ -123,26 +143,30 @@ class HostedRouter:
         }
         if sent.tools is not call.tools and sent.tools != call.tools:
             request["tools"] = call.tools
-        answer = self._ask(process, "the decision", request, self._served)
+        try:
+            answer = self._ask(process, DECISION, "the decision", request, self._served)
+        finally:
+            self.last_decision_ms = process.took_ms
         sent.messages, sent.tools = call.messages, call.tools
-        took_ms = answer.get("route_ms")
-        self.last_decision_ms = took_ms if isinstance(took_ms, float) else None
-        self.mutations += bool(answer.get("mutated"))
-        self.reached += map(str, answer.get("reached", ()))
+        self.last_route_ms = answer.route_ms
+        self.mutations += answer.mutated
+        for each in answer.reached[: _MOST_REACHED - len(self._reached)]:
+            self._reached[each] = None
         complaint, sent.complaint = sent.complaint, None
-        if (error := complaint or answer.get("error")) is not None:
-            raise RouterError(str(error))
-        return Decision(answer.get("candidate", ""), answer.get("score"), answer.get("rationale"))
+        if complaint is not None:
+            raise RouterError(complaint)
+        if isinstance(answer, RouteFailure):
+            raise RouterError(answer.error)
+        return Decision(answer.candidate, answer.score, answer.rationale)
 
-    def _served(self, question: object) -> dict[str, Any]:
+    def _served(self, question: QuestionContent) -> dict[str, Any]:
         """The reply to a router's question, which may be anything."""
-        content: Any = question if isinstance(question, Mapping) else {}
         try:
             reply = self.llm.ask(  # which checks each
-                content.get("messages"),
-                candidate=content.get("candidate"),
-                max_tokens=content.get("max_tokens"),
-                temperature=content.get("temperature"),
+                question.messages,
+                candidate=question.candidate,
+                max_tokens=question.max_tokens,
+                temperature=question.temperature,
             )
         except LlmError as error:
             return {"error": str(error)}
@@ -153,15 +177,20 @@ class HostedRouter:
         process = self._process
         if process is None or session not in self._sent or self._sent[session].generation != self._generation:
             return
-        answer = self._ask(process, hook, {"do": "hook", "hook": hook, "argument": argument})
-        if "error" in answer:
-            raise RouterError(str(answer["error"]))
+        answer = self._ask(process, HOOK, hook, {"do": "hook", "hook": hook, "argument": argument})
+        if isinstance(answer, HookFailure):
+            raise RouterError(answer.error)
 
     def _ask(
-        self, process: RouterProcess, what: str, request: Mapping[str, Any], serve: Serve | None = None
-    ) -> dict[str, Any]:
+        self,
+        process: RouterProcess,
+        kind: AnswerKind[Answer, Failure],
+        what: str,
+        request: Mapping[str, Any],
+        serve: Serve | None = None,
+    ) -> Answer | Failure:
         try:
-            return process.ask(request, self.limits.decision_s, what, serve)
+            return process.ask(request, kind, self.limits.decision_s, what, serve)
         except FrameError as error:
             raise RouterError(str(error)) from None
         except RouterError:
@@ -196,18 +225,18 @@ class HostedRouter:
         except OSError as error:
             raise RouterLoadError(f"router {self.name!r}: its process cannot be started ({error})") from None
         try:
-            answer = process.ask(request, self.limits.load_s, "loading it")
+            answer = process.ask(request, LOADING, self.limits.load_s, "loading it")
         except RouterError as failure:
             process.close()
             raise RouterLoadError(f"router {self.name!r} could not be loaded: {failure}") from None
-        if "error" in answer:
+        if isinstance(answer, LoadFailure):
             process.close()
-            if answer["usage"]:
-                raise UsageError(f"router {self.name!r}: {answer['error']}")
-            raise RouterLoadError(f"router {self.name!r} could not be loaded: {answer['error']}")
+            if answer.usage:
+                raise UsageError(f"router {self.name!r}: {answer.error}")
+            raise RouterLoadError(f"router {self.name!r} could not be loaded: {answer.error}")
         self._process = process
         self._generation += 1
-        self._hooks = frozenset(answer["hooks"])
+        self._hooks = frozenset(answer.hooks)
         return process
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -23,9 +24,19 @@ from typing import IO, Any, cast
 
 import psutil
 
+from twinbench.plugins.answers import (
+    Answer,
+    AnswerError,
+    AnswerKind,
+    Failure,
+    Question,
+    QuestionContent,
+    check_answer,
+    read_body,
+)
 from twinbench.plugins.host import PIPE_LOST
 from twinbench.plugins.limits import PluginLimits
-from twinbench.plugins.wire import FrameError, read_answer, request_frame
+from twinbench.plugins.wire import request_frame
 from twinbench.router import RouterError
 
 PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
@@ -48,8 +59,8 @@ _SCRIPTS = {
     "describe": (("provenance", "main"),),
 }
 _POLL_S = 0.05
-Serve = Callable[[object], Mapping[str, Any]]
-"""Answers what a router's process asks while it decides; nothing that comes from there is trusted."""
+Serve = Callable[[QuestionContent], Mapping[str, Any]]
+"""Answers what a router's process asks while it decides."""
 
 _TREE_EVERY_POLLS = 4
 _END_WITHIN_S = 3.0
@@ -58,6 +69,9 @@ _READY_WITHIN_MS = 250
 _PIPE_BYTES = 2**20
 _MOST_STRAY_ROUNDS = 50
 MOST_STDERR_SHOWN = 500
+_MOST_STDERR_KEPT = 2**20
+_NUMBER_BITS = 52
+"""Of the number of a request: an integer that every JSON reader has exactly."""
 
 
 @contextlib.contextmanager
@@ -107,46 +121,73 @@ class RouterProcess(ABC):
     """A router's process: requests go in, answers come out, and its limits are enforced from outside."""
 
     def __init__(self) -> None:
+        self.took_ms: float | None = None
+        """How long the latest answer took, from the request sent until it had arrived; of a request without an answer,
+        until that was known."""
         self._number = 0
         self._deadline: tuple[float, str] | None = None
         """Until when an answer must be there (``time.monotonic``), and what is wrong where it is not."""
         self._killed_because: str | None = None
 
-    def ask(self, request: Mapping[str, Any], within_s: float, what: str, serve: Serve | None = None) -> dict[str, Any]:
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        kind: AnswerKind[Answer, Failure],
+        within_s: float,
+        what: str,
+        serve: Serve | None = None,
+    ) -> Answer | Failure:
         """Send a request and wait for its answer.
 
         Args:
             request: what is asked.
+            kind: what may come back.
             within_s: how long it may take.
             what: the name of that which takes so long.
             serve: answers the questions that it asks before; how long that takes does not count.
 
         Raises:
             FrameError: it cannot be sent; nothing was.
-            RouterError: there is no answer; the process is gone.
+            RouterError: there is no answer, or one that cannot be used; the process is gone.
         """
-        frame = request_frame({**request, "number": self._number + 1})
-        self._number += 1
+        self.took_ms = None
+        # Not a count: an answer that is sent before its question would be right, and take no time at all.
+        self._number = secrets.randbits(_NUMBER_BITS)
+        frame = request_frame({**request, "number": self._number})
         self._deadline = (time.monotonic() + within_s, f"{what} took longer than {within_s:g} s")
+        started = time.perf_counter()
         try:
             self._write(frame)
-            answer = read_answer(self._read, may_ask=serve is not None)
-            while serve is not None and "ask" in answer and answer.get("number") == self._number:
-                self._write(self._served(serve, answer["ask"]))
-                answer = read_answer(self._read, may_ask=True)
+            while True:
+                body = read_body(self._read, may_ask=serve is not None and kind.may_ask)
+                self.took_ms = _ms_since(started)
+                self._refuse_late()
+                answer = check_answer(body, self._number, kind)
+                if not isinstance(answer, Question):
+                    return answer
+                assert serve is not None  # noqa: S101 - given wherever a question may come
+                self._write(self._served(serve, answer.ask))
         except (EOFError, OSError):
+            self.took_ms = _ms_since(started)
             raise RouterError(self._obituary()) from None
-        except FrameError as error:
-            self.kill(f"its process sent {error}")
+        except AnswerError as error:
+            self.took_ms = _ms_since(started)
+            self.kill(f"its process {error}")
             raise RouterError(self._obituary()) from None
         finally:
             self._deadline = None
-        if answer.get("number") != self._number:
-            self.kill("its process answered a question that was not asked: something in it wrote to twinbench's pipe")
-            raise RouterError(self._obituary())
-        return answer
 
-    def _served(self, serve: Serve, question: object) -> bytes:
+    def _refuse_late(self) -> None:
+        """What watches the deadline from outside looks now and then only; what comes in between is late all the same.
+
+        Raises:
+            EOFError: an answer came after its deadline.
+        """
+        if self._deadline is not None and time.monotonic() > self._deadline[0]:
+            self.kill(self._deadline[1])
+            raise EOFError
+
+    def _served(self, serve: Serve, question: QuestionContent) -> bytes:
         """The frame of the reply to a question; meanwhile the deadline stands still."""
         assert self._deadline is not None  # noqa: S101 - something is asked of the process
         until, late = self._deadline
@@ -194,7 +235,7 @@ class LocalProcess(RouterProcess):
         super().__init__()
         self._limits = limits
         self._cookie = uuid.uuid4().hex
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
+        self._stderr = _Stderr()
         self._ending = threading.Lock()
         self._over = threading.Event()
         self._seen: dict[int, psutil.Process] = {}
@@ -208,7 +249,7 @@ class LocalProcess(RouterProcess):
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._stderr,
+            stderr=self._stderr.file,
             cwd=home,
             env=plugin_environment(home, limits) | {COOKIE: self._cookie},
             start_new_session=True,
@@ -236,7 +277,7 @@ class LocalProcess(RouterProcess):
         if threading.current_thread() is not self._watcher:
             self._watcher.join(_END_WITHIN_S)
         self._pipe.close()
-        self._stderr.close()
+        self._stderr.file.close()
 
     def tree_mib(self) -> float:
         """Resident memory of the process and its descendants; what two share counts twice."""
@@ -262,6 +303,7 @@ class LocalProcess(RouterProcess):
         polls = 0
         while not self._over.wait(_POLL_S):
             polls += 1
+            self._stderr.shorten()
             if (deadline := self._deadline) is not None and time.monotonic() > deadline[0]:
                 self.kill(deadline[1])
             elif polls % _TREE_EVERY_POLLS == 0 and self.tree_mib() > self._limits.memory_mib:
@@ -325,9 +367,37 @@ class LocalProcess(RouterProcess):
         self._end(patient=False)
         if self._killed_because is not None:
             return self._killed_because
-        self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, self._stderr.tell() - MOST_STDERR_SHOWN))
-        return ending(self._popen.returncode, self._stderr.read())
+        return ending(self._popen.returncode, self._stderr.end())
+
+
+class _Stderr:
+    """What a process and all that it started write to standard error: a file of which only the end is kept."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever made this
+        self._before = b""
+        """The end of what was thrown away."""
+        if sys.platform != "win32":
+            import fcntl
+
+            # Of the open file, so it goes for the process too: it goes on at the end, wherever that is now.
+            fcntl.fcntl(self.file, fcntl.F_SETFL, fcntl.fcntl(self.file, fcntl.F_GETFL) | os.O_APPEND)
+
+    def shorten(self) -> None:
+        """Throw away what is there, where it is much."""
+        if sys.platform != "win32" and os.fstat(self.file.fileno()).st_size > _MOST_STDERR_KEPT:
+            self._before = self._last()
+            os.ftruncate(self.file.fileno(), 0)
+
+    def end(self) -> bytes:
+        """The last of what was written."""
+        return (self._before + self._last())[-MOST_STDERR_SHOWN:]
+
+    def _last(self) -> bytes:
+        size = os.fstat(self.file.fileno()).st_size
+        with contextlib.suppress(OSError):  # somebody else's file position is not moved where there is pread
+            return os.pread(self.file.fileno(), MOST_STDERR_SHOWN, max(0, size - MOST_STDERR_SHOWN))
+        return b""
 
 
 class _Pipe:
@@ -423,6 +493,10 @@ def _lives(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3
 
 
 def _signal_name(number: int) -> str:

@@ -2,8 +2,8 @@
 
 Frames are a length and a document. A conversation crosses once: each call says how many messages of the session's last
 one it keeps, and which follow. What goes to the router's process is marshalled, which takes a tenth of the time that
-JSON takes for a long conversation; what comes back is JSON, since nothing that comes from there is trusted.
-Standard library only.
+JSON takes for a long conversation; what comes back is JSON, since nothing that comes from there is trusted
+(``answers.py`` checks it). Standard library only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ MOST_QUESTION_BYTES = 2**24
 
 MOST_RATIONALE_CHARACTERS = 2**17
 
-_LENGTH = struct.Struct(">I")
+FRAME_LENGTH = struct.Struct(">I")
+"""What a frame begins with: the bytes of its content."""
+
+_MOST_READ_BYTES = 2**20
+"""At once: room for what is announced and never comes is not taken."""
+
 _MARSHAL_VERSION = 2
 """Understood by every Python 3: the router's may be older or newer than ours."""
 
@@ -44,7 +49,7 @@ Reader = Callable[[int], bytes]
 
 
 class FrameError(Exception):
-    """What came through the pipe is no frame, or too large; or what should go into it fits no frame."""
+    """What should go into the pipe fits no frame."""
 
 
 def request_frame(content: Mapping[str, Any]) -> bytes:
@@ -58,7 +63,7 @@ def request_frame(content: Mapping[str, Any]) -> bytes:
             encoded = _dumps(content, _MARSHAL_VERSION)
         except ValueError:  # a subclass of dict or str, say: as JSON would have it
             encoded = _dumps(_decode(_encode(content)), _MARSHAL_VERSION)
-        return _LENGTH.pack(len(encoded)) + encoded
+        return FRAME_LENGTH.pack(len(encoded)) + encoded
     except (ValueError, TypeError, RecursionError, struct.error) as error:
         raise FrameError(f"a conversation that cannot be sent ({error})") from None
 
@@ -69,58 +74,35 @@ def read_request(read: Reader) -> dict[str, Any]:
     Raises:
         EOFError: it is gone.
     """
-    (length,) = _LENGTH.unpack(_read_exactly(read, _LENGTH.size))
-    request: dict[str, Any] = _loads(_read_exactly(read, length))
+    (length,) = FRAME_LENGTH.unpack(read_exactly(read, FRAME_LENGTH.size))
+    request: dict[str, Any] = _loads(read_exactly(read, length))
     return request
 
 
 def answer_frame(content: Mapping[str, Any]) -> bytes:
     """What is sent back: an answer, or under ``ask`` a question to an LLM before it."""
     encoded = _encode(content).encode("utf-8", "replace")  # a lone surrogate is no text that anybody can keep
-    return _LENGTH.pack(len(encoded)) + encoded
+    return FRAME_LENGTH.pack(len(encoded)) + encoded
 
 
-def read_answer(read: Reader, *, may_ask: bool = False) -> dict[str, Any]:
-    """What a router's process sent.
-
-    Args:
-        read: the pipe.
-        may_ask: whether it may be a question to an LLM, which may be long.
+def read_exactly(read: Reader, size: int) -> bytes:
+    """So many bytes, however they come.
 
     Raises:
-        EOFError: it is gone.
-        FrameError: it is too long, or no JSON object.
+        EOFError: the other side is gone.
     """
-    (length,) = _LENGTH.unpack(_read_exactly(read, _LENGTH.size))
-    if length > (MOST_QUESTION_BYTES if may_ask else MOST_ANSWER_BYTES):
-        raise _too_long(length)
-    body = _read_exactly(read, length)
-    try:
-        answer = _decode(body.decode())
-    except (ValueError, RecursionError) as error:
-        raise FrameError(f"an answer that is no JSON ({error})") from None
-    if not isinstance(answer, dict):
-        raise FrameError("an answer that is no JSON object")
-    if length > MOST_ANSWER_BYTES and "ask" not in answer:
-        raise _too_long(length)
-    return answer
-
-
-def _too_long(length: int) -> FrameError:
-    return FrameError(f"an answer of {length:,} bytes; at most {MOST_ANSWER_BYTES:,} are taken")
-
-
-def _read_exactly(read: Reader, size: int) -> bytes:
-    data = read(size)
+    if size == 0:
+        return b""
+    data = read(min(size, _MOST_READ_BYTES))
     if len(data) == size:
         return data
-    parts = [data]
-    while data and (size := size - len(data)):
-        data = read(size)
-        parts.append(data)
-    if not data:
+    found = bytearray(data)
+    while data and len(found) < size:
+        data = read(min(size - len(found), _MOST_READ_BYTES))
+        found += data
+    if len(found) < size:
         raise EOFError
-    return b"".join(parts)
+    return bytes(found)
 
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
