@@ -457,6 +457,13 @@ def forms(secret: str) -> dict[str, str]:
         "JSON with its own characters": json.dumps(secret, ensure_ascii=False)[1:-1],
         "JSON in JSON": json.dumps(escaped)[1:-1],
         "JSON with escaped slashes": escaped.replace("/", "\\/"),
+        "JSON, every character in digits": "".join(rf"\u{ord(char):04x}" for char in secret),
+        "JSON, in capital digits": "".join(rf"\u{ord(char):04X}" for char in secret),
+        "JSON, one character in digits": rf"\u{ord(secret[0]):04x}{json.dumps(secret[1:])[1:-1]}",
+        "JSON within JSON, in digits": "".join(rf"\\u{ord(char):04x}" for char in secret),
+        "JSON, every other character": "".join(
+            rf"\u{ord(char):04X}" if place % 2 else json.dumps(char)[1:-1] for place, char in enumerate(secret)
+        ),
         "URL": quote(secret, safe=""),
         "URL path": quote(secret),
         "form": quote_plus(secret),

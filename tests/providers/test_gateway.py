@@ -538,7 +538,7 @@ def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture, capfd: pytest.C
             except TransportError as error:
                 seen += [repr(error), str(error), repr(error.__cause__)]
         assert all(asked.headers["authorization"] == f"Bearer {KEY}" for asked in server.asked)
-    assert "Incorrect API key provided: [the API key]" in "".join(seen)
+    assert "Incorrect API key provided: [secret]" in "".join(seen)
     printed = capfd.readouterr()
     assert KEY not in "".join([*seen, caplog.text, printed.out, printed.err])
     assert "You fix bugs" not in caplog.text + printed.out + printed.err

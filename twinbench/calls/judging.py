@@ -76,7 +76,8 @@ def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_t
         served_by=served_by(body),
     )
     try:
-        answered = replace(answered, usage=usage_of(body, max_tokens=max_tokens))
+        priced = candidate.prices.cache_write_1h is not None
+        answered = replace(answered, usage=usage_of(body, max_tokens=max_tokens, one_hour_writes=priced))
     except BillError as error:
         return replace(answered, cause=Cause.usage, detail=str(error))
     if answered.served_model not in candidate.served_as:
@@ -96,7 +97,7 @@ def _refused(error: ProviderError, response: Response, body: Any, *, switched: b
 def _usage_told(body: Any) -> Usage | None:
     """What a refusal says that it cost; None where it does not say it, as is usual."""
     try:
-        return usage_of(body) if isinstance(body, dict) else None
+        return usage_of(body) if isinstance(body, dict) else None  # without one-hour writes: nothing was answered
     except BillError:
         return None
 

@@ -24,7 +24,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from twinbench.calls.journal import SHORTEST_SECRET
+from twinbench.calls.journal import Secrets
 
 MOST_BYTES = 64 << 20
 """Of one answer; the longest real ones are some hundred kB."""
@@ -90,12 +90,11 @@ class Wire(httpx.BaseTransport):
 
     Args:
         max_connections: at one time; further requests wait, within their deadline.
-        secret: a text that is replaced wherever it would come back in an answer; one shorter than ``SHORTEST_SECRET``
-            is none.
+        secret: a text that is taken out wherever it would come back in an answer, in every form that ``Secrets`` knows.
     """
 
     def __init__(self, max_connections: int, secret: str | None = None) -> None:
-        self._secret = secret if secret is not None and len(secret) >= SHORTEST_SECRET else None
+        self._secrets = Secrets([] if secret is None else [secret])
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=max_connections,
@@ -124,7 +123,7 @@ class Wire(httpx.BaseTransport):
         except httpcore.LocalProtocolError:
             exchange.failure = "the request cannot be sent: a header has characters that HTTP does not allow"
         except _FAILURES as error:
-            exchange.failure = self._without_secret(_worded(error, exchange))
+            exchange.failure = self._secrets.redacted(_worded(error, exchange))
         exchange.latency_s = time.monotonic() - exchange.began
         return httpx.Response(200, json=_EMPTY, request=request)
 
@@ -153,11 +152,8 @@ class Wire(httpx.BaseTransport):
         finally:
             answer.close()
         plain = _unpacked(bytes(body), exchange.answer_headers.get("content-encoding", ""))
-        exchange.body = plain if self._secret is None else plain.replace(self._secret.encode(), b"[the API key]")
+        exchange.body = self._secrets.redacted_bytes(plain)
         exchange.status = answer.status
-
-    def _without_secret(self, text: str) -> str:
-        return text if self._secret is None else text.replace(self._secret, "[the API key]")
 
 
 def retry_after_s(headers: httpx.Headers) -> float | None:
