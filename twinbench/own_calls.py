@@ -5,6 +5,7 @@ Light enough for a score that asks no LLM; what really asks one is ``calls/meter
 
 from __future__ import annotations
 
+import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.llm import MAX_TOKENS, MOST_ASKS, LlmError, Reply, name_of
 from twinbench.router import Candidate
 from twinbench.tiers import Tier
+
+MOST_DEPTH = 64
+"""Objects and lists within each other in a router's messages; what walks them recursively is safe."""
 
 OUTSIDE = "an LLM can be asked inside route only: a call is for the decision being made"
 UNPAID = (
@@ -141,6 +145,8 @@ def checked_question(messages: object, candidate: str | None, max_tokens: object
     for number, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise LlmError(f"messages[{number}] must be a chat message: an object with a role")
+    if (why := _unsendable(messages)) is not None:
+        raise LlmError(f"messages that cannot be sent: {why}")
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
         raise LlmError(f"max_tokens must be a whole number above 0, not {max_tokens!r:.80}")
     if temperature is not None:
@@ -148,3 +154,36 @@ def checked_question(messages: object, candidate: str | None, max_tokens: object
             raise LlmError(f"temperature must be a number from 0 to 2 or None, not {temperature!r:.80}")
         temperature = float(temperature)
     return Question(tuple(messages), candidate, max_tokens, temperature)
+
+
+def _unsendable(messages: object) -> str | None:
+    """Why messages can be no JSON in UTF-8, or are nested too deeply, looked at level by level; None where they can."""
+    level = [messages]
+    for _ in range(MOST_DEPTH + 1):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, str):
+                if not _is_unicode(each):
+                    return "a text in it has half a surrogate pair"
+            elif isinstance(each, float):
+                if not math.isfinite(each):
+                    return f"{each} is no number in JSON"
+            elif isinstance(each, Mapping):
+                inner += each
+                inner += each.values()
+            elif isinstance(each, list | tuple):
+                inner += each
+        if not inner:
+            return None
+        level = inner
+    return f"they are nested more than {MOST_DEPTH} deep"
+
+
+def _is_unicode(text: str) -> bool:
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 8
 _READ_BYTES = 2**16
 _STDERR = 2
+_STDERR_KEPT_BYTES = 4096
+_LEAST_S = 0.001
+"""A timeout of zero would mean not to wait at all, and that nothing came."""
 
 
 class StreamLostError(Exception):
@@ -29,7 +33,7 @@ class ExecStream:
         self._socket: socket.socket = wrapper._sock  # noqa: SLF001 - there is no other way to a deadline
         self._raw = bytearray()
         self.stderr = bytearray()
-        """What came on standard error and was not taken yet."""
+        """The last of what came on standard error."""
 
     def close(self) -> None:
         """Let go of it: the exec reads an end of file, and nothing that it writes is heard."""
@@ -47,7 +51,7 @@ class ExecStream:
             StreamLostError: it is not taken, or not in time.
         """
         try:
-            self._socket.settimeout(within_s)
+            self._socket.settimeout(max(within_s, _LEAST_S))
             self._socket.sendall(data)
         except OSError:
             raise StreamLostError from None
@@ -58,14 +62,18 @@ class ExecStream:
             self._socket.shutdown(socket.SHUT_WR)
 
     def receive(self, within_s: float) -> bytes:
-        """Some of what comes on standard output.
+        """Some of what comes on standard output; what comes on standard error meanwhile gives it no more time.
 
         Raises:
             TimeoutError: nothing came in time.
             StreamLostError: nothing will come any more.
         """
+        until = time.monotonic() + within_s
         while (frame := self._frame()) is None:
-            self._socket.settimeout(max(within_s, 0.001))
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            self._socket.settimeout(max(left_s, _LEAST_S))
             try:
                 data = self._socket.recv(_READ_BYTES)
             except TimeoutError:
@@ -88,4 +96,5 @@ class ExecStream:
             if kind != _STDERR:
                 return frame
             self.stderr += frame
+            del self.stderr[:-_STDERR_KEPT_BYTES]
         return None

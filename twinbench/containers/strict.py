@@ -27,6 +27,7 @@ from twinbench.containers.ownership import remove
 from twinbench.containers.stream import ExecStream, StreamLostError
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
+from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RESOURCE_LIMITS, RouterProcess, ending, runtime_folder
 from twinbench.progress import Progress
@@ -83,8 +84,12 @@ class StrictIsolation:
             _MOUNT: str(file.parent),
         }
 
-    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> str:
-        """What ``provenance.describe`` says in the container, as JSON."""
+    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
+        """What ``provenance.describe`` says in the container.
+
+        Raises:
+            UsageError: the image cannot say that.
+        """
         said = bytearray()
         complaint = b""
         with contextlib.ExitStack() as stack:
@@ -95,14 +100,15 @@ class StrictIsolation:
             try:
                 stream.send(json.dumps(request).encode(), _DESCRIBE_WITHIN_S)
                 stream.finish()
-                while True:
+                while len(said) <= MOST_DESCRIPTION_BYTES:
                     said += stream.receive(until - time.monotonic())
             except (StreamLostError, TimeoutError):  # the end of what it says, or nothing at all
                 complaint = bytes(stream.stderr)
-        if not said.startswith(b"{"):  # what the engine has to say of a program that is missing comes as its output
-            last = (complaint or said).decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
-            raise UsageError(f"image {self.image}: has it bash, and python3 of 3.10 or newer? ({last[0]})")
-        return said.decode("utf-8", "replace")
+        try:
+            return parse_description(bytes(said))
+        except ValueError as error:  # what the engine has to say of a program that is missing comes as its output
+            why = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [str(error)]
+            raise UsageError(f"image {self.image}: has it bash, and python3 of 3.10 or newer? ({why[0]})") from None
 
     def conditions(self) -> Mapping[str, Any]:
         """The image, which holds the wheels."""
@@ -214,6 +220,8 @@ class ContainerProcess(RouterProcess):
         try:
             self._stream.send(data, self._left_s())
         except StreamLostError:
+            if self._left_s() == 0.0:  # it never read all of that
+                self._kill_late()
             raise BrokenPipeError from None
 
     def _read(self, size: int) -> bytes:
@@ -221,13 +229,17 @@ class ContainerProcess(RouterProcess):
             try:
                 self._unread += self._stream.receive(self._left_s())
             except TimeoutError:
-                self.kill("" if self._deadline is None else self._deadline[1])
+                self._kill_late()
                 return b""
             except StreamLostError:
                 return b""
         data = bytes(self._unread[:size])
         del self._unread[:size]
         return data
+
+    def _kill_late(self) -> None:
+        assert self._deadline is not None  # noqa: S101 - nothing is sent or read without one
+        self.kill(self._deadline[1])
 
     def _left_s(self) -> float:
         return 0.0 if self._deadline is None else max(self._deadline[0] - time.monotonic(), 0.0)

@@ -2,8 +2,8 @@
 
 The router's code can write to the pipe itself. So a frame is bounded before it is decoded, every field is checked, and
 a frame that is odd in any way is refused: no code behind this module sees raw JSON of a router's process. The one
-exception is what a question to an LLM asks: it is checked where it is answered (``own_calls.checked_question``), because
-an honest router may get it wrong and should be told.
+exception is what a question to an LLM asks, which an honest router may get wrong and should be told of: it is checked
+where it is answered (``own_calls.checked_question``).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twinbench.errors import TwinbenchError
 
 if TYPE_CHECKING:
+    from twinbench.plugins.description import NotFound, RouterDescription
     from twinbench.plugins.process import RouterProcess
 
 
@@ -29,8 +30,12 @@ class Isolation(Protocol):
         """A request to find or load a router, with paths as they are in that place."""
         ...
 
-    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> str:
-        """What ``provenance.describe`` says there, as JSON."""
+    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
+        """What ``provenance.describe`` says there.
+
+        Raises:
+            UsageError: it cannot say that.
+        """
         ...
 
     def conditions(self) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
 from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
+from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
@@ -29,6 +31,7 @@ from twinbench.routers import BUILT_IN
 from twinbench.routers import __file__ as built_in_file
 
 _DESCRIBE_WITHIN_S = 60
+_MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = ("router.py", "llm.py", "tiers.py", "usage.py", "plugins/trb.py", "plugins/arguments.py")
 
 
@@ -115,6 +118,7 @@ def _conditions(limits: PluginLimits) -> dict[str, Any]:
         "environment": seen,
         "decision_s": limits.decision_s,
         "memory_mib": limits.memory_mib,
+        "latency": "measured outside",  # what was kept when routers told it themselves is another figure
         "interface": {name: sha256_file(package / name) for name in _INTERFACE},
         **({} if limits.isolation is None else {"isolation": limits.isolation.conditions()}),
     }
@@ -172,60 +176,72 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
         request = limits.isolation.located(request)
     elsewhere = limits.python is not None or limits.isolation is not None
     try:
-        found = _described_elsewhere(request, limits) if elsewhere else describe(request)
+        found = _described_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
     except RouterNotFoundError as error:
         named = f"; built in are {', '.join(BUILT_IN)}; your own is {FORMS}" if spec.kind == "entry-point" else ""
         raise UsageError(f"router {spec.text!r}: {error}{named}") from None
     place = {
         **request,
-        "kind": "trb" if spec.kind == "trb" else found["kind"],
-        "target": found["target"],
-        "attribute": found["attribute"],
+        "kind": "trb" if spec.kind == "trb" else found.kind,
+        "target": found.target,
+        "attribute": found.attribute,
     }
     identity = {
         "kind": place["kind"],
-        "target": Path(spec.target).name if is_file else found["target"],
-        "attribute": found["attribute"],
+        "target": Path(spec.target).name if is_file else found.target,
+        "attribute": found.attribute,
         "arguments": dict(spec.arguments),
-        "argument_files": found["arguments"],
-        **{key: found[key] for key in ("python", "files", "distributions")},
+        "argument_files": found.arguments,
+        "python": found.python,
+        "files": found.files,
+        "distributions": found.distributions,
     }
     return place, identity
 
 
-def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> dict[str, Any]:
-    """What ``describe`` says in the environment that the router will run in."""
+def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
+    """What ``describe`` says in the environment that the router will run in.
+
+    Raises:
+        RouterNotFoundError: there is no such router.
+        UsageError: that environment cannot say it.
+    """
     if limits.isolation is not None:
         said = limits.isolation.described(request, limits)
     else:
         said = _described_by(limits.python or sys.executable, request, limits)
-    found: dict[str, Any] = json.loads(said)
-    if "not_found" in found:
-        raise RouterNotFoundError(found["not_found"])
-    return found
+    if isinstance(said, NotFound):
+        raise RouterNotFoundError(said.not_found)
+    return said
 
 
-def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) -> str:
+def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
     from twinbench.plugins.process import plugin_environment, runtime_folder
 
-    with runtime_folder() as folder:
+    with runtime_folder() as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
         try:
             done = subprocess.run(  # noqa: S603 - the user's own interpreter
                 [python, str(folder / "runtime" / "describe.py")],
-                input=json.dumps(request),
-                capture_output=True,
-                text=True,
-                encoding="utf-8",
+                input=json.dumps(request).encode(),
+                stdout=out,
+                stderr=complaints,
                 env=plugin_environment(folder / "home", limits),
                 timeout=_DESCRIBE_WITHIN_S,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UsageError(f"--python {python}: cannot be run ({error})") from None
-    if done.returncode != 0 or not done.stdout:
-        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({last[0]})") from None
-    return done.stdout
+        out.seek(0)
+        said = out.read(MOST_DESCRIPTION_BYTES + 1)
+        complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _MOST_COMPLAINT_BYTES))
+        complaint = complaints.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    try:
+        if done.returncode != 0:
+            raise ValueError("no output")
+        return parse_description(said)
+    except ValueError as error:
+        why = complaint[0] if complaint else error
+        raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({why})") from None
 
 
 def _built_in_fingerprint(spec: RouterSpec) -> str:
