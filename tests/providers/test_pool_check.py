@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,22 @@ from dynamic_track.rehearsal.replies import (
     Cut,
     Hang,
     Message,
+    Raw,
     Reply,
     Shape,
     bad_request,
     invalid_json,
     rate_limited,
+    server_error,
     unauthorized,
 )
 from dynamic_track.rehearsal.server import Asked
 from tests.cli.commands import Ran, twinbench
 from tests.providers.asking import KEY, KEY_VARIABLE
 from tests.scripted.server import ScriptedServer
-from twinbench.pools import LiveManifest, load_manifest
+from twinbench import resources
+from twinbench.pools import LiveCandidate, LiveManifest, live_manifest, load_manifest
+from twinbench.providers.checking import bounds
 
 POOL = "live-2026-04"
 
@@ -86,8 +92,8 @@ def test_a_gateway_that_has_all_is_well() -> None:
         assert set(each["told_usd"]) == {"input", "cache_read", "cache_write", "output"}
         assert each["served_model"] == each["id"]
         assert sum(each["usage"].values()) > 0
-    assert 0 < float(live["spent_usd"]) <= float(live["estimate_usd"]) < 0.001
-    assert "asking 4 models for one word: 0.000" in seen.err
+    assert 0 < float(live["spent_usd"]) <= float(live["estimate_usd"]) < 0.01
+    assert f"asking 4 models for one word: {float(live['estimate_usd']):.7f} USD at most" in seen.err
     assert "as locked" in seen.text
     assert KEY not in ran.text + ran.err + seen.text + seen.err
 
@@ -163,13 +169,125 @@ def test_every_shape_of_usage_is_known(shape: Shape | Counts) -> None:
     assert found["usage"]["output"] > 0
 
 
+def test_usage_is_judged_by_what_was_asked_for() -> None:
+    longer = {"prompt_tokens": 10, "completion_tokens": 17, "total_tokens": 27}
+    ran, found = first(Message("Ready", usage=longer))
+    assert ran.code == 1
+    assert found["problems"] == ["usage: an answer of 17 tokens where max_tokens allows 16"]
+
+
+def test_a_count_that_stands_twice_is_wrong() -> None:
+    def twice(asked: Asked) -> Reply:
+        body = {
+            "model": asked.body["model"],
+            "choices": [{"message": {"role": "assistant", "content": "Ready"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 2},
+        }
+        return Raw(
+            200, json.dumps(body).replace('"prompt_tokens": 10', '"prompt_tokens": 10, "prompt_tokens": 9').encode()
+        )
+
+    with ScriptedServer(twice, models=listed()) as server:
+        ran = check(server, "--json")
+    assert ran.code == 1
+    for each in ran.json["live"][POOL]["candidates"]:
+        assert each["problems"] == ["usage has a key that stands twice: 'prompt_tokens'"]
+
+
+HOURLY = {"deepseek/deepseek-v3.2": "0.6", "anthropic/claude-opus-4.6": "10.0"}
+"""Prices of writes for an hour, of a pool of one's own."""
+
+
+def dearest(candidate: LiveCandidate) -> Message:
+    """An answer that costs all that the question may: nothing read, all written, for an hour where that is sold."""
+    bound = bounds(pool().candidates)[candidate.id]
+    prompt = bound.prompt_tokens * 13 // 10
+    hour = prompt if candidate.model in HOURLY else 0
+    return Message(
+        "Ready",
+        usage={
+            "input_tokens": 0,
+            "cache_creation_input_tokens": prompt,
+            "cache_creation": {"ephemeral_5m_input_tokens": prompt - hour, "ephemeral_1h_input_tokens": hour},
+            "output_tokens": bound.max_tokens,
+        },
+    )
+
+
+def hourly_pool(path: Path) -> Path:
+    """The released pool, with prices of writes for an hour."""
+    lines = []
+    model = ""
+    for line in (resources.pools_dir() / f"{POOL}.toml").read_text("utf-8").splitlines():
+        model = line.split('"')[1] if line.startswith("model = ") else model
+        if model in HOURLY and line.startswith("prices = "):
+            line = line.replace("}", f", cache_write_1h = {HOURLY[model]} }}")
+        lines.append(line)
+    path.write_text("\n".join(lines).replace(f'name = "{POOL}"', 'name = "hourly"'), "utf-8")
+    return path
+
+
+def test_at_most_is_what_the_dearest_answers_cost(tmp_path: Path) -> None:
+    by_model = {candidate.model: candidate for candidate in pool().candidates}
+    hourly = hourly_pool(tmp_path / "hourly.toml")
+    with ScriptedServer(lambda asked: dearest(by_model[asked.body["model"]]), models=listed()) as server:
+        ran = check(server, "--json", named=hourly)
+        asked = len(server.completions)
+    live = ran.json["live"][str(hourly)]
+    assert asked == len(by_model), "each is asked once, so that no retry costs more"
+    # Writes are cheaper than plain input in one candidate's prices: that one can cost more than this answer does.
+    cheap = [each for each in by_model.values() if each.prices.cache_write < each.prices.input]
+    for each in live["candidates"]:
+        assert each["problems"] == []
+        bound = bounds(live_manifest(str(hourly)).candidates)[each["id"]].usd
+        spent = Decimal(each["spent_usd"])
+        assert spent <= bound
+        assert spent > bound * Decimal("0.99") or each["id"] in [candidate.id for candidate in cheap]
+        assert (each["usage"].get("cache_write_1h", 0) > 0) == (by_model[each["id"]].model in HOURLY)
+    assert Decimal(live["spent_usd"]) <= Decimal(live["estimate_usd"])
+
+
+@pytest.mark.parametrize("reply", [server_error(), Cut(), Message("Ready", usage={})], ids=["500", "cut", "no usage"])
+def test_what_may_have_been_billed_counts_in_full(reply: Reply) -> None:
+    with ScriptedServer(lambda _: reply, models=listed()) as server:
+        live = check(server, "--json").json["live"][POOL]
+    assert len(server.completions) == len(pool().candidates)
+    assert live["spent_usd"] == live["estimate_usd"]
+
+
+def test_what_was_refused_costs_nothing() -> None:
+    with ScriptedServer(lambda _: bad_request(), models=listed()) as server:
+        live = check(server, "--json").json["live"][POOL]
+    assert live["spent_usd"] == "0"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 9000, "completion_tokens": 2, "total_tokens": 9002},
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 2,
+            "total_tokens": 4022,
+            "completion_tokens_details": {"reasoning_tokens": 4000},
+        },
+    ],
+    ids=["a long prompt of its own", "reasoning beside the answer"],
+)
+def test_who_bills_more_than_can_be_reserved_is_named(usage: dict[str, Any]) -> None:
+    ran, found = first(Message("Ready", usage=usage))
+    assert ran.code == 1
+    assert "reservations of a run would not hold" in found["problems"][0]
+    assert Decimal(found["spent_usd"]) == Decimal(found["cost_usd"]) > bounds(pool().candidates)[found["id"]].usd
+
+
 REFUSED: dict[str, tuple[Reply, str]] = {
     "bad key": (unauthorized(), "status 401"),
     "bad request": (bad_request("max_tokens: at least 1024"), "max_tokens: at least 1024"),
     "busy": (rate_limited(17), "ask again in 17 s"),
     "hang": (Hang(), "no full answer within"),
     "cut": (Cut(), "connection broke"),
-    "no JSON": (invalid_json(), "not readable"),
+    "no JSON": (invalid_json(), "cannot be read"),
 }
 
 

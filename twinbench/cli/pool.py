@@ -143,7 +143,7 @@ class _Answers:
 
     @property
     def spent_usd(self) -> Decimal:
-        return sum((each.cost_usd for each in self.found if each.cost_usd is not None), Decimal(0))
+        return sum((each.spent_usd for each in self.found), Decimal(0))
 
     def problems(self) -> list[str]:
         return [f"{each.id}: {problem}" for each in self.found for problem in each.problems]

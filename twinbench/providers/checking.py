@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal, InvalidOperation
@@ -12,15 +12,18 @@ from typing import Any, Protocol
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.exchange import Request, Response, TransportError
 from twinbench.calls.judging import Judged, judge
+from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.translation import Utterance, request_body
 from twinbench.causes import Cause
-from twinbench.pools import LiveCandidate, PriceTable
+from twinbench.pools import LiveCandidate, PriceTable, static_manifest
+from twinbench.tokens import tokenizer_set
 from twinbench.usage import Usage
 
 QUESTION = "Answer with one word: ready?"
 MAX_TOKENS = 16
-_PROMPT_TOKENS = 40
-"""More than the question and what a chat template puts around it."""
+TEMPLATE_TOKENS = 200
+"""More than what chat templates put around a question: gpt-oss's has about 70 tokens, most have fewer than 40."""
+_MESSAGE = {"role": "user", "content": QUESTION}
 _AT_ONCE = 8
 
 _TOLD_PRICES = {
@@ -67,6 +70,8 @@ class Found:
     usage: Usage | None
     cost_usd: Decimal | None
     """At the locked prices."""
+    spent_usd: Decimal
+    """Likewise; where the usage is not known and the question may have been billed, the most that it can cost."""
     reported_cost_usd: Decimal | None
     latency_s: float
 
@@ -77,16 +82,43 @@ class Found:
             "problems": list(self.problems),
             "told_usd": {bucket: str(price) for bucket, price in self.told_usd.items()},
             "proposed": None if self.proposed is None else list(self.proposed),
+            "usage": None if self.usage is None else self.usage.to_json(),
             "cost_usd": None if self.cost_usd is None else plain(self.cost_usd),
+            "spent_usd": plain(self.spent_usd),
             "reported_cost_usd": None if self.reported_cost_usd is None else plain(self.reported_cost_usd),
             "latency_s": round(self.latency_s, 3),
         }
 
 
-def estimate_usd(candidates: Iterable[LiveCandidate]) -> Decimal:
-    """The most that asking every candidate its one question should cost, at the locked prices."""
-    worst = (worst_case_usd(_PROMPT_TOKENS, each.prices.prices(), MAX_TOKENS) for each in candidates)
-    return sum(worst, Decimal(0))
+@dataclass(frozen=True)
+class Bound:
+    """The most that asking a candidate its question may cost; it is asked once, without retries."""
+
+    prompt_tokens: int
+    """By our count, and ``TEMPLATE_TOKENS`` more."""
+    max_tokens: int
+    """Of the answer."""
+    usd: Decimal
+    """At the locked prices: a prompt 1.3 times as long, written to a cold cache, and an answer as long as allowed."""
+
+
+def bounds(candidates: Sequence[LiveCandidate]) -> dict[str, Bound]:
+    """Compute the most that each candidate's question may cost, by the candidate's id.
+
+    A provider that bills more than that has it named as a problem: reservations of a run would not hold there either.
+    """
+    counted = PromptCounter(candidates, tokenizer_set(static_manifest())).prompt([_MESSAGE], (), 0).tokens
+    found = {}
+    for each in candidates:
+        prompt_tokens, max_tokens = counted[each.id] + TEMPLATE_TOKENS, min(MAX_TOKENS, each.max_tokens)
+        usd = worst_case_usd(prompt_tokens, each.prices.prices(), max_tokens)
+        found[each.id] = Bound(prompt_tokens, max_tokens, usd)
+    return found
+
+
+def estimate_usd(candidates: Sequence[LiveCandidate]) -> Decimal:
+    """The most that asking every candidate its one question may cost, at the locked prices."""
+    return sum((bound.usd for bound in bounds(candidates).values()), Decimal(0))
 
 
 def check_candidates(
@@ -104,9 +136,10 @@ def check_candidates(
         progress: told how far it is.
     """
     listing = _listing(gateway, within_s)
+    most = bounds(candidates)
     found: dict[str, Found] = {}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        asked = [threads.submit(_checked, gateway, each, listing, within_s) for each in candidates]
+        asked = [threads.submit(_checked, gateway, each, most[each.id], listing, within_s) for each in candidates]
         for done, future in enumerate(as_completed(asked), 1):
             progress("asking the models", done, len(candidates))
             found[future.result().id] = future.result()
@@ -114,7 +147,11 @@ def check_candidates(
 
 
 def _checked(
-    gateway: Asked, candidate: LiveCandidate, listing: Mapping[str, Mapping[str, Any]] | None, within_s: float
+    gateway: Asked,
+    candidate: LiveCandidate,
+    bound: Bound,
+    listing: Mapping[str, Mapping[str, Any]] | None,
+    within_s: float,
 ) -> Found:
     problems: list[str] = []
     listed = None if listing is None else candidate.model in listing
@@ -123,7 +160,7 @@ def _checked(
     told = _told_usd((listing or {}).get(candidate.model, {}))
     differences = list(_differences(candidate.prices, told))
     problems += differences
-    judged, latency_s = _asked(gateway, candidate, within_s)
+    judged, latency_s = _asked(gateway, candidate, bound, within_s)
     proposed = None
     if judged.served_model is not None and judged.served_model not in candidate.served_as:
         proposed = (*candidate.served_as, judged.served_model)
@@ -133,6 +170,9 @@ def _checked(
         problems.append(judged.detail or judged.cause.value)
     answered = judged.cause in (None, Cause.usage) or judged.served_model is not None
     cost_usd = None if judged.usage is None else judged.usage.cost_usd(candidate.prices.prices())
+    spent_usd = (bound.usd if judged.billed else Decimal(0)) if cost_usd is None else cost_usd
+    if judged.usage is not None and spent_usd > bound.usd:
+        problems.append(_overspent(judged.usage, spent_usd, bound))
     return Found(
         candidate.id,
         tuple(problems),
@@ -145,15 +185,24 @@ def _checked(
         proposed,
         judged.usage,
         cost_usd,
+        spent_usd,
         judged.reported_cost_usd,
         latency_s,
     )
 
 
-def _asked(gateway: Asked, candidate: LiveCandidate, within_s: float) -> tuple[Judged, float]:
+def _overspent(usage: Usage, spent_usd: Decimal, bound: Bound) -> str:
+    return (
+        f"the question cost {plain(spent_usd)} USD, where {plain(bound.usd)} were the most expected, so that the "
+        f"reservations of a run would not hold: it bills {usage.prompt_tokens} tokens of a prompt that we count as "
+        f"{bound.prompt_tokens} at most, and {usage.output} of an answer that max_tokens limits to {bound.max_tokens}"
+    )
+
+
+def _asked(gateway: Asked, candidate: LiveCandidate, bound: Bound, within_s: float) -> tuple[Judged, float]:
     """The candidate's answer to the question, asked as an agent's first call would be."""
-    body = request_body(candidate, [Utterance({"role": "user", "content": QUESTION})], (), {})
-    body["max_tokens"] = min(MAX_TOKENS, candidate.max_tokens)
+    candidate = candidate.model_copy(update={"max_tokens": bound.max_tokens})  # as the request has it
+    body = request_body(candidate, [Utterance(_MESSAGE)], (), {})
     outcome: Response | TransportError
     try:
         outcome = gateway.fetch(Request(body, "pool-check"), within_s)
