@@ -27,6 +27,9 @@ from twinbench.plugins.wire import (
 )
 from twinbench.validation import field_path, shown
 
+MOST_DEPTH = 64
+"""Objects and lists within each other in an endpoint's answer."""
+
 MOST_ERROR_CHARACTERS = 4_000
 """Of an error's text; what is longer is cut."""
 
@@ -217,6 +220,22 @@ def _validated(model: type[Model], content: dict[str, Any]) -> Model:
         raise AnswerError(f"sent an answer with {path} = {shown(details['input'])}; it must be {wanted}") from None
 
 
+def is_deep(value: object) -> bool:
+    """Whether objects and lists stand more than ``MOST_DEPTH`` deep in each other: to show such a value may fail."""
+    level = [value]
+    for _ in range(MOST_DEPTH + 1):
+        inner: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
 def _too_long(length: int) -> AnswerError:
     return AnswerError(f"sent an answer of {length:,} bytes; at most {MOST_ANSWER_BYTES:,} are taken")
 
@@ -232,7 +251,12 @@ def _finite(text: str) -> float:
     return number
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A decoded JSON object.
+
+    Raises:
+        ValueError: a key stands twice in it, so that nobody can say what it means.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in one object")
@@ -240,5 +264,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode: Callable[[str], Any] = json.JSONDecoder(
-    object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
+    object_pairs_hook=object_of_pairs, parse_constant=_refuse_constant, parse_float=_finite
 ).decode

@@ -1,7 +1,8 @@
 """A decision endpoint: the call goes out as JSON, a candidate comes back. Documented in docs/routers.md.
 
 Standard library, not httpx: the limit is on the whole exchange, and a client whose limits start anew with every piece
-that arrives can be kept waiting for ever by a server that sends one byte at a time.
+that arrives can be kept waiting for ever by a server that sends one byte at a time. A timer of its own thread cuts the
+connection off wherever it stands: while it is made, in the middle of TLS, or in an answer.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import http.client
 import json
 import selectors
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
+from twinbench.asking import RemoteRouter
 from twinbench.errors import UsageError
+from twinbench.plugins.answers import MOST_DEPTH, is_deep, object_of_pairs
 from twinbench.plugins.wire import MOST_ANSWER_BYTES, MOST_RATIONALE_CHARACTERS, call_to_json
 from twinbench.router import Call, Decision, RouterError
 from twinbench.tiers import TIER_LABELS, Tier
@@ -27,9 +31,10 @@ SESSION_HEADER = "X-Twinbench-Session"
 
 _URL_CHARACTERS = "%/:=&?~+!$,;'@()*[]"
 _SHOWN_CHARACTERS = 200
+_LEAST_S = 0.001
 
 
-class EndpointRouter:
+class EndpointRouter(RemoteRouter):
     """Asks an HTTP server for each decision, over a connection that is kept; neither a proxy nor a redirect is used."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
@@ -38,7 +43,6 @@ class EndpointRouter:
         Raises:
             UsageError: it is no address.
         """
-        self.last_decision_ms: float | None = None
         self._timeout_s = timeout_s
         try:
             parts = urlsplit(url)
@@ -54,9 +58,13 @@ class EndpointRouter:
         if parts.username is not None:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
-        connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        secure = parts.scheme == "https"
+        self._address = (host, port or (http.client.HTTPS_PORT if secure else http.client.HTTP_PORT))
+        self._tls = ssl.create_default_context() if secure else None
         self._socket: socket.socket | None = None
-        self._connection = connect(host, port, timeout=timeout_s)
+        """What is cut off at the limit."""
+        connection = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._connection = connection(host, port, timeout=timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -78,17 +86,19 @@ class EndpointRouter:
         limit.daemon = True
         limit.start()
         try:
-            status, content = self._exchanged(body, call.session)
-        except (OSError, http.client.HTTPException) as error:
+            status, content = self._exchanged(body, call.session, late)
+        except (OSError, http.client.HTTPException, ValueError) as error:  # headers hold what they like
             self._connection.close()
             if late.is_set() or isinstance(error, TimeoutError):
                 raise RouterError(f"the endpoint took longer than {self._timeout_s:g} s") from None
-            raise RouterError(f"the endpoint cannot be asked: {type(error).__name__}: {error}") from None
+            why = f"{type(error).__name__}: {error}"
+            raise RouterError(f"the endpoint cannot be asked: {_cut(why)}") from None
         finally:
             limit.cancel()
+            self.last_decision_ms = (time.perf_counter() - started) * 1e3
         if late.is_set():
+            self._connection.close()
             raise RouterError(f"the endpoint took longer than {self._timeout_s:g} s")
-        self.last_decision_ms = (time.perf_counter() - started) * 1e3
         if len(content) > MOST_ANSWER_BYTES:
             self._connection.close()
             raise RouterError(f"the endpoint answered more than {MOST_ANSWER_BYTES:,} bytes")
@@ -97,16 +107,57 @@ class EndpointRouter:
             raise RouterError(f"the endpoint answered with status {status}{note}: {_shown(content)}")
         return _decision(content)
 
-    def _exchanged(self, body: bytes, session: str) -> tuple[int, bytes]:
+    def _exchanged(self, body: bytes, session: str, late: threading.Event) -> tuple[int, bytes]:
         if self._hung_up():
             self._connection.close()
         if self._connection.sock is None:
-            self._connection.connect()
+            self._connection.sock = self._connected(late)
         # The connection lets go of its socket as soon as it sees that the answer is its last.
         self._socket = self._connection.sock
         self._connection.request("POST", self._target, body, self._headers | {SESSION_HEADER: session})
         with self._connection.getresponse() as response:
             return response.status, response.read(MOST_ANSWER_BYTES + 1)
+
+    def _connected(self, late: threading.Event) -> socket.socket:
+        """A new connection. http.client's own gives each address and each step of TLS the whole limit anew."""
+        until = time.monotonic() + self._timeout_s
+        failure: OSError = OSError("its host has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM):
+            connecting = socket.socket(family, kind, protocol)
+            try:
+                self._cut_off_at_limit(connecting, late)
+                connecting.settimeout(max(until - time.monotonic(), _LEAST_S))
+                connecting.connect(address)
+                connecting.settimeout(self._timeout_s)
+                connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if self._tls is None:
+                    return connecting
+                connecting = self._tls.wrap_socket(
+                    connecting, server_hostname=self._address[0], do_handshake_on_connect=False
+                )
+                self._cut_off_at_limit(connecting, late)
+                connecting.do_handshake()
+            except OSError as error:
+                connecting.close()
+                failure = error
+            except BaseException:
+                connecting.close()
+                raise
+            else:
+                return connecting
+            if late.is_set() or time.monotonic() > until:
+                break
+        raise failure
+
+    def _cut_off_at_limit(self, connection: socket.socket, late: threading.Event) -> None:
+        """Let a socket be the one that is cut off.
+
+        Raises:
+            TimeoutError: the limit was reached before, and nothing would cut this one off any more.
+        """
+        self._socket = connection
+        if late.is_set():
+            raise TimeoutError
 
     def _hung_up(self) -> bool:
         """Whether the server closed the kept connection: something can be read where nothing was asked."""
@@ -120,19 +171,25 @@ class EndpointRouter:
         late.set()
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+                # Of the base class: that of TLS forgets its state, under the feet of who reads at this moment.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
 def _shown(content: bytes) -> str:
-    text = content[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace")
+    return _cut(content[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def _decision(content: bytes) -> Decision:
     try:
-        answer = json.loads(content)
+        answer = json.loads(content, object_pairs_hook=object_of_pairs)
     except (ValueError, RecursionError):
         raise RouterError(f"the endpoint answered no JSON: {_shown(content)}") from None
+    if is_deep(answer):
+        raise RouterError(f"the endpoint answered JSON that is nested more than {MOST_DEPTH} deep: {_shown(content)}")
     if not isinstance(answer, Mapping) or not ("candidate" in answer or "tier" in answer):
         wanted = '{"candidate": id} or {"tier": name}, with "score" and "rationale" if you like'
         raise RouterError(f"the endpoint must answer {wanted}")
