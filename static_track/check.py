@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any, Literal
 
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
+from twinbench.asking import RemoteRouter
 from twinbench.cache_policy import Prompt, StepTtl
 from twinbench.own_calls import NoCalls
 from twinbench.plugins.hosted import HostedRouter
@@ -79,6 +80,8 @@ class _Answers:
     picked: dict[int, str] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
+    route_ms: list[float] = field(default_factory=list)
+    """How long ``route`` took by the account of the router's own process."""
     mutations: int = 0
     reached: list[str] = field(default_factory=list)
     memory_mib: float | None = None
@@ -264,8 +267,10 @@ class _Checker:
                     answers.picked[step.row_no] = picked
                     failures_in_a_row = 0
                     complaints[session.key] = self._answer(router, session, step, picked)
-                if (latency := getattr(router, "last_decision_ms", None)) is not None:
-                    answers.latencies_ms.append(latency)
+                if isinstance(router, RemoteRouter) and router.last_decision_ms is not None:
+                    answers.latencies_ms.append(router.last_decision_ms)
+                if isinstance(router, HostedRouter) and router.last_route_ms is not None:
+                    answers.route_ms.append(router.last_route_ms)
                 self._progress("asking the router", len(answers.picked) + len(answers.failed), None)
             last_rows = {(trajectory.workload, trajectory.instance_id): step.row_no for trajectory, step in asked}
             for place, session in sessions.items():
@@ -354,6 +359,8 @@ def _latency(answers: _Answers) -> Finding:
     cuts = quantiles(answers.latencies_ms, n=100, method="inclusive")
     shown = {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "slowest": max(answers.latencies_ms)}
     detail = ", ".join(f"{name} {value:.2f} ms" for name, value in shown.items())
+    if answers.route_ms:
+        detail += f"; by its own account route took {median(answers.route_ms):.2f} ms of p50"
     if cuts[94] <= SLOW_P95_MS:
         return Finding("latency", "ok", detail)
     return Finding("latency", "warning", detail, "Every call of an agent waits for the router.")
