@@ -94,10 +94,12 @@ def read_completion(body: Any) -> Completion | None:
 
 def read_message(message: Mapping[str, Any]) -> AssistantMessage:
     """Read an assistant's message as a provider sent it, or as a trajectory file holds it."""
-    message = replace_surrogates(message)
     try:
+        message = replace_surrogates(message)
         content, parts = _read_content(message.get("content"))
         calls = _read_tool_calls(message.get("tool_calls"))
+    except RecursionError:  # a file's: responses are decoded within bounds
+        return AssistantMessage(content=None, problem="it is nested too deeply")
     except _UnusableError as error:
         return AssistantMessage(content=None, problem=str(error))
     own = {name: value for name, value in message.items() if name not in _MESSAGE_FIELDS and value is not None}
