@@ -168,6 +168,7 @@ class RouterProcess(ABC):
                 assert serve is not None  # noqa: S101 - given wherever a question may come
                 self._write(self._served(serve, answer.ask))
         except (EOFError, OSError):
+            self._deadline = None  # whatever happened, it was not that
             self.took_ms = _ms_since(started)
             raise RouterError(self._obituary()) from None
         except AnswerError as error:
