@@ -29,6 +29,7 @@ from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
 from twinbench.frames import Tabular
 from twinbench.llm import MAX_TOKENS
+from twinbench.messages import PROTOCOL_TEXT
 from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
@@ -500,8 +501,10 @@ class Judge:
         return self._key({"reference": name, "code": sha256_file(Path(references.__file__))})
 
     def _key(self, who: Mapping[str, Any]) -> str:
-        where = {"bank": self._bank.info.sha256, "split": self._split.fingerprint, "protocol": self.protocol}
-        return fingerprint(where | dict(who))
+        info = self._bank.info
+        where = {"bank": info.sha256, "split": self._split.fingerprint, "protocol": self.protocol}
+        rules = {} if info.text_rules == PROTOCOL_TEXT else {"text_rules": info.text_rules}
+        return fingerprint(where | rules | dict(who))
 
     def _score_key(self, predictions: str) -> str:
         return self._key({"predictions": predictions, "scoring": sha256_text(sql_file(__package__, "scoring.sql"))})

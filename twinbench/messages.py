@@ -1,9 +1,13 @@
-"""What is inside chat messages, read as the static protocol reads it.
+"""What is inside chat messages: what makes one valid, and its text as the static protocol reads it.
 
 Sources: static.md, "Tokens of a message list" and "Semantic prefix". Two keys are kept apart. The *exact* key tells
 whether two messages are stored, exported and tokenized alike; the *semantic* key whether a provider's prefix cache
 would take one for the other. Messages can be equal under the second and differ under the first (null and "" beside
 tool calls).
+
+Beyond the protocol, whose content blocks have their ``text`` alone, the text of Anthropic's blocks counts: what a
+model thinks, the tools that it uses, and what these give back. Without it, an agent of the Messages API would have
+prompts of next to no tokens.
 """
 
 from __future__ import annotations
@@ -12,14 +16,36 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from twinbench.validation import kind
+
 Message = Mapping[str, Any]
 
+PROTOCOL_TEXT = 1
+"""Version of the text rules: of a block, its ``text`` alone."""
+BLOCK_TEXT = 2
+"""Version of the text rules: of Anthropic's blocks, theirs too."""
+
 _COMPARED_AS_JSON = ("role", "tool_calls", "tool_call_id", "name")
+_THINKING = "thinking"
+_TOOL_USES = ("tool_use", "server_tool_use", "mcp_tool_use")
+_TOOL_RESULTS = ("tool_result", "mcp_tool_result")
+COUNTED_BLOCKS = (_THINKING, *_TOOL_USES, *_TOOL_RESULTS)
+"""``type`` of the blocks in which more than their ``text`` counts."""
 
 
 def message_text(message: Message) -> str:
     """The text of a message whose tokens are counted: its content, then each tool call's name and arguments."""
     return "\n".join((*_content_parts(message.get("content")), *_tool_call_parts(message)))
+
+
+def text_rules(message: Message) -> int:
+    """The first version of the text rules under which a message has the text that it has now."""
+    content = message.get("content")
+    if isinstance(content, list) and any(
+        isinstance(block, Mapping) and block.get("type") in COUNTED_BLOCKS for block in content
+    ):
+        return BLOCK_TEXT
+    return PROTOCOL_TEXT
 
 
 def exact_key(message: Message) -> str:
@@ -38,6 +64,22 @@ def semantic_key(message: Message) -> str:
     return json.dumps(compared, sort_keys=True, separators=(",", ":"))
 
 
+def message_problems(message: Any) -> Iterator[tuple[str, str]]:
+    """What keeps a value from being a chat message, as (path within it, what is wrong there).
+
+    Keys that nobody reads may hold anything.
+    """
+    if not isinstance(message, dict):
+        yield "", f"must be an object, not {kind(message)}"
+        return
+    if "role" not in message:
+        yield ".role", "is missing"
+    elif not isinstance(message["role"], str):
+        yield ".role", f"must be a text, not {kind(message['role'])}"
+    yield from _content_problems(".content", message.get("content"))
+    yield from _tool_call_problems(message.get("tool_calls"))
+
+
 def _content_parts(content: Any) -> Iterator[str]:
     if isinstance(content, str):
         yield content
@@ -45,16 +87,84 @@ def _content_parts(content: Any) -> Iterator[str]:
         for block in content:
             if isinstance(block, str):
                 yield block
-            elif isinstance(block, Mapping) and block.get("text"):
-                yield block["text"]
+            elif isinstance(block, Mapping):
+                yield from _block_parts(block)
+
+
+def _block_parts(block: Mapping[str, Any]) -> Iterator[str]:
+    if block.get("text"):
+        yield block["text"]
+    sort = block.get("type")
+    if sort == _THINKING:
+        if isinstance(thinking := block.get("thinking"), str) and thinking:
+            yield thinking
+    elif sort in _TOOL_USES:
+        yield from _call_parts(block.get("name"), block.get("input"))
+    elif sort in _TOOL_RESULTS:
+        yield from _content_parts(block.get("content"))
 
 
 def _tool_call_parts(message: Message) -> Iterator[str]:
     for call in message.get("tool_calls") or ():
         function = call["function"] if isinstance(call.get("function"), Mapping) else call
-        yield function.get("name") or ""
-        arguments = function.get("arguments")
-        if isinstance(arguments, Mapping):
-            yield json.dumps(arguments, ensure_ascii=False)
-        elif arguments:
-            yield arguments
+        yield from _call_parts(function.get("name"), function.get("arguments"))
+
+
+def _call_parts(name: Any, arguments: Any) -> Iterator[str]:
+    yield name if isinstance(name, str) else ""
+    if isinstance(arguments, Mapping):
+        yield json.dumps(arguments, ensure_ascii=False)
+    elif isinstance(arguments, str) and arguments:
+        yield arguments
+
+
+def _content_problems(path: str, content: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(content, list):
+        for number, block in enumerate(content):
+            yield from _block_problems(f"{path}[{number}]", block)
+    elif not isinstance(content, str | None):
+        yield path, f"must be a text, null or a list of blocks, not {kind(content)}"
+
+
+def _block_problems(path: str, block: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(block, str):
+        return
+    if not isinstance(block, dict):
+        yield path, f"must be an object or a text, not {kind(block)}"
+        return
+    sort = block.get("type")
+    if not isinstance(block.get("text"), str | None):
+        yield f"{path}.text", f"must be a text, not {kind(block['text'])}"
+    if sort == _THINKING and not isinstance(block.get("thinking"), str | None):
+        yield f"{path}.thinking", f"must be a text, not {kind(block['thinking'])}"
+    elif sort in _TOOL_USES:
+        yield from _call_problems(path, block, "input")
+    elif sort in _TOOL_RESULTS:
+        yield from _content_problems(f"{path}.content", block.get("content"))
+
+
+def _tool_call_problems(calls: Any) -> Iterator[tuple[str, str]]:
+    if not isinstance(calls, list):
+        if calls is not None:
+            yield ".tool_calls", f"must be a list or null, not {kind(calls)}"
+        return
+    for number, call in enumerate(calls):
+        path = f".tool_calls[{number}]"
+        if not isinstance(call, dict):
+            yield path, f"must be an object, not {kind(call)}"
+            continue
+        function = call.get("function")
+        if not isinstance(function, dict | None):
+            yield f"{path}.function", f"must be an object, not {kind(function)}"
+            continue
+        if function is None:
+            yield from _call_problems(path, call, "arguments")
+        else:
+            yield from _call_problems(f"{path}.function", function, "arguments")
+
+
+def _call_problems(path: str, call: Mapping[str, Any], arguments: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(call.get("name"), str | None):
+        yield f"{path}.name", f"must be a text, not {kind(call['name'])}"
+    if not isinstance(call.get(arguments), str | dict | None):
+        yield f"{path}.{arguments}", f"must be an object or a JSON text, not {kind(call[arguments])}"

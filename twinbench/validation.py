@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+MOST_DEPTH = 512
+"""Objects and lists within each other. What writes and compares values calls itself for each, and Python ends that at a
+thousand calls."""
+
 _MOST_SHOWN = 60
+_SURROGATE = "holds a lone surrogate (half of a UTF-16 pair), which is no text"
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
@@ -40,3 +45,43 @@ def shown(value: Any) -> str:
 def kind(value: Any) -> str:
     """What a parsed JSON value is, for a person."""
     return _KINDS.get(type(value), "a number")
+
+
+def unkeepable(value: Any, path: str = "", *, surrogates: bool = True) -> tuple[str, str] | None:
+    """The first thing in a parsed JSON value that no file of ours can keep, as (path, what is wrong there).
+
+    Args:
+        value: the value.
+        path: where it stands in what the path is of.
+        surrogates: whether halves of surrogate pairs are looked for too, which UTF-8 does not have.
+    """
+    return _unkeepable(value, path, MOST_DEPTH, surrogates)
+
+
+def _unkeepable(value: Any, path: str, depth: int, surrogates: bool) -> tuple[str, str] | None:
+    if isinstance(value, str):
+        return None if not surrogates or _is_text(value) else (path, _SURROGATE)
+    if not isinstance(value, dict | list):
+        return None
+    if depth == 0:
+        return f"{path[:_MOST_SHOWN]}…", f"is nested too deeply: more than {MOST_DEPTH} objects and lists"
+    if isinstance(value, dict):
+        for key, item in value.items():
+            here = f"{path}.{key}".lstrip(".")
+            if surrogates and not _is_text(key):
+                return ascii(here), _SURROGATE
+            if (found := _unkeepable(item, here, depth - 1, surrogates)) is not None:
+                return found
+        return None
+    for position, item in enumerate(value):
+        if (found := _unkeepable(item, f"{path}[{position}]", depth - 1, surrogates)) is not None:
+            return found
+    return None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.reading import STDIN, NumberedRow, file_rows, require_file, whole_json
+from twinbench.input_files import (
+    MOST_LINE_BYTES,
+    InputError,
+    open_input,
+    read_at_most,
+    read_document,
+    standard_input,
+)
+from twinbench.reading import STDIN, NumberedRow, file_rows, require_file
+from twinbench.strict_json import parse_document
 
 SUFFIXES = (".jsonl", ".json")
 
 _ENTRY = "entry"
+_MOST_PATCH_BYTES = MOST_LINE_BYTES
 
 
 def read_patch(path: Path) -> str:
-    """A patch file; ``-`` is standard input.
+    """A patch file, or what comes through a pipe; ``-`` is standard input.
 
     Raises:
-        UsageError: no such file.
-        ContentError: it is no text.
+        UsageError: no such file, or it cannot be opened.
+        ContentError: it is no text, or larger than any patch that is graded.
     """
-    from_stdin = str(path) == STDIN
-    if not from_stdin and (path.is_dir() or not path.exists()):
-        raise UsageError(f"{path} is a folder" if path.exists() else f"no file {path}")
+    source = "standard input" if str(path) == STDIN else str(path)
     try:
         # As bytes, since the line ends of a patch are content.
-        return (sys.stdin.buffer.read() if from_stdin else path.read_bytes()).decode()
+        return _patch_bytes(path).decode()
     except UnicodeDecodeError as error:
-        raise ContentError([Problem(str(path), None, None, f"not UTF-8: byte {error.start + 1}")]) from None
+        what = f"not UTF-8: byte {error.start + 1}"
+    except InputError as error:
+        what = str(error)
+    raise ContentError([Problem(source, None, None, what)])
+
+
+def _patch_bytes(path: Path) -> bytes:
+    if str(path) == STDIN:
+        return read_at_most(standard_input(), _MOST_PATCH_BYTES)
+    try:
+        with path.open("rb") as file:  # which may be a pipe of the shell's
+            return read_at_most(file, _MOST_PATCH_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"no file {path}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a folder") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {path} ({error.strerror})") from None
 
 
 def read_predictions(path: Path) -> dict[str, str]:
@@ -82,9 +106,13 @@ def _complaint(content: Any, known: Mapping[str, str]) -> tuple[str | None, str]
 
 def _entries(path: Path) -> Iterator[NumberedRow | Problem]:
     try:
-        content = whole_json(path.read_bytes(), str(path), _ENTRY)
+        with open_input(path) as file:
+            content = parse_document(read_document(file), str(path), _ENTRY)
     except ContentError as error:
         yield from error.problems
+        return
+    except InputError as error:
+        yield Problem(str(path), None, None, str(error))
         return
     if isinstance(content, dict):
         content = [

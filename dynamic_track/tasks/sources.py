@@ -14,8 +14,10 @@ from dynamic_track.tasks.task import ANSWERS, NEWER_FIELDS, Task, TaskSet, read_
 from twinbench.containers.building import context_content, context_files
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
+from twinbench.input_files import MOST_LINE_BYTES, open_regular, read_document
 from twinbench.pools import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
-from twinbench.reading import SUFFIXES, NotJsonError, RepeatedKeyError, file_rows, parse_json, require_file, unit_of
+from twinbench.reading import SUFFIXES, file_rows, require_file, unit_of
+from twinbench.strict_json import FaultyJsonError, parse_json
 
 REHEARSAL = "rehearsal"
 HUB_DATASETS = {"SWE-bench Verified": "SWE-bench/SWE-bench_Verified"}
@@ -171,7 +173,10 @@ def _from_repo(repo: Path) -> _Rows:
     root = repo / _TASKS_FOLDER
     if not root.is_dir():
         raise UsageError(f"{repo} is no task repo: it has no folder {_TASKS_FOLDER}/; give {_forms()}")
-    folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
+    try:
+        folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
+    except OSError as error:
+        raise UsageError(f"cannot read {error.filename or root} ({error.strerror})") from None
     rows = (row for folder in folders for row in _folder_rows(folder))
     return _Rows(str(repo), rows)
 
@@ -184,6 +189,7 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
         yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is no task")
         return
     with _noting(task_file, problems):
+        _content(task_file)  # which swebench, who reads it, would take at any size
         meta = harness.load_yaml(task_file)
         if isinstance(meta, Mapping) and meta.get("split") == _DEPRECATED:
             return
@@ -197,9 +203,9 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
         with _noting(folder / file, problems):
             if not (folder / file).is_file():
                 raise ValueError("is missing")
-            content = (folder / file).read_bytes()
+            content = _content(folder / file)
             if folder / file == tests_file:
-                if not isinstance(_json_text(content.decode()), Mapping):
+                if not isinstance(parse_json(content.decode()), Mapping):
                     raise ValueError("is no JSON object")
             else:
                 content.decode()
@@ -211,11 +217,9 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
     yield from problems if row is None else (row,)
 
 
-def _json_text(text: str) -> Any:
-    try:
-        return parse_json(text)
-    except NotJsonError as error:
-        raise ValueError(f"not JSON: {error}") from None
+def _content(file: Path) -> bytes:
+    with open_regular(file) as opened:
+        return read_document(opened, MOST_LINE_BYTES)
 
 
 @contextmanager
@@ -225,8 +229,8 @@ def _noting(file: Path, problems: list[Problem]) -> Iterator[None]:
     except UnicodeDecodeError as error:
         problems.append(Problem(str(file), None, None, f"not UTF-8: byte {error.start + 1}"))
     except OSError as error:
-        problems.append(Problem(str(file), None, None, f"cannot be read ({error.strerror})"))
-    except RepeatedKeyError as error:
+        problems.append(Problem(str(error.filename or file), None, None, f"cannot be read ({error.strerror})"))
+    except FaultyJsonError as error:
         problems += error.problems(str(file))
     except ValueError as error:
         problems.append(Problem(str(file), None, None, str(error)))

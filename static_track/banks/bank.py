@@ -31,7 +31,7 @@ from static_track.banks.tools import as_openai_tools
 from twinbench.cache_policy import Prompt
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.frames import frame
-from twinbench.messages import Message, message_text
+from twinbench.messages import PROTOCOL_TEXT, Message, message_text
 from twinbench.router import Candidate
 from twinbench.store import Store, check_name
 from twinbench.tiers import Tier
@@ -70,6 +70,8 @@ class BankInfo:
     imported: str
     labelled: bool = True
     """Whether its rows have labels: all or none have."""
+    text_rules: int = PROTOCOL_TEXT
+    """The first version of the text rules under which its messages have the texts that were counted."""
 
     @property
     def file_name(self) -> str:
@@ -144,7 +146,13 @@ class Bank:
             path = store.bank_dir(name) / info.file_name
         if not path.is_file():
             raise TwinbenchError(f"the bank {name!r} lacks its file {path}: {_BRING_BACK}")
-        return cls(store, info, path)
+        bank = cls(store, info, path)
+        if info.schema == SCHEMA_VERSION:
+            return bank
+        from static_track.banks.updating import bring_up_to_date  # once a bank
+
+        info = bring_up_to_date(bank)
+        return cls(store, info, store.bank_dir(name) / info.file_name)
 
     def close(self) -> None:
         """Close the file."""

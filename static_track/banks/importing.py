@@ -166,17 +166,19 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
     """
     parsed = ParsedBank()
     with open_source(path) as source:
+        places = _Places(source)
         for found in source.rows:
             if isinstance(found, Problem):
                 parsed.problems.append(found)
             elif problems := row_problems(found.row):
                 parsed.problems += (source.problem(found.number, *problem) for problem in problems)
+            elif problems := list(places.repetitions(found)):
+                parsed.problems += problems
             else:
                 parsed.add(found)
                 progress("reading rows", len(parsed.rows), None)
             if len(parsed.problems) > MOST_PROBLEMS:
                 break
-    parsed.problems += _repetitions(source, parsed.rows)
     parsed.problems += _missing_labels(source, parsed.rows)
     if not parsed.rows and not parsed.problems:
         parsed.problems.append(source.problem(None, None, "the file holds no rows"))
@@ -204,7 +206,7 @@ def import_bank(
         name,
         store,
         source=Path(source.name).name.encode("utf-8", "backslashreplace").decode(),  # a file name need not be text
-        source_sha256=source.sha256,
+        source_sha256=source.digest(),
         replace=replace,
         progress=progress,
     )
@@ -240,9 +242,10 @@ def keep_bank(
         workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
         heldout_trajectories=sum(instance in held_out for _, instance in trajectories),
         schema=SCHEMA_VERSION,
-        base=base_fingerprint(manifest, tokenizers),
+        base=base_fingerprint(manifest, tokenizers, parsed.messages.text_rules),
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
         labelled=parsed.labelled,
+        text_rules=parsed.messages.text_rules,
     )
     folder = store.bank_dir(name)
     with store.new_folder(folder):
@@ -316,15 +319,23 @@ def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
         return bank.info.rows, [Problem(str(bank.path), None, None, what)]
 
 
-def _repetitions(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
-    ids: dict[str, int] = {}
-    places: dict[tuple[str, str, int], int] = {}
-    for row in rows:
-        if (first := ids.setdefault(row.id, row.number)) != row.number:
-            yield source.problem(row.number, "id", f"{shown(row.id)} stands in {source.unit} {first} already")
-        if (first := places.setdefault((*row.trajectory, row.step_index), row.number)) != row.number:
-            what = f"step {row.step_index} of {row.workload}/{row.instance_id} stands in {source.unit} {first} already"
-            yield source.problem(row.number, "step_index", what)
+class _Places:
+    """Where ids and steps stand, so that none stands twice; a repeated row is not kept, however often it comes."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._ids: dict[str, int] = {}
+        self._steps: dict[tuple[str, str, int], int] = {}
+
+    def repetitions(self, found: NumberedRow) -> Iterator[Problem]:
+        """What of a valid row stands in an earlier one already."""
+        row, unit = found.row, self._source.unit
+        step = (row["benchmark"], row["instance_id"], row["step_index"])
+        if (first := self._ids.setdefault(row["id"], found.number)) != found.number:
+            yield self._source.problem(found.number, "id", f"{shown(row['id'])} stands in {unit} {first} already")
+        if (first := self._steps.setdefault(step, found.number)) != found.number:
+            what = f"step {step[2]} of {step[0]}/{step[1]} stands in {unit} {first} already"
+            yield self._source.problem(found.number, "step_index", what)
 
 
 def _missing_labels(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:

@@ -7,13 +7,15 @@ back what was imported.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
+from twinbench.messages import message_problems
 from twinbench.tiers import Tier
-from twinbench.validation import field_path, kind, worded
+from twinbench.validation import field_path, kind, unkeepable, worded
 
 ROW_FIELDS = (
     "id",
@@ -30,51 +32,13 @@ ROW_FIELDS = (
 
 # DuckDB's INTEGER, and far beyond any step of any agent.
 _LARGEST_STEP = 2**31 - 1
+_MOST_MESSAGE_PROBLEMS = 20  # named of one row
 
 
-def _content(value: Any) -> Any:
-    if value is None or isinstance(value, str):
-        return value
-    if not isinstance(value, list):
-        raise ValueError(f"must be a text, null or a list of blocks, not {kind(value)}")
-    for position, block in enumerate(value):
-        if isinstance(block, str):
-            continue
-        if not isinstance(block, dict):
-            raise ValueError(f"block {position} must be an object or a text, not {kind(block)}")
-        if not isinstance(block.get("text"), str | None):
-            raise ValueError(f"block {position}: text must be a text, not {kind(block['text'])}")
-    return value
-
-
-def _tool_calls(value: Any) -> Any:
-    if value is None:
-        return value
-    if not isinstance(value, list):
-        raise ValueError(f"must be a list or null, not {kind(value)}")
-    for position, call in enumerate(value):
-        if not isinstance(call, dict):
-            raise ValueError(f"call {position} must be an object, not {kind(call)}")
-        function = call.get("function")
-        if not isinstance(function, dict | None):
-            raise ValueError(f"call {position}: function must be an object, not {kind(function)}")
-        named = call if function is None else function
-        if not isinstance(named.get("name"), str | None):
-            raise ValueError(f"call {position}: name must be a text, not {kind(named['name'])}")
-        if not isinstance(named.get("arguments"), str | dict | None):
-            found = kind(named["arguments"])
-            raise ValueError(f"call {position}: arguments must be an object or a JSON text, not {found}")
-    return value
-
-
-class MessageModel(BaseModel):
-    """A chat message; keys that the protocol does not read may hold anything."""
-
-    model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
-
-    role: str
-    content: Annotated[Any, AfterValidator(_content)] = None
-    tool_calls: Annotated[Any, AfterValidator(_tool_calls)] = None
+def _not_empty(messages: list[Any]) -> list[Any]:
+    if not messages:
+        raise ValueError("has no message, so nothing was asked")
+    return messages
 
 
 class RowModel(BaseModel):
@@ -87,8 +51,9 @@ class RowModel(BaseModel):
     instance_id: Annotated[str, Field(min_length=1)]
     step_index: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     total_steps: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
-    messages: list[MessageModel]
-    functions: list[dict[str, Any]] | None = None
+    messages: Annotated[list[Any], AfterValidator(_not_empty)]
+    """Each is checked by ``message_problems``."""
+    functions: list[dict[str, Any]] | None = None  # FailFast() cannot stand in a union: it has no hash
 
 
 class LabelledRowModel(RowModel):
@@ -111,15 +76,20 @@ def row_problems(row: Any) -> list[tuple[str | None, str]]:
     """What is wrong with a row as (field, message); empty for a valid one."""
     if not isinstance(row, dict):
         return [(None, f"a row must be a JSON object, not {kind(row)}")]
-    surrogate = _lone_surrogate(row, "")
-    if surrogate is not None:
-        return [(surrogate, "holds a lone surrogate (half of a UTF-16 pair), which is no text")]
+    if (found := unkeepable(row)) is not None:
+        return [found]
+    problems: list[tuple[str | None, str]] = []
     try:
         (LabelledRowModel if has_label(row) else RowModel).model_validate(row)
     except ValidationError as error:
         # A finding without a place is about the one rule for the whole row.
-        return [(field_path(details["loc"]) or "target_tier_id", worded(details)) for details in error.errors()]
-    return []
+        problems += [(field_path(details["loc"]) or "target_tier_id", worded(details)) for details in error.errors()]
+    return [*problems, *islice(_message_problems(row.get("messages")), _MOST_MESSAGE_PROBLEMS)]
+
+
+def _message_problems(messages: Any) -> Iterator[tuple[str, str]]:
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        yield from ((f"messages[{number}]{path}", what) for path, what in message_problems(message))
 
 
 def has_label(row: Mapping[str, Any]) -> bool:
@@ -130,32 +100,6 @@ def has_label(row: Mapping[str, Any]) -> bool:
 def compact_json(value: Any) -> str:
     """``value`` as it is written in a bank's canonical export."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _lone_surrogate(value: Any, path: str) -> str | None:
-    """The path of the first text in ``value`` that UTF-8 cannot hold."""
-    if isinstance(value, str):
-        return None if _is_text(value) else path
-    if isinstance(value, dict):
-        for key, item in value.items():
-            here = f"{path}.{key}".lstrip(".")
-            if not _is_text(key):
-                return ascii(here)
-            if (found := _lone_surrogate(item, here)) is not None:
-                return found
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            if (found := _lone_surrogate(item, f"{path}[{position}]")) is not None:
-                return found
-    return None
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def canonical_line(

@@ -24,7 +24,7 @@ def base_file(
     Raises:
         TwinbenchError: the store cannot be written.
     """
-    wanted = base_fingerprint(manifest, tokenizers)
+    wanted = base_fingerprint(manifest, tokenizers, bank.info.text_rules)
     if wanted == bank.info.base:
         return None
     path = bank.store.bank_dir(bank.info.name) / f"{bank.info.sha256}.tokens-{wanted}.duckdb"

@@ -13,6 +13,7 @@ from operator import attrgetter
 
 from static_track.banks.unique_messages import UniqueMessages
 from twinbench.fingerprint import fingerprint
+from twinbench.messages import PROTOCOL_TEXT
 from twinbench.pools import StaticManifest
 from twinbench.tiers import Tier
 from twinbench.tokens import TokenizerSet
@@ -45,10 +46,17 @@ class BaseRow:
     visible: list[int] | None
 
 
-def base_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet) -> str:
-    """What the numbers depend on beside the bank: the tokenizers and the manifest's token constants."""
+def base_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet, text_rules: int = PROTOCOL_TEXT) -> str:
+    """What the numbers depend on beside the bank: tokenizers, the manifest's token constants, what a text is.
+
+    Args:
+        manifest: the token constants.
+        tokenizers: that count.
+        text_rules: the version of the text rules that the bank's messages need.
+    """
     constants = (manifest.tokens_per_message, manifest.tokens_priming, manifest.fallback_output_tokens)
-    return fingerprint({"tokenizers": tokenizers.fingerprint_parts, "constants": constants})
+    rules = {} if text_rules == PROTOCOL_TEXT else {"text_rules": text_rules}
+    return fingerprint({"tokenizers": tokenizers.fingerprint_parts, "constants": constants} | rules)
 
 
 def base_rows(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twinbench.messages import exact_key, message_text, semantic_key
+from twinbench.messages import PROTOCOL_TEXT, exact_key, message_text, semantic_key, text_rules
 from twinbench.progress import Progress, no_progress
 from twinbench.tokens import TokenizerSet
 
@@ -20,6 +20,8 @@ class UniqueMessages:
         """Equal for messages that a prefix comparison takes for the same."""
         self.assistant: list[bool] = []
         """Whether the assistant said it."""
+        self.text_rules = PROTOCOL_TEXT
+        """The first version of the text rules under which all of them have the texts that they have now."""
         self._text_ids: list[int] = []
         self._exact: dict[str, int] = {}
         self._semantic: dict[str, int] = {}
@@ -44,6 +46,7 @@ class UniqueMessages:
         self.semantic_ids.append(numbered(self._semantic, semantic_key(message)))
         self._text_ids.append(numbered(self._texts, message_text(message)))
         self.assistant.append(message.get("role") == "assistant")
+        self.text_rules = max(self.text_rules, text_rules(message))
         return numbered(self._exact, key)
 
     def count_tokens(self, tokenizers: TokenizerSet, progress: Progress = no_progress) -> dict[str, list[int]]:

@@ -112,10 +112,11 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "gzip cut short": (gzip.compress(WHOLE)[:-100], None, "the gzip data is damaged or cut short"),
     "empty": (b"", None, "not JSON: Expecting value at column 1; the file is cut short"),
     "not UTF-8": (b'{"a": "\xff"}', None, "not UTF-8: byte 8"),
-    "NaN": (b'{"a": NaN}', None, "NaN is no JSON number"),
+    "NaN": (b'{"messages": [{}, {"extra": {"score": NaN}}]}', "messages[1].extra.score", "NaN is no JSON number"),
+    "Infinity": (b'{"info": {"cost": -Infinity}}', "info.cost", "-Infinity is no JSON number"),
     "a key that stands twice": (b'{"info": {"a": 1, "a": 2}}', "info.a", "stands twice in one object"),
-    "a number too large": (b'{"a": 1e999}', None, "1e999 is too large"),
-    "an integer too long": (b'{"a": ' + b"9" * 5000 + b"}", None, "an integer of 5,000 digits"),
+    "a number too large": (b'{"a": 1e999}', "a", "1e999 is too large"),
+    "an integer too long": (b'{"a": ' + b"9" * 5000 + b"}", "a", "an integer of 5,000 digits"),
     "nested too deeply": (b"[" * 100_000, None, "nested too deeply"),
     "a list": ([], None, "a trajectory must be a JSON object, not a list"),
     "no format": (_with(lambda c: c.pop("trajectory_format")), "trajectory_format", "is missing"),
@@ -138,7 +139,22 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "a block a number": (_message(1, content=[5]), "messages[1].content[0]", "must be an object or a text"),
     "a block's text a number": (_message(1, content=[{"text": 5}]), "messages[1].content[0].text", "must be a text"),
     "tool calls an object": (_message(2, tool_calls={}), "messages[2].tool_calls", "must be a list or null"),
-    "a tool call a text": (_message(2, tool_calls=["x"]), "messages[2].tool_calls[0]", "an object with a function"),
+    "a tool call a text": (_message(2, tool_calls=["x"]), "messages[2].tool_calls[0]", "must be an object, not a text"),
+    "a tool call without a function": (
+        _message(2, tool_calls=[{"name": "bash"}]),
+        "messages[2].tool_calls[0]",
+        "an object with a function",
+    ),
+    "an answer before any question": (
+        a_run(V1, [saying("ls", "bash"), *OPENING]),
+        "messages[0]",
+        "nothing was asked before it",
+    ),
+    "nested deeper than what we keep": (
+        b'{"info": {"x": ' + b"[" * 600 + b"]" * 600 + b"}}",
+        f"info.x{'[0]' * 18}…",
+        "is nested too deeply",
+    ),
     "a function's name a number": (
         _message(2, tool_calls=[{"function": {"name": 1}}]),
         "messages[2].tool_calls[0].function.name",
@@ -147,7 +163,7 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "arguments a list": (
         _message(2, tool_calls=[{"function": {"name": "bash", "arguments": []}}]),
         "messages[2].tool_calls[0].function.arguments",
-        "must be a text or an object",
+        "must be an object or a JSON text, not a list",
     ),
     "a tool_call_id a number": (_message(3, tool_call_id=5), "messages[3].tool_call_id", "must be a text"),
 }

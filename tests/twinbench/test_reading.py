@@ -11,7 +11,8 @@ import duckdb
 import pytest
 
 from twinbench.errors import Problem, UsageError
-from twinbench.reading import NotJsonError, file_rows, parse_json, require_file, unit_of
+from twinbench.reading import file_rows, require_file, unit_of
+from twinbench.strict_json import JsonError, NotJsonError, parse_json
 
 ROWS: list[Any] = [{"id": "a", "n": 1, "of": {"x": ["\u2028"]}}, {"id": "b", "n": 2, "of": {"x": []}}]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
@@ -50,7 +51,7 @@ def test_texts_of_a_parquet_column_are_json_where_the_reader_says_so(tmp_path: P
     assert parsed.row == {"messages": [1, 2], "other": "[3]"}
 
 
-@pytest.mark.parametrize(("text", "cut"), [("", True), ("[1", True), ('"a', True), ("[1]]", False), ("NaN", False)])
+@pytest.mark.parametrize(("text", "cut"), [("", True), ("[1", True), ('"a', True), ("[1]]", False), ("nan", False)])
 def test_what_is_no_json_says_whether_it_is_cut_short(text: str, cut: bool) -> None:
     with pytest.raises(NotJsonError) as refused:
         parse_json(text)

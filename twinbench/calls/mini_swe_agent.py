@@ -8,11 +8,9 @@ An answer that did not parse stays in the conversation of 1.x; 2.x has in its pl
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
+import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +19,10 @@ from typing import Any, Literal
 from twinbench.calls.completion import read_message, replace_surrogates
 from twinbench.calls.translation import PLAIN_FIELDS, plain_message
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.reading import NotJsonError, RepeatedKeyError, parse_json
-from twinbench.validation import kind, shown
+from twinbench.input_files import InputError, open_regular, read_document
+from twinbench.messages import message_problems
+from twinbench.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
+from twinbench.validation import kind, shown, unkeepable
 
 FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
 """``trajectory_format`` of 1.x and of 2.x."""
@@ -54,8 +54,6 @@ _ROLES = ("system", "user", "assistant", "tool", "exit")
 _ENDINGS = (".traj.json", ".traj.json.gz")
 _OWN_RUNS = "trajectory.json"
 """What a run of ours calls it, in ``cases/CASE/TRIAL/``."""
-_GZIP_MAGIC = b"\x1f\x8b"
-_MOST_BYTES = 2**30
 _MOST_PROBLEMS = 20
 _LAST_SECOND = 2**32
 
@@ -124,22 +122,38 @@ def trajectory_files(paths: Iterable[str]) -> list[Path]:
     """The trajectory files that ``paths`` name: files as they are, of a folder all in it, by name.
 
     Raises:
-        UsageError: no such file or folder, or a folder without any.
+        UsageError: no such file or folder, a folder without any, or one that cannot be read.
     """
     found: dict[Path, None] = {}
     for name in paths:
         path = Path(name)
-        if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.name.endswith((*_ENDINGS, _OWN_RUNS)))
-            inside = [file for file in inside if file.name == _OWN_RUNS or file.name.endswith(_ENDINGS)]
-            if not inside:
-                raise UsageError(f"{name} holds no trajectory file: none ends in {' or '.join(_ENDINGS)}")
-            found.update(dict.fromkeys(inside))
-        elif path.is_file():
-            found[path] = None
-        else:
-            raise UsageError(f"{name} is no file" if path.exists() else f"no file {name}")
+        try:
+            if path.is_dir():
+                inside = sorted(_files_in(path))
+                if not inside:
+                    raise UsageError(f"{name} holds no trajectory file: none ends in {' or '.join(_ENDINGS)}")
+                found.update(dict.fromkeys(inside))
+            elif path.is_file():
+                found[path] = None
+            else:
+                raise UsageError(f"{name} is no file" if path.exists() else f"no file {name}")
+        except OSError as error:  # what lies behind it may not be looked at
+            raise UsageError(f"cannot read {error.filename or name} ({error.strerror or error})") from None
     return list(found)
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """The trajectory files below a folder.
+
+    Raises:
+        OSError: it, or a folder in it, cannot be read; what is there would be left out in silence.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for inside, _, names in os.walk(folder, onerror=fail):
+        yield from (Path(inside) / name for name in names if name == _OWN_RUNS or name.endswith(_ENDINGS))
 
 
 def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentError]:
@@ -188,6 +202,9 @@ def read_trajectory(file: Path) -> Trajectory:
     conversation, calls = _calls(messages)
     if not calls:
         raise _wrong(source, "messages", "no message is an answer of a model")
+    if calls[0].prefix == 0:
+        place = f"messages[{calls[0].position}]"
+        raise _wrong(source, place, "is an answer of a model, and nothing was asked before it")
     style = _style(messages, info)
     last = _object(messages[-1].get("extra"))
     return Trajectory(
@@ -208,36 +225,35 @@ def read_trajectory(file: Path) -> Trajectory:
 def _bytes(file: Path) -> bytes:
     source = str(file)
     try:
-        with file.open("rb") as opened:
-            packed = opened.read(2) == _GZIP_MAGIC
-            opened.seek(0)
-            stream: io.BufferedIOBase | gzip.GzipFile = gzip.GzipFile(fileobj=opened) if packed else opened
-            data = stream.read(_MOST_BYTES + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _wrong(source, None, f"the gzip data is damaged or cut short ({error})") from None
+        with open_regular(file) as opened:
+            return read_document(opened)
+    except InputError as error:
+        raise _wrong(source, None, str(error)) from None
     except OSError as error:
         raise _wrong(source, None, f"cannot be read ({error.strerror or error})") from None
-    if len(data) > _MOST_BYTES:
-        raise _wrong(source, None, f"is larger than {_MOST_BYTES // 2**20:,} MiB")
-    return data
 
 
 def _parsed(source: str, data: bytes) -> Any:
     try:
-        return parse_json(data.decode("utf-8-sig"))
+        content = parse_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise _wrong(source, None, f"not UTF-8: byte {error.start + 1:,}") from None
-    except RepeatedKeyError as error:
-        raise ContentError(error.problems(source)[:_MOST_PROBLEMS]) from None
-    except NotJsonError as error:
-        cut = "; the file is cut short" if error.cut_short else ""
-        raise _wrong(source, None, f"not JSON: {error}{cut}") from None
+    except FaultyJsonError as error:
+        raise ContentError(error.problems(source)) from None
+    except JsonError as error:
+        cut = "; the file is cut short" if isinstance(error, NotJsonError) and error.cut_short else ""
+        raise _wrong(source, None, f"{error}{cut}") from None
+    if (found := unkeepable(content, surrogates=False)) is not None:
+        raise _wrong(source, *found)
+    return content
 
 
 def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
-    """What keeps a message from standing in a conversation, as (field, message)."""
+    """What keeps a message from standing in a conversation of the agent, as (path, what is wrong there)."""
+    for path, what in message_problems(message):
+        if path != ".role":
+            yield path, what
     if not isinstance(message, dict):
-        yield "", f"must be an object, not {kind(message)}"
         return
     role = message.get("role")
     if role is None:
@@ -246,38 +262,13 @@ def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
         yield ".role", f"is missing{why}"
     elif role not in _ROLES:
         yield ".role", f"{shown(role)} is not known: it must be one of {', '.join(_ROLES)}"
-    content = message.get("content")
-    if isinstance(content, list):
-        for number, block in enumerate(content):
-            if not isinstance(block, dict | str):
-                yield f".content[{number}]", f"must be an object or a text, not {kind(block)}"
-            elif isinstance(block, dict) and not isinstance(block.get("text"), str | None):
-                yield f".content[{number}].text", f"must be a text, not {kind(block['text'])}"
-    elif not isinstance(content, str | None):
-        yield ".content", f"must be a text, null or a list of blocks, not {kind(content)}"
-    yield from _tool_problems(message)
-
-
-def _tool_problems(message: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("tool_call_id", "name"):
         if not isinstance(message.get(name), str | None):
             yield f".{name}", f"must be a text, not {kind(message[name])}"
     calls = message.get("tool_calls")
-    if calls is None:
-        return
-    if not isinstance(calls, list):
-        yield ".tool_calls", f"must be a list or null, not {kind(calls)}"
-        return
-    for number, call in enumerate(calls):
-        here = f".tool_calls[{number}]"
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict):
-            yield here, "must be an object with a function"
-            continue
-        if not isinstance(function.get("name"), str | None):
-            yield f"{here}.function.name", f"must be a text, not {kind(function['name'])}"
-        if not isinstance(function.get("arguments"), str | dict | None):
-            yield f"{here}.function.arguments", f"must be a text or an object, not {kind(function['arguments'])}"
+    for number, call in enumerate(calls if isinstance(calls, list) else ()):
+        if isinstance(call, dict) and call.get("function") is None:
+            yield f".tool_calls[{number}]", "must be an object with a function"
 
 
 def _calls(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[ModelCall]]:
@@ -308,8 +299,8 @@ def _actions(value: Any) -> list[str] | None:
 
 
 def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
-    if message["role"] == "assistant":
-        return plain_message(read_message(message))
+    if message["role"] == "assistant" and (read := read_message(message)).problem is None:
+        return plain_message(read)
     plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
     return {name: replace_surrogates(value) for name, value in plain.items() if value is not None or name == "content"}
 

@@ -373,7 +373,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("eval.sh", writing("pytest\n"), "eval.sh: has no line with '>>>>> Start Test Output' and needs one"),
     ("gold.patch", writing(b"caf\xe9"), "gold.patch: not UTF-8: byte 4"),
     ("tests.json", writing("{"), "tests.json: not JSON: "),
-    ("tests.json", writing(b"\xef\xbb\xbf{}"), "tests.json: not JSON: Unexpected UTF-8 BOM"),
+    ("tests.json", writing(b"\xef\xbb\xbf{}"), "tests.json: not JSON: it begins with a byte order mark"),
     ("tests.json", writing("[]"), "tests.json: is no JSON object"),
     ("tests.json", writing('{"PASS_TO_PASS": []}'), "tests.json, field FAIL_TO_PASS: is missing"),
     ("tests.json", writing('{"FAIL_TO_PASS": [], "PASS_TO_PASS": []}'), "tests.json, field FAIL_TO_PASS: is empty"),

@@ -1,0 +1,262 @@
+"""Rows of a Parquet file as JSON values: what each type of column becomes, and what is refused.
+
+| column | in a row |
+|---|---|
+| BOOLEAN, integers, finite FLOAT and DOUBLE, VARCHAR, ENUM | as they are |
+| JSON, and a text in a column that the reader names | the JSON value |
+| DECIMAL | without places an integer, else a text with all its places |
+| BLOB | a text, where it is one in UTF-8; else refused |
+| STRUCT, LIST, ARRAY, MAP | objects and lists; keys of a MAP are texts |
+| NULL, also of a key in an object | absent |
+| NaN and infinities | refused |
+| all others (DATE, TIME, TIMESTAMP, INTERVAL, UUID, …) | the text that DuckDB writes, times with a zone in UTC |
+
+A file is read twice: for the sizes of its rows, and then in ranges of rows that are not larger together than one may
+be. DuckDB hands over two thousand rows at once, and a dictionary of one long text is two thousand long texts then.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from duckdb.sqltypes import DuckDBPyType
+
+from twinbench.errors import Problem
+from twinbench.input_files import MOST_LINE_BYTES, InputError, in_mib, open_input, refuse_bomb
+from twinbench.reading import NumberedRow
+from twinbench.strict_json import Fault, FaultyJsonError, JsonError, Location, parse_json
+
+_MEMORY_MIB = 1024
+_ROW_NUMBER = "file_row_number"
+"""DuckDB's column for the number of a row, from 0."""
+_FROM = f"FROM read_parquet(?, hive_partitioning = false, {_ROW_NUMBER} = true)"
+_ROWS_AT_ONCE = 256
+_VALUE_BYTES = 16
+"""What a value without a text weighs: so many take as much memory as texts do."""
+_MOST_FAULTS = 20
+_INTEGERS = ("tinyint", "smallint", "integer", "bigint", "hugeint")
+_AS_THEY_ARE = frozenset(
+    (*_INTEGERS, *(f"u{each}" for each in _INTEGERS), "boolean", "float", "double", "varchar", "decimal", "blob")
+)
+
+
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    kind: DuckDBPyType
+    is_json: bool
+
+    @property
+    def selected(self) -> str:
+        """It as an SQL expression whose values are plain Python."""
+        return f"CAST({_quoted(self.name)} AS {_type(self.kind)})"
+
+    @property
+    def size(self) -> str:
+        """The bytes of its value in a row, as an SQL expression."""
+        return _size(self.kind, _quoted(self.name))
+
+
+def parquet_rows(path: Path, name: str, json_columns: Collection[str]) -> Iterator[NumberedRow | Problem]:
+    """The rows of a Parquet file, and what is wrong with others.
+
+    Args:
+        path: the file.
+        name: what problems call it.
+        json_columns: columns whose texts are JSON, beside those of type JSON.
+
+    Raises:
+        UsageError: it cannot be opened.
+    """
+    with open_input(path) as file:
+        packed = file.seek(0, 2)
+    limits: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{_MEMORY_MIB}MiB",
+        "threads": 1,
+        "temp_directory": "",
+    }
+    with duckdb.connect(config=limits) as connection:
+        try:
+            yield from _rows(connection, path, name, json_columns, packed)
+        except duckdb.OutOfMemoryException:
+            what = (
+                f"takes more than {_MEMORY_MIB:,} MiB of memory to be read: write it with smaller pages, or as .jsonl"
+            )
+            yield Problem(name, None, None, what)
+        except duckdb.Error as error:
+            yield Problem(name, None, None, f"not a Parquet file: {str(error).splitlines()[0]}")
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, path: Path, name: str, json_columns: Collection[str], packed: int
+) -> Iterator[NumberedRow | Problem]:
+    # The name is a pattern to DuckDB, and a folder such as day=1 would be a column.
+    source = [str(path.absolute()).replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")]
+    connection.execute("SET TimeZone = 'UTC'; SET threads = 1")  # each thread would take memory of its own
+    described = connection.execute("FROM read_parquet(?, hive_partitioning = false) LIMIT 0", source).description or []
+    columns = [_Column(column, kind, str(kind) == "JSON" or column in json_columns) for column, kind, *_ in described]
+    if (what := _unreadable_name(connection, source, [column.name for column in columns])) is not None:
+        yield Problem(name, None, None, what)
+        return
+    ranges, problem = _ranges(connection, source, name, columns, packed)
+    selected = ", ".join(column.selected for column in columns)
+    for first, last in ranges:
+        number = first
+        result = connection.execute(f"SELECT {selected} {_FROM} WHERE {_ROW_NUMBER} BETWEEN {first} AND {last}", source)
+        while batch := result.fetchmany(_ROWS_AT_ONCE):
+            for values in batch:
+                number += 1
+                yield from _row(name, number, columns, values)
+    if problem is not None:
+        yield problem
+
+
+def _unreadable_name(
+    connection: duckdb.DuckDBPyConnection, source: Sequence[str], columns: Sequence[str]
+) -> str | None:
+    """What is wrong with the columns' names: DuckDB ignores case in them, and calls the second of a name otherwise."""
+    if any(column.lower() == _ROW_NUMBER for column in columns):
+        return f"has a column called {_ROW_NUMBER}, which DuckDB needs for itself: give it another name"
+    names = {column for (column,) in connection.execute("SELECT name FROM parquet_schema(?)", source).fetchall()}
+    renamed = next((column for column in columns if column not in names), None)
+    return None if renamed is None else f"has two columns of one name, but for capitals: DuckDB calls one {renamed!r}"
+
+
+def _ranges(
+    connection: duckdb.DuckDBPyConnection, source: Sequence[str], name: str, columns: Sequence[_Column], packed: int
+) -> tuple[list[tuple[int, int]], Problem | None]:
+    """Ranges of rows, from 0, that are not too large to be read at once; and why the rows behind them are not read."""
+    ranges: list[tuple[int, int]] = []
+    first = number = total = size = 0
+    problem = None
+    result = connection.execute(f"SELECT {', '.join(column.size for column in columns)} {_FROM}", source)
+    while problem is None and (batch := result.fetchmany(_ROWS_AT_ONCE)):
+        for sizes in batch:
+            of_row = int(sum(sizes))
+            total += of_row
+            problem = _too_large(name, number + 1, columns, sizes, total, packed)
+            if problem is not None:
+                break
+            if size + of_row > MOST_LINE_BYTES and number > first:
+                ranges.append((first, number - 1))
+                first, size = number, 0
+            size += of_row
+            number += 1
+    if number > first:
+        ranges.append((first, number - 1))
+    return ranges, problem
+
+
+def _too_large(
+    name: str, number: int, columns: Sequence[_Column], sizes: Sequence[int], total: int, packed: int
+) -> Problem | None:
+    if sum(sizes) > MOST_LINE_BYTES:
+        largest = max(zip(sizes, columns, strict=True), key=lambda found: found[0])[1].name
+        what = f"the row is larger than {in_mib(MOST_LINE_BYTES)}, which is the most that it may have"
+        return Problem(name, number, largest, what, "row")
+    try:
+        refuse_bomb(total, packed)
+    except InputError as error:
+        return Problem(name, number, None, str(error), "row")
+    return None
+
+
+def _row(name: str, number: int, columns: Sequence[_Column], values: Sequence[Any]) -> Iterator[NumberedRow | Problem]:
+    row: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for column, value in zip(columns, values, strict=True):
+        if value is None:
+            continue
+        here = (column.name,)
+        plain = _plain(value, here, faults)
+        if column.is_json and isinstance(plain, str):
+            try:
+                plain = parse_json(plain)
+            except FaultyJsonError as error:
+                faults += [Fault((*here, *fault.location), fault.what) for fault in error.faults]
+            except JsonError as error:
+                faults.append(Fault(here, str(error)))
+        row[column.name] = plain
+    if faults:
+        yield from (fault.problem(name, number, "row") for fault in faults[:_MOST_FAULTS])
+    else:
+        yield NumberedRow(number, row)
+
+
+def _plain(value: Any, here: Location, faults: list[Fault]) -> Any:
+    """A value as JSON has it; what JSON does not have is noted."""
+    if isinstance(value, float) and not math.isfinite(value):
+        what = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        faults.append(Fault(here, f"{what} is no JSON number: write NULL where there is none"))
+        return None
+    if isinstance(value, Decimal):
+        return int(value) if value.as_tuple().exponent == 0 else f"{value:f}"
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError as error:
+            faults.append(Fault(here, f"holds bytes that are no text: not UTF-8 at byte {error.start + 1}"))
+            return None
+    if isinstance(value, dict):
+        names = {key: _plain(key, here, faults) for key in value}
+        return {
+            names[key]: _plain(item, (*here, names[key]), faults) for key, item in value.items() if item is not None
+        }
+    if isinstance(value, list | tuple):
+        return [_plain(item, (*here, position), faults) for position, item in enumerate(value)]
+    return value
+
+
+def _type(kind: DuckDBPyType) -> str:
+    """The type that a column is selected as: what has no form in JSON as text."""
+    if kind.id in _AS_THEY_ARE:
+        return str(kind)
+    if kind.id in ("list", "array"):
+        return f"{_type(_children(kind)['child'])}[]"
+    if kind.id == "struct":
+        return f"STRUCT({', '.join(f'{_quoted(name)} {_type(each)}' for name, each in _children(kind).items())})"
+    if kind.id == "map":
+        key, value = _children(kind)["key"], _children(kind)["value"]
+        return f"MAP({'BLOB' if key.id == 'blob' else 'VARCHAR'}, {_type(value)})"
+    return "VARCHAR"
+
+
+def _size(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
+    """The bytes that a value of a row takes, as an SQL expression."""
+    item = f"x{depth}"
+    if kind.id in ("varchar", "blob"):
+        return f"coalesce({'octet_length' if kind.id == 'blob' else 'strlen'}({value}), 0) + {_VALUE_BYTES}"
+    if kind.id in ("list", "array"):
+        of_item = _size(_children(kind)["child"], item, depth + 1)
+        return f"coalesce(list_sum(list_transform({value}, lambda {item}: {of_item})), 0) + {_VALUE_BYTES}"
+    if kind.id == "map":
+        parts = {"map_keys": _children(kind)["key"], "map_values": _children(kind)["value"]}
+        sizes = [
+            f"coalesce(list_sum(list_transform({part}({value}), lambda {item}: {_size(each, item, depth + 1)})), 0)"
+            for part, each in parts.items()
+        ]
+        return f"{' + '.join(sizes)} + {_VALUE_BYTES}"
+    if kind.id == "struct":
+        fields = (
+            _size(each, f"struct_extract({value}, {_text(name)})", depth) for name, each in _children(kind).items()
+        )
+        return " + ".join((*fields, str(_VALUE_BYTES)))
+    return str(_VALUE_BYTES)
+
+
+def _children(kind: DuckDBPyType) -> dict[str, DuckDBPyType]:
+    return {str(name): child for name, child in kind.children if isinstance(child, DuckDBPyType)}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

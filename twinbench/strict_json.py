@@ -1,0 +1,326 @@
+"""JSON as the standard has it and nobody can misread it: no NaN, no key twice in an object, within bounds.
+
+What is refused of a value is named by its place in it.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from twinbench.errors import ContentError, Problem
+from twinbench.input_files import MOST_LINE_BYTES, InputError, in_mib
+from twinbench.validation import field_path
+
+MOST_VALUES = 4_000_000
+"""In one row or document: a small text can hold many, and each takes a hundred times its length in memory."""
+
+_MOST_FAULTS = 20  # named of one row or document
+_MOST_DIGITS = 4000  # Python reads and writes no integer of more than 4,300
+_MOST_PATH_SHOWN = 200
+_MOST_NUMBER_SHOWN = 40
+_TWICE = "stands twice in one object"
+_FIRST_WINDOW = 2**20
+_LONGEST_WORD = 16  # of what is no text, number or bracket: a constant or an escape that a window's end may cut
+_MARK = "\ufeff"
+_SPACE = re.compile(r"[ \t\n\r]*")
+_TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+Location = tuple[int | str, ...]
+"""The keys and positions that lead to a value."""
+
+
+class JsonError(ValueError):
+    """Why a text is not read as JSON, as the end of a sentence about it."""
+
+
+class NotJsonError(JsonError):
+    """What is no JSON, and where."""
+
+    def __init__(self, what: str, *, cut_short: bool = False) -> None:
+        super().__init__(f"not JSON: {what}")
+        self.cut_short = cut_short
+        """Whether nothing is wrong but that it ends too early."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something in a JSON value that is refused."""
+
+    location: Location
+    """Where it stands, such as ``("messages", 3, "content")``."""
+    what: str
+
+    def problem(self, source: str, number: int | None, unit: str) -> Problem:
+        """It as a problem of a row of ``source``, or of the file as a whole."""
+        return Problem(source, number, shown_path(self.location) or None, self.what, unit)
+
+
+class FaultyJsonError(JsonError):
+    """JSON with something in it that is refused: a key that stands twice, a number that JSON does not have."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{shown_path(each.location)}: {each.what}".removeprefix(": ") for each in faults))
+        self.faults = faults
+
+    def problems(
+        self, source: str, number: int | None = None, unit: str = "line", *, within: Location = ()
+    ) -> list[Problem]:
+        """Each as a problem of the object in ``source`` that has this number, or of the file as a whole."""
+        return [Fault((*within, *each.location), each.what).problem(source, number, unit) for each in self.faults]
+
+
+@dataclass(frozen=True)
+class _RefusedNumber:
+    """Stands in a parsed value for a number that is refused, until its place is known."""
+
+    what: str
+
+
+class _Parsing:
+    """What one parsing finds on its way."""
+
+    def __init__(self) -> None:
+        self.repeated: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        """Dictionary and repeated keys, by the dictionary's identity."""
+        self.refused: list[_RefusedNumber] = []
+        self.decoder = json.JSONDecoder(
+            object_pairs_hook=self._object,
+            parse_constant=lambda name: self._refuse(f"{name} is no JSON number"),
+            parse_float=self._float,
+            parse_int=self._int,
+        )
+
+    def checked(self, value: Any) -> Any:
+        """A parsed value, where nothing in it is refused.
+
+        Raises:
+            FaultyJsonError: something is.
+        """
+        if self.repeated or self.refused:
+            raise FaultyJsonError(list(islice(self._faults(value, ()), _MOST_FAULTS)))
+        return value
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            keys = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
+            self.repeated[id(found)] = (found, keys)
+        return found
+
+    def _refuse(self, what: str) -> Any:
+        refused = _RefusedNumber(what)
+        self.refused.append(refused)
+        return refused
+
+    def _float(self, text: str) -> Any:
+        number = float(text)
+        if math.isinf(number):
+            return self._refuse(f"the number {text[:_MOST_NUMBER_SHOWN]} is too large")
+        return number
+
+    def _int(self, text: str) -> Any:
+        return int(text) if len(text) <= _MOST_DIGITS else self._refuse(f"an integer of {len(text):,} digits")
+
+    def _faults(self, value: Any, path: Location) -> Iterator[Fault]:
+        if isinstance(value, _RefusedNumber):
+            yield Fault(path, value.what)
+        elif isinstance(value, dict):
+            _, keys = self.repeated.get(id(value), ({}, []))
+            yield from (Fault((*path, key), _TWICE) for key in keys)
+            for key, item in value.items():
+                yield from self._faults(item, (*path, key))
+        elif isinstance(value, list):
+            for position, item in enumerate(value):
+                yield from self._faults(item, (*path, position))
+
+
+def shown_path(location: Location) -> str:
+    """A location as messages name it; a key may be of any length, and hold what no text holds."""
+    path = field_path(location)
+    path = path if len(path) <= _MOST_PATH_SHOWN else f"{path[:_MOST_PATH_SHOWN]}…"
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        FaultyJsonError: a key stands twice in an object, so that nobody can tell which is meant; a number is NaN,
+            infinite or too large.
+        JsonError: it is no JSON, or holds more than ``MOST_VALUES`` values.
+    """
+    if text.startswith(_MARK):
+        raise NotJsonError("it begins with a byte order mark")
+    _refuse_too_many_values(text, MOST_VALUES)
+    parsing = _Parsing()
+    try:
+        return parsing.checked(parsing.decoder.decode(text))
+    except json.JSONDecodeError as error:
+        cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
+        raise NotJsonError(_worded(error.msg, error.lineno, error.colno), cut_short=cut) from None
+    except RecursionError:
+        raise NotJsonError("nested too deeply") from None
+
+
+def parse_document(data: bytes, name: str, unit: str = "row") -> Any:
+    """A file's content as one JSON value.
+
+    Args:
+        data: the file's bytes.
+        name: what problems call it.
+        unit: what the members of a list are called, by whose number something refused in one of them is named.
+
+    Raises:
+        ContentError: it is no UTF-8 or no JSON, or something in it is refused.
+    """
+    try:
+        return parse_json(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8: byte {error.start + 1}"
+    except FaultyJsonError as error:
+        problems = []
+        for fault in error.faults:
+            place = fault.location
+            number = place[0] + 1 if place and isinstance(place[0], int) else None
+            problems.append(Fault(place if number is None else place[1:], fault.what).problem(name, number, unit))
+        raise ContentError(problems) from None
+    except JsonError as error:
+        what = str(error)
+    raise ContentError([Problem(name, None, None, what)])
+
+
+def list_members(blocks: Iterator[bytes]) -> Iterator[Any]:
+    """The members of a JSON list, one after the other; of the list, no more than a member or two is in memory.
+
+    A member in which something is refused is given as the ``FaultyJsonError`` that says what.
+
+    Args:
+        blocks: the list's bytes.
+
+    Raises:
+        JsonError: it is no JSON from somewhere on, or no list.
+        InputError: a member is larger than a row may be, or it cannot be read any further.
+    """
+    return _ListReader(blocks).members()
+
+
+class _ListReader:
+    """Reads a list through a window of text that moves on with every member."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._bytes = 0
+        self._text = ""
+        self._at = 0
+        self._lines = 1
+        self._column = 1
+        """Line and column of the window's first character."""
+
+    def members(self) -> Iterator[Any]:
+        first = self._next()
+        if first == "":
+            raise self._wrong("Expecting value")
+        if first != "[":
+            if first in '{"-0123456789ntf':
+                raise JsonError("a .json file is one list of rows; for a row a line use .jsonl")
+            raise self._wrong("Expecting value")
+        self._at += 1
+        mark = "," if self._next() != "]" else "]"
+        while mark == ",":
+            self._next()
+            yield self._member()
+            mark = self._next()
+            if mark not in (",", "]"):
+                raise self._wrong("Expecting ',' delimiter")
+            self._at += mark == ","
+        self._at += 1
+        if self._next():
+            raise self._wrong("Extra data")
+
+    def _member(self) -> Any:
+        while True:
+            parsing = _Parsing()
+            _refuse_too_many_values(self._text, 2 * MOST_VALUES)  # the window may hold a part of the next one
+            try:
+                value, end = parsing.decoder.raw_decode(self._text, self._at)
+                # A number may go on behind the window.
+                if end < len(self._text) or not self._grow():
+                    self._at = end
+                    return parsing.checked(value)
+            except FaultyJsonError as error:
+                return error
+            except json.JSONDecodeError as error:
+                cut = "Unterminated" in error.msg or error.pos > len(self._text) - _LONGEST_WORD
+                wrong = self._wrong(error.msg, error.pos)  # before the window moves on
+                if not (cut and self._grow()):
+                    raise wrong from None
+            except RecursionError:
+                raise NotJsonError("nested too deeply") from None
+
+    def _next(self) -> str:
+        """The next character that is no space, and the window moved to it; empty at the end."""
+        while True:
+            found = _SPACE.match(self._text, self._at)
+            assert found is not None  # noqa: S101 - it matches nothing too
+            self._at = found.end()
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._grow():
+                return ""
+
+    def _grow(self) -> bool:
+        """Let the window hold twice as much from where it stands; False where nothing is left to read."""
+        left = len(self._text) - self._at
+        if left > MOST_LINE_BYTES:
+            raise InputError(f"a row is larger than {in_mib(MOST_LINE_BYTES)}, which is the most that it may have")
+        parts: list[str] = []
+        size = 0
+        block: bytes | None = b""
+        while size <= max(left, _FIRST_WINDOW) and (block := next(self._blocks, None)) is not None:
+            parts.append(self._decoded(block))
+            size += len(parts[-1])
+        if block is None:
+            parts.append(self._decoded(b""))
+        passed = self._text[: self._at]
+        lines = passed.count("\n")
+        self._column = len(passed) - passed.rfind("\n") if lines else self._column + len(passed)
+        self._lines += lines
+        self._text = "".join((self._text[self._at :], *parts))
+        self._at = 0
+        return any(parts)
+
+    def _decoded(self, block: bytes) -> str:
+        pending = len(self._decoder.getstate()[0])
+        try:
+            text = self._decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise JsonError(f"not UTF-8: byte {self._bytes - pending + error.start + 1}") from None
+        text = text.removeprefix(_MARK) if self._bytes == 0 else text
+        self._bytes += len(block)
+        return text
+
+    def _wrong(self, what: str, position: int | None = None) -> NotJsonError:
+        before = self._text[: self._at if position is None else position]
+        lines = before.count("\n")
+        column = len(before) - before.rfind("\n") if lines else self._column + len(before)
+        return NotJsonError(_worded(what, self._lines + lines, column))
+
+
+def _worded(what: str, line: int, column: int) -> str:
+    place = f"column {column}" if line == 1 else f"line {line}, column {column}"
+    return f"{what.removesuffix(' at')} at {place}"
+
+
+def _refuse_too_many_values(text: str, most: int) -> None:
+    # Commas stand between values, and in texts too: those are only taken out where there are many.
+    if text.count(",") > most and _TEXT.sub("", text).count(",") > most:
+        raise JsonError(f"has more than {MOST_VALUES:,} values, which is the most that it may have")
