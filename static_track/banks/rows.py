@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twinbench.messages import message_problems
 from twinbench.tiers import Tier
@@ -41,6 +41,13 @@ def _not_empty(messages: list[Any]) -> list[Any]:
     return messages
 
 
+def _all_objects(functions: list[Any]) -> list[Any]:
+    for number, function in enumerate(functions):
+        if not isinstance(function, dict):
+            raise ValueError(f"function {number} must be an object, not {kind(function)}")
+    return functions
+
+
 class RowModel(BaseModel):
     """One row of a bank, as far as every row goes."""
 
@@ -53,7 +60,7 @@ class RowModel(BaseModel):
     total_steps: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     messages: Annotated[list[Any], AfterValidator(_not_empty)]
     """Each is checked by ``message_problems``."""
-    functions: list[dict[str, Any]] | None = None  # FailFast() cannot stand in a union: it has no hash
+    functions: Annotated[list[Any], AfterValidator(_all_objects)] | None = None
 
 
 class LabelledRowModel(RowModel):

@@ -228,7 +228,11 @@ def test_damaged_gzip_is_refused_and_changes_nothing(kept_store: Store, tmp_path
 
 OTHER_FORMATS = {
     "JSON that is no list": ("wrong.json", b'{"id": 1}', "a .json file is one list of rows"),
-    "JSON cut short": ("wrong.json", b"[" + json.dumps(row(1)).encode() + b", \n", "not JSON: Expecting value at line 2, column 1"),
+    "JSON cut short": (
+        "wrong.json",
+        b"[" + json.dumps(row(1)).encode() + b", \n",
+        "not JSON: Expecting value at line 2, column 1",
+    ),
     "JSON without rows": ("wrong.json", b"[]", "holds no rows"),
     "JSON not UTF-8": ("wrong.json", b"[\xff]", "not UTF-8: byte 2"),
     "Parquet that is none": ("wrong.parquet", b"PAR1 garbage", "not a Parquet file"),

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, Self, overload
 from filelock import FileLock, Timeout
 
 from twinbench.errors import TwinbenchError
+from twinbench.input_files import in_mib, open_regular
 
 FILE = "journal.jsonl"
 REDACTED = "[secret]"
@@ -39,6 +40,10 @@ would garble the names of models."""
 
 LOCK = "writer.lock"
 """Held by the process that writes."""
+_MOST_LINE_BYTES = 128 * 2**20
+"""Of a line: twice a provider's largest answer. A longer one is not written, nor taken into memory to be read."""
+_MOST_UNPACKED_BYTES = 2 * _MOST_LINE_BYTES
+_MOST_SHOWN = in_mib(_MOST_LINE_BYTES)
 _PACKED = "zlib:"
 _ESCAPE = "\\u"
 """Begins what JSON writes of a character in digits."""
@@ -195,6 +200,10 @@ class Journal:
             body = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
             sha256 = hashlib.sha256(body.encode()).hexdigest()
             line = f'{body[:-1]},"sha256":"{sha256}"}}\n'.encode()
+            if len(line) > _MOST_LINE_BYTES:
+                raise JournalError(
+                    f"cannot write {self.path}: a line of kind {kind} would be larger than {_MOST_SHOWN}"
+                )
             self._write(line, _Head(number, sha256, self._head.end + len(line)))
         if sync:
             self.sync()
@@ -349,7 +358,13 @@ class Secrets:
 
 
 def packed(data: bytes) -> str:
-    """``data`` compressed and as text, as large payloads are kept; ``unpacked`` gives it back."""
+    """``data`` compressed and as text, as large payloads are kept; ``unpacked`` gives it back.
+
+    Raises:
+        JournalError: it is larger than ``unpacked`` unpacks.
+    """
+    if len(data) > _MOST_UNPACKED_BYTES:
+        raise JournalError(f"data of {len(data):,} bytes is too large for a journal")
     return _PACKED + base64.b64encode(zlib.compress(data)).decode()
 
 
@@ -362,9 +377,16 @@ def unpacked(text: str) -> bytes:
     if not text.startswith(_PACKED):
         raise JournalError(f"no packed data: {text[:20]!r}")
     try:
-        return zlib.decompress(base64.b64decode(text[len(_PACKED) :], validate=True))
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(base64.b64decode(text[len(_PACKED) :], validate=True), _MOST_UNPACKED_BYTES + 1)
     except (binascii.Error, ValueError, zlib.error) as error:
         raise JournalError(f"packed data is damaged: {error}") from None
+    if not unpacker.eof:
+        larger = len(data) > _MOST_UNPACKED_BYTES
+        raise JournalError(
+            f"packed data is {'larger than any that was packed' if larger else 'damaged: it is cut short'}"
+        )
+    return data
 
 
 class _Reader:
@@ -384,10 +406,13 @@ class _Reader:
 
     def __iter__(self) -> Iterator[Entry]:
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 stop = os.fstat(file.fileno()).st_size if self._stop is None else self._stop
                 while self.head.end < stop:
-                    line = file.readline()
+                    line = file.readline(_MOST_LINE_BYTES + 1)
+                    if len(line) > _MOST_LINE_BYTES:
+                        place = f"{self.path}, line {self.head.number + 1}"
+                        raise JournalError(f"{place}: is larger than {_MOST_SHOWN}, as no line of a journal is")
                     if not line.endswith(b"\n"):
                         self.torn = line
                         return
