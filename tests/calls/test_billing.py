@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
@@ -19,8 +21,9 @@ from twinbench.calls.billing import (
     usage_of,
     worst_case_usd,
 )
+from twinbench.calls.response_json import decode_response
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.usage import Prices, Usage
+from twinbench.usage import Prices, UnpricedTokensError, Usage
 
 OPUS = Prices(input=Decimal(5), cache_read=Decimal("0.5"), cache_write=Decimal("6.25"), output=Decimal(25))
 DEEPSEEK = Prices(
@@ -143,6 +146,18 @@ SHAPES: dict[str, tuple[dict[str, Any], Usage]] = {
     ),
 }
 
+ONE = {"prompt_tokens": 1000, "completion_tokens": 50}
+"""A usage in which nothing is wrong."""
+HOURLY = Prices(**{**asdict(OPUS), "cache_write_1h": Decimal(10)})
+
+
+def nested(depth: int) -> Any:
+    found: Any = 1
+    for _ in range(depth):
+        found = {"x": found}
+    return found
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "null": (None, "no usage: null"),
     "empty": ({}, "usage is empty"),
@@ -211,7 +226,264 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"prompt_tokens": 100, "completion_tokens": 5, "input_tokens": 70, "cache_read_input_tokens": 20},
         "input_tokens: 70 where the prompt has 100, 20 of them cached",
     ),
+    "nothing at all": ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, "a prompt of 0 tokens"),
+    "an answer to nothing": ({"prompt_tokens": 0, "completion_tokens": 7}, "a prompt of 0 tokens"),
+    "a total that is too large": (
+        {**ONE, "total_tokens": 1725},
+        "a total of 1725 tokens is not a prompt of 1000 and an answer of 50; nothing explains the other 675",
+    ),
+    "a total that is too small": (
+        {**ONE, "total_tokens": 1049},
+        "a total of 1049 tokens is not a prompt of 1000 and an answer of 50$",
+    ),
+    "a total of nothing": ({**ONE, "total_tokens": 0}, "a total of 0 tokens is not"),
+    "a total in words": ({**ONE, "total_tokens": "1050"}, "usage.total_tokens is no count of tokens: '1050'"),
+    "two totals": (
+        {**ONE, "total_tokens": 1050, "totalTokens": 1051},
+        "totalTokens = 1051 and total_tokens = 1050|total_tokens = 1050 and totalTokens = 1051",
+    ),
+    # As a Portkey gateway reported Bedrock (Portkey-AI/gateway#1211), with fewer cached tokens than fresh ones.
+    "a prompt without its cached tokens": (
+        {**ONE, "total_tokens": 1650, "prompt_tokens_details": {"cached_tokens": 600}},
+        "the prompt seems to lack its 600 cached tokens",
+    ),
+    "part of the reasoning beside the answer": (
+        {**ONE, "total_tokens": 1250, "completion_tokens_details": {"reasoning_tokens": 300}},
+        "a total of 1250 tokens is not a prompt of 1000 and an answer of 50 and 300 of reasoning$",
+    ),
+    # 293 and 321 stood side by side in one report, 102 and 109 in another were a rough count of what was inside.
+    "more reasoning than answer": (
+        {**ONE, "completion_tokens_details": {"reasoning_tokens": 51}},
+        "51 tokens of reasoning in an answer of 50, and no total_tokens proves",
+    ),
+    "more reasoning than answer, by its total": (
+        {**ONE, "total_tokens": 1050, "completion_tokens_details": {"reasoning_tokens": 51}},
+        "51 tokens of reasoning in an answer of 50, by its total of 1050",
+    ),
+    "reasoning of two sizes": (
+        {**ONE, "reasoning_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 6}},
+        "reasoning_tokens = 6 and reasoning_tokens = 5|reasoning_tokens = 5 and completion_tokens_details",
+    ),
+    "reasoning in words": ({**ONE, "reasoning_tokens": "5"}, "usage.reasoning_tokens is no count of tokens: '5'"),
+    "an answer of Gemini's that is not the other one": (
+        {**ONE, "candidates_token_count": 30, "thoughts_token_count": 5},
+        "an answer of 50, and one of 30 with 5 of thoughts",
+    ),
+    "input with and without the cache": (
+        {
+            "input_tokens": 1000,
+            "output_tokens": 50,
+            "cache_read_input_tokens": 600,
+            "input_tokens_details": {"cached_tokens": 600},
+        },
+        "input_tokens may include the cached tokens or not, and no total_tokens says which",
+    ),
+    "input whose cached tokens are nowhere documented": (
+        {"input_tokens": 1000, "output_tokens": 50, "cached_tokens": 600},
+        "input_tokens may include the cached tokens or not",
+    ),
+    "input without the cache in its total": (
+        {"input_tokens": 1000, "output_tokens": 50, "total_tokens": 1050, "cache_read_input_tokens": 600},
+        "a total of 1050 tokens is not a prompt of 1600 and an answer of 50",
+    ),
+    "a split that is not its sum": (
+        {
+            "input_tokens": 10,
+            "output_tokens": 50,
+            "cache_creation_input_tokens": 900,
+            "cache_creation": {"ephemeral_5m_input_tokens": 800, "ephemeral_1h_input_tokens": 0},
+        },
+        "cache_creation_input_tokens = 900 and cache_creation = 800",
+    ),
+    "an hour without a price": (
+        {
+            "input_tokens": 10,
+            "output_tokens": 50,
+            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 800},
+        },
+        r"800 tokens were written to a cache for one hour, which the pool has no price for \(prices.cache_write_1h\)",
+    ),
+    "an hour of Bedrock's": (
+        {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "1h", "inputTokens": 800}]},
+        "800 tokens were written to a cache for one hour",
+    ),
+    "a lifetime that nobody knows": (
+        {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "12h", "inputTokens": 800}]},
+        "no price is known for a ttl of '12h'",
+    ),
+    "a split for half an hour": (
+        {"input_tokens": 10, "output_tokens": 5, "cache_creation": {"ephemeral_30m_input_tokens": 800}},
+        "cache_creation.ephemeral_30m_input_tokens = 800: a count of a cache under a key that is not known",
+    ),
+    "a list of reads that is not their sum": (
+        {
+            "promptTokenCount": 1000,
+            "candidatesTokenCount": 50,
+            "cachedContentTokenCount": 600,
+            "cacheTokensDetails": [{"modality": "TEXT", "tokenCount": 500}],
+        },
+        "500 tokens read from a cache by modality, 600 in all",
+    ),
+    "sound in": ({**ONE, "prompt_tokens_details": {"audio_tokens": 30}}, "audio_tokens = 30: sound, which no price"),
+    "sound in, of Gemini's": (
+        {
+            "promptTokenCount": 10,
+            "candidatesTokenCount": 5,
+            "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 4}],
+        },
+        "sound, or an answer that is no text, which no price of the pool covers",
+    ),
+    "an image out": (
+        {**ONE, "completion_tokens_details": {"image_tokens": 40}},
+        "image_tokens = 40: an answer that is no text",
+    ),
+    "an image out, of Gemini's": (
+        {
+            "promptTokenCount": 10,
+            "candidatesTokenCount": 50,
+            "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 40}],
+        },
+        "sound, or an answer that is no text",
+    ),
+    "a search": ({**ONE, "server_tool_use": {"web_search_requests": 2}}, "web_search_requests = 2: a search by the"),
+    "a live search": ({**ONE, "num_sources_used": 3}, "num_sources_used = 3: a search by the provider"),
+    "a search in every request": ({**ONE, "search_context_size": "low"}, "search_context_size = 'low': a search"),
+    "tools of the provider's": (
+        {"promptTokenCount": 10, "candidatesTokenCount": 5, "toolUsePromptTokenCount": 70, "totalTokenCount": 85},
+        "toolUsePromptTokenCount = 70: tools that the provider ran",
+    ),
+    "iterations that are more": (
+        {
+            "input_tokens": 10,
+            "output_tokens": 5,
+            "iterations": [
+                {"type": "compaction", "input_tokens": 9000, "output_tokens": 700},
+                {"type": "message", "input_tokens": 10, "output_tokens": 5},
+            ],
+        },
+        "iterations add up to other counts than the usage around them",
+    ),
+    "iterations that are none": ({**ONE, "iterations": 3}, "usage.iterations is no list: 3"),
+    "deep": ({**ONE, "more": nested(100)}, "nested more than 64 deep"),
+    "a huge number": ({**ONE, "total_tokens": 10**5000}, "a number of more than 60 digits"),
 }
+
+
+CACHES: list[tuple[tuple[str, ...], Any]] = [
+    (("cached",), 1),
+    (("cache_hits",), 9000),
+    (("cacheHits",), 9000),
+    (("CACHED_TOKENS",), 9000),
+    (("Cached_Tokens",), 9000),
+    (("prompt-cache-tokens",), 9000),
+    (("prompt_caching_tokens",), 9000),
+    (("kvCacheReadTokens",), 9000),
+    (("cache_hit_rate",), 0.5),
+    (("cached_tokens_text",), "9000"),
+    (("cached_tokens_text",), " 9e3 "),
+    (("cached_tokens_text",), "NaN"),
+    (("from_cache",), True),
+    (("cached_more",), -5),
+    (("cached_more",), float("nan")),
+    (("prompt_tokens_details", "cached_text"), 5),
+    (("prompt_tokens_details", "cached_tokens_details", "text_tokens"), 5),
+    (("completion_tokens_details", "cached_tokens"), 5),
+    (("cost_details", "cache_read_cost"), 0.25),
+    (("a", "b", "c", "d", "cache_e"), 5),
+    (("cache", "read"), 5),
+    (("cache", "levels"), [0, 0, 7]),
+    (("levels",), [{"cache": 1}]),
+    (("prompt_tokens_details.cached_tokens",), 5),
+]
+
+
+def with_cache(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """A usage with a value under a path of keys."""
+    usage: dict[str, Any] = copy.deepcopy(ONE)
+    inner = usage
+    for part in path[:-1]:
+        inner = inner.setdefault(part, {})
+    inner[path[-1]] = value
+    return usage
+
+
+@pytest.mark.parametrize(("path", "value"), CACHES, ids=str)
+def test_a_count_of_a_cache_under_an_unknown_key_is_refused_by_name(path: tuple[str, ...], value: Any) -> None:
+    with pytest.raises(BillError, match="a count of a cache under a key that is not known") as refused:
+        usage_of({"usage": with_cache(path, value)})
+    assert str(refused.value).startswith("usage." + ".".join(path))
+
+
+@pytest.mark.parametrize("value", [0, 0.0, "0", None, False, "ephemeral", "", [], {}, [0, None]], ids=str)
+@pytest.mark.parametrize("path", [("cache_type",), ("prompt_tokens_details", "cacheMode"), ("cache", "read")], ids=str)
+def test_a_cache_that_counts_nothing_is_no_trouble(path: tuple[str, ...], value: Any) -> None:
+    assert usage_of({"usage": with_cache(path, value)}) == Usage(1000, 0, 0, 50)
+
+
+@pytest.mark.parametrize("value", ["9000", -1, 5.0, True, [600], {"x": 1}, 10**9], ids=str)
+@pytest.mark.parametrize(
+    "path",
+    [("cached_tokens",), ("cacheReadInputTokens",), ("prompt_tokens_details", "cached_tokens"), ("num_cached_tokens",)],
+    ids=str,
+)
+def test_a_known_count_of_a_cache_is_a_whole_number(path: tuple[str, ...], value: Any) -> None:
+    with pytest.raises(BillError, match=r"is no count of tokens|under a key that is not known"):
+        usage_of({"usage": with_cache(path, value)})
+
+
+TWICE = {
+    "a count": '{"usage": {"prompt_tokens": 9, "prompt_tokens": 1000, "completion_tokens": 50}}',
+    "the same count": '{"usage": {"prompt_tokens": 1000, "prompt_tokens": 1000, "completion_tokens": 50}}',
+    "what is not read": '{"usage": {"prompt_tokens": 1000, "completion_tokens": 50, "note": 1, "note": 2}}',
+    "a detail": '{"usage": {"prompt_tokens": 1000, "completion_tokens": 50, "x": [{"y": {"z": 1, "z": 1}}]}}',
+    "the usage": '{"usage": {"prompt_tokens": 1000, "completion_tokens": 50}, "usage": null}',
+}
+
+
+@pytest.mark.parametrize("case", TWICE)
+def test_a_key_that_stands_twice_has_no_one_cost(case: str) -> None:
+    with pytest.raises(BillError, match="stands twice"):
+        usage_of(decode_response(TWICE[case].encode()))
+
+
+def test_a_key_that_stands_twice_outside_the_usage_is_no_trouble() -> None:
+    body = decode_response(b'{"id": 1, "id": 2, "usage": {"prompt_tokens": 1000, "completion_tokens": 50}}')
+    assert usage_of(body) == Usage(1000, 0, 0, 50)
+
+
+def test_two_usages_have_to_agree() -> None:
+    gemini = {"promptTokenCount": 1000, "candidatesTokenCount": 50}
+    assert usage_of({"usage": ONE, "usageMetadata": gemini}) == Usage(1000, 0, 0, 50)
+    with pytest.raises(BillError, match="usage and usageMetadata of the response do not agree"):
+        usage_of({"usage": ONE, "usageMetadata": {**gemini, "candidatesTokenCount": 51}})
+
+
+def test_writes_for_an_hour_have_a_price_of_their_own() -> None:
+    # As of Anthropic: five minutes cost 1.25 times the input, one hour twice as much as the input.
+    told = {
+        "input_tokens": 100,
+        "cache_creation_input_tokens": 1000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 400, "ephemeral_1h_input_tokens": 600},
+        "output_tokens": 50,
+    }
+    usage = usage_of({"usage": told}, one_hour_writes=True)
+    assert usage == Usage(100, 0, 1000, 50, cache_write_1h=600)
+    # 100 · 5 + 400 · 6.25 + 600 · 10 + 50 · 25 = 10250
+    assert usage.cost_usd(HOURLY) == Decimal("0.01025")
+    with pytest.raises(UnpricedTokensError, match="600 tokens written to a cache for one hour have no price"):
+        usage.cost_usd(OPUS)
+
+
+def test_usage_of_old_journals_is_written_and_read_as_before() -> None:
+    old = {"input": 100, "cache_read": 0, "cache_write": 1000, "output": 50}
+    assert Usage(**old).to_json() == old
+    assert (Usage(**old) + Usage(**old, cache_write_1h=7)).to_json() == {
+        "input": 200,
+        "cache_read": 0,
+        "cache_write": 2000,
+        "output": 100,
+        "cache_write_1h": 7,
+    }
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -360,13 +632,28 @@ def test_a_part_of_a_femtodollar_is_a_whole_one() -> None:
     assert worst_case_usd(10, tiny, 0) == Decimal("0.000000000000013")
 
 
-@given(input_=COUNTS, read=COUNTS, write=COUNTS, output=st.integers(0, 32_768))
+@given(
+    input_=COUNTS,
+    read=COUNTS,
+    write=COUNTS,
+    share=st.floats(0, 1),
+    output=st.integers(0, 32_768),
+    prices=st.builds(
+        Prices, *[st.decimals(0, 100, places=3)] * 4, cache_write_1h=st.none() | st.decimals(0, 100, places=3)
+    ),
+)
 def test_no_call_within_its_count_costs_more_than_its_worst_case(
-    input_: int, read: int, write: int, output: int
+    input_: int, read: int, write: int, share: float, output: int, prices: Prices
 ) -> None:
-    usage = Usage(input_, read, write, output)
+    hour = 0 if prices.cache_write_1h is None else int(share * write)
+    usage = Usage(input_, read, write, output, hour)
     counted = -(-10 * (input_ + read + write) // 13)
-    assert usage.cost_usd(OPUS) <= worst_case_usd(counted, OPUS, 32_768)
+    assert usage.cost_usd(prices) <= worst_case_usd(counted, prices, 32_768)
+
+
+def test_the_worst_case_is_dearer_where_an_hour_is_priced() -> None:
+    # 1.3 · 1000 · 10 + 100 · 25 = 15500 USD a million tokens
+    assert worst_case_usd(1000, HOURLY, 100) == Decimal("0.0155")
 
 
 @pytest.mark.parametrize(("prompt", "answer"), [(-1, 0), (0, -1)])

@@ -29,7 +29,8 @@ USAGE_OBJECTS = ("usage", "usageMetadata", "usage_metadata")
 TOTAL = _keys("total_tokens", "total_token_count")
 """Prompt and answer: OpenAI and Bedrock; Gemini. Anthropic has none."""
 
-PROMPT = _keys("prompt_tokens", "prompt_token_count")
+GEMINI_PROMPT = _keys("prompt_token_count")
+PROMPT = _keys("prompt_tokens") + GEMINI_PROMPT
 """The whole prompt, tokens read from a cache and written to it among them: OpenAI; Gemini."""
 
 INPUT = _keys("input_tokens")
@@ -105,7 +106,7 @@ ANSWER = _keys("completion_tokens", "output_tokens")
 """OpenAI; Anthropic, Bedrock, Responses APIs."""
 
 CANDIDATES = _keys("candidates_token_count")
-"""The answer without its thoughts: Gemini, which leaves out what is zero."""
+"""The answer without its thoughts: Gemini, which leaves out counts of zero."""
 
 THOUGHTS = _keys("thoughts_token_count")
 """Gemini."""

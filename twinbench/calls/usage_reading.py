@@ -152,7 +152,9 @@ class _UsageReader:
         if answer.reasoning_beside and prompt + answer.limited == total:
             reasoning = f"{answer.reasoning_beside} tokens of reasoning"
             return f"{self._name}: {reasoning} in an answer of {answer.limited}, by its total of {total}"
-        what = f"{self._name}: a total of {total} tokens is not a prompt of {prompt} and an answer of {answer.tokens}"
+        counted = f"{answer.limited} and {answer.reasoning_beside} of reasoning"
+        counted = counted if answer.reasoning_beside else f"{answer.limited}"
+        what = f"{self._name}: a total of {total} tokens is not a prompt of {prompt} and an answer of {counted}"
         rest = total - prompt - answer.tokens
         if rest == cached.tokens > 0:
             return f"{what}; the prompt seems to lack its {cached.tokens} cached tokens"
@@ -183,10 +185,11 @@ class _UsageReader:
         answer, candidates = self._agreed(keys.ANSWER), self._agreed(keys.CANDIDATES)
         reasoning = self._agreed((*keys.REASONING, *keys.THOUGHTS)) or 0
         if answer is None and candidates is None:
-            if self._agreed(keys.THOUGHTS) is None:
+            proved = has_total and self._agreed(keys.GEMINI_PROMPT) is not None
+            if self._agreed(keys.THOUGHTS) is None and not proved:
                 known = _listed(keys.ANSWER, keys.CANDIDATES)
                 raise BillError(f"{self._name} does not say how long the answer was: no {known}")
-            candidates = 0
+            candidates = 0  # Gemini leaves out what is zero
         readings: list[set[_Answer]] = []
         if answer is not None:
             readings.append(_possible_answers(answer, reasoning, inside=True, beside=has_total))
@@ -227,10 +230,11 @@ class _UsageReader:
         found = self._counts(plain)
         hours: dict[str, int] = {}
         for split in splits:
-            parts = self._counts([(*split, keys.FIVE_MINUTES), (*split, keys.ONE_HOUR)])
-            if parts:
-                found[" + ".join(parts)] = sum(parts.values())
-                hours |= self._counts([(*split, keys.ONE_HOUR)])
+            name = ".".join(split)
+            five_minutes, hour = (self._agreed([(*split, part)]) for part in (keys.FIVE_MINUTES, keys.ONE_HOUR))
+            if five_minutes is not None or hour is not None:
+                found[name] = (five_minutes or 0) + (hour or 0)
+                hours[name] = hour or 0
         return found, hours
 
     def _by_label(self, key: Key, label: str, count: str) -> dict[str, int] | None:
