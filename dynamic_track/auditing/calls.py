@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from decimal import Decimal
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
@@ -19,6 +18,7 @@ from twinbench.calls.translation import Utterance, plain_message, request_body
 from twinbench.messages import message_text
 from twinbench.pools import static_manifest
 from twinbench.tokens import tokenizer_set
+from twinbench.usage import UnpricedTokensError
 
 _GROWN_TOKENS = 50
 """A prompt that has grown by as many is another prompt under any tokenizer."""
@@ -45,8 +45,8 @@ def usage(run: Evidence) -> Iterator[Remark]:
             what = f"the journal has {told['cause'] or 'an answer'}, the response is {judged.cause or 'an answer'}"
             yield Remark(trial.name, f"{call.place}: {what}")
             continue
-        found = None if judged.usage is None else asdict(judged.usage)
-        if told["usage"] != found:
+        found = None if judged.usage is None else judged.usage.to_json()
+        if call.usage != judged.usage:
             yield Remark(trial.name, f"{call.place}: the journal has {told['usage']}, the response {found}")
     for trial, call in run.calls:
         if call.answered and call.body is None:
@@ -66,7 +66,11 @@ def cost(run: Evidence) -> Iterator[Remark]:
         if told["at_reservation"]:
             due, of = [reserved], "the reservation"
         elif call.usage is not None:
-            due, of = [call.usage.cost_usd(candidate.prices.prices())], "its usage at the locked prices"
+            try:
+                due, of = [call.usage.cost_usd(candidate.prices.prices())], "its usage at the locked prices"
+            except UnpricedTokensError as error:
+                yield Remark(trial.name, f"{call.place}: {error} in the pool")
+                continue
         else:
             due, of = [Decimal(0)], "a request that was not billed"
         if billed not in due:
@@ -241,7 +245,8 @@ def _judged(run: Evidence) -> Iterator[tuple[AuditedTrial, AuditedCall, Judged]]
                 status, body = call.settle.fields["status"], call.body
                 if status is not None and body is not None:
                     switched = not call.is_own and answered_by is not None and answered_by != call.candidate
-                    yield trial, call, judge(Response(status, body, None, 0.0), candidate, switched=switched)
+                    response, most = Response(status, body, None, 0.0), call.reserve.fields.get("max_tokens")
+                    yield trial, call, judge(response, candidate, switched=switched, max_tokens=most)
                 if call.answered and not call.is_own:
                     answered_by = call.candidate
 

@@ -99,7 +99,7 @@ class AuditedCall:
     def prompt_tokens(self) -> int | None:
         """The whole prompt, as it was billed."""
         usage = self.usage
-        return None if usage is None else usage.input + usage.cache_read + usage.cache_write
+        return None if usage is None else usage.prompt_tokens
 
     @property
     def counted_tokens(self) -> int | None:
@@ -412,8 +412,9 @@ def _cause(value: Any) -> bool:
 def _usage(value: Any) -> bool:
     return (
         isinstance(value, dict)
-        and set(value) == set(BUCKETS)
+        and set(value) - {"cache_write_1h"} == set(BUCKETS)
         and all(_whole(each) and each >= 0 for each in value.values())
+        and value.get("cache_write_1h", 0) <= value["cache_write"]
     )
 
 
@@ -442,6 +443,9 @@ def _names(value: Any) -> bool:
 
 
 _OF_A_TRIAL: Mapping[str, Shape] = {"case": _case_name, "trial": _count, "at": _number}
+_OPTIONAL = ("own", "max_tokens")
+"""Fields of the router's own calls."""
+
 _SHAPES: Mapping[str, Mapping[str, Shape]] = {
     "sitting": {"cases": _names, "trials": _count, "run_usd": _or_null(_amount), "at": _number},
     "trial": {**_OF_A_TRIAL, "pool": _text},
@@ -458,6 +462,7 @@ _SHAPES: Mapping[str, Mapping[str, Shape]] = {
         "step": _count,
         "attempt": _count,
         "own": _count,
+        "max_tokens": _count,
         "candidate": _text,
         "request_sha256": _sha256,
         "request_key": _sha256,
@@ -513,7 +518,7 @@ def shape_complaint(entry: Entry) -> str | None:
         told = "case" in entry.fields
         return f"journal, line {entry.number}: {entry.kind!r} is no kind of line about a trial" if told else None
     for name, shape in wanted.items():
-        if name == "own" and name not in entry.fields:
+        if name in _OPTIONAL and name not in entry.fields:
             continue  # the agent's calls have none
         if name not in entry.fields:
             return f"journal, line {entry.number}: a line of kind {entry.kind} without {name}"

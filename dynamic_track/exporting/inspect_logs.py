@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
@@ -457,7 +456,7 @@ def _usage(usage: Usage, cost_usd: float) -> ModelUsage:
         input_tokens_cache_read=usage.cache_read,
         input_tokens_cache_write=usage.cache_write,
         output_tokens=usage.output,
-        total_tokens=sum(asdict(usage).values()),
+        total_tokens=usage.prompt_tokens + usage.output,
         total_cost=cost_usd,
     )
 

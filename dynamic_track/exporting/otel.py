@@ -21,6 +21,7 @@ from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.causes import CAUSES, Counts
+from twinbench.usage import Usage
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _SCOPE = "twinbench"
@@ -217,7 +218,7 @@ class _Spans:
                 "gen_ai.response.model": settle.get("served_model"),
                 "gen_ai.response.finish_reasons": None if finish is None else [finish],
                 # The convention counts cached tokens among the input; our buckets do not overlap.
-                "gen_ai.usage.input_tokens": None if usage is None else sum(usage.values()) - usage["output"],
+                "gen_ai.usage.input_tokens": None if usage is None else Usage(**usage).prompt_tokens,
                 "gen_ai.usage.cache_read.input_tokens": buckets.get("cache_read"),
                 "gen_ai.usage.cache_creation.input_tokens": buckets.get("cache_write"),
                 "gen_ai.usage.output_tokens": buckets.get("output"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
@@ -143,7 +143,7 @@ class Attempts:
                 attempt=number,
                 cause=judged.cause,
                 detail=judged.detail,
-                usage=None if judged.usage is None else asdict(judged.usage),
+                usage=None if judged.usage is None else judged.usage.to_json(),
                 cost_usd=cost_usd,
                 at_reservation=not known,
                 reported_cost_usd=judged.reported_cost_usd,

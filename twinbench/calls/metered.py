@@ -159,7 +159,9 @@ class MeteredLlm(OwnCalls):
         assert self.source is not None  # noqa: S101 - what has none has a recording that refuses
 
         def written(kind: str, *, sync: bool = False, **fields: Any) -> None:
-            if kind == "settle":
+            if kind == "reserve":
+                fields["max_tokens"] = request.body["max_tokens"]  # the router's choice, unlike the agent's calls
+            elif kind == "settle":
                 deciding.spent_usd += fields["cost_usd"]
             write(kind, sync=sync, **fields)
 
