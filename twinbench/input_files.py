@@ -5,6 +5,7 @@ A bound is on what a reader would have to keep at once, so memory stays flat wha
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -32,6 +33,9 @@ MOST_UNPACKED_BYTES = 512 * 2**20
 MOST_RATIO = 200
 """Of packed rows: more than ``MOST_UNPACKED_BYTES`` that are more than so many times the packed ones are a bomb. Banks
 pack to a fourth or a tenth."""
+
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, 0)
+"""``errno`` of what ``open_regular`` raises where no file is to be had; 0 where something else is there."""
 
 _GZIP_FIRST_BYTE = b"\x1f"
 """No JSON, and no text that is read here, begins with it."""

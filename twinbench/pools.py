@@ -30,6 +30,7 @@ from pydantic import (
 from twinbench import resources
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
+from twinbench.input_files import NO_FILE, InputError, open_regular, read_document
 from twinbench.router import Candidate
 from twinbench.tiers import TIER_LABELS, Tier
 from twinbench.usage import Prices
@@ -39,6 +40,9 @@ DEFAULT_STATIC = "static-2026-04"
 DEFAULT_LIVE = "live-2026-04"
 DEFAULT_SPLITS = "splits-2026-04"
 DEFAULT_BANKS = "banks-2026-04"
+
+_MOST_BYTES = 2**22
+"""Of a manifest; the longest of ours has some ten thousand."""
 
 T = TypeVar("T")
 TierLabel = Literal["low", "mid", "mid_high", "high"]
@@ -332,19 +336,26 @@ def load_manifest(name_or_path: str) -> AnyManifest:
     """A shipped manifest by name, or one of your own by path.
 
     Raises:
-        UsageError: neither a name nor a file.
+        UsageError: neither a name nor a file, or it cannot be read.
         ContentError: the file is not a manifest; every wrong field is named.
     """
     path = Path(name_or_path)
     if name_or_path in manifest_names():
         path = resources.pools_dir() / f"{name_or_path}.toml"
-    elif not path.is_file():
-        known = ", ".join(manifest_names())
-        raise UsageError(f"no pool manifest {name_or_path!r}: give a file or one of {known}")
     try:
-        content = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+        with open_regular(path) as file:
+            content = tomllib.loads(read_document(file, _MOST_BYTES).decode(), parse_float=Decimal)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ContentError([Problem(str(path), None, None, f"not a TOML file: {error}")]) from None
+    except RecursionError:
+        raise ContentError([Problem(str(path), None, None, "not a TOML file: nested too deeply")]) from None
+    except InputError as error:
+        raise ContentError([Problem(str(path), None, None, str(error))]) from None
+    except OSError as error:
+        if error.errno in NO_FILE:
+            known = ", ".join(manifest_names())
+            raise UsageError(f"no pool manifest {name_or_path!r}: give a file or one of {known}") from None
+        raise UsageError(f"cannot read {path} ({error.strerror})") from None
     try:
         return _MANIFEST.validate_python(content)
     except ValidationError as error:

@@ -172,8 +172,8 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
                 parsed.problems.append(found)
             elif problems := row_problems(found.row):
                 parsed.problems += (source.problem(found.number, *problem) for problem in problems)
-            elif problems := list(places.repetitions(found)):
-                parsed.problems += problems
+            elif repetitions := list(places.repetitions(found)):
+                parsed.problems += repetitions
             else:
                 parsed.add(found)
                 progress("reading rows", len(parsed.rows), None)

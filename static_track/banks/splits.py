@@ -225,7 +225,9 @@ def _read(path: Path) -> dict[str, Any]:
         claimed = content.pop("fingerprint")
         if claimed != fingerprint(content):
             raise ValueError("fingerprint")
-    except (ValueError, KeyError):
+    except OSError as error:
+        raise TwinbenchError(f"cannot read {path} ({error.strerror or error})") from None
+    except (ValueError, KeyError, RecursionError):
         raise TwinbenchError(f"{path} is damaged: make the split again") from None
     return {**content, "fingerprint": claimed}
 
