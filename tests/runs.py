@@ -58,6 +58,7 @@ def response(message: Mapping[str, Any], *, cost: float | None = 0.0014, model: 
     told: Run = {
         "prompt_tokens": 1000,
         "completion_tokens": 25,
+        "total_tokens": 1025,
         "prompt_tokens_details": {"cached_tokens": 500},
     } | usage
     if cost is not None:

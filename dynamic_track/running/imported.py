@@ -15,7 +15,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ class CallCost:
             "served_model": self.served_model,
             "served_by": self.served_by,
             "candidate": self.candidate,
-            "usage": None if self.usage is None else asdict(self.usage),
+            "usage": None if self.usage is None else self.usage.to_json(),
             **_money(self.cost_usd, self.reported_cost_usd, self.difference_usd),
             "problem": self.problem,
         }
@@ -482,7 +482,11 @@ def _call_cost(case: str, call: ModelCall, pool: LiveManifest) -> CallCost:
     candidate, problem = _candidate(pool, model)
     usage: Usage | None = None
     try:
-        usage = usage_of(body)
+        if candidate is None:
+            usage = usage_of(body)
+        else:  # as it is judged where it is recorded
+            priced = candidate.prices.cache_write_1h is not None
+            usage = usage_of(body, max_tokens=candidate.max_tokens, one_hour_writes=priced)
     except BillError as error:
         problem = f"{call.field}: {error}"
     cost = None if usage is None or candidate is None else usage.cost_usd(candidate.prices.prices())

@@ -153,7 +153,7 @@ SHORT: dict[str, tuple[Run, str | None, str]] = {
         "usage.prompt_tokens is no count of tokens: 'many'",
     ),
     "more cached than sent": (
-        _changed(lambda c: _third(c)["response"]["usage"].update(prompt_tokens=5), v1()),
+        _changed(lambda c: _third(c)["response"]["usage"].update(prompt_tokens=5, total_tokens=30), v1()),
         "usage",
         "are more than a prompt of 5",
     ),
