@@ -10,6 +10,7 @@ from typing import Any
 
 from twinbench.calls.journal import Journal
 from twinbench.pools import DEFAULT_LIVE, live_manifest
+from twinbench.usage import Usage
 
 LOW = "deepseek/deepseek-v3.2"
 HIGH = "anthropic/claude-opus-4.6"
@@ -28,6 +29,8 @@ class Call:
     failed: str | None = None
     """Why an attempt failed before the one that was answered."""
     usage: tuple[int, int, int, int] = (100, 900, 0, 50)
+    hour: int = 0
+    """Of what was written to a cache, for one hour."""
     cost_usd: str = "0.001"
 
 
@@ -95,7 +98,7 @@ def _write_case(journal: Journal, case: Case) -> None:
         )
         for attempt, failed in enumerate((True, False) if call.failed is not None else (False,), 1):
             write("reserve", step=step, attempt=attempt, candidate=call.candidate, request_key="7", reserved_usd="0.01")
-            buckets = ("input", "cache_read", "cache_write", "output")
+            counts = Usage(*call.usage, cache_write_1h=call.hour).to_json()
             answered = {"choices": [{"message": {"role": "assistant", "content": call.says}}]}
             write(
                 "settle",
@@ -103,7 +106,7 @@ def _write_case(journal: Journal, case: Case) -> None:
                 attempt=attempt,
                 cause="transport" if failed else None,
                 detail=call.failed if failed else None,
-                usage=None if failed else dict(zip(buckets, call.usage, strict=True)),
+                usage=None if failed else counts,
                 cost_usd="0.0002" if failed else call.cost_usd,
                 at_reservation=False,
                 reported_cost_usd=None,

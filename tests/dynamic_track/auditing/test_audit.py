@@ -241,8 +241,14 @@ def test_a_run_whose_router_asks_a_model_itself_is_clean(tmp_path: Path, rehears
     with ScriptedServer(answer) as server:
         live(server.api_base, run, router=f"{tmp_path / 'asking.py'}:Asks").succeeded()
     assert found(run) == {}
-    edited(run, "settle", setting(cost_usd="0.00000001"))
-    assert "a call of the router's own" in found(run)["cost"][0]["detail"]
+    spoilt = Path(shutil.copytree(run, tmp_path / "spoilt"))
+    edited(spoilt, "settle", setting(cost_usd="0.00000001"))
+    assert "a call of the router's own" in found(spoilt)["cost"][0]["detail"]
+
+    # Twenty tokens were asked for: the limit of the router's call, not of the candidate, is what an answer is held to.
+    edited(run, "settle", in_response(lambda body: body["usage"].update(completion_tokens=21, total_tokens=None)))
+    [finding] = found(run)["usage"]
+    assert "a call of the router's own: the journal has an answer, the response is usage" in finding["detail"]
 
 
 @pytest.mark.usefixtures("key")
@@ -482,6 +488,57 @@ def test_usage_and_cost_forged_together_are_found_by_the_response(turns: Path) -
 
     each(turns, "settle", cheap)
     assert {"usage", "cost"} <= found(turns).keys()
+
+
+def _usage(**counts: Any) -> Callable[[dict[str, Any]], None]:
+    return in_response(lambda body: body.update(usage=counts))
+
+
+def _twice(fields: dict[str, Any]) -> None:
+    body = unpacked(fields["response"])
+    fields["response"] = packed(body.replace(b'"usage": {', b'"usage": {"x": 1, "x": 1, ', 1))
+
+
+REFUSED: dict[str, Callable[[dict[str, Any]], None]] = {
+    "no sum": _usage(prompt_tokens=1000, completion_tokens=50, total_tokens=1500),
+    "nothing": _usage(prompt_tokens=0, completion_tokens=0, total_tokens=0),
+    "longer than allowed": _usage(prompt_tokens=1000, completion_tokens=32_769),
+    "an unknown cache": _usage(prompt_tokens=1000, completion_tokens=50, cacheHits=600),
+    "for an hour": _usage(input_tokens=10, output_tokens=5, cache_creation={"ephemeral_1h_input_tokens": 600}),
+    "a key twice": _twice,
+}
+
+
+@pytest.mark.parametrize("change", REFUSED.values(), ids=REFUSED)
+def test_usage_that_no_run_takes_is_found(turns: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    edited(turns, "settle", change)
+    [finding] = [each for each in found(turns)["usage"] if each["case"]]
+    assert "the journal has an answer, the response is usage" in finding["detail"]
+
+
+def test_reasoning_beside_the_answer_that_was_not_billed_is_found(turns: Path) -> None:
+    def reasoned(fields: dict[str, Any]) -> None:
+        counts = fields["usage"]
+        prompt = counts["input"] + counts["cache_read"] + counts["cache_write"]
+        told = {"prompt_tokens": prompt, "completion_tokens": counts["output"]}
+        details = {"prompt_tokens_details": {"cached_tokens": counts["cache_read"]}}
+        total = {"total_tokens": prompt + counts["output"] + 20_000}
+        more = {"completion_tokens_details": {"reasoning_tokens": 20_000}}
+        in_response(lambda body: body.update(usage=told | details | total | more))(fields)
+
+    edited(turns, "settle", reasoned)
+    [finding] = found(turns)["usage"]
+    assert re.search(r"the journal has .*, the response .*'output': 20\d\d\d", finding["detail"])
+
+
+def test_writes_for_an_hour_that_have_no_price_are_found(turns: Path) -> None:
+    def hourly(fields: dict[str, Any]) -> None:
+        fields["usage"] |= {"cache_write": 10, "cache_write_1h": 10}
+
+    edited(turns, "settle", hourly)
+    assert any(
+        "10 tokens written to a cache for one hour have no price" in each["detail"] for each in found(turns)["cost"]
+    )
 
 
 def consistently(run: Path, usage: Callable[[dict[str, Any]], dict[str, int]]) -> None:
