@@ -1,7 +1,7 @@
 """Evidence of runs that are too long for the suite: what was run, when, on what, and what came out.
 
-``python -m benchmarks.evidence NAME -- COMMAND…`` runs a command and writes ``docs/evidence/NAME.md``: its closing
-lines, and every line that starts with ``evidence:``. No host, path or user is written.
+Kept of a command are its closing lines, and every line that starts with ``evidence:``. No host, path or user is
+written.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 import platform
 import re
 import subprocess
-import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,37 +52,66 @@ def environment() -> list[str]:
     ]
 
 
-def write(name: str, title: str, lines: Sequence[str]) -> Path:
+def write(name: str, title: str, lines: Sequence[str], folder: Path = FOLDER) -> Path:
     """Write ``docs/evidence/NAME.md`` and say where."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{name}.md"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.md"
     path.write_text("\n".join([f"# {title}", "", *environment(), "", *lines, ""]), "utf-8")
     return path
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run a command and keep what it shows."""
-    name, separator, *command = arguments
-    if separator != "--" or not command:
-        raise SystemExit("usage: python -m benchmarks.evidence NAME -- COMMAND…")
+def run_shown(command: Sequence[str], variables: Mapping[str, str] | None = None) -> tuple[int, list[str]]:
+    """Run a command whose output is shown and kept.
+
+    Args:
+        command: the command and its arguments; it is started at the root of the checkout.
+        variables: environment variables beside those of this process.
+
+    Returns:
+        The exit code, and the lines of standard output and standard error.
+    """
     shown: list[str] = []
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, encoding="utf-8"
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        encoding="utf-8",
+        env={**os.environ, **(variables or {})},
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             shown.append(line.rstrip())
+    return process.returncode, shown
+
+
+def keep(
+    name: str, title: str, command: Sequence[str], variables: Mapping[str, str] | None = None, folder: Path = FOLDER
+) -> tuple[int, Path]:
+    """Run a command, and write what it shows as evidence.
+
+    Args:
+        name: of the evidence, without ``.md``.
+        title: what a person types to run this.
+        command: the command and its arguments.
+        variables: environment variables beside those of this process.
+        folder: where the evidence goes.
+
+    Returns:
+        The command's exit code, and the file of the evidence.
+    """
+    began = time.monotonic()
+    code, shown = run_shown(command, variables)
     marked = [line.partition(_MARK)[2].strip() for line in shown if _MARK in line]
     others = [line for line in shown if _MARK not in line]
     closing = [line for line in others[:-_CLOSING_LINES] if _SUMMARY.fullmatch(line)] + others[-_CLOSING_LINES:]
     closing = [line.replace(str(ROOT), ".") for line in closing]
-    said = f"`make {name}`: exit code {process.returncode}"
-    path = write(name, f"make {name}", [said, "", *(f"- {line}" for line in marked), "", "```text", *closing, "```"])
-    print(
-        f"\nRan: make {name}. Written: {path.relative_to(ROOT)}. Try next: make bench, or make test for the quick part."
+    said = f"`{title}`: exit code {code}, after {(time.monotonic() - began) / 60:.0f} min"
+    return code, write(
+        name, title, [said, "", *(f"- {line}" for line in marked), "", "```text", *closing, "```"], folder
     )
-    return process.returncode
 
 
 def _cpu() -> str:
@@ -92,7 +121,3 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,118 @@
+"""What is too long for the suite, in parts of at most 40 minutes: ``make acceptance`` or ``make acceptance PART=…``.
+
+``python -m benchmarks.acceptance [PART…]`` runs the named parts, or all, and writes the evidence of each to
+``docs/evidence/acceptance-PART.md``; that of ``repeat`` is ``docs/evidence/repeat.md``. Exit code 1 where a part
+fails, 2 where there is no such part.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import evidence, repeat
+
+ALL_EXAMPLES_VARIABLE = "TWINBENCH_ALL_EXAMPLES"
+"""Set to 1, property tests draw all their examples; the suite draws fewer."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tests that are run together."""
+
+    what: str
+    marked: str
+    """The expression of markers that chooses them."""
+    paths: Sequence[str]
+    alone: bool = False
+    """Whether nothing may run beside a test."""
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def command(self, workers: int) -> list[str]:
+        """The command that runs the part."""
+        at_once = [] if self.alone else ["-n", str(workers)]
+        return [sys.executable, "-m", "pytest", *at_once, "-rpPs", "-m", self.marked, *self.paths]
+
+
+_LONG = "acceptance and not alone"
+PARTS = {
+    "alone": Part("time and memory of long runs, nothing beside them", "acceptance and alone", ["tests"], alone=True),
+    "scores": Part(
+        "intervals that hold what they say, all banks of the oracle",
+        _LONG,
+        ["tests/static_track", "tests/twinbench", "tests/plugins", "tests/benchmarks"],
+    ),
+    "runs": Part("live runs: killed, poisoned, stopped", _LONG, ["tests/dynamic_track/running"]),
+    "rehearsals": Part(
+        "all tasks of our own, exports, audits",
+        _LONG,
+        [
+            f"tests/dynamic_track/{room}"
+            for room in ("rehearsal", "exporting", "auditing", "grading", "results", "tasks")
+        ],
+    ),
+    "answers": Part(
+        "whatever providers, agents and containers do",
+        _LONG,
+        ["tests/calls", "tests/providers", "tests/containers", "tests/scripted", "tests/cli"],
+    ),
+    "pages": Part("reports in a browser, the notebook", _LONG, ["tests/reports", "tests/docs"]),
+    "properties": Part(
+        "property tests with all their examples",
+        "hypothesis and not acceptance",
+        ["tests"],
+        variables={ALL_EXAMPLES_VARIABLE: "1"},
+    ),
+}
+REPEAT = "repeat"
+NAMES = (*PARTS, REPEAT)
+
+
+def default_workers() -> int:
+    """More than there are cores, since tests wait for containers more than they compute."""
+    return max(2, 3 * (os.cpu_count() or 1) // 2)
+
+
+def run_part(name: str, workers: int, folder: Path = evidence.FOLDER) -> bool:
+    """Run a part, keep its evidence, and say whether it passed."""
+    part = PARTS[name]
+    title = f"make acceptance PART={name}"
+    code, path = evidence.keep(f"acceptance-{name}", title, part.command(workers), part.variables, folder)
+    print(f"\nRan: {title}: {part.what}. Written: {path.name} in docs/evidence.", flush=True)
+    return code == 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the named parts, or all."""
+    known = "\n".join([*(f"  {name:12}{part.what}" for name, part in PARTS.items()), f"  {REPEAT:12}{repeat.WHAT}"])
+    parser = ArgumentParser(
+        "python -m benchmarks.acceptance",
+        description=f"What is too long for the suite. Parts:\n{known}",
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="default: all of them, one after the other")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="tests at once")
+    asked = parser.parse_args(arguments)
+    if unknown := [name for name in asked.parts if name not in NAMES]:
+        print(f"error: there is no part {', '.join(unknown)}. There are:\n{known}", file=sys.stderr)
+        return 2
+    # Else every process that is started compiles all modules again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    failed = []
+    for name in asked.parts or NAMES:
+        if name == REPEAT:
+            # All parts at once have no limit; a part that is asked for by its name ends in time.
+            passed = repeat.main(["--workers", str(asked.workers), *([] if asked.parts else ["--minutes", "inf"])]) == 0
+        else:
+            passed = run_part(name, asked.workers)
+        failed += [] if passed else [name]
+    print(f"\nRan: {', '.join(asked.parts or NAMES)}. Failed: {', '.join(failed) or 'none'}. Try next: make bench.")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
