@@ -170,9 +170,23 @@ def content_parts(content: str | Sequence[Any] | None) -> list[str]:
     for block in content:
         if isinstance(block, str):
             parts.append(block)  # an empty one too
-        elif block.get("text"):
+            continue
+        if block.get("text"):
             parts.append(block["text"])
+        parts += anthropic_parts(block)
     return parts
+
+
+def anthropic_parts(block: Mapping[str, Any]) -> list[str]:
+    """What a block of Anthropic's Messages API gives beside its `text`; not in the protocol ("Banks" in our docs)."""
+    match block.get("type"):
+        case "thinking":
+            return [block["thinking"]] if block.get("thinking") else []
+        case "tool_use" | "server_tool_use" | "mcp_tool_use":
+            return name_and_arguments(block.get("name"), block.get("input"))
+        case "tool_result" | "mcp_tool_result":
+            return content_parts(block.get("content"))
+    return []
 
 
 def call_parts(call: Mapping[str, Any]) -> list[str]:
@@ -180,7 +194,10 @@ def call_parts(call: Mapping[str, Any]) -> list[str]:
     function = call.get("function")
     if function is None:
         function = call  # a call without `function` carries name and arguments itself
-    name, arguments = function.get("name"), function.get("arguments")
+    return name_and_arguments(function.get("name"), function.get("arguments"))
+
+
+def name_and_arguments(name: str | None, arguments: str | Mapping[str, Any] | None) -> list[str]:
     parts = ["" if name is None else name]
     if isinstance(arguments, str):
         if arguments:

@@ -12,6 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests import oracle
+
 Row = dict[str, Any]
 Message = dict[str, Any]
 
@@ -111,10 +113,11 @@ def texts() -> st.SearchStrategy[str]:
 
 @cache
 def blocks() -> st.SearchStrategy[Any]:
-    """A block of a content list: with a text, without one, or a bare string."""
+    """A block of a content list: with a text, without one, one of Anthropic's, or a bare string."""
     return st.one_of(
         texts().map(lambda text: {"type": "text", "text": text}),
         texts(),
+        anthropic_blocks(),
         st.sampled_from(
             (
                 {"type": "image_url", "image_url": {"url": "x"}},
@@ -122,6 +125,26 @@ def blocks() -> st.SearchStrategy[Any]:
                 {"type": "text"},
                 {"type": "text", "text": "ok", "cache_control": {"type": "ephemeral"}},
             )
+        ),
+    )
+
+
+@cache
+def anthropic_blocks() -> st.SearchStrategy[dict[str, Any]]:
+    """A block of Anthropic's Messages API in which more than a `text` counts."""
+    inner = st.one_of(texts(), texts().map(lambda text: {"type": "text", "text": text}), st.just({"type": "image"}))
+    return st.one_of(
+        texts().map(lambda text: {"type": "thinking", "thinking": text, "signature": "s"}),
+        st.builds(
+            lambda sort, name, given: {"type": sort, "id": "x", "name": name, "input": given},
+            st.sampled_from(("tool_use", "server_tool_use", "mcp_tool_use")),
+            st.sampled_from(("bash", "geté", "", None)),
+            st.sampled_from(ARGUMENTS),
+        ),
+        st.builds(
+            lambda sort, content: {"type": sort, "tool_use_id": "x", "content": content},
+            st.sampled_from(("tool_result", "mcp_tool_result")),
+            st.one_of(texts(), st.none(), st.lists(inner, max_size=2)),
         ),
     )
 
@@ -185,13 +208,7 @@ def messages(draw: st.DrawFn, role: str | None = None) -> Message:
 
 def joined(content: Any) -> str:
     """The text that prefix comparison sees in a content."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(block if isinstance(block, str) else block["text"] for block in content if is_part(block))
-
-
-def is_part(block: Any) -> bool:
-    return isinstance(block, str) or bool(block.get("text"))
+    return "\n".join(oracle.content_parts(content))
 
 
 def reversed_keys(value: Any) -> Any:

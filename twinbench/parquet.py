@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -42,8 +43,12 @@ _VALUE_BYTES = 16
 _MOST_FAULTS = 20
 _INTEGERS = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _AS_THEY_ARE = frozenset(
-    (*_INTEGERS, *(f"u{each}" for each in _INTEGERS), "boolean", "float", "double", "varchar", "decimal", "blob")
+    (*_INTEGERS, *(f"u{each}" for each in _INTEGERS), "boolean", "float", "double", "decimal", "blob")
 )
+
+
+_Limits = dict[str, str | bool | int | float | list[str]]
+"""As duckdb declares what it takes."""
 
 
 @dataclass(frozen=True)
@@ -76,21 +81,13 @@ def parquet_rows(path: Path, name: str, json_columns: Collection[str]) -> Iterat
     """
     with open_input(path) as file:
         packed = file.seek(0, 2)
-    limits: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{_MEMORY_MIB}MiB",
-        "threads": 1,
-        "temp_directory": "",
-    }
+    # Each thread would take memory of its own; and what does not fit is refused, not put on the disk.
+    limits: _Limits = {"memory_limit": f"{_MEMORY_MIB}MiB", "threads": 1, "temp_directory": ""}
     with duckdb.connect(config=limits) as connection:
         try:
             yield from _rows(connection, path, name, json_columns, packed)
-        except duckdb.OutOfMemoryException:
-            what = (
-                f"takes more than {_MEMORY_MIB:,} MiB of memory to be read: write it with smaller pages, or as .jsonl"
-            )
-            yield Problem(name, None, None, what)
-        except duckdb.Error as error:
-            yield Problem(name, None, None, f"not a Parquet file: {str(error).splitlines()[0]}")
+        except InputError as error:
+            yield Problem(name, None, None, str(error))
 
 
 def _rows(
@@ -98,34 +95,50 @@ def _rows(
 ) -> Iterator[NumberedRow | Problem]:
     # The name is a pattern to DuckDB, and a folder such as day=1 would be a column.
     source = [str(path.absolute()).replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")]
-    connection.execute("SET TimeZone = 'UTC'; SET threads = 1")  # each thread would take memory of its own
-    described = connection.execute("FROM read_parquet(?, hive_partitioning = false) LIMIT 0", source).description or []
-    columns = [_Column(column, kind, str(kind) == "JSON" or column in json_columns) for column, kind, *_ in described]
-    if (what := _unreadable_name(connection, source, [column.name for column in columns])) is not None:
-        yield Problem(name, None, None, what)
-        return
-    ranges, problem = _ranges(connection, source, name, columns, packed)
-    selected = ", ".join(column.selected for column in columns)
-    for first, last in ranges:
-        number = first
-        result = connection.execute(f"SELECT {selected} {_FROM} WHERE {_ROW_NUMBER} BETWEEN {first} AND {last}", source)
-        while batch := result.fetchmany(_ROWS_AT_ONCE):
-            for values in batch:
-                number += 1
-                yield from _row(name, number, columns, values)
+    with _worded("not a Parquet file"):
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute("FROM read_parquet(?, hive_partitioning = false) LIMIT 0", source).description or []
+        columns = [_Column(column, kind, str(kind) == "JSON" or column in json_columns) for column, kind, *_ in found]
+        _refuse_names(connection, source, [column.name for column in columns])
+    with _worded("cannot be read"):
+        ranges, problem = _ranges(connection, source, name, columns, packed)
+        selected = ", ".join(column.selected for column in columns)
+        for first, last in ranges:
+            number = first
+            query = f"SELECT {selected} {_FROM} WHERE {_ROW_NUMBER} BETWEEN {first} AND {last}"
+            result = connection.execute(query, source)
+            while batch := result.fetchmany(_ROWS_AT_ONCE):
+                for values in batch:
+                    number += 1
+                    yield from _row(name, number, columns, values)
     if problem is not None:
         yield problem
 
 
-def _unreadable_name(
-    connection: duckdb.DuckDBPyConnection, source: Sequence[str], columns: Sequence[str]
-) -> str | None:
-    """What is wrong with the columns' names: DuckDB ignores case in them, and calls the second of a name otherwise."""
+@contextmanager
+def _worded(what: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise InputError(
+            f"takes more than {_MEMORY_MIB:,} MiB of memory to be read: write it with smaller pages, or as .jsonl"
+        ) from None
+    except duckdb.Error as error:
+        raise InputError(f"{what}: {str(error).splitlines()[0]}") from None
+
+
+def _refuse_names(connection: duckdb.DuckDBPyConnection, source: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse columns by their names: DuckDB ignores case in them, and calls the second of a name otherwise.
+
+    Raises:
+        InputError: one is refused.
+    """
     if any(column.lower() == _ROW_NUMBER for column in columns):
-        return f"has a column called {_ROW_NUMBER}, which DuckDB needs for itself: give it another name"
+        raise InputError(f"has a column called {_ROW_NUMBER}, which DuckDB needs for itself: give it another name")
     names = {column for (column,) in connection.execute("SELECT name FROM parquet_schema(?)", source).fetchall()}
-    renamed = next((column for column in columns if column not in names), None)
-    return None if renamed is None else f"has two columns of one name, but for capitals: DuckDB calls one {renamed!r}"
+    for column in columns:
+        if column not in names:
+            raise InputError(f"has two columns of one name, but for capitals: DuckDB calls one {column!r}")
 
 
 def _ranges(
@@ -224,7 +237,7 @@ def _type(kind: DuckDBPyType) -> str:
     if kind.id == "map":
         key, value = _children(kind)["key"], _children(kind)["value"]
         return f"MAP({'BLOB' if key.id == 'blob' else 'VARCHAR'}, {_type(value)})"
-    return "VARCHAR"
+    return "VARCHAR"  # of JSON its text, which nobody has checked so far
 
 
 def _size(kind: DuckDBPyType, value: str, depth: int = 0) -> str:

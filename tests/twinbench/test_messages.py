@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import oracle, strategies
-from twinbench.messages import exact_key, message_text, semantic_key
+from twinbench.messages import (
+    BLOCK_TEXT,
+    COUNTED_BLOCKS,
+    PROTOCOL_TEXT,
+    exact_key,
+    message_problems,
+    message_text,
+    semantic_key,
+    text_rules,
+)
 
 
 def call(**function: Any) -> dict[str, Any]:
@@ -36,6 +45,17 @@ def call(**function: Any) -> dict[str, Any]:
         ({"role": "assistant", "content": "a", "tool_calls": [{"function": None, "name": "f"}]}, "a\nf"),
         ({"role": "assistant", "content": "a", "tool_calls": None, "function_call": {"name": "g"}}, "a"),
         ({"role": "assistant", "content": "a", "tool_calls": []}, "a"),
+        ({"role": "assistant", "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}, "a"]}, "hm\na"),
+        ({"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}]}, ""),
+        ({"role": "assistant", "content": [{"type": "tool_use", "id": "x", "name": "f", "input": {"x": "é"}}]},
+         'f\n{"x": "é"}'),
+        ({"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {}}]}, "f\n{}"),
+        ({"role": "assistant", "content": [{"type": "server_tool_use"}, "a"]}, "\na"),
+        ({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "x", "content": "out"}]}, "out"),
+        ({"role": "user", "content": [{"type": "tool_result", "content": ["a", {"type": "text", "text": "b"},
+                                                                         {"type": "image", "source": {"data": "x"}}]}]},
+         "a\nb"),
+        ({"role": "user", "content": [{"type": "tool_result"}, {"type": "document", "source": {"data": "x"}}]}, ""),
     ],
 )  # fmt: skip
 def test_the_text_is_the_contents_parts_and_then_each_calls_name_and_arguments(
@@ -78,6 +98,21 @@ def test_semantic_keys_are_equal_exactly_where_a_prefix_comparison_sees_no_diffe
         ({"name": None}, {}, False),
         ({"tool_call_id": "a"}, {"tool_call_id": "b"}, False),
         ({"content": "1"}, {"name": "1"}, False),
+        (
+            {"content": [{"type": "tool_result", "tool_use_id": "x", "content": "out"}]},
+            {"content": [{"type": "tool_result", "tool_use_id": "y", "content": ["out"]}]},
+            True,
+        ),
+        (
+            {"content": [{"type": "tool_result", "content": "out"}]},
+            {"content": [{"type": "tool_result", "content": "another"}]},
+            False,
+        ),
+        (
+            {"content": [{"type": "tool_use", "name": "f", "input": {"x": 1}}]},
+            {"content": [{"type": "tool_use", "name": "f", "input": {"x": 2}}]},
+            False,
+        ),
     ],
 )
 def test_what_a_prefix_comparison_sees(one: dict[str, Any], other: dict[str, Any], *, same: bool) -> None:
@@ -93,3 +128,51 @@ def test_the_exact_key_is_the_message_with_its_keys_in_their_order(message: dict
     assert json.dumps(back) == json.dumps(message)
     flipped = strategies.reversed_keys(message)
     assert (exact_key(flipped) == exact_key(message)) == (json.dumps(flipped) == json.dumps(message))
+
+
+@settings(max_examples=300)
+@given(strategies.messages())
+def test_a_message_needs_the_later_text_rules_exactly_where_it_has_a_block_that_they_count(
+    message: dict[str, Any],
+) -> None:
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else []
+    counted = any(isinstance(block, dict) and block.get("type") in COUNTED_BLOCKS for block in blocks)
+    assert text_rules(message) == (BLOCK_TEXT if counted else PROTOCOL_TEXT)
+    if not counted:
+        plain = [block for block in blocks if isinstance(block, str) or block.get("text")]
+        by_protocol = [block if isinstance(block, str) else block["text"] for block in plain]
+        assert isinstance(content, str | None) or message_text({"content": content}) == "\n".join(by_protocol)
+
+
+@settings(max_examples=300)
+@given(strategies.messages())
+def test_whatever_the_protocol_has_is_a_message(message: dict[str, Any]) -> None:
+    assert list(message_problems(message)) == []
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(
+                ("role", "content", "tool_calls", "function", "name", "arguments", "type", "text", "thinking", "input")
+            ),
+            st.one_of(inner, st.sampled_from(COUNTED_BLOCKS)),
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=500)
+@given(JSON)
+def test_what_passes_as_a_message_has_a_text_and_keys_whatever_it_is(value: Any) -> None:
+    if list(message_problems(value)):
+        return
+    assert isinstance(message_text(value), str)
+    assert message_text(value) == oracle.text_of_message(value)
+    semantic_key(value)
+    text_rules(value)
