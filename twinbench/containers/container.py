@@ -5,14 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from twinbench.containers.engine import MIN_FREE_MIB, ContainerLostError, Engine, ImageError, translated
+from twinbench.causes import CausedError
+from twinbench.containers.engine import (
+    MIN_FREE_MIB,
+    ContainerLostError,
+    Engine,
+    EngineLostError,
+    EngineRefusedError,
+    ImageError,
+    translated,
+)
 from twinbench.containers.ownership import labels, new_name, remove
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
 # Reaps what loses its parent. As the first process of its namespace it is deaf to signals from inside, TERM included.
-_FIRST_PROCESS = "trap '' TERM; while :; do sleep 86400 & wait $!; done"
+# It waits on a pipe of its own and needs no file: whatever commands remove, it goes on.
+_FIRST_PROCESS = "trap '' TERM; exec 0<> <(:) >/dev/null 2>&1; while :; do read -r; done"
+
+_LOG_BYTES = "64k"
+CANNOT_EXECUTE = (126, 127)
+"""Exit codes of what there is not, or what is no program."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ def start_container(
 
     Raises:
         DiskError: the engine's disk is at its watermark.
-        ImageError: the image is not present.
+        ImageError: the image is not present, or has no bash that runs.
         EngineLostError: the engine refuses, or is gone.
     """
     from docker.types import LogConfig, Ulimit
@@ -82,15 +96,43 @@ def start_container(
                 ulimits=[Ulimit(name="fsize", soft=largest, hard=largest), Ulimit(name="core", soft=0, hard=0)],
                 cap_add=["SYS_ADMIN"] if limits.sys_admin else [],
                 security_opt=["no-new-privileges"],
-                log_config=LogConfig(type=LogConfig.types.NONE),
+                # Nothing but the reason why the first process does not run; it closes its way there once it does.
+                log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": _LOG_BYTES, "max-file": "1"}),
                 **options,
             )
     except ContainerLostError as error:  # what is not found before there is a container is its image
         raise ImageError(f"image {image} is not present: {error}") from None
+    except EngineRefusedError:
+        engine.has_image(image)  # where its name is what is refused, this says so
+        raise
     try:
         with translated(f"start a container of {image}"):
             container.start()
+    except (ContainerLostError, EngineLostError) as error:
+        reason = _start_failure(container, image, error)
+        remove(container)
+        raise reason from None
     except BaseException:
         remove(container)
         raise
     return container
+
+
+def last_log_line(container: Container) -> str:
+    """The last line that the first process of a container wrote; empty where there is none."""
+    with translated("read the log of a container"):
+        lines: list[str] = container.logs(tail=1).decode("utf-8", "replace").splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def _start_failure(container: Container, image: str, error: CausedError) -> CausedError:
+    """The image's fault, where the engine says that it could not execute what should be the first process."""
+    try:
+        with translated("look at a container that did not start"):
+            container.reload()
+    except CausedError:
+        return error
+    state = container.attrs["State"]
+    if state.get("ExitCode") not in CANNOT_EXECUTE:
+        return error
+    return ImageError(f"image {image} runs no bash: {state.get('Error') or error}")

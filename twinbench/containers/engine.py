@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -10,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,6 +45,10 @@ class EngineLostError(CausedError):
     cause = Cause.engine
 
 
+class EngineRefusedError(EngineLostError):
+    """The engine answers, and refuses a request as wrong (HTTP 4xx): what was asked for is at fault."""
+
+
 class ContainerLostError(CausedError):
     """A container is gone, or was ended from outside."""
 
@@ -50,7 +56,7 @@ class ContainerLostError(CausedError):
 
 
 class ImageError(CausedError):
-    """An image that is not here and cannot be pulled or built."""
+    """An image that is not here and cannot be pulled or built, or in which no command runs."""
 
     cause = Cause.image
 
@@ -187,8 +193,14 @@ class Engine:
         with translated(f"inspect image {name}"):
             try:
                 attributes: Mapping[str, Any] = self.client.images.get(name).attrs
-            except docker.errors.ImageNotFound:
+            except docker.errors.NotFound:
                 return None
+            except docker.errors.NullResource:
+                raise ImageError("the name of the image is empty") from None
+            except docker.errors.APIError as error:
+                if not error.is_client_error():
+                    raise
+                raise ImageError(f"the engine refuses the name of image {name}: {error.explanation or error}") from None
         return attributes
 
     def _present(self, name: str) -> Mapping[str, Any]:
@@ -207,7 +219,7 @@ class Engine:
             except docker.errors.ImageNotFound:
                 return
             except docker.errors.APIError as error:
-                if error.status_code != 409:
+                if error.status_code != HTTPStatus.CONFLICT:
                     raise
 
     def image_identity(self, name: str) -> str:
@@ -246,9 +258,11 @@ class Engine:
                         layers[event["id"]] = (detail["current"], detail["total"])
                         done, total = (sum(part) // 2**20 for part in zip(*layers.values(), strict=True))
                         progress(f"pulling {name}, MiB", done, total)
-            except docker.errors.APIError as error:
+            except docker.errors.APIError as error:  # the registry's refusal, which the engine passes on
                 raise ImageError(f"image {name} does not pull: {error.explanation or error}") from None
-            except (docker.errors.DockerException, OSError) as error:
+            except _failures() as error:
+                if not self.answers():
+                    raise EngineLostError(f"cannot pull image {name}: {_reason(error)}") from None
                 raise ImageError(f"image {name} does not pull: {_reason(error)}") from None
             if failed is not None:
                 raise ImageError(f"image {name} does not pull: {failed}")
@@ -262,7 +276,8 @@ def translated(doing: str) -> Iterator[None]:
         doing: what was to be done, for the message.
 
     Raises:
-        ContainerLostError: the container is gone.
+        ContainerLostError: the container is gone, or is not running.
+        EngineRefusedError: the engine refuses the request as wrong.
         EngineLostError: anything else that the engine, or the way to it, did.
     """
     import docker.errors
@@ -272,11 +287,20 @@ def translated(doing: str) -> Iterator[None]:
     except docker.errors.NotFound as error:
         raise ContainerLostError(f"cannot {doing}: {error.explanation or error}") from None
     except docker.errors.APIError as error:
-        if error.status_code == 409:  # what a container that is not running answers to an exec
-            raise ContainerLostError(f"cannot {doing}: {error.explanation or error}") from None
-        raise EngineLostError(f"cannot {doing}: {error.explanation or error}") from None
-    except (docker.errors.DockerException, OSError) as error:
+        said = f"cannot {doing}: {error.explanation or error}"
+        if error.status_code == HTTPStatus.CONFLICT:  # what a container that is not running answers to an exec
+            raise ContainerLostError(said) from None
+        raise (EngineRefusedError if error.is_client_error() else EngineLostError)(said) from None
+    except _failures() as error:
         raise EngineLostError(f"cannot {doing}: {_reason(error)}") from None
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What docker raises, and the way to an engine: sockets, requests, urllib3 in a stream, JSON that is cut."""
+    import docker.errors
+    import urllib3.exceptions
+
+    return docker.errors.DockerException, OSError, urllib3.exceptions.HTTPError, json.JSONDecodeError
 
 
 def _reason(error: BaseException) -> str:

@@ -1,4 +1,8 @@
-"""A container in which commands that we did not write can run: bounded in everything, and usable after each of them."""
+"""A container in which commands that we did not write can run: bounded in everything, and usable after each of them.
+
+Its files are theirs to destroy. What they leave unusable stays their doing: a command that cannot be run any more has a
+result that says so, and raises nothing. Only what ends a container from outside raises.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,17 @@ import io
 import tarfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self
 
 from twinbench.causes import Cause, CausedError
-from twinbench.containers.container import ContainerLimits, start_container
-from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError, translated
+from twinbench.containers.container import CANNOT_EXECUTE, ContainerLimits, last_log_line, start_container
+from twinbench.containers.ending import ended_from_inside
+from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError, ImageError, translated
 from twinbench.containers.ownership import remove
+from twinbench.containers.paths import is_plain_file
 from twinbench.containers.shell import CommandResult, Ended, Running, Shell
 from twinbench.containers.stream import StreamLostError
 
@@ -26,14 +32,19 @@ if TYPE_CHECKING:
 KEPT_OUTPUT_BYTES = 2**20
 
 _END = files(__package__).joinpath("end.sh").read_text("utf-8")
-_KILL_ALL = "kill -KILL -1"
+_KILL_ALL = ["bash", "-c", "kill -KILL -1"]
+_NOTHING = ["bash", "-c", ":"]
 _MOST_SHELLS = 3
+_OPENS_WITHIN_S = 30.0
 _ENDS_WITHIN_S = 10.0
 _TOKEN_WITHIN_S = 2.0
 _KNOWN_WITHIN_S = 3.0
 _LOOK_AGAIN_S = 0.05
 _LOOK_EVERY_S = 1.0
+_CHECK_EVERY_S = 0.25
 _REST = 5.0
+_READ_BY_THE_ENGINE = ("/etc/passwd", "/etc/group")
+"""Files of a container that its engine opens to start something in it: at a FIFO it would wait for ever."""
 
 
 class WriteLimitError(CausedError):
@@ -48,6 +59,8 @@ class Sandbox:
 
     What a command leaves in files stays, and what it leaves running goes on; a directory that it changes to, or a
     variable that it sets, is forgotten.
+
+    Entering raises ImageError where no command runs in the image, and whatever else ``start_container`` raises.
     """
 
     engine: Engine
@@ -62,12 +75,19 @@ class Sandbox:
     _container: Container | None = None
     _shell: Shell | None = None
     _watch: _WriteWatch | None = None
+    _spoiled: bool = False
+    """Whether commands have left nothing that could run another one."""
 
     def __enter__(self) -> Self:
         self._container = start_container(
             self.engine, self.image, self.limits, role=self.role, run=self.run, case=self.case, user="0"
         )
-        self._watch = _WriteWatch(self.engine.client.api, self._container, self.limits.written_mib)
+        try:
+            self._watch = _WriteWatch(self.engine.client.api, self._container, self.limits.written_mib)
+            self._refuse_unusable_image()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -87,7 +107,13 @@ class Sandbox:
         return self._container
 
     def run_command(
-        self, command: str, *, directory: str = "/", timeout_s: float = 60.0, keep_bytes: int = KEPT_OUTPUT_BYTES
+        self,
+        command: str,
+        *,
+        directory: str = "/",
+        timeout_s: float = 60.0,
+        keep_bytes: int = KEPT_OUTPUT_BYTES,
+        checkpoint: Callable[[], None] | None = None,
     ) -> CommandResult:
         """Run a command to its end, and end it with all that it started where it takes too long.
 
@@ -96,23 +122,26 @@ class Sandbox:
             directory: where it runs.
             timeout_s: how long it may take.
             keep_bytes: how much of its output is kept.
+            checkpoint: called several times a second while it runs; what it raises is raised, the command goes on
+                running, and the sandbox is good for nothing but to be left.
 
         Raises:
             WriteLimitError: the container wrote more than it may.
-            ContainerLostError: the container is gone.
-            EngineLostError: the engine is.
+            ContainerLostError: somebody outside ended the container.
+            EngineLostError: the engine is gone.
         """
         running = self._start(command, directory, keep_bytes)
+        if running is None:
+            return CommandResult("", None, Ended.not_run, 0, 0.0)
         try:
-            exit_code = running.wait(time.monotonic() + timeout_s)
+            exit_code = _wait(running, time.monotonic() + timeout_s, checkpoint)
             return running.result(Ended.exited, exit_code)
         except TimeoutError:
             self._end(running)
-            self._refuse_lost()
             return running.result(Ended.timeout)
         except StreamLostError:
             self._let_go()
-            self._refuse_ended()
+            self._see_what_was_lost()
             return running.result(Ended.lost)
 
     def put(self, contents: Mapping[str, bytes]) -> None:
@@ -131,24 +160,63 @@ class Sandbox:
         with translated("write files into a container"):
             self.container.put_archive("/", archive.getvalue())
 
-    def _start(self, command: str, directory: str, keep_bytes: int) -> Running:
-        for _ in range(_MOST_SHELLS):
-            try:
-                return self._open_shell().start(command, directory, keep_bytes)
-            except (StreamLostError, EngineLostError, ContainerLostError) as error:
-                self._let_go()
-                self._refuse_lost()
-                if not isinstance(error, StreamLostError):
-                    raise
-                # Something that an earlier command left running ended the shell: a new one will do.
-        raise ContainerLostError(f"no shell stays open in the container of {self.image}")
+    def _refuse_unusable_image(self) -> None:
+        """Where no command runs before anybody has worked in the container, its image is at fault."""
+        if (complaint := self._new_shell()) is None:
+            if (ran := self.run_command("")).exit_code in CANNOT_EXECUTE:
+                raise ImageError(f"no command runs in a container of image {self.image}: {ran.output.strip()}")
+            return
+        until = time.monotonic() + _KNOWN_WITHIN_S
+        while runs := self._runs():
+            if time.monotonic() >= until:
+                break
+            time.sleep(_LOOK_AGAIN_S)
+        line = last_log_line(self.container) or complaint
+        if runs:
+            raise ImageError(f"no command runs in a container of image {self.image}: {line}")
+        code = self.container.attrs["State"].get("ExitCode")
+        raise ImageError(f"a container of image {self.image} ends at once (exit code {code}): {line}")
 
-    def _open_shell(self) -> Shell:
-        if self._shell is None:
+    def _start(self, command: str, directory: str, keep_bytes: int) -> Running | None:
+        """Start a command; None where nothing runs one any more."""
+        for _ in range(_MOST_SHELLS):
+            if (shell := self._open_shell()) is None:
+                return None
+            try:
+                return shell.start(command, directory, keep_bytes)
+            except StreamLostError:  # something that an earlier command left running ended the shell
+                self._let_go()
+                self._see_what_was_lost()
+        self._give_up()
+        return None
+
+    def _open_shell(self) -> Shell | None:
+        """The shell, a new one where it was lost; None where none opens in what commands have made of the container."""
+        if self._shell is not None or self._spoiled or self._new_shell() is None:
+            return self._shell
+        if self._restart() and self._new_shell() is not None:  # all memory or processes may have been taken before
+            self._give_up()
+        return self._shell
+
+    def _new_shell(self) -> str | None:
+        """Open a shell; why it does not open, where engine and container are as they should be."""
+        if not self._engine_can_enter():
+            return "/etc/passwd or /etc/group is no plain file"
+        shell: Shell | None = None
+        try:
             with translated("start a shell in a container"):
                 api = self.engine.client.api
-                self._shell = Shell(api, str(self.container.id), self.interpreter, self.environment)
-        return self._shell
+                shell = Shell(api, str(self.container.id), self.interpreter, self.environment)
+            shell.try_out(_OPENS_WITHIN_S)
+        except (TimeoutError, StreamLostError, ContainerLostError, EngineLostError) as error:
+            complaint = str(error)
+            if shell is not None:
+                complaint = shell.complaint or "its shell says nothing"
+                shell.close()
+            self._runs()
+            return complaint
+        self._shell = shell
+        return None
 
     def _let_go(self) -> None:
         if self._shell is not None:
@@ -157,19 +225,19 @@ class Sandbox:
 
     def _end(self, running: Running) -> None:
         """End a command and what it started; each step is for what withstood the one before."""
-        if running.group is not None and self._exec(
-            ["bash", "-c", _END, "bash", str(running.group), running.cookie], lives=True
-        ):
-            with contextlib.suppress(TimeoutError, StreamLostError):
-                running.wait(time.monotonic() + _TOKEN_WITHIN_S)
+        if self._engine_can_enter():
+            if running.group is not None and self._exec(
+                ["bash", "-c", _END, "bash", str(running.group), running.cookie], lives=True
+            ):
+                with contextlib.suppress(TimeoutError, StreamLostError):
+                    running.wait(time.monotonic() + _TOKEN_WITHIN_S)
+                    return
+            self._let_go()
+            if self._exec(_KILL_ALL) and self._exec(_NOTHING):
                 return
         self._let_go()
-        if self._exec(["bash", "-c", _KILL_ALL]) and self._exec(["bash", "-c", ":"]):
-            return
-        self._refuse_lost()
-        with translated("restart a container"):
-            self.container.kill()
-            self.container.start()
+        self._runs()
+        self._restart()
 
     def _exec(self, command: list[str], *, lives: bool = False) -> bool:
         """Run something of our own beside the shell, within bounds; whether it could be run (and ``lives`` to say)."""
@@ -178,7 +246,7 @@ class Sandbox:
 
         def run() -> None:
             with contextlib.suppress(ContainerLostError, EngineLostError), translated("run an exec"):
-                exec_id = api.exec_create(self.container.id, command)["Id"]
+                exec_id = api.exec_create(self.container.id, command, workdir="/")["Id"]
                 api.exec_start(exec_id)
                 if api.exec_inspect(exec_id)["ExitCode"] in ((0,) if lives else (0, 1, 137)):
                     done.set()
@@ -188,27 +256,85 @@ class Sandbox:
         thread.join(_ENDS_WITHIN_S)
         return done.is_set()
 
-    def _refuse_ended(self) -> None:
-        """The same where a shell was lost: the engine knows a moment later than its streams that a container ended."""
-        until = time.monotonic() + _KNOWN_WITHIN_S
-        self._refuse_lost()
-        while not self._exec(["bash", "-c", ":"], lives=True) and time.monotonic() < until:
-            self._refuse_lost()
-            time.sleep(_LOOK_AGAIN_S)
-        self._refuse_lost()
+    def _see_what_was_lost(self) -> None:
+        """After a shell was lost: where the container went with it, start that again.
 
-    def _refuse_lost(self) -> None:
-        """Raise where the container is not running."""
+        The engine knows a moment later than its streams that a container ended.
+        """
+        until = time.monotonic() + _KNOWN_WITHIN_S
+        while self._runs():
+            if time.monotonic() >= until or (self._engine_can_enter() and self._exec(_NOTHING, lives=True)):
+                return
+            time.sleep(_LOOK_AGAIN_S)
+        self._restart()
+
+    def _runs(self) -> bool:
+        """Whether the container runs; False where what ran in it ended it.
+
+        Raises:
+            WriteLimitError: it was ended because it wrote more than it may.
+            ContainerLostError: somebody outside ended it.
+            EngineLostError: the engine is gone.
+        """
         if self._watch is not None and self._watch.exceeded is not None:
             raise WriteLimitError(self._watch.exceeded)
         with translated(f"look for the container of {self.image}"):
             self.container.reload()
-        if self.container.status != "running":
-            state: Mapping[str, Any] = self.container.attrs["State"]
-            raise ContainerLostError(
-                f"the container of {self.image} is {self.container.status} (exit code {state.get('ExitCode')}): "
-                "it was ended from outside, or the engine was restarted"
-            )
+        status = self.container.status
+        if status == "running":
+            return True
+        state: Mapping[str, Any] = self.container.attrs["State"]
+        if status == "exited" and ended_from_inside(self.engine.client, str(self.container.id), state):
+            return False
+        raise ContainerLostError(
+            f"the container of {self.image} is {status} (exit code {state.get('ExitCode')}): "
+            "it was ended from outside, or the engine was restarted"
+        )
+
+    def _restart(self) -> bool:
+        """End all that runs in the container and start it again with its files; whether those let it start."""
+        with contextlib.suppress(ContainerLostError), translated("end a container"):  # it may have ended already
+            self.container.kill()
+        if not self._engine_can_enter():
+            self._give_up()
+            return False
+        try:
+            with translated("restart a container"):
+                self.container.start()
+        except (ContainerLostError, EngineLostError):
+            if not self.engine.answers():
+                raise
+            self._give_up()
+            return False
+        return True
+
+    def _engine_can_enter(self) -> bool:
+        with translated("look at a file of a container"):
+            return all(is_plain_file(self.engine.client.api, self.container, path) for path in _READ_BY_THE_ENGINE)
+
+    def _give_up(self) -> None:
+        """Take no more commands: what earlier ones did to the container's files lets none run.
+
+        That it is the files is made sure of: in a fresh container of the same image commands run, else this raises what
+        entering raises.
+        """
+        limits = replace(self.limits, min_free_mib=0)
+        with Sandbox(
+            self.engine, self.image, self.role, self.run, self.case, limits, self.interpreter, self.environment
+        ):
+            self._spoiled = True
+
+
+def _wait(running: Running, until: float, checkpoint: Callable[[], None] | None) -> int:
+    """The exit code of a command, as ``Running.wait`` gives it, with the checkpoint asked meanwhile."""
+    if checkpoint is None:
+        return running.wait(until)
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return running.wait(min(until, time.monotonic() + _CHECK_EVERY_S))
+        if time.monotonic() >= until:
+            raise TimeoutError
+        checkpoint()
 
 
 class _WriteWatch:

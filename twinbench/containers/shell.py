@@ -36,6 +36,8 @@ class Ended(StrEnum):
     timeout = "timeout"
     lost = "lost"
     """It took its shell with it, or what ran it."""
+    not_run = "not_run"
+    """It was not run: an earlier command left nothing in the container that could run one."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Shell:
             ["bash", "--norc", "--noprofile", "-s", "--", *interpreter],
             stdin=True,
             environment=dict(environment),
+            workdir="/",  # the image's own directory may be gone, and each command names its own
         )["Id"]
         self._stream = ExecStream(api, exec_id)
         try:
@@ -108,6 +111,20 @@ class Shell:
     def close(self) -> None:
         """Let go of it; the shell ends, and what commands left running goes on."""
         self._stream.close()
+
+    @property
+    def complaint(self) -> str:
+        """What it, or the engine in its place, said before it took commands."""
+        return self._stream.complaint
+
+    def try_out(self, within_s: float) -> None:
+        """Let the interpreter run nothing: then the shell is known to take commands.
+
+        Raises:
+            TimeoutError: not in time.
+            StreamLostError: the shell does not run.
+        """
+        self.start("", "/", _SLACK_BYTES).wait(time.monotonic() + within_s)
 
     def start(self, command: str, directory: str, keep_bytes: int) -> Running:
         """Start a command.

@@ -35,6 +35,11 @@ class ExecStream:
         self.stderr = bytearray()
         """The last of what came on standard error."""
 
+    @property
+    def complaint(self) -> str:
+        """What was said beside standard output: standard error, or in the engine's words why the exec did not start."""
+        return bytes(self.stderr or self._raw).decode("utf-8", "replace").strip()
+
     def close(self) -> None:
         """Let go of it: the exec reads an end of file, and nothing that it writes is heard."""
         with contextlib.suppress(OSError):
