@@ -48,6 +48,7 @@ from dynamic_track.rehearsal.replies import (
 )
 from tests.providers.asking import BASH, ENVIRONMENT, KEY, KEY_VARIABLE, body, gateway_to, request
 from tests.scripted.server import ScriptedServer
+from tests.timing import HANG_S
 from twinbench.calls.exchange import SESSION_HEADER, Request, Response, TransportError
 from twinbench.errors import UsageError
 from twinbench.providers import wire
@@ -275,18 +276,16 @@ def test_an_answer_that_breaks_off_may_be_billed(reply: Reply) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [Hang(), Trickle(), Trickle(head_too=True), Message("late", after_s=30)],
+    [Hang(), Trickle(), Trickle(head_too=True), Message("late", after_s=2 * HANG_S)],
     ids=["hangs", "trickles", "trickles from the first byte", "late"],
 )
 def test_the_deadline_holds_however_slowly_it_comes(reply: Reply) -> None:
     with ScriptedServer([Message("warm"), reply]) as server, gateway_to(server) as gateway:
         gateway.fetch(request(), 60)
-        began = time.monotonic()
         with pytest.raises(TransportError, match="no full answer within") as caught:
             gateway.fetch(request(), 1)
-        assert time.monotonic() - began < 2
     assert caught.value.may_be_billed
-    assert caught.value.latency_s == pytest.approx(1, abs=0.5)
+    assert 0.9 < caught.value.latency_s < HANG_S
 
 
 def test_a_trickle_that_ends_in_time_is_an_answer() -> None:
@@ -314,16 +313,15 @@ def test_a_server_that_reads_slowly_is_given_up_on() -> None:
         over.set()
         reader.join()
     assert caught.value.may_be_billed
-    assert caught.value.latency_s < 2.5
+    assert caught.value.latency_s < HANG_S
 
 
 def test_a_server_that_does_not_read_is_given_up_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         gateway = Gateway(f"http://127.0.0.1:{deaf.getsockname()[1]}/v1", None)
-        began = time.monotonic()
         with gateway, pytest.raises(TransportError) as caught:
             gateway.fetch(Request(body(messages=[{"role": "user", "content": "x" * (40 << 20)}]), "s"), 1.5)
-        assert time.monotonic() - began < 20  # most of it is JSON
+    assert caught.value.latency_s < HANG_S
     assert caught.value.may_be_billed
 
 
@@ -344,16 +342,18 @@ def test_a_name_without_an_address_is_not_billed() -> None:
 
 
 def test_a_resolver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
     def hang(*_: object, **__: object) -> list[Any]:
-        time.sleep(2)
+        over.wait(2 * HANG_S)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     with Gateway("http://slow.invalid/v1", None) as gateway:
-        began = time.monotonic()
         with pytest.raises(TransportError, match="not resolved") as caught:
             gateway.models(0.5)
-    assert time.monotonic() - began < 1.5
+        over.set()
+    assert caught.value.latency_s < HANG_S
     assert not caught.value.may_be_billed
 
 
@@ -399,7 +399,7 @@ def test_tls_carries_long_requests_and_keeps_deadlines(tmp_path: Path) -> None:
             with pytest.raises(TransportError, match="no full answer within") as caught:
                 trusting.fetch(asked, 1.5)
         assert caught.value.may_be_billed
-        assert caught.value.latency_s < 2.5
+        assert caught.value.latency_s < HANG_S
     assert [each.body for each in server.asked] == [asked.body, asked.body]
 
 
@@ -472,18 +472,18 @@ def test_waiting_for_a_connection_is_within_the_deadline_and_not_billed() -> Non
     with ScriptedServer([Message("warm"), Hang()]) as server, gateway_to(server, max_connections=1) as gateway:
         gateway.fetch(request(), 60)
         with ThreadPoolExecutor(2) as threads:
-            first = threads.submit(gateway.fetch, request(), 3)
+            first = threads.submit(gateway.fetch, request(), 5)
             while len(server.asked) < 2:
                 time.sleep(0.01)
             with pytest.raises(TransportError, match="no connection within") as caught:
                 gateway.fetch(request(), 0.5)
+            assert not first.done()
             assert isinstance(first.exception(), TransportError)
     assert not caught.value.may_be_billed
-    assert caught.value.latency_s < 2
 
 
 def eventually_none(server: ScriptedServer) -> bool:
-    until = time.monotonic() + 5
+    until = time.monotonic() + HANG_S
     while server.connections and time.monotonic() < until:
         time.sleep(0.02)
     return server.connections == 0
@@ -563,6 +563,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from tests.providers.asking import gateway_to, request
 from dynamic_track.rehearsal.replies import Message
+from tests.timing import HANG_S
 from tests.scripted.server import ScriptedServer
 with ScriptedServer(lambda _: Message("ok"), models=["acme/small-2"]) as server, gateway_to(server) as gateway:
     gateway.models(20)

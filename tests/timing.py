@@ -1,0 +1,48 @@
+"""Time in tests: ratios against what is measured beside them, and deadlines that do nothing but end a hang."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+HANG_S = 120.0
+"""A deadline for what takes seconds at most: who is not done by then never will be, however busy the machine is."""
+
+
+def cpu_s(work: Callable[[], object], times: int = 3) -> float:
+    """The least CPU time of this process that some work takes; what else the machine does counts little in it."""
+    taken = []
+    for _ in range(times):
+        began = time.process_time()
+        work()
+        taken.append(time.process_time() - began)
+    return max(min(taken), 1e-6)
+
+
+def wall_s(work: Callable[[], object]) -> float:
+    """How long some work takes."""
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
+
+
+def limit_for(work: Callable[[], object], *, at_least_s: float, times: float = 20) -> float:
+    """A limit of time that work of this kind keeps with ease, however busy the machine is just now.
+
+    Args:
+        work: work of the same kind, which is done and measured.
+        at_least_s: the limit on a quiet machine.
+        times: how often the measured time has to fit.
+    """
+    return round(max(at_least_s, times * wall_s(work)), 3)
+
+
+def growth(work: Callable[[int], object], small: int, large: int) -> float:
+    """How many times as long the larger size takes: about ``large / small`` where time is linear, its square where not.
+
+    Args:
+        work: gets the size.
+        small: large enough to be measured.
+        large: many times that.
+    """
+    return cpu_s(lambda: work(large), 1) / cpu_s(lambda: work(small), 5)
