@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,6 +89,22 @@ ANSWERS: list[tuple[Any, str]] = [
     (b"", "error: the endpoint answered no JSON: "),
     (b"[" * 100_000, "error: the endpoint answered no JSON: [["),
     (b"\xff\xfe", "error: the endpoint answered no JSON: "),
+    (b'{"candidate": "low", "candidate": "high"}', 'error: the endpoint answered no JSON: {"candidate": "low", "ca'),
+    (
+        b'{"candidate": ' + b"[" * 900 + b"]" * 900 + b"}",
+        "error: the endpoint answered JSON that is nested more than 64",
+    ),
+    (
+        b'{"candidate": "low", "score": ' + b'{"a":' * 900 + b"1" + b"}" * 901,
+        "error: the endpoint answered JSON that is",
+    ),
+    (b'{"candidate": "low", "score": 1e999}', "error: score must be a number from 0 to 1 or None, not inf"),
+    (
+        b'{"candidate": "low", "score": 1' + b"0" * 400 + b"}",
+        "error: score must be a number from 0 to 1 or None, not 1000",
+    ),
+    (b'{"candidate": "low", "score": 1' + b"0" * 5000 + b"}", "error: the endpoint answered no JSON: "),
+    (b'{"candidate": "\\udfff"}', "error: '\\udfff' is neither a candidate"),
     (b'"' + b"x" * 10 * 2**20 + b'"', "error: the endpoint answered more than 1,048,576 bytes"),
 ]
 
@@ -167,6 +185,86 @@ def test_the_limit_is_on_the_whole_answer(answer: Any) -> None:
             started = time.monotonic()
             assert asked(router) == "error: the endpoint took longer than 0.4 s"
             assert time.monotonic() - started < 1.5
+
+
+def tls_in_drips(listening: socket.socket) -> None:
+    """The beginning of a record of TLS that never ends."""
+    with listening.accept()[0] as connection, contextlib.suppress(OSError):
+        connection.sendall(b"\x16\x03\x03\x40\x00")
+        while True:
+            connection.sendall(b"\x02")
+            time.sleep(0.05)
+
+
+def headers_in_drips(listening: socket.socket) -> None:
+    """Answers that only announce the answer."""
+    with listening.accept()[0] as connection, contextlib.suppress(OSError):
+        while True:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            time.sleep(0.05)
+
+
+def taking_nothing(listening: socket.socket) -> None:
+    """Takes a connection, and nothing of what comes through it."""
+    with listening.accept()[0] as connection, contextlib.suppress(OSError):
+        while connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0 and listening.fileno() != -1:
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "behaves"), [("https", tls_in_drips), ("http", headers_in_drips), ("http", taking_nothing)]
+)
+def test_the_limit_is_on_all_that_comes_before_an_answer_too(
+    scheme: str, behaves: Callable[[socket.socket], None]
+) -> None:
+    large = a_call(messages=({"role": "user", "content": "x" * 20 * 2**20},))
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = threading.Thread(target=behaves, args=(listening,))
+    serving.start()
+    try:
+        with opened(f"{scheme}://127.0.0.1:{listening.getsockname()[1]}/", decision_s=1.0) as router:
+            started = time.monotonic()
+            assert decided(router, large) == "error: the endpoint took longer than 1 s"
+            assert time.monotonic() - started < 20
+    finally:
+        listening.close()
+        serving.join()
+
+
+BAD_HTTP = [
+    b"HTTP/1.1 2\xb20 fine\r\n\r\n",
+    b"HTTP/9.9 200 OK\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nwhat\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 1" + b"0" * 5000 + b"\r\n\r\n{}",
+    b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"\r\n",
+    b"\x00" * 200_000,
+    b"SSH-2.0-" + b"x" * 60_000 + b"\r\n",
+]
+
+
+@pytest.mark.parametrize("raw", BAD_HTTP, ids=[str(raw[:40]) for raw in BAD_HTTP])
+def test_what_is_no_http_is_a_short_error_of_the_row(raw: bytes) -> None:
+    def sends(handler: Handler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(raw)
+
+    with endpoint(sends) as server, opened(server.url) as router:
+        for _ in range(2):
+            found = asked(router)
+            assert found.startswith("error: the endpoint ")
+            assert len(found) < 400
+
+
+def test_latency_is_what_passed_here(store: Store) -> None:
+    def slow(handler: Handler) -> None:
+        time.sleep(0.05)
+        handler.reply({"candidate": "low", "route_ms": 0.001, "latency_ms": -1})
+
+    with Bank.open("bank", banked(store)) as bank, endpoint(slow) as server, opened(server.url) as router:
+        found = predict(router, bank, static_manifest())
+    assert not found.errors
+    assert min(found.latencies_ms or ()) >= 50
 
 
 def test_a_server_that_hangs_up_is_an_error_of_that_row() -> None:

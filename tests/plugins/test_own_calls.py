@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.metered import MeteredLlm
-from twinbench.own_calls import UNPAID, Deciding, OwnCalls
+from twinbench.llm import LlmError
+from twinbench.own_calls import UNPAID, Deciding, OwnCalls, checked_question
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
@@ -342,14 +344,77 @@ class R:
 """
 
 
-@pytest.mark.parametrize("question", ["7", "[]", '{"messages": 1, "candidate": [], "max_tokens": {}}'])
-def test_a_forged_question_is_refused_like_any_other(write_router: WriteRouter, question: str) -> None:
-    """Nobody waits for its reply, which is no request: the process ends, and twinbench goes on."""
+FORGED = [
+    ("7", "sent an answer with ask = 7; it must be an object with messages, candidate, max_tokens and temperature"),
+    ("[]", "sent an answer with ask = a list; it must be an object with messages, candidate, "),
+    (
+        '{"messages": 1, "candidate": [], "max_tokens": {}}',
+        "sent an answer with ask.candidate = a list; it must be a text, or null",
+    ),
+    ('{"messages": [], "candidate": None, "max_tokens": 1}', "sent an answer without ask.temperature"),
+]
+
+
+@pytest.mark.parametrize(("question", "message"), FORGED)
+def test_a_forged_question_is_an_error_of_its_decision(write_router: WriteRouter, question: str, message: str) -> None:
     with running(write_router(FORGES % question), says("high")) as run:
-        assert run.route().candidate == "low"
-        assert run.error().startswith("its process exited with code 1")
-        assert run.route().candidate == "low"
+        for session in ("one", "another"):
+            assert run.error(session=session).startswith(f"its process {message}")
     assert run.server.completions == []
+
+
+MESSAGES_THAT_CANNOT_BE_SENT = [
+    ("deep(900)", "nested (more than 64 deep|too deeply)"),
+    ("deep(70)", "nested more than 64 deep"),
+    ("[{'role': 'user', 'content': float('nan')}]", "not JSON compliant|no number in JSON"),
+    ("[{'role': 'user', 'content': 'hi', 'n': [1e308 * 10]}]", "not JSON compliant|no number in JSON"),
+]
+
+
+@pytest.mark.parametrize("hosted", [True, False])
+@pytest.mark.parametrize(("messages", "message"), MESSAGES_THAT_CANNOT_BE_SENT)
+def test_messages_that_no_provider_can_be_sent_are_refused_before_it(
+    messages: str, message: str, hosted: bool, write_router: WriteRouter
+) -> None:
+    code = f"""
+from twinbench import Decision, LlmError
+
+def deep(levels):
+    found = "hi"
+    for _ in range(levels):
+        found = [found]
+    return [{{"role": "user", "content": found}}]
+
+class R:
+    def use(self, llm):
+        self.llm = llm
+
+    def route(self, call):
+        try:
+            self.llm.ask({messages})
+        except LlmError as error:
+            return Decision("low", rationale=str(error))
+        return "high"
+"""
+    with running(write_router(code), says("high")) as run:
+        if hosted:
+            decision = run.route()
+        else:
+            names: dict[str, Any] = {}
+            exec(code, names)  # noqa: S102 - the same router in this process
+            router = names["R"]()
+            router.use(run.llm)
+            with run.llm.deciding(Deciding("s", 1)):
+                decision = router.route(a_call())
+    assert decision.candidate == "low"
+    assert re.search(f"^messages that cannot be sent: .*({message})", decision.rationale or "")
+    assert run.server.completions == []
+
+
+@pytest.mark.parametrize("text", ["half \\ud83d", "\\udc00"])
+def test_half_a_surrogate_pair_reaches_no_provider(text: str) -> None:
+    with pytest.raises(LlmError, match="half a surrogate pair"):
+        checked_question([{"role": "user", "content": [{"text": text.encode().decode("unicode_escape")}]}], None, 1, 0)
 
 
 class InProcess:
