@@ -293,7 +293,7 @@ class Here:
         self.llm = llm
 
     def route(self, call: tb.Call) -> str:
-        return self.llm.ask(call.messages, candidate=call.candidates[0], max_tokens=9).text
+        return self.llm.ask(call.messages, candidate=call.candidates[0], max_tokens=10).text
 
 
 def test_the_library_pays_for_instances_too(routers: str, store: Store) -> None:
