@@ -57,7 +57,7 @@ def test_what_a_command_before_left_in_the_background_outlives_the_end_of_anothe
 
 
 MOST_LEFT = 8
-"""What runs in a container without a command: the first process and its sleep, the shell, what relays this look."""
+"""What runs in a container without a command: the first process, the shell, what relays this look; and some room."""
 
 BOMBS = {
     "returning": ":(){ :|:& };:",
