@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 HANG_S = 120.0
 """A deadline for what takes seconds at most: who is not done by then never will be, however busy the machine is."""
@@ -37,12 +40,13 @@ def limit_for(work: Callable[[], object], *, at_least_s: float, times: float = 2
     return round(max(at_least_s, times * wall_s(work)), 3)
 
 
-def growth(work: Callable[[int], object], small: int, large: int) -> float:
-    """How many times as long the larger size takes: about ``large / small`` where time is linear, its square where not.
+def growth(work: Callable[[T], object], small: T, large: T) -> float:
+    """How many times as long the larger input takes: as many as it is larger where time is linear, else their square.
 
     Args:
-        work: gets the size.
-        small: large enough to be measured.
-        large: many times that.
+        work: what is done with an input.
+        small: an input large enough to be measured.
+        large: one many times as large.
     """
-    return cpu_s(lambda: work(large), 1) / cpu_s(lambda: work(small), 5)
+    small_s = cpu_s(lambda: work(small), 5)
+    return cpu_s(lambda: work(large), 1) / small_s

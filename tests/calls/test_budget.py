@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.timing import HANG_S
 from twinbench.calls.budget import Budget, CapError, Reservation
 from twinbench.causes import CAUSES, Cause, Counts
 
@@ -21,7 +22,7 @@ USD = Decimal
 
 def waiting(budget: Budget, number: int) -> None:
     """Return once so many wait."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG_S
     while len(budget._waiting) < number:
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -45,7 +46,7 @@ class Asking:
             self.error = error
 
     def done(self) -> Asking:
-        self._thread.join(10)
+        self._thread.join(HANG_S)
         assert not self._thread.is_alive()
         return self
 
