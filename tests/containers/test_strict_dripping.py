@@ -12,8 +12,8 @@ import pytest
 
 from tests.containers.running import ours
 from tests.containers.test_strict import undescribed
-from tests.plugins.hosting import asked, limits, until
-from tests.plugins.test_dripping import FOUND, LATE, LIMIT_S, ended_soon, feeding, growth_bounded, hostile
+from tests.plugins.hosting import asked, hostile, limits, until
+from tests.plugins.test_dripping import FOUND, LATE, LIMIT_S, ended_soon, feeding, growth_bounded
 from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import NAMESPACE, namespace
 from twinbench.containers.strict import StrictIsolation

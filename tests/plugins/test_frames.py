@@ -234,7 +234,7 @@ def test_a_router_of_this_process_is_measured_here_too(claimed: object, banked: 
             return "low"
 
     with Bank.open("bank", banked) as bank:
-        entry = Judge(bank).board([Boastful()]).entries[0]  # type: ignore[list-item]
+        entry = Judge(bank).board([Boastful()]).entries[0]
     assert all(value is not None and value > 0 for value in entry.latency_ms.values())
 
 

@@ -202,13 +202,6 @@ def check_answer(body: bytes, number: int, kind: AnswerKind[Answer, Failure]) ->
     return _validated(kind.failure, content) if "error" in content else _validated(kind.answer, content)
 
 
-_WANTED = {
-    name: field.description
-    for model in (LoadAnswer, LoadFailure, HookFailure, RouteAnswer, RouteFailure, QuestionContent, Question)
-    for name, field in model.model_fields.items()
-}
-"""What a field must be, in words."""
-
 Model = TypeVar("Model", bound=_Frame)
 
 
@@ -222,10 +215,10 @@ def _validated(model: type[Model], content: dict[str, Any]) -> Model:
             raise AnswerError(f"sent an answer without {path}") from None
         if details["type"] == "extra_forbidden":
             raise AnswerError(f"sent an answer with a field that is not known here: {path!a:.80}") from None
-        field = next(part for part in reversed(details["loc"]) if isinstance(part, str))
-        raise AnswerError(
-            f"sent an answer with {path} = {shown(details['input'])}; it must be {_WANTED[field]}"
-        ) from None
+        field, *inner = (part for part in details["loc"] if isinstance(part, str))
+        fields = QuestionContent.model_fields if inner else model.model_fields
+        wanted = fields[inner[0] if inner else field].description
+        raise AnswerError(f"sent an answer with {path} = {shown(details['input'])}; it must be {wanted}") from None
 
 
 def is_deep(value: object) -> bool:

@@ -395,10 +395,11 @@ class _Stderr:
         return (self._before + self._last())[-MOST_STDERR_SHOWN:]
 
     def _last(self) -> bytes:
-        size = os.fstat(self.file.fileno()).st_size
-        with contextlib.suppress(OSError):  # somebody else's file position is not moved where there is pread
-            return os.pread(self.file.fileno(), MOST_STDERR_SHOWN, max(0, size - MOST_STDERR_SHOWN))
-        return b""
+        start = max(0, os.fstat(self.file.fileno()).st_size - MOST_STDERR_SHOWN)
+        if sys.platform == "win32":
+            self.file.seek(start)
+            return self.file.read(MOST_STDERR_SHOWN)
+        return os.pread(self.file.fileno(), MOST_STDERR_SHOWN, start)  # from whatever thread
 
 
 class _Pipe:
