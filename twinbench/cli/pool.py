@@ -49,6 +49,8 @@ _PRICES = (
     Column("cache_write", "Cache write", 5),
     Column("output", "Output", 5),
 )
+_HOUR = Column("cache_write_1h", "Cache write, 1 h", 5)
+"""Shown where a pool has such a price."""
 
 
 @app.command("list")
@@ -268,10 +270,12 @@ def _table(manifest: AnyManifest) -> Table:
         }
         for candidate in manifest.candidates
     ]
+    has_hour = any(candidate.prices.cache_write_1h is not None for candidate in manifest.candidates)
     columns = [
         Column("id", "Candidate"),
         Column("tier", "Tier"),
         *_PRICES,
+        *([_HOUR] if has_hour else []),
         Column("context_window", "Context"),
         Column("max_tokens", "Max tokens"),
         Column("temperature", "Temperature", 1),
@@ -285,5 +289,6 @@ def _table(manifest: AnyManifest) -> Table:
     return Table(manifest.name, columns, rows, [*notes, *manifest.division_notes])
 
 
-def _prices(prices: Any) -> dict[str, float]:
-    return {column.key: float(getattr(prices, column.key)) for column in _PRICES}
+def _prices(prices: Any) -> dict[str, float | None]:
+    found = {column.key: getattr(prices, column.key, None) for column in (*_PRICES, _HOUR)}
+    return {name: None if price is None else float(price) for name, price in found.items()}
