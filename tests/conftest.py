@@ -25,6 +25,7 @@ SHARED = ROOT.parent / "shared"
 BankFile = Callable[..., Path]
 
 SLOW = (
+    "tests/cli/test_bounds.py",
     "tests/cli/test_process.py",
     "tests/cli/test_wheel.py",
     "tests/dynamic_track/rehearsal/",
