@@ -92,6 +92,15 @@ def test_every_shape_tells_the_same_counts(shape: Shape, counts: Counts, usage: 
     assert usage_of({"usage": counts.usage(shape)}) == usage
 
 
+@pytest.mark.parametrize("shape", [shape for shape in Shape if shape is not Shape.own])
+def test_no_answer_is_billed_as_longer_than_what_was_asked_for(shape: Shape) -> None:
+    with ScriptedServer(lambda _: Message("a long answer " * 20, usage=shape)) as server:
+        _, free = ask(server.port)
+        _, short = ask(server.port, max_tokens=16)
+    assert usage_of(free).output > 16
+    assert usage_of(short, max_tokens=16).output == 16
+
+
 def marked(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "cache_control": {"type": "ephemeral"}}
 

@@ -220,6 +220,12 @@ def test_a_request_that_comes_twice_costs_the_same_also_after_a_restart(tmp_path
     assert len(memory.read_text("utf-8").splitlines()) == 3
 
 
+def test_no_answer_is_billed_as_longer_than_what_was_asked_for() -> None:
+    with serving() as server:
+        told = completion(server.port, MID, opening(known_as(EASY)), tools=TOOLS, max_tokens=8)[1]["usage"]
+    assert (told["completion_tokens"], told["total_tokens"]) == (8, told["prompt_tokens"] + 8)
+
+
 def test_times_in_a_conversation_change_nothing(tmp_path: Path) -> None:
     task = known_as(EASY)
     project = Project.of(task, tmp_path / "p")
