@@ -177,7 +177,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
         "session": outcome.session,
         "step_index": outcome.step_index,
         "candidate": outcome.candidate.id,
-        "usage": asdict(outcome.usage),
+        "usage": outcome.usage.to_json(),
         "cost_usd": outcome.cost_usd,
         "text": outcome.text,
         "cause": outcome.cause,
@@ -202,7 +202,7 @@ def question_to_json(messages: Any, candidate: object, max_tokens: object, tempe
 
 def reply_to_json(reply: Reply) -> dict[str, Any]:
     """The answer to a question."""
-    return asdict(reply)
+    return {**asdict(reply), "usage": reply.usage.to_json()}
 
 
 def reply_from_json(content: Mapping[str, Any]) -> Reply:
