@@ -40,6 +40,7 @@ class Cause(StrEnum):
     quota = "quota"
     access = "access"
     request = "request"
+    internal = "internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Handling:
 
     counts: Counts
     meaning: str
+    remedy: str = ""
+    """Of infrastructure: what a person can do about it, as a request."""
 
 
 CAUSES: dict[Cause, Handling] = {
@@ -55,19 +58,54 @@ CAUSES: dict[Cause, Handling] = {
     Cause.unappliable: Handling(Counts.unresolved, "the patch does not apply"),
     Cause.timeout: Handling(Counts.unresolved, "the tests took longer than they may"),
     Cause.writes: Handling(Counts.unresolved, "the container wrote more than it may"),
-    Cause.engine: Handling(Counts.infra, "the Docker engine did not answer, or went away"),
-    Cause.container: Handling(Counts.infra, "the container was ended from outside"),
-    Cause.image: Handling(Counts.infra, "the image is missing and cannot be had"),
-    Cause.disk: Handling(Counts.infra, "too little disk is left to start"),
+    Cause.engine: Handling(
+        Counts.infra,
+        "the Docker engine did not answer, or went away",
+        "see what `twinbench dynamic doctor` says of the engine",
+    ),
+    Cause.container: Handling(
+        Counts.infra, "the container was ended from outside", "see who or what ends containers on that machine"
+    ),
+    Cause.image: Handling(
+        Counts.infra,
+        "the image is missing and cannot be had, or no command runs in it",
+        "mend the image, pull it, or build it with --build",
+    ),
+    Cause.disk: Handling(Counts.infra, "too little disk is left to start", "free some disk, or lower --min-free-mib"),
     Cause.router: Handling(Counts.unresolved, "the router failed, or chose what cannot be called"),
     Cause.cap: Handling(Counts.cap, "the run's cap leaves no room for another call"),
-    Cause.usage: Handling(Counts.infra, "the provider's usage is missing, or cannot be true"),
-    Cause.model: Handling(Counts.infra, "another model answered than the one that was asked for"),
-    Cause.switch: Handling(Counts.infra, "the provider refused a conversation that another model had begun"),
-    Cause.transport: Handling(Counts.infra, "no attempt brought a response that can be read"),
-    Cause.quota: Handling(Counts.infra, "the provider takes no more requests for now"),
-    Cause.access: Handling(Counts.infra, "the provider refused the key"),
-    Cause.request: Handling(Counts.infra, "the provider refused the request"),
+    Cause.usage: Handling(
+        Counts.infra,
+        "the provider's usage is missing, or cannot be true",
+        "see what `twinbench pool check --live` says of the provider's usage",
+    ),
+    Cause.model: Handling(
+        Counts.infra,
+        "another model answered than the one that was asked for",
+        "name the model that answers under served_as in a pool of your own (`twinbench pool check --live`)",
+    ),
+    Cause.switch: Handling(
+        Counts.infra,
+        "the provider refused a conversation that another model had begun",
+        "use a gateway that takes conversations begun by other models",
+    ),
+    Cause.transport: Handling(
+        Counts.infra, "no attempt brought a response that can be read", "see that the gateway at --api-base answers"
+    ),
+    Cause.quota: Handling(
+        Counts.infra, "the provider takes no more requests for now", "wait, raise your quota, or set --candidate-limit"
+    ),
+    Cause.access: Handling(
+        Counts.infra, "the provider refused the key", "see that --api-key-env names a key that the provider takes"
+    ),
+    Cause.request: Handling(
+        Counts.infra, "the provider refused the request", "see what in the request the provider refuses"
+    ),
+    Cause.internal: Handling(
+        Counts.infra,
+        "an error that twinbench does not expect ended the case alone",
+        "report it with the traceback that its detail names",
+    ),
 }
 """Every cause; an infra case is never counted as unresolved, and is tried again when a run is continued. A cap case
 is neither: it has no penalty and goes on under a higher cap."""

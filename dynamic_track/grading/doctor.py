@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
 from dynamic_track.grading.verdict import GradingLimits, judged, no_verdict, run_tests
+from dynamic_track.harness import HarnessMissingError
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import GradingSetting, Task
 from twinbench.causes import Cause, CausedError
@@ -17,6 +18,7 @@ from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
 from twinbench.progress import Progress
+from twinbench.unexpected import describe_error
 
 _SLOW_DRIVER = "vfs"
 _SMALL = ContainerLimits(memory_mib=512, processes=128)
@@ -149,34 +151,36 @@ def check_tasks(
     """Whether tasks grade here, each with its gold patch and with none; nothing kept is asked."""
     failed = prepare_images(engine, tasks, build_them=build, progress=progress)
 
-    def finding(task: Task) -> TaskFinding:
+    def finding(task: Task, checkpoint: Checkpoint) -> TaskFinding:
         if (error := failed.get(task.image)) is not None:
             return TaskFinding(task.id, GradesHere.no, str(error), None)
-        return _check_task(engine, task, limits)
+        try:
+            return _check_task(engine, task, limits, checkpoint)
+        except (GivenUpError, HarnessMissingError):
+            raise
+        except Exception as unexpected:  # noqa: BLE001 - the other tasks can be checked all the same
+            return TaskFinding(task.id, GradesHere.no, f"{Cause.internal}: {describe_error(unexpected)}", None)
 
-    found: dict[str, TaskFinding] = {}
-    with ThreadPoolExecutor(workers, "twinbench-doctor") as pool:
-        futures = [pool.submit(finding, task) for task in tasks]
-        for done, future in enumerate(as_completed(futures), 1):
-            found[future.result().id] = future.result()
-            if progress is not None:
-                progress("grading gold patches", done, len(tasks))
-    return [found[task.id] for task in tasks]
+    def done(number: int) -> None:
+        if progress is not None:
+            progress("grading gold patches", number, len(tasks))
+
+    return work_on_all(finding, tasks, workers, "twinbench-doctor", done)
 
 
-def _check_task(engine: Engine, task: Task, limits: GradingLimits) -> TaskFinding:
+def _check_task(engine: Engine, task: Task, limits: GradingLimits, checkpoint: Checkpoint) -> TaskFinding:
     if not task.gold_patch.strip():
         return TaskFinding(task.id, GradesHere.no, "it has no gold patch to try", None)
-    gold, seconds = _resolved(engine, task, task.gold_patch, limits)
+    gold, seconds = _resolved(engine, task, task.gold_patch, limits, checkpoint)
     grades = GradesHere.yes
     if gold is not None and task.grading_setting is GradingSetting.closed:
         opened = replace(task, grading_setting=GradingSetting.swebench)
-        if (second := _resolved(engine, opened, task.gold_patch, limits))[0] is None:
+        if (second := _resolved(engine, opened, task.gold_patch, limits, checkpoint))[0] is None:
             task, grades, seconds = opened, GradesHere.with_swebench_setting, second[1]
             gold = None
     if gold is not None:
         return TaskFinding(task.id, GradesHere.no, f"its gold patch is not graded as resolved: {gold}", seconds)
-    unpatched, _ = _resolved(engine, task, None, limits)
+    unpatched, _ = _resolved(engine, task, None, limits, checkpoint)
     if unpatched is None:
         return TaskFinding(task.id, GradesHere.no, "it is graded as resolved without any patch", seconds)
     reason = None
@@ -185,10 +189,12 @@ def _check_task(engine: Engine, task: Task, limits: GradingLimits) -> TaskFindin
     return TaskFinding(task.id, grades, reason, seconds)
 
 
-def _resolved(engine: Engine, task: Task, patch: str | None, limits: GradingLimits) -> tuple[str | None, float | None]:
+def _resolved(
+    engine: Engine, task: Task, patch: str | None, limits: GradingLimits, checkpoint: Checkpoint
+) -> tuple[str | None, float | None]:
     """None where the tests say that the task is resolved, else what they say; and how long they took."""
     try:
-        tests, complaint = run_tests(engine, task, patch, limits)
+        tests, complaint = run_tests(engine, task, patch, limits, checkpoint)
     except CausedError as error:
         return f"{error.cause}: {error}", None
     if tests is None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
+from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
 from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verdict
 from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.harness import HarnessMissingError
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
+from twinbench.errors import StoreWriteError
 from twinbench.progress import Progress
+from twinbench.unexpected import describe_error, is_disk_failure, traceback_text
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,10 @@ def grade_all(
         build: build the images of tasks that have a Dockerfile.
         fresh: grade again, even where a verdict is kept.
         progress: told how many are done.
+
+    Raises:
+        CausedError: the engine does not answer.
+        StoreWriteError, OSError: the store cannot be written.
     """
     graded = [task for task in tasks if task.id in patches]
     missing = tuple(task.id for task in tasks if task.id not in patches)
@@ -78,20 +85,30 @@ def grade_all(
     needed = [task for task in graded if patches[task.id].strip()]
     failed = prepare_images(engine, needed, build_them=build, progress=progress)
 
-    def verdict(task: Task) -> Verdict:
+    def verdict(task: Task, checkpoint: Checkpoint) -> Verdict:
         if (error := failed.get(task.image)) is not None and patches[task.id].strip():
             return no_verdict(task, Cause.image, str(error))
-        return grade(engine, task, patches[task.id], store, limits, fresh=fresh)
-
-    found: dict[str, Verdict] = {}
-    with ThreadPoolExecutor(workers, "twinbench-grade") as pool:
-        futures = [pool.submit(verdict, task) for task in graded]
         try:
-            for done, future in enumerate(as_completed(futures), 1):
-                found[future.result().id] = future.result()
-                if progress is not None:
-                    progress("grading", done, len(graded))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            return grade(engine, task, patches[task.id], store, limits, fresh=fresh, checkpoint=checkpoint)
+        except (GivenUpError, HarnessMissingError, StoreWriteError):
             raise
-    return Grades(tuple(found[task.id] for task in graded), missing)
+        except Exception as unexpected:  # noqa: BLE001 - one patch's trouble stays one patch's
+            return _no_verdict_by(unexpected, task, store)
+
+    def done(number: int) -> None:
+        if progress is not None:
+            progress("grading", number, len(graded))
+
+    return Grades(tuple(work_on_all(verdict, graded, workers, "twinbench-grade", done)), missing)
+
+
+def _no_verdict_by(error: Exception, task: Task, store: VerdictStore) -> Verdict:
+    if is_disk_failure(error):
+        raise error
+    try:
+        place = f"the traceback is in {store.keep_traceback(task.id, traceback_text(error))}"
+    except OSError as failed:
+        if is_disk_failure(failed):
+            raise
+        place = f"the traceback could not be written ({failed.strerror or failed})"
+    return no_verdict(task, Cause.internal, f"{describe_error(error)}; {place}")

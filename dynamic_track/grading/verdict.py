@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ def grade(
     limits: GradingLimits | None = None,
     *,
     fresh: bool = False,
+    checkpoint: Callable[[], None] | None = None,
 ) -> Verdict:
     """Whether a patch resolves a task; kept verdicts are found again.
 
@@ -108,6 +109,7 @@ def grade(
         store: of verdicts.
         limits: what grading may take.
         fresh: grade again, even where a verdict is kept.
+        checkpoint: called while tests run; raises where they are to be given up.
 
     Returns:
         A verdict, or what kept us from one (``Verdict.is_verdict``).
@@ -123,7 +125,7 @@ def grade(
         if not fresh and (kept := store.find(blank.fingerprint)) is not None:
             content, log = kept
             return replace(_from_json(blank, content), log=log, kept=True)
-        return _graded(engine, task, patch, store, limits, blank)
+        return _graded(engine, task, patch, store, limits, blank, checkpoint)
     except CausedError as error:
         resolved = None if CAUSES[error.cause].counts is Counts.infra else False
         return replace(blank, resolved=resolved, cause=error.cause, detail=str(error))
@@ -135,7 +137,11 @@ def no_verdict(task: Task, cause: Cause, detail: str) -> Verdict:
 
 
 def run_tests(
-    engine: Engine, task: Task, patch: str | None, limits: GradingLimits
+    engine: Engine,
+    task: Task,
+    patch: str | None,
+    limits: GradingLimits,
+    checkpoint: Callable[[], None] | None = None,
 ) -> tuple[CommandResult | None, str | None]:
     """Run a task's tests in a fresh container, after a patch.
 
@@ -144,6 +150,7 @@ def run_tests(
         task: whose tests.
         patch: applied before; None for none.
         limits: what they may take.
+        checkpoint: called while they run; raises where they are to be given up.
 
     Returns:
         What the tests printed and how they ended, None where the patch does not apply; and what was said then.
@@ -157,7 +164,11 @@ def run_tests(
             return None, complaint
         # One stream from the start: two, merged later, can come out of order.
         tests = sandbox.run_command(
-            f"exec /bin/bash {_SCRIPT_FILE} 2>&1", directory=TESTBED, timeout_s=limits.tests_s, keep_bytes=LOG_BYTES
+            f"exec /bin/bash {_SCRIPT_FILE} 2>&1",
+            directory=TESTBED,
+            timeout_s=limits.tests_s,
+            keep_bytes=LOG_BYTES,
+            checkpoint=checkpoint,
         )
     return tests, None
 
@@ -179,10 +190,16 @@ def _apply(sandbox: Sandbox) -> str | None:
 
 
 def _graded(
-    engine: Engine, task: Task, patch: str, store: VerdictStore, limits: GradingLimits, blank: Verdict
+    engine: Engine,
+    task: Task,
+    patch: str,
+    store: VerdictStore,
+    limits: GradingLimits,
+    blank: Verdict,
+    checkpoint: Callable[[], None] | None,
 ) -> Verdict:
     assert blank.fingerprint is not None  # noqa: S101 - given by the caller
-    tests, complaint = run_tests(engine, task, patch, limits)
+    tests, complaint = run_tests(engine, task, patch, limits, checkpoint)
     if tests is None:
         verdict = replace(blank, resolved=False, cause=Cause.unappliable, detail=complaint)
         store.keep(blank.fingerprint, _to_json(verdict), "")
@@ -205,7 +222,7 @@ def judged(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:
         log.write_text(tests.output, "utf-8")
         report = harness.report(task, log)
     detail = None
-    if tests.ended is Ended.lost:
+    if tests.ended in (Ended.lost, Ended.not_run):
         detail = "the tests ended the shell that ran them"
     elif report.tests is None:
         detail = "the output holds no results that SWE-bench accepts"

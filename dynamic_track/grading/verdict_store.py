@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twinbench.files import written
 from twinbench.store import Store
 
 _VERDICT = "verdict.json"
@@ -46,6 +47,22 @@ class VerdictStore:
             (aside / _VERDICT).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             (aside / _LOG).write_bytes(gzip.compress(log.encode(), mtime=0))
         return folder / _LOG
+
+    def keep_traceback(self, case: str, text: str) -> Path:
+        """Keep the traceback of an error that kept us from a verdict; where it lies.
+
+        Args:
+            case: the id of the task.
+            text: the traceback.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self._store.root / "verdicts" / "errors" / f"{case}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written(path) as file:
+            file.write_text(text, "utf-8")
+        return path
 
     def _folder(self, fingerprint: str) -> Path:
         return self._store.root / "verdicts" / fingerprint

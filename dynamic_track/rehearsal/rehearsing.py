@@ -19,6 +19,7 @@ from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.executors import Node, Threads
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.sitting import Plan, Provider, SittingLimits, sit
+from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.containers.engine import Engine
@@ -92,9 +93,13 @@ def rehearse(
     *,
     limits: SittingLimits,
     workers: int,
+    stop: Stop | None = None,
     progress: Progress | None = None,
 ) -> list[RunSummary]:
     """Run every router on every case, or go on where that was ended.
+
+    A router whose first three cases in a row are lost to one infrastructure cause stops there, unless faults are
+    declared: then it is they that lose cases, and nothing is spent by going on.
 
     Args:
         engine: for containers.
@@ -103,6 +108,7 @@ def rehearse(
         folder: for a run directory each.
         limits: of each run.
         workers: how many routers run at once.
+        stop: ends all runs early.
         progress: told how many cases are done.
     """
     prepare_images(engine, rehearsal.tasks, build_them=True, progress=progress)
@@ -115,6 +121,7 @@ def rehearse(
             router,
             folder / run_name(number, router.name),
             limits=limits,
+            stop=Stop(folder / run_name(number, router.name), beside=stop),
             progress=told.of(number),
         )
 
@@ -129,6 +136,7 @@ def _rehearsed(
     run_dir: Path,
     *,
     limits: SittingLimits,
+    stop: Stop,
     progress: Progress,
 ) -> RunSummary:
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -150,6 +158,8 @@ def _rehearsed(
             Provider(DeclaredTime(gateway, clocks), clocks=clocks),
             where=rehearsal.where,
             limits=limits,
+            breaker=not rehearsal.faults.share,
+            stop=stop,
             progress=progress,
         )
 

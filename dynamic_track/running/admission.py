@@ -80,13 +80,12 @@ class Images:
         self._lock = threading.Lock()
 
     def get(self, task: Task) -> CausedError | None:
-        """Have the image of a case; why it cannot be had, where it cannot.
-
-        Raises:
-            CausedError: the engine, not the image, is at fault.
-        """
-        here = self._engine.has_image(task.image)
-        failed = prepare_images(self._engine, [task], build_them=self._build, progress=self._progress)
+        """Have the image of a case; why it cannot be had, be it the image's fault or the engine's."""
+        try:
+            here = self._engine.has_image(task.image)
+            failed = prepare_images(self._engine, [task], build_them=self._build, progress=self._progress)
+        except CausedError as error:
+            return error
         if not here and not failed:
             with self._lock:
                 self._pulled.add(task.image)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from queue import SimpleQueue
 from typing import Protocol
 
 from dynamic_track.running.admission import Admission, Images
@@ -45,6 +44,9 @@ Work = Callable[[Job, Node], Trial | None]
 """Brings a trial to its end on a node; None where the run is to stop. Safe to be called by many threads, again for the
 same job once it has returned: that goes on where the trial was ended by infrastructure."""
 
+Ended = Callable[[Job, Trial | None], None]
+"""Called with each job and what became of it, by one thread at a time."""
+
 
 class Executor(Protocol):
     """Has every job of a sitting worked on, on whatever node it chooses.
@@ -58,12 +60,14 @@ class Executor(Protocol):
         """How many cases are worked on at once."""
         ...
 
-    def run(self, jobs: Sequence[Job], work: Work) -> Iterator[tuple[Job, Trial | None]]:
-        """Each job and what became of it, as they end: every one exactly once.
+    def run(self, jobs: Sequence[Job], work: Work, ended: Ended) -> None:
+        """Bring each job to its end.
 
         Args:
             jobs: in the order in which they are best begun, cases of one repository together.
             work: brings one to its end. What it raises is raised once all others are over.
+            ended: told of each job as it ends, exactly once, and before the worker that ended it begins another: so
+                it can stop the run in time.
         """
         ...
 
@@ -83,31 +87,27 @@ class Threads:
         """How many cases are worked on at once."""
         return sum(node.workers for node in self._nodes)
 
-    def run(self, jobs: Sequence[Job], work: Work) -> Iterator[tuple[Job, Trial | None]]:
-        """Each job and what became of it, as they end."""
-        crew = _Crew(self._nodes, jobs, work)
-        failed: BaseException | None = None
+    def run(self, jobs: Sequence[Job], work: Work, ended: Ended) -> None:
+        """Bring each job to its end."""
+        crew = _Crew(self._nodes, jobs, work, ended)
         with ThreadPoolExecutor(self.workers, "twinbench-case") as pool:
             for node in self._nodes:
                 for _ in range(node.workers):
                     pool.submit(crew.serve, node)
-            for _ in jobs:
-                job, found = crew.ended.get()
-                if isinstance(found, BaseException):
-                    failed = failed or found
-                else:
-                    yield job, found
-        if failed is not None:
-            raise failed
+        if crew.failed is not None:
+            raise crew.failed
 
 
 class _Crew:
     """The threads of one call of ``Threads.run``, and the jobs that are left for them."""
 
-    def __init__(self, nodes: Sequence[Node], jobs: Sequence[Job], work: Work) -> None:
-        self.ended: SimpleQueue[tuple[Job, Trial | BaseException | None]] = SimpleQueue()
+    def __init__(self, nodes: Sequence[Node], jobs: Sequence[Job], work: Work, ended: Ended) -> None:
+        self.failed: BaseException | None = None
+        """What the first job raised that raised something."""
         self._nodes = nodes
         self._work = work
+        self._ended = ended
+        self._ending = threading.Lock()
         self._waiting = deque(jobs)
         self._running = 0
         self._lost: set[Node] = set()
@@ -116,22 +116,26 @@ class _Crew:
     def serve(self, node: Node) -> None:
         """Work on jobs until none is left that could come back, or the node is lost."""
         while (job := self._next(node)) is not None:
-            found: Trial | BaseException | None
+            again = False
             try:
-                found = self._work(job, node)
-                again = found is not None and self._is_lost(node, found)
-                if found is not None and not again:
-                    for each in self._nodes:
-                        each.images.over(job.task)
-            except BaseException as error:  # noqa: BLE001 - raised where the results are awaited
-                found, again = error, False
+                trial = self._work(job, node)
+                again = trial is not None and self._is_lost(node, trial)
+                if not again:
+                    self._end(job, trial)
+            except BaseException as error:  # noqa: BLE001 - raised where all are awaited
+                self.failed = self.failed or error
             with self._changed:
                 self._running -= 1
                 if again:
                     self._waiting.appendleft(job)
                 self._changed.notify_all()
-            if not again:
-                self.ended.put((job, found))
+
+    def _end(self, job: Job, trial: Trial | None) -> None:
+        with self._ending:
+            self._ended(job, trial)
+        if trial is not None:
+            for each in self._nodes:
+                each.images.over(job.task)
 
     def _next(self, node: Node) -> Job | None:
         with self._changed:

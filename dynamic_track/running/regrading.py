@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.harness import HarnessMissingError
 from dynamic_track.running.admission import Images
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.runner import RunSummary, give_verdict, write_case
 from dynamic_track.running.score import scored
 from dynamic_track.running.trial import Trial, concluded
+from dynamic_track.running.unexpected import record_unexpected
 from dynamic_track.tasks.task import Task
-from twinbench.calls.journal import Journal
+from twinbench.calls.journal import Journal, Secrets
 from twinbench.calls.recording import TrialLog, recordings
 from twinbench.containers.engine import Engine
+from twinbench.errors import StoreWriteError
 from twinbench.pools import LiveManifest
 from twinbench.progress import Progress
 from twinbench.store import Store
@@ -61,30 +64,36 @@ def regrade(
     missing: list[str] = []
     with Journal.open(run.journal) as journal:
         found = recordings(journal.entries())
+        run.refuse_lost_lines(found.keys())
         wanted = [recording for recording in found.values() if recording.end is not None]
-        done = 0
 
-        def one(log: TrialLog) -> Trial:
-            nonlocal done
+        def one(log: TrialLog, checkpoint: Checkpoint) -> Trial:
             before = log.recording.verdict
             task = tasks.get(log.recording.case)
             name = f"{log.recording.case}/{log.recording.trial}"
             if task is None:
                 missing.append(name)
             elif log.recording.end is not None and log.recording.end["cause"] is None:
-                if (failed := images.get(task)) is not None:
-                    raise failed
-                give_verdict(engine, limits, task, log, run, verdicts, fresh=True)
+                try:
+                    failed = images.get(task)
+                    give_verdict(
+                        engine, limits, task, log, run, verdicts, no_image=failed, fresh=True, checkpoint=checkpoint
+                    )
+                except (GivenUpError, HarnessMissingError, StoreWriteError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - one patch's trouble stays one patch's
+                    record_unexpected(error, log, run, Secrets(()))
                 after = log.recording.verdict
                 if before is not None and after is not None and before["resolved"] != after["resolved"]:
                     changed.append(name)
-            done += 1
-            if progress is not None:
-                progress("grading", done, len(wanted))
             trial = concluded(pool, log.recording)
             write_case(run, trial)
             return trial
 
-        with ThreadPoolExecutor(workers, "twinbench-grading") as executor:
-            trials = list(executor.map(one, [TrialLog(recording, journal) for recording in wanted]))
+        def done(number: int) -> None:
+            if progress is not None:
+                progress("grading", number, len(wanted))
+
+        logs = [TrialLog(recording, journal) for recording in wanted]
+        trials = work_on_all(one, logs, workers, "twinbench-grading", done)
     return Regraded(RunSummary(str(run.path), scored(trials, pool)), tuple(sorted(changed)), tuple(sorted(missing)))

@@ -13,10 +13,11 @@ from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import Bench, concluded, work
 from dynamic_track.tasks.task import Task
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
-from twinbench.causes import CausedError
+from twinbench.causes import Cause, CausedError
 from twinbench.containers.engine import Engine
 from twinbench.fingerprint import sha256_text
 from twinbench.progress import Progress
+from twinbench.unexpected import describe_error, is_disk_failure
 
 _COMPARED = (
     "resolved",
@@ -73,6 +74,7 @@ def replay(
     run: RunDirectory,
     verdicts: VerdictStore,
     progress: Progress | None = None,
+    failed: Mapping[str, CausedError] | None = None,
 ) -> Replayed:
     """Run recorded trials again and compare decisions, requests, observations, patch, verdict and bill.
 
@@ -84,6 +86,7 @@ def replay(
         run: with the files of the trials.
         verdicts: an empty store, so that all is graded again.
         progress: told of each trial.
+        failed: images that cannot be had, and why.
     """
     differences = []
     for done, recording in enumerate(recorded):
@@ -92,11 +95,25 @@ def replay(
         task = tasks.get(recording.case)
         if task is None:
             found: Difference | None = _difference(recording, 0, "task", recording.case, None)
+        elif (error := (failed or {}).get(task.image)) is not None:
+            found = _difference(recording, 0, "cause", (recording.end or {}).get("cause"), f"{error.cause}: {error}")
         else:
-            found = _replayed(bench, engine, task, recording, run, verdicts)
+            found = _replayed_within_wall(bench, engine, task, recording, run, verdicts)
         if found is not None:
             differences.append(found)
     return Replayed(len(recorded), tuple(differences))
+
+
+def _replayed_within_wall(
+    bench: Bench, engine: Engine, task: Task, recording: Recording, run: RunDirectory, verdicts: VerdictStore
+) -> Difference | None:
+    try:
+        return _replayed(bench, engine, task, recording, run, verdicts)
+    except Exception as error:  # one trial's trouble stays one trial's
+        if is_disk_failure(error):
+            raise
+        then = (recording.end or {}).get("cause")
+        return _difference(recording, 0, "cause", then, f"{Cause.internal}: {describe_error(error)}")
 
 
 def _replayed(

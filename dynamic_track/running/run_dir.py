@@ -6,11 +6,12 @@ The journal is the run; everything else is derived from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twinbench.calls.journal import FILE, JournalError
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.files import written
 
@@ -56,6 +57,34 @@ class RunDirectory:
                 raise ContentError([Problem(str(path), None, f"{part}.{missing[0]}", "is missing")])
         return content
 
+    def refuse_lost_journal(self) -> None:
+        """Refuse a run whose trials have ended while its journal is empty or missing: to go on would pay for all again.
+
+        Raises:
+            JournalError: it is.
+        """
+        file = self.journal / FILE
+        if not (file.is_file() and file.stat().st_size):
+            self.refuse_lost_lines(())
+
+    def refuse_lost_lines(self, recorded: Collection[tuple[str, int]]) -> None:
+        """Refuse a run with a trial that has ended and that its journal does not tell of.
+
+        Args:
+            recorded: the trials that it tells of, each a case and a number.
+
+        Raises:
+            JournalError: there is one.
+        """
+        ended = [path.parent for path in sorted(self.path.glob("cases/*/*/case.json"))]
+        lost = [folder for folder in ended if (folder.parent.name, _number(folder.name)) not in recorded]
+        if lost:
+            what = "is empty or missing" if not recorded else "lacks lines at its end"
+            raise JournalError(
+                f"{self.journal / FILE} {what}: {lost[0].relative_to(self.path)} has ended, and the journal does not "
+                "tell of it. Nothing was changed. Put the journal back from a copy, or choose another --run"
+            )
+
     def write(self, case: str, trial: int, name: str, content: str) -> None:
         """Write a file of a trial; the old one stays until the new one is whole."""
         folder = self.case(case, trial)
@@ -74,6 +103,7 @@ def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]) 
 
     Raises:
         UsageError: there is something else, or a run of something else; what differs is named.
+        JournalError: the run's journal is empty or missing, though trials have ended.
     """
     run = RunDirectory(path)
     identity = json.loads(json.dumps(identity))
@@ -87,7 +117,12 @@ def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]) 
     if different:
         told = "; ".join(f"{name} was {_shown(found.get(name))}, is {_shown(identity.get(name))}" for name in different)
         raise UsageError(f"{path} holds a run of something else ({told}): choose another --run")
+    run.refuse_lost_journal()
     return run
+
+
+def _number(name: str) -> int:
+    return int(name) if name.isdecimal() else 0
 
 
 def _shown(value: Any) -> str:

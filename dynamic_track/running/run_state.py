@@ -83,6 +83,7 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
     run = RunDirectory(path)
     plan = run.plan()
     pool = pool or live_manifest(plan["where"]["pool"])
+    run.refuse_lost_journal()
     entries = read_journal(run.journal)
     sittings = [entry.fields for entry in entries if entry.kind == "sitting"]
     found = recordings(entries)

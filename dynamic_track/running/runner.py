@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dynamic_track.grading.verdict import GradingLimits, Verdict, grade
+from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verdict
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentEnd
+from dynamic_track.running.breaker import Breaker
 from dynamic_track.running.executors import Executor, Job, Node
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.stopping import StoppedError
 from dynamic_track.running.trial import Bench, Trial, concluded, work
+from dynamic_track.running.unexpected import record_end, record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal, unpacked
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.containers.engine import Engine
+from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_text
 from twinbench.progress import Progress
+from twinbench.unexpected import describe_error
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class RunSummary:
     score: RunScore
     left: int = 0
     """Trials that the sitting did not end, because it was to stop."""
+    stopped: str | None = None
+    """Why it stopped itself, and what to do; None where it did not."""
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -55,9 +62,13 @@ def run_jobs(
     *,
     verdicts: VerdictStore,
     graded: bool = True,
+    breaker: bool = True,
     progress: Progress | None = None,
 ) -> RunSummary:
     """Run trials that are not finished, and go on with those that were begun; until all are done or the run is to stop.
+
+    An error that nobody foresaw ends its trial with cause ``internal``. Only what keeps trials from being recorded at
+    all (a journal that cannot be written, a full disk) stops the run.
 
     Args:
         executor: has them worked on.
@@ -68,10 +79,16 @@ def run_jobs(
         recorded: what stood in it.
         verdicts: kept verdicts.
         graded: grade what is submitted.
+        breaker: stop the run when the first trials that end are all lost to one infrastructure cause (``Breaker``).
         progress: told of each trial.
+
+    Raises:
+        TwinbenchError, OSError: a trial cannot be recorded; the others are brought to where the run can go on later.
     """
     names = [(job.task.id, job.trial) for job in jobs]
     known = {name: recorded.get(name) or Recording(*name) for name in names}
+    finished = {name for name, recording in known.items() if _is_finished(recording, graded)}
+    watch = Breaker(bench.stop)
 
     def work_on(job: Job, node: Node) -> Trial | None:
         log = bench.log(known[job.task.id, job.trial], journal)
@@ -85,16 +102,21 @@ def run_jobs(
             bench.stop.request()  # what is no trial's own failure ends the others too
             raise
 
+    trials: dict[tuple[str, int], Trial | None] = {}
+
+    def ended(job: Job, trial: Trial | None) -> None:
+        name = (job.task.id, job.trial)
+        trials[name] = trial
+        if breaker and trial is not None and name not in finished:
+            watch.add(trial)
+        if progress is not None:
+            progress("cases", len(trials), len(jobs))
+
     if progress is not None:
         progress("cases", 0, len(jobs))
-    ended: dict[tuple[str, int], Trial] = {}
-    for done, (job, trial) in enumerate(executor.run(jobs, work_on), 1):
-        if trial is not None:
-            ended[job.task.id, job.trial] = trial
-        if progress is not None:
-            progress("cases", done, len(jobs))
-    in_order = [ended[name] for name in names if name in ended]
-    return RunSummary(str(run.path), scored(in_order, bench.pool), len(jobs) - len(in_order))
+    executor.run(jobs, work_on, ended)
+    in_order = [trial for name in names if (trial := trials.get(name)) is not None]
+    return RunSummary(str(run.path), scored(in_order, bench.pool), len(jobs) - len(in_order), watch.reason)
 
 
 def _run_trial(
@@ -106,7 +128,30 @@ def _run_trial(
     verdicts: VerdictStore,
     graded: bool,
 ) -> Trial:
-    log.settle_lost()
+    try:
+        log.settle_lost()
+        _bring_to_the_end(bench, node, task, log, run, verdicts, graded)
+        trial = concluded(bench.pool, log.recording)
+        write_case(run, trial)
+    except StoppedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one trial's trouble stays one trial's
+        record_unexpected(error, log, run, bench.secrets)
+        trial = _concluded_after(error, bench, log)
+        with suppress(OSError):  # which may be what could not be written
+            write_case(run, trial)
+    return trial
+
+
+def _bring_to_the_end(
+    bench: Bench,
+    node: Node,
+    task: Task,
+    log: TrialLog,
+    run: RunDirectory,
+    verdicts: VerdictStore,
+    graded: bool,
+) -> None:
     over = _is_over(log.recording)
     wanted = not over or (graded and _wants_verdict(log.recording))
     failed = node.images.get(task) if wanted else None
@@ -114,12 +159,20 @@ def _run_trial(
         if failed is None:
             _work_to_the_end(bench, node.engine, task, log, run)
         else:
-            _log_end(log, failed.cause, str(failed))
+            record_end(log, failed.cause, str(failed))
     if graded and _wants_verdict(log.recording):
-        give_verdict(node.engine, bench.grading, task, log, run, verdicts)
-    trial = concluded(bench.pool, log.recording)
-    write_case(run, trial)
-    return trial
+        give_verdict(node.engine, bench.grading, task, log, run, verdicts, no_image=failed, checkpoint=bench.stop.check)
+
+
+def _concluded_after(error: Exception, bench: Bench, log: TrialLog) -> Trial:
+    try:
+        return concluded(bench.pool, log.recording)
+    except Exception:  # noqa: BLE001 - what there is to say is said here
+        name = f"{log.recording.case}, trial {log.recording.trial}"
+        raise TwinbenchError(
+            f"{name}: what its journal tells of it cannot be summed up ({describe_error(error)}); all of it is kept. "
+            f"Report it with the traceback in the case's folder, and leave the case out (--only, --slice) to go on"
+        ) from error
 
 
 def give_verdict(
@@ -130,21 +183,29 @@ def give_verdict(
     run: RunDirectory,
     verdicts: VerdictStore,
     *,
+    no_image: CausedError | None = None,
     fresh: bool = False,
+    checkpoint: Callable[[], None] | None = None,
 ) -> None:
     """Grade what a trial submitted, and write the verdict down.
 
     Args:
         engine: for containers.
         limits: of the grading.
-        task: of the trial, whose image is there.
+        task: of the trial.
         log: of the trial, which has ended by itself.
         run: where the verdict's file goes.
         verdicts: kept verdicts.
+        no_image: why the task's image cannot be had, where it cannot.
         fresh: grade again, even where a verdict is kept.
+        checkpoint: called while tests run; raises where they are to be given up.
     """
     assert log.recording.end is not None  # noqa: S101 - seen by the caller
-    verdict = grade(engine, task, _patch(log.recording.end), verdicts, limits, fresh=fresh)
+    patch = _patch(log.recording.end)
+    if no_image is not None and patch.strip():
+        verdict = no_verdict(task, no_image.cause, str(no_image))
+    else:
+        verdict = grade(engine, task, patch, verdicts, limits, fresh=fresh, checkpoint=checkpoint)
     run.write(task.id, log.recording.trial, "verdict.json", _json(_portable(verdict)))
     log.write(
         "verdict",
@@ -160,13 +221,13 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
     try:
         ended = _worked(bench, engine, task, log)
     except CausedError as error:
-        _log_end(log, error.cause, str(error))
+        record_end(log, error.cause, str(error))
         return
     # Before the end is in the journal: where it stands there, the files are there too.
     run.write(task.id, log.recording.trial, "trajectory.json", _json(dict(ended.trajectory)))
     run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
     if ended.error is not None:
-        _log_end(log, ended.error.cause, str(ended.error))
+        record_end(log, ended.error.cause, str(ended.error))
         return
     log.write(
         "end",
@@ -193,10 +254,9 @@ def write_case(run: RunDirectory, trial: Trial) -> None:
     run.write(trial.id, trial.trial, "case.json", _json(trial.to_json()))
 
 
-def _log_end(log: TrialLog, cause: Cause, detail: str) -> None:
-    log.write(
-        "end", sync=True, exit_status=str(cause), patch=b"", patch_sha256=sha256_text(""), cause=cause, detail=detail
-    )
+def _is_finished(recording: Recording, graded: bool) -> bool:
+    """Whether nothing is left to do for a trial."""
+    return _is_over(recording) and not (graded and _wants_verdict(recording))
 
 
 def _is_over(recording: Recording) -> bool:

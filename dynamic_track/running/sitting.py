@@ -15,7 +15,7 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.executors import Executor, Job
-from dynamic_track.running.run_dir import open_run
+from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.runner import RunSummary, run_jobs
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trial import Bench, Trial, concluded
@@ -129,6 +129,7 @@ def sit(
     where: Mapping[str, Any],
     limits: SittingLimits,
     graded: bool = True,
+    breaker: bool = True,
     stop: Stop | None = None,
     listener: Listener | None = None,
     progress: Progress | None = None,
@@ -144,12 +145,14 @@ def sit(
         where: where tasks and pool were found, for a replay.
         limits: of this sitting.
         graded: grade what is submitted.
+        breaker: stop when the first cases that end are all lost to one infrastructure cause.
         stop: ends the sitting early.
         listener: told of everything that is written about a trial.
         progress: told of each case.
 
     Raises:
         UsageError: the directory holds something else.
+        JournalError: its journal is empty, or cannot be written.
         RouterLoadError: the router does not load.
     """
     with ExitStack() as stack:
@@ -160,6 +163,7 @@ def sit(
         )
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         recorded = recordings(journal.entries())
+        directory.refuse_lost_lines(recorded.keys())
         journal.append(
             "sitting",
             plan=fingerprint(plan.identity()),
@@ -172,7 +176,8 @@ def sit(
         )
         spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))
         budget = Budget(limits.run_usd, spent)
-        source = WithoutSecrets(provider.source, Secrets(provider.secrets))
+        secrets = Secrets(provider.secrets)
+        source = WithoutSecrets(provider.source, secrets)
         own = MeteredLlm(plan.pool, source, budget, limits=limits.retries)
         candidates = tuple(candidate.candidate() for candidate in plan.pool.candidates)
         router = stack.enter_context(plan.router.opened(candidates, own))
@@ -192,6 +197,7 @@ def sit(
             on_router_error=plan.on_router_error,
             stop=stop or Stop(directory.path),
             listener=listener,
+            secrets=secrets,
         )
         return run_jobs(
             executor,
@@ -202,6 +208,7 @@ def sit(
             recorded,
             verdicts=VerdictStore(Store(directory.path)),
             graded=graded,
+            breaker=breaker,
             progress=progress,
         )
 
@@ -222,8 +229,9 @@ def so_far(run_dir: Path, plan: Plan) -> list[Trial]:
     """What became of the trials of a run until now; nothing where there is no run yet.
 
     Raises:
-        JournalError: its journal is not what was written.
+        JournalError: its journal is not what was written, or is lost.
     """
+    RunDirectory(run_dir).refuse_lost_journal()
     if not (run_dir / "journal").is_dir():
         return []
     found = recordings(read_journal(run_dir / "journal"))

@@ -1,4 +1,7 @@
-"""A run asked to stop: running calls finish, everything is kept, the same command goes on."""
+"""A run asked to stop: running calls finish, everything is kept, the same command goes on.
+
+Commands and tests that run are given up at once instead: they cost nothing, and run again when the run is continued.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,16 @@ class StoppedError(Exception):
 
 
 class Stop:
-    """Whether a run is to stop, as its threads ask before each call and each command.
+    """Whether a run is to stop, as its threads ask before each call and while a command or tests run.
 
     Args:
         folder: the run's directory, where another process may ask for it; None: nobody else can.
+        beside: another stop, which is this one's too.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, beside: Stop | None = None) -> None:
         self._asked = threading.Event()
+        self._beside = beside
         self._file = None if folder is None else folder / FILE
         self._looked = 0.0
         if self._file is not None:
@@ -37,6 +42,8 @@ class Stop:
     @property
     def requested(self) -> bool:
         """Whether somebody has asked for it."""
+        if self._beside is not None and self._beside.requested:
+            return True
         if not self._asked.is_set() and self._file is not None:
             now = time.monotonic()
             if now - self._looked > _LOOK_EVERY_S:

@@ -19,7 +19,7 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
-from twinbench.calls.journal import Journal
+from twinbench.calls.journal import Journal, Secrets
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Listener, Recording, TrialLog
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
@@ -62,6 +62,8 @@ class Bench:
     """Told of every line that is written about a trial."""
     on_router_error: str | None = None
     """The tier whose default candidate answers where the router fails; None: that ends the case."""
+    secrets: Secrets = field(default_factory=lambda: Secrets(()))
+    """What must not be written down."""
 
     @property
     def instead(self) -> str | None:
@@ -222,7 +224,7 @@ def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
     Raises:
         ImageError: the image has no such directory.
     """
-    if sandbox.run_command(":", directory=directory).exit_code != 0:
+    if sandbox.run_command("", directory=directory).exit_code != 0:
         raise ImageError(f"image {sandbox.image} has no {directory}, where an agent's commands run: it is no task's")
 
 

@@ -14,6 +14,8 @@ from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended
 
 _KEPT_BYTES = 4 * 2**20
+_NOT_FOUND = 127
+"""What a shell answers to a command that there is not."""
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Workplace:
     routed: RoutedCall
     timeout_s: float
     checkpoint: Callable[[], None] = lambda: None
-    """Called before each command; raises where nothing new is to be begun."""
+    """Called before each command and while it runs; raises where the run is to stop."""
     _step: int = field(default=0, init=False)
     _index: int = field(default=0, init=False)
 
@@ -51,7 +53,11 @@ class Workplace:
         elif recorded.command != command:
             raise DivergedError(step, "command", recorded.command, command)
         result = self.sandbox.run_command(
-            command, directory=directory, timeout_s=self.timeout_s, keep_bytes=_KEPT_BYTES
+            command,
+            directory=directory,
+            timeout_s=self.timeout_s,
+            keep_bytes=_KEPT_BYTES,
+            checkpoint=self.checkpoint,
         )
         observation = _observation(result, self.timeout_s)
         if recorded is None or recorded.observation is None:
@@ -66,7 +72,7 @@ class Workplace:
                 seconds=round(result.seconds, 3),
             )
             return observation
-        return _agreed(step, recorded.observation, observation)
+        return _agreed(step, recorded.observation, observation, result.ended)
 
     def _recorded(self, step: int) -> RecordedCommand | None:
         commands = self.log.step(step).commands
@@ -74,24 +80,28 @@ class Workplace:
 
 
 def _observation(result: CommandResult, timeout_s: float) -> dict[str, Any]:
-    if result.ended is Ended.exited:
-        said = ""
-    elif result.ended is Ended.timeout:
-        said = f"The command took longer than {timeout_s:g} seconds and was ended."
-    else:
-        said = "The command ended the shell that ran it."
-    code = -1 if result.exit_code is None else result.exit_code
-    return {"output": result.output, "returncode": code, "exception_info": said}
+    said = {
+        Ended.exited: "",
+        Ended.timeout: f"The command took longer than {timeout_s:g} seconds and was ended.",
+        Ended.lost: "The command ended the shell that ran it.",
+        Ended.not_run: "The command was not run: bash is gone, or does not work any more, in this container.",
+    }
+    code = _NOT_FOUND if result.ended is Ended.not_run else -1 if result.exit_code is None else result.exit_code
+    return {"output": result.output, "returncode": code, "exception_info": said[result.ended]}
 
 
-def _agreed(step: int, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded observation, where the new one is the same but for what differs from run to run."""
+def _agreed(step: int, recorded: Mapping[str, Any], now: Mapping[str, Any], ended: Ended) -> dict[str, Any]:
+    """The recorded observation, where the new one is the same but for what differs from run to run.
+
+    Of a command that did not come to its own end, how much of its output was heard depends on the moment.
+    """
     then = {
         "output": unpacked(recorded["output"]).decode("utf-8", "replace"),
         "returncode": recorded["returncode"],
         "exception_info": recorded["exception_info"],
     }
-    same = {name: normalised_text(str(then[name])) == normalised_text(str(now[name])) for name in then}
+    compared = [name for name in then if name != "output" or ended is Ended.exited]
+    same = {name: normalised_text(str(then[name])) == normalised_text(str(now[name])) for name in compared}
     if not all(same.values()):
         different = next(name for name, equal in same.items() if not equal)
         raise DivergedError(step, "observation", then[different], now[different])

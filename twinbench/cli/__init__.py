@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import os
@@ -16,6 +17,7 @@ import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
+from twinbench.cli.signals import interrupted_by_signals, received_exit_code
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
@@ -106,8 +108,9 @@ def run() -> None:
     # Loading modules makes many objects and no garbage; to look for some as often as by default, and at all of them
     # once more in the end, takes a tenth of a short command.
     gc.set_threshold(50_000)
-    code = exit_code()
-    gc.freeze()
+    with interrupted_by_signals():
+        code = exit_code()
+        gc.freeze()
     sys.exit(code)
 
 
@@ -118,12 +121,14 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands behind ``twinbench``; default: the arguments of this process.
 
     Returns:
-        0 ok, 1 the thing asked about failed, 2 wrong usage, 130 interrupted.
+        0 ok, 1 the thing asked about failed, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
     """
     _write_utf8()
     code = _ended(arguments)
     if code == INTERRUPTED:
-        typer.echo("interrupted", err=True)
+        with contextlib.suppress(OSError):  # the terminal that it would be said on may be what is gone
+            typer.echo("interrupted", err=True)
+        code = received_exit_code() or code
     written = _write_out(tell=code == 0)
     return code or written
 
@@ -137,7 +142,7 @@ def _ended(arguments: Sequence[str] | None) -> int:
         _complain(str(error), error)
         return error.exit_code
     except OSError as error:  # a file that may not be read, a full disk behind standard output
-        return _refused(error)
+        return INTERRUPTED if received_exit_code() is not None else _refused(error)
     except RuntimeError as error:
         return INTERRUPTED if str(error) == _QUERY_INTERRUPTED else _unexpected(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person is told what to do

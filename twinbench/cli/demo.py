@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli import INTERRUPTED
 from twinbench.cli.options import JsonOption, StoreOption
 from twinbench.cli.output import print_json, print_table, progress
+from twinbench.cli.signals import received_exit_code
 from twinbench.errors import TwinbenchError
 from twinbench.wording import counted
 
@@ -43,6 +45,8 @@ def demo(
         print_table(board_table(board))
         typer.echo("")
     rehearsed = _rehearsed() if rehearse else None
+    if received_exit_code() is not None:  # the rehearsal has stopped in good order
+        raise typer.Exit(INTERRUPTED)
     if json_:
         content: dict[str, Any] = board.to_json()
         if isinstance(rehearsed, str):

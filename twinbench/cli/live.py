@@ -136,8 +136,6 @@ def replay(
         engine = stack.enter_context(Engine.connect())
         wanted = [found[each.case] for each in recorded if each.case in found]
         failed = prepare_images(engine, wanted, build_them=build or named == "rehearsal", progress=shown)
-        for error in failed.values():
-            raise error
         decider: Decider = RecordingDecides()
         own = MeteredLlm(manifest, None, Budget(None))
         if loaded is not None:
@@ -161,7 +159,9 @@ def replay(
             grading=containers.grading(),
         )
         graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
-        replayed = replay_run(bench, engine, found, recorded, directory, VerdictStore(Store(graded_anew)), shown)
+        replayed = replay_run(
+            bench, engine, found, recorded, directory, VerdictStore(Store(graded_anew)), shown, failed
+        )
     if json_:
         print_json(replayed.to_json(), output)
     else:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
@@ -64,11 +65,12 @@ class LiveBoard:
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
 
     def __call__(self, recording: Recording, kind: str, fields: Mapping[str, Any]) -> None:
-        """Take a line of the journal."""
-        with self._lock:
+        """Take a line of the journal; a terminal that is gone is no reason for a case to fail."""
+        with self._lock, suppress(OSError):
             key = (recording.case, recording.trial)
             row = self._rows.setdefault(key, _Row(recording.case, recording.trial, since=time.monotonic()))
             self._take(row, kind, fields)

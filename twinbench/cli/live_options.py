@@ -75,6 +75,13 @@ MemoryOption = Annotated[
 MinFreeOption = Annotated[
     int, typer.Option("--min-free-mib", metavar="MIB", min=0, help="Start nothing with less free disk than this.")
 ]
+NoBreakerOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-breaker",
+        help="Go on where the first three cases in a row are lost to the same infrastructure cause.",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

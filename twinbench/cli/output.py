@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -210,6 +210,10 @@ class _Progress:
         self._said: set[str] = set()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
+        with suppress(OSError):  # a terminal that is gone is no reason for the work to fail
+            self._show(what, done, total)
+
+    def _show(self, what: str, done: int, total: int | None) -> None:
         if time.monotonic() - self._started < _SHOW_PROGRESS_AFTER_S:
             return
         if not sys.stderr.isatty():
@@ -245,7 +249,8 @@ class _Progress:
     def close(self) -> None:
         """Clear the line."""
         if self._shown is not None:
-            self._shown.stop()
+            with suppress(OSError):
+                self._shown.stop()
 
 
 @contextmanager

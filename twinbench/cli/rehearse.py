@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from twinbench.cli import INTERRUPTED
 from twinbench.cli.live import RouterErrorOption, check_tier
 from twinbench.cli.live_options import ChoosingOptions, LimitOption, MinFreeOption, OnlyOption, chosen_tasks
 from twinbench.cli.options import (
@@ -18,7 +19,8 @@ from twinbench.cli.options import (
     RoutersArgument,
     takes_option_groups,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.signals import stopped_by_signals
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
@@ -139,7 +141,14 @@ def run(
         print_json(rehearsal_json(rehearsal, routers, summaries), output)
     else:
         print_table(rehearsal_table(rehearsal, routers, summaries), form, output)
-    if any(summary.score.count("infra") or summary.score.count("cap") for summary in summaries):
+    for router, summary in zip(routers, summaries, strict=True):
+        if summary.stopped is not None:
+            typer.echo(printable(f"{router}, stopped: {summary.stopped}"), err=True)
+    stopped_itself = any(summary.stopped is not None for summary in summaries)
+    if not stopped_itself and (left := sum(summary.left for summary in summaries)):
+        typer.echo(f"stopped: {counted(left, 'case')} left; the same command with --runs {folder} goes on", err=True)
+        raise typer.Exit(INTERRUPTED)
+    if stopped_itself or any(summary.score.count("infra") or summary.score.count("cap") for summary in summaries):
         raise typer.Exit(1)
 
 
@@ -277,8 +286,10 @@ def rehearse_all(
     """Rehearse routers in a folder, with progress, in containers that are large enough for the rehearsal's tasks."""
     from dynamic_track.rehearsal.rehearsing import rehearse
     from dynamic_track.running.sitting import SittingLimits
+    from dynamic_track.running.stopping import Stop
 
-    with progress() as shown:
+    stop = Stop()
+    with progress() as shown, stopped_by_signals(stop.request):
         return rehearse(
             engine,
             rehearsal,
@@ -286,6 +297,7 @@ def rehearse_all(
             folder,
             limits=SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S),
             workers=workers,
+            stop=stop,
             progress=shown,
         )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +18,7 @@ from twinbench.cli.live_options import (
     ChoosingOptions,
     ContainerOptions,
     EnginesOption,
+    NoBreakerOption,
     TasksOption,
     chosen_tasks,
     connected,
@@ -31,14 +31,14 @@ from twinbench.cli.options import (
     RouterArgument,
     takes_option_groups,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.signals import stopped_by_signals
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.running.estimate import Estimate
     from dynamic_track.running.runner import RunSummary
     from dynamic_track.running.sitting import Plan
-    from dynamic_track.running.stopping import Stop
     from dynamic_track.running.trial import Trial
     from dynamic_track.tasks.task import Task
     from twinbench.pools import LiveManifest
@@ -134,6 +134,7 @@ def run(
             "--min-free-memory-mib", metavar="MIB", min=0, help="Begin no further case with less free memory than this."
         ),
     ] = 1024,
+    no_breaker: NoBreakerOption = False,
     network: Annotated[bool, typer.Option("--network", help="Give the case's container a network.")] = False,
     containers: ContainerOptions,
     plugins: PluginOptions,
@@ -144,7 +145,8 @@ def run(
 ) -> None:
     """Let mini-swe-agent solve cases, the router picking the model before every call; the same command continues.
 
-    Exit code 1 where a case ended by infrastructure or by the cap.
+    Exit code 1 where a case ended by infrastructure or by the cap. Where the first three cases in a row are lost to the
+    same infrastructure cause, the run stops.
     """
     from dynamic_track.running.admission import Admission, Images
     from dynamic_track.running.agent import ActionStyle, agent_settings
@@ -202,7 +204,7 @@ def run(
         connected(engines) as connections,
         gateway,
         LiveBoard(len(chosen) * trials, spent, cap, graded=grade == "swebench") as board,
-        stopped_by_interrupts(stop),
+        stopped_by_signals(stop.request),
     ):
         every = [task for task in chosen for _ in range(trials)]
         summary = sit(
@@ -230,41 +232,22 @@ def run(
                 containers.tests_timeout,
             ),
             graded=grade == "swebench",
+            breaker=not no_breaker,
             stop=stop,
             listener=board,
         )
     if json_:
-        write_text(json.dumps(summary.to_json()) + "\n", output)
+        write_text(json.dumps({**summary.to_json(), "stopped": summary.stopped}) + "\n", output)
     else:
         print_table(_run_table(summary, router, manifest), form, output)
+    if summary.stopped is not None:
+        typer.echo(printable(f"stopped: {summary.stopped}; {counted(summary.left, 'trial')} left"), err=True)
+        raise typer.Exit(1)
     if summary.left:
         typer.echo(f"stopped: {counted(summary.left, 'trial')} left; the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED)
     if summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
-
-
-@contextmanager
-def stopped_by_interrupts(stop: Stop) -> Iterator[None]:
-    """Ctrl-C once lets running calls finish and keeps everything; a second one leaves at once."""
-    import os
-    import signal
-    import threading
-
-    def interrupted(*_: object) -> None:
-        if stop.requested:
-            os._exit(INTERRUPTED)
-        stop.request()
-        typer.echo("stopping after the calls that are running; once more to leave at once", err=True)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, interrupted)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _foreseen(

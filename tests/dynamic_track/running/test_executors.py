@@ -111,11 +111,8 @@ def test_what_a_job_raises_is_raised_once_every_other_has_ended(engine: Engine, 
         if job == jobs[1]:
             raise ValueError("what no case can do")
 
-    def taken() -> None:
-        ended.extend(job for job, _ in threads.run(jobs, work))
-
     assert threads.workers == 3
     with pytest.raises(ValueError, match="what no case can do"):
-        taken()
+        threads.run(jobs, work, lambda job, _: ended.append(job))
     assert sorted(jobs.index(job) for job, _ in begun) == list(range(6))
     assert sorted(jobs.index(job) for job in ended) == [0, 2, 3, 4, 5]

@@ -122,7 +122,7 @@ def test_an_engine_that_is_restarted_in_the_middle_of_a_run_loses_cases_and_no_m
         words = run_arguments(
             server.api_base, run, *every, "--image", "tiny:latest", "--grade", "none", "--workers", "3", only=""
         )
-        words += ["--min-free-mib", "10", "--memory", "256"]
+        words += ["--min-free-mib", "10", "--memory", "256", "--no-breaker"]
         environment = {**os.environ, KEY_VARIABLE: KEY, "DOCKER_HOST": second.address}
 
         def started() -> subprocess.Popen[str]:

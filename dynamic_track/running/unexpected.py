@@ -1,0 +1,54 @@
+"""The last wall around a case: an error that nobody foresaw ends that case alone, and the others go on."""
+
+from __future__ import annotations
+
+from dynamic_track.running.run_dir import RunDirectory
+from twinbench.calls.journal import Secrets
+from twinbench.calls.recording import TrialLog
+from twinbench.causes import Cause
+from twinbench.fingerprint import sha256_text
+from twinbench.unexpected import describe_error, is_disk_failure, traceback_text
+
+FILE = "internal-error.txt"
+"""In a case's folder: the traceback."""
+
+
+def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secrets: Secrets) -> None:
+    """Give a case the cause ``internal``: its verdict, where the agent has come to its own end, else the case itself.
+
+    What was in flight is settled at its reservation. The traceback is written into the case's folder.
+
+    Args:
+        error: what nobody foresaw.
+        log: of the trial.
+        run: where its folder is.
+        secrets: what must not be written down.
+
+    Raises:
+        OSError: ``error`` itself, where it is the disk's: the run cannot go on.
+        JournalError: the journal cannot be written, so that the case cannot be recorded.
+    """
+    if is_disk_failure(error):
+        raise error
+    case, trial = log.recording.case, log.recording.trial
+    try:
+        run.write(case, trial, FILE, secrets.redacted(traceback_text(error)))
+        place = f"the traceback is in {run.case(case, trial).relative_to(run.path) / FILE}"
+    except OSError as failed:
+        if is_disk_failure(failed):
+            raise
+        place = f"the traceback could not be written ({failed.strerror or failed})"
+    detail = secrets.redacted(f"{describe_error(error)}; {place}")
+    log.settle_lost()
+    end = log.recording.end
+    if end is not None and end["cause"] is None:
+        log.write("verdict", sync=True, resolved=None, cause=Cause.internal, detail=detail, fingerprint=None)
+    else:
+        record_end(log, Cause.internal, detail)
+
+
+def record_end(log: TrialLog, cause: Cause, detail: str) -> None:
+    """Write down that a trial was ended by something else than its agent."""
+    log.write(
+        "end", sync=True, exit_status=str(cause), patch=b"", patch_sha256=sha256_text(""), cause=cause, detail=detail
+    )

@@ -1,0 +1,26 @@
+"""Errors that nobody foresaw, as text; and those of a disk, after which nothing can be written down."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+
+_MOST_CHARACTERS = 500
+_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO))
+
+
+def describe_error(error: BaseException) -> str:
+    """An error in one line: its type and the beginning of what it says."""
+    message = " ".join(str(error).split())
+    text = type(error).__name__ + (f": {message}" if message else "")
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of an error, as text that any file takes."""
+    return "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
+
+
+def is_disk_failure(error: BaseException) -> bool:
+    """Whether an error is that of a disk that is full, read-only or broken: whatever is written next will fail too."""
+    return isinstance(error, OSError) and error.errno in _DISK
