@@ -22,6 +22,7 @@ from dynamic_track.rehearsal.replies import Message, Reply, Shape, bash
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
+from tests.plugins.hosting import SESSION_WIDE_VARIABLE
 from twinbench.calls.journal import FILE, read_journal
 from twinbench.containers.ownership import NAMESPACE_VARIABLE, namespace
 
@@ -328,7 +329,7 @@ class Victims:
 def victims() -> Iterator[Victims]:
     """What starts processes to be killed."""
     command = [sys.executable, "-m", "tests.dynamic_track.live"]
-    environment = {**os.environ, KEY_VARIABLE: KEY}
+    environment = {**os.environ, KEY_VARIABLE: KEY, SESSION_WIDE_VARIABLE: "1"}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from tests.timing import HANG_S
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits
@@ -19,6 +20,8 @@ from twinbench.plugins.loading import load_router
 from twinbench.router import Call, DecisionError, RouterError, checked
 
 MARK_VARIABLE = "TWINBENCH_TEST_MARK"
+SESSION_WIDE_VARIABLE = "TWINBENCH_TEST_SESSION_WIDE"
+"""Set in the environment of processes that serve tests until the session ends, and so are of no test."""
 
 
 def hostile(file: str, name: str) -> str:
@@ -81,11 +84,21 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def children() -> list[psutil.Process]:
-    """Processes that descend from this one."""
-    return psutil.Process().children(recursive=True)
+    """Processes that descend from this one, but for those that serve the whole session."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            serves_the_session = SESSION_WIDE_VARIABLE in process.environ()
+        except psutil.ZombieProcess:
+            serves_the_session = False
+        except psutil.NoSuchProcess:
+            continue
+        if not serves_the_session:
+            found.append(process)
+    return found
 
 
-def until(condition: Callable[[], bool], within_s: float = 5.0) -> bool:
+def until(condition: Callable[[], bool], within_s: float = HANG_S) -> bool:
     """Whether a condition comes true in time."""
     limit = time.monotonic() + within_s
     while not condition():
