@@ -82,6 +82,18 @@ def open_input(path: Path) -> BinaryIO:
         raise UsageError(f"cannot read {path} ({error.strerror})") from None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is a file or folder, or anything else, at a path that a user named.
+
+    Raises:
+        UsageError: nobody who may not look at it can tell.
+    """
+    try:
+        return path.exists()
+    except OSError as error:
+        raise UsageError(f"cannot read {path} ({error.strerror})") from None
+
+
 def standard_input() -> BinaryIO:
     """The bytes of standard input.
 

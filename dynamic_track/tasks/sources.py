@@ -14,7 +14,7 @@ from dynamic_track.tasks.task import ANSWERS, NEWER_FIELDS, Task, TaskSet, read_
 from twinbench.containers.building import context_content, context_files
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.input_files import MOST_LINE_BYTES, open_regular, read_document
+from twinbench.input_files import MOST_LINE_BYTES, is_there, open_regular, read_document
 from twinbench.pools import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
 from twinbench.reading import SUFFIXES, file_rows, require_file, unit_of
 from twinbench.strict_json import FaultyJsonError, parse_json
@@ -78,7 +78,7 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
         folder = Path(__file__).parents[1] / REHEARSAL
         return TaskSet(REHEARSAL, REHEARSAL, _checked(replace(_from_repo(folder), source=REHEARSAL)))
     path = Path(tasks)
-    if not path.exists() and not tasks.endswith(SUFFIXES) and "/" not in tasks:
+    if not is_there(path) and not tasks.endswith(SUFFIXES) and "/" not in tasks:
         raise UsageError(f"no tasks {tasks!r}: give {_forms()}")
     read = _from_repo(path) if path.is_dir() else _from_file(path)
     return TaskSet(path.resolve().name, read.source, _checked(read))
@@ -171,9 +171,9 @@ def _file_rows(path: Path, name: str) -> Iterator[_Row | Problem]:
 
 def _from_repo(repo: Path) -> _Rows:
     root = repo / _TASKS_FOLDER
-    if not root.is_dir():
-        raise UsageError(f"{repo} is no task repo: it has no folder {_TASKS_FOLDER}/; give {_forms()}")
     try:
+        if not root.is_dir():
+            raise UsageError(f"{repo} is no task repo: it has no folder {_TASKS_FOLDER}/; give {_forms()}")
         folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
     except OSError as error:
         raise UsageError(f"cannot read {error.filename or root} ({error.strerror})") from None
@@ -185,10 +185,11 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
     """The row of one task folder, or what is wrong with its files."""
     problems: list[Problem] = []
     task_file, tests_file = folder / _TASK_FILE, folder / "tests.json"
-    if not task_file.is_file():
-        yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is no task")
-        return
+    meta: Any = None
     with _noting(task_file, problems):
+        if not task_file.is_file():
+            yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is no task")
+            return
         _content(task_file)  # which swebench, who reads it, would take at any size
         meta = harness.load_yaml(task_file)
         if isinstance(meta, Mapping) and meta.get("split") == _DEPRECATED:

@@ -319,11 +319,12 @@ def validate(
     from static_track.banks.importing import validate_bank, validate_file
     from static_track.banks.starter import ensure_starter
     from twinbench.errors import SHOWN_PROBLEMS, UsageError
+    from twinbench.input_files import is_there
     from twinbench.store import Store
 
     opened = Store(store)
     with progress() as shown:
-        if target == "-" or Path(target).exists():
+        if target == "-" or is_there(Path(target)):
             rows, problems = validate_file(target, shown)
         elif target == STARTER or opened.pointer_exists(target):
             if target == STARTER:
