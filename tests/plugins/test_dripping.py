@@ -120,6 +120,18 @@ def test_a_process_that_reads_no_request_is_ended_at_its_limit() -> None:
                 assert found == LATE.format(what="the decision" if router._hooks == frozenset() else "start")
 
 
+def test_questions_without_end_are_ended_at_the_limit() -> None:
+    """The limit stands still while a question is answered, and no longer."""
+    with hosted(hostile("dripping", "AsksForEver"), decision_s=LIMIT_S) as router, growth_bounded(256), ended_soon():
+        assert asked(router) == LATE.format(what="the decision")
+
+
+def test_a_question_of_nothing_but_brackets_takes_little_room() -> None:
+    """Two bytes of it would take a hundred in memory."""
+    with hosted(hostile("dripping", "AsksBrackets")) as router, growth_bounded(128):
+        assert asked(router) == ("error: its process sent a question of more than 1,048,576 bytes beside its texts")
+
+
 def test_what_writes_to_standard_error_behind_good_answers_takes_little_room(tmp_path: Path) -> None:
     with hosted(feeding("FloodsBehind"), decision_s=20) as router, growth_bounded():
         for step in range(1, 20):

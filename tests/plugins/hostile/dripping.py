@@ -7,7 +7,8 @@ import sys
 import time
 from typing import NoReturn
 
-from twinbench import Call
+from twinbench import Call, LlmError
+from twinbench.llm import Llm
 
 _BLOCK = b"x" * 2**20
 
@@ -170,4 +171,32 @@ class AnswersAfter:
     def route(self, call: Call) -> str:
         if call.step_index == 1:
             time.sleep(self._seconds)
+        return "low"
+
+
+class AsksForEver:
+    """Asks an LLM again and again, whatever it is told; each question is as long as it may be."""
+
+    def use(self, llm: Llm) -> None:
+        self._llm = llm
+
+    def route(self, call: Call) -> NoReturn:
+        while True:
+            try:
+                self._llm.ask([{"role": "user", "content": "x" * 15 * 2**20}])
+            except LlmError:
+                continue
+
+
+class AsksBrackets:
+    """Sends a question that is as long as it may be and holds no text."""
+
+    def __init__(self) -> None:
+        self._pipe = _answers()
+
+    def route(self, call: Call) -> str:
+        body = b'{"number": 1, "ask": {"messages": [' + b"[]," * (5 * 2**20) + b"[]]}}"
+        left = memoryview(len(body).to_bytes(4, "big") + body)
+        while left:
+            left = left[os.write(self._pipe, left) :]
         return "low"
