@@ -219,6 +219,7 @@ class _ListReader:
         self._blocks = blocks
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._bytes = 0
+        self._begun = False
         self._text = ""
         self._at = 0
         self._lines = 1
@@ -252,8 +253,7 @@ class _ListReader:
             _refuse_too_many_values(self._text, 2 * MOST_VALUES)  # the window may hold a part of the next one
             try:
                 value, end = parsing.decoder.raw_decode(self._text, self._at)
-                # A number may go on behind the window.
-                if end < len(self._text) or not self._grow():
+                if self._is_whole(end) or not self._grow():
                     self._at = end
                     return parsing.checked(value)
             except FaultyJsonError as error:
@@ -265,6 +265,11 @@ class _ListReader:
                     raise wrong from None
             except RecursionError:
                 raise NotJsonError("nested too deeply") from None
+
+    def _is_whole(self, end: int) -> bool:
+        """Whether a value that ends there does so for certain: a number may go on behind the window, as 1. or 1e do."""
+        behind = self._text[end : end + _LONGEST_WORD]
+        return len(behind) == _LONGEST_WORD or behind.lstrip()[:1] in (",", "]")
 
     def _next(self) -> str:
         """The next character that is no space, and the window moved to it; empty at the end."""
@@ -304,8 +309,10 @@ class _ListReader:
             text = self._decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             raise JsonError(f"not UTF-8: byte {self._bytes - pending + error.start + 1}") from None
-        text = text.removeprefix(_MARK) if self._bytes == 0 else text
         self._bytes += len(block)
+        if text and not self._begun:
+            self._begun = True
+            return text.removeprefix(_MARK)
         return text
 
     def _wrong(self, what: str, position: int | None = None) -> NotJsonError:
