@@ -378,7 +378,7 @@ class _Stderr:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever made this
         self._before = b""
         """The end of what was thrown away."""
-        if sys.platform != "win32":
+        with contextlib.suppress(ImportError):
             import fcntl
 
             # Of the open file, so it goes for the process too: it goes on at the end, wherever that is now.
