@@ -10,6 +10,7 @@ import pytest
 
 from tests.containers.conftest import OpenSandbox
 from tests.containers.running import SMALL, ours, said
+from tests.dynamic_track.hostile_agents import FIRST_PROCESS_CHOSEN
 from tests.images import image_of_files, program
 from twinbench.causes import Cause
 from twinbench.containers.engine import ContainerLostError, Engine, ImageError
@@ -27,8 +28,7 @@ STILL_USABLE = {
     "nothing to read is a FIFO": "rm /dev/null; mkfifo /dev/null",
     "devices removed": "rm -rf /dev/* 2>&-",
     "the shell lost besides": LOSES_SHELL,
-    "the first process chosen by the memory limit": "for n in 1 2 3; do echo 1000 >/proc/1/oom_score_adj; "
-    "(echo 0 >/proc/self/oom_score_adj; tail /dev/zero); done",
+    "the first process chosen by the memory limit": FIRST_PROCESS_CHOSEN,
 }
 """One after the other, in a container that has had all those before."""
 
