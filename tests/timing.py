@@ -12,6 +12,14 @@ HANG_S = 120.0
 """A deadline for what takes seconds at most: who is not done by then never will be, however busy the machine is."""
 
 
+def until(happened: Callable[[], bool], within_s: float = HANG_S) -> None:
+    """Wait for something that has to happen."""
+    end = time.monotonic() + within_s
+    while not happened():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
 def cpu_s(work: Callable[[], object], times: int = 3) -> float:
     """The least CPU time of this process that some work takes; what else the machine does counts little in it."""
     taken = []

@@ -334,7 +334,7 @@ def test_threads_append_whole_lines_and_share_their_syncs(folder: Path, monkeypa
         monkeypatch.setattr(os, "fsync", counted)
         with ThreadPoolExecutor(16) as pool:
             numbers = list(
-                pool.map(lambda n: journal.append("x", sync=n % 2 == 0, n=n, text="y" * n), range(400), timeout=60)
+                pool.map(lambda n: journal.append("x", sync=n % 2 == 0, n=n, text="y" * n), range(400), timeout=HANG_S)
             )
         monkeypatch.undo()
     read = read_journal(folder)
@@ -422,7 +422,7 @@ with Journal.open(Path(sys.argv[1])) as journal:
 def test_a_file_size_limit_is_like_a_full_disk(folder: Path) -> None:
     pytest.importorskip("resource", reason="this system has no limit on file sizes")
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, folder], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", LIMITED, folder], capture_output=True, text=True, timeout=HANG_S, check=True
     )
     assert done.stdout == f"cannot write {folder / FILE} (File too large)\n2\n"
     assert [entry.kind for entry in read_journal(folder)] == ["before", "small"]

@@ -14,6 +14,7 @@ import pytest
 
 from tests.banks import a_manifest
 from tests.cli.commands import files, spawned, twinbench
+from tests.timing import HANG_S
 from tests.twinbench.hub import hub_with
 from twinbench.store import STORE_VARIABLE, Store
 
@@ -189,7 +190,7 @@ def test_a_file_size_limit_is_like_a_full_disk(kept_store: Store, one_row: Path,
         [Path(sysconfig.get_path("scripts")) / "twinbench", "bank", "import", one_row, "--name", "new"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
@@ -221,7 +222,7 @@ def test_an_output_that_takes_no_more_is_told_plainly(
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=HANG_S,
             check=False,
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )

@@ -11,6 +11,7 @@ import pytest
 
 from tests.banks import Row, a_row, import_rows, write_jsonl
 from tests.cli.commands import SCRIPT, spawned, twinbench
+from tests.timing import HANG_S
 from twinbench.store import STORE_VARIABLE, Store
 
 PINK = "\x1b[38;5;201m"
@@ -171,7 +172,7 @@ def in_a_terminal(*arguments: str) -> str:
         while block := os.read(ours, 65536):
             printed += block
     os.close(ours)
-    assert process.wait(60) == 0
+    assert process.wait(HANG_S) == 0
     return printed.decode()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +17,7 @@ from docker.models.containers import Container
 from tests.cli.commands import spawned, twinbench
 from tests.containers.conftest import OpenSandbox
 from tests.containers.running import said
+from tests.timing import until
 from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import NAMESPACE, NAMESPACE_VARIABLE, labels, namespace, new_name
 
@@ -71,8 +71,7 @@ def test_what_a_killed_run_leaves_is_named_and_removed_and_nobody_elses(
             owner.wait()
         left = engine.client.containers.get(name)
         first = left.exec_run(["cat", "/alive"])[1]
-        time.sleep(0.2)
-        assert left.exec_run(["cat", "/alive"])[1] != first, "what it ran goes on"
+        until(lambda: left.exec_run(["cat", "/alive"])[1] != first)  # what it ran goes on
         found = told(spawned("dynamic", "gc", "--dry-run", "--json").succeeded().json["abandoned"], name)
         assert found == [
             {

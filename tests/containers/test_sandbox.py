@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.containers.conftest import OpenSandbox
 from tests.containers.running import SMALL, ours, said
+from tests.timing import until
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError
 from twinbench.containers.ownership import NAMESPACE, namespace
@@ -63,12 +63,18 @@ def test_a_command_has_nothing_to_read(sandbox: Sandbox) -> None:
 
 
 def test_what_goes_on_in_the_background_goes_on_and_is_not_heard_later(sandbox: Sandbox) -> None:
-    said(sandbox, "rm -f /tmp/alive; for n in {1..200}; do echo noise; echo x >>/tmp/alive; sleep 0.02; done & echo a")
-    counts = []
-    for _ in range(4):
-        counts.append(int(said(sandbox, "wc -l </tmp/alive")))
-        time.sleep(0.15)
-    assert counts == sorted(set(counts)), "it goes on, and nothing but the command's own number was heard"
+    def lines() -> int:
+        heard = said(sandbox, "wc -l </tmp/alive")
+        assert re.fullmatch(r"\d+\n", heard), "nothing but the command's own number is heard"
+        return int(heard)
+
+    loop = "while test -e /tmp/on; do echo noise; echo x >>/tmp/alive; sleep 0.02; done"
+    said(sandbox, f":>/tmp/on; :>/tmp/alive; {loop} &")
+    try:
+        for enough in (1, 5, 10, 20):
+            until(lambda: lines() >= enough)  # noqa: B023 - it is done before the next
+    finally:
+        said(sandbox, "rm /tmp/on")
 
 
 def test_output_without_end_in_the_background_harms_no_later_command(sandbox: Sandbox) -> None:

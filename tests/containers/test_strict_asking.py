@@ -33,7 +33,7 @@ class R:
             return Decision("low", rationale=str(error))
         return Decision(reply.text, rationale=reply.candidate)
 """
-LIMIT_S = 1.0
+LIMIT_S = 3.0
 
 
 def test_it_asks_without_a_network_and_the_answer_is_not_in_its_limit(

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
 from tests.plugins.hosting import SESSION_WIDE_VARIABLE
+from tests.timing import until as until
 from twinbench.calls.journal import FILE, read_journal
 from twinbench.containers.ownership import NAMESPACE_VARIABLE, namespace
 
@@ -339,14 +339,6 @@ def victims() -> Iterator[Victims]:
             assert process.stdin is not None
             process.stdin.close()
             process.wait()
-
-
-def until(happened: Callable[[], bool], within_s: float = 60) -> None:
-    """Wait for something."""
-    end = time.monotonic() + within_s
-    while not happened():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
 
 
 def _serve_victims() -> None:

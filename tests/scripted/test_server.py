@@ -21,6 +21,7 @@ from dynamic_track.rehearsal.replies import Counts, Message, Reply, Shape, bash,
 from dynamic_track.rehearsal.server import Asked
 from tests.scripted.process import server_process
 from tests.scripted.server import ScriptedServer
+from tests.timing import HANG_S
 from twinbench.calls.billing import usage_of
 from twinbench.calls.exchange import SESSION_HEADER
 from twinbench.usage import Usage
@@ -37,7 +38,7 @@ RESULT = {"role": "tool", "tool_call_id": "c1", "content": "a.py b.py"}
 
 def ask(port: int, messages: Sequence[Any] = (GO,), session: str = "s", key: str = "k", **more: Any) -> tuple[int, Any]:
     """Status and JSON of one completion."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANG_S)
     body = json.dumps({"model": "acme/small-2", "messages": list(messages), **more})
     connection.request(
         "POST", "/v1/chat/completions", body, {SESSION_HEADER: session, "Authorization": f"Bearer {key}"}
@@ -175,7 +176,7 @@ with ThreadPoolExecutor(32) as threads:
     asked = threads.map(lambda number: ask({server.port}, session=str(number)), range(96))
     assert {{status for status, _ in asked}} == {{200}}
 """
-        subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", program], check=True, timeout=HANG_S)
     assert server.most_connections > 16
 
 

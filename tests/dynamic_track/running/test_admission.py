@@ -14,6 +14,7 @@ from dynamic_track.running.admission import Admission, Images
 from dynamic_track.running.stopping import Stop, StoppedError, ask_to_stop
 from dynamic_track.tasks.sources import load_tasks
 from tests.containers.registry import registry
+from tests.timing import HANG_S
 from twinbench.containers.engine import Engine
 
 GIB = 2**30
@@ -43,7 +44,7 @@ def test_a_case_waits_while_memory_is_short_and_one_may_always_begin(memory: lis
         waiting.start()
         assert not begun.wait(0.2)
         memory[0] = 2 * GIB
-        assert begun.wait(2)
+        assert begun.wait(HANG_S)
     waiting.join()
 
 
@@ -64,7 +65,7 @@ def test_who_waits_leaves_when_the_run_is_to_stop(memory: list[int]) -> None:
         waiting.start()
         time.sleep(0.05)
         stop.request()
-        waiting.join(2)
+        waiting.join(HANG_S)
     assert found == ["stopped"]
 
 

@@ -35,6 +35,7 @@ from tests.dynamic_track.live import (
     until,
 )
 from tests.scripted.server import ScriptedServer
+from tests.timing import HANG_S
 from twinbench.calls.journal import read_journal
 from twinbench.containers.engine import Engine
 
@@ -227,7 +228,7 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
                 assert twinbench("dynamic", "stop", run, "--json").succeeded().json["asked"] is True
             else:
                 process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=HANG_S)
         assert process.returncode == 130, err
         assert "Traceback" not in err
         assert "the same command goes on" in err
@@ -246,7 +247,7 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
 
 def test_a_second_interrupt_leaves_at_once_and_nothing_is_lost(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     run = tmp_path / "run"
-    with ScriptedServer(by_step([said("ls"), said("ls", after_s=20), said(LEAVES)])) as server:
+    with ScriptedServer(by_step([said("ls"), said("ls", after_s=5 * HANG_S), said(LEAVES)])) as server:
         words = run_arguments(server.api_base, run)
         with subprocess.Popen(
             [str(SCRIPT), *words], stderr=subprocess.PIPE, text=True, env={**os.environ, KEY_VARIABLE: KEY}
@@ -256,7 +257,7 @@ def test_a_second_interrupt_leaves_at_once_and_nothing_is_lost(tmp_path: Path, r
             assert process.stderr is not None
             assert "once more" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 130
+            assert process.wait(HANG_S) == 130
     assert twinbench("dynamic", "gc", "--json").code == 0
     with ScriptedServer(by_step([said("ls"), said("ls"), said(LEAVES)])) as server:
         ran = live(server.api_base, run).succeeded().json

@@ -19,6 +19,7 @@ from dynamic_track import harness
 from dynamic_track.tasks.sources import HUB_DATASETS, load_tasks
 from dynamic_track.tasks.task import GradingSetting, Task, TaskSet, near_ids, read_task
 from tests.dynamic_track.tasks.task_rows import EVAL_SCRIPT, Row, a_row, verified_rows, write_repo, write_rows
+from tests.timing import HANG_S
 from tests.twinbench.hub import COMMIT, Hub, dataset_hub
 from twinbench.errors import ContentError, UsageError
 from twinbench.pools import heldout_instances
@@ -438,7 +439,7 @@ print(json.dumps({"name": found.name, "source": found.source, "ids": [task.id fo
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
 
 
