@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from twinbench import Call, LlmError
 from twinbench.llm import Llm
@@ -48,7 +48,7 @@ def _answers() -> int:
     frame = sys._getframe()
     while frame.f_back is not None:
         frame = frame.f_back
-        host = frame.f_locals.get("self")
+        host: Any = frame.f_locals.get("self")
         if type(host).__name__ == "Host":
             return int(host._answers)
     raise LookupError("no host above")
@@ -142,7 +142,8 @@ class NeverReads(_Feeds):
 
     def __init__(self) -> None:
         super().__init__("never")
-        sys.modules["twinbench.plugins.host"].read_request = self._wait
+        host: Any = sys.modules["twinbench.plugins.host"]
+        host.read_request = self._wait
 
     def _wait(self, read: object) -> NoReturn:
         while True:
