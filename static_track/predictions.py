@@ -13,7 +13,7 @@ from typing import Any
 
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
-from twinbench.reading import NumberedRow, Source, open_source
+from twinbench.reading import MOST_PROBLEMS, NumberedRow, Source, open_source
 from twinbench.tiers import Tier
 from twinbench.validation import shown
 
@@ -84,6 +84,8 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
     lines: dict[int, int] = {}
     with open_source(path) as source:
         for found in source.rows:
+            if len(problems) > MOST_PROBLEMS:
+                break
             if isinstance(found, Problem):
                 problems.append(found)
                 continue

@@ -23,6 +23,9 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 JSON_COLUMNS = ("messages", "functions")
 """Columns of a bank's Parquet file whose texts are JSON."""
 
+MOST_PROBLEMS = 1000
+"""After as many, callers read no further, so that a file of another kind does not fill the screen or the memory."""
+
 _STDIN_NAME = "standard input"
 
 

@@ -15,7 +15,7 @@ from twinbench.input_files import (
     read_document,
     standard_input,
 )
-from twinbench.reading import STDIN, NumberedRow, file_rows, require_file
+from twinbench.reading import MOST_PROBLEMS, STDIN, NumberedRow, file_rows, require_file
 from twinbench.strict_json import parse_document
 
 SUFFIXES = (".jsonl", ".json")
@@ -71,6 +71,8 @@ def read_predictions(path: Path) -> dict[str, str]:
     patches: dict[str, str] = {}
     problems: list[Problem] = []
     for found in file_rows(path) if path.suffix == ".jsonl" else _entries(path):
+        if len(problems) > MOST_PROBLEMS:
+            break
         if isinstance(found, Problem):
             problems.append(found)
         elif (complaint := _complaint(found.row, patches)) is None:

@@ -16,7 +16,7 @@ from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.input_files import MOST_LINE_BYTES, is_there, open_regular, read_document
 from twinbench.pools import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
-from twinbench.reading import SUFFIXES, file_rows, require_file, unit_of
+from twinbench.reading import MOST_PROBLEMS, SUFFIXES, file_rows, require_file, unit_of
 from twinbench.strict_json import FaultyJsonError, parse_json
 
 REHEARSAL = "rehearsal"
@@ -121,6 +121,8 @@ def _checked(read: _Rows) -> tuple[Task, ...]:
     first: dict[str, _Row] = {}
     problems: list[Problem] = []
     for row in read.rows:
+        if len(problems) > MOST_PROBLEMS:
+            break
         if isinstance(row, Problem):
             problems.append(row)
             continue

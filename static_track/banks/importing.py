@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,10 @@ from static_track.banks.unique_messages import UniqueMessages, numbered
 from twinbench.errors import ContentError, Problem
 from twinbench.pools import StaticManifest, heldout_instances, static_manifest
 from twinbench.progress import Progress, no_progress
-from twinbench.reading import NumberedRow, Source, open_source
+from twinbench.reading import MOST_PROBLEMS, NumberedRow, Source, open_source
 from twinbench.store import Store
 from twinbench.tokens import TokenizerSet, tokenizer_set
 from twinbench.validation import shown
-
-MOST_PROBLEMS = 1000
-"""Reading stops after as many, so that a file of another kind does not fill the screen or the memory."""
 
 
 @dataclass(slots=True)
@@ -179,7 +177,7 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
                 progress("reading rows", len(parsed.rows), None)
             if len(parsed.problems) > MOST_PROBLEMS:
                 break
-    parsed.problems += _missing_labels(source, parsed.rows)
+    parsed.problems += islice(_missing_labels(source, parsed.rows), MOST_PROBLEMS)
     if not parsed.rows and not parsed.problems:
         parsed.problems.append(source.problem(None, None, "the file holds no rows"))
     parsed.put_in_order()

@@ -319,3 +319,18 @@ def test_a_row_that_comes_again_and_again_takes_no_memory(tmp_path: Path) -> Non
     _, parsed = read_bank(str(path))
     assert len(parsed.rows) == 1
     assert len(parsed.problems) == 1002  # two a row, and then no more is read
+
+
+def test_a_file_of_another_kind_is_not_read_to_its_end(starter_store: Store, tmp_path: Path) -> None:
+    path = bomb(tmp_path / "a.jsonl.gz", b"", b"{}\n" * (PART // 3))  # of a billion lines, each is wrong
+    plain = tmp_path / "a.jsonl"
+    path.rename(plain)  # what is packed is known by its content
+    for command in (
+        ("bank", "validate", plain),
+        ("static", "score", "--predictions", plain, "--store", starter_store.root),
+        ("dynamic", "tasks", "--tasks", plain),
+        ("dynamic", "grade", "--predictions", plain),
+    ):
+        ran = measured(*command)
+        assert ran.code == 1, command
+        assert f"{plain}, line 1" in ran.err

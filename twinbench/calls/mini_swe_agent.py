@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -191,13 +192,13 @@ def read_trajectory(file: Path) -> Trajectory:
     messages = content.get("messages")
     if not isinstance(messages, list):
         raise _wrong(source, "messages", "is missing" if messages is None else f"must be a list, not {kind(messages)}")
-    problems = [
+    problems = (
         Problem(source, None, f"messages[{number}]{field}", what)
         for number, message in enumerate(messages)
         for field, what in _message_problems(message)
-    ]
-    if problems:
-        raise ContentError(problems[:_MOST_PROBLEMS])
+    )
+    if some := list(islice(problems, _MOST_PROBLEMS)):
+        raise ContentError(some)
     info = _object(content.get("info"))
     conversation, calls = _calls(messages)
     if not calls:
