@@ -22,5 +22,10 @@ def traceback_text(error: BaseException) -> str:
 
 
 def is_disk_failure(error: BaseException) -> bool:
-    """Whether an error is that of a disk that is full, read-only or broken: whatever is written next will fail too."""
-    return isinstance(error, OSError) and error.errno in _DISK
+    """Whether an error comes of a disk that is full, read-only or broken: whatever is written next will fail too."""
+    origin: BaseException | None = error
+    while origin is not None:
+        if isinstance(origin, OSError) and origin.errno in _DISK:
+            return True
+        origin = origin.__cause__ or origin.__context__
+    return False

@@ -95,20 +95,25 @@ def replay(
         task = tasks.get(recording.case)
         if task is None:
             found: Difference | None = _difference(recording, 0, "task", recording.case, None)
-        elif (error := (failed or {}).get(task.image)) is not None:
-            found = _difference(recording, 0, "cause", (recording.end or {}).get("cause"), f"{error.cause}: {error}")
         else:
-            found = _replayed_within_wall(bench, engine, task, recording, run, verdicts)
+            no_image = (failed or {}).get(task.image)
+            found = _replayed_within_wall(bench, engine, task, recording, run, verdicts, no_image)
         if found is not None:
             differences.append(found)
     return Replayed(len(recorded), tuple(differences))
 
 
 def _replayed_within_wall(
-    bench: Bench, engine: Engine, task: Task, recording: Recording, run: RunDirectory, verdicts: VerdictStore
+    bench: Bench,
+    engine: Engine,
+    task: Task,
+    recording: Recording,
+    run: RunDirectory,
+    verdicts: VerdictStore,
+    no_image: CausedError | None,
 ) -> Difference | None:
     try:
-        return _replayed(bench, engine, task, recording, run, verdicts)
+        return _replayed(bench, engine, task, recording, run, verdicts, no_image)
     except Exception as error:  # one trial's trouble stays one trial's
         if is_disk_failure(error):
             raise
@@ -117,11 +122,19 @@ def _replayed_within_wall(
 
 
 def _replayed(
-    bench: Bench, engine: Engine, task: Task, recording: Recording, run: RunDirectory, verdicts: VerdictStore
+    bench: Bench,
+    engine: Engine,
+    task: Task,
+    recording: Recording,
+    run: RunDirectory,
+    verdicts: VerdictStore,
+    no_image: CausedError | None,
 ) -> Difference | None:
     end = recording.end or {}
     steps = len(recording.answers)
     try:
+        if no_image is not None:
+            raise no_image
         ended = work(bench, engine, task, TrialLog(recording, None))
         if ended.error is not None:
             raise ended.error

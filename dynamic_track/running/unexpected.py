@@ -25,7 +25,7 @@ def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secret
         secrets: what must not be written down.
 
     Raises:
-        OSError: ``error`` itself, where it is the disk's: the run cannot go on.
+        Exception: ``error`` itself, where it comes of the disk: the run cannot go on.
         JournalError: the journal cannot be written, so that the case cannot be recorded.
     """
     if is_disk_failure(error):

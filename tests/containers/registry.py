@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 _PROGRAMS = ("bash", "cat", "sleep", "ls")
@@ -69,6 +70,8 @@ class Registry:
     cuts: bool = False
     """A layer is announced and the connection is closed; later it is not known any more, or the engine would try on
     for a minute."""
+    machine: str | None = None
+    """The only kind of machine that there is a manifest for, as a list of them says; None: there is no list."""
     layers_asked_for: int = 0
 
     @property
@@ -82,7 +85,7 @@ class Registry:
 
 
 @contextmanager
-def registry(*, refusal: str | None = None, cuts: bool = False) -> Iterator[Registry]:
+def registry(*, refusal: str | None = None, cuts: bool = False, machine: str | None = None) -> Iterator[Registry]:
     """A registry on this machine, which an engine of this machine asks without TLS."""
     # An engine downloads what has one digest only once, from whichever registry it was asked of first.
     tar = _with_own_file(tiny_file_system())
@@ -105,7 +108,7 @@ def registry(*, refusal: str | None = None, cuts: bool = False) -> Iterator[Regi
     ).encode()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    served = Registry(f"127.0.0.1:{server.server_port}", layer, config, manifest, refusal, cuts)
+    served = Registry(f"127.0.0.1:{server.server_port}", layer, config, manifest, refusal, cuts, machine)
     _Handler.served[server.server_port] = served
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -133,6 +136,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif served.refusal is not None:
             errors = {"errors": [{"code": "DENIED", "message": served.refusal}]}
             self._answer(HTTPStatus.FORBIDDEN, json.dumps(errors).encode(), "application/json")
+        elif served.machine is not None and "/manifests/" in self.path and not self.path.endswith(served.digest):
+            platform = {"architecture": served.machine, "os": "linux"}
+            listed = {
+                "mediaType": _MANIFEST,
+                "size": len(served.manifest),
+                "digest": served.digest,
+                "platform": platform,
+            }
+            manifests = json.dumps({"schemaVersion": 2, "mediaType": _LIST, "manifests": [listed]}).encode()
+            self._answer(HTTPStatus.OK, manifests, _LIST, _digest(manifests))
         elif "/manifests/" in self.path and self.path.endswith(("latest", served.digest)):
             self._answer(HTTPStatus.OK, served.manifest, _MANIFEST, served.digest)
         elif self.path.endswith(_digest(served.config)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
@@ -14,8 +15,9 @@ from tests.cli.commands import spawned, twinbench
 from tests.containers.conftest import OpenSandbox
 from tests.containers.registry import registry
 from tests.containers.running import SMALL, loses_connections, ours, refused, said
+from tests.containers.second_engine import second_engine_running
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.containers.engine import DiskError, Engine, ImageError, NoEngineError
+from twinbench.containers.engine import DiskError, Engine, EngineLostError, ImageError, NoEngineError
 from twinbench.containers.sandbox import Sandbox
 
 pytestmark = loses_connections
@@ -143,3 +145,36 @@ def test_threads_share_an_engine(engine: Engine, open_sandbox: OpenSandbox) -> N
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(work, range(4))) == [f"{number}\n" * 10 for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Bugreports/No-Such:latest", "repository name must be lowercase"),
+        ("two words", "invalid reference format"),
+        ("", "is empty"),
+    ],
+)
+def test_a_name_that_an_engine_refuses_is_an_image_that_there_is_not(name: str, told: str, engine: Engine) -> None:
+    assert not engine.has_image(name)
+    with pytest.raises(ImageError, match=told):
+        engine.image_identity(name)
+    asks: list[Callable[[], object]] = [partial(engine.pull, name), Sandbox(engine, name, "case").__enter__]
+    for ask in asks:
+        found = refused(ask)
+        assert found is not None
+        assert found[:2] == (ImageError, Cause.image)
+
+
+def test_an_image_for_no_machine_of_this_kind_is_an_image_that_does_not_pull(engine: Engine) -> None:
+    with registry(machine="s390x") as served, pytest.raises(ImageError, match=r"does not pull: .*no matching manifest"):
+        engine.pull(served.image())
+
+
+def test_an_engine_that_goes_while_an_image_is_pulled_is_the_engines_fault(engine: Engine) -> None:
+    with registry() as served, second_engine_running() as second:
+        there = second.connect()
+        second.stop()
+        found = refused(partial(there.pull, served.image()))
+    assert found is not None
+    assert (found[0], found[1]) == (EngineLostError, Cause.engine)

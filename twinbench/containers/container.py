@@ -103,7 +103,7 @@ def start_container(
     except ContainerLostError as error:  # what is not found before there is a container is its image
         raise ImageError(f"image {image} is not present: {error}") from None
     except EngineRefusedError:
-        engine.has_image(image)  # where its name is what is refused, this says so
+        engine.image_identity(image)  # where its name is what is refused, this says so
         raise
     try:
         with translated(f"start a container of {image}"):

@@ -170,8 +170,11 @@ class Engine:
             )
 
     def has_image(self, name: str) -> bool:
-        """Whether an image is present."""
-        return self._image(name) is not None
+        """Whether an image is present; one whose name the engine refuses is not."""
+        try:
+            return self._image(name) is not None
+        except ImageError:
+            return False
 
     def recipe(self, name: str) -> str | None:
         """The fingerprint of what twinbench built an image from; None where it did not, or there is none."""
