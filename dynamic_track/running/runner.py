@@ -224,7 +224,7 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
         record_end(log, error.cause, str(error))
         return
     # Before the end is in the journal: where it stands there, the files are there too.
-    run.write(task.id, log.recording.trial, "trajectory.json", _json(dict(ended.trajectory)))
+    run.write(task.id, log.recording.trial, "trajectory.json", bench.secrets.redacted(_json(dict(ended.trajectory))))
     run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
     if ended.error is not None:
         record_end(log, ended.error.cause, str(ended.error))

@@ -179,7 +179,7 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
     ) as sandbox:
         _refuse_other_image(sandbox, bench.settings.directory)
         routed.start()
-        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s, bench.stop.check)
+        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s, bench.stop.check, bench.secrets)
         try:
             return run_agent(bench.settings, task.problem_statement, routed, workplace)
         finally:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from twinbench.calls.journal import unpacked
+from twinbench.calls.journal import Secrets, unpacked
 from twinbench.calls.normalise import normalised_text
 from twinbench.calls.recording import DivergedError, RecordedCommand, TrialLog
 from twinbench.calls.routed import RoutedCall
@@ -32,6 +32,8 @@ class Workplace:
     timeout_s: float
     checkpoint: Callable[[], None] = lambda: None
     """Called before each command and while it runs; raises where the run is to stop."""
+    secrets: Secrets = field(default_factory=lambda: Secrets(()))
+    """Taken out of what commands print: a model may put a secret together that it was told in pieces."""
     _step: int = field(default=0, init=False)
     _index: int = field(default=0, init=False)
 
@@ -59,6 +61,8 @@ class Workplace:
             keep_bytes=_KEPT_BYTES,
             checkpoint=self.checkpoint,
         )
+        # As the journal has it: so a resume goes on with the same words.
+        result = replace(result, output=self.secrets.redacted(result.output))
         observation = _observation(result, self.timeout_s)
         if recorded is None or recorded.observation is None:
             self.log.write(

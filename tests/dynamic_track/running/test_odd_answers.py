@@ -152,6 +152,19 @@ def test_the_key_in_escapes_lands_in_no_file(tmp_path: Path, rehearsal: Sequence
     replayed(run).succeeded()
 
 
+def test_a_key_that_a_model_puts_together_in_a_command_lands_in_no_file(
+    tmp_path: Path, rehearsal: Sequence[Task]
+) -> None:
+    run = tmp_path / "run"
+    look, edit, submit = gold(named(rehearsal, EASY))
+    spread = said(f"{look}; printf '%s%s' {KEY[:9]} {KEY[9:]} | tee key.txt")
+    with ScriptedServer(by_step([spread, said("cat key.txt"), said(edit), said(submit)])) as server:
+        live(server.api_base, run).succeeded()
+        assert not any(KEY in json.dumps(asked.body) for asked in server.completions)
+    _holds_no_key(run)
+    assert "[secret]" in (Done(run).folder / "patch.diff").read_text("utf-8")
+
+
 def _holds_no_key(run: Path) -> None:
     for path in run.rglob("*"):
         if path.is_file():
