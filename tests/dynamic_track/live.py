@@ -278,7 +278,7 @@ def pool_file(path: Path, change: Callable[[str], str], name: str = "live-2026-0
 
 
 class Victims:
-    """Starts command lines that end by SIGKILL; forked from a process that has loaded everything, so that it is quick.
+    """Starts command lines that end by a signal; forked from a process that has loaded everything, so that it is quick.
 
     Use ``victims()``.
     """
@@ -287,15 +287,18 @@ class Victims:
         self._process = process
         self._running: int | None = None
 
-    def start(self, arguments: Sequence[str], kill: tuple[str, str, int] | None = None) -> int:
+    def start(
+        self, arguments: Sequence[str], kill: tuple[str, str, int] | None = None, by: int = signal.SIGKILL
+    ) -> int:
         """Start one, and give its process id.
 
         Args:
             arguments: of the command line.
             kill: where it ends itself: ``before`` or ``after`` what is written of a kind, for the how manieth time.
+            by: the signal that it sends itself there.
         """
         assert self._process.stdin is not None
-        order = {"arguments": list(arguments), "kill": kill, "namespace": namespace()}
+        order = {"arguments": list(arguments), "kill": kill, "by": int(by), "namespace": namespace()}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         self._running = int(self._line())
@@ -347,7 +350,7 @@ def _serve_victims() -> None:
         asked = json.loads(line)
         if (child := os.fork()) == 0:
             os.environ[NAMESPACE_VARIABLE] = asked["namespace"]
-            _be_victim(asked["arguments"], asked["kill"])
+            _be_victim(asked["arguments"], asked["kill"], asked["by"])
         print(child, flush=True)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
@@ -380,9 +383,9 @@ def _load_all() -> None:
         gateway.fetch(Request({"model": LOW, "messages": [message]}, "nobody"), 5)
 
 
-def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None) -> None:
+def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: int) -> None:
     from twinbench.calls.journal import Journal
-    from twinbench.cli import exit_code
+    from twinbench.cli import run
 
     os.dup2(2, 1)
     if kill is not None:
@@ -394,14 +397,19 @@ def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None) -> N
             nonlocal seen
             seen += kind == wanted
             if kind == wanted and seen == number and when == "before":
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
             line = append(journal, kind, **fields)
             if kind == wanted and seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
             return line
 
         Journal.append = appended  # type: ignore[method-assign]
-    os._exit(exit_code(list(arguments)))
+    sys.argv = ["twinbench", *arguments]
+    try:
+        run()
+    except SystemExit as ended:
+        os._exit(int(ended.code or 0))
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""Runs ended by SIGKILL, at every stage of a step, and gone on with by the same command."""
+"""Runs ended by signals, at every stage of a step, and gone on with by the same command."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
@@ -18,7 +22,8 @@ import pytest
 from dynamic_track.rehearsal.replies import Counts, Hang, Message, Reply
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks.task import Task
-from tests.cli.commands import twinbench
+from tests.cli.commands import SCRIPT, twinbench
+from tests.dynamic_track.hostile_agents import submitted
 from tests.dynamic_track.live import (
     EASY,
     KEY,
@@ -39,7 +44,10 @@ from tests.dynamic_track.live import (
     until,
 )
 from tests.scripted.server import ScriptedServer
+from twinbench.calls.journal import read_journal
 from twinbench.containers.engine import Engine
+
+LEAVES = f"echo {SENTINEL}"
 
 
 @pytest.fixture(autouse=True)
@@ -251,3 +259,140 @@ def test_where_a_command_gives_something_else_the_trial_starts_over_and_what_it_
     assert case["spend_usd"] == nearly(sum(costs)) == nearly(done.spend_usd)
     assert case["models"] == {POOL[0]: 1, POOL[1]: 1, POOL[2]: 1}
     assert replayed(done.run).json["differences"][0]["what"] == "observation"
+
+
+SIGNALLED = [
+    pytest.param(signal.SIGTERM, "after", "reserve", 2, id="while a call is in flight"),
+    pytest.param(signal.SIGHUP, "after", "command", 2, id="while a command runs"),
+    pytest.param(signal.SIGTERM, "after", "end", 1, id="while tests run"),
+    pytest.param(signal.SIGTERM, "after", "sitting", 1, id="before all", marks=pytest.mark.acceptance),
+    pytest.param(signal.SIGHUP, "after", "decision", 1, id="while a router decides", marks=pytest.mark.acceptance),
+    pytest.param(signal.SIGINT, "after", "verdict", 1, id="at the end", marks=pytest.mark.acceptance),
+]
+
+
+@pytest.mark.parametrize(("number", "when", "kind", "nth"), SIGNALLED)
+def test_a_run_that_a_signal_ends_leaves_no_container_and_goes_on_to_the_same_end(
+    tmp_path: Path,
+    engine: Engine,
+    killing: Victims,
+    wholes: Callable[[bool], Whole],
+    number: signal.Signals,
+    when: str,
+    kind: str,
+    nth: int,
+) -> None:
+    done = Done(tmp_path / f"signalled-{os.urandom(4).hex()}")
+    whole = wholes(True)
+    with ScriptedServer(whole.script) as server:
+        killing.start(run_arguments(server.api_base, done.run, router=ROUTER), (when, kind, nth), number)
+        assert killing.ended() == (0 if kind == "verdict" else 128 + number)
+        assert kept_containers(engine, done.run.name) == []
+        assert read_journal(done.run / "journal").note is None
+        live(server.api_base, done.run, router=ROUTER).succeeded()
+        assert max(requests(server).values()) == 1, "nothing is paid twice"
+    compare(done, whole, lost=0)
+
+
+def test_a_command_that_runs_when_a_signal_comes_is_not_waited_for(
+    tmp_path: Path, engine: Engine, rehearsal: Sequence[Task], killing: Victims
+) -> None:
+    done = Done(tmp_path / f"signalled-{os.urandom(4).hex()}")
+    with ScriptedServer(by_step([said("[ -e /tmp/x ] || sleep 50; echo slept"), said(LEAVES)])) as server:
+        began = time.monotonic()
+        killing.start(run_arguments(server.api_base, done.run, router=ROUTER), ("after", "command", 1), signal.SIGTERM)
+        assert killing.ended() == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 45
+    assert done.fields("observation") == []
+    assert kept_containers(engine, done.run.name) == []
+
+
+MOMENTS = 20
+
+
+@pytest.mark.acceptance
+def test_a_run_that_sigterm_ends_at_any_moment_goes_on_to_the_same_end(
+    tmp_path: Path, engine: Engine, killing: Victims, wholes: Callable[[bool], Whole]
+) -> None:
+    whole = wholes(True)
+    draw = random.Random(20)  # noqa: S311 - moments, no secrets
+
+    def slowly(asked: Asked) -> Reply:
+        reply = whole.script(asked)
+        assert isinstance(reply, Message)
+        return replace(reply, after_s=0.3)
+
+    with ScriptedServer(slowly) as server:
+        began = time.monotonic()
+        killing.start(run_arguments(server.api_base, tmp_path / "timed", router=ROUTER))
+        assert killing.ended() == 0
+        takes_s = time.monotonic() - began
+    ended = Counter[int]()
+    for moment in range(MOMENTS):
+        done = Done(tmp_path / f"signalled-{moment}-{os.urandom(4).hex()}")
+        with ScriptedServer(slowly) as server:
+            pid = killing.start(run_arguments(server.api_base, done.run, router=ROUTER))
+            time.sleep(takes_s * (moment + draw.random()) / MOMENTS)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            ended[killing.ended()] += 1
+            assert kept_containers(engine, done.run.name) == []
+            live(server.api_base, done.run, router=ROUTER).succeeded()
+            assert max(requests(server).values()) == 1, "nothing is paid twice"
+        compare(done, whole, lost=0)
+    assert ended.keys() <= {0, 128 + signal.SIGTERM, -signal.SIGTERM}
+    assert ended[128 + signal.SIGTERM] >= MOMENTS // 2
+    codes = ", ".join(f"{count} × {code}" for code, count in sorted(ended.items()))
+    print(f"evidence: SIGTERM at {MOMENTS} moments of a run of {takes_s:.1f} s: exit codes {codes}; no container left")
+
+
+def own_containers(engine: Engine, pid: int) -> list[str]:
+    """The containers that a process made."""
+    found = engine.client.containers.list(all=True, filters={"label": "twinbench.role"}, ignore_removed=True)
+    return [str(each.name) for each in found if each.labels.get("twinbench.process", "").startswith(f"{pid}@")]
+
+
+GRADING = ["grade patches", "rehearse"]
+OTHERS = ["doctor", "grade a run", "replay"]
+
+
+@pytest.mark.parametrize("what", [*GRADING, *(pytest.param(each, marks=pytest.mark.acceptance) for each in OTHERS)])
+def test_other_commands_that_hold_containers_end_by_a_signal_too(
+    what: str, tmp_path: Path, engine: Engine, rehearsal: Sequence[Task], killing: Victims
+) -> None:
+    run, patch, store = tmp_path / "run", tmp_path / "patch.diff", ("--store", str(tmp_path / "store"))
+    endless = submitted("conftest.py", "import time\nwhile True:\n    time.sleep(1)").partition("\n")[2]
+    patch.write_text(f"{endless.rpartition('END_OF_PATCH')[0]}", "utf-8")
+    if what in ("grade a run", "replay"):
+        with ScriptedServer(by_step(solving_it(rehearsal))) as server:
+            live(server.api_base, run, router=ROUTER).succeeded()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    words = {
+        "grade patches": ["dynamic", "grade", "--patch", str(patch), "--case", EASY, *store],
+        "grade a run": ["dynamic", "grade", str(run)],
+        "doctor": ["dynamic", "doctor", "--tasks", "rehearsal", "--only", EASY],
+        "replay": ["dynamic", "replay", str(run)],
+        "rehearse": ["rehearse", "always-low", "--only", EASY, "--runs", str(run)],
+    }[what]
+    pid = killing.start(words)
+    until(lambda: own_containers(engine, pid) != [])
+    os.kill(pid, signal.SIGTERM)
+    assert killing.ended() == 128 + signal.SIGTERM
+    assert own_containers(engine, pid) == []
+    if what == "rehearse":
+        twinbench(*words).succeeded()
+    else:
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_hangup_that_is_ignored_from_the_start_stays_ignored(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
+    done = Done(tmp_path / "run")
+    with ScriptedServer(by_step([said("ls"), said("ls", after_s=1), said(LEAVES)])) as server:
+        command = ["nohup", str(SCRIPT), *run_arguments(server.api_base, done.run, router=ROUTER)]
+        environment = {**os.environ, KEY_VARIABLE: KEY}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+            until(lambda: len(server.completions) == 2)
+            process.send_signal(signal.SIGHUP)
+            _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert done.case["cause"] == "empty"
