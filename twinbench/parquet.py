@@ -41,6 +41,8 @@ _ROWS_AT_ONCE = 256
 _VALUE_BYTES = 16
 """What a value without a text weighs: so many take as much memory as texts do."""
 _MOST_FAULTS = 20
+_INTERRUPTED = "Query interrupted"
+"""All that DuckDB leaves of a KeyboardInterrupt."""
 _INTEGERS = ("tinyint", "smallint", "integer", "bigint", "hugeint")
 _AS_THEY_ARE = frozenset(
     (*_INTEGERS, *(f"u{each}" for each in _INTEGERS), "boolean", "float", "double", "decimal", "blob")
@@ -125,6 +127,10 @@ def _worded(what: str) -> Iterator[None]:
         ) from None
     except duckdb.Error as error:
         raise InputError(f"{what}: {str(error).splitlines()[0]}") from None
+    except RuntimeError as error:  # of the binding: a name that is no UTF-8
+        if str(error) == _INTERRUPTED:
+            raise
+        raise InputError(f"{what}: {error}") from None
 
 
 def _refuse_names(connection: duckdb.DuckDBPyConnection, source: Sequence[str], columns: Sequence[str]) -> None:

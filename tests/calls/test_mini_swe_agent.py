@@ -43,6 +43,14 @@ def test_nothing_of_the_agents_own_and_of_one_provider_is_in_the_conversation(tm
     assert "exit" not in {message["role"] for message in run.messages}
 
 
+def test_an_answer_that_no_live_run_would_take_stays_in_the_conversation_whole(tmp_path: Path) -> None:
+    many = calling(*(f"echo {number}" for number in range(100)))
+    run = read_trajectory(write_run(tmp_path / "a.traj.json", a_run(V2, [*OPENING, many, saying("ls", "bash")])))
+
+    assert len(run.messages[2]["tool_calls"]) == 100
+    assert len(run.calls) == 2
+
+
 def test_the_tool_is_the_one_that_the_installed_package_offers() -> None:
     from minisweagent.models.utils.actions_toolcall import BASH_TOOL as INSTALLED
 

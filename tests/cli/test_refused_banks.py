@@ -435,3 +435,14 @@ def test_fields_that_parquet_cannot_tell_apart_are_refused_there(default_store: 
     assert ran.code == 1
     assert ran.err.startswith("error: Parquet cannot hold the field 'ID' beside 'id': export as .jsonl")
     assert not (tmp_path / "out.parquet").exists()
+
+
+def test_the_small_input_without_messages_is_refused_by_line(kept_store: Store, shared: Path) -> None:
+    path = shared / "found" / "banks" / "empty_messages.jsonl"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+
+    ran = twinbench("bank", "import", path, "--name", "new")
+
+    assert ran.code == 1
+    assert ran.err.startswith(f"error: {path}, line 1, field messages: has no message, so nothing was asked\n")

@@ -324,6 +324,8 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
         ("a.parquet", b"PAR1 is not enough", ": not a Parquet file: "),
         ("a.jsonl", b'\n{"repo": "a", "repo": "b"}\n', ", line 2, field repo: stands twice in one object"),
         ("a.json", b'[1, {"x": [{"y": 0, "y": 0}]}]', ", row 2, field x[0].y: stands twice in one object"),
+        ("a.jsonl", b'{}\n{"version": [NaN]}\n', ", line 2, field version[0]: NaN is no JSON number"),
+        ("a.json", b'[{}, {"x": {"y": Infinity}}]', ", row 2, field x.y: Infinity is no JSON number"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
