@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
@@ -93,43 +94,58 @@ def small_store(default_store: Store, tmp_path: Path) -> Store:
     return default_store
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 @posix
-def test_an_interrupted_score_ends_with_130_and_a_word(kept_store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_score_that_a_signal_ends_says_so_and_leaves_no_router_behind(
+    number: signal.Signals, kept_store: Store, tmp_path: Path
+) -> None:
     started = tmp_path / "started"
     router = tmp_path / "slow.py"
     router.write_text(SLOW_ROUTER.format(started=str(started)))
 
     with running("static", "score", f"{router}:Slow", "--bank", "mine") as process:
         until(started)
-        process.send_signal(signal.SIGINT)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert children != []
+        process.send_signal(number)
         ran = ended(process)
 
-    assert ran.code == 130
+    assert psutil.wait_procs(children, timeout=WAIT_S)[1] == []
+    assert ran.code == 128 + number
     assert ran.out == b""
     assert ran.err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in ran.err
 
 
 @posix
-def test_an_interrupt_that_a_query_takes_for_itself_is_one_too() -> None:
+@pytest.mark.parametrize("number", SIGNALS[:2])
+def test_a_signal_that_a_query_takes_for_itself_is_one_too(number: signal.Signals) -> None:
     script = """
-        import os, signal, sys, threading
+        import os, sys, threading
         import duckdb
         import twinbench.published
-        from twinbench.cli import exit_code
+        from twinbench.cli import run
 
         def queries():
-            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
             while True:
                 duckdb.sql("SELECT count(*) FROM range(2000000) t WHERE hash(t.range) % 7 = 3").fetchall()
 
+        number = int(sys.argv[1])
         twinbench.published.published_results = queries
-        sys.exit(exit_code(["static", "published"]))
+        sys.argv = ["twinbench", "static", "published"]
+        run()
         """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=WAIT_S
+        [sys.executable, "-c", textwrap.dedent(script), str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
     )
-    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert (done.returncode, done.stderr) == (128 + number, "interrupted\n")
 
 
 @posix

@@ -202,7 +202,9 @@ def test_a_run_may_be_graded_later_and_again(tmp_path: Path, rehearsal: Sequence
     assert twinbench("dynamic", "grade", tmp_path / "none").code == 2
 
 
-@pytest.mark.parametrize("how", ["stop", "interrupt"])
+@pytest.mark.parametrize(
+    "how", ["stop", "SIGTERM", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("SIGINT", "SIGHUP"))]
+)
 def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
     tmp_path: Path, rehearsal: Sequence[Task], engine: Engine, how: str
 ) -> None:
@@ -227,9 +229,9 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
             if how == "stop":
                 assert twinbench("dynamic", "stop", run, "--json").succeeded().json["asked"] is True
             else:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(signal.Signals[how])
             out, err = process.communicate(timeout=HANG_S)
-        assert process.returncode == 130, err
+        assert process.returncode == 128 + signal.Signals["SIGINT" if how == "stop" else how], err
         assert "Traceback" not in err
         assert "the same command goes on" in err
         assert json.loads(out)["cases"] < 6
@@ -245,7 +247,10 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
     assert done["spend_usd"] == done["cost_usd"]
 
 
-def test_a_second_interrupt_leaves_at_once_and_nothing_is_lost(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.acceptance)])
+def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
+    number: signal.Signals, tmp_path: Path, rehearsal: Sequence[Task]
+) -> None:
     run = tmp_path / "run"
     with ScriptedServer(by_step([said("ls"), said("ls", after_s=5 * HANG_S), said(LEAVES)])) as server:
         words = run_arguments(server.api_base, run)
@@ -253,11 +258,11 @@ def test_a_second_interrupt_leaves_at_once_and_nothing_is_lost(tmp_path: Path, r
             [str(SCRIPT), *words], stderr=subprocess.PIPE, text=True, env={**os.environ, KEY_VARIABLE: KEY}
         ) as process:
             until(lambda: len(server.completions) == 2)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             assert process.stderr is not None
             assert "once more" in process.stderr.readline()
-            process.send_signal(signal.SIGINT)
-            assert process.wait(HANG_S) == 130
+            process.send_signal(number)
+            assert process.wait(HANG_S) == 128 + number
     assert twinbench("dynamic", "gc", "--json").code == 0
     with ScriptedServer(by_step([said("ls"), said("ls"), said(LEAVES)])) as server:
         ran = live(server.api_base, run).succeeded().json
