@@ -39,15 +39,15 @@ test: $(VENV)/ready engine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@types=$$(mktemp); ($(BIN)/mypy && $(BIN)/lint-imports --no-logo) >$$types 2>&1 & types_pid=$$!; \
-	$(BIN)/pytest -n $(WORKERS); tests=$$?; wait $$types_pid; checks=$$?; \
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal; tests=$$?; wait $$types_pid; checks=$$?; \
 	echo; echo 'mypy and lint-imports:'; cat $$types; rm -f $$types; exit $$((tests | checks))
 	@echo
 	@echo 'Ran: style, types, layers and all tests; the lines above say whether those that need Docker ran.'
 	@echo 'Try next: make demo, or make acceptance for what is too long for a suite, or make bench for the speeds.'
 
-## The tests that are done in a minute or two, for every little change.
+## The tests that are done in a minute, for every little change.
 fast: $(VENV)/ready
-	$(BIN)/pytest -n $(WORKERS) -m 'not acceptance and not docker and not slow'
+	$(BIN)/pytest -n 2 --dist worksteal -m 'not acceptance and not docker and not slow'
 
 ## What is too long for a suite, all of it or PART=…, each at most 40 minutes; evidence goes to docs/evidence/.
 acceptance: $(VENV)/ready engine

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import evidence, repeat
-
-ALL_EXAMPLES_VARIABLE = "TWINBENCH_ALL_EXAMPLES"
-"""Set to 1, property tests draw all their examples; the suite draws fewer."""
+from tests.examples import ALL_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Part:
 
     def command(self, workers: int) -> list[str]:
         """The command that runs the part."""
-        at_once = [] if self.alone else ["-n", str(workers)]
+        at_once = [] if self.alone else ["-n", str(workers), "--dist", "worksteal"]
         return [sys.executable, "-m", "pytest", *at_once, "-rpPs", "-m", self.marked, *self.paths]
 
 
@@ -65,7 +63,7 @@ PARTS = {
         "property tests with all their examples",
         "hypothesis and not acceptance",
         ["tests"],
-        variables={ALL_EXAMPLES_VARIABLE: "1"},
+        variables={ALL_VARIABLE: "1"},
     ),
 }
 REPEAT = "repeat"

@@ -107,7 +107,7 @@ def run_once(number: int, code: str, workers: int, tests: Sequence[str]) -> Run:
     seed = random.SystemRandom().randrange(2**32)
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.xml"
-        command = [sys.executable, "-m", "pytest", "-n", str(workers), f"--randomly-seed={seed}"]
+        command = [sys.executable, "-m", "pytest", "-n", str(workers), "--dist", "worksteal", f"--randomly-seed={seed}"]
         began = time.monotonic()
         exit_code, shown = evidence.run_shown([*command, f"--junit-xml={results}", *tests])
         took = round(time.monotonic() - began)

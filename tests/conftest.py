@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import settings
 
 from static_track.banks.starter import ensure_starter
 from tests.banks import write_jsonl
+from tests.examples import examples
 from twinbench.store import STORE_VARIABLE, Store
 
 pytest_plugins = ["tests.engine"]
@@ -25,19 +27,55 @@ SHARED = ROOT.parent / "shared"
 BankFile = Callable[..., Path]
 
 SLOW = (
+    "tests/benchmarks/",
+    "tests/calls/test_answers_fuzzed.py",
     "tests/cli/test_bounds.py",
+    "tests/cli/test_damaged_store.py",
+    "tests/cli/test_full_disk.py",
+    "tests/cli/test_hostile_text.py",
+    "tests/cli/test_odd_parquet.py",
+    "tests/cli/test_portable.py",
     "tests/cli/test_process.py",
+    "tests/cli/test_pull.py",
+    "tests/cli/test_refused_banks.py",
+    "tests/cli/test_refused_usage.py",
+    "tests/cli/test_score_json.py",
+    "tests/cli/test_startup.py",
+    "tests/cli/test_table_formats.py",
+    "tests/cli/test_unreadable.py",
     "tests/cli/test_wheel.py",
-    "tests/dynamic_track/rehearsal/",
-    "tests/dynamic_track/auditing/",
+    "tests/containers/",
     "tests/docs/",
+    "tests/dynamic_track/auditing/",
+    "tests/dynamic_track/rehearsal/",
+    "tests/dynamic_track/results/",
+    "tests/dynamic_track/running/test_imported.py",
+    "tests/dynamic_track/tasks/test_tasks.py",
     "tests/plugins/",
+    "tests/providers/",
+    "tests/reports/",
+    "tests/static_track/banks/",
+    "tests/static_track/test_board.py",
+    "tests/static_track/test_concurrency.py",
     "tests/static_track/test_oracle.py",
+    "tests/static_track/test_own_calls.py",
+    "tests/static_track/test_scoring_properties.py",
     "tests/static_track/test_vectors.py",
+    "tests/twinbench/test_parquet.py",
+    "tests/twinbench/test_tokens.py",
 )
-"""What starts many processes or counts many tokens; ``make fast`` leaves it out, with what needs Docker."""
+"""What starts many processes, imports banks or counts many tokens; ``make fast`` leaves it out, with what needs Docker.
 
-settings.register_profile("twinbench", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+The rest is done in a minute on two cores.
+"""
+
+# Where this is set, every process that a test starts would compile all modules again, and each worker all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+settings.register_profile(
+    "twinbench", examples(50, 100), deadline=None, derandomize="CI" in os.environ, print_blob=True
+)
 settings.load_profile("twinbench")
 
 

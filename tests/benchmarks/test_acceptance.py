@@ -14,6 +14,7 @@ import pytest
 from benchmarks import acceptance, repeat
 from benchmarks.repeat import Run
 from tests.conftest import ROOT
+from tests.examples import ALL_VARIABLE, examples
 
 SUITE = """
 import pathlib
@@ -55,6 +56,15 @@ def test_an_unknown_part_is_wrong_usage_and_all_are_named() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no part no-such" in done.stderr
     assert all(f"  {name} " in done.stderr for name in acceptance.NAMES)
+
+
+@pytest.mark.parametrize(("everything", "count"), [("1", 300), ("", 40)])
+def test_property_tests_draw_all_their_examples_where_that_is_wanted(
+    everything: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ALL_VARIABLE, everything)
+    assert examples(40, 300).max_examples == count
+    assert acceptance.PARTS["properties"].variables == {ALL_VARIABLE: "1"}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
@@ -18,6 +18,7 @@ from static_track.intervals import Parts, Sample, headline
 from static_track.scoring import SCORES
 from tests import strategies
 from tests.banks import Row, a_trajectory, import_rows
+from tests.examples import examples
 from tests.static_track import in_memory
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
@@ -67,7 +68,7 @@ def scored_banks(draw: st.DrawFn) -> tuple[list[Row], list[dict[str, int | None]
 # --- The same numbers -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=150)
+@examples(25, 150)
 @given(scored_banks())
 def test_the_sums_that_are_drawn_again_give_the_printed_metrics_to_the_last_bit(
     case: tuple[list[Row], list[dict[str, int | None]]],

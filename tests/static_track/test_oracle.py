@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import oracle, strategies
 from tests.comparing import assert_agree
+from tests.examples import examples
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 VECTORS = SHARED / "vectors" / "static"
@@ -84,7 +85,7 @@ def test_cost_optimal_beats_the_labels_on_plain_as_the_protocol_says() -> None:
     assert (round(labels["cost_save"], 2), labels["row_exact"], labels["traj_pass"]) == (39.99, 100, 100)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(8, 30)
 @given(strategies.banks(max_trajectories=1, max_rows=4))
 def test_cost_optimal_is_the_cheapest_of_all_assignments_that_pass(rows: list[oracle.Row]) -> None:
     (trajectory,) = oracle.trajectories(rows, oracle.labels(rows))
@@ -93,7 +94,7 @@ def test_cost_optimal_is_the_cheapest_of_all_assignments_that_pass(rows: list[or
     assert sum(trajectory.path_costs(oracle.cheapest_path(trajectory)), Fraction(0)) == cheapest
 
 
-@settings(max_examples=100, deadline=None)
+@examples(30, 100)
 @given(st.data())
 def test_row_order_changes_no_score(data: st.DataObject) -> None:
     rows = data.draw(strategies.banks())
@@ -101,7 +102,7 @@ def test_row_order_changes_no_score(data: st.DataObject) -> None:
     assert oracle.score(data.draw(strategies.scrambled(rows)), predictions) == oracle.score(rows, predictions)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(50, 200)
 @given(st.data())
 def test_prefix_comparison_overlooks_spelling_and_sees_edits(data: st.DataObject) -> None:
     message = data.draw(strategies.messages())

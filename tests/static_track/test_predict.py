@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
@@ -19,6 +19,7 @@ from static_track.predictions import Predictions, prediction_lines, read_predict
 from static_track.scoring import Scorer
 from tests import strategies
 from tests.banks import Row, a_row, a_trajectory, conversation, import_rows
+from tests.examples import examples
 from tests.static_track import in_memory
 from twinbench.router import Call, Candidate, Decision, Outcome
 from twinbench.store import Store
@@ -256,7 +257,7 @@ def plain(told: Told) -> Told:
     ]
 
 
-@settings(max_examples=15)
+@examples(5, 15)
 @given(data=st.data())
 def test_other_labels_ids_metadata_and_later_rows_change_nothing_that_a_router_is_told(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -23,6 +23,7 @@ from static_track.scoring import Scorer
 from tests import oracle, strategies
 from tests.banks import import_rows
 from tests.comparing import assert_agree
+from tests.examples import examples
 from tests.static_track import in_memory
 from twinbench.router import Call, Candidate
 from twinbench.store import Store
@@ -43,7 +44,7 @@ def assert_sql_agrees_with_the_oracle(rows: Sequence[Row], answers: Sequence[dic
         assert_agree(got, oracle.score(rows, each))
 
 
-@settings(max_examples=300)
+@examples(40, 300)
 @given(scored_banks())
 def test_the_sql_scores_as_the_oracle_does(case: tuple[list[Row], list[dict[str, int | None]]]) -> None:
     assert_sql_agrees_with_the_oracle(*case)
@@ -65,7 +66,7 @@ def by_field(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "json", "parquet"])
-@settings(max_examples=8)
+@examples(3, 8)
 @given(rows=strategies.banks(max_rows=8))
 def test_an_export_gives_back_every_row_field_by_field_and_imports_as_the_same_bank(
     rows: list[Row], ending: str
@@ -85,7 +86,7 @@ def test_an_export_gives_back_every_row_field_by_field_and_imports_as_the_same_b
             assert by_field(oracle.read_jsonl(target)) == by_field(rows)
 
 
-@settings(max_examples=100)
+@examples(30, 100)
 @given(st.data())
 def test_the_banks_sha256_is_of_its_rows_in_whatever_order(data: st.DataObject) -> None:
     rows = data.draw(strategies.banks())
@@ -111,7 +112,7 @@ class Scripted:
         return call.candidates[answer]
 
 
-@settings(max_examples=25)
+@examples(12, 25)
 @given(st.data())
 def test_what_a_call_shows_of_a_candidates_prompt_is_what_is_billed_if_it_is_picked(data: st.DataObject) -> None:
     rows = data.draw(strategies.banks(max_rows=9))
@@ -140,7 +141,7 @@ def test_what_a_call_shows_of_a_candidates_prompt_is_what_is_billed_if_it_is_pic
         assert router.shown[row_no][tier] == prompt_cost[number, row_no], (row_no, tier)
 
 
-@settings(max_examples=60)
+@examples(25, 60)
 @given(st.data())
 def test_cost_optimal_costs_what_the_oracles_does_and_no_assignment_that_passes_beats_it(data: st.DataObject) -> None:
     rows = data.draw(strategies.banks(max_rows=10))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import oracle, strategies
+from tests.examples import examples
 from twinbench.messages import (
     BLOCK_TEXT,
     COUNTED_BLOCKS,
@@ -64,13 +65,13 @@ def test_the_text_is_the_contents_parts_and_then_each_calls_name_and_arguments(
     assert message_text(message) == text
 
 
-@settings(max_examples=300)
+@examples(80, 300)
 @given(strategies.messages())
 def test_the_text_is_the_oracles(message: dict[str, Any]) -> None:
     assert message_text(message) == oracle.text_of_message(message)
 
 
-@settings(max_examples=300)
+@examples(80, 300)
 @given(st.data())
 def test_semantic_keys_are_equal_exactly_where_a_prefix_comparison_sees_no_difference(data: st.DataObject) -> None:
     message = data.draw(strategies.messages())
@@ -121,7 +122,7 @@ def test_what_a_prefix_comparison_sees(one: dict[str, Any], other: dict[str, Any
     assert exact_key(left) != exact_key(right)
 
 
-@settings(max_examples=300)
+@examples(80, 300)
 @given(strategies.messages())
 def test_the_exact_key_is_the_message_with_its_keys_in_their_order(message: dict[str, Any]) -> None:
     back = json.loads(exact_key(message))
@@ -130,7 +131,7 @@ def test_the_exact_key_is_the_message_with_its_keys_in_their_order(message: dict
     assert (exact_key(flipped) == exact_key(message)) == (json.dumps(flipped) == json.dumps(message))
 
 
-@settings(max_examples=300)
+@examples(80, 300)
 @given(strategies.messages())
 def test_a_message_needs_the_later_text_rules_exactly_where_it_has_a_block_that_they_count(
     message: dict[str, Any],
@@ -145,7 +146,7 @@ def test_a_message_needs_the_later_text_rules_exactly_where_it_has_a_block_that_
         assert isinstance(content, str | None) or message_text({"content": content}) == "\n".join(by_protocol)
 
 
-@settings(max_examples=300)
+@examples(80, 300)
 @given(strategies.messages())
 def test_whatever_the_protocol_has_is_a_message(message: dict[str, Any]) -> None:
     assert list(message_problems(message)) == []

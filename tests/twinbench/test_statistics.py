@@ -17,6 +17,7 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
+from tests.examples import examples
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, mcnemar, needed_clusters, rank_ranges, sign_test
 from twinbench.statistics.intervals import bca, exact_bound, p_values
@@ -252,7 +253,7 @@ def test_a_sign_test_of_very_many_is_a_number() -> None:
     assert sign_test(5000, 0) == 0
 
 
-@settings(max_examples=20)  # each call of multipletests collects all garbage of the process
+@examples(5, 20)  # each call of multipletests collects all garbage of the process
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(p: list[float]) -> None:
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import tokenizers as huggingface
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests import oracle, strategies
 from tests.banks import a_trajectory, import_rows
+from tests.examples import examples
 from tests.timing import growth, wall_s
 from tests.twinbench.hub import Hub, hub_with
 from twinbench.errors import TwinbenchError, UsageError
@@ -54,7 +55,7 @@ def test_high_is_counted_by_the_anthropic_file_and_all_below_by_cl100k(offline: 
     assert offline.distinct == (CL100K, ANTHROPIC)
 
 
-@settings(max_examples=300)
+@examples(60, 300)
 @given(st.lists(st.one_of(st.text(), strategies.texts()), max_size=8))
 def test_counts_are_the_oracles_one_by_one(texts: list[str]) -> None:
     counted = tokenizer_set(static_manifest()).count(texts)
@@ -95,7 +96,7 @@ def test_time_for_odd_long_texts_grows_as_their_length(odd: str, name: str, offl
 WHITESPACE = " \t\n\r\x0b\x0c\x85\xa0\u2003\u2028\u3000"
 
 
-@settings(max_examples=300)
+@examples(60, 300)
 @given(st.text(st.sampled_from(WHITESPACE + "ax.1é'\x1c"), max_size=40), st.integers(1, 4))
 @example(".\n\n  x", 2)
 @example("a \n \r\n  b", 2)

@@ -49,6 +49,7 @@ from tests.dynamic_track.live import (
     said,
     solving,
 )
+from tests.examples import examples
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import FILE, Entry, packed, read_journal, unpacked
@@ -450,7 +451,7 @@ def test_a_line_that_is_gone_or_twice_is_found(turns: Path) -> None:
         assert "chain" in found(turns)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(20, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_always_found(rehearsed: Path, tmp_path: Path, place: float, bit: int) -> None:
     run = tmp_path / "flipped"
@@ -860,7 +861,7 @@ def test_a_call_of_the_router_s_own_has_a_number(turns: Path, own: Any) -> None:
     assert {"lines", "steps"} <= found(turns).keys()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(15, 40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_stands_in_a_file_is_a_finding_and_no_failure(
     rehearsed: Path, tmp_path: Path, data: st.DataObject

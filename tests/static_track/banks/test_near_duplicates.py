@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
@@ -20,6 +20,7 @@ from static_track.banks.near_duplicates import FirstMessage, groups, shingles_of
 from static_track.banks.splits import HELDOUT, TrajectoryLabel, list_splits, plan_split
 from tests.banks import a_row, import_rows
 from tests.cli.commands import twinbench
+from tests.examples import examples
 from twinbench.fingerprint import fingerprint
 from twinbench.pools import heldout_instances
 from twinbench.store import Store
@@ -68,7 +69,7 @@ def some_messages(draw: st.DrawFn) -> list[FirstMessage]:
     return messages
 
 
-@settings(max_examples=300)
+@examples(60, 300)
 @given(some_messages(), st.randoms())
 def test_groups_are_those_that_comparing_all_pairs_finds(messages: list[FirstMessage], order: random.Random) -> None:
     found = groups(messages)
@@ -128,7 +129,7 @@ def grouped(draw: st.DrawFn) -> tuple[list[TrajectoryLabel], list[tuple[int, ...
 SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
 
 
-@settings(max_examples=200)
+@examples(50, 200)
 @given(grouped(), st.integers(0, 5))
 def test_a_group_stands_in_one_part_and_a_held_out_one_in_heldout(
     bank: tuple[list[TrajectoryLabel], list[tuple[int, ...]]], seed: int
@@ -148,7 +149,7 @@ def test_a_group_stands_in_one_part_and_a_held_out_one_in_heldout(
     assert set(plan.near_duplicates.joined_heldout) == joined - held_out
 
 
-@settings(max_examples=200)
+@examples(50, 200)
 @given(grouped(), st.integers(0, 5))
 def test_no_part_is_further_from_its_share_than_the_largest_group(
     bank: tuple[list[TrajectoryLabel], list[tuple[int, ...]]], seed: int

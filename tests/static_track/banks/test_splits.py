@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.banks.splits import HELDOUT, TrajectoryLabel, parse_shares, plan_split, split_path
 from static_track.board import Judge
 from tests.banks import Row, a_trajectory, import_rows
+from tests.examples import examples
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.pools import heldout_instances
 from twinbench.store import Store
@@ -34,7 +35,7 @@ def labelled(draw: st.DrawFn) -> list[TrajectoryLabel]:
     ]
 
 
-@settings(max_examples=200)
+@examples(50, 200)
 @given(labelled(), SHARES, st.integers())
 def test_parts_share_out_all_trajectories_and_hold_heldout_ones_apart(
     labels: list[TrajectoryLabel], shares: dict[str, float], seed: int
@@ -45,7 +46,7 @@ def test_parts_share_out_all_trajectories_and_hold_heldout_ones_apart(
     assert set(parts.get(HELDOUT, ())) == {label.trajectory for label in labels if label.heldout}
 
 
-@settings(max_examples=200)
+@examples(50, 200)
 @given(labelled(), SHARES, st.integers())
 def test_every_part_has_its_share_of_the_whole_and_of_each_stratum(
     labels: list[TrajectoryLabel], shares: dict[str, float], seed: int
