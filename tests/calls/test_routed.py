@@ -40,6 +40,7 @@ from dynamic_track.rehearsal.replies import (
 )
 from dynamic_track.rehearsal.server import Asked
 from tests.scripted.server import Script, ScriptedServer
+from tests.timing import HANG_S, limit_for
 from twinbench.cache_policy import WallClockTtl
 from twinbench.calls.attempts import CallFailedError, RetryLimits
 from twinbench.calls.billing import worst_case_usd
@@ -181,7 +182,7 @@ def case(
             clock=ticking,
             pool=pool,
             counter=PromptCounter(list(pool.values()), TOKENIZERS),
-            limits=limits or RetryLimits(attempts=3, attempt_s=5),
+            limits=limits or RetryLimits(attempts=3, attempt_s=HANG_S),
         )
         routed.start()
         yield Case(routed, folder, clock)
@@ -197,6 +198,15 @@ def asking(tmp_path: Path, script: Script, router: Any = LOW, **more: Any) -> It
         case(tmp_path, gateway, router, **more) as running,
     ):
         yield running, server
+
+
+def patience_s(tmp_path: Path, reply: Reply) -> float:
+    """How long an attempt may take: many times what a good one takes, where the reply will not come."""
+    if not isinstance(reply, Hang | Trickle):
+        return HANG_S
+    with asking(tmp_path / "good", always(ANSWER)) as (running, _):
+        running.ask()
+        return limit_for(running.ask, at_least_s=0.4)
 
 
 def always(reply: Reply) -> Callable[[Asked], Reply]:
@@ -284,7 +294,7 @@ FAULTS: dict[str, tuple[Reply, Cause, bool, str]] = {
 def test_each_fault_ends_in_its_cause_and_every_attempt_is_accounted_for(
     tmp_path: Path, reply: Reply, cause: Cause, retried: bool, billed: str
 ) -> None:
-    limits = RetryLimits(attempts=2, attempt_s=0.4 if isinstance(reply, Hang | Trickle) else 5)
+    limits = RetryLimits(attempts=2, attempt_s=patience_s(tmp_path, reply))
     with asking(tmp_path, always(reply), limits=limits) as (running, server):
         with pytest.raises(CallFailedError) as caught:
             running.ask()
@@ -308,7 +318,7 @@ def test_each_fault_ends_in_its_cause_and_every_attempt_is_accounted_for(
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault[2]])
 def test_after_a_fault_that_may_pass_the_next_attempt_answers(tmp_path: Path, name: str) -> None:
     reply, _, _, billed = FAULTS[name]
-    limits = RetryLimits(attempt_s=0.4 if isinstance(reply, Hang | Trickle) else 5)
+    limits = RetryLimits(attempt_s=patience_s(tmp_path, reply))
     with asking(tmp_path, [reply, ANSWER], limits=limits) as (running, _):
         answer = running.ask()
         attempts = running.attempts()
