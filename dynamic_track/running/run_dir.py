@@ -92,6 +92,10 @@ class RunDirectory:
         with written(folder / name) as path:
             path.write_text(content, "utf-8", newline="")
 
+    def remove(self, case: str, trial: int, name: str) -> None:
+        """Remove a file of a trial, where it is there."""
+        (self.case(case, trial) / name).unlink(missing_ok=True)
+
 
 def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]) -> RunDirectory:
     """The directory of a run, made where it is missing.

@@ -17,7 +17,7 @@ from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.stopping import StoppedError
 from dynamic_track.running.trial import Bench, Trial, concluded, work
-from dynamic_track.running.unexpected import record_end, record_unexpected
+from dynamic_track.running.unexpected import FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal, unpacked
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
@@ -133,6 +133,7 @@ def _run_trial(
         _bring_to_the_end(bench, node, task, log, run, verdicts, graded)
         trial = concluded(bench.pool, log.recording)
         write_case(run, trial)
+        run.remove(task.id, log.recording.trial, FILE)  # what an earlier sitting came to
     except StoppedError:
         raise
     except Exception as error:  # noqa: BLE001 - one trial's trouble stays one trial's

@@ -53,7 +53,8 @@ def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress | No
         elif not engine.has_image(task.image):
             engine.pull(task.image, progress)
     except ImageError as error:
-        hint = "; it can be built from the task's Dockerfile with --build" if task.folder is not None else ""
+        has_recipe = task.folder is not None and (task.folder / "Dockerfile").is_file()
+        hint = "; it can be built from the task's Dockerfile with --build" if has_recipe and not build_it else ""
         return ImageError(f"{error}{hint}")
     return None
 

@@ -117,6 +117,7 @@ def test_what_nobody_foresaw_in_any_layer_ends_its_case_alone_and_is_tried_again
         assert Done(run, SIX[3]).fields("end")[0]["cause"] is None, "the agent's end stands; its verdict is missing"
         again = all_six(server.api_base, run, "--workers", "3").succeeded().json
     assert (again["resolved"], again["unresolved"], again["infra"]) == (2, 4, 0)
+    assert list(run.rglob(FILE)) == []
     assert not [path for path in run.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert nearly(again["spend_usd"]) == nearly(sum(Done(run, name).spend_usd for name in SIX))
     assert len(server.completions) == sum(Done(run, name).case["steps"] for name in SIX), "nothing was paid twice"
