@@ -253,7 +253,12 @@ def test_a_split_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "found", "largest"), [("official_part", 1, 2), ("bfcl_2024_08", 100, 3), ("swemini_g3p_dev", 0, 0)]
+    ("name", "found", "largest"),
+    [
+        ("official_part", 1, 2),
+        ("bfcl_2024_08", 100, 3),
+        pytest.param("swemini_g3p_dev", 0, 0, marks=pytest.mark.acceptance),
+    ],
 )
 def test_near_duplicates_of_real_banks(shared: Path, store: Store, name: str, found: int, largest: int) -> None:
     import_bank(str(shared / "banks" / name / "question_bank.jsonl.gz"), "bank", store)
