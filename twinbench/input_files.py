@@ -115,7 +115,7 @@ def read_document(file: BinaryIO, most: int = MOST_DOCUMENT_BYTES) -> bytes:
     Raises:
         InputError: it is larger, damaged or cannot be read.
     """
-    with _worded():
+    with _translate_errors():
         if os.fstat(file.fileno()).st_size > most:
             raise _too_large(most)
         packed = file.read(1) == _GZIP_FIRST_BYTE
@@ -136,7 +136,7 @@ def read_at_most(file: _Readable, most: int) -> bytes:
     Raises:
         InputError: it is more than ``most`` bytes, or cannot be read.
     """
-    with _worded():
+    with _translate_errors():
         data = file.read(most + 1)
     if len(data) > most:
         raise _too_large(most)
@@ -162,7 +162,7 @@ class InputRows:
             InputError: one is larger than ``MOST_LINE_BYTES``, there is more than packed rows may unpack to, or it
                 cannot be read any further.
         """
-        with _worded():
+        with _translate_errors():
             stream, packed = self._stream()
             while line := stream.readline(MOST_LINE_BYTES + 1):
                 if len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
@@ -177,7 +177,7 @@ class InputRows:
         Raises:
             InputError: there is more than packed rows may unpack to, or it cannot be read any further.
         """
-        with _worded():
+        with _translate_errors():
             stream, packed = self._stream()
             for block in _blocks(stream):
                 if packed:
@@ -235,7 +235,7 @@ class _Digesting(io.RawIOBase):
 
 
 @contextmanager
-def _worded() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """Say in our words what reading raises; none of it names a file, so whoever opened it has to."""
     try:
         yield

@@ -62,12 +62,12 @@ class _Column:
     @property
     def selected(self) -> str:
         """It as an SQL expression whose values are plain Python."""
-        return f"CAST({_quoted(self.name)} AS {_type(self.kind)})"
+        return f"CAST({_quote(self.name)} AS {_type(self.kind)})"
 
     @property
     def size(self) -> str:
         """The bytes of its value in a row, as an SQL expression."""
-        return _size(self.kind, _quoted(self.name))
+        return _size(self.kind, _quote(self.name))
 
 
 def parquet_rows(path: Path, name: str, json_columns: Collection[str]) -> Iterator[NumberedRow | Problem]:
@@ -97,12 +97,12 @@ def _rows(
 ) -> Iterator[NumberedRow | Problem]:
     # The name is a pattern to DuckDB, and a folder such as day=1 would be a column.
     source = [str(path.absolute()).replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")]
-    with _worded("not a Parquet file"):
+    with _translate_errors("not a Parquet file"):
         connection.execute("SET TimeZone = 'UTC'")
         found = connection.execute("FROM read_parquet(?, hive_partitioning = false) LIMIT 0", source).description or []
         columns = [_Column(column, kind, str(kind) == "JSON" or column in json_columns) for column, kind, *_ in found]
         _refuse_names(connection, source, [column.name for column in columns])
-    with _worded("cannot be read"):
+    with _translate_errors("cannot be read"):
         ranges, problem = _ranges(connection, source, name, columns, packed)
         selected = ", ".join(column.selected for column in columns)
         for first, last in ranges:
@@ -118,7 +118,7 @@ def _rows(
 
 
 @contextmanager
-def _worded(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException:
@@ -239,7 +239,7 @@ def _type(kind: DuckDBPyType) -> str:
     if kind.id in ("list", "array"):
         return f"{_type(_children(kind)['child'])}[]"
     if kind.id == "struct":
-        return f"STRUCT({', '.join(f'{_quoted(name)} {_type(each)}' for name, each in _children(kind).items())})"
+        return f"STRUCT({', '.join(f'{_quote(name)} {_type(each)}' for name, each in _children(kind).items())})"
     if kind.id == "map":
         key, value = _children(kind)["key"], _children(kind)["value"]
         return f"MAP({'BLOB' if key.id == 'blob' else 'VARCHAR'}, {_type(value)})"
@@ -263,7 +263,8 @@ def _size(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
         return f"{' + '.join(sizes)} + {_VALUE_BYTES}"
     if kind.id == "struct":
         fields = (
-            _size(each, f"struct_extract({value}, {_text(name)})", depth) for name, each in _children(kind).items()
+            _size(each, f"struct_extract({value}, {_quote_text(name)})", depth)
+            for name, each in _children(kind).items()
         )
         return " + ".join((*fields, str(_VALUE_BYTES)))
     return str(_VALUE_BYTES)
@@ -273,9 +274,9 @@ def _children(kind: DuckDBPyType) -> dict[str, DuckDBPyType]:
     return {str(name): child for name, child in kind.children if isinstance(child, DuckDBPyType)}
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _text(text: str) -> str:
+def _quote_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"

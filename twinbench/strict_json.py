@@ -98,7 +98,7 @@ class _Parsing:
             parse_int=self._int,
         )
 
-    def checked(self, value: Any) -> Any:
+    def check(self, value: Any) -> Any:
         """A parsed value, where nothing in it is refused.
 
         Raises:
@@ -162,10 +162,10 @@ def parse_json(text: str) -> Any:
     _refuse_too_many_values(text, MOST_VALUES)
     parsing = _Parsing()
     try:
-        return parsing.checked(parsing.decoder.decode(text))
+        return parsing.check(parsing.decoder.decode(text))
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
-        raise NotJsonError(_worded(error.msg, error.lineno, error.colno), cut_short=cut) from None
+        raise NotJsonError(_with_place(error.msg, error.lineno, error.colno), cut_short=cut) from None
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
 
@@ -250,12 +250,11 @@ class _ListReader:
     def _member(self) -> Any:
         while True:
             parsing = _Parsing()
-            _refuse_too_many_values(self._text, 2 * MOST_VALUES)  # the window may hold a part of the next one
             try:
                 value, end = parsing.decoder.raw_decode(self._text, self._at)
                 if self._is_whole(end) or not self._grow():
                     self._at = end
-                    return parsing.checked(value)
+                    return parsing.check(value)
             except FaultyJsonError as error:
                 return error
             except json.JSONDecodeError as error:
@@ -291,19 +290,22 @@ class _ListReader:
         size = 0
         block: bytes | None = b""
         while size <= max(left, _FIRST_WINDOW) and (block := next(self._blocks, None)) is not None:
-            parts.append(self._decoded(block))
+            parts.append(self._decode(block))
             size += len(parts[-1])
         if block is None:
-            parts.append(self._decoded(b""))
+            parts.append(self._decode(b""))
+        if not any(parts):
+            return False
         passed = self._text[: self._at]
         lines = passed.count("\n")
         self._column = len(passed) - passed.rfind("\n") if lines else self._column + len(passed)
         self._lines += lines
         self._text = "".join((self._text[self._at :], *parts))
         self._at = 0
-        return any(parts)
+        _refuse_too_many_values(self._text, 2 * MOST_VALUES)  # it may hold a part of the next member too
+        return True
 
-    def _decoded(self, block: bytes) -> str:
+    def _decode(self, block: bytes) -> str:
         pending = len(self._decoder.getstate()[0])
         try:
             text = self._decoder.decode(block, final=not block)
@@ -319,10 +321,10 @@ class _ListReader:
         before = self._text[: self._at if position is None else position]
         lines = before.count("\n")
         column = len(before) - before.rfind("\n") if lines else self._column + len(before)
-        return NotJsonError(_worded(what, self._lines + lines, column))
+        return NotJsonError(_with_place(what, self._lines + lines, column))
 
 
-def _worded(what: str, line: int, column: int) -> str:
+def _with_place(what: str, line: int, column: int) -> str:
     place = f"column {column}" if line == 1 else f"line {line}, column {column}"
     return f"{what.removesuffix(' at')} at {place}"
 

@@ -47,7 +47,7 @@ def kind(value: Any) -> str:
     return _KINDS.get(type(value), "a number")
 
 
-def unkeepable(value: Any, path: str = "", *, surrogates: bool = True) -> tuple[str, str] | None:
+def find_unkeepable(value: Any, path: str = "", *, surrogates: bool = True) -> tuple[str, str] | None:
     """The first thing in a parsed JSON value that no file of ours can keep, as (path, what is wrong there).
 
     Args:
@@ -55,10 +55,10 @@ def unkeepable(value: Any, path: str = "", *, surrogates: bool = True) -> tuple[
         path: where it stands in what the path is of.
         surrogates: whether halves of surrogate pairs are looked for too, which UTF-8 does not have.
     """
-    return _unkeepable(value, path, MOST_DEPTH, surrogates)
+    return _find_unkeepable(value, path, MOST_DEPTH, surrogates)
 
 
-def _unkeepable(value: Any, path: str, depth: int, surrogates: bool) -> tuple[str, str] | None:
+def _find_unkeepable(value: Any, path: str, depth: int, surrogates: bool) -> tuple[str, str] | None:
     if isinstance(value, str):
         return None if not surrogates or _is_text(value) else (path, _SURROGATE)
     if not isinstance(value, dict | list):
@@ -70,11 +70,11 @@ def _unkeepable(value: Any, path: str, depth: int, surrogates: bool) -> tuple[st
             here = f"{path}.{key}".lstrip(".")
             if surrogates and not _is_text(key):
                 return ascii(here), _SURROGATE
-            if (found := _unkeepable(item, here, depth - 1, surrogates)) is not None:
+            if (found := _find_unkeepable(item, here, depth - 1, surrogates)) is not None:
                 return found
         return None
     for position, item in enumerate(value):
-        if (found := _unkeepable(item, f"{path}[{position}]", depth - 1, surrogates)) is not None:
+        if (found := _find_unkeepable(item, f"{path}[{position}]", depth - 1, surrogates)) is not None:
             return found
     return None
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from twinbench.messages import message_problems
 from twinbench.tiers import Tier
-from twinbench.validation import field_path, kind, unkeepable, worded
+from twinbench.validation import field_path, find_unkeepable, kind, worded
 
 ROW_FIELDS = (
     "id",
@@ -83,7 +83,7 @@ def row_problems(row: Any) -> list[tuple[str | None, str]]:
     """What is wrong with a row as (field, message); empty for a valid one."""
     if not isinstance(row, dict):
         return [(None, f"a row must be a JSON object, not {kind(row)}")]
-    if (found := unkeepable(row)) is not None:
+    if (found := find_unkeepable(row)) is not None:
         return [found]
     problems: list[tuple[str | None, str]] = []
     try:

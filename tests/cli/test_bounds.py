@@ -43,7 +43,7 @@ sys.exit(code)
 """
 
 
-def measured(*arguments: str | Path, stdin: Path | None = None) -> Ran:
+def run_measured(*arguments: str | Path, stdin: Path | None = None) -> Ran:
     """Run a command; it must stay below the bound of memory."""
     with Path(stdin or os.devnull).open("rb") as given:
         done = subprocess.run(
@@ -99,7 +99,7 @@ ROWS: dict[str, tuple[Callable[[Path], Path], str]] = {
 @pytest.mark.parametrize(("make", "words"), ROWS.values(), ids=ROWS.keys())
 def test_rows_beyond_all_bounds_are_refused(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
     path = make(tmp_path)
-    ran = measured("bank", "validate", path)
+    ran = run_measured("bank", "validate", path)
     assert ran.code == 1
     assert ran.err.startswith(str(path))
     assert words in ran.err
@@ -114,7 +114,7 @@ def test_predictions_and_tasks_are_read_within_the_same_bounds(
         ("static", "score", "--predictions", path, "--store", starter_store.root),
         ("dynamic", "tasks", "--tasks", path),
     ):
-        ran = measured(*command)
+        ran = run_measured(*command)
         assert ran.code == 1
         assert ran.err.startswith(f"error: {path}, line 1: {TOO_LONG}")
 
@@ -126,7 +126,7 @@ def test_standard_input_without_an_end_is_refused(tmp_path: Path, starter_store:
         ("bank", "import", "-", "--name", "new", "--store", tmp_path / "store"),
         ("static", "score", "--predictions", "-", "--store", starter_store.root),
     ):
-        ran = measured(*command, stdin=endless)
+        ran = run_measured(*command, stdin=endless)
         assert ran.code == 1
         assert f"standard input, line 1: {TOO_LONG}" in ran.err
 
@@ -150,13 +150,13 @@ PATCHES: dict[str, tuple[Callable[[Path], Path], str]] = {
 def test_patches_beyond_all_bounds_are_refused(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
     path = make(tmp_path)
     kind = ("--predictions", path) if "json" in path.name else ("--patch", path, "--case", "acme__rocket-1")
-    ran = measured("dynamic", "grade", *kind)
+    ran = run_measured("dynamic", "grade", *kind)
     assert ran.code == 1
     assert ran.err.startswith(f"error: {path}{words}")
 
 
 def test_a_patch_from_standard_input_without_an_end_is_refused() -> None:
-    ran = measured("dynamic", "grade", "--patch", "-", "--case", "acme__rocket-1", stdin=Path("/dev/zero"))
+    ran = run_measured("dynamic", "grade", "--patch", "-", "--case", "acme__rocket-1", stdin=Path("/dev/zero"))
     assert ran.code == 1
     assert ran.err.startswith("error: standard input: is larger than 64 MiB")
 
@@ -170,7 +170,7 @@ def test_a_trajectory_beyond_all_bounds_is_refused_and_others_are_not(tmp_path: 
         ("bank", "import", tmp_path / "runs", "--format", "mini-swe-agent", "--name", "new", "--store", tmp_path / "s"),
         ("dynamic", "import", tmp_path / "runs", "--run", tmp_path / "run"),
     ):
-        ran = measured(*command)
+        ran = run_measured(*command)
         assert ran.code == 1
         assert f"{path}: {NO_DOCUMENT}" in ran.err
 
@@ -179,14 +179,14 @@ def test_a_trajectory_beyond_all_bounds_is_refused_and_others_are_not(tmp_path: 
 def test_a_file_of_a_task_beyond_all_bounds_is_refused(tmp_path: Path, file: str) -> None:
     repo = write_repo(tmp_path, [a_task()])
     path = sparse(repo / "tasks" / "acme__rocket-1" / file)
-    ran = measured("dynamic", "tasks", "--tasks", repo)
+    ran = run_measured("dynamic", "tasks", "--tasks", repo)
     assert ran.code == 1
     assert f"{path}: is larger than 64 MiB" in ran.err
 
 
 def test_a_manifest_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
     path = sparse(tmp_path / "pool.toml")
-    ran = measured("pool", "show", path)
+    ran = run_measured("pool", "show", path)
     assert ran.code == 1
     assert f"{path}: is larger than 4 MiB" in ran.err
 
@@ -271,7 +271,7 @@ PARQUET: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_parquet_file_beyond_all_bounds_is_refused(tmp_path: Path, make: Callable[[Path], None], words: str) -> None:
     path = tmp_path / "a.parquet"
     make(path)
-    ran = measured("bank", "validate", path)
+    ran = run_measured("bank", "validate", path)
     assert ran.code == 1
     assert ran.err.startswith(str(path))
     assert words in ran.err
@@ -331,6 +331,6 @@ def test_a_file_of_another_kind_is_not_read_to_its_end(starter_store: Store, tmp
         ("dynamic", "tasks", "--tasks", plain),
         ("dynamic", "grade", "--predictions", plain),
     ):
-        ran = measured(*command)
+        ran = run_measured(*command)
         assert ran.code == 1, command
         assert f"{plain}, line 1" in ran.err

@@ -13,7 +13,7 @@ from tests.cli.commands import twinbench
 from twinbench.store import Store
 
 
-def written(path: Path, query: str) -> Path:
+def write_parquet(path: Path, query: str) -> Path:
     with duckdb.connect() as connection:
         connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
     return path
@@ -42,7 +42,7 @@ def test_a_bank_of_odd_columns_is_imported_and_comes_back_as_json(default_store:
     messages = json.dumps(row["messages"]).replace("'", "''")
     fields = ", ".join(f"'{row[name]}' AS {name}" for name in ("id", "benchmark", "instance_id", "target_tier"))
     numbers = f"1::DECIMAL(38, 0) AS step_index, 9::UTINYINT AS total_steps, {row['target_tier_id']} AS target_tier_id"
-    path = written(
+    path = write_parquet(
         tmp_path / "a.parquet",
         f"SELECT {fields}, {numbers}, '{messages}'::BLOB AS messages, TIMESTAMP '2026-01-01' AS at, 1.10 AS usd",
     )
@@ -58,10 +58,12 @@ def test_predictions_of_odd_columns_are_read_or_refused_by_row(default_store: St
     ids = [json.loads(line)["id"] for line in twinbench("bank", "export", "starter").succeeded().text.splitlines()]
     rows = " UNION ALL ".join(f"SELECT '{each}' AS id, 3::DECIMAL(38, 0) AS tier_id, now() AS at" for each in ids)
 
-    fine = twinbench("static", "score", "--predictions", written(tmp_path / "a.parquet", rows), "--json").succeeded()
+    fine = twinbench(
+        "static", "score", "--predictions", write_parquet(tmp_path / "a.parquet", rows), "--json"
+    ).succeeded()
     assert fine.json["routers"][0]["counts"]["errors"] == 0
 
-    wrong = written(tmp_path / "b.parquet", f"SELECT '{ids[0]}' AS id, 'NaN'::DOUBLE AS tier_id")
+    wrong = write_parquet(tmp_path / "b.parquet", f"SELECT '{ids[0]}' AS id, 'NaN'::DOUBLE AS tier_id")
     ran = twinbench("static", "score", "--predictions", wrong)
     assert ran.code == 1
     assert ran.err.startswith(f"error: {wrong}, row 1, field tier_id: NaN is no JSON number")

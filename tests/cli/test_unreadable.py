@@ -88,14 +88,14 @@ def test_a_file_in_a_folder_without_permission_is_named(tmp_path: Path, name: st
     (tmp_path / "closed").mkdir()
     path, words = command(name, tmp_path / "closed")
     path.write_text("{}")
-    with closed(path.parent):
+    with close_folder(path.parent):
         ran = as_owner_only(*words)
     assert ran.code == 2
     assert ran.err.startswith(f"error: cannot read {path} (Permission denied)"), ran.err
 
 
 @contextmanager
-def closed(folder: Path) -> Iterator[None]:
+def close_folder(folder: Path) -> Iterator[None]:
     folder.chmod(0)
     try:
         yield
@@ -181,7 +181,7 @@ def test_a_folder_of_trajectories_that_cannot_be_looked_into_is_named(tmp_path: 
     write_run(tmp_path / "runs" / "a.traj.json", v1())
     write_run(tmp_path / "runs" / "more" / "b.traj.json", v2())
     for folder in (tmp_path / "runs" / "more", tmp_path / "runs"):
-        with closed(folder):
+        with close_folder(folder):
             ran = as_owner_only(*words[:2], tmp_path / "runs", *words[2:])
         assert ran.code == 2
         assert ran.err == f"error: cannot read {folder} (Permission denied)\n"
@@ -204,7 +204,7 @@ def test_a_file_of_a_task_that_cannot_be_read_is_named(tmp_path: Path, file: str
 
 def test_a_folder_of_tasks_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
     repo = write_repo(tmp_path / "repo", [a_task()])
-    with closed(repo / "tasks"):
+    with close_folder(repo / "tasks"):
         ran = as_owner_only("dynamic", "tasks", "--tasks", repo)
     assert ran.code == 2
     assert ran.err == f"error: cannot read {repo / 'tasks'} (Permission denied)\n"
@@ -217,7 +217,7 @@ FROM_STANDARD_INPUT = (
 )
 
 
-def redirected(words: str, redirection: str) -> Ran:
+def run_redirected(words: str, redirection: str) -> Ran:
     done = subprocess.run(
         ["/bin/sh", "-c", f"{shlex.quote(str(SCRIPT))} {words} {redirection}"],
         capture_output=True,
@@ -230,7 +230,7 @@ def redirected(words: str, redirection: str) -> Ran:
 @linux
 @pytest.mark.parametrize("words", FROM_STANDARD_INPUT)
 def test_standard_input_that_fails_is_named(words: str) -> None:
-    ran = redirected(words, "< /proc/self/mem")
+    ran = run_redirected(words, "< /proc/self/mem")
     assert ran.code == 1
     assert ran.err.startswith("error: standard input")
     assert "cannot be read any further (Input/output error)" in ran.err
@@ -238,7 +238,7 @@ def test_standard_input_that_fails_is_named(words: str) -> None:
 
 @pytest.mark.parametrize("words", FROM_STANDARD_INPUT)
 def test_standard_input_that_is_closed_is_wrong_usage(words: str) -> None:
-    ran = redirected(words, "<&-")
+    ran = run_redirected(words, "<&-")
     assert ran.code == 2
     assert ran.err == "error: standard input is closed, so nothing can be read from it\n"
 

@@ -70,7 +70,7 @@ REFUSED: dict[str, tuple[str, str, str]] = {
 }
 
 
-def written(path: Path, query: str) -> Path:
+def write_parquet(path: Path, query: str) -> Path:
     with duckdb.connect() as connection:
         connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
     return path
@@ -78,7 +78,7 @@ def written(path: Path, query: str) -> Path:
 
 @pytest.mark.parametrize(("value", "wanted"), KEPT.values(), ids=KEPT.keys())
 def test_a_value_of_any_type_becomes_json(tmp_path: Path, value: str, wanted: Any) -> None:
-    path = written(tmp_path / "a.parquet", f"SELECT 'a' AS id, {value} AS x, NULL AS gone")
+    path = write_parquet(tmp_path / "a.parquet", f"SELECT 'a' AS id, {value} AS x, NULL AS gone")
 
     (found,) = file_rows(path)
 
@@ -97,7 +97,7 @@ def test_a_value_without_a_form_in_json_is_refused_by_row_and_field(
         text = value.removesuffix("::JSON").strip("'")
         pq.write_table(pa.table({"x": pa.array(['"fine"', text], pa.json_())}), path)
     else:
-        path = written(tmp_path / "a.parquet", f"(SELECT NULL AS x) UNION ALL (SELECT {value})")
+        path = write_parquet(tmp_path / "a.parquet", f"(SELECT NULL AS x) UNION ALL (SELECT {value})")
 
     fine, found = file_rows(path)
 
@@ -108,7 +108,7 @@ def test_a_value_without_a_form_in_json_is_refused_by_row_and_field(
 
 
 def test_a_text_that_should_be_json_is_refused_by_row_and_field(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.parquet", """SELECT unnest(['[1]', '[1', '{"a": 1, "a": 2}']) AS messages""")
+    path = write_parquet(tmp_path / "a.parquet", """SELECT unnest(['[1]', '[1', '{"a": 1, "a": 2}']) AS messages""")
 
     fine, cut, twice = file_rows(path, json_columns=("messages",))
 
@@ -127,7 +127,7 @@ def test_a_json_column_that_duckdb_refuses_is_named(tmp_path: Path) -> None:
 
 
 def test_times_are_in_utc_whatever_the_zone_of_the_machine(tmp_path: Path) -> None:
-    path = written(tmp_path / "a.parquet", "SELECT '2026-01-31 12:00:00+02'::TIMESTAMPTZ AS x")
+    path = write_parquet(tmp_path / "a.parquet", "SELECT '2026-01-31 12:00:00+02'::TIMESTAMPTZ AS x")
     code = f"""if True:
         from pathlib import Path
         from twinbench.reading import file_rows
@@ -146,9 +146,9 @@ def test_the_file_that_is_named_is_read_and_nothing_else(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for other in ("a1.parquet", "ab.parquet"):
-        written(tmp_path / other, "SELECT 2 AS n")
+        write_parquet(tmp_path / other, "SELECT 2 AS n")
     Path(name).parent.mkdir(exist_ok=True)
-    written(tmp_path / "plain.parquet", "SELECT 1 AS n").rename(name)
+    write_parquet(tmp_path / "plain.parquet", "SELECT 1 AS n").rename(name)
 
     assert list(file_rows(Path(name))) == [NumberedRow(1, {"n": 1})]
 
@@ -162,7 +162,7 @@ def test_columns_that_differ_in_capitals_alone_are_refused(tmp_path: Path) -> No
 
 
 def test_a_column_whose_name_duckdb_needs_is_refused(tmp_path: Path) -> None:
-    (found,) = file_rows(written(tmp_path / "a.parquet", "SELECT 1 AS file_row_number"))
+    (found,) = file_rows(write_parquet(tmp_path / "a.parquet", "SELECT 1 AS file_row_number"))
     assert isinstance(found, Problem)
     assert "has a column called file_row_number, which DuckDB needs" in found.what
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twinbench import strict_json
 from twinbench.input_files import InputError
 from twinbench.strict_json import FaultyJsonError, JsonError, NotJsonError, list_members, parse_json
-from twinbench.validation import MOST_DEPTH, unkeepable
+from twinbench.validation import MOST_DEPTH, find_unkeepable
 
 VALUES = st.recursive(
     st.one_of(
@@ -79,6 +79,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "cut in a text": (b'[1,\n "ab', "not JSON: Unterminated string starting at line 2, column 2"),
     "cut in an object": (b'[1, {"a": 1', "not JSON: Expecting ',' delimiter at column 12"),
     "cut before the end": (b"[1", "not JSON: Expecting ',' delimiter at column 3"),
+    "cut before the end, behind others": (b"[1, 22, 333", "not JSON: Expecting ',' delimiter at column 12"),
     "no comma": (b"[1 2]", "not JSON: Expecting ',' delimiter at column 4"),
     "a comma too many": (b"[1,\n]", "not JSON: Expecting value at line 2, column 1"),
     "a wrong value": (b"[1,\n\n nope, 2]", "not JSON: Expecting value at line 3, column 2"),
@@ -162,9 +163,9 @@ def nested(depth: int) -> Any:
 
 
 def test_what_is_nested_deeper_than_others_can_follow_is_named() -> None:
-    assert unkeepable(nested(MOST_DEPTH), surrogates=False) is None
-    assert unkeepable(nested(MOST_DEPTH)) is not None
-    path, what = unkeepable(nested(MOST_DEPTH + 1), "row", surrogates=False) or ("", "")
+    assert find_unkeepable(nested(MOST_DEPTH), surrogates=False) is None
+    assert find_unkeepable(nested(MOST_DEPTH)) is not None
+    path, what = find_unkeepable(nested(MOST_DEPTH + 1), "row", surrogates=False) or ("", "")
     assert path.startswith("row")
     assert len(path) < 100
     assert what == "is nested too deeply: more than 512 objects and lists"

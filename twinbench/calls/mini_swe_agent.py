@@ -23,7 +23,7 @@ from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.input_files import InputError, open_regular, read_document
 from twinbench.messages import message_problems
 from twinbench.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
-from twinbench.validation import kind, shown, unkeepable
+from twinbench.validation import find_unkeepable, kind, shown
 
 FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
 """``trajectory_format`` of 1.x and of 2.x."""
@@ -244,7 +244,7 @@ def _parsed(source: str, data: bytes) -> Any:
     except JsonError as error:
         cut = "; the file is cut short" if isinstance(error, NotJsonError) and error.cut_short else ""
         raise _wrong(source, None, f"{error}{cut}") from None
-    if (found := unkeepable(content, surrogates=False)) is not None:
+    if (found := find_unkeepable(content, surrogates=False)) is not None:
         raise _wrong(source, *found)
     return content
 
