@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import evidence, repeat
+from tests.docs.loaded import OWN_PROCESSES_VARIABLE
 from tests.examples import ALL_VARIABLE
 
 
@@ -59,6 +60,12 @@ PARTS = {
         ["tests/calls", "tests/providers", "tests/containers", "tests/scripted", "tests/cli"],
     ),
     "pages": Part("reports in a browser, the notebook", _LONG, ["tests/reports", "tests/docs"]),
+    "examples": Part(
+        "examples of the documentation, each command in a process of its own",
+        "not acceptance",
+        ["tests/docs"],
+        variables={OWN_PROCESSES_VARIABLE: "1"},
+    ),
     "properties": Part(
         "property tests with all their examples",
         "hypothesis and not acceptance",

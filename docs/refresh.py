@@ -36,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -146,13 +146,20 @@ def _commands(block: Block, output: Shown | None) -> Iterator[Step]:
         yield Step("command", command, block.first + start + 1, shown=shown)
 
 
-def check(markdown: str, folder: Path) -> list[Mismatch]:
-    """Do in ``folder`` all that the page shows; returns what came out differently."""
+def check(markdown: str, folder: Path, commands: Path | None = None) -> list[Mismatch]:
+    """Do in ``folder`` all that the page shows; returns what came out differently.
+
+    Args:
+        markdown: the page.
+        folder: an empty folder.
+        commands: a folder of commands that count before those of ``PATH``.
+    """
     _look_like_a_clone(folder)
     # The page meets no container that was not started by itself, whatever else runs on the engine.
     namespace = f"{os.environ.get(NAMESPACE_VARIABLE, 'docs')}/{uuid.uuid4().hex[:12]}"
     with gateway_for(markdown):
-        return [wrong for step in steps(markdown) if (wrong := _done(step, folder, namespace)) is not None]
+        environment = _environment(namespace, commands)
+        return [wrong for step in steps(markdown) if (wrong := _done(step, folder, environment)) is not None]
 
 
 def refreshed(markdown: str, mismatches: Sequence[Mismatch]) -> str:
@@ -182,10 +189,11 @@ def _look_like_a_clone(folder: Path) -> None:
     (folder / ".venv" / "ready").touch()  # newer than the lock file: make installs nothing
 
 
-def _environment(namespace: str) -> dict[str, str]:
+def _environment(namespace: str, commands: Path | None) -> dict[str, str]:
     unwanted = ("TWINBENCH_", "HF_", "MAKE", "MFLAGS", "VENV", "FORCE_COLOR")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
-    path = os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", "")))
+    first = [] if commands is None else [str(commands)]
+    path = os.pathsep.join((*first, str(Path(sys.executable).parent), kept.get("PATH", "")))
     return kept | {
         "PATH": path,
         "TWINBENCH_STORE": "results/store",
@@ -197,7 +205,7 @@ def _environment(namespace: str) -> dict[str, str]:
     }
 
 
-def _done(step: Step, folder: Path, namespace: str) -> Mismatch | None:
+def _done(step: Step, folder: Path, environment: Mapping[str, str]) -> Mismatch | None:
     if step.kind == "file":
         (folder / str(step.name)).write_text(step.text, "utf-8")
         return None
@@ -209,7 +217,7 @@ def _done(step: Step, folder: Path, namespace: str) -> Mismatch | None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=folder,
-        env=_environment(namespace),
+        env=environment,
         encoding="utf-8",
         check=False,
     )

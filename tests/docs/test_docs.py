@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -16,6 +17,7 @@ from markdown_it.token import Token
 from typer.main import get_command
 
 from docs import make_cli, make_real_banks, refresh
+from tests.docs.loaded import OWN_PROCESSES_VARIABLE, loaded_command
 from twinbench.cli import app
 
 ROOT = refresh.ROOT
@@ -44,19 +46,29 @@ needs_a_shell = pytest.mark.skipif(
 
 @needs_a_shell
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in WITH_CONTAINERS], ids=lambda page: page.name)
-def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path) -> None:
-    assert_examples_are_true(page, tmp_path)
+def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path, commands: Path | None) -> None:
+    assert_examples_are_true(page, tmp_path, commands)
 
 
 @needs_a_shell
 @pytest.mark.usefixtures("rehearsal_images")
 @pytest.mark.parametrize("page", WITH_CONTAINERS, ids=lambda page: page.name)
-def test_examples_with_containers_give_what_the_page_shows(page: Path, tmp_path: Path) -> None:
-    assert_examples_are_true(page, tmp_path)
+def test_examples_with_containers_give_what_the_page_shows(page: Path, tmp_path: Path, commands: Path | None) -> None:
+    assert_examples_are_true(page, tmp_path, commands)
 
 
-def assert_examples_are_true(page: Path, tmp_path: Path) -> None:
-    wrong = refresh.check(page.read_text("utf-8"), tmp_path)
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Path | None]:
+    """Where the command of the examples is, that need not be loaded each time."""
+    if os.environ.get(OWN_PROCESSES_VARIABLE) == "1":
+        yield None
+        return
+    with loaded_command() as folder:
+        yield folder
+
+
+def assert_examples_are_true(page: Path, tmp_path: Path, commands: Path | None) -> None:
+    wrong = refresh.check(page.read_text("utf-8"), tmp_path, commands)
     told = [f"{page.name}:{each.step.line}: {each.step.text.strip()}\n{each.what}" for each in wrong]
     assert not told, "\n\n".join([*told, "If that is meant: python -m docs.refresh"])
 

@@ -1,0 +1,140 @@
+"""The command ``twinbench`` for examples of the documentation, forked from a process that has loaded everything.
+
+To load what a live run needs takes seconds of both cores, and the pages start hundreds of commands. What they print is
+the same; that each command also runs as a process of its own, ``make acceptance PART=examples`` tries on all pages.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+from tests.plugins.hosting import SESSION_WIDE_VARIABLE
+
+OWN_PROCESSES_VARIABLE = "TWINBENCH_EXAMPLES_IN_PROCESSES"
+"""Set to 1, each command of a page is a process of its own from the start."""
+
+_CLIENT = f"""#!{sys.executable} -IS
+import array, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({{address!r}})
+    words = [os.getcwd(), *(f"{{{{name}}}}={{{{value}}}}" for name, value in os.environ.items()), "", *sys.argv[1:]]
+    told = "\\0".join(words).encode("utf-8", "surrogateescape")
+    descriptors = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))
+    server.sendmsg([len(told).to_bytes(8, "big")], [descriptors])
+    server.sendall(told)
+    code = server.recv(1)
+sys.exit(code[0] if code else 1)
+"""
+
+
+@contextmanager
+def loaded_command() -> Iterator[Path]:
+    """A folder with a command ``twinbench``, to be put before the others in ``PATH``."""
+    folder = Path(tempfile.mkdtemp(prefix="tw-docs-"))  # a socket's path must be short
+    address = str(folder / "s")
+    (folder / "bin").mkdir()
+    client = folder / "bin" / "twinbench"
+    client.write_text(_CLIENT.format(address=address), "utf-8")
+    client.chmod(0o755)
+    # What libraries read of the environment when they are loaded, as pages have it.
+    environment = {**os.environ, SESSION_WIDE_VARIABLE: "1", "HF_HOME": ".hub", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-m", "tests.docs.loaded", address]
+    try:
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as server:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            yield folder / "bin"
+            server.terminate()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _load_all() -> None:
+    """Load what commands load when they first need it; nothing is opened, and no thread is left that forks lose."""
+    import importlib
+    import pkgutil
+
+    import twinbench.cli
+
+    for module in pkgutil.iter_modules(twinbench.cli.__path__):
+        importlib.import_module(f"twinbench.cli.{module.name}")
+    from dynamic_track import harness
+    from dynamic_track.rehearsal import rehearsing  # noqa: F401
+    from dynamic_track.running import runner  # noqa: F401
+    from dynamic_track.running.agent import ActionStyle, agent_settings
+    from static_track import board, scoring  # noqa: F401
+    from twinbench.pools import live_manifest
+    from twinbench.providers import gateway
+
+    harness.version()
+    agent_settings(ActionStyle.tool, live_manifest().agent)
+    gateway._litellm()
+
+
+def _serve(address: str) -> None:
+    _load_all()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen(32)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the commands but who asked for them
+        print("ready", flush=True)
+        while True:
+            asking, _ = listening.accept()
+            if os.fork() == 0:
+                listening.close()
+                _answer(asking)
+            asking.close()
+
+
+def _answer(asking: socket.socket) -> None:
+    """Be the command that is asked for, and tell its exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    descriptors = array.array("i")
+    size, ancillary, _, _ = asking.recvmsg(8, socket.CMSG_SPACE(3 * descriptors.itemsize))
+    for _, _, data in ancillary:
+        descriptors.frombytes(data)
+    told = b""
+    while len(told) < int.from_bytes(size, "big"):
+        told += asking.recv(1 << 16)
+    folder, *words = told.decode("utf-8", "surrogateescape").split("\0")
+    end = words.index("")
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(word.partition("=")[::2] for word in words[:end])
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.argv = ["twinbench", *words[end + 1 :]]
+    code: Any = 1
+    try:
+        from twinbench.cli import run
+
+        run()
+    except SystemExit as leaving:
+        code = leaving.code
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        asking.send(bytes([int(code or 0) & 255]))
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1])
