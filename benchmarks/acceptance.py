@@ -34,7 +34,18 @@ class Part:
     def command(self, workers: int) -> list[str]:
         """The command that runs the part."""
         at_once = [] if self.alone else ["-n", str(workers), "--dist", "worksteal"]
-        return [sys.executable, "-m", "pytest", *at_once, "-rpPs", "-m", self.marked, *self.paths]
+        return [
+            sys.executable,
+            "-m",
+            "pytest",
+            *at_once,
+            "-rpPs",
+            "-o",
+            "faulthandler_timeout=2400",
+            "-m",
+            self.marked,
+            *self.paths,
+        ]
 
 
 _LONG = "acceptance and not alone"

@@ -43,8 +43,9 @@ def context(tmp_path: Path) -> Path:
 
 
 def made(engine: Engine, image: str, context: Path, dockerfile: str) -> list[str]:
-    """Build it; what progress was told."""
+    """Build it; what progress was told. An image that it replaces is removed."""
     told: list[str] = []
+    before = engine.client.images.get(image).id if engine.has_image(image) else None
     build(
         engine,
         image,
@@ -52,6 +53,8 @@ def made(engine: Engine, image: str, context: Path, dockerfile: str) -> list[str
         context_files(context, ["gold.patch", "tests"]),
         lambda what, done, _: told.append(f"{what} {done}"),
     )
+    if before is not None and engine.client.images.get(image).id != before:
+        engine.client.images.remove(before)
     return told
 
 
