@@ -16,7 +16,7 @@ from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
 from twinbench.errors import StoreWriteError
 from twinbench.progress import Progress
-from twinbench.unexpected import describe_error, is_disk_failure, traceback_text
+from twinbench.unexpected import UnexpectedError, describe_error, is_disk_failure, traceback_text
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,12 @@ def grade_all(
     failed = prepare_images(engine, needed, build_them=build, progress=progress)
 
     def verdict(task: Task, checkpoint: Checkpoint) -> Verdict:
-        if (error := failed.get(task.image)) is not None and patches[task.id].strip():
-            return no_verdict(task, Cause.image, str(error))
+        error = failed.get(task.image) if patches[task.id].strip() else None
         try:
+            if isinstance(error, UnexpectedError):
+                raise error
+            if error is not None:
+                return no_verdict(task, error.cause, str(error))
             return grade(engine, task, patches[task.id], store, limits, fresh=fresh, checkpoint=checkpoint)
         except (GivenUpError, HarnessMissingError, StoreWriteError):
             raise

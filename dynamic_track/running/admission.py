@@ -16,6 +16,7 @@ from dynamic_track.tasks.task import Task
 from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
 from twinbench.progress import Progress
+from twinbench.unexpected import UnexpectedError
 
 _LOOK_AGAIN_S = 1.0
 
@@ -80,7 +81,11 @@ class Images:
         self._lock = threading.Lock()
 
     def get(self, task: Task) -> CausedError | None:
-        """Have the image of a case; why it cannot be had, be it the image's fault or the engine's."""
+        """Have the image of a case; why it cannot be had, be it the image's fault or the engine's.
+
+        Raises:
+            UnexpectedError: for a reason that nobody foresaw.
+        """
         try:
             here = self._engine.has_image(task.image)
             failed = prepare_images(self._engine, [task], build_them=self._build, progress=self._progress)
@@ -89,7 +94,10 @@ class Images:
         if not here and not failed:
             with self._lock:
                 self._pulled.add(task.image)
-        return failed.get(task.image)
+        found = failed.get(task.image)
+        if isinstance(found, UnexpectedError):
+            raise found
+        return found
 
     def over(self, task: Task) -> None:
         """A case is over."""

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from dynamic_track.tasks.task import ANSWERS, Task
+from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build, context_files, parents
 from twinbench.containers.engine import Engine, ImageError
 from twinbench.progress import Progress
+from twinbench.unexpected import UnexpectedError
 
 _AT_ONCE = 4
 
 
 def prepare_images(
     engine: Engine, tasks: Sequence[Task], *, build_them: bool, progress: Progress | None = None
-) -> dict[str, ImageError]:
+) -> dict[str, CausedError]:
     """Have the images of tasks, as far as they can be had.
 
     Args:
@@ -26,7 +28,7 @@ def prepare_images(
         progress: told how many are done.
 
     Returns:
-        What is wrong with those that cannot be had, by image.
+        What is wrong with those that cannot be had, by image: ImageError, or UnexpectedError.
 
     Raises:
         CausedError: the engine, not an image, is at fault.
@@ -34,7 +36,7 @@ def prepare_images(
     wanted = {task.image: task for task in tasks}
     if build_them and any(BASE_IMAGE.partition(":")[0] in _parents(task) for task in wanted.values()):
         ensure_base_image(engine, progress)
-    failed: dict[str, ImageError] = {}
+    failed: dict[str, CausedError] = {}
     with ThreadPoolExecutor(_AT_ONCE, "twinbench-images") as pool:
         results = pool.map(lambda task: _prepare(engine, task, build_them, progress), wanted.values())
         for done, (image, error) in enumerate(zip(wanted, results, strict=True), 1):
@@ -45,7 +47,7 @@ def prepare_images(
     return failed
 
 
-def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress | None) -> ImageError | None:
+def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress | None) -> CausedError | None:
     try:
         if build_it and task.folder is not None and (task.folder / "Dockerfile").is_file():
             dockerfile = (task.folder / "Dockerfile").read_text("utf-8")
@@ -56,6 +58,12 @@ def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress | No
         has_recipe = task.folder is not None and (task.folder / "Dockerfile").is_file()
         hint = "; it can be built from the task's Dockerfile with --build" if has_recipe and not build_it else ""
         return ImageError(f"{error}{hint}")
+    except (OSError, UnicodeError) as error:  # a Dockerfile or a file of the context
+        return ImageError(f"image {task.image} cannot be built from {task.folder}: {error}")
+    except CausedError:
+        raise
+    except Exception as error:  # noqa: BLE001 - one image's trouble stays that of its tasks
+        return UnexpectedError(error)
     return None
 
 

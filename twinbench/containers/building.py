@@ -78,9 +78,10 @@ def build(engine: Engine, name: str, dockerfile: str, files: Mapping[str, Path],
     if engine.recipe(name) == recipe:
         return
     said: list[str] = []
+    archive = _archive(dockerfile, files)
     with translated(f"build image {name}"):
         events = engine.client.api.build(
-            fileobj=_archive(dockerfile, files),
+            fileobj=archive,
             custom_context=True,
             tag=name,
             labels={RECIPE_LABEL: recipe},

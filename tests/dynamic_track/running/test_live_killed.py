@@ -44,6 +44,7 @@ from tests.dynamic_track.live import (
     until,
 )
 from tests.scripted.server import ScriptedServer
+from tests.timing import HANG_S
 from twinbench.calls.journal import read_journal
 from twinbench.containers.engine import Engine
 
@@ -396,3 +397,27 @@ def test_a_hangup_that_is_ignored_from_the_start_stays_ignored(tmp_path: Path, r
             _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
     assert done.case["cause"] == "empty"
+
+
+@pytest.mark.acceptance
+def test_a_terminal_that_is_closed_ends_a_run_in_good_order(
+    tmp_path: Path, engine: Engine, rehearsal: Sequence[Task]
+) -> None:
+    done = Done(tmp_path / f"closed-{os.urandom(4).hex()}")
+    leader, terminal = os.openpty()
+    with ScriptedServer(by_step([said("ls"), said("ls", after_s=1), said(LEAVES)])) as server:
+        words = [word for word in run_arguments(server.api_base, done.run, "--yes", router=ROUTER) if word != "--json"]
+        with subprocess.Popen(
+            ["setsid", "--ctty", str(SCRIPT), *words],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**os.environ, KEY_VARIABLE: KEY},
+        ) as process:
+            os.close(terminal)
+            until(lambda: len(server.completions) == 2)
+            os.close(leader)
+            assert process.wait(HANG_S) == 128 + signal.SIGHUP
+        assert kept_containers(engine, done.run.name) == []
+        assert live(server.api_base, done.run, router=ROUTER).succeeded().json["infra"] == 0
+        assert len(server.completions) == 3, "nothing is paid twice"

@@ -275,6 +275,14 @@ def test_what_succeeded_before_the_run_was_continued_shows_nothing_of_now(
     assert (ran.code, ran.json["infra"], ran.json["stopped"] is not None) == (1, 3, True)
 
 
+def test_a_rehearsal_whose_declared_faults_lose_cases_runs_them_all(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
+    words = ("--limit", "4", "--runs", str(tmp_path), "--faults", "0.99:500", "--json")
+    ran = twinbench("rehearse", "always-low", *words)
+    (run,) = ran.json["runs"]
+    assert (ran.code, run["cases"], run["infra"]) == (1, 4, 4)
+    assert "stopped" not in ran.err
+
+
 def test_an_image_that_docker_refuses_is_its_cases_cause_and_others_go_on(
     tmp_path: Path, rehearsal: Sequence[Task]
 ) -> None:
