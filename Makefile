@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 # More than there are cores, since tests wait for containers more than they compute.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(max(2, 3 * os.cpu_count() // 2))')
 
+INSTALL := pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+
 .PHONY: demo test fast check engine bench acceptance lock clean
 
 # uv installs in seconds what pip installs in minutes, and compiles it on all cores. It reads no configuration of pip:
@@ -13,9 +15,9 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	awk '/^uv==/ {found = 1} found {print} found && !/\\$$/ {exit}' requirements.lock >$(VENV)/uv.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VENV)/uv.txt
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --no-deps --require-hashes -r requirements.lock || \
-		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	{ $(BIN)/$(INSTALL) -r $(VENV)/uv.txt && \
+		$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --no-deps --require-hashes -r requirements.lock; } || \
+		$(BIN)/$(INSTALL) -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
