@@ -70,6 +70,7 @@ def test_property_tests_draw_all_their_examples_where_that_is_wanted(
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(repeat, "code_fingerprint", lambda: "abcd")  # somebody may be editing the code
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)  # paths in it would be run, and so this test for ever
     (tmp_path / "test_small.py").write_text(SUITE, "utf-8")
     (tmp_path / "conftest.py").write_text(CONFTEST, "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def suite(folder: Path, mine: str, *words: str) -> subprocess.CompletedProcess[s
     return subprocess.run(
         [*command, "--rootdir", str(folder), str(file), *words],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
         capture_output=True,
         text=True,
         check=False,
