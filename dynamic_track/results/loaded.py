@@ -11,7 +11,7 @@ from typing import Any
 
 from dynamic_track.running.imported import is_imported
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.score import RunScore, scored
+from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.journal import read_journal
@@ -39,6 +39,8 @@ class LoadedRun:
     """Trials that were begun and have not ended."""
     trials: tuple[Trial, ...]
     """What became of ``recorded``, in the same order."""
+    begun_usd: Decimal = Decimal(0)
+    """What was spent on the trials that have not ended, at the prices of the run itself."""
 
     @property
     def router(self) -> str:
@@ -53,7 +55,7 @@ class LoadedRun:
     @property
     def score(self) -> RunScore:
         """What it is worth."""
-        return scored(self.trials, self.pool)
+        return scored(self.trials, self.pool, self.begun_usd)
 
     @cached_property
     def same_but_router(self) -> str:
@@ -134,7 +136,9 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
     trials = tuple(concluded(pool, recording) for recording in recorded)
     if prices is not None:
         trials = tuple(_billed_again(each, trial, prices) for each, trial in zip(recorded, trials, strict=True))
-    return LoadedRun(path, plan, prices or pool, recorded, len(found) - len(recorded), trials)
+    return LoadedRun(
+        path, plan, prices or pool, recorded, len(found) - len(recorded), trials, begun_usd(found.values())
+    )
 
 
 def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> Trial:

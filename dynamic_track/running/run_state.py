@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.score import RunScore, scored
+from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import concluded
 from twinbench.calls.journal import LOCK, read_journal
 from twinbench.calls.recording import Recording, recordings
@@ -103,7 +103,7 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
         router=str(plan["identity"]["router"]["spec"]),
         run_usd=None if cap is None else float(Decimal(cap)),
         trials=tuple(states),
-        score=scored(ended, pool),
+        score=scored(ended, pool, begun_usd(found.values())),
     )
 
 

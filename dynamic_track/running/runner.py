@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verdict
@@ -116,7 +117,11 @@ def run_jobs(
         progress("cases", 0, len(jobs))
     executor.run(jobs, work_on, ended)
     in_order = [trial for name in names if (trial := trials.get(name)) is not None]
-    return RunSummary(str(run.path), scored(in_order, bench.pool), len(jobs) - len(in_order), watch.reason)
+    # All that the run has spent, but for trials that ended: what remains was spent on trials that have not.
+    elsewhere = sum((each.spend_usd for name, each in recorded.items() if name not in known), Decimal(0))
+    ended_usd = sum((trial.spend_usd for trial in in_order), Decimal(0))
+    begun = max(bench.budget.spent_usd - ended_usd - elsewhere, Decimal(0))
+    return RunSummary(str(run.path), scored(in_order, bench.pool, begun), len(jobs) - len(in_order), watch.reason)
 
 
 def _run_trial(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from dynamic_track.running.trial import Trial
+from twinbench.calls.recording import Recording
 from twinbench.pools import LiveManifest
 
 
@@ -21,7 +22,10 @@ class RunScore:
     """
 
     trials: tuple[Trial, ...]
+    """Those that ended."""
     penalty_usd_each: Decimal
+    begun_usd: Decimal = Decimal(0)
+    """What was spent on trials that were begun and have not ended: they have no bill yet, their money is gone."""
 
     def count(self, what: str) -> int:
         """How many trials are counted as that."""
@@ -34,8 +38,8 @@ class RunScore:
 
     @property
     def spend_usd(self) -> Decimal:
-        """What all attempts cost."""
-        return sum((trial.spend_usd for trial in self.trials), Decimal(0))
+        """What all attempts cost, those of trials that have not ended among them."""
+        return sum((trial.spend_usd for trial in self.trials), self.begun_usd)
 
     @property
     def penalty_usd(self) -> Decimal:
@@ -83,9 +87,20 @@ class RunScore:
         }
 
 
-def scored(trials: Sequence[Trial], pool: LiveManifest) -> RunScore:
-    """The score of trials under a pool's penalty."""
-    return RunScore(tuple(trials), pool.unresolved_penalty_usd)
+def scored(trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Decimal(0)) -> RunScore:
+    """Score trials under a pool's penalty.
+
+    Args:
+        trials: those that ended.
+        pool: has the penalty.
+        begun_usd: what was spent on trials that have not ended, in USD.
+    """
+    return RunScore(tuple(trials), pool.unresolved_penalty_usd, begun_usd)
+
+
+def begun_usd(recorded: Iterable[Recording]) -> Decimal:
+    """Sum what was spent on trials that were begun and have not ended, in USD."""
+    return sum((recording.spend_usd for recording in recorded if recording.end is None), Decimal(0))
 
 
 def give_up_usd(cases: int, pool: LiveManifest) -> Decimal:

@@ -243,6 +243,15 @@ def test_what_only_resembles_an_overflow_is_none(message: str) -> None:
     assert refused(401, {"error": {"message": "prompt is too long: 5 tokens"}}).cause is Cause.access
 
 
+@pytest.mark.parametrize("body", [b"404 page not found", b"<html>Not Found</html>", b"", b'{"detail": "Not Found"}'])
+def test_an_address_without_completions_is_no_missing_model(body: bytes) -> None:
+    judged = refused(404, body)
+    assert (judged.cause, judged.retry, judged.billed) == (Cause.request, False, False)
+    assert "does --api-base end in /v1?" in str(judged.detail)
+    assert refused(404, {"error": {"message": "The model `x` does not exist"}}).cause is Cause.model
+    assert refused(404, {"detail": "model x is not loaded"}).cause is Cause.model
+
+
 USED_UP: dict[str, tuple[int, Any]] = {
     "OpenAI": (
         429,

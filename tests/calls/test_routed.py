@@ -542,6 +542,14 @@ def test_a_call_that_the_cap_leaves_no_room_for_is_not_sent_and_goes_on_under_a_
     assert again.recording.spend_usd == again.recording.cost_usd == 2 * PRICED
 
 
+def test_a_cap_that_failing_attempts_used_up_says_what_failed(tmp_path: Path) -> None:
+    with (
+        asking(tmp_path, always(server_error("the machine is on fire")), cap=f"{worst()}") as (running, _),
+        pytest.raises(CapError, match=r"leaves no room.*attempt 1 failed: status 500: the machine is on fire"),
+    ):
+        running.ask()
+
+
 # Going on and repeating
 
 

@@ -14,7 +14,7 @@ from functools import partial
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from twinbench.calls.budget import Budget
+from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
 from twinbench.calls.journal import unpacked
 from twinbench.calls.judging import Judged, judge
@@ -96,6 +96,7 @@ class Attempts:
             CapError: the budget leaves no room for it.
         """
         number = before
+        failed: CallFailedError | None = None
         retrying = Retrying(
             stop=self._stops,
             wait=partial(_wait_s, request),
@@ -106,7 +107,14 @@ class Attempts:
         for attempt in retrying:
             with attempt:
                 number += 1
-                return self._attempted(number, request, chosen, worst_usd, write, switched=switched)
+                try:
+                    return self._attempted(number, request, chosen, worst_usd, write, switched=switched)
+                except CallFailedError as error:
+                    failed = error
+                    raise
+                except CapError as error:
+                    # Else nobody would learn what ate the cap: attempts that failed count what they may have cost.
+                    raise error if failed is None else error.after(f"attempt {number - 1} failed: {failed}") from None
         raise AssertionError  # tenacity either returns from the block or raises
 
     def _attempted(

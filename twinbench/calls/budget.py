@@ -22,6 +22,10 @@ class CapError(CausedError):
 
     cause = Cause.cap
 
+    def after(self, what: str) -> CapError:
+        """Get the same error, told with what happened before it."""
+        return CapError(f"{self}; {what}")
+
 
 class Budget:
     """What a run may spend; safe for any number of threads."""

@@ -107,7 +107,9 @@ def _without_answer(error: ProviderError, response: Response, *, switched: bool)
     status = error.status
     detail = f"status {status or response.status}" + (f": {error.text}" if error.text else "")
     if error.refusal is Refusal.too_long:
-        return Judged(Cause.router, f"the prompt does not fit: {detail}", retry=False, billed=False)
+        return Judged(
+            Cause.router, f"the prompt, or the answer to come, does not fit: {detail}", retry=False, billed=False
+        )
     if error.refusal is Refusal.used_up:
         return Judged(Cause.quota, detail, retry=False, billed=False)
     if status == 429:
@@ -118,7 +120,12 @@ def _without_answer(error: ProviderError, response: Response, *, switched: bool)
         return Judged(Cause.transport, detail, retry=True, billed=True, retry_after_s=response.retry_after_s)
     if status == 408:
         return Judged(Cause.transport, detail, retry=True, billed=False)
-    causes = {401: Cause.access, 403: Cause.access, 404: Cause.model}
+    causes = {401: Cause.access, 403: Cause.access}
+    if status == 404 and error.is_structured:
+        return Judged(Cause.model, detail, retry=False, billed=False)
+    if status == 404:
+        what = f"{detail} (there is no /chat/completions at this address: does --api-base end in /v1?)"
+        return Judged(Cause.request, what, retry=False, billed=False)
     if status == 400 and switched:
         return Judged(Cause.switch, detail, retry=False, billed=False)
     return Judged(causes.get(status, Cause.request), detail, retry=False, billed=False)

@@ -35,6 +35,8 @@ class ProviderError:
     """What it says, shortened; empty where it says nothing."""
     refusal: Refusal | None
     """What follows, where the status does not say it."""
+    is_structured: bool
+    """Whether it comes in a shape that providers use, and not from whatever else answers at that address."""
 
 
 _TOO_LONG_NAMES = frozenset(
@@ -143,7 +145,12 @@ def read_error(status: int, body: Any, raw: bytes) -> ProviderError | None:
     names = {name.lower() for name in _names(error)}
     text = _shortened("; ".join(dict.fromkeys(texts)) or raw[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
     meant = status if status != 200 else _status_told(names)
-    return ProviderError(meant, text, _refusal(meant, names, texts))
+    return ProviderError(meant, text, _refusal(meant, names, texts), error is not None and not _is_of_a_router(error))
+
+
+def _is_of_a_router(error: Any) -> bool:
+    """Whether an error only says, as web frameworks do, that nothing is found at an address."""
+    return isinstance(error, dict) and error.get("detail") == "Not Found"
 
 
 def _error_in(body: Any) -> Any:

@@ -234,7 +234,13 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
         assert process.returncode == 128 + signal.Signals["SIGINT" if how == "stop" else how], err
         assert "Traceback" not in err
         assert "the same command goes on" in err
-        assert json.loads(out)["cases"] < 6
+        stopped = json.loads(out)
+        assert stopped["cases"] < 6
+        settled = [entry.fields for entry in read_journal(run / "journal") if entry.kind == "settle"]
+        spent = float(sum(Decimal(fields["cost_usd"]) for fields in settled))
+        assert spent > 0
+        for told in (stopped, twinbench("dynamic", "status", run, "--json").json):
+            assert told["spend_usd"] == pytest.approx(spent), "what was paid in cases that have not ended is spent too"
         asked = len(server.completions)
         assert ours(engine, "case") == []
         state = twinbench("dynamic", "status", run).succeeded()
