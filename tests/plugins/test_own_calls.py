@@ -201,16 +201,16 @@ class R:
     def route(self, call):
         if self.where == "thread" and call.step_index == 1:
             self.asks = threading.Event()
-            threading.Thread(target=lambda: (self.asks.wait(5), self.ask("thread"), self.done.set())).start()
+            threading.Thread(target=lambda: (self.asks.wait(60), self.ask("thread"), self.done.set())).start()
             self.done = threading.Event()
         elif self.where == "thread":
-            self.done.wait(5)
+            self.done.wait(60)
         return Decision("low", rationale=repr(self.heard))
 
     def end(self, session):
         if self.where == "thread":
             self.asks.set()
-            self.done.wait(5)
+            self.done.wait(60)
         self.ask("end")
 """
 
