@@ -386,6 +386,11 @@ def _load_all() -> None:
 def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: int) -> None:
     from twinbench.calls.journal import Journal
     from twinbench.cli import run
+    from twinbench.cli.signals import received_exit_code
+
+    def strike() -> None:
+        os.kill(os.getpid(), by)
+        until(lambda: received_exit_code() is not None)  # the main thread has to take it
 
     os.dup2(2, 1)
     if kill is not None:
@@ -397,10 +402,10 @@ def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: 
             nonlocal seen
             seen += kind == wanted
             if kind == wanted and seen == number and when == "before":
-                os.kill(os.getpid(), by)
+                strike()
             line = append(journal, kind, **fields)
             if kind == wanted and seen == number:
-                os.kill(os.getpid(), by)
+                strike()
             return line
 
         Journal.append = appended  # type: ignore[method-assign]

@@ -101,7 +101,8 @@ def test_a_solved_case_costs_what_its_calls_cost_and_an_unsolved_one_the_penalty
         assert ran.succeeded().text.count("\n") == 1
         assert server.completions[0].body["messages"][0]["role"] == "system"
     summary, case = ran.json, solved.case
-    assert set(summary) == {"run", "cases", "resolved", "unresolved", "infra", "cap", "cost_usd", "spend_usd"}
+    counted = {"cases", "resolved", "unresolved", "infra", "cap"}
+    assert set(summary) == {"run", *counted, "cost_usd", "spend_usd", "stopped"}
     assert (summary["run"], summary["cases"], summary["resolved"]) == (str(solved.run), 1, 1)
     assert (summary["unresolved"], summary["infra"], summary["cap"]) == (0, 0, 0)
 
