@@ -354,7 +354,7 @@ def own_containers(engine: Engine, pid: int) -> list[str]:
 
 
 GRADING = ["grade patches", "rehearse"]
-OTHERS = ["doctor", "grade a run", "replay"]
+OTHERS = ["doctor", "grade a run", "replay", "score in strict isolation"]
 
 
 @pytest.mark.parametrize("what", [*GRADING, *(pytest.param(each, marks=pytest.mark.acceptance) for each in OTHERS)])
@@ -362,6 +362,11 @@ def test_other_commands_that_hold_containers_end_by_a_signal_too(
     what: str, tmp_path: Path, engine: Engine, rehearsal: Sequence[Task], killing: Victims
 ) -> None:
     run, patch, store = tmp_path / "run", tmp_path / "patch.diff", ("--store", str(tmp_path / "store"))
+    (tmp_path / "router").mkdir()
+    slow = tmp_path / "router" / "slow.py"
+    slow.write_text(
+        "import time\nclass Slow:\n    def route(self, call):\n        time.sleep(1)\n        return 'low'\n"
+    )
     endless = submitted("conftest.py", "import time\nwhile True:\n    time.sleep(1)").partition("\n")[2]
     patch.write_text(f"{endless.rpartition('END_OF_PATCH')[0]}", "utf-8")
     if what in ("grade a run", "replay"):
@@ -373,6 +378,7 @@ def test_other_commands_that_hold_containers_end_by_a_signal_too(
         "grade a run": ["dynamic", "grade", str(run)],
         "doctor": ["dynamic", "doctor", "--tasks", "rehearsal", "--only", EASY],
         "replay": ["dynamic", "replay", str(run)],
+        "score in strict isolation": ["static", "score", f"{slow}:Slow", "--isolation", "strict", *store],
         "rehearse": ["rehearse", "always-low", "--limit", "3", "--runs", str(run)],
     }[what]
     pid = killing.start(words)

@@ -115,6 +115,9 @@ def test_what_nobody_foresaw_in_any_layer_ends_its_case_alone_and_is_tried_again
                     assert written.startswith("Traceback")
                     assert "struck" in written
         assert Done(run, SIX[3]).fields("end")[0]["cause"] is None, "the agent's end stands; its verdict is missing"
+        for command in ("status", "score", "audit"):
+            shown = twinbench("dynamic", command, run, "--json")
+            assert (shown.json is not None, "bug" in shown.err) == (True, False)
         again = all_six(server.api_base, run, "--workers", "3").succeeded().json
     assert (again["resolved"], again["unresolved"], again["infra"]) == (2, 4, 0)
     assert list(run.rglob(FILE)) == []
