@@ -199,16 +199,17 @@ def _graded(
     checkpoint: Callable[[], None] | None,
 ) -> Verdict:
     assert blank.fingerprint is not None  # noqa: S101 - given by the caller
+    began = store.times_kept(blank.fingerprint)
     tests, complaint = run_tests(engine, task, patch, limits, checkpoint)
     if tests is None:
         verdict = replace(blank, resolved=False, cause=Cause.unappliable, detail=complaint)
-        store.keep(blank.fingerprint, _to_json(verdict), "")
-        return verdict
+        content, _ = store.keep(blank.fingerprint, _to_json(verdict), "", began)
+        return _from_json(blank, content)
     verdict = replace(judged(task, tests, blank), seconds=tests.seconds)
     if verdict.cause is not None:  # how long the tests take is the machine's, too
         return verdict
-    log = store.keep(blank.fingerprint, _to_json(verdict), tests.output)
-    return replace(verdict, log=log)
+    content, log = store.keep(blank.fingerprint, _to_json(verdict), tests.output, began)
+    return replace(_from_json(blank, content), log=log)
 
 
 def judged(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:

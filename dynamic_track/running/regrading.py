@@ -62,6 +62,7 @@ def regrade(
     verdicts = VerdictStore(Store(run.path))
     changed: list[str] = []
     missing: list[str] = []
+    graded: set[tuple[str, str]] = set()
     with Journal.open(run.journal) as journal:
         found = recordings(journal.entries())
         run.refuse_lost_lines(found.keys())
@@ -76,9 +77,19 @@ def regrade(
             elif log.recording.end is not None and log.recording.end["cause"] is None:
                 try:
                     failed = images.get(task)
+                    patch = (task.id, log.recording.end["patch_sha256"])
                     give_verdict(
-                        engine, limits, task, log, run, verdicts, no_image=failed, fresh=True, checkpoint=checkpoint
+                        engine,
+                        limits,
+                        task,
+                        log,
+                        run,
+                        verdicts,
+                        no_image=failed,
+                        fresh=patch not in graded,
+                        checkpoint=checkpoint,
                     )
+                    graded.add(patch)
                 except (GivenUpError, HarnessMissingError, StoreWriteError):
                     raise
                 except Exception as error:  # noqa: BLE001 - one patch's trouble stays one patch's

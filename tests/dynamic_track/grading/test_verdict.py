@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +129,17 @@ def test_tests_that_do_not_end_are_ended_and_not_kept(
         verdict = grade(engine, task, endless, verdicts, GradingLimits(tests_s=2))
         assert (verdict.resolved, verdict.cause, verdict.kept) == (False, Cause.timeout, False)
         assert verdict.is_verdict
+
+
+def test_a_patch_that_is_graded_twice_at_once_has_one_verdict(
+    engine: Engine, rehearsal: Sequence[Task], verdicts: VerdictStore
+) -> None:
+    task = easy(rehearsal)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: grade(engine, task, task.gold_patch, verdicts), range(2))
+    assert one.resolved
+    assert replace(one, kept=False) == replace(other, kept=False), "how long its tests took among it"
+    assert replace(grade(engine, task, task.gold_patch, verdicts), kept=False) == replace(one, kept=False)
 
 
 def test_a_verdict_is_kept_under_all_that_it_depends_on(
