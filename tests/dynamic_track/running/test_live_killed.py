@@ -300,11 +300,9 @@ def test_a_command_that_runs_when_a_signal_comes_is_not_waited_for(
 ) -> None:
     done = Done(tmp_path / f"signalled-{os.urandom(4).hex()}")
     with ScriptedServer(by_step([said("[ -e /tmp/x ] || sleep 50; echo slept"), said(LEAVES)])) as server:
-        began = time.monotonic()
         killing.start(run_arguments(server.api_base, done.run, router=ROUTER), ("after", "command", 1), signal.SIGTERM)
         assert killing.ended() == 128 + signal.SIGTERM
-        assert time.monotonic() - began < 45
-    assert done.fields("observation") == []
+    assert done.fields("observation") == [], "a command that is waited for has one"
     assert kept_containers(engine, done.run.name) == []
 
 
