@@ -148,10 +148,10 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("what", UNUSABLE)
 def test_an_image_in_which_nothing_runs_says_what_its_container_said_last(what: str, engine: Engine) -> None:
-    contents, told = UNUSABLE[what]
+    contents, words = UNUSABLE[what]
     with (
         image_of_files(engine, contents) as image,
-        pytest.raises(ImageError, match=told) as raised,
+        pytest.raises(ImageError, match=words) as raised,
         Sandbox(engine, image, "case", case="unusable", limits=SMALL),
     ):
         pass

@@ -23,12 +23,12 @@ FIRST_PROCESS_CHOSEN = (
 )
 
 
-def replaced(program: str, script: str) -> str:
+def replace_program(program: str, script: str) -> str:
     """A command that puts a script in a program's place, also while that runs."""
     return f"printf '#!/bin/sh\\n{script}\\n' >/tmp/new; chmod +x /tmp/new; mv /tmp/new {program}"
 
 
-def submitted(path: str, content: str) -> str:
+def submit_file(path: str, content: str) -> str:
     """A command that submits a patch with one new file."""
     lines = content.splitlines()
     header = (
@@ -52,9 +52,9 @@ HOSTILE = {
     "bash removed, shell lost": HostileAgent([f"rm -f /bin/bash; {SHELL_LOST}", "ls"], UNRESOLVED),
     "everything removed": HostileAgent(["rm -rf --no-preserve-root / 2>/dev/null", "ls"], EITHER),
     "nothing may be executed": HostileAgent([f"chmod 000 /bin/* /usr/bin/*; {SHELL_LOST}", "ls"], UNRESOLVED),
-    "bash returns at once": HostileAgent([replaced("/bin/bash", "exit 0"), SHELL_LOST, "ls"], UNRESOLVED),
-    "bash never returns": HostileAgent([replaced("/bin/bash", "exec sleep 999"), "ls"], UNRESOLVED),
-    "bash prints ends": HostileAgent([replaced("/bin/bash", "while echo 00 0; do :; done"), "ls"], UNRESOLVED),
+    "bash returns at once": HostileAgent([replace_program("/bin/bash", "exit 0"), SHELL_LOST, "ls"], UNRESOLVED),
+    "bash never returns": HostileAgent([replace_program("/bin/bash", "exec sleep 999"), "ls"], UNRESOLVED),
+    "bash prints ends": HostileAgent([replace_program("/bin/bash", "while echo 00 0; do :; done"), "ls"], UNRESOLVED),
     "the library truncated": HostileAgent([": >/lib/x86_64-linux-gnu/libc.so.6", "ls"], UNRESOLVED),
     "the loader overwritten": HostileAgent(
         ["cp /dev/null $(readlink -f /lib64/ld-linux-x86-64.so.2)", "ls"], UNRESOLVED
@@ -62,7 +62,7 @@ HOSTILE = {
     "every program preloads what there is not": HostileAgent(["echo /no.so >/etc/ld.so.preload"], UNRESOLVED),
     "every shell leaves at once": HostileAgent(["echo 'exit 7' >/root/.bashrc"], UNRESOLVED),
     "cat removed": HostileAgent(["rm -f $(type -P cat)"], UNRESOLVED),
-    "cat never returns": HostileAgent([replaced("/bin/cat", "exec sleep 999"), "ls"], UNRESOLVED),
+    "cat never returns": HostileAgent([replace_program("/bin/cat", "exec sleep 999"), "ls"], UNRESOLVED),
     "git is true": HostileAgent(["ln -sf /bin/true $(type -P git)"], UNRESOLVED),
     # Processes.
     "everything killed": HostileAgent(["kill -9 -1; sleep 60"]),
@@ -102,12 +102,12 @@ HOSTILE = {
     # What the grader gets.
     "patch that is no text": HostileAgent([f"echo {SENTINEL}; head -c 100000 /dev/urandom"], UNRESOLVED),
     "patch without end": HostileAgent([f"echo {SENTINEL}; yes | head -c 50000000"], UNRESOLVED),
-    "tests that kill everything": HostileAgent([submitted("conftest.py", "import os\nos.kill(-1, 9)")], UNRESOLVED),
+    "tests that kill everything": HostileAgent([submit_file("conftest.py", "import os\nos.kill(-1, 9)")], UNRESOLVED),
     "tests that remove everything": HostileAgent(
-        [submitted("conftest.py", "import os\nos.system('rm -rf --no-preserve-root / 2>/dev/null')")], UNRESOLVED
+        [submit_file("conftest.py", "import os\nos.system('rm -rf --no-preserve-root / 2>/dev/null')")], UNRESOLVED
     ),
     "tests that truncate the library": HostileAgent(
-        [submitted("conftest.py", "open('/lib/x86_64-linux-gnu/libc.so.6', 'w').close()")], UNRESOLVED
+        [submit_file("conftest.py", "open('/lib/x86_64-linux-gnu/libc.so.6', 'w').close()")], UNRESOLVED
     ),
 }
 
@@ -133,7 +133,7 @@ def hasty_pool(path: Path, timeout_s: int, steps: int) -> Path:
     )
 
 
-def played(agents: Sequence[HostileAgent], task: Task) -> Callable[[Asked], Reply]:
+def play_agents(agents: Sequence[HostileAgent], task: Task) -> Callable[[Asked], Reply]:
     """A script in which each trial of a case plays an agent, whose last answer is repeated."""
     by_session = {session_key("0", "header", task.id, str(number)): agent for number, agent in enumerate(agents, 1)}
 

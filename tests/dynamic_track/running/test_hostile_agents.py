@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dynamic_track.tasks.task import Task
-from tests.dynamic_track.hostile_agents import HOSTILE, IN_THE_SUITE, HostileAgent, hasty_pool, played
+from tests.dynamic_track.hostile_agents import HOSTILE, IN_THE_SUITE, HostileAgent, hasty_pool, play_agents
 from tests.dynamic_track.live import (
     EASY,
     KEY,
@@ -56,7 +56,7 @@ def run_all(agents: Mapping[str, HostileAgent], run: Path, pool: Path, task: Tas
     """Run agents, each as a trial of one case, and see that each ends as it must."""
     words = ("--trials", str(len(agents)), "--workers", str(workers), "--pool", str(pool))
     limits = ("--memory", "512", "--min-free-memory-mib", "0", "--tests-timeout", "60")
-    with ScriptedServer(played(list(agents.values()), task)) as server:
+    with ScriptedServer(play_agents(list(agents.values()), task)) as server:
         ran = live(server.api_base, run, *words, *limits, usd="900")
     trials = {name: Done(run, task.id, number) for number, name in enumerate(agents, 1)}
     for name, done in trials.items():
@@ -92,7 +92,7 @@ def test_a_run_of_a_destroyed_container_that_was_killed_goes_on_and_replays(
 ) -> None:
     task, run, steps = named(rehearsal, EASY), tmp_path / f"hostile-{tmp_path.name}", 4
     pool = hasty_pool(tmp_path / "pool.toml", timeout_s=4, steps=steps)
-    with ScriptedServer(played([HOSTILE["bash removed, shell lost"]], task)) as server:
+    with ScriptedServer(play_agents([HOSTILE["bash removed, shell lost"]], task)) as server:
         words = run_arguments(server.api_base, run, "--pool", str(pool), usd="90")
         killing.killed(words, ("before", "decision", 3))
         assert live(server.api_base, run, "--pool", str(pool), usd="90").succeeded().json["unresolved"] == 1

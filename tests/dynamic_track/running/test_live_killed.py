@@ -23,7 +23,7 @@ from dynamic_track.rehearsal.replies import Counts, Hang, Message, Reply
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
-from tests.dynamic_track.hostile_agents import submitted
+from tests.dynamic_track.hostile_agents import submit_file
 from tests.dynamic_track.live import (
     EASY,
     KEY,
@@ -365,7 +365,7 @@ def test_other_commands_that_hold_containers_end_by_a_signal_too(
     slow.write_text(
         "import time\nclass Slow:\n    def route(self, call):\n        time.sleep(1)\n        return 'low'\n"
     )
-    endless = submitted("conftest.py", "import time\nwhile True:\n    time.sleep(1)").partition("\n")[2]
+    endless = submit_file("conftest.py", "import time\nwhile True:\n    time.sleep(1)").partition("\n")[2]
     patch.write_text(f"{endless.rpartition('END_OF_PATCH')[0]}", "utf-8")
     if what in ("grade a run", "replay"):
         with ScriptedServer(by_step(solving_it(rehearsal))) as server:
