@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from twinbench.clock import Clock, WallClock
+
 FILE = "stop"
 """In a run's directory: who wants it to stop from another process makes it."""
 
@@ -60,6 +62,38 @@ class Stop:
         """
         if self.requested:
             raise StoppedError
+
+
+class StoppingClock:
+    """A clock whose waits end when the run is to stop.
+
+    Args:
+        clock: whose time it is; only a wall clock's waits take any.
+        stop: of the run.
+    """
+
+    def __init__(self, clock: Clock, stop: Stop) -> None:
+        self._clock = clock
+        self._stop = stop
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            StoppedError: the run is to stop meanwhile.
+        """
+        self._stop.check()
+        if not isinstance(self._clock, WallClock):
+            self._clock.sleep(seconds)
+            return
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._clock.sleep(min(left, _LOOK_EVERY_S))
+            self._stop.check()
 
 
 def ask_to_stop(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.agent import AgentEnd, AgentSettings, run_agent
-from dynamic_track.running.stopping import Stop
+from dynamic_track.running.stopping import Stop, StoppingClock
 from dynamic_track.running.workplace import Workplace
 from dynamic_track.tasks.task import Task
 from twinbench.cache_policy import WallClockTtl
@@ -143,7 +143,7 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
     _check_identity(bench, engine, task, log)
     trial = str(log.recording.trial)
     limits = bench.pool.agent
-    clock = TrialClock(log.clock)
+    clock = TrialClock(StoppingClock(log.clock, bench.stop))
     session = Session(
         session_key(bench.salt, task.id, trial),
         tuple(candidate.candidate() for candidate in bench.pool.candidates),

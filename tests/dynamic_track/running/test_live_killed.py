@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts, Hang, Message, Reply
+from dynamic_track.rehearsal.replies import Counts, Hang, Message, Reply, error
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
@@ -304,6 +304,21 @@ def test_a_command_that_runs_when_a_signal_comes_is_not_waited_for(
         assert killing.ended() == 128 + signal.SIGTERM
     assert done.fields("observation") == [], "a command that is waited for has one"
     assert kept_containers(engine, done.run.name) == []
+
+
+def test_a_wait_for_a_provider_is_not_waited_for_when_a_signal_comes(
+    tmp_path: Path, rehearsal: Sequence[Task], killing: Victims
+) -> None:
+    done = Done(tmp_path / "run")
+    arguments = partial(run_arguments, run=done.run, router=ROUTER)
+    with ScriptedServer(lambda _: error(429, "later", headers={"Retry-After": "55"})) as server:
+        began = time.monotonic()
+        killing.start(arguments(server.api_base), ("after", "settle", 1), signal.SIGTERM)
+        assert killing.ended() == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 45
+    with ScriptedServer(by_step([said(LEAVES)])) as server:
+        live(server.api_base, done.run, router=ROUTER).succeeded()
+    assert (done.case["cause"], len(done.fields("settle"))) == ("empty", 2)
 
 
 MOMENTS = 20
