@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timing import HANG_S, cpu_s
-from twinbench.calls.journal import FILE, Journal, JournalError, _Reader, packed, read_journal, unpacked
+from twinbench.calls.journal import FILE, Journal, JournalError, Secrets, _Reader, packed, read_journal, unpacked
 from twinbench.errors import TwinbenchError
 
 SECRET = 'sk-or-v1-0123456789/abc+def="ä"\\end'  # noqa: S105 - of nobody
@@ -496,6 +496,13 @@ def test_no_form_of_a_secret_reaches_the_disk(folder: Path, form: str, secret: s
     for written_form in {text, json.dumps(text)[1:-1]}:
         core = written_form[3:-3] if "ba" in form else written_form
         assert core.encode() not in everything
+
+
+def test_a_long_run_of_backslashes_is_read_in_no_time() -> None:
+    """In quadratic time this would take hours, and no other thread would run."""
+    text = "\\" * 1_000_000 + "u0041"
+    assert Secrets([SECRET]).redacted(text) == text
+    assert Secrets([SECRET]).redacted_bytes(text.encode()) == text.encode()
 
 
 def test_what_stands_in_a_keys_place_is_no_secret(folder: Path) -> None:

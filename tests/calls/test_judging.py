@@ -51,7 +51,7 @@ def test_whatever_comes_is_judged_and_is_no_verdict_on_the_router(status: int, b
     judged = judge(Response(status, body, None, 0.1), CANDIDATE, switched=switched)
     assert judged.cause is not None
     assert CAUSES[judged.cause].counts is Counts.infra
-    assert judged.billed == (status < 400 or status >= 500 or judged.usage is not None) or status == 200
+    assert judged.billed == (status < 300 or status >= 500 or judged.usage is not None) or status == 200
     assert not (judged.retry and judged.cause in (Cause.access, Cause.usage, Cause.request, Cause.switch))
 
 
@@ -129,6 +129,33 @@ def test_what_is_no_chat_completion_counts_its_reservation_and_is_tried_again(bo
     assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, True, None)
     assert judged.detail is not None
     assert judged.detail.startswith("the response cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 90_000_000, "completion_tokens": 5, "total_tokens": 90_000_005},
+        {
+            "prompt_tokens": 2000,
+            "completion_tokens": 5,
+            "total_tokens": 90_002_005,
+            "completion_tokens_details": {"reasoning_tokens": 90_000_000},
+        },
+    ],
+)
+def test_more_tokens_than_fit_the_model_cannot_be_true(usage: Any) -> None:
+    judged = judge(answered(usage=usage), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.usage, False, True, None)
+    full = CANDIDATE.context_window
+    exact = {"prompt_tokens": full - 2, "completion_tokens": 2, "total_tokens": full}
+    assert judge(answered(usage=exact), CANDIDATE, switched=False).cause is None
+
+
+@pytest.mark.parametrize("cost", ["1e-120000000", "1e-999999999", "0." + "1" * 100_000, "NaN", -1])
+def test_a_reported_cost_that_is_no_plausible_amount_is_none(cost: Any) -> None:
+    judged = judge(answered(usage={**USAGE, "cost": cost}), CANDIDATE, switched=False)
+    assert (judged.cause, judged.reported_cost_usd) == (None, None)
+    assert judge(answered(usage={**USAGE, "cost": "0.00012"}), CANDIDATE, switched=False).reported_cost_usd
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", None, 7, "tool_calls"])

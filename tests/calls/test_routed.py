@@ -257,7 +257,7 @@ FAULTS: dict[str, tuple[Reply, Cause, bool, str]] = {
     "HTML": (Raw(200, b"<html>Bad gateway</html>"), Cause.transport, True, RESERVED),
     "a list": (Raw(200, b"[1, 2]"), Cause.transport, True, RESERVED),
     "no choices": (Raw(200, b'{"choices": [], "usage": {}}'), Cause.transport, True, RESERVED),
-    "a redirect": (Raw(302, b"", {"Location": "http://127.0.0.1:1/"}), Cause.transport, True, RESERVED),
+    "a redirect": (Raw(302, b"", {"Location": "http://127.0.0.1:1/"}), Cause.request, False, FREE),
     "ended with an error": (
         Message("par", usage=USED, finish_reason="error"),
         Cause.transport,

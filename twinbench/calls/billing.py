@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 _MOST_USD = Decimal(10**6)
+_MOST_PLACES = 30
+"""After the point of an amount."""
 
 
 def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
@@ -35,7 +37,9 @@ def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
         amount = Decimal(str(cost))
     except (InvalidOperation, ValueError):
         return None
-    return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
+    # A tiny amount with a huge exponent would be written out in as many digits.
+    plausible = amount.is_finite() and 0 <= amount <= _MOST_USD and amount.adjusted() >= -_MOST_PLACES
+    return amount if plausible and len(amount.as_tuple().digits) <= 2 * _MOST_PLACES else None
 
 
 def served_model(body: Mapping[str, Any]) -> str | None:

@@ -495,8 +495,10 @@ def _escaped_form(secret: str) -> str:
     for char in secret:
         units = char.encode("utf-16-be", "surrogatepass")
         codes = (f"(?i:{units[place : place + 2].hex()})" for place in range(0, len(units), 2))
-        coded = "".join(rf"\\+u{code}" for code in codes)
-        plain = rf"\\*{re.escape(char)}" if char in '"\\/' else re.escape(char)
+        # JSON within JSON doubles backslashes: eight are three deep. Without a bound a long run of them takes quadratic
+        # time, in which no other thread runs.
+        coded = "".join(rf"\\{{1,8}}u{code}" for code in codes)
+        plain = rf"\\{{0,8}}{re.escape(char)}" if char in '"\\/' else re.escape(char)
         parts.append(f"(?:{plain}|{coded})")
     return "".join(parts)
 

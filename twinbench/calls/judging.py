@@ -80,12 +80,22 @@ def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_t
         answered = replace(answered, usage=usage_of(body, max_tokens=max_tokens, one_hour_writes=priced))
     except BillError as error:
         return replace(answered, cause=Cause.usage, detail=str(error))
+    if (told := _more_than_fits(answered.usage, candidate)) is not None:
+        return replace(answered, usage=None, cause=Cause.usage, detail=told)
     if answered.served_model not in candidate.served_as:
         what = f"{candidate.id} was asked, {answered.served_model or 'nobody by name'} answered"
         return replace(answered, cause=Cause.model, detail=what)
     if completion.finish_reason == "error":
         return replace(answered, cause=Cause.transport, detail="the model ended with an error", retry=True)
     return replace(answered, message=completion.message, finish_reason=completion.finish_reason)
+
+
+def _more_than_fits(usage: Usage | None, candidate: LiveCandidate) -> str | None:
+    """Why a usage cannot be true of this model: else one absurd count would use up the cap of all other cases."""
+    tokens = 0 if usage is None else usage.prompt_tokens + usage.output
+    if tokens <= candidate.context_window:
+        return None
+    return f"usage: {tokens:,} tokens in all, and the context window of {candidate.id} has {candidate.context_window:,}"
 
 
 def _refused(error: ProviderError, response: Response, body: Any, *, switched: bool) -> Judged:
@@ -116,7 +126,10 @@ def _without_answer(error: ProviderError, response: Response, *, switched: bool)
         return Judged(Cause.quota, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
     if status is None:  # an error with status 200 that names none of its own: refused, and no answer to bill
         return Judged(Cause.transport, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
-    if status >= 500 or status < 400:
+    if 300 <= status < 400:
+        what = f"{detail} (a redirect, which is not followed: give --api-base as the address that answers)"
+        return Judged(Cause.request, what, retry=False, billed=False)
+    if status >= 500 or status < 300:
         return Judged(Cause.transport, detail, retry=True, billed=True, retry_after_s=response.retry_after_s)
     if status == 408:
         return Judged(Cause.transport, detail, retry=True, billed=False)

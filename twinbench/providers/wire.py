@@ -30,9 +30,6 @@ MOST_BYTES = 64 << 20
 """Of one answer; the longest real ones are some hundred kB."""
 CONNECT_WITHIN_S = 15.0
 """For each address of a host: one that does not answer leaves time for the next."""
-KEEP_IDLE_S = 4.0
-"""Shorter than any server keeps an idle connection (uvicorn: 5 s): a request on one that the server closes in the
-same moment would be lost, and nobody could say whether it is billed."""
 _SENT_HEADERS = frozenset({"accept", "connection", "content-length", "content-type", "host"})
 """What of a client's own headers is sent. The others tell about the machine (``x-stainless-…``, ``OpenAI-Organization``
 from the environment) and were not asked for."""
@@ -83,7 +80,7 @@ _running: ContextVar[Exchange] = ContextVar("exchange")
 
 
 class Wire(httpx.BaseTransport):
-    """Connections to one gateway, kept and shared by threads.
+    """Connections to one gateway, one for each request, shared by threads.
 
     What it hands to its client is an empty completion, whatever happened: clients judge answers by their own rules
     (everything is an ``InternalServerError``), repeat requests and log them. What happened stands in the ``Exchange``.
@@ -98,7 +95,10 @@ class Wire(httpx.BaseTransport):
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=max_connections,
-            keepalive_expiry=KEEP_IDLE_S,
+            # A request each: what a host sends behind its answer would else be read as the answer to the next
+            # request, which is another case's; and a request on a connection that the host closes in the same moment
+            # would be lost, and nobody could say whether it is billed.
+            max_keepalive_connections=0,
             network_backend=_Backend(),
         )
 
