@@ -130,6 +130,17 @@ def read_document(file: BinaryIO, most: int = MOST_DOCUMENT_BYTES) -> bytes:
         return read_at_most(gzip.GzipFile(fileobj=file) if packed else file, most)
 
 
+def read_regular(path: Path, most: int = MOST_DOCUMENT_BYTES) -> bytes:
+    """The content of a file that a stranger may have put there.
+
+    Raises:
+        OSError: it cannot be opened, or is no file (a pipe, a device), which is never waited for.
+        InputError: it is more than ``most`` bytes, or cannot be read.
+    """
+    with open_regular(path) as file:
+        return read_at_most(file, most)
+
+
 def read_at_most(file: _Readable, most: int) -> bytes:
     """All that is left in a file, a pipe or a device.
 

@@ -22,6 +22,7 @@ from twinbench.calls.recording import Recording, recordings
 from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause
 from twinbench.errors import ContentError
+from twinbench.input_files import InputError, read_regular
 from twinbench.pools import LiveCandidate, LiveManifest
 from twinbench.usage import Usage
 
@@ -214,8 +215,8 @@ class AuditedTrial:
     def file(self, name: str) -> bytes | None:
         """A file of the trial; None where there is none."""
         try:
-            return (self.folder / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+            return read_regular(self.folder / name)
+        except (OSError, InputError):  # also where a pipe or a folder stands in its place
             return None
 
     def json(self, name: str) -> Mapping[str, Any] | str | None:
@@ -319,8 +320,8 @@ def _untrusted(path: Path) -> list[Entry]:
     """The lines of a damaged journal that can be read at all."""
     found: list[Entry] = []
     try:
-        content = path.read_bytes()
-    except OSError:
+        content = read_regular(path)
+    except (OSError, InputError):
         return found
     for number, line in enumerate(content.split(b"\n"), 1):
         try:

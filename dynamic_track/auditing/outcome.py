@@ -16,6 +16,7 @@ from twinbench.calls.journal import Entry, unpacked
 from twinbench.calls.translation import utterance_of
 from twinbench.causes import Cause
 from twinbench.fingerprint import sha256_text
+from twinbench.input_files import read_regular
 
 _SENTINEL = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 _SHORT = 10_000
@@ -240,10 +241,10 @@ def _kept(run: Evidence, trial: AuditedTrial, entry: Entry) -> Iterator[Remark]:
     """The verdict in the run's own store, where it was copied along."""
     path = run.directory.path / "verdicts" / entry.fields["fingerprint"] / "verdict.json"
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_regular(path))
     except FileNotFoundError:
         return
-    except ValueError as error:
+    except (OSError, ValueError, RecursionError) as error:
         content = {}
         yield Remark(trial.name, f"verdicts/{path.parent.name}/verdict.json: not JSON: {error}")
     if not isinstance(content, dict) or not content:

@@ -18,6 +18,7 @@ from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.journal import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
 from twinbench.calls.translation import plain_message
+from twinbench.input_files import read_regular
 
 Message = Mapping[str, Any]
 """A message in OpenAI's form."""
@@ -83,7 +84,7 @@ def conversation(run: LoadedRun, recording: Recording) -> Conversation:
 def _from_trajectory(run: LoadedRun, recording: Recording) -> Conversation | None:
     path = RunDirectory(run.path).case(recording.case, recording.trial) / "trajectory.json"
     try:
-        found = json.loads(path.read_bytes())["messages"]
+        found = json.loads(read_regular(path))["messages"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(found, list) or not all(isinstance(message, Mapping) for message in found):

@@ -16,6 +16,7 @@ from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.engine import Engine
 from twinbench.fingerprint import sha256_text
+from twinbench.input_files import read_regular
 from twinbench.progress import Progress
 from twinbench.unexpected import describe_error, is_disk_failure
 
@@ -165,8 +166,8 @@ def _file_difference(bench: Bench, recording: Recording, run: RunDirectory) -> D
     path = run.case(recording.case, recording.trial) / "case.json"
     steps = len(recording.answers)
     try:
-        claimed = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        claimed = json.loads(read_regular(path))
+    except (OSError, ValueError, RecursionError) as error:
         return _difference(recording, steps, "case.json", "a readable file", str(error))
     derived = concluded(bench.pool, recording).to_json()
     for name in _COMPARED:

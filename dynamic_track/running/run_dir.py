@@ -14,6 +14,8 @@ from typing import Any
 from twinbench.calls.journal import FILE, JournalError
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.files import written
+from twinbench.input_files import read_regular
+from twinbench.strict_json import parse_json
 
 _PLAN = "plan.json"
 
@@ -42,9 +44,11 @@ class RunDirectory:
         """
         path = self.path / _PLAN
         try:
-            content = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
+            content = parse_json(read_regular(path).decode())
+        except (FileNotFoundError, NotADirectoryError):
             raise UsageError(f"{self.path} holds no run: it has no {_PLAN}") from None
+        except OSError as error:
+            raise ContentError([Problem(str(path), None, None, error.strerror or str(error))]) from None
         except ValueError as error:
             raise ContentError([Problem(str(path), None, None, f"not JSON: {error}")]) from None
         if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
@@ -55,6 +59,9 @@ class RunDirectory:
             missing = [name for name in names if not isinstance(found, dict) or name not in found]
             if missing:
                 raise ContentError([Problem(str(path), None, f"{part}.{missing[0]}", "is missing")])
+        for name in ("router", "pool"):
+            if not isinstance(content["identity"].get(name, {}), dict):
+                raise ContentError([Problem(str(path), None, f"identity.{name}", "must be an object")])
         return content
 
     def refuse_lost_journal(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -880,6 +881,32 @@ def test_whatever_stands_in_a_file_is_a_finding_and_no_failure(
     )
     path.write_text(json.dumps(content), "utf-8")
     audit(run, live_manifest())
+
+
+@pytest.mark.parametrize(
+    "name", ["plan.json", f"journal/{FILE}", *(f"cases/{EASY}/1/{each}" for each in ("case.json", "trajectory.json"))]
+)
+def test_a_pipe_in_the_place_of_a_file_is_never_waited_for(turns: Path, name: str) -> None:
+    path = turns / name
+    path.unlink()
+    os.mkfifo(path)
+    for command in ("audit", "status", "score"):
+        ran = twinbench("dynamic", command, turns, "--json")
+        assert ran.code in (0, 1, 2)
+        assert "bug" not in ran.err
+    assert twinbench("dynamic", "audit", turns, "--json").code in (1, 2)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    ["[" * 100_000, '{"identity": {"seed": NaN}}', '{"identity": 5}', "", '{"identity": {"router": ""}, "where": {}}'],
+)
+def test_a_plan_that_is_none_is_refused_in_words(turns: Path, plan: str) -> None:
+    (turns / "plan.json").write_text(plan, "utf-8")
+    for command in ("status", "score", "report"):
+        page: list[str | Path] = ["-o", turns / "page.html"] if command == "report" else []
+        ran = twinbench("dynamic", command, turns, *page)
+        assert (ran.code, "plan.json" in ran.err, "bug" in ran.err) == (1, True, False), ran.err
 
 
 def test_a_line_of_a_kind_that_is_none_is_found(turns: Path) -> None:
