@@ -20,6 +20,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FiniteFloat,
     SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
@@ -46,7 +47,7 @@ _MOST_BYTES = 2**22
 
 T = TypeVar("T")
 TierLabel = Literal["low", "mid", "mid_high", "high"]
-Price = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+Price = Annotated[Decimal, Field(ge=0, le=10**6, decimal_places=30, allow_inf_nan=False)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -195,7 +196,7 @@ class LiveCandidate(_Model):
     temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     cache_control: Literal["ephemeral"] | None = None
     served_as: Annotated[tuple[str, ...], Field(min_length=1)]
-    parameters: Mapping[str, str | int | float | bool] = {}
+    parameters: Mapping[str, str | int | FiniteFloat | bool] = {}
     sources: Mapping[str, str] = {}
 
     @model_validator(mode="after")
@@ -345,12 +346,12 @@ def load_manifest(name_or_path: str) -> AnyManifest:
     try:
         with open_regular(path) as file:
             content = tomllib.loads(read_document(file, _MOST_BYTES).decode(), parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except InputError as error:
+        raise ContentError([Problem(str(path), None, None, str(error))]) from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number that nobody can use
         raise ContentError([Problem(str(path), None, None, f"not a TOML file: {error}")]) from None
     except RecursionError:
         raise ContentError([Problem(str(path), None, None, "not a TOML file: nested too deeply")]) from None
-    except InputError as error:
-        raise ContentError([Problem(str(path), None, None, str(error))]) from None
     except OSError as error:
         if error.errno in NO_FILE:
             known = ", ".join(manifest_names())

@@ -144,6 +144,28 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
     "count that the list does not have": (SPLITS, "count = 100", "count = 99", "splits[1]", "count says 99"),
     "rows that are not the labels": (BANKS, "rows = 970", "rows = 971", "banks[0]", "rows says 971, the labels are"),
     "no sha256": (BANKS, 'sha256 = "5b4f', 'sha256 = "xyz', "banks[0].sha256", "should match pattern"),
+    "a price without end": (
+        LIVE,
+        "input = 0.252",
+        'input = "1e999999999"',
+        "candidates[0].prices.input",
+        "less than or equal to 1000000",
+    ),
+    "a price of no more than nothing": (
+        LIVE,
+        "input = 0.252",
+        'input = "1e-999999999"',
+        "candidates[0].prices.input",
+        "decimal places",
+    ),
+    "a parameter that is no number": (
+        LIVE,
+        "max_tokens = 32768",
+        "max_tokens = 32768\nparameters = { top_p = nan }",
+        "candidates[0].parameters.top_p.float",
+        "finite number",
+    ),
+    "a number of 5,000 digits": (LIVE, "max_tokens = 32768", f"max_tokens = {'9' * 5000}", "", "not a TOML file"),
     "no TOML": (SPLITS, "[[splits]]", "[[splits", "", "not a TOML file"),
 }
 
