@@ -127,6 +127,17 @@ def test_a_gigabyte_of_output_takes_no_memory_here(sandbox: Sandbox) -> None:
     assert most[0] - before < 40 * 2**20
 
 
+def test_a_flood_before_a_command_has_begun_takes_no_memory_here(open_sandbox: OpenSandbox) -> None:
+    with open_sandbox() as opened:
+        said(opened, "(sleep 0.2; kill -STOP $PPID; exec yes >/proc/$PPID/fd/3) & echo on")
+        time.sleep(1)
+        before = psutil.Process().memory_info().rss
+        ran = opened.run_command("echo never", timeout_s=2)
+        assert (ran.ended, ran.output) == (Ended.timeout, "")
+        assert psutil.Process().memory_info().rss - before < 40 * 2**20
+        assert said(opened, "echo usable") == "usable\n"
+
+
 def test_a_long_command_runs_and_a_longer_one_is_told(sandbox: Sandbox) -> None:
     assert said(sandbox, f": {'x' * 100_000}; echo ran") == "ran\n"
     ran = sandbox.run_command(f": {'x' * 300_000}; echo ran")

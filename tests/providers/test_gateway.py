@@ -140,7 +140,7 @@ def test_headers_are_the_key_the_session_and_what_http_needs() -> None:
         "accept": "application/json",
         "accept-encoding": "identity",
         "authorization": f"Bearer {KEY}",
-        "connection": "keep-alive",
+        "connection": "close",
         "content-type": "application/json",
         "user-agent": "twinbench",
         SESSION_HEADER.lower(): "opaque-7",

@@ -39,6 +39,7 @@ _OPENS_WITHIN_S = 60.0
 _ENDS_WITHIN_S = 10.0
 _TOKEN_WITHIN_S = 2.0
 _KNOWN_WITHIN_S = 3.0
+_SURE_AFTER_S = 1.0
 _LOOK_AGAIN_S = 0.05
 _LOOK_EVERY_S = 1.0
 _CHECK_EVERY_S = 0.25
@@ -259,14 +260,24 @@ class Sandbox:
     def _see_what_was_lost(self) -> None:
         """After a shell was lost: where the container went with it, start that again.
 
-        The engine knows a moment later than its streams that a container ended.
+        The engine knows a moment later than its streams that a container ended. One in which something can be executed
+        goes on; of one that has processes after a while that is sure enough.
         """
-        until = time.monotonic() + _KNOWN_WITHIN_S
+        lost = time.monotonic()
         while self._runs():
-            if time.monotonic() >= until or (self._engine_can_enter() and self._exec(_NOTHING, lives=True)):
+            if self._engine_can_enter() and self._exec(_NOTHING, lives=True):
+                return
+            since = time.monotonic() - lost
+            if since >= _KNOWN_WITHIN_S or (since >= _SURE_AFTER_S and self._has_processes()):
                 return
             time.sleep(_LOOK_AGAIN_S)
         self._restart()
+
+    def _has_processes(self) -> bool:
+        """Whether the engine sees processes of the container, which needs nothing in it."""
+        with contextlib.suppress(ContainerLostError, EngineLostError), translated("list a container's processes"):
+            return bool(self.container.top()["Processes"])
+        return False
 
     def _runs(self) -> bool:
         """Whether the container runs; False where what ran in it ended it.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _SLACK_BYTES = 2**16
 _TAKES_WITHIN_S = 30.0
 _ANSWER_BYTES = 64
-"""What stands behind a token: a number of at most twenty digits."""
+"""The longest answer of the shell: a token, and a number of at most twenty digits."""
 
 _SHELL = files(__package__).joinpath("shell.sh").read_text("utf-8")
 
@@ -179,8 +179,9 @@ class Running:
                     return number
                 self.group = number  # what came before it, an earlier command left running wrote
                 continue
-            if self.group is not None and len(self._unread) > _ANSWER_BYTES:
-                self._output.add(self._unread[:-_ANSWER_BYTES])
+            if len(self._unread) > _ANSWER_BYTES:
+                if self.group is not None:
+                    self._output.add(self._unread[:-_ANSWER_BYTES])
                 self._unread = self._unread[-_ANSWER_BYTES:]
             left = until - time.monotonic()
             if left <= 0:

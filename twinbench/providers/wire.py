@@ -30,7 +30,7 @@ MOST_BYTES = 64 << 20
 """Of one answer; the longest real ones are some hundred kB."""
 CONNECT_WITHIN_S = 15.0
 """For each address of a host: one that does not answer leaves time for the next."""
-_SENT_HEADERS = frozenset({"accept", "connection", "content-length", "content-type", "host"})
+_SENT_HEADERS = frozenset({"accept", "content-length", "content-type", "host"})
 """What of a client's own headers is sent. The others tell about the machine (``x-stainless-…``, ``OpenAI-Organization``
 from the environment) and were not asked for."""
 
@@ -95,10 +95,6 @@ class Wire(httpx.BaseTransport):
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=max_connections,
-            # A request each: what a host sends behind its answer would else be read as the answer to the next
-            # request, which is another case's; and a request on a connection that the host closes in the same moment
-            # would be lost, and nobody could say whether it is billed.
-            max_keepalive_connections=0,
             network_backend=_Backend(),
         )
 
@@ -278,8 +274,14 @@ def _addresses(host: str, port: int, within_s: float) -> list[str]:
 
 
 def _headers(request: httpx.Request, more: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What is sent. The connection is for this request alone.
+
+    What a host sends behind its answer would else be read as the answer to the next request, which is another case's;
+    and a request on a connection that the host closes in the same moment would be lost, and nobody could say whether it
+    is billed. The pool's own limit, no idle connections, lets one through now and then where threads meet.
+    """
     kept = [(name, value) for name, value in request.headers.items() if name in _SENT_HEADERS]
-    return [*kept, *more.items()]
+    return [*kept, ("connection", "close"), *more.items()]
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:

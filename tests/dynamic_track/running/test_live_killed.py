@@ -391,7 +391,7 @@ def test_other_commands_that_hold_containers_end_by_a_signal_too(
         "doctor": ["dynamic", "doctor", "--tasks", "rehearsal", "--only", EASY],
         "replay": ["dynamic", "replay", str(run)],
         "score in strict isolation": ["static", "score", f"{slow}:Slow", "--isolation", "strict", *store],
-        "rehearse": ["rehearse", "always-low", "--limit", "3", "--runs", str(run)],
+        "rehearse": ["rehearse", "always-low", "--limit", "2", "--runs", str(run)],
     }[what]
     pid = killing.start(words)
     until(lambda: own_containers(engine, pid) != [])

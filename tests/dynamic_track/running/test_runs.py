@@ -203,7 +203,7 @@ def test_a_run_may_be_graded_later_and_again(tmp_path: Path, rehearsal: Sequence
 
 
 @pytest.mark.parametrize(
-    "how", ["stop", "SIGTERM", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("SIGINT", "SIGHUP"))]
+    "how", ["stop", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("SIGINT", "SIGTERM", "SIGHUP"))]
 )
 def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
     tmp_path: Path, rehearsal: Sequence[Task], engine: Engine, how: str
