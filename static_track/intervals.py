@@ -54,6 +54,12 @@ class Parts:
     values: NDArray[np.int64]
     """Shape (trajectories, 6): rows, passing rows, exact rows, rows if the trajectory passes, parts of *D* and *N* in
     femtodollars."""
+    groups: Sequence[str] = ()
+    """The group of each trajectory: what is independent of other groups. Default: each trajectory's instance."""
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            object.__setattr__(self, "groups", self.instances)
 
     def metrics(self) -> dict[str, float | None]:
         """The headline by these sums: to the last bit what ``scoring.sql`` says."""
@@ -66,9 +72,13 @@ class Parts:
 
 
 def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
-    """A query's trajectories by their column ``whose``, in the order in which they come."""
+    """A query's trajectories by their column ``whose``, in the order in which they come.
+
+    Groups are its column ``group_name``, where it has one, else ``instance_id``.
+    """
     columns = result.fetchnumpy()
     whose = columns["whose"]
+    groups = columns.get("group_name", columns["instance_id"])
     values = np.stack(
         [
             np.asarray(columns[name], np.int64)
@@ -79,7 +89,10 @@ def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
     starts = [0, *(np.flatnonzero(whose[1:] != whose[:-1]) + 1).tolist(), len(whose)]
     return {
         whose[start]: Parts(
-            columns["workload"][start:end].tolist(), columns["instance_id"][start:end].tolist(), values[start:end]
+            columns["workload"][start:end].tolist(),
+            columns["instance_id"][start:end].tolist(),
+            values[start:end],
+            groups[start:end].tolist(),
         )
         for start, end in pairwise(starts)
         if end > start
