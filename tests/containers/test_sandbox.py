@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
