@@ -68,7 +68,7 @@ def scored_banks(draw: st.DrawFn) -> tuple[list[Row], list[dict[str, int | None]
 # --- The same numbers -----------------------------------------------------------------------------------------------
 
 
-@examples(25, 150)
+@examples(10, 150)
 @given(scored_banks())
 def test_the_sums_that_are_drawn_again_give_the_printed_metrics_to_the_last_bit(
     case: tuple[list[Row], list[dict[str, int | None]]],
