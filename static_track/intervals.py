@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from static_track.scoring import SCORES
 from twinbench.statistics import Resampling
-from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, rank_ranges, sign_test
-from twinbench.statistics.intervals import bca, exact_bound, p_values
+from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, rank_ranges
+from twinbench.statistics.intervals import bca, exact_bound
+from twinbench.statistics.paired import NO_SPREAD, paired_difference
 from twinbench.statistics.sampling import Clusters, Distribution, Floats, bootstrap
 from twinbench.statistics.swapping import swap_test
 from twinbench.wording import trajectories
@@ -38,11 +39,6 @@ _READ_BY: Mapping[str, Sequence[int]] = {
 
 _RATES = ("row_pass", "row_exact", "traj_pass")
 """Metrics that are rates: between 0 and 100, and at either end without any spread."""
-
-_NO_SPREAD = 1e-9
-
-_FEW = 1000
-"""Trajectories that differ: with more, swapping them says what drawing them says, and takes long."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +222,7 @@ class Sample:
             return Interval(None, "undefined")
         if np.isnan(resampled).any():
             return Interval(None, "too little: in some resamples it is undefined")
-        if ends[1] - ends[0] <= _NO_SPREAD:
+        if ends[1] - ends[0] <= NO_SPREAD:
             return Interval(None, "the same on every trajectory")
         return Interval((float(ends[0]), float(ends[1])))
 
@@ -249,22 +245,16 @@ class Sample:
         if np.isnan(distribution.resampled).any():
             reason = "too little: in some resamples it is undefined"
             return Difference(one - other, Interval(None, reason), None, None, None)
-        # No test can do better than to find every trajectory that differs on one side.
-        least = sign_test(differing, 0)
-        if differing <= _FEW:
-            least = max(least, float(self._swapped(first, second)[number]))
-        ends = bca(distribution, self._resampling.level)[0]
-        error = float(distribution.standard_error[0])
-        if ends[1] - ends[0] <= _NO_SPREAD:
-            reach = 200 * exact_bound(len(self._clusters), self._resampling.level)
-            ends = np.clip([ends[0] - reach, ends[1] + reach], -100, 100)
-            p = least
-        else:
-            p = max(least, float(p_values(distribution)[0]))
-        if p > 1 - self._resampling.level:  # few trajectories differ: the interval says what the p-value says
-            ends = np.array([min(ends[0], 0.0), max(ends[1], 0.0)])
-        interval = Interval((float(ends[0]), float(ends[1])))
-        return Difference(one - other, interval, p, None, self._needed(one - other, error))
+        found = paired_difference(
+            distribution,
+            len(self._clusters),
+            differing,
+            lambda: float(self._swapped(first, second)[number]),
+            self._resampling,
+            reach=200 * exact_bound(len(self._clusters), self._resampling.level),
+        )
+        low, high = (min(max(end, -100.0), 100.0) if name in _RATES else end for end in found.ends)
+        return Difference(one - other, Interval((low, high)), found.p, None, found.needed)
 
     def _paired(self, first: int, second: int, number: int) -> Distribution:
         both = self._distributions[first] - self._distributions[second]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from itertools import combinations
@@ -18,17 +18,15 @@ from twinbench.frames import Tabular, frame
 from twinbench.statistics import Resampling
 from twinbench.tiers import Tier
 from twinbench.usage import Usage
-from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from twinbench.statistics.comparing import McNemar
     from twinbench.statistics.sampling import Floats
 
+_DEFAULT_RESAMPLING = Resampling()
+
 PENALTIES = ("0", "0.15", "0.3", "0.6", "1.2")
 """Of an unresolved case, in USD: how the ranking depends on it."""
-
-_MEANS = ("bill_usd", "cost_usd", "resolved")
-"""What has an interval, a case on average."""
 
 
 @dataclass(frozen=True)
@@ -129,60 +127,51 @@ class LiveScore(Tabular):
         }
 
 
-def live_score(run: LoadedRun, resampling: Resampling | None = None, *, exclude_infra: bool = False) -> LiveScore:
+def live_score(
+    run: LoadedRun, resampling: Resampling | None = _DEFAULT_RESAMPLING, *, exclude_infra: bool = False
+) -> LiveScore:
     """The score of a run.
 
     Args:
         run: loaded.
-        resampling: of the intervals, which are clustered by case.
+        resampling: of the intervals, which are clustered by case; None: no intervals.
         exclude_infra: leave cases without a verdict out of every total, as the released rule does.
     """
     score = run.score
     if exclude_infra:
         score = RunScore(tuple(trial for trial in score.trials if trial.bill_usd is not None), score.penalty_usd_each)
-    intervals, reason = score_intervals(score, resampling or Resampling())
+    intervals, reason = score_intervals(score, resampling)
     return LiveScore(run, score, exclude_infra, intervals, reason)
 
 
 def score_intervals(
-    score: RunScore, resampling: Resampling
+    score: RunScore, resampling: Resampling | None
 ) -> tuple[dict[str, tuple[float, float] | None], str | None]:
     """The intervals of ``LiveScore``, clustered by case, and why there are none."""
-    with_verdict = [trial for trial in score.trials if trial.bill_usd is not None]
-    cases = len({trial.id for trial in with_verdict})
-    if cases < (few := resampling.fewest_clusters):
-        what = f"too little: {counted(cases, 'case')} with a verdict, and an interval at this level needs {few}"
-        return dict.fromkeys(_MEANS), what
-    from twinbench.statistics.intervals import bca
-    from twinbench.statistics.sampling import Clusters, bootstrap
+    from dynamic_track.results.live_intervals import run_intervals
 
-    clusters = Clusters.of([trial.id for trial in with_verdict])
-    [drawn] = bootstrap(clusters, [clusters.sums([_numbers(trial) for trial in with_verdict])], _means, resampling)
-    ends = bca(drawn, resampling.level)
-    trials = len(with_verdict)
-    factors = {"bill_usd": trials, "cost_usd": trials, "resolved": 100.0}
-    found: dict[str, tuple[float, float] | None] = {}
-    for place, name in enumerate(_MEANS):
-        low, high = (float(end) * factors[name] for end in ends[place])
-        found[name] = (low, high)
-    share = score.count("resolved") / trials
-    if share in (0, 1):
-        from twinbench.statistics.intervals import exact_bound
-
-        reach = 100 * exact_bound(cases, resampling.level)
-        found["resolved"] = (0.0, reach) if share == 0 else (100 - reach, 100.0)
-    return found, None
+    by_case: dict[str, list[Trial]] = defaultdict(list)
+    for trial in score.trials:
+        if trial.bill_usd is not None:
+            by_case[trial.id].append(trial)
+    return run_intervals(list(by_case), _sums(by_case.values()), float(score.penalty_usd_each), resampling)
 
 
-def _numbers(trial: Trial) -> tuple[float, float, float, float]:
-    return (1.0, float(trial.bill_usd or 0), float(trial.cost_usd), float(bool(trial.resolved)))
+def _sums(cases: Iterable[Sequence[Trial]]) -> Floats:
+    """Of each case: its trials, what they cost in USD, how many of them are unresolved."""
+    import numpy as np
 
-
-def _means(sums: Floats) -> Floats:
-    """Means a trial of sums by stratum."""
-    totals = sums.sum(axis=-2)
-    means: Floats = totals[..., 1:] / totals[..., :1]
-    return means
+    return np.array(
+        [
+            (
+                len(trials),
+                float(sum((trial.cost_usd for trial in trials), Decimal(0))),
+                sum(not trial.resolved for trial in trials),
+            )
+            for trials in cases
+        ],
+        np.float64,
+    ).reshape(-1, 3)
 
 
 @dataclass(frozen=True)
@@ -236,15 +225,15 @@ class Contested:
     """What the first's bill is higher by, a trial on average."""
 
 
-def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling | None = None) -> RunsCompared:
+def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFAULT_RESAMPLING) -> RunsCompared:
     """Two runs compared case by case.
 
     Raises:
         UsageError: they differ in more than the router, or share no case.
     """
+    from dynamic_track.results.live_intervals import compare_bills
     from twinbench.statistics.comparing import mcnemar
 
-    resampling = resampling or Resampling()
     if first.same_but_router != second.same_but_router:
         raise UsageError(
             f"{first.path} and {second.path} differ in more than their router ({_what_differs(first, second)}): their "
@@ -256,17 +245,18 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling | None 
         raise UsageError(f"{first.path} and {second.path} share no case with a verdict")
     won = [[_majority(side[case]) for case in cases] for side in (one, other)]
     contested = [_contested(case, one[case], other[case]) for case in cases]
-    interval, p, needed, reason = _paired(one, other, cases, resampling)
+    penalty_usd = float(first.pool.unresolved_penalty_usd)
+    bills = compare_bills(cases, _each_case(one, cases), _each_case(other, cases), penalty_usd, resampling)
     return RunsCompared(
         first=first,
         second=second,
         cases=len(cases),
-        bill_usd=sum(_mean_bill(one[case]) - _mean_bill(other[case]) for case in cases),
-        interval_usd=interval,
-        p=p,
-        no_interval=reason,
+        bill_usd=bills.difference_usd,
+        interval_usd=bills.ends,
+        p=bills.p,
+        no_interval=bills.reason,
         resolved=mcnemar(won[0], won[1]),
-        needed_cases=needed,
+        needed_cases=bills.needed_cases,
         contested=tuple(each for each in contested if each is not None),
     )
 
@@ -332,6 +322,13 @@ def _by_case(run: LoadedRun) -> dict[str, list[Trial]]:
     return found
 
 
+def _each_case(by_case: Mapping[str, Sequence[Trial]], cases: Sequence[str]) -> Floats:
+    """Of each case, with a weight of 1: what a trial cost in USD, and the share of trials that are unresolved."""
+    sums = _sums(by_case[case] for case in cases)
+    shares: Floats = sums / sums[:, :1]
+    return shares
+
+
 def _majority(trials: Sequence[Trial]) -> bool:
     return 2 * sum(bool(trial.resolved) for trial in trials) > len(trials)
 
@@ -345,28 +342,3 @@ def _contested(case: str, one: Sequence[Trial], other: Sequence[Trial]) -> Conte
         return None
     won = [sum(bool(trial.resolved) for trial in side) for side in (one, other)]
     return Contested(case, won[0], len(one), won[1], len(other), _mean_bill(one) - _mean_bill(other))
-
-
-def _paired(
-    one: Mapping[str, Sequence[Trial]],
-    other: Mapping[str, Sequence[Trial]],
-    cases: Sequence[str],
-    resampling: Resampling,
-) -> tuple[tuple[float, float] | None, float | None, int | None, str | None]:
-    if len(cases) < resampling.fewest_clusters:
-        few = resampling.fewest_clusters
-        return None, None, None, f"too little: {counted(len(cases), 'case')}, and an interval at this level needs {few}"
-    from twinbench.statistics.comparing import needed_clusters
-    from twinbench.statistics.intervals import bca, p_values
-    from twinbench.statistics.sampling import Clusters, bootstrap
-
-    differences = [_mean_bill(one[case]) - _mean_bill(other[case]) for case in cases]
-    clusters = Clusters.of(cases)
-    [drawn] = bootstrap(clusters, [clusters.sums([(1.0, each) for each in differences])], _means, resampling)
-    p = float(p_values(drawn)[0])
-    if p != p:  # not a number: every case differs by the same
-        return None, None, None, "the same on every case"
-    low, high = (float(end) * len(cases) for end in bca(drawn, resampling.level)[0])
-    error = float(drawn.standard_error[0])
-    needed = needed_clusters(float(drawn.point[0]), error, len(cases), level=resampling.level)
-    return (low, high), p, needed, None

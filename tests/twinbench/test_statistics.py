@@ -20,7 +20,7 @@ from statsmodels.stats.proportion import proportion_confint
 from tests.examples import examples
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, mcnemar, needed_clusters, rank_ranges, sign_test
-from twinbench.statistics.intervals import bca, exact_bound, p_values
+from twinbench.statistics.intervals import bca, exact_bound, p_values, share_interval
 from twinbench.statistics.sampling import Clusters, Distribution, Floats, bootstrap
 from twinbench.statistics.swapping import swap_test
 
@@ -190,6 +190,52 @@ def test_the_bound_at_a_rate_of_0_is_that_of_clopper_and_pearson(clusters: int, 
     assert 1 - exact_bound(clusters, level) == pytest.approx(
         proportion_confint(clusters, clusters, 1 - level, "beta")[0]
     )
+
+
+@pytest.mark.parametrize(("found", "of"), [(2, 21), (1, 20), (11, 20), (59, 60)])
+def test_the_interval_of_a_share_is_wilsons_of_the_effective_size(found: int, of: int) -> None:
+    share = found / of
+    one_each = share_interval(share, share * (1 - share) / of, 10_000, 0.95, observations=of)
+    assert one_each == pytest.approx(proportion_confint(found, of, 0.05, "wilson"), abs=1e-4)
+    three_alike = share_interval(share, share * (1 - share) / of, 10_000, 0.95, observations=3 * of)
+    assert three_alike == one_each
+    no_variance = share_interval(share, 0.0, 10_000, 0.95, observations=of)
+    assert no_variance == pytest.approx(one_each)
+    few = share_interval(share, share * (1 - share) / of, 10, 0.95, observations=of)
+    assert 0 < few[0] < one_each[0] < share < one_each[1] < few[1] < 1
+
+
+@pytest.mark.parametrize("shift", [-0.5, 0.3])
+def test_the_interval_moves_by_the_bias(shift: float) -> None:
+    """A point away from the median of the resamples moves both ends by twice as much, in normal quantiles."""
+    quantiles = stats.norm.ppf((np.arange(200_001) + 0.5) / 200_001)[:, None]
+    drawn = Distribution(np.full(1, shift), quantiles, quantiles, 10_000)
+    assert bca(drawn, 0.95)[0] == pytest.approx(2 * shift + stats.norm.ppf([0.025, 0.975]), abs=0.01)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_interval_of_skewed_clusters_reaches_further_on_the_long_side(sign: int) -> None:
+    quantiles = stats.norm.ppf((np.arange(200_001) + 0.5) / 200_001)[:, None]
+    influence = sign * (np.random.default_rng(3).lognormal(0, 0.8, (300, 1)) - 1.38)
+    drawn = Distribution(np.zeros(1), quantiles, influence, 10_000)
+    acceleration = np.sum(influence**3) / (6 * np.sum(influence**2) ** 1.5)
+    reach = stats.t.ppf([0.025, 0.975], drawn.freedom[0])
+    assert bca(drawn, 0.95)[0] == pytest.approx(reach / (1 - acceleration * reach), abs=0.01)
+    assert abs(bca(drawn, 0.95)[0].sum()) > 0.2
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_p_value_of_skewed_clusters_agrees_with_their_interval(sign: int) -> None:
+    """An interval of the level 1 - p ends at 0: without bias and acceleration it would not."""
+    values = np.random.default_rng(6).lognormal(0, 1, 60)
+    columns = np.stack([np.ones(60), sign * (values - 1.2)], axis=1)
+    (drawn,) = bootstrap(one_stratum(60), [columns], ratio, Resampling(20_000))
+    (p,) = p_values(drawn)
+    low, high = bca(drawn, 1 - p)[0]
+    assert 0.001 < p < 0.2
+    assert min(abs(low), abs(high)) < 0.02 * (high - low)
+    plain = 2 * min((drawn.resampled < 0).mean(), (drawn.resampled > 0).mean())
+    assert abs(p - plain) > 0.2 * plain
 
 
 @settings(max_examples=40, deadline=None)

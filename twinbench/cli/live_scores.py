@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from twinbench.statistics import Resampling
 
 ResamplesOption = Annotated[
-    int, typer.Option("--resamples", metavar="N", help="How often cases are drawn again for the intervals.")
+    int, typer.Option("--resamples", metavar="N", help="How often cases are drawn again for the intervals; 0: none.")
 ]
 LevelOption = Annotated[float, typer.Option("--level", metavar="P", help="Of the intervals.")]
 PricesOption = Annotated[
@@ -94,9 +94,12 @@ def compare(
     """Compare two runs case by case: bills by the paired bootstrap, verdicts by McNemar's test, contested cases."""
     from dynamic_track.results.live_score import compared
     from dynamic_track.results.loaded import load_run
+    from twinbench.errors import UsageError
 
+    if (drawing := _resampling(resamples, level)) is None:
+        raise UsageError("--resamples 0: a comparison is made of resamples")
     what_if = _prices(prices)
-    found = compared(load_run(first, what_if), load_run(second, what_if), _resampling(resamples, level))
+    found = compared(load_run(first, what_if), load_run(second, what_if), drawing)
     if json_:
         print_json(found.to_json(), output)
     else:
@@ -109,10 +112,13 @@ def _prices(name: str | None) -> LiveManifest | None:
     return None if name is None else live_manifest(name)
 
 
-def _resampling(resamples: int, level: float) -> Resampling:
+def _resampling(resamples: int, level: float) -> Resampling | None:
+    """The settings; None where no intervals are wanted."""
     from twinbench.errors import UsageError
     from twinbench.statistics import Resampling
 
+    if not resamples:
+        return None
     try:
         return Resampling(resamples, level)
     except ValueError as error:

@@ -81,6 +81,29 @@ def exact_bound(clusters: int, level: float) -> float:
     return float(1 - ((1 - level) / 2) ** (1 / clusters))
 
 
+def share_interval(
+    share: float, variance: float, freedom: float, level: float, *, observations: float
+) -> tuple[float, float]:
+    """The interval of a share strictly between 0 and 1; its ends are shares that may have given the one observed.
+
+    That of Wilson (1927, JASA 22:209) with the effective sample size share (1 - share) / variance (Korn and Graubard
+    1998, Survey Methodology 24:193), and Student's t instead of the normal distribution.
+
+    Args:
+        share: as observed, from 0 to 1.
+        variance: of it, by clusters.
+        freedom: degrees of freedom of that variance.
+        level: of the interval.
+        observations: the effective sample size is never larger; the variance may be 0.
+    """
+    spread = share * (1 - share)
+    effective = spread / max(variance, spread / observations)
+    ratio = _student(_NORMAL.inv_cdf((1 + level) / 2), freedom) ** 2 / effective
+    middle = (share + ratio / 2) / (1 + ratio)
+    half = math.sqrt(ratio * spread + ratio * ratio / 4) / (1 + ratio)
+    return middle - half, middle + half
+
+
 def _student(normal: float, freedom: float) -> float:
     """Student's t quantile where the normal one is known.
 

@@ -127,6 +127,10 @@ def test_intervals_are_around_what_they_are_of_and_need_enough_cases(runs: Runs)
     assert few["no_interval"].startswith("too little: 6 cases")
     for wrong in (["--level", "1"], ["--resamples", "5"]):
         assert twinbench("dynamic", "score", runs.low, *wrong).code == 2
+    none = scored(runs.low, more=["--resamples", "0"])
+    assert (none["intervals"], none["no_interval"]) == (few["intervals"], "not asked for: 0 resamples")
+    refused = twinbench("dynamic", "compare", runs.low, runs.turns, "--resamples", "0")
+    assert (refused.code, "--resamples 0" in refused.err) == (2, True)
 
 
 def test_what_broken_caches_cost_is_what_was_not_read_again(runs: Runs) -> None:
@@ -207,7 +211,7 @@ def test_two_runs_are_compared_case_by_case(runs: Runs) -> None:
     shown = twinbench("dynamic", "compare", runs.low, runs.turns).succeeded().text
     assert UNSOLVED[0] in shown
     same = twinbench("dynamic", "compare", runs.low, runs.low, "--json").succeeded().json
-    assert (same["bill_usd"]["difference"], same["contested"]) == (0, [])
+    assert (same["bill_usd"]["difference"], same["bill_usd"]["p"], same["contested"]) == (0, 1, [])
 
 
 def test_runs_that_differ_in_more_than_the_router_are_never_put_together(runs: Runs, tmp_path: Path) -> None:

@@ -1,0 +1,182 @@
+"""How sure live scores are: intervals of a run's bill, cost and resolved share, and tests of pairs of runs.
+
+A case with all its trials is a cluster: trials of one case, under one seed or several, are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import holm, rank_ranges
+from twinbench.statistics.intervals import bca, exact_bound, share_interval
+from twinbench.statistics.paired import paired_difference
+from twinbench.statistics.sampling import Clusters, Floats, Statistic, bootstrap
+from twinbench.statistics.swapping import swap_test
+from twinbench.wording import counted
+
+TRIALS, COST, UNRESOLVED = range(3)
+"""Columns of a case's sums: its trials, what they cost in USD, how many of them are unresolved."""
+
+Ends = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class PairOfBills:
+    """How far the bill of one run is from that of another, over the cases of both; the first less the second."""
+
+    difference_usd: float
+    ends: Ends | None
+    reason: str | None
+    """Why there is no interval."""
+    p: float | None
+    needed_cases: int | None
+
+
+NO_RESAMPLES = "not asked for: 0 resamples"
+"""Why there is no interval where nobody asked for one."""
+
+_INTERVALS = ("bill_usd", "cost_usd", "resolved")
+
+
+def too_few(cases: int, resampling: Resampling) -> str | None:
+    """Why so many cases allow no interval, as a sentence; None where they do."""
+    fewest = resampling.fewest_clusters
+    if cases >= fewest:
+        return None
+    return f"too little: {counted(cases, 'case')} with a verdict, and an interval at this level needs {fewest}"
+
+
+def run_intervals(
+    cases: Sequence[str], sums: Floats, penalty_usd: float, resampling: Resampling | None
+) -> tuple[dict[str, Ends | None], str | None]:
+    """Intervals of a run, and why there are none.
+
+    Those of ``bill_usd`` and ``cost_usd`` are of all trials, that of the ``resolved`` share is in percent.
+
+    Args:
+        cases: their names, each once.
+        sums: shape (cases, 3), ``TRIALS``, ``COST`` and ``UNRESOLVED``.
+        penalty_usd: for an unresolved trial.
+        resampling: how cases are drawn again; None: no intervals are wanted.
+    """
+    reason = NO_RESAMPLES if resampling is None else too_few(len(cases), resampling)
+    if resampling is None or reason is not None:
+        return dict.fromkeys(_INTERVALS), reason
+    return {**_run_intervals(cases, sums, penalty_usd, resampling)}, None
+
+
+def _run_intervals(cases: Sequence[str], sums: Floats, penalty_usd: float, resampling: Resampling) -> dict[str, Ends]:
+    """The same where there are enough cases.
+
+    Where every case is resolved, resampling never draws an unresolved one. The bill then reaches up by the penalty of
+    as many cases as may be unresolved by the exact bound of Clopper and Pearson; where none is resolved, down.
+    """
+    clusters = Clusters.of(cases)
+    [drawn] = bootstrap(clusters, [clusters.sums(sums)], _means(penalty_usd), resampling)
+    trials = float(sums[:, TRIALS].sum())
+    bill, cost, _ = trials * bca(drawn, resampling.level)
+    unresolved = float(drawn.point[2])
+    reach = exact_bound(len(clusters), resampling.level)
+    if unresolved == 0:
+        share = (0.0, reach)
+        bill[1] += trials * penalty_usd * reach
+    elif unresolved == 1:
+        share = (1 - reach, 1.0)
+        bill[0] -= trials * penalty_usd * reach
+    else:
+        variance, freedom = float(drawn.standard_error[2]) ** 2, float(drawn.freedom[2])
+        share = share_interval(unresolved, variance, freedom, resampling.level, observations=trials)
+    return {
+        "bill_usd": (float(bill[0]), float(bill[1])),
+        "cost_usd": (float(cost[0]), float(cost[1])),
+        "resolved": (100 * (1 - share[1]), 100 * (1 - share[0])),
+    }
+
+
+def compare_bills(
+    cases: Sequence[str], first: Floats, second: Floats, penalty_usd: float, resampling: Resampling
+) -> PairOfBills:
+    """Compare the bills of two runs on the same cases, by the functions that compare routers in the static track.
+
+    Args:
+        cases: their names, each once.
+        first: shape (cases, 3), a case's sums divided by its trials, so that each case counts once.
+        second: the same of the other run.
+        penalty_usd: for an unresolved case.
+        resampling: how cases are drawn again.
+    """
+    size = len(cases)
+    total = _total_bill(penalty_usd, size)
+    difference = float((total(first[:, None].sum(axis=0)) - total(second[:, None].sum(axis=0)))[0])
+    if (reason := too_few(size, resampling)) is not None:
+        return PairOfBills(difference, None, reason, None, None)
+    clusters = Clusters.of(cases)
+    one, other = clusters.sums(first), clusters.sums(second)
+    differing = int((one != other).any(axis=1).sum())
+    if not differing:
+        return PairOfBills(difference, None, "they differ on no case", 1.0, None)
+    drawn = bootstrap(clusters, [one, other], total, resampling)
+    found = paired_difference(
+        drawn[0] - drawn[1],
+        size,
+        differing,
+        lambda: float(swap_test(clusters, one, other, total, resampling)[0]),
+        resampling,
+        reach=size * penalty_usd * exact_bound(size, resampling.level),
+    )
+    return PairOfBills(difference, found.ends, None, found.p, found.needed)
+
+
+def rank_bills(
+    cases: Sequence[str], runs: Mapping[str, Floats], penalty_usd: float, resampling: Resampling | None
+) -> dict[str, tuple[int, int]] | None:
+    """The ranks that each run may have by its bill, 1 being the lowest; None where nothing is to be tested.
+
+    A run is behind another where the difference is found at the level after Holm's correction for all pairs.
+
+    Args:
+        cases: that all runs have a verdict of.
+        runs: by name, as of ``compare_bills``.
+        penalty_usd: for an unresolved case.
+        resampling: how cases are drawn again; None: nothing is tested.
+    """
+    if resampling is None:
+        return None
+    names = list(runs)
+    pairs = list(combinations(range(len(names)), 2))
+    found = [
+        compare_bills(cases, runs[names[first]], runs[names[second]], penalty_usd, resampling)
+        for first, second in pairs
+    ]
+    corrected = holm([1.0 if each.p is None else each.p for each in found])
+    better: dict[tuple[int, int], bool] = {}
+    for (first, second), each, p in zip(pairs, found, corrected, strict=True):
+        if p <= 1 - resampling.level:
+            better[(first, second) if each.difference_usd < 0 else (second, first)] = True
+    return dict(zip(names, rank_ranges(better, len(names)), strict=True))
+
+
+def _means(penalty_usd: float) -> Statistic:
+    """Bill, cost and unresolved share of a trial on average."""
+
+    def means(sums: Floats) -> Floats:
+        totals = sums.sum(axis=-2)
+        cost, unresolved = (totals[..., column] / totals[..., TRIALS] for column in (COST, UNRESOLVED))
+        return np.stack([cost + penalty_usd * unresolved, cost, unresolved], axis=-1)
+
+    return means
+
+
+def _total_bill(penalty_usd: float, cases: int) -> Statistic:
+    """The bill of so many cases."""
+    means = _means(penalty_usd)
+
+    def total(sums: Floats) -> Floats:
+        return cases * means(sums)[..., :1]
+
+    return total
