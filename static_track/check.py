@@ -12,6 +12,7 @@ from statistics import median, quantiles
 from typing import Any, Literal
 
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
+from static_track.leaks.routers import score_alone
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from twinbench.asking import RemoteRouter
 from twinbench.cache_policy import Prompt, StepTtl
@@ -24,6 +25,7 @@ from twinbench.progress import Progress, no_progress
 from twinbench.router import DecisionError, Router, RouterError, checked
 from twinbench.session import Session, session_key
 from twinbench.testing import make_prompt
+from twinbench.tiers import Tier
 from twinbench.wording import counted
 
 DEFAULT_ROWS = 200
@@ -161,6 +163,8 @@ def check_router(
     ]
     if perturb:
         findings.append(checker.perturbed(trajectories, names))
+    if bank.info.labelled:
+        findings.append(_without_reading(bank, first, progress))
     return CheckReport(spec, bank.info.name, asked, findings)
 
 
@@ -351,6 +355,16 @@ def _reach(answers: _Answers) -> Finding:
         return Finding("label-blind", "failed", f"decisions open data files: {shown}", advice)
     advice = "Load what you need in the constructor; strict isolation refuses sockets and all files but your own."
     return Finding("label-blind", "warning", f"decisions reach outside their process: {shown}", advice)
+
+
+def _without_reading(bank: Bank, answers: _Answers, progress: Progress) -> Finding:
+    """How much of the router's score the bank gives away to whoever does not read the conversation."""
+    picked: dict[int, int | None] = {row_no: int(Tier.from_label(tier)) for row_no, tier in answers.picked.items()}
+    found = score_alone(bank, dict.fromkeys(answers.failed) | picked, progress)
+    if found.check is None:
+        return Finding("without reading", "ok", found.detail)
+    advice = f"Scores on this bank show less than they seem to: twinbench bank check {bank.info.name}"
+    return Finding("without reading", "warning", found.detail, advice)
 
 
 def _latency(answers: _Answers) -> Finding:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from static_track.banks.bank import Bank as Bank
+    from twinbench.api import check_bank as check_bank
     from twinbench.api import compare as compare
     from twinbench.api import compare_runs as compare_runs
     from twinbench.api import curve as curve
@@ -40,6 +41,7 @@ _LAZY = {
     "Resampling": "twinbench.statistics",
     "Router": "twinbench.router",
     "Tier": "twinbench.tiers",
+    "check_bank": "twinbench.api",
     "compare": "twinbench.api",
     "compare_runs": "twinbench.api",
     "curve": "twinbench.api",

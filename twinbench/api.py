@@ -20,6 +20,8 @@ from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.importing import import_bank as _import_bank
 from static_track.banks.starter import open_bank as _open_bank
 from static_track.board import Board, Comparison, Judge
+from static_track.leaks.checking import LeakReport
+from static_track.leaks.checking import check_bank as _check_bank
 from twinbench.pools import DEFAULT_LIVE, live_manifest
 from twinbench.providers.metering import metered_llm
 from twinbench.router import Router
@@ -42,6 +44,21 @@ def open_bank(name: str | None = None, *, store: Path | str | None = None) -> Ba
 def import_bank(path: Path | str, name: str, *, replace: bool = False, store: Path | str | None = None) -> BankInfo:
     """Bring a bank file into the store: all of it or nothing."""
     return _import_bank(str(path), name, Store(store), replace=replace)
+
+
+def check_bank(name: str | None = None, *, split: str | None = None, store: Path | str | None = None) -> LeakReport:
+    """How well the labels of a bank can be predicted without reading the conversation, as ``bank check`` says it.
+
+    Args:
+        name: of the bank in the store; default: the embedded bank.
+        split: only this part of the bank.
+        store: the store's folder; default as on the command line.
+
+    Raises:
+        twinbench.errors.UsageError: the bank has no labels, or a single group.
+    """
+    with open_bank(name, store=store) as opened:
+        return _check_bank(opened, split=opened.split(split))
 
 
 def score(

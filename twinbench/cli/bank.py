@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli.bank_check import check, look_at_once, tell_found
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.wording import counted, trajectories
@@ -84,7 +85,9 @@ def import_(
         else:
             info = import_bank(paths[0], name, opened, replace=replace, progress=shown)
         _score_references(info, opened, shown)
+        given_away = look_at_once(info, opened, shown)
     _tell_left_out(left_out)
+    tell_found(info, given_away)
     if json_:
         print_json(info.to_json() | ({"problems": [each.to_json() for each in left_out]} if left_out else {}))
     else:
@@ -343,6 +346,9 @@ def validate(
         typer.echo(printable(f"{target}: {counted(rows, 'valid row')}, {counted(len(problems), 'problem')}"))
     if problems:
         raise typer.Exit(1)
+
+
+app.command()(check)
 
 
 @app.command()

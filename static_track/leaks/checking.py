@@ -1,0 +1,343 @@
+"""``twinbench bank check``: what of a bank's labels can be had without reading the conversation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from static_track.banks.bank import Bank
+from static_track.banks.splits import ALL, Split
+from static_track.leaks.lookup import Guesses, Labels, guesses, largest_class
+from static_track.leaks.traits import Trait, read_traits
+from twinbench.errors import UsageError
+from twinbench.frames import Tabular
+from twinbench.progress import Progress, no_progress
+from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import sign_test
+from twinbench.statistics.intervals import bca, exact_bound
+from twinbench.statistics.sampling import Clusters, Floats, bootstrap
+from twinbench.wording import counted
+
+FAIL_ABOVE = 5.0
+"""Points of accuracy: a check fails where the lower end of its interval lies above."""
+
+LEVEL = 0.98
+"""Of the intervals. With some twenty traits tried on each bank, 0.95 would let chance warn too often; docs/banks.md has
+what was measured."""
+
+RESAMPLES = 5_000
+
+_GLANCE_ROWS = 300
+_GLANCE_MESSAGES = 10_000
+
+_NO_SPREAD = 1e-9
+
+_RESAMPLING = Resampling(RESAMPLES, LEVEL)
+
+Status = Literal["pass", "warn", "fail"]
+
+
+def groups(bank: Bank) -> dict[int, str]:
+    """By row number, the group that a row belongs to: what was sampled as a whole, here its trajectory."""
+    rows = bank.cursor().execute("SELECT row_no, trajectory FROM base").fetchall()
+    return {row_no: str(trajectory) for row_no, trajectory in rows}
+
+
+@dataclass(frozen=True)
+class LeakCheck:
+    """How well one trait predicts the labels."""
+
+    name: str
+    subject: str
+    """The part of the trait that did best."""
+    status: Status
+    value: float | None
+    """Points of accuracy over the largest class; None where the trait is the same on every row."""
+    interval: tuple[float, float] | None
+    within_workloads: float | None
+    """The same where a row's workload is known anyhow; None in a bank of one workload."""
+    accuracy: float | None
+    """Percent of rows whose label it predicts."""
+    reason: str
+    answers: Sequence[int] = field(default=(), repr=False)
+    """The tiers that it predicts, in the order of the report's rows; none where it is the same on every row."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The check as a JSON object."""
+        return {
+            "name": self.name,
+            "subject": self.subject,
+            "status": self.status,
+            "value": self.value,
+            "interval": None if self.interval is None else list(self.interval),
+            "within_workloads": self.within_workloads,
+            "accuracy": self.accuracy,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class LeakReport(Tabular):
+    """What a bank gives away, trait by trait."""
+
+    bank: str
+    rows: int
+    groups: int
+    largest_class: float
+    """Percent of rows whose label is the largest class."""
+    workload: float | None
+    """Points over the largest class by knowing each row's workload; None in a bank of one."""
+    level: float
+    """Of the intervals."""
+    checks: Sequence[LeakCheck]
+    notes: Sequence[str] = ()
+    """What a reader has to know of the figures."""
+    caveat: str | None = None
+    """What must be said of the bank."""
+    row_nos: Sequence[int] = field(default=(), repr=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any check failed."""
+        return any(check.status == "fail" for check in self.checks)
+
+    @property
+    def found(self) -> list[LeakCheck]:
+        """The checks that did not pass, the largest lift first."""
+        return sorted((check for check in self.checks if check.status != "pass"), key=lambda check: -(check.value or 0))
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row a check, the ends of its interval in columns of their own."""
+        found = []
+        for check in self.checks:
+            low, high = check.interval or (None, None)
+            found.append(check.to_json() | {"low": low, "high": high})
+        return [{key: value for key, value in row.items() if key != "interval"} for row in found]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        content = {
+            "bank": self.bank,
+            "rows": self.rows,
+            "groups": self.groups,
+            "largest_class": self.largest_class,
+            "workload": self.workload,
+            "level": self.level,
+            "ok": not self.failed,
+            "checks": [check.to_json() for check in self.checks],
+            "notes": list(self.notes),
+        }
+        return content | ({} if self.caveat is None else {"caveat": self.caveat})
+
+
+def check_bank(bank: Bank, *, split: Split = ALL, progress: Progress = no_progress) -> LeakReport:
+    """How well each thing that a router sees and that is no language predicts a bank's labels by itself.
+
+    Args:
+        bank: opened.
+        split: only this part.
+        progress: told what is going on.
+
+    Raises:
+        UsageError: the bank has no labels, or a single group.
+    """
+    if not bank.info.labelled:
+        raise UsageError(f"the bank {bank.info.name!r} has no labels, so it can give none away")
+    group_of = groups(bank)
+    of_row = {
+        row_no: (target, workload)
+        for row_no, target, workload in bank.cursor()
+        .execute("SELECT row_no, target, workload FROM base JOIN trajectory USING (trajectory)")
+        .fetchall()
+    }
+    seen = read_traits(bank, split, progress)
+    names = [group_of[row_no] for row_no in seen.row_nos]
+    if len(set(names)) < 2:
+        raise UsageError(
+            f"{counted(len(names), 'row')} of {bank.info.name!r} in {counted(len(set(names)), 'group')}: what one "
+            "group gives away can only be tried on another"
+        )
+    examination = Examination(
+        seen.traits,
+        [of_row[row_no][0] for row_no in seen.row_nos],
+        names,
+        [of_row[row_no][1] for row_no in seen.row_nos],
+    )
+    return LeakReport(
+        bank=bank.info.name,
+        rows=len(names),
+        groups=len(set(names)),
+        largest_class=examination.largest_class,
+        workload=examination.workload,
+        level=LEVEL,
+        checks=examination.checks(progress),
+        notes=examination.notes,
+        caveat=bank.info.caveat,
+        row_nos=seen.row_nos,
+    )
+
+
+def glance(bank: Bank, progress: Progress = no_progress) -> list[LeakCheck]:
+    """What some of a bank's trajectories surely give away, the largest lift first: as many as take about a second.
+
+    Args:
+        bank: opened; one without labels, or with too few groups, gives nothing away.
+        progress: told what is going on.
+    """
+    if not bank.info.labelled:
+        return []
+    sizes = (
+        bank.cursor()
+        .execute("SELECT trajectory, count(*), sum(len(messages)), min(row_no) FROM step GROUP BY trajectory")
+        .fetchall()
+    )
+    sizes.sort(key=lambda each: hashlib.sha256(f"{bank.info.sha256} {each[0]}".encode()).digest())
+    chosen: list[int] = []
+    first_rows: list[int] = []
+    rows = messages = 0
+    for trajectory, more_rows, more_messages, first in sizes:
+        rows, messages = rows + more_rows, messages + more_messages
+        if chosen and (rows > _GLANCE_ROWS or messages > _GLANCE_MESSAGES):
+            break
+        chosen.append(trajectory)
+        first_rows.append(first)
+    if not enough_groups(bank, first_rows):
+        return []
+    return check_bank(bank, split=Split(None, tuple(sorted(chosen))), progress=progress).found
+
+
+def enough_groups(bank: Bank, row_nos: Collection[int]) -> bool:
+    """Whether some rows are of so many groups that anything can be found."""
+    group_of = groups(bank)
+    return len({group_of[row_no] for row_no in row_nos}) >= _RESAMPLING.fewest_clusters
+
+
+class Examination:
+    """Rows with their traits and labels, and what each trait makes of the labels."""
+
+    def __init__(
+        self, traits: Sequence[Trait], targets: Sequence[int], groups: Sequence[str], workloads: Sequence[str]
+    ) -> None:
+        """Take rows.
+
+        Args:
+            traits: of all rows.
+            targets: the tier id of each row.
+            groups: the group of each; two at least.
+            workloads: the workload of each.
+        """
+        self._traits = traits
+        self._labels = Labels.of(targets, groups)
+        self._clusters = Clusters.of(groups)
+        numbers = {name: number for number, name in enumerate(sorted(set(workloads)))}
+        self._several = len(numbers) > 1
+        self._workloads = np.array([numbers[name] for name in workloads], np.intp)
+        self._one = np.zeros_like(self._workloads)
+        self._base = largest_class(self._labels, self._one)
+        self._known = largest_class(self._labels, self._workloads)
+
+    @property
+    def largest_class(self) -> float:
+        """Percent of rows whose label is the largest class."""
+        return self._accuracy(self._base)
+
+    @property
+    def workload(self) -> float | None:
+        """Points over the largest class by knowing each row's workload; None where there is one."""
+        return self._accuracy(self._known) - self._accuracy(self._base) if self._several else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader has to know of the figures."""
+        fewest, size = _RESAMPLING.fewest_clusters, len(self._clusters)
+        found = [] if size >= fewest else [f"{counted(size, 'group')} are too few to find anything: it takes {fewest}."]
+        if self._several:
+            found.append(
+                "Whatever tells the workloads apart predicts what their labels differ in; the points within workloads "
+                "leave that out."
+            )
+        return found
+
+    def checks(self, progress: Progress = no_progress) -> list[LeakCheck]:
+        """Each trait's check."""
+        alone: list[Guesses | None] = []
+        within: list[float | None] = []
+        for number, trait in enumerate(self._traits):
+            progress("predicting labels", number, len(self._traits))
+            views = trait.views()
+            alone.append(guesses(views, self._labels, self._one) if views else None)
+            if views and self._several:
+                in_workloads = guesses(views, self._labels, self._workloads)
+                within.append(float(100 * self._gain(in_workloads, self._known).mean()))
+            else:
+                within.append(None)
+        progress("drawing groups again", 0, None)
+        intervals = iter(self._intervals([each for each in alone if each is not None]))
+        return [
+            _constant(trait) if each is None else self._check(trait, each, next(intervals), points)
+            for trait, each, points in zip(self._traits, alone, within, strict=True)
+        ]
+
+    def _accuracy(self, guessed: Guesses) -> float:
+        return float(100 * (guessed.answers == self._labels.targets).mean())
+
+    def _gain(self, guessed: Guesses, base: Guesses) -> Floats:
+        """Shape (rows,): 1 where only the first is right, -1 where only the second is."""
+        right = self._labels.targets
+        return np.asarray((guessed.answers == right).astype(np.float64) - (base.answers == right))
+
+    def _intervals(self, guessed: Sequence[Guesses]) -> list[tuple[float, float] | None]:
+        """Of each lift in points; None where there are too few groups for any."""
+        if not guessed or len(self._clusters) < _RESAMPLING.fewest_clusters:
+            return [None] * len(guessed)
+        gains = [self._gain(each, self._base) for each in guessed]
+        sums = self._clusters.sums(np.stack([np.ones(len(self._one)), *gains], axis=1))
+        [drawn] = bootstrap(self._clusters, [sums], _lifts, _RESAMPLING)
+        found: list[tuple[float, float] | None] = []
+        for (low, high), column in zip(bca(drawn, LEVEL).tolist(), sums.T[1:], strict=True):
+            differing = int(np.count_nonzero(column))
+            if differing and high - low < _NO_SPREAD:  # the same in every group
+                reach = 100 * exact_bound(len(self._clusters), LEVEL)
+                low, high = max(low - reach, -100.0), min(high + reach, 100.0)
+            if differing and sign_test(differing, 0) > 1 - LEVEL:  # so few groups could be on one side by chance
+                low, high = min(low, 0.0), max(high, 0.0)
+            found.append((low, high))
+        return found
+
+    def _check(
+        self, trait: Trait, alone: Guesses, interval: tuple[float, float] | None, within: float | None
+    ) -> LeakCheck:
+        value = float(100 * self._gain(alone, self._base).mean())
+        accuracy = self._accuracy(alone)
+        low = 0.0 if interval is None else interval[0]
+        status: Status = "fail" if low > FAIL_ABOVE else "warn" if low > 0 else "pass"
+        if status != "pass":
+            reason = f"predicts {accuracy:.1f} % of the labels, the largest class {self.largest_class:.1f} %"
+        elif interval is None:
+            reason = f"{counted(len(self._clusters), 'group')} are too few to tell"
+        elif value > 0:
+            reason = "no more than chance may give"
+        else:
+            reason = "no better than the largest class"
+        subject = alone.view or trait.name
+        return LeakCheck(trait.name, subject, status, value, interval, within, accuracy, reason, alone.answers.tolist())
+
+
+def _constant(trait: Trait) -> LeakCheck:
+    reason = "the same on every row" if any(map(_any, trait.measures.values())) else "no row has any"
+    return LeakCheck(trait.name, trait.name, "pass", None, None, None, None, reason)
+
+
+def _any(values: Sequence[object]) -> bool:
+    return any(value is not None for value in values)
+
+
+def _lifts(sums: Floats) -> Floats:
+    """Points of accuracy of sums over rows; the first column counts rows."""
+    totals = sums.sum(axis=-2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(100 * totals[..., 1:] / totals[..., :1])

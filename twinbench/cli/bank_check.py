@@ -1,0 +1,89 @@
+"""``twinbench bank check``, and its short form at the end of an import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.wording import counted
+
+if TYPE_CHECKING:
+    from static_track.banks.bank import BankInfo
+    from static_track.leaks.checking import LeakCheck
+    from twinbench.progress import Progress
+    from twinbench.store import Store
+
+_NAMED_AT_IMPORT = 3
+
+
+def check(
+    name: BankArgument,
+    *,
+    split: SplitOption = None,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Check what a bank gives away: how well its labels can be predicted without reading the conversation.
+
+    By step index, lengths, counts, keys and their order, ids, times, label-like words and more, each by itself. Exit
+    code 1 where one of them surely predicts over 5 points more labels than the largest class.
+    """
+    from static_track.banks.starter import open_bank
+    from static_track.leaks.checking import check_bank
+    from twinbench.store import Store
+
+    with progress() as shown, open_bank(name, Store(store), shown) as bank:
+        report = check_bank(bank, split=bank.split(split), progress=shown)
+    if json_:
+        print_json(report.to_json(), output)
+    else:
+        columns = [
+            Column("name", "Check"),
+            Column("status", "Status"),
+            Column("value", "Points over largest class", 1, around=("low", "high")),
+            Column("low", "", for_people=False),
+            Column("high", "", for_people=False),
+            Column("within_workloads", "Within workloads", 1, for_people=report.workload is not None),
+            Column("accuracy", "Accuracy, %", 1, for_people=False),
+            Column("subject", "By what"),
+            Column("reason", "Reason"),
+        ]
+        title = (
+            f"What {name} gives away: {counted(report.rows, 'row')} in {counted(report.groups, 'group')}, "
+            f"{report.largest_class:.1f} % of them of the largest class"
+        )
+        print_table(Table(title, columns, report.records(), report.notes, caveat=report.caveat), form, output)
+    if report.failed:
+        failed = ", ".join(each.name for each in report.checks if each.status == "fail")
+        typer.echo(f"error: failed: {printable(failed)}", err=True)
+        raise typer.Exit(1)
+
+
+def look_at_once(info: BankInfo, store: Store, shown: Progress) -> list[LeakCheck]:
+    """What a look at a part of a bank that was just imported finds."""
+    from static_track.banks.bank import Bank
+    from static_track.leaks.checking import glance
+
+    with Bank.open(info.name, store) as bank:
+        return glance(bank, shown)
+
+
+def tell_found(info: BankInfo, found: list[LeakCheck]) -> None:
+    """Say on standard error what predicts labels; nothing where nothing does."""
+    if not found:
+        return
+    named = [f"{check.name} (+{check.value:.1f} points)" for check in found[:_NAMED_AT_IMPORT]]
+    if len(found) > _NAMED_AT_IMPORT:
+        named.append(f"{len(found) - _NAMED_AT_IMPORT} more")
+    typer.echo(
+        printable(
+            f"note: labels can be predicted without reading the conversation, by {', '.join(named)}: "
+            f"twinbench bank check {info.name}"
+        ),
+        err=True,
+    )
