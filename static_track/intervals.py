@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from static_track.scoring import SCORES
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, rank_ranges
-from twinbench.statistics.intervals import bca, exact_bound
+from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import NO_SPREAD, paired_difference
 from twinbench.statistics.sampling import Clusters, Distribution, Floats, bootstrap
 from twinbench.statistics.swapping import swap_test
-from twinbench.wording import trajectories
+from twinbench.wording import counted, trajectories
 
 ROWS, PASSING, EXACT, IF_PASSING, D, N = range(6)
 """Columns of a trajectory's parts."""
@@ -159,7 +159,11 @@ class Difference:
 
 
 class Sample:
-    """Several routers on the same trajectories, drawn again together."""
+    """Several routers on the same trajectories, drawn again together.
+
+    What is drawn is a group of trajectories, within the workload that has most of its rows; a group may reach over
+    several workloads.
+    """
 
     def __init__(self, routers: Sequence[Parts], resampling: Resampling) -> None:
         """Take routers.
@@ -169,44 +173,73 @@ class Sample:
             resampling: how often, and from which seed.
         """
         self._resampling = resampling
-        self._clusters = Clusters.of(routers[0].instances, routers[0].workloads)
-        self._order = np.argsort(self._clusters.position)
-        self._parts = [router.values[self._order] for router in routers]
+        self._routers = routers
+        self._trajectories = _Grouped.of(routers[0])
+        self._clusters = self._trajectories.clusters
         self._metrics = [router.metrics() for router in routers]
         self._swaps: dict[tuple[int, int], Floats] = {}
 
     @property
+    def groups(self) -> int:
+        """How many groups there are: what is drawn, tested and counted."""
+        return len(self._clusters)
+
+    @cached_property
     def too_little(self) -> str | None:
         """Why the sample allows no intervals, as a sentence; None where it does."""
         fewest = self._resampling.fewest_clusters
-        if self._clusters.alone:
-            named = ", ".join(self._clusters.alone)
-            return f"too little: a single trajectory in {named}, so nothing tells how another one would do"
-        if len(self._clusters) < fewest:
-            return f"too little: {trajectories(len(self._clusters))}, and an interval at this level needs {fewest}"
+        if self.groups < fewest:
+            return f"too little: {self._counted(self.groups)}, and an interval at this level needs {fewest}"
+        rows = self._trajectories.summed(self._routers[0].values[:, [ROWS]])
+        shares = np.array([rows[part].sum() for part in self._clusters.slices]) / rows.sum()
+        alike = shares**2 / np.array(self._clusters.sizes)
+        if any(self._clusters.few) and alike.sum() > 1 / fewest:
+            most = int(alike.argmax())
+            return (
+                f"too little: workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
+                f"{self._counted(self._clusters.sizes[most])}; by their shares of the rows all count like "
+                f"{1 / alike.sum():.1f}, and an interval at this level needs {fewest}"
+            )
         return None
+
+    def _counted(self, number: int) -> str:
+        return trajectories(number) if self._trajectories.single else counted(number, "group")
+
+    @cached_property
+    def _sums(self) -> list[Floats]:
+        return [self._trajectories.summed(router.values) for router in self._routers]
 
     @cached_property
     def _distributions(self) -> list[Distribution]:
-        samples = [parts.astype(np.float64) for parts in self._parts]
-        drawn = bootstrap(self._clusters, samples, headline, self._resampling)
+        supposed = None
+        if any(self._clusters.few):
+            supposed = [self._trajectories.summed(_best_and_worst(router.values)) for router in self._routers]
+        drawn = bootstrap(self._clusters, self._sums, headline, self._resampling, supposed)
         exact = [np.array([np.nan if value is None else value for value in each.values()]) for each in self._metrics]
         return [replace(each, point=point) for each, point in zip(drawn, exact, strict=True)]
 
     def intervals(self, router: int) -> dict[str, Interval]:
-        """Of each metric: BCa intervals; where a rate is 0 or 100, exact ones of Clopper and Pearson."""
+        """Of each metric: for rates Wilson's, where a rate is 0 or 100 that of Clopper and Pearson, for others BCa."""
         if self.too_little is not None:
             return dict.fromkeys(SCORES, Interval(None, self.too_little))
         metrics = self._metrics[router]
         distribution = self._distributions[router]
         ends = bca(distribution, self._resampling.level)
-        open_end = 100 * exact_bound(len(self._clusters), self._resampling.level)
+        open_end = 100 * exact_bound(self.groups, self._resampling.level)
         found: dict[str, Interval] = {}
         below = above = 0.0  # of the mean of four: what parts without spread may still be off by
         for number, name in enumerate(SCORES):
             value = metrics[name]
             if name == "combined":
                 ends[number] += (-below / 4, above / 4)
+            if name == "cost_save" and ends[number, 1] - ends[number, 0] > NO_SPREAD:
+                # A trajectory that fails loses all of its D: as much of D as trajectories may fail, where none did.
+                if metrics["traj_pass"] == 100:
+                    ends[number, 0] -= open_end
+                    below += open_end
+                elif metrics["traj_pass"] == 0:
+                    ends[number, 1] += open_end
+                    above += open_end
             if name in _RATES and value == 100:
                 found[name] = Interval((100 - open_end, 100.0))
                 below += open_end
@@ -214,17 +247,38 @@ class Sample:
                 found[name] = Interval((0.0, open_end))
                 above += open_end
             else:
-                found[name] = self._interval(value, distribution.resampled[:, number], ends[number])
+                found[name] = self._interval(value, distribution.part(number), ends[number], rate=name in _RATES)
         return found
 
-    def _interval(self, value: float | None, resampled: Floats, ends: Floats) -> Interval:
+    def by_workload(self, router: int) -> dict[str, dict[str, Interval]]:
+        """Of each workload by itself: the intervals of its own metrics, as if it were the whole bank."""
+        found = {}
+        parts = self._routers[router]
+        workloads = np.asarray(parts.workloads, object)
+        for workload in sorted(set(parts.workloads)):
+            (places,) = np.nonzero(workloads == workload)
+            own = Parts(
+                [workload] * len(places),
+                [parts.instances[place] for place in places.tolist()],
+                parts.values[places],
+                [parts.groups[place] for place in places.tolist()],
+            )
+            found[workload] = Sample([own], self._resampling).intervals(0)
+        return found
+
+    def _interval(self, value: float | None, drawn: Distribution, ends: Floats, *, rate: bool) -> Interval:
         if value is None:
             return Interval(None, "undefined")
-        if np.isnan(resampled).any():
+        if np.isnan(drawn.resampled).any():
             return Interval(None, "too little: in some resamples it is undefined")
         if ends[1] - ends[0] <= NO_SPREAD:
             return Interval(None, "the same on every trajectory")
-        return Interval((float(ends[0]), float(ends[1])))
+        if not rate:
+            return Interval((float(ends[0]), float(ends[1])))
+        variance, freedom = float(drawn.standard_error[0]) ** 2 / 1e4, float(drawn.freedom[0])
+        rows = float(self._routers[0].values[:, ROWS].sum())
+        low, high = share_interval(value / 100, variance, freedom, self._resampling.level, observations=rows)
+        return Interval((100 * low, 100 * high))
 
     def differences(self, first: int, second: int) -> dict[str, Difference]:
         """Of each metric, by the paired bootstrap, p-values as yet uncorrected."""
@@ -237,56 +291,50 @@ class Sample:
         if self.too_little is not None:
             return Difference(one - other, Interval(None, self.too_little), None, None, None)
         read = list(_READ_BY[name])
-        differing = int(np.any(self._parts[first][:, read] != self._parts[second][:, read], axis=1).sum())
+        apart = self._sums[first][..., read] != self._sums[second][..., read]
+        differing = int(apart.reshape(self.groups, -1).any(axis=1).sum())
         if not differing:
             return Difference(one - other, Interval(None, "they differ on no trajectory"), 1.0, None, None)
         number = SCORES.index(name)
-        distribution = self._paired(first, second, number)
+        distribution = (self._distributions[first] - self._distributions[second]).part(number)
         if np.isnan(distribution.resampled).any():
             reason = "too little: in some resamples it is undefined"
             return Difference(one - other, Interval(None, reason), None, None, None)
         found = paired_difference(
             distribution,
-            len(self._clusters),
+            self.groups,
             differing,
             lambda: float(self._swapped(first, second)[number]),
             self._resampling,
-            reach=200 * exact_bound(len(self._clusters), self._resampling.level),
+            reach=200 * exact_bound(self.groups, self._resampling.level),
         )
         low, high = (min(max(end, -100.0), 100.0) if name in _RATES else end for end in found.ends)
         return Difference(one - other, Interval((low, high)), found.p, None, found.needed)
 
-    def _paired(self, first: int, second: int, number: int) -> Distribution:
-        both = self._distributions[first] - self._distributions[second]
-        part = slice(number, number + 1)
-        return replace(
-            both, point=both.point[part], resampled=both.resampled[:, part], influence=both.influence[:, part]
-        )
-
     def _swapped(self, first: int, second: int) -> Floats:
         if (first, second) not in self._swaps:
-            one, other = (self._parts[router].astype(np.float64) for router in (first, second))
+            one, other = self._sums[first], self._sums[second]
             self._swaps[first, second] = swap_test(self._clusters, one, other, headline, self._resampling)
         return self._swaps[first, second]
 
     def mcnemar(self, first: int, second: int) -> McNemar:
-        """Trajectories that only one of two routers passes."""
-        return mcnemar(self._passes(first), self._passes(second))
+        """Groups of which only one of two routers passes more trajectories; of a single trajectory, passes it."""
+        one, other = (self._clusters.sums(router.values[:, IF_PASSING] > 0) for router in self._two(first, second))
+        return mcnemar((one > other).tolist(), (other > one).tolist())
+
+    def _two(self, first: int, second: int) -> tuple[Parts, Parts]:
+        return self._routers[first], self._routers[second]
 
     def mcnemar_needed(self, found: McNemar) -> int | None:
         """How many trajectories it takes to find such a split, if it is the true one."""
-        size = len(self._clusters)
+        size = self.groups
         differ, ahead = found.first_only + found.second_only, found.first_only - found.second_only
         error = (differ - ahead**2 / size) ** 0.5 / size
         return self._needed(ahead / size, error)
 
     def _needed(self, difference: float, error: float) -> int | None:
-        needed = needed_clusters(difference, error, len(self._clusters), level=self._resampling.level)
+        needed = needed_clusters(difference, error, self.groups, level=self._resampling.level)
         return None if needed is None else max(needed, self._resampling.fewest_clusters)
-
-    def _passes(self, router: int) -> list[bool]:
-        passes: list[bool] = (self._parts[router][:, IF_PASSING] > 0).tolist()
-        return passes
 
     def ranks(self, routers: Sequence[int], metric: str = "combined") -> dict[int, tuple[int, int]]:
         """The ranks that each of some routers may have in a metric; those without a value are left out.
@@ -303,6 +351,81 @@ class Sample:
             better[first, second] = p <= 1 - self._resampling.level and ahead > 0
             better[second, first] = p <= 1 - self._resampling.level and ahead < 0
         return dict(zip(ranked, rank_ranges(better, len(ranked)), strict=True))
+
+
+@dataclass(frozen=True)
+class _Grouped:
+    """Which trajectories belong together, and where they count."""
+
+    clusters: Clusters
+    """Groups, each in the workload that has most of its rows."""
+    block: NDArray[np.intp] | None
+    """The workload of each trajectory, by number; None where every trajectory's is that of its group."""
+    order: NDArray[np.intp]
+    """Trajectories so that their sums do not depend on the order in which they came."""
+    single: bool
+    """Whether every group is one trajectory."""
+
+    @classmethod
+    def of(cls, parts: Parts) -> _Grouped:
+        """The groups of a router's trajectories.
+
+        A group that is named as each of its trajectories is the default: it stays within its workload, so that equal
+        instances of two workloads are two groups. Another name is one group wherever it stands.
+        """
+        named = {group for group, instance in zip(parts.groups, parts.instances, strict=True) if group != instance}
+        homes = _homes(parts, named)
+        strata = [homes.get(group, workload) for group, workload in zip(parts.groups, parts.workloads, strict=True)]
+        clusters = Clusters.of(list(parts.groups), strata)
+        workloads = {workload: number for number, workload in enumerate(sorted(set(parts.workloads)))}
+        reaches = strata != list(parts.workloads)
+        block = np.array([workloads[workload] for workload in parts.workloads], np.intp) if reaches else None
+        keys = sorted(range(len(strata)), key=lambda place: (parts.workloads[place], parts.instances[place]))
+        return cls(clusters, block, np.array(keys, np.intp), len(clusters) == len(strata))
+
+    def summed(self, values: NDArray[Any]) -> Floats:
+        """Values of trajectories, shape (..., trajectories, columns), summed over groups.
+
+        Returns:
+            Shape (..., groups, columns), or (..., groups, workloads, columns) where groups reach over workloads.
+        """
+        blocks = () if self.block is None else (int(self.block.max()) + 1,)
+        place = self.clusters.position[self.order]
+        at = (place,) if self.block is None else (place, self.block[self.order])
+        summed = np.zeros((*values.shape[:-2], len(self.clusters), *blocks, values.shape[-1]))
+        np.add.at(summed, (..., *at, slice(None)), values[..., self.order, :].astype(np.float64))
+        return summed
+
+
+def _homes(parts: Parts, named: set[str]) -> dict[str, str]:
+    """The workload with most rows of each of these groups, of several the first by name."""
+    rows: dict[str, dict[str, int]] = {}
+    for group, workload, size in zip(parts.groups, parts.workloads, parts.values[:, ROWS].tolist(), strict=True):
+        if group in named:
+            of_group = rows.setdefault(group, {})
+            of_group[workload] = of_group.get(workload, 0) + size
+    return {group: min(found, key=lambda name: (-found[name], name)) for group, found in rows.items()}
+
+
+def _best_and_worst(values: NDArray[np.int64]) -> Floats:
+    """Trajectories as if each passed, and as if each failed: with as many passing and exact rows as those that do.
+
+    Their costs stay: a trajectory that passes adds *D* less its cost to *N*, one that fails takes its cost away.
+
+    Returns:
+        Shape (2, trajectories, 6).
+    """
+    passes = values[:, IF_PASSING] > 0
+    rows, columns = values[:, ROWS].astype(np.float64), values.astype(np.float64)
+    best, worst = columns.copy(), columns.copy()
+    for supposed, those, otherwise in ((best, passes, 1.0), (worst, ~passes, 0.0)):
+        for column in (PASSING, EXACT):
+            share = columns[those, column].sum() / rows[those].sum() if those.any() else otherwise
+            supposed[:, column] = rows * share
+    best[:, IF_PASSING], worst[:, IF_PASSING] = rows, 0
+    best[:, N] += np.where(passes, 0, columns[:, D])
+    worst[:, N] -= np.where(passes, columns[:, D], 0)
+    return np.stack([best, worst])
 
 
 def _total(column: NDArray[np.int64]) -> int:

@@ -147,9 +147,12 @@ def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (a_trajectory([0, 1, 3]), "a single trajectory in swebench"),
-        ([*rows_of(12), *a_trajectory([1], workload="rare")], "a single trajectory in rare"),
+        (a_trajectory([0, 1, 3]), "1 trajectory, and an interval at this level needs 6"),
         (rows_of(4), "4 trajectories, and an interval at this level needs 6"),
+        (
+            [*rows_of(12), *a_trajectory([1] * 200, workload="rare")],
+            "workload rare has 83 % of all rows in 1 trajectory",
+        ),
     ],
 )
 def test_too_little_gives_a_reason_instead_of_an_interval(rows: list[Row], said: str, store: Store) -> None:
@@ -195,6 +198,145 @@ def test_what_is_undefined_has_no_interval() -> None:
     assert sample.intervals(0)["cost_save"].reason == "undefined"
     assert sample.differences(0, 1)["combined"].difference is None
     assert sample.ranks([0, 1]) == {}
+
+
+def test_the_ends_of_a_rate_are_possible() -> None:
+    found = Sample([passing([True] * 2 + [False] * 19)], QUICK).intervals(0)["traj_pass"].to_json()
+    assert found is not None
+    assert 0 < found[0] < 100 * 2 / 21 < found[1] < 35
+
+
+def test_where_every_trajectory_passes_cost_save_reaches_down_by_what_may_fail() -> None:
+    values = np.array([[2, 2, 1, 2, 100, 60 + number] for number in range(20)])
+    found = Sample([Parts(["w"] * 20, [f"{number:02}" for number in range(20)], values)], QUICK).intervals(0)
+    assert found["cost_save"].ends is not None
+    low, high = found["cost_save"].ends
+    assert low < 69.5 - 100 * exact_bound(20, 0.95)
+    assert 69.5 < high < 75
+
+
+# --- Few trajectories in a workload ---------------------------------------------------------------------------------
+
+
+def test_the_embedded_bank_has_intervals(starter_store: Store) -> None:
+    with Bank.open("starter", starter_store) as bank:
+        board = Judge(bank).board(["sticky"], resampling=QUICK)
+    found = intervals(board)["sticky"]
+    assert all(ends is not None for ends in found[0].values())
+    assert found[1] == {}
+
+
+def in_workloads(sizes: dict[str, int], rate: float = 0.7, rows: int = 3) -> Parts:
+    """Trajectories of workloads, of which that share passes."""
+    drawn = random.Random(1)  # noqa: S311 - no secret
+    workloads = [name for name, size in sizes.items() for _ in range(size)]
+    values = []
+    for number in range(len(workloads)):
+        passes = drawn.random() < rate
+        exact = drawn.randint(0, 2) if passes else drawn.randint(0, 1)
+        values.append([rows, rows if passes else 1, exact, rows * passes, 100 + number, 60 if passes else -40])
+    return Parts(workloads, [f"{number:03}" for number in range(len(workloads))], np.array(values))
+
+
+def test_a_single_trajectory_of_a_workload_takes_no_interval_away() -> None:
+    sample = Sample([in_workloads({"a": 12, "alone": 1})], QUICK)
+    assert sample.too_little is None
+    overall = sample.intervals(0)
+    assert all(each.ends is not None for each in overall.values())
+    by_workload = sample.by_workload(0)
+    assert all(each.ends is not None for each in by_workload["a"].values())
+    for each in by_workload["alone"].values():
+        assert each.ends is None
+        assert each.reason == "too little: 1 trajectory, and an interval at this level needs 6"
+
+
+def test_an_interval_of_a_workload_is_that_of_a_bank_of_it_alone() -> None:
+    both, alone = in_workloads({"a": 12, "b": 9}), in_workloads({"a": 12})
+    assert Sample([both], QUICK).by_workload(0)["a"] == Sample([alone], QUICK).intervals(0)
+
+
+def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow() -> None:
+    parts = in_workloads({"a": 18, "dear": 2}, rate=0.8)
+    values = parts.values.copy()
+    values[18:] = [12, 12, 6, 12, 5000, 3000]
+    narrow = values.copy()
+    narrow[18:] = [1, 1, 1, 1, 100, 60]
+
+    def width(values: Any) -> float:
+        ends = Sample([Parts(parts.workloads, parts.instances, values)], QUICK).intervals(0)["traj_pass"].ends
+        assert ends is not None
+        return ends[1] - ends[0]
+
+    assert width(values) > 1.1 * width(narrow)
+
+
+# --- Groups ---------------------------------------------------------------------------------------------------------
+
+
+def several_draws(groups: int = 21, draws: int = 5) -> Parts:
+    """Several trajectories of each task, which all turn out alike."""
+    one = in_workloads({"w": groups})
+    values = np.repeat(one.values, draws, axis=0)
+    names = [name for name in one.instances for _ in range(draws)]
+    return Parts(["w"] * len(names), [f"{name}-{place % draws}" for place, name in enumerate(names)], values, names)
+
+
+def test_draws_of_one_task_are_one_group() -> None:
+    parts = several_draws()
+    sample, once = Sample([parts], QUICK), Sample([in_workloads({"w": 21})], QUICK)
+    assert (sample.groups, once.groups) == (21, 21)
+    by_trajectory = Sample([Parts(parts.workloads, parts.instances, parts.values)], QUICK)
+    assert by_trajectory.groups == 105
+    for metric, each in sample.intervals(0).items():
+        other = by_trajectory.intervals(0)[metric].ends
+        assert each.ends == pytest.approx(once.intervals(0)[metric].ends, rel=0.07)
+        assert each.ends is not None
+        assert other is not None
+        assert each.ends[1] - each.ends[0] > 1.8 * (other[1] - other[0])
+
+
+def test_tests_count_groups() -> None:
+    """Five trajectories of one task that differ are one difference."""
+    first = several_draws()
+    values = first.values.copy()
+    flipped = slice(0, 5)
+    assert (values[flipped, 3] > 0).all()
+    values[flipped, 1:4], values[flipped, 5] = 0, -40
+    second = Parts(first.workloads, first.instances, values, first.groups)
+    sample = Sample([first, second], QUICK)
+    split = sample.mcnemar(0, 1)
+    assert (split.first_only, split.second_only, split.p) == (1, 0, 1)
+    found = sample.differences(0, 1)["traj_pass"]
+    assert found.p is not None
+    assert found.p >= 0.9
+    few = Sample([several_draws(5)], QUICK)
+    assert few.too_little == "too little: 5 groups, and an interval at this level needs 6"
+
+
+def test_a_group_may_reach_over_workloads_and_is_drawn_as_one() -> None:
+    parts = in_workloads({"a": 14, "b": 12})
+    names = list(parts.instances)
+    names[14:20] = names[0:6]  # six of b are near-duplicates of six of a
+    sample = Sample([Parts(parts.workloads, parts.instances, parts.values, names)], QUICK)
+    assert sample.groups == 20
+    assert sample.too_little is None
+    apart = Sample([parts], QUICK)
+    for metric, each in sample.intervals(0).items():
+        other = apart.intervals(0)[metric].ends
+        assert each.ends is not None
+        assert other is not None
+        value = parts.metrics()[metric]
+        assert value is not None
+        assert each.ends[0] < value < each.ends[1]
+        assert each.ends != other
+
+
+def test_equal_instances_of_two_workloads_are_two_groups_by_default() -> None:
+    parts = in_workloads({"a": 8, "b": 8})
+    same = [f"{number % 8}" for number in range(16)]
+    assert Sample([Parts(parts.workloads, same, parts.values)], QUICK).groups == 16
+    named = [f"task-{number % 8}" for number in range(16)]
+    assert Sample([Parts(parts.workloads, same, parts.values, named)], QUICK).groups == 8
 
 
 # --- Comparing ------------------------------------------------------------------------------------------------------

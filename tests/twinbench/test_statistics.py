@@ -55,26 +55,94 @@ def test_a_cluster_is_drawn_whole_and_within_its_stratum() -> None:
     assert (clusters.strata, clusters.sizes, len(clusters)) == (["x", "y"], [2, 2], 4)
     assert clusters.sums([[1.0], [10.0], [100.0], [1000.0], [10_000.0]]).tolist() == [[10], [101], [1000], [10_000]]
 
-    seen: set[tuple[float, float]] = set()
+    seen: set[float] = set()
 
     def watched(sums: Floats) -> Floats:
-        seen.update((float(x), float(y)) for x, y in sums[..., 0].reshape(-1, 2))
+        seen.update(sums[..., 0].ravel().tolist())
         return total(sums)
 
-    values = clusters.sums([[1.0], [10.0], [100.0], [1000.0], [10_000.0]])
-    bootstrap(clusters, [values], watched, Resampling(200))
-    # Of two, one is drawn and counts twice.
-    assert {x for x, _ in seen} == {111, 20, 202}
-    assert {y for _, y in seen} == {11_000, 2000, 20_000}
+    clusters = Clusters.of(["b", "a", "b"])
+    bootstrap(clusters, [clusters.sums([[1.0], [10.0], [100.0]])], watched, Resampling(200))
+    assert seen == {111, 20, 202}, "of two, one is drawn and counts twice"
 
 
-def test_the_standard_error_of_a_sum_is_that_of_the_textbook_even_in_strata_of_two() -> None:
-    random = np.random.default_rng(3)
-    values = random.normal(5, 1, (40, 1))
-    clusters = Clusters.of([str(number) for number in range(40)], [f"{number // 2:02}" for number in range(40)])
-    (drawn,) = bootstrap(clusters, [values[np.argsort(clusters.position)]], total, Resampling(20_000))
-    textbook = np.sqrt(sum(2 * np.var(values[start : start + 2], ddof=1) for start in range(0, 40, 2)))
+def test_the_standard_error_of_a_sum_is_that_of_the_textbook() -> None:
+    values = np.random.default_rng(3).normal(5, 1, (40, 1))
+    clusters = Clusters.of([f"{number:02}" for number in range(40)], [f"{number // 10}" for number in range(40)])
+    (drawn,) = bootstrap(clusters, [values], total, Resampling(20_000))
+    textbook = np.sqrt(sum(10 * np.var(values[start : start + 10], ddof=1) for start in range(0, 40, 10)))
     assert drawn.standard_error[0] == pytest.approx(textbook, rel=0.03)
+
+
+# --- Strata of few clusters -----------------------------------------------------------------------------------------
+
+
+def in_strata(*sizes: int) -> Clusters:
+    strata = [f"{number}" for number, size in enumerate(sizes) for _ in range(size)]
+    return Clusters.of([f"{number:03}" for number in range(len(strata))], strata)
+
+
+def test_a_stratum_of_few_clusters_has_a_spread_though_they_agree() -> None:
+    """Of two that agree nothing is known; all clusters together say how far one lies from another."""
+    clusters, random = in_strata(2, 20), np.random.default_rng(1)
+    values = np.stack([np.ones(22), np.concatenate([[1, 1], random.random(20) < 0.7])], axis=1)
+    values[:2] *= 10  # half of the sample's size
+    (drawn,) = bootstrap(clusters, [values], ratio, Resampling(4000))
+    assert drawn.standard_error[0] > 0.5 * np.sqrt(0.7 * 0.3 / 2) * 0.6
+    without = 0.5 * np.std(values[2:, 1], ddof=1) / np.sqrt(20)
+    assert drawn.standard_error[0] > 1.5 * without
+
+
+def test_what_is_drawn_for_a_stratum_of_few_clusters_is_centred_and_has_the_variance_of_its_parts() -> None:
+    clusters, values = in_strata(3, 2, 12), observed(17, seed=4)
+    best, worst = values.copy(), values.copy()
+    best[:, 1], worst[:, 1] = values[:, 0], 0
+    (drawn,) = bootstrap(clusters, [values], ratio, Resampling(40_000), [np.stack([best, worst])])
+    assert drawn.point[0] == pytest.approx(values[:, 1].sum() / values[:, 0].sum())
+    assert drawn.resampled.mean() == pytest.approx(drawn.point[0], abs=0.003)
+    of_few = drawn.weight[12:] * drawn.influence[12:] ** 2  # type: ignore[index]
+    of_many = drawn.influence[:12] ** 2 * 12 / 11
+    assert drawn.standard_error[0] ** 2 == pytest.approx(float(of_few.sum() + of_many.sum()), rel=0.05)
+
+
+def test_a_single_cluster_in_a_stratum_is_no_hindrance() -> None:
+    clusters, values = in_strata(1, 6, 5), observed(12, seed=5)
+    (drawn,) = bootstrap(clusters, [values], ratio, Resampling(500))
+    low, high = bca(drawn, 0.95)[0]
+    assert low < drawn.point[0] < high
+
+
+def test_in_a_difference_what_is_supposed_of_one_side_is_opposed_to_the_other() -> None:
+    """Two samples that agree where they have few clusters may still differ there."""
+    clusters, first = in_strata(2, 20), observed(22, seed=6)
+    second = first.copy()
+    second[10:, 1] = np.maximum(first[10:, 1] - 1, 0)
+    ends = []
+    for values in (first, second):
+        best, worst = values.copy(), values.copy()
+        best[:, 1], worst[:, 1] = values[:, 0], 0
+        ends.append(np.stack([best, worst]))
+    one, other = bootstrap(clusters, [first, second], ratio, Resampling(2000), ends)
+    plain, other_plain = bootstrap(clusters, [first, second], ratio, Resampling(2000))
+    assert (one - other).standard_error[0] > 1.2 * (plain - other_plain).standard_error[0]
+
+
+def test_strata_of_few_clusters_are_drawn_the_same_whatever_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clusters, values = in_strata(3, 2, 12), observed(17)
+    (alone,) = bootstrap(clusters, [values], ratio, Resampling(300))
+    monkeypatch.setattr("twinbench.statistics.sampling._PRODUCTS_AT_ONCE", 700)
+    _, beside = bootstrap(clusters, [observed(17, seed=9) * 1e9, values], ratio, Resampling(300))
+    assert np.array_equal(alone.resampled, beside.resampled)
+
+
+def test_a_cluster_may_add_to_several_blocks() -> None:
+    """The same as one block, where the statistic adds the blocks up."""
+    clusters, values = in_strata(12, 3), observed(15)
+    blocks = np.stack([values * 0.25, values * 0.5, values * 0.25], axis=1)
+    (one,) = bootstrap(clusters, [values], ratio, Resampling(300))
+    (other,) = bootstrap(clusters, [blocks], ratio, Resampling(300))
+    assert other.resampled == pytest.approx(one.resampled)
+    assert other.influence == pytest.approx(one.influence)
 
 
 def test_the_order_of_observations_changes_nothing() -> None:
@@ -134,11 +202,11 @@ def test_the_number_of_threads_changes_nothing() -> None:
     assert with_threads(1) == with_threads(4)
 
 
-def test_a_stratum_of_one_cluster_is_refused() -> None:
-    clusters = Clusters.of(["a", "b", "c"], ["x", "x", "y"])
+def test_a_single_cluster_is_refused() -> None:
+    clusters = Clusters.of(["a", "a"], ["y", "y"])
     assert clusters.alone == ["y"]
     with pytest.raises(ValueError, match="'y'"):
-        bootstrap(clusters, [observed(3)], ratio, Resampling())
+        bootstrap(clusters, [observed(1)], ratio, Resampling())
 
 
 def test_nothing_observed_is_refused() -> None:

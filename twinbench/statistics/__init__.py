@@ -1,8 +1,9 @@
 """What may be said of measured numbers: intervals, comparisons, ranks. Arrays in, results out; knows nothing of tracks.
 
-The unit is a cluster: what was sampled as a whole (a trajectory, a case with its trials), drawn within its stratum (a
-workload). ``sampling`` draws, ``intervals`` makes intervals of what was drawn, ``comparing`` compares pairs of routers.
-The first two need numpy, which is imported where it is used.
+The unit is a cluster: what was sampled as a whole (a group of trajectories, a case with its trials), drawn within its
+stratum (a workload). ``sampling`` draws, ``intervals`` makes intervals of what was drawn, ``paired`` says how far two
+routers are apart, ``swapping`` and ``comparing`` have the tests. All but ``comparing`` need numpy, which is imported
+where it is used.
 """
 
 from __future__ import annotations

@@ -139,8 +139,7 @@ def _bias(distribution: Distribution) -> list[float]:
 
 
 def _acceleration(distribution: Distribution) -> list[float]:
-    squares = np.sum(distribution.influence**2, axis=0)
-    cubes = np.sum(distribution.influence**3, axis=0)
+    squares, cubes = distribution.cumulant(2), distribution.cumulant(3)
     with np.errstate(divide="ignore", invalid="ignore"):
         found = cubes / (6 * squares**1.5)
     return [float(each) for each in np.where(squares > 0, found, 0.0)]

@@ -4,13 +4,19 @@ Method: the rescaling bootstrap of Rao and Wu (1988, JASA 83:231) in the form of
 Methodology 18:209): of the n clusters of a stratum, n - 1 are drawn with replacement, and the drawn sums are multiplied
 by n / (n - 1). Drawing n of n makes variances too small by (n - 1) / n in each stratum, which is felt where workloads
 have few trajectories; this has no such bias for sums, at any n from 2.
+
+A stratum of less than ``FEWEST_ALONE`` clusters beside others does not know its own spread: two clusters that agree
+show none. Such strata are collapsed with the others (Cochran 1977, Sampling Techniques, 5A.12): a draw is of their own
+clusters' deviations, or of those of all clusters in units of the stratum's size, or of what might have been supposed of
+its own clusters (two pseudo-observations in the spirit of Agresti and Coull 1998, The American Statistician 52:119).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +35,15 @@ took thirty times as long. Besides, what is so small fits a core's cache."""
 
 FEWEST_FREEDOM = 4
 """Degrees of freedom below which intervals grow no more: nothing could be said, and a mean of five is one."""
+
+FEWEST_ALONE = 10
+"""Clusters of a stratum from which on it is drawn from its own clusters alone; of a sole stratum any number is."""
+
+BORROWED = 2
+"""How many degrees of freedom the deviations of all clusters count for, where a stratum has few of its own."""
+
+SUPPOSED = 0.5
+"""The same for what is supposed of the stratum's own clusters: a half all at their best, a half all at their worst."""
 
 _EXACT_BITS = 52
 """A float64 holds every whole number of up to 53 bits: sums of such numbers are exact in any order."""
@@ -74,6 +89,11 @@ class Clusters:
         """Strata of a single cluster: nothing tells how much another one would differ."""
         return [name for name, size in zip(self.strata, self.sizes, strict=True) if size == 1]
 
+    @property
+    def few(self) -> list[bool]:
+        """Of each stratum: whether it has too few clusters to be drawn from them alone."""
+        return [len(self.sizes) > 1 and size < FEWEST_ALONE for size in self.sizes]
+
     @cached_property
     def slices(self) -> list[slice]:
         """Of each stratum: where its clusters stand."""
@@ -108,17 +128,36 @@ class Distribution:
     resampled: Floats
     """Shape (resamples, statistics)."""
     influence: Floats
-    """Shape (clusters, statistics): each cluster's part of the statistic's deviation, from leaving it out."""
+    """Shape (parts, statistics): what the deviation of the statistic is made of. Each cluster is a part, by leaving it
+    out; in strata of few clusters each deviation that may be drawn is one."""
     most_freedom: int
-    """Clusters less strata."""
+    """Clusters less strata, those of few clusters being one."""
+    weight: Floats | float = 1.0
+    """Shape (parts, 1): how often a part is drawn on average."""
+    opposed: tuple[Floats, Floats] | None = None
+    """``resampled`` and ``influence`` with the best and the worst that was supposed of clusters exchanged; None where
+    nothing was. In a difference one side is supposed at its best where the other is at its worst."""
 
     def __sub__(self, other: Distribution) -> Distribution:
+        resampled, influence = other.opposed or (other.resampled, other.influence)
         return Distribution(
             self.point - other.point,
-            self.resampled - other.resampled,
-            self.influence - other.influence,
+            self.resampled - resampled,
+            self.influence - influence,
             self.most_freedom,
+            self.weight,
         )
+
+    def part(self, number: int) -> Distribution:
+        """That of one statistic."""
+        one = slice(number, number + 1)
+        return Distribution(
+            self.point[one], self.resampled[:, one], self.influence[:, one], self.most_freedom, self.weight
+        )
+
+    def cumulant(self, order: int) -> Floats:
+        """The sum of the influences to that power, each as often as it is drawn; shape (statistics,)."""
+        return np.asarray(np.sum(self.weight * self.influence**order, axis=0))
 
     @property
     def freedom(self) -> Floats:
@@ -129,11 +168,11 @@ class Distribution:
         less strata. Of Var(V), what goes along with the estimate itself is left out (for a rate, all of it): an
         interval that is corrected for skew has taken that into account.
         """
-        squares = self.influence**2
+        squares = self.weight * self.influence**2
         variance = squares.sum(axis=0)
         spread = np.sum((squares - squares.mean(axis=0)) ** 2, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            spread -= np.where(variance > 0, np.sum(self.influence**3, axis=0) ** 2 / variance, 0.0)
+            spread -= np.where(variance > 0, self.cumulant(3) ** 2 / variance, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             found = np.where(spread > 1e-9 * variance**2, 2 * variance**2 / spread, self.most_freedom)
         return np.clip(found, min(self.most_freedom, FEWEST_FREEDOM), self.most_freedom)
@@ -145,7 +184,11 @@ class Distribution:
 
 
 def bootstrap(
-    clusters: Clusters, samples: Sequence[Floats], statistic: Statistic, resampling: Resampling
+    clusters: Clusters,
+    samples: Sequence[Floats],
+    statistic: Statistic,
+    resampling: Resampling,
+    supposed: Sequence[Floats] | None = None,
 ) -> list[Distribution]:
     """Statistics of samples over the same clusters, and of resamples that are the same for all of them.
 
@@ -154,40 +197,175 @@ def bootstrap(
     numbers that a float holds exactly (values are rounded to 52 bits less those of the number of clusters).
 
     Args:
-        clusters: none of them alone in its stratum.
-        samples: each of shape (clusters, columns), in the order of ``clusters``, as ``clusters.sums`` gives them.
-        statistic: what is computed of the sums by stratum.
+        clusters: what is drawn; a sole stratum has at least two.
+        samples: each of shape (clusters, columns), in the order of ``clusters``, as ``clusters.sums`` gives them; or
+            (clusters, blocks, columns), where a cluster adds to several rows of the sums that ``statistic`` takes. The
+            first column is a cluster's size.
+        statistic: what is computed of the sums by stratum, or by block.
         resampling: how often, and from which seed.
+        supposed: of each sample, its clusters at their best and at their worst, shape (2, *sample); used for strata of
+            few clusters. None: nothing is supposed.
 
     Raises:
-        ValueError: a stratum has a single cluster.
+        ValueError: the sole stratum has a single cluster.
     """
-    if clusters.alone:
+    if clusters.alone and len(clusters.sizes) == 1:
         raise ValueError(f"a single cluster in {', '.join(map(repr, clusters.alone))}")
-    scaled = [whole_numbers(sample, len(clusters)) for sample in samples]
-    parts = list(zip(clusters.slices, clusters.sizes, strict=True))
+    borrowing = [
+        _borrowing(clusters, sample, statistic, each)
+        for sample, each in zip(samples, repeat(None) if supposed is None else supposed, strict=supposed is not None)
+    ]
+    scaled = [whole_numbers(sample.reshape(len(sample), -1), len(clusters)) for sample in samples]
     generator = np.random.PCG64(resampling.seed)
+    generators = [generator.jumped(number) for number in range(1, 1 + len(borrowing[0]))]
     step = at_once(clusters, samples[0])
     drawn: list[list[Floats]] = [[] for _ in samples]
+    opposed: list[list[Floats]] = [[] for _ in samples]
     for start in range(0, resampling.resamples, step):
-        counts = _drawn(generator, clusters, min(step, resampling.resamples - start))
-        for (whole, scale), into in zip(scaled, drawn, strict=True):
-            sums = [(counts[:, part] @ whole[part]) * scale * (size / (size - 1)) for part, size in parts]
-            into.append(statistic(np.stack(sums, axis=1)))
+        count = min(step, resampling.resamples - start)
+        counts = _drawn(generator, clusters, count)
+        times = [
+            _drawn_of(each, few.chances, count, few.size) for each, few in zip(generators, borrowing[0], strict=True)
+        ]
+        for number, (whole, scale) in enumerate(scaled):
+            values = statistic(_resampled_sums(clusters, samples[number], whole, scale, counts))
+            drawn[number].append(_moved(values, times, borrowing[number]))
+            opposed[number].append(_moved(values, times, [each.opposed for each in borrowing[number]]))
     return [
-        Distribution(
-            statistic(np.stack([sample[part].sum(axis=0) for part in clusters.slices])),
-            np.concatenate(resampled),
-            _influence(clusters, sample, statistic),
-            len(clusters) - len(clusters.sizes),
-        )
-        for sample, resampled in zip(samples, drawn, strict=True)
+        _distribution(clusters, sample, statistic, each, np.concatenate(resampled), np.concatenate(turned))
+        for sample, each, resampled, turned in zip(samples, borrowing, drawn, opposed, strict=True)
     ]
+
+
+def _resampled_sums(clusters: Clusters, sample: Floats, whole: Floats, scale: Floats, counts: Floats) -> Floats:
+    """The sums of each resample by stratum or block; strata of few clusters stay as they are."""
+    sums = []
+    for part, size, few in zip(clusters.slices, clusters.sizes, clusters.few, strict=True):
+        if few:
+            sums.append(np.broadcast_to(whole[part].sum(axis=0) * scale, (len(counts), whole.shape[1])))
+        else:
+            sums.append((counts[:, part] @ whole[part]) * scale * (size / (size - 1)))
+    if sample.ndim == 2:
+        return np.stack(sums, axis=1)
+    return np.asarray(np.add.reduce(sums)).reshape(len(counts), *sample.shape[1:])
+
+
+def _distribution(
+    clusters: Clusters,
+    sample: Floats,
+    statistic: Statistic,
+    borrowing: Sequence[_Borrowed],
+    resampled: Floats,
+    opposed: Floats,
+) -> Distribution:
+    point = statistic(by_block(clusters, sample).sum(axis=0))
+    influence = _influence(clusters, sample, statistic)
+    if not borrowing:
+        return Distribution(point, resampled, influence, len(clusters) - len(clusters.sizes))
+    weight = np.concatenate([np.ones(len(influence)), *(each.weight for each in borrowing)])[:, None]
+    turned = np.concatenate([influence, *(each.opposed.deviations for each in borrowing)])
+    influence = np.concatenate([influence, *(each.deviations for each in borrowing)])
+    most = len(clusters) - (len(clusters.sizes) - len(borrowing)) - 1
+    return Distribution(point, resampled, influence, max(most, 1), weight, (opposed, turned))
+
+
+@dataclass(frozen=True)
+class _Borrowed:
+    """What is drawn for a stratum of few clusters: deviations of the statistic, one for each of its clusters."""
+
+    size: int
+    """How many clusters it has."""
+    deviations: Floats
+    """Shape (parts, statistics); their mean by ``chances`` is 0. The last two are what is supposed."""
+    chances: NDArray[np.uint64]
+    """Of each part, as whole numbers of the same unit."""
+    supposed: bool
+
+    @property
+    def opposed(self) -> _Borrowed:
+        """The same with best and worst exchanged."""
+        order = np.arange(len(self.deviations))
+        if self.supposed:
+            order[-2:] = order[-1:-3:-1]
+        return replace(self, deviations=self.deviations[order])
+
+    @property
+    def weight(self) -> Floats:
+        """How often each part is drawn on average."""
+        return np.asarray(self.size * (self.chances / self.chances.sum()))
+
+
+def _moved(values: Floats, times: Sequence[Floats], borrowing: Sequence[_Borrowed]) -> Floats:
+    """Statistics of resamples with what was drawn for strata of few clusters."""
+    for drawn, each in zip(times, borrowing, strict=True):
+        whole, scale = whole_numbers(each.deviations, each.size)
+        values = values + (drawn @ whole) * scale
+    return values
+
+
+def _borrowing(clusters: Clusters, sample: Floats, statistic: Statistic, supposed: Floats | None) -> list[_Borrowed]:
+    """Of each stratum of few clusters, in the order of strata: what is drawn for it."""
+    if not any(clusters.few):
+        return []
+    placed = by_block(clusters, sample)
+    totals = placed.sum(axis=0)
+    moves = _moves(totals, placed, statistic)
+    sizes = [float(placed[part, :, 0].sum()) for part in clusters.slices]
+    of_a_cluster = np.repeat(
+        [number / size for number, size in zip(clusters.sizes, sizes, strict=True)], clusters.sizes
+    )
+    all_moves = moves * of_a_cluster[:, None]
+    all_moves = (all_moves - all_moves.mean(axis=0)) * np.sqrt(len(clusters) / (len(clusters) - 1))
+    found = []
+    for part, number, size, few in zip(clusters.slices, clusters.sizes, sizes, clusters.few, strict=True):
+        if not few:
+            continue
+        own = (moves[part] - moves[part].mean(axis=0)) * np.sqrt(number / max(number - 1, 1))
+        parts = [own, all_moves * (size / number)]
+        each_own, each_of_all = 4 * len(clusters) * (number - 1), 4 * BORROWED * number
+        chances = [each_own] * number + [each_of_all] * len(clusters)
+        if supposed is not None:
+            ends = np.stack([by_block(clusters, each)[part].mean(axis=0) for each in supposed])
+            parts.append(_moves(totals, ends, statistic))
+            chances += [round(2 * SUPPOSED * number * len(clusters))] * 2
+        share = np.array(chances, np.uint64)
+        deviations = np.concatenate(parts)
+        deviations -= np.average(deviations, axis=0, weights=share.astype(np.float64))
+        found.append(_Borrowed(number, deviations, share, supposed is not None))
+    return found
+
+
+_STEP = 1e-4
+"""Of a numerical derivative: its error is of the order of the square."""
+
+
+def _moves(totals: Floats, directions: Floats, statistic: Statistic) -> Floats:
+    """How far sums move the statistic to first order, where they are added: its derivative towards them.
+
+    Args:
+        totals: shape (blocks, columns).
+        directions: shape (n, blocks, columns).
+        statistic: of such sums.
+
+    Returns:
+        Shape (n, statistics).
+    """
+    return (statistic(totals + _STEP * directions) - statistic(totals - _STEP * directions)) / (2 * _STEP)
+
+
+def by_block(clusters: Clusters, sample: Floats) -> Floats:
+    """What each cluster adds to each row of the sums, a stratum by default; shape (clusters, blocks, columns)."""
+    if sample.ndim == 3:
+        return sample
+    placed = np.zeros((len(clusters), len(clusters.sizes), sample.shape[1]))
+    for number, part in enumerate(clusters.slices):
+        placed[part, number] = sample[part]
+    return placed
 
 
 def at_once(clusters: Clusters, sample: Floats) -> int:
     """How many resamples to make together."""
-    return max(1, _PRODUCTS_AT_ONCE // (len(clusters) * int(sample.shape[1])))
+    return max(1, _PRODUCTS_AT_ONCE // (len(clusters) * int(np.prod(sample.shape[1:]))))
 
 
 def whole_numbers(values: Floats, clusters: int) -> tuple[Floats, Floats]:
@@ -200,28 +378,59 @@ def whole_numbers(values: Floats, clusters: int) -> tuple[Floats, Floats]:
 
 
 def _drawn(generator: np.random.PCG64, clusters: Clusters, resamples: int) -> Floats:
-    """How often each cluster was drawn; shape (resamples, clusters).
+    """How often each cluster was drawn; shape (resamples, clusters). Those of strata of few clusters were not.
 
     A draw is 32 bits, taken to a range by multiplication (Lemire 2019), which favours none by more than n in 2^32.
     """
-    draws = len(clusters) - len(clusters.sizes)
+    by_themselves = [
+        (part.start, size)
+        for part, size, few in zip(clusters.slices, clusters.sizes, clusters.few, strict=True)
+        if not few
+    ]
+    sizes = np.array([size for _, size in by_themselves], np.int64)
+    bits = _raw(generator, resamples, int((sizes - 1).sum()))
+    starts = np.repeat(np.array([start for start, _ in by_themselves], np.intp), sizes - 1)
+    chosen = ((bits * np.repeat(sizes, sizes - 1).astype(np.uint64)) >> np.uint64(32)).astype(np.intp) + starts
+    return _counted(chosen, len(clusters))
+
+
+def _drawn_of(generator: np.random.PCG64, chances: NDArray[np.uint64], resamples: int, draws: int) -> Floats:
+    """How often each part was drawn in so many draws; shape (resamples, parts)."""
+    ends = np.cumsum(chances)
+    at = (_raw(generator, resamples, draws) * ends[-1]) >> np.uint64(32)
+    return _counted(np.searchsorted(ends, at, side="right"), len(chances))
+
+
+def _raw(generator: np.random.PCG64, resamples: int, draws: int) -> NDArray[np.uint64]:
+    """Numbers of 32 bits, shape (resamples, draws)."""
     raw = np.asarray(generator.random_raw(resamples * ((draws + 1) // 2)), "<u8")
-    bits = raw.view("<u4").reshape(resamples, -1)[:, :draws].astype(np.uint64)
-    sizes = np.repeat(clusters.sizes, np.asarray(clusters.sizes) - 1).astype(np.uint64)
-    starts = np.repeat([part.start for part in clusters.slices], np.asarray(clusters.sizes) - 1)
-    chosen = ((bits * sizes) >> np.uint64(32)).astype(np.intp) + starts
-    chosen += (np.arange(resamples) * len(clusters))[:, None]
-    counted = np.bincount(chosen.ravel(), minlength=resamples * len(clusters))
-    return counted.astype(np.float64).reshape(resamples, len(clusters))
+    return raw.view("<u4").reshape(resamples, -1)[:, :draws].astype(np.uint64)
+
+
+def _counted(chosen: Ints, of: int) -> Floats:
+    """How often each number stands in each row."""
+    rows = len(chosen)
+    flat = (chosen + (np.arange(rows) * of)[:, None]).ravel()
+    return np.bincount(flat, minlength=rows * of).astype(np.float64).reshape(rows, of)
 
 
 def _influence(clusters: Clusters, sample: Floats, statistic: Statistic) -> Floats:
-    """The stratified jackknife: what each statistic loses with each cluster, in units of its deviation."""
-    by_stratum = np.stack([sample[part].sum(axis=0) for part in clusters.slices])
+    """The stratified jackknife: what each statistic loses with each cluster, in units of its deviation.
+
+    Clusters of strata of few have no part in it.
+    """
+    totals = by_block(clusters, sample).sum(axis=0)
     found = []
-    for number, (part, size) in enumerate(zip(clusters.slices, clusters.sizes, strict=True)):
-        without = np.repeat(by_stratum[None], size, axis=0)
-        without[:, number] = (by_stratum[number] - sample[part]) * (size / (size - 1))
+    for number, (part, size, few) in enumerate(zip(clusters.slices, clusters.sizes, clusters.few, strict=True)):
+        if few:
+            continue
+        own = sample[part]
+        if sample.ndim == 2:
+            without = np.repeat(totals[None], size, axis=0)
+            without[:, number] = (totals[number] - own) * (size / (size - 1))
+        else:
+            stratum = own.sum(axis=0)
+            without = totals - stratum + (stratum - own) * (size / (size - 1))
         values = statistic(without)
         found.append((values.mean(axis=0) - values) * ((size - 1) / size))
-    return np.concatenate(found)
+    return np.concatenate(found) if found else np.zeros((0, len(statistic(totals))))

@@ -6,7 +6,7 @@ import numpy as np
 
 from twinbench.statistics import Resampling
 from twinbench.statistics.intervals import two_sided
-from twinbench.statistics.sampling import Clusters, Floats, Statistic, at_once, whole_numbers
+from twinbench.statistics.sampling import Clusters, Floats, Statistic, at_once, by_block, whole_numbers
 
 _ROUNDING = 1e-9
 
@@ -22,27 +22,28 @@ def swap_test(
 
     Args:
         clusters: of both samples.
-        first: shape (clusters, columns).
+        first: shape (clusters, columns) or (clusters, blocks, columns), as for ``bootstrap``.
         second: the same.
-        statistic: of sums by stratum.
+        statistic: of sums by stratum, or by block.
         resampling: how many swaps are drawn, and from which seed.
 
     Returns:
         Shape (statistics,); at least 1 in as many as were drawn and one, or, where none was as large, what a normal
         tail makes of it.
     """
-    totals = [np.stack([sample[part].sum(axis=0) for part in clusters.slices]) for sample in (first, second)]
+    totals = [by_block(clusters, sample).sum(axis=0) for sample in (first, second)]
     found = np.abs(statistic(totals[0]) - statistic(totals[1]))
-    whole, scale = whole_numbers(first - second, len(clusters))
+    flat = by_block(clusters, first - second).reshape(len(clusters), -1)
+    whole, scale = whole_numbers(flat, len(clusters))
     generator = np.random.PCG64(resampling.seed)
     words = -(-len(clusters) // 64)
-    step = at_once(clusters, first)
+    step = at_once(clusters, flat)
     swapped = []
     for start in range(0, resampling.resamples, step):
         count = min(step, resampling.resamples - start)
         raw = np.asarray(generator.random_raw(count * words), "<u8").view(np.uint8).reshape(count, -1)
         bits = np.unpackbits(raw, axis=1)[:, : len(clusters)].astype(np.float64)
-        moved = np.stack([(bits[:, part] @ whole[part]) * scale for part in clusters.slices], axis=1)
+        moved = ((bits @ whole) * scale).reshape(count, *totals[0].shape)
         swapped.append(statistic(totals[0] - moved) - statistic(totals[1] + moved))
     differences = np.concatenate(swapped)
     as_large = np.count_nonzero(~(np.abs(differences) < found - _ROUNDING * (1 + found)), axis=0)
