@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dynamic_track.auditing import calls, conduct, outcome, record
-from dynamic_track.auditing.evidence import Evidence, Finding, Remark, read_evidence
+from dynamic_track.auditing.evidence import Evidence, Remark, read_evidence
+from dynamic_track.auditing.tokens import TokenRatio, other_ratios, token_ratios, tokens
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import JournalError
 from twinbench.pools import LiveManifest
@@ -50,7 +53,7 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "missing-case",
-        "every case of a sitting has its trials, they ended and were graded",
+        "every case that was chosen has its trials, they ended and were graded",
         "trial",
         record.missing_case,
     ),
@@ -70,7 +73,7 @@ CHECKS: tuple[Check, ...] = (
         "constant-usage", "a longer prompt has more tokens, another answer another number", "call", calls.constant_usage
     ),
     Check("cache", "a cache holds no more than what was sent before", "call", calls.cache),
-    Check("tokens", "prompts have the tokens that a tokenizer counts", "call", calls.tokens),
+    Check("tokens", "what was sent and said has the tokens that it is billed for", "call", tokens),
     Check("request", "requests are those that the conversation makes", "call", calls.request, of_imported=False),
     Check("reused-trace", "a response, and how long decisions took, happens once", "call", calls.reused_trace),
     Check("case-file", "case.json follows from the journal", "trial", outcome.case_file),
@@ -99,15 +102,44 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+class Status(StrEnum):
+    """What a check came to."""
+
+    passed = "pass"
+    warned = "warn"
+    failed = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that cannot be true, or that a case must not do; as a warning, what a person may want to look at."""
+
+    check: str
+    """The name of the check that found it."""
+    case: str | None
+    """The case, or the case and its trial as ``id/trial``; None: of the run as a whole."""
+    detail: str
+    """What, and where it stands."""
+    value: float | None = None
+    """The number that cannot be, where there is one."""
+    status: Status = Status.failed
+
+
 @dataclass(frozen=True)
 class Audit:
     """What an audit found."""
 
+    run: Path
     findings: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+    tokens: tuple[TokenRatio, ...]
+    """What each candidate was billed for, beside our count."""
     looked_at: dict[str, int]
     """How many lines, trials, calls, commands and patches there are."""
     simulated: bool
     imported: bool
+    head: tuple[int, str] | None
+    """Number and hash of the journal's last line; None where its chain is broken, or it is empty."""
     notes: tuple[str, ...]
     """What there is to say that is no finding."""
 
@@ -118,6 +150,38 @@ class Audit:
     def over(self, check: Check) -> int:
         """How much a check looked at."""
         return 0 if self.imported and not check.of_imported else self.looked_at[check.of]
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """A row for each finding and warning, and one for each check that has none, as ``checks[]`` in JSON has them.
+
+        Of a check that passed, ``value`` is how many lines, trials, calls, commands or patches it looked at.
+        """
+        rows = []
+        for check in CHECKS:
+            found = [each for each in (*self.findings, *self.warnings) if each.check == check.name]
+            rows += [
+                _row(check.name, each.case or str(self.run), each.status, each.value, each.detail) for each in found
+            ]
+            if not found:
+                looked_at = self.over(check)
+                skipped = self.imported and not check.of_imported
+                reason = "an imported run has nothing that this looks at" if skipped else check.reason
+                rows.append(_row(check.name, str(self.run), Status.passed, looked_at, reason))
+        return rows
+
+    def to_json(self) -> dict[str, Any]:
+        """The audit as a JSON object."""
+        return {
+            "run": str(self.run),
+            "simulated": self.simulated,
+            "imported": self.imported,
+            "looked_at": self.looked_at,
+            "checks": self.checks,
+            "tokens": [ratio.to_json() for ratio in self.tokens],
+            "head": None if self.head is None else {"line": self.head[0], "sha256": self.head[1]},
+            "notes": list(self.notes),
+        }
 
     @property
     def summary(self) -> str:
@@ -156,18 +220,15 @@ def audit(
             progress(f"auditing, {check.name}", done, len(CHECKS))
         if run.is_imported and not check.of_imported:
             continue
-        findings += [Finding(check.name, remark.case, remark.detail) for remark in _remarks(check.find, run)]
+        findings += _found(check.name, _remarks(check.find, run))
     for path in against:
         if progress is not None:
             progress(f"auditing, against {path}", len(CHECKS), len(CHECKS))
         other = read_evidence(RunDirectory(path), pool)
-        shared = _remarks(partial(calls.shared_traces, other=other), run)
-        findings += [Finding("reused-trace", remark.case, remark.detail) for remark in shared]
-    notes = [] if run.torn is None else [run.torn]
-    notes += [f"{remark.case}: {remark.detail}" for remark in conduct.changed_tests(run)]
-    if run.entries and run.damage is None:
-        last = run.entries[-1]
-        notes.append(f"the journal ends with line {last.number}, {last.sha256}")
+        findings += _found("reused-trace", _remarks(partial(calls.shared_traces, other=other), run))
+        findings += _found("tokens", _remarks(partial(other_ratios, other=other), run))
+    warnings = _found("tests", _remarks(conduct.changed_tests, run), Status.warned)
+    end = (run.entries[-1].number, run.entries[-1].sha256) if run.entries and run.damage is None else None
     if head is not None and not any((entry.number, entry.sha256) == head for entry in run.entries):
         findings.insert(0, Finding("chain", None, f"journal, line {head[0]}: is not the line with the hash {head[1]}"))
     looked_at = {
@@ -177,7 +238,17 @@ def audit(
         "command": sum(len(trial.commands) for trial in run.each()),
         "patch": sum(bool(trial.patch) for trial in run.each()),
     }
-    return Audit(tuple(findings), looked_at, run.is_simulated, run.is_imported, tuple(notes))
+    return Audit(
+        run=run_dir,
+        findings=tuple(findings),
+        warnings=tuple(warnings),
+        tokens=_token_ratios(run),
+        looked_at=looked_at,
+        simulated=run.is_simulated,
+        imported=run.is_imported,
+        head=end,
+        notes=() if run.torn is None else (run.torn,),
+    )
 
 
 def _remarks(find: Callable[[Evidence], Iterator[Remark]], run: Evidence) -> Iterator[Remark]:
@@ -185,3 +256,18 @@ def _remarks(find: Callable[[Evidence], Iterator[Remark]], run: Evidence) -> Ite
         yield from find(run)
     except _MALFORMED as error:
         yield Remark(None, f"something that no run writes keeps this check from its end: {error!r}")
+
+
+def _token_ratios(run: Evidence) -> tuple[TokenRatio, ...]:
+    try:
+        return tuple(token_ratios(run))
+    except _MALFORMED:  # the check ``tokens`` says so
+        return ()
+
+
+def _found(check: str, remarks: Iterator[Remark], status: Status = Status.failed) -> list[Finding]:
+    return [Finding(check, remark.case, remark.detail, remark.value, status) for remark in remarks]
+
+
+def _row(name: str, subject: str, status: Status, value: float | None, reason: str) -> dict[str, Any]:
+    return {"name": name, "subject": subject, "status": str(status), "value": value, "reason": reason}

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
-from dynamic_track.auditing.trajectory import Spoken, read_trajectory
+from dynamic_track.auditing.trajectory import read_trajectory, with_conversation
 from twinbench.calls.billing import served_by
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, Response
 from twinbench.calls.judging import Judged, judge
-from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.translation import Utterance, plain_message, request_body
+from twinbench.calls.translation import plain_message, request_body
 from twinbench.messages import message_text
-from twinbench.pools import static_manifest
-from twinbench.tokens import tokenizer_set
 from twinbench.usage import UnpricedTokensError
 
 _GROWN_TOKENS = 50
@@ -26,8 +23,6 @@ _CONSTANT_ANSWERS = 5
 """Answers of one model that say different things never all have one length by chance."""
 _RESERVE = Decimal("1.3")
 """How many tokens of a provider one of ours may be (dynamic.md, "Spend")."""
-_FAR = 3
-"""Tokenizers of one text differ by less than half; a prompt billed at three times our count, or a third, is another."""
 _TEMPLATE_TOKENS = 1000
 """What a provider's own template and tools may add to any prompt."""
 _ID_CHARACTERS = 16
@@ -145,35 +140,11 @@ def cache(run: Evidence) -> Iterator[Remark]:
                     held[call.candidate] = max(held.get(call.candidate, 0), _held_after(run, call))
 
 
-def tokens(run: Evidence) -> Iterator[Remark]:
-    """Prompts counted once more: what routers and reservations went by, and what was billed, is near it."""
-    tokenizers = tokenizer_set(static_manifest())
-    for trial in run.each():
-        spoken = read_trajectory(trial)
-        counter = PromptCounter(run.pool.candidates, tokenizers)
-        for call, before in [] if spoken is None else _with_conversation(trial, spoken):
-            if call.decision is None:
-                continue
-            plain = [each.plain for each in before]
-            counted = dict(counter.prompt(plain, spoken.tools if spoken is not None else (), call.step).tokens)
-            if counted != call.decision.fields["prompt_tokens"]:
-                what = "the tokens that it was decided by are not those of the conversation in trajectory.json"
-                yield Remark(trial.name, f"journal, line {call.decision.number}, step {call.step}: {what}")
-                break
-        for call in trial.answers:
-            billed, ours = call.prompt_tokens, call.counted_tokens
-            if billed is None or ours is None:
-                continue
-            if billed > _FAR * ours + _TEMPLATE_TOKENS or _FAR * billed + _TEMPLATE_TOKENS < ours:
-                what = f"a prompt of {billed:,} tokens is billed, by our count it has {ours:,}"
-                yield Remark(trial.name, f"{call.place}: {what}")
-
-
 def request(run: Evidence) -> Iterator[Remark]:
     """Requests made once more from the conversation, and compared by their hash."""
     for trial in run.each():
         spoken = read_trajectory(trial)
-        for call, before in [] if spoken is None else _with_conversation(trial, spoken):
+        for call, before in [] if spoken is None else with_conversation(trial, spoken):
             candidate = run.candidates.get(call.candidate)
             if candidate is None or spoken is None:
                 continue
@@ -276,19 +247,6 @@ def _too_much(call: AuditedCall, read: int, most: int | None) -> str:
     if most is None:
         return f"{read:,} tokens are read from a cache of {call.candidate} that nothing was written to before"
     return f"{read:,} tokens are read from a cache of {call.candidate} that can hold {most:,}"
-
-
-def _with_conversation(trial: AuditedTrial, spoken: Spoken) -> Iterator[tuple[AuditedCall, Sequence[Utterance]]]:
-    """Each call of the agent with the conversation that it was made of, as far as the trajectory goes."""
-    answered = 0
-    for call in trial.calls:
-        if call.is_own:
-            continue
-        prefix = spoken.prefixes[answered] if answered < len(spoken.prefixes) else spoken.rest
-        if prefix is None:
-            return
-        yield call, spoken.conversation[:prefix]
-        answered += call.answered
 
 
 def _may_be_twice(

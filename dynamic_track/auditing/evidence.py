@@ -32,27 +32,15 @@ BUCKETS = ("input", "cache_read", "cache_write", "output")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Something that cannot be true, or that a case must not do."""
-
-    check: str
-    """The name of the check that found it."""
-    case: str | None
-    """The case, or the case and its trial as ``id/trial``; None: of the run as a whole."""
-    detail: str
-    """What, and where it stands."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The finding as a JSON object."""
-        return {"check": self.check, "case": self.case, "detail": self.detail}
-
-
-@dataclass(frozen=True)
 class Remark:
     """What a check has to say of a case; its name is added where the finding is made."""
 
     case: str | None
+    """The case, or the case and its trial as ``id/trial``; None: of the run as a whole."""
     detail: str
+    """What, and where it stands."""
+    value: float | None = None
+    """The number that cannot be, where there is one."""
 
 
 @dataclass
@@ -448,6 +436,7 @@ _OPTIONAL = ("own", "max_tokens")
 """Fields of the router's own calls."""
 
 _SHAPES: Mapping[str, Mapping[str, Shape]] = {
+    "widened": {"cases": _names, "at": _number},
     "sitting": {"cases": _names, "trials": _count, "run_usd": _or_null(_amount), "at": _number},
     "trial": {**_OF_A_TRIAL, "pool": _text},
     "decision": {

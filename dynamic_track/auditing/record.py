@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark
+from dynamic_track.running.planned import missing_trials, plan_fingerprint, trials_each, unplanned
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.journal import Entry
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.fingerprint import fingerprint
 from twinbench.wording import counted
 
 _CLOCK_SLACK_S = 1.0
@@ -51,12 +52,7 @@ def plan(run: Evidence) -> Iterator[Remark]:
     division = where.get("division", run.pool.division) if isinstance(where, dict) else None
     if division != run.pool.division:
         yield Remark(None, f"plan.json: the division is {division!r}, that of the pool {run.pool.division!r}")
-    for sitting in run.sittings:
-        if sitting.fields.get("plan") not in (None, fingerprint(run.identity)):
-            yield Remark(None, f"journal, line {sitting.number}: the sitting began with another plan.json")
-        if sitting.fields["trials"] != run.identity.get("trials", 1):
-            what = f"{counted(sitting.fields['trials'], 'trial')} a case, plan.json has {run.identity.get('trials')}"
-            yield Remark(None, f"journal, line {sitting.number}: {what}")
+    yield from _sittings_of_the_plan(run)
     for trial in run.each():
         for entry in trial.entries:
             if entry.kind != "trial":
@@ -85,37 +81,22 @@ def simulation(run: Evidence) -> Iterator[Remark]:
 
 
 def missing_case(run: Evidence) -> Iterator[Remark]:
-    """Cases of the plan that have no trial, and trials that are of no plan."""
-    files = run.identity.get("tasks") if run.is_imported else None
-    planned: dict[str, int] = dict.fromkeys(files, 1) if isinstance(files, dict) else {}
-    graded: set[str] = set()
-    for sitting in run.sittings:
-        for case in sitting.fields["cases"]:
-            planned[case] = max(planned.get(case, 0), sitting.fields["trials"])
-            graded |= {case} if sitting.fields.get("graded") is True else set()
-    trials = run.identity.get("trials", 1)
-    for case, most in planned.items():
-        for number in range(1, most + 1):
-            trial = run.trials.get((case, number))
-            if trial is None:
-                yield Remark(case, f"trial {number} was to be run, and no line of the journal is about it")
-            elif trial.end is None:
-                yield Remark(trial.name, "was begun and did not end: the run is not over, or lines are missing")
-            elif case in graded and trial.end.fields["cause"] is None and trial.verdict is None:
-                yield Remark(
-                    trial.name, "was to be graded, and has no verdict: the run is not over, or a line is missing"
-                )
+    """Cases that the run is of and that have no trial, trials that did not end, and trials of other cases."""
+    if run.plan_problems:
+        return  # nobody can tell which cases the run is of; ``plan`` says why
+    sat = {case for each in run.sittings for case in each.fields["cases"]}
+    graded = {case for each in run.sittings if each.fields.get("graded") is True for case in each.fields["cases"]}
+    for case, number in missing_trials(run.plan, run.entries, run.trials.keys()):
+        yield Remark(case, f"trial {number} was to be run, and no line of the journal is about it")
+    for each in unplanned(run.directory, run.plan, run.entries, run.trials.keys()):
+        yield Remark(each.case, each.detail)
     for trial in run.each():
-        if trial.case not in planned:
+        if trial.case not in sat and not run.is_imported:
             yield Remark(trial.name, "is in the journal, and no sitting was to run it")
-        elif isinstance(trials, int) and trial.trial > trials:
-            yield Remark(trial.name, f"is in the journal, and the plan has {counted(trials, 'trial')} a case")
-    for folder in sorted((run.directory.path / "cases").glob("*/*")):
-        name = folder.name
-        known = name.isascii() and name.isdecimal() and (folder.parent.name, int(name)) in run.trials
-        if not known:
-            case = folder.parent.name
-            yield Remark(case, f"cases/{case}/{name} is there, and no line of the journal about it")
+        if trial.end is None:
+            yield Remark(trial.name, "was begun and did not end: the run is not over, or lines are missing")
+        elif trial.case in graded and trial.end.fields["cause"] is None and trial.verdict is None:
+            yield Remark(trial.name, "was to be graded, and has no verdict: the run is not over, or a line is missing")
 
 
 def steps(run: Evidence) -> Iterator[Remark]:
@@ -165,7 +146,7 @@ def time(run: Evidence) -> Iterator[Remark]:
             yield from _commands_in_time(trial)
     if not run.is_simulated:
         for section in sections(run):
-            yield from _after_its_sitting(section)
+            yield from _after_its_sitting(section.entries)
 
 
 def budget(run: Evidence) -> Iterator[Remark]:
@@ -185,7 +166,7 @@ def budget(run: Evidence) -> Iterator[Remark]:
         open_: dict[tuple[object, ...], Decimal] = {}
         before = committed if number == len(apart) else Decimal(0)  # merged runs had a cap each
         here, cap, overshoot = before, None, Decimal(0)
-        for entry in section:
+        for entry in section.entries:
             fields = entry.fields
             if entry.kind == "sitting":
                 cap = None if fields["run_usd"] is None else Decimal(fields["run_usd"])
@@ -203,18 +184,41 @@ def budget(run: Evidence) -> Iterator[Remark]:
         committed += here - before
 
 
-def sections(run: Evidence) -> list[list[Entry]]:
+@dataclass(frozen=True)
+class Section:
+    """The lines of one of the runs that were merged, or those after the merge."""
+
+    entries: Sequence[Entry]
+    cases: Any
+    """Those that the section's ``plan.json`` lists."""
+
+
+def sections(run: Evidence) -> list[Section]:
     """The lines of each run that was merged, and what came after; all lines where none was."""
-    rest = list(run.entries)
-    if not rest or rest[0].kind != "merge":
-        return [rest]
+    return _sections(run.entries, run.plan.get("cases"))
+
+
+def _sections(entries: Sequence[Entry], cases: Any) -> list[Section]:
+    if not entries or entries[0].kind != "merge":
+        return [Section(entries, cases)]
+    *parts, rest = _parts(entries)
+    of_sources = [
+        section
+        for source, part in zip(_sources(entries[0]), parts, strict=True)
+        for section in _sections(part, source.get("cases"))
+    ]
+    return [*of_sources, Section(rest, cases)]
+
+
+def _parts(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """The lines of each source of a merge, the first of which tells of it, and at last the lines after them."""
     found = []
-    end = 1
-    for source in _sources(rest[0]):
+    end = entries[0].number
+    for source in _sources(entries[0]):
         length = source["lines"]
-        found.append([entry for entry in rest if end < entry.number <= end + length])
+        found.append([entry for entry in entries if end < entry.number <= end + length])
         end += length
-    return [*found, [entry for entry in rest if entry.number > end]]
+    return [*found, [entry for entry in entries if entry.number > end]]
 
 
 class _Life:
@@ -395,6 +399,23 @@ def _after_its_sitting(section: Sequence[Entry]) -> Iterator[Remark]:
             begun = entry
 
 
+def _sittings_of_the_plan(run: Evidence) -> Iterator[Remark]:
+    """Sittings that began with another ``plan.json``, or with another number of trials."""
+    trials = trials_each(run.plan)
+    for section in sections(run):
+        if lost := [case for case in section.cases if case not in run.plan["cases"]]:
+            yield Remark(lost[0], "was merged, and plan.json does not have it")
+    for section in sections(run):
+        for sitting in section.entries:
+            if sitting.kind != "sitting":
+                continue
+            if sitting.fields.get("plan") != plan_fingerprint(run.identity, section.cases):
+                yield Remark(None, f"journal, line {sitting.number}: the sitting began with another plan.json")
+            if sitting.fields["trials"] != trials:
+                what = f"{counted(sitting.fields['trials'], 'trial')} a case, plan.json has {trials}"
+                yield Remark(None, f"journal, line {sitting.number}: {what}")
+
+
 def _one_task_each(run: Evidence) -> Iterator[Remark]:
     """All trials of a case are of the same task."""
     first: dict[str, Entry] = {}
@@ -417,9 +438,9 @@ def _merged(run: Evidence) -> Iterator[Remark]:
     """Whether the lines of a merged run give the chains that its first line names."""
     if run.damage is not None or not run.entries or run.entries[0].kind != "merge" or run.misshapen:
         return
-    for source, section in zip(_sources(run.entries[0]), sections(run), strict=False):
+    for source, part in zip(_sources(run.entries[0]), _parts(run.entries), strict=False):
         prev = "0" * 64
-        for number, entry in enumerate(section, 1):
+        for number, entry in enumerate(part, 1):
             record = {"fields": entry.fields, "kind": entry.kind, "number": number, "prev": prev}
             body = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
             prev = hashlib.sha256(body.encode()).hexdigest()

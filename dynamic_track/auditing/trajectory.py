@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.auditing.evidence import AuditedTrial
+from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial
 from twinbench.calls.mini_swe_agent import BASH_TOOL
 from twinbench.calls.translation import Utterance, conversation_message
 
@@ -42,6 +42,19 @@ def trajectory_complaint(trial: AuditedTrial) -> str | None:
     """Why a trajectory cannot be read; None also where there is none."""
     content = trial.json("trajectory.json")
     return content if content is None or isinstance(content, str) else _complaint(content)
+
+
+def with_conversation(trial: AuditedTrial, spoken: Spoken) -> Iterator[tuple[AuditedCall, Sequence[Utterance]]]:
+    """Each call of the agent with the conversation that it was made of, as far as the trajectory goes."""
+    answered = 0
+    for call in trial.calls:
+        if call.is_own:
+            continue
+        prefix = spoken.prefixes[answered] if answered < len(spoken.prefixes) else spoken.rest
+        if prefix is None:
+            return
+        yield call, spoken.conversation[:prefix]
+        answered += call.answered
 
 
 def _complaint(content: Mapping[str, Any]) -> str | None:

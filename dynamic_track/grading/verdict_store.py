@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twinbench.files import written
+from twinbench.files import flush_folder, written
 from twinbench.store import Store
 
 _VERDICT = "verdict.json"
@@ -71,6 +71,9 @@ class VerdictStore:
             aside.mkdir()
             (aside / _VERDICT).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             (aside / _LOG).write_bytes(gzip.compress(log.encode(), mtime=0))
+            flush_folder(aside)
+        for around in (folder.parent, self._store.root):  # a run's journal tells of the verdict next
+            flush_folder(around)
         return folder / _LOG
 
     def keep_traceback(self, case: str, text: str) -> Path:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.running.imported import is_imported
+from dynamic_track.running.planned import chosen_cases, missing_trials, unplanned
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.journal import read_journal
 from twinbench.calls.recording import RecordedAttempt, Recording, recordings
-from twinbench.errors import UsageError
+from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.pools import LiveManifest, live_manifest
 from twinbench.usage import UnpricedTokensError, Usage
@@ -39,6 +40,10 @@ class LoadedRun:
     """Trials that were begun and have not ended."""
     trials: tuple[Trial, ...]
     """What became of ``recorded``, in the same order."""
+    cases: tuple[str, ...]
+    """The ids of the cases that the run is of."""
+    missing: tuple[tuple[str, int], ...] = ()
+    """Trials that it is to have and that no line of its journal is about, each a case and a number."""
     begun_usd: Decimal = Decimal(0)
     """What was spent on the trials that have not ended, at the prices of the run itself."""
 
@@ -119,7 +124,7 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
 
     Raises:
         UsageError: it is no run's directory, or one of imported runs, or the prices lack one of its candidates.
-        ContentError, JournalError: it is damaged.
+        ContentError, JournalError: it is damaged, or holds something of cases that the run is not of.
     """
     run = RunDirectory(path)
     plan = run.plan()
@@ -131,13 +136,25 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
             f"{path} was made with another pool than {plan['where']['pool']} now is ({was[:12]}…, not "
             f"{pool.fingerprint[:12]}…): name the one to bill it by with --prices"
         )
-    found = recordings(read_journal(run.journal))
+    entries = read_journal(run.journal)
+    found = recordings(entries)
+    if strange := [f"{each.case}: {each.detail}" for each in unplanned(run, plan, entries, found.keys())]:
+        problems = [Problem(str(path), None, None, each) for each in strange]
+        raise ContentError(problems, hint=f"The run is not scored; twinbench dynamic audit {path} says more")
     recorded = tuple(found[key] for key in sorted(found) if found[key].end is not None)
     trials = tuple(concluded(pool, recording) for recording in recorded)
     if prices is not None:
         trials = tuple(_billed_again(each, trial, prices) for each, trial in zip(recorded, trials, strict=True))
     return LoadedRun(
-        path, plan, prices or pool, recorded, len(found) - len(recorded), trials, begun_usd(found.values())
+        path,
+        plan,
+        prices or pool,
+        recorded,
+        len(found) - len(recorded),
+        trials,
+        chosen_cases(plan, entries),
+        tuple(missing_trials(plan, entries, found.keys())),
+        begun_usd(found.values()),
     )
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.running.agent import ActionStyle, commands_said
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_dir import RunDirectory, write_plan
 from dynamic_track.running.trial import concluded
 from twinbench.cache_policy import WallClockTtl
 from twinbench.calls.attempts import RetryLimits
@@ -528,8 +528,8 @@ def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], wher
         "seed": _SALT,
         "trials": 1,
     }
-    plan = {"identity": identity, "where": {"tasks": None, "dataset": None, "pool": where, "division": pool.division}}
-    (folder / "plan.json").write_text(json.dumps(plan, indent=1) + "\n", "utf-8")
+    found = {"tasks": None, "dataset": None, "pool": where, "division": pool.division}
+    write_plan(folder, identity, found, list(taken))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     """One run of several that are of the same plan, each of other cases.
 
     The lines of their journals follow one another in a new chain; a line before them names each source with the hash
-    of its last line, so that they can be told to be unchanged.
+    of its last line and the cases of its plan, so that they can be told to be unchanged.
 
     Args:
         sources: the directories.
@@ -48,11 +48,18 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
             if key in whose:
                 raise UsageError(f"case {key[0]}, trial {key[1]} stands in {whose[key]} and in {run.path}")
             whose[key] = run.path
-    merged = open_run(into, first["identity"], {k: v for k, v in first["where"].items() if k != "shard"})
+    where = {name: value for name, value in first["where"].items() if name != "shard"}
+    cases = list(dict.fromkeys(case for plan in plans for case in plan["cases"]))
+    merged = open_run(into, first["identity"], where, cases)
     with Journal.open(merged.journal) as journal:
         heads = [
-            {"run": run.path.name, "lines": len(entries), "sha256": entries[-1].sha256 if entries else None}
-            for run, entries in zip(runs, journals, strict=True)
+            {
+                "run": run.path.name,
+                "lines": len(entries),
+                "sha256": entries[-1].sha256 if entries else None,
+                "cases": plan["cases"],
+            }
+            for run, plan, entries in zip(runs, plans, journals, strict=True)
         ]
         journal.append("merge", sources=heads)
         for entries in journals:

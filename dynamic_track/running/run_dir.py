@@ -1,23 +1,27 @@
 """The directory of a run: its plan, its journal, and a folder for each trial that ended.
 
-The journal is the run; everything else is derived from it.
+The journal is the run; everything else is derived from it, but for the plan, which says what the run is of: the cases
+that were chosen first and the identity, which never changes. Every file outlasts a crash of the machine once it is
+written, so that no line of the journal tells of a file that is not there.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from twinbench.calls.journal import FILE, JournalError
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.files import written
+from twinbench.files import make_folder, written
 from twinbench.input_files import read_regular
 from twinbench.strict_json import parse_json
 
 _PLAN = "plan.json"
+MOST_TRIALS = 1000
+"""Of a case; whoever reads a stranger's plan goes through all of them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ class RunDirectory:
         for name in ("router", "pool"):
             if not isinstance(content["identity"].get(name, {}), dict):
                 raise ContentError([Problem(str(path), None, f"identity.{name}", "must be an object")])
+        trials = content["identity"].get("trials", 1)
+        if type(trials) is not int or not 1 <= trials <= MOST_TRIALS:
+            what = f"must be a whole number from 1 to {MOST_TRIALS:,}"
+            raise ContentError([Problem(str(path), None, "identity.trials", what)])
+        if not _are_case_ids(content.get("cases")):
+            raise ContentError([Problem(str(path), None, "cases", "must be the ids of the chosen cases, each once")])
         return content
 
     def refuse_lost_journal(self) -> None:
@@ -95,7 +105,7 @@ class RunDirectory:
     def write(self, case: str, trial: int, name: str, content: str) -> None:
         """Write a file of a trial; the old one stays until the new one is whole."""
         folder = self.case(case, trial)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with written(folder / name) as path:
             path.write_text(content, "utf-8", newline="")
 
@@ -104,13 +114,14 @@ class RunDirectory:
         (self.case(case, trial) / name).unlink(missing_ok=True)
 
 
-def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]) -> RunDirectory:
+def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any], cases: Sequence[str]) -> RunDirectory:
     """The directory of a run, made where it is missing.
 
     Args:
         path: where.
         identity: what the run is of; a run that is continued must be of the same.
         where: where tasks and pool were found, for a replay; no part of the identity.
+        cases: the ids of the chosen cases; a run that is continued may be of others (``planned.widen``).
 
     Raises:
         UsageError: there is something else, or a run of something else; what differs is named.
@@ -119,9 +130,7 @@ def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]) 
     run = RunDirectory(path)
     identity = json.loads(json.dumps(identity))
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        path.mkdir(parents=True, exist_ok=True)
-        with written(path / _PLAN) as file:
-            file.write_text(json.dumps({"identity": identity, "where": where}, indent=1) + "\n", "utf-8")
+        write_plan(path, identity, where, cases)
         return run
     found = run.plan()["identity"]
     different = [name for name in {**found, **identity} if found.get(name) != identity.get(name)]
@@ -130,6 +139,22 @@ def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]) 
         raise UsageError(f"{path} holds a run of something else ({told}): choose another --run")
     run.refuse_lost_journal()
     return run
+
+
+def write_plan(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any], cases: Sequence[str]) -> None:
+    """Write ``plan.json`` of a run's directory, which is made where it is missing; arguments as of ``open_run``."""
+    make_folder(path)
+    with written(path / _PLAN) as file:
+        content = {"identity": identity, "where": where, "cases": list(cases)}
+        file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def _are_case_ids(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and all(isinstance(each, str) and each for each in value)
+        and len({*value}) == len(value)
+    )
 
 
 def _number(name: str) -> int:

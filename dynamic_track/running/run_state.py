@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from dynamic_track.running.planned import missing_trials
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import concluded
@@ -87,13 +88,8 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
     entries = read_journal(run.journal)
     sittings = [entry.fields for entry in entries if entry.kind == "sitting"]
     found = recordings(entries)
-    planned = {
-        (case, number)
-        for sitting in sittings
-        for case in sitting["cases"]
-        for number in range(1, sitting["trials"] + 1)
-    }
-    states = [_state(found.get(key) or Recording(*key), pool) for key in sorted(planned | found.keys())]
+    planned = {*missing_trials(plan, entries, found.keys()), *found}
+    states = [_state(found.get(key) or Recording(*key), pool) for key in sorted(planned)]
     ended = [concluded(pool, recording) for recording in found.values() if recording.end is not None]
     cap = sittings[-1].get("run_usd") if sittings else None
     return RunState(

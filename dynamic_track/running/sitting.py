@@ -15,6 +15,7 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.executors import Executor, Job
+from dynamic_track.running.planned import plan_fingerprint, widen
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.runner import RunSummary, run_jobs
 from dynamic_track.running.stopping import Stop
@@ -30,7 +31,6 @@ from twinbench.calls.routed import RouterDecides
 from twinbench.clock import Clocks, WallClocks
 from twinbench.containers.container import ContainerLimits
 from twinbench.errors import UsageError
-from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.pools import LiveManifest
 from twinbench.progress import Progress
@@ -133,6 +133,7 @@ def sit(
     stop: Stop | None = None,
     listener: Listener | None = None,
     progress: Progress | None = None,
+    verdicts: VerdictStore | None = None,
 ) -> RunSummary:
     """Run cases that are not finished, and go on with those that were begun.
 
@@ -149,6 +150,7 @@ def sit(
         stop: ends the sitting early.
         listener: told of everything that is written about a trial.
         progress: told of each case.
+        verdicts: where verdicts are looked up and kept; default: the run's directory.
 
     Raises:
         UsageError: the directory holds something else.
@@ -156,18 +158,23 @@ def sit(
         RouterLoadError: the router does not load.
     """
     with ExitStack() as stack:
+        cases = [task.id for task in tasks]
         directory = open_run(
             run_dir,
             plan.identity(),
             {**where, "division": plan.pool.division, **({} if plan.shard is None else {"shard": list(plan.shard)})},
+            cases,
         )
+        planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
-        recorded = recordings(journal.entries())
+        entries = journal.entries()
+        recorded = recordings(entries)
         directory.refuse_lost_lines(recorded.keys())
+        widen(journal, planned, entries, cases, round(time.time(), 3))
         journal.append(
             "sitting",
-            plan=fingerprint(plan.identity()),
-            cases=[task.id for task in tasks],
+            plan=plan_fingerprint(planned["identity"], planned["cases"]),
+            cases=cases,
             trials=plan.trials,
             workers=executor.workers,
             graded=graded,
@@ -206,7 +213,7 @@ def sit(
             directory,
             journal,
             recorded,
-            verdicts=VerdictStore(Store(directory.path)),
+            verdicts=verdicts or VerdictStore(Store(directory.path)),
             graded=graded,
             breaker=breaker,
             progress=progress,

@@ -69,10 +69,10 @@ def write_live_run(
         "trials": 1,
         **({"provider": {"simulation": "3" * 64}} if simulated else {}),
     }
-    plan = {"identity": identity, "where": {"tasks": "rehearsal", "dataset": None, "pool": pool}}
+    names = list(dict.fromkeys(case.name for case in cases))
+    plan = {"identity": identity, "where": {"tasks": "rehearsal", "dataset": None, "pool": pool}, "cases": names}
     (folder / "plan.json").write_text(json.dumps(plan), "utf-8")
     with Journal.open(folder / "journal") as journal:
-        names = [case.name for case in cases]
         journal.append("sitting", cases=names, trials=1, workers=1, graded=True, run_usd=None, at=1.0)
         for case in cases:
             _write_case(journal, case)

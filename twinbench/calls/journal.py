@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, Self, overload
 from filelock import FileLock, Timeout
 
 from twinbench.errors import TwinbenchError
+from twinbench.files import flush_folder, make_folder
 from twinbench.input_files import in_mib, open_regular
 
 FILE = "journal.jsonl"
@@ -142,7 +143,7 @@ class Journal:
         path = folder / FILE
         lock = FileLock(folder / LOCK, thread_local=False)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             lock.acquire(blocking=False)
         except Timeout:
             raise JournalError(f"{folder} is being written by another process: wait for it or stop it") from None
@@ -151,7 +152,7 @@ class Journal:
         fd = None
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            _sync_folder(folder)
+            flush_folder(folder)
             reader = _Reader(path)
             for _ in reader:
                 pass
@@ -278,7 +279,7 @@ class Journal:
             file.write(torn)
             file.flush()
             os.fsync(file.fileno())
-        _sync_folder(aside.parent)
+        flush_folder(aside.parent)
         os.ftruncate(self._fd, self._head.end)
         os.fsync(self._fd)
 
@@ -510,16 +511,6 @@ def _unused(path: Path) -> Path:
         tries += 1
         candidate = path.with_name(f"{path.stem}-{tries}{path.suffix}")
     return candidate
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in a folder last; where folders cannot be flushed, they last anyway or nothing helps."""
-    with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _cannot_write(path: Path, error: Exception) -> JournalError:

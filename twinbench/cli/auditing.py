@@ -10,7 +10,7 @@ import typer
 
 from twinbench.cli.live_options import MovedPoolOption
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def audit(
     with progress() as shown:
         found = audit_run(run_dir, manifest, head=known, against=against or (), progress=shown)
     if json_:
-        for note in ([f"this is {_REHEARSAL}"] if found.simulated else []) + list(found.notes):
-            typer.echo(printable(f"note: {note}"), err=True)
-        print_json([finding.to_json() for finding in found.findings], output)
+        if found.simulated:
+            typer.echo(f"note: this is {_REHEARSAL}", err=True)
+        print_json(found.to_json(), output)
     else:
-        print_table(_checks(found, run_dir) if form is Format.table else _findings(found), form, output)
+        print_table(_for_people(found) if form is Format.table else _for_programs(found), form, output)
     if found.findings:
         raise typer.Exit(1)
 
@@ -99,7 +99,7 @@ def _pool(run_dir: Path, named: str | None) -> LiveManifest:
         raise UsageError(f"{error}\nThe run was made with that pool: name it with --pool FILE") from None
 
 
-def _checks(found: Audit, run_dir: Path) -> Table:
+def _for_people(found: Audit) -> Table:
     from dynamic_track.auditing.audit import CHECKS
 
     columns = [
@@ -118,11 +118,20 @@ def _checks(found: Audit, run_dir: Path) -> Table:
         for check in CHECKS
     ]
     told = [f"{each.check}: {each.case + ': ' if each.case else ''}{each.detail}" for each in found.findings]
-    title = f"Audit of {run_dir}" + (f", {_REHEARSAL}" if found.simulated else "")
-    return Table(title, columns, rows, [*told, *found.notes, found.summary])
+    told += [f"note: {each.case}: {each.detail}" for each in found.warnings]
+    told += [f"tokens of {each}" for each in found.tokens]
+    head = [] if found.head is None else [f"the journal ends with line {found.head[0]}, {found.head[1]}"]
+    title = f"Audit of {found.run}" + (f", {_REHEARSAL}" if found.simulated else "")
+    return Table(title, columns, rows, [*told, *found.notes, *head, found.summary])
 
 
-def _findings(found: Audit) -> Table:
-    columns = [Column("check", "Check"), Column("case", "Case"), Column("detail", "What was found")]
+def _for_programs(found: Audit) -> Table:
+    columns = [
+        Column("name", "Check"),
+        Column("subject", "Run or case"),
+        Column("status", "Status"),
+        Column("value", "Value"),
+        Column("reason", "Reason"),
+    ]
     caveat = f"this is {_REHEARSAL}" if found.simulated else None
-    return Table("", columns, [finding.to_json() for finding in found.findings], caveat=caveat)
+    return Table("", columns, found.checks, caveat=caveat)

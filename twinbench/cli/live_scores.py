@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
 from twinbench.statistics import LEVEL, RESAMPLES
 from twinbench.wording import counted
 
@@ -32,6 +33,9 @@ PricesOption = Annotated[
 ]
 
 
+_DIFFERENT = "these runs are of different cases: compare them on the cases that all have a verdict of"
+
+
 def score(
     run_dirs: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Runs that differ in nothing but the router.")
@@ -51,8 +55,10 @@ def score(
 ) -> None:
     """Score runs from their directories, with intervals and references, and keep the scores in the store.
 
-    Exit code 1 where cases are left that infrastructure or the cap ended.
+    Runs of different cases are scored on the cases that they share, too. Exit code 1 where cases are left that were
+    not begun, or that infrastructure or the cap ended.
     """
+    from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_results import keep
     from dynamic_track.results.live_score import live_score, penalties, references, refuse_different
     from dynamic_track.results.loaded import load_run
@@ -63,20 +69,36 @@ def score(
     runs = [load_run(path, what_if) for path in run_dirs]
     refuse_different(runs)
     scores = [live_score(run, _resampling(resamples, level), exclude_infra=exclude_infra) for run in runs]
+    common = common_cases(runs)
+    of_common = [
+        live_score(run, _resampling(resamples, level), exclude_infra=exclude_infra)
+        for run in (common.runs if len(runs) > 1 and common.differ else ())
+    ]
     for each in scores:
         try:
             keep(Store(store), each)
         except StoreWriteError as error:
             typer.echo(f"warning: the score is not kept: {error}", err=True)
     if json_:
-        content = [each.to_json() for each in scores]
-        more = {"references": references(runs), "penalties": penalties(runs)}
+        content = [{**each.to_json(), "missing": [list(trial) for trial in each.run.missing]} for each in scores]
+        ranked = [each.run for each in of_common] or runs
+        more: dict[str, Any] = {"references": references(runs), "penalties": penalties(ranked)}
+        if len(content) > 1:
+            more["common"] = {**common.to_json(), "runs": [_without_cases(each) for each in of_common]}
         print_json({**content[0], **more} if len(content) == 1 else {"runs": content, **more}, output)
     else:
-        print_table(_score_table(scores), form, output)
+        print_table(_score_table(scores, of_common, common.notes if of_common else ()), form, output)
+    if of_common and (json_ or form is not Format.table):
+        for note in (_DIFFERENT, *common.notes):
+            typer.echo(printable(f"note: {note}"), err=True)
+    missing = sum(len(run.missing) for run in runs)
+    if missing:
+        what = f"{counted(missing, 'trial')} of the plan that no line of the journal is about"
+        typer.echo(f"note: {what}: continue the runs, and score again", err=True)
     left = sum(each.score.count("infra") + each.score.count("cap") + each.run.unended for each in scores)
     if left and not exclude_infra:
         typer.echo(f"note: {counted(left, 'trial')} without a verdict: continue the runs, and score again", err=True)
+    if missing or (left and not exclude_infra):
         raise typer.Exit(1)
 
 
@@ -92,6 +114,7 @@ def compare(
     output: OutputOption = "-",
 ) -> None:
     """Compare two runs case by case: bills by the paired bootstrap, verdicts by McNemar's test, contested cases."""
+    from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_score import compared
     from dynamic_track.results.loaded import load_run
     from twinbench.errors import UsageError
@@ -100,10 +123,11 @@ def compare(
         raise UsageError("--resamples 0: a comparison is made of resamples")
     what_if = _prices(prices)
     found = compared(load_run(first, what_if), load_run(second, what_if), drawing)
+    common = common_cases((found.first, found.second))
     if json_:
-        print_json(found.to_json(), output)
+        print_json({**found.to_json(), "common": common.to_json()}, output)
     else:
-        print_table(_compared_table(found), form, output)
+        print_table(_compared_table(found, common.notes), form, output)
 
 
 def _prices(name: str | None) -> LiveManifest | None:
@@ -125,7 +149,18 @@ def _resampling(resamples: int, level: float) -> Resampling | None:
         raise UsageError(f"--resamples {resamples} --level {level}: {error}") from None
 
 
-def _score_table(scores: list[LiveScore]) -> Table:
+def _without_cases(score: LiveScore) -> dict[str, Any]:
+    return {name: value for name, value in score.to_json().items() if name != "by_case"}
+
+
+def _score_table(scores: list[LiveScore], of_common: list[LiveScore], different: Sequence[str]) -> Table:
+    """The scores; beside them those on the common cases, where the runs are of different ones.
+
+    Args:
+        scores: of the runs.
+        of_common: the same runs, scored on the cases that they share; empty where they are of the same.
+        different: what is left out of those, in words.
+    """
     from dynamic_track.results.live_score import penalties, references
     from dynamic_track.results.loaded import SIMULATED
     from dynamic_track.running.score import give_up_usd
@@ -144,11 +179,22 @@ def _score_table(scores: list[LiveScore]) -> Table:
         Column("switches", "Switches"),
         Column("broken_cache_usd", "Broken caches, USD", 4),
     ]
+    if of_common:
+        columns += [
+            Column("common_trials", "Common trials"),
+            Column("common_resolved", "Resolved of them"),
+            Column("common_bill", "Bill of them, USD"),
+        ]
+    on_common = {str(each.run.path): each for each in of_common}
     rows: list[dict[str, Any]] = []
     for each in sorted(scores, key=lambda each: each.score.bill_usd):
-        content, ends = each.to_json(), each.intervals["bill_usd"]
-        bill = f"{each.score.bill_usd:.4f}" + ("" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]")
-        rows.append({**content, "trials": content["cases"], "bill": bill})
+        content = each.to_json()
+        row = {**content, "trials": content["cases"], "bill": _bill(each)}
+        if (shared := on_common.get(str(each.run.path))) is not None:
+            row["common_trials"] = len(shared.score.trials)
+            row["common_resolved"] = shared.score.count("resolved")
+            row["common_bill"] = _bill(shared)
+        rows.append(row)
     cases = max(len(each.score.trials) for each in scores)
     pool = scores[0].run.pool
     given_up = float(give_up_usd(cases, pool))
@@ -156,12 +202,14 @@ def _score_table(scores: list[LiveScore]) -> Table:
         {"router": "give up (computed)", "trials": cases, "resolved": 0, "bill": f"{given_up:.4f}", "computed": True}
     )
     runs = [each.run for each in scores]
-    notes = [each.no_interval for each in scores if each.no_interval is not None][:1]
+    ranked = [each.run for each in of_common] or runs
+    notes = [_DIFFERENT, *different] if of_common else []
+    notes += [each.no_interval for each in scores if each.no_interval is not None][:1]
     notes += [f"{what}: not run" for what, path in references(runs).items() if path is None]
     notes += [
         f"at {each['penalty_usd']:g} USD for an unresolved case: "
         + " < ".join(_router_of(runs, name) for name in each["ranking"])
-        for each in penalties(runs)
+        for each in penalties(ranked)
     ]
     notes.append(f"lower bills are better; prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD a penalty")
     if any(each.exclude_infra for each in scores):
@@ -170,11 +218,16 @@ def _score_table(scores: list[LiveScore]) -> Table:
     return Table(title, columns, rows, [note for note in notes if note], dimmed="computed")
 
 
+def _bill(score: LiveScore) -> str:
+    ends = score.intervals["bill_usd"]
+    return f"{score.score.bill_usd:.4f}" + ("" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]")
+
+
 def _router_of(runs: list[Any], path: str) -> str:
     return next((run.router for run in runs if str(run.path) == path), path)
 
 
-def _compared_table(found: RunsCompared) -> Table:
+def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
     columns = [
         Column("case", "Contested case"),
         Column("first", "First resolved"),
@@ -198,6 +251,7 @@ def _compared_table(found: RunsCompared) -> Table:
         f"first: {found.first.router}; second: {found.second.router}; {counted(found.cases, 'case')} of both",
         f"bill of the first less that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",
         f"resolved by one alone: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
+        *different,
     ]
     simulated = found.first.simulated or found.second.simulated
     title = "A rehearsal with simulated models: two runs compared" if simulated else "Two runs compared"

@@ -89,7 +89,9 @@ def run(
         int, typer.Option("--workers", metavar="N", min=1, help="How many cases at once, on each engine.")
     ] = 1,
     engines: EnginesOption = None,
-    trials: Annotated[int, typer.Option("--trials", metavar="K", min=1, help="How often each case is run.")] = 1,
+    trials: Annotated[
+        int, typer.Option("--trials", metavar="K", min=1, max=1000, help="How often each case is run.")
+    ] = 1,
     shard: Annotated[
         str | None,
         typer.Option(

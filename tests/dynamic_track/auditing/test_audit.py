@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,10 +20,13 @@ from hypothesis import strategies as st
 from dynamic_track.auditing import conduct
 from dynamic_track.auditing.audit import CHECKS, audit
 from dynamic_track.auditing.conduct import patched_files
-from dynamic_track.auditing.evidence import AuditedTrial, Evidence
+from dynamic_track.auditing.evidence import AuditedTrial, Evidence, read_evidence
 from dynamic_track.auditing.shell import taken_apart
+from dynamic_track.auditing.tokens import honest_ratio, token_ratios, tokens
 from dynamic_track.rehearsal.replies import Cut, Message, Reply, server_error
 from dynamic_track.rehearsal.server import Asked
+from dynamic_track.results.loaded import load_run
+from dynamic_track.running.planned import plan_fingerprint
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import concluded
 from dynamic_track.tasks.sources import load_tasks
@@ -55,7 +59,7 @@ from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import FILE, Entry, packed, read_journal, unpacked
 from twinbench.calls.recording import recordings
-from twinbench.fingerprint import fingerprint, sha256_text
+from twinbench.fingerprint import sha256_text
 from twinbench.pools import live_manifest
 from twinbench.usage import Usage
 
@@ -79,16 +83,23 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task
     return runs
 
 
+def run_of(runs: Path, router: str) -> Path:
+    """The run of a router among those of a rehearsal."""
+    plans = {path: json.loads(path.read_text("utf-8")) for path in runs.rglob("plan.json")}
+    [found] = [path for path, plan in plans.items() if plan["identity"]["router"]["spec"] == router]
+    return found.parent
+
+
 @pytest.fixture
 def turns(rehearsed: Path, tmp_path: Path) -> Path:
     """A copy of the run of round-robin, to spoil."""
-    return Path(shutil.copytree(rehearsed / "1-round-robin", tmp_path / "turns"))
+    return Path(shutil.copytree(run_of(rehearsed, "round-robin"), tmp_path / "turns"))
 
 
 @pytest.fixture
 def dear(rehearsed: Path, tmp_path: Path) -> Path:
     """A copy of the run of always-high, to spoil."""
-    return Path(shutil.copytree(rehearsed / "2-always-high", tmp_path / "dear"))
+    return Path(shutil.copytree(run_of(rehearsed, "always-high"), tmp_path / "dear"))
 
 
 def audited(run: Path, *more: str | Path) -> Ran:
@@ -96,13 +107,18 @@ def audited(run: Path, *more: str | Path) -> Ran:
 
 
 def found(run: Path, *more: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """The findings by check."""
+    """The findings by check, each with its case (None: of the run), what was found, and the number that cannot be."""
     ran = audited(run, *more)
+    rows = ran.json["checks"]
     by_check: dict[str, list[dict[str, Any]]] = {}
-    for finding in ran.json:
-        assert finding.keys() == {"check", "case", "detail"}
-        by_check.setdefault(finding["check"], []).append(finding)
-    assert by_check.keys() <= {check.name for check in CHECKS}
+    for row in rows:
+        assert row.keys() == {"name", "subject", "status", "value", "reason"}
+        assert row["status"] in ("pass", "warn", "fail")
+        if row["status"] == "fail":
+            case = None if row["subject"] == str(run) else row["subject"]
+            by_check.setdefault(row["name"], []).append({"case": case, "detail": row["reason"], "value": row["value"]})
+    assert {row["name"] for row in rows} == {check.name for check in CHECKS}
+    assert not by_check.keys() & {row["name"] for row in rows if row["status"] == "pass"}
     assert ran.code == (1 if by_check else 0)
     return by_check
 
@@ -162,31 +178,42 @@ def in_response(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str,
 
 
 def test_rehearsals_are_clean(rehearsed: Path) -> None:
-    for run in sorted(rehearsed.iterdir()):
+    for run in (run_of(rehearsed, "round-robin"), run_of(rehearsed, "always-high")):
         before = files(run)
+        assert found(run) == {}
         ran = audited(run)
-        assert (ran.code, ran.json) == (0, [])
         assert "rehearsal" in ran.err
+        assert (ran.json["run"], ran.json["simulated"], ran.json["notes"]) == (str(run), True, [])
+        last = read_journal(run / "journal")[-1]
+        assert ran.json["head"] == {"line": last.number, "sha256": last.sha256}
         assert files(run) == before
 
 
 def test_people_are_told_what_was_looked_at(rehearsed: Path) -> None:
-    ran = twinbench("dynamic", "audit", rehearsed / "2-always-high").succeeded()
+    ran = twinbench("dynamic", "audit", run_of(rehearsed, "always-high")).succeeded()
     lines = ran.text.splitlines()
     assert lines[0].startswith("Audit of ")
     assert lines[0].endswith("a rehearsal with simulated models")
     assert all(any(line.startswith(f"│ {check.name} ") for line in lines) for check in CHECKS)
-    calls = len([entry for entry in read_journal(rehearsed / "2-always-high" / "journal") if entry.kind == "settle"])
+    calls = len(
+        [entry for entry in read_journal(run_of(rehearsed, "always-high") / "journal") if entry.kind == "settle"]
+    )
     assert lines[-1] == f"nothing found: {len(CHECKS)} checks of 2 trials with {calls} calls"
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_findings_are_a_table_for_programs(turns: Path, form: str) -> None:
+def test_checks_are_a_table_for_programs(turns: Path, tmp_path: Path, form: str) -> None:
     case_file(turns, EASY, cost_usd=0.0)
-    ran = twinbench("dynamic", "audit", turns, "--format", form)
+    ran = twinbench("dynamic", "audit", turns, "--format", form, "-o", tmp_path / f"checks.{form}")
     assert ran.code == 1
-    assert b"case-file" in ran.out
     assert "rehearsal" in ran.err
+    with duckdb.connect() as connection:
+        table = f"FROM '{tmp_path / f'checks.{form}'}'"
+        rows = connection.sql(f"SELECT name, subject, reason {table} WHERE status = 'fail'").fetchall()
+        assert connection.sql(f"SELECT count(DISTINCT name) {table}").fetchall() == [(len(CHECKS),)]
+    [(name, subject, reason)] = rows
+    assert (name, subject) == ("case-file", f"{EASY}/1")
+    assert "cost_usd" in reason
 
 
 def test_runs_against_a_gateway_are_clean(
@@ -287,9 +314,12 @@ def test_five_real_runs_are_clean(tmp_path: Path, shared: Path) -> None:
     run = tmp_path / "run"
     twinbench("dynamic", "import", shared / "trajectories", "--run", run, "--pool", pool).succeeded()
     ran = audited(run)
-    assert (ran.code, ran.json) == (0, [])
-    assert "sympy__sympy-21612/1: the patch changes sympy/parsing/tests/test_latex.py" in ran.err
-    json_file(run / "plan.json", lambda plan: plan["identity"]["tasks"].update(another="0" * 64))
+    assert ran.code == 0
+    [warning] = [row for row in ran.json["checks"] if row["status"] == "warn"]
+    assert (warning["name"], warning["subject"]) == ("tests", "sympy__sympy-21612/1")
+    assert warning["reason"] == "the patch changes sympy/parsing/tests/test_latex.py"
+    assert found(run) == {}
+    json_file(run / "plan.json", lambda plan: plan["cases"].append("another"))
     assert found(run).keys() == {"missing-case"}
 
 
@@ -418,10 +448,11 @@ def test_a_run_that_passes_for_an_imported_one_is_found(turns: Path) -> None:
 
 
 def test_a_plan_that_the_sitting_did_not_begin_with_is_found(turns: Path) -> None:
-    identity = json.loads((turns / "plan.json").read_text("utf-8"))["identity"]
-    each(turns, "sitting", setting(plan=fingerprint(identity)))
-    assert found(turns) == {}
     json_file(turns / "plan.json", lambda plan: plan["identity"]["router"].update(spec="mine.py:Mine"))
+    assert found(turns).keys() == {"plan"}
+    as_planned(turns)
+    assert found(turns) == {}  # a consistent forgery
+    json_file(turns / "plan.json", lambda plan: plan["cases"].reverse())
     assert found(turns).keys() == {"plan"}
 
 
@@ -457,7 +488,7 @@ def test_a_line_that_is_gone_or_twice_is_found(turns: Path) -> None:
 def test_a_flipped_bit_is_always_found(rehearsed: Path, tmp_path: Path, place: float, bit: int) -> None:
     run = tmp_path / "flipped"
     shutil.rmtree(run, ignore_errors=True)
-    shutil.copytree(rehearsed / "1-round-robin", run)
+    shutil.copytree(run_of(rehearsed, "round-robin"), run)
     path = run / "journal" / FILE
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1 << bit
@@ -590,7 +621,7 @@ def consistently(run: Path, usage: Callable[[dict[str, Any]], dict[str, int]]) -
 
 def test_constant_usage_is_found_however_well_it_is_forged(dear: Path) -> None:
     consistently(dear, lambda _fields: {"input": 1500, "cache_read": 0, "cache_write": 0, "output": 100})
-    assert found(dear).keys() == {"constant-usage"}
+    assert "constant-usage" in found(dear)
 
 
 def test_answers_of_constant_length_are_found(dear: Path) -> None:
@@ -610,6 +641,21 @@ def test_cache_reads_that_nothing_was_written_for_are_found(dear: Path) -> None:
     assert "nothing was written to before" in findings["cache"][0]["detail"]
 
 
+def scaled(factor: float, *buckets: str) -> Callable[[dict[str, Any]], dict[str, int]]:
+    """Usage that is throughout what it was, times a factor; of some buckets, where they are named."""
+
+    def usage(fields: dict[str, Any]) -> dict[str, int]:
+        counts = dict(fields["usage"])
+        for name in buckets or tuple(counts):
+            counts[name] = round(counts[name] * factor)
+        spare = 0 if buckets else min(counts["cache_read"], 3)
+        counts["cache_read"] -= spare  # rounded, the parts of a prompt may come to less than what is read of it later
+        counts["input"] += spare
+        return counts
+
+    return usage
+
+
 def test_prompts_of_other_lengths_than_they_have_are_found(dear: Path) -> None:
     steps: dict[str, int] = {}
 
@@ -619,6 +665,73 @@ def test_prompts_of_other_lengths_than_they_have_are_found(dear: Path) -> None:
 
     consistently(dear, short)
     assert found(dear).keys() == {"tokens"}
+
+
+@pytest.mark.parametrize("factor", [0.4, 2.0])
+@pytest.mark.parametrize("run", ["turns", "dear"])
+def test_usage_that_is_scaled_throughout_is_found_for_every_model(
+    request: pytest.FixtureRequest, run: str, factor: float
+) -> None:
+    """With responses, costs, trajectory and case files forged along; of one model, and of four that take turns."""
+    spoilt: Path = request.getfixturevalue(run)
+    before = {each["candidate"]: each for each in audited(spoilt).json["tokens"]}
+    assert found(spoilt) == {}
+    consistently(spoilt, scaled(factor))
+    findings = found(spoilt)
+    assert findings.keys() == {"tokens"}
+    ran = audited(spoilt).json["tokens"]
+    for each in ran:
+        assert each["median"] == pytest.approx(factor * before[each["candidate"]]["median"], rel=0.01)
+        assert not each["honest"]["low"] <= each["median"] <= each["honest"]["high"]
+    told = {finding["detail"].split(":")[0]: finding["value"] for finding in findings["tokens"]}
+    assert told == {each["candidate"]: each["median"] for each in ran}
+
+
+def test_prompts_that_are_scaled_in_some_calls_are_found(dear: Path) -> None:
+    usage, calls = scaled(0.4), iter(range(100))
+    consistently(dear, lambda fields: usage(fields) if next(calls) % 3 == 2 else dict(fields["usage"]))
+    assert "tokens" in found(dear)
+    assert "by our count it has" in found(dear)["tokens"][0]["detail"]
+
+
+def test_answers_that_are_billed_for_less_than_was_said_are_found(dear: Path) -> None:
+    consistently(dear, scaled(0.04, "output"))
+    [finding] = found(dear)["tokens"]
+    assert "answers are billed 0." in finding["detail"]
+    assert finding["value"] < 0.5
+
+
+def test_a_model_that_was_measured_is_held_closer(tmp_path: Path, shared: Path) -> None:
+    """Five real runs, scaled by 0.75 and 1.3: what any tokenizer might make of them, but not this model's."""
+    pool = live_manifest(str(a_pool(tmp_path / "gemini.toml", "google/gemini-3-pro-preview")))
+    run = tmp_path / "run"
+    twinbench(
+        "dynamic", "import", shared / "trajectories", "--run", run, "--pool", tmp_path / "gemini.toml"
+    ).succeeded()
+    honest = read_evidence(RunDirectory(run), pool)
+    [ratio] = token_ratios(honest)
+    assert (ratio.calls, ratio.honest.model) == (212, "google/gemini-3-pro-preview")
+    assert ratio.median == pytest.approx(1.060, abs=0.001)
+    assert ratio.low == pytest.approx(0.984, abs=0.005)
+    assert ratio.high == pytest.approx(1.147, abs=0.005)
+    any_other = honest_ratio("another/model", ratio.tokenizer)
+    for factor in (0.75, 1.3):
+        path = Path(shutil.copytree(run, tmp_path / f"times-{factor}"))
+        each(path, "settle", lambda fields, factor=factor: fields.update(usage=scaled(factor)(fields)))  # type: ignore[misc]
+        [finding] = tokens(read_evidence(RunDirectory(path), pool))
+        assert "honest runs of it show" in finding.detail
+        assert any_other.low <= factor * ratio.median <= any_other.high
+    assert list(tokens(honest)) == []
+
+
+def test_a_model_that_is_billed_otherwise_than_in_another_run_is_found(dear: Path, rehearsed: Path) -> None:
+    other = run_of(rehearsed, "round-robin")
+    assert found(dear, "--against", other) == {}
+    consistently(dear, scaled(0.7))
+    assert "tokens" not in found(dear)
+    [finding] = found(dear, "--against", other)["tokens"]
+    assert finding["detail"].startswith(HIGH)
+    assert str(other) in finding["detail"]
 
 
 def test_a_cheaper_model_that_is_claimed_is_found(dear: Path) -> None:
@@ -699,17 +812,82 @@ def test_an_unresolved_case_that_passes_for_an_infrastructure_failure_is_found(t
     assert found(turns).keys() == {"end"}
 
 
+def as_planned(run: Path) -> None:
+    """Make the sittings begin with the plan as it now stands."""
+    plan = json.loads((run / "plan.json").read_text("utf-8"))
+    each(run, "sitting", setting(plan=plan_fingerprint(plan["identity"], plan["cases"])))
+
+
+def drop(run: Path, case: str) -> None:
+    """Take a case out of a run: its folder, its verdict, its lines, its place in the sittings; the chain made anew."""
+    verdict = json.loads((run / "cases" / case / "1" / "verdict.json").read_text("utf-8"))
+    if verdict["fingerprint"] is not None:
+        shutil.rmtree(run / "verdicts" / verdict["fingerprint"])
+    shutil.rmtree(run / "cases" / case)
+    rewritten(run, lambda line: None if line["fields"].get("case") == case else line)
+    each(run, "sitting", lambda fields: fields.update(cases=[name for name in fields["cases"] if name != case]))
+
+
 def test_a_dropped_case_is_found(turns: Path) -> None:
     shutil.rmtree(turns / "cases" / MEDIUM)
     assert {"case-file", "patch", "trajectory", "verdict"} <= found(turns).keys()
     rewritten(turns, lambda line: None if line["fields"].get("case") == MEDIUM else line)
     findings = found(turns)
+    assert findings.keys() == {"missing-case", "verdict"}  # its patch was graded
     assert [finding["case"] for finding in findings["missing-case"]] == [MEDIUM]
-    each(turns, "sitting", setting(cases=[EASY]))
-    assert found(turns).keys() == {"verdict"}  # its patch was graded
 
 
-def test_a_case_that_nobody_planned_is_found(turns: Path) -> None:
+def test_a_case_that_was_dropped_with_everything_that_tells_of_it_is_found_by_the_plan(dear: Path) -> None:
+    drop(dear, MEDIUM)
+    [finding] = found(dear)["missing-case"]
+    assert finding["case"] == MEDIUM
+    assert finding["detail"] == "trial 1 was to be run, and no line of the journal is about it"
+    assert found(dear).keys() == {"missing-case"}
+    assert load_run(dear).missing == ((MEDIUM, 1),)
+
+    json_file(dear / "plan.json", lambda plan: plan["cases"].remove(MEDIUM))
+    assert found(dear).keys() == {"plan"}
+    as_planned(dear)
+    assert found(dear) == {}  # a whole forgery: docs/audit.md says what shows it
+
+
+@pytest.mark.usefixtures("key")
+def test_a_case_that_a_run_was_widened_by_and_that_was_dropped_is_found(
+    tmp_path: Path, rehearsal: Sequence[Task]
+) -> None:
+    run = tmp_path / "run"
+    with ScriptedServer(solving(rehearsal)) as server:
+        live(server.api_base, run).succeeded()
+        live(server.api_base, run, only=MEDIUM).succeeded()
+        live(server.api_base, run).succeeded()
+    assert json.loads((run / "plan.json").read_text("utf-8"))["cases"] == [EASY]
+    told = [(entry.kind, entry.fields["cases"]) for entry in read_journal(run / "journal") if "cases" in entry.fields]
+    assert told == [("sitting", [EASY]), ("widened", [MEDIUM]), ("sitting", [MEDIUM]), ("sitting", [EASY])]
+    assert found(run) == {}
+    drop(run, MEDIUM)
+    findings = found(run)
+    assert findings.keys() == {"missing-case"}
+    assert [finding["case"] for finding in findings["missing-case"]] == [MEDIUM]
+    status = twinbench("dynamic", "status", run, "--json").json
+    assert [trial["case"] for trial in status["trials"] if trial["state"] == "planned"] == [MEDIUM]
+
+
+def test_cases_that_nobody_chose_are_found_and_not_scored(turns: Path) -> None:
+    copy = Path(shutil.copytree(turns, turns.with_name("copy")))
+    json_file(turns / "plan.json", lambda plan: plan["cases"].remove(MEDIUM))
+    as_planned(turns)
+    findings = found(turns)
+    assert findings.keys() == {"missing-case"}
+    assert {finding["case"] for finding in findings["missing-case"]} == {MEDIUM}
+    ran = twinbench("dynamic", "score", turns)
+    assert (ran.code, "dynamic audit" in ran.err, MEDIUM in ran.err) == (1, True, True)
+    shutil.copytree(copy / "cases" / EASY, copy / "cases" / "rehearsal__of-a-friend")
+    assert found(copy).keys() == {"missing-case"}
+    ran = twinbench("dynamic", "score", copy)
+    assert (ran.code, "cases/rehearsal__of-a-friend/1 is there" in ran.err) == (1, True)
+
+
+def test_a_trial_that_no_sitting_was_to_run_is_found(turns: Path) -> None:
     each(turns, "sitting", setting(cases=[EASY]))
     assert found(turns)["missing-case"][0]["case"] == f"{MEDIUM}/1"
     rewritten(turns, lambda line: None if line["kind"] == "sitting" else line)
@@ -869,7 +1047,7 @@ def test_whatever_stands_in_a_file_is_a_finding_and_no_failure(
 ) -> None:
     run = tmp_path / "odd"
     shutil.rmtree(run, ignore_errors=True)
-    shutil.copytree(rehearsed / "1-round-robin", run)
+    shutil.copytree(run_of(rehearsed, "round-robin"), run)
     name = data.draw(st.sampled_from(["case.json", "verdict.json", "trajectory.json"]))
     path = run / "cases" / EASY / "1" / name
     content = json.loads(path.read_text("utf-8"))

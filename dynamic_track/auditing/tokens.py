@@ -1,0 +1,243 @@
+"""Tokens that were billed, beside our own count of the same text: whether a provider's usage can be of what was sent.
+
+A provider counts with its own tokenizer and adds a template, so that the ratio of its count to ours is no fixed number.
+But it is much the same in all calls of a model: ``token_ratios.toml`` holds what was measured in honest runs.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
+from dynamic_track.auditing.trajectory import read_trajectory, with_conversation
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.translation import plain_message
+from twinbench.messages import message_text
+from twinbench.pools import static_manifest
+from twinbench.tiers import Tier
+from twinbench.tokens import TokenizerSet, tokenizer_set
+from twinbench.wording import counted
+
+_FILE = Path(__file__).parent / "token_ratios.toml"
+
+FEWEST_CALLS = 3
+"""Of one model: from fewer, no ratio is judged."""
+_TEMPLATE_TOKENS = 1000
+"""What a provider's own template and tools may add to any prompt."""
+_UNCOUNTED_TOKENS = 200
+"""What we count of a prompt and a provider may not: tools, and what a message is wrapped in."""
+_FAR = 3
+"""A prompt that is billed at three times our count is another prompt."""
+_MEASURED_MARGIN = 1.15
+"""How far a run of a measured model may lie beyond its measured calls: other tasks, tool calls in place of text."""
+_LEAST_MARGIN = 1.25
+_MOST_MARGIN = 1.5
+"""The same for any other model: more above than below, since new tokenizers make more tokens of code, and since a
+usage that is too high costs whom it is told of."""
+_LEAST_OUTPUT = 0.5
+"""Of the tokens that we count in what was said. Reasoning that is not shown only adds to them; a call's arguments,
+which we count as JSON, take fewer in the form in which some models write them."""
+_FEWEST_SAID = 200
+"""Tokens that we count in what a model said, below which its output is not judged."""
+_ALIKE = 1.25
+"""Two runs of one model have ratios that differ by less: of five runs of one case each, the highest is 1.10 times the
+lowest."""
+
+
+class _Ratios(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokenizer: str
+    least: Annotated[float, Field(gt=0)]
+    most: Annotated[float, Field(gt=0)]
+    source: str
+
+
+class _Measured(_Ratios):
+    model: str
+    calls: int
+    median: float
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    measured: tuple[_Measured, ...]
+    others: tuple[_Ratios, ...]
+
+
+@dataclass(frozen=True)
+class HonestRatio:
+    """Between what the median of an honest run's calls lies."""
+
+    low: float
+    high: float
+    model: str | None
+    """The model that it was measured of; None: any."""
+    source: str
+    """What it was measured on."""
+
+
+@dataclass(frozen=True)
+class TokenRatio:
+    """What a candidate's calls in a run were billed for, beside our count."""
+
+    candidate: str
+    tokenizer: str
+    """The name of the tokenizer that we count by."""
+    calls: int
+    median: float
+    """Billed tokens of a prompt for each that we count; the middle one of all calls."""
+    low: float
+    high: float
+    """The 5th and the 95th percentile by call."""
+    output: float | None
+    """Billed tokens of all answers for each that we count in them; None where too little was said."""
+    honest: HonestRatio
+
+    def to_json(self) -> dict[str, Any]:
+        """The ratio as a JSON object."""
+        return asdict(self)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether there are enough calls."""
+        return self.calls >= FEWEST_CALLS
+
+    def __str__(self) -> str:
+        spread = f"{self.low:.2f} to {self.high:.2f} in {counted(self.calls, 'call')}"
+        return f"{self.candidate}: prompts are billed {self.median:.2f} times our count by {self.tokenizer} ({spread})"
+
+
+def honest_ratio(model: str, tokenizer: str) -> HonestRatio:
+    """What honest runs show of a model, or of any where it was not measured.
+
+    Args:
+        model: its name at the gateway.
+        tokenizer: the name of the tokenizer that we count by.
+    """
+    for each in _table().measured:
+        if (each.model, each.tokenizer) == (model, tokenizer):
+            return HonestRatio(each.least / _MEASURED_MARGIN, each.most * _MEASURED_MARGIN, model, each.source)
+    return _any_ratio(tokenizer)
+
+
+def _any_ratio(tokenizer: str) -> HonestRatio:
+    """What any model's ratio may be; of a tokenizer of ours that nothing was measured by, the widest."""
+    table = _table()
+    same = [each for each in table.others if each.tokenizer == tokenizer] or table.others
+    least, most = min(each.least for each in same), max(each.most for each in same)
+    return HonestRatio(least / _LEAST_MARGIN, most * _MOST_MARGIN, None, same[0].source)
+
+
+def token_ratios(run: Evidence) -> list[TokenRatio]:
+    """The ratio of billed to counted tokens of each candidate that answered with a usage."""
+    tokenizers = tokenizer_set(static_manifest())
+    found = []
+    for candidate, calls in _by_candidate(run).items():
+        tokenizer = tokenizers.of_tier(Tier.from_label(run.candidates[candidate].tier))
+        ratios = [billed / ours for _, _, billed, ours in calls]
+        cuts = quantiles(ratios, n=20, method="inclusive") if len(ratios) > 1 else ratios
+        found.append(
+            TokenRatio(
+                candidate,
+                tokenizer,
+                len(ratios),
+                median(ratios),
+                cuts[0],
+                cuts[-1],
+                _output_ratio([call for _, call, _, _ in calls], tokenizers, tokenizer),
+                honest_ratio(run.candidates[candidate].model, tokenizer),
+            )
+        )
+    return found
+
+
+def tokens(run: Evidence) -> Iterator[Remark]:
+    """Prompts counted once more: what routers and reservations went by, and what was billed, is near it."""
+    yield from _counted_otherwise(run)
+    by_candidate = _by_candidate(run)
+    for ratio in token_ratios(run):
+        honest = ratio.honest
+        whose = f"honest runs of {'other models' if honest.model is None else 'it'}"
+        if ratio.is_judged and not honest.low <= ratio.median <= honest.high:
+            what = f"{ratio}; {whose} show {honest.low:.2f} to {honest.high:.2f}"
+            yield Remark(None, what, value=ratio.median)
+        else:
+            yield from _calls_apart(ratio, by_candidate[ratio.candidate])
+        if ratio.is_judged and ratio.output is not None and ratio.output < _LEAST_OUTPUT:
+            what = f"answers are billed {ratio.output:.2f} times our count of what was said"
+            yield Remark(None, f"{ratio.candidate}: {what}; not below {_LEAST_OUTPUT:g} in honest runs", ratio.output)
+
+
+def other_ratios(run: Evidence, other: Evidence) -> Iterator[Remark]:
+    """Models whose prompts are billed otherwise than in another run; simulated ones are compared among themselves."""
+    if run.is_simulated != other.is_simulated:
+        return
+    theirs = {(each.candidate, each.tokenizer): each for each in token_ratios(other) if each.is_judged}
+    for each in token_ratios(run):
+        there = theirs.get((each.candidate, each.tokenizer))
+        if there is None or not each.is_judged:
+            continue
+        if max(each.median, there.median) > _ALIKE * min(each.median, there.median):
+            yield Remark(None, f"{each}, in {other.directory.path} {there.median:.2f} times", value=each.median)
+
+
+def _counted_otherwise(run: Evidence) -> Iterator[Remark]:
+    tokenizers = tokenizer_set(static_manifest())
+    for trial in run.each():
+        spoken = read_trajectory(trial)
+        if spoken is None:
+            continue
+        counter = PromptCounter(run.pool.candidates, tokenizers)
+        for call, before in with_conversation(trial, spoken):
+            if call.decision is None:
+                continue
+            ours = counter.prompt([each.plain for each in before], spoken.tools, call.step).tokens
+            if dict(ours) != call.decision.fields["prompt_tokens"]:
+                what = "the tokens that it was decided by are not those of the conversation in trajectory.json"
+                yield Remark(trial.name, f"journal, line {call.decision.number}, step {call.step}: {what}")
+                break
+
+
+_Billed = tuple[AuditedTrial, AuditedCall, int, int]
+"""An answered call, the tokens that its prompt was billed for, and those that we counted in it."""
+
+
+def _by_candidate(run: Evidence) -> dict[str, list[_Billed]]:
+    found: dict[str, list[_Billed]] = defaultdict(list)
+    for trial in run.each():
+        for call in trial.answers:
+            billed, ours = call.prompt_tokens, call.counted_tokens
+            if billed is not None and ours and call.candidate in run.candidates:
+                found[call.candidate].append((trial, call, billed, ours))
+    return found
+
+
+def _calls_apart(ratio: TokenRatio, calls: Sequence[_Billed]) -> Iterator[Remark]:
+    """Single calls that are billed for far more or fewer tokens than they have, where most are not."""
+    low = _any_ratio(ratio.tokenizer).low
+    for trial, call, billed, ours in calls:
+        if billed > _FAR * ours + _TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:
+            what = f"a prompt of {billed:,} tokens is billed, by our count it has {ours:,}"
+            yield Remark(trial.name, f"{call.place}: {what}", value=billed / ours)
+
+
+def _output_ratio(calls: Sequence[AuditedCall], tokenizers: TokenizerSet, tokenizer: str) -> float | None:
+    said = sum(tokenizers.tokenizers[tokenizer].count([message_text(plain_message(call.message)) for call in calls]))
+    billed = sum(call.usage.output for call in calls if call.usage is not None)
+    return billed / said if said >= _FEWEST_SAID else None
+
+
+@cache
+def _table() -> _Table:
+    return _Table.model_validate(tomllib.loads(_FILE.read_text("utf-8")))

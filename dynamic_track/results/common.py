@@ -1,0 +1,94 @@
+"""The cases that several runs have in common, on which they can be compared where they are of different cases."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from dynamic_track.results.loaded import LoadedRun
+from twinbench.wording import counted
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A case of a run that does not count where runs are compared."""
+
+    case: str
+    why: str
+    """``not chosen in RUN``, or ``no verdict in RUN``."""
+
+
+@dataclass(frozen=True)
+class CommonCases:
+    """The cases that each of several runs has a verdict of, and what that leaves out."""
+
+    cases: tuple[str, ...]
+    left_out: Mapping[str, tuple[LeftOut, ...]]
+    """Of each run, by its path: cases that it is of and that are none of these."""
+    runs: tuple[LoadedRun, ...]
+    """The runs with no other cases than these, in their order."""
+
+    @property
+    def differ(self) -> bool:
+        """Whether the runs are not all of these cases alone."""
+        return any(self.left_out.values())
+
+    @property
+    def notes(self) -> list[str]:
+        """For people: a line for each run that has other cases too, with how many and why."""
+        found = []
+        for path, cases in self.left_out.items():
+            if cases:
+                reasons = Counter(each.why for each in cases)
+                why = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
+                names = ", ".join(each.case for each in cases[:_SHOWN]) + (", …" if len(cases) > _SHOWN else "")
+                found.append(f"left out of {path}: {counted(len(cases), 'case')} ({why}): {names}")
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """How many cases there are, and what is left out of each run and why."""
+        left_out = {
+            path: [{"case": each.case, "why": each.why} for each in cases] for path, cases in self.left_out.items()
+        }
+        return {"cases": len(self.cases), "left_out": left_out}
+
+
+def common_cases(runs: Sequence[LoadedRun]) -> CommonCases:
+    """The cases that all runs have a verdict of.
+
+    Args:
+        runs: loaded; where one is given twice, it counts once.
+    """
+    judged = {str(run.path): {trial.id for trial in run.trials if trial.bill_usd is not None} for run in runs}
+    chosen = {str(run.path): {*run.cases} for run in runs}
+    common = set.intersection(*judged.values()) if judged else set()
+    left_out = {
+        path: tuple(LeftOut(case, _why(case, chosen, judged)) for case in sorted(cases - common))
+        for path, cases in chosen.items()
+    }
+    return CommonCases(tuple(sorted(common)), left_out, tuple(_only(run, common) for run in runs))
+
+
+def _why(case: str, chosen: Mapping[str, set[str]], judged: Mapping[str, set[str]]) -> str:
+    for path, cases in chosen.items():
+        if case not in cases:
+            return f"not chosen in {path}"
+    return next(f"no verdict in {path}" for path, cases in judged.items() if case not in cases)
+
+
+def _only(run: LoadedRun, cases: set[str]) -> LoadedRun:
+    kept = [number for number, trial in enumerate(run.trials) if trial.id in cases]
+    return replace(
+        run,
+        cases=tuple(case for case in run.cases if case in cases),
+        recorded=tuple(run.recorded[number] for number in kept),
+        trials=tuple(run.trials[number] for number in kept),
+        unended=0,
+        missing=(),
+        begun_usd=Decimal(0),
+    )
