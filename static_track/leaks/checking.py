@@ -36,15 +36,20 @@ _GLANCE_MESSAGES = 10_000
 
 _NO_SPREAD = 1e-9
 
+_FEW = 30
+"""Groups that differ: with no more, the bootstrap is too sure, and which way they differ has to pass an exact test."""
+
 _RESAMPLING = Resampling(RESAMPLES, LEVEL)
 
 Status = Literal["pass", "warn", "fail"]
 
 
 def groups(bank: Bank) -> dict[int, str]:
-    """By row number, the group that a row belongs to: what was sampled as a whole, here its trajectory."""
+    """By row number, the group that a row belongs to (``Bank.groups``), named by the first of its trajectories."""
+    names = bank.groups()
+    first = {name: str(number) for number, name in reversed(list(enumerate(names)))}
     rows = bank.cursor().execute("SELECT row_no, trajectory FROM base").fetchall()
-    return {row_no: str(trajectory) for row_no, trajectory in rows}
+    return {row_no: first[names[trajectory]] for row_no, trajectory in rows}
 
 
 @dataclass(frozen=True)
@@ -303,7 +308,8 @@ class Examination:
             if differing and high - low < _NO_SPREAD:  # the same in every group
                 reach = 100 * exact_bound(len(self._clusters), LEVEL)
                 low, high = max(low - reach, -100.0), min(high + reach, 100.0)
-            if differing and sign_test(differing, 0) > 1 - LEVEL:  # so few groups could be on one side by chance
+            better = int(np.count_nonzero(column > 0))
+            if 0 < differing <= _FEW and sign_test(better, differing - better) > 1 - LEVEL:
                 low, high = min(low, 0.0), max(high, 0.0)
             found.append((low, high))
         return found

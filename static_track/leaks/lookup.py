@@ -33,6 +33,7 @@ _RANGES = (2, 4, 8, 16)
 _MODULI = (2, 3, 4, 5, 8, 10)
 _CLASSES = len(Tier)
 _LEAST_VOTE = 1e-9
+_ERRORS = 1.5
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def guesses(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
     for view in found:
         table = _Table(view, labels, strata, default)
         gains = (table.right_without_own_group().astype(np.intp) - right_anyhow) * learnt_from
-        weights = np.maximum(_less_one_error(labels.by_group(gains)), 0)
+        weights = np.maximum(_sure_part(labels.by_group(gains)), 0)
         if weights.any():
             votes += (weights[labels.folds, None] * table.shares()).sum(axis=0)
             if weights.sum() > best:
@@ -182,14 +183,14 @@ def guesses(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
     return Guesses(np.asarray(votes.argmax(axis=1), np.intp), most)
 
 
-def _less_one_error(gains: Ints) -> Floats:
-    """Sums of gains less one standard error: of many views some seem good by chance, more so where groups are few.
+def _sure_part(gains: Ints) -> Floats:
+    """Sums of gains less 1.5 standard errors: of many views some seem good by chance, more so where groups are few.
 
     Args:
         gains: shape (folds, groups).
     """
     groups = gains.shape[1]
-    return np.asarray(gains.sum(axis=1) - gains.std(axis=1) * groups**0.5)
+    return np.asarray(gains.sum(axis=1) - _ERRORS * gains.std(axis=1) * groups**0.5)
 
 
 class _Table:
