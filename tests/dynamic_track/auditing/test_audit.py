@@ -40,6 +40,7 @@ from tests.dynamic_track.live import (
     LOW,
     ROOT,
     ROUTERS,
+    SIX,
     SUBMIT,
     Done,
     Victims,
@@ -296,14 +297,19 @@ def test_a_run_that_was_killed_is_incomplete_and_clean_once_it_went_on(
 @pytest.mark.usefixtures("key")
 def test_trials_and_merged_runs_are_clean(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     runs = []
-    for number, case in enumerate((EASY, MEDIUM), 1):
+    for number, case in enumerate((EASY, MEDIUM, SIX[0]), 1):
         runs.append(tmp_path / f"run-{number}")
         with ScriptedServer(solving(rehearsal)) as server:
             live(server.api_base, runs[-1], "--trials", "2", only=case, usd="5").succeeded()
         assert found(runs[-1]) == {}
     merged = tmp_path / "merged"
-    twinbench("dynamic", "merge", *runs, "--into", merged).succeeded()
+    twinbench("dynamic", "merge", *runs[:2], "--into", merged).succeeded()
     assert found(merged) == {}
+    again = tmp_path / "merged-again"
+    twinbench("dynamic", "merge", merged, runs[2], "--into", again).succeeded()
+    assert found(again) == {}
+    json_file(again / "plan.json", lambda plan: plan["cases"].remove(EASY))
+    assert "plan" in found(again)
     edited(merged, "decision", setting(rationale="I knew it"))
     assert found(merged).keys() == {"chain"}
 
