@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import ClassVar
 
 from twinbench.router import Call, Decision, Router
@@ -126,16 +127,26 @@ class DepthRule:
 class Sticky:
     """Stays with what is cheapest now, cache included: a warm dearer tier can cost less than a cold cheaper one.
 
-    ``at_least`` is the lowest tier that it trusts.
+    ``at_least`` is the lowest tier that it trusts at first. Each failed command of mini-swe-agent
+    (``<returncode>1</returncode>``) raises that by one tier for the rest of the session, unless ``climbs=no``.
     """
 
-    def __init__(self, at_least: str = "low") -> None:
+    _FAILED: ClassVar[re.Pattern[str]] = re.compile(r"<returncode>(?!0</)")
+
+    def __init__(self, at_least: str = "low", climbs: bool = True) -> None:
         self._at_least = Tier.from_label(at_least)
+        self._climbs = climbs
 
     def route(self, call: Call) -> Decision:
-        """The cheapest candidate for this call."""
-        picked = call.cheapest(at_least=self._at_least)
+        """The cheapest trusted candidate for this call."""
+        failed = self._failures(call) if self._climbs else 0
+        strongest = max((candidate.tier for candidate in call.candidates if call.fits(candidate)), default=Tier.LOW)
+        picked = call.cheapest(at_least=Tier(max(self._at_least, min(self._at_least + failed, strongest))))
         return Decision(picked, rationale=f"reads {call.cache[picked].read_tokens} tokens from the cache")
+
+    def _failures(self, call: Call) -> int:
+        observed = (message for message in call.messages if message.get("role") in ("tool", "user"))
+        return sum(len(self._FAILED.findall(str(message.get("content")))) for message in observed)
 
 
 BUILT_IN: dict[str, type[Router]] = {

@@ -30,6 +30,17 @@ class EditKind(StrEnum):
     """Tests of the project fail that passed."""
 
 
+class Subject(StrEnum):
+    """What a task is about, as anybody can tell from its issue: models are not equally good at all of it."""
+
+    text = "text"
+    """Reading and writing of text: parsers, formats, templates, merges."""
+    numbers = "numbers"
+    """Money, units, dates, intervals, geometry."""
+    state = "state"
+    """What changes over time: caches, histories, schedules, stocks, permissions, shared objects."""
+
+
 _Lines = Annotated[str, Field(pattern=r"\n$")]
 
 
@@ -68,6 +79,7 @@ class Edit(_Model):
 class TaskEdits(_Model):
     """What a task declares."""
 
+    subject: Subject = Subject.text
     symptom: _Lines
     """A command that fails as long as the issue's own example goes wrong."""
     edits: Annotated[tuple[Edit, ...], Field(min_length=1)]

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.pools import LiveManifest, static_manifest
 from twinbench.tiers import Tier
-from twinbench.tokens import tokenizer_set
+from twinbench.tokens import TokenizerSet, tokenizer_set
 
 _FIRST_TOKEN_S = 1.0
 _PROMPT_TOKENS_PER_S = 4000.0
@@ -136,8 +136,7 @@ class SimulatedModels:
         self._faults = faults or Faults()
         self._skills = skills or skill_table()
         self._tiers = {candidate.model: Tier.from_label(candidate.tier) for candidate in pool.candidates}
-        self._tokenizers = tokenizer_set(static_manifest())
-        self._tokens = lru_cache(maxsize=8192)(self._counted)
+        self._tokenizers = _tokenizers()
         self._attempts: Counter[tuple[str, str]] = Counter()
         self._served: dict[tuple[str, str], Served] = {}
         self._now: dict[str, float] = {}
@@ -200,9 +199,8 @@ class SimulatedModels:
         self._now[served.session] = served.at + served.seconds
         self.cache.remember(served.session, served.model, served.prefix, served.at)
 
-    def _counted(self, model: str, text: str) -> int:
-        name = self._tokenizers.of_tier(self._tiers[model])
-        return self._tokenizers.tokenizers[name].count([text])[0]
+    def _tokens(self, model: str, text: str) -> int:
+        return _count(self._tokenizers.of_tier(self._tiers[model]), text)
 
 
 def simulated_provider(
@@ -233,6 +231,17 @@ def simulated_provider(
         for candidate in pool.candidates
     ]
     return ProviderServer(models.answer, models=offered, api_key=api_key, cache=models.cache, port=port)
+
+
+@cache
+def _tokenizers() -> TokenizerSet:
+    return tokenizer_set(static_manifest())
+
+
+@lru_cache(maxsize=32768)
+def _count(tokenizer: str, text: str) -> int:
+    """The tokens of a text; the runs of a rehearsal see the same texts again and again."""
+    return _tokenizers().tokenizers[tokenizer].count([text])[0]
 
 
 def _message(said: Said, draw: Draw, *, tools: bool) -> Message:

@@ -7,10 +7,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
+from dynamic_track.rehearsal.shared_verdicts import SharedVerdicts
 from dynamic_track.rehearsal.simulation import Known
 from dynamic_track.rehearsal.skills import SkillTable, skill_table
 from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
@@ -28,16 +31,19 @@ from twinbench.plugins.loading import LoadedRouter
 from twinbench.pools import LiveManifest
 from twinbench.progress import Progress
 from twinbench.providers.gateway import Gateway
+from twinbench.store import Store
 
 MEMORY_FILE = "provider.jsonl"
 """In a run's directory: what the simulated models billed, so that their caches outlive a killed run."""
 
 _MOST_NAME = 40
+_VERDICTS = "verdicts"
+"""Beside the folders of routers: the verdicts that their runs share (``VerdictStore``)."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the rehearsals of several routers have in common."""
+    """What the rehearsals of several routers, under one seed or several, have in common."""
 
     tasks: Sequence[Task]
     """The cases."""
@@ -47,7 +53,8 @@ class Rehearsal:
     """Fingerprint of the set that they are from."""
     pool: LiveManifest
     settings: AgentSettings
-    seed: str = "0"
+    seeds: Sequence[str] = ("0",)
+    """Of session keys and the models' luck; every router is run on every case under each."""
     faults: Faults = field(default_factory=Faults)
     skills: SkillTable = field(default_factory=skill_table)
     on_router_error: str | None = None
@@ -66,23 +73,42 @@ class Rehearsal:
             }
         )
 
-    def plan(self, router: LoadedRouter) -> Plan:
-        """The plan of a router's run."""
+    def plan(self, router: LoadedRouter, seed: str) -> Plan:
+        """The plan of a router's run under a seed."""
         return Plan(
             router,
             self.task_set,
             self.pool,
             self.settings,
-            self.seed,
+            seed,
             on_router_error=self.on_router_error,
             simulation=self.simulation,
         )
 
 
-def run_name(number: int, router: str) -> str:
-    """A folder's name for the run of a router: its place on the command line, and what can be told of its spec."""
-    plain = re.sub(r"[^A-Za-z0-9.-]+", "-", router.rpartition("/")[2]).strip("-.")
-    return f"{number}-{plain[:_MOST_NAME] or 'router'}"
+@dataclass(frozen=True)
+class Rehearsed:
+    """One run of a rehearsal: a router on every case under one seed."""
+
+    router: str
+    seed: str
+    summary: RunSummary
+
+
+def run_folders(routers: Sequence[str]) -> list[str]:
+    """Name a folder for each router: what can be told of its spec, with a number where that is taken."""
+    taken = {_VERDICTS}
+    found: list[str] = []
+    for router in routers:
+        plain = _plain(router.rpartition("/")[2]) or "router"
+        numbered = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
+        found.append(next(name for name in numbered if name not in taken))
+        taken.add(found[-1])
+    return found
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_MOST_NAME]
 
 
 def rehearse(
@@ -95,46 +121,60 @@ def rehearse(
     workers: int,
     stop: Stop | None = None,
     progress: Progress | None = None,
-) -> list[RunSummary]:
-    """Run every router on every case, or go on where that was ended.
+) -> list[Rehearsed]:
+    """Run every router on every case under every seed, or go on where that was ended.
 
-    A router whose first three cases in a row are lost to one infrastructure cause stops there, unless faults are
-    declared: then it is they that lose cases, and nothing is spent by going on.
+    Each run has the directory ``ROUTER/seed-SEED``. A patch that several of them submit is graded once. A router whose
+    first three cases in a row are lost to one infrastructure cause stops there, unless faults are declared: then it is
+    they that lose cases, and nothing is spent by going on.
 
     Args:
         engine: for containers.
         rehearsal: what they have in common.
-        routers: in the order of the result.
-        folder: for a run directory each.
+        routers: who is rehearsed.
+        folder: for the run directories.
         limits: of each run.
-        workers: how many routers run at once.
+        workers: how many runs at once.
         stop: ends all runs early.
         progress: told how many cases are done.
+
+    Returns:
+        The runs, router by router in the order given, and of each seed by seed.
     """
     prepare_images(engine, rehearsal.tasks, build_them=True, progress=progress)
-    told = _Together(progress, len(routers) * len(rehearsal.tasks))
+    together = _Together(progress, len(routers) * len(rehearsal.seeds) * len(rehearsal.tasks))
+    verdicts = VerdictStore(Store(folder))
+    names = run_folders([router.name for router in routers])
+    runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
 
-    def run(number: int, router: LoadedRouter) -> RunSummary:
-        return _rehearsed(
+    def run(number: int, seed: str) -> Rehearsed:
+        run_dir = folder / names[number] / f"seed-{_plain(seed)}"
+        summary = _rehearsed(
             engine,
             rehearsal,
-            router,
-            folder / run_name(number, router.name),
+            routers[number],
+            seed,
+            run_dir,
+            verdicts=SharedVerdicts(Store(run_dir), verdicts),
             limits=limits,
-            stop=Stop(folder / run_name(number, router.name), beside=stop),
-            progress=told.of(number),
+            stop=Stop(run_dir, beside=stop),
+            progress=together.of((number, seed)),
         )
+        return Rehearsed(routers[number].name, seed, summary)
 
     with ThreadPoolExecutor(workers, "twinbench-rehearsal") as pool:
-        return list(pool.map(run, range(1, len(routers) + 1), routers))
+        done = dict(zip(runs, pool.map(lambda each: run(*each), runs), strict=True))
+    return [done[number, seed] for number in range(len(routers)) for seed in rehearsal.seeds]
 
 
 def _rehearsed(
     engine: Engine,
     rehearsal: Rehearsal,
     router: LoadedRouter,
+    seed: str,
     run_dir: Path,
     *,
+    verdicts: VerdictStore,
     limits: SittingLimits,
     stop: Stop,
     progress: Progress,
@@ -143,7 +183,7 @@ def _rehearsed(
     models = SimulatedModels(
         rehearsal.known,
         rehearsal.pool,
-        seed=rehearsal.seed,
+        seed=seed,
         faults=rehearsal.faults,
         skills=rehearsal.skills,
         memory=run_dir / MEMORY_FILE,
@@ -152,7 +192,7 @@ def _rehearsed(
     with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
         return sit(
             Threads([Node(engine, Images(engine, rehearsal.tasks, build=False))]),
-            rehearsal.plan(router),
+            rehearsal.plan(router, seed),
             rehearsal.tasks,
             run_dir,
             Provider(DeclaredTime(gateway, clocks), clocks=clocks),
@@ -161,6 +201,7 @@ def _rehearsed(
             breaker=not rehearsal.faults.share,
             stop=stop,
             progress=progress,
+            verdicts=verdicts,
         )
 
 
@@ -170,16 +211,16 @@ class _Together:
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress = progress
         self._total = total
-        self._done: dict[int, int] = {}
+        self._done: dict[tuple[int, str], int] = {}
         self._lock = threading.Lock()
 
-    def of(self, number: int) -> Progress:
+    def of(self, run: tuple[int, str]) -> Progress:
         """The progress of one of them."""
 
         def told(_what: str, done: int, _total: int | None) -> None:
             if self._progress is not None:
                 with self._lock:
-                    self._done[number] = done
+                    self._done[run] = done
                     self._progress("rehearsing, cases", sum(self._done.values()), self._total)
 
         return told

@@ -146,7 +146,7 @@ class _Worker:
         if not seen.checks and not seen.patch_written:
             return None
         if current.kind is not EditKind.right:
-            if self.draw("doubts") < skill.doubts[self.task.difficulty]:
+            if self.draw("doubts") < skill.doubts.of(self.task.difficulty):
                 return self._edit(current)
         elif self.draw("spoils") < skill.spoils:
             return self._edit(current)
@@ -157,7 +157,7 @@ class _Worker:
         possible = [edit for edit in self.task.edits.edits if self.seen.can_make(edit) and edit != current]
         right = [edit for edit in possible if edit.kind is EditKind.right]
         misses = [edit for edit in possible if edit.kind is not EditKind.right]
-        chance = self.skill.solves[self.task.difficulty]
+        chance = self.skill.solves.of(self.task.edits.subject, self.task.difficulty)
         chance = 1 - (1 - chance) ** (1 + _CLUE_WEIGHT * self.seen.clues)
         if right and self.draw("solves") < chance:
             chosen = right[int(self.draw("which right") * len(right))]

@@ -7,33 +7,62 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from dynamic_track.rehearsal.edits import EditKind
+from dynamic_track.rehearsal.edits import EditKind, Subject
+from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.tiers import Tier
+from twinbench.validation import field_path, worded
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Difficulty = Literal["easy", "medium", "hard"]
 
-_FILE = Path(__file__).parent / "skills.toml"
+DEFAULT_SKILLS = "spread"
+_FOLDER = Path(__file__).parent / "skill_tables"
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Chances(_Model):
+    """The chances of something by a task's difficulty."""
+
+    easy: Probability
+    medium: Probability
+    hard: Probability
+
+    def of(self, difficulty: Difficulty) -> float:
+        """The chance at one difficulty."""
+        found: float = getattr(self, difficulty)
+        return found
+
+
+class Solves(_Model):
+    """The chances of the right edit by what a task is about and how difficult it is."""
+
+    text: Chances
+    numbers: Chances
+    state: Chances
+
+    def of(self, subject: Subject, difficulty: Difficulty) -> float:
+        """The chance for one kind of task."""
+        found: Chances = getattr(self, subject)
+        return found.of(difficulty)
+
+
 class Skill(_Model):
-    """How a simulated model works; each probability is of one answer. ``skills.toml`` says what each field is."""
+    """How a simulated model works; each probability is of one answer. docs/rehearsal.md says what each field is."""
 
     finds: Probability
     skims: Probability
-    solves: dict[Difficulty, Probability]
+    solves: Solves
     misses: dict[EditKind, Annotated[float, Field(ge=0)]]
     reproduces: Probability
     tests: Probability
     repairs: Probability
-    doubts: dict[Difficulty, Probability]
+    doubts: Chances
     spoils: Probability
     circles: Probability
     gives_up: Probability
@@ -52,6 +81,8 @@ class Skill(_Model):
 class SkillTable(_Model):
     """The skill of each tier's candidates."""
 
+    about: Annotated[str, Field(min_length=1)]
+    """What the table is for and where it is from, in a sentence or two."""
     low: Skill
     mid: Skill
     mid_high: Skill
@@ -64,11 +95,34 @@ class SkillTable(_Model):
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 (hex) of the table."""
-        return fingerprint(self.model_dump())
+        """The SHA-256 (hex) of all that a rehearsal depends on."""
+        return fingerprint(self.model_dump(exclude={"about"}))
+
+
+def skill_names() -> list[str]:
+    """The names of the tables that ship with twinbench."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 @cache
-def skill_table() -> SkillTable:
-    """The table that ships with twinbench."""
-    return SkillTable.model_validate(tomllib.loads(_FILE.read_text("utf-8")))
+def skill_table(name: str = DEFAULT_SKILLS) -> SkillTable:
+    """A table that ships with twinbench, by its name, or one of the user's, by the path of a TOML file.
+
+    Raises:
+        UsageError: there is none.
+        ContentError: the file is no table of skills; every problem is named.
+    """
+    path = _FOLDER / f"{name}.toml" if name in skill_names() else Path(name)
+    if path.suffix != ".toml":
+        raise UsageError(f"--skills {name}: there are {', '.join(skill_names())}; or give the path of a .toml file")
+    try:
+        return SkillTable.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        raise UsageError(f"--skills {name}: there is no such file") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ContentError([Problem(str(path), None, None, str(error))]) from None
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)
+        raise ContentError(
+            [Problem(str(path), None, field_path(each["loc"]) or None, worded(each)) for each in wrong]
+        ) from None

@@ -122,3 +122,16 @@ def test_sticky_stays_where_the_cache_is_warm_as_long_as_that_is_cheaper() -> No
     assert "reads 2000 tokens" in (Sticky().route(warm_low).rationale or "")
     with pytest.raises(ValueError, match="unknown tier 'highest'"):
         Sticky(at_least="highest")
+
+
+def test_sticky_trusts_one_tier_more_after_each_command_that_failed() -> None:
+    def seen(*codes: int) -> Call:
+        observed = [{"role": "tool", "content": f"<returncode>{code}</returncode>\n<output>\n"} for code in codes]
+        return replace(a_call(tokens=2_000), messages=({"role": "user", "content": "Fix it."}, *observed))
+
+    assert decided(Sticky(), seen(0, 0)) == Tier.LOW
+    assert decided(Sticky(), seen(0, 1)) == decided(Sticky(), seen(1, 0, 0)) == Tier.MID
+    assert decided(Sticky(), seen(-1, 127)) == Tier.MID_HIGH
+    assert decided(Sticky(), seen(*[1] * 9)) == Tier.HIGH
+    assert decided(Sticky(climbs=False), seen(*[1] * 9)) == Tier.LOW
+    assert decided(Sticky(at_least="mid_high"), seen(1)) == Tier.HIGH

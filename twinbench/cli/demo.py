@@ -14,8 +14,9 @@ from twinbench.errors import TwinbenchError
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.rehearsal.rehearsing import Rehearsal
-    from dynamic_track.running.runner import RunSummary
+    from pathlib import Path
+
+    from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
 
 ROUTERS = ("depth-rule", "sticky?at_least=mid", "round-robin")
 REHEARSED = ("always-low", "always-high", "depth-rule?mid=8&high=9")
@@ -52,14 +53,14 @@ def demo(
         if isinstance(rehearsed, str):
             content["rehearsal"] = {"skipped": rehearsed}
         elif rehearsed is not None:
-            content["rehearsal"] = rehearsal_json(rehearsed[0], REHEARSED, rehearsed[1])
+            content["rehearsal"] = rehearsal_json(rehearsed[0], rehearsed[1], Resampling())
         print_json(content)
         return
     live, spent = "", "Nothing was downloaded or spent."
     if isinstance(rehearsed, str):
         typer.echo(f"{rehearsed}\n")
     elif rehearsed is not None:
-        print_table(rehearsal_table(rehearsed[0], REHEARSED, rehearsed[1]))
+        print_table(rehearsal_table(rehearsed[0], rehearsed[1], Resampling(), rehearsed[2]))
         typer.echo("")
         spent = "Nothing was spent, and no model was asked."
         live = f", and {len(REHEARSED)} routers through {len(CASES)} live cases each, with simulated models"
@@ -74,7 +75,7 @@ def demo(
     )
 
 
-def _rehearsed() -> tuple[Rehearsal, list[RunSummary]] | str:
+def _rehearsed() -> tuple[Rehearsal, list[Rehearsed], Path] | str:
     """A few cases rehearsed, or why not and what it would show."""
     try:
         return _rehearse()
@@ -86,7 +87,7 @@ def _rehearsed() -> tuple[Rehearsal, list[RunSummary]] | str:
         )
 
 
-def _rehearse() -> tuple[Rehearsal, list[RunSummary]]:
+def _rehearse() -> tuple[Rehearsal, list[Rehearsed], Path]:
     from twinbench.cli.rehearse import new_folder, rehearsal_of, rehearse_all
     from twinbench.containers.engine import Engine
     from twinbench.plugins.loading import load_router
@@ -94,4 +95,5 @@ def _rehearse() -> tuple[Rehearsal, list[RunSummary]]:
     with Engine.connect() as engine:
         rehearsal = rehearsal_of(only=list(CASES))
         routers = [load_router(router) for router in REHEARSED]
-        return rehearsal, rehearse_all(engine, rehearsal, routers, new_folder())
+        folder = new_folder()
+        return rehearsal, rehearse_all(engine, rehearsal, routers, folder), folder

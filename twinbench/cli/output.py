@@ -230,6 +230,7 @@ class _Progress:
                 SpinnerColumn,
                 TextColumn,
                 TimeElapsedColumn,
+                TimeRemainingColumn,
             )
 
             self._shown = Progress(
@@ -238,6 +239,7 @@ class _Progress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
+                TimeRemainingColumn(elapsed_when_finished=False),
                 console=Console(stderr=True),
                 transient=True,
             )

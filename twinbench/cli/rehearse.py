@@ -11,25 +11,29 @@ from typer.core import TyperGroup
 from twinbench.cli import INTERRUPTED
 from twinbench.cli.live import RouterErrorOption, check_tier
 from twinbench.cli.live_options import ChoosingOptions, LimitOption, MinFreeOption, OnlyOption, chosen_tasks
+from twinbench.cli.live_scores import LevelOption, ResamplesOption
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
     PluginOptions,
+    ResamplingOptions,
     RoutersArgument,
     takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.signals import stopped_by_signals
+from twinbench.statistics import LEVEL, RESAMPLES
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dynamic_track.rehearsal.rehearsing import Rehearsal
-    from dynamic_track.running.runner import RunSummary
+    from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
+    from dynamic_track.rehearsal.standings import Standing, Standings
     from twinbench.containers.engine import Engine
     from twinbench.plugins.loading import LoadedRouter
+    from twinbench.statistics import Resampling
 
 _RUN = "run"
 _MEMORY_MIB = 1024
@@ -70,6 +74,19 @@ _PoolOption = Annotated[
     typer.Option("--pool", metavar="POOL", help="The live pool that is played: a shipped one by name, or a file."),
 ]
 _SeedOption = Annotated[str, typer.Option("--seed", metavar="TEXT", help="Of session keys and the models' luck.")]
+_SeedsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--seeds",
+        metavar="N|A,B,…",
+        help="Several seeds instead of --seed: how many from 0 on, or which whole numbers (5,7). Each is a run.",
+        show_default=False,
+    ),
+]
+_SkillsOption = Annotated[
+    str,
+    typer.Option("--skills", metavar="NAME", help="The models' declared skills: spread, flat-2026, or a .toml file."),
+]
 _FaultsOption = Annotated[
     str | None,
     typer.Option(
@@ -91,6 +108,8 @@ def run(
     limit: LimitOption = None,
     pool: _PoolOption = "live-2026-04",
     seed: _SeedOption = "0",
+    seeds: _SeedsOption = None,
+    skills: _SkillsOption = "spread",
     faults: _FaultsOption = None,
     on_router_error: RouterErrorOption = None,
     runs: Annotated[
@@ -98,21 +117,25 @@ def run(
         typer.Option(
             "--runs",
             metavar="DIR",
-            help="Where each router's run directory goes; one that exists is continued. Default: a new folder.",
+            help="Where run directories go, ROUTER/seed-SEED; what exists is continued. Default: a new folder.",
             show_default=False,
         ),
     ] = None,
     actions: Annotated[
         str, typer.Option("--actions", metavar="tool|text", help="How models say what to run.")
     ] = "tool",
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many routers at once.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many runs at once.")] = 2,
     min_free_mib: MinFreeOption = 2048,
+    resamples: ResamplesOption = RESAMPLES,
+    level: LevelOption = LEVEL,
     plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
     """Run routers live on small tasks and simulated models: real containers, real tests, no key, no spend.
+
+    One seed ranks nothing: --seeds 5 runs each router five times, and intervals and ranks go by task.
 
     Exit code 1 where a case ended by infrastructure.
     """
@@ -122,12 +145,14 @@ def run(
 
     if not routers:
         raise UsageError("name the routers to rehearse, such as always-low always-high")
+    drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
     rehearsal = rehearsal_of(
         tasks,
         only=only,
         limit=limit,
         pool=pool,
-        seed=seed,
+        seeds=seeds_of(seed, seeds),
+        skills=skills,
         faults=faults,
         actions=actions,
         on_router_error=on_router_error,
@@ -136,19 +161,23 @@ def run(
     loaded = [load_router(router, limits) for router in routers]
     with Engine.connect() as engine:
         folder = new_folder() if runs is None else runs
-        summaries = rehearse_all(engine, rehearsal, loaded, folder, workers=workers, min_free_mib=min_free_mib)
+        done = rehearse_all(engine, rehearsal, loaded, folder, workers=workers, min_free_mib=min_free_mib)
     if json_:
-        print_json(rehearsal_json(rehearsal, routers, summaries), output)
+        print_json(rehearsal_json(rehearsal, done, drawing), output)
     else:
-        print_table(rehearsal_table(rehearsal, routers, summaries), form, output)
-    for router, summary in zip(routers, summaries, strict=True):
-        if summary.stopped is not None:
-            typer.echo(printable(f"{router}, stopped: {summary.stopped}"), err=True)
-    stopped_itself = any(summary.stopped is not None for summary in summaries)
-    if not stopped_itself and (left := sum(summary.left for summary in summaries)):
-        typer.echo(f"stopped: {counted(left, 'case')} left; the same command with --runs {folder} goes on", err=True)
+        print_table(rehearsal_table(rehearsal, done, drawing, folder), form, output)
+    stopped = [run for run in done if run.summary.stopped is not None]
+    for run in stopped:
+        typer.echo(printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
+    if not stopped and (left := sum(run.summary.left for run in done)):
+        cases = len(rehearsal.tasks) * len(done)
+        typer.echo(
+            f"Interrupted after {cases - left} of {counted(cases, 'case')}: the same command with --runs {folder} "
+            "continues",
+            err=True,
+        )
         raise typer.Exit(INTERRUPTED)
-    if stopped_itself or any(summary.score.count("infra") or summary.score.count("cap") for summary in summaries):
+    if stopped or any(run.summary.score.count("infra") or run.summary.score.count("cap") for run in done):
         raise typer.Exit(1)
 
 
@@ -193,6 +222,7 @@ def serve(
     tasks: _TasksOption = "rehearsal",
     pool: _PoolOption = "live-2026-04",
     seed: _SeedOption = "0",
+    skills: _SkillsOption = "spread",
     faults: _FaultsOption = None,
 ) -> None:
     """Serve the simulated models alone, as an OpenAI-compatible gateway on this machine, until interrupted."""
@@ -201,6 +231,7 @@ def serve(
 
     from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
     from dynamic_track.rehearsal.simulation import known
+    from dynamic_track.rehearsal.skills import skill_table
     from twinbench.errors import UsageError
     from twinbench.pools import live_manifest
 
@@ -209,27 +240,61 @@ def serve(
         raise UsageError(f"set the environment variable {api_key_env} (--api-key-env)")
     manifest = live_manifest(pool)
     chosen, _ = chosen_tasks(tasks, ChoosingOptions())
-    models = SimulatedModels(known(chosen), manifest, seed=seed, faults=Faults.parse(faults))
+    models = SimulatedModels(
+        known(chosen), manifest, seed=seed, faults=Faults.parse(faults), skills=skill_table(skills)
+    )
     with simulated_provider(models, manifest, api_key=key, port=port) as server:
         typer.echo(server.api_base)
         typer.echo(f"simulated models of {manifest.name}; end with Ctrl-C", err=True)
         threading.Event().wait()
 
 
-@app.command()
-def skills(*, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
+@app.command(name="skills")
+def show_skills(
+    *,
+    skills: _SkillsOption = "spread",
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
     """Show the declared skills of the simulated models."""
-    from dynamic_track.rehearsal.skills import skill_table
+    from dynamic_track.rehearsal.skills import skill_names, skill_table
 
-    table = skill_table().model_dump(mode="json")
+    table = skill_table(skills)
     if json_:
-        print_json(table, output)
+        print_json({"name": skills, "fingerprint": table.fingerprint, **table.model_dump(mode="json")}, output)
         return
-    fields = list(next(iter(table.values())))
-    rows = [{"skill": name, **{tier: _skill_cell(skill[name]) for tier, skill in table.items()}} for name in fields]
-    columns = [Column("skill", "Skill"), *(Column(tier, tier) for tier in table)]
-    notes = ["a declaration for rehearsals, not a measurement of any model; docs/rehearsal.md says what each means"]
-    print_table(Table("Skills of the simulated models, by tier", columns, rows, notes), form, output)
+    tiers = {tier: _flat(skill) for tier, skill in table.model_dump(mode="json", exclude={"about"}).items()}
+    fields = list(next(iter(tiers.values())))
+    rows = [{"skill": name, **{tier: skill[name] for tier, skill in tiers.items()}} for name in fields]
+    columns = [Column("skill", "Skill"), *(Column(tier, tier) for tier in tiers)]
+    notes = [
+        " ".join(table.about.split()),
+        f"there are {', '.join(skill_names())}; docs/rehearsal.md says what each field means",
+    ]
+    print_table(Table(f"Skills of the simulated models, by tier: {skills}", columns, rows, notes), form, output)
+
+
+def seeds_of(seed: str, seeds: str | None) -> tuple[str, ...]:
+    """The seeds that ``--seed`` and ``--seeds`` name: ``5`` are 0 to 4, ``5,7`` are these two.
+
+    Raises:
+        UsageError: they are none, or the same is named twice.
+    """
+    from twinbench.errors import UsageError
+
+    if seeds is None:
+        return (seed,)
+    if seed != "0":
+        raise UsageError(f"--seed {seed} --seeds {seeds}: give one of the two")
+    named = [part.strip() for part in seeds.split(",") if part.strip()]
+    whole = all(part.isascii() and part.isdecimal() for part in named)
+    found = [str(int(part)) for part in named] if whole else []
+    if "," not in seeds and found:
+        found = [str(number) for number in range(int(found[0]))]
+    if not found or len(set(found)) < len(found):
+        raise UsageError(f"--seeds {seeds}: give how many, such as 5, or whole numbers, each once, such as 5,7")
+    return tuple(found)
 
 
 def rehearsal_of(
@@ -238,7 +303,8 @@ def rehearsal_of(
     only: list[str] | None = None,
     limit: int | None = None,
     pool: str = "live-2026-04",
-    seed: str = "0",
+    seeds: Sequence[str] = ("0",),
+    skills: str = "spread",
     faults: str | None = None,
     actions: str = "tool",
     on_router_error: str | None = None,
@@ -247,11 +313,12 @@ def rehearsal_of(
 
     Raises:
         UsageError: they choose nothing that there is.
-        ContentError: a task declares no edits.
+        ContentError: a task declares no edits, or a file of skills is none.
     """
     from dynamic_track.rehearsal.provider import Faults
     from dynamic_track.rehearsal.rehearsing import Rehearsal
     from dynamic_track.rehearsal.simulation import known
+    from dynamic_track.rehearsal.skills import skill_table
     from dynamic_track.running.agent import ActionStyle, agent_settings
     from twinbench.errors import UsageError
     from twinbench.pools import live_manifest
@@ -267,10 +334,11 @@ def rehearsal_of(
         task_set=all_of.fingerprint,
         pool=manifest,
         settings=agent_settings(ActionStyle(actions), manifest.agent),
-        seed=seed,
+        seeds=tuple(seeds),
         faults=Faults.parse(faults),
+        skills=skill_table(skills),
         on_router_error=on_router_error,
-        where={"tasks": tasks, "dataset": None, "pool": pool},
+        where={"tasks": tasks, "dataset": None, "pool": pool, "skills": skills},
     )
 
 
@@ -282,7 +350,7 @@ def rehearse_all(
     *,
     workers: int = 2,
     min_free_mib: int = 2048,
-) -> list[RunSummary]:
+) -> list[Rehearsed]:
     """Rehearse routers in a folder, with progress, in containers that are large enough for the rehearsal's tasks."""
     from dynamic_track.rehearsal.rehearsing import rehearse
     from dynamic_track.running.sitting import SittingLimits
@@ -302,60 +370,139 @@ def rehearse_all(
         )
 
 
-def rehearsal_table(rehearsal: Rehearsal, routers: Sequence[str], summaries: list[RunSummary]) -> Table:
-    """A table of rehearsed routers, cheapest bill first, and of giving up."""
+def rehearsal_table(
+    rehearsal: Rehearsal, runs: Sequence[Rehearsed], resampling: Resampling | None, folder: Path
+) -> Table:
+    """A table of rehearsed routers over all seeds, cheapest bill first, and of giving up.
+
+    Args:
+        rehearsal: that the runs are of.
+        runs: as ``rehearse`` gives them.
+        resampling: how tasks are drawn again; None: no intervals and ranks.
+        folder: where the runs are.
+    """
+    from dynamic_track.rehearsal.standings import standings
     from dynamic_track.results.loaded import SIMULATED
-    from dynamic_track.running.score import give_up_usd
 
     pool = rehearsal.pool
+    found = standings(runs, pool, resampling)
     tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
+    too_little = all(each.no_interval is not None for each in found.routers)
     columns = [
         Column("router", "Router"),
-        Column("resolved", "Resolved"),
-        Column("cost_usd", "Cost, USD", 4),
-        Column("penalty_usd", "Penalty, USD", 2),
+        *([] if resampling is None else [Column("rank", "Rank")]),
+        Column("solved", "Resolved"),
         Column("bill_usd", "Bill, USD", 4),
-        Column("avg_steps", "Steps a case", 1),
+        *([] if resampling is None or too_little else [Column("interval", f"{100 * resampling.level:g} % interval")]),
+        Column("bill_low", "Bill from", for_people=False),
+        Column("bill_high", "Bill to", for_people=False),
+        Column("cost_usd", "Cost, USD", 4),
+        Column("penalty_usd", "Penalty, USD", 2, for_people=False),
+        Column("avg_steps", "Steps", 1),
         Column("calls", f"Calls, %: {' / '.join(tiers)}"),
     ]
-    rows: list[dict[str, Any]] = []
-    for router, summary in zip(routers, summaries, strict=True):
-        shares = summary.score.tier_shares(pool)
-        calls = " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers)
-        rows.append({"router": router, **summary.score.to_json(), "calls": calls, "computed": False})
-    cases = len(rehearsal.tasks)
-    bill = float(give_up_usd(cases, pool))
-    given_up = {"resolved": 0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
+    rows = [_standing_row(each, rehearsal, tiers) for each in found.routers]
+    bill = _give_up_usd(rehearsal)
+    given_up = {"solved": "0", "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: row["bill_usd"])
-    infra = sum(summary.score.count("infra") for summary in summaries)
-    notes = [
-        f"{counted(cases, 'case')} each; "
-        + (f"{infra} ended by infrastructure" if infra else "none lost to infrastructure"),
-        f"prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD for an unresolved case; seed {rehearsal.seed}",
-        *pool.division_notes,
-        f"everything is in {Path(summaries[0].run).parent}",
-    ]
-    title = f"{SIMULATED[0].upper()}{SIMULATED[1:]}"
-    return Table(title, columns, rows, notes, dimmed="computed")
+    return Table(
+        f"{SIMULATED[0].upper()}{SIMULATED[1:]}",
+        columns,
+        rows,
+        _table_notes(rehearsal, runs, found, resampling, folder),
+        dimmed="computed",
+    )
 
 
-def rehearsal_json(rehearsal: Rehearsal, routers: Sequence[str], summaries: list[RunSummary]) -> dict[str, Any]:
+def rehearsal_json(rehearsal: Rehearsal, runs: Sequence[Rehearsed], resampling: Resampling | None) -> dict[str, Any]:
     """The same as a JSON object."""
-    from dynamic_track.results.loaded import SIMULATED
-    from dynamic_track.running.score import give_up_usd
+    from dataclasses import asdict
 
+    from dynamic_track.rehearsal.standings import standings
+    from dynamic_track.results.loaded import SIMULATED
+
+    found = standings(runs, rehearsal.pool, resampling)
     return {
         "simulated": SIMULATED,
         "pool": rehearsal.pool.name,
-        "seed": rehearsal.seed,
+        "skills": rehearsal.where.get("skills"),
         "simulation": rehearsal.simulation,
+        "tasks": len(rehearsal.tasks),
+        "seeds": list(rehearsal.seeds),
+        "resampling": None if resampling is None else asdict(resampling),
+        "routers": [each.to_json() for each in found.routers],
+        "pairs": [each.to_json() for each in found.pairs],
+        "give_up_bill_usd": _give_up_usd(rehearsal),
         "runs": [
-            {"router": router, "run": summary.run, **summary.score.to_json()}
-            for router, summary in zip(routers, summaries, strict=True)
+            {"router": run.router, "seed": run.seed, "run": run.summary.run, **run.summary.score.to_json()}
+            for run in runs
         ],
-        "give_up_bill_usd": float(give_up_usd(len(rehearsal.tasks), rehearsal.pool)),
     }
+
+
+def _give_up_usd(rehearsal: Rehearsal) -> float:
+    from dynamic_track.running.score import give_up_usd
+
+    return float(give_up_usd(len(rehearsal.tasks), rehearsal.pool))
+
+
+def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]) -> dict[str, Any]:
+    shares = standing.score.tier_shares(rehearsal.pool)
+    solved = standing.score.count("resolved") / standing.seeds
+    low, high = (standing.intervals or {}).get("bill_usd") or (None, None)
+    return {
+        "router": standing.router,
+        "rank": None if standing.rank is None else _ranks(standing.rank),
+        "solved": f"{solved:.0f}" if standing.seeds == 1 else f"{solved:.1f}",
+        **standing.scores,
+        "interval": None if low is None or high is None else f"{low:.2f} to {high:.2f}",
+        "bill_low": low,
+        "bill_high": high,
+        "calls": " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers),
+        "computed": False,
+    }
+
+
+def _table_notes(
+    rehearsal: Rehearsal,
+    runs: Sequence[Rehearsed],
+    found: Standings,
+    resampling: Resampling | None,
+    folder: Path,
+) -> list[str]:
+    pool, seeds = rehearsal.pool, rehearsal.seeds
+    infra = sum(run.summary.score.count("infra") for run in runs)
+    under = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
+    notes = [
+        f"{counted(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.where.get('skills')}; "
+        + (f"{counted(infra, 'case')} ended by infrastructure" if infra else "no case lost to infrastructure"),
+        f"prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD for an unresolved case",
+    ]
+    if resampling is not None:
+        reasons = {each.no_interval for each in found.routers if each.no_interval is not None}
+        notes += sorted(f"no interval: {reason}" for reason in reasons)
+        if not reasons:
+            notes.append(
+                f"intervals and ranks by task, {len(rehearsal.tasks)} groups drawn again {resampling.resamples:,} "
+                "times; rank: from best to worst that it may be"
+            )
+    return [*notes, *pool.division_notes, f"everything is in {folder}"]
+
+
+def _ranks(rank: tuple[int, int]) -> str:
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
+def _flat(skill: dict[str, Any]) -> dict[str, str]:
+    """A skill's fields as text; the chances of a solution have a line for each subject."""
+    found: dict[str, str] = {}
+    for name, value in skill.items():
+        if name == "solves":
+            found |= {f"solves, {subject}": _skill_cell(chances) for subject, chances in value.items()}
+        else:
+            found[name] = _skill_cell(value)
+    return found
 
 
 def _skill_cell(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,8 @@ import pytest
 
 from dynamic_track.rehearsal.conversation import Seen, Turn, check_command, edit_command, turns_of
 from dynamic_track.rehearsal.edits import EditKind
-from dynamic_track.rehearsal.skills import skill_table
 from dynamic_track.tasks.task import ANSWERS
 from tests.dynamic_track.rehearsal.playing import EASY, Project, all_known, known_as, observed
-from twinbench.tiers import Tier
-
-
-def test_a_dearer_tier_is_never_less_skilled() -> None:
-    skills = [skill_table().of(tier) for tier in Tier]
-    for weak, strong in pairwise(skills):
-        assert weak.finds <= strong.finds
-        assert weak.repairs <= strong.repairs
-        for difficulty, chance in weak.solves.items():
-            assert chance <= strong.solves[difficulty]
-        assert weak.spoils >= strong.spoils
 
 
 def test_there_are_twenty_tasks_of_every_difficulty_and_more_than_one_domain() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dynamic_track.rehearsal.conversation import check_command, edit_command
-from dynamic_track.rehearsal.edits import Edit, EditKind, TaskEdits
+from dynamic_track.rehearsal.edits import Edit, EditKind, Subject, TaskEdits
 from dynamic_track.rehearsal.provider import FAULTS, Faults, SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.server import ProviderServer
 from dynamic_track.rehearsal.simulation import LIST_COMMAND, SUBMIT_COMMAND, Known
@@ -39,6 +39,7 @@ from tests.dynamic_track.rehearsal.playing import (
 from twinbench.calls.billing import usage_of
 from twinbench.errors import UsageError
 from twinbench.pools import live_manifest
+from twinbench.tiers import Tier
 
 POOL = live_manifest()
 
@@ -62,11 +63,17 @@ def sure(**fields: Any) -> SkillTable:
         "spoils": 0,
         "circles": 0,
         "gives_up": 0,
-        "solves": dict.fromkeys(best["solves"], 1),
+        "solves": solving(1),
         "doubts": dict.fromkeys(best["doubts"], 1),
         **fields,
     }
-    return SkillTable(**dict.fromkeys(SkillTable.model_fields, Skill.model_validate(certain)))
+    tiers = (tier.label for tier in Tier)
+    return SkillTable(about="sure", **dict.fromkeys(tiers, Skill.model_validate(certain)))
+
+
+def solving(chance: float) -> dict[str, dict[str, float]]:
+    """The same chance of the right edit everywhere."""
+    return {subject: dict.fromkeys(("easy", "medium", "hard"), chance) for subject in Subject}
 
 
 def answer(
@@ -176,7 +183,7 @@ def test_a_late_weak_call_can_sink_what_was_right(tmp_path: Path) -> None:
     project = Project.of(task, tmp_path / "p")
     right = of_kind(task, EditKind.right)
     messages = after(task, project, *reading(task), edit_command(right), check_command(task.edits))
-    with serving(skills=sure(spoils=1, solves=dict.fromkeys(("easy", "medium", "hard"), 0))) as server:
+    with serving(skills=sure(spoils=1, solves=solving(0))) as server:
         (command,) = said_commands(answer(server, LOW, messages))
     project.run(command)
     assert not project.holds(right)

@@ -75,6 +75,11 @@ def test_a_rehearsal_gives_run_directories_a_score_and_a_table(tmp_path: Path) -
         assert each["cost_usd"] == each["spend_usd"] > 0
         assert json.loads((Path(each["run"]) / "plan.json").read_text("utf-8"))["identity"]["provider"]["simulation"]
     low, high, explorer = content["runs"]
+    for each, of_all in zip(content["runs"], content["routers"], strict=True):
+        assert (each["seed"], of_all["router"], of_all["reference"]) == ("0", each["router"], False)
+        assert of_all["scores"]["bill_usd"] == pytest.approx(each["bill_usd"])
+        assert (of_all["rank"], of_all["intervals"]["bill_usd"]) == ([1, 3], None), "two tasks rank nothing"
+        assert "2 cases" in of_all["no_interval"]
     assert low["models"].keys() == {LOW}
     assert high["models"].keys() == {HIGH}
     assert explorer["models"].keys() == {LOW, HIGH}
@@ -99,6 +104,30 @@ def test_the_same_seed_gives_the_same_run_and_a_replay_is_equal(tmp_path: Path) 
     assert twinbench("dynamic", "replay", run).succeeded().text.startswith("A rehearsal")
     elsewhere = rehearsed(tmp_path / "c", "round-robin", more=["--seed", "8"])
     assert essence(Path(elsewhere["runs"][0]["run"])) != essence(Path(run))
+
+
+def test_seeds_are_runs_of_their_own_and_one_line_of_the_table(tmp_path: Path) -> None:
+    def under(seeds: str) -> Any:
+        return rehearsed(tmp_path, "always-high", only=[EASY], more=["--seeds", seeds])
+
+    first = under("2")
+    assert [(each["router"], each["seed"]) for each in first["runs"]] == [("always-high", "0"), ("always-high", "1")]
+    folders = [Path(each["run"]).relative_to(tmp_path) for each in first["runs"]]
+    assert folders == [Path("always-high/seed-0"), Path("always-high/seed-1")]
+    assert essence(Path(first["runs"][0]["run"])) != essence(Path(first["runs"][1]["run"]))
+    (router,) = first["routers"]
+    assert (router["tasks"], router["seeds"]) == (1, 2)
+    assert router["scores"]["bill_usd"] == pytest.approx(sum(each["bill_usd"] for each in first["runs"]) / 2)
+
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/*/cases/*/*/*")}
+    more = under("0,1,7")
+    assert more["runs"][:2] == first["runs"], "what is finished is not run again"
+    assert {path: path.read_bytes() for path in before} == before
+    assert more["seeds"] == ["0", "1", "7"]
+    words = ("--only", EASY, "--seeds", "2", "--runs", tmp_path)
+    shown = twinbench("rehearse", "always-high", *words).succeeded().text
+    assert "mean of 2 seeds" in shown
+    assert sum("always-high" in line for line in shown.splitlines()) == 1
 
 
 @pytest.mark.parametrize("kill", [("after", "reserve", 4), ("before", "settle", 6), ("after", "settle", 5)])
@@ -161,12 +190,6 @@ def test_images_are_built_and_kept() -> None:
     assert "1 image ready, for 1 task" in twinbench("rehearse", "build", "--only", EASY).succeeded().text
 
 
-def test_skills_are_shown() -> None:
-    shown = twinbench("rehearse", "skills", "--json").succeeded().json
-    assert list(shown) == ["low", "mid", "mid_high", "high"]
-    assert "not a measurement" in twinbench("rehearse", "skills").succeeded().text
-
-
 def test_the_models_are_served_alone_and_a_live_run_uses_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "k" * 20)
     command = [str(SCRIPT), "rehearse", "serve", "--port", "0", "--api-key-env", KEY_VARIABLE]
@@ -187,6 +210,9 @@ def test_the_models_are_served_alone_and_a_live_run_uses_them(tmp_path: Path, mo
     [
         ([], "name the routers to rehearse"),
         (["always-low", "--faults", "2"], "--faults 2"),
+        (["always-low", "--seeds", "0"], "--seeds 0: give how many"),
+        (["always-low", "--seeds", "2", "--seed", "7"], "one of the two"),
+        (["always-low", "--resamples", "7"], "--resamples 7"),
         (["always-low", "--actions", "prose"], "--actions prose"),
         (["always-low", "--only", "no-such"], "no-such"),
         (["always-lowest"], "always-lowest"),
@@ -210,6 +236,8 @@ def test_a_run_of_something_else_in_its_place_is_refused(tmp_path: Path, rehears
     refused = twinbench("rehearse", "always-low", "--only", EASY, "--runs", tmp_path, "--faults", "0.1", "--json")
     assert refused.code == 2
     assert "provider" in refused.err
+    refused = twinbench("rehearse", "always-low", "--only", EASY, "--runs", tmp_path, "--skills", "flat-2026")
+    assert (refused.code, "provider" in refused.err) == (2, True)
     again: list[Any] = []
     assert wall_s(lambda: again.append(rehearsed(tmp_path, "always-low", only=[EASY]))) < 3 * first_s, "nothing waits"
     assert again[0]["runs"][0]["cases"] == 1

@@ -79,7 +79,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
         lost = accounted(Path(other["run"]))
         assert other["spend_usd"] == pytest.approx(one["spend_usd"] + float(lost))
         bill = f"bill {other['bill_usd']:.4f}, spend {other['spend_usd']:.4f} USD, {lost:.4f} of it lost in flight"
-        print(f"evidence: seed {seed}, killed {counted(kills, 'time')}: {Path(other['run']).name}: {bill}")
+        print(f"evidence: seed {seed}, killed {counted(kills, 'time')}: {other['router']}: {bill}")
 
 
 def accounted(run: Path) -> Decimal:

@@ -1,0 +1,43 @@
+"""Verdicts that the runs of one rehearsal share: several routers and seeds submit the same few patches."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.grading.verdict_store import VerdictStore
+from twinbench.store import Store
+
+
+class SharedVerdicts(VerdictStore):
+    """A run's verdicts, which are looked up beside it too, and kept there as well.
+
+    A verdict is kept under the fingerprint of all that it depends on, so it is the same wherever it was given. The run
+    gets its own copy, so that its directory stands alone.
+
+    Args:
+        store: the run's.
+        beside: what the runs share.
+    """
+
+    def __init__(self, store: Store, beside: VerdictStore) -> None:
+        super().__init__(store)
+        self._beside = beside
+
+    def find(self, fingerprint: str) -> tuple[dict[str, Any], Path] | None:
+        """A kept verdict and its log, or None; one that lies beside the run is copied into it."""
+        if (own := super().find(fingerprint)) is not None:
+            return own
+        if (found := self._beside.find(fingerprint)) is None:
+            return None
+        content, log = found
+        text = gzip.decompress(log.read_bytes()).decode()
+        return super().keep(fingerprint, content, text, self.times_kept(fingerprint))
+
+    def keep(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:
+        """Keep a verdict in the run and beside it; as ``VerdictStore.keep``."""
+        kept = super().keep(fingerprint, content, log, began)
+        self._beside.keep(fingerprint, content, log, 0)
+        return kept

@@ -1,0 +1,180 @@
+"""What a rehearsal says about its routers: scores with intervals, tests of pairs, ranks.
+
+The unit is the task: a task under several seeds is one task drawn several times, and its draws are alike. So
+intervals, tests and ranks draw, compare and swap tasks, each with all its seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from dynamic_track.rehearsal.rehearsing import Rehearsed
+from dynamic_track.running.score import RunScore, scored
+from twinbench.pools import LiveManifest
+from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import holm
+
+if TYPE_CHECKING:
+    from dynamic_track.results.live_intervals import PairOfBills
+    from twinbench.statistics.sampling import Floats
+
+Ends = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A router over all seeds of a rehearsal. Money is in USD for one run of all tasks, averaged over seeds."""
+
+    router: str
+    score: RunScore
+    """Of the trials of all seeds together."""
+    tasks: int
+    seeds: int
+    intervals: Mapping[str, Ends | None] | None
+    """Of ``bill_usd``, ``cost_usd`` and ``resolved``; None where nobody asked for them."""
+    no_interval: str | None
+    rank: tuple[int, int] | None
+    """By the bill: from the best that it may be to the worst; None where nobody asked for it."""
+
+    @property
+    def scores(self) -> dict[str, float | None]:
+        """The headline: ``resolved`` in percent of the trials with a verdict."""
+        judged = self.score.count("resolved") + self.score.count("unresolved")
+        return {
+            "bill_usd": float(self.score.bill_usd) / self.seeds,
+            "cost_usd": float(self.score.cost_usd) / self.seeds,
+            "penalty_usd": float(self.score.penalty_usd) / self.seeds,
+            "resolved": 100 * self.score.count("resolved") / judged if judged else None,
+            "avg_steps": self.score.avg_steps,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The router as an entry of ``routers``."""
+        ends = None if self.intervals is None else {n: each and list(each) for n, each in self.intervals.items()}
+        return {
+            "router": self.router,
+            "reference": False,
+            "scores": self.scores,
+            "counts": {what: self.score.count(what) for what in ("resolved", "unresolved", "infra", "cap")},
+            "tasks": self.tasks,
+            "seeds": self.seeds,
+            "models": self.score.models,
+            "intervals": ends,
+            "no_interval": self.no_interval,
+            "rank": None if self.rank is None else list(self.rank),
+        }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two routers compared task by task."""
+
+    first: str
+    second: str
+    bill: PairOfBills
+    """Of one run of all tasks that both have a verdict of, in USD; the first less the second."""
+    p_holm: float | None
+    """Corrected for all pairs of the rehearsal."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as an entry of ``pairs``."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "bill_usd": {
+                "difference": self.bill.difference_usd,
+                "interval": self.bill.ends and list(self.bill.ends),
+                "no_interval": self.bill.reason,
+                "p": self.bill.p,
+                "p_holm": self.p_holm,
+                "needed_tasks": self.bill.needed_cases,
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Standings:
+    """All routers of a rehearsal."""
+
+    routers: Sequence[Standing]
+    """In the order in which they were named."""
+    pairs: Sequence[Pair]
+    """Empty where nobody asked for tests."""
+
+
+def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampling | None) -> Standings:
+    """Sum up a rehearsal by router.
+
+    Args:
+        runs: those of one rehearsal, as ``rehearse`` gives them; a router that was named twice counts twice.
+        pool: has the penalty.
+        resampling: how tasks are drawn again; None: no intervals, tests and ranks.
+    """
+    from dynamic_track.results.live_intervals import compare_bills, rank_bills, run_intervals
+
+    seeds = len({run.seed for run in runs})
+    by_router = [runs[start : start + seeds] for start in range(0, len(runs), seeds)]
+    scores = [scored([trial for run in of_one for trial in run.summary.trials], pool) for of_one in by_router]
+    sums = [_sums_by_task(score) for score in scores]
+    penalty_usd = float(pool.unresolved_penalty_usd)
+    shared = sorted(set.intersection(*(set(each) for each in sums)))
+    means = [_array([[value / row[0] for value in row] for row in (each[task] for task in shared)]) for each in sums]
+    keys = [str(number) for number in range(len(scores))]
+    ranks = None
+    pairs: list[Pair] = []
+    if resampling is not None and shared:
+        ranks = rank_bills(shared, dict(zip(keys, means, strict=True)), penalty_usd, resampling)
+        both = list(combinations(range(len(scores)), 2))
+        bills = [compare_bills(shared, means[one], means[other], penalty_usd, resampling) for one, other in both]
+        corrected = holm([1.0 if bill.p is None else bill.p for bill in bills])
+        pairs = [
+            Pair(by_router[one][0].router, by_router[other][0].router, bill, None if bill.p is None else p)
+            for (one, other), bill, p in zip(both, bills, corrected, strict=True)
+        ]
+    found = []
+    for key, of_one, score, each in zip(keys, by_router, scores, sums, strict=True):
+        tasks = sorted(each)
+        intervals, reason = (
+            run_intervals(tasks, _array([each[task] for task in tasks]), penalty_usd, resampling)
+            if tasks
+            else ({}, "no task has a verdict")
+        )
+        money = {name: None if ends is None else _of_one(name, ends, seeds) for name, ends in intervals.items()}
+        found.append(
+            Standing(
+                router=of_one[0].router,
+                score=score,
+                tasks=len({trial.id for trial in score.trials}),
+                seeds=seeds,
+                intervals=None if resampling is None else money,
+                no_interval=None if resampling is None else reason,
+                rank=None if ranks is None else ranks[key],
+            )
+        )
+    return Standings(found, pairs)
+
+
+def _of_one(name: str, ends: Ends, seeds: int) -> Ends:
+    """An interval of one run of all tasks from one of all seeds together; a share stays as it is."""
+    return ends if name == "resolved" else (ends[0] / seeds, ends[1] / seeds)
+
+
+def _sums_by_task(score: RunScore) -> dict[str, list[float]]:
+    """Of each task with a verdict: its trials, what they cost in USD, how many of them are unresolved."""
+    found: dict[str, list[float]] = {}
+    for trial in score.trials:
+        if trial.bill_usd is not None:
+            row = found.setdefault(trial.id, [0.0, 0.0, 0.0])
+            row[0] += 1
+            row[1] += float(trial.cost_usd)
+            row[2] += not trial.resolved
+    return found
+
+
+def _array(rows: Sequence[Sequence[float]]) -> Floats:
+    import numpy as np
+
+    return np.array(rows, np.float64).reshape(len(rows), 3)
