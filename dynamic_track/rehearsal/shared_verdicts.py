@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,10 @@ class SharedVerdicts(VerdictStore):
         if (found := self._beside.find(fingerprint)) is None:
             return None
         content, log = found
-        text = gzip.decompress(log.read_bytes()).decode()
+        try:
+            text = gzip.decompress(log.read_bytes()).decode()
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError):  # damaged: it is graded again
+            return None
         return super().keep(fingerprint, content, text, self.times_kept(fingerprint))
 
     def keep(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:

@@ -177,3 +177,5 @@ def test_a_patch_that_two_runs_submit_is_graded_once_and_kept_in_both(tmp_path: 
     assert VerdictStore(Store(tmp_path / "two")).find("f" * 64) is not None, "the run's directory stands alone"
     second.keep("f" * 64, {"resolved": False}, "graded again", second.times_kept("f" * 64))
     assert (second.find("f" * 64) or ({},))[0] == {"resolved": False}
+    (tmp_path / "verdicts" / ("f" * 64) / "test_output.txt.gz").write_bytes(b"no gzip")
+    assert SharedVerdicts(Store(tmp_path / "three"), beside).find("f" * 64) is None, "what is damaged is graded again"
