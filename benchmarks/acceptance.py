@@ -56,6 +56,12 @@ PARTS = {
         _LONG,
         ["tests/static_track", "tests/twinbench", "tests/plugins", "tests/benchmarks"],
     ),
+    "simulated-banks": Part(
+        "intervals of small and grouped banks, against a known truth", _LONG, ["tests/simulations/test_banks.py"]
+    ),
+    "simulated-cases": Part(
+        "runs compared, and their intervals, against a known truth", _LONG, ["tests/simulations/test_cases.py"]
+    ),
     "runs": Part("live runs: killed, poisoned, stopped", _LONG, ["tests/dynamic_track/running"]),
     "rehearsals": Part(
         "all tasks of our own, exports, audits",
@@ -105,7 +111,7 @@ def run_part(name: str, workers: int, folder: Path = evidence.FOLDER) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named parts, or all."""
-    known = "\n".join([*(f"  {name:12}{part.what}" for name, part in PARTS.items()), f"  {REPEAT:12}{repeat.WHAT}"])
+    known = "\n".join([*(f"  {name:17}{part.what}" for name, part in PARTS.items()), f"  {REPEAT:17}{repeat.WHAT}"])
     parser = ArgumentParser(
         "python -m benchmarks.acceptance",
         description=f"What is too long for the suite. Parts:\n{known}",

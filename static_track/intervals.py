@@ -231,14 +231,14 @@ class Sample:
         for number, name in enumerate(SCORES):
             value = metrics[name]
             if name == "combined":
-                ends[number] += (-below / 4, above / 4)
+                ends[number] = self._further(ends[number], value, below / 4, above / 4)
             if name == "cost_save" and ends[number, 1] - ends[number, 0] > NO_SPREAD:
                 # A trajectory that fails loses all of its D: as much of D as trajectories may fail, where none did.
                 if metrics["traj_pass"] == 100:
-                    ends[number, 0] -= open_end
+                    ends[number] = self._further(ends[number], value, open_end, 0)
                     below += open_end
                 elif metrics["traj_pass"] == 0:
-                    ends[number, 1] += open_end
+                    ends[number] = self._further(ends[number], value, 0, open_end)
                     above += open_end
             if name in _RATES and value == 100:
                 found[name] = Interval((100 - open_end, 100.0))
@@ -250,12 +250,21 @@ class Sample:
                 found[name] = self._interval(value, distribution.part(number), ends[number], rate=name in _RATES)
         return found
 
+    def _further(self, ends: Floats, value: float | None, below: float, above: float) -> Floats:
+        """An interval with what exact bounds add to it; of what was supposed already, the further end counts."""
+        if value is None or not any(self._clusters.few):
+            return np.array([ends[0] - below, ends[1] + above])
+        return np.array([min(ends[0], value - below), max(ends[1], value + above)])
+
     def by_workload(self, router: int) -> dict[str, dict[str, Interval]]:
         """Of each workload by itself: the intervals of its own metrics, as if it were the whole bank."""
         found = {}
         parts = self._routers[router]
         workloads = np.asarray(parts.workloads, object)
-        for workload in sorted(set(parts.workloads)):
+        names = sorted(set(parts.workloads))
+        if len(names) == 1:
+            return {names[0]: self.intervals(router)}
+        for workload in names:
             (places,) = np.nonzero(workloads == workload)
             own = Parts(
                 [workload] * len(places),

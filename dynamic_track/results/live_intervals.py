@@ -112,7 +112,7 @@ def compare_bills(
     """
     size = len(cases)
     total = _total_bill(penalty_usd, size)
-    difference = float((total(first[:, None].sum(axis=0)) - total(second[:, None].sum(axis=0)))[0])
+    difference = float(np.sum((first - second)[:, [COST, UNRESOLVED]] * [1.0, penalty_usd]))
     if (reason := too_few(size, resampling)) is not None:
         return PairOfBills(difference, None, reason, None, None)
     clusters = Clusters.of(cases)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from itertools import combinations
@@ -150,10 +150,7 @@ def score_intervals(
     """The intervals of ``LiveScore``, clustered by case, and why there are none."""
     from dynamic_track.results.live_intervals import run_intervals
 
-    by_case: dict[str, list[Trial]] = defaultdict(list)
-    for trial in score.trials:
-        if trial.bill_usd is not None:
-            by_case[trial.id].append(trial)
+    by_case = _by_case(score.trials)
     return run_intervals(list(by_case), _sums(by_case.values()), float(score.penalty_usd_each), resampling)
 
 
@@ -239,7 +236,7 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
             f"{first.path} and {second.path} differ in more than their router ({_what_differs(first, second)}): their "
             "bills cannot be compared"
         )
-    one, other = _by_case(first), _by_case(second)
+    one, other = _by_case(first.trials), _by_case(second.trials)
     cases = sorted(one.keys() & other.keys())
     if not cases:
         raise UsageError(f"{first.path} and {second.path} share no case with a verdict")
@@ -261,8 +258,18 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
     )
 
 
-def penalties(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
-    """How runs, and giving up, rank as the penalty of an unresolved case varies; the cheapest bill first."""
+GIVE_UP = "give up"
+"""What submitting nothing is called beside runs, whose names are their paths."""
+
+
+def penalties(runs: Sequence[LoadedRun], resampling: Resampling | None = _DEFAULT_RESAMPLING) -> list[dict[str, Any]]:
+    """How runs, and giving up, rank as the penalty of an unresolved case varies; the cheapest bill first.
+
+    Args:
+        runs: of one table.
+        resampling: how cases are drawn again for the tests behind ``ranks``; None: nothing is tested.
+    """
+    by_run = {str(run.path): run.trials for run in runs}
     found = []
     for amount in PENALTIES:
         penalty = Decimal(amount)
@@ -273,11 +280,60 @@ def penalties(runs: Sequence[LoadedRun]) -> list[dict[str, Any]]:
             )
             for run in runs
         }
-        bills["give up"] = float(penalty * max((len(run.trials) for run in runs), default=0))
+        bills[GIVE_UP] = float(penalty * max((len(run.trials) for run in runs), default=0))
+        ranks = bill_ranks(by_run, penalty, resampling)
         found.append(
-            {"penalty_usd": float(penalty), "ranking": sorted(bills, key=lambda name: bills[name]), "bills": bills}
+            {
+                "penalty_usd": float(penalty),
+                "ranking": sorted(bills, key=lambda name: bills[name]),
+                "bills": bills,
+                "ranks": None if ranks is None else {name: list(rank) for name, rank in ranks.items()},
+            }
         )
     return found
+
+
+def bill_ranks(
+    runs: Mapping[str, Sequence[Trial]], penalty_usd: Decimal, resampling: Resampling | None
+) -> dict[str, tuple[int, int]] | None:
+    """The ranks that the bill of each run, and of giving up, may have: from the best to the worst.
+
+    They are of the cases that all runs have a verdict of, each case counting once. A run is behind another only where
+    the difference is found at the level, corrected for all pairs (Holm).
+
+    Args:
+        runs: their trials, by name.
+        penalty_usd: of an unresolved case.
+        resampling: how cases are drawn again; None: nothing is tested, and there are no ranks.
+    """
+    import numpy as np
+
+    from dynamic_track.results.live_intervals import rank_bills
+
+    by_case = {name: _by_case(trials) for name, trials in runs.items()}
+    cases = sorted(set.intersection(*(set(each) for each in by_case.values())))
+    each_case = {name: _each_case(found, cases) for name, found in by_case.items()}
+    each_case[GIVE_UP] = np.tile([1.0, 0.0, 1.0], (len(cases), 1))
+    return rank_bills(cases, each_case, float(penalty_usd), resampling)
+
+
+def order_text(
+    ranking: Sequence[str], ranks: Mapping[str, Sequence[int]] | None, shown: Callable[[str], str] = str
+) -> str:
+    """A ranking in one line: ``<`` where all runs before it are found to be cheaper than all behind it, else a comma.
+
+    Args:
+        ranking: names, the cheapest first.
+        ranks: from best to worst, by name; None where nothing was tested.
+        shown: what a name is shown as.
+    """
+    text = shown(ranking[0])
+    for place, name in enumerate(ranking[1:], 1):
+        proven = ranks is not None and all(
+            ranks[each][1] <= place if number < place else ranks[each][0] > place for number, each in enumerate(ranking)
+        )
+        text += f"{' <' if proven else ','} {shown(name)}"
+    return text
 
 
 def references(runs: Sequence[LoadedRun]) -> dict[str, str | None]:
@@ -314,9 +370,10 @@ def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
     return ", ".join(names) or "prices"
 
 
-def _by_case(run: LoadedRun) -> dict[str, list[Trial]]:
+def _by_case(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+    """The trials with a verdict."""
     found: dict[str, list[Trial]] = defaultdict(list)
-    for trial in run.trials:
+    for trial in trials:
         if trial.bill_usd is not None:
             found[trial.id].append(trial)
     return found

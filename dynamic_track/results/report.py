@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.results.live_score import score_intervals
+from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
 from dynamic_track.results.loaded import SIMULATED
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.run_state import RunState, run_state
@@ -23,6 +23,7 @@ from twinbench.html.plots import Mark, Plot, colour_of, drawn
 from twinbench.messages import message_text
 from twinbench.pools import LiveManifest, live_manifest
 from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import rank_text
 from twinbench.usage import Usage
 from twinbench.wording import counted
 
@@ -343,6 +344,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
+    by_run = {str(place): run.state.score.trials for place, run in enumerate(runs, 1)}
+    ranks = bill_ranks(by_run, pool.unresolved_penalty_usd, _RESAMPLING) or {}
     for place, run in enumerate(runs, 1):
         score = run.state.score
         shares = score.tier_shares(pool)
@@ -352,6 +355,8 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
             {
                 "key": str(place),
                 "router": run.state.router,
+                "rank": rank_text(ranks[str(place)]),
+                "give_up_rank": rank_text(ranks[GIVE_UP]),
                 "run": run.state.run,
                 "trials": len(run.trials),
                 "resolved": run.count("resolved"),
@@ -380,6 +385,11 @@ def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
             f"In brackets {level} intervals: where bill, cost and resolved share might be, had other cases been drawn "
             f"({_RESAMPLING.resamples:,} resamples of cases, seed {_RESAMPLING.seed})."
         )
+    notes.append(
+        f"Rank: from the best that it may be by its bill to the worst, among these runs and giving up, which is "
+        f"{lines[0]['give_up_rank']}. One is behind another only where the difference is found on the cases that all "
+        "have a verdict of, corrected for all pairs (Holm)."
+    )
     without = [f"{line['run']}, {line['no_interval']}" for line in lines if line["no_interval"] is not None]
     if without:
         notes.append(f"No intervals of {'; '.join(without)}.")

@@ -255,19 +255,21 @@ def test_an_interval_of_a_workload_is_that_of_a_bank_of_it_alone() -> None:
     assert Sample([both], QUICK).by_workload(0)["a"] == Sample([alone], QUICK).intervals(0)
 
 
-def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow() -> None:
+def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = in_workloads({"a": 18, "dear": 2}, rate=0.8)
     values = parts.values.copy()
     values[18:] = [12, 12, 6, 12, 5000, 3000]
-    narrow = values.copy()
-    narrow[18:] = [1, 1, 1, 1, 100, 60]
 
-    def width(values: Any) -> float:
-        ends = Sample([Parts(parts.workloads, parts.instances, values)], QUICK).intervals(0)["traj_pass"].ends
-        assert ends is not None
-        return ends[1] - ends[0]
+    def widths() -> dict[str, float]:
+        found = Sample([Parts(parts.workloads, parts.instances, values)], QUICK).intervals(0)
+        return {name: each.ends[1] - each.ends[0] for name, each in found.items() if each.ends is not None}
 
-    assert width(values) > 1.1 * width(narrow)
+    collapsed = widths()
+    monkeypatch.setattr("twinbench.statistics.sampling.FEWEST_ALONE", 2)
+    by_themselves = widths()
+    assert set(collapsed) == set(by_themselves) == set(SCORES)
+    for name in ("row_pass", "traj_pass", "cost_save", "combined"):
+        assert collapsed[name] > 1.2 * by_themselves[name]
 
 
 # --- Groups ---------------------------------------------------------------------------------------------------------

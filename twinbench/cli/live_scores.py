@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,7 @@ import typer
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
 from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.statistics.comparing import rank_text
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 ResamplesOption = Annotated[
     int, typer.Option("--resamples", metavar="N", help="How often cases are drawn again for the intervals; 0: none.")
+]
+ComparedResamplesOption = Annotated[
+    int, typer.Option("--resamples", metavar="N", help="How often cases are drawn again for the intervals.")
 ]
 LevelOption = Annotated[float, typer.Option("--level", metavar="P", help="Of the intervals.")]
 PricesOption = Annotated[
@@ -60,7 +64,7 @@ def score(
     """
     from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_results import keep
-    from dynamic_track.results.live_score import live_score, penalties, references, refuse_different
+    from dynamic_track.results.live_score import bill_ranks, live_score, penalties, references, refuse_different
     from dynamic_track.results.loaded import load_run
     from twinbench.errors import StoreWriteError
     from twinbench.store import Store
@@ -68,10 +72,11 @@ def score(
     what_if = _prices(prices)
     runs = [load_run(path, what_if) for path in run_dirs]
     refuse_different(runs)
-    scores = [live_score(run, _resampling(resamples, level), exclude_infra=exclude_infra) for run in runs]
+    drawing = _resampling(resamples, level)
+    scores = [live_score(run, drawing, exclude_infra=exclude_infra) for run in runs]
     common = common_cases(runs)
     of_common = [
-        live_score(run, _resampling(resamples, level), exclude_infra=exclude_infra)
+        live_score(run, drawing, exclude_infra=exclude_infra)
         for run in (common.runs if len(runs) > 1 and common.differ else ())
     ]
     for each in scores:
@@ -79,15 +84,25 @@ def score(
             keep(Store(store), each)
         except StoreWriteError as error:
             typer.echo(f"warning: the score is not kept: {error}", err=True)
+    ranked = [each.run for each in of_common] or runs
+    ranks = bill_ranks({str(run.path): run.trials for run in ranked}, runs[0].pool.unresolved_penalty_usd, drawing)
+    at_penalties = penalties(ranked, drawing)
     if json_:
-        content = [{**each.to_json(), "missing": [list(trial) for trial in each.run.missing]} for each in scores]
-        ranked = [each.run for each in of_common] or runs
-        more: dict[str, Any] = {"references": references(runs), "penalties": penalties(ranked)}
+        content = [
+            {
+                **each.to_json(),
+                "missing": [list(trial) for trial in each.run.missing],
+                "rank": None if ranks is None else list(ranks[str(each.run.path)]),
+            }
+            for each in scores
+        ]
+        more: dict[str, Any] = {"references": references(runs), "penalties": at_penalties}
         if len(content) > 1:
             more["common"] = {**common.to_json(), "runs": [_without_cases(each) for each in of_common]}
         print_json({**content[0], **more} if len(content) == 1 else {"runs": content, **more}, output)
     else:
-        print_table(_score_table(scores, of_common, common.notes if of_common else ()), form, output)
+        different = common.notes if of_common else ()
+        print_table(_score_table(scores, of_common, different, ranks, at_penalties), form, output)
     if of_common and (json_ or form is not Format.table):
         for note in (_DIFFERENT, *common.notes):
             typer.echo(printable(f"note: {note}"), err=True)
@@ -107,7 +122,7 @@ def compare(
     second: Annotated[Path, typer.Argument(metavar="RUN", help="Another one's, which differs in its router only.")],
     *,
     prices: PricesOption = None,
-    resamples: ResamplesOption = RESAMPLES,
+    resamples: ComparedResamplesOption = RESAMPLES,
     level: LevelOption = LEVEL,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -153,20 +168,29 @@ def _without_cases(score: LiveScore) -> dict[str, Any]:
     return {name: value for name, value in score.to_json().items() if name != "by_case"}
 
 
-def _score_table(scores: list[LiveScore], of_common: list[LiveScore], different: Sequence[str]) -> Table:
+def _score_table(
+    scores: list[LiveScore],
+    of_common: list[LiveScore],
+    different: Sequence[str],
+    ranks: Mapping[str, tuple[int, int]] | None,
+    at_penalties: Sequence[Mapping[str, Any]],
+) -> Table:
     """The scores; beside them those on the common cases, where the runs are of different ones.
 
     Args:
         scores: of the runs.
         of_common: the same runs, scored on the cases that they share; empty where they are of the same.
         different: what is left out of those, in words.
+        ranks: of the runs and giving up; None where nothing was tested.
+        at_penalties: the rankings at other penalties.
     """
-    from dynamic_track.results.live_score import penalties, references
+    from dynamic_track.results.live_score import GIVE_UP, order_text, references
     from dynamic_track.results.loaded import SIMULATED
     from dynamic_track.running.score import give_up_usd
 
     columns = [
         Column("router", "Router"),
+        Column("rank", "Rank"),
         Column("trials", "Trials"),
         Column("resolved", "Resolved"),
         Column("infra", "Infra"),
@@ -177,7 +201,7 @@ def _score_table(scores: list[LiveScore], of_common: list[LiveScore], different:
         Column("lost_usd", "Lost, USD", 4),
         Column("avg_steps", "Steps", 1),
         Column("switches", "Switches"),
-        Column("broken_cache_usd", "Broken caches, USD", 4),
+        Column("broken_cache_usd", "Broken caches, USD", 4, for_people=not of_common),  # else the table is too wide
     ]
     if of_common:
         columns += [
@@ -189,7 +213,8 @@ def _score_table(scores: list[LiveScore], of_common: list[LiveScore], different:
     rows: list[dict[str, Any]] = []
     for each in sorted(scores, key=lambda each: each.score.bill_usd):
         content = each.to_json()
-        row = {**content, "trials": content["cases"], "bill": _bill(each)}
+        rank = None if ranks is None else rank_text(ranks[str(each.run.path)])
+        row = {**content, "rank": rank, "trials": content["cases"], "bill": _bill(each)}
         if (shared := on_common.get(str(each.run.path))) is not None:
             row["common_trials"] = len(shared.score.trials)
             row["common_resolved"] = shared.score.count("resolved")
@@ -199,18 +224,29 @@ def _score_table(scores: list[LiveScore], of_common: list[LiveScore], different:
     pool = scores[0].run.pool
     given_up = float(give_up_usd(cases, pool))
     rows.append(
-        {"router": "give up (computed)", "trials": cases, "resolved": 0, "bill": f"{given_up:.4f}", "computed": True}
+        {
+            "router": "give up (computed)",
+            "rank": None if ranks is None else rank_text(ranks[GIVE_UP]),
+            "trials": cases,
+            "resolved": 0,
+            "bill": f"{given_up:.4f}",
+            "computed": True,
+        }
     )
     runs = [each.run for each in scores]
-    ranked = [each.run for each in of_common] or runs
     notes = [_DIFFERENT, *different] if of_common else []
     notes += [each.no_interval for each in scores if each.no_interval is not None][:1]
     notes += [f"{what}: not run" for what, path in references(runs).items() if path is None]
     notes += [
         f"at {each['penalty_usd']:g} USD for an unresolved case: "
-        + " < ".join(_router_of(runs, name) for name in each["ranking"])
-        for each in penalties(ranked)
+        + order_text(each["ranking"], each["ranks"], lambda name: _router_of(runs, name))
+        for each in at_penalties
     ]
+    if ranks is not None:
+        notes.append(
+            "rank: from best to worst that it may be by its bill; A < B where the difference is found on the cases of "
+            "all, corrected for all pairs (Holm), and a comma where it is not"
+        )
     notes.append(f"lower bills are better; prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD a penalty")
     if any(each.exclude_infra for each in scores):
         notes.append("cases without a verdict are left out of all totals")

@@ -88,6 +88,11 @@ def rank_ranges(better: Mapping[tuple[int, int], bool], routers: int) -> list[tu
     ]
 
 
+def rank_text(rank: tuple[int, int]) -> str:
+    """A range of ranks for people: ``2``, or ``1–3``."""
+    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
 def needed_clusters(
     difference: float, standard_error: float, clusters: int, *, level: float = 0.95, power: float = POWER
 ) -> int | None:

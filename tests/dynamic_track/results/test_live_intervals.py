@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from dynamic_track.results.live_intervals import compare_bills, run_intervals
+from dynamic_track.results.live_intervals import compare_bills, rank_bills, run_intervals
+from dynamic_track.results.live_score import order_text
 from twinbench.statistics import Resampling
 from twinbench.statistics.intervals import exact_bound
 from twinbench.statistics.sampling import Floats
@@ -115,3 +116,39 @@ def test_the_same_difference_on_every_case_has_an_interval_still() -> None:
     assert found.ends == pytest.approx((20 * PENALTY - reach, 20 * PENALTY + reach))
     assert found.p is not None
     assert found.p < 1e-4
+
+
+# --- Several runs ---------------------------------------------------------------------------------------------------
+
+
+def test_runs_that_are_not_told_apart_share_their_ranks() -> None:
+    good, twin, bad = cases([0] * 36 + [1] * 4), cases([0] * 35 + [1] * 5, seed=1), cases([0] * 5 + [1] * 35, seed=2)
+    ranks = rank_bills(names(40), {"good": good, "twin": twin, "bad": bad}, PENALTY, Resampling())
+    assert ranks == {"good": (1, 2), "twin": (1, 2), "bad": (3, 3)}
+    assert order_text(["good", "twin", "bad"], ranks) == "good, twin < bad"
+    assert order_text(["good", "twin", "bad"], None) == "good, twin, bad"
+
+
+def test_ranks_are_corrected_for_all_pairs() -> None:
+    """Seven cases on one side are a difference by themselves, and none among ten pairs."""
+    base = cases([0] * 40)
+    others = {f"same-{number}": base for number in range(3)}
+    worse = cases([1] * 7 + [0] * 33)
+    alone = rank_bills(names(40), {"base": base, "worse": worse}, PENALTY, Resampling())
+    assert alone == {"base": (1, 1), "worse": (2, 2)}
+    among = rank_bills(names(40), {"base": base, **others, "worse": worse}, PENALTY, Resampling())
+    assert among is not None
+    assert set(among.values()) == {(1, 5)}
+
+
+def test_without_cases_or_resamples_nothing_is_ranked() -> None:
+    none = np.zeros((0, 3))
+    assert rank_bills([], {"one": none, "two": none}, PENALTY, QUICK) == {"one": (1, 2), "two": (1, 2)}
+    assert rank_bills(names(20), {"one": cases([0] * 20), "two": cases([1] * 20)}, PENALTY, None) is None
+
+
+def test_a_rank_that_overlaps_is_no_order() -> None:
+    """The first is better than the last alone: nothing is proven of those between."""
+    ranks = {"a": (1, 2), "b": (1, 3), "c": (2, 3)}
+    assert order_text(["a", "b", "c"], ranks) == "a, b, c"
+    assert order_text(["a"], {"a": (1, 1)}) == "a"

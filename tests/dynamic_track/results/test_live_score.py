@@ -153,9 +153,16 @@ def test_runs_stand_in_one_table_with_giving_up_and_the_references(runs: Runs) -
     by_penalty = {each["penalty_usd"]: each for each in found["penalties"]}
     assert by_penalty[0.0]["bills"]["give up"] == 0
     assert by_penalty[0.6]["bills"][str(runs.low)] == pytest.approx(found["runs"][0]["bill_usd"])
+    # Six cases tell two runs apart only where all six agree: both are cheaper than giving up, or nothing is known.
+    assert by_penalty[0.6]["ranks"].keys() == {str(runs.low), str(runs.turns), "give up"}
+    assert [each["rank"] for each in found["runs"]] == [
+        by_penalty[0.6]["ranks"][str(path)] for path in (runs.low, runs.turns)
+    ]
+    assert all(each["rank"] is None for each in scored(runs.low, runs.turns, more=["--resamples", "0"])["runs"])
     table = twinbench("dynamic", "score", runs.low, runs.turns).succeeded()
     assert "dearest model alone: not run" in table.text
     assert "give up (computed)" in table.text
+    assert "Rank" in table.text
 
 
 def test_prices_that_might_be_bill_the_raw_usage_again(runs: Runs, tmp_path: Path) -> None:
