@@ -398,6 +398,8 @@ class _Grouped:
         Returns:
             Shape (..., groups, columns), or (..., groups, workloads, columns) where groups reach over workloads.
         """
+        if self.single and self.block is None:
+            return np.asarray(values[..., np.argsort(self.clusters.position), :], np.float64)
         blocks = () if self.block is None else (int(self.block.max()) + 1,)
         place = self.clusters.position[self.order]
         at = (place,) if self.block is None else (place, self.block[self.order])

@@ -230,9 +230,10 @@ def bootstrap(
         for number, (whole, scale) in enumerate(scaled):
             values = statistic(_resampled_sums(clusters, samples[number], whole, scale, counts))
             drawn[number].append(_moved(values, times, borrowing[number]))
-            opposed[number].append(_moved(values, times, [each.opposed for each in borrowing[number]]))
+            if times:
+                opposed[number].append(_moved(values, times, [each.opposed for each in borrowing[number]]))
     return [
-        _distribution(clusters, sample, statistic, each, np.concatenate(resampled), np.concatenate(turned))
+        _distribution(clusters, sample, statistic, each, np.concatenate(resampled), turned)
         for sample, each, resampled, turned in zip(samples, borrowing, drawn, opposed, strict=True)
     ]
 
@@ -256,7 +257,7 @@ def _distribution(
     statistic: Statistic,
     borrowing: Sequence[_Borrowed],
     resampled: Floats,
-    opposed: Floats,
+    opposed: Sequence[Floats],
 ) -> Distribution:
     point = statistic(by_block(clusters, sample).sum(axis=0))
     influence = _influence(clusters, sample, statistic)
@@ -266,7 +267,7 @@ def _distribution(
     turned = np.concatenate([influence, *(each.opposed.deviations for each in borrowing)])
     influence = np.concatenate([influence, *(each.deviations for each in borrowing)])
     most = len(clusters) - (len(clusters.sizes) - len(borrowing)) - 1
-    return Distribution(point, resampled, influence, max(most, 1), weight, (opposed, turned))
+    return Distribution(point, resampled, influence, max(most, 1), weight, (np.concatenate(opposed), turned))
 
 
 @dataclass(frozen=True)
