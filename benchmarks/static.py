@@ -111,7 +111,7 @@ def _real_bank(folder: Path) -> Iterator[Measurement]:
         expected, retokenizing_s = (json.loads(done.stdout)[key] for key in ("headline", "seconds"))
 
         results = Results(store)
-        identity = PredictionsIdentity("kept", "noisy", None, "real", bank.info.sha256, None, "")
+        identity = PredictionsIdentity("kept", "noisy", None, "real", bank.info.sha256, None, "", "0", None)
         results.keep_predictions(identity, predictions, bank.row_ids)
         with Scorer(bank.path, manifest) as scorer:
 

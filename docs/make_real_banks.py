@@ -15,7 +15,7 @@ from pathlib import Path
 import twinbench as tb
 from static_track.board import Comparison, Pair
 from twinbench.routers import BUILT_IN, CONSTANTS
-from twinbench.wording import counted
+from twinbench.wording import trajectories
 
 PAGE = Path(__file__).resolve().parent / "real-banks.md"
 LEVEL = 0.95
@@ -43,9 +43,7 @@ def page(folder: Path) -> str:
             name = path.parent.name
             info = tb.import_bank(path, name, store=store)
             found = tb.compare(list(BUILT_IN), name, store=store)
-            parts.append(
-                section(found, f"{info.rows:,} rows, {counted(info.trajectories, 'trajectory', 'trajectories')}")
-            )
+            parts.append(section(found, f"{info.rows:,} rows, {trajectories(info.trajectories, info.groups)}"))
     return "\n".join(parts)
 
 
@@ -58,6 +56,7 @@ def section(found: Comparison, size: str) -> str:
         "",
         f"{size}. The best constant is `{best}` with {combined[best]:.2f}.",
         "",
+        *([] if found.caveat is None else [found.caveat, ""]),
         "| router | Combined | difference | p | |",
         "|---|---|---|---|---|",
     ]

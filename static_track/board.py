@@ -41,6 +41,7 @@ from twinbench.statistics.comparing import holm
 from twinbench.tiers import Tier
 from twinbench.tokens import OFFLINE, tokenizer_set
 from twinbench.usage import Usage
+from twinbench.wording import trajectories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -98,9 +99,40 @@ class Setting:
     split: str | None
     rows: int
     trajectories: int
+    groups: int
+    """Of trajectories, as many as are independent of each other."""
     protocol: str
+    order_seed: int
+    """Of the order in which routers were asked about the trajectories."""
     resampling: Resampling | None
     """None: nobody asked for intervals."""
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        return self.bank.caveat
+
+    @property
+    def part(self) -> str:
+        """The bank's name, and its part where that is not all of it."""
+        return self.bank.name + ("" if self.split is None else f", part {self.split}")
+
+    @property
+    def title(self) -> str:
+        """The same, with trajectories and groups where these are fewer."""
+        fewer = f" ({trajectories(self.trajectories, self.groups)})" if self.groups < self.trajectories else ""
+        return self.part + fewer
+
+    def summary(self) -> dict[str, Any]:
+        """The first keys of a JSON object about what one router did."""
+        told = {} if self.caveat is None else {"caveat": self.caveat}
+        return {
+            "bank": self.bank.name,
+            "split": self.split,
+            "groups": self.groups,
+            "order_seed": self.order_seed,
+            **told,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The first keys of a JSON object."""
@@ -112,9 +144,11 @@ class Setting:
                 "split": self.split,
                 "rows": self.rows,
                 "trajectories": self.trajectories,
+                "groups": self.groups,
                 **({} if self.bank.caveat is None else {"caveat": self.bank.caveat}),
             },
             "protocol": self.protocol,
+            "order_seed": self.order_seed,
             "resampling": None if self.resampling is None else asdict(self.resampling),
         }
 
@@ -279,6 +313,7 @@ class Judge:
         split: str | None = None,
         manifest: StaticManifest | None = None,
         tokenizers: str = OFFLINE,
+        order_seed: int = 0,
         fresh: bool = False,
         plugins: PluginLimits | None = None,
         llm: MeteredLlm | None = None,
@@ -292,6 +327,7 @@ class Judge:
             split: the part; None for all of it.
             manifest: rates, cache TTL and tokenizers; default: the locked one.
             tokenizers: the tokenizer set.
+            order_seed: another one asks routers about the trajectories in another order.
             fresh: run again what the store already holds.
             plugins: what routers that are not built in may take.
             llm: what routers that ask an LLM themselves ask; None: they cannot.
@@ -307,6 +343,7 @@ class Judge:
         self._pool = pool
         self._manifest = manifest or static_manifest()
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
+        self._order_seed = order_seed
         self._fresh = fresh
         self._progress = progress
         self._predicted: dict[str, Predictions] = {}
@@ -318,7 +355,7 @@ class Judge:
             {"manifest": self._manifest.fingerprint, "tokenizers": self._tokenizers.fingerprint_parts}
         )
 
-        if not self._row_nos:
+        if not self.row_nos:
             raise UsageError(f"the part {self._split.name!r} of the bank {bank.info.name!r} has no rows")
 
     @cached_property
@@ -326,7 +363,8 @@ class Judge:
         return base_file(self._bank, self._manifest, self._tokenizers, self._progress)
 
     @cached_property
-    def _row_nos(self) -> list[int]:
+    def row_nos(self) -> list[int]:
+        """The rows of the part of the bank."""
         return self._bank.row_nos(self._split)
 
     def board(
@@ -355,7 +393,7 @@ class Judge:
             elif name not in named:
                 wanted.append(_Wanted(name, reference=True, key=self._reference_key(name)))
         entries, _ = self._entries(wanted, resampling)
-        return Board(**self._setting(entries, resampling), entries=entries)
+        return Board(**vars(self.setting(resampling)), entries=entries)
 
     def compare(
         self, routers: Sequence[str | Router], prediction_files: Sequence[str], resampling: Resampling
@@ -382,7 +420,7 @@ class Judge:
             for metric in SCORES
         }
         return Comparison(
-            **self._setting(entries, resampling),
+            **vars(self.setting(resampling)),
             entries=entries,
             pairs=_pairs([entry.router for entry in entries], sample),
             ranks=ranks,
@@ -395,16 +433,23 @@ class Judge:
         wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
         return wanted
 
-    def _setting(self, entries: Sequence[Entry], resampling: Resampling | None) -> dict[str, Any]:
-        counts = entries[0].score.counts
-        return {
-            "bank": self._bank.info,
-            "split": self._split.name,
-            "rows": counts["rows"],
-            "trajectories": counts["trajectories"],
-            "protocol": self.protocol,
-            "resampling": resampling,
-        }
+    def setting(self, resampling: Resampling | None = None) -> Setting:
+        """What all scores of this judge share.
+
+        Args:
+            resampling: how trajectories are drawn again; None: they are not.
+        """
+        size = self._bank.size(self._split)
+        return Setting(
+            bank=self._bank.info,
+            split=self._split.name,
+            rows=size.rows,
+            trajectories=size.trajectories,
+            groups=size.groups,
+            protocol=self.protocol,
+            order_seed=self._order_seed,
+            resampling=resampling,
+        )
 
     def _entries(self, wanted: Sequence[_Wanted], resampling: Resampling | None) -> tuple[list[Entry], Sample | None]:
         kept = self._kept_scores(wanted, parts=resampling is not None)
@@ -478,7 +523,7 @@ class Judge:
         prompts = self._bank.prompt_tokens(self._split)
         found = []
         for each in live_manifest(self._pool).candidates:
-            usage = Usage(input=prompts[Tier.from_label(each.tier)], output=MAX_TOKENS * len(self._row_nos))
+            usage = Usage(input=prompts[Tier.from_label(each.tier)], output=MAX_TOKENS * len(self.row_nos))
             found.append(usage.cost_usd(each.prices.prices()))
         return min(found), max(found)
 
@@ -493,7 +538,7 @@ class Judge:
     def _wanted(self, router: LoadedRouter, *, reference: bool) -> _Wanted:
         if router.fingerprint is None:
             return _Wanted(router.name, reference, None, router=router)
-        who = {"router": router.fingerprint, "salt": SESSION_SALT}
+        who = {"router": router.fingerprint, "salt": SESSION_SALT, "order_seed": self._order_seed}
         asking = self._key(who | {"llm": live_manifest(self._pool).fingerprint}) if router.may_ask else None
         return _Wanted(router.name, reference, self._key(who), asking, router)
 
@@ -542,7 +587,7 @@ class Judge:
 
     def _predictions(self, wanted: _Wanted, scorer: Scorer | None = None) -> Predictions:
         if wanted.file is not None:
-            return read_predictions(wanted.file, self._bank.row_ids, self._row_nos)
+            return read_predictions(wanted.file, self._bank.row_ids, self.row_nos)
         if wanted.key in self._predicted:
             return self._predicted[wanted.key]
         for known in () if self._fresh else wanted.keys:
@@ -578,6 +623,8 @@ class Judge:
             bank_sha256=self._bank.info.sha256,
             split=self._split.name,
             protocol=self.protocol,
+            order_seed=None if wanted.router is None else str(self._order_seed),
+            caveat=self._bank.info.caveat,
         )
 
     def _asked(self, router: LoadedRouter) -> Predictions:
@@ -591,12 +638,13 @@ class Judge:
                     self._manifest,
                     split=self._split,
                     base_file=self._base_file,
+                    order_seed=self._order_seed,
                     llm=llm,
                     progress=self._progress,
                 )
         except RouterLoadError as failure:
-            errors = dict.fromkeys(self._row_nos, str(failure))
-            return Predictions(self._row_nos, [None] * len(self._row_nos), errors, given_up=True)
+            errors = dict.fromkeys(self.row_nos, str(failure))
+            return Predictions(self.row_nos, [None] * len(self.row_nos), errors, given_up=True)
 
     def _keep(self, write: Callable[[], None]) -> None:
         """Keep a result; a store that cannot be written costs time at the next run, not this run's scores."""

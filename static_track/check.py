@@ -11,7 +11,8 @@ from itertools import zip_longest
 from statistics import median, quantiles
 from typing import Any, Literal
 
-from static_track.banks.bank import Bank, PrefixStep, Trajectory
+from static_track.banks.bank import Bank, BankInfo, PrefixStep, Trajectory
+from static_track.banks.order import place_in_order
 from static_track.leaks.routers import score_alone
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from twinbench.asking import RemoteRouter
@@ -55,8 +56,10 @@ class CheckReport:
     """All findings about a router."""
 
     router: str
-    bank: str
+    bank: BankInfo
     rows: int
+    order_seed: int
+    """Of the order in which it was asked about the trajectories first."""
     findings: Sequence[Finding]
 
     @property
@@ -68,8 +71,10 @@ class CheckReport:
         """The report as a JSON object."""
         return {
             "router": self.router,
-            "bank": self.bank,
+            "bank": self.bank.name,
+            **({} if self.bank.caveat is None else {"caveat": self.bank.caveat}),
             "rows": self.rows,
+            "order_seed": self.order_seed,
             "ok": not self.failed,
             "findings": [finding.to_json() for finding in self.findings],
         }
@@ -102,16 +107,18 @@ def check_router(
     limits: PluginLimits | None = None,
     *,
     rows: int = DEFAULT_ROWS,
+    order_seed: int = 0,
     perturb: bool = False,
     progress: Progress = no_progress,
 ) -> CheckReport:
-    """Ask a router about the first trajectories of a bank in several ways, and compare.
+    """Ask a router about some trajectories of a bank in several ways, and compare.
 
     Args:
         spec: of the router.
         bank: opened.
         limits: of its process.
         rows: about how many rows to ask about; whole trajectories are taken.
+        order_seed: which trajectories are taken, and in which order the router is asked about them first.
         perturb: also rewrite prefixes harmlessly and count the decisions that flip.
         progress: told what is going on.
 
@@ -119,18 +126,20 @@ def check_router(
         UsageError: nothing is found under that name, or its arguments do not fit.
     """
     checker = _Checker(spec, replace(limits or PluginLimits(), watch=True), static_manifest(), progress)
-    trajectories = checker.sample(bank, rows)
+    trajectories = checker.sample(bank, rows, order_seed)
+    reordered = _reordered(trajectories, bank, order_seed)
     asked = sum(len(trajectory.steps) for trajectory in trajectories)
     names = bank.row_ids
     try:
         first = checker.one_by_one(trajectories, SESSION_SALT)
     except RouterLoadError as failure:
         finding = Finding("loads", "failed", str(failure), "Import it in a fresh interpreter and see what it needs.")
-        return CheckReport(spec, bank.info.name, asked, [finding])
+        return CheckReport(spec, bank.info, asked, order_seed, [finding])
     if first.given_up:
-        return CheckReport(spec, bank.info.name, asked, [_loads(first), _answers(first, asked, names)])
+        return CheckReport(spec, bank.info, asked, order_seed, [_loads(first), _answers(first, asked, names)])
     again = checker.one_by_one(trajectories, SESSION_SALT)
-    mixed = checker.interleaved(trajectories, SESSION_SALT)
+    other_order = checker.one_by_one(reordered, SESSION_SALT)
+    mixed = checker.interleaved(reordered, SESSION_SALT)
     renamed = checker.one_by_one(trajectories, "another-salt")
     findings = [
         _loads(first),
@@ -143,8 +152,15 @@ def check_router(
             "Seed what is drawn, from call.session and call.step_index; sort what comes out of sets.",
         ),
         _compared(
+            "order of sessions",
+            first.differing(other_order),
+            names,
+            "sessions in another order are decided alike",
+            "Decide by what the call shows. How many sessions came before says nothing about a task.",
+        ),
+        _compared(
             "sessions",
-            first.differing(mixed),
+            other_order.differing(mixed),
             names,
             "interleaved sessions are decided like single ones",
             "Keep state by call.session, never in one variable for all.",
@@ -165,7 +181,20 @@ def check_router(
         findings.append(checker.perturbed(trajectories, names))
     if bank.info.labelled:
         findings.append(_without_reading(bank, first, progress))
-    return CheckReport(spec, bank.info.name, asked, findings)
+    return CheckReport(spec, bank.info, asked, order_seed, findings)
+
+
+def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) -> list[Trajectory]:
+    """The same trajectories in the order of the next seed that gives another one."""
+
+    def place(trajectory: Trajectory) -> str:
+        return place_in_order(bank.info.sha256, order_seed, trajectory.workload, trajectory.instance_id)
+
+    reordered = list(trajectories)
+    while len(trajectories) > 1 and reordered == trajectories:
+        order_seed += 1
+        reordered = sorted(trajectories, key=place)
+    return reordered
 
 
 class _Checker:
@@ -177,10 +206,10 @@ class _Checker:
         self._candidates = manifest.candidates()
         self._progress = progress
 
-    def sample(self, bank: Bank, rows: int) -> list[Trajectory]:
+    def sample(self, bank: Bank, rows: int, order_seed: int) -> list[Trajectory]:
         """Whole trajectories of at least ``rows`` rows, where the bank has as many."""
         taken: list[Trajectory] = []
-        for trajectory in bank.trajectories(self._candidates):
+        for trajectory in bank.trajectories(self._candidates, order_seed=order_seed):
             taken.append(trajectory)
             if sum(len(each.steps) for each in taken) >= rows:
                 break

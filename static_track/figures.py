@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+
+from twinbench.wording import printable
 
 if TYPE_CHECKING:
     from static_track.analysis.curves import Curve
     from static_track.board import Board, Entry
 
 _SIZE = (7.5, 4.5)
+_CAVEAT_CHARACTERS = 130
+"""Of a line below a figure."""
 
 
 class Drawing(Figure):
@@ -40,7 +45,15 @@ def board_figure(board: Board) -> Drawing:
         axes.annotate(entry.router, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False)
     axes.margins(0.15)  # room for names
     axes.grid(alpha=0.25)
+    _tell(figure, board.caveat)
     return figure
+
+
+def _tell(figure: Drawing, caveat: str | None) -> None:
+    """Write a caveat below a figure."""
+    if caveat is not None:
+        shown = textwrap.fill(printable(caveat), _CAVEAT_CHARACTERS).replace("$", r"\$")
+        figure.supxlabel(shown, fontsize=7, x=0.01, ha="left")
 
 
 def _reach(entry: Entry, metric: str) -> list[list[float]] | None:
@@ -73,4 +86,5 @@ def curve_figure(curves: Sequence[Curve]) -> Drawing:
     axes.plot(*curves[0].optimal, "*", color="0.3", markersize=11, label="cost-optimal")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.25)
+    _tell(figure, curves[0].caveat)
     return figure

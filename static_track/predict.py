@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import TypeVar
 
 from static_track.banks.bank import Bank, Trajectory
 from static_track.banks.splits import ALL, Split
@@ -16,8 +18,12 @@ from twinbench.progress import Progress, no_progress
 from twinbench.router import Choice, Router
 from twinbench.session import Session, session_key
 
+_Value = TypeVar("_Value")
+
 FAILURES_UNTIL_GIVEN_UP = 10
 """After as many failures in a row a router is not asked any more."""
+
+_NOT_ASKED = f"not asked: the router was given up on after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
 
 SESSION_SALT = "static"
 
@@ -29,7 +35,7 @@ class _Answers:
         self.row_nos: list[int] = []
         self.tier_ids: list[int | None] = []
         self.errors: dict[int, str] = {}
-        self.latencies_ms: list[float] = []
+        self.latencies_ms: list[float | None] = []
         self.scores: list[float | None] = []
         self.rationales: list[str | None] = []
         self.router_usd: list[Decimal | None] = []
@@ -54,8 +60,7 @@ class _Answers:
         self.router_usd.append(deciding.spent_usd if deciding is not None and deciding.asked else None)
         if self.unanswered is None and deciding is not None and deciding.failures:
             self.unanswered = str(deciding.failures[0])
-        if latency_ms is not None:
-            self.latencies_ms.append(latency_ms)
+        self.latencies_ms.append(latency_ms)
         self._failures_before_last = self._failures_in_a_row
         if isinstance(choice, Choice):
             self._failures_in_a_row = 0
@@ -68,6 +73,26 @@ class _Answers:
             self.tier_ids.append(None)
             self.scores.append(None)
             self.rationales.append(None)
+
+    def predictions(self) -> Predictions:
+        """All answers in the order of the bank's rows; errors of rows that nobody asked about after all others."""
+        places = sorted(range(len(self.row_nos)), key=self.row_nos.__getitem__)
+
+        def in_order(values: Sequence[_Value]) -> list[_Value]:
+            return [values[place] for place in places]
+
+        errors = sorted(self.errors.items(), key=lambda error: (error[1] == _NOT_ASKED, error[0]))
+        return Predictions(
+            row_nos=in_order(self.row_nos),
+            tier_ids=in_order(self.tier_ids),
+            errors=dict(errors),
+            latencies_ms=[each for each in in_order(self.latencies_ms) if each is not None],
+            scores=in_order(self.scores),
+            rationales=in_order(self.rationales),
+            router_usd=None if set(self.router_usd) <= {None} else in_order(self.router_usd),
+            unanswered=self.unanswered,
+            given_up=self.given_up,
+        )
 
     def blame_last(self, complaint: str) -> None:
         """Make an error of the last row, whose session could not be ended."""
@@ -86,6 +111,7 @@ def predict(
     split: Split = ALL,
     base_file: Path | None = None,
     salt: str = SESSION_SALT,
+    order_seed: int = 0,
     llm: OwnCalls | None = None,
     progress: Progress = no_progress,
 ) -> Predictions:
@@ -101,13 +127,14 @@ def predict(
         split: the part of the bank.
         base_file: a sidecar with the token counts of another tokenizer set.
         salt: what the session keys are made with.
+        order_seed: another one asks about the trajectories in another order.
         llm: the handle that the router was given.
         progress: told after each trajectory.
     """
     candidates = manifest.candidates()
     answers = _Answers()
     total = bank.info.rows if split.trajectories is None else None
-    for trajectory in bank.trajectories(candidates, split, base_file):
+    for trajectory in bank.trajectories(candidates, split, base_file, order_seed=order_seed):
         session = Session(
             session_key(salt, trajectory.workload, trajectory.instance_id),
             candidates,
@@ -116,17 +143,7 @@ def predict(
         _live_through(router, trajectory, session, llm or NoCalls(), answers)
         spent = f", which has spent {answers.spent_usd:.4f} USD" if answers.spent_usd else ""
         progress(f"asking the router{spent}", len(answers.row_nos), total)
-    return Predictions(
-        row_nos=answers.row_nos,
-        tier_ids=answers.tier_ids,
-        errors=answers.errors,
-        latencies_ms=answers.latencies_ms,
-        scores=answers.scores,
-        rationales=answers.rationales,
-        router_usd=None if set(answers.router_usd) <= {None} else answers.router_usd,
-        unanswered=answers.unanswered,
-        given_up=answers.given_up,
-    )
+    return answers.predictions()
 
 
 def _live_through(router: Router, trajectory: Trajectory, session: Session, llm: OwnCalls, answers: _Answers) -> None:
@@ -134,8 +151,7 @@ def _live_through(router: Router, trajectory: Trajectory, session: Session, llm:
     complaint = None if answers.given_up else told(router, "start", session.key)
     for step in trajectory.steps:
         if answers.given_up:
-            reason = f"not asked: the router was given up on after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
-            answers.add(step.row_no, reason, None)
+            answers.add(step.row_no, _NOT_ASKED, None)
             continue
         call = session.call(step.prompt)
         with llm.deciding(Deciding(session.key, call.step_index)) as deciding:

@@ -41,6 +41,10 @@ class PredictionsIdentity:
     bank_sha256: str
     split: str | None
     protocol: str
+    order_seed: str | None
+    """Of the order in which a router was asked; None for references that see labels."""
+    caveat: str | None
+    """What anyone who is shown numbers of the bank must be told."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) ->
     from static_track.intervals import parts_by
 
     query = """
-        SELECT fingerprint AS whose, workload, instance_id, rows, passing_rows, exact_rows,
+        SELECT fingerprint AS whose, workload, instance_id, group_name, rows, passing_rows, exact_rows,
                CASE WHEN passes THEN rows ELSE 0 END AS rows_if_passing, d_fusd::BIGINT AS d, n_fusd::BIGINT AS n
         FROM read_parquet(?) ORDER BY fingerprint, workload, instance_id
     """

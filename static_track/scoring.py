@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from static_track.banks.bank_file import attach_base_file, sql_file, sql_name, sql_text
+from static_track.banks.bank_file import attach_base_file, group_name_sql, sql_file, sql_name, sql_text
 from static_track.banks.splits import ALL, Split
 from static_track.predictions import Predictions
 from twinbench.errors import TwinbenchError
@@ -92,6 +92,7 @@ class Scorer:
             except duckdb.Error as error:
                 self._connection.close()
                 raise TwinbenchError(f"cannot open {base_file}: {str(error).splitlines()[0]}") from None
+        group = group_name_sql(self._connection, sql_name(bank))
         rates = [manifest.rates[tier].prices().fusd_per_token() for tier in Tier]
         self._connection.execute(f"""
             SET VARIABLE ttl_steps = {manifest.cache_ttl_steps};
@@ -99,10 +100,12 @@ class Scorer:
             SET VARIABLE rate_write = {[rate[2] for rate in rates]}::BIGINT[];
             SET VARIABLE rate_output = {[rate[3] for rate in rates]}::BIGINT[];
             CREATE TEMP VIEW base AS FROM {base} WHERE {split.condition()};
-            CREATE TEMP VIEW trajectory AS FROM {sql_name(bank)}.main.trajectory;
+            CREATE TEMP VIEW trajectory AS
+                SELECT trajectory, workload, instance_id, {group} AS group_name
+                FROM {sql_name(bank)}.main.trajectory;
             CREATE TEMP TABLE prediction (router INTEGER, row_no INTEGER, pred UTINYINT);
             CREATE TEMP TABLE own_call (router INTEGER, row_no INTEGER, spent HUGEINT);
-        """)
+        """)  # noqa: S608 - made of our own words and numbers
         self._connection.execute(sql_file(__package__, "scoring.sql"))
         self._clear()
 
@@ -194,8 +197,8 @@ class Scorer:
         self._bill()
         return parts_by(
             self._connection.execute("""
-                SELECT router AS whose, workload, instance_id, rows, passing_rows, exact_rows, rows_if_passing,
-                       d::BIGINT AS d, n::BIGINT AS n
+                SELECT router AS whose, workload, instance_id, group_name, rows, passing_rows, exact_rows,
+                       rows_if_passing, d::BIGINT AS d, n::BIGINT AS n
                 FROM trajectory_part ORDER BY router, workload, instance_id
             """)
         )
@@ -206,8 +209,9 @@ class Scorer:
         self._connection.execute(
             f"""
             COPY (
-                SELECT {constants}, workload, instance_id, scored.rows, errors, scored.passing_rows, scored.exact_rows,
-                       passes, exact, usd(high) AS high_usd, usd(target) AS target_usd, usd(pred) AS pred_usd,
+                SELECT {constants}, workload, instance_id, trajectory.group_name, scored.rows, errors,
+                       scored.passing_rows, scored.exact_rows, passes, exact,
+                       usd(high) AS high_usd, usd(target) AS target_usd, usd(pred) AS pred_usd,
                        d::DECIMAL(38, 0) AS d_fusd, n::DECIMAL(38, 0) AS n_fusd
                 FROM scored JOIN trajectory USING (trajectory)
                      JOIN trajectory_part USING (router, workload, instance_id)

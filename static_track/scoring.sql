@@ -1,7 +1,7 @@
 -- The static protocol as SQL (static.md; TwinRouterBench §3.4, §5.1, Tables A14, A15, A17).
 --
 -- Reads    base        numbers of each row: prompt and reusable tokens by tier, billed output tokens
---          trajectory  the workload of each trajectory
+--          trajectory  workload, instance and group of each trajectory
 --          prediction  (router, row_no, pred): one line a row; pred is a tier id, NULL for an error
 --          own_call    (router, row_no, spent): femtodollars of a router's own LLM calls, for the rows that it made some for
 -- Settings ttl_steps, and rate_read, rate_write, rate_output: femtodollars per token, by tier
@@ -109,7 +109,7 @@ CREATE OR REPLACE TEMP VIEW scored AS FROM billed;
 -- resample of trajectories is scored by adding these up.
 CREATE OR REPLACE TEMP VIEW trajectory_part AS
 SELECT
-    router, workload, instance_id, rows, passing_rows, exact_rows,
+    router, workload, instance_id, group_name, rows, passing_rows, exact_rows,
     CASE WHEN passes THEN rows ELSE 0 END               AS rows_if_passing,
     high                                                AS d,
     CASE WHEN passes THEN high - pred ELSE -pred END    AS n

@@ -68,6 +68,7 @@ def score(
     split: str | None = None,
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
+    order_seed: int = 0,
     fresh: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
@@ -85,6 +86,8 @@ def score(
         split: only this part of the bank.
         predictions: prediction files to score too.
         tokenizers: the tokenizer set, ``offline`` or ``native``.
+        order_seed: another one asks routers about the trajectories in another order, which changes no honest router's
+            score.
         fresh: run again what the store already holds.
         api_base: the gateway for routers that ask an LLM themselves, such as ``https://host/v1``.
         api_key_env: the environment variable with its key; None for a server that wants none.
@@ -98,7 +101,9 @@ def score(
     """
     asked = [routers] if isinstance(routers, str) or not isinstance(routers, Sequence) else list(routers)
     with open_bank(bank, store=store) as opened, metered_llm(api_base, api_key_env, router_usd, pool) as llm:
-        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, llm=llm, pool=pool)
+        judge = Judge(
+            opened, split=split, tokenizers=tokenizers, order_seed=order_seed, fresh=fresh, llm=llm, pool=pool
+        )
         return judge.board(asked, predictions, resampling)
 
 
@@ -109,6 +114,7 @@ def compare(
     split: str | None = None,
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
+    order_seed: int = 0,
     fresh: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
@@ -123,7 +129,9 @@ def compare(
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
     with open_bank(bank, store=store) as opened, metered_llm(api_base, api_key_env, router_usd, pool) as llm:
-        judge = Judge(opened, split=split, tokenizers=tokenizers, fresh=fresh, llm=llm, pool=pool)
+        judge = Judge(
+            opened, split=split, tokenizers=tokenizers, order_seed=order_seed, fresh=fresh, llm=llm, pool=pool
+        )
         return judge.compare(routers, predictions, resampling)
 
 
@@ -132,6 +140,7 @@ def explain(
     bank: str | None = None,
     *,
     split: str | None = None,
+    order_seed: int = 0,
     limit: int | None = None,
     store: Path | str | None = None,
 ) -> Explanation:
@@ -141,11 +150,12 @@ def explain(
         router: a spec or an instance.
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
+        order_seed: as for ``score``.
         limit: the most steps of each kind; None: all.
         store: the store's folder; default as on the command line.
     """
     with open_bank(bank, store=store) as opened:
-        return _explain(opened, Judge(opened, split=split), router, limit=limit)
+        return _explain(opened, Judge(opened, split=split, order_seed=order_seed), router, limit=limit)
 
 
 def difference(
@@ -154,12 +164,13 @@ def difference(
     bank: str | None = None,
     *,
     split: str | None = None,
+    order_seed: int = 0,
     limit: int | None = None,
     store: Path | str | None = None,
 ) -> Difference:
     """Where two routers part, and what it cost; arguments as for ``explain``."""
     with open_bank(bank, store=store) as opened:
-        return _difference(opened, Judge(opened, split=split), a, b, limit=limit)
+        return _difference(opened, Judge(opened, split=split, order_seed=order_seed), a, b, limit=limit)
 
 
 def curve(
@@ -167,6 +178,7 @@ def curve(
     bank: str | None = None,
     *,
     split: str | None = None,
+    order_seed: int = 0,
     weak: Tier = Tier.LOW,
     strong: Tier = Tier.HIGH,
     points: int = POINTS,
@@ -178,13 +190,16 @@ def curve(
         router: a spec or an instance.
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
+        order_seed: as for ``score``.
         weak: the tier for calls below the threshold.
         strong: the tier for the others.
         points: how many thresholds.
         store: the store's folder; default as on the command line.
     """
     with open_bank(bank, store=store) as opened:
-        return _curve(opened, Judge(opened, split=split), router, weak=weak, strong=strong, points=points)
+        return _curve(
+            opened, Judge(opened, split=split, order_seed=order_seed), router, weak=weak, strong=strong, points=points
+        )
 
 
 def score_run(

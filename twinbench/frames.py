@@ -44,12 +44,17 @@ def frame(rows: Rows, kind: str | None = None) -> Any:
 class Tabular(ABC):
     """A result that is a table too."""
 
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown the table must be told; None where there is nothing."""
+        return None
+
     @abstractmethod
     def records(self) -> list[dict[str, Any]]:
         """The result as flat rows with all digits."""
 
     def df(self, kind: str | None = None) -> Any:
-        """The records as a data frame.
+        """The records as a data frame, with a column ``caveat`` where there is one.
 
         Args:
             kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
@@ -57,7 +62,8 @@ class Tabular(ABC):
         Raises:
             UsageError: none is installed.
         """
-        return frame(self.records(), kind)
+        told = {} if self.caveat is None else {"caveat": self.caveat}
+        return frame([row | told for row in self.records()], kind)
 
     def _repr_html_(self) -> str:
         """The table that a notebook shows; text is text in it."""
@@ -65,7 +71,8 @@ class Tabular(ABC):
         columns = list(dict.fromkeys(key for row in rows for key in row))
         head = "".join(f'<th scope="col">{_cell(name)}</th>' for name in columns)
         body = "".join(f"<tr>{''.join(f'<td>{_cell(row.get(name))}</td>' for name in columns)}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        told = "" if self.caveat is None else f"<p>{escape(printable(self.caveat))}</p>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{told}"
 
 
 def _cell(value: object) -> str:

@@ -14,9 +14,15 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def trajectories(number: int) -> str:
-    """``number`` of trajectories."""
-    return counted(number, "trajectory", "trajectories")
+def trajectories(number: int, groups: int | None = None) -> str:
+    """``number`` of trajectories, and their groups where these are fewer: "105 trajectories of 21 groups".
+
+    Args:
+        number: how many.
+        groups: how many of them are independent of each other; None: nobody asked.
+    """
+    of = "" if groups in (None, number) else f" of {counted(groups or 0, 'group')}"
+    return counted(number, "trajectory", "trajectories") + of
 
 
 def printable(value: object) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from static_track import references
 from static_track.banks.bank import Bank
-from static_track.board import Judge
+from static_track.board import Judge, Setting
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
 from twinbench.frames import Tabular
@@ -52,7 +52,7 @@ class Curve(Tabular):
     """A router swept over its threshold on a bank."""
 
     router: str
-    bank: str
+    setting: Setting
     weak: str
     strong: str
     points: tuple[Point, ...]
@@ -67,6 +67,16 @@ class Curve(Tabular):
     """The same of the straight line."""
     area_optimal: float | None
     """The same of the hull with the cheapest passing choice in it."""
+
+    @property
+    def bank(self) -> str:
+        """The bank's name."""
+        return self.setting.bank.name
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        return self.setting.caveat
 
     @property
     def gain(self) -> float | None:
@@ -95,7 +105,9 @@ class Curve(Tabular):
 
     def to_json(self) -> dict[str, Any]:
         """The curve as a JSON object."""
-        return {**asdict(self), "gain": self.gain}
+        found = asdict(self)
+        del found["setting"]
+        return {"router": found.pop("router"), **self.setting.summary(), **found, "gain": self.gain}
 
 
 class _Refusing(NoCalls):
@@ -157,7 +169,7 @@ def curve(
         Point(threshold, share, *values) for (threshold, _), share, values in zip(swept, shares, found, strict=False)
     ]
     at_weak, at_strong, at_best = ((cost, passed) for cost, passed, _ in found[len(swept) :])
-    return _drawn(name, bank.info.name, weak, strong, measured, at_weak, at_strong, at_best)
+    return _drawn(name, judge.setting(), weak, strong, measured, at_weak, at_strong, at_best)
 
 
 class _Swept:
@@ -207,7 +219,7 @@ def _measured(
 
 def _drawn(
     router: str,
-    bank: str,
+    setting: Setting,
     weak: Tier,
     strong: Tier,
     points: Sequence[Point],
@@ -220,7 +232,7 @@ def _drawn(
     best = upper_hull([at_weak, at_strong, at_best], at_weak[0], at_strong[0])
     return Curve(
         router,
-        bank,
+        setting,
         weak.label,
         strong.label,
         points=tuple(sorted(points, key=lambda each: (each.cost_usd, each.traj_pass))),

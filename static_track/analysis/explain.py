@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from static_track.banks.bank import Bank
-from static_track.board import Judge
+from static_track.board import Judge, Setting
 from static_track.predictions import Predictions
 from twinbench.frames import Tabular
 from twinbench.messages import message_text
@@ -119,7 +119,7 @@ class Explanation(Tabular):
     """What cost a router its points."""
 
     router: str
-    bank: str
+    setting: Setting
     scores: Mapping[str, float | None]
     failures: tuple[Failure, ...]
     """Those of the dearest trajectories first."""
@@ -130,6 +130,16 @@ class Explanation(Tabular):
     lost_usd: float
     overspent_steps: int
     overspent_usd: float
+
+    @property
+    def bank(self) -> str:
+        """The bank's name."""
+        return self.setting.bank.name
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        return self.setting.caveat
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each step that failed a trajectory, and for each that overspent."""
@@ -150,8 +160,12 @@ class Explanation(Tabular):
 
     def to_json(self) -> dict[str, Any]:
         """The explanation as a JSON object."""
+        totals = ("failed_trajectories", "failing_steps", "lost_usd", "overspent_steps", "overspent_usd")
         return {
-            **{name: value for name, value in asdict(self).items() if name not in ("failures", "overspending")},
+            "router": self.router,
+            **self.setting.summary(),
+            "scores": dict(self.scores),
+            **{name: getattr(self, name) for name in totals},
             "failures": [_flat(each) for each in self.failures],
             "overspending": [_flat(each) for each in self.overspending],
         }
@@ -190,7 +204,7 @@ class TrajectoryParting:
 class Difference(Tabular):
     """Where two routers part on a bank, the dearest trajectories first."""
 
-    bank: str
+    setting: Setting
     router_a: str
     router_b: str
     scores_a: Mapping[str, float | None]
@@ -205,6 +219,16 @@ class Difference(Tabular):
     """What the second saves more than the first, on all of them."""
     trajectories: tuple[TrajectoryParting, ...]
     """The dearest, as many as were asked for."""
+
+    @property
+    def bank(self) -> str:
+        """The bank's name."""
+        return self.setting.bank.name
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        return self.setting.caveat
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each step at which they part."""
@@ -226,7 +250,7 @@ class Difference(Tabular):
     def to_json(self) -> dict[str, Any]:
         """The difference as a JSON object."""
         return {
-            "bank": self.bank,
+            **self.setting.summary(),
             "a": {"router": self.router_a, "scores": dict(self.scores_a)},
             "b": {"router": self.router_b, "scores": dict(self.scores_b)},
             "rows": self.rows,
@@ -261,7 +285,7 @@ def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None
     by_trajectory = {(row[1], row[2]): row[7] for row in failed}
     return Explanation(
         router=_named(router),
-        bank=bank.info.name,
+        setting=judge.setting(),
         scores=scores,
         failures=tuple(_failure(row, shown, predictions) for row in failed[:limit]),
         overspending=tuple(Overspending(shown.of(row[:5]), Tier(row[5]).label, row[6]) for row in overspent[:limit]),
@@ -300,7 +324,7 @@ def difference(bank: Bank, judge: Judge, a: str | Router, b: str | Router, *, li
         _trajectory_parting(each, worth[each], tuple(_parting(row, shown) for row in rows[each])) for each in dearest
     )
     return Difference(
-        bank=bank.info.name,
+        setting=judge.setting(),
         router_a=_named(a),
         router_b=_named(b),
         scores_a=scores_a,

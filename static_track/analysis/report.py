@@ -120,7 +120,7 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "title": f"Routers on the bank {board.bank.name}{part}",
         "board": board,
-        "lead": f"{counted(board.rows, 'row')} of {trajectories(board.trajectories)} in "
+        "lead": f"{counted(board.rows, 'row')} of {trajectories(board.trajectories, board.groups)} in "
         f"{counted(len(board.bank.workloads), 'workload')}.",
         "facts": _facts(board),
         "sections": sections,
@@ -150,6 +150,7 @@ def _facts(board: Board) -> list[tuple[str, str]]:
         ("Bank", board.bank.sha256),
         ("File it was imported from", board.bank.source_sha256),
         ("Protocol", board.protocol),
+        ("Order of trajectories", f"seed {board.order_seed}"),
         ("Workloads", ", ".join(board.bank.workloads)),
     ]
 

@@ -13,8 +13,10 @@ from typing import Any, Self
 import duckdb
 from pydantic import TypeAdapter, ValidationError
 
-from static_track.banks.bank_file import SCHEMA_VERSION, attach_base_file
-from static_track.banks.near_duplicates import FirstMessage, groups
+from static_track.banks.bank_file import SCHEMA_VERSION, attach_base_file, group_name_sql
+from static_track.banks.near_duplicates import FirstMessage
+from static_track.banks.near_duplicates import groups as near_duplicates_of
+from static_track.banks.order import place_in_order
 from static_track.banks.rows import canonical_line
 from static_track.banks.splits import (
     ALL,
@@ -35,6 +37,7 @@ from twinbench.messages import PROTOCOL_TEXT, Message, message_text
 from twinbench.router import Candidate
 from twinbench.store import Store, check_name
 from twinbench.tiers import Tier
+from twinbench.wording import counted
 
 _PARSED_MESSAGES = 10_000
 _BRING_BACK = "import it again with --replace"
@@ -46,6 +49,15 @@ STARTER = "starter"
 _ILLUSTRATIVE = (
     "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores rank nothing."
 )
+
+STARTER_SHA256 = "3a3ae228687252eed1421b3e20414f74b45810ee62cd3c407e27a63628efb187"
+"""Of the embedded bank, whatever it is called."""
+
+_TASK_LABELS = (
+    "In every trajectory of the bank all rows have the same label: these are labels of tasks, not of steps, and scores "
+    "say nothing of routing step by step."
+)
+_MOST_CAVEATS = 3
 
 _UNLABELLED = "The bank has no labels: routers can be asked about its calls, and nothing can be scored on it."
 
@@ -62,6 +74,8 @@ class BankInfo:
     source: str
     rows: int
     trajectories: int
+    groups: int
+    """Trajectories that are independent of each other: those that name the same group are not."""
     workloads: tuple[str, ...]
     heldout_trajectories: int
     schema: int
@@ -72,6 +86,10 @@ class BankInfo:
     """Whether its rows have labels: all or none have."""
     text_rules: int = PROTOCOL_TEXT
     """The first version of the text rules under which its messages have the texts that were counted."""
+    task_labels: bool = False
+    """Whether its labels look like those of tasks, repeated on every step."""
+    caveats: tuple[str, ...] = ()
+    """What its rows say that anyone who is shown its numbers must be told."""
 
     @property
     def file_name(self) -> str:
@@ -80,10 +98,19 @@ class BankInfo:
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown the bank, or a score on it, must be told; None where there is nothing."""
-        if not self.labelled:
-            return _UNLABELLED
-        return _ILLUSTRATIVE if self.name == STARTER else None
+        """What anyone who is shown the bank, or a number of it, must be told; None where there is nothing.
+
+        All that shows numbers of a bank takes it from here.
+        """
+        found = [] if self.labelled else [_UNLABELLED]
+        if self.labelled and (self.name == STARTER or self.sha256 == STARTER_SHA256):
+            found.append(_ILLUSTRATIVE)
+        if self.task_labels:
+            found.append(_TASK_LABELS)
+        found += self.caveats[:_MOST_CAVEATS]
+        if len(self.caveats) > _MOST_CAVEATS:
+            found.append(f"Its rows have {counted(len(self.caveats) - _MOST_CAVEATS, 'more caveat')}.")
+        return " ".join(found) or None
 
     def described(self) -> dict[str, Any]:
         """The bank as a JSON object for a person or a program."""
@@ -116,6 +143,15 @@ class Trajectory:
     workload: str
     instance_id: str
     steps: Sequence[PrefixStep]
+
+
+@dataclass(frozen=True)
+class PartSize:
+    """How large a part of a bank is."""
+
+    rows: int
+    trajectories: int
+    groups: int
 
 
 class Bank:
@@ -174,7 +210,9 @@ class Bank:
         return self._connection.cursor()
 
     def df(self, kind: str | None = None) -> Any:
-        """The rows as a data frame, without their messages: labels, and tokens by tier.
+        """The rows as a data frame, without their messages: groups, labels, and tokens by tier.
+
+        It has a column ``caveat`` where there is one.
 
         Args:
             kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
@@ -184,7 +222,8 @@ class Bank:
         """
         prompts = ", ".join(f"prompt[{int(tier) + 1}] AS prompt_tokens_{tier.label}" for tier in Tier)
         result = self._connection.execute(f"""
-            SELECT id, workload, instance_id, base.step_index, target, len(messages) AS messages, {prompts},
+            SELECT id, workload, instance_id, {self._group_name} AS "group", base.step_index, target,
+                   len(messages) AS messages, {prompts},
                    output AS output_tokens
             FROM base JOIN step USING (row_no) JOIN trajectory ON trajectory.trajectory = base.trajectory
             ORDER BY row_no
@@ -193,6 +232,8 @@ class Bank:
         rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         for row in rows:
             row["target"] = None if row["target"] is None else Tier(row["target"]).label
+            if self.info.caveat is not None:
+                row["caveat"] = self.info.caveat
         return frame(rows, kind)
 
     def require_labels(self) -> None:
@@ -227,7 +268,7 @@ class Bank:
             name: of the split.
             parts: with their shares, as ``train=60,test=40``.
             seed: another one deals the trajectories differently.
-            near_duplicates: trajectories that begin nearly alike stay in one part.
+            near_duplicates: trajectories that begin nearly alike stay in one part, as those of one group do.
 
         Raises:
             UsageError: a bad name, or parts that are no shares.
@@ -235,8 +276,8 @@ class Bank:
         """
         check_name("split", name)
         shares = parse_shares(parts)
-        together = groups(self.first_messages()) if near_duplicates else None
-        plan = plan_split(name, self.labels(), shares, seed, together)
+        found = near_duplicates_of(self.first_messages()) if near_duplicates else None
+        plan = plan_split(name, self.labels(), shares, seed, found, self._named_groups())
         with self.store.aside(split_path(self.folder, self.info.sha256, name)) as temporary:
             temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
         return plan
@@ -245,6 +286,36 @@ class Bank:
         """The rows of a part of the bank."""
         rows = self._connection.execute(f"SELECT row_no FROM base WHERE {split.condition()} ORDER BY row_no").fetchall()  # noqa: S608
         return [row_no for (row_no,) in rows]
+
+    def size(self, split: Split) -> PartSize:
+        """How large a part of the bank is."""
+        if split.trajectories is None:
+            return PartSize(self.info.rows, self.info.trajectories, self.info.groups)
+        row = self._connection.execute(f"""
+            SELECT count(*), count(DISTINCT trajectory), count(DISTINCT {self._group_name})
+            FROM base JOIN trajectory USING (trajectory) WHERE {split.condition()}
+        """).fetchone()  # noqa: S608 - made of our own words and integers
+        return PartSize(*(row or (0, 0, 0)))
+
+    @property
+    def _group_name(self) -> str:
+        return group_name_sql(self._connection)
+
+    def groups(self) -> list[str]:
+        """The group of each trajectory, by its number; unique in the bank.
+
+        Trajectories of one group are not independent of each other. Where rows name none, a trajectory is a group by
+        itself, called by its workload and instance.
+        """
+        rows = self._connection.execute(f"SELECT {self._group_name} FROM trajectory ORDER BY trajectory").fetchall()  # noqa: S608
+        return [name for (name,) in rows]
+
+    def _named_groups(self) -> list[tuple[int, ...]]:
+        """The trajectories of each group that has more than one."""
+        members: dict[str, list[int]] = {}
+        for number, name in enumerate(self.groups()):
+            members.setdefault(name, []).append(number)
+        return [tuple(numbers) for numbers in members.values() if len(numbers) > 1]
 
     def labels(self) -> list[TrajectoryLabel]:
         """What a split is stratified by, for each trajectory."""
@@ -270,18 +341,19 @@ class Bank:
         return found
 
     def label_counts(self) -> list[dict[str, Any]]:
-        """Rows, trajectories and labels of each workload, and its longest prompt in tokens of the high tier."""
+        """Rows, trajectories, groups and labels of each workload, and its longest prompt in tokens of the high tier."""
         return self._counts("workload", "true")
 
     def part_counts(self, trajectories: Sequence[int]) -> dict[str, Any]:
-        """Rows, trajectories and labels of some trajectories."""
+        """Rows, trajectories, groups and labels of some trajectories."""
         counted = self._counts("true", Split(None, tuple(trajectories)).condition())
         return {key: value for key, value in (counted[0] if counted else {}).items() if key != "workload"}
 
     def _counts(self, group: str, condition: str) -> list[dict[str, Any]]:
         labels = ", ".join(f"count(*) FILTER (target = {int(tier)}) AS {tier.label}" for tier in Tier)
         result = self._connection.execute(f"""
-            SELECT {group} AS workload, count(*) AS rows, count(DISTINCT trajectory) AS trajectories, {labels},
+            SELECT {group} AS workload, count(*) AS rows, count(DISTINCT trajectory) AS trajectories,
+                   count(DISTINCT {self._group_name}) AS groups, {labels},
                    max(prompt[4]) AS longest_prompt_tokens
             FROM base JOIN trajectory USING (trajectory) WHERE {condition} GROUP BY 1 ORDER BY 1
         """)  # noqa: S608 - made of our own words and integers
@@ -342,20 +414,34 @@ class Bank:
                     extra=extra,
                 )
 
+    def _dealt(self, order_seed: int) -> list[int]:
+        """The numbers of all trajectories in the order in which routers are asked about them."""
+        found = self._connection.execute("SELECT trajectory, workload, instance_id FROM trajectory").fetchall()
+        sha256 = self.info.sha256
+        return [number for number, _, _ in sorted(found, key=lambda row: place_in_order(sha256, order_seed, *row[1:]))]
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows as they were imported, in canonical order."""
         for line in self.lines():
             yield json.loads(line)
 
     def trajectories(
-        self, candidates: Sequence[Candidate], split: Split = ALL, base_file: Path | None = None
+        self,
+        candidates: Sequence[Candidate],
+        split: Split = ALL,
+        base_file: Path | None = None,
+        *,
+        order_seed: int = 0,
     ) -> Iterator[Trajectory]:
         """The trajectories of a part of the bank, with nothing in a prompt that a router must not see.
+
+        They come in an order that tells nothing of them (static_track.banks.order), each in order of its steps.
 
         Args:
             candidates: what a router may pick.
             split: the part.
             base_file: a sidecar with the token counts of another tokenizer set.
+            order_seed: another one gives another order.
         """
         cursor = self._connection.cursor()
         counts_from = "base"
@@ -367,12 +453,16 @@ class Bank:
         tools = {
             number: as_openai_tools(json.loads(text)) for number, text in cursor.execute("FROM functions").fetchall()
         }
-        result = cursor.execute(f"""
+        result = cursor.execute(
+            f"""
             SELECT step.trajectory, workload, instance_id, row_no, step.step_index, messages, functions_id, prompt,
             visible
             FROM step JOIN trajectory USING (trajectory) JOIN {counts_from} AS counts USING (row_no)
-            WHERE {split.condition("step.trajectory")} ORDER BY row_no
-        """)  # noqa: S608 - the condition is ours, made of integers
+                 JOIN (SELECT unnest($1) AS trajectory, generate_subscripts($1, 1) AS place) USING (trajectory)
+            WHERE {split.condition("step.trajectory")} ORDER BY place, row_no
+        """,  # noqa: S608 - the condition is ours, made of integers
+            [self._dealt(order_seed)],
+        )
 
         def message(number: int) -> Message:
             if number not in parsed:
@@ -428,7 +518,8 @@ def bank_info(name: str, store: Store) -> BankInfo:
             "update twinbench, or import the bank again with --replace"
         )
     try:
-        return TypeAdapter(BankInfo).validate_python(pointer)
+        # Up to schema 3 there were no groups.
+        return TypeAdapter(BankInfo).validate_python({"groups": pointer.get("trajectories"), **pointer})
     except ValidationError:
         raise TwinbenchError(
             f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace"

@@ -13,9 +13,9 @@ import duckdb
 
 from static_track.banks.token_base import BaseRow
 
-SCHEMA_VERSION = 3
-"""1 knew no banks without labels; its files are read as they are. Up to 2, no text of Anthropic's blocks was counted: a
-bank that has some is written anew when it is opened."""
+SCHEMA_VERSION = 4
+"""1 knew no banks without labels; its files are read as they are. Up to 2, no text of Anthropic's blocks was counted,
+and up to 3, no group was kept: a bank that has some is written anew when it is opened."""
 
 _ROWS_A_BATCH = 2000
 
@@ -28,6 +28,8 @@ class TrajectoryRow:
     workload: str
     instance_id: str
     heldout: bool
+    group_name: str | None
+    """None: it is a group by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,26 @@ def attach_base_file(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     return f"{database}.main.base"
 
 
+def own_group(workload: str, instance_id: str) -> str:
+    """What a trajectory is called as a group where its rows name none; no two have the same."""
+    return f"{workload.replace('%', '%25').replace('/', '%2F')}/{instance_id}"
+
+
+def group_name_sql(connection: duckdb.DuckDBPyConnection, bank: str | None = None) -> str:
+    """The SQL expression for the group of a row of ``trajectory``: what is named there, else as ``own_group``.
+
+    It holds for a file that was written up to schema 3 too, whose table has no such column.
+
+    Args:
+        connection: to the bank's file.
+        bank: the quoted name under which it is attached; None: it is the one that was opened.
+    """
+    table = "trajectory" if bank is None else f"{bank}.main.trajectory"
+    described = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or []  # noqa: S608 - made of our own words
+    alone = "replace(replace(workload, '%', '%25'), '/', '%2F') || '/' || instance_id"
+    return f"coalesce(group_name, {alone})" if "group_name" in {column[0] for column in described} else alone
+
+
 def write_bank_file(
     path: Path,
     *,
@@ -98,7 +120,7 @@ def write_bank_file(
         connection.execute(sql_file(__package__, "bank_schema.sql"))
         connection.execute("BEGIN")
         _insert(connection, "meta", ["VARCHAR", "VARCHAR"], meta.items())
-        types = ["INTEGER", "VARCHAR", "VARCHAR", "BOOLEAN"]
+        types = ["INTEGER", "VARCHAR", "VARCHAR", "BOOLEAN", "VARCHAR"]
         _insert(connection, "trajectory", types, (astuple(row) for row in trajectories))
         numbered = ((number, semantic, text) for number, (semantic, text) in enumerate(messages))
         _insert(connection, "message", ["INTEGER", "INTEGER", "VARCHAR"], numbered)

@@ -6,7 +6,8 @@ CREATE TABLE trajectory (
     trajectory  INTEGER NOT NULL,   -- numbered from 0, in canonical order
     workload    VARCHAR NOT NULL,
     instance_id VARCHAR NOT NULL,
-    heldout     BOOLEAN NOT NULL    -- an instance of heldout100: never in a split for training
+    heldout     BOOLEAN NOT NULL,   -- an instance of heldout100: never in a split for training
+    group_name  VARCHAR             -- what its rows name as their group; NULL: nothing, it is a group by itself
 );
 
 -- What was imported, a message only once: under its exact form, with the number of its semantic form.

@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 
 from static_track.banks.bank import Bank, BankInfo
-from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, write_bank_file
-from static_track.banks.rows import canonical_line, compact_json, extra_json, row_problems
+from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, own_group, write_bank_file
+from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, numbered
 from twinbench.errors import ContentError, Problem
@@ -40,6 +40,7 @@ class _Row:
     messages: Sequence[int]
     functions_id: int | None
     extra: str
+    group: str | None = None
 
     @property
     def trajectory(self) -> tuple[str, str]:
@@ -53,12 +54,18 @@ class ParsedBank:
     rows: list[_Row] = field(default_factory=list)
     messages: UniqueMessages = field(default_factory=UniqueMessages)
     functions: dict[str, int] = field(default_factory=dict)
+    caveats: set[str] = field(default_factory=set)
+    """What rows say that anyone who is shown numbers of the bank must be told."""
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, numbered_row: NumberedRow) -> None:
         """Take a valid row."""
         row = numbered_row.row
         functions_id = numbered(self.functions, compact_json(row["functions"])) if "functions" in row else None
+        # What an earlier release imported has neither field checked.
+        group, caveat = (_text(row.get(name)) for name in ("group", "caveat"))
+        if caveat is not None:
+            self.caveats.add(caveat)
         self.rows.append(
             _Row(
                 number=numbered_row.number,
@@ -71,6 +78,7 @@ class ParsedBank:
                 messages=[self.messages.add(message) for message in row["messages"]],
                 functions_id=functions_id,
                 extra=extra_json(row),
+                group=group,
             )
         )
 
@@ -114,6 +122,11 @@ class ParsedBank:
         """Whether its rows have labels."""
         return all(row.target is not None for row in self.rows)
 
+    @property
+    def has_task_labels(self) -> bool:
+        """Whether its labels look like those of tasks, repeated on every step."""
+        return are_task_labels((row.trajectory, row.target) for row in self.rows)
+
     def put_in_order(self) -> None:
         """Sort the rows canonically: by workload, instance, step."""
         self.rows.sort(key=lambda row: (*row.trajectory, row.step_index))
@@ -121,6 +134,14 @@ class ParsedBank:
     def trajectories(self) -> dict[tuple[str, str], int]:
         """The number of each trajectory, in canonical order."""
         return {place: number for number, place in enumerate(dict.fromkeys(row.trajectory for row in self.rows))}
+
+    def groups(self) -> dict[tuple[str, str], str | None]:
+        """The group that the rows of each trajectory name; None where they name none."""
+        named: dict[tuple[str, str], set[str | None]] = {}
+        for row in self.rows:
+            named.setdefault(row.trajectory, set()).add(row.group)
+        # Nor did an earlier release check that rows agree.
+        return {place: next(iter(found)) if len(found) == 1 else None for place, found in named.items()}
 
     def base(
         self, manifest: StaticManifest, tokenizers: TokenizerSet, progress: Progress = no_progress
@@ -170,8 +191,8 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
                 parsed.problems.append(found)
             elif problems := row_problems(found.row):
                 parsed.problems += (source.problem(found.number, *problem) for problem in problems)
-            elif repetitions := list(places.repetitions(found)):
-                parsed.problems += repetitions
+            elif conflicts := list(places.conflicts(found)):
+                parsed.problems += conflicts
             else:
                 parsed.add(found)
                 progress("reading rows", len(parsed.rows), None)
@@ -229,6 +250,7 @@ def keep_bank(
     manifest = static_manifest()
     tokenizers = tokenizer_set(manifest)
     trajectories = parsed.trajectories()
+    groups = parsed.groups()
     held_out = heldout_instances()
     info = BankInfo(
         name=name,
@@ -237,6 +259,7 @@ def keep_bank(
         source=source,
         rows=len(parsed.rows),
         trajectories=len(trajectories),
+        groups=len({group or own_group(*place) for place, group in groups.items()}),
         workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
         heldout_trajectories=sum(instance in held_out for _, instance in trajectories),
         schema=SCHEMA_VERSION,
@@ -244,6 +267,8 @@ def keep_bank(
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
         labelled=parsed.labelled,
         text_rules=parsed.messages.text_rules,
+        task_labels=parsed.has_task_labels,
+        caveats=tuple(sorted(parsed.caveats)),
     )
     folder = store.bank_dir(name)
     with store.new_folder(folder):
@@ -266,6 +291,7 @@ def keep_bank(
 def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[BaseRow], progress: Progress) -> None:
     """Write a bank's file into the store, where nothing points to it so far."""
     trajectories = parsed.trajectories()
+    groups = parsed.groups()
     held_out = heldout_instances()
     path = store.bank_dir(info.name) / info.file_name
     with store.aside(path) as temporary:
@@ -275,8 +301,8 @@ def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[Base
                 temporary,
                 meta=info.to_meta(),
                 trajectories=(
-                    TrajectoryRow(number, workload, instance, instance in held_out)
-                    for (workload, instance), number in trajectories.items()
+                    TrajectoryRow(number, *place, heldout=place[1] in held_out, group_name=groups[place])
+                    for place, number in trajectories.items()
                 ),
                 messages=list(zip(parsed.messages.semantic_ids, parsed.messages.json, strict=True)),
                 functions=list(parsed.functions),
@@ -317,16 +343,22 @@ def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
         return bank.info.rows, [Problem(str(bank.path), None, None, what)]
 
 
+def _text(value: Any) -> str | None:
+    """A text that says something, or None."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
 class _Places:
-    """Where ids and steps stand, so that none stands twice; a repeated row is not kept, however often it comes."""
+    """Where ids, steps and groups stand, so that rows agree; one that does not is not kept, however often it comes."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._ids: dict[str, int] = {}
         self._steps: dict[tuple[str, str, int], int] = {}
+        self._groups: dict[tuple[str, str], tuple[int, str | None]] = {}
 
-    def repetitions(self, found: NumberedRow) -> Iterator[Problem]:
-        """What of a valid row stands in an earlier one already."""
+    def conflicts(self, found: NumberedRow) -> Iterator[Problem]:
+        """What of a valid row stands in an earlier one already, or otherwise there."""
         row, unit = found.row, self._source.unit
         step = (row["benchmark"], row["instance_id"], row["step_index"])
         if (first := self._ids.setdefault(row["id"], found.number)) != found.number:
@@ -334,6 +366,11 @@ class _Places:
         if (first := self._steps.setdefault(step, found.number)) != found.number:
             what = f"step {step[2]} of {step[0]}/{step[1]} stands in {unit} {first} already"
             yield self._source.problem(found.number, "step_index", what)
+        first, group = self._groups.setdefault(step[:2], (found.number, row.get("group")))
+        if group != row.get("group"):
+            here, there = ("none" if each is None else shown(each) for each in (row.get("group"), group))
+            what = f"{here}, and {there} in {unit} {first}: all rows of a trajectory name the same group, or none does"
+            yield self._source.problem(found.number, "group", what)
 
 
 def _missing_labels(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:

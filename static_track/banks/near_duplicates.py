@@ -50,7 +50,7 @@ def groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
     texts = list(same)
     templates = _templates(texts)
     telling = [shingles - templates[workload] for workload, shingles in texts]
-    components = _Components(len(texts))
+    components = Components(len(texts))
     first: dict[frozenset[int], int] = {}
     for place, (_, shingles) in enumerate(texts):  # the same text in several workloads
         components.join(place, first.setdefault(shingles, place))
@@ -114,10 +114,11 @@ def _candidates(sets: Sequence[Collection[int]]) -> Iterator[tuple[int, int]]:
             index.insert(place, sketch)
 
 
-class _Components:
+class Components:
     """Which things belong together."""
 
     def __init__(self, size: int) -> None:
+        """Take as many things, each by itself."""
         self._parent = list(range(size))
 
     def of(self, thing: int) -> int:

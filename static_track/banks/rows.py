@@ -7,7 +7,7 @@ back what was imported.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any, Literal, Self
 
@@ -33,6 +33,14 @@ ROW_FIELDS = (
 # DuckDB's INTEGER, and far beyond any step of any agent.
 _LARGEST_STEP = 2**31 - 1
 _MOST_MESSAGE_PROBLEMS = 20  # named of one row
+MOST_CAVEAT_CHARACTERS = 500
+_FEWEST_TASKS = 10
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty: leave the field out where there is nothing to say")
+    return text
 
 
 def _not_empty(messages: list[Any]) -> list[Any]:
@@ -61,6 +69,10 @@ class RowModel(BaseModel):
     messages: Annotated[list[Any], AfterValidator(_not_empty)]
     """Each is checked by ``message_problems``."""
     functions: Annotated[list[Any], AfterValidator(_all_objects)] | None = None
+    group: Annotated[str, AfterValidator(_not_blank)] = ""
+    """What its trajectory shares with others that are not independent of it: draws of one task, near-duplicates."""
+    caveat: Annotated[str, AfterValidator(_not_blank), Field(max_length=MOST_CAVEAT_CHARACTERS)] = ""
+    """What anyone who is shown numbers of the bank must be told."""
 
 
 class LabelledRowModel(RowModel):
@@ -102,6 +114,23 @@ def _message_problems(messages: Any) -> Iterator[tuple[str, str]]:
 def has_label(row: Mapping[str, Any]) -> bool:
     """Whether a row says which tier is good enough, or means to: a label is both of its fields or none."""
     return "target_tier" in row or "target_tier_id" in row
+
+
+def are_task_labels(labels: Iterable[tuple[Hashable, int | None]]) -> bool:
+    """Whether the labels of a bank look like those of tasks, repeated on every step, and not like those of steps.
+
+    They do where no trajectory has two labels, ten or more had the chance (two rows or more), and not all are alike.
+
+    Args:
+        labels: of each row, its trajectory and its label; None where it has none.
+    """
+    by_trajectory: dict[Hashable, list[int | None]] = {}
+    for trajectory, label in labels:
+        by_trajectory.setdefault(trajectory, []).append(label)
+    several = [found for found in by_trajectory.values() if len(found) > 1]
+    if len(several) < _FEWEST_TASKS or any(len(set(found)) > 1 for found in several):
+        return False
+    return len({found[0] for found in several}) > 1
 
 
 def compact_json(value: Any) -> str:

@@ -1,7 +1,8 @@
 """Parts of a bank, drawn by trajectory: for training, for choosing, for the last word.
 
 Instances of heldout100 stand in a part of their own, in no other part of any split (dynamic.md, "Splits").
-Near-duplicates of each other stand in one part, those of a held-out instance with it.
+Near-duplicates of each other, and trajectories that name the same group, stand in one part; those of a held-out
+instance with it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from static_track.banks.near_duplicates import JACCARD, SHINGLE_WORDS
+from static_track.banks.near_duplicates import JACCARD, SHINGLE_WORDS, Components
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 
@@ -57,7 +58,7 @@ class TrajectoryLabel:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which trajectories of a bank are near-duplicates of each other (static_track.banks.near_duplicates)."""
+    """Which trajectories of a bank stand in one part."""
 
     groups: tuple[tuple[int, ...], ...]
     """Each of two trajectories or more, by number."""
@@ -75,8 +76,6 @@ class Grouping:
         """What a split's file says of them."""
         sizes = [len(group) for group in self.groups]
         return {
-            "shingle_words": SHINGLE_WORDS,
-            "jaccard": float(JACCARD),
             "groups": len(sizes),
             "trajectories": sum(sizes),
             "largest": max(sizes, default=0),
@@ -93,7 +92,9 @@ class SplitPlan:
     shares: Mapping[str, float]
     parts: Mapping[str, tuple[int, ...]]
     near_duplicates: Grouping | None
-    """None: they were dealt like all others."""
+    """Found by their first messages (static_track.banks.near_duplicates); None: they were dealt like all others."""
+    named_groups: Grouping | None = None
+    """Those that rows name; None where they name none."""
 
     def to_json(self, bank_sha256: str) -> dict[str, Any]:
         """The sidecar file's content."""
@@ -102,7 +103,11 @@ class SplitPlan:
             "bank": bank_sha256,
             "seed": self.seed,
             "shares": dict(self.shares),
-            "near_duplicates": None if self.near_duplicates is None else self.near_duplicates.to_json(),
+            "near_duplicates": None
+            if self.near_duplicates is None
+            else {"shingle_words": SHINGLE_WORDS, "jaccard": float(JACCARD), **self.near_duplicates.to_json()},
+            # Only where there are some, so that other splits keep their fingerprints.
+            **({} if self.named_groups is None else {"named_groups": self.named_groups.to_json()}),
             "parts": {part: list(numbers) for part, numbers in self.parts.items()},
         }
         return {**content, "fingerprint": fingerprint(content)}
@@ -135,28 +140,37 @@ def plan_split(
     trajectories: Sequence[TrajectoryLabel],
     shares: Mapping[str, float],
     seed: int,
-    groups: Sequence[tuple[int, ...]] | None = None,
+    near_duplicates: Sequence[tuple[int, ...]] | None = None,
+    named_groups: Sequence[tuple[int, ...]] = (),
 ) -> SplitPlan:
     """Deal the trajectories to parts: by stratum (workload and highest label), in an order drawn from the seed.
 
     Within a stratum each next trajectory goes to the part that is furthest below its share; strata are dealt one after
-    the other over the same running counts, so that small strata do not all fall to the first part. A group of
-    near-duplicates is dealt as one, in the stratum that most of it is of, and large ones first, so that the others
-    make good what a large one has upset. One with an instance of heldout100 in it is held out as a whole.
+    the other over the same running counts, so that small strata do not all fall to the first part. What belongs
+    together, as near-duplicates or by a named group or by a chain of both, is dealt as one, in the stratum that most of
+    it is of, and large ones first, so that the others make good what a large one has upset. What belongs together with
+    an instance of heldout100 is held out.
 
     Args:
         name: of the split.
         trajectories: all of a bank.
         shares: of each part, together 1.
         seed: another one deals them differently.
-        groups: of trajectories that stay together; None: none do, and the plan says so.
+        near_duplicates: that stay together; None: they are dealt like all others, and the plan says so.
+        named_groups: that stay together whatever else is asked for.
     """
-    grouping = None if groups is None else Grouping.of(groups, trajectories)
+    together = _united([*(near_duplicates or ()), *named_groups])
+    whole = Grouping.of(together, trajectories)
+    found = None if near_duplicates is None else Grouping.of(near_duplicates, trajectories)
+    named = None
+    if named_groups:
+        joined = set(whole.joined_heldout).difference(() if found is None else found.joined_heldout)
+        named = Grouping(tuple(named_groups), tuple(sorted(joined)))
     parts: dict[str, list[int]] = {part: [] for part in shares}
     held_out = {label.trajectory for label in trajectories if label.heldout}
-    held_out.update(() if grouping is None else grouping.joined_heldout)
+    held_out.update(whole.joined_heldout)
     strata: dict[tuple[str, int], list[list[TrajectoryLabel]]] = defaultdict(list)
-    for unit in _units([label for label in trajectories if label.trajectory not in held_out], groups or ()):
+    for unit in _units([label for label in trajectories if label.trajectory not in held_out], together):
         strata[_stratum(unit)].append(unit)
     owed = dict.fromkeys(shares, 0.0)
     for stratum in sorted(strata):
@@ -168,7 +182,20 @@ def plan_split(
             parts[due] += (label.trajectory for label in unit)
     if held_out:
         parts[HELDOUT] = list(held_out)
-    return SplitPlan(name, seed, shares, {part: tuple(sorted(numbers)) for part, numbers in parts.items()}, grouping)
+    dealt = {part: tuple(sorted(numbers)) for part, numbers in parts.items()}
+    return SplitPlan(name, seed, shares, dealt, found, named)
+
+
+def _united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Groups that share a trajectory as one."""
+    components = Components(1 + max((number for group in groups for number in group), default=0))
+    for group in groups:
+        for number in group[1:]:
+            components.join(group[0], number)
+    united: dict[int, list[int]] = defaultdict(list)
+    for number in sorted({number for group in groups for number in group}):
+        united[components.of(number)].append(number)
+    return sorted(map(tuple, united.values()))
 
 
 def _units(

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.importing import ParsedBank, keep_bank
+from static_track.banks.rows import are_task_labels
 from twinbench.errors import StoreWriteError, TwinbenchError
 from twinbench.messages import COUNTED_BLOCKS, PROTOCOL_TEXT, text_rules
 from twinbench.reading import NumberedRow
 from twinbench.store import Store
 
+_COUNTS_BLOCKS = 3
+"""The first schema under which the text of Anthropic's blocks was counted."""
+
 
 def bring_up_to_date(bank: Bank) -> BankInfo:
     """Make a bank of an earlier schema one of this release, and close it.
 
-    Its counts are made again only where it holds what was not counted before; rows, splits and SHA-256 stay.
+    It is written anew only where it holds what was not counted or not kept before; rows, splits and SHA-256 stay.
 
     Raises:
         TwinbenchError: it has to be written anew, and the store cannot be written.
     """
     store, info = bank.store, bank.info
     with bank:
-        if not _holds_counted_blocks(bank):
-            current = replace(info, schema=SCHEMA_VERSION)
+        missing = _missing(bank)
+        if missing is None:
+            current = replace(info, schema=SCHEMA_VERSION, task_labels=_has_task_labels(bank), caveats=_caveats(bank))
             with suppress(StoreWriteError):  # a store that can only be read is looked through once more next time
                 _write_pointer(store, current)
             return current
@@ -37,9 +44,16 @@ def bring_up_to_date(bank: Bank) -> BankInfo:
         return keep_bank(parsed, info.name, store, source=info.source, source_sha256=info.source_sha256, replace=True)
     except StoreWriteError as error:
         raise TwinbenchError(
-            f"the bank {info.name!r} was imported by a release that did not count the text of Anthropic's blocks, and "
-            f"cannot be written anew: {error}"
+            f"the bank {info.name!r} was imported by a release that did not {missing}, and cannot be written anew: "
+            f"{error}"
         ) from None
+
+
+def _missing(bank: Bank) -> str | None:
+    """What a bank holds that the release which imported it made nothing of; None where there is nothing."""
+    if bank.info.schema < _COUNTS_BLOCKS and _holds_counted_blocks(bank):
+        return "count the text of Anthropic's blocks"
+    return "keep groups" if any("group" in extra for extra in _extras(bank, "group")) else None
 
 
 def _holds_counted_blocks(bank: Bank) -> bool:
@@ -49,6 +63,22 @@ def _holds_counted_blocks(bank: Bank) -> bool:
         if text_rules(json.loads(row[0])) != PROTOCOL_TEXT:
             return True
     return False
+
+
+def _has_task_labels(bank: Bank) -> bool:
+    return are_task_labels(bank.cursor().execute("SELECT trajectory, target FROM base").fetchall())
+
+
+def _caveats(bank: Bank) -> tuple[str, ...]:
+    found = {extra.get("caveat") for extra in _extras(bank, "caveat")}
+    return tuple(sorted(each for each in found if isinstance(each, str)))
+
+
+def _extras(bank: Bank, field: str) -> Iterator[dict[str, Any]]:
+    """The further fields of the rows that may have this one."""
+    found = bank.cursor().execute("SELECT extra FROM step WHERE contains(extra, $1)", [f'"{field}":'])
+    while row := found.fetchone():
+        yield json.loads(row[0])
 
 
 def _write_pointer(store: Store, info: BankInfo) -> None:

@@ -85,6 +85,16 @@ def test_who_does_not_fit_waits_while_others_are_in_flight() -> None:
     assert budget.committed_usd == USD("0.75")
 
 
+def test_who_would_reach_the_cap_exactly_waits_too() -> None:
+    budget = Budget(USD(1))
+    first = budget.reserve(USD("0.5"))
+    second = Asking(budget, "1")
+    waiting(budget, 1)
+    first.settle(USD(0))
+    assert second.done().reservation is not None
+    assert budget.committed_usd == USD(1)
+
+
 def test_who_waited_in_vain_is_told() -> None:
     budget = Budget(USD(1))
     first = budget.reserve(USD("0.75"))

@@ -149,7 +149,7 @@ def test_a_summary_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_a_comparison_says_how_far_each_pair_is_apart() -> None:
     found = twinbench("static", "compare", "sticky", "always-high", "always-low", "--bank", "many", "--json")
     comparison = found.succeeded().json
-    assert list(comparison) == ["bank", "protocol", "resampling", "routers", "pairs"]
+    assert list(comparison) == ["bank", "protocol", "order_seed", "resampling", "routers", "pairs"]
     assert comparison["resampling"]["resamples"] == 10_000
     scores = {each["router"]: each["scores"] for each in comparison["routers"]}
     assert [(pair["first"], pair["second"]) for pair in comparison["pairs"]] == [

@@ -45,7 +45,7 @@ def entry_of(board: Any, router: str) -> Any:
 def test_a_score_says_what_was_scored(kept_store: Store) -> None:
     board = twinbench("static", "score", "sticky", "--bank", "mine", "--json").succeeded().json
 
-    assert list(board) == ["bank", "protocol", "resampling", "routers"]
+    assert list(board) == ["bank", "protocol", "order_seed", "resampling", "routers"]
     (listed,) = [bank for bank in twinbench("bank", "list", "--json").json["banks"] if bank["name"] == "mine"]
     assert board["bank"] == {
         "name": "mine",
@@ -54,6 +54,7 @@ def test_a_score_says_what_was_scored(kept_store: Store) -> None:
         "split": None,
         "rows": 7,
         "trajectories": 3,
+        "groups": 3,
     }
     assert len(board["bank"]["sha256"]) == len(board["bank"]["source_sha256"]) == 64
     assert board["protocol"]
@@ -193,6 +194,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
     a_run_file = write_run(tmp_path / "a.traj.json", v1())
     arguments: dict[str, tuple[str | Path, ...]] = {
         "bank import": (one_row, "--name", "one"),
+        "bank check": ("starter",),
         "bank show": ("other",),
         "bank validate": ("other",),
         "bank export": ("other", "-o", tmp_path / "out.jsonl"),

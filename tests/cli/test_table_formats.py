@@ -16,6 +16,7 @@ from tests.cli.commands import commands, spawned, twinbench
 from twinbench.store import Store
 
 TABLES = {
+    "bank check": ("starter",),
     "bank list": (),
     "bank show": ("mine",),
     "bank split": ("mine",),

@@ -230,6 +230,11 @@ CHECKS: dict[str, tuple[str, str, str]] = {
         "sessions",
         "failed",
     ),
+    "order": (
+        "OF = {{}}\n{R}return 'low' if OF.setdefault(call.session, len(OF)) % 2 else 'high'",
+        "order of sessions",
+        "failed",
+    ),
     "by key": ("{R}return ('low', 'mid')[int(call.session, 16) % 2]", "session keys", "warning"),
     "mutation": ("{R}call.messages[-1]['seen'] = True\n        return 'low'", "no mutation", "failed"),
     "data file": ("{R}open({data!r}).close()\n        return 'low'", "label-blind", "failed"),
@@ -290,8 +295,8 @@ def test_a_check_finds(what: str, store: Store, write_router: WriteRouter, monke
     assert (report["router"], report["bank"], report["rows"]) == (spec, "bank", len(rows))
     if what == "fine":
         assert list(findings) == [
-            *("loads", "answers", "determinism", "sessions", "session keys", "no mutation", "label-blind"),
-            *("odd content", "latency"),
+            *("loads", "answers", "determinism", "order of sessions", "sessions", "session keys", "no mutation"),
+            *("label-blind", "odd content", "latency", "without reading"),
         ]
         assert {finding["status"] for finding in findings.values()} == {"ok"}
 

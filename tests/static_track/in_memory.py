@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from static_track.banks.bank_file import insert_base, write_bank_file
+from static_track.banks.bank_file import insert_base, own_group, write_bank_file
 from static_track.banks.importing import ParsedBank
 from static_track.banks.rows import row_problems
 from static_track.predictions import Predictions
@@ -68,7 +68,9 @@ def scorer_of(bank: ParsedBank) -> Scorer:
     connection: duckdb.DuckDBPyConnection = scorer.connection
     connection.execute("DELETE FROM base; DELETE FROM trajectory")
     insert_base(connection, bank.base(MANIFEST, tokenizers()))
-    rows = [(number, workload, instance, False) for (workload, instance), number in bank.trajectories().items()]
+    rows = [
+        (number, *place, bank.groups()[place] or own_group(*place)) for place, number in bank.trajectories().items()
+    ]
     connection.executemany("INSERT INTO trajectory VALUES (?, ?, ?, ?)", rows)
     return scorer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,7 +89,7 @@ def import_(
     _tell_left_out(left_out)
     tell_found(info, given_away)
     if json_:
-        print_json(info.to_json() | ({"problems": [each.to_json() for each in left_out]} if left_out else {}))
+        print_json(info.described() | ({"problems": [each.to_json() for each in left_out]} if left_out else {}))
     else:
         _tell_imported(info)
     if left_out:
@@ -139,7 +139,7 @@ def pull(
         typer.echo(printable(f"note: {difference}"), err=True)
     if json_:
         told = {"imported_now": pulled.imported, "downloaded": pulled.downloaded, "differences": pulled.differences}
-        print_json(pulled.info.to_json() | told)
+        print_json(pulled.info.described() | told)
     elif pulled.imported:
         if not pulled.downloaded:
             typer.echo("nothing was downloaded: the hub's cache on this machine has the file")
@@ -183,9 +183,11 @@ def _tell_left_out(problems: Sequence[Problem]) -> None:
 def _tell_imported(info: BankInfo) -> None:
     labels = "" if info.labelled else ", without labels"
     typer.echo(
-        f"imported {info.name}: {counted(info.rows, 'row')}, {trajectories(info.trajectories)}{labels}, "
+        f"imported {info.name}: {counted(info.rows, 'row')}, {trajectories(info.trajectories, info.groups)}{labels}, "
         f"sha256 {info.sha256}"
     )
+    if info.labelled and info.caveat is not None:
+        typer.echo(printable(info.caveat))
     if info.heldout_trajectories:
         typer.echo(
             f"instances of heldout100: {trajectories(info.heldout_trajectories)}, which stand in the part heldout only"
@@ -235,16 +237,22 @@ def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: st
         Column("name", "Name"),
         Column("rows", "Rows"),
         Column("trajectories", "Trajectories"),
+        _groups_column(info.groups < info.trajectories for info in banks),
         Column("heldout_trajectories", "Held out"),
         Column("workloads", "Workloads"),
         Column("sha256", "SHA-256"),
         Column("imported", "Imported"),
     ]
-    rows = [info.to_json() | {"workloads": ", ".join(info.workloads)} for info in banks]
+    rows = [info.to_json() | {"workloads": ", ".join(info.workloads), "caveat": info.caveat} for info in banks]
     if form is Format.table:
         rows = [row | {"sha256": str(row["sha256"])[:12]} for row in rows]
     caveat = "\n".join(f"{info.name}: {info.caveat}" for info in banks if info.caveat is not None) or None
     print_table(Table(f"Banks in {root}", columns, rows, caveat=caveat), form, output)
+
+
+def _groups_column(fewer: Iterable[bool]) -> Column:
+    """The column of groups, which people see where there are fewer than trajectories."""
+    return Column("groups", "Groups", for_people=any(fewer))
 
 
 @app.command()
@@ -273,6 +281,7 @@ def show(
                 "seed": split["seed"],
                 "fingerprint": split["fingerprint"],
                 "near_duplicates": split.get("near_duplicates"),
+                "named_groups": split.get("named_groups"),
                 "parts": {part: len(numbers) for part, numbers in split["parts"].items()},
             }
             for split in splits
@@ -283,23 +292,32 @@ def show(
         Column("workload", "Workload"),
         Column("rows", "Rows"),
         Column("trajectories", "Trajectories"),
+        _groups_column(row["groups"] < row["trajectories"] for row in workloads),
         *(Column(label, label) for label in TIER_LABELS),
         Column("longest_prompt_tokens", "Longest prompt, tokens"),
     ]
+    info = bank.info
     notes = [
         f"source {bank.info.source}, sha256 {bank.info.source_sha256}",
         f"canonical export sha256 {bank.info.sha256}",
         *(
             f"split {split['name']} (seed {split['seed']}): "
             + ", ".join(f"{part} {trajectories(len(numbers))}" for part, numbers in split["parts"].items())
-            + f"; {_near_duplicates_told(split.get('near_duplicates'))}"
+            + f"; {_kept_together_told(split.get('near_duplicates'), split.get('named_groups'))}"
             for split in splits
         ),
     ]
     if bank.info.heldout_trajectories:
         notes.append(f"part heldout: {trajectories(bank.info.heldout_trajectories)}, instances of heldout100")
     print_table(
-        Table(f"Bank {name}: {counted(bank.info.rows, 'row')}", columns, workloads, notes, caveat=bank.info.caveat),
+        Table(
+            f"Bank {name}: {counted(bank.info.rows, 'row')}"
+            + (f", {trajectories(info.trajectories, info.groups)}" if info.groups < info.trajectories else ""),
+            columns,
+            workloads,
+            notes,
+            caveat=info.caveat,
+        ),
         form,
         output,
     )
@@ -377,9 +395,13 @@ def export(
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
         export_bank(bank, output)
     if json_:
-        print_json({"name": name, "output": output, "rows": bank.info.rows, "sha256": bank.info.sha256})
-    elif output != "-":
+        told = {} if bank.info.caveat is None else {"caveat": bank.info.caveat}
+        print_json({"name": name, "output": output, "rows": bank.info.rows, "sha256": bank.info.sha256} | told)
+        return
+    if output != "-":
         typer.echo(printable(f"{counted(bank.info.rows, 'row')}: {output}"), err=True)
+    if bank.info.caveat is not None:
+        typer.echo(printable(f"note: {bank.info.caveat}"), err=True)
 
 
 @app.command()
@@ -417,7 +439,8 @@ def split(
 ) -> None:
     """Split a bank into parts by trajectory, stratified by workload and label.
 
-    Near-duplicates stand in one part: trajectories whose first messages share four fifths of their runs of five words.
+    Trajectories of one group stand in one part, and so do near-duplicates: those whose first messages share four fifths
+    of their runs of five words.
     Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
     """
     from static_track.banks.starter import open_bank
@@ -429,28 +452,35 @@ def split(
         plan = bank.make_split(split_name, parts, seed, near_duplicates=near_duplicates)
         rows = [{"part": part, **bank.part_counts(numbers)} for part, numbers in plan.parts.items()]
     if json_:
-        print_json(plan.to_json(bank.info.sha256) | {"counts": rows}, output)
+        told = {} if bank.info.caveat is None else {"caveat": bank.info.caveat}
+        print_json(plan.to_json(bank.info.sha256) | {"counts": rows} | told, output)
         return
     columns = [
         Column("part", "Part"),
         Column("trajectories", "Trajectories"),
+        _groups_column(row["groups"] < row["trajectories"] for row in rows if "groups" in row),  # not of an empty part
         Column("rows", "Rows"),
         *(Column(label, label) for label in TIER_LABELS),
     ]
     title = f"Split {split_name} of {name}, seed {seed}"
-    notes = [_near_duplicates_told(None if plan.near_duplicates is None else plan.near_duplicates.to_json())]
+    near, named = (None if each is None else each.to_json() for each in (plan.near_duplicates, plan.named_groups))
+    notes = [_kept_together_told(near, named)]
     print_table(Table(title, columns, rows, notes, caveat=bank.info.caveat), form, output)
 
 
-def _near_duplicates_told(grouping: Mapping[str, Any] | None) -> str:
-    """What a split did with near-duplicates, as a line."""
-    if grouping is None:
-        return "near-duplicates: dealt like all others"
-    if not grouping["groups"]:
-        return "near-duplicates: none"
+def _kept_together_told(near: Mapping[str, Any] | None, named: Mapping[str, Any] | None) -> str:
+    """What a split did with near-duplicates and with named groups, as a line."""
+    if near is None:
+        found = "near-duplicates: dealt like all others"
+    else:
+        found = _grouping_told("near-duplicates", near) if near["groups"] else "near-duplicates: none"
+    return found if named is None else f"{found}; {_grouping_told('named groups', named)}"
+
+
+def _grouping_told(what: str, grouping: Mapping[str, Any]) -> str:
     joined = len(grouping["joined_heldout"])
     return (
-        f"near-duplicates: {counted(grouping['groups'], 'group')}, each in one part: "
+        f"{what}: {counted(grouping['groups'], 'group')}, each in one part: "
         f"{trajectories(grouping['trajectories'])}, {grouping['largest']} in the largest"
         + (f"; held out with an instance of heldout100: {trajectories(joined)}" if joined else "")
     )

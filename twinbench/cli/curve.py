@@ -79,7 +79,8 @@ def _table(curves: list[Curve]) -> Table:
         for each in curves
     ]
     first = curves[0]
-    return Table(f"{first.bank}: {first.weak} or {first.strong} by threshold", columns, rows, notes)
+    title = f"{first.setting.title}: {first.weak} or {first.strong} by threshold"
+    return Table(title, columns, rows, notes, caveat=first.caveat)
 
 
 def _number(value: float | None) -> str:

@@ -109,7 +109,8 @@ def _explained_table(found: Explanation) -> Table:
     ]
     combined = found.scores["combined"]
     score = "undefined" if combined is None else f"{combined:.2f}"
-    return Table(f"{found.router} on {found.bank}: Combined {score}", columns, rows, notes)
+    title = f"{found.router} on {found.setting.title}: Combined {score}"
+    return Table(title, columns, rows, notes, caveat=found.caveat)
 
 
 def _difference_table(found: Difference) -> Table:
@@ -142,7 +143,8 @@ def _difference_table(found: Difference) -> Table:
         f"A is {found.router_a}, B is {found.router_b}; they differ on {apart}",
         f"A alone passes {found.only_a_passes}, B alone {found.only_b_passes}; B gains {found.gained_usd:+.4f} USD",
     ]
-    return Table(f"{found.router_a} and {found.router_b} on {found.bank}", columns, rows, notes)
+    title = f"{found.router_a} and {found.router_b} on {found.setting.title}"
+    return Table(title, columns, rows, notes, caveat=found.caveat)
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def judged(
             split=chosen.split,
             manifest=None if chosen.prices is None else static_manifest(chosen.prices),
             tokenizers=chosen.tokenizers,
+            order_seed=chosen.order_seed,
             fresh=chosen.fresh,
             plugins=limits,
             llm=llm,

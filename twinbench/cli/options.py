@@ -98,6 +98,15 @@ TokenizersOption = Annotated[
         "--tokenizers", metavar="SET", help="The tokenizer set: offline, or native (fetched from the Hugging Face hub)."
     ),
 ]
+OrderSeedOption = Annotated[
+    int,
+    typer.Option(
+        "--order-seed",
+        metavar="N",
+        min=0,
+        help="Another one asks routers about the trajectories in another order; no honest router's score changes.",
+    ),
+]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Run again what the store already holds.")]
 RoutersArgument = Annotated[
     list[str] | None,
@@ -263,6 +272,7 @@ class JudgingOptions:
     split: SplitOption = None
     tokenizers: TokenizersOption = "offline"
     prices: PricesOption = None
+    order_seed: OrderSeedOption = 0
     fresh: FreshOption = False
     store: StoreOption = None
 

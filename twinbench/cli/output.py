@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ class Table:
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: Sequence[str] = ()
     caveat: str | None = None
-    """What must be said wherever the rows are shown; beside formats for programs, on standard error."""
+    """What must be said wherever the rows are shown: below them, and in formats for programs as a column of its own."""
     dimmed: str | None = None
     """Key of a truth value: rows in which it holds are drawn back."""
 
@@ -71,7 +71,12 @@ def print_json(content: Any, output: str = "-") -> None:
 def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:
     """Write a table in one of the formats, to a file or standard output."""
     if form is not Format.table and table.caveat is not None:
-        typer.echo(f"note: {table.caveat}", err=True)
+        typer.echo(f"note: {printable(table.caveat)}", err=True)
+        table = replace(
+            table,
+            columns=[*table.columns, Column("caveat", "Caveat")],
+            rows=[{"caveat": table.caveat} | row for row in table.rows],
+        )
     if form is Format.table:
         write_text(_drawn(table, output), output)
     elif form is Format.csv:

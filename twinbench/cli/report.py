@@ -66,6 +66,7 @@ def static(
         "--split": judging.split,
         "--tokenizers": None if judging.tokenizers == "offline" else judging.tokenizers,
         "--prices": judging.prices,
+        "--order-seed": judging.order_seed or None,
         "--resamples": None if resampling.resamples == RESAMPLES else resampling.resamples,
         "--level": None if resampling.level == LEVEL else resampling.level,
         "--seed": resampling.seed or None,

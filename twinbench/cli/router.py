@@ -11,6 +11,7 @@ from twinbench.cli.options import (
     BankOption,
     FormatOption,
     JsonOption,
+    OrderSeedOption,
     OutputOption,
     PluginOptions,
     RouterArgument,
@@ -91,13 +92,15 @@ def check(
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also rewrite prefixes harmlessly and count the decisions that flip.")
     ] = False,
+    order_seed: OrderSeedOption = 0,
     plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """Check that a router is deterministic, label-blind, keeps sessions apart and survives odd content.
+    """Check that a router is deterministic, label-blind, keeps sessions apart, whatever their order, and survives odd
+    content.
 
     Exit code 1 where a check failed; a warning is no failure.
     """
@@ -107,7 +110,7 @@ def check(
 
     limits = plugins.limits(processes=True)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:
-        report = check_router(router, opened, limits, rows=rows, perturb=perturb, progress=shown)
+        report = check_router(router, opened, limits, rows=rows, order_seed=order_seed, perturb=perturb, progress=shown)
     if json_:
         print_json(report.to_json(), output)
     else:
@@ -117,8 +120,9 @@ def check(
             Column("detail", "What was seen"),
             Column("advice", "What to do"),
         ]
-        title = f"{router}, {counted(report.rows, 'row')} of {report.bank}"
-        print_table(Table(title, columns, [finding.to_json() for finding in report.findings]), form, output)
+        title = f"{router}, {counted(report.rows, 'row')} of {report.bank.name}"
+        found = [finding.to_json() for finding in report.findings]
+        print_table(Table(title, columns, found, caveat=report.bank.caveat), form, output)
     if report.failed:
         failed = ", ".join(finding.check for finding in report.findings if finding.status == "failed")
         typer.echo(f"error: failed: {printable(failed)}", err=True)

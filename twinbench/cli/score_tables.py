@@ -128,6 +128,7 @@ def board_table(board: Board) -> Table:
     )
     if board.resampling is not None:
         notes.append(_how_sure(board))
+    notes += _order_note(board)
     return Table(_title(board), _COLUMNS, rows, notes, dimmed="reference", caveat=board.bank.caveat)
 
 
@@ -167,6 +168,7 @@ def comparison_table(comparison: Comparison) -> Table:
     ranks = "; ".join(f"{router} {_rank(rank)}" for router, rank in comparison.ranks["combined"].items())
     assert comparison.resampling is not None  # noqa: S101 - a comparison has one
     drawn = comparison.resampling
+    order = _order_note(comparison)
     how = (
         f"Differences in percentage points with {100 * drawn.level:.4g} % intervals by the paired bootstrap over "
         f"trajectories, drawn again {drawn.resamples:,} times within workloads (seed {drawn.seed})."
@@ -175,7 +177,7 @@ def comparison_table(comparison: Comparison) -> Table:
         "Passed alone: trajectories that only one of the two passes, with the exact test of McNemar. "
         f"Needed: trajectories for a power of {POWER}."
     )
-    notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more]
+    notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more, *order]
     return Table(_title(comparison), _COMPARED, rows, notes, caveat=comparison.bank.caveat)
 
 
@@ -212,11 +214,15 @@ def _summary_row(entry: Entry) -> list[str]:
 
 
 def _title(setting: Setting) -> str:
-    part = f", part {setting.split}" if setting.split is not None else ""
     return (
-        f"{setting.bank.name}{part}: {counted(setting.rows, 'row')}, {trajectories(setting.trajectories)}; "
+        f"{setting.part}: {counted(setting.rows, 'row')}, {trajectories(setting.trajectories, setting.groups)}; "
         f"protocol {short(setting.protocol)}, bank {short(setting.bank.sha256)}"
     )
+
+
+def _order_note(setting: Setting) -> list[str]:
+    """In which order routers were asked, where it is another than always."""
+    return [f"Trajectories in the order of --order-seed {setting.order_seed}."] if setting.order_seed else []
 
 
 def _how_sure(board: Board) -> str:

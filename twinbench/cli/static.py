@@ -151,10 +151,12 @@ def predict(
             "router": router,
             "bank": opened.info.name,
             "split": judging.split,
+            "order_seed": judging.order_seed,
             "rows": len(found.row_nos),
             "errors": len(found.errors),
             "output": output,
             "router_usd": found.own_usd,
+            **({} if opened.info.caveat is None else {"caveat": opened.info.caveat}),
         }
     if json_:
         print_json(summary)
@@ -163,6 +165,8 @@ def predict(
         if found.own_usd is not None:
             predictions += f", {found.own_usd:.4f} USD for LLMs of its own"
         typer.echo(printable(f"{predictions}: {output}"), err=True)
+    if not json_ and opened.info.caveat is not None:
+        typer.echo(printable(f"note: {opened.info.caveat}"), err=True)
     if found.failure is not None:
         typer.echo(printable(f"error: {router} {found.failure}: {next(iter(found.errors.values()))}"), err=True)
         raise typer.Exit(1)
