@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.grading.verdict import GradingLimits, grade
+from dynamic_track.grading.verdict import GradingLimits, Verdict, grade
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.rehearsal.provider import SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.rehearsing import Rehearsal
@@ -32,7 +32,7 @@ from twinbench.calls.exchange import SESSION_HEADER, Request, Response
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import Recording
 from twinbench.calls.routed import RoutedCall, RouterDecides, TrialClock
-from twinbench.causes import Cause
+from twinbench.causes import Cause, CausedError
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
@@ -53,8 +53,10 @@ _STATE = f"git diff; test -e {_PATCH} && echo {_PATCH} && cat {_PATCH}"
 """What tells one state of a project from another, as far as a simulated model's commands read it."""
 _BACK = f"git checkout -q -- . && rm -f {_PATCH}"
 _MEMORY_MIB = 1024
-_COMMAND_S = 60.0
+_COMMAND_S = 600.0
 _TESTS_S = 300.0
+_TRIES = 3
+"""For a command or a verdict, where infrastructure fails."""
 
 
 @dataclass
@@ -87,6 +89,16 @@ class Container:
         return found["output"], found["code"], found["state"]
 
     def _ask(self, state: str, command: str) -> dict[str, Any]:
+        for tried in range(1, _TRIES + 1):
+            try:
+                return self._asked_once(state, command)
+            except CausedError:
+                self._leave()
+                if tried == _TRIES:
+                    raise
+        raise AssertionError
+
+    def _asked_once(self, state: str, command: str) -> dict[str, Any]:
         self.asked += 1
         for earlier in (_BACK, *self._paths[state]):
             self._run(earlier)
@@ -113,11 +125,15 @@ class Container:
             self._sandbox.__enter__()
         return self._sandbox.run_command(command, directory=self.settings.directory, timeout_s=_COMMAND_S)
 
-    def close(self) -> None:
-        """Remove the container, and keep what it answered."""
+    def _leave(self) -> None:
         if self._sandbox is not None:
             self._sandbox.__exit__()
             self._sandbox = None
+
+    def close(self) -> None:
+        """Remove the container, and keep what it answered."""
+        if self._sandbox is not None:
+            self._leave()
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with written(self.file) as file:
                 file.write_text(json.dumps({"answers": self._answers, "paths": self._paths}), "utf-8")
@@ -240,12 +256,20 @@ class Emulation:
         key = (task.id, patch)
         if key not in self._resolved:
             limits = GradingLimits(tests_s=_TESTS_S, memory_mib=_MEMORY_MIB)
-            verdict = grade(self.engine, task, patch, VerdictStore(Store(self.folder)), limits)
+            verdict = self._grade(task, patch, limits)
             if verdict.resolved is None:
                 raise RuntimeError(f"{task.id}: no verdict ({verdict.detail})")
             self.graded += not verdict.kept
             self._resolved[key] = verdict.resolved
         return self._resolved[key]
+
+    def _grade(self, task: Task, patch: str, limits: GradingLimits) -> Verdict:
+        verdicts = VerdictStore(Store(self.folder))
+        verdict = grade(self.engine, task, patch, verdicts, limits)
+        for _ in range(1, _TRIES):
+            if verdict.resolved is None:
+                verdict = grade(self.engine, task, patch, verdicts, limits)
+        return verdict
 
     @property
     def asked(self) -> int:

@@ -6,6 +6,8 @@ The cases are emulated: every command and patch is asked of a real container and
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from dynamic_track.rehearsal.skills import skill_names
 from dynamic_track.running.trial import concluded
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
-from tests.cli.commands import twinbench
+from tests.cli.commands import SCRIPT
 from tests.engine import alone_on_this_machine
 from twinbench.calls.journal import read_journal
 from twinbench.calls.recording import Recording, recordings
@@ -72,10 +74,16 @@ Cases = Mapping[str, Sequence[Case]]
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory, engine: Engine, base_image: str) -> Iterator[Emulation]:
+def answers(tmp_path_factory: pytest.TempPathFactory, engine: Engine, base_image: str) -> Path:
+    """Where containers' answers and verdicts are kept from test to test."""
     with alone_on_this_machine("rehearsal-images"):
         assert prepare_images(engine, load_tasks("rehearsal").tasks, build_them=True) == {}
-    with emulation(tmp_path_factory.mktemp("emulated")) as found:
+    return tmp_path_factory.mktemp("answers")
+
+
+@pytest.fixture
+def emulated(answers: Path) -> Iterator[Emulation]:
+    with emulation(answers) as found:
         yield found
 
 
@@ -180,8 +188,10 @@ def asked(recording: Recording) -> list[tuple[str, str, Decimal]]:
 @pytest.mark.parametrize("table", skill_names())
 def test_an_emulated_case_is_the_case_in_a_container(table: str, emulated: Emulation, tmp_path: Path) -> None:
     router, seed = "round-robin", "3"
-    words = ("--skills", table, "--seed", seed, "--runs", tmp_path, "--resamples", "0", "--json")
-    (run,) = twinbench("rehearse", router, *words).succeeded().json["runs"]
+    words = ("--skills", table, "--seed", seed, "--runs", str(tmp_path), "--resamples", "0", "--json")
+    done = subprocess.run([SCRIPT, "rehearse", router, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(done.stdout)["runs"]
     real = recordings(read_journal(Path(run["run"]) / "journal"))
     rehearsal = rehearsal_of(skills=table)
     for mine in emulated.recordings(rehearsal, load_router(router), seed):
