@@ -5,20 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import twinbench as tb
 from benchmarks.measuring import Measurement, best_of, seconds
 from static_track.banks.bank import Bank
 from static_track.banks.importing import read_bank
-from static_track.predictions import read_predictions
-from static_track.results import PredictionsIdentity, Results
-from static_track.scoring import Scorer
+from static_track.board import Board
 from twinbench.pools import static_manifest
+from twinbench.statistics import Resampling
 from twinbench.store import Store
 from twinbench.tokens import tokenizer_set
 
@@ -28,6 +28,7 @@ BANK = SHARED / "banks" / "swemini_g3p_dev" / "question_bank.jsonl.gz"
 PREDICTIONS = SHARED / "vectors" / "static" / "swemini_g3p_dev" / "predictions.noisy.jsonl"
 
 TWINBENCH = str(Path(sys.executable).parent / "twinbench")
+_SETS = 1000
 _BARE_TYPER = """
 import typer
 
@@ -84,11 +85,10 @@ def _real_bank(folder: Path) -> Iterator[Measurement]:
     bare_pass = best_of(
         2, lambda: [tokenizer.count([text]) for tokenizer in tokenizers.tokenizers.values() for text in texts]
     )
-    stores = [Store(folder / f"store-{number}") for number in range(2)]  # a store keeps what it scored of a bank
-    importing = min(
-        best_of(1, a_command(TWINBENCH, "bank", "import", str(BANK), "--name", "real", store=each)) for each in stores
+    store = Store(folder / "store")
+    importing = best_of(
+        2, a_command(TWINBENCH, "bank", "import", str(BANK), "--name", "real", "--replace", store=store)
     )
-    store = stores[0]
     yield Measurement(
         "bank import, 794 rows, process and all",
         seconds(importing),
@@ -103,47 +103,48 @@ def _real_bank(folder: Path) -> Iterator[Measurement]:
         stored = bank.path.stat().st_size
         yield Measurement("store file", f"{stored / 1e6:.1f} MB", f"JSONL, {size / 1e6:.1f} MB", stored / size, 1 / 3)
 
-        predictions = read_predictions(str(PREDICTIONS), bank.row_ids, range(bank.info.rows))
-        started = time.perf_counter()
-        command = [sys.executable, "-m", "benchmarks.retokenizing", str(BANK), str(PREDICTIONS)]
-        done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-        whole_s = time.perf_counter() - started
-        expected, retokenizing_s = (json.loads(done.stdout)[key] for key in ("headline", "seconds"))
-
-        results = Results(store)
-        identity = PredictionsIdentity("kept", "noisy", None, "real", bank.info.sha256, None, "", "0", None)
-        results.keep_predictions(identity, predictions, bank.row_ids)
-        with Scorer(bank.path, manifest) as scorer:
-
-            def headline() -> dict[str, float | None]:
-                scorer.load_kept(results.predictions_file("kept"))
-                return scorer.headline()[0]
-
-            found = headline()
-            for name, value in expected.items():
-                assert abs((found[name] or 0) - value) < 1e-9, (name, found[name], value)
-            taken = best_of(20, headline)
-    yield Measurement(
-        "headline of kept predictions, store open",
-        seconds(taken),
-        f"tokenizing every prefix again, {seconds(retokenizing_s)}",
-        retokenizing_s / taken,
-        1000,
-        at_least=True,
-    )
-    # The headline alone is what it is held against; benchmarks.intervals says what intervals add.
-    options = ("--predictions", str(PREDICTIONS), "--bank", "real", "--resamples", "0")
-    scoring = [a_command(TWINBENCH, "static", "score", *options, store=each) for each in stores]
-    first = min(best_of(1, run) for run in scoring)
-    for what, printed in (("first after an import", first), ("again", best_of(5, scoring[0]))):
+        row_ids = bank.row_ids
+    command = [sys.executable, "-m", "benchmarks.retokenizing", str(BANK), str(PREDICTIONS)]
+    done = subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    expected, retokenizing_s = (json.loads(done.stdout)[key] for key in ("headline", "seconds"))
+    yield from _library(store, expected, retokenizing_s)
+    yield _many(store, row_ids)
+    imports = best_of(7, a_command(sys.executable, "-c", "import duckdb, numpy, typer, rich, pydantic"))
+    for what, more in (("no intervals", ("--resamples", "0")), ("with intervals", ())):
+        options = ("--predictions", str(PREDICTIONS), "--bank", "real", *more)
+        printed = best_of(7, a_command(TWINBENCH, "static", "score", *options, store=store))
         yield Measurement(
-            f"static score --predictions, no intervals, process and all, {what}",
+            f"static score --predictions, {what}, process and all",
             seconds(printed),
-            f"the headline alone by tokenizing again, process and all, {seconds(whole_s)}",
-            whole_s / printed,
-            50,
-            at_least=True,
+            f"a process that imports duckdb, numpy, typer, rich and pydantic, {seconds(imports)}",
+            printed / imports,
+            1.6,
         )
+
+
+def _library(store: Store, expected: Mapping[str, float], retokenizing_s: float) -> Iterator[Measurement]:
+    """``tb.score`` of a prediction file in a process that has scored another one before."""
+
+    def score(resampling: Resampling | None) -> Callable[[], Board]:
+        return lambda: tb.score([], "real", predictions=[str(PREDICTIONS)], resampling=resampling, store=store.root)
+
+    found = score(None)().entries[0].score.scores
+    for name, value in expected.items():
+        assert abs((found[name] or 0) - value) < 1e-9, (name, found[name], value)
+    for what, resampling, most_ms in (("no intervals", None, 50), ("with intervals", Resampling(), 90)):
+        taken = best_of(20, score(resampling))
+        against = f"the headline alone by tokenizing every prefix again, {seconds(retokenizing_s)}"
+        name = f"tb.score of a prediction file, 794 rows, {what}"
+        yield Measurement(name, seconds(taken), against, retokenizing_s / taken, 200, at_least=True)
+        yield Measurement("the same in milliseconds", seconds(taken), "–", taken * 1000, most_ms, unit=" ms")
+
+
+def _many(store: Store, row_ids: Sequence[str]) -> Measurement:
+    dice = random.Random(0)  # noqa: S311 - no secret
+    sets = {str(number): [dice.randrange(4) for _ in row_ids] for number in range(_SETS)}
+    taken = best_of(3, lambda: tb.score_many(sets, "real", store=store.root))
+    name = f"tb.score_many, {_SETS:,} sets of 794 rows, metrics and costs"
+    return Measurement(name, seconds(taken), "–", taken, 5, unit=" s")
 
 
 def _dense_bank(folder: Path) -> Iterator[Measurement]:

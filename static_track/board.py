@@ -26,7 +26,7 @@ from static_track.predictions import Predictions, read_predictions
 from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
 from static_track.scoring import SCORES, OwnCost, Score, Scorer
 from twinbench.errors import StoreWriteError, UsageError
-from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
+from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.frames import Tabular
 from twinbench.llm import MAX_TOKENS
 from twinbench.messages import PROTOCOL_TEXT
@@ -70,6 +70,8 @@ class Entry:
     """How the router failed as a whole, as a sentence's end; None where it did not, and for a prediction file."""
     intervals: Mapping[str, Interval] | None = None
     """Of each metric; None where nobody asked for them."""
+    workload_intervals: Callable[[], Mapping[str, Mapping[str, Interval]]] | None = None
+    """Draws the intervals of each workload by itself; None where nobody asked for intervals."""
     rank: tuple[int, int] | None = None
     """By Combined among the routers of the table: from the best that it may be to the worst; None for references that
     see labels."""
@@ -85,9 +87,19 @@ class Entry:
             "given_up": self.given_up,
             "router_usd": None if self.own is None else self.own.router_usd,
             "cost_save_net": None if self.own is None else self.own.cost_save_net,
+            "intervals_by_workload": None if self.workload_intervals is None else self._by_workload(),
             "intervals": None if self.intervals is None else {n: each.to_json() for n, each in self.intervals.items()},
             "no_interval": {n: each.reason for n, each in (self.intervals or {}).items() if each.reason is not None},
             "rank": None if self.rank is None else list(self.rank),
+        }
+
+    def _by_workload(self) -> dict[str, Any]:
+        return {
+            workload: {
+                "intervals": {name: each.to_json() for name, each in intervals.items()},
+                "no_interval": {name: each.reason for name, each in intervals.items() if each.reason is not None},
+            }
+            for workload, intervals in (self.workload_intervals or dict)().items()
         }
 
 
@@ -479,7 +491,12 @@ class Judge:
         see_labels = {name for name in references.NAMES if name not in references.ROUTERS}
         ranks = sample.ranks([number for number, each in enumerate(wanted) if each.name not in see_labels], RANKED_BY)
         return [
-            replace(entry, intervals=sample.intervals(number), rank=ranks.get(number))
+            replace(
+                entry,
+                intervals=sample.intervals(number),
+                workload_intervals=partial(sample.by_workload, number),
+                rank=ranks.get(number),
+            )
             for number, entry in enumerate(entries)
         ], sample
 
@@ -543,7 +560,7 @@ class Judge:
         return _Wanted(router.name, reference, self._key(who), asking, router)
 
     def _reference_key(self, name: str) -> str:
-        return self._key({"reference": name, "code": sha256_file(Path(references.__file__))})
+        return self._key({"reference": name, "code": sha256_installed(Path(references.__file__))})
 
     def _key(self, who: Mapping[str, Any]) -> str:
         info = self._bank.info

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from static_track.banks.bank_file import attach_base_file, group_name_sql, sql_file, sql_name, sql_text
+from static_track.banks import databases
+from static_track.banks.bank_file import group_name_sql, sql_file, sql_name, sql_text
+from static_track.banks.databases import file_version
 from static_track.banks.splits import ALL, Split
 from static_track.predictions import Predictions
 from twinbench.errors import TwinbenchError
@@ -22,6 +24,9 @@ from twinbench.pools import StaticManifest
 from twinbench.tiers import Tier
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from static_track.intervals import Parts
 
 SCORES = ("row_pass", "row_exact", "traj_pass", "cost_save", "combined")
@@ -78,23 +83,30 @@ class Scorer:
             base_file: a sidecar with the numbers of another tokenizer set.
             split: the part of the bank to score.
         """
-        self._billed = True
+        self._bank_file = bank_file
+        self._of = (manifest.fingerprint, base_file, file_version(base_file) if base_file else None, split.fingerprint)
+        self._connection = databases.take(bank_file, self._of) or self._prepared(bank_file, manifest, base_file, split)
+
+    @staticmethod
+    def _prepared(
+        bank_file: Path, manifest: StaticManifest, base_file: Path | None, split: Split
+    ) -> duckdb.DuckDBPyConnection:
+        """A connection with the views of ``scoring.sql``."""
         try:
-            # Where a Bank has the file open, this shares its database, which is faster than to open one.
-            self._connection = duckdb.connect(str(bank_file), read_only=True)
+            connection = databases.connect(bank_file)
         except duckdb.Error as error:
             raise TwinbenchError(f"cannot open {bank_file}: {str(error).splitlines()[0]}") from None
-        [(bank,)] = self._connection.execute("SELECT current_database()").fetchall()
+        [(bank,)] = connection.execute("SELECT current_database()").fetchall()
         base = f"{sql_name(bank)}.main.base"
         if base_file is not None:
             try:
-                base = attach_base_file(self._connection, base_file)
+                base = databases.attach(connection, base_file)
             except duckdb.Error as error:
-                self._connection.close()
+                connection.close()
                 raise TwinbenchError(f"cannot open {base_file}: {str(error).splitlines()[0]}") from None
-        group = group_name_sql(self._connection, sql_name(bank))
+        group = group_name_sql(connection, sql_name(bank))
         rates = [manifest.rates[tier].prices().fusd_per_token() for tier in Tier]
-        self._connection.execute(f"""
+        connection.execute(f"""
             SET VARIABLE ttl_steps = {manifest.cache_ttl_steps};
             SET VARIABLE rate_read = {[rate[1] for rate in rates]}::BIGINT[];
             SET VARIABLE rate_write = {[rate[2] for rate in rates]}::BIGINT[];
@@ -106,12 +118,13 @@ class Scorer:
             CREATE TEMP TABLE prediction (router INTEGER, row_no INTEGER, pred UTINYINT);
             CREATE TEMP TABLE own_call (router INTEGER, row_no INTEGER, spent HUGEINT);
         """)  # noqa: S608 - made of our own words and numbers
-        self._connection.execute(sql_file(__package__, "scoring.sql"))
-        self._clear()
+        connection.execute(sql_file(__package__, "scoring.sql"))
+        return connection
 
     def close(self) -> None:
-        """Close the bank."""
-        self._connection.close()
+        """Give the connection back: the next scorer of the same numbers has its views at once."""
+        self._clear()
+        databases.give_back(self._bank_file, self._of, self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -139,24 +152,37 @@ class Scorer:
                     "INSERT INTO own_call SELECT $1, unnest($2::INTEGER[]), unnest($3::HUGEINT[])",
                     [number, *_own_calls(each.row_nos, each.router_usd)],
                 )
+        self._asked = any(each.router_usd is not None for each in predictions)
+        self.bill()
 
-    def load_kept(self, path: Path) -> None:
-        """Take one router's kept predictions from their Parquet file."""
+    def load_columns(
+        self, routers: NDArray[np.int32], row_nos: NDArray[np.int32], tier_ids: NDArray[np.uint8], *, error: int
+    ) -> None:
+        """Take the predictions of many routers as columns, each of shape (routers · rows,).
+
+        Args:
+            routers: numbers of routers.
+            row_nos: of the rows; each row of the split for each router.
+            tier_ids: what was predicted.
+            error: what stands there for an error.
+        """
         self._clear()
-        self._connection.execute("INSERT INTO prediction SELECT 0, row_no, tier_id FROM read_parquet(?)", [str(path)])
+        self._asked = False
+        columns = {"router": routers, "row_no": row_nos, "pred": tier_ids}  # noqa: F841 - DuckDB reads it by its name
+        self._connection.execute("INSERT INTO prediction SELECT router, row_no, nullif(pred, $1) FROM columns", [error])
+        self.bill()
 
     def _clear(self) -> None:
-        self._connection.execute("DELETE FROM prediction; DELETE FROM own_call")
-        if self._billed:
-            self._connection.execute("CREATE OR REPLACE TEMP VIEW scored AS FROM trajectory_bill")
-            self._billed = False
+        self._connection.execute("TRUNCATE prediction; TRUNCATE own_call")
 
-    def _bill(self) -> None:
-        """Bill every row once, for all that is asked next."""
-        if not self._billed:
-            self._connection.execute("CREATE OR REPLACE TEMP TABLE billed AS FROM trajectory_bill")
-            self._connection.execute("CREATE OR REPLACE TEMP VIEW scored AS FROM billed")
-            self._billed = True
+    def bill(self) -> None:
+        """Bill what stands in ``prediction``, once for all that is asked next."""
+        self._connection.execute("""
+            TRUNCATE scored;
+            INSERT INTO scored FROM trajectory_bill;
+            TRUNCATE workload_score;
+            INSERT INTO workload_score FROM workload_rated;
+        """)
 
     def headline(self) -> list[dict[str, float | None]]:
         """The four metrics and their mean, for each loaded router."""
@@ -165,7 +191,6 @@ class Scorer:
 
     def scores(self) -> list[Score]:
         """Everything, for each loaded router."""
-        self._bill()
         workloads = _by_router(self._records("SELECT * FROM workload_score ORDER BY router, workload"))
         totals = _by_router(self._records("SELECT * FROM score"))
         ablations = _by_router(self._records("SELECT * FROM ablation"))
@@ -186,7 +211,8 @@ class Scorer:
 
     def own_costs(self) -> dict[int, OwnCost]:
         """Of the loaded routers that asked an LLM themselves."""
-        self._bill()
+        if not self._asked:
+            return {}
         rows = self._connection.execute("SELECT router, router_usd, cost_save_net FROM net").fetchall()
         return {router: OwnCost(*row) for router, *row in rows}
 
@@ -194,7 +220,6 @@ class Scorer:
         """What each trajectory adds to the headline, for each loaded router."""
         from static_track.intervals import parts_by
 
-        self._bill()
         return parts_by(
             self._connection.execute("""
                 SELECT router AS whose, workload, instance_id, group_name, rows, passing_rows, exact_rows,

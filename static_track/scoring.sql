@@ -100,10 +100,8 @@ SELECT
 FROM bill
 GROUP BY router, trajectory;
 
--- What all metrics read: trajectory_bill itself for the headline alone, as then only its columns are computed; a table made of it
--- for everything, as one pass then serves all.
-CREATE OR REPLACE TEMP TABLE billed AS FROM trajectory_bill WITH NO DATA;
-CREATE OR REPLACE TEMP VIEW scored AS FROM billed;
+-- What all metrics read: the trajectories of what was loaded last, billed once.
+CREATE OR REPLACE TEMP TABLE scored AS FROM trajectory_bill WITH NO DATA;
 
 -- A trajectory's part of each sum that the headline is made of: a function of their totals by workload, and of nothing else. So a
 -- resample of trajectories is scored by adding these up.
@@ -141,13 +139,16 @@ SELECT
 FROM scored JOIN trajectory USING (trajectory)
 GROUP BY router, workload;
 
-CREATE OR REPLACE TEMP VIEW workload_score AS
+CREATE OR REPLACE TEMP VIEW workload_rated AS
 SELECT
     *,
     rows / sum(rows) OVER (PARTITION BY router)         AS weight,
     percent(n, d)                                       AS cost_save,
     percent(high_hits, high_rows)                       AS high_tier_hit_rate
 FROM workload_bill;
+
+-- The same, computed once.
+CREATE OR REPLACE TEMP TABLE workload_score AS FROM workload_rated WITH NO DATA;
 
 -- The headline. A workload without D contributes nothing to CostSave; where none has a D, CostSave is undefined.
 CREATE OR REPLACE TEMP VIEW score AS
@@ -247,7 +248,7 @@ WITH nominal AS ( -- a step at a nominal million output tokens
         sum(exact_trajectories)     AS exact_trajectories,
         sum(d_b)                    AS d,
         sum(n)                      AS n
-    FROM workload_bill
+    FROM workload_score
     GROUP BY router
 )
 SELECT

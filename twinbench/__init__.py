@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from twinbench.api import import_bank as import_bank
     from twinbench.api import open_bank as open_bank
     from twinbench.api import score as score
+    from twinbench.api import score_many as score_many
     from twinbench.api import score_run as score_run
     from twinbench.llm import Llm as Llm
     from twinbench.llm import LlmError as LlmError
@@ -50,6 +51,7 @@ _LAZY = {
     "import_bank": "twinbench.api",
     "open_bank": "twinbench.api",
     "score": "twinbench.api",
+    "score_many": "twinbench.api",
     "score_run": "twinbench.api",
 }
 

@@ -6,7 +6,7 @@ board.to_json()
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from twinbench.tokens import OFFLINE
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunsCompared
+    from static_track.many import Answers, ManyScores
 
 DEFAULT_RESAMPLING = Resampling()
 
@@ -105,6 +106,33 @@ def score(
             opened, split=split, tokenizers=tokenizers, order_seed=order_seed, fresh=fresh, llm=llm, pool=pool
         )
         return judge.board(asked, predictions, resampling)
+
+
+def score_many(
+    sets: Mapping[str, Answers],
+    bank: str | None = None,
+    *,
+    split: str | None = None,
+    tokenizers: str = OFFLINE,
+    store: Path | str | None = None,
+) -> ManyScores:
+    """Score many sets of predictions at once: metrics and costs, no references, no intervals, nothing kept.
+
+    Args:
+        sets: by name, the tier ids: by row id, or one for each row of the bank in the order of ``open_bank(…).row_ids``
+            (a list or an array); None, and a row that is not named, is an error.
+        bank: its name in the store; default: the embedded bank.
+        split: only this part of the bank.
+        tokenizers: the tokenizer set, ``offline`` or ``native``.
+        store: the store's folder; default as on the command line.
+
+    Raises:
+        twinbench.errors.UsageError: a set has an unknown row or tier, or another length than the bank.
+    """
+    from static_track.many import score_many as scored
+
+    with open_bank(bank, store=store) as opened:
+        return scored(opened, Judge(opened, split=split, tokenizers=tokenizers), sets)
 
 
 def compare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ def sha256_file(path: Path) -> str:
     except OSError as error:
         error.filename = str(path)
         raise
+
+
+@cache
+def sha256_installed(path: Path) -> str:
+    """As ``sha256_file``, read once a process: of a file that came with a package, which changes by an installation."""
+    return sha256_file(path)
 
 
 def short(full: str) -> str:

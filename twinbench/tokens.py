@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.fingerprint import sha256_file
+from twinbench.fingerprint import sha256_installed
 from twinbench.pools import StaticManifest, TokenizerFile
 from twinbench.tiers import Tier
 
@@ -119,7 +119,7 @@ class TokenizerSet:
         return {
             "set": self.name,
             "tiers": list(self.names),
-            "files": {name: sha256_file(path) for name, path in sorted(self.files.items())},
+            "files": {name: sha256_installed(path) for name, path in sorted(self.files.items())},
         }
 
     def of_tier(self, tier: Tier) -> str:
@@ -171,7 +171,7 @@ def tokenizer_set(manifest: StaticManifest, name: str = OFFLINE) -> TokenizerSet
 
 def _located(name: str, file: TokenizerFile) -> Path:
     path = _packaged(name, file) if file.package is not None else _fetched(name, file)
-    if file.sha256 is not None and (found := sha256_file(path)) != file.sha256:
+    if file.sha256 is not None and (found := sha256_installed(path)) != file.sha256:
         raise TwinbenchError(
             f"tokenizer {name}: {path} has sha256 {found}, locked is {file.sha256}; "
             "install the dependency versions of requirements.lock"

@@ -13,7 +13,8 @@ from typing import Any, Self
 import duckdb
 from pydantic import TypeAdapter, ValidationError
 
-from static_track.banks.bank_file import SCHEMA_VERSION, attach_base_file, group_name_sql
+from static_track.banks import databases
+from static_track.banks.bank_file import SCHEMA_VERSION, group_name_sql
 from static_track.banks.near_duplicates import FirstMessage
 from static_track.banks.near_duplicates import groups as near_duplicates_of
 from static_track.banks.order import place_in_order
@@ -162,7 +163,7 @@ class Bank:
         self.info = info
         self.path = path
         try:
-            self._connection = duckdb.connect(str(path), read_only=True)
+            self._connection = databases.connect(path)
         except duckdb.Error as error:
             raise _unreadable(info.name, error) from None
 
@@ -284,6 +285,8 @@ class Bank:
 
     def row_nos(self, split: Split) -> list[int]:
         """The rows of a part of the bank."""
+        if split.trajectories is None:
+            return list(range(self.info.rows))
         rows = self._connection.execute(f"SELECT row_no FROM base WHERE {split.condition()} ORDER BY row_no").fetchall()  # noqa: S608
         return [row_no for (row_no,) in rows]
 
@@ -446,7 +449,7 @@ class Bank:
         cursor = self._connection.cursor()
         counts_from = "base"
         if base_file is not None:
-            counts_from = attach_base_file(cursor, base_file)
+            counts_from = databases.attach(cursor, base_file)
         semantic = [key for (key,) in cursor.execute("SELECT semantic_id FROM message ORDER BY message_id").fetchall()]
         stored = self.messages_json()
         parsed: dict[int, Message] = {}

@@ -61,17 +61,6 @@ def sql_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def attach_base_file(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """Attach a sidecar file, where that was not done, and say what its table ``base`` is called.
-
-    Raises:
-        duckdb.Error: the file cannot be opened.
-    """
-    database = sql_name(path.name)
-    connection.execute(f"ATTACH IF NOT EXISTS {sql_text(path)} AS {database} (READ_ONLY)")
-    return f"{database}.main.base"
-
-
 def own_group(workload: str, instance_id: str) -> str:
     """What a trajectory is called as a group where its rows name none; no two have the same."""
     return f"{workload.replace('%', '%25').replace('/', '%2F')}/{instance_id}"

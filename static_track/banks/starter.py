@@ -6,7 +6,7 @@ from importlib import resources
 
 from static_track.banks.bank import STARTER, Bank, BankInfo
 from twinbench.errors import TwinbenchError
-from twinbench.fingerprint import sha256_file
+from twinbench.fingerprint import sha256_installed
 from twinbench.progress import Progress, no_progress
 from twinbench.store import Store
 
@@ -16,7 +16,7 @@ def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:
     with resources.as_file(resources.files(__package__).joinpath("data/starter_bank.jsonl")) as path:
         try:
             with Bank.open(STARTER, store) as bank:
-                if bank.info.source_sha256 == sha256_file(path):
+                if bank.info.source_sha256 == sha256_installed(path):
                     return bank.info
         except TwinbenchError:
             pass

@@ -72,7 +72,16 @@ def test_an_entry_has_exactly_the_promised_keys_and_types(kept_store: Store) -> 
     assert list(entry)[: len(promised)] == promised
     # more than issue 8 promises
     assert entry.keys() - promised == {
-        *("first_error", "given_up", "router_usd", "cost_save_net", "intervals", "no_interval", "rank")
+        *(
+            "first_error",
+            "given_up",
+            "router_usd",
+            "cost_save_net",
+            "intervals_by_workload",
+            "intervals",
+            "no_interval",
+            "rank",
+        )
     }
     assert entry["reference"] is False
     assert list(entry["scores"]) == ["row_pass", "row_exact", "traj_pass", "cost_save", "combined"]

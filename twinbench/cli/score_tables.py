@@ -14,7 +14,7 @@ from static_track.scoring import SCORES
 from twinbench.cli.output import Column, Table, printable
 from twinbench.errors import UsageError
 from twinbench.fingerprint import short
-from twinbench.statistics.comparing import POWER
+from twinbench.statistics.comparing import POWER, rank_text
 from twinbench.wording import counted, trajectories
 
 TITLES = {
@@ -103,7 +103,7 @@ def board_table(board: Board) -> Table:
         {
             "router": f"{entry.router} *" if entry.reference else entry.router,
             "reference": entry.reference,
-            "rank": None if entry.rank is None else _rank(entry.rank),
+            "rank": None if entry.rank is None else rank_text(entry.rank),
             **entry.score.scores,
             "combined_low": _ends(entry, "combined")[0],
             "combined_high": _ends(entry, "combined")[1],
@@ -165,17 +165,17 @@ def comparison_table(comparison: Comparison) -> Table:
                 "needed_trajectories": pair.mcnemar_needed,
             }
         )
-    ranks = "; ".join(f"{router} {_rank(rank)}" for router, rank in comparison.ranks["combined"].items())
+    ranks = "; ".join(f"{router} {rank_text(rank)}" for router, rank in comparison.ranks["combined"].items())
     assert comparison.resampling is not None  # noqa: S101 - a comparison has one
     drawn = comparison.resampling
     order = _order_note(comparison)
     how = (
         f"Differences in percentage points with {100 * drawn.level:.4g} % intervals by the paired bootstrap over "
-        f"trajectories, drawn again {drawn.resamples:,} times within workloads (seed {drawn.seed})."
+        f"{_drawn(comparison)}, drawn again {drawn.resamples:,} times within workloads (seed {drawn.seed})."
     )
     more = (
-        "Passed alone: trajectories that only one of the two passes, with the exact test of McNemar. "
-        f"Needed: trajectories for a power of {POWER}."
+        f"Passed alone: {_drawn(comparison)} that only one of the two passes, with the exact test of McNemar. "
+        f"Needed: {_drawn(comparison)} for a power of {POWER}."
     )
     notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more, *order]
     return Table(_title(comparison), _COMPARED, rows, notes, caveat=comparison.bank.caveat)
@@ -204,7 +204,7 @@ def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) 
 
 def _summary_row(entry: Entry) -> list[str]:
     cells = [f"{entry.router} *" if entry.reference else entry.router]
-    cells.append("–" if entry.rank is None else _rank(entry.rank))
+    cells.append("–" if entry.rank is None else rank_text(entry.rank))
     for name in TITLES:
         value = entry.score.scores[name]
         low, high = _ends(entry, name)
@@ -234,18 +234,19 @@ def _how_sure(board: Board) -> str:
     if reasons and not any(each.ends for each in every):
         return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
     return (
-        f"[…]: {100 * drawn.level:.4g} % interval, trajectories drawn again {drawn.resamples:,} times within workloads "
-        f"(seed {drawn.seed}). Rank: from best to worst that it may be by Combined; all intervals: --json."
+        f"[…]: {100 * drawn.level:.4g} % interval, {_drawn(board)} drawn again {drawn.resamples:,} times within "
+        f"workloads (seed {drawn.seed}). Rank: from best to worst that it may be by Combined; all intervals: --json."
     )
+
+
+def _drawn(setting: Setting) -> str:
+    """What is drawn again, tested and counted."""
+    return "groups of trajectories" if setting.groups < setting.trajectories else "trajectories"
 
 
 def _ends(entry: Entry, metric: str) -> tuple[float, float] | tuple[None, None]:
     intervals: Mapping[str, Any] = entry.intervals or {}
     return (intervals[metric].ends if metric in intervals else None) or (None, None)
-
-
-def _rank(rank: tuple[int, int]) -> str:
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
 
 
 def _digits(value: float) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from twinbench.asking import told
 from twinbench.errors import UsageError
-from twinbench.fingerprint import fingerprint, sha256_file, sha256_text
+from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
@@ -119,7 +119,7 @@ def _conditions(limits: PluginLimits) -> dict[str, Any]:
         "decision_s": limits.decision_s,
         "memory_mib": limits.memory_mib,
         "latency": "measured outside",  # what was kept when routers told it themselves is another figure
-        "interface": {name: sha256_file(package / name) for name in _INTERFACE},
+        "interface": {name: sha256_installed(package / name) for name in _INTERFACE},
         **({} if limits.isolation is None else {"isolation": limits.isolation.conditions()}),
     }
 
@@ -246,6 +246,6 @@ def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) ->
 
 def _built_in_fingerprint(spec: RouterSpec) -> str:
     package = Path(built_in_file).parent
-    files = {name: sha256_file(package / name) for name in ("routers.py", "router.py", "tiers.py")}
+    files = {name: sha256_installed(package / name) for name in ("routers.py", "router.py", "tiers.py")}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return fingerprint({"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python})

@@ -1,0 +1,146 @@
+"""Many sets of predictions scored at once: for who searches over routers' parameters and needs no table of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from static_track.banks.bank import Bank
+from static_track.board import Judge, Setting
+from static_track.scoring import SCORES, Scorer
+from twinbench.errors import UsageError
+from twinbench.frames import Tabular
+from twinbench.tiers import Tier
+
+Answers = Mapping[str, int | None] | Sequence[int | None] | NDArray[np.integer[Any]]
+"""Tier ids, None where there is an error: by row id, or one for each row in the order of ``Bank.row_ids``."""
+
+_ERROR = len(Tier)
+_ROWS_AT_ONCE = 1_000_000
+
+_QUERY = f"""
+    SELECT router, {", ".join(f"score.{name}" for name in SCORES)}, score.errors, score.passed_trajectories,
+           usd(cost) AS cost_usd
+    FROM score JOIN (SELECT router, sum(pred) AS cost FROM scored GROUP BY router) USING (router) ORDER BY router
+"""  # noqa: S608 - made of our own words
+
+
+@dataclass(frozen=True)
+class ManyScores(Setting, Tabular):
+    """The metrics and costs of many sets of predictions on the same bank."""
+
+    scores: Mapping[str, Mapping[str, float | None]]
+    """Of each set, by its name: the five metrics in percent; None where undefined."""
+    costs_usd: Mapping[str, float]
+    """Of each set: what its path through all trajectories costs, rows with errors apart."""
+    errors: Mapping[str, int]
+    """Of each set: rows without a prediction."""
+    passed_trajectories: Mapping[str, int]
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each set."""
+        return [
+            {
+                "router": name,
+                **metrics,
+                "cost_usd": self.costs_usd[name],
+                "errors": self.errors[name],
+                "passed_trajectories": self.passed_trajectories[name],
+            }
+            for name, metrics in self.scores.items()
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores as a JSON object."""
+        return {
+            **super().to_json(),
+            "routers": [
+                {
+                    "router": name,
+                    "reference": False,
+                    "scores": dict(metrics),
+                    "intervals": None,
+                    "rank": None,
+                    "cost_usd": self.costs_usd[name],
+                    "counts": {"errors": self.errors[name], "passed_trajectories": self.passed_trajectories[name]},
+                }
+                for name, metrics in self.scores.items()
+            ],
+        }
+
+
+def score_many(bank: Bank, judge: Judge, sets: Mapping[str, Answers]) -> ManyScores:
+    """Score sets of predictions.
+
+    Args:
+        bank: opened.
+        judge: of the bank.
+        sets: by name; a row that a set by id does not name is an error, as in a prediction file.
+
+    Raises:
+        UsageError: there are no sets, the bank has no labels, or a set has an unknown id, another length than the bank,
+            or what is no tier id.
+    """
+    bank.require_labels()
+    if not sets:
+        raise UsageError("score_many needs a set of predictions at least")
+    row_ids = bank.row_ids
+    number_of = {row_id: number for number, row_id in enumerate(row_ids)}
+    row_nos = np.asarray(judge.row_nos, np.int32)
+    names = list(sets)
+    found: list[tuple[Any, ...]] = []
+    at_once = max(1, _ROWS_AT_ONCE // len(row_nos))
+    with judge.scorer() as scorer:
+        for start in range(0, len(names), at_once):
+            chunk = names[start : start + at_once]
+            tiers = np.stack([_tier_ids(name, sets[name], number_of)[row_nos] for name in chunk])
+            found += _scored(scorer, row_nos, tiers)
+    return ManyScores(
+        **vars(judge.setting()),
+        scores={name: dict(zip(SCORES, row[1:6], strict=True)) for name, row in zip(names, found, strict=True)},
+        errors={name: int(row[6]) for name, row in zip(names, found, strict=True)},
+        passed_trajectories={name: int(row[7]) for name, row in zip(names, found, strict=True)},
+        costs_usd={name: row[8] for name, row in zip(names, found, strict=True)},
+    )
+
+
+def _scored(scorer: Scorer, row_nos: NDArray[np.int32], tiers: NDArray[np.uint8]) -> list[tuple[Any, ...]]:
+    """What the query says of each set.
+
+    Args:
+        scorer: of the part of the bank.
+        row_nos: shape (rows,).
+        tiers: shape (sets, rows).
+    """
+    sets, rows = tiers.shape
+    scorer.load_columns(
+        np.repeat(np.arange(sets, dtype=np.int32), rows), np.tile(row_nos, sets), tiers.ravel(), error=_ERROR
+    )
+    return scorer.connection.execute(_QUERY).fetchall()
+
+
+def _tier_ids(name: str, answers: Answers, number_of: Mapping[str, int]) -> NDArray[np.uint8]:
+    """A set as one number for each row of the bank, shape (rows,); errors as one above the highest tier."""
+    if isinstance(answers, Mapping):
+        if unknown := [row_id for row_id in answers if row_id not in number_of]:
+            raise UsageError(f"set {name!r}: the bank has no row {unknown[0]!r}")
+        values: list[Any] = [None] * len(number_of)
+        for row_id, tier_id in answers.items():
+            values[number_of[row_id]] = tier_id
+    else:
+        values = answers.tolist() if isinstance(answers, np.ndarray) else list(answers)
+        if len(values) != len(number_of):
+            raise UsageError(f"set {name!r} has {len(values):,} predictions; the bank has {len(number_of):,} rows")
+    wrong = [
+        value
+        for value in values
+        if not (value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _ERROR))
+    ]
+    if wrong:
+        what = f"{wrong[0]!r} is no tier id; those are 0 to {_ERROR - 1}, and None for an error"
+        raise UsageError(f"set {name!r}: {what}")
+    return np.array([_ERROR if value is None else value for value in values], np.uint8)
