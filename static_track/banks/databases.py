@@ -104,6 +104,13 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     return f"{name}.main.base"
 
 
+def close_all() -> None:
+    """Close what nobody uses: for who takes away the disk under it in the same process."""
+    with _lock:
+        while _kept:
+            _kept.popitem()[1].close()
+
+
 def _current(path: Path) -> _Kept | None:
     """What is kept of a path, unless another file stands there now."""
     known = _kept.get(path)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from static_track.banks import databases
 from tests.banks import a_manifest
 from tests.cli.commands import files, spawned, twinbench
 from tests.timing import HANG_S
@@ -45,6 +46,7 @@ def _disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def disk(_disk: Path, kept_store: Store, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small disk with a store on it that has the bank ``mine``; commands use it untold."""
+    databases.close_all()  # else what is removed still takes room
     for path in _disk.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.copytree(kept_store.root / "banks" / "mine", _disk / "store" / "banks" / "mine")
