@@ -23,15 +23,14 @@ from dynamic_track.rehearsal.replies import Raw
 from dynamic_track.rehearsal.server import COMPLETIONS, ProviderServer
 from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
 from dynamic_track.running.agent import AgentSettings, run_agent
-from dynamic_track.running.trial import Bench
+from dynamic_track.running.trial import Bench, routed_call
 from dynamic_track.running.workplace import Workplace
 from dynamic_track.tasks.task import Task
-from twinbench.cache_policy import WallClockTtl
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import SESSION_HEADER, Request, Response
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import Recording
-from twinbench.calls.routed import RoutedCall, RouterDecides, TrialClock
+from twinbench.calls.routed import RouterDecides
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
@@ -41,8 +40,6 @@ from twinbench.files import written
 from twinbench.fingerprint import sha256_text
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.pools import LiveManifest, static_manifest
-from twinbench.router import Limits
-from twinbench.session import Session, session_key
 from twinbench.store import Store
 from twinbench.tokens import tokenizer_set
 
@@ -208,25 +205,7 @@ class Emulation:
     def _played(self, bench: Bench, task: Task, counter: PromptCounter) -> Recording:
         """As ``dynamic_track.running.trial.work`` and the runner after it, without a container and files."""
         log = bench.log(Recording(task.id, 1), _NoJournal())  # type: ignore[arg-type]
-        limits, clock = bench.pool.agent, TrialClock(log.clock)
-        session = Session(
-            session_key(bench.salt, task.id, "1"),
-            tuple(candidate.candidate() for candidate in bench.pool.candidates),
-            WallClockTtl(bench.pool.wallclock_ttl_seconds, clock),
-            Limits(steps=limits.step_limit, cost_usd=float(limits.cost_limit_usd)),
-        )
-        routed = RoutedCall(
-            session=session,
-            session_header=bench.session_header(task.id, 1),
-            decider=bench.decider,
-            source=bench.source,
-            log=log,
-            budget=bench.budget,
-            clock=clock,
-            pool={candidate.id: candidate for candidate in bench.pool.candidates},
-            counter=counter,
-            tool_options=bench.settings.tool_options,
-        )
+        routed = routed_call(bench, task, log, counter)
         routed.start()
         sandbox: Any = _Remembering(self._container(bench.settings, task))
         workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s)

@@ -165,6 +165,22 @@ class Setting:
         }
 
 
+class InSetting(Tabular):
+    """What was found of routers in one setting."""
+
+    setting: Setting
+
+    @property
+    def bank(self) -> str:
+        """The bank's name."""
+        return self.setting.bank.name
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        return self.setting.caveat
+
+
 @dataclass(frozen=True)
 class Board(Setting, Tabular):
     """Routers scored on the same bank under the same protocol."""

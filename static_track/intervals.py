@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from static_track.scoring import SCORES
 from twinbench.statistics import Resampling
-from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, rank_ranges
+from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import NO_SPREAD, paired_difference
 from twinbench.statistics.sampling import Clusters, Distribution, Floats, bootstrap
@@ -351,15 +351,11 @@ class Sample:
         A router is behind another where the difference is found at the level after Holm's correction for all pairs.
         """
         ranked = [router for router in routers if self._metrics[router][metric] is not None]
-        pairs = list(combinations(range(len(ranked)), 2))
-        found = [self._difference(metric, ranked[first], ranked[second]) for first, second in pairs]
+        found = [self._difference(metric, first, second) for first, second in combinations(ranked, 2)]
         corrected = holm([1.0 if each.p is None else each.p for each in found])
-        better: dict[tuple[int, int], bool] = {}
-        for (first, second), each, p in zip(pairs, found, corrected, strict=True):
-            ahead = each.difference or 0.0
-            better[first, second] = p <= 1 - self._resampling.level and ahead > 0
-            better[second, first] = p <= 1 - self._resampling.level and ahead < 0
-        return dict(zip(ranked, rank_ranges(better, len(ranked)), strict=True))
+        ahead = [each.difference or 0.0 for each in found]
+        ranks = tested_ranks(len(ranked), ahead, corrected, self._resampling.level)
+        return dict(zip(ranked, ranks, strict=True))
 
 
 @dataclass(frozen=True)

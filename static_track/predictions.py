@@ -114,7 +114,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
 
 def prediction_lines(predictions: Predictions, row_ids: Sequence[str]) -> Iterator[str]:
     """The lines of a prediction file, a JSON object a row in the bank's order."""
-    for row_no, tier_id in sorted(zip(predictions.row_nos, predictions.tier_ids, strict=True)):
+    for row_no, tier_id in zip(predictions.row_nos, predictions.tier_ids, strict=True):
         line: dict[str, Any] = {"id": row_ids[row_no]}
         if tier_id is None:
             line["error"] = predictions.errors.get(row_no, "error")

@@ -152,7 +152,6 @@ class Scorer:
                     "INSERT INTO own_call SELECT $1, unnest($2::INTEGER[]), unnest($3::HUGEINT[])",
                     [number, *_own_calls(each.row_nos, each.router_usd)],
                 )
-        self._asked = any(each.router_usd is not None for each in predictions)
         self.bill()
 
     def load_columns(
@@ -167,7 +166,6 @@ class Scorer:
             error: what stands there for an error.
         """
         self._clear()
-        self._asked = False
         columns = {"router": routers, "row_no": row_nos, "pred": tier_ids}  # noqa: F841 - DuckDB reads it by its name
         self._connection.execute("INSERT INTO prediction SELECT router, row_no, nullif(pred, $1) FROM columns", [error])
         self.bill()
@@ -211,8 +209,8 @@ class Scorer:
 
     def own_costs(self) -> dict[int, OwnCost]:
         """Of the loaded routers that asked an LLM themselves."""
-        if not self._asked:
-            return {}
+        if self._connection.execute("SELECT 1 FROM own_call LIMIT 1").fetchone() is None:
+            return {}  # most never ask, and the view costs as much as a score
         rows = self._connection.execute("SELECT router, router_usd, cost_save_net FROM net").fetchall()
         return {router: OwnCost(*row) for router, *row in rows}
 

@@ -15,11 +15,9 @@ from dynamic_track.rehearsal.rehearsing import Rehearsed
 from dynamic_track.running.score import RunScore, scored
 from twinbench.pools import LiveManifest
 from twinbench.statistics import Resampling
-from twinbench.statistics.comparing import holm
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_intervals import PairOfBills
-    from twinbench.statistics.sampling import Floats
 
 Ends = tuple[float, float]
 
@@ -113,32 +111,30 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
         pool: has the penalty.
         resampling: how tasks are drawn again; None: no intervals, tests and ranks.
     """
-    from dynamic_track.results.live_intervals import compare_bills, rank_bills, run_intervals
+    from dynamic_track.results.live_intervals import compare_all, run_intervals
+    from dynamic_track.results.live_score import means_of_cases, sums_of_cases, trials_by_case
 
     seeds = len({run.seed for run in runs})
     by_router = [runs[start : start + seeds] for start in range(0, len(runs), seeds)]
     scores = [scored([trial for run in of_one for trial in run.summary.trials], pool) for of_one in by_router]
-    sums = [_sums_by_task(score) for score in scores]
+    by_task = [trials_by_case(score.trials) for score in scores]
     penalty_usd = float(pool.unresolved_penalty_usd)
-    shared = sorted(set.intersection(*(set(each) for each in sums)))
-    means = [_array([[value / row[0] for value in row] for row in (each[task] for task in shared)]) for each in sums]
-    keys = [str(number) for number in range(len(scores))]
-    ranks = None
+    shared = sorted(set.intersection(*(set(each) for each in by_task)))
+    ranks: Sequence[tuple[int, int] | None] = [None] * len(scores)
     pairs: list[Pair] = []
     if resampling is not None and shared:
-        ranks = rank_bills(shared, dict(zip(keys, means, strict=True)), penalty_usd, resampling)
-        both = list(combinations(range(len(scores)), 2))
-        bills = [compare_bills(shared, means[one], means[other], penalty_usd, resampling) for one, other in both]
-        corrected = holm([1.0 if bill.p is None else bill.p for bill in bills])
+        compared = compare_all(shared, [means_of_cases(each, shared) for each in by_task], penalty_usd, resampling)
+        ranks = compared.ranks
+        both = combinations(by_router, 2)
         pairs = [
-            Pair(by_router[one][0].router, by_router[other][0].router, bill, None if bill.p is None else p)
-            for (one, other), bill, p in zip(both, bills, corrected, strict=True)
+            Pair(one[0].router, other[0].router, bill, None if bill.p is None else p)
+            for (one, other), bill, p in zip(both, compared.pairs, compared.p_holm, strict=True)
         ]
     found = []
-    for key, of_one, score, each in zip(keys, by_router, scores, sums, strict=True):
-        tasks = sorted(each)
+    for of_one, score, trials, rank in zip(by_router, scores, by_task, ranks, strict=True):
+        tasks = sorted(trials)
         intervals, reason = (
-            run_intervals(tasks, _array([each[task] for task in tasks]), penalty_usd, resampling)
+            run_intervals(tasks, sums_of_cases(trials[task] for task in tasks), penalty_usd, resampling)
             if tasks
             else ({}, "no task has a verdict")
         )
@@ -151,7 +147,7 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
                 seeds=seeds,
                 intervals=None if resampling is None else money,
                 no_interval=None if resampling is None else reason,
-                rank=None if ranks is None else ranks[key],
+                rank=rank,
             )
         )
     return Standings(found, pairs)
@@ -160,21 +156,3 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
 def _of_one(name: str, ends: Ends, seeds: int) -> Ends:
     """An interval of one run of all tasks from one of all seeds together; a share stays as it is."""
     return ends if name == "resolved" else (ends[0] / seeds, ends[1] / seeds)
-
-
-def _sums_by_task(score: RunScore) -> dict[str, list[float]]:
-    """Of each task with a verdict: its trials, what they cost in USD, how many of them are unresolved."""
-    found: dict[str, list[float]] = {}
-    for trial in score.trials:
-        if trial.bill_usd is not None:
-            row = found.setdefault(trial.id, [0.0, 0.0, 0.0])
-            row[0] += 1
-            row[1] += float(trial.cost_usd)
-            row[2] += not trial.resolved
-    return found
-
-
-def _array(rows: Sequence[Sequence[float]]) -> Floats:
-    import numpy as np
-
-    return np.array(rows, np.float64).reshape(len(rows), 3)

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 
 from twinbench.statistics import Resampling
-from twinbench.statistics.comparing import holm, rank_ranges
+from twinbench.statistics.comparing import holm, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import paired_difference
 from twinbench.statistics.sampling import Clusters, Floats, Statistic, bootstrap
@@ -132,12 +132,30 @@ def compare_bills(
     return PairOfBills(difference, found.ends, None, found.p, found.needed)
 
 
+@dataclass(frozen=True)
+class AllPairs:
+    """Each of several runs compared with each behind it, in the order of ``itertools.combinations``."""
+
+    pairs: Sequence[PairOfBills]
+    p_holm: Sequence[float]
+    """Corrected for all pairs; 1 where a pair has no p-value."""
+    ranks: Sequence[tuple[int, int]]
+    """The ranks that each run may have by its bill, 1 being the lowest: a run is behind another where the difference is
+    found at the level after the correction."""
+
+
+def compare_all(cases: Sequence[str], runs: Sequence[Floats], penalty_usd: float, resampling: Resampling) -> AllPairs:
+    """Compare the bills of all pairs of runs; arguments as of ``compare_bills``."""
+    pairs = [compare_bills(cases, one, other, penalty_usd, resampling) for one, other in combinations(runs, 2)]
+    p_holm = holm([1.0 if each.p is None else each.p for each in pairs])
+    ahead = [-each.difference_usd for each in pairs]
+    return AllPairs(pairs, p_holm, tested_ranks(len(runs), ahead, p_holm, resampling.level))
+
+
 def rank_bills(
     cases: Sequence[str], runs: Mapping[str, Floats], penalty_usd: float, resampling: Resampling | None
 ) -> dict[str, tuple[int, int]] | None:
-    """The ranks that each run may have by its bill, 1 being the lowest; None where nothing is to be tested.
-
-    A run is behind another where the difference is found at the level after Holm's correction for all pairs.
+    """The ranks that each run may have by its bill (``AllPairs.ranks``), by name; None where nothing is to be tested.
 
     Args:
         cases: that all runs have a verdict of.
@@ -147,18 +165,7 @@ def rank_bills(
     """
     if resampling is None:
         return None
-    names = list(runs)
-    pairs = list(combinations(range(len(names)), 2))
-    found = [
-        compare_bills(cases, runs[names[first]], runs[names[second]], penalty_usd, resampling)
-        for first, second in pairs
-    ]
-    corrected = holm([1.0 if each.p is None else each.p for each in found])
-    better: dict[tuple[int, int], bool] = {}
-    for (first, second), each, p in zip(pairs, found, corrected, strict=True):
-        if p <= 1 - resampling.level:
-            better[(first, second) if each.difference_usd < 0 else (second, first)] = True
-    return dict(zip(names, rank_ranges(better, len(names)), strict=True))
+    return dict(zip(runs, compare_all(cases, list(runs.values()), penalty_usd, resampling).ranks, strict=True))
 
 
 def _means(penalty_usd: float) -> Statistic:

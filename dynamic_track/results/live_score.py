@@ -150,11 +150,11 @@ def score_intervals(
     """The intervals of ``LiveScore``, clustered by case, and why there are none."""
     from dynamic_track.results.live_intervals import run_intervals
 
-    by_case = _by_case(score.trials)
-    return run_intervals(list(by_case), _sums(by_case.values()), float(score.penalty_usd_each), resampling)
+    by_case = trials_by_case(score.trials)
+    return run_intervals(list(by_case), sums_of_cases(by_case.values()), float(score.penalty_usd_each), resampling)
 
 
-def _sums(cases: Iterable[Sequence[Trial]]) -> Floats:
+def sums_of_cases(cases: Iterable[Sequence[Trial]]) -> Floats:
     """Of each case: its trials, what they cost in USD, how many of them are unresolved."""
     import numpy as np
 
@@ -236,14 +236,14 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
             f"{first.path} and {second.path} differ in more than their router ({_what_differs(first, second)}): their "
             "bills cannot be compared"
         )
-    one, other = _by_case(first.trials), _by_case(second.trials)
+    one, other = trials_by_case(first.trials), trials_by_case(second.trials)
     cases = sorted(one.keys() & other.keys())
     if not cases:
         raise UsageError(f"{first.path} and {second.path} share no case with a verdict")
     won = [[_majority(side[case]) for case in cases] for side in (one, other)]
     contested = [_contested(case, one[case], other[case]) for case in cases]
     penalty_usd = float(first.pool.unresolved_penalty_usd)
-    bills = compare_bills(cases, _each_case(one, cases), _each_case(other, cases), penalty_usd, resampling)
+    bills = compare_bills(cases, means_of_cases(one, cases), means_of_cases(other, cases), penalty_usd, resampling)
     return RunsCompared(
         first=first,
         second=second,
@@ -310,9 +310,9 @@ def bill_ranks(
 
     from dynamic_track.results.live_intervals import rank_bills
 
-    by_case = {name: _by_case(trials) for name, trials in runs.items()}
+    by_case = {name: trials_by_case(trials) for name, trials in runs.items()}
     cases = sorted(set.intersection(*(set(each) for each in by_case.values())))
-    each_case = {name: _each_case(found, cases) for name, found in by_case.items()}
+    each_case = {name: means_of_cases(found, cases) for name, found in by_case.items()}
     each_case[GIVE_UP] = np.tile([1.0, 0.0, 1.0], (len(cases), 1))
     return rank_bills(cases, each_case, float(penalty_usd), resampling)
 
@@ -370,7 +370,7 @@ def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
     return ", ".join(names) or "prices"
 
 
-def _by_case(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+def trials_by_case(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     """The trials with a verdict."""
     found: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -379,9 +379,9 @@ def _by_case(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
     return found
 
 
-def _each_case(by_case: Mapping[str, Sequence[Trial]], cases: Sequence[str]) -> Floats:
+def means_of_cases(by_case: Mapping[str, Sequence[Trial]], cases: Sequence[str]) -> Floats:
     """Of each case, with a weight of 1: what a trial cost in USD, and the share of trials that are unresolved."""
-    sums = _sums(by_case[case] for case in cases)
+    sums = sums_of_cases(by_case[case] for case in cases)
     shares: Floats = sums / sums[:, :1]
     return shares
 

@@ -141,32 +141,8 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
         DivergedError: it does something else than its recording.
     """
     _check_identity(bench, engine, task, log)
-    trial = str(log.recording.trial)
-    limits = bench.pool.agent
-    clock = TrialClock(StoppingClock(log.clock, bench.stop))
-    session = Session(
-        session_key(bench.salt, task.id, trial),
-        tuple(candidate.candidate() for candidate in bench.pool.candidates),
-        WallClockTtl(bench.pool.wallclock_ttl_seconds, clock),
-        Limits(steps=limits.step_limit, cost_usd=float(limits.cost_limit_usd)),
-    )
-    routed = RoutedCall(
-        session=session,
-        session_header=bench.session_header(task.id, log.recording.trial),
-        decider=bench.decider,
-        source=bench.source,
-        log=log,
-        budget=bench.budget,
-        clock=clock,
-        pool={candidate.id: candidate for candidate in bench.pool.candidates},
-        counter=PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest())),
-        tool_options=bench.settings.tool_options,
-        limits=bench.retries,
-        own=bench.own,
-        instead=bench.instead,
-        turn=bench.turn,
-        checkpoint=bench.stop.check,
-    )
+    counter = PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest()))
+    routed = routed_call(bench, task, log, counter)
     with Sandbox(
         engine,
         task.image,
@@ -184,6 +160,43 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
             return run_agent(bench.settings, task.problem_statement, routed, workplace)
         finally:
             routed.end()
+
+
+def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter) -> RoutedCall:
+    """What stands between a trial's agent and its models.
+
+    Args:
+        bench: what trials have in common.
+        task: the case.
+        log: of the trial.
+        counter: of prompts, for the candidates of the bench's pool.
+    """
+    trial = str(log.recording.trial)
+    limits = bench.pool.agent
+    clock = TrialClock(StoppingClock(log.clock, bench.stop))
+    session = Session(
+        session_key(bench.salt, task.id, trial),
+        tuple(candidate.candidate() for candidate in bench.pool.candidates),
+        WallClockTtl(bench.pool.wallclock_ttl_seconds, clock),
+        Limits(steps=limits.step_limit, cost_usd=float(limits.cost_limit_usd)),
+    )
+    return RoutedCall(
+        session=session,
+        session_header=bench.session_header(task.id, log.recording.trial),
+        decider=bench.decider,
+        source=bench.source,
+        log=log,
+        budget=bench.budget,
+        clock=clock,
+        pool={candidate.id: candidate for candidate in bench.pool.candidates},
+        counter=counter,
+        tool_options=bench.settings.tool_options,
+        limits=bench.retries,
+        own=bench.own,
+        instead=bench.instead,
+        turn=bench.turn,
+        checkpoint=bench.stop.check,
+    )
 
 
 def concluded(pool: LiveManifest, recording: Recording) -> Trial:

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from static_track import references
 from static_track.banks.bank import Bank
-from static_track.board import Judge, Setting
+from static_track.board import InSetting, Judge, Setting
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
-from twinbench.frames import Tabular
 from twinbench.llm import LlmError
 from twinbench.own_calls import NoCalls
 from twinbench.router import Call, Decision, Router, RouterError
@@ -48,7 +47,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Curve(Tabular):
+class Curve(InSetting):
     """A router swept over its threshold on a bank."""
 
     router: str
@@ -67,16 +66,6 @@ class Curve(Tabular):
     """The same of the straight line."""
     area_optimal: float | None
     """The same of the hull with the cheapest passing choice in it."""
-
-    @property
-    def bank(self) -> str:
-        """The bank's name."""
-        return self.setting.bank.name
-
-    @property
-    def caveat(self) -> str | None:
-        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
-        return self.setting.caveat
 
     @property
     def gain(self) -> float | None:

@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from static_track.banks.bank import Bank
-from static_track.board import Judge, Setting
+from static_track.board import InSetting, Judge, Setting
 from static_track.predictions import Predictions
-from twinbench.frames import Tabular
 from twinbench.messages import message_text
 from twinbench.router import Router
 from twinbench.tiers import Tier
@@ -115,7 +114,7 @@ class Overspending:
 
 
 @dataclass(frozen=True)
-class Explanation(Tabular):
+class Explanation(InSetting):
     """What cost a router its points."""
 
     router: str
@@ -130,16 +129,6 @@ class Explanation(Tabular):
     lost_usd: float
     overspent_steps: int
     overspent_usd: float
-
-    @property
-    def bank(self) -> str:
-        """The bank's name."""
-        return self.setting.bank.name
-
-    @property
-    def caveat(self) -> str | None:
-        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
-        return self.setting.caveat
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each step that failed a trajectory, and for each that overspent."""
@@ -201,7 +190,7 @@ class TrajectoryParting:
 
 
 @dataclass(frozen=True)
-class Difference(Tabular):
+class Difference(InSetting):
     """Where two routers part on a bank, the dearest trajectories first."""
 
     setting: Setting
@@ -219,16 +208,6 @@ class Difference(Tabular):
     """What the second saves more than the first, on all of them."""
     trajectories: tuple[TrajectoryParting, ...]
     """The dearest, as many as were asked for."""
-
-    @property
-    def bank(self) -> str:
-        """The bank's name."""
-        return self.setting.bank.name
-
-    @property
-    def caveat(self) -> str | None:
-        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
-        return self.setting.caveat
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each step at which they part."""

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import duckdb
 
+from static_track.banks.bank_file import sql_name, sql_text
+
 MOST_KEPT = 4
 """Files that stay open."""
 
@@ -93,13 +95,12 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     Raises:
         duckdb.Error: the file cannot be opened.
     """
-    name = '"' + path.name.replace('"', '""') + '"'
-    literal = "'" + str(path).replace("'", "''") + "'"
+    name = sql_name(path.name)
     with _lock:
         version = file_version(path)
         if _attached.get(path, version) != version:
             connection.execute(f"DETACH DATABASE IF EXISTS {name}")
-        connection.execute(f"ATTACH IF NOT EXISTS {literal} AS {name} (READ_ONLY)")
+        connection.execute(f"ATTACH IF NOT EXISTS {sql_text(path)} AS {name} (READ_ONLY)")
         _attached[path] = version
     return f"{name}.main.base"
 

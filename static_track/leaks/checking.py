@@ -19,6 +19,7 @@ from twinbench.progress import Progress, no_progress
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import sign_test
 from twinbench.statistics.intervals import bca, exact_bound
+from twinbench.statistics.paired import NO_SPREAD
 from twinbench.statistics.sampling import Clusters, Floats, bootstrap
 from twinbench.wording import counted
 
@@ -33,8 +34,6 @@ RESAMPLES = 5_000
 
 _GLANCE_ROWS = 300
 _GLANCE_MESSAGES = 10_000
-
-_NO_SPREAD = 1e-9
 
 _FEW = 30
 """Groups that differ: with no more, the bootstrap is too sure, and which way they differ has to pass an exact test."""
@@ -305,7 +304,7 @@ class Examination:
         found: list[tuple[float, float] | None] = []
         for (low, high), column in zip(bca(drawn, LEVEL).tolist(), sums.T[1:], strict=True):
             differing = int(np.count_nonzero(column))
-            if differing and high - low < _NO_SPREAD:  # the same in every group
+            if differing and high - low < NO_SPREAD:  # the same in every group
                 reach = 100 * exact_bound(len(self._clusters), LEVEL)
                 low, high = max(low - reach, -100.0), min(high + reach, 100.0)
             better = int(np.count_nonzero(column > 0))

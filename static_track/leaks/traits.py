@@ -220,9 +220,9 @@ def _of_prompt(measures: _Measures, step: PrefixStep, messages: Sequence[Facts],
     for place, facts in _places(messages):
         for (trait, measure), value in facts.values.items():
             measures.add(trait, f"{measure}, {place}", value)
-        for word in facts.counts:
-            if word[0] == "label-like words in text":
-                measures.add(*word[:1], f"{word[1]!r}, {place}", "stands there")
+        for trait, word in facts.counts:
+            if trait == "label-like words in text":
+                measures.add(trait, f"{word!r}, {place}", "stands there")
         measures.add("number of tool calls", f"calls, {place}", facts.counts["number of tool calls", "calls"])
         measures.add("message keys", f"keys, {place}", ", ".join(sorted(facts.keys)))
         measures.add("order of keys", f"order, {place}", "; ".join(facts.orders))

@@ -24,6 +24,7 @@ from twinbench.cli.options import (
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.signals import stopped_by_signals
 from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.statistics.comparing import rank_text
 from twinbench.wording import counted
 
 if TYPE_CHECKING:
@@ -453,7 +454,7 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
     low, high = (standing.intervals or {}).get("bill_usd") or (None, None)
     return {
         "router": standing.router,
-        "rank": None if standing.rank is None else _ranks(standing.rank),
+        "rank": None if standing.rank is None else rank_text(standing.rank),
         "solved": f"{solved:.0f}" if standing.seeds == 1 else f"{solved:.1f}",
         **standing.scores,
         "interval": None if low is None or high is None else f"{low:.2f} to {high:.2f}",
@@ -488,10 +489,6 @@ def _table_notes(
                 "times; rank: from best to worst that it may be"
             )
     return [*notes, *pool.division_notes, f"everything is in {folder}"]
-
-
-def _ranks(rank: tuple[int, int]) -> str:
-    return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
 
 
 def _flat(skill: dict[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import NormalDist
 
 POWER = 0.8
@@ -86,6 +87,24 @@ def rank_ranges(better: Mapping[tuple[int, int], bool], routers: int) -> list[tu
         )
         for router in range(routers)
     ]
+
+
+def tested_ranks(
+    routers: int, ahead: Sequence[float], p_values: Sequence[float], level: float
+) -> list[tuple[int, int]]:
+    """The ranks that each router may have by tests of all pairs, as of ``rank_ranges``.
+
+    Args:
+        routers: how many there are.
+        ahead: of each pair, in the order of ``itertools.combinations``, how far the first is ahead of the second.
+        p_values: of the same pairs, corrected for all of them.
+        level: at which a difference is found.
+    """
+    better: dict[tuple[int, int], bool] = {}
+    for (first, second), lead, p in zip(combinations(range(routers), 2), ahead, p_values, strict=True):
+        better[first, second] = p <= 1 - level and lead > 0
+        better[second, first] = p <= 1 - level and lead < 0
+    return rank_ranges(better, routers)
 
 
 def rank_text(rank: tuple[int, int]) -> str:
