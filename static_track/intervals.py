@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -20,8 +20,8 @@ from static_track.scoring import SCORES
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
-from twinbench.statistics.paired import NO_SPREAD, paired_difference
-from twinbench.statistics.sampling import Clusters, Distribution, Floats, bootstrap
+from twinbench.statistics.paired import NO_SPREAD, paired_difference, paired_p
+from twinbench.statistics.sampling import FEWEST_OF_SEVERAL, Clusters, Distribution, Floats, bootstrap
 from twinbench.statistics.swapping import swap_test
 from twinbench.wording import counted, trajectories
 
@@ -299,32 +299,44 @@ class Sample:
             return Difference(None, Interval(None, "undefined"), None, None, None)
         if self.too_little is not None:
             return Difference(one - other, Interval(None, self.too_little), None, None, None)
-        read = list(_READ_BY[name])
-        apart = self._sums[first][..., read] != self._sums[second][..., read]
-        differing = int(apart.reshape(self.groups, -1).any(axis=1).sum())
+        differing = self._differing(name, first, second)
         if not differing:
             return Difference(one - other, Interval(None, "they differ on no trajectory"), 1.0, None, None)
-        number = SCORES.index(name)
-        distribution = (self._distributions[first] - self._distributions[second]).part(number)
-        if np.isnan(distribution.resampled).any():
+        drawn = self._drawn_apart(name, first, second)
+        if np.isnan(drawn.resampled).any():
             reason = "too little: in some resamples it is undefined"
             return Difference(one - other, Interval(None, reason), None, None, None)
-        found = paired_difference(
-            distribution,
-            self.groups,
-            differing,
-            lambda: float(self._swapped(first, second)[number]),
-            self._resampling,
-            reach=200 * exact_bound(self.groups, self._resampling.level),
-        )
+        swapped = partial(self._swapped, name, first, second)
+        reach = 200 * exact_bound(self.groups, self._resampling.level)
+        found = paired_difference(drawn, self.groups, differing, swapped, self._resampling, reach=reach)
         low, high = (min(max(end, -100.0), 100.0) if name in _RATES else end for end in found.ends)
         return Difference(one - other, Interval((low, high)), found.p, None, found.needed)
 
-    def _swapped(self, first: int, second: int) -> Floats:
+    def _p(self, name: str, first: int, second: int) -> float:
+        """The p-value of ``differences``; 1 where there is none."""
+        differing = self._differing(name, first, second)
+        if self.too_little is not None or not differing:
+            return 1.0
+        drawn = self._drawn_apart(name, first, second)
+        if np.isnan(drawn.resampled).any():
+            return 1.0
+        return paired_p(drawn, differing, partial(self._swapped, name, first, second))
+
+    def _differing(self, name: str, first: int, second: int) -> int:
+        """On how many groups two routers differ in what a metric reads."""
+        read = list(_READ_BY[name])
+        apart = self._sums[first][..., read] != self._sums[second][..., read]
+        return int(apart.reshape(self.groups, -1).any(axis=1).sum())
+
+    def _drawn_apart(self, name: str, first: int, second: int) -> Distribution:
+        number = SCORES.index(name)
+        return self._distributions[first].part(number) - self._distributions[second].part(number)
+
+    def _swapped(self, name: str, first: int, second: int) -> float:
         if (first, second) not in self._swaps:
             one, other = self._sums[first], self._sums[second]
             self._swaps[first, second] = swap_test(self._clusters, one, other, headline, self._resampling)
-        return self._swaps[first, second]
+        return float(self._swaps[first, second][SCORES.index(name)])
 
     def mcnemar(self, first: int, second: int) -> McNemar:
         """Groups of which only one of two routers passes more trajectories; of a single trajectory, passes it."""
@@ -351,9 +363,10 @@ class Sample:
         A router is behind another where the difference is found at the level after Holm's correction for all pairs.
         """
         ranked = [router for router in routers if self._metrics[router][metric] is not None]
-        found = [self._difference(metric, first, second) for first, second in combinations(ranked, 2)]
-        corrected = holm([1.0 if each.p is None else each.p for each in found])
-        ahead = [each.difference or 0.0 for each in found]
+        pairs = list(combinations(ranked, 2))
+        values = [each[metric] or 0.0 for each in self._metrics]
+        corrected = holm([self._p(metric, first, second) for first, second in pairs])
+        ahead = [values[first] - values[second] for first, second in pairs]
         ranks = tested_ranks(len(ranked), ahead, corrected, self._resampling.level)
         return dict(zip(ranked, ranks, strict=True))
 
@@ -381,12 +394,13 @@ class _Grouped:
         named = {group for group, instance in zip(parts.groups, parts.instances, strict=True) if group != instance}
         homes = _homes(parts, named)
         strata = [homes.get(group, workload) for group, workload in zip(parts.groups, parts.workloads, strict=True)]
-        clusters = Clusters.of(list(parts.groups), strata)
+        single = len(set(zip(parts.groups, strata, strict=True))) == len(strata)
+        clusters = Clusters.of(list(parts.groups), strata, fewest_alone=None if single else FEWEST_OF_SEVERAL)
         workloads = {workload: number for number, workload in enumerate(sorted(set(parts.workloads)))}
         reaches = strata != list(parts.workloads)
         block = np.array([workloads[workload] for workload in parts.workloads], np.intp) if reaches else None
         keys = sorted(range(len(strata)), key=lambda place: (parts.workloads[place], parts.instances[place]))
-        return cls(clusters, block, np.array(keys, np.intp), len(clusters) == len(strata))
+        return cls(clusters, block, np.array(keys, np.intp), single)
 
     def summed(self, values: NDArray[Any]) -> Floats:
         """Values of trajectories, shape (..., trajectories, columns), summed over groups.

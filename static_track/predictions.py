@@ -17,6 +17,8 @@ from twinbench.reading import MOST_PROBLEMS, NumberedRow, Source, open_source
 from twinbench.tiers import Tier
 from twinbench.validation import shown
 
+_TIERS = len(Tier)
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -145,6 +147,6 @@ def _wrong(found: NumberedRow, known: Mapping[str, int]) -> tuple[str | None, st
     if "tier_id" not in row:
         return "tier_id", "is missing, and there is no error either"
     tier_id = row["tier_id"]
-    if isinstance(tier_id, bool) or not isinstance(tier_id, int) or not 0 <= tier_id < len(Tier):
+    if isinstance(tier_id, bool) or not isinstance(tier_id, int) or not 0 <= tier_id < _TIERS:
         return "tier_id", f"must be 0, 1, 2 or 3 (found {shown(tier_id)})"
     return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from static_track.banks.bank_file import sql_file, sql_text
+from static_track.banks.databases import Version, file_version
 from static_track.predictions import Predictions, failure
 from static_track.scoring import SCORES, OwnCost, Score, Scorer
 from twinbench.store import Store
@@ -24,6 +27,11 @@ LATENCIES = ("p50", "p95", "p99")
 _WORKLOAD_COLUMNS = dict.fromkeys(("rows", "trajectories", "failed_trajectories"), "BIGINT") | dict.fromkeys(
     ("d_usd", "n_usd", "cost_save", "weight", "high_tier_hit_rate"), "DOUBLE"
 )
+
+_MOST_REMEMBERED = 64
+_remembered: OrderedDict[tuple[Path, Version, bool], KeptScore] = OrderedDict()
+"""Scores that this process read, by file and whether with trajectories: references are asked for with every table."""
+_remembering = threading.Lock()
 
 DAMAGED = (duckdb.Error, KeyError)
 """What reading a kept result raises where its file is damaged or of another release: it is made again."""
@@ -227,6 +235,20 @@ class Results:
 
 
 def _kept_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, KeptScore]:
+    """Of each file its score, by fingerprint."""
+    keys = {path: (path, file_version(path), parts) for path in paths}
+    with _remembering:
+        found = {path.parent.name: _remembered[key] for path, key in keys.items() if key in _remembered}
+        found |= _read_scores(connection, [path for path in paths if path.parent.name not in found], parts)
+        for path, key in keys.items():
+            _remembered[key] = found[path.parent.name]
+            _remembered.move_to_end(key)
+        while len(_remembered) > _MOST_REMEMBERED:
+            _remembered.popitem(last=False)
+    return found
+
+
+def _read_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, KeptScore]:
     if not paths:
         return {}
     query = "SELECT fingerprint, detail FROM read_parquet(?)"

@@ -180,6 +180,8 @@ class Scorer:
             INSERT INTO scored FROM trajectory_bill;
             TRUNCATE workload_score;
             INSERT INTO workload_score FROM workload_rated;
+            TRUNCATE confusion;
+            INSERT INTO confusion FROM target_by_prediction;
         """)
 
     def headline(self) -> list[dict[str, float | None]]:

@@ -197,11 +197,14 @@ SELECT
 FROM workload_score
 GROUP BY router;
 
--- Target by prediction, the last column for errors.
-CREATE OR REPLACE TEMP VIEW confusion AS
+-- Target by prediction, 4 for errors.
+CREATE OR REPLACE TEMP VIEW target_by_prediction AS
 SELECT router, target, coalesce(pred, 4) AS pred, count(*) AS rows
 FROM prediction JOIN base USING (row_no)
 GROUP BY ALL;
+
+-- The same, computed once.
+CREATE OR REPLACE TEMP TABLE confusion AS FROM target_by_prediction WITH NO DATA;
 
 -- Error pattern (Table A14) over rows with a target below high: the first that applies.
 CREATE OR REPLACE TEMP VIEW error_pattern AS

@@ -9,6 +9,7 @@ import codecs
 import json
 import math
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,12 @@ class _Parsing:
             parse_int=self._int,
         )
 
+    def parse(self, text: str) -> Any:
+        """The value of a JSON text; what was found in an earlier one is forgotten."""
+        self.repeated.clear()
+        self.refused.clear()
+        return self.check(self.decoder.decode(text))
+
     def check(self, value: Any) -> Any:
         """A parsed value, where nothing in it is refused.
 
@@ -142,6 +149,16 @@ class _Parsing:
                 yield from self._faults(item, (*path, position))
 
 
+class _OfThread(threading.local):
+    """What each thread parses with: to make a decoder takes longer than to read a short line with it."""
+
+    def __init__(self) -> None:
+        self.parsing = _Parsing()
+
+
+_OF_THREAD = _OfThread()
+
+
 def shown_path(location: Location) -> str:
     """A location as messages name it; a key may be of any length, and hold what no text holds."""
     path = field_path(location)
@@ -160,9 +177,8 @@ def parse_json(text: str) -> Any:
     if text.startswith(_MARK):
         raise NotJsonError("it begins with a byte order mark")
     _refuse_too_many_values(text, MOST_VALUES)
-    parsing = _Parsing()
     try:
-        return parsing.check(parsing.decoder.decode(text))
+        return _OF_THREAD.parsing.parse(text)
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
         raise NotJsonError(_with_place(error.msg, error.lineno, error.colno), cut_short=cut) from None

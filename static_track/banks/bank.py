@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -390,9 +390,13 @@ class Bank:
         return [number for (number,) in rows]
 
     @cached_property
-    def row_ids(self) -> list[str]:
+    def row_ids(self) -> Sequence[str]:
         """The id of each row, in canonical order."""
-        return [row for (row,) in self._connection.execute("SELECT id FROM step ORDER BY row_no").fetchall()]
+
+        def read() -> Sequence[str]:
+            return tuple(row for (row,) in self._connection.execute("SELECT id FROM step ORDER BY row_no").fetchall())
+
+        return databases.read_once(self.path, "row_ids", read)
 
     def lines(self) -> Iterator[str]:
         """The rows as the lines of the canonical export."""
@@ -504,6 +508,11 @@ def _unreadable(name: str, error: duckdb.Error) -> TwinbenchError:
     return TwinbenchError(f"cannot read the bank {name!r} ({str(error).splitlines()[0]}): {_BRING_BACK}")
 
 
+@cache
+def _pointer_type() -> TypeAdapter[BankInfo]:
+    return TypeAdapter(BankInfo)
+
+
 def bank_info(name: str, store: Store) -> BankInfo:
     """What the store's pointer says of a bank.
 
@@ -522,7 +531,7 @@ def bank_info(name: str, store: Store) -> BankInfo:
         )
     try:
         # Up to schema 3 there were no groups.
-        return TypeAdapter(BankInfo).validate_python({"groups": pointer.get("trajectories"), **pointer})
+        return _pointer_type().validate_python({"groups": pointer.get("trajectories"), **pointer})
     except ValidationError:
         raise TwinbenchError(
             f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -23,6 +24,7 @@ MOST_KEPT_BYTES = 64 * 2**20
 """Of a file that stays open."""
 
 Version = tuple[int, ...]
+T = TypeVar("T")
 
 
 @dataclass
@@ -31,6 +33,8 @@ class _Kept:
     database: duckdb.DuckDBPyConnection
     """Nobody's: as long as there is a connection, the database stays open."""
     prepared: dict[Hashable, duckdb.DuckDBPyConnection] = field(default_factory=dict)
+    read: dict[Hashable, Any] = field(default_factory=dict)
+    """What was read of it, for who reads the same again."""
 
     def close(self) -> None:
         for connection in (*self.prepared.values(), self.database):
@@ -87,6 +91,18 @@ def give_back(path: Path, of: Hashable, connection: duckdb.DuckDBPyConnection) -
             connection.close()
         else:
             known.prepared[of] = connection
+
+
+def read_once(path: Path, what: Hashable, read: Callable[[], T]) -> T:
+    """What ``read`` reads of a bank file, kept under ``what`` as long as the file stays open. It must not be changed."""
+    with _lock:
+        known = _current(path)
+        if known is None:
+            return read()
+        if what not in known.read:
+            known.read[what] = read()
+        found: T = known.read[what]
+        return found
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path) -> str:

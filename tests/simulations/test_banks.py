@@ -95,6 +95,5 @@ def test_several_draws_of_each_task(rate: float) -> None:
     print(f"evidence: 21 groups of 5, rate {rate}, coverage (width) by group: {shown(held, width, none)}")
     without = ", ".join(f"{name} {share:.1f} %" for name, share in zip(SCORES, by_trajectory, strict=True))
     print(f"evidence: 21 groups of 5, rate {rate}, by trajectory: {without}")
-    # 21 tasks of which two fail are few: at 0.9 intervals fall short, as the printed line says.
-    assert (held >= (93 - 1 if rate < 0.9 else 89)).all()
+    assert (held >= 93 - 1).all(), "by more than the simulation's error"
     assert (by_trajectory[:3] < 90).all(), "else the simulation shows nothing"

@@ -289,12 +289,14 @@ def test_draws_of_one_task_are_one_group() -> None:
     assert (sample.groups, once.groups) == (21, 21)
     by_trajectory = Sample([Parts(parts.workloads, parts.instances, parts.values)], QUICK)
     assert by_trajectory.groups == 105
-    for metric, each in sample.intervals(0).items():
-        other = by_trajectory.intervals(0)[metric].ends
-        assert each.ends == pytest.approx(once.intervals(0)[metric].ends, rel=0.07)
-        assert each.ends is not None
-        assert other is not None
-        assert each.ends[1] - each.ends[0] > 1.8 * (other[1] - other[0])
+    widths = {
+        name: {metric: each.ends[1] - each.ends[0] for metric, each in found.intervals(0).items() if each.ends}
+        for name, found in (("groups", sample), ("once", once), ("trajectories", by_trajectory))
+    }
+    for metric in SCORES:
+        # Not the same to the last point: that all draws of a task turn out alike is learned from the tasks.
+        assert 0.85 < widths["groups"][metric] / widths["once"][metric] < 1.35
+        assert widths["groups"][metric] > 1.8 * widths["trajectories"][metric]
 
 
 def test_tests_count_groups() -> None:

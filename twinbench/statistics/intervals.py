@@ -25,11 +25,12 @@ def bca(distribution: Distribution, level: float) -> Floats:
     bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.freedom
     ends = np.empty((len(distribution.point), 2))
     for number in range(len(ends)):
-        for end, share in enumerate(((1 - level) / 2, (1 + level) / 2)):
+        at = []
+        for share in ((1 - level) / 2, (1 + level) / 2):
             moved = bias[number] + _student(_NORMAL.inv_cdf(share), float(freedom[number]))
-            at = _NORMAL.cdf(bias[number] + moved / (1 - acceleration[number] * moved))
-            at = round(at, 12)  # the last digits of erfc and of long sums are the machine's
-            ends[number, end] = np.quantile(distribution.resampled[:, number], at)
+            place = _NORMAL.cdf(bias[number] + moved / (1 - acceleration[number] * moved))
+            at.append(round(place, 12))  # the last digits of erfc and of long sums are the machine's
+        ends[number] = np.quantile(distribution.resampled[:, number], at)
     return ends
 
 

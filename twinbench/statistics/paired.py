@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import needed_clusters, sign_test
 from twinbench.statistics.intervals import bca, p_values
@@ -32,6 +34,18 @@ class PairedDifference:
     """Clusters to find a difference of this size with power 0.8, if it is the true one; None where it is 0."""
 
 
+def paired_p(drawn: Distribution, differing: int, swapped: Callable[[], float]) -> float:
+    """The p-value of a difference, as of ``paired_difference``."""
+    p = sign_test(differing, 0)
+    if differing <= MOST_SWAPPED:
+        p = max(p, swapped())
+    return p if _without_spread(drawn) else max(p, float(p_values(drawn)[0]))
+
+
+def _without_spread(drawn: Distribution) -> bool:
+    return float(np.ptp(drawn.resampled)) <= NO_SPREAD * max(1.0, abs(float(drawn.point[0])))
+
+
 def paired_difference(
     drawn: Distribution,
     clusters: int,
@@ -52,15 +66,11 @@ def paired_difference(
         resampling: the level of the interval.
         reach: how far beyond the difference the interval goes where every resample is the same.
     """
-    least = sign_test(differing, 0)
-    if differing <= MOST_SWAPPED:
-        least = max(least, swapped())
+    p = paired_p(drawn, differing, swapped)
     low, high = (float(end) for end in bca(drawn, resampling.level)[0])
     point, error = float(drawn.point[0]), float(drawn.standard_error[0])
-    if high - low <= NO_SPREAD * max(1.0, abs(point)):
-        low, high, p = low - reach, high + reach, least
-    else:
-        p = max(least, float(p_values(drawn)[0]))
+    if _without_spread(drawn):
+        low, high = low - reach, high + reach
     if p > 1 - resampling.level:
         low, high = min(low, 0.0), max(high, 0.0)
     needed = needed_clusters(point, error, clusters, level=resampling.level)

@@ -5,8 +5,9 @@ Methodology 18:209): of the n clusters of a stratum, n - 1 are drawn with replac
 by n / (n - 1). Drawing n of n makes variances too small by (n - 1) / n in each stratum, which is felt where workloads
 have few trajectories; this has no such bias for sums, at any n from 2.
 
-A stratum of less than ``FEWEST_ALONE`` clusters beside others does not know its own spread: two clusters that agree
-show none. Such strata are collapsed with the others (Cochran 1977, Sampling Techniques, 5A.12): a draw is of their own
+A stratum of few clusters does not know its own spread: two clusters that agree show none. Strata of less than
+``FEWEST_ALONE`` beside others, or of less than ``FEWEST_OF_SEVERAL`` that hold several units each, are collapsed with
+the others (Cochran 1977, Sampling Techniques, 5A.12): a draw is of their own
 clusters' deviations, or of those of all clusters in units of the stratum's size, or of what might have been supposed of
 its own clusters (two pseudo-observations in the spirit of Agresti and Coull 1998, The American Statistician 52:119).
 """
@@ -37,7 +38,11 @@ FEWEST_FREEDOM = 4
 """Degrees of freedom below which intervals grow no more: nothing could be said, and a mean of five is one."""
 
 FEWEST_ALONE = 10
-"""Clusters of a stratum from which on it is drawn from its own clusters alone; of a sole stratum any number is."""
+"""Clusters of a stratum from which on it is drawn from its own clusters alone, where there are several strata."""
+
+FEWEST_OF_SEVERAL = 100
+"""The same, also of a sole stratum, where a cluster holds several units that may be alike: how alike they are has to be
+learned from the clusters too; where most units pass, from the few clusters that do not."""
 
 BORROWED = 2
 """How many degrees of freedom the deviations of all clusters count for, where a stratum has few of its own."""
@@ -59,14 +64,20 @@ class Clusters:
     """How many clusters each stratum has."""
     position: Ints
     """Of each observation: the place of its cluster, strata one after the other; shape (observations,)."""
+    fewest_alone: int = 0
+    """Strata of less clusters than this are not drawn from their own clusters alone."""
 
     @classmethod
-    def of(cls, names: Sequence[str], strata: Sequence[str] | None = None) -> Clusters:
+    def of(
+        cls, names: Sequence[str], strata: Sequence[str] | None = None, *, fewest_alone: int | None = None
+    ) -> Clusters:
         """The clusters of observations.
 
         Args:
             names: each observation's cluster (a trajectory, a case); a name may stand again in another stratum.
             strata: each observation's stratum (a workload); default: all in one.
+            fewest_alone: clusters from which on a stratum is drawn from its own clusters alone; default:
+                ``FEWEST_ALONE`` where there are several strata, else any number is.
 
         Raises:
             ValueError: nothing was observed.
@@ -79,7 +90,9 @@ class Clusters:
         for stratum, _ in place:
             counts[stratum] = counts.get(stratum, 0) + 1
         position = np.fromiter((place[pair] for pair in pairs), np.intp, len(pairs))
-        return cls(list(counts), list(counts.values()), position)
+        if fewest_alone is None:
+            fewest_alone = FEWEST_ALONE if len(counts) > 1 else 0
+        return cls(list(counts), list(counts.values()), position, fewest_alone)
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -92,7 +105,7 @@ class Clusters:
     @property
     def few(self) -> list[bool]:
         """Of each stratum: whether it has too few clusters to be drawn from them alone."""
-        return [len(self.sizes) > 1 and size < FEWEST_ALONE for size in self.sizes]
+        return [size < self.fewest_alone for size in self.sizes]
 
     @cached_property
     def slices(self) -> list[slice]:
@@ -151,9 +164,9 @@ class Distribution:
     def part(self, number: int) -> Distribution:
         """That of one statistic."""
         one = slice(number, number + 1)
-        return Distribution(
-            self.point[one], self.resampled[:, one], self.influence[:, one], self.most_freedom, self.weight
-        )
+        resampled, influence = self.resampled[:, one], self.influence[:, one]
+        opposed = None if self.opposed is None else (self.opposed[0][:, one], self.opposed[1][:, one])
+        return Distribution(self.point[one], resampled, influence, self.most_freedom, self.weight, opposed)
 
     def cumulant(self, order: int) -> Floats:
         """The sum of the influences to that power, each as often as it is drawn; shape (statistics,)."""
@@ -218,23 +231,18 @@ def bootstrap(
     scaled = [whole_numbers(sample.reshape(len(sample), -1), len(clusters)) for sample in samples]
     generator = np.random.PCG64(resampling.seed)
     generators = [generator.jumped(number) for number in range(1, 1 + len(borrowing[0]))]
-    step = at_once(clusters, samples[0])
-    drawn: list[list[Floats]] = [[] for _ in samples]
-    opposed: list[list[Floats]] = [[] for _ in samples]
-    for start in range(0, resampling.resamples, step):
-        count = min(step, resampling.resamples - start)
+    sums: list[list[Floats]] = [[] for _ in samples]
+    times: list[list[Floats]] = [[] for _ in generators]
+    for count in parts_of(resampling.resamples, at_once(clusters, samples[0])):
         counts = _drawn(generator, clusters, count)
-        times = [
-            _drawn_of(each, few.chances, count, few.size) for each, few in zip(generators, borrowing[0], strict=True)
-        ]
-        for number, (whole, scale) in enumerate(scaled):
-            values = statistic(_resampled_sums(clusters, samples[number], whole, scale, counts))
-            drawn[number].append(_moved(values, times, borrowing[number]))
-            if times:
-                opposed[number].append(_moved(values, times, [each.opposed for each in borrowing[number]]))
+        for drawn, each, few in zip(times, generators, borrowing[0], strict=True):
+            drawn.append(_drawn_of(each, few.chances, count, few.size))
+        for found, sample, (whole, scale) in zip(sums, samples, scaled, strict=True):
+            found.append(_resampled_sums(clusters, sample, whole, scale, counts))
+    all_times = [np.concatenate(drawn) for drawn in times]
     return [
-        _distribution(clusters, sample, statistic, each, np.concatenate(resampled), turned)
-        for sample, each, resampled, turned in zip(samples, borrowing, drawn, opposed, strict=True)
+        _distribution(clusters, sample, statistic, each, statistic(np.concatenate(resampled)), all_times)
+        for sample, each, resampled in zip(samples, borrowing, sums, strict=True)
     ]
 
 
@@ -256,18 +264,20 @@ def _distribution(
     sample: Floats,
     statistic: Statistic,
     borrowing: Sequence[_Borrowed],
-    resampled: Floats,
-    opposed: Sequence[Floats],
+    values: Floats,
+    times: Sequence[Floats],
 ) -> Distribution:
     point = statistic(by_block(clusters, sample).sum(axis=0))
     influence = _influence(clusters, sample, statistic)
     if not borrowing:
-        return Distribution(point, resampled, influence, len(clusters) - len(clusters.sizes))
+        return Distribution(point, values, influence, len(clusters) - len(clusters.sizes))
     weight = np.concatenate([np.ones(len(influence)), *(each.weight for each in borrowing)])[:, None]
     turned = np.concatenate([influence, *(each.opposed.deviations for each in borrowing)])
     influence = np.concatenate([influence, *(each.deviations for each in borrowing)])
     most = len(clusters) - (len(clusters.sizes) - len(borrowing)) - 1
-    return Distribution(point, resampled, influence, max(most, 1), weight, (np.concatenate(opposed), turned))
+    resampled = _moved(values, times, borrowing)
+    opposed = _moved(values, times, [each.opposed for each in borrowing])
+    return Distribution(point, resampled, influence, max(most, 1), weight, (opposed, turned))
 
 
 @dataclass(frozen=True)
@@ -365,8 +375,13 @@ def by_block(clusters: Clusters, sample: Floats) -> Floats:
 
 
 def at_once(clusters: Clusters, sample: Floats) -> int:
-    """How many resamples to make together."""
+    """How many resamples' sums to make together."""
     return max(1, _PRODUCTS_AT_ONCE // (len(clusters) * int(np.prod(sample.shape[1:]))))
+
+
+def parts_of(whole: int, most: int) -> list[int]:
+    """A number in parts of at most so many."""
+    return [min(most, whole - start) for start in range(0, whole, most)]
 
 
 def whole_numbers(values: Floats, clusters: int) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from twinbench.statistics import Resampling
 from twinbench.statistics.intervals import two_sided
-from twinbench.statistics.sampling import Clusters, Floats, Statistic, at_once, by_block, whole_numbers
+from twinbench.statistics.sampling import Clusters, Floats, Statistic, at_once, by_block, parts_of, whole_numbers
 
 _ROUNDING = 1e-9
 
@@ -37,15 +37,13 @@ def swap_test(
     whole, scale = whole_numbers(flat, len(clusters))
     generator = np.random.PCG64(resampling.seed)
     words = -(-len(clusters) // 64)
-    step = at_once(clusters, flat)
-    swapped = []
-    for start in range(0, resampling.resamples, step):
-        count = min(step, resampling.resamples - start)
+    moves = []
+    for count in parts_of(resampling.resamples, at_once(clusters, flat)):
         raw = np.asarray(generator.random_raw(count * words), "<u8").view(np.uint8).reshape(count, -1)
         bits = np.unpackbits(raw, axis=1)[:, : len(clusters)].astype(np.float64)
-        moved = ((bits @ whole) * scale).reshape(count, *totals[0].shape)
-        swapped.append(statistic(totals[0] - moved) - statistic(totals[1] + moved))
-    differences = np.concatenate(swapped)
+        moves.append(((bits @ whole) * scale).reshape(count, *totals[0].shape))
+    moved = np.concatenate(moves)
+    differences = statistic(totals[0] - moved) - statistic(totals[1] + moved)
     as_large = np.count_nonzero(~(np.abs(differences) < found - _ROUNDING * (1 + found)), axis=0)
     least = 1 / (resampling.resamples + 1)
     p = (1 + as_large) * least
