@@ -22,7 +22,6 @@ from pydantic import (
     Field,
     FiniteFloat,
     SerializerFunctionWrapHandler,
-    TypeAdapter,
     ValidationError,
     model_serializer,
     model_validator,
@@ -35,7 +34,7 @@ from twinbench.input_files import NO_FILE, InputError, open_regular, read_docume
 from twinbench.router import Candidate
 from twinbench.tiers import TIER_LABELS, Tier
 from twinbench.usage import Prices
-from twinbench.validation import field_path, worded
+from twinbench.validation import field_path, shown, worded
 
 DEFAULT_STATIC = "static-2026-04"
 DEFAULT_LIVE = "live-2026-04"
@@ -52,7 +51,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # a command reads one or two of them
 
 
 class PriceTable(_Model):
@@ -324,8 +323,12 @@ class BanksManifest(_Manifest):
 
 
 AnyManifest = StaticManifest | LiveManifest | SplitsManifest | BanksManifest
-Manifest = Annotated[AnyManifest, Field(discriminator="kind")]
-_MANIFEST: TypeAdapter[AnyManifest] = TypeAdapter(Manifest)
+_KINDS: Mapping[str, type[AnyManifest]] = {
+    "static": StaticManifest,
+    "live": LiveManifest,
+    "splits": SplitsManifest,
+    "banks": BanksManifest,
+}
 
 
 def manifest_names() -> list[str]:
@@ -357,8 +360,12 @@ def load_manifest(name_or_path: str) -> AnyManifest:
             known = ", ".join(manifest_names())
             raise UsageError(f"no pool manifest {name_or_path!r}: give a file or one of {known}") from None
         raise UsageError(f"cannot read {path} ({error.strerror})") from None
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind not in _KINDS:
+        wrong = f"must be one of {', '.join(_KINDS)} (found {shown(kind)})" if "kind" in content else "is missing"
+        raise ContentError([Problem(str(path), None, "kind", wrong)])
     try:
-        return _MANIFEST.validate_python(content)
+        return _KINDS[kind].model_validate(content)
     except ValidationError as error:
         # A list whose members are refused is also called too short: that says nothing new.
         found = [details for details in error.errors() if details["type"] != "too_short" or not details["input"]]
@@ -438,8 +445,7 @@ def check_manifest(name_or_path: str) -> list[Problem]:
 
 
 def _problem(path: Path, details: Mapping[str, Any]) -> Problem:
-    location = details["loc"][1:]  # the union's discriminator stands first and names no field of the file
-    return Problem(str(path), None, field_path(location) or None, worded(details))
+    return Problem(str(path), None, field_path(details["loc"]) or None, worded(details))
 
 
 def _normalised(value: Any) -> Any:

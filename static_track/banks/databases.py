@@ -94,7 +94,7 @@ def give_back(path: Path, of: Hashable, connection: duckdb.DuckDBPyConnection) -
 
 
 def read_once(path: Path, what: Hashable, read: Callable[[], T]) -> T:
-    """What ``read`` reads of a bank file, kept under ``what`` as long as the file stays open. It must not be changed."""
+    """What ``read`` reads of a bank file, kept under ``what`` as long as the file stays open. Not to be changed."""
     with _lock:
         known = _current(path)
         if known is None:

@@ -60,8 +60,8 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
     "tier without rates": (STATIC, "mid = { input", "middle = { input", "rates.mid", "is missing"),
     "negative cache time": (STATIC, "ttl_steps = 3", "ttl_steps = -1", "cache_ttl_steps", "greater than"),
     "other rules": (STATIC, '"released-v1"', '"released-v9"', "rules", "released-v1"),
-    "other kind": (STATIC, 'kind = "static"', 'kind = "frozen"', "", "frozen"),
-    "no kind": (STATIC, 'kind = "static"\n', "", "", "kind"),
+    "other kind": (STATIC, 'kind = "static"', 'kind = "frozen"', "kind", "frozen"),
+    "no kind": (STATIC, 'kind = "static"\n', "", "kind", "is missing"),
     "set of a tokenizer that is not listed": (
         STATIC,
         'low = "deepseek-v3"',
