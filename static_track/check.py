@@ -1,6 +1,6 @@
 """``twinbench router check``: what an author wants to know of a router before anybody scores it.
 
-Each check asks the router about real prefixes in processes of its own and compares. A finding names what to do.
+Each check asks the router about real prefixes in processes of its own, and compares.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from statistics import median, quantiles
-from typing import Any, Literal
+from typing import Any
 
 from static_track.banks.bank import Bank, BankInfo, PrefixStep, Trajectory
 from static_track.banks.order import place_in_order
@@ -17,6 +17,7 @@ from static_track.leaks.routers import score_alone
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from twinbench.asking import RemoteRouter
 from twinbench.cache_policy import Prompt, StepTtl
+from twinbench.checks import CheckResult, Status
 from twinbench.own_calls import NoCalls
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
@@ -34,38 +35,22 @@ SLOW_P95_MS = 1000.0
 
 _UNPAID = "router check pays for no LLM: what a router cannot decide without one is an error here"
 
-Status = Literal["ok", "warning", "failed"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The outcome of one check."""
-
-    check: str
-    status: Status
-    detail: str
-    advice: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The finding as a JSON object."""
-        return {"check": self.check, "status": self.status, "detail": self.detail, "advice": self.advice}
-
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All findings about a router."""
+    """All that was checked of a router."""
 
     router: str
     bank: BankInfo
     rows: int
     order_seed: int
     """Of the order in which it was asked about the trajectories first."""
-    findings: Sequence[Finding]
+    checks: Sequence[CheckResult]
 
     @property
-    def failed(self) -> bool:
-        """Whether any check failed."""
-        return any(finding.status == "failed" for finding in self.findings)
+    def failed(self) -> list[str]:
+        """The names of the checks that failed."""
+        return [check.name for check in self.checks if check.status is Status.failed]
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object."""
@@ -76,7 +61,7 @@ class CheckReport:
             "rows": self.rows,
             "order_seed": self.order_seed,
             "ok": not self.failed,
-            "findings": [finding.to_json() for finding in self.findings],
+            "checks": [check.to_json() for check in self.checks],
         }
 
 
@@ -133,19 +118,22 @@ def check_router(
     try:
         first = checker.one_by_one(trajectories, SESSION_SALT)
     except RouterLoadError as failure:
-        finding = Finding("loads", "failed", str(failure), "Import it in a fresh interpreter and see what it needs.")
-        return CheckReport(spec, bank.info, asked, order_seed, [finding])
+        advice = "Import it in a fresh interpreter and see what it needs."
+        failed = CheckResult("loads", spec, Status.failed, str(failure), advice=advice)
+        return CheckReport(spec, bank.info, asked, order_seed, [failed])
     if first.given_up:
-        return CheckReport(spec, bank.info, asked, order_seed, [_loads(first), _answers(first, asked, names)])
+        given_up = [_loads(spec, first), _answers(spec, first, asked, names)]
+        return CheckReport(spec, bank.info, asked, order_seed, given_up)
     again = checker.one_by_one(trajectories, SESSION_SALT)
     other_order = checker.one_by_one(reordered, SESSION_SALT)
     mixed = checker.interleaved(reordered, SESSION_SALT)
     renamed = checker.one_by_one(trajectories, "another-salt")
-    findings = [
-        _loads(first),
-        _answers(first, asked, names),
+    checks = [
+        _loads(spec, first),
+        _answers(spec, first, asked, names),
         _compared(
             "determinism",
+            spec,
             first.differing(again),
             names,
             "two fresh processes decide alike",
@@ -153,6 +141,7 @@ def check_router(
         ),
         _compared(
             "order of sessions",
+            spec,
             first.differing(other_order),
             names,
             "sessions in another order are decided alike",
@@ -160,6 +149,7 @@ def check_router(
         ),
         _compared(
             "sessions",
+            spec,
             other_order.differing(mixed),
             names,
             "interleaved sessions are decided like single ones",
@@ -167,21 +157,22 @@ def check_router(
         ),
         _compared(
             "session keys",
+            spec,
             first.differing(renamed),
             names,
             "other session keys lead to the same decisions",
             "A key says nothing about a call. A router that draws may use it; any other should not.",
-            status="warning",
+            differs=Status.warned,
         ),
-        *([] if first.memory_mib is None else [_mutation(first), _reach(first)]),
-        *checker.odd_content(),
-        _latency(first),
+        *([] if first.memory_mib is None else [_mutation(spec, first), _reach(spec, first)]),
+        checker.odd_content(),
+        _latency(spec, first),
     ]
     if perturb:
-        findings.append(checker.perturbed(trajectories, names))
+        checks.append(checker.perturbed(trajectories, names))
     if bank.info.labelled:
-        findings.append(_without_reading(bank, first, progress))
-    return CheckReport(spec, bank.info, asked, order_seed, findings)
+        checks.append(_without_reading(spec, bank, first, progress))
+    return CheckReport(spec, bank.info, asked, order_seed, checks)
 
 
 def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) -> list[Trajectory]:
@@ -201,6 +192,7 @@ class _Checker:
     """Runs a router over prefixes in several ways."""
 
     def __init__(self, spec: str, limits: PluginLimits, manifest: StaticManifest, progress: Progress) -> None:
+        self._spec = spec
         self._router = load_router(spec, limits)
         self._manifest = manifest
         self._candidates = manifest.candidates()
@@ -224,7 +216,7 @@ class _Checker:
         columns = zip_longest(*([(trajectory, step) for step in trajectory.steps] for trajectory in trajectories))
         return self._run((item for column in columns for item in column if item is not None), salt)
 
-    def odd_content(self) -> Iterator[Finding]:
+    def odd_content(self) -> CheckResult:
         """Legal conversations of unusual shape."""
         failed = []
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
@@ -236,11 +228,11 @@ class _Checker:
                     failed.append(f"{what}: {picked}")
         advice = "Read content as a text, null or a list of blocks; see docs/banks.md for what real prefixes hold."
         if failed:
-            yield Finding("odd content", "failed", "; ".join(failed), advice)
-        else:
-            yield Finding("odd content", "ok", f"{len(_ODD)} unusual conversations are answered")
+            return CheckResult("odd content", self._spec, Status.failed, "; ".join(failed), len(failed), advice)
+        reason = f"{len(_ODD)} unusual conversations are answered"
+        return CheckResult("odd content", self._spec, Status.passed, reason, 0)
 
-    def perturbed(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> Finding:
+    def perturbed(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> CheckResult:
         """How often a rewrite that changes nothing about the task flips a decision on a prefix."""
         steps = [step for trajectory in trajectories for step in trajectory.steps]
         flips: dict[str, list[int]] = {name: [] for name in _REWRITES}
@@ -256,13 +248,13 @@ class _Checker:
         total = sum(map(len, flips.values()))
         asked = len(steps) * len(_REWRITES)
         shares = ", ".join(f"{name} {len(rows) / max(len(steps), 1):.1%}" for name, rows in flips.items())
-        detail = f"{total} of {counted(asked, 'rewrite')} flip the decision ({shares})"
+        reason = f"{total} of {counted(asked, 'rewrite')} flip the decision ({shares})"
         example = next((names[row_no] for rows in flips.values() for row_no in rows), None)
+        share = 100 * total / max(asked, 1)
         if total * 20 <= asked:
-            return Finding("perturbation", "ok", detail)
-        return Finding(
-            "perturbation", "warning", f"{detail}, e.g. on {example}", "Decide by what is said, not by its spelling."
-        )
+            return CheckResult("perturbation", self._spec, Status.passed, reason, share)
+        advice = "Decide by what is said, not by its spelling."
+        return CheckResult("perturbation", self._spec, Status.warned, f"{reason}, e.g. on {example}", share, advice)
 
     def _alone(self, router: Router, key: str, prompt: Prompt) -> str:
         session = Session(session_key("alone", key), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
@@ -343,76 +335,87 @@ def _tell(router: Router, hook: str, argument: object) -> str | None:
     return None
 
 
-def _answers(answers: _Answers, asked: int, names: Sequence[str]) -> Finding:
+def _answers(spec: str, answers: _Answers, asked: int, names: Sequence[str]) -> CheckResult:
     if not answers.failed:
-        return Finding("answers", "ok", f"{counted(asked, 'call')}, each answered with one of its candidates")
+        reason = f"{counted(asked, 'call')}, each answered with one of its candidates"
+        return CheckResult("answers", spec, Status.passed, reason, 0)
     row_no, text = next(iter(answers.failed.items()))
-    detail = f"{len(answers.failed):,} of {counted(asked, 'call')} failed, the first on {names[row_no]}: {text}"
+    reason = f"{len(answers.failed):,} of {counted(asked, 'call')} failed, the first on {names[row_no]}: {text}"
     if answers.given_up:
-        detail += f"; after {FAILURES_UNTIL_GIVEN_UP} failures in a row it was not asked any more"
-    return Finding("answers", "failed", detail, "Each is an error row: it never passes and fails its trajectory.")
+        reason += f"; after {FAILURES_UNTIL_GIVEN_UP} failures in a row it was not asked any more"
+    advice = "Each is an error row: it never passes and fails its trajectory."
+    return CheckResult("answers", spec, Status.failed, reason, len(answers.failed), advice)
 
 
 def _compared(
-    check: str, differing: Sequence[int], names: Sequence[str], good: str, advice: str, status: Status = "failed"
-) -> Finding:
+    name: str,
+    spec: str,
+    differing: Sequence[int],
+    names: Sequence[str],
+    good: str,
+    advice: str,
+    differs: Status = Status.failed,
+) -> CheckResult:
     if not differing:
-        return Finding(check, "ok", good)
+        return CheckResult(name, spec, Status.passed, good, 0)
     shown = ", ".join(names[row_no] for row_no in differing[:3])
-    return Finding(check, status, f"decided differently: {counted(len(differing), 'row')}, e.g. {shown}", advice)
+    reason = f"decided differently: {counted(len(differing), 'row')}, e.g. {shown}"
+    return CheckResult(name, spec, differs, reason, len(differing), advice)
 
 
-def _mutation(answers: _Answers) -> Finding:
+def _mutation(spec: str, answers: _Answers) -> CheckResult:
     if not answers.mutations:
-        return Finding("no mutation", "ok", "conversations are left as they are")
-    detail = f"the conversation that is shown is changed by {counted(answers.mutations, 'decision')}"
-    return Finding(
-        "no mutation", "failed", detail, "Copy before you change: later calls of the session see the change."
-    )
+        return CheckResult("no mutation", spec, Status.passed, "conversations are left as they are", 0)
+    reason = f"the conversation that is shown is changed by {counted(answers.mutations, 'decision')}"
+    advice = "Copy before you change: later calls of the session see the change."
+    return CheckResult("no mutation", spec, Status.failed, reason, answers.mutations, advice)
 
 
-def _reach(answers: _Answers) -> Finding:
+def _reach(spec: str, answers: _Answers) -> CheckResult:
     """Label-blindness: a call holds no label, so a router can only get one from outside."""
     if not answers.reached:
-        return Finding(
-            "label-blind", "ok", "decisions reach for nothing outside their process: no file, socket or command"
-        )
+        reason = "decisions reach for nothing outside their process: no file, socket or command"
+        return CheckResult("label-blind", spec, Status.passed, reason, 0)
     data = [each for each in answers.reached if any(ending in each for ending in _DATA_FILES)]
     shown = ", ".join(dict.fromkeys(data or answers.reached[:3]))
     if data:
         advice = "A router must not read banks or results: labels are in them."
-        return Finding("label-blind", "failed", f"decisions open data files: {shown}", advice)
+        return CheckResult("label-blind", spec, Status.failed, f"decisions open data files: {shown}", len(data), advice)
     advice = "Load what you need in the constructor; strict isolation refuses sockets and all files but your own."
-    return Finding("label-blind", "warning", f"decisions reach outside their process: {shown}", advice)
+    reason = f"decisions reach outside their process: {shown}"
+    return CheckResult("label-blind", spec, Status.warned, reason, len(answers.reached), advice)
 
 
-def _without_reading(bank: Bank, answers: _Answers, progress: Progress) -> Finding:
+def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progress) -> CheckResult:
     """How much of the router's score the bank gives away to whoever does not read the conversation."""
     picked: dict[int, int | None] = {row_no: int(Tier.from_label(tier)) for row_no, tier in answers.picked.items()}
     found = score_alone(bank, dict.fromkeys(answers.failed) | picked, progress)
     if found.check is None:
-        return Finding("without reading", "ok", found.detail)
+        return CheckResult("without reading", spec, Status.passed, found.detail)
     advice = f"Scores on this bank show less than they seem to: twinbench bank check {bank.info.name}"
-    return Finding("without reading", "warning", found.detail, advice)
+    share = None if found.share is None else 100 * found.share
+    return CheckResult("without reading", spec, Status.warned, found.detail, share, advice)
 
 
-def _latency(answers: _Answers) -> Finding:
+def _latency(spec: str, answers: _Answers) -> CheckResult:
     if len(answers.latencies_ms) < 2:
-        return Finding("latency", "ok", "too few decisions to measure")
+        return CheckResult("latency", spec, Status.passed, "too few decisions to measure")
     cuts = quantiles(answers.latencies_ms, n=100, method="inclusive")
     shown = {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "slowest": max(answers.latencies_ms)}
-    detail = ", ".join(f"{name} {value:.2f} ms" for name, value in shown.items())
+    reason = ", ".join(f"{name} {value:.2f} ms" for name, value in shown.items())
     if answers.route_ms:
-        detail += f"; by its own account route took {median(answers.route_ms):.2f} ms of p50"
+        reason += f"; by its own account route took {median(answers.route_ms):.2f} ms of p50"
     if cuts[94] <= SLOW_P95_MS:
-        return Finding("latency", "ok", detail)
-    return Finding("latency", "warning", detail, "Every call of an agent waits for the router.")
+        return CheckResult("latency", spec, Status.passed, reason, cuts[94])
+    return CheckResult("latency", spec, Status.warned, reason, cuts[94], "Every call of an agent waits for the router.")
 
 
-def _loads(answers: _Answers) -> Finding:
+def _loads(spec: str, answers: _Answers) -> CheckResult:
     if answers.memory_mib is None:
-        return Finding("loads", "ok", "an endpoint; what its server changes and reaches for is not seen from here")
-    return Finding("loads", "ok", f"in a process of its own, {answers.memory_mib:.0f} MiB")
+        reason = "an endpoint; what its server changes and reaches for is not seen from here"
+        return CheckResult("loads", spec, Status.passed, reason)
+    reason = f"in a process of its own, {answers.memory_mib:.0f} MiB"
+    return CheckResult("loads", spec, Status.passed, reason, answers.memory_mib)
 
 
 _DATA_FILES = (".duckdb", ".jsonl", ".parquet")

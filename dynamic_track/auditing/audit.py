@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from dynamic_track.auditing.evidence import Evidence, Remark, read_evidence
 from dynamic_track.auditing.tokens import TokenRatio, other_ratios, token_ratios, tokens
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import JournalError
+from twinbench.checks import CheckResult, Status
 from twinbench.pools import LiveManifest
 from twinbench.progress import Progress
 from twinbench.wording import counted
@@ -102,14 +102,6 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-class Status(StrEnum):
-    """What a check came to."""
-
-    passed = "pass"
-    warned = "warn"
-    failed = "fail"
-
-
 @dataclass(frozen=True)
 class Finding:
     """Something that cannot be true, or that a case must not do; as a warning, what a person may want to look at."""
@@ -152,8 +144,8 @@ class Audit:
         return 0 if self.imported and not check.of_imported else self.looked_at[check.of]
 
     @property
-    def checks(self) -> list[dict[str, Any]]:
-        """A row for each finding and warning, and one for each check that has none, as ``checks[]`` in JSON has them.
+    def checks(self) -> list[CheckResult]:
+        """One for each finding and warning, and one for each check that has none.
 
         Of a check that passed, ``value`` is how many lines, trials, calls, commands or patches it looked at.
         """
@@ -161,13 +153,14 @@ class Audit:
         for check in CHECKS:
             found = [each for each in (*self.findings, *self.warnings) if each.check == check.name]
             rows += [
-                _row(check.name, each.case or str(self.run), each.status, each.value, each.detail) for each in found
+                CheckResult(check.name, each.case or str(self.run), each.status, each.detail, each.value)
+                for each in found
             ]
             if not found:
                 looked_at = self.over(check)
                 skipped = self.imported and not check.of_imported
                 reason = "an imported run has nothing that this looks at" if skipped else check.reason
-                rows.append(_row(check.name, str(self.run), Status.passed, looked_at, reason))
+                rows.append(CheckResult(check.name, str(self.run), Status.passed, reason, looked_at))
         return rows
 
     def to_json(self) -> dict[str, Any]:
@@ -177,7 +170,7 @@ class Audit:
             "simulated": self.simulated,
             "imported": self.imported,
             "looked_at": self.looked_at,
-            "checks": self.checks,
+            "checks": [check.to_json() for check in self.checks],
             "tokens": [ratio.to_json() for ratio in self.tokens],
             "head": None if self.head is None else {"line": self.head[0], "sha256": self.head[1]},
             "notes": list(self.notes),
@@ -267,7 +260,3 @@ def _token_ratios(run: Evidence) -> tuple[TokenRatio, ...]:
 
 def _found(check: str, remarks: Iterator[Remark], status: Status = Status.failed) -> list[Finding]:
     return [Finding(check, remark.case, remark.detail, remark.value, status) for remark in remarks]
-
-
-def _row(name: str, subject: str, status: Status, value: float | None, reason: str) -> dict[str, Any]:
-    return {"name": name, "subject": subject, "status": str(status), "value": value, "reason": reason}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
 from dynamic_track.grading.verdict import GradingLimits, judged, no_verdict, run_tests
@@ -13,6 +12,7 @@ from dynamic_track.harness import HarnessMissingError
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import GradingSetting, Task
 from twinbench.causes import Cause, CausedError
+from twinbench.checks import CheckResult, Status
 from twinbench.containers.base_image import BASE_IMAGE
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
@@ -20,30 +20,9 @@ from twinbench.containers.sandbox import Sandbox
 from twinbench.progress import Progress
 from twinbench.unexpected import describe_error
 
+_ENGINE = "the engine"
 _SLOW_DRIVER = "vfs"
 _SMALL = ContainerLimits(memory_mib=512, processes=128)
-
-
-class Status(StrEnum):
-    """How a check went."""
-
-    ok = "ok"
-    warning = "warning"
-    failed = "failed"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One check and what came of it."""
-
-    check: str
-    status: Status
-    detail: str
-    advice: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The finding as a JSON object."""
-        return {"check": self.check, "status": self.status, "detail": self.detail, "advice": self.advice}
 
 
 class GradesHere(StrEnum):
@@ -65,78 +44,59 @@ class TaskFinding:
     """How long the tests of the gold patch ran."""
 
     @property
-    def status(self) -> Status:
-        """The finding as the status of a check."""
-        return {GradesHere.yes: Status.ok, GradesHere.no: Status.failed}.get(self.grades, Status.warning)
-
-    @property
-    def said(self) -> str:
-        """The finding in words."""
-        return self.reason or f"gold resolves it, no patch does not; tests {self.seconds or 0:.1f} s"
-
-    @property
-    def advice(self) -> str | None:
-        """What to do about it."""
+    def check(self) -> CheckResult:
+        """The finding as a check of the task; its value is how long the tests of the gold patch ran, in seconds."""
+        status = {GradesHere.yes: Status.passed, GradesHere.no: Status.failed}.get(self.grades, Status.warned)
+        reason = self.reason or f"gold resolves it, no patch does not; tests {self.seconds or 0:.1f} s"
+        advice = "leave it out of runs, or mend it" if self.grades is GradesHere.no else None
         if self.grades is GradesHere.with_swebench_setting:
-            return f"grade it with --swebench-setting {self.id}, or say grading_setting: swebench in its row"
-        return "leave it out of runs, or mend it" if self.grades is GradesHere.no else None
-
-    def to_json(self) -> dict[str, Any]:
-        """The finding as a JSON object."""
-        return {"id": self.id, "grades": self.grades, "reason": self.reason, "seconds": self.seconds}
+            advice = f"grade it with --swebench-setting {self.id}, or say grading_setting: swebench in its row"
+        return CheckResult("grades", self.id, status, reason, self.seconds, advice)
 
 
-def check_engine(engine: Engine, limits: GradingLimits) -> list[Finding]:
-    """The engine, its disk, and whether a container of a local image runs."""
+def check_engine(engine: Engine, limits: GradingLimits) -> list[CheckResult]:
+    """The engine and its disk; of the disk, ``value`` is what is free in MiB."""
     info = engine.info()
-    found = [
-        Finding(
-            "engine",
-            Status.ok,
-            f"Docker {info.version}, {info.storage_driver}, cgroup v{info.cgroup_version}, "
-            f"{info.cpus} CPUs, {info.memory_mib:,} MiB",
-        )
-    ]
+    reason = (
+        f"Docker {info.version}, {info.storage_driver}, cgroup v{info.cgroup_version}, "
+        f"{info.cpus} CPUs, {info.memory_mib:,} MiB"
+    )
+    found = [CheckResult("engine", _ENGINE, Status.passed, reason)]
     if info.storage_driver == _SLOW_DRIVER:
-        found.append(
-            Finding(
-                "storage",
-                Status.warning,
-                "the driver vfs copies an image for every container: slow, and the disk fills up",
-                "let the engine use overlay2",
-            )
-        )
+        reason = "the driver vfs copies an image for every container: slow, and the disk fills up"
+        found.append(CheckResult("storage", _ENGINE, Status.warned, reason, advice="let the engine use overlay2"))
     if info.free_mib is None:
-        found.append(Finding("disk", Status.warning, "a remote engine: its disk cannot be seen from here"))
-    elif info.free_mib < limits.min_free_mib:
+        reason = "a remote engine: its disk cannot be seen from here"
+        return [*found, CheckResult("disk", _ENGINE, Status.warned, reason)]
+    if info.free_mib < limits.min_free_mib:
         advice = "docker image prune, twinbench dynamic gc, or a lower --min-free-mib"
-        found.append(Finding("disk", Status.failed, f"{info.free_mib:,} MiB free, below the watermark", advice))
-    else:
-        found.append(Finding("disk", Status.ok, f"{info.free_mib:,} MiB free"))
-    return found
+        reason = f"{info.free_mib:,} MiB free, below the watermark"
+        return [*found, CheckResult("disk", _ENGINE, Status.failed, reason, info.free_mib, advice)]
+    return [*found, CheckResult("disk", _ENGINE, Status.passed, f"{info.free_mib:,} MiB free", info.free_mib)]
 
 
-def check_container(engine: Engine, images: Sequence[str], limits: GradingLimits) -> Finding:
+def check_container(engine: Engine, images: Sequence[str], limits: GradingLimits) -> CheckResult:
     """Whether a container runs: an engine may answer and still be of no use."""
     image = next((name for name in (*images, BASE_IMAGE) if engine.has_image(name)), None)
     if image is None:
-        return Finding(
-            "container",
-            Status.warning,
+        reason, advice = (
             "no image is here to start a container from",
             "pull one, or let --build make those of the tasks",
         )
+        return CheckResult("container", _ENGINE, Status.warned, reason, advice=advice)
     try:
         with Sandbox(engine, image, "doctor", limits=replace(_SMALL, min_free_mib=limits.min_free_mib)) as sandbox:
             ran = sandbox.run_command("echo it runs")
             offline = sandbox.run_command('[ "$(ls /sys/class/net)" = lo ]')
     except CausedError as error:
-        return Finding("container", Status.failed, str(error), "see what `docker run` says of the same image")
+        advice = "see what `docker run` says of the same image"
+        return CheckResult("container", image, Status.failed, str(error), advice=advice)
     if ran.output != "it runs\n":
-        return Finding("container", Status.failed, f"a container of {image} said {ran.output[:200]!r}")
+        return CheckResult("container", image, Status.failed, f"a container of it said {ran.output[:200]!r}")
     if offline.exit_code != 0:
-        return Finding("container", Status.failed, f"a container of {image} has a network that it should not have")
-    return Finding("container", Status.ok, f"a container of {image} runs, without a network")
+        reason = "a container of it has a network that it should not have"
+        return CheckResult("container", image, Status.failed, reason)
+    return CheckResult("container", image, Status.passed, "a container of it runs, without a network")
 
 
 def check_tasks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from static_track.banks.bank import Bank
 from static_track.banks.splits import ALL, Split
 from static_track.leaks.lookup import Guesses, Labels, guesses, largest_class
 from static_track.leaks.traits import Trait, read_traits
+from twinbench.checks import CheckResult, Status
 from twinbench.errors import UsageError
 from twinbench.frames import Tabular
 from twinbench.progress import Progress, no_progress
@@ -40,8 +41,6 @@ _FEW = 30
 
 _RESAMPLING = Resampling(RESAMPLES, LEVEL)
 
-Status = Literal["pass", "warn", "fail"]
-
 
 def groups(bank: Bank) -> dict[int, str]:
     """By row number, the group that a row belongs to (``Bank.groups``), named by the first of its trajectories."""
@@ -52,35 +51,28 @@ def groups(bank: Bank) -> dict[int, str]:
 
 
 @dataclass(frozen=True)
-class LeakCheck:
-    """How well one trait predicts the labels."""
+class LeakCheck(CheckResult):
+    """How well one trait predicts the labels.
 
-    name: str
-    subject: str
-    """The part of the trait that did best."""
-    status: Status
-    value: float | None
-    """Points of accuracy over the largest class; None where the trait is the same on every row."""
-    interval: tuple[float, float] | None
-    within_workloads: float | None
+    ``subject`` is the part of the trait that did best, ``value`` points of accuracy over the largest class; None where
+    the trait is the same on every row.
+    """
+
+    interval: tuple[float, float] | None = None
+    """Of the value."""
+    within_workloads: float | None = None
     """The same where a row's workload is known anyhow; None in a bank of one workload."""
-    accuracy: float | None
+    accuracy: float | None = None
     """Percent of rows whose label it predicts."""
-    reason: str
     answers: Sequence[int] = field(default=(), repr=False)
     """The tiers that it predicts, in the order of the report's rows; none where it is the same on every row."""
 
     def to_json(self) -> dict[str, Any]:
         """The check as a JSON object."""
-        return {
-            "name": self.name,
-            "subject": self.subject,
-            "status": self.status,
-            "value": self.value,
+        return super().to_json() | {
             "interval": None if self.interval is None else list(self.interval),
             "within_workloads": self.within_workloads,
             "accuracy": self.accuracy,
-            "reason": self.reason,
         }
 
 
@@ -107,12 +99,14 @@ class LeakReport(Tabular):
     @property
     def failed(self) -> bool:
         """Whether any check failed."""
-        return any(check.status == "fail" for check in self.checks)
+        return any(check.status is Status.failed for check in self.checks)
 
     @property
     def found(self) -> list[LeakCheck]:
         """The checks that did not pass, the largest lift first."""
-        return sorted((check for check in self.checks if check.status != "pass"), key=lambda check: -(check.value or 0))
+        return sorted(
+            (check for check in self.checks if check.status is not Status.passed), key=lambda check: -(check.value or 0)
+        )
 
     def records(self) -> list[dict[str, Any]]:
         """One row a check, the ends of its interval in columns of their own."""
@@ -319,7 +313,7 @@ class Examination:
         value = float(100 * self._gain(alone, self._base).mean())
         accuracy = self._accuracy(alone)
         low = 0.0 if interval is None else interval[0]
-        status: Status = "fail" if low > FAIL_ABOVE else "warn" if low > 0 else "pass"
+        status = Status.failed if low > FAIL_ABOVE else Status.warned if low > 0 else Status.passed
         if status != "pass":
             reason = f"predicts {accuracy:.1f} % of the labels, the largest class {self.largest_class:.1f} %"
         elif interval is None:
@@ -329,12 +323,22 @@ class Examination:
         else:
             reason = "no better than the largest class"
         subject = alone.view or trait.name
-        return LeakCheck(trait.name, subject, status, value, interval, within, accuracy, reason, alone.answers.tolist())
+        return LeakCheck(
+            trait.name,
+            subject,
+            status,
+            reason,
+            value,
+            interval=interval,
+            within_workloads=within,
+            accuracy=accuracy,
+            answers=alone.answers.tolist(),
+        )
 
 
 def _constant(trait: Trait) -> LeakCheck:
     reason = "the same on every row" if any(map(_any, trait.measures.values())) else "no row has any"
-    return LeakCheck(trait.name, trait.name, "pass", None, None, None, None, reason)
+    return LeakCheck(trait.name, trait.name, Status.passed, reason)
 
 
 def _any(values: Sequence[object]) -> bool:

@@ -59,10 +59,10 @@ def test_commands_without_an_engine_end_with_one_line(command: str) -> None:
 
 def test_doctor_finds_an_engine_that_works(engine: Engine, base_image: str) -> None:
     ran = twinbench("dynamic", "doctor", "--json").succeeded().json
-    assert [(check["check"], check["status"]) for check in ran["checks"]] == [
-        ("engine", "ok"),
-        ("disk", "ok"),
-        ("container", "ok"),
+    assert [(check["name"], check["status"]) for check in ran["checks"]] == [
+        ("engine", "pass"),
+        ("disk", "pass"),
+        ("container", "pass"),
     ]
 
 
@@ -127,10 +127,10 @@ def test_a_disk_at_its_watermark_starts_nothing_and_says_what_to_do(engine: Engi
     assert not [each for each in ours(engine, "case") if each.labels["twinbench.case"] == "full"]
     ran = twinbench("dynamic", "doctor", "--json", "--min-free-mib", str(ABSURD_MIB))
     assert ran.code == 1
-    assert {check["check"]: check["status"] for check in ran.json["checks"]} == {
-        "engine": "ok",
-        "disk": "failed",
-        "container": "failed",
+    assert {check["name"]: check["status"] for check in ran.json["checks"]} == {
+        "engine": "pass",
+        "disk": "fail",
+        "container": "fail",
     }
     assert "error: failed: disk, container" in ran.err
 

@@ -9,13 +9,14 @@ from functools import partial
 
 import pytest
 
-from dynamic_track.grading.doctor import Status, check_container, check_engine
+from dynamic_track.grading.doctor import check_container, check_engine
 from dynamic_track.grading.verdict import GradingLimits
 from tests.cli.commands import spawned
 from tests.containers.registry import tiny_file_system
 from tests.containers.running import SMALL, loses_connections, refused, said
 from tests.containers.second_engine import SecondEngine, second_engine_running
 from twinbench.causes import Cause
+from twinbench.checks import Status
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError
 from twinbench.containers.ownership import collect_garbage
 from twinbench.containers.sandbox import Sandbox
@@ -43,16 +44,16 @@ def test_an_engine_without_images_is_said_to_have_none(second: SecondEngine) -> 
     with second.connect() as empty:
         for image in empty.client.images.list():
             empty.client.images.remove(str(image.id), force=True)
-        assert {finding.status for finding in check_engine(empty, LIMITS)} == {Status.ok}
+        assert {each.status for each in check_engine(empty, LIMITS)} == {Status.passed}
         found = check_container(empty, [], LIMITS)
-        assert (found.status, found.detail) == (Status.warning, "no image is here to start a container from")
+        assert (found.status, found.reason) == (Status.warned, "no image is here to start a container from")
         assert "--build" in (found.advice or "")
     ran = spawned("dynamic", "doctor", "--json", "--min-free-mib", "10", environment={"DOCKER_HOST": second.address})
-    assert ran.succeeded().json["checks"][-1]["status"] == "warning"
+    assert ran.succeeded().json["checks"][-1]["status"] == "warn"
     with second.connect() as connected:
         load_tiny(connected)
         found = check_container(connected, [TINY], LIMITS)
-        assert (found.status, found.detail) == (Status.ok, f"a container of {TINY} runs, without a network")
+        assert (found.subject, found.status) == (TINY, Status.passed)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -360,7 +360,7 @@ def test_what_a_check_shows_of_a_forger_is_text(banked: Store) -> None:
     for what in ("reached of lists", "mutated a text", "error half a pair"):
         ran = twinbench("router", "check", forging(what), "--bank", "bank", "--json")
         assert ran.code == 1
-        assert ran.json["findings"]
+        assert ran.json["checks"]
 
 
 def test_a_check_of_frames_costs_little_beside_a_decision(write_router: WriteRouter) -> None:

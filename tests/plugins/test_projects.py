@@ -219,47 +219,47 @@ def test_where_the_platform_lacks_a_limit_the_run_says_which(
 
 
 CHECKS: dict[str, tuple[str, str, str]] = {
-    "draws": ("import random\n{R}return random.choice(['low', 'mid', 'high'])", "determinism", "failed"),
+    "draws": ("import random\n{R}return random.choice(['low', 'mid', 'high'])", "determinism", "fail"),
     "hash of a text": (
         "{R}return ['low', 'mid', 'high', 'mid_high'][hash(str(call.messages)) % 4]",
         "determinism",
-        "failed",
+        "fail",
     ),
     "one state": (
         "SEEN = []\n{R}SEEN.append(call.session)\n        return 'low' if SEEN[-2:-1] == SEEN[-1:] else 'high'",
         "sessions",
-        "failed",
+        "fail",
     ),
     "order": (
         "OF = {{}}\n{R}return 'low' if OF.setdefault(call.session, len(OF)) % 2 else 'high'",
         "order of sessions",
-        "failed",
+        "fail",
     ),
-    "by key": ("{R}return ('low', 'mid')[int(call.session, 16) % 2]", "session keys", "warning"),
-    "mutation": ("{R}call.messages[-1]['seen'] = True\n        return 'low'", "no mutation", "failed"),
-    "data file": ("{R}open({data!r}).close()\n        return 'low'", "label-blind", "failed"),
-    "database": ("{R}open({bank!r}, 'rb').read(10)\n        return 'low'", "label-blind", "failed"),
+    "by key": ("{R}return ('low', 'mid')[int(call.session, 16) % 2]", "session keys", "warn"),
+    "mutation": ("{R}call.messages[-1]['seen'] = True\n        return 'low'", "no mutation", "fail"),
+    "data file": ("{R}open({data!r}).close()\n        return 'low'", "label-blind", "fail"),
+    "database": ("{R}open({bank!r}, 'rb').read(10)\n        return 'low'", "label-blind", "fail"),
     "database in C": (
         "import duckdb\n{R}duckdb.connect({bank!r}, read_only=True).sql('select 1').fetchall()\n        return 'low'",
         "label-blind",
-        "warning",
+        "warn",
     ),
-    "any file": ("{R}open('/etc/hostname').read()\n        return 'low'", "label-blind", "warning"),
+    "any file": ("{R}open('/etc/hostname').read()\n        return 'low'", "label-blind", "warn"),
     "socket": (
         "import socket\n{R}socket.create_server(('127.0.0.1', 0)).close()\n        return 'low'",
         "label-blind",
-        "warning",
+        "warn",
     ),
-    "late import": ("{R}import colorsys\n        return 'low'", "label-blind", "ok"),
-    "odd": ("{R}return 'low' if call.messages[0]['content'].strip() else 'mid'", "odd content", "failed"),
-    "slow": ("import time\n{R}time.sleep(0.15)\n        return 'low'", "latency", "warning"),
-    "unknown": ("{R}return 'gpt-17'", "answers", "failed"),
+    "late import": ("{R}import colorsys\n        return 'low'", "label-blind", "pass"),
+    "odd": ("{R}return 'low' if call.messages[0]['content'].strip() else 'mid'", "odd content", "fail"),
+    "slow": ("import time\n{R}time.sleep(0.15)\n        return 'low'", "latency", "warn"),
+    "unknown": ("{R}return 'gpt-17'", "answers", "fail"),
     "complains": (
         "{R}return 'low'\n    def observe(self, outcome):\n        raise ValueError('no')",
         "answers",
-        "failed",
+        "fail",
     ),
-    "fine": ("{R}return 'low'", "answers", "ok"),
+    "fine": ("{R}return 'low'", "answers", "pass"),
 }
 
 
@@ -285,20 +285,21 @@ def test_a_check_finds(what: str, store: Store, write_router: WriteRouter, monke
     monkeypatch.setattr("static_track.check.SLOW_P95_MS", 100.0)
     ran = twinbench("router", "check", spec, "--bank", "bank", "--json")
     report = ran.json
-    findings: dict[str, Any] = {finding["check"]: finding for finding in report["findings"]}
-    assert findings[check]["status"] == status, findings
-    assert bool(findings[check]["advice"]) == (status != "ok")
-    failed = [name for name, finding in findings.items() if finding["status"] == "failed"]
+    checks: dict[str, Any] = {each["name"]: each for each in report["checks"]}
+    assert checks[check]["status"] == status, checks
+    assert bool(checks[check]["advice"]) == (status != "pass")
+    assert {each["subject"] for each in report["checks"]} == {spec}
+    failed = [name for name, each in checks.items() if each["status"] == "fail"]
     assert ran.code == (1 if failed else 0)
     assert report["ok"] is not bool(failed)
     assert (ran.err == f"error: failed: {', '.join(failed)}\n") == bool(failed)
     assert (report["router"], report["bank"], report["rows"]) == (spec, "bank", len(rows))
     if what == "fine":
-        assert list(findings) == [
+        assert list(checks) == [
             *("loads", "answers", "determinism", "order of sessions", "sessions", "session keys", "no mutation"),
             *("label-blind", "odd content", "latency", "without reading"),
         ]
-        assert {finding["status"] for finding in findings.values()} == {"ok"}
+        assert {each["status"] for each in checks.values()} == {"pass"}
 
 
 def test_a_check_stops_asking_a_router_that_hangs(store: Store, write_router: WriteRouter) -> None:
@@ -307,25 +308,25 @@ def test_a_check_stops_asking_a_router_that_hangs(store: Store, write_router: Wr
     options = ["--bank", "bank", "--store", str(store.root), "--decision-timeout", "0.1", "--json"]
     ran = twinbench("router", "check", spec, *options)
     assert ran.code == 1
-    detail = ran.json["findings"][1]["detail"]
-    assert detail.startswith("10 of 20 calls failed, the first on swebench/i-1/1: the decision took longer than 0.1 s")
-    assert detail.endswith("after 10 failures in a row it was not asked any more")
+    reason = ran.json["checks"][1]["reason"]
+    assert reason.startswith("10 of 20 calls failed, the first on swebench/i-1/1: the decision took longer than 0.1 s")
+    assert reason.endswith("after 10 failures in a row it was not asked any more")
 
 
 def test_a_check_of_a_router_that_does_not_load(banked: Store, write_router: WriteRouter) -> None:
     ran = twinbench("router", "check", write_router("1 / 0\n"), "--bank", "bank", "--json")
     assert ran.code == 1
-    (finding,) = ran.json["findings"]
-    assert (finding["check"], finding["status"]) == ("loads", "failed")
-    assert "ZeroDivisionError" in finding["detail"]
+    (check,) = ran.json["checks"]
+    assert (check["name"], check["status"]) == ("loads", "fail")
+    assert "ZeroDivisionError" in check["reason"]
     assert twinbench("router", "check", "no-such-router", "--bank", "bank").code == 2
 
 
 @pytest.mark.parametrize(
     ("code", "status"),
     [
-        ("return 'low'", "ok"),
-        ("return 'low' if any(str(m.get('content')).endswith(' ') for m in call.messages) else 'high'", "warning"),
+        ("return 'low'", "pass"),
+        ("return 'low' if any(str(m.get('content')).endswith(' ') for m in call.messages) else 'high'", "warn"),
     ],
 )
 def test_harmless_rewrites_that_flip_decisions_are_counted(
@@ -333,10 +334,10 @@ def test_harmless_rewrites_that_flip_decisions_are_counted(
 ) -> None:
     spec = write_router(f"class R:\n    def route(self, call):\n        {code}\n")
     ran = twinbench("router", "check", spec, "--bank", "bank", "--perturb", "--json").succeeded()
-    [finding] = [each for each in ran.json["findings"] if each["check"] == "perturbation"]
-    assert finding["status"] == status
-    if status == "warning":
-        assert finding["detail"].startswith("9 of 45 rewrites flip the decision (a space at the end 100.0%")
+    [check] = [each for each in ran.json["checks"] if each["name"] == "perturbation"]
+    assert check["status"] == status
+    if status == "warn":
+        assert check["reason"].startswith("9 of 45 rewrites flip the decision (a space at the end 100.0%")
 
 
 def test_routers_that_are_installed_are_listed_beside_the_built_in_ones(

@@ -81,9 +81,9 @@ def test_a_router_that_counts_sessions_scores_no_better_than_chance(banked: Stor
 def test_and_it_does_not_pass_the_check(banked: Store, counter: str) -> None:
     ran = twinbench("router", "check", counter, "--bank", "sorted", "--store", banked.root, "--json")
     assert ran.code == 1
-    findings = {each["check"]: each for each in ran.json["findings"]}
-    assert [name for name, each in findings.items() if each["status"] == "failed"] == ["order of sessions"]
-    assert "decided differently" in findings["order of sessions"]["detail"]
+    checks = {each["name"]: each for each in ran.json["checks"]}
+    assert [name for name, each in checks.items() if each["status"] == "fail"] == ["order of sessions"]
+    assert "decided differently" in checks["order of sessions"]["reason"]
     assert ran.json["order_seed"] == 0
 
 

@@ -282,7 +282,7 @@ def test_options_that_make_no_sense_are_wrong_usage(routers: str, command: str, 
 def test_a_check_of_a_router_pays_for_nothing_and_says_so(routers: str) -> None:
     ran = twinbench("router", "check", f"{routers}Asks", "--bank", "mine", "--rows", "3", "--json")
     assert ran.code == 1
-    assert any("router check pays for no LLM" in each["detail"] for each in ran.json["findings"])
+    assert any("router check pays for no LLM" in each["reason"] for each in ran.json["checks"])
     twinbench("router", "check", f"{routers}Asks?catches=true", "--bank", "mine", "--rows", "3").succeeded()
 
 

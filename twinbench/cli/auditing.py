@@ -134,4 +134,4 @@ def _for_programs(found: Audit) -> Table:
         Column("reason", "Reason"),
     ]
     caveat = f"this is {_REHEARSAL}" if found.simulated else None
-    return Table("", columns, found.checks, caveat=caveat)
+    return Table("", columns, [check.to_json() for check in found.checks], caveat=caveat)

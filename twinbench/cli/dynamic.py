@@ -207,7 +207,8 @@ def doctor(
 
     Exit code 1 where a check failed or a task does not grade.
     """
-    from dynamic_track.grading.doctor import GradesHere, Status, check_container, check_engine, check_tasks
+    from dynamic_track.grading.doctor import check_container, check_engine, check_tasks
+    from twinbench.checks import Status
     from twinbench.containers.engine import Engine
 
     if tasks is None:
@@ -216,23 +217,26 @@ def doctor(
         chosen, _ = chosen_tasks(tasks, choosing)
     limits = containers.grading()
     with progress() as shown, Engine.connect() as engine:
-        findings = check_engine(engine, limits)
+        checks = check_engine(engine, limits)
         graded = check_tasks(
             engine, chosen, limits, workers=workers, build=build or tasks == "rehearsal", progress=shown
         )
-        findings.append(check_container(engine, [task.image for task in chosen], limits))
-    failed = [finding for finding in findings if finding.status is Status.failed]
-    not_graded = [finding for finding in graded if finding.grades is GradesHere.no]
+        checks.append(check_container(engine, [task.image for task in chosen], limits))
+    checks += [finding.check for finding in graded]
+    failed = [check for check in checks if check.status is Status.failed]
     if json_:
-        content = {
-            "checks": [finding.to_json() for finding in findings],
-            "tasks": [finding.to_json() for finding in graded],
-        }
-        print_json(content, output)
+        print_json({"ok": not failed, "checks": [check.to_json() for check in checks]}, output)
     else:
-        print_table(_doctor_table(findings, graded), form, output)
-    if failed or not_graded:
-        what = [finding.check for finding in failed] + [finding.id for finding in not_graded]
+        columns = [
+            Column("name", "Check"),
+            Column("subject", "Of"),
+            Column("status", "Status"),
+            Column("reason", "What was seen"),
+            Column("advice", "What to do"),
+        ]
+        print_table(Table("Can the live track run here?", columns, [check.to_json() for check in checks]), form, output)
+    if failed:
+        what = [check.subject if check.name == "grades" else check.name for check in failed]
         typer.echo(f"error: failed: {', '.join(what)}", err=True)
         raise typer.Exit(1)
 
@@ -347,18 +351,6 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
         "detail": verdict.detail,
         "log": None if verdict.log is None else str(verdict.log),
     }
-
-
-def _doctor_table(findings: list[Any], graded: list[Any]) -> Table:
-    columns = [
-        Column("check", "Check"),
-        Column("status", "Status"),
-        Column("detail", "What was seen"),
-        Column("advice", "What to do"),
-    ]
-    rows = [finding.to_json() for finding in findings]
-    rows += [{"check": each.id, "status": each.status, "detail": each.said, "advice": each.advice} for each in graded]
-    return Table("Can the live track run here?", columns, rows)
 
 
 app.command("run")(running.run)

@@ -115,15 +115,14 @@ def check(
         print_json(report.to_json(), output)
     else:
         columns = [
-            Column("check", "Check"),
+            Column("name", "Check"),
             Column("status", "Status"),
-            Column("detail", "What was seen"),
+            Column("reason", "What was seen"),
             Column("advice", "What to do"),
         ]
         title = f"{router}, {counted(report.rows, 'row')} of {report.bank.name}"
-        found = [finding.to_json() for finding in report.findings]
+        found = [check.to_json() for check in report.checks]
         print_table(Table(title, columns, found, caveat=report.bank.caveat), form, output)
     if report.failed:
-        failed = ", ".join(finding.check for finding in report.findings if finding.status == "failed")
-        typer.echo(f"error: failed: {printable(failed)}", err=True)
+        typer.echo(f"error: failed: {printable(', '.join(report.failed))}", err=True)
         raise typer.Exit(1)

@@ -114,8 +114,8 @@ def test_doctor_lists_how_tasks_grade_here(tmp_path: Path, rehearsal: Sequence[T
     result = twinbench("dynamic", "doctor", "--tasks", "rehearsal", "--only", "*slotbook*", "--json")
     assert result.code == 0, result.err
     content = result.json
-    assert {check["status"] for check in content["checks"]} == {"ok"}
-    assert [(task["id"], task["grades"]) for task in content["tasks"]] == [(CASE, "yes")]
+    assert {check["status"] for check in content["checks"]} == {"pass"}
+    assert [check["subject"] for check in content["checks"] if check["name"] == "grades"] == [CASE]
 
 
 def test_doctor_names_tasks_that_do_not_grade(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
@@ -125,9 +125,8 @@ def test_doctor_names_tasks_that_do_not_grade(tmp_path: Path, rehearsal: Sequenc
     rows = write_rows(tmp_path / "rows.jsonl", [task.row(), never, always])
     result = twinbench("dynamic", "doctor", "--tasks", rows, "--json")
     assert result.code == 1
-    found = {each["id"]: each for each in result.json["tasks"]}
-    assert found[CASE]["grades"] == "yes"
-    assert found["never"]["grades"] == found["always"]["grades"] == "no"
+    found = {check["subject"]: check for check in result.json["checks"] if check["name"] == "grades"}
+    assert {task: check["status"] for task, check in found.items()} == {CASE: "pass", "never": "fail", "always": "fail"}
     assert "not graded as resolved" in found["never"]["reason"]
     assert "without any patch" in found["always"]["reason"]
     assert "never" in result.err

@@ -154,9 +154,9 @@ def test_a_patch_whose_grading_nobody_foresaw_has_no_verdict_and_the_others_have
     assert (Done(run, SIX[0]).folder / FILE).is_file()
 
     checked = twinbench("dynamic", "doctor", "--tasks", "rehearsal", *only[:2], "--json")
-    (finding,) = checked.json["tasks"]
-    assert (checked.code, finding["grades"]) == (1, "no")
-    assert finding["reason"].startswith("internal: LookupError: what nobody foresaw")
+    check = checked.json["checks"][-1]
+    assert (checked.code, check["name"], check["status"]) == (1, "grades", "fail")
+    assert check["reason"].startswith("internal: LookupError: what nobody foresaw")
 
 
 @pytest.fixture
@@ -283,7 +283,8 @@ def test_an_image_that_docker_refuses_is_its_cases_cause_and_others_go_on(
     assert "repository name must be lowercase" in verdict["detail"]
 
     checked = twinbench("dynamic", "doctor", *words)
-    assert {each["id"]: each["grades"] for each in checked.json["tasks"]} == {EASY: "yes", REFUSED: "no"}
+    grades = {each["subject"]: each["status"] for each in checked.json["checks"] if each["name"] == "grades"}
+    assert grades == {EASY: "pass", REFUSED: "fail"}
 
     with ScriptedServer(by_step([said(LEAVES)])) as server:
         where = ("--run", str(run), "--api-base", server.api_base, "--run-usd", "20")
