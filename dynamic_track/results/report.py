@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -400,14 +401,28 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
     notes = [*pool.division_notes]
     verdicts = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
     if any(each != verdicts[0] for each in verdicts):
-        notes.append(
-            "These runs do not have verdicts on the same cases, so their bills cannot be compared as they stand."
-        )
+        notes.append(_on_common_cases(runs))
     settings = [{name: part for name, part in run.plan["identity"].items() if name != "router"} for run in runs]
     if different := sorted({name for each in settings for name in each if each[name] != settings[0].get(name)}):
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
     notes += [f"{run.state.run} is being worked on." for run in runs if run.state.working]
     return notes
+
+
+def _on_common_cases(runs: Sequence[ShownRun]) -> str:
+    """What runs of different cases come to on those that they share."""
+    judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs]
+    common = set.intersection(*judged)
+    differ = "These runs do not have verdicts on the same cases, so their bills cannot be compared as they stand."
+    if not common:
+        return f"{differ} No case has a verdict in all of them."
+    told = []
+    for place, run in enumerate(runs, 1):
+        trials = tuple(trial for trial in run.state.score.trials if trial.id in common)
+        score = replace(run.state.score, trials=trials, begun_usd=Decimal(0))
+        resolved = f"{score.count('resolved')} of {counted(len(trials), 'trial')} resolved"
+        told.append(f"{place} {run.state.router}: {resolved}, bill {number(float(score.bill_usd), 4)} USD")
+    return f"{differ} On the {counted(len(common), 'case')} that all have a verdict of: {'; '.join(told)}."
 
 
 def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:

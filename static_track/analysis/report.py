@@ -133,7 +133,14 @@ def _content(report: Report) -> dict[str, Any]:
         "tiers": [tier.label for tier in Tier],
         "matrices": [(entry.router, _matrix(entry)) for entry in asked],
         "workloads": [
-            (name, block, [(entry.router, entry.score.by_workload[name], entry.reference) for entry in board.entries])
+            (
+                name,
+                block,
+                [
+                    (entry.router, entry.score.by_workload[name], entry.reference, ends[name])
+                    for entry, ends in zip(board.entries, map(_saved_between, board.entries), strict=True)
+                ],
+            )
             for name, block in board.entries[0].score.by_workload.items()
         ],
         "explanations": report.explanations,
@@ -143,6 +150,12 @@ def _content(report: Report) -> dict[str, Any]:
 
 def _groups(asked: Sequence[Entry], compared: Sequence[Entry]) -> list[tuple[str, Sequence[Entry]]]:
     return [("Asked for", asked), ("References", compared)]
+
+
+def _saved_between(entry: Entry) -> Mapping[str, tuple[float, float] | None]:
+    """The interval of CostSave of each workload by itself; None where there is none."""
+    found = {} if entry.workload_intervals is None else entry.workload_intervals()
+    return {name: found[name]["cost_save"].ends if name in found else None for name in entry.score.by_workload}
 
 
 def _facts(board: Board) -> list[tuple[str, str]]:

@@ -53,8 +53,13 @@ def test_the_table_has_the_bill_and_counts_infrastructure_apart(two_runs: tuple[
 
 
 def test_runs_of_other_cases_are_said_not_to_compare(two_runs: tuple[Path, Path], tmp_path: Path) -> None:
-    third = write_live_run(tmp_path / "third", [Case("a__a-1")])
-    assert "do not have verdicts on the same cases" in reported(*two_runs, third).text
+    third = write_live_run(tmp_path / "third", [Case("a__a-1")], router="always-low")
+    words = " ".join(reported(*two_runs, third).text.split())
+    assert "do not have verdicts on the same cases" in words
+    assert "On the 1 case that all have a verdict of: 1 sticky: 1 of 1 trial resolved, bill" in words
+    assert "; 3 always-low: 1 of 1 trial resolved, bill 0.0020 USD." in words
+    other = write_live_run(tmp_path / "other", [Case("e__e-5")])
+    assert "No case has a verdict in all of them" in reported(*two_runs, other).text
 
 
 def test_a_run_of_many_cases_has_intervals_and_one_of_few_says_why_not(

@@ -78,6 +78,11 @@ def test_scores_stand_there_with_intervals_and_references_apart(page: Page, bank
         assert ends is not None
         assert f"{entry.score.scores['combined']:.2f}" in scores
         assert f"[{ends[0]:.1f}, {ends[1]:.1f}]" in scores
+    asked = board.entries[0]
+    assert asked.workload_intervals is not None
+    within = asked.workload_intervals()["repair"]["cost_save"].ends
+    assert within is not None
+    assert f"[{within[0]:.1f}, {within[1]:.1f}]".replace("-", "−") in cells(page, "repair: 24 rows")
 
 
 def test_the_cost_of_a_path_is_what_the_scoring_billed(bank: Bank) -> None:
