@@ -22,7 +22,7 @@ from dynamic_track.tasks.sources import load_tasks
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.containers.sandbox import Sandbox
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 _COMMANDS = (
     "echo hello",

@@ -36,12 +36,12 @@ from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended
-from twinbench.files import written
 from twinbench.fingerprint import sha256_text
 from twinbench.plugins.loading import LoadedRouter
-from twinbench.pools import LiveManifest, static_manifest
-from twinbench.store import Store
-from twinbench.tokens import tokenizer_set
+from twinbench.storage.files import written
+from twinbench.storage.manifests import LiveManifest, static_manifest
+from twinbench.storage.store import Store
+from twinbench.text.tokens import tokenizer_set
 
 _UNTOUCHED = ""
 """The state of a project as a container begins with it."""

@@ -17,7 +17,7 @@ from tests.banks import a_trajectory, write_jsonl
 from twinbench.statistics import Resampling
 from twinbench.statistics.intervals import bca
 from twinbench.statistics.sampling import Clusters, Floats, bootstrap
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 ROWS, RESAMPLES = 1000, 10_000
 

@@ -23,9 +23,9 @@ from twinbench.calls.journal import Journal
 from twinbench.calls.recording import Recording, TrialLog
 from twinbench.calls.routed import RouterDecides
 from twinbench.containers.engine import Engine, NoEngineError
-from twinbench.pools import live_manifest
 from twinbench.providers.gateway import Gateway
-from twinbench.routers import BUILT_IN
+from twinbench.routing.built_in import BUILT_IN
+from twinbench.storage.manifests import live_manifest
 
 _STEPS = 40
 _SCRIPT = f"""

@@ -16,18 +16,18 @@ from benchmarks.measuring import Measurement
 from benchmarks.static import BANK
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from twinbench.cache_policy import Prompt, StepTtl
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.loading import load_router
-from twinbench.pools import static_manifest
-from twinbench.router import Candidate, Router
-from twinbench.routers import DepthRule
-from twinbench.session import Session
-from twinbench.store import Store
+from twinbench.routing.built_in import DepthRule
+from twinbench.routing.cache_policy import Prompt, StepTtl
+from twinbench.routing.router import Candidate, Router
+from twinbench.routing.session import Session
+from twinbench.storage.manifests import static_manifest
+from twinbench.storage.store import Store
 from twinbench.testing import make_prompt
 
 _ROUTER = """
-from twinbench.routers import DepthRule
+from twinbench.routing.built_in import DepthRule
 
 
 class Hosted(DepthRule):

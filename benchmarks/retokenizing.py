@@ -20,11 +20,11 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from twinbench.messages import Message, message_text, semantic_key
-from twinbench.pools import StaticManifest, static_manifest
-from twinbench.tiers import Tier
-from twinbench.tokens import TokenizerSet, tokenizer_set
-from twinbench.usage import Prices
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Prices
+from twinbench.storage.manifests import StaticManifest, static_manifest
+from twinbench.text.messages import Message, message_text, semantic_key
+from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 Row = Mapping[str, Any]
 Path = Sequence[int | None]

@@ -17,10 +17,10 @@ from benchmarks.measuring import Measurement, best_of, seconds
 from static_track.banks.bank import Bank
 from static_track.banks.importing import read_bank
 from static_track.board import Board
-from twinbench.pools import static_manifest
 from twinbench.statistics import Resampling
-from twinbench.store import Store
-from twinbench.tokens import tokenizer_set
+from twinbench.storage.manifests import static_manifest
+from twinbench.storage.store import Store
+from twinbench.text.tokens import tokenizer_set
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"

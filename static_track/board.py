@@ -25,23 +25,23 @@ from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
 from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
 from static_track.scoring import SCORES, OwnCost, Score, Scorer
+from twinbench.display.frames import Tabular
+from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import trajectories
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
-from twinbench.frames import Tabular
-from twinbench.llm import MAX_TOKENS
-from twinbench.messages import PROTOCOL_TEXT
-from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
-from twinbench.pools import DEFAULT_LIVE, StaticManifest, live_manifest, static_manifest
-from twinbench.progress import Progress, no_progress
-from twinbench.router import Router
+from twinbench.routing.llm import MAX_TOKENS
+from twinbench.routing.own_calls import NoCalls, OwnCalls
+from twinbench.routing.router import Router
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Usage
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm
-from twinbench.tiers import Tier
-from twinbench.tokens import OFFLINE, tokenizer_set
-from twinbench.usage import Usage
-from twinbench.wording import trajectories
+from twinbench.storage.manifests import DEFAULT_LIVE, StaticManifest, live_manifest, static_manifest
+from twinbench.text.messages import PROTOCOL_TEXT
+from twinbench.text.tokens import OFFLINE, tokenizer_set
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -210,7 +210,7 @@ class Board(Setting, Tabular):
         Raises:
             PlotsMissingError: matplotlib is not installed.
         """
-        from twinbench.html.plots import require_plots
+        from twinbench.display.html.plots import require_plots
 
         require_plots()
         from static_track.figures import board_figure

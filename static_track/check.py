@@ -15,20 +15,20 @@ from static_track.banks.bank import Bank, BankInfo, PrefixStep, Trajectory
 from static_track.banks.order import place_in_order
 from static_track.leaks.routers import score_alone
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
-from twinbench.asking import RemoteRouter
-from twinbench.cache_policy import Prompt, StepTtl
 from twinbench.checks import CheckResult, Status
-from twinbench.own_calls import NoCalls
+from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import counted
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
-from twinbench.pools import StaticManifest, static_manifest
-from twinbench.progress import Progress, no_progress
-from twinbench.router import DecisionError, Router, RouterError, checked
-from twinbench.session import Session, session_key
+from twinbench.routing.asking import RemoteRouter
+from twinbench.routing.cache_policy import Prompt, StepTtl
+from twinbench.routing.own_calls import NoCalls
+from twinbench.routing.router import DecisionError, Router, RouterError, checked
+from twinbench.routing.session import Session, session_key
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import StaticManifest, static_manifest
 from twinbench.testing import make_prompt
-from twinbench.tiers import Tier
-from twinbench.wording import counted
 
 DEFAULT_ROWS = 200
 SLOW_P95_MS = 1000.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from twinbench.wording import printable
+from twinbench.display.wording import printable
 
 if TYPE_CHECKING:
     from static_track.analysis.curves import Curve

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from static_track.scoring import SCORES
+from twinbench.display.wording import counted, trajectories
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import NO_SPREAD, paired_difference, paired_p
 from twinbench.statistics.sampling import FEWEST_OF_SEVERAL, Clusters, Distribution, Floats, bootstrap
 from twinbench.statistics.swapping import swap_test
-from twinbench.wording import counted, trajectories
 
 ROWS, PASSING, EXACT, IF_PASSING, D, N = range(6)
 """Columns of a trajectory's parts."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from static_track.banks.bank import Bank
 from static_track.board import Judge, Setting
 from static_track.scoring import SCORES, Scorer
+from twinbench.display.frames import Tabular
 from twinbench.errors import UsageError
-from twinbench.frames import Tabular
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
 
 Answers = Mapping[str, int | None] | Sequence[int | None] | NDArray[np.integer[Any]]
 """Tier ids, None where there is an error: by row id, or one for each row in the order of ``Bank.row_ids``."""

@@ -10,13 +10,13 @@ from typing import TypeVar
 from static_track.banks.bank import Bank, Trajectory
 from static_track.banks.splits import ALL, Split
 from static_track.predictions import Predictions
-from twinbench.asking import asked, told
-from twinbench.cache_policy import StepTtl
-from twinbench.own_calls import Deciding, NoCalls, OwnCalls
-from twinbench.pools import StaticManifest
-from twinbench.progress import Progress, no_progress
-from twinbench.router import Choice, Router
-from twinbench.session import Session, session_key
+from twinbench.display.progress import Progress, no_progress
+from twinbench.routing.asking import asked, told
+from twinbench.routing.cache_policy import StepTtl
+from twinbench.routing.own_calls import Deciding, NoCalls, OwnCalls
+from twinbench.routing.router import Choice, Router
+from twinbench.routing.session import Session, session_key
+from twinbench.storage.manifests import StaticManifest
 
 _Value = TypeVar("_Value")
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
-from twinbench.reading import MOST_PROBLEMS, NumberedRow, Source, open_source
-from twinbench.tiers import Tier
-from twinbench.validation import shown
+from twinbench.reading.rows import MOST_PROBLEMS, NumberedRow, Source, open_source
+from twinbench.reading.validation import shown
+from twinbench.routing.tiers import Tier
 
 _TIERS = len(Tier)
 

@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 
 from static_track.predictions import Predictions
-from twinbench.pools import StaticManifest
-from twinbench.routers import CONSTANTS
-from twinbench.tiers import Tier
+from twinbench.routing.built_in import CONSTANTS
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import StaticManifest
 
 LABELS = "labels"
 COST_OPTIMAL = "cost-optimal"

@@ -17,7 +17,7 @@ from static_track.banks.bank_file import sql_file, sql_text
 from static_track.banks.databases import Version, file_version
 from static_track.predictions import Predictions, failure
 from static_track.scoring import SCORES, OwnCost, Score, Scorer
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 if TYPE_CHECKING:
     from static_track.intervals import Parts

@@ -20,8 +20,8 @@ from static_track.banks.databases import file_version
 from static_track.banks.splits import ALL, Split
 from static_track.predictions import Predictions
 from twinbench.errors import TwinbenchError
-from twinbench.pools import StaticManifest
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import StaticManifest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from typing import Any
 from static_track.banks.bank import BankInfo
 from static_track.banks.importing import import_bank
 from twinbench.fingerprint import sha256_file
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store
 
 Row = dict[str, Any]
 Message = dict[str, Any]

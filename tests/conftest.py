@@ -17,7 +17,7 @@ from hypothesis import settings
 from static_track.banks.starter import ensure_starter
 from tests.banks import write_jsonl
 from tests.examples import examples
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 pytest_plugins = ["tests.engine"]
 

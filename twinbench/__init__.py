@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from twinbench.api import score as score
     from twinbench.api import score_many as score_many
     from twinbench.api import score_run as score_run
-    from twinbench.llm import Llm as Llm
-    from twinbench.llm import LlmError as LlmError
-    from twinbench.llm import Reply as Reply
-    from twinbench.router import Call as Call
-    from twinbench.router import Candidate as Candidate
-    from twinbench.router import Decision as Decision
-    from twinbench.router import Router as Router
+    from twinbench.routing.llm import Llm as Llm
+    from twinbench.routing.llm import LlmError as LlmError
+    from twinbench.routing.llm import Reply as Reply
+    from twinbench.routing.router import Call as Call
+    from twinbench.routing.router import Candidate as Candidate
+    from twinbench.routing.router import Decision as Decision
+    from twinbench.routing.router import Router as Router
+    from twinbench.routing.tiers import Tier as Tier
     from twinbench.statistics import Resampling as Resampling
-    from twinbench.tiers import Tier as Tier
 
 __version__ = "0.1.0"
 
 # Loaded when first used: ``import twinbench as tb`` costs nothing.
 _LAZY = {
     "Bank": "static_track.banks.bank",
-    "Call": "twinbench.router",
-    "Candidate": "twinbench.router",
-    "Decision": "twinbench.router",
-    "Llm": "twinbench.llm",
-    "LlmError": "twinbench.llm",
-    "Reply": "twinbench.llm",
+    "Call": "twinbench.routing.router",
+    "Candidate": "twinbench.routing.router",
+    "Decision": "twinbench.routing.router",
+    "Llm": "twinbench.routing.llm",
+    "LlmError": "twinbench.routing.llm",
+    "Reply": "twinbench.routing.llm",
     "Resampling": "twinbench.statistics",
-    "Router": "twinbench.router",
-    "Tier": "twinbench.tiers",
+    "Router": "twinbench.routing.router",
+    "Tier": "twinbench.routing.tiers",
     "check_bank": "twinbench.api",
     "compare": "twinbench.api",
     "compare_runs": "twinbench.api",

@@ -22,13 +22,13 @@ from static_track.banks.starter import open_bank as _open_bank
 from static_track.board import Board, Comparison, Judge
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank
-from twinbench.pools import DEFAULT_LIVE, live_manifest
 from twinbench.providers.metering import metered_llm
-from twinbench.router import Router
+from twinbench.routing.router import Router
+from twinbench.routing.tiers import Tier
 from twinbench.statistics import Resampling
-from twinbench.store import Store
-from twinbench.tiers import Tier
-from twinbench.tokens import OFFLINE
+from twinbench.storage.manifests import DEFAULT_LIVE, live_manifest
+from twinbench.storage.store import Store
+from twinbench.text.tokens import OFFLINE
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunsCompared

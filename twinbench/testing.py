@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from twinbench.cache_policy import Prompt, StepTtl
-from twinbench.llm import MAX_TOKENS, LlmError, Reply, name_of
-from twinbench.messages import message_text, semantic_key
-from twinbench.own_calls import Question, checked_question
-from twinbench.pools import static_manifest
-from twinbench.router import Call, Candidate
-from twinbench.session import Session
-from twinbench.tiers import Tier
-from twinbench.tokens import TokenizerSet, tokenizer_set
-from twinbench.usage import Usage
+from twinbench.routing.cache_policy import Prompt, StepTtl
+from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply, name_of
+from twinbench.routing.own_calls import Question, checked_question
+from twinbench.routing.router import Call, Candidate
+from twinbench.routing.session import Session
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import static_manifest
+from twinbench.text.messages import message_text, semantic_key
+from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 
 class ScriptedLlm:

@@ -18,9 +18,9 @@ from dynamic_track.auditing.tokens import TokenRatio, other_ratios, token_ratios
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import JournalError
 from twinbench.checks import CheckResult, Status
-from twinbench.pools import LiveManifest
-from twinbench.progress import Progress
-from twinbench.wording import counted
+from twinbench.display.progress import Progress
+from twinbench.display.wording import counted
+from twinbench.storage.manifests import LiveManifest
 
 _MALFORMED = (ArithmeticError, AttributeError, JournalError, LookupError, RecursionError, TypeError, ValueError)
 """What reading something may raise that no run writes."""

@@ -14,8 +14,8 @@ from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, Response
 from twinbench.calls.judging import Judged, judge
 from twinbench.calls.translation import plain_message, request_body
-from twinbench.messages import message_text
-from twinbench.usage import UnpricedTokensError
+from twinbench.routing.usage import UnpricedTokensError
+from twinbench.text.messages import message_text
 
 _GROWN_TOKENS = 50
 """A prompt that has grown by as many is another prompt under any tokenizer."""

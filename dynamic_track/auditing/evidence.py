@@ -22,9 +22,9 @@ from twinbench.calls.recording import Recording, recordings
 from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause
 from twinbench.errors import ContentError
-from twinbench.input_files import InputError, read_regular
-from twinbench.pools import LiveCandidate, LiveManifest
-from twinbench.usage import Usage
+from twinbench.reading.input_files import InputError, read_regular
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
 _FARTHEST = 1e15
 """No time and no latency is as long."""

@@ -16,7 +16,7 @@ from twinbench.calls.journal import Entry, unpacked
 from twinbench.calls.translation import utterance_of
 from twinbench.causes import Cause
 from twinbench.fingerprint import sha256_text
-from twinbench.input_files import read_regular
+from twinbench.reading.input_files import read_regular
 
 _SENTINEL = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 _SHORT = 10_000

@@ -14,7 +14,7 @@ from dynamic_track.running.planned import missing_trials, plan_fingerprint, tria
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.journal import Entry
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 _CLOCK_SLACK_S = 1.0
 """A machine's clock is set while a run goes on; NTP steps by less than that."""

@@ -21,11 +21,11 @@ from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence,
 from dynamic_track.auditing.trajectory import read_trajectory, with_conversation
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.translation import plain_message
-from twinbench.messages import message_text
-from twinbench.pools import static_manifest
-from twinbench.tiers import Tier
-from twinbench.tokens import TokenizerSet, tokenizer_set
-from twinbench.wording import counted
+from twinbench.display.wording import counted
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import static_manifest
+from twinbench.text.messages import message_text
+from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _FILE = Path(__file__).parent / "token_ratios.toml"
 

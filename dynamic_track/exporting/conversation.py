@@ -18,7 +18,7 @@ from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.journal import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
 from twinbench.calls.translation import plain_message
-from twinbench.input_files import read_regular
+from twinbench.reading.input_files import read_regular
 
 Message = Mapping[str, Any]
 """A message in OpenAI's form."""

@@ -33,9 +33,9 @@ from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.journal import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.causes import CAUSES, Counts
+from twinbench.display.progress import Progress
 from twinbench.errors import TwinbenchError
-from twinbench.progress import Progress
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
 
 if TYPE_CHECKING:
     from inspect_ai.event import Event

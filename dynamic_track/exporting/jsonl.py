@@ -13,7 +13,7 @@ from dynamic_track.exporting.conversation import tries
 from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
 
 
 class What(StrEnum):

@@ -21,7 +21,7 @@ from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.causes import CAUSES, Counts
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _SCOPE = "twinbench"

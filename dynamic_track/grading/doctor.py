@@ -17,7 +17,7 @@ from twinbench.containers.base_image import BASE_IMAGE
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
-from twinbench.progress import Progress
+from twinbench.display.progress import Progress
 from twinbench.unexpected import describe_error
 
 _ENGINE = "the engine"

@@ -14,8 +14,8 @@ from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress
 from twinbench.errors import StoreWriteError
-from twinbench.progress import Progress
 from twinbench.unexpected import UnexpectedError, describe_error, is_disk_failure, traceback_text
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.input_files import (
+from twinbench.reading.input_files import (
     MOST_LINE_BYTES,
     InputError,
     open_input,
@@ -15,8 +15,8 @@ from twinbench.input_files import (
     read_document,
     standard_input,
 )
-from twinbench.reading import MOST_PROBLEMS, STDIN, NumberedRow, file_rows, require_file
-from twinbench.strict_json import parse_document
+from twinbench.reading.rows import MOST_PROBLEMS, STDIN, NumberedRow, file_rows, require_file
+from twinbench.reading.strict_json import parse_document
 
 SUFFIXES = (".jsonl", ".json")
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twinbench.files import flush_folder, written
-from twinbench.store import Store
+from twinbench.storage.files import flush_folder, written
+from twinbench.storage.store import Store
 
 _VERDICT = "verdict.json"
 _LOG = "test_output.txt.gz"

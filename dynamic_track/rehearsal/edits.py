@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dynamic_track.tasks.task import EDITS_FILE, Task
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
-from twinbench.validation import field_path, worded
+from twinbench.reading.validation import field_path, worded
 
 
 class EditKind(StrEnum):

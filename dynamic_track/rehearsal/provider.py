@@ -39,9 +39,9 @@ from dynamic_track.rehearsal.virtual_time import BEGINNING, DECLARED
 from twinbench.calls.normalise import normalised
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.pools import LiveManifest, static_manifest
-from twinbench.tiers import Tier
-from twinbench.tokens import TokenizerSet, tokenizer_set
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import LiveManifest, static_manifest
+from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _FIRST_TOKEN_S = 1.0
 _PROMPT_TOKENS_PER_S = 4000.0

@@ -26,12 +26,12 @@ from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
-from twinbench.pools import LiveManifest
-from twinbench.progress import Progress
 from twinbench.providers.gateway import Gateway
-from twinbench.store import Store
+from twinbench.storage.manifests import LiveManifest
+from twinbench.storage.store import Store
 
 MEMORY_FILE = "provider.jsonl"
 """In a run's directory: what the simulated models billed, so that their caches outlive a killed run."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.grading.verdict_store import VerdictStore
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 class SharedVerdicts(VerdictStore):

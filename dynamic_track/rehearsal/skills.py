@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dynamic_track.rehearsal.edits import EditKind, Subject
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.tiers import Tier
-from twinbench.validation import field_path, worded
+from twinbench.reading.validation import field_path, worded
+from twinbench.routing.tiers import Tier
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Difficulty = Literal["easy", "medium", "hard"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from dynamic_track.rehearsal.rehearsing import Rehearsed
 from dynamic_track.running.score import RunScore, scored
-from twinbench.pools import LiveManifest
 from twinbench.statistics import Resampling
+from twinbench.storage.manifests import LiveManifest
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_intervals import PairOfBills

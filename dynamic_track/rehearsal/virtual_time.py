@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twinbench.calls.exchange import Request, Response, ResponseSource
-from twinbench.clock import Clock
+from twinbench.routing.clock import Clock
 
 BEGINNING = 1_767_225_600.0
 """When every trial of a rehearsal begins: 2026-01-01, 00:00 UTC."""

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from dynamic_track.results.loaded import LoadedRun
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 _SHOWN = 5
 

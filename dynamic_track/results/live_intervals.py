@@ -11,13 +11,13 @@ from itertools import combinations
 
 import numpy as np
 
+from twinbench.display.wording import counted
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import paired_difference
 from twinbench.statistics.sampling import Clusters, Floats, Statistic, bootstrap
 from twinbench.statistics.swapping import swap_test
-from twinbench.wording import counted
 
 TRIALS, COST, UNRESOLVED = range(3)
 """Columns of a case's sums: its trials, what they cost in USD, how many of them are unresolved."""

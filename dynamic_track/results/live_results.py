@@ -9,7 +9,7 @@ from typing import Any
 from dynamic_track.results.live_score import LiveScore
 from dynamic_track.results.loaded import call_rows, case_rows
 from twinbench.fingerprint import fingerprint
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 _FOLDER = "live"
 _SQL = Path(__file__).parent / "live_results.sql"

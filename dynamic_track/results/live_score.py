@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
 from dynamic_track.running.score import RunScore, give_up_usd
 from dynamic_track.running.trial import Trial
+from twinbench.display.frames import Tabular, frame
 from twinbench.errors import UsageError
-from twinbench.frames import Tabular, frame
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Usage
 from twinbench.statistics import Resampling
-from twinbench.tiers import Tier
-from twinbench.usage import Usage
 
 if TYPE_CHECKING:
     from twinbench.statistics.comparing import McNemar

@@ -19,8 +19,8 @@ from twinbench.calls.journal import read_journal
 from twinbench.calls.recording import RecordedAttempt, Recording, recordings
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.pools import LiveManifest, live_manifest
-from twinbench.usage import UnpricedTokensError, Usage
+from twinbench.routing.usage import UnpricedTokensError, Usage
+from twinbench.storage.manifests import LiveManifest, live_manifest
 
 SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
 """What everything that reports of a rehearsal begins with."""

@@ -18,15 +18,15 @@ from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.journal import JournalError, read_journal, unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording, recordings
 from twinbench.causes import CAUSES, Cause
+from twinbench.display.html.page import cut, number, rendered
+from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
+from twinbench.display.wording import counted
 from twinbench.errors import UsageError
-from twinbench.html.page import cut, number, rendered
-from twinbench.html.plots import Mark, Plot, colour_of, drawn
-from twinbench.messages import message_text
-from twinbench.pools import LiveManifest, live_manifest
+from twinbench.routing.usage import Usage
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import rank_text
-from twinbench.usage import Usage
-from twinbench.wording import counted
+from twinbench.storage.manifests import LiveManifest, live_manifest
+from twinbench.text.messages import message_text
 
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _REAL = "Live runs: real models, real containers and tests."

@@ -15,7 +15,7 @@ from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
-from twinbench.progress import Progress
+from twinbench.display.progress import Progress
 from twinbench.unexpected import UnexpectedError
 
 _LOOK_AGAIN_S = 1.0

@@ -26,7 +26,7 @@ from twinbench.calls.translation import conversation_message
 from twinbench.causes import CausedError
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
-from twinbench.pools import AgentLimits
+from twinbench.storage.manifests import AgentLimits
 
 if TYPE_CHECKING:
     from minisweagent.exceptions import FormatError

@@ -15,8 +15,8 @@ from typing import Any
 
 from dynamic_track.running.trial import Trial
 from twinbench.calls.billing import worst_case_usd
-from twinbench.pools import LiveCandidate, LiveManifest
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
 CALLS = 40
 FIRST_PROMPT_TOKENS = 2_500

@@ -23,7 +23,6 @@ from typing import Any
 from dynamic_track.running.agent import ActionStyle, commands_said
 from dynamic_track.running.run_dir import RunDirectory, write_plan
 from dynamic_track.running.trial import concluded
-from twinbench.cache_policy import WallClockTtl
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import BillError, reported_cost_usd, served_by, served_model, usage_of
 from twinbench.calls.budget import Budget
@@ -35,16 +34,17 @@ from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.calls.routed import Decider, RecordingDecides, RoutedCall, TrialClock
 from twinbench.calls.translation import Utterance, plain_message
 from twinbench.causes import CausedError
+from twinbench.display.progress import Progress
+from twinbench.display.wording import counted
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_text
-from twinbench.messages import semantic_key
-from twinbench.pools import LiveCandidate, LiveManifest, static_manifest
-from twinbench.progress import Progress
-from twinbench.router import Call, Limits
-from twinbench.session import Session, session_key
-from twinbench.tokens import tokenizer_set
-from twinbench.usage import Usage
-from twinbench.wording import counted
+from twinbench.routing.cache_policy import WallClockTtl
+from twinbench.routing.router import Call, Limits
+from twinbench.routing.session import Session, session_key
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveCandidate, LiveManifest, static_manifest
+from twinbench.text.messages import semantic_key
+from twinbench.text.tokens import tokenizer_set
 
 _TRIAL = 1
 _SALT = "imported"

@@ -12,8 +12,8 @@ from typing import Any
 
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import Entry, Journal
+from twinbench.display.wording import counted
 from twinbench.fingerprint import fingerprint
-from twinbench.wording import counted
 
 
 @dataclass(frozen=True)

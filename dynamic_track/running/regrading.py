@@ -19,10 +19,10 @@ from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal, Secrets
 from twinbench.calls.recording import TrialLog, recordings
 from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress
 from twinbench.errors import StoreWriteError
-from twinbench.pools import LiveManifest
-from twinbench.progress import Progress
-from twinbench.store import Store
+from twinbench.storage.manifests import LiveManifest
+from twinbench.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from dynamic_track.tasks.task import Task
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress
 from twinbench.fingerprint import sha256_text
-from twinbench.input_files import read_regular
-from twinbench.progress import Progress
+from twinbench.reading.input_files import read_regular
 from twinbench.unexpected import describe_error, is_disk_failure
 
 _COMPARED = (

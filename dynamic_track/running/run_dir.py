@@ -15,9 +15,9 @@ from typing import Any
 
 from twinbench.calls.journal import FILE, JournalError
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.files import make_folder, written
-from twinbench.input_files import read_regular
-from twinbench.strict_json import parse_json
+from twinbench.reading.input_files import read_regular
+from twinbench.reading.strict_json import parse_json
+from twinbench.storage.files import make_folder, written
 
 _PLAN = "plan.json"
 MOST_TRIALS = 1000

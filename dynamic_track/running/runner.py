@@ -24,9 +24,9 @@ from twinbench.calls.journal import Journal, unpacked
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_text
-from twinbench.progress import Progress
 from twinbench.unexpected import describe_error
 
 

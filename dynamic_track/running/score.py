@@ -10,7 +10,7 @@ from typing import Any
 
 from dynamic_track.running.trial import Trial
 from twinbench.calls.recording import Recording
-from twinbench.pools import LiveManifest
+from twinbench.storage.manifests import LiveManifest
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,13 @@ from twinbench.calls.journal import Journal, Secrets, read_journal
 from twinbench.calls.metered import MeteredLlm
 from twinbench.calls.recording import Listener, WithoutSecrets, recordings
 from twinbench.calls.routed import RouterDecides
-from twinbench.clock import Clocks, WallClocks
 from twinbench.containers.container import ContainerLimits
+from twinbench.display.progress import Progress
 from twinbench.errors import UsageError
 from twinbench.plugins.loading import LoadedRouter
-from twinbench.pools import LiveManifest
-from twinbench.progress import Progress
-from twinbench.store import Store
+from twinbench.routing.clock import Clocks, WallClocks
+from twinbench.storage.manifests import LiveManifest
+from twinbench.storage.store import Store
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from twinbench.clock import Clock, WallClock
+from twinbench.routing.clock import Clock, WallClock
 
 FILE = "stop"
 """In a run's directory: who wants it to stop from another process makes it."""

@@ -14,7 +14,6 @@ from dynamic_track.running.agent import AgentEnd, AgentSettings, run_agent
 from dynamic_track.running.stopping import Stop, StoppingClock
 from dynamic_track.running.workplace import Workplace
 from dynamic_track.tasks.task import Task
-from twinbench.cache_policy import WallClockTtl
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
@@ -24,15 +23,16 @@ from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Listener, Recording, TrialLog
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.clock import Clocks, WallClocks
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine, ImageError
 from twinbench.containers.sandbox import Sandbox
-from twinbench.own_calls import OwnCalls
-from twinbench.pools import LiveManifest, static_manifest
-from twinbench.router import Limits
-from twinbench.session import Session, session_key
-from twinbench.tokens import tokenizer_set
+from twinbench.routing.cache_policy import WallClockTtl
+from twinbench.routing.clock import Clocks, WallClocks
+from twinbench.routing.own_calls import OwnCalls
+from twinbench.routing.router import Limits
+from twinbench.routing.session import Session, session_key
+from twinbench.storage.manifests import LiveManifest, static_manifest
+from twinbench.text.tokens import tokenizer_set
 
 
 @dataclass(frozen=True)

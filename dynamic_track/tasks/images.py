@@ -10,7 +10,7 @@ from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build, context_files, parents
 from twinbench.containers.engine import Engine, ImageError
-from twinbench.progress import Progress
+from twinbench.display.progress import Progress
 from twinbench.unexpected import UnexpectedError
 
 _AT_ONCE = 4

@@ -14,10 +14,10 @@ from dynamic_track.tasks.task import ANSWERS, NEWER_FIELDS, Task, TaskSet, read_
 from twinbench.containers.building import context_content, context_files
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.input_files import MOST_LINE_BYTES, is_there, open_regular, read_document
-from twinbench.pools import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
-from twinbench.reading import MOST_PROBLEMS, SUFFIXES, file_rows, require_file, unit_of
-from twinbench.strict_json import FaultyJsonError, parse_json
+from twinbench.reading.input_files import MOST_LINE_BYTES, is_there, open_regular, read_document
+from twinbench.reading.rows import MOST_PROBLEMS, SUFFIXES, file_rows, require_file, unit_of
+from twinbench.reading.strict_json import FaultyJsonError, parse_json
+from twinbench.storage.manifests import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
 
 REHEARSAL = "rehearsal"
 HUB_DATASETS = {"SWE-bench Verified": "SWE-bench/SWE-bench_Verified"}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from dynamic_track import harness
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.validation import kind, shown
+from twinbench.reading.validation import kind, shown
 
 
 class GradingSetting(StrEnum):

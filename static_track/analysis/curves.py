@@ -19,10 +19,10 @@ from static_track.banks.bank import Bank
 from static_track.board import InSetting, Judge, Setting
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
-from twinbench.llm import LlmError
-from twinbench.own_calls import NoCalls
-from twinbench.router import Call, Decision, Router, RouterError
-from twinbench.tiers import Tier
+from twinbench.routing.llm import LlmError
+from twinbench.routing.own_calls import NoCalls
+from twinbench.routing.router import Call, Decision, Router, RouterError
+from twinbench.routing.tiers import Tier
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,7 +81,7 @@ class Curve(InSetting):
         Raises:
             PlotsMissingError: matplotlib is not installed.
         """
-        from twinbench.html.plots import require_plots
+        from twinbench.display.html.plots import require_plots
 
         require_plots()
         from static_track.figures import curve_figure

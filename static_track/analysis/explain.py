@@ -15,9 +15,9 @@ from typing import Any
 from static_track.banks.bank import Bank
 from static_track.board import InSetting, Judge, Setting
 from static_track.predictions import Predictions
-from twinbench.messages import message_text
-from twinbench.router import Router
-from twinbench.tiers import Tier
+from twinbench.routing.router import Router
+from twinbench.routing.tiers import Tier
+from twinbench.text.messages import message_text
 
 _TAIL_MESSAGES = 2
 _TAIL_CHARACTERS = 600

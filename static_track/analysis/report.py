@@ -12,12 +12,12 @@ from static_track.analysis.curves import POINTS, Curve, curve
 from static_track.analysis.explain import Explanation, explain
 from static_track.banks.bank import Bank
 from static_track.board import Board, Entry, Judge
+from twinbench.display.html.page import MISSING, interval, number, rendered
+from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
+from twinbench.display.wording import counted, trajectories
 from twinbench.errors import UsageError
-from twinbench.html.page import MISSING, interval, number, rendered
-from twinbench.html.plots import Mark, Plot, colour_of, drawn
+from twinbench.routing.tiers import Tier
 from twinbench.statistics import Resampling
-from twinbench.tiers import Tier
-from twinbench.wording import counted, trajectories
 
 TITLES = {
     "combined": "Combined",

@@ -31,14 +31,14 @@ from static_track.banks.splits import (
 )
 from static_track.banks.token_base import StepMessages
 from static_track.banks.tools import as_openai_tools
-from twinbench.cache_policy import Prompt
+from twinbench.display.frames import frame
+from twinbench.display.wording import counted
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.frames import frame
-from twinbench.messages import PROTOCOL_TEXT, Message, message_text
-from twinbench.router import Candidate
-from twinbench.store import Store, check_name
-from twinbench.tiers import Tier
-from twinbench.wording import counted
+from twinbench.routing.cache_policy import Prompt
+from twinbench.routing.router import Candidate
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store, check_name
+from twinbench.text.messages import PROTOCOL_TEXT, Message, message_text
 
 _PARSED_MESSAGES = 10_000
 _BRING_BACK = "import it again with --replace"

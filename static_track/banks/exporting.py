@@ -14,8 +14,8 @@ from static_track.banks.bank import Bank
 from static_track.banks.bank_file import sql_text
 from static_track.banks.rows import ROW_FIELDS, compact_json
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.files import written
-from twinbench.reading import STDIN, SUFFIXES
+from twinbench.reading.rows import STDIN, SUFFIXES
+from twinbench.storage.files import written
 
 _TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "target_tier": "VARCHAR"} | dict.fromkeys(
     ("step_index", "total_steps", "target_tier_id"), "INTEGER"

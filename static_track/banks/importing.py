@@ -17,13 +17,13 @@ from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow,
 from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, numbered
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem
-from twinbench.pools import StaticManifest, heldout_instances, static_manifest
-from twinbench.progress import Progress, no_progress
-from twinbench.reading import MOST_PROBLEMS, NumberedRow, Source, open_source
-from twinbench.store import Store
-from twinbench.tokens import TokenizerSet, tokenizer_set
-from twinbench.validation import shown
+from twinbench.reading.rows import MOST_PROBLEMS, NumberedRow, Source, open_source
+from twinbench.reading.validation import shown
+from twinbench.storage.manifests import StaticManifest, heldout_instances, static_manifest
+from twinbench.storage.store import Store
+from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 
 @dataclass(slots=True)

@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.importing import import_bank
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
-from twinbench.pools import PublishedBank
-from twinbench.progress import Progress, no_progress
-from twinbench.store import Store
-from twinbench.tiers import TIER_LABELS
+from twinbench.routing.tiers import TIER_LABELS
+from twinbench.storage.manifests import PublishedBank
+from twinbench.storage.store import Store
 
 _KB = 1000
 _REFUSED = (401, 403)

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from twinbench.messages import message_problems
-from twinbench.tiers import Tier
-from twinbench.validation import field_path, find_unkeepable, kind, worded
+from twinbench.reading.validation import field_path, find_unkeepable, kind, worded
+from twinbench.routing.tiers import Tier
+from twinbench.text.messages import message_problems
 
 ROW_FIELDS = (
     "id",

@@ -11,9 +11,9 @@ from static_track.banks.bank import Bank
 from static_track.banks.bank_file import write_base_file
 from static_track.banks.token_base import base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages
-from twinbench.pools import StaticManifest
-from twinbench.progress import Progress, no_progress
-from twinbench.tokens import TokenizerSet
+from twinbench.display.progress import Progress, no_progress
+from twinbench.storage.manifests import StaticManifest
+from twinbench.text.tokens import TokenizerSet
 
 
 def base_file(

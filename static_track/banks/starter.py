@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import resources
 
 from static_track.banks.bank import STARTER, Bank, BankInfo
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_installed
-from twinbench.progress import Progress, no_progress
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:

@@ -13,10 +13,10 @@ from operator import attrgetter
 
 from static_track.banks.unique_messages import UniqueMessages
 from twinbench.fingerprint import fingerprint
-from twinbench.messages import PROTOCOL_TEXT
-from twinbench.pools import StaticManifest
-from twinbench.tiers import Tier
-from twinbench.tokens import TokenizerSet
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import StaticManifest
+from twinbench.text.messages import PROTOCOL_TEXT
+from twinbench.text.tokens import TokenizerSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from static_track.banks.bank import BankInfo
 from static_track.banks.importing import ParsedBank, keep_bank
 from static_track.banks.rows import compact_json
 from twinbench.calls.mini_swe_agent import Trajectory, read_trajectories, trajectory_files
+from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import counted
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.progress import Progress, no_progress
-from twinbench.store import Store
-from twinbench.wording import counted
+from twinbench.storage.store import Store
 
 WORKLOAD = "swebench"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from twinbench.messages import PROTOCOL_TEXT, exact_key, message_text, semantic_key, text_rules
-from twinbench.progress import Progress, no_progress
-from twinbench.tokens import TokenizerSet
+from twinbench.display.progress import Progress, no_progress
+from twinbench.text.messages import PROTOCOL_TEXT, exact_key, message_text, semantic_key, text_rules
+from twinbench.text.tokens import TokenizerSet
 
 _TEXTS_A_BATCH = 512
 

@@ -13,9 +13,9 @@ from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.importing import ParsedBank, keep_bank
 from static_track.banks.rows import are_task_labels
 from twinbench.errors import StoreWriteError, TwinbenchError
-from twinbench.messages import COUNTED_BLOCKS, PROTOCOL_TEXT, text_rules
-from twinbench.reading import NumberedRow
-from twinbench.store import Store
+from twinbench.reading.rows import NumberedRow
+from twinbench.storage.store import Store
+from twinbench.text.messages import COUNTED_BLOCKS, PROTOCOL_TEXT, text_rules
 
 _COUNTS_BLOCKS = 3
 """The first schema under which the text of Anthropic's blocks was counted."""

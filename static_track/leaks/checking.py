@@ -14,15 +14,15 @@ from static_track.banks.splits import ALL, Split
 from static_track.leaks.lookup import Guesses, Labels, guesses, largest_class
 from static_track.leaks.traits import Trait, read_traits
 from twinbench.checks import CheckResult, Status
+from twinbench.display.frames import Tabular
+from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import counted
 from twinbench.errors import UsageError
-from twinbench.frames import Tabular
-from twinbench.progress import Progress, no_progress
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import sign_test
 from twinbench.statistics.intervals import bca, exact_bound
 from twinbench.statistics.paired import NO_SPREAD
 from twinbench.statistics.sampling import Clusters, Floats, bootstrap
-from twinbench.wording import counted
 
 FAIL_ABOVE = 5.0
 """Points of accuracy: a check fails where the lower end of its interval lies above."""

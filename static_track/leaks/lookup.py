@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
 
 Value = int | float | str | None
 Ints = NDArray[np.intp]

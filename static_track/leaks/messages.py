@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from static_track.leaks.lookup import Value
-from twinbench.messages import Message, message_text
+from twinbench.text.messages import Message, message_text
 
 LABEL_WORDS = (
     "low",

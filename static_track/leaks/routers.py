@@ -10,8 +10,8 @@ from static_track.banks.splits import Split
 from static_track.leaks.checking import LeakCheck, check_bank, enough_groups
 from static_track.predictions import Predictions
 from static_track.scoring import Scorer
-from twinbench.pools import static_manifest
-from twinbench.progress import Progress, no_progress
+from twinbench.display.progress import Progress, no_progress
+from twinbench.storage.manifests import static_manifest
 
 
 @dataclass(frozen=True)

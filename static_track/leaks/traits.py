@@ -24,10 +24,10 @@ from static_track.leaks.messages import (
     words_of_keys,
 )
 from static_track.predict import SESSION_SALT
-from twinbench.pools import static_manifest
-from twinbench.progress import Progress, no_progress
-from twinbench.session import session_key
-from twinbench.tiers import Tier
+from twinbench.display.progress import Progress, no_progress
+from twinbench.routing.session import session_key
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import static_manifest
 
 TRAITS = (
     "step index",

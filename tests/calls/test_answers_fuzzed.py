@@ -21,8 +21,8 @@ from twinbench.calls.recording import DivergedError, RecordedEndError
 from twinbench.calls.routed import Answer, RecordingDecides
 from twinbench.calls.translation import Utterance, translated, utterance_of
 from twinbench.causes import Cause
-from twinbench.messages import message_text, semantic_key
-from twinbench.router import Call
+from twinbench.routing.router import Call
+from twinbench.text.messages import message_text, semantic_key
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
 CALL = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": '{"command": "ls"}'}}

@@ -23,7 +23,7 @@ from twinbench.calls.billing import (
 )
 from twinbench.calls.response_json import decode_response
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.usage import Prices, UnpricedTokensError, Usage
+from twinbench.routing.usage import Prices, UnpricedTokensError, Usage
 
 OPUS = Prices(input=Decimal(5), cache_read=Decimal("0.5"), cache_write=Decimal("6.25"), output=Decimal(25))
 DEEPSEEK = Prices(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.power_cut import disk
 from twinbench.calls.journal import FILE, Journal
-from twinbench.files import written
+from twinbench.storage.files import written
 
 
 def test_what_nobody_flushed_is_not_left(tmp_path: Path) -> None:

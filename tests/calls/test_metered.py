@@ -32,12 +32,12 @@ from twinbench.calls.metered import MeteredLlm, OwnCallError
 from twinbench.calls.recording import DivergedError
 from twinbench.calls.routed import Decider, RecordingDecides, RouterDecides, RouterFailedError, RouterIsCompared
 from twinbench.causes import Cause, CausedError
-from twinbench.llm import Llm, LlmError
-from twinbench.llm import Reply as Said
-from twinbench.pools import live_manifest
 from twinbench.providers.gateway import Gateway
-from twinbench.router import Call, Candidate, Decision
-from twinbench.tiers import Tier
+from twinbench.routing.llm import Llm, LlmError
+from twinbench.routing.llm import Reply as Said
+from twinbench.routing.router import Call, Candidate, Decision
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import live_manifest
 
 USED = Counts(prompt=1000, read=600, output=50)
 MANIFEST = live_manifest()

@@ -41,7 +41,6 @@ from dynamic_track.rehearsal.replies import (
 from dynamic_track.rehearsal.server import Asked
 from tests.scripted.server import Script, ScriptedServer
 from tests.timing import HANG_S, limit_for
-from twinbench.cache_policy import WallClockTtl
 from twinbench.calls.attempts import CallFailedError, RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
@@ -62,11 +61,12 @@ from twinbench.calls.routed import (
 from twinbench.calls.translation import Utterance
 from twinbench.causes import CAUSES, Cause
 from twinbench.causes import Counts as CountsAs
-from twinbench.pools import LiveCandidate, live_manifest, static_manifest
 from twinbench.providers.gateway import Gateway
-from twinbench.router import Call, Limits
-from twinbench.session import Session
-from twinbench.tokens import tokenizer_set
+from twinbench.routing.cache_policy import WallClockTtl
+from twinbench.routing.router import Call, Limits
+from twinbench.routing.session import Session
+from twinbench.storage.manifests import LiveCandidate, live_manifest, static_manifest
+from twinbench.text.tokens import tokenizer_set
 
 POOL = {candidate.id: candidate for candidate in live_manifest().candidates}
 LOW, MID, MID_HIGH, HIGH = POOL

@@ -20,7 +20,7 @@ from twinbench.calls.translation import (
     translated,
     utterance_of,
 )
-from twinbench.pools import LiveCandidate, live_manifest
+from twinbench.storage.manifests import LiveCandidate, live_manifest
 
 POOL = {candidate.id: candidate for candidate in live_manifest().candidates}
 LOW, MID, MID_HIGH, HIGH = POOL

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.calls.usage_shapes import SHAPES, Counts, Printed
 from twinbench.calls.billing import BillError, usage_of
 from twinbench.calls.response_json import RepeatedKeys, decode_response
-from twinbench.usage import Prices, Usage
+from twinbench.routing.usage import Prices, Usage
 
 MUTANTS = 10_000
 PRICES = Prices(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from twinbench.cache_policy import Prompt, WallClockTtl
-from twinbench.pools import live_manifest
-from twinbench.session import Session
-from twinbench.usage import Usage
+from twinbench.routing.cache_policy import Prompt, WallClockTtl
+from twinbench.routing.session import Session
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import live_manifest
 
 CANDIDATES = tuple(candidate.candidate() for candidate in live_manifest().candidates)
 A, B = CANDIDATES[0], CANDIDATES[-1]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
 
 Printed = dict[str, Any]
 

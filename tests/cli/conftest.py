@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.banks import Row, a_row, a_trajectory, import_rows, write_jsonl
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 
 def two_workloads() -> list[Row]:

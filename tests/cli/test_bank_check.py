@@ -10,7 +10,7 @@ import twinbench as tb
 from tests.banks import a_row, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from tests.static_track.leaks.planted import rows, space_at_the_end
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 def test_an_import_names_what_is_given_away_and_the_check_fails(default_store: Store, tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from tests.banks import a_row
 from tests.cli.commands import Ran, without_progress
 from tests.dynamic_track.tasks.task_rows import a_row as a_task
 from tests.dynamic_track.tasks.task_rows import write_repo
-from twinbench import input_files
 from twinbench.calls.journal import Journal, JournalError, read_journal, unpacked
-from twinbench.input_files import MOST_LINE_BYTES
-from twinbench.reading import NumberedRow, file_rows
-from twinbench.store import Store
-from twinbench.strict_json import MOST_VALUES
+from twinbench.reading import input_files
+from twinbench.reading.input_files import MOST_LINE_BYTES
+from twinbench.reading.rows import NumberedRow, file_rows
+from twinbench.reading.strict_json import MOST_VALUES
+from twinbench.storage.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 SCORED = ("static", "score", "sticky", "--bank", "many")
 

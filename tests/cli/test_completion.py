@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import spawned
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 def offered(*words: str) -> list[str]:

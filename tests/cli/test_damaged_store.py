@@ -13,7 +13,7 @@ from static_track.banks.bank_file import SCHEMA_VERSION
 from tests.banks import write_jsonl
 from tests.cli.commands import files, spawned, twinbench
 from tests.cli.conftest import two_workloads
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 READERS: dict[str, tuple[str, ...]] = {
     "show": ("bank", "show", "mine"),

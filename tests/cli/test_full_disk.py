@@ -17,7 +17,7 @@ from tests.banks import a_manifest
 from tests.cli.commands import files, spawned, twinbench
 from tests.timing import HANG_S
 from tests.twinbench.hub import hub_with
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 KIB = 1024
 DISK_KIB = 8192

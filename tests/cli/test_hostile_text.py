@@ -12,7 +12,7 @@ import pytest
 from tests.banks import Row, a_row, import_rows, write_jsonl
 from tests.cli.commands import SCRIPT, spawned, twinbench
 from tests.timing import HANG_S
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 PINK = "\x1b[38;5;201m"
 """A terminal code that nothing of ours prints."""

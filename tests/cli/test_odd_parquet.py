@@ -10,7 +10,7 @@ import pytest
 
 from tests.banks import a_row
 from tests.cli.commands import twinbench
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 def write_parquet(path: Path, query: str) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.banks import a_trajectory, write_jsonl
 from tests.cli.commands import Ran
-from twinbench.store import STORE_VARIABLE
+from twinbench.storage.store import STORE_VARIABLE
 
 # Python runs a sitecustomize at its start, in our processes and in those that they start. What belongs to Python or to
 # a library that has other code for Windows is let through: psutil, for one, imports resource on Linux.

@@ -17,7 +17,7 @@ import pytest
 
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import SCRIPT, Ran, files, spawned, twinbench, without_progress
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 WAIT_S = 60
 
@@ -126,7 +126,7 @@ def test_a_signal_that_a_query_takes_for_itself_is_one_too(number: signal.Signal
     script = """
         import os, sys, threading
         import duckdb
-        import twinbench.published
+        import twinbench.storage.published
         from twinbench.cli import run
 
         def queries():
@@ -135,7 +135,7 @@ def test_a_signal_that_a_query_takes_for_itself_is_one_too(number: signal.Signal
                 duckdb.sql("SELECT count(*) FROM range(2000000) t WHERE hash(t.range) % 7 = 3").fetchall()
 
         number = int(sys.argv[1])
-        twinbench.published.published_results = queries
+        twinbench.storage.published.published_results = queries
         sys.argv = ["twinbench", "static", "published"]
         run()
         """
@@ -264,7 +264,7 @@ def test_a_store_without_an_own_variable_lies_in_the_checkout(tmp_path: Path) ->
     environment = {name: value for name, value in os.environ.items() if name != STORE_VARIABLE}
 
     shown = subprocess.run(
-        [sys.executable, "-c", "from twinbench.store import default_store; print(default_store())"],
+        [sys.executable, "-c", "from twinbench.storage.store import default_store; print(default_store())"],
         capture_output=True,
         text=True,
         check=True,

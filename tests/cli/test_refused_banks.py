@@ -12,7 +12,7 @@ import pytest
 
 from tests.banks import Row, a_row
 from tests.cli.commands import files, twinbench
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 DEEP = 10_000
 WHOLE_FILE = None

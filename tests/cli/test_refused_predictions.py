@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.commands import files, twinbench
 from tests.cli.conftest import two_workloads
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 ID = two_workloads()[0]["id"]
 KNOWN = json.dumps(ID)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import files, spawned, twinbench
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 ROUTERS = """
 import sys

@@ -14,7 +14,7 @@ from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
 from tests.cli.test_table_formats import WITH_DOCKER
 from tests.runs import a_pool, v1, write_run
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 REFERENCES = ["always-low", "always-mid", "always-mid_high", "always-high", "random", "labels", "cost-optimal"]
 TIERS_AND_ERROR = 5

@@ -15,7 +15,14 @@ HEAVY = {
     *("platformdirs", "rich", "numpy", "pandas", "pyarrow", "docker", "datasets", "openai", "anthropic", "ray"),
     *("jinja2", "matplotlib"),
 }
-OURS = ("static_track", "dynamic_track", "twinbench.api", "twinbench.pools", "twinbench.tokens", "twinbench.store")
+OURS = (
+    "static_track",
+    "dynamic_track",
+    "twinbench.api",
+    "twinbench.storage.manifests",
+    "twinbench.text.tokens",
+    "twinbench.storage.store",
+)
 
 
 def loaded_by(code: str) -> set[str]:

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from tests.cli.commands import commands, spawned, twinbench
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 TABLES = {
     "bank check": ("starter",),

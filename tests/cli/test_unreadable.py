@@ -25,7 +25,7 @@ from tests.dynamic_track.tasks.task_rows import write_repo
 from tests.owner_only import as_owner_only
 from tests.runs import v1, v2, write_run
 from twinbench.calls.mini_swe_agent import read_trajectories, trajectory_files
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="/proc/self/mem fails when it is read, not when it is opened"

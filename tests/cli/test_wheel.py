@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Ran
-from twinbench.store import STORE_VARIABLE
+from twinbench.storage.store import STORE_VARIABLE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 

@@ -31,9 +31,9 @@ from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.spec import parse_spec
-from twinbench.pools import static_manifest
-from twinbench.router import RouterError
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.routing.router import RouterError
+from twinbench.storage.manifests import static_manifest
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 Write = Callable[..., str]
 
@@ -250,7 +250,7 @@ class R:
             "bank": tried(open, self.store + "/banks"),
             "host root": tried(lambda: sorted(os.listdir("/work"))),
             "import bank": tried(__import__, "static_track"),
-            "import store": tried(__import__, "twinbench.store"),
+            "import store": tried(__import__, "twinbench.storage.store"),
             "tcp": tried(socket.create_connection, ("1.1.1.1", 80), 2),
             "name": tried(socket.getaddrinfo, "example.com", 80),
             "interfaces": tried(lambda: sorted(os.listdir("/sys/class/net"))),

@@ -14,10 +14,10 @@ from twinbench.calls.budget import Budget
 from twinbench.calls.metered import MeteredLlm
 from twinbench.containers.engine import Engine
 from twinbench.containers.strict import StrictIsolation
-from twinbench.own_calls import Deciding
 from twinbench.plugins.loading import load_router
-from twinbench.pools import live_manifest
 from twinbench.providers.gateway import Gateway
+from twinbench.routing.own_calls import Deciding
+from twinbench.storage.manifests import live_manifest
 
 ASKS = """
 from twinbench import Decision, LlmError

@@ -20,8 +20,8 @@ from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.loading import load_router
-from twinbench.router import Outcome, RouterError
-from twinbench.usage import Usage
+from twinbench.routing.router import Outcome, RouterError
+from twinbench.routing.usage import Usage
 
 NO_LIMIT: dict[str, Any] = {"load_s": 60.0}
 """A container starts slowly where many do."""

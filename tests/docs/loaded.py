@@ -76,8 +76,8 @@ def _load_all() -> None:
     from dynamic_track.running import runner  # noqa: F401
     from dynamic_track.running.agent import ActionStyle, agent_settings
     from static_track import board, scoring  # noqa: F401
-    from twinbench.pools import live_manifest
     from twinbench.providers import gateway
+    from twinbench.storage.manifests import live_manifest
 
     harness.version()
     agent_settings(ActionStyle.tool, live_manifest().agent)

@@ -11,7 +11,7 @@ from tests.cli.commands import twinbench
 from tests.dynamic_track.live import SIX, Victims, victims
 from tests.engine import alone_on_this_machine
 from twinbench.containers.engine import Engine
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from dynamic_track.rehearsal.replies import Message, Reply
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.tasks.task import Task
 from tests.dynamic_track.live import SENTINEL, SUBMIT, heredoc, pool_file, said, step_of
-from twinbench.session import session_key
+from twinbench.routing.session import session_key
 
 RESOLVED = frozenset(("resolved",))
 UNRESOLVED = frozenset(("unresolved",))

@@ -368,9 +368,9 @@ def _load_all() -> None:
     from twinbench.calls.prompts import PromptCounter
     from twinbench.cli import live as command  # noqa: F401
     from twinbench.containers.engine import Engine
-    from twinbench.pools import live_manifest, static_manifest
     from twinbench.providers.gateway import Gateway
-    from twinbench.tokens import tokenizer_set
+    from twinbench.storage.manifests import live_manifest, static_manifest
+    from twinbench.text.tokens import tokenizer_set
 
     harness.version()
     pool = live_manifest()

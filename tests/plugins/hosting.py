@@ -17,7 +17,7 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.router import Call, DecisionError, RouterError, checked
+from twinbench.routing.router import Call, DecisionError, RouterError, checked
 
 MARK_VARIABLE = "TWINBENCH_TEST_MARK"
 SESSION_WIDE_VARIABLE = "TWINBENCH_TEST_SESSION_WIDE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from twinbench import Call, Decision
-from twinbench.router import Outcome
+from twinbench.routing.router import Outcome
 
 LOW, MID, MID_HIGH, HIGH = range(4)
 

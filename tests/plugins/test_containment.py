@@ -20,7 +20,7 @@ from tests.timing import HANG_S, limit_for
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.process import COOKIE
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 ROWS = 24
 GOOD = """

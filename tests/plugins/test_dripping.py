@@ -19,7 +19,7 @@ from tests.banks import a_trajectory, import_rows
 from tests.plugins.hosting import asked, hosted, hostile, limits
 from tests.twinbench.calls import a_call
 from twinbench.plugins.limits import RouterLoadError
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 LIMIT_S = 1.0
 ENDED_WITHIN_S = 30.0

@@ -25,9 +25,9 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.pools import static_manifest
-from twinbench.router import Router
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.routing.router import Router
+from twinbench.storage.manifests import static_manifest
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 
 def low(handler: Handler) -> None:

@@ -23,16 +23,16 @@ from tests.plugins.hostile.frames import FRAMES, NUMBER, frame
 from tests.plugins.hosting import asked, hosted, hostile, limits
 from tests.plugins.mutants import ANSWERS, mutant
 from tests.twinbench.calls import TIERS, a_call
-from twinbench.asking import asked as ask_router
 from twinbench.errors import TwinbenchError
-from twinbench.own_calls import NoCalls
 from twinbench.plugins.answers import DECISION, HOOK, LOADING, AnswerKind, Question
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.process import RouterProcess
-from twinbench.pools import static_manifest
-from twinbench.router import Choice, RouterError
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.routing.asking import asked as ask_router
+from twinbench.routing.own_calls import NoCalls
+from twinbench.routing.router import Choice, RouterError
+from twinbench.storage.manifests import static_manifest
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 MUTANTS = 10_000
 MUTANTS_SENT = 80

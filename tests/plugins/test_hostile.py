@@ -15,7 +15,7 @@ from static_track.board import Entry, Judge
 from tests.banks import a_trajectory, import_rows
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked
 from tests.twinbench.calls import a_call
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs a subreaper and /proc")
 

@@ -23,14 +23,14 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.metered import MeteredLlm
-from twinbench.llm import LlmError
-from twinbench.own_calls import UNPAID, Deciding, OwnCalls, checked_question
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
-from twinbench.pools import live_manifest
 from twinbench.providers.gateway import Gateway
-from twinbench.router import Call, Decision, RouterError
+from twinbench.routing.llm import LlmError
+from twinbench.routing.own_calls import UNPAID, Deciding, OwnCalls, checked_question
+from twinbench.routing.router import Call, Decision, RouterError
+from twinbench.storage.manifests import live_manifest
 
 KEY = "sk-own-0123456789-must-never-show"
 KEY_VARIABLE = "TWINBENCH_TEST_OWN_KEY"

@@ -20,7 +20,7 @@ from tests.twinbench.calls import a_call
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits, missing_limits
 from twinbench.plugins.loading import load_router
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 HERE = Path(__file__).parent
 

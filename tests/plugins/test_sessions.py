@@ -20,10 +20,10 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.plugins import process, wire
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.pools import static_manifest
-from twinbench.router import Call, Candidate, Decision, Outcome, Router, RouterError, checked
-from twinbench.store import Store
-from twinbench.usage import Usage
+from twinbench.routing.router import Call, Candidate, Decision, Outcome, Router, RouterError, checked
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import static_manifest
+from twinbench.storage.store import Store
 
 STATEFUL = f"{Path(__file__).parent / 'stateful.py'}:Stateful"
 

@@ -14,10 +14,10 @@ from tests.plugins.hosting import asked, decided, hosted
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
-from twinbench.pools import live_models, static_manifest
-from twinbench.router import Limits
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.router import Limits
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import live_models, static_manifest
+from twinbench.storage.store import Store
 
 
 @pytest.fixture(autouse=True)

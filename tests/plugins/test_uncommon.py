@@ -16,7 +16,7 @@ import platformdirs
 import pytest
 
 from tests.cli.commands import SCRIPT, spawned
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 PACKAGE = "uncommon-route==0.7.21"
 PYTHON_VARIABLE = "TWINBENCH_UNCOMMON_PYTHON"

@@ -30,9 +30,9 @@ from dynamic_track.rehearsal.server import Asked
 from tests.cli.commands import Ran, twinbench
 from tests.providers.asking import KEY, KEY_VARIABLE
 from tests.scripted.server import ScriptedServer
-from twinbench import resources
-from twinbench.pools import LiveCandidate, LiveManifest, live_manifest, load_manifest
 from twinbench.providers.checking import bounds
+from twinbench.storage import resources
+from twinbench.storage.manifests import LiveCandidate, LiveManifest, live_manifest, load_manifest
 
 POOL = "live-2026-04"
 

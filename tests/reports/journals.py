@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from twinbench.calls.journal import Journal
-from twinbench.pools import DEFAULT_LIVE, live_manifest
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import DEFAULT_LIVE, live_manifest
 
 LOW = "deepseek/deepseek-v3.2"
 HIGH = "anthropic/claude-opus-4.6"

@@ -16,7 +16,7 @@ from tests.reports.chromium import browser as browser
 from tests.reports.chromium import screenshots as screenshots
 from tests.reports.journals import HIGH, Call, Case, write_live_run
 from tests.reports.test_static_report import ROUTERS, ROWS
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 pytestmark = pytest.mark.acceptance
 

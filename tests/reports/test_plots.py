@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.reports.pages import read
-from twinbench.html.plots import Mark, Plot, drawn, shortened
+from twinbench.display.html.plots import Mark, Plot, drawn, shortened
 
 
 def plot(label: str = "mine", name: str = "plot") -> Plot:

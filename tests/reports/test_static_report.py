@@ -16,7 +16,7 @@ from tests.cli.commands import twinbench
 from tests.cli.test_hostile_text import HOSTILE, SHOWN, hostile_rows
 from tests.reports.pages import Page, check
 from twinbench.statistics import Resampling
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 ROWS = [
     row

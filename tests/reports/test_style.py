@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from twinbench.html.page import HERE
+from twinbench.display.html.page import HERE
 
 TEXT, GRAPHICS = 4.5, 3.0
 

@@ -24,7 +24,7 @@ from tests.scripted.server import ScriptedServer
 from tests.timing import HANG_S
 from twinbench.calls.billing import usage_of
 from twinbench.calls.exchange import SESSION_HEADER
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
 
 SYSTEM = {"role": "system", "content": "You fix bugs."}
 GO = {"role": "user", "content": "Fix this one. " * 20}

@@ -15,9 +15,9 @@ from static_track.banks.importing import ParsedBank
 from static_track.banks.rows import row_problems
 from static_track.predictions import Predictions
 from static_track.scoring import Scorer
-from twinbench.pools import static_manifest
-from twinbench.reading import NumberedRow
-from twinbench.tokens import TokenizerSet, tokenizer_set
+from twinbench.reading.rows import NumberedRow
+from twinbench.storage.manifests import static_manifest
+from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 Row = dict[str, Any]
 Answers = Mapping[str, int | None]

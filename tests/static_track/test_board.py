@@ -16,10 +16,10 @@ from static_track.board import Board, Judge
 from static_track.results import Results
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
 from twinbench.errors import ContentError, UsageError
-from twinbench.published import published_results
-from twinbench.router import Call
-from twinbench.store import Store
-from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.routing.router import Call
+from twinbench.routing.tiers import TIER_LABELS, Tier
+from twinbench.storage.published import published_results
+from twinbench.storage.store import Store
 
 ROWS = [
     *a_trajectory([0, 1, 3], instance="i-1"),

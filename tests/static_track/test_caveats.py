@@ -17,7 +17,7 @@ from static_track.results import Results
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import commands, twinbench
 from twinbench.errors import ContentError
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 STATED = "Labels are <simulated>, by nobody."
 TASK_LABELS = "these are labels of tasks, not of steps"

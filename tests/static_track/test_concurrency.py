@@ -17,7 +17,7 @@ from static_track.banks.bank import Bank, BankInfo, bank_info
 from static_track.banks.importing import import_bank, validate_bank
 from static_track.board import Judge
 from tests.banks import a_trajectory, import_rows, write_jsonl
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 # Imports a file and stops at each named stage, once, until it is told to go on.
 IMPORTER = """
@@ -25,7 +25,7 @@ import sys, time
 from pathlib import Path
 from static_track.banks.importing import import_bank
 from twinbench.errors import UsageError
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 path, name, store, replace, folder, *stages = sys.argv[1:]
 
@@ -242,7 +242,7 @@ def test_readers_are_not_blocked_by_an_import_and_keep_what_they_opened(start: S
 def test_readers_do_not_block_each_other(store: Store) -> None:
     import_rows(rows(3), store)
     code = (
-        "import sys; from static_track.banks.bank import Bank; from twinbench.store import Store\n"
+        "import sys; from static_track.banks.bank import Bank; from twinbench.storage.store import Store\n"
         "bank = Bank.open('bank', Store(sys.argv[1])); print(len(list(bank.rows())), flush=True); sys.stdin.read()"
     )
     readers = [

@@ -12,7 +12,7 @@ from static_track.banks.importing import import_bank
 from static_track.board import Judge
 from tests.comparing import assert_agree
 from tests.vectors import make
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 def committed(name: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tests.static_track import in_memory
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
 from twinbench.statistics.intervals import exact_bound
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 QUICK = Resampling(resamples=200)
 ROUTERS = ["depth-rule?mid=2&high=4", "sticky?at_least=mid"]

@@ -14,7 +14,7 @@ import twinbench as tb
 from static_track.scoring import SCORES
 from tests.banks import a_trajectory, import_rows
 from twinbench.errors import UsageError
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from static_track.banks.bank import Bank
 from static_track.board import Judge
 from tests.banks import Row, a_row, import_rows
 from tests.cli.commands import twinbench
-from twinbench.router import Call, Decision
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.router import Call, Decision
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store
 
 TRAJECTORIES_OF_A_LABEL = 10
 

@@ -18,7 +18,7 @@ from dynamic_track.rehearsal.server import Asked
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, twinbench
 from tests.scripted.server import Script, ScriptedServer
-from twinbench.store import STORE_VARIABLE, Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 KEY = "sk-own-0123456789-must-never-show"
 KEY_VARIABLE = "TWINBENCH_TEST_OWN_KEY"
@@ -219,7 +219,7 @@ def test_what_was_decided_without_an_answer_is_never_kept(routers: str, store: S
 def no_waiting() -> Iterator[None]:
     """Retries follow one another at once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("twinbench.clock.WallClock.sleep", lambda *_: None)
+        patch.setattr("twinbench.routing.clock.WallClock.sleep", lambda *_: None)
         yield
 
 

@@ -22,9 +22,9 @@ from tests import strategies
 from tests.banks import Row, a_row, a_trajectory, conversation, import_rows
 from tests.examples import examples
 from tests.static_track import in_memory
-from twinbench.router import Call, Candidate, Decision, Outcome
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.router import Call, Candidate, Decision, Outcome
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store
 
 MANIFEST = in_memory.MANIFEST
 Answer = Callable[[Call], Any]

@@ -25,9 +25,9 @@ from tests.banks import import_rows
 from tests.comparing import assert_agree
 from tests.examples import examples
 from tests.static_track import in_memory
-from twinbench.router import Call, Candidate
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.router import Call, Candidate
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store
 
 Row = dict[str, Any]
 

@@ -12,7 +12,7 @@ from static_track.banks.bank import Bank
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from twinbench.errors import ContentError, UsageError
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 def unlabelled(instance: str = "i-1", steps: int = 3) -> list[Row]:

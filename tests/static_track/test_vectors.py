@@ -13,7 +13,7 @@ from static_track.banks.importing import import_bank
 from static_track.board import Judge
 from tests.comparing import assert_agree
 from tests.conftest import SHARED
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 VECTORS = SHARED / "vectors" / "static"
 BANKS = sorted(path.parent.name for path in VECTORS.glob("*/expected.json"))

@@ -7,10 +7,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from twinbench.pools import static_manifest
-from twinbench.router import CacheView, CacheViews, Call, Candidate, Limits
-from twinbench.tiers import Tier
-from twinbench.usage import Prices
+from twinbench.routing.router import CacheView, CacheViews, Call, Candidate, Limits
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Prices
+from twinbench.storage.manifests import static_manifest
 
 TIERS = static_manifest().candidates()
 """The static track's pool."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from twinbench.errors import TwinbenchError
-from twinbench.files import written
+from twinbench.storage.files import written
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 import twinbench as tb
 from tests.banks import a_trajectory, import_rows
+from twinbench.display.frames import KINDS, frame
 from twinbench.errors import UsageError
-from twinbench.frames import KINDS, frame
-from twinbench.store import Store
+from twinbench.storage.store import Store
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_what_is_installed_decides_the_kind(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_prices_that_might_be_are_another_protocol(store: Path, tmp_path: Path) -> None:
     from tests.cli.commands import twinbench
-    from twinbench.resources import pools_dir
+    from twinbench.storage.resources import pools_dir
 
     dear = tmp_path / "what-if.toml"
     text = (pools_dir() / "static-2026-04.toml").read_text("utf-8")

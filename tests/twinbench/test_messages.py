@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests import oracle, strategies
 from tests.examples import examples
-from twinbench.messages import (
+from twinbench.text.messages import (
     BLOCK_TEXT,
     COUNTED_BLOCKS,
     PROTOCOL_TEXT,

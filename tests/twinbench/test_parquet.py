@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from twinbench.errors import Problem
-from twinbench.reading import NumberedRow, file_rows
+from twinbench.reading.rows import NumberedRow, file_rows
 
 KEPT: dict[str, tuple[str, Any]] = {
     "a date": ("DATE '2026-01-31'", "2026-01-31"),
@@ -130,7 +130,7 @@ def test_times_are_in_utc_whatever_the_zone_of_the_machine(tmp_path: Path) -> No
     path = write_parquet(tmp_path / "a.parquet", "SELECT '2026-01-31 12:00:00+02'::TIMESTAMPTZ AS x")
     code = f"""if True:
         from pathlib import Path
-        from twinbench.reading import file_rows
+        from twinbench.reading.rows import file_rows
         print([each.row["x"] for each in file_rows(Path({str(path)!r}))])
     """
     for zone in ("America/New_York", "Asia/Tokyo", "UTC"):

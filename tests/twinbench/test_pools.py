@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from twinbench import resources
 from twinbench.errors import ContentError, UsageError
-from twinbench.pools import (
+from twinbench.routing.tiers import TIER_LABELS, Tier
+from twinbench.storage import resources
+from twinbench.storage.manifests import (
     LiveManifest,
     SplitsManifest,
     StaticManifest,
@@ -24,8 +25,7 @@ from twinbench.pools import (
     manifest_names,
     static_manifest,
 )
-from twinbench.published import published_results
-from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.storage.published import published_results
 
 STATIC, LIVE, SPLITS, BANKS = "static-2026-04", "live-2026-04", "splits-2026-04", "banks-2026-04"
 

@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from twinbench.errors import Problem, UsageError
-from twinbench.reading import file_rows, require_file, unit_of
-from twinbench.strict_json import NotJsonError, parse_json
+from twinbench.reading.rows import file_rows, require_file, unit_of
+from twinbench.reading.strict_json import NotJsonError, parse_json
 
 ROWS: list[Any] = [{"id": "a", "n": 1, "of": {"x": ["\u2028"]}}, {"id": "b", "n": 2, "of": {"x": []}}]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.twinbench.calls import TIERS, a_call, a_candidate
-from twinbench.router import CacheView, Candidate, Choice, Decision, DecisionError, Router, checked
-from twinbench.tiers import Tier
-from twinbench.usage import Prices, Usage
+from twinbench.routing.router import CacheView, Candidate, Choice, Decision, DecisionError, Router, checked
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Prices, Usage
 
 LOW, MID, MID_HIGH, HIGH = TIERS
 SMALL = a_candidate("small", Tier.LOW)

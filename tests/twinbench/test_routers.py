@@ -12,11 +12,11 @@ from static_track.banks.bank import Bank
 from static_track.predict import predict
 from tests.banks import Message
 from tests.twinbench.calls import a_call, a_candidate
-from twinbench.pools import static_manifest
-from twinbench.router import Call, Decision, Router, checked
-from twinbench.routers import BUILT_IN, DepthRule, Random, RoundRobin, Sticky
-from twinbench.store import Store
-from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.routing.built_in import BUILT_IN, DepthRule, Random, RoundRobin, Sticky
+from twinbench.routing.router import Call, Decision, Router, checked
+from twinbench.routing.tiers import TIER_LABELS, Tier
+from twinbench.storage.manifests import static_manifest
+from twinbench.storage.store import Store
 
 
 def call_of(messages: int, last: str = "user", **fields: Any) -> Call:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twinbench import strict_json
-from twinbench.input_files import InputError
-from twinbench.strict_json import FaultyJsonError, JsonError, NotJsonError, list_members, parse_json
-from twinbench.validation import MOST_DEPTH, find_unkeepable
+from twinbench.reading import strict_json
+from twinbench.reading.input_files import InputError
+from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, list_members, parse_json
+from twinbench.reading.validation import MOST_DEPTH, find_unkeepable
 
 VALUES = st.recursive(
     st.one_of(

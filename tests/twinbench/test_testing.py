@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from twinbench.llm import Llm, LlmError
-from twinbench.router import Call
+from twinbench.routing.llm import Llm, LlmError
+from twinbench.routing.router import Call
+from twinbench.routing.tiers import Tier
 from twinbench.testing import ScriptedLlm, make_call
-from twinbench.tiers import Tier
 
 QUESTION = [{"role": "user", "content": "Is that hard?"}]
 

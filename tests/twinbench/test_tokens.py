@@ -21,9 +21,9 @@ from tests.examples import examples
 from tests.timing import growth, wall_s
 from tests.twinbench.hub import Hub, hub_with
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.pools import StaticManifest, static_manifest
-from twinbench.store import Store
-from twinbench.tokens import TiktokenFile, Tokenizer, TokenizerSet, _parts, tokenizer_set
+from twinbench.storage.manifests import StaticManifest, static_manifest
+from twinbench.storage.store import Store
+from twinbench.text.tokens import TiktokenFile, Tokenizer, TokenizerSet, _parts, tokenizer_set
 
 CL100K, ANTHROPIC = "cl100k_base", "anthropic"
 

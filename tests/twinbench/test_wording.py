@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twinbench.wording import counted, trajectories
+from twinbench.display.wording import counted, trajectories
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1200, "1,200 rows")])

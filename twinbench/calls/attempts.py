@@ -20,9 +20,9 @@ from twinbench.calls.journal import unpacked
 from twinbench.calls.judging import Judged, judge
 from twinbench.calls.recording import DivergedError, RecordedAttempt
 from twinbench.causes import CausedError
-from twinbench.clock import Clock
-from twinbench.pools import LiveCandidate
-from twinbench.usage import Usage
+from twinbench.routing.clock import Clock
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveCandidate
 
 _LONGEST_WAIT_S = 30.0
 _MOST_MORE_S = 1.0

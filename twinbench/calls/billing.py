@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from twinbench.calls.usage_reading import BillError, usage_of
-from twinbench.usage import Prices
+from twinbench.routing.usage import Prices
 
 __all__ = [
     "BillError",

@@ -30,8 +30,8 @@ from typing import Any, NamedTuple, Self, overload
 from filelock import FileLock, Timeout
 
 from twinbench.errors import TwinbenchError
-from twinbench.files import flush_folder, make_folder
-from twinbench.input_files import in_mib, open_regular
+from twinbench.reading.input_files import in_mib, open_regular
+from twinbench.storage.files import flush_folder, make_folder
 
 FILE = "journal.jsonl"
 REDACTED = "[secret]"

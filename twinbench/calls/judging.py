@@ -15,8 +15,8 @@ from twinbench.calls.exchange import Response, TransportError
 from twinbench.calls.provider_errors import ProviderError, Refusal, read_error
 from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause
-from twinbench.pools import LiveCandidate
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveCandidate
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import RecordedOwnCall, TrialLog
 from twinbench.calls.translation import PLAIN_FIELDS, Utterance, request_body
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
-from twinbench.clock import Clock, WallClock
-from twinbench.llm import LlmError, Reply
-from twinbench.own_calls import Deciding, OwnCalls, Question
-from twinbench.pools import LiveCandidate, LiveManifest, static_manifest
-from twinbench.tiers import TIER_LABELS, Tier
-from twinbench.tokens import TokenizerSet, tokenizer_set
+from twinbench.routing.clock import Clock, WallClock
+from twinbench.routing.llm import LlmError, Reply
+from twinbench.routing.own_calls import Deciding, OwnCalls, Question
+from twinbench.routing.tiers import TIER_LABELS, Tier
+from twinbench.storage.manifests import LiveCandidate, LiveManifest, static_manifest
+from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _ENDING = (Cause.usage, Cause.model)
 """Of unknown cost, or from nobody knows whom: such a case has no bill (dynamic.md, "Spend")."""

@@ -20,10 +20,10 @@ from typing import Any, Literal
 from twinbench.calls.completion import read_message, replace_surrogates
 from twinbench.calls.translation import PLAIN_FIELDS, plain_message
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.input_files import InputError, open_regular, read_document
-from twinbench.messages import message_problems
-from twinbench.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
-from twinbench.validation import find_unkeepable, kind, shown
+from twinbench.reading.input_files import InputError, open_regular, read_document
+from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
+from twinbench.reading.validation import find_unkeepable, kind, shown
+from twinbench.text.messages import message_problems
 
 FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
 """``trajectory_format`` of 1.x and of 2.x."""

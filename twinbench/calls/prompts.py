@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twinbench.cache_policy import Prompt
-from twinbench.messages import Message, exact_key, message_text, semantic_key
-from twinbench.pools import LiveCandidate
-from twinbench.tiers import Tier
-from twinbench.tokens import TokenizerSet
+from twinbench.routing.cache_policy import Prompt
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import LiveCandidate
+from twinbench.text.messages import Message, exact_key, message_text, semantic_key
+from twinbench.text.tokens import TokenizerSet
 
 
 class PromptCounter:

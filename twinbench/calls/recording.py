@@ -20,8 +20,8 @@ from twinbench.calls.exchange import Request, Response, ResponseSource, Transpor
 from twinbench.calls.journal import Entry, Journal, JournalError, Secrets, unpacked
 from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause, CausedError
-from twinbench.clock import Clock, WallClock
-from twinbench.usage import Usage
+from twinbench.routing.clock import Clock, WallClock
+from twinbench.routing.usage import Usage
 
 
 class DivergedError(Exception):

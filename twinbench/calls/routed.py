@@ -14,7 +14,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol
 
-from twinbench.asking import asked, told
 from twinbench.calls.attempts import Answered, Attempts, RetryLimits, recorded_answer
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
@@ -25,13 +24,14 @@ from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, RecordedStep, TrialLog
 from twinbench.calls.translation import Utterance, request_body, utterance_of
 from twinbench.causes import Cause, CausedError
-from twinbench.clock import Clock
-from twinbench.messages import message_text
-from twinbench.own_calls import OwnCalls
-from twinbench.pools import LiveCandidate
-from twinbench.router import Call, Candidate, Choice, Router
-from twinbench.session import Session
-from twinbench.usage import Usage
+from twinbench.routing.asking import asked, told
+from twinbench.routing.clock import Clock
+from twinbench.routing.own_calls import OwnCalls
+from twinbench.routing.router import Call, Candidate, Choice, Router
+from twinbench.routing.session import Session
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveCandidate
+from twinbench.text.messages import message_text
 
 
 class RouterFailedError(CausedError):

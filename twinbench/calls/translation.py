@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twinbench.calls.completion import AssistantMessage, ToolCall
-from twinbench.pools import LiveCandidate
+from twinbench.storage.manifests import LiveCandidate
 
 PLAIN_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
 

@@ -16,7 +16,7 @@ from twinbench.calls import usage_keys as keys
 from twinbench.calls.response_json import MOST_DEPTH, RepeatedKeys
 from twinbench.calls.usage_keys import Key, snake_case
 from twinbench.causes import Cause, CausedError
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
 
 _MOST_TOKENS = 10**8
 """No model reads or writes as many in one call."""

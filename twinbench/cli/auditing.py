@@ -11,11 +11,11 @@ import typer
 from twinbench.cli.live_options import MovedPoolOption
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.auditing.audit import Audit
-    from twinbench.pools import LiveManifest
+    from twinbench.storage.manifests import LiveManifest
 
 _HEAD = re.compile(r"(?P<number>[1-9]\d{0,17}):(?P<sha256>[0-9a-f]{64})")
 _REHEARSAL = "a rehearsal with simulated models"
@@ -85,7 +85,7 @@ def _pool(run_dir: Path, named: str | None) -> LiveManifest:
     """
     from dynamic_track.running.run_dir import RunDirectory
     from twinbench.errors import ContentError, UsageError
-    from twinbench.pools import live_manifest
+    from twinbench.storage.manifests import live_manifest
 
     if named is not None:
         return live_manifest(named)

@@ -12,13 +12,13 @@ import typer
 from twinbench.cli.bank_check import check, look_at_once, tell_found
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.wording import counted, trajectories
+from twinbench.display.wording import counted, trajectories
 
 if TYPE_CHECKING:
     from static_track.banks.bank import BankInfo
+    from twinbench.display.progress import Progress
     from twinbench.errors import Problem
-    from twinbench.progress import Progress
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
 
 class SourceFormat(StrEnum):
@@ -67,7 +67,7 @@ def import_(
     from static_track.banks.importing import import_bank
     from static_track.banks.trajectories import WORKLOAD, import_trajectories
     from twinbench.errors import UsageError
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     _refuse_reserved(name)
     opened = Store(store)
@@ -124,8 +124,8 @@ def pull(
     Nothing is fetched where the store or the hub's cache has it. HF_ENDPOINT, HF_TOKEN and HF_HOME are honoured.
     """
     from static_track.banks.pulling import pull_bank
-    from twinbench.pools import DEFAULT_BANKS, published_bank
-    from twinbench.store import Store
+    from twinbench.storage.manifests import DEFAULT_BANKS, published_bank
+    from twinbench.storage.store import Store
 
     wanted = published_bank(published, manifest or DEFAULT_BANKS)
     name = name or wanted.name
@@ -211,7 +211,7 @@ def list_(
     from static_track.banks.bank import list_banks
     from static_track.banks.starter import ensure_starter
     from twinbench.errors import StoreWriteError
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     opened = Store(store)
     try:
@@ -267,8 +267,8 @@ def show(
     """Show what a bank holds: rows by workload and label, and its splits."""
     from static_track.banks.splits import list_splits
     from static_track.banks.starter import open_bank
-    from twinbench.store import Store
-    from twinbench.tiers import TIER_LABELS
+    from twinbench.routing.tiers import TIER_LABELS
+    from twinbench.storage.store import Store
 
     opened_store = Store(store)
     with progress() as shown, open_bank(name, opened_store, shown) as bank:
@@ -340,8 +340,8 @@ def validate(
     from static_track.banks.importing import validate_bank, validate_file
     from static_track.banks.starter import ensure_starter
     from twinbench.errors import SHOWN_PROBLEMS, UsageError
-    from twinbench.input_files import is_there
-    from twinbench.store import Store
+    from twinbench.reading.input_files import is_there
+    from twinbench.storage.store import Store
 
     opened = Store(store)
     with progress() as shown:
@@ -388,7 +388,7 @@ def export(
     from static_track.banks.exporting import export_bank
     from static_track.banks.starter import open_bank
     from twinbench.errors import UsageError
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the rows go: add -o FILE")
@@ -407,7 +407,7 @@ def export(
 @app.command()
 def rm(name: BankArgument, *, json_: JsonOption = False, store: StoreOption = None) -> None:
     """Remove a bank with its splits; scores that were made on it stay."""
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     Store(store).remove_bank(name)
     if json_:
@@ -444,8 +444,8 @@ def split(
     Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
     """
     from static_track.banks.starter import open_bank
-    from twinbench.store import Store
-    from twinbench.tiers import TIER_LABELS
+    from twinbench.routing.tiers import TIER_LABELS
+    from twinbench.storage.store import Store
 
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
         shown("comparing first messages", 0, None)

@@ -8,13 +8,13 @@ import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from static_track.banks.bank import BankInfo
     from static_track.leaks.checking import LeakCheck
-    from twinbench.progress import Progress
-    from twinbench.store import Store
+    from twinbench.display.progress import Progress
+    from twinbench.storage.store import Store
 
 _NAMED_AT_IMPORT = 3
 
@@ -35,7 +35,7 @@ def check(
     """
     from static_track.banks.starter import open_bank
     from static_track.leaks.checking import check_bank
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
         report = check_bank(bank, split=bank.split(split), progress=shown)

@@ -39,7 +39,7 @@ def curve(
     """Sweep routers that return a score over a threshold: what each dollar buys in passed trajectories."""
     from static_track.analysis.curves import curve as swept
     from twinbench.errors import UsageError
-    from twinbench.tiers import Tier
+    from twinbench.routing.tiers import Tier
 
     if not routers:
         raise UsageError("name the routers to sweep, such as depth-rule; their decisions must have a score")

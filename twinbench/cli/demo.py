@@ -10,8 +10,8 @@ from twinbench.cli import INTERRUPTED
 from twinbench.cli.options import JsonOption, StoreOption
 from twinbench.cli.output import print_json, print_table, progress
 from twinbench.cli.signals import received_exit_code
+from twinbench.display.wording import counted
 from twinbench.errors import TwinbenchError
-from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def demo(
     from twinbench.cli.rehearse import rehearsal_json, rehearsal_table
     from twinbench.cli.score_tables import board_table
     from twinbench.statistics import Resampling
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     with progress() as shown, open_bank(None, Store(store), shown) as bank:
         board = Judge(bank, progress=shown).board(ROUTERS, resampling=Resampling())

@@ -27,7 +27,7 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.grading.patches import Grades
@@ -139,7 +139,7 @@ def grade(
     from dynamic_track.grading.verdict_store import VerdictStore
     from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     if run_dir is not None:
         if patch is not None or predictions is not None or case is not None:
@@ -287,7 +287,7 @@ def _grade_run(
     from dynamic_track.running.run_dir import RunDirectory
     from dynamic_track.tasks.sources import load_tasks
     from twinbench.containers.engine import Engine
-    from twinbench.pools import live_manifest
+    from twinbench.storage.manifests import live_manifest
 
     run = RunDirectory(run_dir)
     where = run.plan()["where"]

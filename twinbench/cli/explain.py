@@ -18,7 +18,7 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from static_track.analysis.explain import Difference, Explanation, Step

@@ -12,7 +12,7 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.running.imported import CallCost, ImportedRuns, ReplayedRun
@@ -61,7 +61,7 @@ def import_(
     code 1 where a file was left out, or a run is not recorded to its end.
     """
     from dynamic_track.running.imported import import_runs
-    from twinbench.pools import live_manifest
+    from twinbench.storage.manifests import live_manifest
 
     manifest = live_manifest(pool)
     with progress() as shown:
@@ -107,7 +107,7 @@ def replay_imported_run(
     from twinbench.calls.journal import read_journal
     from twinbench.calls.recording import recordings
     from twinbench.errors import UsageError
-    from twinbench.pools import live_manifest
+    from twinbench.storage.manifests import live_manifest
 
     if route:
         raise UsageError(

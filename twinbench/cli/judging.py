@@ -34,9 +34,9 @@ def judged(
     """
     from static_track.banks.starter import open_bank
     from static_track.board import Judge
-    from twinbench.pools import static_manifest
     from twinbench.providers.metering import metered_llm
-    from twinbench.store import Store
+    from twinbench.storage.manifests import static_manifest
+    from twinbench.storage.store import Store
 
     limits = plugins.limits(processes=_have_processes(routers))
     with (

@@ -25,11 +25,11 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.running.replay import Replayed
-    from twinbench.pools import LiveManifest
+    from twinbench.storage.manifests import LiveManifest
 
 _SHOWN_CHARACTERS = 300
 
@@ -101,8 +101,8 @@ def replay(
     from twinbench.containers.engine import Engine
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
-    from twinbench.pools import live_manifest
-    from twinbench.store import Store
+    from twinbench.storage.manifests import live_manifest
+    from twinbench.storage.store import Store
 
     directory = RunDirectory(run_dir)
     plan = directory.plan()

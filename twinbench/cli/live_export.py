@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinbench.cli.output import print_json, printable, progress
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.results.loaded import LoadedRun
-    from twinbench.progress import Progress
+    from twinbench.display.progress import Progress
 
 
 class ExportFormat(StrEnum):
@@ -123,7 +123,7 @@ def _lines(run: LoadedRun, form: ExportFormat, what: Lines, shown: Progress) -> 
 
 
 def _write_lines(lines: list[str], output: Path, *, to_stdout: bool) -> None:
-    from twinbench.files import written
+    from twinbench.storage.files import written
 
     if to_stdout:
         for line in lines:
@@ -135,7 +135,7 @@ def _write_lines(lines: list[str], output: Path, *, to_stdout: bool) -> None:
 
 def _write_log(run: LoadedRun, output: Path, shown: Progress) -> None:
     from dynamic_track.exporting.inspect_logs import write_inspect_log
-    from twinbench.files import written
+    from twinbench.storage.files import written
 
     with written(output) as path:
         write_inspect_log(run, path, shown)

@@ -10,14 +10,14 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
+from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
 from twinbench.statistics.comparing import rank_text
-from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunsCompared
-    from twinbench.pools import LiveManifest
     from twinbench.statistics import Resampling
+    from twinbench.storage.manifests import LiveManifest
 
 ResamplesOption = Annotated[
     int, typer.Option("--resamples", metavar="N", help="How often cases are drawn again for the intervals; 0: none.")
@@ -67,7 +67,7 @@ def score(
     from dynamic_track.results.live_score import bill_ranks, live_score, penalties, references, refuse_different
     from dynamic_track.results.loaded import load_run
     from twinbench.errors import StoreWriteError
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     what_if = _prices(prices)
     runs = [load_run(path, what_if) for path in run_dirs]
@@ -146,7 +146,7 @@ def compare(
 
 
 def _prices(name: str | None) -> LiveManifest | None:
-    from twinbench.pools import live_manifest
+    from twinbench.storage.manifests import live_manifest
 
     return None if name is None else live_manifest(name)
 

@@ -28,20 +28,20 @@ class IsolationLevel(StrEnum):
 
 
 def _banks(context: typer.Context, incomplete: str) -> list[str]:
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     names = {"starter", *Store(context.params.get("store")).bank_names()}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
 def _routers(incomplete: str) -> list[str]:
-    from twinbench.routers import BUILT_IN
+    from twinbench.routing.built_in import BUILT_IN
 
     return [name for name in BUILT_IN if name.startswith(incomplete)]
 
 
 def _manifests(incomplete: str) -> list[str]:
-    from twinbench.pools import manifest_names
+    from twinbench.storage.manifests import manifest_names
 
     return [name for name in manifest_names() if name.startswith(incomplete)]
 

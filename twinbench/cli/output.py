@@ -20,7 +20,7 @@ from typing import Any
 
 import typer
 
-from twinbench.wording import printable as printable
+from twinbench.display.wording import printable as printable
 
 _SHOW_PROGRESS_AFTER_S = 1.0
 
@@ -199,7 +199,7 @@ def _write_bytes(content: bytes, output: str) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    from twinbench.files import written
+    from twinbench.storage.files import written
 
     with written(Path(output)) as path:
         path.write_bytes(content)

@@ -11,12 +11,12 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, PoolArgument, PoolsArgument
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from twinbench.errors import Problem
-    from twinbench.pools import AnyManifest
     from twinbench.providers.checking import Found
+    from twinbench.storage.manifests import AnyManifest
 
 LiveOption = Annotated[
     bool, typer.Option("--live", help="Also ask a gateway for every candidate, which costs less than a cent.")
@@ -56,7 +56,7 @@ _HOUR = Column("cache_write_1h", "Cache write, 1 h", 5)
 @app.command("list")
 def list_(json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
     """List the shipped manifests."""
-    from twinbench.pools import load_manifest, manifest_names
+    from twinbench.storage.manifests import load_manifest, manifest_names
 
     manifests = [load_manifest(name) for name in manifest_names()]
     rows = [
@@ -84,7 +84,7 @@ def show(
     pool: PoolArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
 ) -> None:
     """Show a manifest: candidates with tier and prices, or the instances of splits."""
-    from twinbench.pools import load_manifest
+    from twinbench.storage.manifests import load_manifest
 
     manifest = load_manifest(pool)
     if json_:
@@ -113,7 +113,7 @@ def check(
     Exit code 1 where one is wrong.
     """
     from twinbench.errors import UsageError
-    from twinbench.pools import check_manifest, manifest_names
+    from twinbench.storage.manifests import check_manifest, manifest_names
 
     if not live and (api_base is not None or api_key_env is not None):
         raise UsageError("--api-base and --api-key-env are of --live")
@@ -201,9 +201,9 @@ def _asked(
 ) -> dict[str, _Answers]:
     """The gateway's answers for every live pool that is named and in order."""
     from twinbench.errors import UsageError
-    from twinbench.pools import LiveManifest, load_manifest
     from twinbench.providers.checking import check_candidates, estimate_usd
     from twinbench.providers.gateway import Gateway
+    from twinbench.storage.manifests import LiveManifest, load_manifest
 
     if not named:
         raise UsageError("--live spends money: name the pool, such as live-2026-04")
@@ -247,7 +247,7 @@ def _table(manifest: AnyManifest) -> Table:
         columns = [Column(key, key.capitalize()) for key in ("name", "hub", "file", "rows", "trajectories", "sha256")]
         return Table(manifest.name, columns, rows, notes)
     if manifest.kind == "static":
-        from twinbench.tiers import Tier
+        from twinbench.routing.tiers import Tier
 
         rows = [
             {"tier": tier.label, **_prices(manifest.rates[tier]), "models": ", ".join(manifest.models[tier])}

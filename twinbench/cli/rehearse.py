@@ -23,9 +23,9 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.signals import stopped_by_signals
+from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
 from twinbench.statistics.comparing import rank_text
-from twinbench.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -234,7 +234,7 @@ def serve(
     from dynamic_track.rehearsal.simulation import known
     from dynamic_track.rehearsal.skills import skill_table
     from twinbench.errors import UsageError
-    from twinbench.pools import live_manifest
+    from twinbench.storage.manifests import live_manifest
 
     key = None if api_key_env is None else os.environ.get(api_key_env)
     if api_key_env is not None and not key:
@@ -322,7 +322,7 @@ def rehearsal_of(
     from dynamic_track.rehearsal.skills import skill_table
     from dynamic_track.running.agent import ActionStyle, agent_settings
     from twinbench.errors import UsageError
-    from twinbench.pools import live_manifest
+    from twinbench.storage.manifests import live_manifest
 
     if actions not in list(ActionStyle):
         raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
@@ -510,6 +510,6 @@ def new_folder() -> Path:
     """A folder for the runs of one rehearsal: in a checkout beside its results, else where the store is."""
     from datetime import datetime
 
-    from twinbench.store import runs_dir
+    from twinbench.storage.store import runs_dir
 
     return runs_dir() / f"rehearsal-{datetime.now().astimezone():%Y-%m-%d-%H%M%S}"

@@ -54,7 +54,7 @@ def static(
     One file that opens offline. Exit code 1 where a router failed on every row, or was given up on; the page says so.
     """
     from static_track.analysis.report import report
-    from twinbench.html.plots import require_plots
+    from twinbench.display.html.plots import require_plots
 
     _refuse_output(output, json_=json_)
     require_plots()
@@ -98,7 +98,7 @@ def dynamic(
     One file that opens offline. The page says first whether the runs are rehearsals.
     """
     from dynamic_track.results.report import report
-    from twinbench.html.plots import require_plots
+    from twinbench.display.html.plots import require_plots
 
     _refuse_output(output, json_=json_)
     require_plots()

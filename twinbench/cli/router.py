@@ -19,7 +19,7 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 app = typer.Typer(help="List routers, start a new one, check one.", no_args_is_help=True)
 
@@ -32,7 +32,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
 
     from twinbench.plugins.provenance import ENTRY_POINTS
     from twinbench.plugins.spec import FORMS
-    from twinbench.routers import BUILT_IN
+    from twinbench.routing.built_in import BUILT_IN
 
     rows: list[dict[str, Any]] = []
     for name, router in BUILT_IN.items():
@@ -106,7 +106,7 @@ def check(
     """
     from static_track.banks.starter import open_bank
     from static_track.check import check_router
-    from twinbench.store import Store
+    from twinbench.storage.store import Store
 
     limits = plugins.limits(processes=True)
     with progress() as shown, open_bank(bank, Store(store), shown) as opened:

@@ -33,7 +33,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
 from twinbench.cli.signals import stopped_by_signals
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.running.estimate import Estimate
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dynamic_track.running.sitting import Plan
     from dynamic_track.running.trial import Trial
     from dynamic_track.tasks.task import Task
-    from twinbench.pools import LiveManifest
+    from twinbench.storage.manifests import LiveManifest
 
 _SHOWN_CHARACTERS = 300
 
@@ -159,9 +159,9 @@ def run(
     from twinbench.calls.limiting import Limited, parse_limits
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
-    from twinbench.pools import live_manifest
     from twinbench.providers.gateway import Gateway
     from twinbench.providers.metering import spending_cap
+    from twinbench.storage.manifests import live_manifest
 
     if grade not in ("swebench", "none"):
         raise UsageError(f"--grade {grade}: swebench or none")

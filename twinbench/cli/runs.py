@@ -10,7 +10,7 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.running.run_state import RunState
@@ -204,7 +204,7 @@ def _rows(folder: Path | None, *, sizes: bool) -> list[dict[str, Any]]:
 
 
 def _folder(folder: Path | None) -> Path:
-    from twinbench.store import runs_dir
+    from twinbench.storage.store import runs_dir
 
     return runs_dir() if folder is None else folder
 

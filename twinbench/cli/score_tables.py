@@ -12,10 +12,10 @@ from typing import Any
 from static_track.board import Board, Comparison, Entry, Setting
 from static_track.scoring import SCORES
 from twinbench.cli.output import Column, Table, printable
+from twinbench.display.wording import counted, trajectories
 from twinbench.errors import UsageError
 from twinbench.fingerprint import short
 from twinbench.statistics.comparing import POWER, rank_text
-from twinbench.wording import counted, trajectories
 
 TITLES = {
     "combined": "Combined",

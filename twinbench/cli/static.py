@@ -23,7 +23,7 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 app = typer.Typer(help="Score routers offline: deterministic arithmetic, no judge, no spend.", no_args_is_help=True)
 
@@ -176,7 +176,7 @@ def predict(
 def published(json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
     """Show the scores that the paper reports on its 970-row bank."""
     from twinbench.cli.score_tables import PUBLISHED_COLUMNS
-    from twinbench.published import published_results
+    from twinbench.storage.published import published_results
 
     results = published_results()
     if json_:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from twinbench.containers.building import build
 from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, translated
+from twinbench.display.progress import Progress
 from twinbench.fingerprint import sha256_file
-from twinbench.progress import Progress
 
 BASE_IMAGE = "twinbench-base:latest"
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, translated
+from twinbench.display.progress import Progress
 from twinbench.fingerprint import fingerprint, sha256_file
-from twinbench.progress import Progress
 
 _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.IGNORECASE | re.MULTILINE)
 _NOTHING = "scratch"

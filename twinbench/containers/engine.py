@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from twinbench.causes import Cause, CausedError
+from twinbench.display.progress import Progress
 from twinbench.errors import TwinbenchError
-from twinbench.progress import Progress
 
 if TYPE_CHECKING:
     import docker

@@ -25,12 +25,12 @@ from twinbench.containers.container import ContainerLimits, start_container
 from twinbench.containers.engine import Engine, EngineLostError, translated
 from twinbench.containers.ownership import remove
 from twinbench.containers.stream import ExecStream, StreamLostError
+from twinbench.display.progress import Progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RESOURCE_LIMITS, RouterProcess, ending, runtime_folder
-from twinbench.progress import Progress
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

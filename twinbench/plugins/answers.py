@@ -25,7 +25,7 @@ from twinbench.plugins.wire import (
     Reader,
     read_exactly,
 )
-from twinbench.validation import field_path, shown
+from twinbench.reading.validation import field_path, shown
 
 MOST_DEPTH = 64
 """Objects and lists within each other in an endpoint's answer."""

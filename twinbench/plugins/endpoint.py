@@ -20,12 +20,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from twinbench.asking import RemoteRouter
 from twinbench.errors import UsageError
 from twinbench.plugins.answers import MOST_DEPTH, is_deep, object_of_pairs
 from twinbench.plugins.wire import MOST_ANSWER_BYTES, MOST_RATIONALE_CHARACTERS, call_to_json
-from twinbench.router import Call, Decision, RouterError
-from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.routing.asking import RemoteRouter
+from twinbench.routing.router import Call, Decision, RouterError
+from twinbench.routing.tiers import TIER_LABELS, Tier
 
 SESSION_HEADER = "X-Twinbench-Session"
 

@@ -24,7 +24,6 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from twinbench.llm import MAX_TOKENS, LlmError, Reply
 from twinbench.plugins import trb
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.wire import (
@@ -39,8 +38,9 @@ from twinbench.plugins.wire import (
     read_request,
     reply_from_json,
 )
-from twinbench.router import Candidate, DecisionError, checked
-from twinbench.tiers import Tier
+from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply
+from twinbench.routing.router import Candidate, DecisionError, checked
+from twinbench.routing.tiers import Tier
 
 HOOKS = ("start", "observe", "end")
 
@@ -260,7 +260,7 @@ class Host:
 
 
 class Handle:
-    """What a router asks an LLM through (``twinbench.llm.Llm``): it only carries questions and replies."""
+    """What a router asks an LLM through (``twinbench.routing.llm.Llm``): it only carries questions and replies."""
 
     def __init__(self, ask: Callable[[Mapping[str, Any]], Reply]) -> None:
         self._ask = ask

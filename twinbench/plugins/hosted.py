@@ -12,10 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from twinbench.asking import RemoteRouter
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.llm import LlmError
-from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.answers import (
     DECISION,
     HOOK,
@@ -31,7 +28,10 @@ from twinbench.plugins.answers import (
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import LocalProcess, RouterProcess, Serve, runtime_folder
 from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json, reply_to_json
-from twinbench.router import Call, Candidate, Decision, Outcome, RouterError
+from twinbench.routing.asking import RemoteRouter
+from twinbench.routing.llm import LlmError
+from twinbench.routing.own_calls import NoCalls, OwnCalls
+from twinbench.routing.router import Call, Candidate, Decision, Outcome, RouterError
 
 _MOST_REACHED = 1_000
 

@@ -16,23 +16,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twinbench.asking import told
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
-from twinbench.own_calls import NoCalls, OwnCalls
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
-from twinbench.pools import live_models
-from twinbench.router import Candidate, Router
-from twinbench.routers import BUILT_IN
-from twinbench.routers import __file__ as built_in_file
+from twinbench.routing.asking import told
+from twinbench.routing.built_in import BUILT_IN
+from twinbench.routing.own_calls import NoCalls, OwnCalls
+from twinbench.routing.router import Candidate, Router
+from twinbench.storage.manifests import live_models
 
+_PACKAGE = Path(__file__).parents[1]
 _DESCRIBE_WITHIN_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
-_INTERFACE = ("router.py", "llm.py", "tiers.py", "usage.py", "plugins/trb.py", "plugins/arguments.py")
+_INTERFACE = (
+    *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
+    *("plugins/trb.py", "plugins/arguments.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -112,14 +115,13 @@ def _resolved(limits: PluginLimits) -> PluginLimits:
 
 def _conditions(limits: PluginLimits) -> dict[str, Any]:
     """What decides beside the router's own code: what it may see and take, and our side of its interface."""
-    package = Path(built_in_file).parent
     seen = {name: sha256_text(os.environ[name]) for name in limits.environment if name in os.environ}
     return {
         "environment": seen,
         "decision_s": limits.decision_s,
         "memory_mib": limits.memory_mib,
         "latency": "measured outside",  # what was kept when routers told it themselves is another figure
-        "interface": {name: sha256_installed(package / name) for name in _INTERFACE},
+        "interface": {name: sha256_installed(_PACKAGE / name) for name in _INTERFACE},
         **({} if limits.isolation is None else {"isolation": limits.isolation.conditions()}),
     }
 
@@ -245,7 +247,6 @@ def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) ->
 
 
 def _built_in_fingerprint(spec: RouterSpec) -> str:
-    package = Path(built_in_file).parent
-    files = {name: sha256_installed(package / name) for name in ("routers.py", "router.py", "tiers.py")}
+    files = {name: sha256_installed(_PACKAGE / "routing" / name) for name in ("built_in.py", "router.py", "tiers.py")}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return fingerprint({"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python})

@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -37,7 +37,7 @@ from twinbench.plugins.answers import (
 from twinbench.plugins.host import PIPE_LOST
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.wire import request_frame
-from twinbench.router import RouterError
+from twinbench.routing.router import RouterError
 
 PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
 """Environment variables that a router sees beside those that the user names."""
@@ -52,8 +52,13 @@ MOST_OPEN_FILES = 1024
 RESOURCE_LIMITS = (f"RLIMIT_FSIZE={LARGEST_FILE_BYTES}", f"RLIMIT_NOFILE={MOST_OPEN_FILES}")
 """What a router's process sets for itself before it loads any foreign code: the arguments of its start script."""
 
-_RUNTIME = ("__init__.py", "tiers.py", "usage.py", "router.py", "routers.py", "llm.py")
-_RUNTIME_PLUGINS = ("__init__.py", "arguments.py", "host.py", "provenance.py", "reaper.py", "trb.py", "wire.py")
+_RUNTIME: Mapping[str, Sequence[str]] = {
+    ".": ("__init__.py",),
+    "routing": ("__init__.py", "built_in.py", "llm.py", "router.py", "tiers.py", "usage.py"),
+    "plugins": ("__init__.py", "arguments.py", "host.py", "provenance.py", "reaper.py", "trb.py", "wire.py"),
+}
+"""By folder of the package, the files that a router's process runs; they need the standard library alone."""
+
 _SCRIPTS = {
     "start": (("reaper", "split_off"), ("host", "main")),
     "describe": (("provenance", "main"),),
@@ -80,12 +85,11 @@ def runtime_folder() -> Iterator[Path]:
     package = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory(prefix="twinbench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        plugins = folder / "runtime" / "twinbench" / "plugins"
-        plugins.mkdir(parents=True)
-        for file in _RUNTIME:
-            shutil.copyfile(package / file, plugins.parent / file)
-        for file in _RUNTIME_PLUGINS:
-            shutil.copyfile(package / "plugins" / file, plugins / file)
+        for room, files in _RUNTIME.items():
+            target = folder / "runtime" / "twinbench" / room
+            target.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                shutil.copyfile(package / room / file, target / file)
         for script, steps in _SCRIPTS.items():
             lines = [f"from twinbench.plugins.{module} import {name}\n{name}()\n" for module, name in steps]
             (folder / "runtime" / f"{script}.py").write_text("".join(lines), "utf-8")

@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
-from twinbench.routers import BUILT_IN
+from twinbench.routing.built_in import BUILT_IN
 
 Kind = Literal["built-in", "entry-point", "module", "file", "trb", "endpoint"]
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Protocol
 
-from twinbench.router import Call, Candidate, Decision
-from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.routing.router import Call, Candidate, Decision
+from twinbench.routing.tiers import TIER_LABELS, Tier
 
 WALLCLOCK_TTL_S = 300
 

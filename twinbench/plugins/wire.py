@@ -16,10 +16,10 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from twinbench.llm import LlmError, Reply, name_of
-from twinbench.router import CacheView, CacheViews, Call, Candidate, Limits, Outcome
-from twinbench.tiers import Tier
-from twinbench.usage import Prices, Usage
+from twinbench.routing.llm import LlmError, Reply, name_of
+from twinbench.routing.router import CacheView, CacheViews, Call, Candidate, Limits, Outcome
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Prices, Usage
 
 MOST_ANSWER_BYTES = 2**20
 """An answer is a name, a number and a sentence; a longer one is refused."""

@@ -15,9 +15,9 @@ from twinbench.calls.judging import Judged, judge
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.translation import Utterance, request_body
 from twinbench.causes import Cause
-from twinbench.pools import LiveCandidate, PriceTable, static_manifest
-from twinbench.tokens import tokenizer_set
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveCandidate, PriceTable, static_manifest
+from twinbench.text.tokens import tokenizer_set
 
 QUESTION = "Answer with one word: ready?"
 MAX_TOKENS = 16

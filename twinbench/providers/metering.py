@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from twinbench.errors import UsageError
-from twinbench.pools import DEFAULT_LIVE, LiveManifest, live_manifest
+from twinbench.storage.manifests import DEFAULT_LIVE, LiveManifest, live_manifest
 
 if TYPE_CHECKING:
     from twinbench.calls.metered import MeteredLlm

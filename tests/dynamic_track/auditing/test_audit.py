@@ -61,8 +61,8 @@ from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import FILE, Entry, packed, read_journal, unpacked
 from twinbench.calls.recording import recordings
 from twinbench.fingerprint import sha256_text
-from twinbench.pools import live_manifest
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import live_manifest
 
 MEDIUM = "rehearsal__tidecache-41"
 ASKS = """

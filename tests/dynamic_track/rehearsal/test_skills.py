@@ -12,7 +12,7 @@ from dynamic_track.rehearsal.edits import Subject
 from dynamic_track.rehearsal.skills import skill_names, skill_table
 from tests.cli.commands import twinbench
 from tests.dynamic_track.rehearsal.playing import all_known
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
 
 SOLVED = 0.8
 """A tier with this chance of the right edit, which may be tried again, is good for a task."""

@@ -20,9 +20,9 @@ from dynamic_track.running.trial import Trial
 from twinbench.causes import Cause
 from twinbench.cli.rehearse import seeds_of
 from twinbench.errors import UsageError
-from twinbench.pools import live_manifest
 from twinbench.statistics import Resampling
-from twinbench.store import Store
+from twinbench.storage.manifests import live_manifest
+from twinbench.storage.store import Store
 
 POOL = live_manifest()
 TASKS = [f"task-{number:02}" for number in range(21)]

@@ -34,8 +34,8 @@ from tests.dynamic_track.live import (
     step_of,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.pools import live_manifest
-from twinbench.store import Store
+from twinbench.storage.manifests import live_manifest
+from twinbench.storage.store import Store
 
 PENALTY = 0.6
 UNSOLVED = SIX[:2]

@@ -32,8 +32,8 @@ from tests.runs import (
 )
 from twinbench.calls.journal import read_journal
 from twinbench.calls.recording import Recording, recordings
-from twinbench.pools import live_manifest
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import live_manifest
 
 COST = Decimal("0.0014")
 """Of each call of ``tests.runs``: 500 fresh tokens, 500 from the cache, 25 out."""

@@ -52,7 +52,7 @@ from tests.dynamic_track.live import (
 from tests.plugins.serving import endpoint
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import unpacked
-from twinbench.pools import live_manifest
+from twinbench.storage.manifests import live_manifest
 
 LEAVES = f"echo {SENTINEL}"
 """Submits nothing."""

@@ -29,8 +29,8 @@ from tests.dynamic_track.running.small_models import (
 )
 from twinbench.calls.journal import read_journal, unpacked
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.pools import live_manifest
-from twinbench.usage import Usage
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import live_manifest
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("rehearsal")]
 

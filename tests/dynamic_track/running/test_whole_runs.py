@@ -31,7 +31,7 @@ from twinbench.calls.journal import read_journal
 from twinbench.containers.building import build
 from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import NAMESPACE, namespace
-from twinbench.wording import counted
+from twinbench.display.wording import counted
 
 IN_THE_SUITE = 1
 KILLS = [seed if seed < IN_THE_SUITE else pytest.param(seed, marks=pytest.mark.acceptance) for seed in range(20)]

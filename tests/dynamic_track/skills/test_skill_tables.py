@@ -30,8 +30,8 @@ from twinbench.calls.recording import Recording, recordings
 from twinbench.cli.rehearse import rehearsal_of
 from twinbench.containers.engine import Engine
 from twinbench.plugins.loading import load_router
-from twinbench.routers import CONSTANTS
-from twinbench.tiers import TIER_LABELS
+from twinbench.routing.built_in import CONSTANTS
+from twinbench.routing.tiers import TIER_LABELS
 
 pytestmark = pytest.mark.acceptance
 

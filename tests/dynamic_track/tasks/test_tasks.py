@@ -22,8 +22,8 @@ from tests.dynamic_track.tasks.task_rows import EVAL_SCRIPT, Row, a_row, verifie
 from tests.timing import HANG_S
 from tests.twinbench.hub import COMMIT, Hub, dataset_hub
 from twinbench.errors import ContentError, UsageError
-from twinbench.pools import heldout_instances
-from twinbench.reading import SUFFIXES
+from twinbench.reading.rows import SUFFIXES
+from twinbench.storage.manifests import heldout_instances
 
 VERIFIED = HUB_DATASETS["SWE-bench Verified"]
 

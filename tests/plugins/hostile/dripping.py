@@ -8,7 +8,7 @@ import time
 from typing import Any, NoReturn
 
 from twinbench import Call, LlmError
-from twinbench.llm import Llm
+from twinbench.routing.llm import Llm
 
 _BLOCK = b"x" * 2**20
 

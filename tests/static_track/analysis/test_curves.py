@@ -16,9 +16,9 @@ from static_track.board import Judge
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from twinbench.errors import UsageError
-from twinbench.router import Call, Decision
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.router import Call, Decision
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store
 
 TARGETS = {"a": [0, 0, 3], "b": [0, 1], "c": [3, 3], "d": [0, 0, 0, 0]}
 

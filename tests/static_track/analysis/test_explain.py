@@ -13,9 +13,9 @@ from static_track.board import Judge
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from twinbench.errors import UsageError
-from twinbench.router import Call
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.router import Call
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store
 
 ROWS = [
     *a_trajectory([0, 1, 3], instance="hard"),

@@ -19,9 +19,9 @@ from tests import oracle
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.owner_only import as_owner_only
 from twinbench.errors import TwinbenchError
-from twinbench.messages import BLOCK_TEXT, PROTOCOL_TEXT, message_text, semantic_key
-from twinbench.store import STORE_VARIABLE, Store
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import STORE_VARIABLE, Store
+from twinbench.text.messages import BLOCK_TEXT, PROTOCOL_TEXT, message_text, semantic_key
 
 LONG = "a line of a file\n" * 200
 

@@ -21,9 +21,9 @@ from static_track.leaks.checking import groups
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from twinbench.errors import ContentError
-from twinbench.pools import heldout_instances
 from twinbench.statistics import Resampling
-from twinbench.store import Store
+from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.store import Store
 
 NO_DUPLICATES = {"near_duplicates": False}
 

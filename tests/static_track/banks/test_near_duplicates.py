@@ -22,8 +22,8 @@ from tests.banks import a_row, import_rows
 from tests.cli.commands import twinbench
 from tests.examples import examples
 from twinbench.fingerprint import fingerprint
-from twinbench.pools import heldout_instances
-from twinbench.store import Store
+from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.store import Store
 
 WORDS = [f"w{number}" for number in range(30)]
 LONG = " ".join(f"word{number}" for number in range(60))

@@ -14,8 +14,8 @@ from static_track.board import Judge
 from tests.banks import Row, a_trajectory, import_rows
 from tests.examples import examples
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.pools import heldout_instances
-from twinbench.store import Store
+from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.store import Store
 
 HELD_OUT_INSTANCE = min(heldout_instances())
 SHARES = st.lists(st.integers(1, 100), min_size=1, max_size=4).map(

@@ -13,8 +13,8 @@ from static_track.banks.bank import Bank
 from tests.cli.commands import Ran, files, twinbench
 from tests.runs import OPENING, Run, calling, packaged_run, response, saying, v1, v2, write_run
 from twinbench.calls.mini_swe_agent import BASH_TOOL
-from twinbench.pools import heldout_instances
-from twinbench.store import Store
+from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.store import Store
 
 FIVE = 5
 CALLS = {

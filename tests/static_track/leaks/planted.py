@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.banks import Row
-from twinbench.tiers import TIER_LABELS
+from twinbench.routing.tiers import TIER_LABELS
 
 _WORDS = ("open", "read", "parse", "file", "test", "module", "value", "function", "error", "line", "check", "again")
 

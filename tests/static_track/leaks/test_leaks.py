@@ -15,8 +15,8 @@ from static_track.leaks.traits import TRAITS, read_traits
 from tests.banks import import_rows
 from tests.static_track.leaks.planted import PLANTED, Plant, planted, rows, step_index
 from twinbench.errors import UsageError
-from twinbench.store import Store
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
+from twinbench.storage.store import Store
 
 
 @pytest.fixture(scope="module")

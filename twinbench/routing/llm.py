@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from twinbench.router import Candidate
-from twinbench.tiers import Tier
-from twinbench.usage import Usage
+from twinbench.routing.router import Candidate
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Usage
 
 MAX_TOKENS = 512
 """Of an answer, where a router does not say."""

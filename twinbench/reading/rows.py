@@ -14,8 +14,8 @@ from typing import Any
 
 from twinbench.errors import Problem, UsageError
 from twinbench.fingerprint import sha256_file
-from twinbench.input_files import InputError, InputRows, open_input, standard_input
-from twinbench.strict_json import FaultyJsonError, JsonError, list_members, parse_json
+from twinbench.reading.input_files import InputError, InputRows, open_input, standard_input
+from twinbench.reading.strict_json import FaultyJsonError, JsonError, list_members, parse_json
 
 STDIN = "-"
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
@@ -111,7 +111,7 @@ def file_rows(
     """
     name = str(path) if name is None else name
     if path.suffix == ".parquet":
-        from twinbench.parquet import parquet_rows  # it loads DuckDB
+        from twinbench.reading.parquet import parquet_rows  # it loads DuckDB
 
         yield from parquet_rows(path, name, json_columns)
         return

@@ -25,8 +25,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from twinbench.tiers import Tier
-from twinbench.usage import Prices, Usage
+from twinbench.routing.tiers import Tier
+from twinbench.routing.usage import Prices, Usage
 
 MEAN_OUTPUT_BEFORE_ANY = 500
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from twinbench.clock import Clock
-from twinbench.router import CacheView, Candidate
+from twinbench.routing.clock import Clock
+from twinbench.routing.router import CacheView, Candidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import random
 import re
 from typing import ClassVar
 
-from twinbench.router import Call, Decision, Router
-from twinbench.tiers import TIER_LABELS, Tier
+from twinbench.routing.router import Call, Decision, Router
+from twinbench.routing.tiers import TIER_LABELS, Tier
 
 
 class Always:

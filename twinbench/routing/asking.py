@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twinbench.router import Call, Choice, DecisionError, Router, RouterError, checked
+from twinbench.routing.router import Call, Choice, DecisionError, Router, RouterError, checked
 
 
 class RemoteRouter:

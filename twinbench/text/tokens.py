@@ -18,8 +18,8 @@ from typing import Protocol
 
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_installed
-from twinbench.pools import StaticManifest, TokenizerFile
-from twinbench.tiers import Tier
+from twinbench.routing.tiers import Tier
+from twinbench.storage.manifests import StaticManifest, TokenizerFile
 
 OFFLINE = "offline"
 

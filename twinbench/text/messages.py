@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from twinbench.validation import kind
+from twinbench.reading.validation import kind
 
 Message = Mapping[str, Any]
 

@@ -17,8 +17,8 @@ from itertools import islice
 from typing import Any
 
 from twinbench.errors import ContentError, Problem
-from twinbench.input_files import MOST_LINE_BYTES, InputError, in_mib
-from twinbench.validation import field_path
+from twinbench.reading.input_files import MOST_LINE_BYTES, InputError, in_mib
+from twinbench.reading.validation import field_path
 
 MOST_VALUES = 4_000_000
 """In one row or document: a small text can hold many, and each takes a hundred times its length in memory."""

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from twinbench.wording import counted, printable
+from twinbench.display.wording import counted, printable
 
 HERE = Path(__file__).resolve().parent
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from twinbench.display.wording import printable
 from twinbench.errors import TwinbenchError
-from twinbench.wording import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

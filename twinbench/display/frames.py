@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from twinbench.display.wording import printable
 from twinbench.errors import UsageError
-from twinbench.wording import printable
 
 KINDS = ("pandas", "polars", "pyarrow")
 """In the order in which they are looked for."""

@@ -27,14 +27,14 @@ from pydantic import (
     model_validator,
 )
 
-from twinbench import resources
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.input_files import NO_FILE, InputError, open_regular, read_document
-from twinbench.router import Candidate
-from twinbench.tiers import TIER_LABELS, Tier
-from twinbench.usage import Prices
-from twinbench.validation import field_path, shown, worded
+from twinbench.reading.input_files import NO_FILE, InputError, open_regular, read_document
+from twinbench.reading.validation import field_path, shown, worded
+from twinbench.routing.router import Candidate
+from twinbench.routing.tiers import TIER_LABELS, Tier
+from twinbench.routing.usage import Prices
+from twinbench.storage import resources
 
 DEFAULT_STATIC = "static-2026-04"
 DEFAULT_LIVE = "live-2026-04"

@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from twinbench import resources
 from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
+from twinbench.storage import resources
 
 STORE_VARIABLE = "TWINBENCH_STORE"
 

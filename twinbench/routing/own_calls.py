@@ -15,9 +15,9 @@ from decimal import Decimal
 from typing import Any
 
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
-from twinbench.llm import MAX_TOKENS, MOST_ASKS, LlmError, Reply, name_of
-from twinbench.router import Candidate
-from twinbench.tiers import Tier
+from twinbench.routing.llm import MAX_TOKENS, MOST_ASKS, LlmError, Reply, name_of
+from twinbench.routing.router import Candidate
+from twinbench.routing.tiers import Tier
 
 MOST_DEPTH = 64
 """Objects and lists within each other in a router's messages; what walks them recursively is safe."""
@@ -63,7 +63,7 @@ class Deciding:
 
 
 class OwnCalls(ABC):
-    """The handle of one router: serves ``twinbench.llm.Llm`` while a decision is being made."""
+    """The handle of one router: serves ``twinbench.routing.llm.Llm`` while a decision is being made."""
 
     def __init__(self, outside: str = OUTSIDE) -> None:
         self._outside = outside

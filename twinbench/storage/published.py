@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twinbench import resources
+from twinbench.storage import resources
 
 
 def published_results() -> dict[str, Any]:

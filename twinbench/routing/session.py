@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from twinbench.cache_policy import CachePolicy, Prompt
-from twinbench.router import MEAN_OUTPUT_BEFORE_ANY, CacheViews, Call, Candidate, Limits, Outcome
-from twinbench.usage import Usage
+from twinbench.routing.cache_policy import CachePolicy, Prompt
+from twinbench.routing.router import MEAN_OUTPUT_BEFORE_ANY, CacheViews, Call, Candidate, Limits, Outcome
+from twinbench.routing.usage import Usage
 
 
 def session_key(salt: str, *identity: str) -> str:

@@ -29,9 +29,9 @@ import duckdb
 from duckdb.sqltypes import DuckDBPyType
 
 from twinbench.errors import Problem
-from twinbench.input_files import MOST_LINE_BYTES, InputError, in_mib, open_input, refuse_bomb
-from twinbench.reading import NumberedRow
-from twinbench.strict_json import Fault, FaultyJsonError, JsonError, Location, parse_json
+from twinbench.reading.input_files import MOST_LINE_BYTES, InputError, in_mib, open_input, refuse_bomb
+from twinbench.reading.rows import NumberedRow
+from twinbench.reading.strict_json import Fault, FaultyJsonError, JsonError, Location, parse_json
 
 _MEMORY_MIB = 1024
 _ROW_NUMBER = "file_row_number"

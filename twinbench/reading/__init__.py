@@ -1,0 +1,1 @@
+"""Files that others wrote: read once, strictly, and refused by line and field."""

@@ -1,0 +1,1 @@
+"""What is kept: the store, files written whole, fingerprints, locked manifests."""
