@@ -26,6 +26,7 @@ STILL_USABLE = {
     "working directory removed": f"cd /; rm -rf /srv; {LOSES_SHELL}",
     "everything killed": "kill -9 -1; sleep 60",
     "cat removed": "rm -f $(type -P cat)",
+    "cat removed, and the shell lost": f"rm -f $(type -P cat); {LOSES_SHELL}",
     "nothing to read is a FIFO": "rm /dev/null; mkfifo /dev/null",
     "devices removed": "rm -rf /dev/* 2>&-",
     "the shell lost besides": LOSES_SHELL,
