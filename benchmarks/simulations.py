@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from static_track.intervals import Parts, headline
+from static_track.parts import Parts, headline
 from twinbench.statistics.sampling import Floats
 
 _FEMTODOLLARS = 1e12

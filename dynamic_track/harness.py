@@ -13,12 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from twinbench.errors import TwinbenchError
-
-if TYPE_CHECKING:
-    from dynamic_track.tasks.task import Task
 
 START_MARKER = ">>>>> Start Test Output"
 END_MARKER = ">>>>> End Test Output"
@@ -26,6 +23,17 @@ END_MARKER = ">>>>> End Test Output"
 
 class HarnessMissingError(TwinbenchError):
     """swebench cannot be imported, and without it no task is read or graded."""
+
+
+class GradedTask(Protocol):
+    """What grading reads of a task."""
+
+    @property
+    def id(self) -> str:
+        """The instance id."""
+
+    def row(self) -> dict[str, Any]:
+        """The task as a row of SWE-bench."""
 
 
 class GradingSpec(Protocol):
@@ -76,7 +84,7 @@ def eval_types() -> frozenset[str]:
     return frozenset(each.value for each in EvalType)
 
 
-def grading_spec(task: Task) -> GradingSpec:
+def grading_spec(task: GradedTask) -> GradingSpec:
     """The ``TestSpec`` that swebench makes of a task; needs no network."""
     with _importing():
         from swebench.harness.utils import make_test_spec  # type: ignore[import-untyped]
@@ -84,7 +92,7 @@ def grading_spec(task: Task) -> GradingSpec:
     return spec
 
 
-def eval_script(task: Task) -> str:
+def eval_script(task: GradedTask) -> str:
     """The script that runs a task's tests and records their exit code: always this one, never the row's own."""
     return grading_spec(task).eval_script
 
@@ -96,7 +104,7 @@ def apply_commands() -> tuple[str, ...]:
     return tuple(GIT_APPLY_CMDS)
 
 
-def report(task: Task, log: Path) -> Report:
+def report(task: GradedTask, log: Path) -> Report:
     """What swebench makes of the output of a task's eval script, for a patch that was applied."""
     with _importing():
         from swebench.harness.grading import get_eval_report  # type: ignore[import-untyped]

@@ -21,10 +21,11 @@ from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.bank_file import sql_file
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import Split
+from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
 from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
-from static_track.scoring import SCORES, OwnCost, Score, Scorer
+from static_track.scoring import OwnCost, Score, Scorer
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import trajectories
@@ -44,9 +45,9 @@ from twinbench.text.messages import PROTOCOL_TEXT
 from twinbench.text.tokens import OFFLINE, tokenizer_set
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from static_track.intervals import Difference, Interval, Parts, Sample
+    from static_track.figures import Drawing
+    from static_track.intervals import Difference, Interval, Sample
+    from static_track.parts import Parts
     from twinbench.calls.metered import MeteredLlm
     from twinbench.statistics.comparing import McNemar
 
@@ -204,7 +205,7 @@ class Board(Setting, Tabular):
             for entry in self.entries
         ]
 
-    def plot(self) -> Figure:
+    def plot(self) -> Drawing:
         """CostSave against TrajPass, with intervals, as a figure of matplotlib.
 
         Raises:
@@ -213,9 +214,18 @@ class Board(Setting, Tabular):
         from twinbench.display.html.plots import require_plots
 
         require_plots()
-        from static_track.figures import board_figure
+        from static_track.figures import RouterPoint, board_figure
 
-        return board_figure(self)
+        points = []
+        for entry in self.entries:
+            saved, passed = entry.score.scores["cost_save"], entry.score.scores["traj_pass"]
+            if saved is None or passed is None:
+                continue
+            between = [
+                None if entry.intervals is None else entry.intervals[of].ends for of in ("cost_save", "traj_pass")
+            ]
+            points.append(RouterPoint(entry.router, entry.reference, saved, passed, *between))
+        return board_figure(f"{self.bank.name}: saved against passed", points, self.caveat)
 
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
         """The board as a JSON object."""

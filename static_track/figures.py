@@ -5,15 +5,12 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol
 
 from matplotlib.figure import Figure
 
 from twinbench.display.wording import printable
-
-if TYPE_CHECKING:
-    from static_track.analysis.curves import Curve
-    from static_track.board import Board, Entry
 
 _SIZE = (7.5, 4.5)
 _CAVEAT_CHARACTERS = 130
@@ -29,23 +26,61 @@ class Drawing(Figure):
         return shown.getvalue()
 
 
-def board_figure(board: Board) -> Drawing:
+@dataclass(frozen=True)
+class RouterPoint:
+    """A router in the plane of CostSave and TrajPass, in percent, with the intervals of both where there are any."""
+
+    router: str
+    reference: bool
+    saved: float
+    passed: float
+    saved_between: tuple[float, float] | None
+    passed_between: tuple[float, float] | None
+
+
+class SweptRouter(Protocol):
+    """What is drawn of a router that was swept over a threshold: ``analysis.curves.Curve`` has it."""
+
+    @property
+    def router(self) -> str:
+        """Its name."""
+
+    @property
+    def at(self) -> Sequence[tuple[float, float]]:
+        """Cost in USD and TrajPass in percent at each threshold."""
+
+    @property
+    def hull(self) -> Sequence[tuple[float, float]]:
+        """The corners of their upper hull."""
+
+
+def board_figure(title: str, points: Sequence[RouterPoint], caveat: str | None) -> Drawing:
     """CostSave against TrajPass of every router and reference, with their intervals."""
     figure = Drawing(figsize=_SIZE, layout="constrained")
-    axes = figure.add_subplot(
-        xlabel="CostSave, %", ylabel="TrajPass, %", title=f"{board.bank.name}: saved against passed"
-    )
-    for entry in board.entries:
-        x, y = entry.score.scores["cost_save"], entry.score.scores["traj_pass"]
-        if x is None or y is None:
-            continue
-        across, up = (_reach(entry, metric) for metric in ("cost_save", "traj_pass"))
-        colour, alpha = ("0.55", 0.6) if entry.reference else (None, 1.0)
-        axes.errorbar(x, y, xerr=across, yerr=up, fmt="o", capsize=2, color=colour, alpha=alpha)
-        axes.annotate(entry.router, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=8, parse_math=False)
+    axes = figure.add_subplot(xlabel="CostSave, %", ylabel="TrajPass, %", title=title)
+    for point in points:
+        colour, alpha = ("0.55", 0.6) if point.reference else (None, 1.0)
+        axes.errorbar(
+            point.saved,
+            point.passed,
+            xerr=_reach(point.saved, point.saved_between),
+            yerr=_reach(point.passed, point.passed_between),
+            fmt="o",
+            capsize=2,
+            color=colour,
+            alpha=alpha,
+        )
+        axes.annotate(
+            point.router,
+            (point.saved, point.passed),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=8,
+            parse_math=False,
+        )
     axes.margins(0.15)  # room for names
     axes.grid(alpha=0.25)
-    _tell(figure, board.caveat)
+    _tell(figure, caveat)
     return figure
 
 
@@ -56,35 +91,32 @@ def _tell(figure: Drawing, caveat: str | None) -> None:
         figure.supxlabel(shown, fontsize=7, x=0.01, ha="left")
 
 
-def _reach(entry: Entry, metric: str) -> list[list[float]] | None:
-    """How far an interval reaches below and above the metric; None without one."""
-    value = entry.score.scores[metric]
-    ends = None if entry.intervals is None else entry.intervals[metric].ends
-    if value is None or ends is None:
-        return None
-    return [[max(value - ends[0], 0.0)], [max(ends[1] - value, 0.0)]]
+def _reach(value: float, ends: tuple[float, float] | None) -> list[list[float]] | None:
+    """How far an interval reaches below and above a value; None without one."""
+    return None if ends is None else [[max(value - ends[0], 0.0)], [max(ends[1] - value, 0.0)]]
 
 
-def curve_figure(curves: Sequence[Curve]) -> Drawing:
-    """What each dollar buys: the points of routers swept over a threshold, and their hulls."""
+def curve_figure(
+    title: str, curves: Sequence[SweptRouter], optimal: tuple[float, float], caveat: str | None
+) -> Drawing:
+    """What each dollar buys: the points of routers swept over a threshold, and their hulls.
+
+    Args:
+        title: of the figure.
+        curves: at least one.
+        optimal: cost in USD and TrajPass of the cheapest choice that passes every row.
+        caveat: what must be said of the bank.
+    """
     figure = Drawing(figsize=_SIZE, layout="constrained")
-    axes = figure.add_subplot(
-        xlabel="Cost, USD", ylabel="TrajPass, %", title=f"{curves[0].bank}: what each dollar buys"
-    )
+    axes = figure.add_subplot(xlabel="Cost, USD", ylabel="TrajPass, %", title=title)
     for number, each in enumerate(curves):
         colour = f"C{number}"
-        axes.plot(
-            [point.cost_usd for point in each.points],
-            [point.traj_pass for point in each.points],
-            "o",
-            color=colour,
-            label=each.router.replace("$", r"\$"),
-        )
+        axes.plot(*zip(*each.at, strict=True), "o", color=colour, label=each.router.replace("$", r"\$"))
         axes.plot(*zip(*each.hull, strict=True), color=colour)
     first, last = curves[0].hull[0], curves[0].hull[-1]
     axes.plot(*zip(first, last, strict=True), "--", color="0.5", label="random mix")
-    axes.plot(*curves[0].optimal, "*", color="0.3", markersize=11, label="cost-optimal")
+    axes.plot(*optimal, "*", color="0.3", markersize=11, label="cost-optimal")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.25)
-    _tell(figure, curves[0].caveat)
+    _tell(figure, caveat)
     return figure

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from static_track.scoring import SCORES
+from static_track.metrics import SCORES
+from static_track.parts import EXACT, IF_PASSING, PASSING, ROWS, D, N, Parts, headline
 from twinbench.display.wording import counted, trajectories
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, tested_ranks
@@ -24,9 +24,6 @@ from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import NO_SPREAD, paired_difference, paired_p
 from twinbench.statistics.sampling import FEWEST_OF_SEVERAL, Clusters, Distribution, Floats, bootstrap
 from twinbench.statistics.swapping import swap_test
-
-ROWS, PASSING, EXACT, IF_PASSING, D, N = range(6)
-"""Columns of a trajectory's parts."""
 
 _READ_BY: Mapping[str, Sequence[int]] = {
     "row_pass": (PASSING,),
@@ -39,86 +36,6 @@ _READ_BY: Mapping[str, Sequence[int]] = {
 
 _RATES = ("row_pass", "row_exact", "traj_pass")
 """Metrics that are rates: between 0 and 100, and at either end without any spread."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What each trajectory of one router adds to the headline."""
-
-    workloads: Sequence[str]
-    instances: Sequence[str]
-    values: NDArray[np.int64]
-    """Shape (trajectories, 6): rows, passing rows, exact rows, rows if the trajectory passes, parts of *D* and *N* in
-    femtodollars."""
-    groups: Sequence[str] = ()
-    """The group of each trajectory: what is independent of other groups. Default: each trajectory's instance."""
-
-    def __post_init__(self) -> None:
-        if not self.groups:
-            object.__setattr__(self, "groups", self.instances)
-
-    def metrics(self) -> dict[str, float | None]:
-        """The headline by these sums: to the last bit what ``scoring.sql`` says."""
-        names = np.asarray(self.workloads, object)
-        totals = [
-            [float(_total(column)) for column in self.values[names == workload].T] for workload in sorted(set(names))
-        ]
-        found = headline(np.array(totals)).tolist()
-        return {name: None if np.isnan(value) else value for name, value in zip(SCORES, found, strict=True)}
-
-
-def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
-    """A query's trajectories by their column ``whose``, in the order in which they come.
-
-    Groups are its column ``group_name``, where it has one, else ``instance_id``.
-    """
-    columns = result.fetchnumpy()
-    whose = columns["whose"]
-    groups = columns.get("group_name", columns["instance_id"])
-    values = np.stack(
-        [
-            np.asarray(columns[name], np.int64)
-            for name in ("rows", "passing_rows", "exact_rows", "rows_if_passing", "d", "n")
-        ],
-        axis=1,
-    )
-    starts = [0, *(np.flatnonzero(whose[1:] != whose[:-1]) + 1).tolist(), len(whose)]
-    return {
-        whose[start]: Parts(
-            columns["workload"][start:end].tolist(),
-            columns["instance_id"][start:end].tolist(),
-            values[start:end],
-            groups[start:end].tolist(),
-        )
-        for start, end in pairwise(starts)
-        if end > start
-    }
-
-
-def headline(sums: Floats) -> Floats:
-    """The five metrics of sums by workload: ``score`` of ``scoring.sql`` once more, for resamples.
-
-    Args:
-        sums: shape (..., workloads, 6), workloads in their order.
-
-    Returns:
-        Shape (..., 5) in the order of ``SCORES``; NaN where undefined.
-    """
-    totals = sums.sum(axis=-2)
-    rows = totals[..., ROWS]
-    cost_save = np.zeros(rows.shape)
-    billed = np.zeros(rows.shape, bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates = [100 * totals[..., column] / rows for column in (PASSING, EXACT, IF_PASSING)]
-        for workload in range(sums.shape[-2]):  # added one by one, as SQL does
-            part = sums[..., workload, :]
-            saved = part[..., ROWS] / rows * (100 * part[..., N] / part[..., D])
-            has_d = part[..., D] != 0
-            cost_save = np.where(has_d, cost_save + saved, cost_save)
-            billed |= has_d
-    cost_save = np.where(billed, cost_save, np.nan)
-    combined = (rates[0] + rates[1] + rates[2] + cost_save) / 4
-    return np.stack([*rates, cost_save, combined], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -447,8 +364,3 @@ def _best_and_worst(values: NDArray[np.int64]) -> Floats:
     best[:, N] += np.where(passes, 0, columns[:, D])
     worst[:, N] -= np.where(passes, columns[:, D], 0)
     return np.stack([best, worst])
-
-
-def _total(column: NDArray[np.int64]) -> int:
-    """The exact sum of whole numbers, which may be larger than any of 64 bits."""
-    return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())

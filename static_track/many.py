@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from static_track.banks.bank import Bank
 from static_track.board import Judge, Setting
-from static_track.scoring import SCORES, Scorer
+from static_track.metrics import SCORES
+from static_track.scoring import Scorer
 from twinbench.display.frames import Tabular
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier

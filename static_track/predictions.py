@@ -13,7 +13,8 @@ from typing import Any
 
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.rows import MOST_PROBLEMS, NumberedRow, Source, open_source
+from twinbench.reading.numbered import NumberedRow
+from twinbench.reading.rows import MOST_PROBLEMS, Source, open_source
 from twinbench.reading.validation import shown
 from twinbench.routing.tiers import Tier
 

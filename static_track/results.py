@@ -15,12 +15,13 @@ import duckdb
 
 from static_track.banks.bank_file import sql_file, sql_text
 from static_track.banks.databases import Version, file_version
+from static_track.metrics import SCORES
 from static_track.predictions import Predictions, failure
-from static_track.scoring import SCORES, OwnCost, Score, Scorer
+from static_track.scoring import OwnCost, Score, Scorer
 from twinbench.storage.store import Store
 
 if TYPE_CHECKING:
-    from static_track.intervals import Parts
+    from static_track.parts import Parts
 
 LATENCIES = ("p50", "p95", "p99")
 
@@ -258,7 +259,7 @@ def _read_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], p
 
 
 def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Mapping[str, Parts]:
-    from static_track.intervals import parts_by
+    from static_track.parts import parts_by
 
     query = """
         SELECT fingerprint AS whose, workload, instance_id, group_name, rows, passing_rows, exact_rows,

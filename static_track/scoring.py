@@ -18,6 +18,7 @@ from static_track.banks import databases
 from static_track.banks.bank_file import group_name_sql, sql_file, sql_name, sql_text
 from static_track.banks.databases import file_version
 from static_track.banks.splits import ALL, Split
+from static_track.metrics import PATTERNS, SCORES
 from static_track.predictions import Predictions
 from twinbench.errors import TwinbenchError
 from twinbench.routing.tiers import Tier
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from static_track.intervals import Parts
-
-SCORES = ("row_pass", "row_exact", "traj_pass", "cost_save", "combined")
-PATTERNS = ("exact", "up_one", "jump_to_high", "other", "below_target", "error")
+    from static_track.parts import Parts
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,7 @@ class Scorer:
 
     def parts(self) -> dict[int, Parts]:
         """What each trajectory adds to the headline, for each loaded router."""
-        from static_track.intervals import parts_by
+        from static_track.parts import parts_by
 
         return parts_by(
             self._connection.execute("""

@@ -18,7 +18,7 @@ from static_track.analysis.explain import difference as _difference
 from static_track.analysis.explain import explain as _explain
 from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.importing import import_bank as _import_bank
-from static_track.banks.starter import open_bank as _open_bank
+from static_track.banks.opening import open_bank as _open_bank
 from static_track.board import Board, Comparison, Judge
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank

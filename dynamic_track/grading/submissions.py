@@ -15,7 +15,8 @@ from twinbench.reading.input_files import (
     read_document,
     standard_input,
 )
-from twinbench.reading.rows import MOST_PROBLEMS, STDIN, NumberedRow, file_rows, require_file
+from twinbench.reading.numbered import NumberedRow
+from twinbench.reading.rows import MOST_PROBLEMS, STDIN, file_rows, require_file
 from twinbench.reading.strict_json import parse_document
 
 SUFFIXES = (".jsonl", ".json")

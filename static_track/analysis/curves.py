@@ -25,7 +25,7 @@ from twinbench.routing.router import Call, Decision, Router, RouterError
 from twinbench.routing.tiers import Tier
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from static_track.figures import Drawing
 
 POINTS = 11
 
@@ -75,7 +75,12 @@ class Curve(InSetting):
         room = self.area_optimal - self.area_random
         return (self.area - self.area_random) / room if room > 0 else None
 
-    def plot(self, *others: Curve) -> Figure:
+    @property
+    def at(self) -> list[tuple[float, float]]:
+        """Cost and TrajPass at each threshold."""
+        return [(point.cost_usd, point.traj_pass) for point in self.points]
+
+    def plot(self, *others: Curve) -> Drawing:
         """This curve, and others of the same bank beside it, as a figure of matplotlib.
 
         Raises:
@@ -86,7 +91,7 @@ class Curve(InSetting):
         require_plots()
         from static_track.figures import curve_figure
 
-        return curve_figure([self, *others])
+        return curve_figure(f"{self.bank}: what each dollar buys", [self, *others], self.optimal, self.caveat)
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each operating point."""

@@ -169,7 +169,7 @@ class Bank:
 
     @classmethod
     def open(cls, name: str, store: Store | None = None) -> Self:
-        """The bank called ``name``.
+        """The bank called ``name``, as an import of this release left it; ``opening.open_bank`` opens older ones too.
 
         Raises:
             UsageError: there is no such bank.
@@ -183,13 +183,7 @@ class Bank:
             path = store.bank_dir(name) / info.file_name
         if not path.is_file():
             raise TwinbenchError(f"the bank {name!r} lacks its file {path}: {_BRING_BACK}")
-        bank = cls(store, info, path)
-        if info.schema == SCHEMA_VERSION:
-            return bank
-        from static_track.banks.updating import bring_up_to_date  # once a bank
-
-        info = bring_up_to_date(bank)
-        return cls(store, info, store.bank_dir(name) / info.file_name)
+        return cls(store, info, path)
 
     def close(self) -> None:
         """Close the file."""

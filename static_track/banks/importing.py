@@ -12,14 +12,15 @@ from typing import Any
 
 import duckdb
 
-from static_track.banks.bank import Bank, BankInfo
+from static_track.banks.bank import BankInfo
 from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, own_group, write_bank_file
 from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, numbered
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem
-from twinbench.reading.rows import MOST_PROBLEMS, NumberedRow, Source, open_source
+from twinbench.reading.numbered import NumberedRow
+from twinbench.reading.rows import MOST_PROBLEMS, Source, open_source
 from twinbench.reading.validation import shown
 from twinbench.storage.manifests import StaticManifest, heldout_instances, static_manifest
 from twinbench.storage.store import Store
@@ -329,18 +330,6 @@ def validate_file(path: str, progress: Progress = no_progress) -> tuple[int, lis
     """How many rows of a file are valid, and all that is wrong with it."""
     _, parsed = read_bank(path, progress)
     return len(parsed.rows), parsed.problems
-
-
-def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
-    """How many rows a stored bank has, and whether it still is what was imported."""
-    with Bank.open(name, store) as bank:
-        digest = hashlib.sha256()
-        for line in bank.lines():
-            digest.update(line.encode() + b"\n")
-        if digest.hexdigest() == bank.info.sha256:
-            return bank.info.rows, []
-        what = f"its rows have sha256 {digest.hexdigest()}, the bank was imported as {bank.info.sha256}"
-        return bank.info.rows, [Problem(str(bank.path), None, None, what)]
 
 
 def _text(value: Any) -> str | None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.importing import import_bank
+from static_track.banks.opening import open_bank
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_file
@@ -59,13 +60,13 @@ def pull_bank(
         store.refuse_existing(name)
     path, downloaded = _fetched(published, progress)
     info = import_bank(str(path), name, store, replace=replace, progress=progress)
-    with Bank.open(name, store) as bank:
+    with open_bank(name, store) as bank:
         return Pulled(info, True, downloaded, tuple(_differences(published, bank)))
 
 
 def _in_store(published: PublishedBank, name: str, store: Store) -> Pulled | None:
     """The bank as the store has it, if it does, whole and readable."""
-    with suppress(TwinbenchError), Bank.open(name, store) as bank:
+    with suppress(TwinbenchError), open_bank(name, store) as bank:
         if bank.info.source_sha256 == published.sha256:
             return Pulled(bank.info, False, False, tuple(_differences(published, bank)))
     return None

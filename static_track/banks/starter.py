@@ -23,10 +23,3 @@ def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:
         from static_track.banks.importing import import_bank  # once a store
 
         return import_bank(str(path), STARTER, store, replace=True, progress=progress)
-
-
-def open_bank(name: str | None, store: Store, progress: Progress = no_progress) -> Bank:
-    """The bank called ``name``; without a name, the embedded one."""
-    if name is None or name == STARTER:
-        ensure_starter(store, progress)
-    return Bank.open(name or STARTER, store)

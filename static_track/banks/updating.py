@@ -13,7 +13,7 @@ from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.importing import ParsedBank, keep_bank
 from static_track.banks.rows import are_task_labels
 from twinbench.errors import StoreWriteError, TwinbenchError
-from twinbench.reading.rows import NumberedRow
+from twinbench.reading.numbered import NumberedRow
 from twinbench.storage.store import Store
 from twinbench.text.messages import COUNTED_BLOCKS, PROTOCOL_TEXT, text_rules
 
@@ -21,16 +21,16 @@ _COUNTS_BLOCKS = 3
 """The first schema under which the text of Anthropic's blocks was counted."""
 
 
-def bring_up_to_date(bank: Bank) -> BankInfo:
-    """Make a bank of an earlier schema one of this release, and close it.
+def bring_up_to_date(name: str, store: Store) -> BankInfo:
+    """Make a bank of an earlier schema one of this release.
 
     It is written anew only where it holds what was not counted or not kept before; rows, splits and SHA-256 stay.
 
     Raises:
         TwinbenchError: it has to be written anew, and the store cannot be written.
     """
-    store, info = bank.store, bank.info
-    with bank:
+    with Bank.open(name, store) as bank:
+        info = bank.info
         missing = _missing(bank)
         if missing is None:
             current = replace(info, schema=SCHEMA_VERSION, task_labels=_has_task_labels(bank), caveats=_caveats(bank))

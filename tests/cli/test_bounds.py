@@ -22,7 +22,8 @@ from tests.dynamic_track.tasks.task_rows import write_repo
 from twinbench.calls.journal import Journal, JournalError, read_journal, unpacked
 from twinbench.reading import input_files
 from twinbench.reading.input_files import MOST_LINE_BYTES
-from twinbench.reading.rows import NumberedRow, file_rows
+from twinbench.reading.numbered import NumberedRow
+from twinbench.reading.rows import file_rows
 from twinbench.reading.strict_json import MOST_VALUES
 from twinbench.storage.store import Store
 

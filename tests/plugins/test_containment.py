@@ -19,7 +19,7 @@ from tests.plugins.hosting import MARK_VARIABLE, asked, children, hosted, hostil
 from tests.timing import HANG_S, limit_for
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
-from twinbench.plugins.process import COOKIE
+from twinbench.plugins.local_process import COOKIE
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 ROWS = 24

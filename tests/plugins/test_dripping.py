@@ -173,7 +173,7 @@ def test_what_was_found_to_run_on_is_ended_at_its_limit(name: str, shared: Path)
 
 def test_an_answer_that_comes_after_its_limit_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where whoever watches the limit from outside has not looked yet."""
-    monkeypatch.setattr("twinbench.plugins.process._POLL_S", 5.0)
+    monkeypatch.setattr("twinbench.plugins.local_process._POLL_S", 5.0)
     with hosted(f"{hostile('dripping', 'AnswersAfter')}?seconds=1.2", decision_s=LIMIT_S) as router:
         assert asked(router) == LATE.format(what="the decision")
         assert router.route(a_call(step_index=2)).candidate == "low"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.simulations import BankWorld
-from static_track.intervals import Parts, Sample
-from static_track.scoring import SCORES
+from static_track.intervals import Sample
+from static_track.metrics import SCORES
+from static_track.parts import Parts
 from twinbench.statistics import Resampling
 from twinbench.statistics.sampling import Floats
 

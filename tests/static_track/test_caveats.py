@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 import twinbench as tb
-from static_track.banks.bank import Bank
+from static_track.banks.opening import open_bank
 from static_track.results import Results
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import commands, twinbench
@@ -189,5 +189,5 @@ def test_a_bank_of_an_earlier_release_gets_its_caveats_when_it_is_opened(store: 
     for added in ("groups", "task_labels", "caveats"):
         del content[added]
     pointer.write_text(json.dumps(content | {"schema": 3}), "utf-8")
-    with Bank.open("bank", store) as bank:
+    with open_bank("bank", store) as bank:
         assert bank.info == info

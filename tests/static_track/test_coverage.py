@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from static_track.intervals import D, Parts, Sample, headline
-from static_track.scoring import SCORES
+from static_track.intervals import Sample
+from static_track.metrics import SCORES
+from static_track.parts import D, Parts, headline
 from twinbench.statistics import Resampling
 from twinbench.statistics.sampling import Floats
 

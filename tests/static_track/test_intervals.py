@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.board import Board, Judge
-from static_track.intervals import Parts, Sample, headline
-from static_track.scoring import SCORES
+from static_track.intervals import Sample
+from static_track.metrics import SCORES
+from static_track.parts import Parts, headline
 from tests import strategies
 from tests.banks import Row, a_trajectory, import_rows
 from tests.examples import examples

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import twinbench as tb
-from static_track.scoring import SCORES
+from static_track.metrics import SCORES
 from tests.banks import a_trajectory, import_rows
 from twinbench.errors import UsageError
 from twinbench.storage.store import Store

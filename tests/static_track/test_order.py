@@ -110,7 +110,7 @@ def test_answers_stand_in_the_order_of_the_bank_s_rows(banked: Store, tmp_path: 
     twinbench(*command).succeeded()
     assert target.read_text("utf-8") == dealt
     with Bank.open("sorted", banked) as bank:
-        assert [line.split('"')[3] for line in dealt.splitlines()] == bank.row_ids
+        assert [line.split('"')[3] for line in dealt.splitlines()] == list(bank.row_ids)
         assert list(Judge(bank).predictions(Steady()).row_nos) == list(range(40))
 
 

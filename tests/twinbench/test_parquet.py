@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from twinbench.errors import Problem
-from twinbench.reading.rows import NumberedRow, file_rows
+from twinbench.reading.numbered import NumberedRow
+from twinbench.reading.rows import file_rows
 
 KEPT: dict[str, tuple[str, Any]] = {
     "a date": ("DATE '2026-01-31'", "2026-01-31"),

@@ -265,8 +265,8 @@ def show(
     store: StoreOption = None,
 ) -> None:
     """Show what a bank holds: rows by workload and label, and its splits."""
+    from static_track.banks.opening import open_bank
     from static_track.banks.splits import list_splits
-    from static_track.banks.starter import open_bank
     from twinbench.routing.tiers import TIER_LABELS
     from twinbench.storage.store import Store
 
@@ -337,7 +337,8 @@ def validate(
     Exit code 1 where something is wrong.
     """
     from static_track.banks.bank import STARTER
-    from static_track.banks.importing import validate_bank, validate_file
+    from static_track.banks.importing import validate_file
+    from static_track.banks.opening import validate_bank
     from static_track.banks.starter import ensure_starter
     from twinbench.errors import SHOWN_PROBLEMS, UsageError
     from twinbench.reading.input_files import is_there
@@ -386,7 +387,7 @@ def export(
 ) -> None:
     """Write a bank out: every row of the import, field by field, in canonical order."""
     from static_track.banks.exporting import export_bank
-    from static_track.banks.starter import open_bank
+    from static_track.banks.opening import open_bank
     from twinbench.errors import UsageError
     from twinbench.storage.store import Store
 
@@ -443,7 +444,7 @@ def split(
     of their runs of five words.
     Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
     """
-    from static_track.banks.starter import open_bank
+    from static_track.banks.opening import open_bank
     from twinbench.routing.tiers import TIER_LABELS
     from twinbench.storage.store import Store
 

@@ -33,7 +33,7 @@ def check(
     By step index, lengths, counts, keys and their order, ids, times, label-like words and more, each by itself. Exit
     code 1 where one of them surely predicts over 5 points more labels than the largest class.
     """
-    from static_track.banks.starter import open_bank
+    from static_track.banks.opening import open_bank
     from static_track.leaks.checking import check_bank
     from twinbench.storage.store import Store
 

@@ -33,7 +33,7 @@ def demo(
     store: StoreOption = None,
 ) -> None:
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
-    from static_track.banks.starter import open_bank
+    from static_track.banks.opening import open_bank
     from static_track.board import Judge
     from twinbench.cli.rehearse import rehearsal_json, rehearsal_table
     from twinbench.cli.score_tables import board_table

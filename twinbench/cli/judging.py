@@ -32,7 +32,7 @@ def judged(
     Raises:
         UsageError: there is no such bank, part or tokenizer set, or options exclude each other.
     """
-    from static_track.banks.starter import open_bank
+    from static_track.banks.opening import open_bank
     from static_track.board import Judge
     from twinbench.providers.metering import metered_llm
     from twinbench.storage.manifests import static_manifest

@@ -104,7 +104,7 @@ def check(
 
     Exit code 1 where a check failed; a warning is no failure.
     """
-    from static_track.banks.starter import open_bank
+    from static_track.banks.opening import open_bank
     from static_track.check import check_router
     from twinbench.storage.store import Store
 

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from static_track.board import Board, Comparison, Entry, Setting
-from static_track.scoring import SCORES
+from static_track.metrics import SCORES
 from twinbench.cli.output import Column, Table, printable
 from twinbench.display.wording import counted, trajectories
 from twinbench.errors import UsageError

@@ -30,7 +30,8 @@ from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
-from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RESOURCE_LIMITS, RouterProcess, ending, runtime_folder
+from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, ending
+from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -26,7 +26,9 @@ from twinbench.plugins.answers import (
     RouteFailure,
 )
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
-from twinbench.plugins.process import LocalProcess, RouterProcess, Serve, runtime_folder
+from twinbench.plugins.local_process import LocalProcess
+from twinbench.plugins.process import RouterProcess, Serve
+from twinbench.plugins.runtime import runtime_folder
 from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json, reply_to_json
 from twinbench.routing.asking import RemoteRouter
 from twinbench.routing.llm import LlmError

@@ -47,7 +47,7 @@ class Isolation(Protocol):
 
         Args:
             request: a located one.
-            runtime: the folder of ``process.runtime_folder``.
+            runtime: the folder of ``runtime.runtime_folder``.
             limits: what it may take.
         """
         ...

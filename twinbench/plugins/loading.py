@@ -218,7 +218,7 @@ def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> Route
 
 
 def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
-    from twinbench.plugins.process import plugin_environment, runtime_folder
+    from twinbench.plugins.runtime import plugin_environment, runtime_folder
 
     with runtime_folder() as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
         try:

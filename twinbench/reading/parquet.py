@@ -30,7 +30,7 @@ from duckdb.sqltypes import DuckDBPyType
 
 from twinbench.errors import Problem
 from twinbench.reading.input_files import MOST_LINE_BYTES, InputError, in_mib, open_input, refuse_bomb
-from twinbench.reading.rows import NumberedRow
+from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.strict_json import Fault, FaultyJsonError, JsonError, Location, parse_json
 
 _MEMORY_MIB = 1024

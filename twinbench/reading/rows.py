@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from twinbench.errors import Problem, UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.reading.input_files import InputError, InputRows, open_input, standard_input
+from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.strict_json import FaultyJsonError, JsonError, list_members, parse_json
 
 STDIN = "-"
@@ -27,14 +27,6 @@ MOST_PROBLEMS = 1000
 """After as many, callers read no further, so that a file of another kind does not fill the screen or the memory."""
 
 _STDIN_NAME = "standard input"
-
-
-@dataclass(frozen=True)
-class NumberedRow:
-    """A parsed row and where it stands, counted from 1."""
-
-    number: int
-    row: Any
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 from static_track.banks import importing, unique_messages
 from static_track.banks.bank import Bank, BankInfo, bank_info
 from static_track.banks.bank_file import SCHEMA_VERSION
-from static_track.banks.importing import import_bank, validate_bank
+from static_track.banks.importing import import_bank
+from static_track.banks.opening import open_bank, validate_bank
 from static_track.banks.splits import ALL
 from static_track.board import Judge
 from tests import oracle
@@ -77,7 +78,7 @@ def import_as_before(rows: list[Row], store: Store, name: str = "bank") -> BankI
 def test_their_text_is_in_the_tokens_of_prompts_and_answers(store: Store) -> None:
     rows = rows_with_blocks()
     import_rows(rows, store)
-    with Bank.open("bank", store) as bank:
+    with open_bank("bank", store) as bank:
         assert bank.info.text_rules == BLOCK_TEXT
         found = counts(bank)
     assert [prompt for prompt, _, _ in found] == of_oracle(rows)
@@ -95,7 +96,7 @@ def test_a_bank_without_them_is_known_by_the_same_fingerprints_as_before(store: 
     rows = a_trajectory([0, 1, 2])
     import_rows(rows, store)
     before = import_as_before(rows, store, "before")
-    with Bank.open("bank", store) as bank, Bank.open("before", store) as earlier:
+    with open_bank("bank", store) as bank, Bank.open("before", store) as earlier:
         assert bank.info.text_rules == PROTOCOL_TEXT
         assert bank.info.base == before.base == earlier.info.base
         assert Judge(bank)._key({}) == Judge(earlier)._key({})
@@ -109,7 +110,7 @@ def test_the_bank_of_an_earlier_release_is_written_anew_where_it_has_them(store:
         stale_scores = {entry["router"]: entry["scores"] for entry in Judge(stale).board([]).to_json()["routers"]}
     import_rows(rows, store, "fresh")
 
-    with Bank.open("bank", store) as bank, Bank.open("fresh", store) as fresh:
+    with open_bank("bank", store) as bank, Bank.open("fresh", store) as fresh:
         assert counts(bank) == counts(fresh)
         assert (bank.info.sha256, bank.info.source_sha256) == (before.sha256, before.source_sha256)
         assert (bank.info.schema, bank.info.text_rules) == (SCHEMA_VERSION, BLOCK_TEXT)
@@ -127,7 +128,7 @@ def test_splits_of_a_bank_that_is_written_anew_stay(store: Store) -> None:
     before = import_as_before(rows, store)
     with Bank(store, before, store.bank_dir("bank") / before.file_name) as stale:
         plan = stale.make_split("mine", "left=1,right=1", seed=0, near_duplicates=False)
-    with Bank.open("bank", store) as bank:
+    with open_bank("bank", store) as bank:
         assert list(bank.split("left").trajectories or ()) == list(plan.parts["left"])
         assert len(bank.row_nos(ALL)) == 4
 
@@ -136,7 +137,7 @@ def test_the_bank_of_an_earlier_release_without_them_is_not_written_anew(store: 
     before = import_as_before(a_trajectory([0, 1]), store)
     file = store.bank_dir("bank") / before.file_name
     inode, changed = file.stat().st_ino, file.stat().st_mtime_ns
-    with Bank.open("bank", store) as bank:
+    with open_bank("bank", store) as bank:
         assert bank.info.schema == SCHEMA_VERSION
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (inode, changed)
     assert bank_info("bank", store).schema == SCHEMA_VERSION  # so that it is looked through once
@@ -165,7 +166,7 @@ def test_a_bank_that_cannot_be_written_anew_is_as_it_was(store: Store) -> None:
     pointer = (folder / "bank.json").read_bytes()
     (folder / before.file_name).write_bytes(b"damaged")
     with pytest.raises(TwinbenchError, match="cannot read the bank 'bank'"):
-        Bank.open("bank", store)
+        open_bank("bank", store)
     assert (folder / "bank.json").read_bytes() == pointer
 
 
@@ -175,6 +176,6 @@ def test_the_small_input_that_once_failed(shared: Path, store: Store) -> None:
         pytest.skip(f"no {path}")
     import_bank(str(path), "bank", store)
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    with Bank.open("bank", store) as bank:
+    with open_bank("bank", store) as bank:
         assert [prompt for prompt, _, _ in counts(bank)] == of_oracle(rows)
         assert all(tokens > 100 for tokens in counts(bank)[0][0])

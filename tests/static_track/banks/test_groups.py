@@ -14,6 +14,7 @@ import pytest
 from static_track.banks import importing
 from static_track.banks.bank import STARTER_SHA256, Bank, bank_info
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.opening import open_bank
 from static_track.banks.splits import ALL, HELDOUT
 from static_track.banks.starter import ensure_starter
 from static_track.board import Judge
@@ -68,7 +69,7 @@ def test_a_trajectory_whose_rows_name_none_is_a_group_by_itself(store: Store) ->
         for row in a_trajectory([0], workload=workload, instance=instance)
     ]
     info = import_rows(rows, store)
-    with Bank.open("bank", store) as bank:
+    with open_bank("bank", store) as bank:
         assert len(set(bank.groups())) == bank.size(ALL).groups == info.groups == info.trajectories == len(names)
 
 
@@ -235,7 +236,7 @@ def test_a_bank_of_an_earlier_release_is_read_with_each_trajectory_as_a_group(
     import_rows(rows, store, "new")
     file = store.bank_dir("old") / bank_info("old", store).file_name
     written = file.stat().st_mtime_ns
-    with Bank.open("old", store) as old, Bank.open("new", store) as new:
+    with open_bank("old", store) as old, Bank.open("new", store) as new:
         assert old.info.schema == bank_info("old", store).schema == SCHEMA_VERSION
         assert old.groups() == new.groups()
         assert (old.info.groups, old.size(ALL)) == (2, new.size(ALL))
@@ -247,7 +248,7 @@ def test_a_bank_of_an_earlier_release_is_read_with_each_trajectory_as_a_group(
 def test_one_whose_rows_name_groups_is_written_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     as_of_schema_3(store, draws(), monkeypatch)
     before = bank_info("old", store)
-    with Bank.open("old", store) as bank:
+    with open_bank("old", store) as bank:
         assert (bank.info.sha256, bank.info.groups) == (before.sha256, 3)
         assert bank.groups() == [f"task {task}" for task in range(3) for _ in range(2)]
 
@@ -260,6 +261,6 @@ def test_what_an_earlier_release_took_for_any_field_is_no_group_where_rows_disag
         patch.setattr(importing, "row_problems", lambda _: [])
         patch.setattr(importing._Places, "conflicts", lambda *_: iter(()))
         as_of_schema_3(store, [row | {"group": row["other"]} for row in rows], monkeypatch)
-    with Bank.open("old", store) as bank:
+    with open_bank("old", store) as bank:
         assert bank.groups() == ["swebench/i-1"]
         assert len(list(bank.rows())) == 2

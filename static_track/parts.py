@@ -1,0 +1,103 @@
+"""What each trajectory of a router adds to its headline; sums of these are all that a score is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from static_track.metrics import SCORES
+from twinbench.statistics.sampling import Floats
+
+ROWS, PASSING, EXACT, IF_PASSING, D, N = range(6)
+"""Columns of a trajectory's parts."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What each trajectory of one router adds to the headline."""
+
+    workloads: Sequence[str]
+    instances: Sequence[str]
+    values: NDArray[np.int64]
+    """Shape (trajectories, 6): rows, passing rows, exact rows, rows if the trajectory passes, parts of *D* and *N* in
+    femtodollars."""
+    groups: Sequence[str] = ()
+    """The group of each trajectory: what is independent of other groups. Default: each trajectory's instance."""
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            object.__setattr__(self, "groups", self.instances)
+
+    def metrics(self) -> dict[str, float | None]:
+        """The headline by these sums: to the last bit what ``scoring.sql`` says."""
+        names = np.asarray(self.workloads, object)
+        totals = [
+            [float(_total(column)) for column in self.values[names == workload].T] for workload in sorted(set(names))
+        ]
+        found = headline(np.array(totals)).tolist()
+        return {name: None if np.isnan(value) else value for name, value in zip(SCORES, found, strict=True)}
+
+
+def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
+    """A query's trajectories by their column ``whose``, in the order in which they come.
+
+    Groups are its column ``group_name``, where it has one, else ``instance_id``.
+    """
+    columns = result.fetchnumpy()
+    whose = columns["whose"]
+    groups = columns.get("group_name", columns["instance_id"])
+    values = np.stack(
+        [
+            np.asarray(columns[name], np.int64)
+            for name in ("rows", "passing_rows", "exact_rows", "rows_if_passing", "d", "n")
+        ],
+        axis=1,
+    )
+    starts = [0, *(np.flatnonzero(whose[1:] != whose[:-1]) + 1).tolist(), len(whose)]
+    return {
+        whose[start]: Parts(
+            columns["workload"][start:end].tolist(),
+            columns["instance_id"][start:end].tolist(),
+            values[start:end],
+            groups[start:end].tolist(),
+        )
+        for start, end in pairwise(starts)
+        if end > start
+    }
+
+
+def headline(sums: Floats) -> Floats:
+    """The five metrics of sums by workload: ``score`` of ``scoring.sql`` once more, for resamples.
+
+    Args:
+        sums: shape (..., workloads, 6), workloads in their order.
+
+    Returns:
+        Shape (..., 5) in the order of ``SCORES``; NaN where undefined.
+    """
+    totals = sums.sum(axis=-2)
+    rows = totals[..., ROWS]
+    cost_save = np.zeros(rows.shape)
+    billed = np.zeros(rows.shape, bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = [100 * totals[..., column] / rows for column in (PASSING, EXACT, IF_PASSING)]
+        for workload in range(sums.shape[-2]):  # added one by one, as SQL does
+            part = sums[..., workload, :]
+            saved = part[..., ROWS] / rows * (100 * part[..., N] / part[..., D])
+            has_d = part[..., D] != 0
+            cost_save = np.where(has_d, cost_save + saved, cost_save)
+            billed |= has_d
+    cost_save = np.where(billed, cost_save, np.nan)
+    combined = (rates[0] + rates[1] + rates[2] + cost_save) / 4
+    return np.stack([*rates, cost_save, combined], axis=-1)
+
+
+def _total(column: NDArray[np.int64]) -> int:
+    """The exact sum of whole numbers, which may be larger than any of 64 bits."""
+    return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())

@@ -1,0 +1,311 @@
+"""One life of a router's process on this machine, and the end of it and of all that it started.
+
+This contains accidents, not attackers: docs/write-a-router.md lists what only strict isolation refuses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import IO, cast
+
+import psutil
+
+from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, ending
+from twinbench.plugins.runtime import RESOURCE_LIMITS, plugin_environment
+
+COOKIE = "TWINBENCH_ROUTER_PROCESS"
+"""The environment variable by which a router's processes are known."""
+
+_POLL_S = 0.05
+_TREE_EVERY_POLLS = 4
+_END_WITHIN_S = 3.0
+_GONE_WITHIN_S = 1.0
+_READY_WITHIN_MS = 250
+_PIPE_BYTES = 2**20
+_MOST_STRAY_ROUNDS = 50
+_MOST_STDERR_KEPT = 2**20
+
+
+class LocalProcess(RouterProcess):
+    """A router's process on this machine."""
+
+    def __init__(self, folder: Path, limits: PluginLimits) -> None:
+        """Start one.
+
+        Args:
+            folder: of ``runtime_folder``.
+            limits: what it may take.
+        """
+        super().__init__()
+        self._limits = limits
+        self._cookie = uuid.uuid4().hex
+        self._stderr = _Stderr()
+        self._ending = threading.Lock()
+        self._over = threading.Event()
+        self._seen: dict[int, psutil.Process] = {}
+        home = folder / "home"
+        self._popen = subprocess.Popen(  # noqa: S603 - running the router's code is what this is for
+            [
+                limits.python or sys.executable,
+                str(folder / "runtime" / "start.py"),
+                *RESOURCE_LIMITS,
+            ],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr.file,
+            cwd=home,
+            env=plugin_environment(home, limits) | {COOKIE: self._cookie},
+            start_new_session=True,
+        )
+        self._pipe = _Pipe(cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout), self._over)
+        self._watcher = threading.Thread(target=self._watch, name="twinbench-router-watch", daemon=True)
+        self._watcher.start()
+
+    def kill(self, because: str) -> None:
+        """End the process and all that it started, now."""
+        if self._killed_because is None:
+            self._killed_because = because
+        self._end(patient=False)
+
+    def _write(self, data: bytes) -> None:
+        self._pipe.write(data)
+
+    def _read(self, size: int) -> bytes:
+        return self._pipe.read(size)
+
+    def close(self) -> None:
+        """Let the process end, and see that it and all that it started do."""
+        self._pipe.hang_up()
+        self._end(patient=True)
+        if threading.current_thread() is not self._watcher:
+            self._watcher.join(_END_WITHIN_S)
+        self._pipe.close()
+        self._stderr.file.close()
+
+    def tree_mib(self) -> float:
+        """Resident memory of the process and its descendants; what two share counts twice."""
+        total = 0
+        for process in self._tree():
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
+        return total / 2**20
+
+    def _tree(self) -> list[psutil.Process]:
+        """The process and its descendants, which are remembered: one may later be nobody's descendant any more."""
+        found = []
+        for pid in [self._popen.pid, *_descendants(self._popen.pid)]:
+            with contextlib.suppress(psutil.Error):
+                known = self._seen.get(pid)
+                if known is None or not known.is_running():
+                    known = self._seen[pid] = psutil.Process(pid)
+                found.append(known)
+        return found
+
+    def _watch(self) -> None:
+        """Enforce the limits on time and memory from outside: nothing in the process can be asked to."""
+        polls = 0
+        while not self._over.wait(_POLL_S):
+            polls += 1
+            self._stderr.shorten()
+            if (deadline := self._deadline) is not None and time.monotonic() > deadline[0]:
+                self.kill(deadline[1])
+            elif polls % _TREE_EVERY_POLLS == 0 and self.tree_mib() > self._limits.memory_mib:
+                self.kill(f"its process took more than {self._limits.memory_mib:,} MiB of memory")
+            elif self._popen.poll() is not None:
+                self._end(patient=False)  # something that it left may hold its end of the pipe open
+
+    def _end(self, *, patient: bool) -> None:
+        with self._ending:
+            if self._over.is_set():
+                return
+            if patient:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._popen.wait(_END_WITHIN_S)
+            if self._popen.poll() is None:
+                self._tree()
+                # The order goes to the reaper, which ends everything it finds before itself.
+                self._popen.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._popen.wait(_END_WITHIN_S)
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._popen.pid, signal.SIGKILL)
+            if self._popen.poll() is None:
+                self._popen.kill()
+                self._popen.wait()
+            self._end_strays()
+            self._over.set()
+
+    def _end_strays(self) -> None:
+        """End what the reaper did not, having been killed itself: what was seen, and what has our mark by inheritance.
+
+        What is killed may have started another in the meantime, so look until there is none.
+        """
+        killed = []
+        for process in self._seen.values():
+            with contextlib.suppress(psutil.Error):
+                if process.pid != self._popen.pid:
+                    process.kill()  # refuses where the number was given to another process since
+                    killed.append(process)
+        for _ in range(_MOST_STRAY_ROUNDS):
+            found = False
+            for process in psutil.process_iter():
+                with contextlib.suppress(psutil.Error, OSError):
+                    if process.environ().get(COOKIE) == self._cookie and process.status() != psutil.STATUS_ZOMBIE:
+                        process.kill()
+                        killed.append(process)
+                        found = True
+            if not found:
+                break
+        limit = time.monotonic() + _GONE_WITHIN_S
+        while any(map(_lives, killed)) and time.monotonic() < limit:
+            time.sleep(0.005)  # a killed process is not gone at once
+
+    def _obituary(self) -> str:
+        """Why there is no answer."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(_GONE_WITHIN_S)  # the pipe closes a moment before the process can be waited for
+        if self._popen.poll() is None:
+            self.kill(CLOSED)
+        self._end(patient=False)
+        if self._killed_because is not None:
+            return self._killed_because
+        return ending(self._popen.returncode, self._stderr.end())
+
+
+class _Stderr:
+    """What a process and all that it started write to standard error: a file of which only the end is kept."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever made this
+        self._before = b""
+        """The end of what was thrown away."""
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            # Of the open file, so it goes for the process too: it goes on at the end, wherever that is now.
+            fcntl.fcntl(self.file, fcntl.F_SETFL, fcntl.fcntl(self.file, fcntl.F_GETFL) | os.O_APPEND)
+
+    def shorten(self) -> None:
+        """Throw away what is there, where it is much."""
+        if sys.platform != "win32" and os.fstat(self.file.fileno()).st_size > _MOST_STDERR_KEPT:
+            self._before = self._last()
+            os.ftruncate(self.file.fileno(), 0)
+
+    def end(self) -> bytes:
+        """The last of what was written."""
+        return (self._before + self._last())[-MOST_STDERR_SHOWN:]
+
+    def _last(self) -> bytes:
+        start = max(0, os.fstat(self.file.fileno()).st_size - MOST_STDERR_SHOWN)
+        if sys.platform == "win32":
+            self.file.seek(start)
+            return self.file.read(MOST_STDERR_SHOWN)
+        return os.pread(self.file.fileno(), MOST_STDERR_SHOWN, start)  # from whatever thread
+
+
+class _Pipe:
+    """Both directions of the way to a process; where the platform can wait for a pipe, none outlasts the process.
+
+    A copy of its end may have got away with something that the process started, so that the end of the process alone
+    does not end a read or a write.
+    """
+
+    def __init__(self, requests: IO[bytes], answers: IO[bytes], over: threading.Event) -> None:
+        self._requests = requests
+        self._answers = answers
+        self._over = over
+        self._waits = hasattr(select, "poll")
+        if self._waits:
+            self._readable, self._writable = select.poll(), select.poll()
+            self._readable.register(answers, select.POLLIN)
+            self._writable.register(requests, select.POLLOUT)
+            os.set_blocking(requests.fileno(), False)
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError, ImportError):  # a long conversation should cross in one piece
+                import fcntl
+
+                fcntl.fcntl(requests, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, or raise OSError."""
+        left = memoryview(data)
+        while left:
+            # Without blocking, a full pipe takes nothing (None) or a part.
+            written = self._requests.write(left)
+            if written:
+                left = left[written:]
+            elif self._waits and not self._writable.poll(_READY_WITHIN_MS) and self._over.is_set():
+                raise BrokenPipeError
+
+    def read(self, size: int) -> bytes:
+        """Wait for something and read it; nothing at the end."""
+        while self._waits and not self._readable.poll(_READY_WITHIN_MS):
+            if self._over.is_set():
+                return b""
+        return self._answers.read(size)
+
+    def hang_up(self) -> None:
+        """Say that no more requests come."""
+        self._requests.close()
+
+    def close(self) -> None:
+        """Close both."""
+        self._requests.close()
+        self._answers.close()
+
+
+def _descendants(pid: int) -> list[int]:
+    """What a process started, what that started, and so on."""
+    found: list[int] = []
+    pending = [pid]
+    try:
+        while pending:
+            children = _children(pending.pop())
+            found += children
+            pending += children
+    except FileNotFoundError:  # a kernel that does not list them, or another system
+        with contextlib.suppress(psutil.Error):
+            return [process.pid for process in psutil.Process(pid).children(recursive=True)]
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process, without a look at all the others.
+
+    Raises:
+        FileNotFoundError: the system does not list them.
+    """
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - called five times a second
+    except OSError:
+        if not Path("/proc/self/task").is_dir():
+            raise FileNotFoundError from None
+        return found
+    for thread in threads:
+        try:
+            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text("ascii").split())
+        except OSError:
+            if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+                raise FileNotFoundError from None
+    return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

@@ -1,0 +1,58 @@
+"""What a router's process runs, and what it finds around it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from twinbench.plugins.limits import PluginLimits
+
+PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
+"""Environment variables that a router sees beside those that the user names."""
+
+LARGEST_FILE_BYTES = 512 * 2**20
+MOST_OPEN_FILES = 1024
+RESOURCE_LIMITS = (f"RLIMIT_FSIZE={LARGEST_FILE_BYTES}", f"RLIMIT_NOFILE={MOST_OPEN_FILES}")
+"""What a router's process sets for itself before it loads any foreign code: the arguments of its start script."""
+
+_RUNTIME: Mapping[str, Sequence[str]] = {
+    ".": ("__init__.py",),
+    "routing": ("__init__.py", "built_in.py", "llm.py", "router.py", "tiers.py", "usage.py"),
+    "plugins": ("__init__.py", "arguments.py", "host.py", "provenance.py", "reaper.py", "trb.py", "wire.py"),
+}
+"""By folder of the package, the files that a router's process runs; they need the standard library alone."""
+
+_SCRIPTS = {
+    "start": (("reaper", "split_off"), ("host", "main")),
+    "describe": (("provenance", "main"),),
+}
+
+
+@contextlib.contextmanager
+def runtime_folder() -> Iterator[Path]:
+    """A temporary folder with the files that a router's process runs, and nothing else of twinbench."""
+    package = Path(__file__).parent.parent
+    with tempfile.TemporaryDirectory(prefix="twinbench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        for room, files in _RUNTIME.items():
+            target = folder / "runtime" / "twinbench" / room
+            target.mkdir(parents=True, exist_ok=True)
+            for file in files:
+                shutil.copyfile(package / room / file, target / file)
+        for script, steps in _SCRIPTS.items():
+            lines = [f"from twinbench.plugins.{module} import {name}\n{name}()\n" for module, name in steps]
+            (folder / "runtime" / f"{script}.py").write_text("".join(lines), "utf-8")
+        (folder / "home").mkdir()
+        yield folder
+
+
+def plugin_environment(home: Path, limits: PluginLimits) -> dict[str, str]:
+    """The environment variables of a router's process."""
+    environment = {name: os.environ[name] for name in (*PASSED_ENVIRONMENT, *limits.environment) if name in os.environ}
+    for name in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"):
+        environment.setdefault(name, str(home))
+    return environment
