@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.measuring import best_of
-from static_track.banks.bank_file import sql_file
 from static_track.scoring import Scorer
+from twinbench.sql import sql_file
 from twinbench.storage.manifests import static_manifest
 
 # Trajectories of 8 to 30 steps, each prompt longer than the one before and a continuation of it.

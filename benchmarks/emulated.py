@@ -27,7 +27,7 @@ from dynamic_track.running.trial import Bench, routed_call
 from dynamic_track.running.workplace import Workplace
 from dynamic_track.tasks.task import Task
 from twinbench.calls.budget import Budget
-from twinbench.calls.exchange import SESSION_HEADER, Request, Response
+from twinbench.calls.exchange import Request, Response
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import Recording
 from twinbench.calls.routed import RouterDecides
@@ -38,6 +38,7 @@ from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended
 from twinbench.fingerprint import sha256_text
 from twinbench.plugins.loading import LoadedRouter
+from twinbench.routing.session import SESSION_HEADER
 from twinbench.storage.files import written
 from twinbench.storage.manifests import LiveManifest, static_manifest
 from twinbench.storage.store import Store

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from static_track import references
 from static_track.banks.bank import Bank, BankInfo
-from static_track.banks.bank_file import sql_file
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import Split
 from static_track.metrics import SCORES
@@ -38,6 +37,7 @@ from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Router
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
+from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm
 from twinbench.storage.manifests import DEFAULT_LIVE, StaticManifest, live_manifest, static_manifest

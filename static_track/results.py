@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from static_track.banks.bank_file import sql_file, sql_text
 from static_track.banks.databases import Version, file_version
 from static_track.metrics import SCORES
 from static_track.predictions import Predictions, failure
 from static_track.scoring import OwnCost, Score, Scorer
+from twinbench.sql import sql_file, sql_text
+from twinbench.storage.parquet_files import Column, write_columns
 from twinbench.storage.store import Store
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Results:
         ]
         path = self.predictions_file(identity.predictions)
         with self._written(path.parent) as (folder, connection):
-            _write_parquet(connection, folder / path.name, columns)
+            write_columns(connection, folder / path.name, columns)
 
     def scores(self, fingerprints: Sequence[str], *, parts: bool = False) -> dict[str, KeptScore]:
         """Those of the scores that are kept, by fingerprint.
@@ -191,26 +192,26 @@ class Results:
         )
         path = self._score_file(identity.fingerprint)
         with self._written(path.parent) as (folder, connection):
-            columns: list[tuple[str, str, Sequence[Any]]] = [
+            columns: list[Column] = [
                 *((name, "VARCHAR", [value]) for name, value in who.items()),
                 *((name, "DOUBLE", [value]) for name, value in (metrics | own | latency).items()),
                 *((name, "BIGINT", [value]) for name, value in counts.items()),
                 ("detail", "JSON", [detail]),
             ]
-            _write_parquet(connection, folder / path.name, columns)
+            write_columns(connection, folder / path.name, columns)
             blocks = kept.score.by_workload
             columns = [
                 *((name, "VARCHAR", [value] * len(blocks)) for name, value in who.items()),
                 ("workload", "VARCHAR", list(blocks)),
                 *((name, kind, [block[name] for block in blocks.values()]) for name, kind in _WORKLOAD_COLUMNS.items()),
             ]
-            _write_parquet(connection, folder / "workloads.parquet", columns)
+            write_columns(connection, folder / "workloads.parquet", columns)
             scorer.write_trajectories(folder / "trajectories.parquet", number, who)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A connection with the views of ``results.sql`` over what is kept; those without any file are left out."""
         connection = duckdb.connect()
-        root = str(self._store.root.resolve()).replace("'", "''")
+        root = sql_text(self._store.root.resolve())[1:-1]
         for statement in connection.extract_statements(sql_file(__package__, "results.sql").format(root=root)):
             try:
                 connection.execute(statement)
@@ -280,13 +281,3 @@ def _kept(detail: Mapping[str, Any], parts: Parts | None) -> KeptScore:
         own=None if detail["own"] is None else OwnCost(**detail["own"]),
         parts=parts,
     )
-
-
-def _write_parquet(
-    connection: duckdb.DuckDBPyConnection, path: Path, columns: Sequence[tuple[str, str, Sequence[Any]]]
-) -> None:
-    selected = ", ".join(
-        f'unnest(CAST(${number} AS {kind}[])) AS "{name}"' for number, (name, kind, _) in enumerate(columns, 1)
-    )
-    values = [list(column) for _, _, column in columns]
-    connection.execute(f"COPY (SELECT {selected}) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)", values)

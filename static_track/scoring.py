@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 import duckdb
 
 from static_track.banks import databases
-from static_track.banks.bank_file import group_name_sql, sql_file, sql_name, sql_text
+from static_track.banks.bank_file import group_name_sql
 from static_track.banks.databases import file_version
 from static_track.banks.splits import ALL, Split
 from static_track.metrics import PATTERNS, SCORES
 from static_track.predictions import Predictions
 from twinbench.errors import TwinbenchError
 from twinbench.routing.tiers import Tier
+from twinbench.sql import sql_file, sql_name, sql_text
 from twinbench.storage.manifests import StaticManifest
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import errno
 import traceback
 
 from twinbench.causes import Cause, CausedError
+from twinbench.display.wording import shortened
 
 _MOST_CHARACTERS = 500
 _DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
@@ -27,7 +28,7 @@ def describe_error(error: BaseException) -> str:
         return str(error)
     message = " ".join(str(error).split())
     text = type(error).__name__ + (f": {message}" if message else "")
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"
+    return shortened(text, _MOST_CHARACTERS)
 
 
 def traceback_text(error: BaseException) -> str:

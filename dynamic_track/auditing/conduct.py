@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark
 from dynamic_track.auditing.shell import Ran, taken_apart
+from twinbench.display.wording import shortened
 
 _SHOWN = 100
 
@@ -364,4 +365,4 @@ def _base(path: str) -> str:
 
 def _shown(command: str) -> str:
     text = " ".join(command.split())
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shortened(text, _SHOWN)

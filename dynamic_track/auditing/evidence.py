@@ -21,6 +21,7 @@ from twinbench.calls.journal import FILE, Entry, JournalError, read_journal, unp
 from twinbench.calls.recording import Recording, recordings
 from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause
+from twinbench.display.wording import shortened
 from twinbench.errors import ContentError
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.routing.usage import Usage
@@ -514,6 +515,6 @@ def shape_complaint(entry: Entry) -> str | None:
             return f"journal, line {entry.number}: a line of kind {entry.kind} without {name}"
         if not shape(entry.fields[name]):
             shown = repr(entry.fields[name])
-            shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+            shown = shortened(shown, 60)
             return f"journal, line {entry.number}: {entry.kind}.{name} cannot be {shown}"
     return None

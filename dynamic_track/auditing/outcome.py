@@ -10,15 +10,16 @@ from typing import Any
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
 from dynamic_track.auditing.trajectory import Spoken, read_trajectory, trajectory_complaint
+from dynamic_track.running.agent import SUBMISSION
 from dynamic_track.running.trial import concluded
 from twinbench.calls.completion import AssistantMessage, replace_surrogates
 from twinbench.calls.journal import Entry, unpacked
 from twinbench.calls.translation import utterance_of
 from twinbench.causes import Cause
+from twinbench.display.wording import shortened
 from twinbench.fingerprint import sha256_text
 from twinbench.reading.input_files import read_regular
 
-_SENTINEL = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 _SHORT = 10_000
 """Output that is as long or longer is shown to the model in parts (mini-swe-agent's observation template)."""
 _CAUSES_OF_A_VERDICT = (Cause.empty, Cause.unappliable, Cause.timeout, Cause.writes)
@@ -139,7 +140,7 @@ def submission(run: Evidence) -> Iterator[Remark]:
             continue
         last = trial.of_kind("observation")[-1:]
         if not last or _submitted(last[0]) is None:
-            yield Remark(trial.name, f"{place}: the last command did not submit: it does not print {_SENTINEL}")
+            yield Remark(trial.name, f"{place}: the last command did not submit: it does not print {SUBMISSION}")
         elif _submitted(last[0]) != patch:
             what = f"the patch is not what the last command printed (line {last[0].number})"
             yield Remark(trial.name, f"{place}: {what}")
@@ -275,7 +276,7 @@ def _submitted(observation: Entry) -> str | None:
     """What a command submitted, as mini-swe-agent's environment reads it; None where it did not."""
     output = unpacked(observation.fields["output"]).decode("utf-8", "replace")
     lines = output.lstrip().splitlines(keepends=True)
-    if not lines or lines[0].strip() != _SENTINEL or observation.fields["returncode"] != 0:
+    if not lines or lines[0].strip() != SUBMISSION or observation.fields["returncode"] != 0:
         return None
     return "".join(lines[1:])
 
@@ -396,4 +397,4 @@ def _amount(value: Any) -> Decimal | None:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    return shortened(text, 80)

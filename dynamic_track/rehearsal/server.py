@@ -35,7 +35,7 @@ from dynamic_track.rehearsal.replies import (
     Trickle,
     error,
 )
-from twinbench.calls.exchange import SESSION_HEADER
+from twinbench.routing.session import SESSION_HEADER
 
 COMPLETIONS = "/v1/chat/completions"
 MODELS = "/v1/models"

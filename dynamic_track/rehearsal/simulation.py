@@ -15,11 +15,12 @@ from dynamic_track import harness
 from dynamic_track.rehearsal.conversation import PATCH_FILE, Seen, check_command, edit_command, text_of, turns_of
 from dynamic_track.rehearsal.edits import Edit, EditKind, TaskEdits, edits_of
 from dynamic_track.rehearsal.skills import Difficulty, Skill
+from dynamic_track.running.agent import SUBMISSION
 from dynamic_track.tasks.task import Task
 from twinbench.errors import ContentError, Problem
 
 LIST_COMMAND = "git ls-files"
-SUBMIT_COMMAND = f"echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && cat {PATCH_FILE}"
+SUBMIT_COMMAND = f"echo {SUBMISSION} && cat {PATCH_FILE}"
 
 _SKIMMED_LINES = 25
 _MOST_EDITS = 6

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 from dynamic_track.results.live_score import LiveScore
 from dynamic_track.results.loaded import call_rows, case_rows
 from twinbench.fingerprint import fingerprint
+from twinbench.sql import sql_file, sql_text
+from twinbench.storage.parquet_files import write_rows
 from twinbench.storage.store import Store
 
 _FOLDER = "live"
-_SQL = Path(__file__).parent / "live_results.sql"
 
 
 def views(store: Store) -> str:
     """The SQL that defines the views over a store's live scores."""
-    return _SQL.read_text("utf-8").replace("{root}", str(store.root).replace("'", "''"))
+    return sql_file(__package__, "live_results.sql").replace("{root}", sql_text(store.root)[1:-1])
 
 
 def keep(store: Store, score: LiveScore) -> str:
@@ -40,21 +39,7 @@ def keep(store: Store, score: LiveScore) -> str:
     }
     with store.aside(folder) as temporary:
         temporary.mkdir()
-        _write(temporary / "run.parquet", [{**common, **plain}])
-        _write(temporary / "trials.parquet", [{**common, **row} for row in case_rows(score.run)])
-        _write(temporary / "calls.parquet", [{**common, **row} for row in call_rows(score.run)])
+        write_rows(temporary / "run.parquet", [{**common, **plain}])
+        write_rows(temporary / "trials.parquet", [{**common, **row} for row in case_rows(score.run)])
+        write_rows(temporary / "calls.parquet", [{**common, **row} for row in call_rows(score.run)])
     return key
-
-
-def _write(path: Path, rows: list[dict[str, Any]]) -> None:
-    import duckdb
-
-    lines = path.with_suffix(".jsonl")
-    lines.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows), "utf-8")
-    with duckdb.connect() as connection:
-        source, target = (str(each).replace("'", "''") for each in (lines, path))
-        connection.execute(
-            f"COPY (SELECT * FROM read_json('{source}', format = 'newline_delimited', sample_size = -1)) "  # noqa: S608
-            f"TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
-        )
-    lines.unlink()

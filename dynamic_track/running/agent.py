@@ -6,7 +6,9 @@ settings, read from the installed files and known by their hash (dynamic.md, "On
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
+import importlib.util
 import json
 import logging
 import os
@@ -16,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from dynamic_track.running.workplace import Workplace
 
 _PACKAGE = "mini-swe-agent"
+SUBMISSION = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+"""The line of output that, as the first one of a command that succeeds, submits what follows it as the patch."""
+
 _SUBMITTED = "Submitted"
 _BASH_ENV = {"BASH_ENV": "/root/.bashrc"}
 """Activates the environment of SWE-bench's images; the text style's file lacks it."""
@@ -231,7 +237,6 @@ class _RoutedModel:
         return FormatError({"role": "user", "content": content, "extra": {"interrupt_type": "FormatError"}})
 
     def _actions(self, answer: Answer) -> list[dict[str, Any]]:
-        from minisweagent.models.litellm_textbased_model import LitellmTextbasedModelConfig
         from minisweagent.models.utils.actions_text import parse_regex_actions
         from minisweagent.models.utils.actions_toolcall import parse_toolcall_actions
 
@@ -244,11 +249,10 @@ class _RoutedModel:
                 calls, format_error_template=template, template_kwargs=told
             )
             return found
-        pattern = LitellmTextbasedModelConfig.model_fields["action_regex"].default
         content = plain.get("content")
         commands: list[dict[str, Any]] = parse_regex_actions(
             content if isinstance(content, str) else "",
-            action_regex=self._settings.model.get("action_regex") or pattern,
+            action_regex=self._settings.model.get("action_regex") or _default_pattern(),
             format_error_template=template,
             template_kwargs=told,
         )
@@ -299,7 +303,7 @@ class _Environment:
         command = replace_surrogates(str(action.get("command", "")))  # read from JSON within JSON, where it was escaped
         output = self._workplace.run(command, cwd or self.config.cwd)
         lines = output["output"].lstrip().splitlines(keepends=True)
-        if lines and lines[0].strip() == "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT" and output["returncode"] == 0:
+        if lines and lines[0].strip() == SUBMISSION and output["returncode"] == 0:
             submission = "".join(lines[1:])
             extra = {"exit_status": _SUBMITTED, "submission": submission}
             raise Submitted({"role": "exit", "content": submission, "extra": extra})
@@ -312,6 +316,23 @@ class _Environment:
     def serialize(self) -> dict[str, Any]:
         """What a trajectory tells of the environment."""
         return {"info": {"config": {"environment": self.config.model_dump(), "environment_type": "twinbench sandbox"}}}
+
+
+@cache
+def _default_pattern() -> str:
+    """Where a command stands in text, by the package's own default, which is read and not imported: that loads litellm.
+
+    Raises:
+        TwinbenchError: the package has another default, or another place for it.
+    """
+    with _importing():
+        spec = importlib.util.find_spec("minisweagent.models.litellm_textbased_model")
+    source = "" if spec is None or spec.origin is None else Path(spec.origin).read_text("utf-8")
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.AnnAssign(target=ast.Name(id="action_regex"), value=ast.Constant(value=str(pattern))):
+                return pattern
+    raise TwinbenchError(f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)} names no pattern of commands in text")
 
 
 class _ToolCall:

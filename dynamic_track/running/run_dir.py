@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from twinbench.calls.journal import FILE, JournalError
+from twinbench.display.wording import shortened
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import read_regular
 from twinbench.reading.strict_json import parse_json
@@ -163,4 +164,4 @@ def _number(name: str) -> int:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 120 else f"{text[:117]}…"
+    return shortened(text, 120)

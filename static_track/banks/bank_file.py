@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import duckdb
 
 from static_track.banks.token_base import BaseRow
+from twinbench.sql import sql_file
 
 SCHEMA_VERSION = 4
 """1 knew no banks without labels; its files are read as they are. Up to 2, no text of Anthropic's blocks was counted,
@@ -44,21 +44,6 @@ class StepRow:
     messages: Sequence[int]
     functions_id: int | None
     extra: str
-
-
-def sql_file(package: str, name: str) -> str:
-    """The text of an SQL file that stands beside the modules of a package."""
-    return resources.files(package).joinpath(name).read_text("utf-8")
-
-
-def sql_text(value: object) -> str:
-    """``value`` as an SQL literal, for the places that take no parameters."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def sql_name(name: str) -> str:
-    """``name`` as a quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def own_group(workload: str, instance_id: str) -> str:

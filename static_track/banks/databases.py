@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from static_track.banks.bank_file import sql_name, sql_text
+from twinbench.sql import sql_name, sql_text
 
 MOST_KEPT = 4
 """Files that stay open."""

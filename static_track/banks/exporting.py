@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import IO
 
 from static_track.banks.bank import Bank
-from static_track.banks.bank_file import sql_text
 from static_track.banks.rows import ROW_FIELDS, compact_json
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.reading.rows import STDIN, SUFFIXES
+from twinbench.sql import sql_name, sql_text
 from twinbench.storage.files import written
 
 _TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "target_tier": "VARCHAR"} | dict.fromkeys(
@@ -68,10 +68,10 @@ def _write_parquet(path: Path, bank: Bank) -> None:
     extra = sorted({key for row in bank.rows() for key in row if key not in ROW_FIELDS})
     _refuse_as_columns([*ROW_FIELDS, *extra])
     columns = {name: _TYPED.get(name, "JSON") for name in (*ROW_FIELDS, *extra)}
-    names = ", ".join(f'"{_quoted(name)}"' for name in columns)
+    names = ", ".join(map(sql_name, columns))
     chunk: list[dict[str, object]] = []
     with duckdb.connect() as connection:
-        declared = ", ".join(f'"{_quoted(name)}" {kind}' for name, kind in columns.items())
+        declared = ", ".join(f"{sql_name(name)} {kind}" for name, kind in columns.items())
         connection.execute(f"CREATE TABLE bank ({declared})")
 
         def flush() -> None:
@@ -104,7 +104,3 @@ def _refuse_as_columns(fields: Iterable[str]) -> None:
             raise TwinbenchError(
                 f"Parquet cannot hold the field {field!r} beside {other!r}: export as .jsonl, .jsonl.gz or .json"
             )
-
-
-def _quoted(name: str) -> str:
-    return name.replace('"', '""')

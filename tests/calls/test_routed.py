@@ -44,7 +44,7 @@ from tests.timing import HANG_S, limit_for
 from twinbench.calls.attempts import CallFailedError, RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
-from twinbench.calls.exchange import SESSION_HEADER, Request, Response, ResponseSource
+from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.calls.journal import Journal, read_journal, unpacked
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, TrialLog, recordings
@@ -64,7 +64,7 @@ from twinbench.causes import Counts as CountsAs
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.cache_policy import WallClockTtl
 from twinbench.routing.router import Call, Limits
-from twinbench.routing.session import Session
+from twinbench.routing.session import SESSION_HEADER, Session
 from twinbench.storage.manifests import LiveCandidate, live_manifest, static_manifest
 from twinbench.text.tokens import tokenizer_set
 

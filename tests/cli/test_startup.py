@@ -80,6 +80,17 @@ def test_a_score_imports_no_litellm_and_no_large_library_for_its_intervals() -> 
     assert loaded & {"litellm", "scipy", "statsmodels", "pandas", "pyarrow"} == set()
 
 
+def test_the_default_pattern_of_commands_in_text_is_the_packages_and_loads_no_litellm() -> None:
+    from minisweagent.models.litellm_textbased_model import LitellmTextbasedModelConfig
+
+    from dynamic_track.running.agent import _default_pattern
+
+    assert _default_pattern() == LitellmTextbasedModelConfig.model_fields["action_regex"].default
+    loaded = loaded_by("from dynamic_track.running.agent import _default_pattern\n_default_pattern()")
+    assert "minisweagent" in loaded
+    assert "litellm" not in loaded
+
+
 @pytest.mark.parametrize("command", sorted(name for name, _ in commands()))
 def test_every_command_explains_itself_and_its_options(command: str) -> None:
     ran = twinbench(*command.split(), "--help").succeeded()

@@ -50,10 +50,11 @@ from dynamic_track.rehearsal.replies import (
 from tests.providers.asking import BASH, ENVIRONMENT, KEY, KEY_VARIABLE, body, gateway_to, request
 from tests.scripted.server import ScriptedServer
 from tests.timing import HANG_S
-from twinbench.calls.exchange import SESSION_HEADER, Request, Response, TransportError
+from twinbench.calls.exchange import Request, Response, TransportError
 from twinbench.errors import UsageError
 from twinbench.providers import wire
 from twinbench.providers.gateway import Gateway
+from twinbench.routing.session import SESSION_HEADER
 
 
 def answered(reply: Reply, within_s: float = 20, **more: Any) -> Response:

@@ -23,7 +23,7 @@ from tests.scripted.process import server_process
 from tests.scripted.server import ScriptedServer
 from tests.timing import HANG_S
 from twinbench.calls.billing import usage_of
-from twinbench.calls.exchange import SESSION_HEADER
+from twinbench.routing.session import SESSION_HEADER
 from twinbench.routing.usage import Usage
 
 SYSTEM = {"role": "system", "content": "You fix bugs."}

@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from twinbench.display.wording import shortened
+
 MOST_TOOL_CALLS = 64
 """In one message: each is a command that runs. Models that call tools in parallel make fewer than ten."""
 
@@ -187,4 +189,4 @@ def _read_tool_call(place: str, call: Any) -> ToolCall:
 
 def _shown(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return shortened(text, _SHOWN_CHARACTERS)

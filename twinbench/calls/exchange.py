@@ -10,9 +10,6 @@ from typing import Any, Protocol
 from twinbench.calls.normalise import normalised
 from twinbench.fingerprint import fingerprint
 
-SESSION_HEADER = "X-Twinbench-Session"
-"""Carries an opaque key, the same for all requests of a trial, so that a host can keep its prompt cache together."""
-
 
 @dataclass(frozen=True)
 class Request:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from twinbench.display.wording import shortened
+
 _SHOWN_CHARACTERS = 300
 _MOST_TEXTS = 20
 
@@ -236,4 +238,4 @@ def _refusal(status: int | None, names: set[str], texts: list[str]) -> Refusal |
 
 def _shortened(text: str) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return shortened(text, _SHOWN_CHARACTERS)

@@ -16,6 +16,7 @@ from twinbench.calls import usage_keys as keys
 from twinbench.calls.response_json import MOST_DEPTH, RepeatedKeys
 from twinbench.calls.usage_keys import Key, snake_case
 from twinbench.causes import Cause, CausedError
+from twinbench.display.wording import shortened
 from twinbench.routing.usage import Usage
 
 _MOST_TOKENS = 10**8
@@ -395,7 +396,7 @@ def _listed(*alternatives: Iterable[Key]) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return shortened(text, _SHOWN_CHARACTERS)
 
 
 def _shown(value: Any) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:
     from dynamic_track.running.imported import CallCost, ImportedRuns, ReplayedRun
@@ -221,4 +221,4 @@ def _shortened(value: Any) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return shortened(text, _SHOWN_CHARACTERS)

@@ -25,7 +25,7 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:
     from dynamic_track.running.replay import Replayed
@@ -207,4 +207,4 @@ def _replay_table(replayed: Replayed, run_dir: Path, *, simulated: bool) -> Tabl
 
 def _shortened(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return shortened(text, _SHOWN_CHARACTERS)

@@ -150,25 +150,13 @@ def _parquet(table: Table) -> bytes:
 
     import duckdb
 
-    kinds = [_kind([row.get(column.key) for row in table.rows]) for column in table.columns]
-    selected = ", ".join(
-        f'unnest(${number}::{kind}[]) AS "{column.key}"'
-        for number, (column, kind) in enumerate(zip(table.columns, kinds, strict=True), 1)
-    )
+    from twinbench.storage.parquet_files import type_of, write_columns
+
+    values = {column.key: [row.get(column.key) for row in table.rows] for column in table.columns}
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         path = Path(folder) / "table.parquet"
-        target = str(path).replace("'", "''")
-        values = [[row.get(column.key) for row in table.rows] for column in table.columns]
-        connection.execute(f"COPY (SELECT {selected}) TO '{target}' (FORMAT parquet)", values)
+        write_columns(connection, path, [(key, type_of(column), column) for key, column in values.items()])
         return path.read_bytes()
-
-
-def _kind(values: Sequence[Any]) -> str:
-    present = [value for value in values if value is not None]
-    for kind, python in (("BOOLEAN", bool), ("BIGINT", int), ("DOUBLE", int | float)):
-        if present and all(isinstance(value, python) for value in present):
-            return kind
-    return "VARCHAR"
 
 
 def write_text(text: str, output: str) -> None:

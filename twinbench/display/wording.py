@@ -25,6 +25,11 @@ def trajectories(number: int, groups: int | None = None) -> str:
     return counted(number, "trajectory", "trajectories") + of
 
 
+def shortened(text: str, most: int) -> str:
+    """The first ``most`` characters of a text, and … where there are more."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def printable(value: object) -> str:
     """``value`` as text in which control characters are visible instead of acting."""
     text = "" if value is None else str(value)

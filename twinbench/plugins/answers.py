@@ -17,6 +17,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from twinbench.display.wording import shortened
 from twinbench.plugins.wire import (
     FRAME_LENGTH,
     MOST_ANSWER_BYTES,
@@ -45,7 +46,7 @@ class AnswerError(Exception):
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= MOST_ERROR_CHARACTERS else f"{text[:MOST_ERROR_CHARACTERS]}…"
+    return shortened(text, MOST_ERROR_CHARACTERS)
 
 
 ErrorText = Annotated[str, AfterValidator(_shorten), Field(description="a text")]

@@ -20,14 +20,14 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
+from twinbench.display.wording import shortened
 from twinbench.errors import UsageError
 from twinbench.plugins.answers import MOST_DEPTH, is_deep, object_of_pairs
 from twinbench.plugins.wire import MOST_ANSWER_BYTES, MOST_RATIONALE_CHARACTERS, call_to_json
 from twinbench.routing.asking import RemoteRouter
 from twinbench.routing.router import Call, Decision, RouterError
+from twinbench.routing.session import SESSION_HEADER
 from twinbench.routing.tiers import TIER_LABELS, Tier
-
-SESSION_HEADER = "X-Twinbench-Session"
 
 _URL_CHARACTERS = "%/:=&?~+!$,;'@()*[]"
 _SHOWN_CHARACTERS = 200
@@ -180,7 +180,7 @@ def _shown(content: bytes) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    return shortened(text, _SHOWN_CHARACTERS)
 
 
 def _decision(content: bytes) -> Decision:

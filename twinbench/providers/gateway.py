@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from twinbench.calls.exchange import SESSION_HEADER, Request, Response, TransportError
+from twinbench.calls.exchange import Request, Response, TransportError
 from twinbench.errors import UsageError
 from twinbench.providers.wire import Exchange, Wire, retry_after_s
+from twinbench.routing.session import SESSION_HEADER
 
 if TYPE_CHECKING:
     import openai

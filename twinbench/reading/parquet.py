@@ -32,6 +32,7 @@ from twinbench.errors import Problem
 from twinbench.reading.input_files import MOST_LINE_BYTES, InputError, in_mib, open_input, refuse_bomb
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.strict_json import Fault, FaultyJsonError, JsonError, Location, parse_json
+from twinbench.sql import sql_name, sql_text
 
 _MEMORY_MIB = 1024
 _ROW_NUMBER = "file_row_number"
@@ -62,12 +63,12 @@ class _Column:
     @property
     def selected(self) -> str:
         """It as an SQL expression whose values are plain Python."""
-        return f"CAST({_quote(self.name)} AS {_type(self.kind)})"
+        return f"CAST({sql_name(self.name)} AS {_type(self.kind)})"
 
     @property
     def size(self) -> str:
         """The bytes of its value in a row, as an SQL expression."""
-        return _size(self.kind, _quote(self.name))
+        return _size(self.kind, sql_name(self.name))
 
 
 def parquet_rows(path: Path, name: str, json_columns: Collection[str]) -> Iterator[NumberedRow | Problem]:
@@ -239,7 +240,7 @@ def _type(kind: DuckDBPyType) -> str:
     if kind.id in ("list", "array"):
         return f"{_type(_children(kind)['child'])}[]"
     if kind.id == "struct":
-        return f"STRUCT({', '.join(f'{_quote(name)} {_type(each)}' for name, each in _children(kind).items())})"
+        return f"STRUCT({', '.join(f'{sql_name(name)} {_type(each)}' for name, each in _children(kind).items())})"
     if kind.id == "map":
         key, value = _children(kind)["key"], _children(kind)["value"]
         return f"MAP({'BLOB' if key.id == 'blob' else 'VARCHAR'}, {_type(value)})"
@@ -263,8 +264,7 @@ def _size(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
         return f"{' + '.join(sizes)} + {_VALUE_BYTES}"
     if kind.id == "struct":
         fields = (
-            _size(each, f"struct_extract({value}, {_quote_text(name)})", depth)
-            for name, each in _children(kind).items()
+            _size(each, f"struct_extract({value}, {sql_text(name)})", depth) for name, each in _children(kind).items()
         )
         return " + ".join((*fields, str(_VALUE_BYTES)))
     return str(_VALUE_BYTES)
@@ -272,11 +272,3 @@ def _size(kind: DuckDBPyType, value: str, depth: int = 0) -> str:
 
 def _children(kind: DuckDBPyType) -> dict[str, DuckDBPyType]:
     return {str(name): child for name, child in kind.children if isinstance(child, DuckDBPyType)}
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _quote_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

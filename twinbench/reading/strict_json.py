@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from twinbench.display.wording import shortened
 from twinbench.errors import ContentError, Problem
 from twinbench.reading.input_files import MOST_LINE_BYTES, InputError, in_mib
 from twinbench.reading.validation import field_path
@@ -162,7 +163,7 @@ _OF_THREAD = _OfThread()
 def shown_path(location: Location) -> str:
     """A location as messages name it; a key may be of any length, and hold what no text holds."""
     path = field_path(location)
-    path = path if len(path) <= _MOST_PATH_SHOWN else f"{path[:_MOST_PATH_SHOWN]}…"
+    path = shortened(path, _MOST_PATH_SHOWN)
     return path.encode("utf-8", "backslashreplace").decode()
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from twinbench.display.wording import shortened
+
 MOST_DEPTH = 512
 """Objects and lists within each other. What writes and compares values calls itself for each, and Python ends that at a
 thousand calls."""
@@ -39,7 +41,7 @@ def shown(value: Any) -> str:
         text = repr(str(value)) if isinstance(value, str) else str(value)
     else:
         text = json.dumps(value, default=str)
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}…"
+    return shortened(text, _MOST_SHOWN)
 
 
 def kind(value: Any) -> str:

@@ -8,6 +8,10 @@ from twinbench.routing.cache_policy import CachePolicy, Prompt
 from twinbench.routing.router import MEAN_OUTPUT_BEFORE_ANY, CacheViews, Call, Candidate, Limits, Outcome
 from twinbench.routing.usage import Usage
 
+SESSION_HEADER = "X-Twinbench-Session"
+"""The HTTP header with a session's opaque key: on requests to a gateway, so that a host can keep a trial's prompt cache
+together, and on those to a router behind HTTP."""
+
 
 def session_key(salt: str, *identity: str) -> str:
     """An opaque key for one trajectory: stable under one salt, and telling nothing of what it was made from."""

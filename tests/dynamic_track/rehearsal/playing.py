@@ -17,7 +17,7 @@ from typing import Any
 from dynamic_track.rehearsal.edits import Edit
 from dynamic_track.rehearsal.simulation import Known, known
 from dynamic_track.tasks.sources import load_tasks
-from twinbench.calls.exchange import SESSION_HEADER
+from twinbench.routing.session import SESSION_HEADER
 
 LOW = "deepseek/deepseek-v3.2"
 MID = "minimax/minimax-m2.7"

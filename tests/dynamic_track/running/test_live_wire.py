@@ -24,7 +24,7 @@ from tests.dynamic_track.live import (
     said,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.exchange import SESSION_HEADER
+from twinbench.routing.session import SESSION_HEADER
 
 OWN = ("reasoning_content", "provider_specific_fields", "reasoning_details", "annotations")
 STEPS = 9
