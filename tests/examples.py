@@ -1,9 +1,13 @@
-"""How many examples property tests draw: some in the suite, all in ``make acceptance PART=properties``."""
+"""What of many examples and cases runs in the suite, and what in acceptance."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from typing import Any
 
+import pytest
+from _pytest.mark.structures import ParameterSet
 from hypothesis import settings
 
 ALL_VARIABLE = "TWINBENCH_ALL_EXAMPLES"
@@ -18,3 +22,20 @@ def examples(in_suite: int, in_acceptance: int) -> settings:
         in_acceptance: what is drawn where there is time.
     """
     return settings(max_examples=in_acceptance if os.environ.get(ALL_VARIABLE) == "1" else in_suite)
+
+
+def thinned(values: Iterable[Any], every: int) -> list[ParameterSet]:
+    """Cases of a test of which one in ``every`` runs in the suite and the others in acceptance.
+
+    For many cases that take the same path through the code, each of which takes a process or a second.
+
+    Args:
+        values: a tuple holds several arguments of the test.
+        every: the first case always runs.
+    """
+    return [
+        pytest.param(
+            *(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.acceptance if place % every else ()
+        )
+        for place, value in enumerate(values)
+    ]

@@ -19,6 +19,7 @@ from tests.banks import a_row
 from tests.cli.commands import Ran, without_progress
 from tests.dynamic_track.tasks.task_rows import a_row as a_task
 from tests.dynamic_track.tasks.task_rows import write_repo
+from tests.examples import thinned
 from twinbench.calls.journal import Journal, JournalError, read_journal, unpacked
 from twinbench.reading import input_files
 from twinbench.reading.input_files import MOST_LINE_BYTES
@@ -97,7 +98,7 @@ ROWS: dict[str, tuple[Callable[[Path], Path], str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "words"), ROWS.values(), ids=ROWS.keys())
+@pytest.mark.parametrize(("make", "words"), thinned(ROWS.values(), 2), ids=ROWS.keys())
 def test_rows_beyond_all_bounds_are_refused(tmp_path: Path, make: Callable[[Path], Path], words: str) -> None:
     path = make(tmp_path)
     ran = run_measured("bank", "validate", path)
@@ -268,7 +269,7 @@ PARQUET: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "words"), PARQUET.values(), ids=PARQUET.keys())
+@pytest.mark.parametrize(("make", "words"), thinned(PARQUET.values(), 3), ids=PARQUET.keys())
 def test_a_parquet_file_beyond_all_bounds_is_refused(tmp_path: Path, make: Callable[[Path], None], words: str) -> None:
     path = tmp_path / "a.parquet"
     make(path)
@@ -278,7 +279,7 @@ def test_a_parquet_file_beyond_all_bounds_is_refused(tmp_path: Path, make: Calla
     assert words in ran.err
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json"])
+@pytest.mark.parametrize("name", thinned(["a.jsonl", "a.jsonl.gz", "a.json"], 3))
 def test_a_row_just_within_the_bound_is_read(tmp_path: Path, name: str) -> None:
     text = "x" * (MOST_LINE_BYTES - 20)
     line = json.dumps({"text": text}).encode()

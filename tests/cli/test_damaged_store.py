@@ -13,6 +13,7 @@ from static_track.banks.bank_file import SCHEMA_VERSION
 from tests.banks import write_jsonl
 from tests.cli.commands import files, spawned, twinbench
 from tests.cli.conftest import two_workloads
+from tests.examples import thinned
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 READERS: dict[str, tuple[str, ...]] = {
@@ -75,7 +76,7 @@ POINTERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", POINTERS.values(), ids=POINTERS.keys())
+@pytest.mark.parametrize("damage", thinned(POINTERS.values(), 3), ids=POINTERS.keys())
 def test_a_damaged_pointer_is_named_and_mended_by_importing_again(
     damaged_store: Store, again: Path, damage: Callable[[bytes], bytes]
 ) -> None:
@@ -154,7 +155,7 @@ BANK_FILES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("damage", BANK_FILES.values(), ids=BANK_FILES.keys())
+@pytest.mark.parametrize("damage", thinned(BANK_FILES.values(), 2), ids=BANK_FILES.keys())
 def test_a_damaged_bank_file_is_named_and_mended_by_importing_again(
     damaged_store: Store, again: Path, damage: Callable[[bytes], bytes]
 ) -> None:

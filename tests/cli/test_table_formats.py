@@ -13,6 +13,7 @@ import duckdb
 import pytest
 
 from tests.cli.commands import commands, spawned, twinbench
+from tests.examples import thinned
 from twinbench.storage.store import Store
 
 TABLES = {
@@ -116,7 +117,7 @@ def test_the_formats_hold_the_same_records(table: tuple[str, ...], tmp_path: Pat
     assert texts == [as_csv(record) for record in lines]
 
 
-@pytest.mark.parametrize("form", [*FORMATS, "table"])
+@pytest.mark.parametrize("form", thinned([*FORMATS, "table"], 2))
 def test_a_file_holds_what_standard_output_would(table: tuple[str, ...], form: str, tmp_path: Path) -> None:
     target = tmp_path / "out"
 

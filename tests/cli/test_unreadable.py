@@ -22,6 +22,7 @@ from tests.banks import a_trajectory
 from tests.cli.commands import SCRIPT, Ran, spawned, twinbench, without_progress
 from tests.dynamic_track.tasks.task_rows import a_row as a_task
 from tests.dynamic_track.tasks.task_rows import write_repo
+from tests.examples import thinned
 from tests.owner_only import as_owner_only
 from tests.runs import v1, v2, write_run
 from twinbench.calls.mini_swe_agent import read_trajectories, trajectory_files
@@ -67,7 +68,7 @@ def _place(starter_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", thinned(COMMANDS, 4))
 def test_a_file_without_permission_is_named(tmp_path: Path, name: str) -> None:
     path, words = command(name, tmp_path)
     path.write_text("{}")
@@ -83,7 +84,7 @@ def test_a_file_without_permission_is_named(tmp_path: Path, name: str) -> None:
         assert f"cannot read {path} (Permission denied)" in ran.err or f"'{path}' is not readable" in ran.err, ran.err
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", thinned(COMMANDS, 4))
 def test_a_file_in_a_folder_without_permission_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "closed").mkdir()
     path, words = command(name, tmp_path / "closed")
@@ -104,7 +105,7 @@ def close_folder(folder: Path) -> Iterator[None]:
 
 
 @linux
-@pytest.mark.parametrize("name", [name for name in COMMANDS if "Parquet" not in name])
+@pytest.mark.parametrize("name", thinned([name for name in COMMANDS if "Parquet" not in name], 4))
 def test_a_file_that_fails_while_it_is_read_is_named(tmp_path: Path, name: str) -> None:
     path, words = command(name, tmp_path)
     path.symlink_to("/proc/self/mem")
@@ -125,7 +126,7 @@ WRONG_KINDS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("a patch", *TRAJECTORIES)])
+@pytest.mark.parametrize("name", thinned([name for name in COMMANDS if name not in ("a patch", *TRAJECTORIES)], 4))
 @pytest.mark.parametrize("kind", WRONG_KINDS)
 def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path, name: str, kind: str) -> None:
     path, words = command(name, tmp_path)
@@ -139,7 +140,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path, name: str
     assert "standard output" not in ran.err
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", thinned(COMMANDS, 4))
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
     path, words = command(name, tmp_path / ("x" * 300))
     ran = twinbench(*words)

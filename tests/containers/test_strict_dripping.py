@@ -12,6 +12,7 @@ import pytest
 
 from tests.containers.running import ours
 from tests.containers.test_strict import undescribed
+from tests.examples import thinned
 from tests.plugins.hosting import asked, hostile, limits, until
 from tests.plugins.test_dripping import FOUND, LATE, LIMIT_S, ended_soon, feeding, growth_bounded
 from twinbench.containers.engine import Engine
@@ -46,7 +47,7 @@ def strict(engine: Engine, base_image: str) -> Iterator[StrictIsolation]:
     assert until(lambda: ours(engine, "router") == []), ours(engine, "router")
 
 
-@pytest.mark.parametrize(("name", "message"), FEEDING, ids=[name for name, _ in FEEDING])
+@pytest.mark.parametrize(("name", "message"), thinned(FEEDING, 4), ids=[name for name, _ in FEEDING])
 def test_a_decision_that_drips_or_floods_is_ended_at_its_limit(
     name: str, message: str, strict: StrictIsolation
 ) -> None:
@@ -59,14 +60,14 @@ def test_a_flood_of_standard_error_takes_no_memory(strict: StrictIsolation) -> N
         assert asked(router) == "error: the decision took longer than 5 s"
 
 
-@pytest.mark.parametrize("name", ["Drips", "Floods", "DripsFrame"])
+@pytest.mark.parametrize("name", thinned(["Drips", "Floods", "DripsFrame"], 3))
 def test_loading_that_drips_or_floods_is_ended_at_its_limit(name: str, strict: StrictIsolation) -> None:
     refused = pytest.raises(RouterLoadError, match="could not be loaded: loading it took longer than 2 s")
     with growth_bounded(), ended_soon(), refused, undescribed(feeding(name, "load"), strict, load_s=2.0):
         pass
 
 
-@pytest.mark.parametrize("hook", ["start", "observe", "end"])
+@pytest.mark.parametrize("hook", thinned(["start", "observe", "end"], 3))
 def test_a_hook_that_drips_is_ended_at_its_limit(hook: str, strict: StrictIsolation) -> None:
     late = f"{hook} took longer than 1 s"
     with undescribed(feeding("Drips", hook), strict, decision_s=LIMIT_S, **NO_LIMIT) as router, ended_soon():
@@ -94,7 +95,7 @@ def test_what_writes_to_standard_error_behind_good_answers_takes_no_memory(stric
         assert [asked(router, "s", step) for step in range(1, 30)] == ["low"] * 29
 
 
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", thinned(FOUND, 2))
 def test_what_was_found_to_run_on_is_ended_at_its_limit(name: str, strict: StrictIsolation, shared: Path) -> None:
     spec = f"{shared / 'found/routers/drip.py'}:{name}"
     with undescribed(spec, strict, decision_s=2.0, **NO_LIMIT) as router, growth_bounded(), ended_soon():

@@ -112,6 +112,7 @@ def test_the_command_line_page_is_what_help_says() -> None:
     assert make_cli.PAGE.read_text("utf-8") == make_cli.page(), "run: python docs/make_cli.py"
 
 
+@pytest.mark.acceptance
 def test_the_page_of_real_banks_is_what_they_score(shared: Path) -> None:
     assert make_real_banks.PAGE.read_text("utf-8") == make_real_banks.page(shared / "banks"), (
         "run: python docs/make_real_banks.py FOLDER"

@@ -16,6 +16,7 @@ import pytest
 from static_track.banks.bank import Bank
 from static_track.board import Entry, Judge
 from tests.banks import a_trajectory, import_rows
+from tests.examples import thinned
 from tests.plugins.hosting import asked, hosted, hostile, limits
 from tests.twinbench.calls import a_call
 from twinbench.plugins.limits import RouterLoadError
@@ -80,7 +81,7 @@ def ended_soon() -> Iterator[None]:
     assert time.monotonic() - started < ENDED_WITHIN_S
 
 
-@pytest.mark.parametrize(("name", "message"), FEEDING, ids=[name for name, _ in FEEDING])
+@pytest.mark.parametrize(("name", "message"), thinned(FEEDING, 3), ids=[name for name, _ in FEEDING])
 def test_a_decision_that_drips_or_floods_is_ended_at_its_limit(name: str, message: str) -> None:
     with hosted(feeding(name), decision_s=LIMIT_S) as router:
         for session in ("one", "another"):
@@ -88,7 +89,7 @@ def test_a_decision_that_drips_or_floods_is_ended_at_its_limit(name: str, messag
                 assert asked(router, session).startswith(message.format(what="the decision"))
 
 
-@pytest.mark.parametrize("name", [name for name, _ in FEEDING])
+@pytest.mark.parametrize("name", thinned([name for name, _ in FEEDING], 4))
 def test_loading_that_drips_or_floods_is_ended_at_its_limit(name: str) -> None:
     with growth_bounded(), ended_soon(), pytest.raises(RouterLoadError) as raised:  # noqa: SIM117
         with hosted(feeding(name, "load"), load_s=LIMIT_S):
@@ -97,8 +98,8 @@ def test_loading_that_drips_or_floods_is_ended_at_its_limit(name: str) -> None:
     assert f"could not be loaded: {message}" in str(raised.value)
 
 
-@pytest.mark.parametrize("hook", ["start", "observe", "end"])
-@pytest.mark.parametrize("name", ["Drips", "Floods", "DripsFrame"])
+@pytest.mark.parametrize("hook", thinned(["start", "observe", "end"], 2))
+@pytest.mark.parametrize("name", thinned(["Drips", "Floods", "DripsFrame"], 3))
 def test_a_hook_that_drips_or_floods_is_ended_at_its_limit(name: str, hook: str, store: Store) -> None:
     entry = scored(feeding(name, hook), store)
     assert entry.first_error == f"{hook} took longer than 1 s"

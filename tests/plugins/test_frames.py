@@ -18,6 +18,7 @@ from static_track.board import Judge
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, spawned, twinbench
+from tests.examples import thinned
 from tests.plugins.conftest import WriteRouter
 from tests.plugins.hostile.frames import FRAMES, NUMBER, frame
 from tests.plugins.hosting import asked, hosted, hostile, limits
@@ -125,7 +126,7 @@ def test_each_frame_has_its_message() -> None:
     assert set(MESSAGES) == set(FRAMES)
 
 
-@pytest.mark.parametrize("what", FRAMES)
+@pytest.mark.parametrize("what", thinned(FRAMES, 4))
 def test_a_frame_that_cannot_be_used_is_an_error_that_says_why(what: str) -> None:
     wanted = f"its process {MESSAGES[what]}"
     if FRAMES[what][0] == "load":
@@ -139,7 +140,7 @@ def test_a_frame_that_cannot_be_used_is_an_error_that_says_why(what: str) -> Non
             assert re.fullmatch(f"error: {wanted}", asked(router, session), re.DOTALL)
 
 
-@pytest.mark.parametrize("what", [name for name, (when, _) in FRAMES.items() if when != "load"])
+@pytest.mark.parametrize("what", thinned([name for name, (when, _) in FRAMES.items() if when != "load"], 4))
 def test_the_next_decision_is_as_good_as_if_nothing_had_been(what: str) -> None:
     with hosted(forging(what, every=2)) as router:
         found = [asked(router, session) for session in "abcdef"]

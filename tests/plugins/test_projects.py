@@ -14,6 +14,7 @@ import pytest
 
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import spawned, twinbench
+from tests.examples import thinned
 from tests.plugins.conftest import WriteRouter
 from tests.plugins.hosting import asked, hosted
 from tests.twinbench.calls import a_call
@@ -263,7 +264,7 @@ CHECKS: dict[str, tuple[str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("what", CHECKS)
+@pytest.mark.parametrize("what", thinned(CHECKS, 2))
 def test_a_check_finds(what: str, store: Store, write_router: WriteRouter, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = (
         a_trajectory([0, 1])

@@ -16,6 +16,7 @@ from static_track.banks.opening import open_bank
 from static_track.results import Results
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import commands, twinbench
+from tests.examples import thinned
 from twinbench.errors import ContentError
 from twinbench.storage.store import STORE_VARIABLE, Store
 
@@ -65,7 +66,7 @@ def test_every_command_that_takes_a_bank_is_walked_here() -> None:
 
 
 @pytest.mark.parametrize("command", TABLES)
-@pytest.mark.parametrize("form", ["--json", "table", "csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("form", thinned(["--json", "table", "csv", "jsonl", "parquet"], 3))
 def test_they_stand_in_every_table_in_every_format(command: str, form: str, told_store: Store, tmp_path: Path) -> None:
     target = tmp_path / "out"
     wanted = (form,) if form == "--json" else ("--format", form)

@@ -17,6 +17,7 @@ from dynamic_track.tasks.sources import load_tasks
 from static_track.banks.importing import read_bank
 from tests.banks import a_trajectory
 from tests.dynamic_track.tasks.task_rows import a_row as a_task
+from tests.examples import thinned
 from tests.runs import v1, v2
 from twinbench.calls.mini_swe_agent import read_trajectory
 from twinbench.errors import Problem, TwinbenchError
@@ -108,7 +109,7 @@ KINDS: dict[str, tuple[bytes | None, Callable[[bytes, random.Random], bytes], Ca
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", thinned(KINDS, 3))
 def test_a_changed_file_is_read_or_refused_in_words(tmp_path: Path, name: str) -> None:
     content, change, read = KINDS[name]
     whole = of_parquet(tmp_path) if content is None else content

@@ -113,7 +113,7 @@ def found(run: Path, *more: str | Path) -> dict[str, list[dict[str, Any]]]:
     rows = ran.json["checks"]
     by_check: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        assert row.keys() == {"name", "subject", "status", "value", "reason"}
+        assert row.keys() == {"name", "subject", "status", "value", "reason", "advice"}
         assert row["status"] in ("pass", "warn", "fail")
         if row["status"] == "fail":
             case = None if row["subject"] == str(run) else row["subject"]

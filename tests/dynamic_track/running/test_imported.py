@@ -13,6 +13,7 @@ import pytest
 
 from dynamic_track.running.imported import import_runs, replay_imported
 from tests.cli.commands import Ran, files, twinbench
+from tests.examples import thinned
 from tests.runs import (
     MODEL,
     OPENING,
@@ -355,7 +356,7 @@ def test_the_tables_can_be_written_to_a_file(tmp_path: Path, pool: Path, form: s
     assert b"b__b-2" in (tmp_path / "again").read_bytes()
 
 
-@pytest.mark.parametrize("style", ["tool", "text"])
+@pytest.mark.parametrize("style", thinned(["tool", "text"], 2))
 def test_a_run_of_the_installed_package_is_recorded_and_replays(tmp_path: Path, pool: Path, style: str) -> None:
     submit = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && echo done"
 

@@ -107,7 +107,8 @@ def test_a_container_that_is_killed_is_a_cause_of_its_own_and_the_case_goes_on(
     assert len(server.completions) == Done(run).case["steps"] > asked, "nothing recorded was asked again"
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGTERM, marks=pytest.mark.acceptance), signal.SIGKILL])
+@pytest.mark.acceptance
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_engine_that_is_restarted_in_the_middle_of_a_run_loses_cases_and_no_money(
     how: signal.Signals, tmp_path: Path, engine: Engine
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from tests.cli.commands import Ran, files, twinbench
+from tests.examples import thinned
 from tests.runs import OPENING, Run, calling, packaged_run, response, saying, v1, v2, write_run
 from twinbench.calls.mini_swe_agent import BASH_TOOL
 from twinbench.storage.manifests import heldout_instances
@@ -138,7 +139,7 @@ def test_an_instance_of_heldout100_stands_in_the_part_heldout(store: Store, tmp_
         assert [row["instance_id"] for row in bank.rows() if row["step_index"] == 1][bank.heldout()[0]] == held_out
 
 
-@pytest.mark.parametrize("style", ["tool", "text"])
+@pytest.mark.parametrize("style", thinned(["tool", "text"], 2))
 def test_a_run_of_the_installed_package_becomes_a_bank(store: Store, tmp_path: Path, style: str) -> None:
     submit = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && echo done"
 

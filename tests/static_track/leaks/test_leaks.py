@@ -175,6 +175,7 @@ def test_a_router_that_uses_a_leak_alone_is_told_what_that_gives(store: Store, c
     assert honest.check is None
 
 
+@pytest.mark.acceptance
 def test_the_known_leak_of_a_real_bank_is_named(shared: Path, store: Store) -> None:
     """Its steps were sampled at fixed shares of a run, so the second step index tells how long the run was."""
     from static_track.banks.importing import import_bank
