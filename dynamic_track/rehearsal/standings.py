@@ -7,12 +7,16 @@ intervals, tests and ranks draw, compare and swap tasks, each with all its seeds
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dynamic_track.rehearsal.rehearsing import Rehearsed
-from dynamic_track.running.score import RunScore, scored
+from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
+from dynamic_track.results.loaded import SIMULATED
+from dynamic_track.running.score import RunScore, give_up_usd, scored
+from twinbench.display.frames import Tabular
 from twinbench.statistics import Resampling
 from twinbench.storage.manifests import LiveManifest
 
@@ -101,6 +105,73 @@ class Standings:
     """In the order in which they were named."""
     pairs: Sequence[Pair]
     """Empty where nobody asked for tests."""
+
+
+@dataclass(frozen=True)
+class RehearsalResult(Tabular):
+    """Routers rehearsed, and what that says about them."""
+
+    rehearsal: Rehearsal
+    runs: Sequence[Rehearsed]
+    """Router by router in the order in which they were named, and of each seed by seed."""
+    folder: Path
+    """Where the run directories are."""
+    resampling: Resampling | None
+    """How tasks are drawn again; None: nobody asked for intervals."""
+
+    @cached_property
+    def standings(self) -> Standings:
+        """The routers over all seeds."""
+        return standings(self.runs, self.rehearsal.pool, self.resampling)
+
+    @property
+    def caveat(self) -> str:
+        """That nothing of it is of real models."""
+        return f"{SIMULATED[0].upper()}{SIMULATED[1:]}."
+
+    @property
+    def give_up_bill_usd(self) -> float:
+        """The bill of submitting nothing on every task."""
+        return float(give_up_usd(len(self.rehearsal.tasks), self.rehearsal.pool))
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        return {
+            "simulated": SIMULATED,
+            "pool": self.rehearsal.pool.name,
+            "skills": self.rehearsal.where.get("skills"),
+            "simulation": self.rehearsal.simulation,
+            "tasks": len(self.rehearsal.tasks),
+            "seeds": list(self.rehearsal.seeds),
+            "resampling": None if self.resampling is None else asdict(self.resampling),
+            "routers": [each.to_json() for each in self.standings.routers],
+            "pairs": [each.to_json() for each in self.standings.pairs],
+            "give_up_bill_usd": self.give_up_bill_usd,
+            "runs": [
+                {"router": run.router, "seed": run.seed, "run": run.summary.run, **run.summary.score.to_json()}
+                for run in self.runs
+            ],
+        }
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each router."""
+        found = []
+        for each in self.standings.routers:
+            low, high = (each.intervals or {}).get("bill_usd") or (None, None)
+            rank = (None, None) if each.rank is None else each.rank
+            found.append(
+                {
+                    "router": each.router,
+                    **each.scores,
+                    "bill_low": low,
+                    "bill_high": high,
+                    "rank_from": rank[0],
+                    "rank_to": rank[1],
+                    "tasks": each.tasks,
+                    "seeds": each.seeds,
+                }
+            )
+        return found
 
 
 def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampling | None) -> Standings:

@@ -24,6 +24,7 @@ from twinbench.calls.journal import Journal, unpacked
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.containers.engine import Engine
+from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_text
@@ -31,7 +32,7 @@ from twinbench.unexpected import describe_error
 
 
 @dataclass(frozen=True)
-class RunSummary:
+class RunSummary(Tabular):
     """What became of a run so far."""
 
     run: str
@@ -50,7 +51,25 @@ class RunSummary:
         """The summary that a run ends with."""
         told = ("cases", "resolved", "unresolved", "infra", "cap", "cost_usd", "spend_usd")
         score = self.score.to_json()
-        return {"run": self.run, **{name: score[name] for name in told}}
+        return {"run": self.run, **{name: score[name] for name in told}, "stopped": self.stopped}
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each trial; money in USD."""
+        return [
+            {
+                "id": trial.id,
+                "trial": trial.trial,
+                "counts": trial.counts,
+                "cause": None if trial.cause is None else str(trial.cause),
+                "steps": trial.steps,
+                "cost_usd": float(trial.cost_usd),
+                "spend_usd": float(trial.spend_usd),
+                "bill_usd": None if trial.bill_usd is None else float(trial.bill_usd),
+                "models": ", ".join(f"{name} ×{calls}" for name, calls in trial.models.items()) or None,
+                "detail": trial.detail,
+            }
+            for trial in self.trials
+        ]
 
 
 def run_jobs(

@@ -24,7 +24,8 @@ def prepare_images(
     Args:
         engine: where.
         tasks: whose images.
-        build_them: build those of tasks with a Dockerfile, where they are missing or out of date.
+        build_them: build those of tasks with a Dockerfile, where they are missing or out of date; those of our own
+            tasks always are.
         progress: told how many are done.
 
     Returns:
@@ -34,11 +35,14 @@ def prepare_images(
         CausedError: the engine, not an image, is at fault.
     """
     wanted = {task.image: task for task in tasks}
-    if build_them and any(BASE_IMAGE.partition(":")[0] in _parents(task) for task in wanted.values()):
+    built = [task for task in wanted.values() if build_them or task.always_built]
+    if any(BASE_IMAGE.partition(":")[0] in _parents(task) for task in built):
         ensure_base_image(engine, progress)
     failed: dict[str, CausedError] = {}
     with ThreadPoolExecutor(_AT_ONCE, "twinbench-images") as pool:
-        results = pool.map(lambda task: _prepare(engine, task, build_them, progress), wanted.values())
+        results = pool.map(
+            lambda task: _prepare(engine, task, build_them or task.always_built, progress), wanted.values()
+        )
         for done, (image, error) in enumerate(zip(wanted, results, strict=True), 1):
             if error is not None:
                 failed[image] = error

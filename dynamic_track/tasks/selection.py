@@ -4,14 +4,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from dynamic_track.tasks.task import GradingSetting, Task, near_ids
+from dynamic_track.tasks.sources import REHEARSAL, load_tasks
+from dynamic_track.tasks.task import GradingSetting, Task, TaskSet, near_ids
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import sha256_text
 
 _SLICE = re.compile(r"\s*([+-]?\d{1,18})?\s*:\s*([+-]?\d{1,18})?\s*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskChoice:
+    """A set of tasks, and which of them; as of ``load_tasks`` and ``select``."""
+
+    tasks: str = REHEARSAL
+    dataset: str | None = None
+    only: Sequence[str] = ()
+    shuffle: int | None = None
+    slice: str | None = None
+    limit: int | None = None
+
+    def load(
+        self, progress: Progress = no_progress, *, swebench_setting: Sequence[str] = ()
+    ) -> tuple[tuple[Task, ...], TaskSet]:
+        """The tasks that are chosen, and the set that they are from.
+
+        Args:
+            progress: told that tasks are read.
+            swebench_setting: globs of tasks that are graded in swebench's own setting.
+
+        Raises:
+            UsageError: nothing is chosen, or there is no such set.
+            ContentError: a task lacks what grading needs.
+            TwinbenchError: the hub cannot be read, or swebench is not installed.
+        """
+        progress(f"reading tasks {self.tasks}", 0, None)
+        found = load_tasks(self.tasks, self.dataset)
+        chosen = select(found.tasks, only=self.only, shuffle=self.shuffle, slice=self.slice, limit=self.limit)
+        return with_swebench_setting(chosen, swebench_setting), found
 
 
 def select(

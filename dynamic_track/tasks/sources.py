@@ -76,7 +76,8 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
         raise UsageError(f"--dataset is where {' and '.join(_splits())} are taken from; {tasks} is read by itself")
     if tasks == REHEARSAL:
         folder = Path(__file__).parents[1] / REHEARSAL
-        return TaskSet(REHEARSAL, REHEARSAL, _checked(replace(_from_repo(folder), source=REHEARSAL)))
+        own = _checked(replace(_from_repo(folder), source=REHEARSAL))
+        return TaskSet(REHEARSAL, REHEARSAL, tuple(replace(task, always_built=True) for task in own))
     path = Path(tasks)
     if not is_there(path) and not tasks.endswith(SUFFIXES) and "/" not in tasks:
         raise UsageError(f"no tasks {tasks!r}: give {_forms()}")

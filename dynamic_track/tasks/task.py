@@ -78,6 +78,8 @@ class Task:
     """The folder of a task repo that it stands in, with its Dockerfile."""
     build_fingerprint: str | None = None
     """Of the files in ``folder`` that an image may be built from."""
+    always_built: bool = False
+    """Whether its image is built without being asked: of our own tasks, which no registry has."""
 
     @property
     def fingerprint(self) -> str:

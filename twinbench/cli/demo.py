@@ -14,9 +14,7 @@ from twinbench.display.wording import counted
 from twinbench.errors import TwinbenchError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
+    from dynamic_track.rehearsal.standings import RehearsalResult
 
 ROUTERS = ("depth-rule", "sticky?at_least=mid", "round-robin")
 REHEARSED = ("always-low", "always-high", "depth-rule?mid=8&high=9")
@@ -35,7 +33,7 @@ def demo(
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
     from static_track.banks.opening import open_bank
     from static_track.board import Judge
-    from twinbench.cli.rehearse import rehearsal_json, rehearsal_table
+    from twinbench.cli.rehearse import rehearsal_table
     from twinbench.cli.score_tables import board_table
     from twinbench.statistics import Resampling
     from twinbench.storage.store import Store
@@ -53,14 +51,14 @@ def demo(
         if isinstance(rehearsed, str):
             content["rehearsal"] = {"skipped": rehearsed}
         elif rehearsed is not None:
-            content["rehearsal"] = rehearsal_json(rehearsed[0], rehearsed[1], Resampling())
+            content["rehearsal"] = rehearsed.to_json()
         print_json(content)
         return
     live, spent = "", "Nothing was downloaded or spent."
     if isinstance(rehearsed, str):
         typer.echo(f"{rehearsed}\n")
     elif rehearsed is not None:
-        print_table(rehearsal_table(rehearsed[0], rehearsed[1], Resampling(), rehearsed[2]))
+        print_table(rehearsal_table(rehearsed))
         typer.echo("")
         spent = "Nothing was spent, and no model was asked."
         live = f", and {len(REHEARSED)} routers through {len(CASES)} live cases each, with simulated models"
@@ -75,7 +73,7 @@ def demo(
     )
 
 
-def _rehearsed() -> tuple[Rehearsal, list[Rehearsed], Path] | str:
+def _rehearsed() -> RehearsalResult | str:
     """A few cases rehearsed, or why not and what it would show."""
     try:
         return _rehearse()
@@ -87,13 +85,12 @@ def _rehearsed() -> tuple[Rehearsal, list[Rehearsed], Path] | str:
         )
 
 
-def _rehearse() -> tuple[Rehearsal, list[Rehearsed], Path]:
-    from twinbench.cli.rehearse import new_folder, rehearsal_of, rehearse_all
-    from twinbench.containers.engine import Engine
+def _rehearse() -> RehearsalResult:
+    from dynamic_track.rehearsal.preparing import prepare_rehearsal
+    from dynamic_track.tasks.selection import TaskChoice
+    from twinbench.cli.rehearse import rehearse_with_progress
     from twinbench.plugins.loading import load_router
+    from twinbench.statistics import Resampling
 
-    with Engine.connect() as engine:
-        rehearsal = rehearsal_of(only=list(CASES))
-        routers = [load_router(router) for router in REHEARSED]
-        folder = new_folder()
-        return rehearsal, rehearse_all(engine, rehearsal, routers, folder), folder
+    rehearsal = prepare_rehearsal(TaskChoice(only=CASES))
+    return rehearse_with_progress(rehearsal, [load_router(router) for router in REHEARSED], resampling=Resampling())

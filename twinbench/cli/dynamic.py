@@ -60,7 +60,7 @@ def tasks(
     output: OutputOption = "-",
 ) -> None:
     """List tasks, and refuse those that could not be graded."""
-    chosen, all_of = chosen_tasks(tasks, choosing)
+    chosen, all_of = chosen_tasks(choosing.of(tasks))
     rows = [
         {
             "id": task.id,
@@ -153,12 +153,12 @@ def grade(
         if choosing.only or choosing.shuffle is not None or choosing.slice_ or choosing.limit:
             raise UsageError("--only, --shuffle, --slice and --limit choose from --predictions; --case names one task")
         patches = {case: read_patch(patch)}
-        chosen, all_of = chosen_tasks(tasks, ChoosingOptions(dataset=choosing.dataset), swebench_setting)
+        chosen, all_of = chosen_tasks(ChoosingOptions(dataset=choosing.dataset).of(tasks), swebench_setting)
         chosen = tuple(task for task in chosen if task.id == all_of.task(case).id)
     else:
         assert predictions is not None  # noqa: S101 - checked above
         patches = read_predictions(predictions)
-        chosen, all_of = chosen_tasks(tasks, choosing, swebench_setting)
+        chosen, all_of = chosen_tasks(choosing.of(tasks), swebench_setting)
         for name in patches:
             all_of.task(name)
     limits = containers.grading()
@@ -170,7 +170,7 @@ def grade(
             VerdictStore(Store(store)),
             limits,
             workers=workers,
-            build=build or tasks == "rehearsal",
+            build=build,
             fresh=fresh,
             progress=shown,
         )
@@ -214,13 +214,11 @@ def doctor(
     if tasks is None:
         chosen: tuple[Task, ...] = ()
     else:
-        chosen, _ = chosen_tasks(tasks, choosing)
+        chosen, _ = chosen_tasks(choosing.of(tasks))
     limits = containers.grading()
     with progress() as shown, Engine.connect() as engine:
         checks = check_engine(engine, limits)
-        graded = check_tasks(
-            engine, chosen, limits, workers=workers, build=build or tasks == "rehearsal", progress=shown
-        )
+        graded = check_tasks(engine, chosen, limits, workers=workers, build=build, progress=shown)
         checks.append(check_container(engine, [task.image for task in chosen], limits))
     checks += [finding.check for finding in graded]
     failed = [check for check in checks if check.status is Status.failed]
@@ -299,7 +297,7 @@ def _grade_run(
             {task.id: task for task in found},
             live_manifest(where["pool"]),
             limits,
-            Images(engine, found, build=build or where["tasks"] == "rehearsal", progress=shown),
+            Images(engine, found, build=build, progress=shown),
             workers=workers,
             progress=shown,
         )

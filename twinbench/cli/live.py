@@ -29,7 +29,6 @@ from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:
     from dynamic_track.running.replay import Replayed
-    from twinbench.storage.manifests import LiveManifest
 
 _SHOWN_CHARACTERS = 300
 
@@ -135,7 +134,7 @@ def replay(
         shown = stack.enter_context(progress())
         engine = stack.enter_context(Engine.connect())
         wanted = [found[each.case] for each in recorded if each.case in found]
-        failed = prepare_images(engine, wanted, build_them=build or named == "rehearsal", progress=shown)
+        failed = prepare_images(engine, wanted, build_them=build, progress=shown)
         decider: Decider = RecordingDecides()
         own = MeteredLlm(manifest, None, Budget(None))
         if loaded is not None:
@@ -169,15 +168,6 @@ def replay(
         print_table(_replay_table(replayed, run_dir, simulated=simulated), form, output)
     if replayed.differences:
         raise typer.Exit(1)
-
-
-def check_tier(tier: str | None, pool: LiveManifest) -> None:
-    """Refuse a tier for failing routers that the pool does not have."""
-    from twinbench.errors import UsageError
-
-    tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
-    if tier is not None and tier not in tiers:
-        raise UsageError(f"--on-router-error {tier}: pool {pool.name} has {', '.join(tiers)}")
 
 
 def _replay_table(replayed: Replayed, run_dir: Path, *, simulated: bool) -> Table:

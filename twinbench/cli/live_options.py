@@ -13,6 +13,7 @@ from twinbench.cli.output import progress
 
 if TYPE_CHECKING:
     from dynamic_track.grading.verdict import GradingLimits
+    from dynamic_track.tasks.selection import TaskChoice
     from dynamic_track.tasks.task import Task, TaskSet
     from twinbench.containers.engine import Engine
 
@@ -94,6 +95,19 @@ class ChoosingOptions:
     slice_: SliceOption = None
     limit: LimitOption = None
 
+    def of(self, tasks: str) -> TaskChoice:
+        """The choice of a set."""
+        from dynamic_track.tasks.selection import TaskChoice
+
+        return TaskChoice(
+            tasks=tasks,
+            dataset=self.dataset,
+            only=self.only or (),
+            shuffle=self.shuffle,
+            slice=self.slice_,
+            limit=self.limit,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerOptions:
@@ -120,23 +134,12 @@ def connected(addresses: Sequence[str] | None) -> Iterator[list[Engine]]:
         yield [stack.enter_context(Engine.connect(address)) for address in wanted]
 
 
-def chosen_tasks(
-    tasks: str, chosen: ChoosingOptions, open_: Sequence[str] | None = None
-) -> tuple[tuple[Task, ...], TaskSet]:
-    """The tasks that the options choose, and the set that they are from.
+def chosen_tasks(choice: TaskChoice, swebench_setting: Sequence[str] | None = None) -> tuple[tuple[Task, ...], TaskSet]:
+    """The tasks that options choose, and the set that they are from, with progress.
 
     Args:
-        tasks: the set.
-        chosen: which of it.
-        open_: which of those are graded in swebench's own setting.
+        choice: the set, and which of it.
+        swebench_setting: which of those are graded in swebench's own setting.
     """
-    from dynamic_track.tasks.selection import select, with_swebench_setting
-    from dynamic_track.tasks.sources import load_tasks
-
     with progress() as shown:
-        shown(f"reading tasks {tasks}", 0, None)
-        found = load_tasks(tasks, chosen.dataset)
-    wanted = select(
-        found.tasks, only=chosen.only or (), shuffle=chosen.shuffle, slice=chosen.slice_, limit=chosen.limit
-    )
-    return with_swebench_setting(wanted, open_ or ()), found
+        return choice.load(shown, swebench_setting=swebench_setting or ())

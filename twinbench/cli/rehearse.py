@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from twinbench.cli import INTERRUPTED
-from twinbench.cli.live import RouterErrorOption, check_tier
+from twinbench.cli.live import RouterErrorOption
 from twinbench.cli.live_options import ChoosingOptions, LimitOption, MinFreeOption, OnlyOption, chosen_tasks
 from twinbench.cli.live_scores import LevelOption, ResamplesOption
 from twinbench.cli.options import (
@@ -30,15 +30,12 @@ from twinbench.statistics.comparing import rank_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
-    from dynamic_track.rehearsal.standings import Standing, Standings
-    from twinbench.containers.engine import Engine
+    from dynamic_track.rehearsal.rehearsing import Rehearsal
+    from dynamic_track.rehearsal.standings import RehearsalResult, Standing
     from twinbench.plugins.loading import LoadedRouter
     from twinbench.statistics import Resampling
 
 _RUN = "run"
-_MEMORY_MIB = 1024
-_TESTS_S = 300
 
 
 class _RoutersOrCommand(TyperGroup):
@@ -140,41 +137,42 @@ def run(
 
     Exit code 1 where a case ended by infrastructure.
     """
-    from twinbench.containers.engine import Engine
+    from dynamic_track.rehearsal.preparing import prepare_rehearsal, seeds_of
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
 
     if not routers:
         raise UsageError("name the routers to rehearse, such as always-low always-high")
     drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
-    rehearsal = rehearsal_of(
-        tasks,
-        only=only,
-        limit=limit,
-        pool=pool,
-        seeds=seeds_of(seed, seeds),
-        skills=skills,
-        faults=faults,
-        actions=actions,
-        on_router_error=on_router_error,
-    )
+    with progress() as shown:
+        rehearsal = prepare_rehearsal(
+            ChoosingOptions(only=only, limit=limit).of(tasks),
+            pool=pool,
+            seeds=seeds_of(seed, seeds),
+            skills=skills,
+            faults=faults,
+            actions=actions,
+            on_router_error=on_router_error,
+            progress=shown,
+        )
     limits = plugins.limits(processes=True)
     loaded = [load_router(router, limits) for router in routers]
-    with Engine.connect() as engine:
-        folder = new_folder() if runs is None else runs
-        done = rehearse_all(engine, rehearsal, loaded, folder, workers=workers, min_free_mib=min_free_mib)
+    result = rehearse_with_progress(
+        rehearsal, loaded, runs, resampling=drawing, workers=workers, min_free_mib=min_free_mib
+    )
     if json_:
-        print_json(rehearsal_json(rehearsal, done, drawing), output)
+        print_json(result.to_json(), output)
     else:
-        print_table(rehearsal_table(rehearsal, done, drawing, folder), form, output)
+        print_table(rehearsal_table(result), form, output)
+    done = result.runs
     stopped = [run for run in done if run.summary.stopped is not None]
     for run in stopped:
         typer.echo(printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
     if not stopped and (left := sum(run.summary.left for run in done)):
         cases = len(rehearsal.tasks) * len(done)
         typer.echo(
-            f"Interrupted after {cases - left} of {counted(cases, 'case')}: the same command with --runs {folder} "
-            "continues",
+            f"Interrupted after {cases - left} of {counted(cases, 'case')}: the same command with "
+            f"--runs {result.folder} continues",
             err=True,
         )
         raise typer.Exit(INTERRUPTED)
@@ -193,7 +191,7 @@ def build(
     from dynamic_track.tasks.images import prepare_images
     from twinbench.containers.engine import Engine
 
-    chosen, _ = chosen_tasks(tasks, ChoosingOptions(only=only))
+    chosen, _ = chosen_tasks(ChoosingOptions(only=only).of(tasks))
     with progress() as shown, Engine.connect() as engine:
         failed = prepare_images(engine, chosen, build_them=True, progress=shown)
         ready = {task.image: engine.image_identity(task.image) for task in chosen if task.image not in failed}
@@ -240,7 +238,7 @@ def serve(
     if api_key_env is not None and not key:
         raise UsageError(f"set the environment variable {api_key_env} (--api-key-env)")
     manifest = live_manifest(pool)
-    chosen, _ = chosen_tasks(tasks, ChoosingOptions())
+    chosen, _ = chosen_tasks(ChoosingOptions().of(tasks))
     models = SimulatedModels(
         known(chosen), manifest, seed=seed, faults=Faults.parse(faults), skills=skill_table(skills)
     )
@@ -276,117 +274,39 @@ def show_skills(
     print_table(Table(f"Skills of the simulated models, by tier: {skills}", columns, rows, notes), form, output)
 
 
-def seeds_of(seed: str, seeds: str | None) -> tuple[str, ...]:
-    """The seeds that ``--seed`` and ``--seeds`` name: ``5`` are 0 to 4, ``5,7`` are these two.
-
-    Raises:
-        UsageError: they are none, or the same is named twice.
-    """
-    from twinbench.errors import UsageError
-
-    if seeds is None:
-        return (seed,)
-    if seed != "0":
-        raise UsageError(f"--seed {seed} --seeds {seeds}: give one of the two")
-    named = [part.strip() for part in seeds.split(",") if part.strip()]
-    whole = all(part.isascii() and part.isdecimal() for part in named)
-    found = [str(int(part)) for part in named] if whole else []
-    if "," not in seeds and found:
-        found = [str(number) for number in range(int(found[0]))]
-    if not found or len(set(found)) < len(found):
-        raise UsageError(f"--seeds {seeds}: give how many, such as 5, or whole numbers, each once, such as 5,7")
-    return tuple(found)
-
-
-def rehearsal_of(
-    tasks: str = "rehearsal",
-    *,
-    only: list[str] | None = None,
-    limit: int | None = None,
-    pool: str = "live-2026-04",
-    seeds: Sequence[str] = ("0",),
-    skills: str = "spread",
-    faults: str | None = None,
-    actions: str = "tool",
-    on_router_error: str | None = None,
-) -> Rehearsal:
-    """What the options of a rehearsal choose.
-
-    Raises:
-        UsageError: they choose nothing that there is.
-        ContentError: a task declares no edits, or a file of skills is none.
-    """
-    from dynamic_track.rehearsal.provider import Faults
-    from dynamic_track.rehearsal.rehearsing import Rehearsal
-    from dynamic_track.rehearsal.simulation import known
-    from dynamic_track.rehearsal.skills import skill_table
-    from dynamic_track.running.agent import ActionStyle, agent_settings
-    from twinbench.errors import UsageError
-    from twinbench.storage.manifests import live_manifest
-
-    if actions not in list(ActionStyle):
-        raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
-    manifest = live_manifest(pool)
-    check_tier(on_router_error, manifest)
-    chosen, all_of = chosen_tasks(tasks, ChoosingOptions(only=only, limit=limit))
-    return Rehearsal(
-        tasks=chosen,
-        known=known(chosen),
-        task_set=all_of.fingerprint,
-        pool=manifest,
-        settings=agent_settings(ActionStyle(actions), manifest.agent),
-        seeds=tuple(seeds),
-        faults=Faults.parse(faults),
-        skills=skill_table(skills),
-        on_router_error=on_router_error,
-        where={"tasks": tasks, "dataset": None, "pool": pool, "skills": skills},
-    )
-
-
-def rehearse_all(
-    engine: Engine,
+def rehearse_with_progress(
     rehearsal: Rehearsal,
-    routers: list[LoadedRouter],
-    folder: Path,
+    routers: Sequence[LoadedRouter],
+    folder: Path | None = None,
     *,
+    resampling: Resampling | None,
     workers: int = 2,
     min_free_mib: int = 2048,
-) -> list[Rehearsed]:
-    """Rehearse routers in a folder, with progress, in containers that are large enough for the rehearsal's tasks."""
-    from dynamic_track.rehearsal.rehearsing import rehearse
-    from dynamic_track.running.sitting import SittingLimits
+) -> RehearsalResult:
+    """Rehearse routers, with progress; a signal stops all runs in good order."""
+    from dynamic_track.rehearsal.preparing import rehearse_routers
     from dynamic_track.running.stopping import Stop
 
     stop = Stop()
     with progress() as shown, stopped_by_signals(stop.request):
-        return rehearse(
-            engine,
+        return rehearse_routers(
             rehearsal,
             routers,
             folder,
-            limits=SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S),
+            resampling=resampling,
             workers=workers,
+            min_free_mib=min_free_mib,
             stop=stop,
             progress=shown,
         )
 
 
-def rehearsal_table(
-    rehearsal: Rehearsal, runs: Sequence[Rehearsed], resampling: Resampling | None, folder: Path
-) -> Table:
-    """A table of rehearsed routers over all seeds, cheapest bill first, and of giving up.
-
-    Args:
-        rehearsal: that the runs are of.
-        runs: as ``rehearse`` gives them.
-        resampling: how tasks are drawn again; None: no intervals and ranks.
-        folder: where the runs are.
-    """
-    from dynamic_track.rehearsal.standings import standings
+def rehearsal_table(result: RehearsalResult) -> Table:
+    """A table of rehearsed routers over all seeds, cheapest bill first, and of giving up."""
     from dynamic_track.results.loaded import SIMULATED
 
+    rehearsal, resampling, found = result.rehearsal, result.resampling, result.standings
     pool = rehearsal.pool
-    found = standings(runs, pool, resampling)
     tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
     too_little = all(each.no_interval is not None for each in found.routers)
     columns = [
@@ -403,7 +323,7 @@ def rehearsal_table(
         Column("calls", f"Calls, %: {' / '.join(tiers)}"),
     ]
     rows = [_standing_row(each, rehearsal, tiers) for each in found.routers]
-    bill = _give_up_usd(rehearsal)
+    bill = result.give_up_bill_usd
     given_up = {"solved": "0", "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: row["bill_usd"])
@@ -411,41 +331,9 @@ def rehearsal_table(
         f"{SIMULATED[0].upper()}{SIMULATED[1:]}",
         columns,
         rows,
-        _table_notes(rehearsal, runs, found, resampling, folder),
+        _table_notes(result),
         dimmed="computed",
     )
-
-
-def rehearsal_json(rehearsal: Rehearsal, runs: Sequence[Rehearsed], resampling: Resampling | None) -> dict[str, Any]:
-    """The same as a JSON object."""
-    from dataclasses import asdict
-
-    from dynamic_track.rehearsal.standings import standings
-    from dynamic_track.results.loaded import SIMULATED
-
-    found = standings(runs, rehearsal.pool, resampling)
-    return {
-        "simulated": SIMULATED,
-        "pool": rehearsal.pool.name,
-        "skills": rehearsal.where.get("skills"),
-        "simulation": rehearsal.simulation,
-        "tasks": len(rehearsal.tasks),
-        "seeds": list(rehearsal.seeds),
-        "resampling": None if resampling is None else asdict(resampling),
-        "routers": [each.to_json() for each in found.routers],
-        "pairs": [each.to_json() for each in found.pairs],
-        "give_up_bill_usd": _give_up_usd(rehearsal),
-        "runs": [
-            {"router": run.router, "seed": run.seed, "run": run.summary.run, **run.summary.score.to_json()}
-            for run in runs
-        ],
-    }
-
-
-def _give_up_usd(rehearsal: Rehearsal) -> float:
-    from dynamic_track.running.score import give_up_usd
-
-    return float(give_up_usd(len(rehearsal.tasks), rehearsal.pool))
 
 
 def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]) -> dict[str, Any]:
@@ -465,15 +353,10 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
     }
 
 
-def _table_notes(
-    rehearsal: Rehearsal,
-    runs: Sequence[Rehearsed],
-    found: Standings,
-    resampling: Resampling | None,
-    folder: Path,
-) -> list[str]:
+def _table_notes(result: RehearsalResult) -> list[str]:
+    rehearsal, resampling = result.rehearsal, result.resampling
     pool, seeds = rehearsal.pool, rehearsal.seeds
-    infra = sum(run.summary.score.count("infra") for run in runs)
+    infra = sum(run.summary.score.count("infra") for run in result.runs)
     under = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
     notes = [
         f"{counted(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.where.get('skills')}; "
@@ -481,14 +364,14 @@ def _table_notes(
         f"prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD for an unresolved case",
     ]
     if resampling is not None:
-        reasons = {each.no_interval for each in found.routers if each.no_interval is not None}
+        reasons = {each.no_interval for each in result.standings.routers if each.no_interval is not None}
         notes += sorted(f"no interval: {reason}" for reason in reasons)
         if not reasons:
             notes.append(
                 f"intervals and ranks by task, {len(rehearsal.tasks)} groups drawn again {resampling.resamples:,} "
                 "times; rank: from best to worst that it may be"
             )
-    return [*notes, *pool.division_notes, f"everything is in {folder}"]
+    return [*notes, *pool.division_notes, f"everything is in {result.folder}"]
 
 
 def _flat(skill: dict[str, Any]) -> dict[str, str]:
@@ -504,12 +387,3 @@ def _flat(skill: dict[str, Any]) -> dict[str, str]:
 
 def _skill_cell(value: Any) -> str:
     return ", ".join(f"{name} {part:g}" for name, part in value.items()) if isinstance(value, dict) else f"{value:g}"
-
-
-def new_folder() -> Path:
-    """A folder for the runs of one rehearsal: in a checkout beside its results, else where the store is."""
-    from datetime import datetime
-
-    from twinbench.storage.store import runs_dir
-
-    return runs_dir() / f"rehearsal-{datetime.now().astimezone():%Y-%m-%d-%H%M%S}"

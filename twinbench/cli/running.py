@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twinbench.cli import INTERRUPTED
-from twinbench.cli.live import RouterErrorOption, RunOption, check_tier
+from twinbench.cli.live import RouterErrorOption, RunOption
 from twinbench.cli.live_board import LiveBoard
 from twinbench.cli.live_options import (
     BuildOption,
@@ -20,8 +18,6 @@ from twinbench.cli.live_options import (
     EnginesOption,
     NoBreakerOption,
     TasksOption,
-    chosen_tasks,
-    connected,
 )
 from twinbench.cli.options import (
     FormatOption,
@@ -37,10 +33,8 @@ from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.running.estimate import Estimate
+    from dynamic_track.running.preparing import PreparedRun
     from dynamic_track.running.runner import RunSummary
-    from dynamic_track.running.sitting import Plan
-    from dynamic_track.running.trial import Trial
-    from dynamic_track.tasks.task import Task
     from twinbench.storage.manifests import LiveManifest
 
 _SHOWN_CHARACTERS = 300
@@ -150,98 +144,61 @@ def run(
     Exit code 1 where a case ended by infrastructure or by the cap. Where the first three cases in a row are lost to the
     same infrastructure cause, the run stops.
     """
-    from dynamic_track.running.admission import Admission, Images
-    from dynamic_track.running.agent import ActionStyle, agent_settings
-    from dynamic_track.running.executors import Node, Threads
-    from dynamic_track.running.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
+    from dynamic_track.running.preparing import RunRequest, prepare_run
     from dynamic_track.running.stopping import Stop
-    from twinbench.calls.attempts import RetryLimits
-    from twinbench.calls.limiting import Limited, parse_limits
     from twinbench.errors import UsageError
-    from twinbench.plugins.loading import load_router
-    from twinbench.providers.gateway import Gateway
-    from twinbench.providers.metering import spending_cap
-    from twinbench.storage.manifests import live_manifest
 
     if grade not in ("swebench", "none"):
         raise UsageError(f"--grade {grade}: swebench or none")
-    if image is not None and grade != "none":
-        raise UsageError("--image runs cases where they cannot be graded: add --grade none")
-    if actions not in list(ActionStyle):
-        raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
-    manifest = live_manifest(pool)
-    check_tier(on_router_error, manifest)
-    cap = spending_cap(run_usd, manifest, "--run-usd", "the run")
-    chosen, all_of = chosen_tasks(tasks, choosing)
-    if silent := [task.id for task in chosen if not task.problem_statement.strip()]:
-        raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
-    router_limits = plugins.limits(processes=True)
-    settings = agent_settings(ActionStyle(actions), manifest.agent)
-    plan = Plan(
-        load_router(router, router_limits),
-        all_of.fingerprint,
-        manifest,
-        settings,
-        seed,
-        network,
-        on_router_error,
-        trials,
-        shard=None if shard is None else shard_of(shard),
+    request = RunRequest(
+        router=router,
+        run_dir=run_dir,
+        api_base=api_base,
+        api_key_env=api_key_env,
+        choice=choosing.of(tasks),
+        pool=pool,
+        run_usd=run_usd,
+        actions=actions,
+        seed=seed,
+        on_router_error=on_router_error,
+        trials=trials,
+        shard=shard,
         image=image,
+        network=network,
+        graded=grade == "swebench",
+        workers=workers,
+        engines=engines or (),
+        candidate_limits=candidate_limit or (),
+        call_timeout_s=call_timeout,
+        build=build,
+        evict=evict,
+        min_free_memory_mib=min_free_memory,
+        breaker=not no_breaker,
+        memory_mib=containers.memory,
+        min_free_mib=containers.min_free_mib,
+        tests_s=containers.tests_timeout,
+        plugins=plugins.limits(processes=True),
     )
-    chosen, cap = plan.part(chosen, cap)
-    before = so_far(run_dir, plan)
-    foreseen = _foreseen(chosen, before, manifest, plan.trials, workers * max(len(engines or ()), 1), cap)
+    with progress() as shown:
+        prepared = prepare_run(request, shown)
     if dry_run:
-        _tell_plan(run_dir, router, plan, chosen, foreseen, cap, json_=json_, output=output)
+        _tell_plan(prepared, json_=json_, output=output)
         return
-    candidate_limits = dict(map(parse_limits, candidate_limit or ()))
-    gateway = Gateway(api_base, api_key_env)
-    if not json_ and not yes and cap is not None:
-        _confirm(foreseen, cap)
+    prepared.refuse_without_key()
+    if not json_ and not yes and prepared.cap is not None:
+        _confirm(prepared.estimate, prepared.cap)
     stop = Stop(run_dir)
-    spent = sum((each.spend_usd for each in before), start=Decimal(0))
+    every = len(prepared.cases) * trials
     with (
         progress() as shown,
-        connected(engines) as connections,
-        gateway,
-        LiveBoard(len(chosen) * trials, spent, cap, graded=grade == "swebench") as board,
+        LiveBoard(every, prepared.spent_usd, prepared.cap, graded=request.graded) as board,
         stopped_by_signals(stop.request),
     ):
-        every = [task for task in chosen for _ in range(trials)]
-        summary = sit(
-            Threads(
-                [
-                    Node(
-                        engine,
-                        Images(engine, every, build=build or tasks == "rehearsal", evict=evict, progress=shown),
-                        workers,
-                        Admission(min_free_memory if engine.is_here else 0),  # of another machine it cannot be seen
-                    )
-                    for engine in connections
-                ]
-            ),
-            plan,
-            chosen,
-            run_dir,
-            Provider(Limited(gateway, candidate_limits), _secrets(api_key_env)),
-            where={"tasks": tasks, "dataset": choosing.dataset, "pool": pool},
-            limits=SittingLimits(
-                cap,
-                RetryLimits(attempt_s=call_timeout),
-                containers.memory,
-                containers.min_free_mib,
-                containers.tests_timeout,
-            ),
-            graded=grade == "swebench",
-            breaker=not no_breaker,
-            stop=stop,
-            listener=board,
-        )
+        summary = prepared.work(stop=stop, listener=board, progress=shown)
     if json_:
-        write_text(json.dumps({**summary.to_json(), "stopped": summary.stopped}) + "\n", output)
+        write_text(json.dumps(summary.to_json()) + "\n", output)
     else:
-        print_table(_run_table(summary, router, manifest), form, output)
+        print_table(_run_table(summary, router, prepared.plan.pool), form, output)
     if summary.stopped is not None:
         typer.echo(printable(f"stopped: {summary.stopped}; {counted(summary.left, 'trial')} left"), err=True)
         raise typer.Exit(1)
@@ -250,24 +207,6 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
-
-
-def _foreseen(
-    chosen: Sequence[Task],
-    before: Sequence[Trial],
-    pool: LiveManifest,
-    trials: int,
-    workers: int,
-    cap: Decimal | None,
-) -> Estimate:
-    """What is left of a run, and what it may cost."""
-    from dynamic_track.running.estimate import estimate
-
-    finished = [trial for trial in before if trial.counts not in ("infra", "cap")]
-    over = {(trial.id, trial.trial) for trial in finished}
-    left = sum((task.id, number) not in over for task in chosen for number in range(1, trials + 1))
-    spent = sum((trial.spend_usd for trial in before), start=Decimal(0))
-    return estimate(pool, left, finished, workers=workers, run_usd=None if cap is None else cap - spent)
 
 
 def _worded(foreseen: Estimate, cap: Decimal | None) -> str:
@@ -288,32 +227,18 @@ def _worded(foreseen: Estimate, cap: Decimal | None) -> str:
     return said
 
 
-def _tell_plan(
-    run_dir: Path,
-    router: str,
-    plan: Plan,
-    chosen: Sequence[Task],
-    foreseen: Estimate,
-    cap: Decimal | None,
-    *,
-    json_: bool,
-    output: str,
-) -> None:
+def _tell_plan(prepared: PreparedRun, *, json_: bool, output: str) -> None:
     """What a run would do."""
     if json_:
-        content = {
-            "run": str(run_dir),
-            "identity": plan.identity(),
-            "cases": [task.id for task in chosen],
-            "trials": plan.trials,
-            "run_usd": None if cap is None else float(cap),
-            "estimate": foreseen.to_json(),
-        }
-        print_json(content, output)
+        print_json(prepared.to_json(), output)
         return
-    cases = f"{counted(len(chosen), 'case')}" + (f", {plan.trials} times each" if plan.trials > 1 else "")
+    plan = prepared.plan
+    cases = counted(len(prepared.cases), "case") + (f", {plan.trials} times each" if plan.trials > 1 else "")
     shard = "" if plan.shard is None else f", shard {plan.shard[0]} of {plan.shard[1]}"
-    lines = [f"{router} on {cases}{shard}, pool {plan.pool.name}: nothing was run", _worded(foreseen, cap)]
+    lines = [
+        f"{prepared.request.router} on {cases}{shard}, pool {plan.pool.name}: nothing was run",
+        _worded(prepared.estimate, prepared.cap),
+    ]
     write_text("".join(f"{line}\n" for line in lines), output)
 
 
@@ -324,13 +249,6 @@ def _confirm(foreseen: Estimate, cap: Decimal) -> None:
     typer.echo(_worded(foreseen, cap), err=True)
     if sys.stdin.isatty():
         typer.confirm("Spend up to that?", abort=True, err=True)
-
-
-def _secrets(api_key_env: str | None) -> list[str]:
-    import os
-
-    value = os.environ.get(api_key_env or "")
-    return [value] if value else []
 
 
 def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
@@ -347,19 +265,8 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
         Column("detail", "Detail"),
     ]
     rows = [
-        {
-            "id": trial.id,
-            "trial": trial.trial,
-            "counts": trial.counts,
-            "cause": None if trial.cause is None else str(trial.cause),
-            "steps": trial.steps,
-            "cost_usd": float(trial.cost_usd),
-            "spend_usd": float(trial.spend_usd),
-            "bill_usd": None if trial.bill_usd is None else float(trial.bill_usd),
-            "models": ", ".join(f"{name} ×{calls}" for name, calls in trial.models.items()) or None,
-            "detail": None if trial.detail is None else trial.detail[:_SHOWN_CHARACTERS],
-        }
-        for trial in summary.trials
+        row | {"detail": None if row["detail"] is None else row["detail"][:_SHOWN_CHARACTERS]}
+        for row in summary.records()
     ]
     told = ", ".join(f"{summary.score.count(what):,} {what}" for what in ("resolved", "unresolved", "infra", "cap"))
     spent = f"spent {summary.score.spend_usd:.4f} USD"

@@ -50,6 +50,14 @@ class Tabular(ABC):
         return None
 
     @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The result as the command prints it with ``--json``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as ``to_json``."""
+        return self.to_json()
+
+    @abstractmethod
     def records(self) -> list[dict[str, Any]]:
         """The result as flat rows with all digits."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.rehearsal.preparing import seeds_of
 from dynamic_track.rehearsal.rehearsing import Rehearsed, run_folders
 from dynamic_track.rehearsal.shared_verdicts import SharedVerdicts
 from dynamic_track.rehearsal.standings import Standings, standings
@@ -18,7 +19,6 @@ from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.score import scored
 from dynamic_track.running.trial import Trial
 from twinbench.causes import Cause
-from twinbench.cli.rehearse import seeds_of
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
 from twinbench.storage.manifests import live_manifest

@@ -18,6 +18,7 @@ from statistics import mean
 import pytest
 
 from benchmarks.emulated import Emulation, emulation
+from dynamic_track.rehearsal.preparing import prepare_rehearsal
 from dynamic_track.rehearsal.rehearsing import Rehearsal
 from dynamic_track.rehearsal.skills import skill_names
 from dynamic_track.running.trial import concluded
@@ -27,7 +28,6 @@ from tests.cli.commands import SCRIPT
 from tests.engine import alone_on_this_machine
 from twinbench.calls.journal import read_journal
 from twinbench.calls.recording import Recording, recordings
-from twinbench.cli.rehearse import rehearsal_of
 from twinbench.containers.engine import Engine
 from twinbench.plugins.loading import load_router
 from twinbench.routing.built_in import CONSTANTS
@@ -156,7 +156,7 @@ def shown(table: str, router: str, cases: Cases, best: float) -> None:
 
 def worth(emulated: Emulation, table: str, routers: Sequence[str]) -> tuple[Worth, dict[str, Cases]]:
     """Play a table, and print what came out as evidence."""
-    rehearsal = rehearsal_of(skills=table)
+    rehearsal = prepare_rehearsal(skills=table)
     found = Worth(
         {tier: cases_of(emulated, rehearsal, name) for tier, name in zip(TIER_LABELS, CONSTANTS, strict=True)}
     )
@@ -193,7 +193,7 @@ def test_an_emulated_case_is_the_case_in_a_container(table: str, emulated: Emula
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
     real = recordings(read_journal(Path(run["run"]) / "journal"))
-    rehearsal = rehearsal_of(skills=table)
+    rehearsal = prepare_rehearsal(skills=table)
     for mine in emulated.recordings(rehearsal, load_router(router), seed):
         other = real[mine.case, 1]
         assert asked(mine) == asked(other)

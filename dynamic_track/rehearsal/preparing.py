@@ -1,0 +1,137 @@
+"""A rehearsal made of what a person asks for, and routers rehearsed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from dynamic_track.rehearsal.provider import Faults
+from dynamic_track.rehearsal.rehearsing import Rehearsal, rehearse
+from dynamic_track.rehearsal.simulation import known
+from dynamic_track.rehearsal.skills import skill_table
+from dynamic_track.rehearsal.standings import RehearsalResult
+from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.preparing import refuse_tier
+from dynamic_track.running.sitting import SittingLimits
+from dynamic_track.running.stopping import Stop
+from dynamic_track.tasks.selection import TaskChoice
+from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress, no_progress
+from twinbench.errors import UsageError
+from twinbench.plugins.loading import LoadedRouter
+from twinbench.statistics import Resampling
+from twinbench.storage.manifests import DEFAULT_LIVE, live_manifest
+from twinbench.storage.store import runs_dir
+
+DEFAULT_SKILLS = "spread"
+
+_MEMORY_MIB = 1024
+_TESTS_S = 300
+"""Enough for the rehearsal's own tasks."""
+
+
+def seeds_of(seed: str, seeds: str | None) -> tuple[str, ...]:
+    """The seeds that ``--seed`` and ``--seeds`` name: ``5`` are 0 to 4, ``5,7`` are these two.
+
+    Raises:
+        UsageError: they are none, or the same is named twice.
+    """
+    if seeds is None:
+        return (seed,)
+    if seed != "0":
+        raise UsageError(f"--seed {seed} --seeds {seeds}: give one of the two")
+    named = [part.strip() for part in seeds.split(",") if part.strip()]
+    whole = all(part.isascii() and part.isdecimal() for part in named)
+    found = [str(int(part)) for part in named] if whole else []
+    if "," not in seeds and found:
+        found = [str(number) for number in range(int(found[0]))]
+    if not found or len(set(found)) < len(found):
+        raise UsageError(f"--seeds {seeds}: give how many, such as 5, or whole numbers, each once, such as 5,7")
+    return tuple(found)
+
+
+def prepare_rehearsal(
+    choice: TaskChoice | None = None,
+    *,
+    pool: str = DEFAULT_LIVE,
+    seeds: Sequence[str] = ("0",),
+    skills: str = DEFAULT_SKILLS,
+    faults: str | None = None,
+    actions: str = ActionStyle.tool.value,
+    on_router_error: str | None = None,
+    progress: Progress = no_progress,
+) -> Rehearsal:
+    """Read tasks, pool and skills of a rehearsal.
+
+    Args:
+        choice: the tasks, each with declared edits; default: our own 21.
+        pool: the live pool that is played, by name or file.
+        seeds: of session keys and the models' luck.
+        skills: the models' declared skills, by name or file.
+        faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: none does.
+        actions: how models say what to run, ``tool`` or ``text``.
+        on_router_error: the tier that answers where a router fails; None: the case is unresolved.
+        progress: told that tasks are read.
+
+    Raises:
+        UsageError: that is none that there is.
+        ContentError: a task declares no edits, or a file of skills is none.
+    """
+    if actions not in list(ActionStyle):
+        raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
+    manifest = live_manifest(pool)
+    refuse_tier(on_router_error, manifest)
+    choice = choice or TaskChoice()
+    chosen, all_of = choice.load(progress)
+    return Rehearsal(
+        tasks=chosen,
+        known=known(chosen),
+        task_set=all_of.fingerprint,
+        pool=manifest,
+        settings=agent_settings(ActionStyle(actions), manifest.agent),
+        seeds=tuple(seeds),
+        faults=Faults.parse(faults),
+        skills=skill_table(skills),
+        on_router_error=on_router_error,
+        where={"tasks": choice.tasks, "dataset": None, "pool": pool, "skills": skills},
+    )
+
+
+def rehearse_routers(
+    rehearsal: Rehearsal,
+    routers: Sequence[LoadedRouter],
+    folder: Path | None = None,
+    *,
+    resampling: Resampling | None,
+    workers: int = 2,
+    min_free_mib: int = 2048,
+    stop: Stop | None = None,
+    progress: Progress = no_progress,
+) -> RehearsalResult:
+    """Run routers live on small tasks and simulated models, in real containers, for nothing.
+
+    Args:
+        rehearsal: what all runs have in common.
+        routers: at least one.
+        folder: for the run directories ``ROUTER/seed-SEED``; what exists is continued. Default: a new one.
+        resampling: how tasks are drawn again; None: no intervals, tests and ranks.
+        workers: runs at once.
+        min_free_mib: start nothing with less free disk.
+        stop: ends all runs early.
+        progress: told how many cases are done.
+
+    Raises:
+        CausedError: no engine answers.
+        UsageError: a run directory holds something else.
+    """
+    with Engine.connect() as engine:
+        where = new_folder() if folder is None else folder
+        limits = SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S)
+        done = rehearse(engine, rehearsal, routers, where, limits=limits, workers=workers, stop=stop, progress=progress)
+    return RehearsalResult(rehearsal, done, where, resampling)
+
+
+def new_folder() -> Path:
+    """A folder for the runs of one rehearsal: in a checkout beside its results, else where the store is."""
+    return runs_dir() / f"rehearsal-{datetime.now().astimezone():%Y-%m-%d-%H%M%S}"

@@ -1,0 +1,269 @@
+"""A live run made of what a person asks for: its plan, cases, cap and estimate; then worked on, or gone on with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.grading.verdict import GradingLimits
+from dynamic_track.running.admission import Admission, Images
+from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.estimate import Estimate, estimate
+from dynamic_track.running.executors import Node, Threads
+from dynamic_track.running.runner import RunSummary
+from dynamic_track.running.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
+from dynamic_track.running.stopping import Stop
+from dynamic_track.running.trial import Trial
+from dynamic_track.tasks.selection import TaskChoice
+from dynamic_track.tasks.task import Task
+from twinbench.calls.attempts import RetryLimits
+from twinbench.calls.limiting import CandidateLimits, Limited, parse_limits
+from twinbench.calls.recording import Listener
+from twinbench.containers.container import ContainerLimits
+from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import counted
+from twinbench.errors import UsageError
+from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.loading import load_router
+from twinbench.providers.gateway import Gateway
+from twinbench.providers.metering import spending_cap
+from twinbench.storage.manifests import DEFAULT_LIVE, LiveManifest, live_manifest
+
+_MOST_TRIALS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What a live run is asked to be. What decides about results is part of its plan; the rest may change later."""
+
+    router: str
+    """A spec."""
+    run_dir: Path
+    """Continued where it exists."""
+    api_base: str
+    """The OpenAI-compatible gateway, such as ``https://host/v1``."""
+    api_key_env: str | None = None
+    """The environment variable with its key; None for a server that wants none."""
+    choice: TaskChoice = field(default_factory=TaskChoice)
+    pool: str = DEFAULT_LIVE
+    """A live pool: a shipped one by name, or a file."""
+    run_usd: str | float | Decimal | None = None
+    """The most that the whole run may spend, over all sittings; needed where the pool costs anything."""
+    actions: str = ActionStyle.tool.value
+    """How models say what to run: ``tool`` or ``text``."""
+    seed: str = "0"
+    """What session keys are made with."""
+    on_router_error: str | None = None
+    """The tier that answers where the router fails; None: the case is unresolved."""
+    trials: int = 1
+    """How often each case is run."""
+    shard: str | None = None
+    """``I/N``: only every N-th case from the I-th on, with an N-th of the cap."""
+    image: str | None = None
+    """Every case in this image instead of its own, for trying things out; not with ``graded``."""
+    network: bool = False
+    """Whether a case's container has a network."""
+    graded: bool = True
+    """Whether what is submitted is graded at once."""
+    workers: int = 1
+    """Cases at once, on each engine."""
+    engines: Sequence[str] = ()
+    """Docker engines, as in DOCKER_HOST; none: the one that this names."""
+    candidate_limits: Sequence[str] = ()
+    """What a provider allows, each as ``ID:connections=4,rpm=60,tpm=100000``."""
+    call_timeout_s: float = RetryLimits.attempt_s
+    """How long one attempt may take."""
+    build: bool = False
+    """Build images from the tasks' Dockerfiles."""
+    evict: bool = False
+    """Remove images that were pulled once their cases are over."""
+    min_free_memory_mib: int = 1024
+    """Begin no further case with less free memory."""
+    breaker: bool = True
+    """Stop where the first three cases in a row are lost to the same infrastructure cause."""
+    memory_mib: int = 8192
+    """The most that a container may take."""
+    min_free_mib: int = ContainerLimits.min_free_mib
+    """Start nothing with less free disk."""
+    tests_s: float = GradingLimits.tests_s
+    """How long the tests of a patch may run."""
+    plugins: PluginLimits = field(default_factory=PluginLimits)
+    """Of the router's process."""
+
+    def refuse(self) -> None:
+        """Refuse what no run can be.
+
+        Raises:
+            UsageError: a value is none that there is, or does not go with another.
+        """
+        if self.image is not None and self.graded:
+            raise UsageError("--image runs cases where they cannot be graded: add --grade none")
+        if self.actions not in list(ActionStyle):
+            raise UsageError(f"--actions {self.actions}: one of {', '.join(ActionStyle)}")
+        for option, value, least, most in (
+            ("--workers", self.workers, 1, None),
+            ("--trials", self.trials, 1, _MOST_TRIALS),
+            ("--call-timeout", self.call_timeout_s, 0.1, None),
+        ):
+            if value < least or (most is not None and value > most):
+                raise UsageError(f"{option} {value}: at least {least}" + (f", at most {most}" if most else ""))
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run that can be worked on: nothing was asked, spent or written so far."""
+
+    request: RunRequest
+    plan: Plan
+    cases: tuple[Task, ...]
+    cap: Decimal | None
+    """In USD, of this shard; None: without."""
+    before: Sequence[Trial]
+    """Trials that earlier sittings ended."""
+    candidate_limits: dict[str, CandidateLimits]
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What ended trials have cost."""
+        return sum((trial.spend_usd for trial in self.before), start=Decimal(0))
+
+    @property
+    def estimate(self) -> Estimate:
+        """What is left of it, and what that may cost."""
+        finished = [trial for trial in self.before if trial.counts not in ("infra", "cap")]
+        over = {(trial.id, trial.trial) for trial in finished}
+        left = sum((task.id, number) not in over for task in self.cases for number in range(1, self.plan.trials + 1))
+        return estimate(
+            self.plan.pool,
+            left,
+            finished,
+            workers=self.request.workers * max(len(self.request.engines), 1),
+            run_usd=None if self.cap is None else self.cap - self.spent_usd,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What would be run, as a JSON object."""
+        return {
+            "run": str(self.request.run_dir),
+            "identity": self.plan.identity(),
+            "cases": [task.id for task in self.cases],
+            "trials": self.plan.trials,
+            "run_usd": None if self.cap is None else float(self.cap),
+            "estimate": self.estimate.to_json(),
+        }
+
+    def refuse_without_key(self) -> None:
+        """Refuse what would be refused before the first call.
+
+        Raises:
+            UsageError: the gateway's address is none, or its key is not there.
+        """
+        with Gateway(self.request.api_base, self.request.api_key_env):
+            pass
+
+    def work(
+        self, *, stop: Stop | None = None, listener: Listener | None = None, progress: Progress = no_progress
+    ) -> RunSummary:
+        """Run what is not finished, and go on with what was begun.
+
+        Args:
+            stop: ends the sitting early.
+            listener: told of everything that is written about a trial.
+            progress: told of images that are fetched or built.
+
+        Raises:
+            UsageError: the run's directory holds something else, or there is no key.
+            CausedError: an engine does not answer.
+            JournalError: the journal is lost, or cannot be written.
+            RouterLoadError: the router does not load.
+        """
+        request = self.request
+        every = [task for task in self.cases for _ in range(self.plan.trials)]
+        with ExitStack() as stack:
+            gateway = stack.enter_context(Gateway(request.api_base, request.api_key_env))
+            addresses: Sequence[str | None] = list(dict.fromkeys(request.engines)) or [None]
+            engines = [stack.enter_context(Engine.connect(address)) for address in addresses]
+            nodes = [
+                Node(
+                    engine,
+                    Images(engine, every, build=request.build, evict=request.evict, progress=progress),
+                    request.workers,
+                    # The free memory of another machine cannot be seen from here.
+                    Admission(request.min_free_memory_mib if engine.is_here else 0),
+                )
+                for engine in engines
+            ]
+            return sit(
+                Threads(nodes),
+                self.plan,
+                self.cases,
+                request.run_dir,
+                Provider(Limited(gateway, self.candidate_limits), _secrets(request.api_key_env)),
+                where={"tasks": request.choice.tasks, "dataset": request.choice.dataset, "pool": request.pool},
+                limits=SittingLimits(
+                    self.cap,
+                    RetryLimits(attempt_s=request.call_timeout_s),
+                    request.memory_mib,
+                    request.min_free_mib,
+                    request.tests_s,
+                ),
+                graded=request.graded,
+                breaker=request.breaker,
+                stop=stop,
+                listener=listener,
+            )
+
+
+def prepare_run(request: RunRequest, progress: Progress = no_progress) -> PreparedRun:
+    """Read tasks, pool and router of a run, and what there is of it already.
+
+    Raises:
+        UsageError: the request is none that can be run.
+        ContentError: a file of tasks or of a pool is refused.
+        JournalError: the run's journal is not what was written, or is lost.
+        TwinbenchError: mini-swe-agent or swebench is not installed, or the hub cannot be read.
+    """
+    request.refuse()
+    pool = live_manifest(request.pool)
+    refuse_tier(request.on_router_error, pool)
+    cap = spending_cap(request.run_usd, pool, "--run-usd", "the run")
+    cases, all_of = request.choice.load(progress)
+    if silent := [task.id for task in cases if not task.problem_statement.strip()]:
+        raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
+    plan = Plan(
+        load_router(request.router, request.plugins),
+        all_of.fingerprint,
+        pool,
+        agent_settings(ActionStyle(request.actions), pool.agent),
+        request.seed,
+        request.network,
+        request.on_router_error,
+        request.trials,
+        shard=None if request.shard is None else shard_of(request.shard),
+        image=request.image,
+    )
+    cases, cap = plan.part(cases, cap)
+    before = so_far(request.run_dir, plan)
+    return PreparedRun(request, plan, cases, cap, before, dict(map(parse_limits, request.candidate_limits)))
+
+
+def refuse_tier(tier: str | None, pool: LiveManifest) -> None:
+    """Refuse a tier for failing routers that the pool does not have.
+
+    Raises:
+        UsageError: it does not.
+    """
+    tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
+    if tier is not None and tier not in tiers:
+        raise UsageError(f"--on-router-error {tier}: pool {pool.name} has {', '.join(tiers)}")
+
+
+def _secrets(api_key_env: str | None) -> list[str]:
+    value = os.environ.get(api_key_env or "")
+    return [value] if value else []
