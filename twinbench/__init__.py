@@ -6,18 +6,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dynamic_track.running.preparing import RunRequest as RunRequest
+    from dynamic_track.tasks.selection import TaskChoice as TaskChoice
     from static_track.banks.bank import Bank as Bank
+    from twinbench.api import audit as audit
     from twinbench.api import check_bank as check_bank
     from twinbench.api import compare as compare
     from twinbench.api import compare_runs as compare_runs
     from twinbench.api import curve as curve
     from twinbench.api import difference as difference
     from twinbench.api import explain as explain
+    from twinbench.api import grade as grade
+    from twinbench.api import grade_run as grade_run
     from twinbench.api import import_bank as import_bank
     from twinbench.api import open_bank as open_bank
+    from twinbench.api import rehearse as rehearse
+    from twinbench.api import replay as replay
+    from twinbench.api import run as run
     from twinbench.api import score as score
     from twinbench.api import score_many as score_many
     from twinbench.api import score_run as score_run
+    from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.routing.llm import Llm as Llm
     from twinbench.routing.llm import LlmError as LlmError
     from twinbench.routing.llm import Reply as Reply
@@ -38,18 +47,27 @@ _LAZY = {
     "Decision": "twinbench.routing.router",
     "Llm": "twinbench.routing.llm",
     "LlmError": "twinbench.routing.llm",
+    "PluginLimits": "twinbench.plugins.limits",
     "Reply": "twinbench.routing.llm",
     "Resampling": "twinbench.statistics",
     "Router": "twinbench.routing.router",
+    "RunRequest": "dynamic_track.running.preparing",
+    "TaskChoice": "dynamic_track.tasks.selection",
     "Tier": "twinbench.routing.tiers",
+    "audit": "twinbench.api",
     "check_bank": "twinbench.api",
     "compare": "twinbench.api",
     "compare_runs": "twinbench.api",
     "curve": "twinbench.api",
     "difference": "twinbench.api",
     "explain": "twinbench.api",
+    "grade": "twinbench.api",
+    "grade_run": "twinbench.api",
     "import_bank": "twinbench.api",
     "open_bank": "twinbench.api",
+    "rehearse": "twinbench.api",
+    "replay": "twinbench.api",
+    "run": "twinbench.api",
     "score": "twinbench.api",
     "score_many": "twinbench.api",
     "score_run": "twinbench.api",

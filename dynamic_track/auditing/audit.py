@@ -18,9 +18,11 @@ from dynamic_track.auditing.tokens import TokenRatio, other_ratios, token_ratios
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import JournalError
 from twinbench.checks import CheckResult, Status
+from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress
 from twinbench.display.wording import counted
-from twinbench.storage.manifests import LiveManifest
+from twinbench.errors import ContentError, UsageError
+from twinbench.storage.manifests import LiveManifest, live_manifest
 
 _MALFORMED = (ArithmeticError, AttributeError, JournalError, LookupError, RecursionError, TypeError, ValueError)
 """What reading something may raise that no run writes."""
@@ -118,7 +120,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Tabular):
     """What an audit found."""
 
     run: Path
@@ -176,6 +178,10 @@ class Audit:
             "notes": list(self.notes),
         }
 
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each of ``checks``."""
+        return [check.to_json() for check in self.checks]
+
     @property
     def summary(self) -> str:
         """One line for a person."""
@@ -184,6 +190,28 @@ class Audit:
         if not self.findings:
             return f"nothing found: {over}"
         return f"{counted(len(self.findings), 'finding')}: {over}"
+
+
+def run_pool(run_dir: Path, named: str | None = None) -> LiveManifest:
+    """The pool that a run was made with.
+
+    Args:
+        run_dir: its directory.
+        named: by name or file, if not where it was.
+
+    Raises:
+        UsageError: there is no run, or no such pool.
+    """
+    if named is not None:
+        return live_manifest(named)
+    try:
+        where = RunDirectory(run_dir).plan()["where"]["pool"]
+    except ContentError:  # the audit tells of it
+        return live_manifest()
+    try:
+        return live_manifest(str(where))
+    except UsageError as error:
+        raise UsageError(f"{error}\nThe run was made with that pool: name it with --pool FILE") from None
 
 
 def audit(

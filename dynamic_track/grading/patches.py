@@ -14,13 +14,14 @@ from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
+from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress
 from twinbench.errors import StoreWriteError
 from twinbench.unexpected import UnexpectedError, describe_error, is_disk_failure, traceback_text
 
 
 @dataclass(frozen=True)
-class Grades:
+class Grades(Tabular):
     """The verdicts on a set of patches."""
 
     verdicts: tuple[Verdict, ...]
@@ -48,6 +49,21 @@ class Grades:
             "missing": list(self.missing),
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
         }
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each verdict."""
+        return [
+            {
+                "id": each.id,
+                "resolved": each.resolved,
+                "cause": None if each.cause is None else str(each.cause),
+                "failing": None if each.tests is None else sum(len(tests["failure"]) for tests in each.tests.values()),
+                "seconds": each.seconds,
+                "kept": each.kept,
+                "detail": each.detail,
+            }
+            for each in self.verdicts
+        ]
 
 
 def grade_all(

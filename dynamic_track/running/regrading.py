@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
 from dynamic_track.grading.verdict import GradingLimits
@@ -19,6 +20,7 @@ from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal, Secrets
 from twinbench.calls.recording import TrialLog, recordings
 from twinbench.containers.engine import Engine
+from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress
 from twinbench.errors import StoreWriteError
 from twinbench.storage.manifests import LiveManifest
@@ -26,7 +28,7 @@ from twinbench.storage.store import Store
 
 
 @dataclass(frozen=True)
-class Regraded:
+class Regraded(Tabular):
     """What came of it."""
 
     summary: RunSummary
@@ -34,6 +36,15 @@ class Regraded:
     """Trials whose verdict is another than it was."""
     without_task: tuple[str, ...]
     """Trials whose task was not found."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary of the run as it is now, and what changed."""
+        told = {"changed": list(self.changed), "without_task": list(self.without_task)}
+        return {**self.summary.to_json(), **told}
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each trial."""
+        return self.summary.records()
 
 
 def regrade(

@@ -15,6 +15,7 @@ from dynamic_track.tasks.task import Task
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.engine import Engine
+from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress
 from twinbench.fingerprint import sha256_text
 from twinbench.reading.input_files import read_regular
@@ -47,11 +48,15 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Replayed:
+class Replayed(Tabular):
     """What came of a replay."""
 
     cases: int
     differences: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
+    """What a person should know of its conditions."""
+    simulated: bool = False
+    """Whether the models of the run were simulated."""
 
     @property
     def equal(self) -> int:
@@ -63,8 +68,12 @@ class Replayed:
         return {
             "cases": self.cases,
             "equal": self.equal,
-            "differences": [asdict(difference) for difference in self.differences],
+            "differences": self.records(),
         }
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each difference."""
+        return [asdict(difference) for difference in self.differences]
 
 
 def replay(

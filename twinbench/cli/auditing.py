@@ -15,7 +15,6 @@ from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from dynamic_track.auditing.audit import Audit
-    from twinbench.storage.manifests import LiveManifest
 
 _HEAD = re.compile(r"(?P<number>[1-9]\d{0,17}):(?P<sha256>[0-9a-f]{64})")
 _REHEARSAL = "a rehearsal with simulated models"
@@ -53,9 +52,10 @@ def audit(
     where something is.
     """
     from dynamic_track.auditing.audit import audit as audit_run
+    from dynamic_track.auditing.audit import run_pool
 
     known = None if head is None else _line(head)
-    manifest = _pool(run_dir, pool)
+    manifest = run_pool(run_dir, pool)
     with progress() as shown:
         found = audit_run(run_dir, manifest, head=known, against=against or (), progress=shown)
     if json_:
@@ -75,28 +75,6 @@ def _line(text: str) -> tuple[int, str]:
     if match is None:
         raise UsageError(f"--head {text[:80]}: give the number of a line and its hash, such as 17:9f86d0…")
     return int(match["number"]), match["sha256"]
-
-
-def _pool(run_dir: Path, named: str | None) -> LiveManifest:
-    """The pool that is named, or the one that the plan names.
-
-    Raises:
-        UsageError: there is no run, or no such pool.
-    """
-    from dynamic_track.running.run_dir import RunDirectory
-    from twinbench.errors import ContentError, UsageError
-    from twinbench.storage.manifests import live_manifest
-
-    if named is not None:
-        return live_manifest(named)
-    try:
-        where = RunDirectory(run_dir).plan()["where"]["pool"]
-    except ContentError:  # the audit tells of it
-        return live_manifest()
-    try:
-        return live_manifest(str(where))
-    except UsageError as error:
-        raise UsageError(f"{error}\nThe run was made with that pool: name it with --pool FILE") from None
 
 
 def _for_people(found: Audit) -> Table:

@@ -280,31 +280,13 @@ def _grade_run(
     run_dir: Path, limits: GradingLimits, workers: int, *, build: bool, json_: bool, form: Format, output: str
 ) -> None:
     """Grade all patches of a run again, and say what changed."""
-    from dynamic_track.running.admission import Images
-    from dynamic_track.running.regrading import regrade
-    from dynamic_track.running.run_dir import RunDirectory
-    from dynamic_track.tasks.sources import load_tasks
-    from twinbench.containers.engine import Engine
-    from twinbench.storage.manifests import live_manifest
+    from dynamic_track.running.again import regrade_run
 
-    run = RunDirectory(run_dir)
-    where = run.plan()["where"]
-    found = load_tasks(where["tasks"], where.get("dataset")).tasks
-    with progress() as shown, Engine.connect() as engine:
-        regraded = regrade(
-            engine,
-            run,
-            {task.id: task for task in found},
-            live_manifest(where["pool"]),
-            limits,
-            Images(engine, found, build=build, progress=shown),
-            workers=workers,
-            progress=shown,
-        )
+    with progress() as shown:
+        regraded = regrade_run(run_dir, build=build, workers=workers, limits=limits, progress=shown)
     summary = regraded.summary
     if json_:
-        told = {"changed": list(regraded.changed), "without_task": list(regraded.without_task)}
-        print_json({**summary.to_json(), **told}, output)
+        print_json(regraded.to_json(), output)
     else:
         columns = [Column("case", "Case"), Column("trial", "Trial"), Column("counts", "Counted as")]
         rows = [{"case": each.id, "trial": each.trial, "counts": each.counts} for each in summary.trials]

@@ -1,0 +1,164 @@
+"""A run that was made, replayed or graded once more: all that this needs is found from its directory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from dynamic_track import harness
+from dynamic_track.grading.verdict import GradingLimits
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.running.admission import Images
+from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.imported import is_imported
+from dynamic_track.running.regrading import Regraded, regrade
+from dynamic_track.running.replay import Replayed, replay
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.trial import Bench
+from dynamic_track.tasks.images import prepare_images
+from dynamic_track.tasks.sources import load_tasks
+from twinbench.calls.budget import Budget
+from twinbench.calls.journal import read_journal
+from twinbench.calls.metered import MeteredLlm
+from twinbench.calls.recording import recordings
+from twinbench.calls.routed import Decider, RecordingDecides, RouterIsCompared
+from twinbench.containers.container import ContainerLimits
+from twinbench.containers.engine import Engine
+from twinbench.display.progress import Progress, no_progress
+from twinbench.errors import UsageError
+from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.loading import load_router
+from twinbench.storage.manifests import live_manifest
+from twinbench.storage.store import Store
+
+
+def replay_run(
+    run_dir: Path,
+    *,
+    route: bool = False,
+    only: Sequence[str] = (),
+    tasks: str | None = None,
+    dataset: str | None = None,
+    pool: str | None = None,
+    router: str | None = None,
+    build: bool = False,
+    limits: GradingLimits | None = None,
+    plugins: PluginLimits | None = None,
+    progress: Progress = no_progress,
+) -> Replayed:
+    """Run a recorded run again with real containers and grading and no provider, and compare everything.
+
+    Args:
+        run_dir: its directory, or a copy of it; nothing in it is changed.
+        route: ask the router again, and compare its decisions with the recorded ones.
+        only: globs of cases; none is all.
+        tasks: where the tasks are, if not where they were.
+        dataset: where ``verified`` or ``heldout100`` are taken from.
+        pool: by name or file, if not where it was.
+        router: its spec for ``route``, if not where it was.
+        build: build images from the tasks' Dockerfiles.
+        limits: what a container and a grading may take.
+        plugins: of the router's process.
+        progress: told how many trials are done.
+
+    Raises:
+        UsageError: there is no such run, no trial of it has ended, or it was imported.
+        CausedError: the engine does not answer.
+    """
+    directory = RunDirectory(run_dir)
+    plan = directory.plan()
+    if is_imported(plan):
+        raise UsageError(f"{run_dir} was imported: of it only the model's side can be replayed (dynamic replay does)")
+    if router is not None and not route:
+        raise UsageError("--router names the router that --route asks again")
+    identity, where = plan["identity"], plan.get("where", {})
+    limits = limits or GradingLimits()
+    notes = []
+    loaded = None
+    if route:
+        loaded = load_router(router or identity["router"]["spec"], plugins)
+        if loaded.fingerprint != identity["router"].get("fingerprint"):
+            notes.append("this router is not, or not under the conditions, that the run was made with")
+    if (then := identity.get("grader", {}).get("swebench")) != (now := harness.version()):
+        notes.append(f"the run was graded by swebench {then}, this replay grades by {now}")
+    recorded = [
+        each
+        for each in recordings(read_journal(directory.journal)).values()
+        if each.end is not None and (not only or any(fnmatchcase(each.case, glob) for glob in only))
+    ]
+    if not recorded:
+        raise UsageError(f"{run_dir}: no trial of this run has ended{' and matches --only' if only else ''}")
+    found = {task.id: task for task in load_tasks(tasks or where["tasks"], dataset or where.get("dataset")).tasks}
+    manifest = live_manifest(pool or where["pool"])
+    settings = agent_settings(ActionStyle(identity["agent"]["actions"]), manifest.agent)
+    with ExitStack() as stack:
+        engine = stack.enter_context(Engine.connect())
+        wanted = [found[each.case] for each in recorded if each.case in found]
+        failed = prepare_images(engine, wanted, build_them=build, progress=progress)
+        decider: Decider = RecordingDecides()
+        own = MeteredLlm(manifest, None, Budget(None))
+        if loaded is not None:
+            candidates = tuple(candidate.candidate() for candidate in manifest.candidates)
+            decider = RouterIsCompared(stack.enter_context(loaded.opened(candidates, own)))
+        bench = Bench(
+            pool=manifest,
+            settings=settings,
+            decider=decider,
+            source=None,
+            budget=Budget(None),
+            salt=identity["seed"],
+            on_router_error=identity["overrides"].get("on_router_error"),
+            own=own,
+            run=f"replay of {run_dir.resolve().name}",
+            container=ContainerLimits(
+                memory_mib=limits.memory_mib,
+                network=identity["overrides"]["network"],
+                min_free_mib=limits.min_free_mib,
+            ),
+            grading=limits,
+        )
+        graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
+        verdicts = VerdictStore(Store(graded_anew))
+        replayed = replay(bench, engine, found, recorded, directory, verdicts, progress, failed)
+    return replace(replayed, notes=tuple(notes), simulated="simulation" in identity.get("provider", {}))
+
+
+def regrade_run(
+    run_dir: Path,
+    *,
+    build: bool = False,
+    workers: int = 2,
+    limits: GradingLimits | None = None,
+    progress: Progress = no_progress,
+) -> Regraded:
+    """Grade all patches of a run again, in its directory; no model is asked.
+
+    Args:
+        run_dir: its directory.
+        build: build images from the tasks' Dockerfiles.
+        workers: gradings at once.
+        limits: what a grading may take.
+        progress: told how many are done.
+
+    Raises:
+        UsageError: there is no such run.
+        CausedError: the engine does not answer.
+    """
+    run = RunDirectory(run_dir)
+    where = run.plan()["where"]
+    found = load_tasks(where["tasks"], where.get("dataset")).tasks
+    with Engine.connect() as engine:
+        return regrade(
+            engine,
+            run,
+            {task.id: task for task in found},
+            live_manifest(where["pool"]),
+            limits or GradingLimits(),
+            Images(engine, found, build=build, progress=progress),
+            workers=workers,
+            progress=progress,
+        )
