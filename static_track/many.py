@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from static_track.banks.bank import Bank
-from static_track.board import Judge, Setting
+from static_track.board import Setting
+from static_track.judge import Judge
 from static_track.metrics import SCORES
 from static_track.scoring import Scorer
 from twinbench.display.frames import Tabular

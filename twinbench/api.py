@@ -19,7 +19,8 @@ from static_track.analysis.explain import explain as _explain
 from static_track.banks.bank import Bank, BankInfo
 from static_track.banks.importing import import_bank as _import_bank
 from static_track.banks.opening import open_bank as _open_bank
-from static_track.board import Board, Comparison, Judge
+from static_track.board import Board, Comparison
+from static_track.judge import Judge
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank
 from twinbench.display.progress import Progress, no_progress

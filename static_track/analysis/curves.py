@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from static_track import references
 from static_track.banks.bank import Bank
-from static_track.board import InSetting, Judge, Setting
+from static_track.board import InSetting, Setting
+from static_track.judge import Judge
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
 from twinbench.routing.llm import LlmError

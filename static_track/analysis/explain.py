@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from static_track.banks.bank import Bank
-from static_track.board import InSetting, Judge, Setting
+from static_track.board import InSetting, Setting
+from static_track.judge import Judge
 from static_track.predictions import Predictions
 from twinbench.routing.router import Router
 from twinbench.routing.tiers import Tier

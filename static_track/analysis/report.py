@@ -11,7 +11,8 @@ from static_track import references
 from static_track.analysis.curves import POINTS, Curve, curve
 from static_track.analysis.explain import Explanation, explain
 from static_track.banks.bank import Bank
-from static_track.board import Board, Entry, Judge
+from static_track.board import Board, Entry
+from static_track.judge import Judge
 from twinbench.display.html.page import MISSING, interval, number, rendered
 from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
 from twinbench.display.wording import counted, trajectories

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.board import Entry, Judge
+from static_track.board import Entry
+from static_track.judge import Judge
 from static_track.results import Results
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import SCRIPT, spawned, twinbench

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.board import Entry, Judge
+from static_track.board import Entry
+from static_track.judge import Judge
 from tests.banks import a_trajectory, import_rows
 from tests.examples import thinned
 from tests.plugins.hosting import asked, hosted, hostile, limits

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.board import Judge
+from static_track.judge import Judge
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, spawned, twinbench

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.board import Entry, Judge
+from static_track.board import Entry
+from static_track.judge import Judge
 from tests.banks import a_trajectory, import_rows
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked
 from tests.twinbench.calls import a_call

@@ -10,7 +10,7 @@ import pytest
 
 from static_track.analysis.report import Report, cost_usd, report
 from static_track.banks.bank import Bank
-from static_track.board import Judge
+from static_track.judge import Judge
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from tests.cli.test_hostile_text import HOSTILE, SHOWN, hostile_rows

@@ -16,7 +16,7 @@ import pytest
 from static_track.banks.bank import Bank, BankInfo, bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import validate_bank
-from static_track.board import Judge
+from static_track.judge import Judge
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from twinbench.storage.store import Store
 

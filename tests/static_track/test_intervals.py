@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
-from static_track.board import Board, Judge
+from static_track.board import Board
 from static_track.intervals import Sample
+from static_track.judge import Judge
 from static_track.metrics import SCORES
 from static_track.parts import Parts, headline
 from tests import strategies

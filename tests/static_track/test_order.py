@@ -9,7 +9,7 @@ import pytest
 
 import twinbench as tb
 from static_track.banks.bank import Bank
-from static_track.board import Judge
+from static_track.judge import Judge
 from tests.banks import Row, a_row, import_rows
 from tests.cli.commands import twinbench
 from twinbench.routing.router import Call, Decision

@@ -159,7 +159,7 @@ def _refuse_reserved(name: str) -> None:
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
     """Score what depends on the bank alone, so that no table waits for it."""
     from static_track.banks.bank import Bank
-    from static_track.board import Judge
+    from static_track.judge import Judge
 
     if info.labelled:
         with Bank.open(info.name, store) as bank:

@@ -32,7 +32,7 @@ def demo(
 ) -> None:
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
     from static_track.banks.opening import open_bank
-    from static_track.board import Judge
+    from static_track.judge import Judge
     from twinbench.cli.rehearse import rehearsal_table
     from twinbench.cli.score_tables import board_table
     from twinbench.statistics import Resampling

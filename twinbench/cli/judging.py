@@ -13,7 +13,8 @@ from twinbench.cli.output import printable, progress
 
 if TYPE_CHECKING:
     from static_track.banks.bank import Bank
-    from static_track.board import Entry, Judge
+    from static_track.board import Entry
+    from static_track.judge import Judge
     from twinbench.calls.metered import MeteredLlm
 
 
@@ -33,7 +34,7 @@ def judged(
         UsageError: there is no such bank, part or tokenizer set, or options exclude each other.
     """
     from static_track.banks.opening import open_bank
-    from static_track.board import Judge
+    from static_track.judge import Judge
     from twinbench.providers.metering import metered_llm
     from twinbench.storage.manifests import static_manifest
     from twinbench.storage.store import Store

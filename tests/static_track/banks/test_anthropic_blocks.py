@@ -15,7 +15,7 @@ from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import open_bank, validate_bank
 from static_track.banks.splits import ALL
-from static_track.board import Judge
+from static_track.judge import Judge
 from tests import oracle
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.owner_only import as_owner_only

@@ -17,7 +17,7 @@ from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.opening import open_bank
 from static_track.banks.splits import ALL, HELDOUT
 from static_track.banks.starter import ensure_starter
-from static_track.board import Judge
+from static_track.judge import Judge
 from static_track.leaks.checking import groups
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench

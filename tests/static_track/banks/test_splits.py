@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.banks.splits import HELDOUT, TrajectoryLabel, parse_shares, plan_split, split_path
-from static_track.board import Judge
+from static_track.judge import Judge
 from tests.banks import Row, a_trajectory, import_rows
 from tests.examples import examples
 from twinbench.errors import TwinbenchError, UsageError
