@@ -25,9 +25,7 @@ _ERROR = len(Tier)
 _ROWS_AT_ONCE = 1_000_000
 
 _QUERY = f"""
-    SELECT router, {", ".join(f"score.{name}" for name in SCORES)}, score.errors, score.passed_trajectories,
-           usd(cost) AS cost_usd
-    FROM score JOIN (SELECT router, sum(pred) AS cost FROM scored GROUP BY router) USING (router) ORDER BY router
+    SELECT router, {", ".join(SCORES)}, errors, passed_trajectories, cost_usd FROM score ORDER BY router
 """  # noqa: S608 - made of our own words
 
 

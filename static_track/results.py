@@ -272,7 +272,7 @@ def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) ->
 
 def _kept(detail: Mapping[str, Any], parts: Parts | None) -> KeptScore:
     score = detail["score"]
-    named = ("scores", "counts", "by_workload", "confusion", "error_pattern", "ablation")
+    named = ("scores", "cost_usd", "counts", "by_workload", "confusion", "error_pattern", "ablation")
     legacy = {name: block for name, block in score.items() if name not in named}
     return KeptScore(
         Score(**{name: score[name] for name in named}, legacy=legacy),

@@ -37,6 +37,8 @@ class Score:
     """All that the protocol says of one router on one bank; percentages as floats, None where undefined."""
 
     scores: Mapping[str, float | None]
+    cost_usd: float
+    """What all rows cost on the path that the router chose, without rows of errors."""
     counts: Mapping[str, int]
     by_workload: Mapping[str, Mapping[str, Any]]
     confusion: Sequence[Sequence[int]]
@@ -50,6 +52,7 @@ class Score:
         """The score as a JSON object; the legacy blocks only on request."""
         content = {
             "scores": dict(self.scores),
+            "cost_usd": self.cost_usd,
             "counts": dict(self.counts),
             "by_workload": {name: dict(block) for name, block in self.by_workload.items()},
             "confusion": [list(row) for row in self.confusion],
@@ -272,6 +275,7 @@ def _score(
     counted = {record["pattern"]: int(record["rows"]) for record in patterns}
     return Score(
         scores={name: total[name] for name in SCORES},
+        cost_usd=total["cost_usd"],
         counts={name: int(total[name]) for name in ("rows", "errors", "trajectories", "passed_trajectories")},
         by_workload={
             block["workload"]: {

@@ -204,11 +204,7 @@ def _measured(
 ) -> list[tuple[float, float, float | None]]:
     """Cost, TrajPass and Combined of each."""
     load(predictions)
-    rows = connection.execute("""
-        SELECT cost_usd, traj_pass, combined
-        FROM score JOIN (SELECT router, usd(sum(pred)) AS cost_usd FROM trajectory_bill GROUP BY router) USING (router)
-        ORDER BY router
-    """).fetchall()
+    rows = connection.execute("SELECT cost_usd, traj_pass, combined FROM score ORDER BY router").fetchall()
     return [tuple(row) for row in rows]
 
 

@@ -93,14 +93,6 @@ def report(
     return Report(board, tuple(curves), not_swept, tuple(explanations))
 
 
-def cost_usd(entry: Entry) -> float:
-    """What all rows cost on the path that a router chose: the bill of always-high less what was saved on it."""
-    by_workload = entry.score.legacy["scores_v2"]["by_benchmark"].values()
-    # N counts what passing trajectories save and subtracts what failing ones cost, so the high bill of the latter is
-    # in D alone.
-    return float(sum(each["D_usd"] - each["failed_retry_baseline_usd"] - each["N_usd"] for each in by_workload))
-
-
 def _content(report: Report) -> dict[str, Any]:
     board = report.board
     asked = [entry for entry in board.entries if not entry.reference]
@@ -180,7 +172,7 @@ def _line(entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
         "reference": entry.reference,
         "rank": MISSING if entry.rank is None else "–".join(str(end) for end in dict.fromkeys(entry.rank)),
         "cells": cells,
-        "cost_usd": cost_usd(entry),
+        "cost_usd": entry.score.cost_usd,
         "errors": entry.score.counts["errors"],
         "p95_ms": entry.latency_ms.get("p95"),
     }
@@ -215,13 +207,13 @@ def _cost_plot(asked: Sequence[Entry], compared: Sequence[Entry], keys: Mapping[
         ends = None if found is None else found.ends
         series = None if entry.reference else place
         legend.append((keys[entry.router], entry.router, None if series is None else colour_of(series)))
-        rows.append((keys[entry.router], entry.router, cost_usd(entry), passed, ends))
+        rows.append((keys[entry.router], entry.router, entry.score.cost_usd, passed, ends))
         if passed is not None:
             marks.append(
                 Mark(
                     entry.router,
                     keys[entry.router],
-                    [(cost_usd(entry), passed)],
+                    [(entry.score.cost_usd, passed)],
                     low_high=ends,
                     series=series,
                     hollow=entry.reference,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from static_track.analysis.report import Report, cost_usd, report
+from static_track.analysis.report import Report, report
 from static_track.banks.bank import Bank
 from static_track.judge import Judge
 from tests.banks import a_trajectory, import_rows, write_jsonl
@@ -91,7 +91,7 @@ def test_the_cost_of_a_path_is_what_the_scoring_billed(bank: Bank) -> None:
         with judge.scorer() as scorer:
             scorer.load([judge.predictions(entry.router)])
             [(billed,)] = scorer.connection.execute("SELECT usd(sum(pred)) FROM trajectory_bill").fetchall()
-        assert cost_usd(entry) == pytest.approx(billed, rel=1e-12)
+        assert entry.score.cost_usd == pytest.approx(billed, rel=1e-12)
         assert billed > 0
 
 
@@ -104,8 +104,8 @@ def test_every_plot_says_what_it_shows_and_has_its_numbers_in_a_table(page: Page
         :1
     ]
     [entry] = [each for each in reported(bank).board.entries if each.router == "sticky"]
-    assert f"sticky: {cost_usd(entry):.4f} USD" in shown
-    assert f"{cost_usd(entry):.4f}" in cells(page, "The same as a table")
+    assert f"sticky: {entry.score.cost_usd:.4f} USD" in shown
+    assert f"{entry.score.cost_usd:.4f}" in cells(page, "The same as a table")
     assert "1 depth-rule?mid=2&high=3" in [text for within, text in page.texts if within == "text"]
 
 
