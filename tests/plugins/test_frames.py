@@ -67,7 +67,7 @@ MESSAGES = {
     "route_ms beyond floats": r"sent an answer that is no JSON \(1e999 is too large a number\)",
     "route_ms negative": f"sent an answer with route_ms = -1.5; {MILLISECONDS}",
     "route_ms huge": rf"sent an answer with route_ms = 1e\+300; {MILLISECONDS}",
-    "route_ms of 400 digits": f"sent an answer with route_ms = 10{{58}}…; {MILLISECONDS}",
+    "route_ms of 400 digits": f"sent an answer with route_ms = 10{{59}}…; {MILLISECONDS}",
     "route_ms a text": f"sent an answer with route_ms = '0.1'; {MILLISECONDS}",
     "route_ms nan with error": r"sent an answer that is no JSON \(NaN is no number\)",
     "score nan": r"sent an answer that is no JSON \(NaN is no number\)",
