@@ -69,13 +69,13 @@ def _load_all() -> None:
 
     import twinbench.cli
 
-    for module in pkgutil.iter_modules(twinbench.cli.__path__):
-        importlib.import_module(f"twinbench.cli.{module.name}")
+    for module in pkgutil.walk_packages(twinbench.cli.__path__, "twinbench.cli."):
+        importlib.import_module(module.name)
     from dynamic_track import harness
     from dynamic_track.rehearsal import rehearsing  # noqa: F401
     from dynamic_track.running import runner  # noqa: F401
     from dynamic_track.running.agent import ActionStyle, agent_settings
-    from static_track import board, scoring  # noqa: F401
+    from static_track import judge, scoring  # noqa: F401
     from twinbench.providers import gateway
     from twinbench.storage.manifests import live_manifest
 

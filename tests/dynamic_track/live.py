@@ -366,7 +366,7 @@ def _load_all() -> None:
     from dynamic_track.tasks.sources import load_tasks
     from twinbench.calls.exchange import Request, TransportError
     from twinbench.calls.prompts import PromptCounter
-    from twinbench.cli import live as command  # noqa: F401
+    from twinbench.cli.dynamic import replaying as command  # noqa: F401
     from twinbench.containers.engine import Engine
     from twinbench.providers.gateway import Gateway
     from twinbench.storage.manifests import live_manifest, static_manifest

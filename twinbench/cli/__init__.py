@@ -28,9 +28,16 @@ _QUERY_INTERRUPTED = "Query interrupted"
 """All that DuckDB leaves of a KeyboardInterrupt that comes while one of its queries runs."""
 _BRACED = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
 """An argument as typer writes it: {PATH}, {PATH...}..."""
-_GROUPS = ("static", "dynamic", "rehearse", "bank", "pool", "router")
-"""Each the name of a module here, and of its commands."""
-_COMMANDS = ("demo",)
+_GROUPS = {
+    "static": "static.commands",
+    "dynamic": "dynamic.commands",
+    "rehearse": "dynamic.rehearse",
+    "bank": "static.bank",
+    "pool": "pool",
+    "router": "router",
+}
+"""By the name of a group of commands, the module with it."""
+_COMMANDS = {"demo": "demo"}
 """Likewise, of one command."""
 
 
@@ -53,7 +60,7 @@ class _Commands(UserDict[str, Any]):
 
 def _load(name: str) -> Any:
     """A group or command as typer makes it of what its module defines."""
-    module = import_module(f"twinbench.cli.{name}")
+    module = import_module(f"twinbench.cli.{(_GROUPS | _COMMANDS)[name]}")
     alone = typer.Typer(rich_markup_mode=None)
     alone.callback()(lambda: None)
     if name in _GROUPS:

@@ -33,8 +33,8 @@ def demo(
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
     from static_track.banks.opening import open_bank
     from static_track.judge import Judge
-    from twinbench.cli.rehearse import rehearsal_table
-    from twinbench.cli.score_tables import board_table
+    from twinbench.cli.dynamic.rehearse import rehearsal_table
+    from twinbench.cli.static.tables import board_table
     from twinbench.statistics import Resampling
     from twinbench.storage.store import Store
 
@@ -88,7 +88,7 @@ def _rehearsed() -> RehearsalResult | str:
 def _rehearse() -> RehearsalResult:
     from dynamic_track.rehearsal.preparing import prepare_rehearsal
     from dynamic_track.tasks.selection import TaskChoice
-    from twinbench.cli.rehearse import rehearse_with_progress
+    from twinbench.cli.dynamic.rehearse import rehearse_with_progress
     from twinbench.plugins.loading import load_router
     from twinbench.statistics import Resampling
 

@@ -9,9 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from twinbench.cli import INTERRUPTED
-from twinbench.cli.live import RouterErrorOption
-from twinbench.cli.live_options import ChoosingOptions, LimitOption, MinFreeOption, OnlyOption, chosen_tasks
-from twinbench.cli.live_scores import LevelOption, ResamplesOption
+from twinbench.cli.dynamic.options import ChoosingOptions, LimitOption, MinFreeOption, OnlyOption, chosen_tasks
+from twinbench.cli.dynamic.replaying import RouterErrorOption
+from twinbench.cli.dynamic.scores import LevelOption, ResamplesOption
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,

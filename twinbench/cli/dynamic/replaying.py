@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.imports import replay_imported_run
-from twinbench.cli.live_options import (
+from twinbench.cli.dynamic.importing import replay_imported_run
+from twinbench.cli.dynamic.options import (
     BuildOption,
     ContainerOptions,
     DatasetOption,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli import auditing, imports, live, live_export, live_scores, report, running, runs
-from twinbench.cli.live_options import (
+from twinbench.cli.dynamic import auditing, exporting, importing, replaying, report, running, runs, scores
+from twinbench.cli.dynamic.options import (
     BuildOption,
     ChoosingOptions,
     ContainerOptions,
@@ -334,14 +334,14 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
 
 
 app.command("run")(running.run)
-app.command("replay")(live.replay)
+app.command("replay")(replaying.replay)
 app.command("audit")(auditing.audit)
-app.command("score")(live_scores.score)
-app.command("compare")(live_scores.compare)
-app.command("export")(live_export.export)
+app.command("score")(scores.score)
+app.command("compare")(scores.compare)
+app.command("export")(exporting.export)
 app.command("status")(runs.status)
 app.command("stop")(runs.stop)
 app.command("merge")(runs.merge)
 app.add_typer(runs.app, name="runs")
-app.command("import")(imports.import_)
-app.command("report")(report.dynamic)
+app.command("import")(importing.import_)
+app.command("report")(report.report)

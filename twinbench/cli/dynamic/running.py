@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinbench.cli import INTERRUPTED
-from twinbench.cli.live import RouterErrorOption, RunOption
-from twinbench.cli.live_board import LiveBoard
-from twinbench.cli.live_options import (
+from twinbench.cli.dynamic.board import LiveBoard
+from twinbench.cli.dynamic.options import (
     BuildOption,
     ChoosingOptions,
     ContainerOptions,
@@ -19,6 +18,7 @@ from twinbench.cli.live_options import (
     NoBreakerOption,
     TasksOption,
 )
+from twinbench.cli.dynamic.replaying import RouterErrorOption, RunOption
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,

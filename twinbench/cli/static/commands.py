@@ -6,8 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from twinbench.cli import curve, explain, report
-from twinbench.cli.judging import judged, tell_failures
 from twinbench.cli.options import (
     ComparedResamplingOptions,
     FormatOption,
@@ -23,6 +21,8 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
+from twinbench.cli.static import curve, explain, report
+from twinbench.cli.static.judging import judged, tell_failures
 from twinbench.display.wording import counted
 
 app = typer.Typer(help="Score routers offline: deterministic arithmetic, no judge, no spend.", no_args_is_help=True)
@@ -67,7 +67,7 @@ def score(
 
     Exit code 1 where a router failed on every row, or ten times in a row and was given up on, or is below --fail-under.
     """
-    from twinbench.cli.score_tables import board_summary, board_table, floors_of, missed_floors
+    from twinbench.cli.static.tables import board_summary, board_table, floors_of, missed_floors
 
     drawing = resampling.drawing()
     floors = floors_of(fail_under or [])
@@ -105,7 +105,7 @@ def compare(
 
     Exit code 1 where a router failed on every row, or ten times in a row and was given up on; not for a difference.
     """
-    from twinbench.cli.score_tables import comparison_table
+    from twinbench.cli.static.tables import comparison_table
     from twinbench.errors import UsageError
 
     drawing = resampling.drawing()
@@ -175,7 +175,7 @@ def predict(
 @app.command()
 def published(json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
     """Show the scores that the paper reports on its 970-row bank."""
-    from twinbench.cli.score_tables import PUBLISHED_COLUMNS
+    from twinbench.cli.static.tables import PUBLISHED_COLUMNS
     from twinbench.storage.published import published_results
 
     results = published_results()
@@ -191,4 +191,4 @@ def published(json_: JsonOption = False, form: FormatOption = Format.table, outp
 app.command("explain")(explain.explain)
 app.command("diff")(explain.diff)
 app.command("curve")(curve.curve)
-app.command("report")(report.static)
+app.command("report")(report.report)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.judging import judged
 from twinbench.cli.options import (
     FormatOption,
     GatewayOptions,
@@ -18,6 +17,7 @@ from twinbench.cli.options import (
     takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.cli.static.judging import judged
 from twinbench.display.wording import counted
 
 if TYPE_CHECKING:

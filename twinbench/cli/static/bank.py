@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.bank_check import check, look_at_once, tell_found
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.display.wording import counted, trajectories
 
 if TYPE_CHECKING:

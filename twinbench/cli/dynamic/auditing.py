@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinbench.cli.live_options import MovedPoolOption
+from twinbench.cli.dynamic.options import MovedPoolOption
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.display.wording import counted

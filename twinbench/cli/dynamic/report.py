@@ -1,0 +1,41 @@
+"""``twinbench dynamic report``: a page of one file about live runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twinbench.cli.dynamic.options import MovedPoolOption
+from twinbench.cli.options import JsonOption
+from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
+
+
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories.")],
+    *,
+    output: PageOption,
+    cut: Annotated[
+        int,
+        typer.Option(
+            "--cut", metavar="N", min=0, help="Characters that are kept of a long text, such as an observation; 0: all."
+        ),
+    ] = 2000,
+    pool: MovedPoolOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write a page about live runs: table, bill against resolved, and every trajectory call by call.
+
+    One file that opens offline. The page says first whether the runs are rehearsals.
+    """
+    from dynamic_track.results.report import report as report_of
+    from twinbench.display.html.plots import require_plots
+
+    refuse_output(output, json_=json_)
+    require_plots()
+    found = report_of(run_dirs, cut=cut or None, pool=pool)
+    options = {"--cut": None if cut == 2000 else cut, "--pool": pool}
+    write_page(
+        found.html(command_line("dynamic", [str(path) for path in run_dirs], options, output)), output, json_=json_
+    )

@@ -1,0 +1,50 @@
+"""Pages of one file, for other people: where they go, and the command that makes them again."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from twinbench.cli.output import print_json, printable, write_text
+
+PageOption = Annotated[
+    str, typer.Option("--output", "-o", metavar="FILE", help="The page to write, such as report.html.")
+]
+
+
+def refuse_output(output: str, *, json_: bool) -> None:
+    """Refuse at once what would be refused in the end.
+
+    Raises:
+        UsageError: the page can go to no such file.
+    """
+    from twinbench.errors import UsageError
+
+    if output == "-" and json_:
+        raise UsageError("-o - writes the page to standard output, and --json would too: name a file")
+    folder = Path(output).parent
+    if output != "-" and (Path(output).is_dir() or not folder.is_dir()):
+        what = f"{folder} is no folder" if not folder.is_dir() else "it is a folder"
+        raise UsageError(f"-o {output}: {what}; name a file, such as report.html")
+
+
+def command_line(track: str, arguments: list[str], options: dict[str, Any], output: str) -> str:
+    """The command that makes a page again; options that are None are left out."""
+    words = ["twinbench", track, "report", *arguments]
+    for name, value in options.items():
+        for each in value if isinstance(value, list) else [] if value is None else [value]:
+            words += [name, str(each)]
+    return shlex.join([*words, "-o", output if output == "-" else Path(output).name])
+
+
+def write_page(page: str, output: str, *, json_: bool) -> None:
+    """Write a page, and say where it is and how large."""
+    write_text(page, output)
+    size = len(page.encode())
+    if json_:
+        print_json({"file": output, "bytes": size})
+    elif output != "-":
+        typer.echo(f"{printable(output)}: {size:,} bytes, opens offline")

@@ -1,0 +1,1 @@
+"""The commands of the static track, and of its banks."""

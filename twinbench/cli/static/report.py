@@ -1,0 +1,73 @@
+"""``twinbench static report``: a page of one file about routers on a bank."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from twinbench.cli.options import (
+    GatewayOptions,
+    JsonOption,
+    JudgingOptions,
+    PluginOptions,
+    PredictionsOption,
+    ResamplingOptions,
+    RoutersArgument,
+    takes_option_groups,
+)
+from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
+from twinbench.cli.static.judging import judged, tell_failures
+from twinbench.statistics import LEVEL, RESAMPLES
+
+
+@takes_option_groups
+def report(
+    routers: RoutersArgument = None,
+    *,
+    output: PageOption,
+    predictions: PredictionsOption = None,
+    judging: JudgingOptions,
+    resampling: ResamplingOptions,
+    limit: Annotated[
+        int,
+        typer.Option(
+            "--limit", metavar="N", min=0, help="The most failures and overspending steps of a router; 0: all."
+        ),
+    ] = 5,
+    points: Annotated[
+        int, typer.Option("--points", metavar="N", min=0, help="Thresholds of a curve; less than 2: no curves.")
+    ] = 11,
+    plugins: PluginOptions,
+    gateway: GatewayOptions,
+    json_: JsonOption = False,
+) -> None:
+    """Write a page about routers on a bank: table, plots, curves, confusion, workloads, worst steps.
+
+    One file that opens offline. Exit code 1 where a router failed on every row, or was given up on; the page says so.
+    """
+    from static_track.analysis.report import report as report_of
+    from twinbench.display.html.plots import require_plots
+
+    refuse_output(output, json_=json_)
+    require_plots()
+    drawing = resampling.drawing()
+    asked = routers or []
+    options = {
+        "--predictions": predictions,
+        "--bank": judging.bank,
+        "--split": judging.split,
+        "--tokenizers": None if judging.tokenizers == "offline" else judging.tokenizers,
+        "--prices": judging.prices,
+        "--order-seed": judging.order_seed or None,
+        "--resamples": None if resampling.resamples == RESAMPLES else resampling.resamples,
+        "--level": None if resampling.level == LEVEL else resampling.level,
+        "--seed": resampling.seed or None,
+        "--limit": None if limit == 5 else limit,
+        "--points": None if points == 11 else points,
+    }
+    with judged(judging, plugins, gateway, asked) as (opened, judge):
+        found = report_of(opened, judge, asked, predictions or [], drawing, limit=limit or None, points=points)
+    write_page(found.html(command_line("static", asked, options, output)), output, json_=json_)
+    if tell_failures(found.board.entries):
+        raise typer.Exit(1)
