@@ -36,6 +36,5 @@ def report(
     require_plots()
     found = report_of(run_dirs, cut=cut or None, pool=pool)
     options = {"--cut": None if cut == 2000 else cut, "--pool": pool}
-    write_page(
-        found.html(command_line("dynamic", [str(path) for path in run_dirs], options, output)), output, json_=json_
-    )
+    made_by = command_line("dynamic", [str(path) for path in run_dirs], options, output)
+    write_page(found.html(made_by), output, json_=json_)
