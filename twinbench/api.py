@@ -6,7 +6,8 @@ board.to_json()
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,19 +119,18 @@ def score(
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
     asked = [routers] if isinstance(routers, str) or not isinstance(routers, Sequence) else list(routers)
-    with open_bank(bank, store=store) as opened, metered_llm(api_base, api_key_env, router_usd, pool) as llm:
-        judge = Judge(
-            opened,
-            split=split,
-            manifest=static_manifest(prices),
-            tokenizers=tokenizers,
-            order_seed=order_seed,
-            fresh=fresh,
-            plugins=plugins,
-            llm=llm,
-            pool=pool,
-            progress=progress,
-        )
+    with _judge(
+        bank,
+        store,
+        (api_base, api_key_env, router_usd, pool),
+        prices,
+        split=split,
+        tokenizers=tokenizers,
+        order_seed=order_seed,
+        fresh=fresh,
+        plugins=plugins,
+        progress=progress,
+    ) as judge:
         return judge.board(asked, predictions, resampling)
 
 
@@ -185,19 +185,18 @@ def compare(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    with open_bank(bank, store=store) as opened, metered_llm(api_base, api_key_env, router_usd, pool) as llm:
-        judge = Judge(
-            opened,
-            split=split,
-            manifest=static_manifest(prices),
-            tokenizers=tokenizers,
-            order_seed=order_seed,
-            fresh=fresh,
-            plugins=plugins,
-            llm=llm,
-            pool=pool,
-            progress=progress,
-        )
+    with _judge(
+        bank,
+        store,
+        (api_base, api_key_env, router_usd, pool),
+        prices,
+        split=split,
+        tokenizers=tokenizers,
+        order_seed=order_seed,
+        fresh=fresh,
+        plugins=plugins,
+        progress=progress,
+    ) as judge:
         return judge.compare(routers, predictions, resampling)
 
 
@@ -501,6 +500,19 @@ def audit(
 
     path = Path(run)
     return audited(path, run_pool(path, pool), head=head, against=[Path(each) for each in against], progress=progress)
+
+
+@contextmanager
+def _judge(
+    bank: str | None,
+    store: Path | str | None,
+    gateway: tuple[str | None, str | None, str | float | Decimal | None, str],
+    prices: str,
+    **settings: Any,
+) -> Iterator[Judge]:
+    """A judge over a bank of the store; the gateway is the arguments of ``metered_llm``."""
+    with open_bank(bank, store=store) as opened, metered_llm(*gateway) as llm:
+        yield Judge(opened, manifest=static_manifest(prices), llm=llm, pool=gateway[-1], **settings)
 
 
 def _choice(tasks: str | TaskChoice) -> TaskChoice:
