@@ -9,23 +9,23 @@ if TYPE_CHECKING:
     from dynamic_track.running.preparing import RunRequest as RunRequest
     from dynamic_track.tasks.selection import TaskChoice as TaskChoice
     from static_track.banks.bank import Bank as Bank
-    from twinbench.api import audit as audit
-    from twinbench.api import check_bank as check_bank
-    from twinbench.api import compare as compare
-    from twinbench.api import compare_runs as compare_runs
-    from twinbench.api import curve as curve
-    from twinbench.api import difference as difference
-    from twinbench.api import explain as explain
-    from twinbench.api import grade as grade
-    from twinbench.api import grade_run as grade_run
-    from twinbench.api import import_bank as import_bank
-    from twinbench.api import open_bank as open_bank
-    from twinbench.api import rehearse as rehearse
-    from twinbench.api import replay as replay
-    from twinbench.api import run as run
-    from twinbench.api import score as score
-    from twinbench.api import score_many as score_many
-    from twinbench.api import score_run as score_run
+    from twinbench.api.live import audit as audit
+    from twinbench.api.live import compare_runs as compare_runs
+    from twinbench.api.live import grade as grade
+    from twinbench.api.live import grade_run as grade_run
+    from twinbench.api.live import rehearse as rehearse
+    from twinbench.api.live import replay as replay
+    from twinbench.api.live import run as run
+    from twinbench.api.live import score_run as score_run
+    from twinbench.api.static import check_bank as check_bank
+    from twinbench.api.static import compare as compare
+    from twinbench.api.static import curve as curve
+    from twinbench.api.static import difference as difference
+    from twinbench.api.static import explain as explain
+    from twinbench.api.static import import_bank as import_bank
+    from twinbench.api.static import open_bank as open_bank
+    from twinbench.api.static import score as score
+    from twinbench.api.static import score_many as score_many
     from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.routing.llm import Llm as Llm
     from twinbench.routing.llm import LlmError as LlmError
@@ -54,23 +54,23 @@ _LAZY = {
     "RunRequest": "dynamic_track.running.preparing",
     "TaskChoice": "dynamic_track.tasks.selection",
     "Tier": "twinbench.routing.tiers",
-    "audit": "twinbench.api",
-    "check_bank": "twinbench.api",
-    "compare": "twinbench.api",
-    "compare_runs": "twinbench.api",
-    "curve": "twinbench.api",
-    "difference": "twinbench.api",
-    "explain": "twinbench.api",
-    "grade": "twinbench.api",
-    "grade_run": "twinbench.api",
-    "import_bank": "twinbench.api",
-    "open_bank": "twinbench.api",
-    "rehearse": "twinbench.api",
-    "replay": "twinbench.api",
-    "run": "twinbench.api",
-    "score": "twinbench.api",
-    "score_many": "twinbench.api",
-    "score_run": "twinbench.api",
+    "audit": "twinbench.api.live",
+    "check_bank": "twinbench.api.static",
+    "compare": "twinbench.api.static",
+    "compare_runs": "twinbench.api.live",
+    "curve": "twinbench.api.static",
+    "difference": "twinbench.api.static",
+    "explain": "twinbench.api.static",
+    "grade": "twinbench.api.live",
+    "grade_run": "twinbench.api.live",
+    "import_bank": "twinbench.api.static",
+    "open_bank": "twinbench.api.static",
+    "rehearse": "twinbench.api.live",
+    "replay": "twinbench.api.live",
+    "run": "twinbench.api.live",
+    "score": "twinbench.api.static",
+    "score_many": "twinbench.api.static",
+    "score_run": "twinbench.api.live",
 }
 
 __all__ = [*_LAZY, "__version__"]

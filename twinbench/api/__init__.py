@@ -1,0 +1,1 @@
+"""twinbench as a library: what ``import twinbench as tb`` gives."""
