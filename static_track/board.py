@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from static_track.banks.bank import BankInfo
+from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
 from static_track.scoring import OwnCost, Score
 from twinbench.display.frames import Tabular

@@ -11,7 +11,8 @@ from itertools import zip_longest
 from statistics import median, quantiles
 from typing import Any
 
-from static_track.banks.bank import Bank, BankInfo, PrefixStep, Trajectory
+from static_track.banks.bank import Bank, PrefixStep, Trajectory
+from static_track.banks.bank_info import BankInfo
 from static_track.banks.order import place_in_order
 from static_track.leaks.routers import score_alone
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT

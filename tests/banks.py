@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from static_track.banks.bank import BankInfo
+from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import import_bank
 from twinbench.fingerprint import sha256_file
 from twinbench.routing.tiers import Tier

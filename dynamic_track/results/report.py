@@ -11,127 +11,23 @@ from typing import Any
 
 from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
 from dynamic_track.results.loaded import SIMULATED
+from dynamic_track.results.shown import ShownRun, shown_run
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.run_state import RunState, run_state
 from dynamic_track.running.score import give_up_usd
-from dynamic_track.running.trial import Trial, concluded
-from twinbench.calls.journal import JournalError, read_journal, unpacked
-from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording, recordings
 from twinbench.causes import CAUSES, Cause
-from twinbench.display.html.page import cut, number, rendered
+from twinbench.display.html.page import number, rendered
 from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
 from twinbench.display.wording import counted
 from twinbench.errors import UsageError
-from twinbench.routing.usage import Usage
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import rank_text
 from twinbench.storage.manifests import LiveManifest, live_manifest
-from twinbench.text.messages import message_text
 
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _REAL = "Live runs: real models, real containers and tests."
 _RESAMPLING = Resampling()
 _VERDICTS = ("resolved", "unresolved")
 _APART = ("infra", "cap", "grading", "running", "planned")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A text, shortened where it is long."""
-
-    text: str
-    left_out: int
-    """Characters."""
-    characters: int
-
-
-@dataclass(frozen=True)
-class ShownCommand:
-    """A command of the agent and what it gave."""
-
-    command: Shown
-    observation: Shown | None
-    """None where it was not observed."""
-    returncode: int | None
-    said: str
-    """What is to be said beside the output, such as that it took too long."""
-    seconds: float | None
-
-
-@dataclass(frozen=True)
-class ShownStep:
-    """A step of a trajectory: one call, and what the agent did with its answer."""
-
-    number: int
-    candidate: str | None
-    tier: str | None
-    switched: bool
-    """Whether another candidate answered the call before."""
-    score: float | None
-    rationale: str | None
-    decision_ms: float | None
-    error: str | None
-    """Why the router gave no decision that can be carried out; or why another candidate answered instead."""
-    usage: Usage | None
-    cost_usd: float | None
-    latency_s: float | None
-    failed_attempts: Sequence[str]
-    own_calls: int
-    own_usd: float
-    answer: Shown | None
-    commands: Sequence[ShownCommand]
-    conversation: Sequence[tuple[str, Shown]]
-    """Of an imported run: roles and texts up to the next call."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        """All tokens of the prompt, however they were billed."""
-        return 0 if self.usage is None else self.usage.input + self.usage.cache_read + self.usage.cache_write
-
-    @property
-    def read_share(self) -> float | None:
-        """Which part of the prompt was read from the model's cache, in percent."""
-        if self.usage is None or not self.prompt_tokens:
-            return None
-        return 100 * self.usage.cache_read / self.prompt_tokens
-
-
-@dataclass(frozen=True)
-class ShownTrial:
-    """One run of a case."""
-
-    case: str
-    trial: int
-    state: str
-    """What it is counted as, or how far it is."""
-    outcome: Trial | None
-    """None where it has not ended."""
-    steps: Sequence[ShownStep]
-    patch: Shown | None
-    started_over: int
-
-    @property
-    def cost_usd(self) -> float:
-        """What its answers cost, and the router's own."""
-        return sum((step.cost_usd or 0.0) + step.own_usd for step in self.steps)
-
-
-@dataclass(frozen=True)
-class ShownRun:
-    """A run."""
-
-    state: RunState
-    plan: Mapping[str, Any]
-    trials: Sequence[ShownTrial]
-
-    @property
-    def repeated(self) -> bool:
-        """Whether cases have more than one trial."""
-        return any(trial.trial > 1 for trial in self.trials)
-
-    def count(self, state: str) -> int:
-        """How many trials are counted as that, or are so far."""
-        return self.state.count(state)
 
 
 @dataclass(frozen=True)
@@ -184,112 +80,8 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
                 f"{path} and {run_dirs[0]} are of different pools, {manifest.name} and {manifests[0].name}: "
                 "their bills cannot stand in one table"
             )
-    runs = [_run(path, plan, manifests[0], cut) for path, plan in zip(run_dirs, plans, strict=True)]
+    runs = [shown_run(path, plan, manifests[0], cut) for path, plan in zip(run_dirs, plans, strict=True)]
     return Report(tuple(runs), manifests[0])
-
-
-def _run(path: Path, plan: Mapping[str, Any], pool: LiveManifest, most: int | None) -> ShownRun:
-    state = run_state(path, pool)
-    found = recordings(read_journal(RunDirectory(path).journal))
-    trials = []
-    for each in state.trials:
-        recording = found.get((each.case, each.trial)) or Recording(each.case, each.trial)
-        end = recording.end
-        trials.append(
-            ShownTrial(
-                case=each.case,
-                trial=each.trial,
-                state=each.state,
-                outcome=None if end is None else concluded(pool, recording),
-                steps=_steps(recording, pool, most),
-                patch=None if end is None or end.get("patch") is None else _shown(_text(end["patch"]), most),
-                started_over=len(recording.earlier),
-            )
-        )
-    return ShownRun(state, plan, tuple(trials))
-
-
-def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[ShownStep]:
-    tiers = {candidate.id: candidate.tier for candidate in pool.candidates}
-    steps: list[ShownStep] = []
-    before: str | None = None
-    for place in sorted(recording.steps):
-        found = recording.steps[place]
-        decision = found.decision or {}
-        answer = found.answer
-        settle = (answer.settle if answer is not None else None) or {}
-        candidate = decision.get("candidate") or (None if answer is None else answer.reserve["candidate"])
-        own = [each.answer for each in found.own.values()]
-        steps.append(
-            ShownStep(
-                number=place,
-                candidate=candidate,
-                tier=tiers.get(candidate or ""),
-                switched=before is not None and candidate is not None and candidate != before,
-                score=decision.get("score"),
-                rationale=decision.get("rationale"),
-                decision_ms=decision.get("latency_ms"),
-                error=decision.get("error") or decision.get("router_error"),
-                usage=Usage(**settle["usage"]) if settle.get("usage") else None,
-                cost_usd=float(settle["cost_usd"]) if settle else None,
-                latency_s=settle.get("latency_s"),
-                failed_attempts=[_failure(each) for each in found.attempts if not each.answered],
-                own_calls=len(found.own),
-                own_usd=sum(float((each.settle or {}).get("cost_usd") or 0) for each in own if each is not None),
-                answer=_answer(answer, found, most),
-                commands=[_command(each, most) for each in found.commands],
-                conversation=[
-                    (str(message.get("role")), _shown(message_text(message), most))
-                    for message in found.conversation or ()
-                ],
-            )
-        )
-        before = candidate or before
-    return steps
-
-
-def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None) -> Shown | None:
-    """What a model said beside its commands; None where that is not known, or the conversation has it."""
-    if answer is None or answer.settle is None or step.conversation:
-        return None
-    completion, response = answer.completion, answer.settle.get("response")
-    if completion is None or completion.message.problem is not None:
-        return None if response is None else _shown(_text(response), most)
-    return _shown(completion.message.text, most) if completion.message.text else None
-
-
-def _failure(attempt: RecordedAttempt) -> str:
-    if attempt.settle is None:
-        return "no response yet"
-    status = attempt.settle.get("status")
-    cost = float(attempt.settle["cost_usd"])
-    return (
-        f"{attempt.settle['cause']}{'' if status is None else f' ({status})'}: {attempt.settle.get('detail') or ''}; "
-        f"{number(cost, 4)} USD"
-    )
-
-
-def _command(command: RecordedCommand, most: int | None) -> ShownCommand:
-    told = command.observation
-    return ShownCommand(
-        command=_shown(command.command, most),
-        observation=None if told is None else _shown(_text(told["output"]), most),
-        returncode=None if told is None else told.get("returncode"),
-        said="" if told is None else str(told.get("exception_info") or ""),
-        seconds=None if told is None else told.get("seconds"),
-    )
-
-
-def _text(packed: str) -> str:
-    try:
-        return unpacked(packed).decode("utf-8", "replace")
-    except JournalError:
-        return packed
-
-
-def _shown(text: str, most: int | None) -> Shown:
-    shown, left_out = (text, 0) if most is None else cut(text, most)
-    return Shown(shown, left_out, len(text))
 
 
 def _content(report: Report) -> dict[str, Any]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
-from pydantic import TypeAdapter, ValidationError
 
 from static_track.banks import databases
-from static_track.banks.bank_file import SCHEMA_VERSION, group_name_sql
+from static_track.banks.bank_file import group_name_sql
+from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.near_duplicates import FirstMessage
 from static_track.banks.near_duplicates import groups as near_duplicates_of
 from static_track.banks.order import place_in_order
@@ -32,98 +32,15 @@ from static_track.banks.splits import (
 from static_track.banks.token_base import StepMessages
 from static_track.banks.tools import as_openai_tools
 from twinbench.display.frames import frame
-from twinbench.display.wording import counted
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.routing.cache_policy import Prompt
 from twinbench.routing.router import Candidate
 from twinbench.routing.tiers import Tier
 from twinbench.storage.store import Store, check_name
-from twinbench.text.messages import PROTOCOL_TEXT, Message, message_text
+from twinbench.text.messages import Message, message_text
 
 _PARSED_MESSAGES = 10_000
 _BRING_BACK = "import it again with --replace"
-
-
-STARTER = "starter"
-"""The embedded bank's name in every store; reserved."""
-
-_ILLUSTRATIVE = (
-    "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores rank nothing."
-)
-
-STARTER_SHA256 = "3a3ae228687252eed1421b3e20414f74b45810ee62cd3c407e27a63628efb187"
-"""Of the embedded bank, whatever it is called."""
-
-_TASK_LABELS = (
-    "In every trajectory of the bank all rows have the same label: these are labels of tasks, not of steps, and scores "
-    "say nothing of routing step by step."
-)
-_MOST_CAVEATS = 3
-
-_UNLABELLED = "The bank has no labels: routers can be asked about its calls, and nothing can be scored on it."
-
-
-@dataclass(frozen=True)
-class BankInfo:
-    """What is known of a bank without opening it."""
-
-    name: str
-    sha256: str
-    """Of the canonical export."""
-    source_sha256: str
-    """Of the file that was imported."""
-    source: str
-    rows: int
-    trajectories: int
-    groups: int
-    """Trajectories that are independent of each other: those that name the same group are not."""
-    workloads: tuple[str, ...]
-    heldout_trajectories: int
-    schema: int
-    base: str
-    """Fingerprint of what the token base depends on beside the rows."""
-    imported: str
-    labelled: bool = True
-    """Whether its rows have labels: all or none have."""
-    text_rules: int = PROTOCOL_TEXT
-    """The first version of the text rules under which its messages have the texts that were counted."""
-    task_labels: bool = False
-    """Whether its labels look like those of tasks, repeated on every step."""
-    caveats: tuple[str, ...] = ()
-    """What its rows say that anyone who is shown its numbers must be told."""
-
-    @property
-    def file_name(self) -> str:
-        """The name of the bank's file in its folder."""
-        return f"{self.sha256}.duckdb"
-
-    @property
-    def caveat(self) -> str | None:
-        """What anyone who is shown the bank, or a number of it, must be told; None where there is nothing.
-
-        All that shows numbers of a bank takes it from here.
-        """
-        found = [] if self.labelled else [_UNLABELLED]
-        if self.labelled and (self.name == STARTER or self.sha256 == STARTER_SHA256):
-            found.append(_ILLUSTRATIVE)
-        if self.task_labels:
-            found.append(_TASK_LABELS)
-        found += self.caveats[:_MOST_CAVEATS]
-        if len(self.caveats) > _MOST_CAVEATS:
-            found.append(f"Its rows have {counted(len(self.caveats) - _MOST_CAVEATS, 'more caveat')}.")
-        return " ".join(found) or None
-
-    def described(self) -> dict[str, Any]:
-        """The bank as a JSON object for a person or a program."""
-        return self.to_json() | ({} if self.caveat is None else {"caveat": self.caveat})
-
-    def to_json(self) -> dict[str, Any]:
-        """The pointer's content."""
-        return asdict(self)
-
-    def to_meta(self) -> dict[str, str]:
-        """The same as texts, for the bank file itself."""
-        return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.to_json().items()}
 
 
 @dataclass(frozen=True)
@@ -500,45 +417,3 @@ class Bank:
 
 def _unreadable(name: str, error: duckdb.Error) -> TwinbenchError:
     return TwinbenchError(f"cannot read the bank {name!r} ({str(error).splitlines()[0]}): {_BRING_BACK}")
-
-
-@cache
-def _pointer_type() -> TypeAdapter[BankInfo]:
-    return TypeAdapter(BankInfo)
-
-
-def bank_info(name: str, store: Store) -> BankInfo:
-    """What the store's pointer says of a bank.
-
-    Raises:
-        UsageError: there is no such bank.
-        TwinbenchError: the pointer is damaged or of a newer kind.
-    """
-    pointer = store.pointer(name)
-    if pointer is None:
-        raise store.unknown_bank(name)
-    schema = pointer.get("schema")
-    if isinstance(schema, int) and schema > SCHEMA_VERSION:
-        raise TwinbenchError(
-            f"the bank {name!r} has schema {schema}, this twinbench reads up to {SCHEMA_VERSION}: "
-            "update twinbench, or import the bank again with --replace"
-        )
-    try:
-        # Up to schema 3 there were no groups.
-        return _pointer_type().validate_python({"groups": pointer.get("trajectories"), **pointer})
-    except ValidationError:
-        raise TwinbenchError(
-            f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace"
-        ) from None
-
-
-def list_banks(store: Store) -> tuple[list[BankInfo], list[TwinbenchError]]:
-    """All banks of the store, by name, and what is wrong with those that cannot be read."""
-    banks: list[BankInfo] = []
-    damaged: list[TwinbenchError] = []
-    for name in store.bank_names():
-        try:
-            banks.append(bank_info(name, store))
-        except TwinbenchError as error:
-            damaged.append(error)
-    return banks, damaged

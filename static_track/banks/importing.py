@@ -12,8 +12,8 @@ from typing import Any
 
 import duckdb
 
-from static_track.banks.bank import BankInfo
 from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, own_group, write_bank_file
+from static_track.banks.bank_info import BankInfo
 from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, numbered

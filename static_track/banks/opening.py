@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from static_track.banks.bank import STARTER, Bank, bank_info
+from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.bank_info import STARTER, bank_info
 from static_track.banks.starter import ensure_starter
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import Problem

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from static_track.banks.bank import Bank, BankInfo
+from static_track.banks.bank import Bank
+from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import open_bank
 from twinbench.display.progress import Progress, no_progress

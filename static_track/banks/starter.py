@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from importlib import resources
 
-from static_track.banks.bank import STARTER, Bank, BankInfo
+from static_track.banks.bank import Bank
+from static_track.banks.bank_info import STARTER, BankInfo
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_installed

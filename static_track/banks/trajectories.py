@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from static_track.banks.bank import BankInfo
+from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import ParsedBank, keep_bank
 from static_track.banks.rows import compact_json
 from twinbench.calls.mini_swe_agent import Trajectory, read_trajectories, trajectory_files

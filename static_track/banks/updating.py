@@ -8,8 +8,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from static_track.banks.bank import Bank, BankInfo
+from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import ParsedBank, keep_bank
 from static_track.banks.rows import are_task_labels
 from twinbench.errors import StoreWriteError, TwinbenchError

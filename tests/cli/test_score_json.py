@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from static_track.banks.bank import STARTER
+from static_track.banks.bank_info import STARTER
 from tests.banks import a_manifest, write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads

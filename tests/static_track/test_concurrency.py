@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from static_track.banks.bank import Bank, BankInfo, bank_info
+from static_track.banks.bank import Bank
+from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import validate_bank
 from static_track.judge import Judge

@@ -13,6 +13,7 @@ import pytest
 from twinbench.errors import ContentError, UsageError
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.storage import resources
+from twinbench.storage.locks import locked_fingerprints
 from twinbench.storage.manifests import (
     LiveManifest,
     SplitsManifest,
@@ -21,7 +22,6 @@ from twinbench.storage.manifests import (
     heldout_instances,
     live_manifest,
     load_manifest,
-    locked_fingerprints,
     manifest_names,
     static_manifest,
 )

@@ -17,7 +17,8 @@ from static_track.analysis.curves import curve as _curve
 from static_track.analysis.explain import Difference, Explanation
 from static_track.analysis.explain import difference as _difference
 from static_track.analysis.explain import explain as _explain
-from static_track.banks.bank import Bank, BankInfo
+from static_track.banks.bank import Bank
+from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import import_bank as _import_bank
 from static_track.banks.opening import open_bank as _open_bank
 from static_track.board import Board, Comparison

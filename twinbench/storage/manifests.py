@@ -35,6 +35,7 @@ from twinbench.routing.router import Candidate
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.routing.usage import Prices
 from twinbench.storage import resources
+from twinbench.storage.locks import locked_fingerprints
 
 DEFAULT_STATIC = "static-2026-04"
 DEFAULT_LIVE = "live-2026-04"
@@ -420,13 +421,6 @@ def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBa
             return bank
     known = ", ".join(bank.name for bank in manifest.banks)
     raise UsageError(f"no bank is called {name!r} in {manifest_name}; known: {known}")
-
-
-def locked_fingerprints() -> dict[str, str]:
-    """The fingerprints that the shipped manifests must have, by name."""
-    path = resources.pools_dir() / "locked.toml"
-    content: dict[str, str] = tomllib.loads(path.read_text("utf-8"))["fingerprints"]
-    return content
 
 
 def check_manifest(name_or_path: str) -> list[Problem]:

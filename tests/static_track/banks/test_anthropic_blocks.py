@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from static_track.banks import importing, unique_messages
-from static_track.banks.bank import Bank, BankInfo, bank_info
+from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import open_bank, validate_bank
 from static_track.banks.splits import ALL

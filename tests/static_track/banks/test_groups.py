@@ -12,8 +12,9 @@ import duckdb
 import pytest
 
 from static_track.banks import importing
-from static_track.banks.bank import STARTER_SHA256, Bank, bank_info
+from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.bank_info import STARTER_SHA256, bank_info
 from static_track.banks.opening import open_bank
 from static_track.banks.splits import ALL, HELDOUT
 from static_track.banks.starter import ensure_starter

@@ -15,7 +15,7 @@ from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.display.wording import counted, trajectories
 
 if TYPE_CHECKING:
-    from static_track.banks.bank import BankInfo
+    from static_track.banks.bank_info import BankInfo
     from twinbench.display.progress import Progress
     from twinbench.errors import Problem
     from twinbench.storage.store import Store
@@ -149,7 +149,7 @@ def pull(
 
 
 def _refuse_reserved(name: str) -> None:
-    from static_track.banks.bank import STARTER
+    from static_track.banks.bank_info import STARTER
     from twinbench.errors import UsageError
 
     if name == STARTER:
@@ -208,7 +208,7 @@ def list_(
 
     Exit code 1 where one of them cannot be read; the others are listed.
     """
-    from static_track.banks.bank import list_banks
+    from static_track.banks.bank_info import list_banks
     from static_track.banks.starter import ensure_starter
     from twinbench.errors import StoreWriteError
     from twinbench.storage.store import Store
@@ -336,7 +336,7 @@ def validate(
 
     Exit code 1 where something is wrong.
     """
-    from static_track.banks.bank import STARTER
+    from static_track.banks.bank_info import STARTER
     from static_track.banks.importing import validate_file
     from static_track.banks.opening import validate_bank
     from static_track.banks.starter import ensure_starter

@@ -11,7 +11,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
-    from static_track.banks.bank import BankInfo
+    from static_track.banks.bank_info import BankInfo
     from static_track.leaks.checking import LeakCheck
     from twinbench.display.progress import Progress
     from twinbench.storage.store import Store

@@ -1,0 +1,229 @@
+"""A run as a page shows it: trials, steps, commands, and texts shortened where they are long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_state import RunState, run_state
+from dynamic_track.running.trial import Trial, concluded
+from twinbench.calls.journal import JournalError, read_journal, unpacked
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording, recordings
+from twinbench.display.html.page import cut, number
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifests import LiveManifest
+from twinbench.text.messages import message_text
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A text, shortened where it is long."""
+
+    text: str
+    left_out: int
+    """Characters."""
+    characters: int
+
+
+@dataclass(frozen=True)
+class ShownCommand:
+    """A command of the agent and what it gave."""
+
+    command: Shown
+    observation: Shown | None
+    """None where it was not observed."""
+    returncode: int | None
+    said: str
+    """What is to be said beside the output, such as that it took too long."""
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    """A step of a trajectory: one call, and what the agent did with its answer."""
+
+    number: int
+    candidate: str | None
+    tier: str | None
+    switched: bool
+    """Whether another candidate answered the call before."""
+    score: float | None
+    rationale: str | None
+    decision_ms: float | None
+    error: str | None
+    """Why the router gave no decision that can be carried out; or why another candidate answered instead."""
+    usage: Usage | None
+    cost_usd: float | None
+    latency_s: float | None
+    failed_attempts: Sequence[str]
+    own_calls: int
+    own_usd: float
+    answer: Shown | None
+    commands: Sequence[ShownCommand]
+    conversation: Sequence[tuple[str, Shown]]
+    """Of an imported run: roles and texts up to the next call."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens of the prompt, however they were billed."""
+        return 0 if self.usage is None else self.usage.input + self.usage.cache_read + self.usage.cache_write
+
+    @property
+    def read_share(self) -> float | None:
+        """Which part of the prompt was read from the model's cache, in percent."""
+        if self.usage is None or not self.prompt_tokens:
+            return None
+        return 100 * self.usage.cache_read / self.prompt_tokens
+
+
+@dataclass(frozen=True)
+class ShownTrial:
+    """One run of a case."""
+
+    case: str
+    trial: int
+    state: str
+    """What it is counted as, or how far it is."""
+    outcome: Trial | None
+    """None where it has not ended."""
+    steps: Sequence[ShownStep]
+    patch: Shown | None
+    started_over: int
+
+    @property
+    def cost_usd(self) -> float:
+        """What its answers cost, and the router's own."""
+        return sum((step.cost_usd or 0.0) + step.own_usd for step in self.steps)
+
+
+@dataclass(frozen=True)
+class ShownRun:
+    """A run."""
+
+    state: RunState
+    plan: Mapping[str, Any]
+    trials: Sequence[ShownTrial]
+
+    @property
+    def repeated(self) -> bool:
+        """Whether cases have more than one trial."""
+        return any(trial.trial > 1 for trial in self.trials)
+
+    def count(self, state: str) -> int:
+        """How many trials are counted as that, or are so far."""
+        return self.state.count(state)
+
+
+def shown_run(path: Path, plan: Mapping[str, Any], pool: LiveManifest, most: int | None) -> ShownRun:
+    """Read a run.
+
+    Args:
+        path: its directory.
+        plan: of it.
+        pool: that its costs are of.
+        most: characters that are kept of a long text; None: all.
+    """
+    state = run_state(path, pool)
+    found = recordings(read_journal(RunDirectory(path).journal))
+    trials = []
+    for each in state.trials:
+        recording = found.get((each.case, each.trial)) or Recording(each.case, each.trial)
+        end = recording.end
+        trials.append(
+            ShownTrial(
+                case=each.case,
+                trial=each.trial,
+                state=each.state,
+                outcome=None if end is None else concluded(pool, recording),
+                steps=_steps(recording, pool, most),
+                patch=None if end is None or end.get("patch") is None else _shown(_text(end["patch"]), most),
+                started_over=len(recording.earlier),
+            )
+        )
+    return ShownRun(state, plan, tuple(trials))
+
+
+def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[ShownStep]:
+    tiers = {candidate.id: candidate.tier for candidate in pool.candidates}
+    steps: list[ShownStep] = []
+    before: str | None = None
+    for place in sorted(recording.steps):
+        found = recording.steps[place]
+        decision = found.decision or {}
+        answer = found.answer
+        settle = (answer.settle if answer is not None else None) or {}
+        candidate = decision.get("candidate") or (None if answer is None else answer.reserve["candidate"])
+        own = [each.answer for each in found.own.values()]
+        steps.append(
+            ShownStep(
+                number=place,
+                candidate=candidate,
+                tier=tiers.get(candidate or ""),
+                switched=before is not None and candidate is not None and candidate != before,
+                score=decision.get("score"),
+                rationale=decision.get("rationale"),
+                decision_ms=decision.get("latency_ms"),
+                error=decision.get("error") or decision.get("router_error"),
+                usage=Usage(**settle["usage"]) if settle.get("usage") else None,
+                cost_usd=float(settle["cost_usd"]) if settle else None,
+                latency_s=settle.get("latency_s"),
+                failed_attempts=[_failure(each) for each in found.attempts if not each.answered],
+                own_calls=len(found.own),
+                own_usd=sum(float((each.settle or {}).get("cost_usd") or 0) for each in own if each is not None),
+                answer=_answer(answer, found, most),
+                commands=[_command(each, most) for each in found.commands],
+                conversation=[
+                    (str(message.get("role")), _shown(message_text(message), most))
+                    for message in found.conversation or ()
+                ],
+            )
+        )
+        before = candidate or before
+    return steps
+
+
+def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None) -> Shown | None:
+    """What a model said beside its commands; None where that is not known, or the conversation has it."""
+    if answer is None or answer.settle is None or step.conversation:
+        return None
+    completion, response = answer.completion, answer.settle.get("response")
+    if completion is None or completion.message.problem is not None:
+        return None if response is None else _shown(_text(response), most)
+    return _shown(completion.message.text, most) if completion.message.text else None
+
+
+def _failure(attempt: RecordedAttempt) -> str:
+    if attempt.settle is None:
+        return "no response yet"
+    status = attempt.settle.get("status")
+    cost = float(attempt.settle["cost_usd"])
+    return (
+        f"{attempt.settle['cause']}{'' if status is None else f' ({status})'}: {attempt.settle.get('detail') or ''}; "
+        f"{number(cost, 4)} USD"
+    )
+
+
+def _command(command: RecordedCommand, most: int | None) -> ShownCommand:
+    told = command.observation
+    return ShownCommand(
+        command=_shown(command.command, most),
+        observation=None if told is None else _shown(_text(told["output"]), most),
+        returncode=None if told is None else told.get("returncode"),
+        said="" if told is None else str(told.get("exception_info") or ""),
+        seconds=None if told is None else told.get("seconds"),
+    )
+
+
+def _text(packed: str) -> str:
+    try:
+        return unpacked(packed).decode("utf-8", "replace")
+    except JournalError:
+        return packed
+
+
+def _shown(text: str, most: int | None) -> Shown:
+    shown, left_out = (text, 0) if most is None else cut(text, most)
+    return Shown(shown, left_out, len(text))
