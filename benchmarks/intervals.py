@@ -15,8 +15,9 @@ from benchmarks.static import BANK, TWINBENCH, a_command
 from static_track.banks.importing import import_bank
 from tests.banks import a_trajectory, write_jsonl
 from twinbench.statistics import Resampling
+from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.intervals import bca
-from twinbench.statistics.sampling import Clusters, Floats, bootstrap
+from twinbench.statistics.sampling import bootstrap
 from twinbench.storage.store import Store
 
 ROWS, RESAMPLES = 1000, 10_000

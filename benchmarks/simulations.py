@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from static_track.parts import Parts, headline
-from twinbench.statistics.sampling import Floats
+from twinbench.statistics.clusters import Floats
 
 _FEMTODOLLARS = 1e12
 """A trajectory's cost at high, in whole numbers as scoring has them."""

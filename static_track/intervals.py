@@ -19,10 +19,11 @@ from static_track.metrics import SCORES
 from static_track.parts import EXACT, IF_PASSING, PASSING, ROWS, D, N, Parts, headline
 from twinbench.display.wording import counted, trajectories
 from twinbench.statistics import Resampling
+from twinbench.statistics.clusters import FEWEST_OF_SEVERAL, Clusters, Floats
 from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import NO_SPREAD, paired_difference, paired_p
-from twinbench.statistics.sampling import FEWEST_OF_SEVERAL, Clusters, Distribution, Floats, bootstrap
+from twinbench.statistics.sampling import Distribution, bootstrap
 from twinbench.statistics.swapping import swap_test
 
 _READ_BY: Mapping[str, Sequence[int]] = {

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property, partial
 from pathlib import Path
-from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
@@ -23,7 +22,7 @@ from static_track.board import Board, Comparison, Entry, Setting, compared_pairs
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
-from static_track.results import LATENCIES, KeptScore, PredictionsIdentity, Results, ScoreIdentity
+from static_track.results import KeptScore, PredictionsIdentity, Results, ScoreIdentity, percentiles
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import StoreWriteError, UsageError
@@ -346,7 +345,7 @@ class Judge:
             for number, (each, predicted, score) in enumerate(zip(wanted, predictions, scores, strict=True)):
                 found = KeptScore(
                     score,
-                    _percentiles(predicted.latencies_ms),
+                    percentiles(predicted.latencies_ms),
                     first_error=next(iter(predicted.errors.values()), None),
                     given_up=predicted.given_up,
                     own=own.get(number),
@@ -441,12 +440,3 @@ def _told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
         again = router.fingerprint is None and named[router.name] > 1
         told_apart.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
     return told_apart
-
-
-def _percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]:
-    if not latencies_ms:
-        return dict.fromkeys(LATENCIES)
-    if len(latencies_ms) == 1:
-        return dict.fromkeys(LATENCIES, latencies_ms[0])
-    cuts = quantiles(latencies_ms, n=100, method="inclusive")
-    return {name: cuts[int(name[1:]) - 1] for name in LATENCIES}

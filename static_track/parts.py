@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from static_track.metrics import SCORES
-from twinbench.statistics.sampling import Floats
+from twinbench.statistics.clusters import Floats
 
 ROWS, PASSING, EXACT, IF_PASSING, D, N = range(6)
 """Columns of a trajectory's parts."""

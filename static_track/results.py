@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -37,6 +38,16 @@ _remembering = threading.Lock()
 
 DAMAGED = (duckdb.Error, KeyError)
 """What reading a kept result raises where its file is damaged or of another release: it is made again."""
+
+
+def percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]:
+    """Those of ``LATENCIES``, by name; None where nobody measured."""
+    if not latencies_ms:
+        return dict.fromkeys(LATENCIES)
+    if len(latencies_ms) == 1:
+        return dict.fromkeys(LATENCIES, latencies_ms[0])
+    cuts = quantiles(latencies_ms, n=100, method="inclusive")
+    return {name: cuts[int(name[1:]) - 1] for name in LATENCIES}
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import numpy as np
 
 from twinbench.display.wording import counted
 from twinbench.statistics import Resampling
+from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.comparing import holm, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import paired_difference
-from twinbench.statistics.sampling import Clusters, Floats, Statistic, bootstrap
+from twinbench.statistics.sampling import Statistic, bootstrap
 from twinbench.statistics.swapping import swap_test
 
 TRIALS, COST, UNRESOLVED = range(3)

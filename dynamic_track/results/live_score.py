@@ -20,8 +20,8 @@ from twinbench.routing.usage import Usage
 from twinbench.statistics import Resampling
 
 if TYPE_CHECKING:
+    from twinbench.statistics.clusters import Floats
     from twinbench.statistics.comparing import McNemar
-    from twinbench.statistics.sampling import Floats
 
 _DEFAULT_RESAMPLING = Resampling()
 

@@ -19,10 +19,11 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
+from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.comparing import sign_test
 from twinbench.statistics.intervals import bca, exact_bound
 from twinbench.statistics.paired import NO_SPREAD
-from twinbench.statistics.sampling import Clusters, Floats, bootstrap
+from twinbench.statistics.sampling import bootstrap
 
 FAIL_ABOVE = 5.0
 """Points of accuracy: a check fails where the lower end of its interval lies above."""

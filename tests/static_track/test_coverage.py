@@ -15,7 +15,7 @@ from static_track.intervals import Sample
 from static_track.metrics import SCORES
 from static_track.parts import D, Parts, headline
 from twinbench.statistics import Resampling
-from twinbench.statistics.sampling import Floats
+from twinbench.statistics.clusters import Floats
 
 pytestmark = pytest.mark.acceptance
 

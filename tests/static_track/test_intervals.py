@@ -267,7 +267,7 @@ def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow(monkeypa
         return {name: each.ends[1] - each.ends[0] for name, each in found.items() if each.ends is not None}
 
     collapsed = widths()
-    monkeypatch.setattr("twinbench.statistics.sampling.FEWEST_ALONE", 2)
+    monkeypatch.setattr("twinbench.statistics.clusters.FEWEST_ALONE", 2)
     by_themselves = widths()
     assert set(collapsed) == set(by_themselves) == set(SCORES)
     for name in ("row_pass", "traj_pass", "cost_save", "combined"):

@@ -19,9 +19,10 @@ from statsmodels.stats.proportion import proportion_confint
 
 from tests.examples import examples
 from twinbench.statistics import Resampling
+from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.comparing import holm, mcnemar, needed_clusters, rank_ranges, sign_test
 from twinbench.statistics.intervals import bca, exact_bound, p_values, share_interval
-from twinbench.statistics.sampling import Clusters, Distribution, Floats, bootstrap
+from twinbench.statistics.sampling import Distribution, bootstrap
 from twinbench.statistics.swapping import swap_test
 
 
@@ -181,7 +182,8 @@ import json, sys
 import numpy as np
 from twinbench.statistics import Resampling
 from twinbench.statistics.intervals import bca
-from twinbench.statistics.sampling import Clusters, bootstrap
+from twinbench.statistics.clusters import Clusters
+from twinbench.statistics.sampling import bootstrap
 values = np.random.default_rng(5).lognormal(0, 2, (700, 40))
 clusters = Clusters.of([str(number) for number in range(700)])
 def ratio(sums):

@@ -7,7 +7,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from twinbench.statistics.sampling import Distribution, Floats
+from twinbench.statistics.clusters import Floats
+from twinbench.statistics.sampling import Distribution
 
 _NORMAL = NormalDist()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from twinbench.statistics import Resampling
+from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.intervals import two_sided
-from twinbench.statistics.sampling import Clusters, Floats, Statistic, at_once, by_block, parts_of, whole_numbers
+from twinbench.statistics.sampling import Statistic, at_once, by_block, parts_of, whole_numbers
 
 _ROUNDING = 1e-9
 
