@@ -16,16 +16,17 @@ from static_track.banks.bank_info import BankInfo
 from static_track.banks.order import place_in_order
 from static_track.leaks.routers import score_alone
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
+from static_track.walk import Walk
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
-from twinbench.routing.asking import RemoteRouter
+from twinbench.routing.asking import asked, told
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.own_calls import NoCalls
-from twinbench.routing.router import DecisionError, Router, RouterError, checked
+from twinbench.routing.router import Choice, Router
 from twinbench.routing.session import Session, session_key
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifests import StaticManifest, static_manifest
@@ -114,24 +115,24 @@ def check_router(
     checker = _Checker(spec, replace(limits or PluginLimits(), watch=True), static_manifest(), progress)
     trajectories = checker.sample(bank, rows, order_seed)
     reordered = _reordered(trajectories, bank, order_seed)
-    asked = sum(len(trajectory.steps) for trajectory in trajectories)
+    calls = sum(len(trajectory.steps) for trajectory in trajectories)
     names = bank.row_ids
     try:
         first = checker.one_by_one(trajectories, SESSION_SALT)
     except RouterLoadError as failure:
         advice = "Import it in a fresh interpreter and see what it needs."
         failed = CheckResult("loads", spec, Status.failed, str(failure), advice=advice)
-        return CheckReport(spec, bank.info, asked, order_seed, [failed])
+        return CheckReport(spec, bank.info, calls, order_seed, [failed])
     if first.given_up:
-        given_up = [_loads(spec, first), _answers(spec, first, asked, names)]
-        return CheckReport(spec, bank.info, asked, order_seed, given_up)
+        given_up = [_loads(spec, first), _answers(spec, first, calls, names)]
+        return CheckReport(spec, bank.info, calls, order_seed, given_up)
     again = checker.one_by_one(trajectories, SESSION_SALT)
     other_order = checker.one_by_one(reordered, SESSION_SALT)
     mixed = checker.interleaved(reordered, SESSION_SALT)
     renamed = checker.one_by_one(trajectories, "another-salt")
     checks = [
         _loads(spec, first),
-        _answers(spec, first, asked, names),
+        _answers(spec, first, calls, names),
         _compared(
             "determinism",
             spec,
@@ -173,7 +174,7 @@ def check_router(
         checks.append(checker.perturbed(trajectories, names))
     if bank.info.labelled:
         checks.append(_without_reading(spec, bank, first, progress))
-    return CheckReport(spec, bank.info, asked, order_seed, checks)
+    return CheckReport(spec, bank.info, calls, order_seed, checks)
 
 
 def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) -> list[Trajectory]:
@@ -224,9 +225,9 @@ class _Checker:
             for number, (what, messages) in enumerate(_ODD.items()):
                 self._progress("odd content", number, len(_ODD))
                 session = Session(session_key("odd", what), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
-                picked = self._decide(router, session, make_prompt(messages))
-                if isinstance(picked, Exception):
-                    failed.append(f"{what}: {picked}")
+                choice, _ = asked(router, session.call(make_prompt(messages)))
+                if isinstance(choice, str):
+                    failed.append(f"{what}: {choice}")
         advice = "Read content as a text, null or a list of blocks; see docs/banks.md for what real prefixes hold."
         if failed:
             return CheckResult("odd content", self._spec, Status.failed, "; ".join(failed), len(failed), advice)
@@ -247,60 +248,52 @@ class _Checker:
                     if self._alone(router, f"{step.row_no} {name}", prompt) != original:
                         flips[name].append(step.row_no)
         total = sum(map(len, flips.values()))
-        asked = len(steps) * len(_REWRITES)
+        tried = len(steps) * len(_REWRITES)
         shares = ", ".join(f"{name} {len(rows) / max(len(steps), 1):.1%}" for name, rows in flips.items())
-        reason = f"{total} of {counted(asked, 'rewrite')} flip the decision ({shares})"
+        reason = f"{total} of {counted(tried, 'rewrite')} flip the decision ({shares})"
         example = next((names[row_no] for rows in flips.values() for row_no in rows), None)
-        share = 100 * total / max(asked, 1)
-        if total * 20 <= asked:
+        share = 100 * total / max(tried, 1)
+        if total * 20 <= tried:
             return CheckResult("perturbation", self._spec, Status.passed, reason, share)
         advice = "Decide by what is said, not by its spelling."
         return CheckResult("perturbation", self._spec, Status.warned, f"{reason}, e.g. on {example}", share, advice)
 
     def _alone(self, router: Router, key: str, prompt: Prompt) -> str:
         session = Session(session_key("alone", key), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
-        _tell(router, "start", session.key)
-        picked = self._decide(router, session, prompt)
-        _tell(router, "end", session.key)
-        return picked if isinstance(picked, str) else f"error: {picked}"
+        told(router, "start", session.key)
+        choice, _ = asked(router, session.call(prompt))
+        told(router, "end", session.key)
+        return choice.candidate.id if isinstance(choice, Choice) else f"error: {choice}"
 
     def _run(self, items: Iterator[tuple[Trajectory, PrefixStep]], salt: str) -> _Answers:
         answers = _Answers()
-        sessions: dict[tuple[str, str], Session] = {}
-        complaints: dict[str, str | None] = {}
+        walks: dict[tuple[str, str], Walk] = {}
+        last_rows: dict[tuple[str, str], int] = {}
         failures_in_a_row = 0
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
-            asked = []
             for trajectory, step in items:
                 if failures_in_a_row == FAILURES_UNTIL_GIVEN_UP:
                     answers.given_up = True
                     break
                 place = (trajectory.workload, trajectory.instance_id)
-                if place not in sessions:
-                    policy = StepTtl(self._manifest.cache_ttl_steps)
-                    sessions[place] = Session(session_key(salt, *place), self._candidates, policy)
-                    complaints[sessions[place].key] = _tell(router, "start", sessions[place].key)
-                session = sessions[place]
-                asked.append((trajectory, step))
-                picked = self._decide(router, session, step.prompt)
-                if (complaint := complaints.pop(session.key, None)) is not None:
-                    picked = RouterError(complaint)
-                if isinstance(picked, Exception):
-                    answers.failed[step.row_no] = str(picked)
-                    failures_in_a_row += 1
-                    session.failed()
-                else:
-                    answers.picked[step.row_no] = picked
+                if place not in walks:
+                    walks[place] = Walk(
+                        router, trajectory, self._candidates, salt=salt, ttl_steps=self._manifest.cache_ttl_steps
+                    )
+                last_rows[place] = step.row_no
+                found = walks[place].ask(step)
+                if isinstance(found.choice, Choice):
+                    answers.picked[step.row_no] = found.choice.candidate.id
                     failures_in_a_row = 0
-                    complaints[session.key] = self._answer(router, session, step, picked)
-                if isinstance(router, RemoteRouter) and router.last_decision_ms is not None:
-                    answers.latencies_ms.append(router.last_decision_ms)
+                else:
+                    answers.failed[step.row_no] = found.choice
+                    failures_in_a_row += 1
+                answers.latencies_ms.append(found.latency_ms)
                 if isinstance(router, HostedRouter) and router.last_route_ms is not None:
                     answers.route_ms.append(router.last_route_ms)
                 self._progress("asking the router", len(answers.picked) + len(answers.failed), None)
-            last_rows = {(trajectory.workload, trajectory.instance_id): step.row_no for trajectory, step in asked}
-            for place, session in sessions.items():
-                if (complaint := _tell(router, "end", session.key)) is not None:
+            for place, walk in walks.items():
+                if (complaint := walk.end()) is not None:
                     answers.picked.pop(last_rows[place], None)
                     answers.failed.setdefault(last_rows[place], complaint)
                     break  # an end that hangs would do so for each session
@@ -309,39 +302,13 @@ class _Checker:
                 answers.memory_mib = router.memory_mib()
         return answers
 
-    def _answer(self, router: Router, session: Session, step: PrefixStep, picked: str) -> str | None:
-        if step.visible_tokens is None:
-            return None
-        candidate = next(each for each in self._candidates if each.id == picked)
-        outcome = session.answered(candidate, step.visible_tokens[candidate.tier], step.visible_text)
-        return _tell(router, "observe", outcome)
 
-    def _decide(self, router: Router, session: Session, prompt: Prompt) -> str | Exception:
-        call = session.call(prompt)
-        try:
-            return checked(router.route(call), call.candidates).candidate.id
-        except (RouterError, DecisionError) as error:
-            return error
-
-
-def _tell(router: Router, hook: str, argument: object) -> str | None:
-    """Call an optional method; its complaint, where it has one."""
-    method: Callable[[object], None] | None = getattr(router, hook, None)
-    if method is None:
-        return None
-    try:
-        method(argument)
-    except RouterError as complaint:
-        return str(complaint)
-    return None
-
-
-def _answers(spec: str, answers: _Answers, asked: int, names: Sequence[str]) -> CheckResult:
+def _answers(spec: str, answers: _Answers, calls: int, names: Sequence[str]) -> CheckResult:
     if not answers.failed:
-        reason = f"{counted(asked, 'call')}, each answered with one of its candidates"
+        reason = f"{counted(calls, 'call')}, each answered with one of its candidates"
         return CheckResult("answers", spec, Status.passed, reason, 0)
     row_no, text = next(iter(answers.failed.items()))
-    reason = f"{len(answers.failed):,} of {counted(asked, 'call')} failed, the first on {names[row_no]}: {text}"
+    reason = f"{len(answers.failed):,} of {counted(calls, 'call')} failed, the first on {names[row_no]}: {text}"
     if answers.given_up:
         reason += f"; after {FAILURES_UNTIL_GIVEN_UP} failures in a row it was not asked any more"
     advice = "Each is an error row: it never passes and fails its trajectory."

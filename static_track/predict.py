@@ -7,15 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
-from static_track.banks.bank import Bank, Trajectory
+from static_track.banks.bank import Bank
 from static_track.banks.splits import ALL, Split
 from static_track.predictions import Predictions
+from static_track.walk import Walk
 from twinbench.display.progress import Progress, no_progress
-from twinbench.routing.asking import asked, told
-from twinbench.routing.cache_policy import StepTtl
-from twinbench.routing.own_calls import Deciding, NoCalls, OwnCalls
+from twinbench.routing.own_calls import Deciding, OwnCalls
 from twinbench.routing.router import Choice, Router
-from twinbench.routing.session import Session, session_key
 from twinbench.storage.manifests import StaticManifest
 
 _Value = TypeVar("_Value")
@@ -135,35 +133,15 @@ def predict(
     answers = _Answers()
     total = bank.info.rows if split.trajectories is None else None
     for trajectory in bank.trajectories(candidates, split, base_file, order_seed=order_seed):
-        session = Session(
-            session_key(salt, trajectory.workload, trajectory.instance_id),
-            candidates,
-            StepTtl(manifest.cache_ttl_steps),
-        )
-        _live_through(router, trajectory, session, llm or NoCalls(), answers)
+        walk = Walk(router, trajectory, candidates, salt=salt, ttl_steps=manifest.cache_ttl_steps, llm=llm)
+        for step in trajectory.steps:
+            if answers.given_up:
+                answers.add(step.row_no, _NOT_ASKED, None)
+                continue
+            found = walk.ask(step)
+            answers.add(step.row_no, found.choice, found.latency_ms, found.deciding)
+        if not answers.given_up and (complaint := walk.end()) is not None:
+            answers.blame_last(complaint)
         spent = f", which has spent {answers.spent_usd:.4f} USD" if answers.spent_usd else ""
         progress(f"asking the router{spent}", len(answers.row_nos), total)
     return answers.predictions()
-
-
-def _live_through(router: Router, trajectory: Trajectory, session: Session, llm: OwnCalls, answers: _Answers) -> None:
-    # A hook that fails is told with the next row's decision, or the last one's: a row is where a person would look.
-    complaint = None if answers.given_up else told(router, "start", session.key)
-    for step in trajectory.steps:
-        if answers.given_up:
-            answers.add(step.row_no, _NOT_ASKED, None)
-            continue
-        call = session.call(step.prompt)
-        with llm.deciding(Deciding(session.key, call.step_index)) as deciding:
-            decided, latency_ms = asked(router, call)
-        choice = complaint or decided
-        answers.add(step.row_no, choice, latency_ms, deciding)
-        complaint = None
-        if not isinstance(choice, Choice):
-            session.failed()
-        elif step.visible_tokens is not None:
-            spoken = step.visible_tokens[choice.candidate.tier]
-            outcome = session.answered(choice.candidate, spoken, step.visible_text)
-            complaint = told(router, "observe", outcome)
-    if not answers.given_up and (complaint := told(router, "end", session.key)) is not None:
-        answers.blame_last(complaint)
