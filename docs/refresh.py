@@ -53,7 +53,9 @@ MORE = "…"
 _TITLE = re.compile(r'title="([^"]+)"')
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00")
 _MILLISECONDS = re.compile(r"(?<![\d.,])\d[\d,]*\.\d{3}(?!\d)")
-_PROGRESS = re.compile(r"[a-z ]+ …")
+_PROGRESS = re.compile(r"[a-z][^…]* …")
+"""A line that a command prints where it takes over a second, without a terminal."""
+
 _VARIES = frozenset({"latency_ms", "imported"})
 _JSON_WIDTH = 110
 

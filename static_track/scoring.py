@@ -52,12 +52,12 @@ class Score:
         """The score as a JSON object; the legacy blocks only on request."""
         content = {
             "scores": dict(self.scores),
-            "cost_usd": self.cost_usd,
             "counts": dict(self.counts),
             "by_workload": {name: dict(block) for name, block in self.by_workload.items()},
             "confusion": [list(row) for row in self.confusion],
             "error_pattern": dict(self.error_pattern),
             "ablation": dict(self.ablation),
+            "cost_usd": self.cost_usd,
         }
         return content | {name: dict(block) for name, block in self.legacy.items()} if legacy else content
 

@@ -67,7 +67,7 @@ def test_an_entry_has_exactly_the_promised_keys_and_types(kept_store: Store) -> 
     entry = entry_of(board, "sticky")
     promised = [
         *("router", "reference", "scores", "counts", "by_workload", "confusion"),
-        *("error_pattern", "ablation", "latency_ms"),
+        *("error_pattern", "ablation", "cost_usd", "latency_ms"),
     ]
     assert list(entry)[: len(promised)] == promised
     # more than issue 8 promises
