@@ -7,9 +7,8 @@ that one edit does not hide another.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,15 @@ from dynamic_track.running.imported import is_imported
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import AssistantMessage, read_completion
 from twinbench.calls.journal import FILE, Entry, JournalError, read_journal, unpacked
+from twinbench.calls.lines import LineError, read_line
 from twinbench.calls.recording import Recording, recordings
 from twinbench.calls.response_json import decode_response
-from twinbench.causes import Cause
 from twinbench.display.wording import shortened
 from twinbench.errors import ContentError
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
-_FARTHEST = 1e15
-"""No time and no latency is as long."""
-BUCKETS = ("input", "cache_read", "cache_write", "output")
 
 
 @dataclass(frozen=True)
@@ -357,164 +353,15 @@ def _calls(life: Sequence[Entry]) -> list[AuditedCall]:
     return calls
 
 
-Shape = Callable[[Any], bool]
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _count(value: Any) -> bool:
-    return _whole(value) and value >= 1
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _FARTHEST  # NaN is not
-
-
-def _truth(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _amount(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and Decimal(value).is_finite() and Decimal(value) >= 0
-    except InvalidOperation:
-        return False
-
-
-def _packed(value: Any) -> bool:
-    try:
-        unpacked(value if isinstance(value, str) else "")
-    except JournalError:
-        return False
-    return True
-
-
-def _cause(value: Any) -> bool:
-    return value in tuple(map(str, Cause))
-
-
-def _usage(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and set(value) - {"cache_write_1h"} == set(BUCKETS)
-        and all(_whole(each) and each >= 0 for each in value.values())
-        and value.get("cache_write_1h", 0) <= value["cache_write"]
-    )
-
-
-def _object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _sha256(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
-
-
-def _or_null(shape: Shape) -> Shape:
-    return lambda value: value is None or shape(value)
-
-
-def _case_name(value: Any) -> bool:
-    return isinstance(value, str) and value not in ("", ".", "..") and not set(value) & set("/\\\0")
-
-
-def _names(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_case_name, value))
-
-
-_OF_A_TRIAL: Mapping[str, Shape] = {"case": _case_name, "trial": _count, "at": _number}
-_OPTIONAL = ("own", "max_tokens")
-"""Fields of the router's own calls."""
-
-_SHAPES: Mapping[str, Mapping[str, Shape]] = {
-    "widened": {"cases": _names, "at": _number},
-    "sitting": {"cases": _names, "trials": _count, "run_usd": _or_null(_amount), "at": _number},
-    "trial": {**_OF_A_TRIAL, "pool": _text},
-    "decision": {
-        **_OF_A_TRIAL,
-        "step": _count,
-        "candidate": _or_null(_text),
-        "error": _or_null(_text),
-        "latency_ms": _or_null(_number),
-        "prompt_tokens": _object,
-    },
-    "reserve": {
-        **_OF_A_TRIAL,
-        "step": _count,
-        "attempt": _count,
-        "own": _count,
-        "max_tokens": _count,
-        "candidate": _text,
-        "request_sha256": _sha256,
-        "request_key": _sha256,
-        "reserved_usd": _amount,
-    },
-    "settle": {
-        **_OF_A_TRIAL,
-        "step": _count,
-        "attempt": _count,
-        "own": _count,
-        "cause": _or_null(_cause),
-        "usage": _or_null(_usage),
-        "cost_usd": _amount,
-        "at_reservation": _truth,
-        "reported_cost_usd": _or_null(_amount),
-        "served_model": _or_null(_text),
-        "latency_s": _or_null(_number),
-        "status": _or_null(_whole),
-        "response": _or_null(_packed),
-    },
-    "own_failed": {**_OF_A_TRIAL, "step": _count, "own": _count, "cause": _cause},
-    "command": {**_OF_A_TRIAL, "step": _count, "index": _whole, "command": _text},
-    "observation": {
-        **_OF_A_TRIAL,
-        "step": _count,
-        "index": _whole,
-        "output": _packed,
-        "returncode": _whole,
-        "exception_info": _text,
-    },
-    "conversation": {**_OF_A_TRIAL, "step": _count, "messages": _list},
-    "end": {
-        **_OF_A_TRIAL,
-        "exit_status": _text,
-        "patch": _packed,
-        "patch_sha256": _sha256,
-        "cause": _or_null(_cause),
-    },
-    "verdict": {
-        **_OF_A_TRIAL,
-        "resolved": _or_null(_truth),
-        "cause": _or_null(_cause),
-        "fingerprint": _or_null(_sha256),
-    },
-    "lost": {**_OF_A_TRIAL, "step": _whole},
-}
-
-
 def shape_complaint(entry: Entry) -> str | None:
     """What a line of the journal lacks of what its kind has; lines of kinds that are not known are left alone."""
-    wanted = _SHAPES.get(entry.kind)
-    if wanted is None:
-        told = "case" in entry.fields
-        return f"journal, line {entry.number}: {entry.kind!r} is no kind of line about a trial" if told else None
-    for name, shape in wanted.items():
-        if name in _OPTIONAL and name not in entry.fields:
-            continue  # the agent's calls have none
-        if name not in entry.fields:
-            return f"journal, line {entry.number}: a line of kind {entry.kind} without {name}"
-        if not shape(entry.fields[name]):
-            shown = repr(entry.fields[name])
-            shown = shortened(shown, 60)
-            return f"journal, line {entry.number}: {entry.kind}.{name} cannot be {shown}"
+    try:
+        known = read_line(entry.kind, entry.fields)
+    except LineError as error:
+        if error.missing:
+            return f"journal, line {entry.number}: a line of kind {entry.kind} without {error.field}"
+        shown = shortened(repr(error.value), 60)
+        return f"journal, line {entry.number}: {entry.kind}.{error.field} cannot be {shown}"
+    if known is None and "case" in entry.fields:
+        return f"journal, line {entry.number}: {entry.kind!r} is no kind of line about a trial"
     return None
