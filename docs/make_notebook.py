@@ -58,7 +58,7 @@ compared.df()[["first", "second", "metric", "difference", "p_holm"]].round(2).he
     (
         "markdown",
         """\
-14 trajectories, one of them alone in its workload, are too few: no p-value is given where nothing can be said.
+14 trajectories are few: an interval of 60 points says how little they show.
 
 ## Which steps cost most?""",
     ),

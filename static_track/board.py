@@ -149,7 +149,7 @@ class InSetting(Tabular):
         return self.setting.caveat
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Board(Setting, Tabular):
     """Routers scored on the same bank under the same protocol."""
 
@@ -229,7 +229,7 @@ class Pair:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Setting, Tabular):
     """Routers compared pair by pair on the same trajectories."""
 

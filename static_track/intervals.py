@@ -23,7 +23,7 @@ from twinbench.statistics.clusters import FEWEST_OF_SEVERAL, Clusters, Floats
 from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, tested_ranks
 from twinbench.statistics.intervals import bca, exact_bound, share_interval
 from twinbench.statistics.paired import NO_SPREAD, paired_difference, paired_p
-from twinbench.statistics.sampling import Distribution, bootstrap
+from twinbench.statistics.sampling import Distribution, bootstrap, by_block
 from twinbench.statistics.swapping import swap_test
 
 _READ_BY: Mapping[str, Sequence[int]] = {
@@ -150,7 +150,11 @@ class Sample:
             value = metrics[name]
             if name == "combined":
                 ends[number] = self._further(ends[number], value, below / 4, above / 4)
-            if name == "cost_save" and ends[number, 1] - ends[number, 0] > NO_SPREAD:
+            if name == "cost_save" and value is not None and self._saves_alike(router):
+                # Not by chance, as always-high: it saves nothing, wherever. So nothing is supposed of it either.
+                found[name] = Interval(None, "the same on every trajectory")
+                continue
+            if name == "cost_save":
                 # A trajectory that fails loses all of its D: as much of D as trajectories may fail, where none did.
                 if metrics["traj_pass"] == 100:
                     ends[number] = self._further(ends[number], value, open_end, 0)
@@ -167,6 +171,16 @@ class Sample:
             else:
                 found[name] = self._interval(value, distribution.part(number), ends[number], rate=name in _RATES)
         return found
+
+    def _saves_alike(self, router: int) -> bool:
+        """Whether a router saves the same part of *D* on every group of a workload."""
+        sums = by_block(self._clusters, self._sums[router])
+        for block in range(sums.shape[1]):
+            d, n = sums[:, block, D], sums[:, block, N]
+            saved = n[d > 0] / d[d > 0]
+            if saved.size and float(np.ptp(saved)) > NO_SPREAD:
+                return False
+        return True
 
     def _further(self, ends: Floats, value: float | None, below: float, above: float) -> Floats:
         """An interval with what exact bounds add to it; of what was supposed already, the further end counts."""

@@ -29,7 +29,7 @@ _QUERY = f"""
 """  # noqa: S608 - made of our own words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ManyScores(Setting, Tabular):
     """The metrics and costs of many sets of predictions on the same bank."""
 

@@ -119,7 +119,7 @@ class Finding:
     status: Status = Status.failed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit(Tabular):
     """What an audit found."""
 
@@ -248,6 +248,8 @@ def audit(
         other = read_evidence(RunDirectory(path), pool)
         findings += _found("reused-trace", _remarks(partial(calls.shared_traces, other=other), run))
         findings += _found("tokens", _remarks(partial(other_ratios, other=other), run))
+    if progress is not None:
+        progress("auditing", len(CHECKS), len(CHECKS))
     warnings = _found("tests", _remarks(conduct.changed_tests, run), Status.warned)
     end = (run.entries[-1].number, run.entries[-1].sha256) if run.entries and run.damage is None else None
     if head is not None and not any((entry.number, entry.sha256) == head for entry in run.entries):

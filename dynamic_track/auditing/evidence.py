@@ -27,7 +27,6 @@ from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
 
-
 @dataclass(frozen=True)
 class Remark:
     """What a check has to say of a case; its name is added where the finding is made."""

@@ -20,7 +20,7 @@ from twinbench.errors import StoreWriteError
 from twinbench.unexpected import UnexpectedError, describe_error, is_disk_failure, traceback_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Grades(Tabular):
     """The verdicts on a set of patches."""
 

@@ -124,6 +124,11 @@ def read_edits(folder: Path) -> TaskEdits:
     return found
 
 
+def has_edits(task: Task) -> bool:
+    """Whether a task declares any."""
+    return task.folder is not None and (task.folder / EDITS_FILE).is_file()
+
+
 def edits_of(task: Task) -> TaskEdits:
     """The edits that a task declares.
 

@@ -86,7 +86,7 @@ def prepare_rehearsal(
     chosen, all_of = choice.load(progress)
     return Rehearsal(
         tasks=chosen,
-        known=known(chosen),
+        known=known(chosen, all_of.tasks),
         task_set=all_of.fingerprint,
         pool=manifest,
         settings=agent_settings(ActionStyle(actions), manifest.agent),

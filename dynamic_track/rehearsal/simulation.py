@@ -13,7 +13,7 @@ from typing import Any
 
 from dynamic_track import harness
 from dynamic_track.rehearsal.conversation import PATCH_FILE, Seen, check_command, edit_command, text_of, turns_of
-from dynamic_track.rehearsal.edits import Edit, EditKind, TaskEdits, edits_of
+from dynamic_track.rehearsal.edits import Edit, EditKind, TaskEdits, edits_of, has_edits
 from dynamic_track.rehearsal.skills import Difficulty, Skill
 from dynamic_track.running.agent import SUBMISSION
 from dynamic_track.tasks.task import Task
@@ -50,13 +50,20 @@ class Said:
     commands: tuple[str, ...] = ()
 
 
-def known(tasks: Sequence[Task]) -> tuple[Known, ...]:
+def known(tasks: Sequence[Task], all_of: Sequence[Task] = ()) -> tuple[Known, ...]:
     """Tasks with what they declare for simulated models.
+
+    Args:
+        tasks: that are worked on.
+        all_of: the set that they are from. Those of it that declare edits are known too, so that models are the same
+            whichever tasks are chosen, and a rehearsal can be widened.
 
     Raises:
         ContentError: a task declares no edits or no difficulty, or something is wrong with them.
     """
-    return tuple(Known(task.id, task.problem_statement.strip(), _difficulty(task), edits_of(task)) for task in tasks)
+    chosen = {task.id for task in tasks}
+    wanted = [task for task in all_of or tasks if task.id in chosen or has_edits(task)]
+    return tuple(Known(task.id, task.problem_statement.strip(), _difficulty(task), edits_of(task)) for task in wanted)
 
 
 def known_task(tasks: Sequence[Known], messages: Sequence[Mapping[str, Any]]) -> Known | None:

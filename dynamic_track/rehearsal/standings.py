@@ -107,7 +107,7 @@ class Standings:
     """Empty where nobody asked for tests."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RehearsalResult(Tabular):
     """Routers rehearsed, and what that says about them."""
 

@@ -29,7 +29,7 @@ PENALTIES = ("0", "0.15", "0.3", "0.6", "1.2")
 """Of an unresolved case, in USD: how the ranking depends on it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LiveScore(Tabular):
     """A run's score, and all that dynamic.md names beside the bill; money is in USD."""
 
@@ -171,8 +171,8 @@ def sums_of_cases(cases: Iterable[Sequence[Trial]]) -> Floats:
     ).reshape(-1, 3)
 
 
-@dataclass(frozen=True)
-class RunsCompared:
+@dataclass(frozen=True, repr=False)
+class RunsCompared(Tabular):
     """Two runs on the cases that both have a verdict of; the first less the second."""
 
     first: LoadedRun
@@ -207,6 +207,10 @@ class RunsCompared:
             "resolved": asdict(self.resolved),
             "contested": [asdict(each) for each in self.contested],
         }
+
+    def records(self) -> list[dict[str, Any]]:
+        """A row for each contested case."""
+        return [asdict(each) for each in self.contested]
 
 
 @dataclass(frozen=True)

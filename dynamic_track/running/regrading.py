@@ -27,7 +27,7 @@ from twinbench.storage.manifests import LiveManifest
 from twinbench.storage.store import Store
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Regraded(Tabular):
     """What came of it."""
 

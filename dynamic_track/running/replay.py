@@ -47,7 +47,7 @@ class Difference:
     replayed: Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Replayed(Tabular):
     """What came of a replay."""
 
@@ -110,6 +110,8 @@ def replay(
             found = _replayed_within_wall(bench, engine, task, recording, run, verdicts, no_image)
         if found is not None:
             differences.append(found)
+    if progress is not None:
+        progress("replaying", len(recorded), len(recorded))
     return Replayed(len(recorded), tuple(differences))
 
 

@@ -136,8 +136,8 @@ def open_run(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any], 
     found = run.plan()["identity"]
     different = [name for name in {**found, **identity} if found.get(name) != identity.get(name)]
     if different:
-        told = "; ".join(f"{name} was {_shown(found.get(name))}, is {_shown(identity.get(name))}" for name in different)
-        raise UsageError(f"{path} holds a run of something else ({told}): choose another --run")
+        told = "; ".join(_told_apart(name, found.get(name), identity.get(name)) for name in different)
+        raise UsageError(f"{path} holds a run of something else ({told}): choose another directory")
     run.refuse_lost_journal()
     return run
 
@@ -160,6 +160,12 @@ def _are_case_ids(value: Any) -> bool:
 
 def _number(name: str) -> int:
     return int(name) if name.isdecimal() else 0
+
+
+def _told_apart(name: str, was: Any, now: Any) -> str:
+    if name == "provider" and was and now:
+        return "its simulated models have other skills or faults, or other tasks to know"
+    return f"{name} was {_shown(was)}, is {_shown(now)}"
 
 
 def _shown(value: Any) -> str:

@@ -31,7 +31,7 @@ from twinbench.fingerprint import sha256_text
 from twinbench.unexpected import describe_error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunSummary(Tabular):
     """What became of a run so far."""
 

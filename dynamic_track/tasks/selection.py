@@ -27,6 +27,10 @@ class TaskChoice:
     slice: str | None = None
     limit: int | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.only, str):  # one glob, not its letters
+            object.__setattr__(self, "only", (self.only,))
+
     def load(
         self, progress: Progress = no_progress, *, swebench_setting: Sequence[str] = ()
     ) -> tuple[tuple[Task, ...], TaskSet]:

@@ -47,7 +47,7 @@ class Point:
     combined: float | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Curve(InSetting):
     """A router swept over its threshold on a bank."""
 

@@ -114,7 +114,7 @@ class Overspending:
     overspent_usd: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation(InSetting):
     """What cost a router its points."""
 
@@ -190,7 +190,7 @@ class TrajectoryParting:
         return self.saved_b_usd - self.saved_a_usd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference(InSetting):
     """Where two routers part on a bank, the dearest trajectories first."""
 

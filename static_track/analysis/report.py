@@ -233,9 +233,10 @@ def _cost_plot(asked: Sequence[Entry], compared: Sequence[Entry], keys: Mapping[
         marks,
         percent=True,
     )
+    bars = " Bars: intervals of TrajPass; the cost is that of this bank and has none."
     caption = (
         "Left and up is better. Filled: what was asked for. Hollow: references. Star: the cheapest choice that passes "
-        "every row, which sees the labels. Bars: intervals of TrajPass; the cost is that of this bank and has none."
+        f"every row, which sees the labels.{bars if any(ends for *_, ends in rows) else ''}"
     )
     return {"svg": drawn(plot), "caption": caption, "legend": legend, "rows": rows}
 

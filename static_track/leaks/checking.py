@@ -77,7 +77,7 @@ class LeakCheck(CheckResult):
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LeakReport(Tabular):
     """What a bank gives away, trait by trait."""
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.board import Board
-from static_track.intervals import Sample
+from static_track.intervals import Interval, Sample
 from static_track.judge import Judge
 from static_track.metrics import SCORES
-from static_track.parts import Parts, headline
+from static_track.parts import IF_PASSING, PASSING, ROWS, N, Parts, headline
 from tests import strategies
 from tests.banks import Row, a_trajectory, import_rows
 from tests.examples import examples
@@ -299,6 +299,19 @@ def test_draws_of_one_task_are_one_group() -> None:
         # Not the same to the last point: that all draws of a task turn out alike is learned from the tasks.
         assert 0.85 < widths["groups"][metric] / widths["once"][metric] < 1.35
         assert widths["groups"][metric] > 1.8 * widths["trajectories"][metric]
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_saves_nothing_wherever_has_no_interval_of_cost_save(grouped: bool) -> None:
+    """As always-high: not by chance, so nothing is supposed of it, and no end lies above what is possible."""
+    parts = several_draws()
+    values = parts.values.copy()
+    values[:, PASSING] = values[:, IF_PASSING] = values[:, ROWS]
+    values[:, N] = 0
+    alike = Parts(parts.workloads, parts.instances, values, parts.groups if grouped else ())
+    found = Sample([alike], QUICK).intervals(0)
+    assert found["cost_save"] == Interval(None, "the same on every trajectory")
+    assert found["traj_pass"].ends is not None
 
 
 def test_tests_count_groups() -> None:

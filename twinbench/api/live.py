@@ -83,6 +83,7 @@ def run(
     """
     from dynamic_track.running.preparing import RunRequest, prepare_run
 
+    _refuse_instances([router])
     request = RunRequest(router=router, run_dir=Path(run), api_base=api_base, choice=_choice(tasks), **more)
     return prepare_run(request, progress).work(progress=progress)
 
@@ -139,6 +140,7 @@ def rehearse(
         progress=progress,
     )
     asked = [routers] if isinstance(routers, str) else list(routers)
+    _refuse_instances(asked)
     if not asked or not rehearsal.seeds:
         raise UsageError("name at least one router, and one seed")
     return rehearse_routers(
@@ -152,21 +154,50 @@ def rehearse(
     )
 
 
-def replay(run: Path | str, *, route: bool = False, progress: Progress = no_progress, **more: Any) -> Replayed:
+def replay(
+    run: Path | str,
+    *,
+    route: bool = False,
+    only: Sequence[str] = (),
+    tasks: str | None = None,
+    dataset: str | None = None,
+    pool: str | None = None,
+    router: str | None = None,
+    build: bool = False,
+    plugins: PluginLimits | None = None,
+    progress: Progress = no_progress,
+) -> Replayed:
     """Run a recorded run again with real containers and grading and no provider, and compare everything.
 
     Args:
         run: its directory, or a copy of it.
         route: ask the router again, and compare its decisions with the recorded ones.
+        only: globs of cases; none is all.
+        tasks: where the tasks are, if not where they were.
+        dataset: where ``verified`` or ``heldout100`` are taken from.
+        pool: by name or file, if not where it was.
+        router: its spec for ``route``, if not where it was.
+        build: build images from the tasks' Dockerfiles.
+        plugins: what a router that is not built in may take, and where it runs.
         progress: told how many trials are done.
-        more: other arguments of ``dynamic_track.running.again.replay_run``: ``only``, ``tasks``, ``pool``, ``router``…
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
     from dynamic_track.running.again import replay_run
 
-    return replay_run(Path(run), route=route, progress=progress, **more)
+    return replay_run(
+        Path(run),
+        route=route,
+        only=[only] if isinstance(only, str) else only,
+        tasks=tasks,
+        dataset=dataset,
+        pool=pool,
+        router=router,
+        build=build,
+        plugins=plugins,
+        progress=progress,
+    )
 
 
 def grade(
@@ -204,6 +235,8 @@ def grade(
     chosen, all_of = _choice(tasks).load(progress, swebench_setting=swebench_setting)
     for name in wanted:
         all_of.task(name)
+    if isinstance(patches, Mapping):  # whoever names them asks about these
+        chosen = tuple(task for task in chosen if task.id in wanted)
     with Engine.connect() as engine:
         return grade_all(
             engine,
@@ -259,6 +292,18 @@ def audit(
 
     path = Path(run)
     return audited(path, run_pool(path, pool), head=head, against=[Path(each) for each in against], progress=progress)
+
+
+def _refuse_instances(routers: Sequence[object]) -> None:
+    """A run says what it was of, and can be gone on with: so its router has a name.
+
+    Raises:
+        UsageError: one is no spec.
+    """
+    for router in routers:
+        if not isinstance(router, str):
+            what = f"{type(router).__name__} is an object: name its spec, such as my_router.py:{type(router).__name__}"
+            raise UsageError(f"a live run takes routers by their specs; {what}")
 
 
 def _choice(tasks: str | TaskChoice) -> TaskChoice:

@@ -30,7 +30,7 @@ from twinbench.plugins.limits import PluginLimits
 from twinbench.providers.metering import metered_llm
 from twinbench.routing.router import Router
 from twinbench.routing.tiers import Tier
-from twinbench.statistics import Resampling
+from twinbench.statistics import COMPARED_RESAMPLES, Resampling
 from twinbench.storage.manifests import DEFAULT_LIVE, DEFAULT_STATIC, static_manifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import OFFLINE
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from static_track.many import Answers, ManyScores
 
 DEFAULT_RESAMPLING = Resampling()
+COMPARED_RESAMPLING = Resampling(COMPARED_RESAMPLES)
 
 
 def open_bank(name: str | None = None, *, store: Path | str | None = None) -> Bank:
@@ -168,7 +169,7 @@ def compare(
     pool: str = DEFAULT_LIVE,
     prices: str = DEFAULT_STATIC,
     plugins: PluginLimits | None = None,
-    resampling: Resampling = DEFAULT_RESAMPLING,
+    resampling: Resampling = COMPARED_RESAMPLING,
     store: Path | str | None = None,
     progress: Progress = no_progress,
 ) -> Comparison:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twinbench.cli.output import Format
-from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.statistics import COMPARED_RESAMPLES, LEVEL, RESAMPLES
 
 if TYPE_CHECKING:
     from twinbench.plugins.limits import Isolation, PluginLimits
@@ -311,6 +311,12 @@ ResamplesOption = Annotated[
         help="How often trajectories are drawn again for intervals and ranks; 0: no intervals.",
     ),
 ]
+ComparedResamplesOption = Annotated[
+    int,
+    typer.Option(
+        "--resamples", metavar="N", help="How often trajectories are drawn again for intervals, tests and ranks."
+    ),
+]
 LevelOption = Annotated[float, typer.Option("--level", metavar="SHARE", help="The level of intervals and ranks.")]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="What the draws are made from.")]
 PredictionsOption = Annotated[
@@ -354,9 +360,21 @@ class ResamplingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedResamplingOptions(ResamplingOptions):
-    """The same for a comparison, more often: p-values that are corrected for many pairs live in the tails."""
+    """The same for a comparison, which is made of resamples."""
 
-    resamples: ResamplesOption = 10_000
+    resamples: ComparedResamplesOption = COMPARED_RESAMPLES
+
+    def drawing(self) -> Resampling:
+        """The settings.
+
+        Raises:
+            UsageError: too few resamples to tell anything, or a level that is none.
+        """
+        from twinbench.errors import UsageError
+
+        if (found := super().drawing()) is None:
+            raise UsageError("--resamples 0: a comparison is made of resamples")
+        return found
 
 
 def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from twinbench.display.wording import printable
+from twinbench.display.wording import counted, printable
 from twinbench.errors import UsageError
 
 KINDS = ("pandas", "polars", "pyarrow")
@@ -60,6 +60,9 @@ class Tabular(ABC):
     @abstractmethod
     def records(self) -> list[dict[str, Any]]:
         """The result as flat rows with all digits."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {counted(len(self.records()), 'record')}; .records(), .df(), .to_dict()>"
 
     def df(self, kind: str | None = None) -> Any:
         """The records as a data frame, with a column ``caveat`` where there is one.

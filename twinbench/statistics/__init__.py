@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RESAMPLES = 2000
+COMPARED_RESAMPLES = 10_000
+"""Of a comparison: p-values that are corrected for many pairs live in the tails."""
 LEVEL = 0.95
 FEWEST = 100
 """Of resamples: fewer tell nothing of the tails."""

@@ -64,6 +64,18 @@ def test_patches_are_graded(rehearsal: Sequence[Task], tmp_path: Path) -> None:
     assert (empty.resolved, empty.infra) == (0, 0)
 
 
+def test_a_rehearsal_can_be_widened_and_compared_on_what_is_shared(tmp_path: Path) -> None:
+    """Models are the same whichever tasks are chosen."""
+    other = "rehearsal__verspan-36"
+    tb.rehearse("always-low", ONLY, runs=tmp_path / "runs")
+    wider = tb.rehearse("always-low", tb.TaskChoice(only=(EASY, other)), runs=tmp_path / "runs")
+    assert wider.records()[0]["tasks"] == 2
+    tb.rehearse("always-high", tb.TaskChoice(only=other), runs=tmp_path / "runs")
+    first, second = (tmp_path / "runs" / name / "seed-0" for name in ("always-low", "always-high"))
+    assert tb.compare_runs(first, second).to_dict()["cases"] == 1
+    assert len(repr(wider)) < 200
+
+
 def test_routers_are_rehearsed(tmp_path: Path) -> None:
     result = tb.rehearse(["always-low", "always-high"], ONLY, runs=tmp_path / "runs", seeds=2)
     assert [row["router"] for row in result.records()] == ["always-low", "always-high"]
@@ -96,3 +108,5 @@ def test_what_is_no_run_is_refused_before_anything_is_written(
 def test_a_rehearsal_of_nobody_is_refused() -> None:
     with pytest.raises(UsageError, match="at least one router"):
         tb.rehearse([], ONLY)
+    with pytest.raises(UsageError, match="takes routers by their specs"):
+        tb.rehearse([object()], ONLY)  # type: ignore[list-item]

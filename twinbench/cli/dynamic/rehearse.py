@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,7 +164,8 @@ def run(
     if json_:
         print_json(result.to_json(), output)
     else:
-        print_table(rehearsal_table(result), form, output)
+        table = rehearsal_table(result)
+        print_table(table if form is Format.table else replace(table, caveat=result.caveat), form, output)
     done = result.runs
     stopped = [run for run in done if run.summary.stopped is not None]
     for run in stopped:

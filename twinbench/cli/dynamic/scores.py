@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from twinbench.statistics.comparing import rank_text
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunsCompared
+    from dynamic_track.results.loaded import LoadedRun
     from twinbench.statistics import Resampling
     from twinbench.storage.manifests import LiveManifest
 
@@ -102,7 +104,9 @@ def score(
         print_json({**content[0], **more} if len(content) == 1 else {"runs": content, **more}, output)
     else:
         different = common.notes if of_common else ()
-        print_table(_score_table(scores, of_common, different, ranks, at_penalties), form, output)
+        print_table(
+            _told_simulated(_score_table(scores, of_common, different, ranks, at_penalties), runs, form), form, output
+        )
     if of_common and (json_ or form is not Format.table):
         for note in (_DIFFERENT, *common.notes):
             typer.echo(printable(f"note: {note}"), err=True)
@@ -142,7 +146,17 @@ def compare(
     if json_:
         print_json({**found.to_json(), "common": common.to_json()}, output)
     else:
-        print_table(_compared_table(found, common.notes), form, output)
+        told = _told_simulated(_compared_table(found, common.notes), (found.first, found.second), form)
+        print_table(told, form, output)
+
+
+def _told_simulated(table: Table, runs: Sequence[LoadedRun], form: Format) -> Table:
+    """A table for programs says in a column that its runs are simulated; one for people has it in its title."""
+    from dynamic_track.results.loaded import SIMULATED
+
+    if form is Format.table or not any(run.simulated for run in runs):
+        return table
+    return replace(table, caveat=SIMULATED)
 
 
 def _prices(name: str | None) -> LiveManifest | None:

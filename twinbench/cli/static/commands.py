@@ -106,11 +106,8 @@ def compare(
     Exit code 1 where a router failed on every row, or ten times in a row and was given up on; not for a difference.
     """
     from twinbench.cli.static.tables import comparison_table
-    from twinbench.errors import UsageError
 
     drawing = resampling.drawing()
-    if drawing is None:
-        raise UsageError("--resamples 0: a comparison is made of resamples")
     with judged(judging, plugins, gateway, routers or []) as (_, judge):
         comparison = judge.compare(routers or [], predictions or [], drawing)
     if json_:

@@ -169,13 +169,17 @@ def comparison_table(comparison: Comparison) -> Table:
     assert comparison.resampling is not None  # noqa: S101 - a comparison has one
     drawn = comparison.resampling
     order = _order_note(comparison)
-    how = (
-        f"Differences in percentage points with {100 * drawn.level:.4g} % intervals by the paired bootstrap over "
-        f"{_drawn(comparison)}, drawn again {drawn.resamples:,} times within workloads (seed {drawn.seed})."
-    )
+    how = "Differences in percentage points."
+    if any(each.interval.ends for pair in comparison.pairs for each in pair.differences.values()):
+        how = (
+            f"Differences in percentage points with {100 * drawn.level:.4g} % intervals by the paired bootstrap over "
+            f"{_drawn(comparison)}, drawn again {drawn.resamples:,} times within workloads (seed {drawn.seed})."
+        )
+    alone = "trajectories that only one of the two passes"
+    if comparison.groups < comparison.trajectories:
+        alone = "groups of which one of the two passes more trajectories"
     more = (
-        f"Passed alone: {_drawn(comparison)} that only one of the two passes, with the exact test of McNemar. "
-        f"Needed: {_drawn(comparison)} for a power of {POWER}."
+        f"Passed alone: {alone}, with the exact test of McNemar. Needed: {_drawn(comparison)} for a power of {POWER}."
     )
     notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more, *order]
     return Table(_title(comparison), _COMPARED, rows, notes, caveat=comparison.bank.caveat)
