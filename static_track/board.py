@@ -71,7 +71,7 @@ class Entry:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Setting:
     """What scores share that may be compared: a part of a bank, a protocol, and how trajectories are drawn."""
 

@@ -364,7 +364,7 @@ class Judge:
         if wanted.key in self._predicted:
             return self._predicted[wanted.key]
         for known in () if self._fresh else wanted.keys:
-            if (kept := self._results.predictions(known)) is not None:
+            if (kept := self._results.predictions(known, self.row_nos)) is not None:
                 return kept
         if wanted.router is not None:
             predicted = self._asked(wanted.router)

@@ -123,6 +123,14 @@ def _scored(scorer: Scorer, row_nos: NDArray[np.int32], tiers: NDArray[np.uint8]
     return scorer.connection.execute(_QUERY).fetchall()
 
 
+def _is_list(answers: object) -> bool:
+    return isinstance(answers, np.ndarray) or (isinstance(answers, Sequence) and not isinstance(answers, str | bytes))
+
+
+def _is_tier_id(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < _ERROR
+
+
 def _tier_ids(name: str, answers: Answers, number_of: Mapping[str, int]) -> NDArray[np.uint8]:
     """A set as one number for each row of the bank, shape (rows,); errors as one above the highest tier."""
     if isinstance(answers, Mapping):
@@ -131,15 +139,15 @@ def _tier_ids(name: str, answers: Answers, number_of: Mapping[str, int]) -> NDAr
         values: list[Any] = [None] * len(number_of)
         for row_id, tier_id in answers.items():
             values[number_of[row_id]] = tier_id
+    elif isinstance(answers, np.ndarray) and (answers.ndim != 1 or answers.dtype.kind not in "iufO"):
+        raise UsageError(f"set {name!r}: an array of shape {answers.shape} and {answers.dtype} is no list of tier ids")
+    elif not _is_list(answers):
+        raise UsageError(f"set {name!r}: {type(answers).__name__} is no list of tier ids, and none by row id")
     else:
         values = answers.tolist() if isinstance(answers, np.ndarray) else list(answers)
         if len(values) != len(number_of):
             raise UsageError(f"set {name!r} has {len(values):,} predictions; the bank has {len(number_of):,} rows")
-    wrong = [
-        value
-        for value in values
-        if not (value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _ERROR))
-    ]
+    wrong = [value for value in values if not (value is None or _is_tier_id(value))]
     if wrong:
         what = f"{wrong[0]!r} is no tier id; those are 0 to {_ERROR - 1}, and None for an error"
         raise UsageError(f"set {name!r}: {what}")

@@ -18,6 +18,7 @@ from static_track.banks.databases import Version, file_version
 from static_track.metrics import SCORES
 from static_track.predictions import Predictions, failure
 from static_track.scoring import OwnCost, Score, Scorer
+from twinbench.routing.tiers import Tier
 from twinbench.sql import sql_file, sql_text
 from twinbench.storage.parquet_files import Column, write_columns
 from twinbench.storage.store import Store
@@ -36,8 +37,8 @@ _remembered: OrderedDict[tuple[Path, Version, bool], KeptScore] = OrderedDict()
 """Scores that this process read, by file and whether with trajectories: references are asked for with every table."""
 _remembering = threading.Lock()
 
-DAMAGED = (duckdb.Error, KeyError)
-"""What reading a kept result raises where its file is damaged or of another release: it is made again."""
+DAMAGED = (duckdb.Error, LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
+"""What reading a kept result raises where its file is damaged, another's or of another release: it is made again."""
 
 
 def percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]:
@@ -110,34 +111,17 @@ class Results:
         self._store = store
         self._connection = connection or duckdb.connect()
 
-    def predictions(self, fingerprint: str) -> Predictions | None:
-        """Kept predictions, or None."""
+    def predictions(self, fingerprint: str, row_nos: Sequence[int]) -> Predictions | None:
+        """Kept predictions for these rows, or None."""
         path = self.predictions_file(fingerprint)
         if not path.is_file():
             return None
         with self._connection.cursor() as connection:
             try:
-                rows = connection.execute(
-                    """
-                    SELECT row_no, tier_id, error, latency_ms, score, rationale, router_usd
-                    FROM read_parquet(?) ORDER BY row_no
-                    """,
-                    [str(path)],
-                ).fetchall()
+                return _kept_predictions(connection, path, row_nos)
             except DAMAGED:
                 self._store.discard(path.parent)
                 return None
-        row_nos, tier_ids, errors, latencies, scores, rationales, router_usd = zip(*rows, strict=True)
-        measured = [latency for latency in latencies if latency is not None]
-        return Predictions(
-            row_nos=row_nos,
-            tier_ids=tier_ids,
-            errors={row_no: error for row_no, error in zip(row_nos, errors, strict=True) if error is not None},
-            latencies_ms=measured or None,
-            scores=scores,
-            rationales=rationales,
-            router_usd=None if set(router_usd) == {None} else router_usd,
-        )
 
     def keep_predictions(self, identity: PredictionsIdentity, predictions: Predictions, row_ids: Sequence[str]) -> None:
         """Keep predictions for the next time."""
@@ -247,6 +231,33 @@ class Results:
         return self._store.root / "scores" / fingerprint / "score.parquet"
 
 
+def _kept_predictions(connection: duckdb.DuckDBPyConnection, path: Path, wanted: Sequence[int]) -> Predictions:
+    """The predictions of a file.
+
+    Raises:
+        ValueError, duckdb.Error: it is not of this place, or not of these rows.
+    """
+    query = """
+        SELECT row_no, tier_id, error, latency_ms, score, rationale, router_usd, predictions
+        FROM read_parquet(?) ORDER BY row_no
+    """
+    rows = connection.execute(query, [str(path)]).fetchall()
+    row_nos, tier_ids, errors, latencies, scores, rationales, router_usd, of = zip(*rows, strict=True)
+    known = {None, *map(int, Tier)}
+    if list(row_nos) != list(wanted) or set(of) != {path.parent.name} or not set(tier_ids) <= known:
+        raise ValueError("other rows, or another router's")
+    measured = [latency for latency in latencies if latency is not None]
+    return Predictions(
+        row_nos=row_nos,
+        tier_ids=tier_ids,
+        errors={row_no: error for row_no, error in zip(row_nos, errors, strict=True) if error is not None},
+        latencies_ms=measured or None,
+        scores=scores,
+        rationales=rationales,
+        router_usd=None if set(router_usd) == {None} else router_usd,
+    )
+
+
 def _kept_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, KeptScore]:
     """Of each file its score, by fingerprint."""
     keys = {path: (path, file_version(path), parts) for path in paths}
@@ -267,7 +278,11 @@ def _read_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], p
     query = "SELECT fingerprint, detail FROM read_parquet(?)"
     rows = connection.execute(query, [[str(path) for path in paths]]).fetchall()
     added = _kept_parts(connection, paths) if parts else dict.fromkeys((name for name, _ in rows), None)
-    return {name: _kept(json.loads(detail), added[name]) for name, detail in rows}
+    found = {name: _kept(json.loads(detail), added[name]) for name, detail in rows}
+    for each in found.values():
+        if each.parts is not None and each.parts.metrics() != dict(each.score.scores):
+            raise ValueError("its trajectories are not those of the score")
+    return found
 
 
 def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Mapping[str, Parts]:

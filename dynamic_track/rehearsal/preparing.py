@@ -125,6 +125,8 @@ def rehearse_routers(
         CausedError: no engine answers.
         UsageError: a run directory holds something else.
     """
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: name one for the run directories")
     with Engine.connect() as engine:
         where = new_folder() if folder is None else folder
         limits = SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S)

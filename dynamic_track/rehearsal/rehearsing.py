@@ -145,6 +145,7 @@ def rehearse(
     together = _Together(progress, len(routers) * len(rehearsal.seeds) * len(rehearsal.tasks))
     verdicts = VerdictStore(Store(folder))
     names = run_folders([router.name for router in routers])
+    all_stop = Stop(beside=stop)
     runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
 
     def run(number: int, seed: str) -> Rehearsed:
@@ -157,13 +158,17 @@ def rehearse(
             run_dir,
             verdicts=SharedVerdicts(Store(run_dir), verdicts),
             limits=limits,
-            stop=Stop(run_dir, beside=stop),
+            stop=Stop(run_dir, beside=all_stop),
             progress=together.of((number, seed)),
         )
         return Rehearsed(routers[number].name, seed, summary)
 
     with ThreadPoolExecutor(workers, "twinbench-rehearsal") as pool:
-        done = dict(zip(runs, pool.map(lambda each: run(*each), runs), strict=True))
+        try:
+            done = dict(zip(runs, pool.map(lambda each: run(*each), runs), strict=True))
+        except BaseException:
+            all_stop.request()  # leaving the block waits until all have
+            raise
     return [done[number, seed] for number in range(len(routers)) for seed in rehearsal.seeds]
 
 

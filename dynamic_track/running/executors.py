@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,7 +60,7 @@ class Executor(Protocol):
         """How many cases are worked on at once."""
         ...
 
-    def run(self, jobs: Sequence[Job], work: Work, ended: Ended) -> None:
+    def run(self, jobs: Sequence[Job], work: Work, ended: Ended, stop: Callable[[], None]) -> None:
         """Bring each job to its end.
 
         Args:
@@ -68,6 +68,8 @@ class Executor(Protocol):
             work: brings one to its end. What it raises is raised once all others are over.
             ended: told of each job as it ends, exactly once, and before the worker that ended it begins another: so
                 it can stop the run in time.
+            stop: asks all jobs to stop; called where waiting for them is interrupted (Ctrl-C), which is raised once
+                they have.
         """
         ...
 
@@ -87,13 +89,16 @@ class Threads:
         """How many cases are worked on at once."""
         return sum(node.workers for node in self._nodes)
 
-    def run(self, jobs: Sequence[Job], work: Work, ended: Ended) -> None:
+    def run(self, jobs: Sequence[Job], work: Work, ended: Ended, stop: Callable[[], None]) -> None:
         """Bring each job to its end."""
         crew = _Crew(self._nodes, jobs, work, ended)
         with ThreadPoolExecutor(self.workers, "twinbench-case") as pool:
-            for node in self._nodes:
-                for _ in range(node.workers):
-                    pool.submit(crew.serve, node)
+            serving = [pool.submit(crew.serve, node) for node in self._nodes for _ in range(node.workers)]
+            try:
+                wait(serving)
+            except BaseException:
+                stop()  # leaving the block waits until all have
+                raise
         if crew.failed is not None:
             raise crew.failed
 

@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict
+
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.admission import Admission, Images
 from dynamic_track.running.agent import ActionStyle, agent_settings
@@ -41,6 +43,8 @@ _MOST_TRIALS = 1000
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
     """What a live run is asked to be. What decides about results is part of its plan; the rest may change later."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     router: str
     """A spec."""

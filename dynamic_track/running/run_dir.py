@@ -58,15 +58,21 @@ class RunDirectory:
             raise ContentError([Problem(str(path), None, None, f"not JSON: {error}")]) from None
         if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
             raise ContentError([Problem(str(path), None, "identity", "is missing")])
-        wanted = {"identity": ("agent", "overrides", "router", "seed"), "where": ("tasks", "pool")}
+        wanted = {"identity": ("agent", "overrides", "pool", "router", "seed"), "where": ("tasks", "pool")}
         for part, names in wanted.items():
             found = content.get(part)
             missing = [name for name in names if not isinstance(found, dict) or name not in found]
             if missing:
                 raise ContentError([Problem(str(path), None, f"{part}.{missing[0]}", "is missing")])
-        for name in ("router", "pool"):
+        for name in ("router", "pool", "provider", "agent", "overrides"):
             if not isinstance(content["identity"].get(name, {}), dict):
                 raise ContentError([Problem(str(path), None, f"identity.{name}", "must be an object")])
+        for part, name in (("router", "spec"), ("pool", "name"), ("pool", "fingerprint")):
+            named = content["identity"].get(part)
+            if named is not None and not isinstance(named.get(name), str):
+                raise ContentError([Problem(str(path), None, f"identity.{part}.{name}", "must be a text")])
+        if not isinstance(content["where"]["pool"], str):
+            raise ContentError([Problem(str(path), None, "where.pool", "must be a text")])
         trials = content["identity"].get("trials", 1)
         if type(trials) is not int or not 1 <= trials <= MOST_TRIALS:
             what = f"must be a whole number from 1 to {MOST_TRIALS:,}"

@@ -134,7 +134,7 @@ def run_jobs(
 
     if progress is not None:
         progress("cases", 0, len(jobs))
-    executor.run(jobs, work_on, ended)
+    executor.run(jobs, work_on, ended, bench.stop.request)
     in_order = [trial for name in names if (trial := trials.get(name)) is not None]
     # All that the run has spent, but for trials that ended: what remains was spent on trials that have not.
     elsewhere = sum((each.spend_usd for name, each in recorded.items() if name not in known), Decimal(0))

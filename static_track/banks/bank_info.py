@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -30,6 +32,7 @@ _TASK_LABELS = (
     "say nothing of routing step by step."
 )
 _MOST_CAVEATS = 3
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _UNLABELLED = "The bank has no labels: routers can be asked about its calls, and nothing can be scored on it."
 
@@ -118,13 +121,13 @@ def bank_info(name: str, store: Store) -> BankInfo:
             f"the bank {name!r} has schema {schema}, this twinbench reads up to {SCHEMA_VERSION}: "
             "update twinbench, or import the bank again with --replace"
         )
-    try:
+    found: BankInfo | None = None
+    with suppress(ValidationError):
         # Up to schema 3 there were no groups.
-        return _pointer_type().validate_python({"groups": pointer.get("trajectories"), **pointer})
-    except ValidationError:
-        raise TwinbenchError(
-            f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace"
-        ) from None
+        found = _pointer_type().validate_python({"groups": pointer.get("trajectories"), **pointer})
+    if found is None or not _SHA256.fullmatch(found.sha256):  # which is the file's name
+        raise TwinbenchError(f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace")
+    return found
 
 
 def list_banks(store: Store) -> tuple[list[BankInfo], list[TwinbenchError]]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from twinbench.api.arguments import patches_of, refuse_below, refuse_resampling, seeds_of, specs_of
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
+from twinbench.reading.validation import field_path, worded
 from twinbench.statistics import Resampling
 from twinbench.storage.manifests import DEFAULT_LIVE, live_manifest
 from twinbench.storage.store import Store
@@ -81,10 +83,16 @@ def run(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     from dynamic_track.running.preparing import RunRequest, prepare_run
 
-    _refuse_instances([router])
-    request = RunRequest(router=router, run_dir=Path(run), api_base=api_base, choice=_choice(tasks), **more)
+    named = {"router": specs_of(router)[0], "run_dir": Path(run), "api_base": api_base, "choice": _choice(tasks)}
+    try:
+        request = TypeAdapter(RunRequest).validate_python(named | more)
+    except ValidationError as error:
+        details = error.errors()[0]
+        raise UsageError(f"{field_path(details['loc'])}: {worded(details)}") from None
     return prepare_run(request, progress).work(progress=progress)
 
 
@@ -129,20 +137,19 @@ def rehearse(
     from dynamic_track.rehearsal.preparing import prepare_rehearsal, rehearse_routers
     from twinbench.plugins.loading import load_router
 
+    asked = specs_of(routers)
+    refuse_below(1, workers=workers)
+    refuse_resampling(resampling)
     rehearsal = prepare_rehearsal(
         _choice(tasks),
         pool=pool,
-        seeds=[str(seed) for seed in (range(seeds) if isinstance(seeds, int) else seeds)],
+        seeds=seeds_of(seeds),
         skills=skills,
         faults=faults,
         actions=actions,
         on_router_error=on_router_error,
         progress=progress,
     )
-    asked = [routers] if isinstance(routers, str) else list(routers)
-    _refuse_instances(asked)
-    if not asked or not rehearsal.seeds:
-        raise UsageError("name at least one router, and one seed")
     return rehearse_routers(
         rehearsal,
         [load_router(router, plugins) for router in asked],
@@ -231,7 +238,8 @@ def grade(
     from dynamic_track.grading.verdict_store import VerdictStore
     from twinbench.containers.engine import Engine
 
-    wanted = dict(patches) if isinstance(patches, Mapping) else read_predictions(Path(patches))
+    refuse_below(1, workers=workers)
+    wanted = patches_of(patches) if isinstance(patches, Mapping) else read_predictions(Path(patches))
     chosen, all_of = _choice(tasks).load(progress, swebench_setting=swebench_setting)
     for name in wanted:
         all_of.task(name)
@@ -264,6 +272,7 @@ def grade_run(run: Path | str, *, workers: int = 2, build: bool = False, progres
     """
     from dynamic_track.running.again import regrade_run
 
+    refuse_below(1, workers=workers)
     return regrade_run(Path(run), workers=workers, build=build, progress=progress)
 
 
@@ -291,19 +300,9 @@ def audit(
     from dynamic_track.auditing.audit import run_pool
 
     path = Path(run)
+    if head is not None and list(map(type, head)) != [int, str]:
+        raise UsageError(f"head is {head!r}: give the number of a line and its hash")
     return audited(path, run_pool(path, pool), head=head, against=[Path(each) for each in against], progress=progress)
-
-
-def _refuse_instances(routers: Sequence[object]) -> None:
-    """A run says what it was of, and can be gone on with: so its router has a name.
-
-    Raises:
-        UsageError: one is no spec.
-    """
-    for router in routers:
-        if not isinstance(router, str):
-            what = f"{type(router).__name__} is an object: name its spec, such as my_router.py:{type(router).__name__}"
-            raise UsageError(f"a live run takes routers by their specs; {what}")
 
 
 def _choice(tasks: str | TaskChoice) -> TaskChoice:

@@ -25,7 +25,9 @@ from static_track.board import Board, Comparison
 from static_track.judge import Judge
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank
+from twinbench.api.arguments import refuse_below, refuse_resampling, routers_of, tier_of
 from twinbench.display.progress import Progress, no_progress
+from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.providers.metering import metered_llm
 from twinbench.routing.router import Router
@@ -111,7 +113,8 @@ def score(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    asked = [routers] if isinstance(routers, str) or not isinstance(routers, Sequence) else list(routers)
+    asked = routers_of(routers)
+    refuse_resampling(resampling)
     with _judge(
         bank,
         store,
@@ -150,6 +153,9 @@ def score_many(
     """
     from static_track.many import score_many as scored
 
+    if not isinstance(sets, Mapping):
+        raise UsageError(f"sets is {type(sets).__name__}: give sets of predictions by name")
+
     with open_bank(bank, store=store) as opened:
         return scored(opened, Judge(opened, split=split, tokenizers=tokenizers), sets)
 
@@ -178,6 +184,7 @@ def compare(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
+    refuse_resampling(resampling, needed=True)
     with _judge(
         bank,
         store,
@@ -190,7 +197,7 @@ def compare(
         plugins=plugins,
         progress=progress,
     ) as judge:
-        return judge.compare(routers, predictions, resampling)
+        return judge.compare(routers_of(routers), predictions, resampling)
 
 
 def explain(
@@ -212,6 +219,8 @@ def explain(
         limit: the most steps of each kind; None: all.
         store: the store's folder; default as on the command line.
     """
+    if limit is not None:
+        refuse_below(0, limit=limit)
     with open_bank(bank, store=store) as opened:
         return _explain(opened, Judge(opened, split=split, order_seed=order_seed), router, limit=limit)
 
@@ -227,6 +236,8 @@ def difference(
     store: Path | str | None = None,
 ) -> Difference:
     """Where two routers part, and what it cost; arguments as for ``explain``."""
+    if limit is not None:
+        refuse_below(0, limit=limit)
     with open_bank(bank, store=store) as opened:
         return _difference(opened, Judge(opened, split=split, order_seed=order_seed), a, b, limit=limit)
 
@@ -237,8 +248,8 @@ def curve(
     *,
     split: str | None = None,
     order_seed: int = 0,
-    weak: Tier = Tier.LOW,
-    strong: Tier = Tier.HIGH,
+    weak: Tier | str = Tier.LOW,
+    strong: Tier | str = Tier.HIGH,
     points: int = POINTS,
     store: Path | str | None = None,
 ) -> Curve:
@@ -254,6 +265,8 @@ def curve(
         points: how many thresholds.
         store: the store's folder; default as on the command line.
     """
+    refuse_below(2, points=points)
+    weak, strong = tier_of(weak), tier_of(strong)
     with open_bank(bank, store=store) as opened:
         return _curve(
             opened, Judge(opened, split=split, order_seed=order_seed), router, weak=weak, strong=strong, points=points

@@ -345,10 +345,13 @@ class ResamplingOptions:
             UsageError: too few resamples to tell anything, or a level that is none.
         """
         from twinbench.errors import UsageError
-        from twinbench.statistics import FEWEST, Resampling
+        from twinbench.statistics import FEWEST, LEAST_LEVEL, MOST, MOST_LEVEL, Resampling
 
-        if not 0.5 <= self.level <= 0.999:
-            raise UsageError(f"--level {self.level:g}: a level lies between 0.5 and 0.999, such as 0.95")
+        if not LEAST_LEVEL <= self.level <= MOST_LEVEL:
+            what = f"a level lies between {LEAST_LEVEL} and {MOST_LEVEL}, such as 0.95"
+            raise UsageError(f"--level {self.level}: {what}")
+        if self.resamples > MOST:
+            raise UsageError(f"--resamples {self.resamples}: more than {MOST:,} take minutes and say the same")
         if not self.resamples:
             return None
         if self.resamples < FEWEST:

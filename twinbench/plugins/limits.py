@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from twinbench.errors import TwinbenchError
 
@@ -23,6 +23,7 @@ class RouterLoadError(TwinbenchError):
     """A router whose code failed while it was loaded."""
 
 
+@runtime_checkable
 class Isolation(Protocol):
     """A place for routers' processes other than this machine."""
 

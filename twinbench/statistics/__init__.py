@@ -16,6 +16,9 @@ COMPARED_RESAMPLES = 10_000
 LEVEL = 0.95
 FEWEST = 100
 """Of resamples: fewer tell nothing of the tails."""
+MOST = 1_000_000
+"""Of resamples: more take minutes and say the same."""
+LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Resampling:
     """How often clusters are drawn again, from which seed, and the level of the intervals made of that.
 
     Raises:
-        ValueError: less than 100 resamples, a level that is not between 0 and 1, a negative seed.
+        ValueError: less than 100 resamples, more than a million, a level not between 0.5 and 0.999, a negative seed.
     """
 
     resamples: int = RESAMPLES
@@ -31,8 +34,9 @@ class Resampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.resamples < FEWEST or not 0 < self.level < 1 or self.seed < 0:
-            raise ValueError(f"at least {FEWEST} resamples, a level between 0 and 1, a seed of at least 0: {self}")
+        if not FEWEST <= self.resamples <= MOST or not LEAST_LEVEL <= self.level <= MOST_LEVEL or self.seed < 0:
+            bounds = f"{FEWEST} to {MOST:,} resamples, a level from {LEAST_LEVEL} to {MOST_LEVEL}, a seed of at least 0"
+            raise ValueError(f"{bounds}: {self}")
 
     @property
     def fewest_clusters(self) -> int:

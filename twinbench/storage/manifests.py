@@ -45,9 +45,18 @@ DEFAULT_BANKS = "banks-2026-04"
 _MOST_BYTES = 2**22
 """Of a manifest; the longest of ours has some ten thousand."""
 
+_MOST_EXPONENT = 40
+"""Of a number: no price has as many places, and to make an int of 1e999999999 takes for ever."""
+
+_MOST_SHOWN = 60
+_MOST = 10**9
+"""Of any count: what is larger is a slip, and does not fit into a column of a bank."""
+
 T = TypeVar("T")
 TierLabel = Literal["low", "mid", "mid_high", "high"]
 Price = Annotated[Decimal, Field(ge=0, le=10**6, decimal_places=30, allow_inf_nan=False)]
+Natural = Annotated[int, Field(ge=0, le=_MOST)]
+Positive = Annotated[int, Field(gt=0, le=_MOST)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -121,7 +130,7 @@ class TokenizerFile(_Model):
 
 class _Manifest(_Model):
     name: str
-    version: int
+    version: Annotated[int, Field(ge=0, le=_MOST)]
     dated: date
     source: str
 
@@ -136,10 +145,10 @@ class StaticManifest(_Manifest):
 
     kind: Literal["static"]
     rules: Literal["released-v1"]
-    cache_ttl_steps: Annotated[int, Field(ge=0)]
-    fallback_output_tokens: Annotated[int, Field(ge=0)]
-    tokens_per_message: Annotated[int, Field(ge=0)]
-    tokens_priming: Annotated[int, Field(ge=0)]
+    cache_ttl_steps: Natural
+    fallback_output_tokens: Natural
+    tokens_per_message: Natural
+    tokens_priming: Natural
     rates: PerTier[PriceTable]
     models: PerTier[tuple[str, ...]]
     aliases: Mapping[str, str]
@@ -177,9 +186,9 @@ class AgentLimits(_Model):
     """The limits of the agent scaffold in one case (dynamic.md, "One case")."""
 
     scaffold: str
-    step_limit: Annotated[int, Field(gt=0)]
-    cost_limit_usd: Annotated[Decimal, Field(gt=0)]
-    command_timeout_seconds: Annotated[int, Field(gt=0)]
+    step_limit: Positive
+    cost_limit_usd: Annotated[Price, Field(gt=0)]
+    command_timeout_seconds: Positive
 
 
 class LiveCandidate(_Model):
@@ -189,11 +198,11 @@ class LiveCandidate(_Model):
     model: str
     tier: TierLabel
     tier_default: bool
-    context_window: Annotated[int, Field(gt=0)]
-    max_output: Annotated[int, Field(gt=0)]
-    max_tokens: Annotated[int, Field(gt=0)]
+    context_window: Positive
+    max_output: Positive
+    max_tokens: Positive
     prices: LivePriceTable
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | None = None
     cache_control: Literal["ephemeral"] | None = None
     served_as: Annotated[tuple[str, ...], Field(min_length=1)]
     parameters: Mapping[str, str | int | FiniteFloat | bool] = {}
@@ -229,7 +238,7 @@ class LiveManifest(_Manifest):
     kind: Literal["live"]
     rules: Literal["released-v1"]
     gateway: Literal["openai-compatible"]
-    wallclock_ttl_seconds: Annotated[int, Field(gt=0)]
+    wallclock_ttl_seconds: Positive
     unresolved_penalty_usd: Price
     agent: AgentLimits
     candidates: Annotated[tuple[LiveCandidate, ...], Field(min_length=1)]
@@ -267,7 +276,7 @@ class NamedSplit(_Model):
 
     name: str
     dataset: str
-    count: Annotated[int, Field(gt=0)]
+    count: Positive
     instances: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
@@ -304,8 +313,8 @@ class PublishedBank(_Model):
     revision: str = "main"
     file: str
     sha256: Sha256
-    rows: Annotated[int, Field(gt=0)]
-    trajectories: Annotated[int, Field(gt=0)]
+    rows: Positive
+    trajectories: Positive
     labels: Mapping[str, tuple[int, int, int, int]]
     """Rows of each workload by label, low to high."""
 
@@ -349,7 +358,7 @@ def load_manifest(name_or_path: str) -> AnyManifest:
         path = resources.pools_dir() / f"{name_or_path}.toml"
     try:
         with open_regular(path) as file:
-            content = tomllib.loads(read_document(file, _MOST_BYTES).decode(), parse_float=Decimal)
+            content = tomllib.loads(read_document(file, _MOST_BYTES).decode(), parse_float=_decimal)
     except InputError as error:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
     except ValueError as error:  # no TOML, no UTF-8, or a number that nobody can use
@@ -374,18 +383,26 @@ def load_manifest(name_or_path: str) -> AnyManifest:
 
 
 @cache
+def _shipped(name: str) -> AnyManifest:
+    """A shipped manifest, which is read once; a file of one's own may change meanwhile."""
+    return load_manifest(name)
+
+
+def _known(name: str) -> AnyManifest:
+    return _shipped(name) if name in manifest_names() else load_manifest(name)
+
+
 def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
     """The static manifest called ``name`` (or at that path)."""
-    manifest = load_manifest(name)
+    manifest = _known(name)
     if not isinstance(manifest, StaticManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a static one is needed")
     return manifest
 
 
-@cache
 def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
     """The live manifest called ``name`` (or at that path)."""
-    manifest = load_manifest(name)
+    manifest = _known(name)
     if not isinstance(manifest, LiveManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a live one is needed")
     return manifest
@@ -436,6 +453,13 @@ def check_manifest(name_or_path: str) -> list[Problem]:
         what = f"its fingerprint is {manifest.fingerprint}, locked is {locked}: a released manifest was edited"
         return [Problem(f"{manifest.name}.toml", None, None, what)]
     return []
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if number and number.is_finite() and abs(number.adjusted()) > _MOST_EXPONENT:
+        raise ValueError(f"the number {text[:_MOST_SHOWN]} is too large or too small")
+    return number
 
 
 def _problem(path: Path, details: Mapping[str, Any]) -> Problem:

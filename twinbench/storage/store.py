@@ -80,7 +80,7 @@ class Store:
             raise TwinbenchError(
                 f"cannot read {path} ({error.strerror}): choose another store with --store or {STORE_VARIABLE}"
             ) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
             raise TwinbenchError(f"{path} is damaged: import the bank again with --replace")

@@ -113,6 +113,6 @@ def test_what_a_job_raises_is_raised_once_every_other_has_ended(engine: Engine, 
 
     assert threads.workers == 3
     with pytest.raises(ValueError, match="what no case can do"):
-        threads.run(jobs, work, lambda job, _: ended.append(job))
+        threads.run(jobs, work, lambda job, _: ended.append(job), lambda: None)
     assert sorted(jobs.index(job) for job, _ in begun) == list(range(6))
     assert sorted(jobs.index(job) for job in ended) == [0, 2, 3, 4, 5]
