@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from static_track.banks.bank_file import SCHEMA_VERSION
@@ -238,6 +239,72 @@ def test_kept_results_that_are_damaged_are_made_again(damaged_store: Store, kind
         assert one["scores"] == other["scores"]
     assert {path.name for path in (damaged_store.root / kind).iterdir()} == names
     assert all(path.stat().st_size > len(content) for path in (damaged_store.root / kind).rglob("*.parquet"))
+
+
+def test_kept_predictions_of_another_router_are_not_believed(damaged_store: Store) -> None:
+    both = ("static", "score", "sticky", "round-robin", "--bank", "mine", "--json")
+    first = twinbench(*both).succeeded().json["routers"][:2]
+    kept = {}
+    for path in (damaged_store.root / "predictions").rglob("*.parquet"):
+        with duckdb.connect() as connection:
+            [(router,)] = connection.execute("SELECT DISTINCT router FROM read_parquet(?)", [str(path)]).fetchall()
+        kept[router] = path
+    kept["round-robin"].write_bytes(kept["sticky"].read_bytes())
+    shutil.rmtree(damaged_store.root / "scores")
+    second = twinbench(*both).succeeded().json["routers"][:2]
+    assert [each["scores"] for each in first] == [each["scores"] for each in second]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SELECT * FROM {} LIMIT 3",
+        "SELECT * FROM {} UNION ALL SELECT * FROM {}",
+        "SELECT * REPLACE (row_no + 5 AS row_no) FROM {}",
+        "SELECT * REPLACE (9 AS tier_id) FROM {}",
+        "SELECT * REPLACE ('high' AS tier_id) FROM {}",
+        "SELECT * REPLACE (NULL AS row_no) FROM {}",
+        "SELECT * FROM {} LIMIT 0",
+    ],
+)
+def test_kept_predictions_that_cannot_be_are_made_again(damaged_store: Store, change: str) -> None:
+    command = ("static", "score", "sticky", "--bank", "mine", "--json")
+    first = twinbench(*command).succeeded().json["routers"]
+    rewrite(damaged_store.root / "predictions", change)
+    shutil.rmtree(damaged_store.root / "scores")
+    second = twinbench(*command).succeeded().json["routers"]
+    assert [each["scores"] for each in first] == [each["scores"] for each in second]
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("score", "SELECT * REPLACE (NULL AS detail) FROM {}"),
+        ("score", "SELECT * REPLACE ('{{' AS detail) FROM {}"),
+        ("score", "SELECT * REPLACE ('[]' AS detail) FROM {}"),
+        ("trajectories", "SELECT * FROM {} UNION ALL SELECT * FROM {}"),
+        ("trajectories", "SELECT * REPLACE (NULL AS rows) FROM {}"),
+        ("trajectories", "SELECT * REPLACE (rows + 1 AS rows) FROM {}"),
+    ],
+)
+def test_kept_scores_that_cannot_be_are_made_again(damaged_store: Store, file: str, change: str) -> None:
+    command = ("static", "score", "sticky", "--bank", "mine", "--json")
+    first = twinbench(*command).succeeded().json["routers"]
+    rewrite(damaged_store.root / "scores", change, f"{file}.parquet")
+    second = twinbench(*command).succeeded().json["routers"]
+    assert [each["scores"] for each in first] == [each["scores"] for each in second]
+    assert [each["intervals"] for each in first] == [each["intervals"] for each in second]
+
+
+def rewrite(folder: Path, change: str, name: str = "*.parquet") -> None:
+    """Make each Parquet file of a folder another one that can be read."""
+    for path in folder.rglob(name):
+        source = path.with_suffix(".old")
+        path.rename(source)
+        read = change.replace("{{", "{").replace("{}", f"read_parquet('{source}')")
+        with duckdb.connect() as connection:
+            connection.execute(f"COPY ({read}) TO '{path}' (FORMAT parquet)")
+        source.unlink()
 
 
 @pytest.mark.parametrize("below", ["", "store"])

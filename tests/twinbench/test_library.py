@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import twinbench as tb
 from tests.banks import a_trajectory, import_rows
 from twinbench.display.frames import KINDS, frame
 from twinbench.errors import UsageError
-from twinbench.storage.store import Store
+from twinbench.storage.store import STORE_VARIABLE, Store
+
+ROOT = Path(__file__).resolve().parents[2]
+ANY: Any = tb
+"""The library, for calls that no type checker would let through."""
 
 
 @pytest.fixture
@@ -93,3 +100,50 @@ def test_prices_that_might_be_are_another_protocol(store: Path, tmp_path: Path) 
     assert one["row_pass"] == other["row_pass"]
     assert one["cost_save"] != other["cost_save"]
     assert twinbench(*words, "--prices", "live-2026-04").code == 2
+
+
+def test_a_price_list_that_was_edited_meanwhile_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "store"))
+    shipped = (ROOT / "pools" / "static-2026-04.toml").read_text("utf-8")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(shipped, "utf-8")
+    before = tb.score("depth-rule", prices=str(mine), resampling=None)
+    mine.write_text(shipped.replace("ttl_steps = 3", "ttl_steps = 0"), "utf-8")
+    after = tb.score("depth-rule", prices=str(mine), resampling=None)
+    assert before.protocol != after.protocol
+    assert before.entries[0].score.scores["cost_save"] != after.entries[0].score.scores["cost_save"]
+    mine.unlink()
+    with pytest.raises(UsageError, match="no pool manifest"):
+        tb.score("depth-rule", prices=str(mine))
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: ANY.score(None), "None is no router"),
+        (lambda: ANY.score(b"sticky"), "is no router"),
+        (lambda: ANY.score("sticky", resampling=100), "give a twinbench.Resampling or None"),
+        (lambda: ANY.compare(["sticky", "depth-rule"], resampling=None), "give a twinbench.Resampling"),
+        (lambda: ANY.curve("depth-rule", weak="lowest"), "unknown tier 'lowest'"),
+        (lambda: ANY.curve("depth-rule", points=0), "points is 0"),
+        (lambda: ANY.explain("sticky", limit=-1), "limit is -1"),
+        (lambda: ANY.score_many([1]), "give sets of predictions by name"),
+        (lambda: ANY.score_many({"a": 3}), "int is no list of tier ids"),
+        (lambda: ANY.score_many({"a": np.array(3)}), "is no list of tier ids"),
+        (lambda: ANY.rehearse("always-low", seeds="12"), "seeds is '12'"),
+        (lambda: ANY.rehearse("always-low", seeds=[1, 1]), "each once"),
+        (lambda: ANY.rehearse("always-low", seeds=0), "seeds is 0"),
+        (lambda: ANY.rehearse("always-low", workers=0), "workers is 0"),
+        (lambda: ANY.rehearse("always-low", resampling=5), "resampling is 5"),
+        (lambda: ANY.rehearse([object()]), "is no router"),
+        (lambda: ANY.grade({"a": None}), "the patch of 'a' is NoneType"),
+        (lambda: ANY.grade({}, workers=-1), "workers is -1"),
+        (lambda: ANY.audit("nowhere", head="x"), "head is 'x'"),
+        (lambda: ANY.run("always-low", run="r", api_base=None), "api_base: "),
+        (lambda: ANY.run("always-low", run="r", api_base="http://x/v1", trials="x"), "trials: "),
+        (lambda: ANY.run("always-low", run="r", api_base="http://x/v1", nosuch=1), "nosuch: "),
+    ],
+)
+def test_arguments_that_are_none_are_refused_in_words(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        call()

@@ -220,7 +220,7 @@ def test_nothing_observed_is_refused() -> None:
     "wrong", [{"resamples": 99}, {"resamples": 10**7}, {"level": 1.0}, {"level": 0.4}, {"level": 1e-9}, {"seed": -1}]
 )
 def test_a_resampling_that_tells_nothing_is_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="a level from 0.5 to 0.999, a seed of at least 0"):
+    with pytest.raises(ValueError, match=r"a level from 0\.5 to 0\.999, a seed of at least 0"):
         Resampling(**wrong)  # type: ignore[arg-type]
 
 
