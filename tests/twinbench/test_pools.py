@@ -59,7 +59,7 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
     "number without end": (STATIC, "ttl_steps = 3", "ttl_steps = 1e999999999", "", "too large or too small"),
     "count beyond all bounds": (
         STATIC,
-        "tokens_priming = 3",
+        "tokens_priming = 2",
         "tokens_priming = 3000000000",
         "tokens_priming",
         "less than",
