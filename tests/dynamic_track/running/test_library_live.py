@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import twinbench as tb
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import twinbench
-from tests.dynamic_track.live import EASY, by_step, gold, named, said
+from tests.containers.running import ours
+from tests.dynamic_track.live import EASY, by_step, gold, named, said, until
 from tests.scripted.server import ScriptedServer
 from twinbench.containers.engine import Engine
 from twinbench.errors import TwinbenchError, UsageError
@@ -55,6 +59,32 @@ def test_a_run_is_replayed_and_graded_again(run_dir: Path) -> None:
     regraded = tb.grade_run(run_dir)
     assert (regraded.changed, regraded.without_task) == ((), ())
     assert regraded.to_dict() == twinbench("dynamic", "grade", run_dir, "--json").succeeded().json
+
+
+def test_an_interrupt_ends_a_run_once_its_container_is_gone(
+    tmp_path: Path, rehearsal: Sequence[Task], engine: Engine
+) -> None:
+    """Ctrl-C in a script: whoever leaves after it leaves no container behind, and the run can go on."""
+    folder = tmp_path / "interrupted-run"
+
+    def running() -> list[Any]:
+        return [each for each in ours(engine, "case") if each.labels["twinbench.run"] == folder.name]
+
+    def interrupt() -> None:
+        until(lambda: bool(running()))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with ScriptedServer(by_step([said("sleep 120")])) as server:
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            tb.run("always-high", ONLY, run=folder, api_base=server.api_base, run_usd="20")
+        interrupting.join()
+    assert running() == []
+    solving = [said(command) for command in gold(named(rehearsal, EASY))]
+    with ScriptedServer(by_step(solving)) as server:
+        going_on = tb.run("always-high", ONLY, run=folder, api_base=server.api_base, run_usd="20")
+    assert [trial.resolved for trial in going_on.score.trials] == [True]
 
 
 def test_patches_are_graded(rehearsal: Sequence[Task], tmp_path: Path) -> None:
