@@ -68,7 +68,7 @@ PARTS = {
         _LONG,
         [
             f"tests/dynamic_track/{room}"
-            for room in ("rehearsal", "exporting", "auditing", "grading", "results", "tasks")
+            for room in ("rehearsal", "exporting", "importing", "auditing", "grading", "results", "tasks")
         ],
     ),
     "skills": Part("what rehearsals' skill tables are worth to a router", _LONG, ["tests/dynamic_track/skills"]),

@@ -12,7 +12,7 @@ import duckdb
 from benchmarks.measuring import best_of
 from static_track.scoring import Scorer
 from twinbench.sql import sql_file
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 
 # Trajectories of 8 to 30 steps, each prompt longer than the one before and a continuation of it.
 _GENERATE = """

@@ -40,7 +40,8 @@ from twinbench.fingerprint import sha256_text
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.routing.session import SESSION_HEADER
 from twinbench.storage.files import written
-from twinbench.storage.manifests import LiveManifest, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import LiveManifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import tokenizer_set
 

@@ -25,7 +25,7 @@ from twinbench.calls.routed import RouterDecides
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.built_in import BUILT_IN
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 _STEPS = 40
 _SCRIPT = f"""

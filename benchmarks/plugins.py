@@ -22,7 +22,7 @@ from twinbench.routing.built_in import DepthRule
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.router import Candidate, Router
 from twinbench.routing.session import Session
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
 from twinbench.testing import make_prompt
 

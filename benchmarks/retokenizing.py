@@ -22,7 +22,8 @@ from tokenizers import Tokenizer
 
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Prices
-from twinbench.storage.manifests import StaticManifest, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import StaticManifest
 from twinbench.text.messages import Message, message_text, semantic_key
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 

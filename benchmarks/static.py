@@ -18,7 +18,7 @@ from static_track.banks.bank import Bank
 from static_track.banks.importing import read_bank
 from static_track.board import Board
 from twinbench.statistics import Resampling
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import tokenizer_set
 

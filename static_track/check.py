@@ -29,7 +29,8 @@ from twinbench.routing.own_calls import NoCalls
 from twinbench.routing.router import Choice, Router
 from twinbench.routing.session import Session, session_key
 from twinbench.routing.tiers import Tier
-from twinbench.storage.manifests import StaticManifest, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import StaticManifest
 from twinbench.testing import make_prompt
 
 DEFAULT_ROWS = 200

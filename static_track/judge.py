@@ -36,7 +36,8 @@ from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
 from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
-from twinbench.storage.manifests import DEFAULT_LIVE, StaticManifest, live_manifest, static_manifest
+from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest, static_manifest
+from twinbench.storage.manifests import StaticManifest
 from twinbench.text.messages import PROTOCOL_TEXT
 from twinbench.text.tokens import OFFLINE, tokenizer_set
 

@@ -29,6 +29,10 @@ class StoreWriteError(TwinbenchError):
     """The store cannot be written; nothing in it was changed."""
 
 
+class JournalError(TwinbenchError):
+    """The journal cannot be written, or is not what was written; names the file and the line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with an input file, at the place where it stands.

@@ -13,7 +13,7 @@ from twinbench.routing.router import Call, Candidate
 from twinbench.routing.session import Session
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.text.messages import message_text, semantic_key
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 

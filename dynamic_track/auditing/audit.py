@@ -16,13 +16,13 @@ from dynamic_track.auditing import calls, conduct, outcome, record
 from dynamic_track.auditing.evidence import Evidence, Remark, read_evidence
 from dynamic_track.auditing.tokens import TokenRatio, other_ratios, token_ratios, tokens
 from dynamic_track.running.run_dir import RunDirectory
-from twinbench.calls.journal import JournalError
 from twinbench.checks import CheckResult, Status
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress
 from twinbench.display.wording import counted
-from twinbench.errors import ContentError, UsageError
-from twinbench.storage.manifests import LiveManifest, live_manifest
+from twinbench.errors import ContentError, JournalError, UsageError
+from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.manifests import LiveManifest
 
 _MALFORMED = (ArithmeticError, AttributeError, JournalError, LookupError, RecursionError, TypeError, ValueError)
 """What reading something may raise that no run writes."""

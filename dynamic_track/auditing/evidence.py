@@ -13,15 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.imported import is_imported
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_dir import RunDirectory, is_imported
 from twinbench.calls.completion import AssistantMessage, read_completion
-from twinbench.calls.journal import FILE, Entry, JournalError, read_journal, unpacked
+from twinbench.calls.journal import FILE, Entry, read_journal
 from twinbench.calls.lines import LineError, read_line
+from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import Recording, recordings
 from twinbench.calls.response_json import decode_response
 from twinbench.display.wording import shortened
-from twinbench.errors import ContentError
+from twinbench.errors import ContentError, JournalError
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveCandidate, LiveManifest

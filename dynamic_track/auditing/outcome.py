@@ -13,7 +13,8 @@ from dynamic_track.auditing.trajectory import Spoken, read_trajectory, trajector
 from dynamic_track.running.agent import SUBMISSION
 from dynamic_track.running.trial import concluded
 from twinbench.calls.completion import AssistantMessage, replace_surrogates
-from twinbench.calls.journal import Entry, unpacked
+from twinbench.calls.journal import Entry
+from twinbench.calls.packing import unpacked
 from twinbench.calls.translation import utterance_of
 from twinbench.causes import Cause
 from twinbench.display.wording import shortened

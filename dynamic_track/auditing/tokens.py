@@ -23,7 +23,7 @@ from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.translation import plain_message
 from twinbench.display.wording import counted
 from twinbench.routing.tiers import Tier
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.text.messages import message_text
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 

@@ -15,7 +15,7 @@ from typing import Any
 from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import replace_surrogates
-from twinbench.calls.journal import unpacked
+from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
 from twinbench.calls.translation import plain_message
 from twinbench.reading.input_files import read_regular

@@ -21,7 +21,7 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.statistics import Resampling
-from twinbench.storage.manifests import DEFAULT_LIVE, live_manifest
+from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 from twinbench.storage.store import runs_dir
 
 DEFAULT_SKILLS = "spread"

@@ -40,7 +40,8 @@ from twinbench.calls.normalise import normalised
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.tiers import Tier
-from twinbench.storage.manifests import LiveManifest, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import LiveManifest
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _FIRST_TOKEN_S = 1.0

@@ -9,9 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.imported import is_imported
 from dynamic_track.running.planned import chosen_cases, missing_trials, unplanned
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_dir import RunDirectory, is_imported
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
@@ -20,7 +19,8 @@ from twinbench.calls.recording import RecordedAttempt, Recording, recordings
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.usage import UnpricedTokensError, Usage
-from twinbench.storage.manifests import LiveManifest, live_manifest
+from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.manifests import LiveManifest
 
 SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
 """What everything that reports of a rehearsal begins with."""

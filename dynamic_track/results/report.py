@@ -21,7 +21,8 @@ from twinbench.display.wording import counted
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import rank_text
-from twinbench.storage.manifests import LiveManifest, live_manifest
+from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.manifests import LiveManifest
 
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _REAL = "Live runs: real models, real containers and tests."

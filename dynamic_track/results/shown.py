@@ -10,9 +10,11 @@ from typing import Any
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.run_state import RunState, run_state
 from dynamic_track.running.trial import Trial, concluded
-from twinbench.calls.journal import JournalError, read_journal, unpacked
+from twinbench.calls.journal import read_journal
+from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording, recordings
 from twinbench.display.html.page import cut, number
+from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveManifest
 from twinbench.text.messages import message_text

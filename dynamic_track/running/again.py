@@ -14,10 +14,9 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import ActionStyle, agent_settings
-from dynamic_track.running.imported import is_imported
 from dynamic_track.running.regrading import Regraded, regrade
 from dynamic_track.running.replay import Replayed, replay
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_dir import RunDirectory, is_imported
 from dynamic_track.running.trial import Bench
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
@@ -32,7 +31,7 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.store import Store
 
 

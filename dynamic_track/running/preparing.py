@@ -35,7 +35,8 @@ from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.providers.gateway import Gateway
 from twinbench.providers.metering import spending_cap
-from twinbench.storage.manifests import DEFAULT_LIVE, LiveManifest, live_manifest
+from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
+from twinbench.storage.manifests import LiveManifest
 
 _MOST_TRIALS = 1000
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twinbench.calls.journal import FILE, JournalError
+from twinbench.calls.journal import FILE
 from twinbench.display.wording import shortened
-from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.errors import ContentError, JournalError, Problem, UsageError
 from twinbench.reading.input_files import read_regular
 from twinbench.reading.strict_json import parse_json
 from twinbench.storage.files import make_folder, written
@@ -154,6 +154,11 @@ def write_plan(path: Path, identity: Mapping[str, Any], where: Mapping[str, Any]
     with written(path / _PLAN) as file:
         content = {"identity": identity, "where": where, "cases": list(cases)}
         file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def is_imported(plan: Mapping[str, Any]) -> bool:
+    """Whether a run directory's plan is of runs that were imported."""
+    return plan["identity"].get("imported") is not None
 
 
 def _are_case_ids(value: Any) -> bool:

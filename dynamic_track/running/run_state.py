@@ -16,7 +16,8 @@ from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import concluded
 from twinbench.calls.journal import LOCK, read_journal
 from twinbench.calls.recording import Recording, recordings
-from twinbench.storage.manifests import LiveManifest, live_manifest
+from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.manifests import LiveManifest
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from dynamic_track.running.stopping import StoppedError
 from dynamic_track.running.trial import Bench, Trial, concluded, work
 from dynamic_track.running.unexpected import FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
-from twinbench.calls.journal import Journal, unpacked
+from twinbench.calls.journal import Journal
+from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.containers.engine import Engine

@@ -24,9 +24,10 @@ from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
-from twinbench.calls.journal import Journal, Secrets, read_journal
+from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.metered import MeteredLlm
 from twinbench.calls.recording import Listener, WithoutSecrets, recordings
+from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RouterDecides
 from twinbench.containers.container import ContainerLimits
 from twinbench.display.progress import Progress

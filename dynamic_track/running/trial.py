@@ -18,9 +18,10 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
-from twinbench.calls.journal import Journal, Secrets
+from twinbench.calls.journal import Journal
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Listener, Recording, TrialLog
+from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.containers.container import ContainerLimits
@@ -31,7 +32,8 @@ from twinbench.routing.clock import Clocks, WallClocks
 from twinbench.routing.own_calls import OwnCalls
 from twinbench.routing.router import Limits
 from twinbench.routing.session import Session, session_key
-from twinbench.storage.manifests import LiveManifest, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import LiveManifest
 from twinbench.text.tokens import tokenizer_set
 
 

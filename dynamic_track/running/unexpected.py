@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dynamic_track.running.run_dir import RunDirectory
-from twinbench.calls.journal import Secrets
 from twinbench.calls.recording import TrialLog
+from twinbench.calls.redaction import Secrets
 from twinbench.causes import Cause
 from twinbench.fingerprint import sha256_text
 from twinbench.unexpected import describe_error, is_disk_failure, traceback_text

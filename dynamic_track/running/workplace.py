@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from twinbench.calls.journal import Secrets, unpacked
 from twinbench.calls.normalise import normalised_text
+from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import DivergedError, RecordedCommand, TrialLog
+from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RoutedCall
 from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended

@@ -17,7 +17,8 @@ from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import MOST_LINE_BYTES, is_there, open_regular, read_document
 from twinbench.reading.rows import MOST_PROBLEMS, SUFFIXES, file_rows, require_file, unit_of
 from twinbench.reading.strict_json import FaultyJsonError, parse_json
-from twinbench.storage.manifests import DEFAULT_SPLITS, NamedSplit, SplitsManifest, load_manifest
+from twinbench.storage.manifest_files import DEFAULT_SPLITS, load_manifest
+from twinbench.storage.manifests import NamedSplit, SplitsManifest
 
 REHEARSAL = "rehearsal"
 HUB_DATASETS = {"SWE-bench Verified": "SWE-bench/SWE-bench_Verified"}

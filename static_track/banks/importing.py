@@ -22,7 +22,8 @@ from twinbench.errors import ContentError, Problem
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.rows import MOST_PROBLEMS, Source, open_source
 from twinbench.reading.validation import shown
-from twinbench.storage.manifests import StaticManifest, heldout_instances, static_manifest
+from twinbench.storage.manifest_files import heldout_instances, static_manifest
+from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 

@@ -11,7 +11,7 @@ from static_track.leaks.checking import LeakCheck, check_bank, enough_groups
 from static_track.predictions import Predictions
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 
 
 @dataclass(frozen=True)

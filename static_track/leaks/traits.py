@@ -27,7 +27,7 @@ from static_track.predict import SESSION_SALT
 from twinbench.display.progress import Progress, no_progress
 from twinbench.routing.session import session_key
 from twinbench.routing.tiers import Tier
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 
 TRAITS = (
     "step index",

@@ -26,8 +26,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timing import HANG_S, cpu_s
-from twinbench.calls.journal import FILE, Journal, JournalError, Secrets, _Reader, packed, read_journal, unpacked
-from twinbench.errors import TwinbenchError
+from twinbench.calls.journal import FILE, Journal, _Reader, read_journal
+from twinbench.calls.packing import packed, unpacked
+from twinbench.calls.redaction import Secrets
+from twinbench.errors import JournalError, TwinbenchError
 
 SECRET = 'sk-or-v1-0123456789/abc+def="ä"\\end'  # noqa: S105 - of nobody
 
@@ -406,7 +408,8 @@ def test_a_full_disk_is_told_and_leaves_whole_lines(disk: Path) -> None:
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from twinbench.calls.journal import Journal, JournalError
+from twinbench.calls.journal import Journal
+from twinbench.errors import JournalError
 
 with Journal.open(Path(sys.argv[1])) as journal:
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))

@@ -13,7 +13,7 @@ from twinbench.calls.completion import read_message
 from twinbench.calls.exchange import Response, TransportError
 from twinbench.calls.judging import judge
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 CANDIDATE = live_manifest().candidates[0]
 USAGE = {"prompt_tokens": 10, "completion_tokens": 2}

@@ -37,7 +37,7 @@ from twinbench.routing.llm import Llm, LlmError
 from twinbench.routing.llm import Reply as Said
 from twinbench.routing.router import Call, Candidate, Decision
 from twinbench.routing.tiers import Tier
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 USED = Counts(prompt=1000, read=600, output=50)
 MANIFEST = live_manifest()

@@ -10,7 +10,7 @@ import pytest
 from twinbench.calls.exchange import Response
 from twinbench.calls.judging import Judged, judge
 from twinbench.causes import Cause
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 CANDIDATE = live_manifest().candidates[0]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from twinbench.calls.exchange import Request, Response, TransportError
-from twinbench.calls.journal import Journal, JournalError, Secrets, read_journal
+from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.recording import (
     DivergedError,
     RecordedEndError,
@@ -19,7 +19,9 @@ from twinbench.calls.recording import (
     WithoutSecrets,
     recordings,
 )
+from twinbench.calls.redaction import Secrets
 from twinbench.causes import Cause
+from twinbench.errors import JournalError
 
 USAGE = {"input": 1, "cache_read": 2, "cache_write": 3, "output": 4}
 

@@ -45,7 +45,8 @@ from twinbench.calls.attempts import CallFailedError, RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource
-from twinbench.calls.journal import Journal, read_journal, unpacked
+from twinbench.calls.journal import Journal, read_journal
+from twinbench.calls.packing import unpacked
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, TrialLog, recordings
 from twinbench.calls.routed import (
@@ -65,7 +66,8 @@ from twinbench.providers.gateway import Gateway
 from twinbench.routing.cache_policy import WallClockTtl
 from twinbench.routing.router import Call, Limits
 from twinbench.routing.session import SESSION_HEADER, Session
-from twinbench.storage.manifests import LiveCandidate, live_manifest, static_manifest
+from twinbench.storage.manifest_files import live_manifest, static_manifest
+from twinbench.storage.manifests import LiveCandidate
 from twinbench.text.tokens import tokenizer_set
 
 POOL = {candidate.id: candidate for candidate in live_manifest().candidates}

@@ -20,7 +20,8 @@ from twinbench.calls.translation import (
     translated,
     utterance_of,
 )
-from twinbench.storage.manifests import LiveCandidate, live_manifest
+from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.manifests import LiveCandidate
 
 POOL = {candidate.id: candidate for candidate in live_manifest().candidates}
 LOW, MID, MID_HIGH, HIGH = POOL

@@ -9,7 +9,7 @@ import pytest
 from twinbench.routing.cache_policy import Prompt, WallClockTtl
 from twinbench.routing.session import Session
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 CANDIDATES = tuple(candidate.candidate() for candidate in live_manifest().candidates)
 A, B = CANDIDATES[0], CANDIDATES[-1]

@@ -20,7 +20,9 @@ from tests.cli.commands import Ran, without_progress
 from tests.dynamic_track.tasks.task_rows import a_row as a_task
 from tests.dynamic_track.tasks.task_rows import write_repo
 from tests.examples import thinned
-from twinbench.calls.journal import Journal, JournalError, read_journal, unpacked
+from twinbench.calls.journal import Journal, read_journal
+from twinbench.calls.packing import unpacked
+from twinbench.errors import JournalError
 from twinbench.reading import input_files
 from twinbench.reading.input_files import MOST_LINE_BYTES
 from twinbench.reading.numbered import NumberedRow
@@ -200,7 +202,8 @@ def test_a_journal_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
     os.truncate(path, SIZE)
     code = f"""if True:
         from pathlib import Path
-        from twinbench.calls.journal import JournalError, read_journal
+        from twinbench.calls.journal import read_journal
+        from twinbench.errors import JournalError
         try:
             read_journal(Path({str(tmp_path)!r}))
         except JournalError as error:
@@ -224,7 +227,8 @@ def test_a_journal_writes_no_line_that_it_would_not_read(tmp_path: Path) -> None
 def test_what_a_journal_holds_packed_is_not_unpacked_beyond_all_bounds() -> None:
     code = """if True:
         import base64, zlib
-        from twinbench.calls.journal import JournalError, unpacked
+        from twinbench.calls.packing import unpacked
+        from twinbench.errors import JournalError
         packer = zlib.compressobj(1)
         data = b"".join([*(packer.compress(bytes(2**20)) for _ in range(3 * 2**10)), packer.flush()])
         try:

@@ -17,7 +17,8 @@ from tests.banks import a_manifest, a_trajectory, import_rows
 from tests.cli.commands import SCRIPT, Ran, files, twinbench, without_progress
 from tests.timing import wall_s
 from tests.twinbench.hub import Hub, hub_with
-from twinbench.storage.manifests import PublishedBank, published_bank
+from twinbench.storage.manifest_files import published_bank
+from twinbench.storage.manifests import PublishedBank
 from twinbench.storage.store import Store
 
 ROWS = [row for number in range(40) for row in a_trajectory([number % 4, 0, 3], instance=f"i-{number}")]

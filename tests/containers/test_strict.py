@@ -32,7 +32,7 @@ from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.spec import parse_spec
 from twinbench.routing.router import RouterError
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 Write = Callable[..., str]

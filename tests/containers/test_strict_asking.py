@@ -17,7 +17,7 @@ from twinbench.containers.strict import StrictIsolation
 from twinbench.plugins.loading import load_router
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.own_calls import Deciding
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 ASKS = """
 from twinbench import Decision, LlmError

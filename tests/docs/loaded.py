@@ -77,7 +77,7 @@ def _load_all() -> None:
     from dynamic_track.running.agent import ActionStyle, agent_settings
     from static_track import judge, scoring  # noqa: F401
     from twinbench.providers import gateway
-    from twinbench.storage.manifests import live_manifest
+    from twinbench.storage.manifest_files import live_manifest
 
     harness.version()
     agent_settings(ActionStyle.tool, live_manifest().agent)

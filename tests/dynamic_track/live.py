@@ -369,7 +369,7 @@ def _load_all() -> None:
     from twinbench.cli.dynamic import replaying as command  # noqa: F401
     from twinbench.containers.engine import Engine
     from twinbench.providers.gateway import Gateway
-    from twinbench.storage.manifests import live_manifest, static_manifest
+    from twinbench.storage.manifest_files import live_manifest, static_manifest
     from twinbench.text.tokens import tokenizer_set
 
     harness.version()

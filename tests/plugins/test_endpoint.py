@@ -26,7 +26,7 @@ from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.routing.router import Router
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 

@@ -32,7 +32,7 @@ from twinbench.plugins.process import RouterProcess
 from twinbench.routing.asking import asked as ask_router
 from twinbench.routing.own_calls import NoCalls
 from twinbench.routing.router import Choice, RouterError
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 MUTANTS = 10_000

@@ -30,7 +30,7 @@ from twinbench.providers.gateway import Gateway
 from twinbench.routing.llm import LlmError
 from twinbench.routing.own_calls import UNPAID, Deciding, OwnCalls, checked_question
 from twinbench.routing.router import Call, Decision, RouterError
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 KEY = "sk-own-0123456789-must-never-show"
 KEY_VARIABLE = "TWINBENCH_TEST_OWN_KEY"

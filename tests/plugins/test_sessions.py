@@ -22,7 +22,7 @@ from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.routing.router import Call, Candidate, Decision, Outcome, Router, RouterError, checked
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
 
 STATEFUL = f"{Path(__file__).parent / 'stateful.py'}:Stateful"

@@ -16,7 +16,7 @@ from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.routing.router import Limits
 from twinbench.routing.tiers import Tier
-from twinbench.storage.manifests import live_models, static_manifest
+from twinbench.storage.manifest_files import live_models, static_manifest
 from twinbench.storage.store import Store
 
 

@@ -32,7 +32,8 @@ from tests.providers.asking import KEY, KEY_VARIABLE
 from tests.scripted.server import ScriptedServer
 from twinbench.providers.checking import bounds
 from twinbench.storage import resources
-from twinbench.storage.manifests import LiveCandidate, LiveManifest, live_manifest, load_manifest
+from twinbench.storage.manifest_files import live_manifest, load_manifest
+from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
 POOL = "live-2026-04"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from twinbench.calls.journal import Journal
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import DEFAULT_LIVE, live_manifest
+from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 
 LOW = "deepseek/deepseek-v3.2"
 HIGH = "anthropic/claude-opus-4.6"

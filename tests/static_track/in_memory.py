@@ -16,7 +16,7 @@ from static_track.banks.rows import row_problems
 from static_track.predictions import Predictions
 from static_track.scoring import Scorer
 from twinbench.reading.numbered import NumberedRow
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 Row = dict[str, Any]

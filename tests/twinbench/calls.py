@@ -10,7 +10,7 @@ from typing import Any
 from twinbench.routing.router import CacheView, CacheViews, Call, Candidate, Limits
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Prices
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 
 TIERS = static_manifest().candidates()
 """The static track's pool."""

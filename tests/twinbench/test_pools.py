@@ -14,10 +14,7 @@ from twinbench.errors import ContentError, UsageError
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.storage import resources
 from twinbench.storage.locks import locked_fingerprints
-from twinbench.storage.manifests import (
-    LiveManifest,
-    SplitsManifest,
-    StaticManifest,
+from twinbench.storage.manifest_files import (
     check_manifest,
     heldout_instances,
     live_manifest,
@@ -25,6 +22,7 @@ from twinbench.storage.manifests import (
     manifest_names,
     static_manifest,
 )
+from twinbench.storage.manifests import LiveManifest, SplitsManifest, StaticManifest
 from twinbench.storage.published import published_results
 
 STATIC, LIVE, SPLITS, BANKS = "static-2026-04", "live-2026-04", "splits-2026-04", "banks-2026-04"

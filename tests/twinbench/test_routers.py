@@ -15,7 +15,7 @@ from tests.twinbench.calls import a_call, a_candidate
 from twinbench.routing.built_in import BUILT_IN, DepthRule, Random, RoundRobin, Sticky
 from twinbench.routing.router import Call, Decision, Router, checked
 from twinbench.routing.tiers import TIER_LABELS, Tier
-from twinbench.storage.manifests import static_manifest
+from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
 
 

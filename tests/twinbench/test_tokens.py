@@ -21,7 +21,8 @@ from tests.examples import examples
 from tests.timing import growth, wall_s
 from tests.twinbench.hub import Hub, hub_with
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.storage.manifests import StaticManifest, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import TiktokenFile, Tokenizer, TokenizerSet, _parts, tokenizer_set
 

@@ -37,10 +37,9 @@ def routers_of(routers: object) -> list[Any]:
     Raises:
         UsageError: one is neither a spec nor an object that routes.
     """
-    alone = isinstance(routers, str | bytes) or not isinstance(routers, Sequence)
-    found: list[Any] = [routers] if alone else list(routers)  # type: ignore[call-overload]
+    found = _listed(routers)
     for each in found:
-        if not isinstance(each, str) and not callable(each) and not hasattr(each, "route"):
+        if not isinstance(each, str) and not _routes(each):
             raise UsageError(f"{each!r} is no router: give a spec, or an object with a method route(call)")
     return found
 
@@ -51,14 +50,25 @@ def specs_of(routers: object) -> list[str]:
     Raises:
         UsageError: one is no spec.
     """
-    found = routers_of(routers)
+    found = _listed(routers)
     for each in found:
         if not isinstance(each, str):
-            what = f"{type(each).__name__} is an object: name its spec, such as my_router.py:{type(each).__name__}"
-            raise UsageError(f"a live run takes routers by their specs; {what}")
+            by_spec = "a live run takes routers by their specs, such as my_router.py:"
+            if _routes(each):
+                raise UsageError(f"{by_spec}{type(each).__name__}")
+            raise UsageError(f"{each!r} is no router: {by_spec}MyRouter")
     if not found:
         raise UsageError("name at least one router")
     return found
+
+
+def _routes(router: object) -> bool:
+    return callable(router) or hasattr(router, "route")
+
+
+def _listed(routers: object) -> list[Any]:
+    alone = isinstance(routers, str | bytes) or not isinstance(routers, Sequence)
+    return [routers] if alone else list(routers)  # type: ignore[call-overload]
 
 
 def seeds_of(seeds: object) -> list[str]:

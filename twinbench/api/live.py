@@ -12,7 +12,7 @@ from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.reading.validation import field_path, worded
 from twinbench.statistics import Resampling
-from twinbench.storage.manifests import DEFAULT_LIVE, live_manifest
+from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 from twinbench.storage.store import Store
 
 if TYPE_CHECKING:

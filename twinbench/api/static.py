@@ -33,7 +33,7 @@ from twinbench.providers.metering import metered_llm
 from twinbench.routing.router import Router
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import COMPARED_RESAMPLES, Resampling
-from twinbench.storage.manifests import DEFAULT_LIVE, DEFAULT_STATIC, static_manifest
+from twinbench.storage.manifest_files import DEFAULT_LIVE, DEFAULT_STATIC, static_manifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import OFFLINE
 

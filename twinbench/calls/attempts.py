@@ -16,8 +16,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
-from twinbench.calls.journal import unpacked
 from twinbench.calls.judging import Judged, judge
+from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import DivergedError, RecordedAttempt
 from twinbench.causes import CausedError
 from twinbench.routing.clock import Clock

@@ -10,49 +10,30 @@ A line is handed to the kernel with one write before ``append`` returns: a kill 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-import math
 import os
 import re
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, overload
 
 from filelock import FileLock, Timeout
 
-from twinbench.errors import TwinbenchError
+from twinbench.calls.packing import MOST_LINE_BYTES
+from twinbench.calls.redaction import Secrets
+from twinbench.errors import JournalError
 from twinbench.reading.input_files import in_mib, open_regular
 from twinbench.storage.files import flush_folder, make_folder
 
 FILE = "journal.jsonl"
-REDACTED = "[secret]"
-SHORTEST_SECRET = 7
-"""What is shorter is no secret but what local servers are given in a key's place (``none``, ``ollama``): its removal
-would garble the names of models."""
-
 LOCK = "writer.lock"
 """Held by the process that writes."""
-_MOST_LINE_BYTES = 128 * 2**20
-"""Of a line: twice a provider's largest answer. A longer one is not written, nor taken into memory to be read."""
-_MOST_UNPACKED_BYTES = 2 * _MOST_LINE_BYTES
-_MOST_SHOWN = in_mib(_MOST_LINE_BYTES)
-_PACKED = "zlib:"
-_ESCAPE = "\\u"
-"""Begins what JSON writes of a character in digits."""
+_MOST_SHOWN = in_mib(MOST_LINE_BYTES)
 _LINE = re.compile(rb'(?P<body>\{.*),"sha256":"(?P<sha256>[0-9a-f]{64})"\}', re.DOTALL)
-
-
-class JournalError(TwinbenchError):
-    """The journal cannot be written, or is not what was written; names the file and the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +182,7 @@ class Journal:
             body = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
             sha256 = hashlib.sha256(body.encode()).hexdigest()
             line = f'{body[:-1]},"sha256":"{sha256}"}}\n'.encode()
-            if len(line) > _MOST_LINE_BYTES:
+            if len(line) > MOST_LINE_BYTES:
                 raise JournalError(
                     f"cannot write {self.path}: a line of kind {kind} would be larger than {_MOST_SHOWN}"
                 )
@@ -288,108 +269,6 @@ class Journal:
             raise JournalError(f"cannot write {self.path}: {self._broken}; open the journal again")
 
 
-class Secrets:
-    """What must not be written down, in every form that it is likely to turn up in."""
-
-    def __init__(self, values: Iterable[str]) -> None:
-        """Secrets; values of fewer than ``SHORTEST_SECRET`` characters are none."""
-        secrets = {value.strip() for value in values if len(value.strip()) >= SHORTEST_SECRET}
-        forms = set().union(*map(_forms, secrets))
-        self._texts = sorted(forms, key=lambda form: (-len(form), form))
-        self._bytes = [form.encode("utf-8", "surrogatepass") for form in self._texts]
-        quoted = [_quoted_form(secret) for secret in sorted(secrets, key=lambda secret: (-len(secret), secret))]
-        self._quoted = [re.compile(form) for form in quoted]
-        self._quoted_bytes = [re.compile(form.encode()) for form in quoted]
-        escaped = [_escaped_form(secret) for secret in sorted(secrets, key=lambda secret: (-len(secret), secret))]
-        self._escaped = [re.compile(form) for form in escaped]
-        self._escaped_bytes = [re.compile(form.encode()) for form in escaped]
-
-    def redacted(self, text: str) -> str:
-        """``text`` with ``[secret]`` for each secret."""
-        for form in self._texts:
-            text = text.replace(form, REDACTED)
-        # What searches character by character is slow: it looks where there is something to find.
-        for quoted in self._quoted if "%" in text or "+" in text else ():
-            text = quoted.sub(REDACTED, text)
-        for escaped in self._escaped if _ESCAPE in text else ():
-            text = escaped.sub(REDACTED, text)
-        return text
-
-    def redacted_bytes(self, data: bytes) -> bytes:
-        """The same for bytes."""
-        for form in self._bytes:
-            data = data.replace(form, REDACTED.encode())
-        for quoted in self._quoted_bytes if b"%" in data or b"+" in data else ():
-            data = quoted.sub(REDACTED.encode(), data)
-        for escaped in self._escaped_bytes if _ESCAPE.encode() in data else ():
-            data = escaped.sub(REDACTED.encode(), data)
-        return data
-
-    def plain(self, value: Any) -> Any:
-        """``value`` as JSON can say it, without secrets.
-
-        Raises:
-            TypeError: it has something that has no form in a journal.
-        """
-        if isinstance(value, str):
-            return self._plain_text(str(value))
-        if value is None or isinstance(value, bool | int):
-            return value
-        if isinstance(value, float):
-            return value if math.isfinite(value) else str(value)
-        if isinstance(value, Decimal):
-            return format(value, "f")
-        if isinstance(value, bytes | bytearray | memoryview):
-            return packed(self.redacted_bytes(bytes(value)))
-        if isinstance(value, Path):
-            return self.redacted(str(value))
-        if isinstance(value, Mapping):
-            return {self.redacted(str(key)): self.plain(item) for key, item in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.plain(item) for item in value]
-        raise TypeError(f"a journal has no form for a {type(value).__name__}: {value!r:.60}")
-
-    def _plain_text(self, text: str) -> str:
-        if self._texts and text.startswith(_PACKED):
-            with suppress(JournalError):
-                data = unpacked(text)
-                cleaned = self.redacted_bytes(data)
-                return text if cleaned == data else packed(cleaned)
-        return self.redacted(text)
-
-
-def packed(data: bytes) -> str:
-    """``data`` compressed and as text, as large payloads are kept; ``unpacked`` gives it back.
-
-    Raises:
-        JournalError: it is larger than ``unpacked`` unpacks.
-    """
-    if len(data) > _MOST_UNPACKED_BYTES:
-        raise JournalError(f"data of {len(data):,} bytes is too large for a journal")
-    return _PACKED + base64.b64encode(zlib.compress(data)).decode()
-
-
-def unpacked(text: str) -> bytes:
-    """What ``packed`` made text of.
-
-    Raises:
-        JournalError: it made no such text.
-    """
-    if not text.startswith(_PACKED):
-        raise JournalError(f"no packed data: {text[:20]!r}")
-    try:
-        unpacker = zlib.decompressobj()
-        data = unpacker.decompress(base64.b64decode(text[len(_PACKED) :], validate=True), _MOST_UNPACKED_BYTES + 1)
-    except (binascii.Error, ValueError, zlib.error) as error:
-        raise JournalError(f"packed data is damaged: {error}") from None
-    if not unpacker.eof:
-        larger = len(data) > _MOST_UNPACKED_BYTES
-        raise JournalError(
-            f"packed data is {'larger than any that was packed' if larger else 'damaged: it is cut short'}"
-        )
-    return data
-
-
 class _Reader:
     """Reads a journal line by line and checks each; knows afterwards how it ended."""
 
@@ -410,8 +289,8 @@ class _Reader:
             with open_regular(self.path) as file:
                 stop = os.fstat(file.fileno()).st_size if self._stop is None else self._stop
                 while self.head.end < stop:
-                    line = file.readline(_MOST_LINE_BYTES + 1)
-                    if len(line) > _MOST_LINE_BYTES:
+                    line = file.readline(MOST_LINE_BYTES + 1)
+                    if len(line) > MOST_LINE_BYTES:
                         place = f"{self.path}, line {self.head.number + 1}"
                         raise JournalError(f"{place}: is larger than {_MOST_SHOWN}, as no line of a journal is")
                     if not line.endswith(b"\n"):
@@ -458,50 +337,6 @@ def _parsed(line: bytes) -> Entry | None:
     if record.keys() != types.keys() or any(type(record[key]) is not kind for key, kind in types.items()):
         return None
     return Entry(**record)
-
-
-def _forms(secret: str) -> set[str]:
-    """A secret as it is, JSON-escaped once and twice, and in base64, alone or within something longer."""
-    once = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-    escaped = once | {json.dumps(text)[1:-1] for text in once}
-    escaped |= {text.replace("/", "\\/") for text in (secret, *once)}  # as PHP and some gateways write JSON
-    data = secret.encode("utf-8", "surrogatepass")
-    encoded = set()
-    for before in range(3):
-        # Where it begins in a group of three bytes decides its base64; only characters that are its own count.
-        text = base64.b64encode(bytes(before) + data).decode()
-        own = text[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
-        encoded |= {own, own.translate(str.maketrans("+/", "-_"))}
-    encoded |= {base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()}
-    return {secret, *escaped, *encoded}
-
-
-def _quoted_form(secret: str) -> str:
-    """A pattern for a secret in a URL: which characters are quoted, and in which letters, differs between encoders."""
-    parts = []
-    for byte in secret.encode("utf-8", "surrogatepass"):
-        code, char = f"%(?i:{byte:02x})", re.escape(chr(byte))
-        if byte >= 0x80:
-            parts.append(code)
-        elif byte == ord(" "):
-            parts.append(rf"(?: |\+|{code})")
-        else:
-            parts.append(char if chr(byte).isalnum() else f"(?:{char}|{code})")
-    return "".join(parts)
-
-
-def _escaped_form(secret: str) -> str:
-    """A pattern for a secret in JSON, any of whose characters may be escaped, also as JSON within JSON."""
-    parts = []
-    for char in secret:
-        units = char.encode("utf-16-be", "surrogatepass")
-        codes = (f"(?i:{units[place : place + 2].hex()})" for place in range(0, len(units), 2))
-        # JSON within JSON doubles backslashes: eight are three deep. Without a bound a long run of them takes quadratic
-        # time, in which no other thread runs.
-        coded = "".join(rf"\\{{1,8}}u{code}" for code in codes)
-        plain = rf"\\{{0,8}}{re.escape(char)}" if char in '"\\/' else re.escape(char)
-        parts.append(f"(?:{plain}|{coded})")
-    return "".join(parts)
 
 
 def _unused(path: Path) -> Path:

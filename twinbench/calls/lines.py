@@ -1,6 +1,6 @@
 """The lines of a journal: one model for each kind, which says what such a line has.
 
-Money is a decimal text in USD, bytes are packed (``journal.unpacked``), times are seconds since 1970. Further fields of
+Money is a decimal text in USD, bytes are packed (``packing.unpacked``), times are seconds since 1970. Further fields of
 a line are kept: a release may write more than another one knows.
 """
 
@@ -12,8 +12,9 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError
 
-from twinbench.calls.journal import JournalError, unpacked
+from twinbench.calls.packing import unpacked
 from twinbench.causes import Cause
+from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
 
 _FARTHEST = 1e15

@@ -23,7 +23,8 @@ from twinbench.routing.clock import Clock, WallClock
 from twinbench.routing.llm import LlmError, Reply
 from twinbench.routing.own_calls import Deciding, OwnCalls, Question
 from twinbench.routing.tiers import TIER_LABELS, Tier
-from twinbench.storage.manifests import LiveCandidate, LiveManifest, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import LiveCandidate, LiveManifest
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _ENDING = (Cause.usage, Cause.model)

@@ -17,9 +17,12 @@ from typing import Any
 
 from twinbench.calls.completion import Completion, read_completion
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
-from twinbench.calls.journal import Entry, Journal, JournalError, Secrets, unpacked
+from twinbench.calls.journal import Entry, Journal
+from twinbench.calls.packing import unpacked
+from twinbench.calls.redaction import Secrets
 from twinbench.calls.response_json import decode_response
 from twinbench.causes import Cause, CausedError
+from twinbench.errors import JournalError
 from twinbench.routing.clock import Clock, WallClock
 from twinbench.routing.usage import Usage
 

@@ -41,7 +41,7 @@ def _routers(incomplete: str) -> list[str]:
 
 
 def _manifests(incomplete: str) -> list[str]:
-    from twinbench.storage.manifests import manifest_names
+    from twinbench.storage.manifest_files import manifest_names
 
     return [name for name in manifest_names() if name.startswith(incomplete)]
 

@@ -56,7 +56,7 @@ _HOUR = Column("cache_write_1h", "Cache write, 1 h", 5)
 @app.command("list")
 def list_(json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
     """List the shipped manifests."""
-    from twinbench.storage.manifests import load_manifest, manifest_names
+    from twinbench.storage.manifest_files import load_manifest, manifest_names
 
     manifests = [load_manifest(name) for name in manifest_names()]
     rows = [
@@ -84,7 +84,7 @@ def show(
     pool: PoolArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
 ) -> None:
     """Show a manifest: candidates with tier and prices, or the instances of splits."""
-    from twinbench.storage.manifests import load_manifest
+    from twinbench.storage.manifest_files import load_manifest
 
     manifest = load_manifest(pool)
     if json_:
@@ -113,7 +113,7 @@ def check(
     Exit code 1 where one is wrong.
     """
     from twinbench.errors import UsageError
-    from twinbench.storage.manifests import check_manifest, manifest_names
+    from twinbench.storage.manifest_files import check_manifest, manifest_names
 
     if not live and (api_base is not None or api_key_env is not None):
         raise UsageError("--api-base and --api-key-env are of --live")
@@ -203,7 +203,8 @@ def _asked(
     from twinbench.errors import UsageError
     from twinbench.providers.checking import check_candidates, estimate_usd
     from twinbench.providers.gateway import Gateway
-    from twinbench.storage.manifests import LiveManifest, load_manifest
+    from twinbench.storage.manifest_files import load_manifest
+    from twinbench.storage.manifests import LiveManifest
 
     if not named:
         raise UsageError("--live spends money: name the pool, such as live-2026-04")

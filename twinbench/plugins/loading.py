@@ -27,7 +27,7 @@ from twinbench.routing.asking import told
 from twinbench.routing.built_in import BUILT_IN
 from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Candidate, Router
-from twinbench.storage.manifests import live_models
+from twinbench.storage.manifest_files import live_models
 
 _PACKAGE = Path(__file__).parents[1]
 _DESCRIBE_WITHIN_S = 60

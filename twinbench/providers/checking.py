@@ -16,7 +16,8 @@ from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.translation import Utterance, request_body
 from twinbench.causes import Cause
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import LiveCandidate, PriceTable, static_manifest
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import LiveCandidate, PriceTable
 from twinbench.text.tokens import tokenizer_set
 
 QUESTION = "Answer with one word: ready?"

@@ -8,7 +8,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from twinbench.errors import UsageError
-from twinbench.storage.manifests import DEFAULT_LIVE, LiveManifest, live_manifest
+from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
+from twinbench.storage.manifests import LiveManifest
 
 if TYPE_CHECKING:
     from twinbench.calls.metered import MeteredLlm

@@ -24,7 +24,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from twinbench.calls.journal import Secrets
+from twinbench.calls.redaction import Secrets
 
 MOST_BYTES = 64 << 20
 """Of one answer; the longest real ones are some hundred kB."""

@@ -58,11 +58,12 @@ from tests.dynamic_track.live import (
 from tests.examples import examples
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import FILE, Entry, packed, read_journal, unpacked
+from twinbench.calls.journal import FILE, Entry, read_journal
+from twinbench.calls.packing import packed, unpacked
 from twinbench.calls.recording import recordings
 from twinbench.fingerprint import sha256_text
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 MEDIUM = "rehearsal__tidecache-41"
 ASKS = """

@@ -39,7 +39,7 @@ from tests.dynamic_track.rehearsal.playing import (
 from twinbench.calls.billing import usage_of
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 POOL = live_manifest()
 

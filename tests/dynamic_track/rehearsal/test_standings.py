@@ -21,7 +21,7 @@ from dynamic_track.running.trial import Trial
 from twinbench.causes import Cause
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.store import Store
 
 POOL = live_manifest()

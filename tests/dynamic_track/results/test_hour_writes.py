@@ -13,7 +13,7 @@ import pytest
 from tests.cli.commands import twinbench
 from tests.reports.journals import HIGH, Call, Case, write_live_run
 from twinbench.storage import resources
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 CALLS = (
     Call(HIGH, usage=(100, 0, 1000, 50), hour=600, cost_usd="0.01025"),

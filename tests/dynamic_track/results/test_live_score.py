@@ -34,7 +34,7 @@ from tests.dynamic_track.live import (
     step_of,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.store import Store
 
 PENALTY = 0.6

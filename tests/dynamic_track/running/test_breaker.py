@@ -11,7 +11,7 @@ from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.recording import Recording
 from twinbench.causes import CAUSES, Cause, Counts
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 INFRA = [cause for cause, handling in CAUSES.items() if handling.counts is Counts.infra]
 

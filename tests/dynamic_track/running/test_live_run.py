@@ -51,8 +51,8 @@ from tests.dynamic_track.live import (
 )
 from tests.plugins.serving import endpoint
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import unpacked
-from twinbench.storage.manifests import live_manifest
+from twinbench.calls.packing import unpacked
+from twinbench.storage.manifest_files import live_manifest
 
 LEAVES = f"echo {SENTINEL}"
 """Submits nothing."""

@@ -28,7 +28,7 @@ from tests.dynamic_track.live import (
     said,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import unpacked
+from twinbench.calls.packing import unpacked
 
 
 @pytest.fixture(autouse=True)

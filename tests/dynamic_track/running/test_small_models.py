@@ -27,10 +27,11 @@ from tests.dynamic_track.running.small_models import (
     fetched,
     small_gateway,
 )
-from twinbench.calls.journal import read_journal, unpacked
+from twinbench.calls.journal import read_journal
+from twinbench.calls.packing import unpacked
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.usefixtures("rehearsal")]
 

@@ -42,7 +42,7 @@ from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import CASE, ROLE, RUN
 from twinbench.routing.session import session_key
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 LEAVES = f"echo {SENTINEL}"
 EVERY_ONE = tuple(word for name in SIX for word in ("--only", name))

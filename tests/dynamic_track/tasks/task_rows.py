@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.manifest_files import heldout_instances
 
 Row = dict[str, Any]
 

@@ -23,7 +23,7 @@ from tests.timing import HANG_S
 from tests.twinbench.hub import COMMIT, Hub, dataset_hub
 from twinbench.errors import ContentError, UsageError
 from twinbench.reading.rows import SUFFIXES
-from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.manifest_files import heldout_instances
 
 VERIFIED = HUB_DATASETS["SWE-bench Verified"]
 

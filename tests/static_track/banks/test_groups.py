@@ -24,7 +24,7 @@ from tests.banks import Row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from twinbench.errors import ContentError
 from twinbench.statistics import Resampling
-from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.manifest_files import heldout_instances
 from twinbench.storage.store import Store
 
 NO_DUPLICATES = {"near_duplicates": False}

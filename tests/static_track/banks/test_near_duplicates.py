@@ -22,7 +22,7 @@ from tests.banks import a_row, import_rows
 from tests.cli.commands import twinbench
 from tests.examples import examples
 from twinbench.fingerprint import fingerprint
-from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.manifest_files import heldout_instances
 from twinbench.storage.store import Store
 
 WORDS = [f"w{number}" for number in range(30)]

@@ -14,7 +14,7 @@ from static_track.judge import Judge
 from tests.banks import Row, a_trajectory, import_rows
 from tests.examples import examples
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.manifest_files import heldout_instances
 from twinbench.storage.store import Store
 
 HELD_OUT_INSTANCE = min(heldout_instances())

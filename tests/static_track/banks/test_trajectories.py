@@ -14,7 +14,7 @@ from tests.cli.commands import Ran, files, twinbench
 from tests.examples import thinned
 from tests.runs import OPENING, Run, calling, packaged_run, response, saying, v1, v2, write_run
 from twinbench.calls.mini_swe_agent import BASH_TOOL
-from twinbench.storage.manifests import heldout_instances
+from twinbench.storage.manifest_files import heldout_instances
 from twinbench.storage.store import Store
 
 FIVE = 5

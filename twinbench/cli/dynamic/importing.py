@@ -15,7 +15,9 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:
-    from dynamic_track.running.imported import CallCost, ImportedRuns, ReplayedRun
+    from dynamic_track.importing.costs import CallCost
+    from dynamic_track.importing.recording import ImportedRuns
+    from dynamic_track.importing.replaying import ReplayedRun
 
 _SHOWN_CHARACTERS = 200
 _USD_DECIMALS = 6
@@ -60,8 +62,8 @@ def import_(
     The recording replays as far as the files hold responses of models of the pool: twinbench dynamic replay DIR. Exit
     code 1 where a file was left out, or a run is not recorded to its end.
     """
-    from dynamic_track.running.imported import import_runs
-    from twinbench.storage.manifests import live_manifest
+    from dynamic_track.importing.recording import import_runs
+    from twinbench.storage.manifest_files import live_manifest
 
     manifest = live_manifest(pool)
     with progress() as shown:
@@ -102,12 +104,12 @@ def replay_imported_run(
     """
     from fnmatch import fnmatchcase
 
-    from dynamic_track.running.imported import replay_imported
+    from dynamic_track.importing.replaying import replay_imported
     from dynamic_track.running.run_dir import RunDirectory
     from twinbench.calls.journal import read_journal
     from twinbench.calls.recording import recordings
     from twinbench.errors import UsageError
-    from twinbench.storage.manifests import live_manifest
+    from twinbench.storage.manifest_files import live_manifest
 
     if route:
         raise UsageError(

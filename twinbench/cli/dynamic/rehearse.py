@@ -234,7 +234,7 @@ def serve(
     from dynamic_track.rehearsal.simulation import known
     from dynamic_track.rehearsal.skills import skill_table
     from twinbench.errors import UsageError
-    from twinbench.storage.manifests import live_manifest
+    from twinbench.storage.manifest_files import live_manifest
 
     key = None if api_key_env is None else os.environ.get(api_key_env)
     if api_key_env is not None and not key:

@@ -79,8 +79,7 @@ def replay(
     Of an imported run only the model's side is replayed. Exit code 0 where all is equal, 1 at a difference.
     """
     from dynamic_track.running.again import replay_run
-    from dynamic_track.running.imported import is_imported
-    from dynamic_track.running.run_dir import RunDirectory
+    from dynamic_track.running.run_dir import RunDirectory, is_imported
 
     plan = RunDirectory(run_dir).plan()
     if is_imported(plan):

@@ -160,7 +160,7 @@ def _told_simulated(table: Table, runs: Sequence[LoadedRun], form: Format) -> Ta
 
 
 def _prices(name: str | None) -> LiveManifest | None:
-    from twinbench.storage.manifests import live_manifest
+    from twinbench.storage.manifest_files import live_manifest
 
     return None if name is None else live_manifest(name)
 

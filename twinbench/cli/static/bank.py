@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
+from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
 from twinbench.display.wording import counted, trajectories
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def pull(
     Nothing is fetched where the store or the hub's cache has it. HF_ENDPOINT, HF_TOKEN and HF_HOME are honoured.
     """
     from static_track.banks.pulling import pull_bank
-    from twinbench.storage.manifests import DEFAULT_BANKS, published_bank
+    from twinbench.storage.manifest_files import DEFAULT_BANKS, published_bank
     from twinbench.storage.store import Store
 
     wanted = published_bank(published, manifest or DEFAULT_BANKS)
@@ -237,7 +238,7 @@ def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: st
         Column("name", "Name"),
         Column("rows", "Rows"),
         Column("trajectories", "Trajectories"),
-        _groups_column(info.groups < info.trajectories for info in banks),
+        groups_column(info.groups < info.trajectories for info in banks),
         Column("heldout_trajectories", "Held out"),
         Column("workloads", "Workloads"),
         Column("sha256", "SHA-256"),
@@ -248,11 +249,6 @@ def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: st
         rows = [row | {"sha256": str(row["sha256"])[:12]} for row in rows]
     caveat = "\n".join(f"{info.name}: {info.caveat}" for info in banks if info.caveat is not None) or None
     print_table(Table(f"Banks in {root}", columns, rows, caveat=caveat), form, output)
-
-
-def _groups_column(fewer: Iterable[bool]) -> Column:
-    """The column of groups, which people see where there are fewer than trajectories."""
-    return Column("groups", "Groups", for_people=any(fewer))
 
 
 @app.command()
@@ -277,14 +273,14 @@ def show(
     if json_:
         described = [
             {
-                "name": split["name"],
-                "seed": split["seed"],
-                "fingerprint": split["fingerprint"],
-                "near_duplicates": split.get("near_duplicates"),
-                "named_groups": split.get("named_groups"),
-                "parts": {part: len(numbers) for part, numbers in split["parts"].items()},
+                "name": each["name"],
+                "seed": each["seed"],
+                "fingerprint": each["fingerprint"],
+                "near_duplicates": each.get("near_duplicates"),
+                "named_groups": each.get("named_groups"),
+                "parts": {part: len(numbers) for part, numbers in each["parts"].items()},
             }
-            for split in splits
+            for each in splits
         ]
         print_json(bank.info.described() | {"by_workload": workloads, "splits": described}, output)
         return
@@ -292,7 +288,7 @@ def show(
         Column("workload", "Workload"),
         Column("rows", "Rows"),
         Column("trajectories", "Trajectories"),
-        _groups_column(row["groups"] < row["trajectories"] for row in workloads),
+        groups_column(row["groups"] < row["trajectories"] for row in workloads),
         *(Column(label, label) for label in TIER_LABELS),
         Column("longest_prompt_tokens", "Longest prompt, tokens"),
     ]
@@ -301,10 +297,10 @@ def show(
         f"source {bank.info.source}, sha256 {bank.info.source_sha256}",
         f"canonical export sha256 {bank.info.sha256}",
         *(
-            f"split {split['name']} (seed {split['seed']}): "
-            + ", ".join(f"{part} {trajectories(len(numbers))}" for part, numbers in split["parts"].items())
-            + f"; {_kept_together_told(split.get('near_duplicates'), split.get('named_groups'))}"
-            for split in splits
+            f"split {each['name']} (seed {each['seed']}): "
+            + ", ".join(f"{part} {trajectories(len(numbers))}" for part, numbers in each["parts"].items())
+            + f"; {kept_together_told(each.get('near_duplicates'), each.get('named_groups'))}"
+            for each in splits
         ),
     ]
     if bank.info.heldout_trajectories:
@@ -417,71 +413,4 @@ def rm(name: BankArgument, *, json_: JsonOption = False, store: StoreOption = No
         typer.echo(f"removed {name}")
 
 
-@app.command()
-def split(
-    name: BankArgument,
-    *,
-    split_name: Annotated[str, typer.Option("--name", metavar="SPLIT", help="What to call the split.")] = "default",
-    parts: Annotated[
-        str, typer.Option("--parts", metavar="SHARES", help="Parts with their shares.")
-    ] = "train=60,dev=20,test=20",
-    seed: Annotated[int, typer.Option("--seed", help="Another seed deals the trajectories differently.")] = 0,
-    near_duplicates: Annotated[
-        bool,
-        typer.Option(
-            "--near-duplicates/--no-near-duplicates",
-            help="Keep trajectories whose first messages are nearly the same in one part.",
-        ),
-    ] = True,
-    json_: JsonOption = False,
-    form: FormatOption = Format.table,
-    output: OutputOption = "-",
-    store: StoreOption = None,
-) -> None:
-    """Split a bank into parts by trajectory, stratified by workload and label.
-
-    Trajectories of one group stand in one part, and so do near-duplicates: those whose first messages share four fifths
-    of their runs of five words.
-    Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
-    """
-    from static_track.banks.opening import open_bank
-    from twinbench.routing.tiers import TIER_LABELS
-    from twinbench.storage.store import Store
-
-    with progress() as shown, open_bank(name, Store(store), shown) as bank:
-        shown("comparing first messages", 0, None)
-        plan = bank.make_split(split_name, parts, seed, near_duplicates=near_duplicates)
-        rows = [{"part": part, **bank.part_counts(numbers)} for part, numbers in plan.parts.items()]
-    if json_:
-        told = {} if bank.info.caveat is None else {"caveat": bank.info.caveat}
-        print_json(plan.to_json(bank.info.sha256) | {"counts": rows} | told, output)
-        return
-    columns = [
-        Column("part", "Part"),
-        Column("trajectories", "Trajectories"),
-        _groups_column(row["groups"] < row["trajectories"] for row in rows if "groups" in row),  # not of an empty part
-        Column("rows", "Rows"),
-        *(Column(label, label) for label in TIER_LABELS),
-    ]
-    title = f"Split {split_name} of {name}, seed {seed}"
-    near, named = (None if each is None else each.to_json() for each in (plan.near_duplicates, plan.named_groups))
-    notes = [_kept_together_told(near, named)]
-    print_table(Table(title, columns, rows, notes, caveat=bank.info.caveat), form, output)
-
-
-def _kept_together_told(near: Mapping[str, Any] | None, named: Mapping[str, Any] | None) -> str:
-    """What a split did with near-duplicates and with named groups, as a line."""
-    if near is None:
-        found = "near-duplicates: dealt like all others"
-    else:
-        found = _grouping_told("near-duplicates", near) if near["groups"] else "near-duplicates: none"
-    return found if named is None else f"{found}; {_grouping_told('named groups', named)}"
-
-
-def _grouping_told(what: str, grouping: Mapping[str, Any]) -> str:
-    joined = len(grouping["joined_heldout"])
-    return (
-        f"{what}: {counted(grouping['groups'], 'group')}, each in one part: "
-        f"{trajectories(grouping['trajectories'])}, {grouping['largest']} in the largest"
-        + (f"; held out with an instance of heldout100: {trajectories(joined)}" if joined else "")
-    )
+app.command()(split)

@@ -36,7 +36,7 @@ def judged(
     from static_track.banks.opening import open_bank
     from static_track.judge import Judge
     from twinbench.providers.metering import metered_llm
-    from twinbench.storage.manifests import static_manifest
+    from twinbench.storage.manifest_files import static_manifest
     from twinbench.storage.store import Store
 
     limits = plugins.limits(processes=_have_processes(routers))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.running.imported import import_runs, replay_imported
+from dynamic_track.importing.recording import import_runs
+from dynamic_track.importing.replaying import replay_imported
 from tests.cli.commands import Ran, files, twinbench
 from tests.examples import thinned
 from tests.runs import (
@@ -34,7 +35,7 @@ from tests.runs import (
 from twinbench.calls.journal import read_journal
 from twinbench.calls.recording import Recording, recordings
 from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import live_manifest
+from twinbench.storage.manifest_files import live_manifest
 
 COST = Decimal("0.0014")
 """Of each call of ``tests.runs``: 500 fresh tokens, 500 from the cache, 25 out."""

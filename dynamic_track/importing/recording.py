@@ -1,11 +1,8 @@
-"""Runs of mini-swe-agent that were made elsewhere: what their calls cost, and recordings of them that replay.
+"""Runs of mini-swe-agent that were made elsewhere, recorded so that they replay.
 
 The recording is made by our own pipeline: every call is asked again of the file, in a RoutedCall, so that it is judged,
 priced and written as any other. What stands in it of a request is what *this* pool would have sent; what was sent then
-no file tells. A replay goes through the model's side alone: each recorded response is judged and priced anew, its
-commands are found anew by the package's parsers, and the conversation is put together from the responses and compared,
-message by message, with the one that the file holds. No command runs, since prompts and containers of that run are not
-those of ours.
+no file tells.
 """
 
 from __future__ import annotations
@@ -20,74 +17,33 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.importing.costs import CallCost, call_costs, money, sums
 from dynamic_track.running.agent import ActionStyle, commands_said
 from dynamic_track.running.run_dir import RunDirectory, write_plan
 from dynamic_track.running.trial import concluded
 from twinbench.calls.attempts import RetryLimits
-from twinbench.calls.billing import BillError, reported_cost_usd, served_by, served_model, usage_of
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.calls.journal import Journal
-from twinbench.calls.mini_swe_agent import BASH_TOOL, ModelCall, Trajectory, read_trajectories, trajectory_files
+from twinbench.calls.mini_swe_agent import ModelCall, Trajectory, read_trajectories, trajectory_files
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.recording import Recording, TrialLog
 from twinbench.calls.routed import Decider, RecordingDecides, RoutedCall, TrialClock
-from twinbench.calls.translation import Utterance, plain_message
+from twinbench.calls.translation import Utterance
 from twinbench.causes import CausedError
 from twinbench.display.progress import Progress
-from twinbench.display.wording import counted
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_text
 from twinbench.routing.cache_policy import WallClockTtl
 from twinbench.routing.router import Call, Limits
 from twinbench.routing.session import Session, session_key
-from twinbench.routing.usage import Usage
-from twinbench.storage.manifests import LiveCandidate, LiveManifest, static_manifest
-from twinbench.text.messages import semantic_key
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import LiveManifest
 from twinbench.text.tokens import tokenizer_set
 
 _TRIAL = 1
 _SALT = "imported"
 _MOST_NAME = 200
-
-
-@dataclass(frozen=True)
-class CallCost:
-    """What one call of a run cost: computed here, and as the gateway had it."""
-
-    case: str
-    call: int
-    """From 1."""
-    served_model: str | None
-    served_by: str | None
-    candidate: str | None
-    """Whose locked prices count; None where the pool has none for this model."""
-    usage: Usage | None
-    cost_usd: Decimal | None
-    """None where usage or price is not known: never zero."""
-    reported_cost_usd: Decimal | None
-    problem: str | None = None
-    """Why there is no computed cost."""
-
-    @property
-    def difference_usd(self) -> Decimal | None:
-        """Computed less reported; None where one of them is not known."""
-        if self.cost_usd is None or self.reported_cost_usd is None:
-            return None
-        return self.cost_usd - self.reported_cost_usd
-
-    def to_json(self) -> dict[str, Any]:
-        """The call as a JSON object."""
-        return {
-            "case": self.case,
-            "call": self.call,
-            "served_model": self.served_model,
-            "served_by": self.served_by,
-            "candidate": self.candidate,
-            "usage": None if self.usage is None else self.usage.to_json(),
-            **_money(self.cost_usd, self.reported_cost_usd, self.difference_usd),
-            "problem": self.problem,
-        }
 
 
 @dataclass(frozen=True)
@@ -118,7 +74,7 @@ class ImportedRun:
             "mini_version": self.version,
             "calls": len(self.calls),
             "recorded": self.recorded,
-            **_money(*self.sums),
+            **money(*self.sums),
             "exit_status": self.exit_status,
             "why": self.why,
             "by_call": [call.to_json() for call in self.calls],
@@ -149,63 +105,6 @@ class ImportedRuns:
             "runs": [run.to_json() for run in self.runs],
             "problems": [problem.to_json() for problem in self.problems],
         }
-
-
-@dataclass(frozen=True)
-class ReplayedRun:
-    """One imported run gone through again."""
-
-    case: str
-    calls: tuple[CallCost, ...]
-    """Those whose recorded response repeats itself."""
-    recorded: int
-    """How many are in the recording."""
-    of: int
-    """How many calls the run had."""
-    commands: int
-    """Commands found in the responses, equal to those of the file."""
-    answers: int
-    """Answers in the responses, equal to those in the file's conversation; 2.x keeps none that did not parse."""
-    step: int | None = None
-    """Where it first differs; None where it does not."""
-    what: str | None = None
-    recorded_value: Any = None
-    replayed_value: Any = None
-
-    @property
-    def equal(self) -> bool:
-        """Whether all that is recorded repeats itself."""
-        return self.what is None
-
-    def to_json(self) -> dict[str, Any]:
-        """The replayed run as a JSON object."""
-        difference = {"step": self.step, "what": self.what, "recorded": self.recorded_value}
-        return {
-            "case": self.case,
-            "equal": self.equal,
-            "calls": self.of,
-            "recorded": self.recorded,
-            "replayed": len(self.calls),
-            "commands": self.commands,
-            "answers": self.answers,
-            **_money(*sums(self.calls)),
-            "difference": None if self.equal else {**difference, "replayed": self.replayed_value},
-            "by_call": [call.to_json() for call in self.calls],
-        }
-
-
-def sums(calls: Sequence[CallCost]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
-    """Computed, reported and their difference, over all calls; None where one of them is not known."""
-    costs = [call.cost_usd for call in calls]
-    reported = [call.reported_cost_usd for call in calls]
-    computed_usd, reported_usd = _sum(costs), _sum(reported)
-    difference = None if computed_usd is None or reported_usd is None else computed_usd - reported_usd
-    return computed_usd, reported_usd, difference
-
-
-def call_costs(trajectory: Trajectory, pool: LiveManifest) -> tuple[CallCost, ...]:
-    """What each call of a run cost at the pool's locked prices, beside what the gateway said."""
-    return tuple(_call_cost(trajectory.instance_id, call, pool) for call in trajectory.calls)
 
 
 def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str, progress: Progress) -> ImportedRuns:
@@ -250,20 +149,6 @@ def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str,
     return ImportedRuns(path, pool.name, tuple(runs), tuple(problems))
 
 
-def is_imported(plan: Mapping[str, Any]) -> bool:
-    """Whether a run directory's plan is of runs that were imported."""
-    return plan["identity"].get("imported") is not None
-
-
-def replay_imported(pool: LiveManifest, recorded: Sequence[Recording], progress: Progress) -> tuple[ReplayedRun, ...]:
-    """Go through the model's side of imported runs again, and compare with what their files hold."""
-    replayed = []
-    for done, recording in enumerate(recorded):
-        progress(f"replaying {recording.case}", done, len(recorded))
-        replayed.append(_replayed(pool, recording))
-    return tuple(replayed)
-
-
 class _FromFile(ResponseSource):
     """Answers as the file does."""
 
@@ -286,7 +171,7 @@ class _FileDecides(RecordingDecides):
         return {"candidate": self.candidate, "score": None, "rationale": None, "error": None, "latency_ms": None}
 
 
-class _FileClock:
+class FileClock:
     """The time at which the file says that calls were answered."""
 
     def __init__(self) -> None:
@@ -312,7 +197,7 @@ class _ImportLog(TrialLog):
 
 def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, journal: Journal) -> ImportedRun:
     costs = call_costs(trajectory, pool)
-    clock, source, decides = _FileClock(), _FromFile(), _FileDecides()
+    clock, source, decides = FileClock(), _FromFile(), _FileDecides()
     log = _ImportLog(Recording(trajectory.instance_id, _TRIAL), journal, clock)
     clock.at = next((call.at for call in trajectory.calls if call.at is not None), 0.0)
     log.write(
@@ -329,7 +214,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
         },
         opening=list(trajectory.messages[: trajectory.calls[0].prefix]),
     )
-    routed = _routed(pool, log, decides, source, clock)
+    asking = routed(pool, log, decides, source, clock)
     ended: CausedError | None = None
     why: str | None = None
     for call, cost in zip(trajectory.calls, costs, strict=True):
@@ -340,7 +225,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
         source.response, decides.candidate = call.response, cost.candidate
         conversation = [Utterance(message) for message in trajectory.messages[: call.prefix]]
         try:
-            routed.ask(conversation, trajectory.tools)
+            asking.ask(conversation, trajectory.tools)
         except CausedError as error:
             ended, why = error, f"call {call.number}: {error.cause}: {error}"
             break
@@ -370,9 +255,10 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
     )
 
 
-def _routed(
-    pool: LiveManifest, log: TrialLog, decider: Decider, source: ResponseSource | None, clock: _FileClock
+def routed(
+    pool: LiveManifest, log: TrialLog, decider: Decider, source: ResponseSource | None, clock: FileClock
 ) -> RoutedCall:
+    """What asks an imported trial's calls: without salt, budget or retries of a run of our own."""
     trial_clock = TrialClock(clock)
     name = (log.recording.case, str(log.recording.trial))
     return RoutedCall(
@@ -407,113 +293,6 @@ def _commands(trajectory: Trajectory, call: ModelCall) -> Sequence[str]:
 def _following(trajectory: Trajectory, call: ModelCall) -> list[Mapping[str, Any]]:
     answer = trajectory.messages[call.prefix : call.prefix + call.kept]
     return [*answer, *trajectory.heard(call)]
-
-
-def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
-    start = recording.start or {}
-    told = start.get("imported") or {}
-    calls: list[CallCost] = []
-    commands = answers = 0
-    routed = _routed(pool, TrialLog(recording, None), RecordingDecides(), None, _FileClock())
-    style = ActionStyle(told.get("actions", ActionStyle.text))
-    tools = [BASH_TOOL] if style is ActionStyle.tool else []
-    conversation = [dict(message) for message in start.get("opening") or ()]
-    difference: DivergedError | None = None
-    try:
-        if start.get("pool") != pool.fingerprint:
-            raise DivergedError(0, "pool", start.get("pool"), pool.fingerprint)
-        for number in sorted(recording.steps):
-            step = recording.steps[number]
-            if step.answer is None:
-                break  # here the recorded responses end
-            answer = routed.ask([Utterance(message) for message in conversation], tools)
-            said = answer.utterance.plain
-            following = list(step.conversation or ())
-            kept = following[:1] if following and following[0].get("role") == "assistant" else []
-            if kept and semantic_key(kept[0]) != semantic_key(plain_message(answer.message)):
-                raise DivergedError(number, "answer", kept[0], said)
-            answers += len(kept)
-            recorded_commands = [each.command for each in step.commands]
-            if style is ActionStyle.tool or told.get("pattern") is not None:
-                found = commands_said(said, style, told.get("pattern") or "") or []
-                if found != recorded_commands:
-                    raise DivergedError(number, "command", recorded_commands, found)
-                commands += len(found)
-            conversation += [dict(message) for message in following]
-            calls.append(_recorded_cost(recording, number))
-    except DivergedError as diverged:
-        difference = diverged
-    except CausedError as error:
-        difference = DivergedError(len(calls) + 1, "cause", None, f"{error.cause}: {error}")
-    return ReplayedRun(
-        recording.case,
-        tuple(calls),
-        len(recording.answers),
-        int(told.get("calls") or len(recording.answers)),
-        commands,
-        answers,
-        *(() if difference is None else (difference.step, difference.what, difference.recorded, difference.replayed)),
-    )
-
-
-def _recorded_cost(recording: Recording, step: int) -> CallCost:
-    answer = recording.steps[step].answer
-    assert answer is not None  # noqa: S101 - it was just replayed
-    assert answer.settle is not None  # noqa: S101 - an answer is settled
-    settle = answer.settle
-    reported = settle.get("reported_cost_usd")
-    return CallCost(
-        recording.case,
-        step,
-        settle.get("served_model"),
-        settle.get("served_by"),
-        answer.reserve["candidate"],
-        Usage(**settle["usage"]),
-        Decimal(settle["cost_usd"]),
-        None if reported is None else Decimal(reported),
-    )
-
-
-def _call_cost(case: str, call: ModelCall, pool: LiveManifest) -> CallCost:
-    body = call.response
-    if body is None:
-        return CallCost(case, call.number, None, None, None, None, None, None, "the file does not hold its response")
-    model = served_model(body)
-    candidate, problem = _candidate(pool, model)
-    usage: Usage | None = None
-    try:
-        if candidate is None:
-            usage = usage_of(body)
-        else:  # as it is judged where it is recorded
-            priced = candidate.prices.cache_write_1h is not None
-            usage = usage_of(body, max_tokens=candidate.max_tokens, one_hour_writes=priced)
-    except BillError as error:
-        problem = f"{call.field}: {error}"
-    cost = None if usage is None or candidate is None else usage.cost_usd(candidate.prices.prices())
-    return CallCost(
-        case,
-        call.number,
-        model,
-        served_by(body),
-        None if candidate is None else candidate.id,
-        usage,
-        cost,
-        reported_cost_usd(body),
-        problem,
-    )
-
-
-def _candidate(pool: LiveManifest, model: str | None) -> tuple[LiveCandidate | None, str | None]:
-    """Who answers under this name, or why there is no locked price."""
-    if model is None:
-        return None, "the response does not name its model, so there is no locked price"
-    found = [candidate for candidate in pool.candidates if model in candidate.served_as]
-    if len(found) == 1:
-        return found[0], None
-    if not found:
-        return None, f"no candidate of the pool {pool.name} is served as {model[:80]!r}: no locked price (--pool FILE)"
-    ids = ", ".join(candidate.id for candidate in found)
-    return None, f"{counted(len(found), 'candidate')} of the pool {pool.name} are served as {model[:80]!r}: {ids}"
 
 
 def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], where: str) -> None:
@@ -558,13 +337,3 @@ def _is_name(text: str) -> bool:
     if not text.isprintable() or text.startswith(".") or set(text) & set("/\\:"):
         return False
     return len(text.encode()) <= _MOST_NAME
-
-
-def _sum(values: Sequence[Decimal | None]) -> Decimal | None:
-    known = [value for value in values if value is not None]
-    return sum(known, Decimal(0)) if known and len(known) == len(values) else None
-
-
-def _money(cost: Decimal | None, reported: Decimal | None, difference: Decimal | None) -> dict[str, float | None]:
-    named = {"cost_usd": cost, "reported_cost_usd": reported, "difference_usd": difference}
-    return {name: None if usd is None else float(usd) for name, usd in named.items()}

@@ -1,0 +1,275 @@
+"""A trial's messages and events as objects of inspect_ai."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dynamic_track.exporting.conversation import (
+    Message,
+    answered_message,
+    conversation,
+    finish_reason,
+    output_of,
+    text_of,
+    tool_calls,
+)
+from dynamic_track.exporting.jsonl import spent_usd
+from dynamic_track.results.loaded import LoadedRun
+from twinbench.calls.completion import replace_surrogates
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
+from twinbench.routing.usage import Usage
+
+if TYPE_CHECKING:
+    from inspect_ai.event import Event
+    from inspect_ai.model import ChatMessage, ModelOutput, ModelUsage
+
+_TOOL = "bash"
+_REASONS: Mapping[str, Any] = {"stop": "stop", "length": "max_tokens", "tool_calls": "tool_calls"}
+
+
+class Events:
+    """Makes the messages and events of a trial."""
+
+    def __init__(self, run: LoadedRun, recording: Recording) -> None:
+        from inspect_ai.model import ModelOutput
+
+        self._run = run
+        self._recording = recording
+        self._candidates = {candidate.id: candidate for candidate in run.pool.candidates}
+        self._begun, self._ended = times(recording)
+        self.said = conversation(run, recording)
+        self.messages: Sequence[ChatMessage] = [
+            self._message(message, f"message {place}") for place, message in enumerate(self.said.messages)
+        ]
+        self.last: ModelOutput = ModelOutput()
+
+    def id(self, *parts: str) -> str:
+        """The same whenever the same run is exported."""
+        names = (self._run.fingerprint, self._recording.case, str(self._recording.trial), *parts)
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()[:22]
+
+    def events(self) -> list[Event]:
+        """Of each step a span: the decision, the call, the commands."""
+        from inspect_ai.event import InfoEvent, SpanBeginEvent, SpanEndEvent
+
+        found: list[Event] = []
+        now = self._begun
+        for number in sorted(self._recording.steps):
+            step = self._recording.steps[number]
+            span = self.id(f"step {number}")
+            decided = _at(step.decision, now)
+            found.append(
+                SpanBeginEvent(
+                    id=span, name=f"step {number}", uuid=self.id(span, "begin"), span_id=span, **self._when(decided)
+                )
+            )
+            if step.decision is not None:
+                names = ("candidate", "score", "rationale", "latency_ms", "error", "router_error", "prompt_tokens")
+                told = {name: step.decision.get(name) for name in names}
+                told["own_calls"] = [_attempt(attempt) for call in step.own.values() for attempt in call.attempts]
+                found.append(
+                    InfoEvent(
+                        source="router",
+                        data=replace_surrogates(told),
+                        uuid=self.id(span, "decision"),
+                        span_id=span,
+                        **self._when(decided),
+                    )
+                )
+            if step.attempts:
+                found.append(self._model_event(number, step, span))
+                now = max(now, _settled(step.attempts[-1]))
+            calls = [] if step.answer is None else tool_calls(answered_message(step.answer))
+            for index, command in enumerate(step.commands):
+                call = str(calls[index].get("id")) if index < len(calls) else f"step-{number}-command-{index}"
+                now = _at(command.observation, now)
+                found.append(self._tool_event(call, command, span, now, self.id(span, f"command {index}")))
+            found.append(SpanEndEvent(id=span, uuid=self.id(span, "end"), span_id=span, **self._when(now)))
+        return found
+
+    def ends(self, scores: Mapping[str, Any] | None, error: Any, ended: float) -> list[Event]:
+        """The event of the score, or of the error."""
+        from inspect_ai.event import ErrorEvent, ScoreEvent
+
+        if error is not None:
+            return [ErrorEvent(error=error, uuid=self.id("error"), **self._when(ended))]
+        found = (scores or {}).items()
+        return [
+            ScoreEvent(score=score, scorer=name, uuid=self.id("score", name), **self._when(ended))
+            for name, score in found
+        ]
+
+    def _model_event(self, number: int, step: RecordedStep, span: str) -> Event:
+        from inspect_ai.event import ModelEvent
+        from inspect_ai.model import GenerateConfig, ModelOutput
+
+        answer = step.answer
+        asked = step.attempts[-1] if answer is None else answer
+        name = str(asked.reserve["candidate"])
+        candidate = self._candidates[name]
+        settle: Mapping[str, Any] = asked.settle or {}
+        decision = step.decision or {}
+        output = ModelOutput(model=name)
+        if answer is not None:
+            self.last = output = self._output(number, answer, name)
+        metadata = {
+            "step": number,
+            "candidate": name,
+            "tier": str(candidate.tier),
+            **(settle.get("usage") or {}),
+            "cost_usd": float(spent_usd(asked)),
+            "step_spend_usd": float(sum(map(spent_usd, step.attempts))),
+            "served_model": settle.get("served_model"),
+            "cause": settle.get("cause"),
+            "decision_ms": decision.get("latency_ms"),
+            "attempts": [_attempt(attempt) for attempt in step.attempts],
+        }
+        started = _at(step.attempts[0].reserve, self._begun)
+        return ModelEvent(
+            model=name,
+            input=list(self.messages[: self.said.answers[number]]),
+            tools=[],
+            tool_choice="auto",
+            config=GenerateConfig(max_tokens=candidate.max_tokens, temperature=candidate.temperature),
+            output=output,
+            retries=len(step.attempts) - 1 or None,
+            error=None if answer is not None else replace_surrogates(f"{settle.get('cause')}: {settle.get('detail')}"),
+            completed=moment(_settled(asked)),
+            working_time=settle.get("latency_s"),
+            metadata=replace_surrogates(metadata),
+            uuid=self.id(span, "call"),
+            span_id=span,
+            **self._when(started),
+        )
+
+    def _output(self, number: int, answer: RecordedAttempt, name: str) -> ModelOutput:
+        from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput
+
+        settle: Mapping[str, Any] = answer.settle or {}
+        place = self.said.answers[number]
+        stands = place < len(self.messages) and self.said.messages[place].get("role") == "assistant"
+        key = f"message {place}" if stands else f"answer {number}"  # one that did not parse is in no conversation
+        message = self._message({**answered_message(answer), "role": "assistant"}, key)
+        assert isinstance(message, ChatMessageAssistant)  # noqa: S101 - its role says so
+        message.model = name
+        reason = _REASONS.get(finish_reason(answer) or "", "unknown")
+        return ModelOutput(
+            model=name,
+            choices=[ChatCompletionChoice(message=message, stop_reason=reason)],
+            usage=usage(Usage(**settle["usage"]), float(settle["cost_usd"])),
+            time=settle.get("latency_s"),
+        )
+
+    def _tool_event(self, call: str, command: RecordedCommand, span: str, at: float, uuid: str) -> Event:
+        from inspect_ai.event import ToolEvent
+        from inspect_ai.tool import ToolCallError
+
+        observation: Mapping[str, Any] = command.observation or {}
+        ended = str(observation.get("ended", "unknown"))
+        error = None
+        if ended != "exited":
+            said = str(observation.get("exception_info") or "nothing is recorded of it")
+            error = ToolCallError("timeout" if ended == "timeout" else "unknown", replace_surrogates(said))
+        seconds = observation.get("seconds")
+        begun = at if self._run.simulated else at - float(seconds or 0)
+        return ToolEvent(
+            id=call,
+            function=_TOOL,
+            arguments={"command": replace_surrogates(command.command)},
+            result=replace_surrogates(output_of(command)),
+            error=error,
+            completed=moment(at),
+            working_time=seconds,
+            metadata={"returncode": observation.get("returncode"), "ended": ended},
+            uuid=uuid,
+            span_id=span,
+            **self._when(begun),
+        )
+
+    def _message(self, message: Message, key: str) -> ChatMessage:
+        from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser
+        from inspect_ai.tool import ToolCall
+
+        content, role, id_ = text_of(message.get("content")), message.get("role"), self.id(key)
+        if role == "system":
+            return ChatMessageSystem(id=id_, content=content, source="input")
+        if role == "tool":
+            return ChatMessageTool(
+                id=id_, content=content, tool_call_id=str(message.get("tool_call_id")), function=_TOOL
+            )
+        if role != "assistant":
+            return ChatMessageUser(id=id_, content=content)
+        calls = []
+        for call in tool_calls(message):
+            function = call["function"]
+            arguments, wrong = _arguments(function.get("arguments"))
+            name = str(function.get("name"))
+            calls.append(ToolCall(id=str(call.get("id")), function=name, arguments=arguments, parse_error=wrong))
+        extra = message.get("extra")
+        candidate = extra.get("candidate") if isinstance(extra, Mapping) else None
+        return ChatMessageAssistant(
+            id=id_, content=content, tool_calls=calls or None, model=candidate, source="generate"
+        )
+
+    def _when(self, at: float) -> dict[str, Any]:
+        return {"timestamp": moment(at), "working_start": round(max(at - self._begun, 0.0), 6)}
+
+
+def usage(usage: Usage, cost_usd: float) -> ModelUsage:
+    """Our buckets as inspect_ai's, whose input tokens leave out cached ones as ours do."""
+    from inspect_ai.model import ModelUsage
+
+    return ModelUsage(
+        input_tokens=usage.input,
+        input_tokens_cache_read=usage.cache_read,
+        input_tokens_cache_write=usage.cache_write,
+        output_tokens=usage.output,
+        total_tokens=usage.prompt_tokens + usage.output,
+        total_cost=cost_usd,
+    )
+
+
+def times(recording: Recording) -> tuple[float, float]:
+    """When a trial was begun and ended, in seconds since 1970; its verdict may have been given long after."""
+    ended = _at(recording.end, recording.at or 0.0)
+    return _at(recording.start, ended), ended
+
+
+def moment(seconds: float) -> datetime:
+    """A time in seconds since 1970, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _attempt(attempt: RecordedAttempt) -> dict[str, Any]:
+    settle: Mapping[str, Any] = attempt.settle or {}
+    return {
+        "attempt": attempt.reserve["attempt"],
+        "candidate": attempt.reserve["candidate"],
+        **{name: settle.get(name) for name in ("cause", "detail", "status", "latency_s", "usage")},
+        "cost_usd": float(spent_usd(attempt)),
+    }
+
+
+def _arguments(said: Any) -> tuple[dict[str, Any], str | None]:
+    """A tool call's arguments, and what is wrong with them where they are none."""
+    if isinstance(said, Mapping):
+        return dict(said), None
+    with suppress(ValueError, TypeError, RecursionError):
+        found = json.loads(said)
+        if isinstance(found, dict):
+            return dict(replace_surrogates(found)), None
+    return {}, f"no JSON object: {said}"
+
+
+def _settled(attempt: RecordedAttempt) -> float:
+    return _at(attempt.reserve, 0.0) + float((attempt.settle or {}).get("latency_s") or 0)
+
+
+def _at(fields: Mapping[str, Any] | None, otherwise: float) -> float:
+    at = (fields or {}).get("at")
+    return otherwise if at is None else float(at)

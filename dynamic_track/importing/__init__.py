@@ -1,0 +1,1 @@
+"""Runs made elsewhere: their costs, recordings of them, and the replay of those."""

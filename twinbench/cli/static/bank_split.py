@@ -1,0 +1,86 @@
+"""``twinbench bank split``: parts of a bank, for training and for judging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+from twinbench.display.wording import counted, trajectories
+
+
+def groups_column(fewer: Iterable[bool]) -> Column:
+    """The column of groups, which people see where there are fewer than trajectories."""
+    return Column("groups", "Groups", for_people=any(fewer))
+
+
+def split(
+    name: BankArgument,
+    *,
+    split_name: Annotated[str, typer.Option("--name", metavar="SPLIT", help="What to call the split.")] = "default",
+    parts: Annotated[
+        str, typer.Option("--parts", metavar="SHARES", help="Parts with their shares.")
+    ] = "train=60,dev=20,test=20",
+    seed: Annotated[int, typer.Option("--seed", help="Another seed deals the trajectories differently.")] = 0,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates/--no-near-duplicates",
+            help="Keep trajectories whose first messages are nearly the same in one part.",
+        ),
+    ] = True,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+    store: StoreOption = None,
+) -> None:
+    """Split a bank into parts by trajectory, stratified by workload and label.
+
+    Trajectories of one group stand in one part, and so do near-duplicates: those whose first messages share four fifths
+    of their runs of five words.
+    Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
+    """
+    from static_track.banks.opening import open_bank
+    from twinbench.routing.tiers import TIER_LABELS
+    from twinbench.storage.store import Store
+
+    with progress() as shown, open_bank(name, Store(store), shown) as bank:
+        shown("comparing first messages", 0, None)
+        plan = bank.make_split(split_name, parts, seed, near_duplicates=near_duplicates)
+        rows = [{"part": part, **bank.part_counts(numbers)} for part, numbers in plan.parts.items()]
+    if json_:
+        told = {} if bank.info.caveat is None else {"caveat": bank.info.caveat}
+        print_json(plan.to_json(bank.info.sha256) | {"counts": rows} | told, output)
+        return
+    columns = [
+        Column("part", "Part"),
+        Column("trajectories", "Trajectories"),
+        groups_column(row["groups"] < row["trajectories"] for row in rows if "groups" in row),  # not of an empty part
+        Column("rows", "Rows"),
+        *(Column(label, label) for label in TIER_LABELS),
+    ]
+    title = f"Split {split_name} of {name}, seed {seed}"
+    near, named = (None if each is None else each.to_json() for each in (plan.near_duplicates, plan.named_groups))
+    notes = [kept_together_told(near, named)]
+    print_table(Table(title, columns, rows, notes, caveat=bank.info.caveat), form, output)
+
+
+def kept_together_told(near: Mapping[str, Any] | None, named: Mapping[str, Any] | None) -> str:
+    """What a split did with near-duplicates and with named groups, as a line."""
+    if near is None:
+        found = "near-duplicates: dealt like all others"
+    else:
+        found = _grouping_told("near-duplicates", near) if near["groups"] else "near-duplicates: none"
+    return found if named is None else f"{found}; {_grouping_told('named groups', named)}"
+
+
+def _grouping_told(what: str, grouping: Mapping[str, Any]) -> str:
+    joined = len(grouping["joined_heldout"])
+    return (
+        f"{what}: {counted(grouping['groups'], 'group')}, each in one part: "
+        f"{trajectories(grouping['trajectories'])}, {grouping['largest']} in the largest"
+        + (f"; held out with an instance of heldout100: {trajectories(joined)}" if joined else "")
+    )

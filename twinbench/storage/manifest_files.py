@@ -1,0 +1,169 @@
+"""The shipped manifests by name, and those of one's own by path.
+
+``pools/locked.toml`` holds the fingerprint that each shipped manifest must have.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.reading.input_files import NO_FILE, InputError, open_regular, read_document
+from twinbench.reading.validation import field_path, shown, worded
+from twinbench.routing.tiers import Tier
+from twinbench.storage import resources
+from twinbench.storage.locks import locked_fingerprints
+from twinbench.storage.manifests import (
+    KINDS,
+    AnyManifest,
+    BanksManifest,
+    LiveManifest,
+    PublishedBank,
+    SplitsManifest,
+    StaticManifest,
+)
+
+DEFAULT_STATIC = "static-2026-04"
+DEFAULT_LIVE = "live-2026-04"
+DEFAULT_SPLITS = "splits-2026-04"
+DEFAULT_BANKS = "banks-2026-04"
+
+_MOST_BYTES = 2**22
+"""Of a manifest; the longest of ours has some ten thousand."""
+
+_MOST_EXPONENT = 40
+"""Of a number: no price has as many places, and to make an int of 1e999999999 takes for ever."""
+
+_MOST_SHOWN = 60
+
+
+def manifest_names() -> list[str]:
+    """The names of the shipped manifests."""
+    return sorted(path.stem for path in resources.pools_dir().glob("*.toml") if path.name != "locked.toml")
+
+
+def load_manifest(name_or_path: str) -> AnyManifest:
+    """A shipped manifest by name, or one of your own by path.
+
+    Raises:
+        UsageError: neither a name nor a file, or it cannot be read.
+        ContentError: the file is not a manifest; every wrong field is named.
+    """
+    path = Path(name_or_path)
+    if name_or_path in manifest_names():
+        path = resources.pools_dir() / f"{name_or_path}.toml"
+    try:
+        with open_regular(path) as file:
+            content = tomllib.loads(read_document(file, _MOST_BYTES).decode(), parse_float=_decimal)
+    except InputError as error:
+        raise ContentError([Problem(str(path), None, None, str(error))]) from None
+    except ValueError as error:  # no TOML, no UTF-8, or a number that nobody can use
+        raise ContentError([Problem(str(path), None, None, f"not a TOML file: {error}")]) from None
+    except RecursionError:
+        raise ContentError([Problem(str(path), None, None, "not a TOML file: nested too deeply")]) from None
+    except OSError as error:
+        if error.errno in NO_FILE:
+            known = ", ".join(manifest_names())
+            raise UsageError(f"no pool manifest {name_or_path!r}: give a file or one of {known}") from None
+        raise UsageError(f"cannot read {path} ({error.strerror})") from None
+    kind = content.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        wrong = f"must be one of {', '.join(KINDS)} (found {shown(kind)})" if "kind" in content else "is missing"
+        raise ContentError([Problem(str(path), None, "kind", wrong)])
+    try:
+        return KINDS[kind].model_validate(content)
+    except ValidationError as error:
+        # A list whose members are refused is also called too short: that says nothing new.
+        found = [details for details in error.errors() if details["type"] != "too_short" or not details["input"]]
+        raise ContentError([_problem(path, details) for details in found]) from None
+
+
+@cache
+def _shipped(name: str) -> AnyManifest:
+    """A shipped manifest, which is read once; a file of one's own may change meanwhile."""
+    return load_manifest(name)
+
+
+def _known(name: str) -> AnyManifest:
+    return _shipped(name) if name in manifest_names() else load_manifest(name)
+
+
+def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
+    """The static manifest called ``name`` (or at that path)."""
+    manifest = _known(name)
+    if not isinstance(manifest, StaticManifest):
+        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a static one is needed")
+    return manifest
+
+
+def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
+    """The live manifest called ``name`` (or at that path)."""
+    manifest = _known(name)
+    if not isinstance(manifest, LiveManifest):
+        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a live one is needed")
+    return manifest
+
+
+@cache
+def live_models(name: str = DEFAULT_LIVE) -> dict[Tier, str]:
+    """The model of each tier's default candidate in a live pool."""
+    manifest = live_manifest(name)
+    return {Tier.from_label(each.tier): each.model for each in manifest.candidates if each.tier_default}
+
+
+@cache
+def heldout_instances() -> frozenset[str]:
+    """Instance ids of heldout100: no split for training and no ``fit`` may contain them (dynamic.md, "Splits")."""
+    manifest = load_manifest(DEFAULT_SPLITS)
+    assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the shipped file's own kind
+    return manifest.instances("heldout100")
+
+
+def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBank:
+    """The published bank called ``name`` in a manifest of banks (by name or path).
+
+    Raises:
+        UsageError: none is, or the manifest is of another kind.
+        ContentError: the file is no manifest.
+    """
+    manifest = load_manifest(manifest_name)
+    if not isinstance(manifest, BanksManifest):
+        raise UsageError(f"{manifest_name} is a manifest of kind {manifest.kind!r}, one of banks is needed")
+    for bank in manifest.banks:
+        if bank.name == name:
+            return bank
+    known = ", ".join(bank.name for bank in manifest.banks)
+    raise UsageError(f"no bank is called {name!r} in {manifest_name}; known: {known}")
+
+
+def check_manifest(name_or_path: str) -> list[Problem]:
+    """What is wrong with a manifest; a shipped one must also have its locked fingerprint."""
+    try:
+        manifest = load_manifest(name_or_path)
+    except ContentError as error:
+        return list(error.problems)
+    if name_or_path not in manifest_names():
+        return []
+    locked = locked_fingerprints().get(manifest.name)
+    if locked != manifest.fingerprint:
+        what = f"its fingerprint is {manifest.fingerprint}, locked is {locked}: a released manifest was edited"
+        return [Problem(f"{manifest.name}.toml", None, None, what)]
+    return []
+
+
+def _decimal(text: str) -> Decimal:
+    number = Decimal(text)
+    if number and number.is_finite() and abs(number.adjusted()) > _MOST_EXPONENT:
+        raise ValueError(f"the number {text[:_MOST_SHOWN]} is too large or too small")
+    return number
+
+
+def _problem(path: Path, details: Mapping[str, Any]) -> Problem:
+    return Problem(str(path), None, field_path(details["loc"]) or None, worded(details))
