@@ -182,8 +182,6 @@ class Scorer:
             INSERT INTO scored FROM trajectory_bill;
             TRUNCATE workload_score;
             INSERT INTO workload_score FROM workload_rated;
-            TRUNCATE confusion;
-            INSERT INTO confusion FROM target_by_prediction;
         """)
 
     def headline(self) -> list[dict[str, float | None]]:
@@ -193,6 +191,7 @@ class Scorer:
 
     def scores(self) -> list[Score]:
         """Everything, for each loaded router."""
+        self._connection.execute("TRUNCATE confusion; INSERT INTO confusion FROM target_by_prediction")
         workloads = _by_router(self._records("SELECT * FROM workload_score ORDER BY router, workload"))
         totals = _by_router(self._records("SELECT * FROM score"))
         ablations = _by_router(self._records("SELECT * FROM ablation"))
