@@ -94,7 +94,22 @@ def read(form: str, content: bytes, folder: Path) -> list[Record]:
 
 
 def as_csv(record: Record) -> Record:
-    return {name: "" if value is None else str(value) for name, value in record.items()}
+    def cell(value: object) -> str:
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+    return {name: cell(value) for name, value in record.items()}
+
+
+def test_programs_get_names_and_numbers_without_marks(tmp_path: Path) -> None:
+    ran = twinbench("static", "score", "sticky", "--resamples", "200", "--format", "csv").succeeded()
+    rows = read("csv", ran.out, tmp_path)
+    references = {row["router"] for row in rows if row["reference"] == "true"}
+    assert {"always-low", "always-high", "labels"} <= references
+    assert "sticky" not in references
+    for row in rows:
+        assert not row.keys() & {"rank"}
+        if row["rank_low"]:
+            assert 1 <= int(row["rank_low"]) <= int(row["rank_high"])
 
 
 def test_every_command_with_a_table_is_tried_here() -> None:

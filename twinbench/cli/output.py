@@ -46,7 +46,11 @@ class Column:
     tiny: bool = False
     """Whether a positive number that would be shown as 0 is shown as less than the smallest that is not."""
     for_people: bool = True
-    """Whether it is drawn; programs get every column."""
+    """Whether it is drawn."""
+    for_programs: bool = True
+    """Whether it is written in the other formats; a column of text that is made of others' values is for people."""
+    mark: str | None = None
+    """Key of a truth value: people see ``*`` behind the cell where it holds."""
 
 
 @dataclass
@@ -63,6 +67,23 @@ class Table:
     """Key of a truth value: rows in which it holds are drawn back."""
 
 
+RANK_COLUMNS = (
+    Column("rank", "Rank", for_programs=False),
+    Column("rank_low", "Rank from", for_people=False),
+    Column("rank_high", "Rank to", for_people=False),
+)
+"""A range of ranks, as ``rank_cells`` gives its cells."""
+
+
+def rank_cells(rank: tuple[int, int] | None) -> dict[str, Any]:
+    """The cells of ``RANK_COLUMNS``: one text for people, two numbers for programs."""
+    from twinbench.statistics.comparing import rank_text
+
+    if rank is None:
+        return dict.fromkeys(column.key for column in RANK_COLUMNS)
+    return {"rank": rank_text(rank), "rank_low": rank[0], "rank_high": rank[1]}
+
+
 def print_json(content: Any, output: str = "-") -> None:
     """Write one JSON document, to a file or standard output."""
     write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", output)
@@ -74,7 +95,7 @@ def print_table(table: Table, form: Format = Format.table, output: str = "-") ->
         typer.echo(f"note: {printable(table.caveat)}", err=True)
         table = replace(
             table,
-            columns=[*table.columns, Column("caveat", "Caveat")],
+            columns=[*table.columns, Column("caveat", "Caveat", for_people=False)],
             rows=[{"caveat": table.caveat} | row for row in table.rows],
         )
     if form is Format.table:
@@ -82,17 +103,26 @@ def print_table(table: Table, form: Format = Format.table, output: str = "-") ->
     elif form is Format.csv:
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer)
-        writer.writerow(column.key for column in table.columns)
-        writer.writerows([row.get(column.key) for column in table.columns] for row in table.rows)
+        keys = _keys(table)
+        writer.writerow(keys)
+        writer.writerows([_csv_cell(row.get(key)) for key in keys] for row in table.rows)
         write_text(buffer.getvalue(), output)
     elif form is Format.jsonl:
-        lines = [
-            json.dumps({column.key: row.get(column.key) for column in table.columns}, ensure_ascii=False)
-            for row in table.rows
-        ]
+        keys = _keys(table)
+        lines = [json.dumps({key: row.get(key) for key in keys}, ensure_ascii=False) for row in table.rows]
         write_text("".join(line + "\n" for line in lines), output)
     else:
         _write_bytes(_parquet(table), output)
+
+
+def _csv_cell(value: Any) -> Any:
+    """Truth values as JSON writes them: every reader of CSV knows these."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _keys(table: Table) -> list[str]:
+    """The columns that programs get."""
+    return [column.key for column in table.columns if column.for_programs]
 
 
 def _drawn(table: Table, output: str) -> str:
@@ -110,7 +140,7 @@ def _drawn(table: Table, output: str) -> str:
         drawn.add_column(Text(column.title), justify="right" if numbers else "left", overflow="fold")
     for row in table.rows:
         dim = table.dimmed is not None and row.get(table.dimmed)
-        cells = [Text(_cell(row.get(column.key), column) + _interval(row, column)) for column in columns]
+        cells = [Text(_cell(row.get(column.key), column) + _around(row, column)) for column in columns]
         drawn.add_row(*cells, style="dim" if dim else None)
     buffer = io.StringIO()
     console = Console(
@@ -140,7 +170,9 @@ def _cell(value: Any, column: Column) -> str:
     return printable(value)
 
 
-def _interval(row: dict[str, Any], column: Column) -> str:
+def _around(row: dict[str, Any], column: Column) -> str:
+    if column.mark is not None and row.get(column.mark):
+        return " *"
     low, high = (None, None) if column.around is None else map(row.get, column.around)
     return "" if low is None or high is None else f" [{low:,.1f}, {high:,.1f}]"
 
@@ -152,7 +184,7 @@ def _parquet(table: Table) -> bytes:
 
     from twinbench.storage.parquet_files import type_of, write_columns
 
-    values = {column.key: [row.get(column.key) for row in table.rows] for column in table.columns}
+    values = {key: [row.get(key) for row in table.rows] for key in _keys(table)}
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         path = Path(folder) / "table.parquet"
         write_columns(connection, path, [(key, type_of(column), column) for key, column in values.items()])

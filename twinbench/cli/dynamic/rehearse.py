@@ -22,11 +22,20 @@ from twinbench.cli.options import (
     RoutersArgument,
     takes_option_groups,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import (
+    RANK_COLUMNS,
+    Column,
+    Format,
+    Table,
+    print_json,
+    print_table,
+    printable,
+    progress,
+    rank_cells,
+)
 from twinbench.cli.signals import stopped_by_signals
 from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
-from twinbench.statistics.comparing import rank_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -313,20 +322,26 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     too_little = all(each.no_interval is not None for each in found.routers)
     columns = [
         Column("router", "Router"),
-        *([] if resampling is None else [Column("rank", "Rank")]),
-        Column("solved", "Resolved"),
+        *([] if resampling is None else RANK_COLUMNS),
+        Column("solved", "Resolved", for_programs=False),
+        Column("resolved", "Resolved, %", for_people=False),
         Column("bill_usd", "Bill, USD", 4),
-        *([] if resampling is None or too_little else [Column("interval", f"{100 * resampling.level:g} % interval")]),
+        *(
+            []
+            if resampling is None or too_little
+            else [Column("interval", f"{100 * resampling.level:g} % interval", for_programs=False)]
+        ),
         Column("bill_low", "Bill from", for_people=False),
         Column("bill_high", "Bill to", for_people=False),
         Column("cost_usd", "Cost, USD", 4),
         Column("penalty_usd", "Penalty, USD", 2, for_people=False),
         Column("avg_steps", "Steps", 1),
-        Column("calls", f"Calls, %: {' / '.join(tiers)}"),
+        Column("calls", f"Calls, %: {' / '.join(tiers)}", for_programs=False),
+        *(Column(f"share_{tier}", f"Share of {tier}", for_people=False) for tier in tiers),
     ]
     rows = [_standing_row(each, rehearsal, tiers) for each in found.routers]
     bill = result.give_up_bill_usd
-    given_up = {"solved": "0", "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
+    given_up = {"solved": "0", "resolved": 0.0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: row["bill_usd"])
     return Table(
@@ -344,13 +359,14 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
     low, high = (standing.intervals or {}).get("bill_usd") or (None, None)
     return {
         "router": standing.router,
-        "rank": None if standing.rank is None else rank_text(standing.rank),
+        **rank_cells(standing.rank),
         "solved": f"{solved:.0f}" if standing.seeds == 1 else f"{solved:.1f}",
         **standing.scores,
         "interval": None if low is None or high is None else f"{low:.2f} to {high:.2f}",
         "bill_low": low,
         "bill_high": high,
         "calls": " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers),
+        **{f"share_{tier}": shares.get(tier, 0) for tier in tiers},
         "computed": False,
     }
 

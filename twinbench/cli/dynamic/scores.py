@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
+from twinbench.cli.output import RANK_COLUMNS, Column, Format, Table, print_json, print_table, printable, rank_cells
 from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
-from twinbench.statistics.comparing import rank_text
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunsCompared
@@ -204,12 +203,13 @@ def _score_table(
 
     columns = [
         Column("router", "Router"),
-        Column("rank", "Rank"),
+        *RANK_COLUMNS,
         Column("trials", "Trials"),
         Column("resolved", "Resolved"),
         Column("infra", "Infra"),
         Column("cap", "Cap"),
-        Column("bill", "Bill, USD"),
+        Column("bill", "Bill, USD", for_programs=False),
+        *_bill_columns("bill"),
         Column("cost_usd", "Cost, USD", 4),
         Column("penalty_usd", "Penalty, USD", 2),
         Column("lost_usd", "Lost, USD", 4),
@@ -221,18 +221,19 @@ def _score_table(
         columns += [
             Column("common_trials", "Common trials"),
             Column("common_resolved", "Resolved of them"),
-            Column("common_bill", "Bill of them, USD"),
+            Column("common_bill", "Bill of them, USD", for_programs=False),
+            *_bill_columns("common_bill"),
         ]
     on_common = {str(each.run.path): each for each in of_common}
     rows: list[dict[str, Any]] = []
     for each in sorted(scores, key=lambda each: each.score.bill_usd):
         content = each.to_json()
-        rank = None if ranks is None else rank_text(ranks[str(each.run.path)])
-        row = {**content, "rank": rank, "trials": content["cases"], "bill": _bill(each)}
+        rank = None if ranks is None else ranks[str(each.run.path)]
+        row = {**content, **rank_cells(rank), "trials": content["cases"], **_bill_cells("bill", each)}
         if (shared := on_common.get(str(each.run.path))) is not None:
             row["common_trials"] = len(shared.score.trials)
             row["common_resolved"] = shared.score.count("resolved")
-            row["common_bill"] = _bill(shared)
+            row |= _bill_cells("common_bill", shared)
         rows.append(row)
     cases = max(len(each.score.trials) for each in scores)
     pool = scores[0].run.pool
@@ -240,10 +241,11 @@ def _score_table(
     rows.append(
         {
             "router": "give up (computed)",
-            "rank": None if ranks is None else rank_text(ranks[GIVE_UP]),
+            **rank_cells(None if ranks is None else ranks[GIVE_UP]),
             "trials": cases,
             "resolved": 0,
             "bill": f"{given_up:.4f}",
+            "bill_usd": given_up,
             "computed": True,
         }
     )
@@ -268,9 +270,17 @@ def _score_table(
     return Table(title, columns, rows, [note for note in notes if note], dimmed="computed")
 
 
-def _bill(score: LiveScore) -> str:
-    ends = score.intervals["bill_usd"]
-    return f"{score.score.bill_usd:.4f}" + ("" if ends is None else f" [{ends[0]:.2f}, {ends[1]:.2f}]")
+def _bill_columns(name: str) -> list[Column]:
+    """A bill and its interval for programs; people see one text."""
+    parts = (("usd", "USD"), ("low", "from"), ("high", "to"))
+    return [Column(f"{name}_{part}", f"Bill {title}", for_people=False) for part, title in parts]
+
+
+def _bill_cells(name: str, score: LiveScore) -> dict[str, Any]:
+    low, high = score.intervals["bill_usd"] or (None, None)
+    interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    bill = score.score.bill_usd
+    return {name: f"{bill:.4f}{interval}", f"{name}_usd": float(bill), f"{name}_low": low, f"{name}_high": high}
 
 
 def _router_of(runs: list[Any], path: str) -> str:

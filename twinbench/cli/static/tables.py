@@ -11,7 +11,7 @@ from typing import Any
 
 from static_track.board import Board, Comparison, Entry, Setting
 from static_track.metrics import SCORES
-from twinbench.cli.output import Column, Table, printable
+from twinbench.cli.output import RANK_COLUMNS, Column, Table, printable, rank_cells
 from twinbench.display.wording import counted, trajectories
 from twinbench.errors import UsageError
 from twinbench.fingerprint import short
@@ -30,8 +30,9 @@ _METRICS = [Column(name, title, 2) for name, title in TITLES.items()]
 PUBLISHED_COLUMNS = (Column("router", "Router"), *_METRICS)
 
 _COLUMNS = (
-    Column("router", "Router"),
-    Column("rank", "Rank"),
+    Column("router", "Router", mark="reference"),
+    Column("reference", "Reference", for_people=False),
+    *RANK_COLUMNS,
     Column("combined", "Combined", 2, around=("combined_low", "combined_high")),
     Column("combined_low", "Combined from", for_people=False),
     Column("combined_high", "Combined to", for_people=False),
@@ -101,9 +102,9 @@ def board_table(board: Board) -> Table:
     """A board as a table, the references drawn back."""
     rows = [
         {
-            "router": f"{entry.router} *" if entry.reference else entry.router,
+            "router": entry.router,
             "reference": entry.reference,
-            "rank": None if entry.rank is None else rank_text(entry.rank),
+            **rank_cells(entry.rank),
             **entry.score.scores,
             "combined_low": _ends(entry, "combined")[0],
             "combined_high": _ends(entry, "combined")[1],
