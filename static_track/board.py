@@ -13,7 +13,7 @@ from static_track.scoring import OwnCost, Score
 from twinbench.display.frames import Tabular
 from twinbench.display.wording import trajectories
 from twinbench.statistics import Resampling
-from twinbench.statistics.comparing import holm
+from twinbench.statistics.comparing import holm, rank_columns
 
 if TYPE_CHECKING:
     from static_track.figures import Drawing
@@ -163,8 +163,7 @@ class Board(Setting, Tabular):
                 "reference": entry.reference,
                 **entry.score.scores,
                 **_ends(entry.intervals or {}),
-                "rank_best": None if entry.rank is None else entry.rank[0],
-                "rank_worst": None if entry.rank is None else entry.rank[1],
+                **rank_columns(entry.rank),
                 **entry.score.counts,
                 **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
                 "router_usd": None if entry.own is None else entry.own.router_usd,

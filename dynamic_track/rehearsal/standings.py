@@ -18,6 +18,7 @@ from dynamic_track.results.loaded import SIMULATED
 from dynamic_track.running.score import RunScore, give_up_usd, scored
 from twinbench.display.frames import Tabular
 from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import rank_columns
 from twinbench.storage.manifests import LiveManifest
 
 if TYPE_CHECKING:
@@ -158,15 +159,13 @@ class RehearsalResult(Tabular):
         found = []
         for each in self.standings.routers:
             low, high = (each.intervals or {}).get("bill_usd") or (None, None)
-            rank = (None, None) if each.rank is None else each.rank
             found.append(
                 {
                     "router": each.router,
                     **each.scores,
                     "bill_low": low,
                     "bill_high": high,
-                    "rank_from": rank[0],
-                    "rank_to": rank[1],
+                    **rank_columns(each.rank),
                     "tasks": each.tasks,
                     "seeds": each.seeds,
                 }

@@ -108,8 +108,8 @@ def test_programs_get_names_and_numbers_without_marks(tmp_path: Path) -> None:
     assert "sticky" not in references
     for row in rows:
         assert not row.keys() & {"rank"}
-        if row["rank_low"]:
-            assert 1 <= int(row["rank_low"]) <= int(row["rank_high"])
+        if row["rank_best"]:
+            assert 1 <= int(row["rank_best"]) <= int(row["rank_worst"])
 
 
 def test_every_command_with_a_table_is_tried_here() -> None:

@@ -69,19 +69,17 @@ class Table:
 
 RANK_COLUMNS = (
     Column("rank", "Rank", for_programs=False),
-    Column("rank_low", "Rank from", for_people=False),
-    Column("rank_high", "Rank to", for_people=False),
+    Column("rank_best", "Best rank", for_people=False),
+    Column("rank_worst", "Worst rank", for_people=False),
 )
 """A range of ranks, as ``rank_cells`` gives its cells."""
 
 
 def rank_cells(rank: tuple[int, int] | None) -> dict[str, Any]:
     """The cells of ``RANK_COLUMNS``: one text for people, two numbers for programs."""
-    from twinbench.statistics.comparing import rank_text
+    from twinbench.statistics.comparing import rank_columns, rank_text
 
-    if rank is None:
-        return dict.fromkeys(column.key for column in RANK_COLUMNS)
-    return {"rank": rank_text(rank), "rank_low": rank[0], "rank_high": rank[1]}
+    return {"rank": None if rank is None else rank_text(rank), **rank_columns(rank)}
 
 
 def print_json(content: Any, output: str = "-") -> None:

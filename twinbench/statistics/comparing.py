@@ -107,6 +107,12 @@ def tested_ranks(
     return rank_ranges(better, routers)
 
 
+def rank_columns(rank: tuple[int, int] | None) -> dict[str, int | None]:
+    """A range of ranks as the columns of a table; None where there is none."""
+    best, worst = rank or (None, None)
+    return {"rank_best": best, "rank_worst": worst}
+
+
 def rank_text(rank: tuple[int, int]) -> str:
     """A range of ranks for people: ``2``, or ``1–3``."""
     return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
