@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.run_dir import RunDirectory, is_imported
+from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
 from twinbench.calls.completion import AssistantMessage, read_completion
 from twinbench.calls.journal import FILE, Entry, read_journal
 from twinbench.calls.lines import LineError, read_line
@@ -241,8 +241,7 @@ class Evidence:
     @property
     def is_simulated(self) -> bool:
         """Whether the plan says that it is a rehearsal."""
-        provider = self.identity.get("provider")
-        return isinstance(provider, dict) and "simulation" in provider
+        return bool(self.identity) and is_simulated(self.plan)
 
     @property
     def is_imported(self) -> bool:

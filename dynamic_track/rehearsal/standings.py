@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
-from dynamic_track.results.loaded import SIMULATED
+from dynamic_track.results.loaded import SIMULATED, SIMULATED_TITLE
 from dynamic_track.running.score import RunScore, give_up_usd, scored
 from twinbench.display.frames import Tabular
 from twinbench.statistics import Resampling
@@ -128,7 +128,7 @@ class RehearsalResult(Tabular):
     @property
     def caveat(self) -> str:
         """That nothing of it is of real models."""
-        return f"{SIMULATED[0].upper()}{SIMULATED[1:]}."
+        return f"{SIMULATED_TITLE}."
 
     @property
     def give_up_bill_usd(self) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.running.planned import chosen_cases, missing_trials, unplanned
-from dynamic_track.running.run_dir import RunDirectory, is_imported
+from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
@@ -24,6 +24,8 @@ from twinbench.storage.manifests import LiveManifest
 
 SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
 """What everything that reports of a rehearsal begins with."""
+SIMULATED_TITLE = f"{SIMULATED[0].upper()}{SIMULATED[1:]}"
+"""The same as a title, or as a sentence without its dot."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class LoadedRun:
     @property
     def simulated(self) -> bool:
         """Whether it was a rehearsal."""
-        return "simulation" in self.plan["identity"].get("provider", {})
+        return is_simulated(self.plan)
 
     @property
     def score(self) -> RunScore:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
-from dynamic_track.results.loaded import SIMULATED
+from dynamic_track.results.loaded import SIMULATED_TITLE
 from dynamic_track.results.shown import ShownRun, shown_run
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_dir import RunDirectory, is_simulated
 from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
 from twinbench.display.html.page import number, rendered
@@ -72,9 +72,7 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
     plans = [RunDirectory(path).plan() for path in run_dirs]
     manifests = [live_manifest(pool or plan["where"]["pool"]) for plan in plans]
     for path, plan, manifest in zip(run_dirs, plans, manifests, strict=True):
-        if ("simulation" in plan["identity"].get("provider", {})) != (
-            "simulation" in plans[0]["identity"].get("provider", {})
-        ):
+        if is_simulated(plan) != is_simulated(plans[0]):
             raise UsageError(f"{path} and {run_dirs[0]}: no rehearsal stands in one report with a real run")
         if manifest.fingerprint != manifests[0].fingerprint:
             raise UsageError(
@@ -100,7 +98,7 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "title": f"{kind} of {what}",
         "routers": routers,
-        "said_first": f"{SIMULATED[0].upper()}{SIMULATED[1:]}." if report.simulated else _REAL,
+        "said_first": f"{SIMULATED_TITLE}." if report.simulated else _REAL,
         "simulated": report.simulated,
         "pool": pool,
         "facts": _facts(report),

@@ -16,7 +16,7 @@ from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import ActionStyle, agent_settings
 from dynamic_track.running.regrading import Regraded, regrade
 from dynamic_track.running.replay import Replayed, replay
-from dynamic_track.running.run_dir import RunDirectory, is_imported
+from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
 from dynamic_track.running.trial import Bench
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
@@ -123,7 +123,7 @@ def replay_run(
         graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
         verdicts = VerdictStore(Store(graded_anew))
         replayed = replay(bench, engine, found, recorded, directory, verdicts, progress, failed)
-    return replace(replayed, notes=tuple(notes), simulated="simulation" in identity.get("provider", {}))
+    return replace(replayed, notes=tuple(notes), simulated=is_simulated(plan))
 
 
 def regrade_run(

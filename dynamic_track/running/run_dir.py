@@ -161,6 +161,11 @@ def is_imported(plan: Mapping[str, Any]) -> bool:
     return plan["identity"].get("imported") is not None
 
 
+def is_simulated(plan: Mapping[str, Any]) -> bool:
+    """Whether a run directory's plan is of a rehearsal: its models are simulated."""
+    return "simulation" in plan["identity"].get("provider", {})
+
+
 def _are_case_ids(value: Any) -> bool:
     return (
         isinstance(value, list)

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dynamic_track.running.planned import missing_trials
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_dir import RunDirectory, is_simulated
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import concluded
 from twinbench.calls.journal import LOCK, read_journal
@@ -96,7 +96,7 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
     return RunState(
         run=str(path),
         working=is_worked_on(run),
-        simulated="simulation" in plan["identity"].get("provider", {}),
+        simulated=is_simulated(plan),
         router=str(plan["identity"]["router"]["spec"]),
         run_usd=None if cap is None else float(Decimal(cap)),
         trials=tuple(states),

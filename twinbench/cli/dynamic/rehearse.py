@@ -314,7 +314,7 @@ def rehearse_with_progress(
 
 def rehearsal_table(result: RehearsalResult) -> Table:
     """A table of rehearsed routers over all seeds, cheapest bill first, and of giving up."""
-    from dynamic_track.results.loaded import SIMULATED
+    from dynamic_track.results.loaded import SIMULATED_TITLE
 
     rehearsal, resampling, found = result.rehearsal, result.resampling, result.standings
     pool = rehearsal.pool
@@ -344,13 +344,7 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     given_up = {"solved": "0", "resolved": 0.0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: row["bill_usd"])
-    return Table(
-        f"{SIMULATED[0].upper()}{SIMULATED[1:]}",
-        columns,
-        rows,
-        _table_notes(result),
-        dimmed="computed",
-    )
+    return Table(SIMULATED_TITLE, columns, rows, _table_notes(result), dimmed="computed")
 
 
 def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]) -> dict[str, Any]:

@@ -198,7 +198,7 @@ def _score_table(
         at_penalties: the rankings at other penalties.
     """
     from dynamic_track.results.live_score import GIVE_UP, order_text, references
-    from dynamic_track.results.loaded import SIMULATED
+    from dynamic_track.results.loaded import SIMULATED_TITLE
     from dynamic_track.running.score import give_up_usd
 
     columns = [
@@ -266,7 +266,7 @@ def _score_table(
     notes.append(f"lower bills are better; prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD a penalty")
     if any(each.exclude_infra for each in scores):
         notes.append("cases without a verdict are left out of all totals")
-    title = f"{SIMULATED[0].upper()}{SIMULATED[1:]}" if scores[0].run.simulated else "Live scores"
+    title = SIMULATED_TITLE if scores[0].run.simulated else "Live scores"
     return Table(title, columns, rows, [note for note in notes if note], dimmed="computed")
 
 
