@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.options import (
+    ComparedResamplingOptions,
+    FormatOption,
+    JsonOption,
+    OutputOption,
+    ResamplingOptions,
+    StoreOption,
+)
 from twinbench.cli.output import RANK_COLUMNS, Column, Format, Table, print_json, print_table, printable, rank_cells
 from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
@@ -17,7 +24,6 @@ from twinbench.statistics import LEVEL, RESAMPLES
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunsCompared
     from dynamic_track.results.loaded import LoadedRun
-    from twinbench.statistics import Resampling
     from twinbench.storage.manifests import LiveManifest
 
 ResamplesOption = Annotated[
@@ -73,7 +79,7 @@ def score(
     what_if = _prices(prices)
     runs = [load_run(path, what_if) for path in run_dirs]
     refuse_different(runs)
-    drawing = _resampling(resamples, level)
+    drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
     scores = [live_score(run, drawing, exclude_infra=exclude_infra) for run in runs]
     common = common_cases(runs)
     of_common = [
@@ -135,10 +141,8 @@ def compare(
     from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_score import compared
     from dynamic_track.results.loaded import load_run
-    from twinbench.errors import UsageError
 
-    if (drawing := _resampling(resamples, level)) is None:
-        raise UsageError("--resamples 0: a comparison is made of resamples")
+    drawing = ComparedResamplingOptions(resamples=resamples, level=level).drawing()
     what_if = _prices(prices)
     found = compared(load_run(first, what_if), load_run(second, what_if), drawing)
     common = common_cases((found.first, found.second))
@@ -162,19 +166,6 @@ def _prices(name: str | None) -> LiveManifest | None:
     from twinbench.storage.manifest_files import live_manifest
 
     return None if name is None else live_manifest(name)
-
-
-def _resampling(resamples: int, level: float) -> Resampling | None:
-    """The settings; None where no intervals are wanted."""
-    from twinbench.errors import UsageError
-    from twinbench.statistics import Resampling
-
-    if not resamples:
-        return None
-    try:
-        return Resampling(resamples, level)
-    except ValueError as error:
-        raise UsageError(f"--resamples {resamples} --level {level}: {error}") from None
 
 
 def _without_cases(score: LiveScore) -> dict[str, Any]:
