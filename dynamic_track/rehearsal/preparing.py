@@ -16,7 +16,7 @@ from dynamic_track.running.preparing import refuse_tier
 from dynamic_track.running.sitting import SittingLimits
 from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.selection import TaskChoice
-from twinbench.containers.engine import Engine
+from twinbench.containers.engine import MIN_FREE_MIB, Engine
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.loading import LoadedRouter
@@ -105,7 +105,7 @@ def rehearse_routers(
     *,
     resampling: Resampling | None,
     workers: int = 2,
-    min_free_mib: int = 2048,
+    min_free_mib: int = MIN_FREE_MIB,
     stop: Stop | None = None,
     progress: Progress = no_progress,
 ) -> RehearsalResult:

@@ -27,7 +27,7 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.limiting import CandidateLimits, Limited, parse_limits
 from twinbench.calls.recording import Listener
 from twinbench.containers.container import ContainerLimits
-from twinbench.containers.engine import Engine
+from twinbench.containers.engine import connected_engines
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
 from twinbench.errors import UsageError
@@ -148,7 +148,7 @@ class PreparedRun:
             self.plan.pool,
             left,
             finished,
-            workers=self.request.workers * max(len(self.request.engines), 1),
+            workers=self.request.workers * max(len({*self.request.engines}), 1),
             run_usd=None if self.cap is None else self.cap - self.spent_usd,
         )
 
@@ -192,8 +192,7 @@ class PreparedRun:
         every = [task for task in self.cases for _ in range(self.plan.trials)]
         with ExitStack() as stack:
             gateway = stack.enter_context(Gateway(request.api_base, request.api_key_env))
-            addresses: Sequence[str | None] = list(dict.fromkeys(request.engines)) or [None]
-            engines = [stack.enter_context(Engine.connect(address)) for address in addresses]
+            engines = stack.enter_context(connected_engines(request.engines))
             nodes = [
                 Node(
                     engine,

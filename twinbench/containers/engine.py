@@ -8,8 +8,8 @@ import shutil
 import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -269,6 +269,19 @@ class Engine:
                 raise ImageError(f"image {name} does not pull: {_reason(error)}") from None
             if failed is not None:
                 raise ImageError(f"image {name} does not pull: {failed}")
+
+
+@contextmanager
+def connected_engines(addresses: Sequence[str]) -> Iterator[list[Engine]]:
+    """The engines at some addresses, each once; without any address, the one that ``Engine.connect`` finds.
+
+    Raises:
+        NoEngineError: one does not answer.
+        TwinbenchError: the docker package is not installed.
+    """
+    with ExitStack() as stack:
+        wanted: Sequence[str | None] = list(dict.fromkeys(addresses)) or [None]
+        yield [stack.enter_context(Engine.connect(address)) for address in wanted]
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from twinbench.cli.dynamic.options import (
     TasksOption,
     WorkersOption,
     chosen_tasks,
-    connected,
 )
 from twinbench.cli.options import (
     FormatOption,
@@ -254,9 +253,10 @@ def gc(
     """
     from dataclasses import asdict
 
+    from twinbench.containers.engine import connected_engines
     from twinbench.containers.ownership import abandoned, collect_garbage
 
-    with connected(engines) as each_engine:
+    with connected_engines(engines or ()) as each_engine:
         found = [each for engine in each_engine for each in (abandoned if dry_run else collect_garbage)(engine)]
     rows = [asdict(each) for each in found]
     if json_:

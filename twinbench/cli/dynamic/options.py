@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from dynamic_track.grading.verdict import GradingLimits
     from dynamic_track.tasks.selection import TaskChoice
     from dynamic_track.tasks.task import Task, TaskSet
-    from twinbench.containers.engine import Engine
 
 TasksOption = Annotated[
     str,
@@ -122,16 +120,6 @@ class ContainerOptions:
         from dynamic_track.grading.verdict import GradingLimits
 
         return GradingLimits(tests_s=self.tests_timeout, memory_mib=self.memory, min_free_mib=self.min_free_mib)
-
-
-@contextmanager
-def connected(addresses: Sequence[str] | None) -> Iterator[list[Engine]]:
-    """The engines of ``--engine``, or the one that is had without it."""
-    from twinbench.containers.engine import Engine
-
-    with ExitStack() as stack:
-        wanted: Sequence[str | None] = list(dict.fromkeys(addresses or ())) or [None]
-        yield [stack.enter_context(Engine.connect(address)) for address in wanted]
 
 
 def chosen_tasks(choice: TaskChoice, swebench_setting: Sequence[str] | None = None) -> tuple[tuple[Task, ...], TaskSet]:
