@@ -11,7 +11,7 @@ from dynamic_track.rehearsal.rehearsing import Rehearsal, rehearse
 from dynamic_track.rehearsal.simulation import known
 from dynamic_track.rehearsal.skills import skill_table
 from dynamic_track.rehearsal.standings import RehearsalResult
-from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.agent import ActionStyle, action_style, agent_settings
 from dynamic_track.running.preparing import refuse_tier
 from dynamic_track.running.sitting import SittingLimits
 from dynamic_track.running.stopping import Stop
@@ -78,8 +78,7 @@ def prepare_rehearsal(
         UsageError: that is none that there is.
         ContentError: a task declares no edits, or a file of skills is none.
     """
-    if actions not in list(ActionStyle):
-        raise UsageError(f"--actions {actions}: one of {', '.join(ActionStyle)}")
+    style = action_style(actions)
     manifest = live_manifest(pool)
     refuse_tier(on_router_error, manifest)
     choice = choice or TaskChoice()
@@ -89,7 +88,7 @@ def prepare_rehearsal(
         known=known(chosen, all_of.tasks),
         task_set=all_of.fingerprint,
         pool=manifest,
-        settings=agent_settings(ActionStyle(actions), manifest.agent),
+        settings=agent_settings(style, manifest.agent),
         seeds=tuple(seeds),
         faults=Faults.parse(faults),
         skills=skill_table(skills),

@@ -85,7 +85,7 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
 
 def _content(report: Report) -> dict[str, Any]:
     runs, pool = report.runs, report.pool
-    tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
+    tiers = pool.tiers
     routers = ", ".join(dict.fromkeys(run.state.router for run in runs))
     what = (
         runs[0].state.router

@@ -71,7 +71,7 @@ class ShownStep:
     @property
     def prompt_tokens(self) -> int:
         """All tokens of the prompt, however they were billed."""
-        return 0 if self.usage is None else self.usage.input + self.usage.cache_read + self.usage.cache_write
+        return 0 if self.usage is None else self.usage.prompt_tokens
 
     @property
     def read_share(self) -> float | None:

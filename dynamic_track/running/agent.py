@@ -27,7 +27,7 @@ from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.routed import Answer, RoutedCall
 from twinbench.calls.translation import conversation_message
 from twinbench.causes import CausedError
-from twinbench.errors import TwinbenchError
+from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.storage.manifests import AgentLimits
 
@@ -50,6 +50,17 @@ class ActionStyle(StrEnum):
 
     tool = "tool"
     text = "text"
+
+
+def action_style(name: str) -> ActionStyle:
+    """The style of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in list(ActionStyle):
+        raise UsageError(f"--actions {name}: one of {', '.join(ActionStyle)}")
+    return ActionStyle(name)
 
 
 _SETTINGS_FILES = {ActionStyle.tool: "swebench.yaml", ActionStyle.text: "swebench_backticks.yaml"}

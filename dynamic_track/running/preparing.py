@@ -14,7 +14,7 @@ from pydantic import ConfigDict
 
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.admission import Admission, Images
-from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.agent import ActionStyle, action_style, agent_settings
 from dynamic_track.running.estimate import Estimate, estimate
 from dynamic_track.running.executors import Node, Threads
 from dynamic_track.running.runner import RunSummary
@@ -109,8 +109,6 @@ class RunRequest:
         """
         if self.image is not None and self.graded:
             raise UsageError("--image runs cases where they cannot be graded: add --grade none")
-        if self.actions not in list(ActionStyle):
-            raise UsageError(f"--actions {self.actions}: one of {', '.join(ActionStyle)}")
         for option, value, least, most in (
             ("--workers", self.workers, 1, None),
             ("--trials", self.trials, 1, _MOST_TRIALS),
@@ -234,6 +232,7 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
         TwinbenchError: mini-swe-agent or swebench is not installed, or the hub cannot be read.
     """
     request.refuse()
+    style = action_style(request.actions)
     pool = live_manifest(request.pool)
     refuse_tier(request.on_router_error, pool)
     cap = spending_cap(request.run_usd, pool, "--run-usd", "the run")
@@ -244,7 +243,7 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
         load_router(request.router, request.plugins),
         all_of.fingerprint,
         pool,
-        agent_settings(ActionStyle(request.actions), pool.agent),
+        agent_settings(style, pool.agent),
         request.seed,
         request.network,
         request.on_router_error,
@@ -263,9 +262,8 @@ def refuse_tier(tier: str | None, pool: LiveManifest) -> None:
     Raises:
         UsageError: it does not.
     """
-    tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
-    if tier is not None and tier not in tiers:
-        raise UsageError(f"--on-router-error {tier}: pool {pool.name} has {', '.join(tiers)}")
+    if tier is not None and tier not in pool.tiers:
+        raise UsageError(f"--on-router-error {tier}: pool {pool.name} has {', '.join(pool.tiers)}")
 
 
 def _secrets(api_key_env: str | None) -> list[str]:

@@ -225,6 +225,11 @@ class LiveManifest(_Manifest):
     candidates: Annotated[tuple[LiveCandidate, ...], Field(min_length=1)]
 
     @property
+    def tiers(self) -> list[str]:
+        """The tiers that its candidates are of, each once, in the order of the candidates."""
+        return list(dict.fromkeys(candidate.tier for candidate in self.candidates))
+
+    @property
     def costs_nothing(self) -> bool:
         """Whether every price is zero."""
         return not any(any(candidate.prices.model_dump().values()) for candidate in self.candidates)

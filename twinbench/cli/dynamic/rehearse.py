@@ -318,7 +318,7 @@ def rehearsal_table(result: RehearsalResult) -> Table:
 
     rehearsal, resampling, found = result.rehearsal, result.resampling, result.standings
     pool = rehearsal.pool
-    tiers = list(dict.fromkeys(candidate.tier for candidate in pool.candidates))
+    tiers = pool.tiers
     too_little = all(each.no_interval is not None for each in found.routers)
     columns = [
         Column("router", "Router"),
