@@ -11,7 +11,7 @@ from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
 from static_track.scoring import OwnCost, Score
 from twinbench.display.frames import Tabular
-from twinbench.display.wording import trajectories
+from twinbench.display.wording import counted, trajectories
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, rank_columns
 
@@ -43,6 +43,13 @@ class Entry:
     rank: tuple[int, int] | None = None
     """By Combined among the routers of the table: from the best that it may be to the worst; None for references that
     see labels."""
+
+    @property
+    def failed_rows(self) -> str | None:
+        """How many rows the router failed on and its first error, as a line below a table; None where none failed."""
+        if self.first_error is None:
+            return None
+        return f"{self.router}: {counted(self.score.counts['errors'], 'row')} failed, the first: {self.first_error}"
 
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
         """The entry as a JSON object."""

@@ -18,7 +18,7 @@ from dynamic_track.auditing.tokens import TokenRatio, other_ratios, token_ratios
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.checks import CheckResult, Status
 from twinbench.display.frames import Tabular
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
 from twinbench.errors import ContentError, JournalError, UsageError
 from twinbench.storage.manifest_files import live_manifest
@@ -220,7 +220,7 @@ def audit(
     *,
     head: tuple[int, str] | None = None,
     against: Sequence[Path] = (),
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Audit:
     """Audit the directory of a run, or a copy of it.
 
@@ -237,19 +237,16 @@ def audit(
     run = read_evidence(RunDirectory(run_dir), pool)
     findings: list[Finding] = []
     for done, check in enumerate(CHECKS):
-        if progress is not None:
-            progress(f"auditing, {check.name}", done, len(CHECKS))
+        progress(f"auditing, {check.name}", done, len(CHECKS))
         if run.is_imported and not check.of_imported:
             continue
         findings += _found(check.name, _remarks(check.find, run))
     for path in against:
-        if progress is not None:
-            progress(f"auditing, against {path}", len(CHECKS), len(CHECKS))
+        progress(f"auditing, against {path}", len(CHECKS), len(CHECKS))
         other = read_evidence(RunDirectory(path), pool)
         findings += _found("reused-trace", _remarks(partial(calls.shared_traces, other=other), run))
         findings += _found("tokens", _remarks(partial(other_ratios, other=other), run))
-    if progress is not None:
-        progress("auditing", len(CHECKS), len(CHECKS))
+    progress("auditing", len(CHECKS), len(CHECKS))
     warnings = _found("tests", _remarks(conduct.changed_tests, run), Status.warned)
     end = (run.entries[-1].number, run.entries[-1].sha256) if run.entries and run.damage is None else None
     if head is not None and not any((entry.number, entry.sha256) == head for entry in run.entries):

@@ -20,7 +20,7 @@ from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import Recording
 from twinbench.causes import CAUSES, Counts
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.routing.usage import Usage
 
@@ -34,7 +34,7 @@ SUFFIX = ".eval"
 SCORER = "resolved"
 
 
-def write_inspect_log(run: LoadedRun, path: Path, progress: Progress | None = None) -> None:
+def write_inspect_log(run: LoadedRun, path: Path, progress: Progress = no_progress) -> None:
     """Write a run as a log of inspect_ai.
 
     Args:
@@ -54,7 +54,7 @@ def write_inspect_log(run: LoadedRun, path: Path, progress: Progress | None = No
     write_eval_log(log, str(path.absolute()), format="eval")
 
 
-def inspect_log(run: LoadedRun, progress: Progress | None = None) -> EvalLog:
+def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
     """A run as inspect_ai's own object.
 
     Args:
@@ -78,8 +78,7 @@ def inspect_log(run: LoadedRun, progress: Progress | None = None) -> EvalLog:
     samples = []
     for recording, trial in zip(run.recorded, run.trials, strict=True):
         samples.append(_sample(run, recording, trial))
-        if progress is not None:
-            progress("exporting, trials", len(samples), len(run.trials))
+        progress("exporting, trials", len(samples), len(run.trials))
     tags = ["twinbench", *(["rehearsal"] if run.simulated else [])]
     tasks = str(run.plan["where"]["tasks"])
     packages = {"twinbench": version("twinbench")}

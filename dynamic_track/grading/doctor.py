@@ -17,7 +17,7 @@ from twinbench.containers.base_image import BASE_IMAGE
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.unexpected import describe_error
 
 _ENGINE = "the engine"
@@ -106,7 +106,7 @@ def check_tasks(
     *,
     workers: int,
     build: bool,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> list[TaskFinding]:
     """Whether tasks grade here, each with its gold patch and with none; nothing kept is asked."""
     failed = prepare_images(engine, tasks, build_them=build, progress=progress)
@@ -122,8 +122,7 @@ def check_tasks(
             return TaskFinding(task.id, GradesHere.no, f"{Cause.internal}: {describe_error(unexpected)}", None)
 
     def done(number: int) -> None:
-        if progress is not None:
-            progress("grading gold patches", number, len(tasks))
+        progress("grading gold patches", number, len(tasks))
 
     return work_on_all(finding, tasks, workers, "twinbench-doctor", done)
 

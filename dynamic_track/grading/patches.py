@@ -15,7 +15,7 @@ from dynamic_track.tasks.task import Task
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import StoreWriteError
 from twinbench.unexpected import UnexpectedError, describe_error, is_disk_failure, traceback_text
 
@@ -76,7 +76,7 @@ def grade_all(
     workers: int = 2,
     build: bool = False,
     fresh: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Grades:
     """Grade patches, several at once.
 
@@ -115,8 +115,7 @@ def grade_all(
             return _no_verdict_by(unexpected, task, store)
 
     def done(number: int) -> None:
-        if progress is not None:
-            progress("grading", number, len(graded))
+        progress("grading", number, len(graded))
 
     return Grades(tuple(work_on_all(verdict, graded, workers, "twinbench-grade", done)), missing)
 

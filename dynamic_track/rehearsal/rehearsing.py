@@ -26,7 +26,7 @@ from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.containers.engine import Engine
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.providers.gateway import Gateway
@@ -120,7 +120,7 @@ def rehearse(
     limits: SittingLimits,
     workers: int,
     stop: Stop | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> list[Rehearsed]:
     """Run every router on every case under every seed, or go on where that was ended.
 
@@ -213,7 +213,7 @@ def _rehearsed(
 class _Together:
     """The progress of several runs as one."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
         self._total = total
         self._done: dict[tuple[int, str], int] = {}
@@ -223,9 +223,8 @@ class _Together:
         """The progress of one of them."""
 
         def told(_what: str, done: int, _total: int | None) -> None:
-            if self._progress is not None:
-                with self._lock:
-                    self._done[run] = done
-                    self._progress("rehearsing, cases", sum(self._done.values()), self._total)
+            with self._lock:
+                self._done[run] = done
+                self._progress("rehearsing, cases", sum(self._done.values()), self._total)
 
         return told

@@ -15,7 +15,7 @@ from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.unexpected import UnexpectedError
 
 _LOOK_AGAIN_S = 1.0
@@ -70,7 +70,7 @@ class Images:
         *,
         build: bool,
         evict: bool = False,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
     ) -> None:
         self._engine = engine
         self._build = build

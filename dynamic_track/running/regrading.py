@@ -22,7 +22,7 @@ from twinbench.calls.recording import TrialLog, recordings
 from twinbench.calls.redaction import Secrets
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import StoreWriteError
 from twinbench.storage.manifests import LiveManifest
 from twinbench.storage.store import Store
@@ -57,7 +57,7 @@ def regrade(
     images: Images,
     *,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Regraded:
     """Grade every patch of a run again.
 
@@ -114,8 +114,7 @@ def regrade(
             return trial
 
         def done(number: int) -> None:
-            if progress is not None:
-                progress("grading", number, len(wanted))
+            progress("grading", number, len(wanted))
 
         logs = [TrialLog(recording, journal) for recording in wanted]
         trials = work_on_all(one, logs, workers, "twinbench-grading", done)

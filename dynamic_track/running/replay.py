@@ -16,7 +16,7 @@ from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.fingerprint import sha256_text
 from twinbench.reading.input_files import read_regular
 from twinbench.unexpected import describe_error, is_disk_failure
@@ -83,7 +83,7 @@ def replay(
     recorded: Sequence[Recording],
     run: RunDirectory,
     verdicts: VerdictStore,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     failed: Mapping[str, CausedError] | None = None,
 ) -> Replayed:
     """Run recorded trials again and compare decisions, requests, observations, patch, verdict and bill.
@@ -100,8 +100,7 @@ def replay(
     """
     differences = []
     for done, recording in enumerate(recorded):
-        if progress is not None:
-            progress(f"replaying {recording.case}", done, len(recorded))
+        progress(f"replaying {recording.case}", done, len(recorded))
         task = tasks.get(recording.case)
         if task is None:
             found: Difference | None = _difference(recording, 0, "task", recording.case, None)
@@ -110,8 +109,7 @@ def replay(
             found = _replayed_within_wall(bench, engine, task, recording, run, verdicts, no_image)
         if found is not None:
             differences.append(found)
-    if progress is not None:
-        progress("replaying", len(recorded), len(recorded))
+    progress("replaying", len(recorded), len(recorded))
     return Replayed(len(recorded), tuple(differences))
 
 

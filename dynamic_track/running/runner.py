@@ -26,7 +26,7 @@ from twinbench.calls.recording import DivergedError, Recording, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 from twinbench.fingerprint import sha256_text
 from twinbench.unexpected import describe_error
@@ -84,7 +84,7 @@ def run_jobs(
     verdicts: VerdictStore,
     graded: bool = True,
     breaker: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> RunSummary:
     """Run trials that are not finished, and go on with those that were begun; until all are done or the run is to stop.
 
@@ -130,11 +130,9 @@ def run_jobs(
         trials[name] = trial
         if breaker and trial is not None and name not in finished:
             watch.add(trial)
-        if progress is not None:
-            progress("cases", len(trials), len(jobs))
+        progress("cases", len(trials), len(jobs))
 
-    if progress is not None:
-        progress("cases", 0, len(jobs))
+    progress("cases", 0, len(jobs))
     executor.run(jobs, work_on, ended, bench.stop.request)
     in_order = [trial for name in names if (trial := trials.get(name)) is not None]
     # All that the run has spent, but for trials that ended: what remains was spent on trials that have not.

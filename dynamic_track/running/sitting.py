@@ -30,7 +30,7 @@ from twinbench.calls.recording import Listener, WithoutSecrets, recordings
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RouterDecides
 from twinbench.containers.container import ContainerLimits
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.routing.clock import Clocks, WallClocks
@@ -133,7 +133,7 @@ def sit(
     breaker: bool = True,
     stop: Stop | None = None,
     listener: Listener | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     verdicts: VerdictStore | None = None,
 ) -> RunSummary:
     """Run cases that are not finished, and go on with those that were begun.

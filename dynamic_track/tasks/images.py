@@ -10,14 +10,14 @@ from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build, context_files, parents
 from twinbench.containers.engine import Engine, ImageError
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.unexpected import UnexpectedError
 
 _AT_ONCE = 4
 
 
 def prepare_images(
-    engine: Engine, tasks: Sequence[Task], *, build_them: bool, progress: Progress | None = None
+    engine: Engine, tasks: Sequence[Task], *, build_them: bool, progress: Progress = no_progress
 ) -> dict[str, CausedError]:
     """Have the images of tasks, as far as they can be had.
 
@@ -46,12 +46,11 @@ def prepare_images(
         for done, (image, error) in enumerate(zip(wanted, results, strict=True), 1):
             if error is not None:
                 failed[image] = error
-            if progress is not None:
-                progress("images", done, len(wanted))
+            progress("images", done, len(wanted))
     return failed
 
 
-def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress | None) -> CausedError | None:
+def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress) -> CausedError | None:
     try:
         if build_it and task.folder is not None and (task.folder / "Dockerfile").is_file():
             dockerfile = (task.folder / "Dockerfile").read_text("utf-8")

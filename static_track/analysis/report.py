@@ -179,11 +179,7 @@ def _line(entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _notes(board: Board) -> list[str]:
-    notes = [
-        f"{entry.router}: {counted(entry.score.counts['errors'], 'row')} failed, the first: {entry.first_error}"
-        for entry in board.entries
-        if entry.first_error is not None
-    ]
+    notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None]
     notes += [
         f"{entry.router} asked LLMs itself for {entry.own.router_usd:.4f} USD, which is in no column; CostSave less "
         f"that: {number(entry.own.cost_save_net, 2)}"

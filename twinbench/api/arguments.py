@@ -82,8 +82,11 @@ def seeds_of(seeds: object) -> list[str]:
         return [str(number) for number in range(seeds)]
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
         raise UsageError(wrong)
-    found = [str(each) for each in seeds]
-    if not found or len(set(found)) < len(found) or not all(each.isascii() and each.isdecimal() for each in found):
+    named = [str(each) for each in seeds]
+    if not named or not all(each.isascii() and each.isdecimal() for each in named):
+        raise UsageError(wrong)
+    found = [str(int(each)) for each in named]
+    if len(set(found)) < len(found):
         raise UsageError(wrong)
     return found
 

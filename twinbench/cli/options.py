@@ -230,7 +230,7 @@ RouterApiBaseOption = Annotated[
         show_default=False,
     ),
 ]
-RouterApiKeyEnvOption = Annotated[
+GatewayKeyEnvOption = Annotated[
     str | None,
     typer.Option(
         "--api-key-env",
@@ -282,7 +282,7 @@ class GatewayOptions:
     """Whom routers ask that ask an LLM themselves, as options say."""
 
     api_base: RouterApiBaseOption = None
-    api_key_env: RouterApiKeyEnvOption = None
+    api_key_env: GatewayKeyEnvOption = None
     router_usd: RouterUsdOption = None
     pool: RouterPoolOption = "live-2026-04"
 

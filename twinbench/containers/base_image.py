@@ -15,7 +15,7 @@ from pathlib import Path
 
 from twinbench.containers.building import build
 from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, translated
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.fingerprint import sha256_file
 
 BASE_IMAGE = "twinbench-base:latest"
@@ -34,7 +34,7 @@ _MIRROR = re.compile(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+)", re.MULTILINE)
 _MADE_WITHIN_S = 900
 
 
-def ensure_base_image(engine: Engine, progress: Progress | None = None) -> None:
+def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
     """Have the base image, making it where it is missing.
 
     Raises:
@@ -55,8 +55,7 @@ def ensure_base_image(engine: Engine, progress: Progress | None = None) -> None:
             f"the base image can neither be built on {_OFFICIAL} ({not_built}), nor made from a mirror ({lacking}): "
             f"let the engine reach a registry, or on Debian: apt install mmdebstrap; or load one as {BASE_IMAGE}"
         )
-    if progress is not None:
-        progress(f"making {BASE_IMAGE} from the Debian mirror", 0, None)
+    progress(f"making {BASE_IMAGE} from the Debian mirror", 0, None)
     with tempfile.TemporaryDirectory(prefix="twinbench-") as folder:
         archive = Path(folder) / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]

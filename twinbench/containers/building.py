@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, translated
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.fingerprint import fingerprint, sha256_file
 
 _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.IGNORECASE | re.MULTILINE)
@@ -56,7 +56,9 @@ def context_content(files: Mapping[str, Path]) -> dict[str, list[object]]:
     return {path: [_mode(file), sha256_file(file)] for path, file in files.items()}
 
 
-def build(engine: Engine, name: str, dockerfile: str, files: Mapping[str, Path], progress: Progress | None) -> None:
+def build(
+    engine: Engine, name: str, dockerfile: str, files: Mapping[str, Path], progress: Progress = no_progress
+) -> None:
     """Build an image, unless it is here and was made by the same recipe.
 
     Args:
@@ -94,7 +96,7 @@ def build(engine: Engine, name: str, dockerfile: str, files: Mapping[str, Path],
             for event in events:  # to the end, which an error is followed by: else its connection would stay open
                 error = event.get("error", error)
                 said += _COLOUR.sub("", str(event.get("stream", ""))).splitlines()
-                if progress is not None and said and said[-1].startswith("Step "):
+                if said and said[-1].startswith("Step "):
                     progress(f"building {name}", len([line for line in said if line.startswith("Step ")]), None)
         except docker.errors.APIError as refusal:
             if not refusal.is_client_error():

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from twinbench.causes import Cause, CausedError
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ class Engine:
         digests = sorted(digest.partition("@")[2] for digest in attributes.get("RepoDigests") or ())
         return digests[0] if digests else str(attributes["Id"])
 
-    def pull(self, name: str, progress: Progress | None = None) -> None:
+    def pull(self, name: str, progress: Progress = no_progress) -> None:
         """Pull an image, unless it is present by now; of several callers one pulls.
 
         Raises:
@@ -257,7 +257,7 @@ class Engine:
                 for event in self.client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
                     failed = event.get("error", failed)
                     detail = event.get("progressDetail") or {}
-                    if progress is not None and event.get("status") == "Downloading" and "total" in detail:
+                    if event.get("status") == "Downloading" and "total" in detail:
                         layers[event["id"]] = (detail["current"], detail["total"])
                         done, total = (sum(part) // 2**20 for part in zip(*layers.values(), strict=True))
                         progress(f"pulling {name}, MiB", done, total)

@@ -25,7 +25,7 @@ from twinbench.containers.container import ContainerLimits, start_container
 from twinbench.containers.engine import Engine, EngineLostError, translated
 from twinbench.containers.ownership import remove
 from twinbench.containers.stream import ExecStream, StreamLostError
-from twinbench.display.progress import Progress
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
@@ -65,7 +65,7 @@ class StrictIsolation:
     """Has Python 3.10 or newer as ``python3``, and bash."""
     wheels: Path | None = None
     """A folder of wheels that routers may import; nothing is installed by pip, and nothing is downloaded."""
-    progress: Progress | None = None
+    progress: Progress = no_progress
 
     def located(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A request with paths as they are in the container; the folder of a router's file is all it sees of ours.

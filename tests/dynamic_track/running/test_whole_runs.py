@@ -151,7 +151,7 @@ def test_sixteen_cases_at_once_lose_no_step_and_take_little_memory(tmp_path: Pat
 @pytest.mark.skipif(not VERIFIED.exists(), reason="shared/tasks is not here")
 def test_five_hundred_cases_take_little_time_and_memory(tmp_path: Path, base_image: str, engine: Engine) -> None:
     image = "twinbench-testbed:latest"
-    build(engine, image, f"FROM {base_image}\nRUN mkdir /testbed && echo A project. > /testbed/README\n", {}, None)
+    build(engine, image, f"FROM {base_image}\nRUN mkdir /testbed && echo A project. > /testbed/README\n", {})
     steps, workers = 10, 4
     script = by_step(
         [

@@ -47,6 +47,7 @@ SliceOption = Annotated[
 LimitOption = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Then the first N.", show_default=False)
 ]
+ActionsOption = Annotated[str, typer.Option("--actions", metavar="tool|text", help="How models say what to run.")]
 MovedPoolOption = Annotated[
     str | None,
     typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),

@@ -10,7 +10,14 @@ import typer
 from typer.core import TyperGroup
 
 from twinbench.cli import INTERRUPTED
-from twinbench.cli.dynamic.options import ChoosingOptions, LimitOption, MinFreeOption, OnlyOption, chosen_tasks
+from twinbench.cli.dynamic.options import (
+    ActionsOption,
+    ChoosingOptions,
+    LimitOption,
+    MinFreeOption,
+    OnlyOption,
+    chosen_tasks,
+)
 from twinbench.cli.dynamic.replaying import RouterErrorOption
 from twinbench.cli.dynamic.scores import LevelOption, ResamplesOption
 from twinbench.cli.options import (
@@ -129,9 +136,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    actions: Annotated[
-        str, typer.Option("--actions", metavar="tool|text", help="How models say what to run.")
-    ] = "tool",
+    actions: ActionsOption = "tool",
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many runs at once.")] = 2,
     min_free_mib: MinFreeOption = 2048,
     resamples: ResamplesOption = RESAMPLES,

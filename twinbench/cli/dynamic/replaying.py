@@ -1,4 +1,4 @@
-"""``twinbench dynamic run`` and ``replay``: cases solved by an agent whose every call is routed, and that once more."""
+"""``twinbench dynamic replay``: recorded cases are run once more, and compared with what was recorded."""
 
 from __future__ import annotations
 

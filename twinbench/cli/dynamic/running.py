@@ -11,6 +11,7 @@ import typer
 from twinbench.cli import INTERRUPTED
 from twinbench.cli.dynamic.board import LiveBoard
 from twinbench.cli.dynamic.options import (
+    ActionsOption,
     BuildOption,
     ChoosingOptions,
     ContainerOptions,
@@ -21,6 +22,7 @@ from twinbench.cli.dynamic.options import (
 from twinbench.cli.dynamic.replaying import RouterErrorOption, RunOption
 from twinbench.cli.options import (
     FormatOption,
+    GatewayKeyEnvOption,
     JsonOption,
     OutputOption,
     PluginOptions,
@@ -48,15 +50,7 @@ def run(
     api_base: Annotated[
         str, typer.Option("--api-base", metavar="URL", help="The OpenAI-compatible gateway, such as https://host/v1.")
     ],
-    api_key_env: Annotated[
-        str | None,
-        typer.Option(
-            "--api-key-env",
-            metavar="NAME",
-            help="The environment variable with its key; leave it out for a server that wants none.",
-            show_default=False,
-        ),
-    ] = None,
+    api_key_env: GatewayKeyEnvOption = None,
     tasks: TasksOption = "rehearsal",
     choosing: ChoosingOptions,
     pool: Annotated[
@@ -71,9 +65,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    actions: Annotated[
-        str, typer.Option("--actions", metavar="tool|text", help="How models say what to run.")
-    ] = "tool",
+    actions: ActionsOption = "tool",
     seed: Annotated[str, typer.Option("--seed", metavar="TEXT", help="What session keys are made with.")] = "0",
     call_timeout: Annotated[
         float, typer.Option("--call-timeout", metavar="SECONDS", min=0.1, help="How long one attempt may take.")

@@ -29,6 +29,8 @@ class SourceFormat(StrEnum):
     mini_swe_agent = "mini-swe-agent"
 
 
+_ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")]
+
 app = typer.Typer(help="Bring banks of prefixes into the store, look at them, take them out.", no_args_is_help=True)
 
 
@@ -57,7 +59,7 @@ def import_(
             show_default=False,
         ),
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")] = False,
+    replace: _ReplaceOption = False,
     json_: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -116,7 +118,7 @@ def pull(
             show_default=False,
         ),
     ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")] = False,
+    replace: _ReplaceOption = False,
     json_: JsonOption = False,
     store: StoreOption = None,
 ) -> None:

@@ -113,11 +113,7 @@ def board_table(board: Board) -> Table:
         }
         for entry in board.entries
     ]
-    notes = [
-        f"{entry.router}: {counted(entry.score.counts['errors'], 'row')} failed, the first: {entry.first_error}"
-        for entry in board.entries
-        if entry.first_error is not None
-    ]
+    notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None]
     notes += [
         f"{entry.router}: asked LLMs itself for {entry.own.router_usd:.4f} USD; CostSave less that: "
         + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
