@@ -8,13 +8,13 @@ needs goes into it and all that it finds comes out of it, so it may run in a pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 Job = TypeVar("Job")
-Place = TypeVar("Place")
-Place_co = TypeVar("Place_co", covariant=True)
+Place = TypeVar("Place", bound=Hashable)
+Place_co = TypeVar("Place_co", bound=Hashable, covariant=True)
 Result = TypeVar("Result")
 
 
