@@ -85,7 +85,8 @@ class Threads(Generic[Job, Place, Result]):
                 crew.dismiss()
                 self._interrupt()
                 crew.stop()
-                raise  # leaving the block waits until all have stopped
+                crew.wait()  # leaving the block does not wait for a thread whose start was interrupted
+                raise
         if crew.failed is not None:
             raise crew.failed
 
@@ -145,6 +146,12 @@ class _Crew(Generic[Job, Place]):
         """Ask all jobs to stop, unless they were asked before."""
         if self._stopping.acquire(blocking=False):  # never given back
             self._stop()
+
+    def wait(self) -> None:
+        """Wait until no job is worked on."""
+        with self._changed:
+            while self._running:
+                self._changed.wait()
 
     def _taken_at(self, place: Place) -> Iterator[Job]:
         while True:
