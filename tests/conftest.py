@@ -51,6 +51,8 @@ SLOW = (
     "tests/dynamic_track/results/",
     "tests/dynamic_track/running/test_imported.py",
     "tests/dynamic_track/tasks/test_tasks.py",
+    "tests/executing/test_executors.py",
+    "tests/executing/test_processes.py",
     "tests/plugins/",
     "tests/providers/",
     "tests/reports/",

@@ -111,7 +111,7 @@ def check_tasks(
     """Whether tasks grade here, each with its gold patch and with none; nothing kept is asked."""
     failed = prepare_images(engine, tasks, build_them=build, progress=progress)
 
-    def finding(task: Task, checkpoint: Checkpoint) -> TaskFinding:
+    def finding(task: Task, engine: Engine, checkpoint: Checkpoint) -> TaskFinding:
         if (error := failed.get(task.image)) is not None:
             return TaskFinding(task.id, GradesHere.no, str(error), None)
         try:
@@ -124,7 +124,7 @@ def check_tasks(
     def done(number: int) -> None:
         progress("grading gold patches", number, len(tasks))
 
-    return work_on_all(finding, tasks, workers, "twinbench-doctor", done)
+    return work_on_all(engine, tasks, finding, workers, done)
 
 
 def _check_task(engine: Engine, task: Task, limits: GradingLimits, checkpoint: Checkpoint) -> TaskFinding:

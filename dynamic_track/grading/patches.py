@@ -101,7 +101,7 @@ def grade_all(
     needed = [task for task in graded if patches[task.id].strip()]
     failed = prepare_images(engine, needed, build_them=build, progress=progress)
 
-    def verdict(task: Task, checkpoint: Checkpoint) -> Verdict:
+    def verdict(task: Task, engine: Engine, checkpoint: Checkpoint) -> Verdict:
         error = failed.get(task.image) if patches[task.id].strip() else None
         try:
             if isinstance(error, UnexpectedError):
@@ -117,7 +117,7 @@ def grade_all(
     def done(number: int) -> None:
         progress("grading", number, len(graded))
 
-    return Grades(tuple(work_on_all(verdict, graded, workers, "twinbench-grade", done)), missing)
+    return Grades(tuple(work_on_all(engine, graded, verdict, workers, done)), missing)
 
 
 def _no_verdict_by(error: Exception, task: Task, store: VerdictStore) -> Verdict:

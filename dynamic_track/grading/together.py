@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
+
+from twinbench.containers.engine import Engine
+from twinbench.executing.executor import results_in_order
+from twinbench.executing.threads import Threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,19 +20,19 @@ class GivenUpError(Exception):
 
 
 def work_on_all(
-    work: Callable[[Item, Checkpoint], Result],
+    engine: Engine,
     items: Sequence[Item],
+    work: Callable[[Item, Engine, Checkpoint], Result],
     workers: int,
-    name: str,
     done: Callable[[int], None],
 ) -> list[Result]:
     """What work on each item gives, in their order.
 
     Args:
-        work: on one item. It calls the checkpoint while it waits, which raises GivenUpError where all is interrupted.
+        engine: for containers.
         items: what there is to work on.
+        work: on one item. It calls the checkpoint while it waits, which raises GivenUpError where all is interrupted.
         workers: how many at once.
-        name: of the threads.
         done: called with the number of items that are done, each time one is.
 
     Raises:
@@ -41,14 +44,8 @@ def work_on_all(
         if interrupted.is_set():
             raise GivenUpError
 
-    with ThreadPoolExecutor(workers, name) as pool:
-        futures = [pool.submit(work, item, checkpoint) for item in items]
-        try:
-            for number, future in enumerate(as_completed(futures), 1):
-                future.result()
-                done(number)
-        except BaseException:
-            interrupted.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return [future.result() for future in futures]
+    def begin(item: Item, engine: Engine) -> Result:
+        checkpoint()
+        return work(item, engine, checkpoint)
+
+    return results_in_order(Threads({engine: workers}), items, begin, stop=interrupted.set, done=done)

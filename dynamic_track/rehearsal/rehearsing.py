@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,7 +18,7 @@ from dynamic_track.rehearsal.skills import SkillTable, skill_table
 from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
 from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import AgentSettings
-from dynamic_track.running.executors import Node, Threads
+from dynamic_track.running.nodes import Node, on_nodes
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.sitting import Plan, Provider, SittingLimits, sit
 from dynamic_track.running.stopping import Stop
@@ -27,6 +26,8 @@ from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
+from twinbench.executing.executor import results_in_order
+from twinbench.executing.threads import Threads
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.providers.gateway import Gateway
@@ -148,7 +149,8 @@ def rehearse(
     all_stop = Stop(beside=stop)
     runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
 
-    def run(number: int, seed: str) -> Rehearsed:
+    def run(which: tuple[int, str], engine: Engine) -> Rehearsed:
+        number, seed = which
         run_dir = folder / names[number] / f"seed-{_plain(seed)}"
         summary = _rehearsed(
             engine,
@@ -159,16 +161,12 @@ def rehearse(
             verdicts=SharedVerdicts(Store(run_dir), verdicts),
             limits=limits,
             stop=Stop(run_dir, beside=all_stop),
-            progress=together.of((number, seed)),
+            progress=together.of(which),
         )
         return Rehearsed(routers[number].name, seed, summary)
 
-    with ThreadPoolExecutor(workers, "twinbench-rehearsal") as pool:
-        try:
-            done = dict(zip(runs, pool.map(lambda each: run(*each), runs), strict=True))
-        except BaseException:
-            all_stop.request()  # leaving the block waits until all have
-            raise
+    rehearsed = results_in_order(Threads({engine: workers}), runs, run, stop=all_stop.request)
+    done = dict(zip(runs, rehearsed, strict=True))
     return [done[number, seed] for number in range(len(routers)) for seed in rehearsal.seeds]
 
 
@@ -196,7 +194,7 @@ def _rehearsed(
     clocks = VirtualClocks()
     with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
         return sit(
-            Threads([Node(engine, Images(engine, rehearsal.tasks, build=False))]),
+            on_nodes([Node(engine, Images(engine, rehearsal.tasks, build=False))]),
             rehearsal.plan(router, seed),
             rehearsal.tasks,
             run_dir,

@@ -16,7 +16,7 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.admission import Admission, Images
 from dynamic_track.running.agent import ActionStyle, action_style, agent_settings
 from dynamic_track.running.estimate import Estimate, estimate
-from dynamic_track.running.executors import Node, Threads
+from dynamic_track.running.nodes import Node, on_nodes
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
 from dynamic_track.running.stopping import Stop
@@ -202,7 +202,7 @@ class PreparedRun:
                 for engine in engines
             ]
             return sit(
-                Threads(nodes),
+                on_nodes(nodes),
                 self.plan,
                 self.cases,
                 request.run_dir,

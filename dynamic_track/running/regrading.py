@@ -80,7 +80,7 @@ def regrade(
         run.refuse_lost_lines(found.keys())
         wanted = [recording for recording in found.values() if recording.end is not None]
 
-        def one(log: TrialLog, checkpoint: Checkpoint) -> Trial:
+        def one(log: TrialLog, engine: Engine, checkpoint: Checkpoint) -> Trial:
             before = log.recording.verdict
             task = tasks.get(log.recording.case)
             name = f"{log.recording.case}/{log.recording.trial}"
@@ -117,5 +117,5 @@ def regrade(
             progress("grading", number, len(wanted))
 
         logs = [TrialLog(recording, journal) for recording in wanted]
-        trials = work_on_all(one, logs, workers, "twinbench-grading", done)
+        trials = work_on_all(engine, logs, one, workers, done)
     return Regraded(RunSummary(str(run.path), scored(trials, pool)), tuple(sorted(changed)), tuple(sorted(missing)))

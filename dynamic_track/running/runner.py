@@ -13,7 +13,7 @@ from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verd
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentEnd
 from dynamic_track.running.breaker import Breaker
-from dynamic_track.running.executors import Executor, Job, Node
+from dynamic_track.running.nodes import CaseExecutor, Job, Node
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.stopping import StoppedError
@@ -74,7 +74,7 @@ class RunSummary(Tabular):
 
 
 def run_jobs(
-    executor: Executor,
+    executor: CaseExecutor,
     jobs: Sequence[Job],
     bench: Bench,
     run: RunDirectory,
@@ -119,9 +119,6 @@ def run_jobs(
                 return _run_trial(bench, node, job.task, log, run, verdicts, graded)
         except StoppedError:
             return None
-        except BaseException:
-            bench.stop.request()  # what is no trial's own failure ends the others too
-            raise
 
     trials: dict[tuple[str, int], Trial | None] = {}
 
@@ -133,6 +130,7 @@ def run_jobs(
         progress("cases", len(trials), len(jobs))
 
     progress("cases", 0, len(jobs))
+    # What a job raises is no trial's own failure, so the others stop too.
     executor.run(jobs, work_on, ended, bench.stop.request)
     in_order = [trial for name in names if (trial := trials.get(name)) is not None]
     # All that the run has spent, but for trials that ended: what remains was spent on trials that have not.

@@ -14,7 +14,7 @@ from dynamic_track import harness
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
-from dynamic_track.running.executors import Executor, Job
+from dynamic_track.running.nodes import CaseExecutor, Job
 from dynamic_track.running.planned import plan_fingerprint, widen
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.runner import RunSummary, run_jobs
@@ -121,7 +121,7 @@ class SittingLimits:
 
 
 def sit(
-    executor: Executor,
+    executor: CaseExecutor,
     plan: Plan,
     tasks: Sequence[Task],
     run_dir: Path,

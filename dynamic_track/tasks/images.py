@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from dynamic_track.tasks.task import ANSWERS, Task
 from twinbench.causes import CausedError
@@ -11,6 +10,8 @@ from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build, context_files, parents
 from twinbench.containers.engine import Engine, ImageError
 from twinbench.display.progress import Progress, no_progress
+from twinbench.executing.executor import results_in_order
+from twinbench.executing.threads import Threads
 from twinbench.unexpected import UnexpectedError
 
 _AT_ONCE = 4
@@ -38,16 +39,16 @@ def prepare_images(
     built = [task for task in wanted.values() if build_them or task.always_built]
     if any(BASE_IMAGE.partition(":")[0] in _parents(task) for task in built):
         ensure_base_image(engine, progress)
-    failed: dict[str, CausedError] = {}
-    with ThreadPoolExecutor(_AT_ONCE, "twinbench-images") as pool:
-        results = pool.map(
-            lambda task: _prepare(engine, task, build_them or task.always_built, progress), wanted.values()
-        )
-        for done, (image, error) in enumerate(zip(wanted, results, strict=True), 1):
-            if error is not None:
-                failed[image] = error
-            progress("images", done, len(wanted))
-    return failed
+
+    def prepare(task: Task, engine: Engine) -> CausedError | None:
+        return _prepare(engine, task, build_them or task.always_built, progress)
+
+    def done(number: int) -> None:
+        progress("images", number, len(wanted))
+
+    at_once = min(_AT_ONCE, len(wanted))
+    results = results_in_order(Threads({engine: at_once}), list(wanted.values()), prepare, done=done)
+    return {image: error for image, error in zip(wanted, results, strict=True) if error is not None}
 
 
 def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress) -> CausedError | None:

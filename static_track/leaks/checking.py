@@ -11,13 +11,16 @@ import numpy as np
 
 from static_track.banks.bank import Bank
 from static_track.banks.splits import ALL, Split
-from static_track.leaks.lookup import Guesses, Labels, guesses, largest_class
+from static_track.leaks.lookup import Guesses, Labels, Lookup, largest_class, look_up
 from static_track.leaks.traits import Trait, read_traits
 from twinbench.checks import CheckResult, Status
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
 from twinbench.errors import UsageError
+from twinbench.executing.executor import Executor, results_in_order
+from twinbench.executing.processes import Processes, usable_cores
+from twinbench.executing.threads import Threads
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.comparing import sign_test
@@ -33,6 +36,9 @@ LEVEL = 0.98
 what was measured."""
 
 RESAMPLES = 5_000
+
+_SPREAD_FROM_ROWS = 2_000
+"""Of so many rows, traits are looked at in several processes: with fewer, starting these takes longer than it saves."""
 
 _GLANCE_ROWS = 300
 _GLANCE_MESSAGES = 10_000
@@ -261,19 +267,30 @@ class Examination:
             )
         return found
 
-    def checks(self, progress: Progress = no_progress) -> list[LeakCheck]:
-        """Each trait's check."""
-        alone: list[Guesses | None] = []
-        within: list[float | None] = []
-        for number, trait in enumerate(self._traits):
-            progress("predicting labels", number, len(self._traits))
-            views = trait.views()
-            alone.append(guesses(views, self._labels, self._one) if views else None)
-            if views and self._several:
-                in_workloads = guesses(views, self._labels, self._workloads)
-                within.append(float(100 * self._gain(in_workloads, self._known).mean()))
-            else:
-                within.append(None)
+    def checks(
+        self, progress: Progress = no_progress, executor: Executor[Any, None, Any] | None = None
+    ) -> list[LeakCheck]:
+        """Each trait's check.
+
+        Args:
+            progress: told what is going on.
+            executor: has labels predicted, trait by trait; default: processes where there are rows enough for them.
+        """
+        strata = (self._one, self._workloads) if self._several else (self._one,)
+        lookups = [
+            Lookup(trait.name, trait.measures, trait.has_remainders, self._labels, strata) for trait in self._traits
+        ]
+
+        def done(number: int) -> None:
+            progress("predicting labels", number, len(lookups))
+
+        done(0)
+        found = results_in_order(executor or _executor(len(self._one)), lookups, look_up, done=done)
+        alone = [None if each is None else each[0] for each in found]
+        within = [
+            float(100 * self._gain(each[1], self._known).mean()) if each is not None and self._several else None
+            for each in found
+        ]
         progress("drawing groups again", 0, None)
         intervals = iter(self._intervals([each for each in alone if each is not None]))
         return [
@@ -335,6 +352,11 @@ class Examination:
             accuracy=accuracy,
             answers=alone.answers.tolist(),
         )
+
+
+def _executor(rows: int) -> Executor[Any, None, Any]:
+    cores = usable_cores()
+    return Processes(cores) if cores > 1 and rows >= _SPREAD_FROM_ROWS else Threads({None: 1})
 
 
 def _constant(trait: Trait) -> LeakCheck:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -181,6 +181,24 @@ def guesses(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
             if weights.sum() > best:
                 most, best = view.name, float(weights.sum())
     return Guesses(np.asarray(votes.argmax(axis=1), np.intp), most)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Labels to be predicted by a trait: a job for a process of its own, which needs numpy and little else."""
+
+    trait: str
+    measures: Mapping[str, Sequence[Value]] = field(repr=False)
+    remainders: bool
+    labels: Labels = field(repr=False)
+    strata: Sequence[Ints] = field(repr=False)
+    """Shape (rows,) each: once for each, tables are made."""
+
+
+def look_up(lookup: Lookup, _place: None) -> tuple[Guesses, ...] | None:
+    """What is predicted with each strata; None where the trait is the same on every row."""
+    found = views(lookup.measures, remainders=lookup.remainders)
+    return tuple(guesses(found, lookup.labels, strata) for strata in lookup.strata) if found else None
 
 
 def _sure_part(gains: Ints) -> Floats:

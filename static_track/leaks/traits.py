@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
 from static_track.banks.splits import ALL, Split
-from static_track.leaks.lookup import Value, View, views
+from static_track.leaks.lookup import Value
 from static_track.leaks.messages import (
     LABEL_WORDS,
     Facts,
@@ -87,9 +87,10 @@ class Trait:
     measures: Mapping[str, Sequence[Value]]
     """Shape (rows,) each; None where a row has nothing of the kind."""
 
-    def views(self) -> list[View]:
-        """The ways to sort rows by it."""
-        return views(self.measures, remainders=self.name not in _NO_REMAINDERS)
+    @property
+    def has_remainders(self) -> bool:
+        """Whether remainders of its whole numbers may say more than the numbers."""
+        return self.name not in _NO_REMAINDERS
 
 
 @dataclass(frozen=True)

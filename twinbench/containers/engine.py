@@ -82,7 +82,7 @@ class EngineInfo:
     containers: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Engine:
     """A Docker engine that answers; may be shared by threads, use as a context manager."""
 

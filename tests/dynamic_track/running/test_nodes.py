@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.running.admission import Images
-from dynamic_track.running.executors import Job, Node, Threads
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
 from tests.containers.registry import tiny_file_system
@@ -97,22 +95,3 @@ def test_an_engine_that_does_not_answer_is_named_before_anything_is_asked(tmp_pa
     assert refused.code == 1
     assert "no Docker engine answers at unix:///nowhere/d.sock" in refused.err
     assert not (tmp_path / "run").exists()
-
-
-def test_what_a_job_raises_is_raised_once_every_other_has_ended(engine: Engine, rehearsal: Sequence[Task]) -> None:
-    jobs = [Job(task, number) for task in rehearsal[:3] for number in (1, 2)]
-    nodes = [Node(engine, Images(engine, [job.task for job in jobs], build=False), workers) for workers in (1, 2)]
-    threads = Threads(nodes)
-    begun: list[tuple[Job, Node]] = []
-    ended: list[Job] = []
-
-    def work(job: Job, node: Node) -> None:
-        begun.append((job, node))
-        if job == jobs[1]:
-            raise ValueError("what no case can do")
-
-    assert threads.workers == 3
-    with pytest.raises(ValueError, match="what no case can do"):
-        threads.run(jobs, work, lambda job, _: ended.append(job), lambda: None)
-    assert sorted(jobs.index(job) for job, _ in begun) == list(range(6))
-    assert sorted(jobs.index(job) for job in ended) == [0, 2, 3, 4, 5]

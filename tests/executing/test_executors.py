@@ -1,0 +1,137 @@
+"""What every executor promises, held for threads and for processes alike."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.executing import jobs
+from twinbench.executing.executor import Executor, nothing_to_stop, results_in_order
+from twinbench.executing.processes import Processes
+from twinbench.executing.threads import Threads
+
+AnyExecutor = Executor[Any, Any, Any]
+Made = Callable[[int], AnyExecutor]
+
+
+def threads(workers: int) -> AnyExecutor:
+    return Threads({None: workers})
+
+
+def processes(workers: int) -> AnyExecutor:
+    return Processes(workers)
+
+
+@pytest.fixture(params=[threads, processes], ids=["threads", "processes"])
+def made(request: pytest.FixtureRequest) -> Made:
+    """Makes an executor of so many workers."""
+    found: Made = request.param
+    return found
+
+
+def until(holds: Callable[[], object], within_s: float = 60) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_job_ends_exactly_once(made: Made, workers: int, tmp_path: Path) -> None:
+    executor = made(workers)
+    assert executor.workers == workers
+    wanted = [(tmp_path, number) for number in range(12)]
+    ended: Counter[tuple[Path, int]] = Counter()
+
+    def told(job: tuple[Path, int], result: int) -> None:
+        assert result == job[1]
+        ended[job] += 1
+
+    executor.run(wanted, jobs.marked, told, nothing_to_stop)
+    assert ended == dict.fromkeys(wanted, 1)
+    begun = Counter(path.name.partition("-")[0] for path in tmp_path.iterdir())
+    assert begun == {str(number): 1 for number in range(12)}
+
+
+def test_without_jobs_there_is_nothing_to_do(made: Made) -> None:
+    made(2).run([], jobs.doubled, lambda *_: pytest.fail("nothing ends"), lambda: pytest.fail("nothing stops"))
+    assert results_in_order(made(2), [], jobs.doubled) == []
+
+
+def test_one_worker_ends_jobs_in_their_order(made: Made) -> None:
+    ended: list[int] = []
+    made(1).run([3, 1, 2, 1], jobs.doubled, lambda job, _: ended.append(job), nothing_to_stop)
+    assert ended == [3, 1, 2, 1]
+
+
+def test_ends_are_told_as_they_come_one_at_a_time_and_before_the_worker_goes_on(made: Made) -> None:
+    """While the end of a job is told, no other is, and its worker has begun none: of two workers, one has."""
+    telling = threading.Lock()
+    ended: list[int] = []
+
+    def told(job: int, _result: int) -> None:
+        assert telling.acquire(blocking=False), "two ends at once"
+        ended.append(job)
+        time.sleep(0.05)
+        telling.release()
+
+    made(2).run(range(5), jobs.slow_at_first, told, nothing_to_stop)
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+    assert ended != [0, 1, 2, 3, 4], "the first takes longest"
+
+
+def test_results_are_in_the_order_of_jobs_whatever_the_number_of_workers(made: Made) -> None:
+    done: list[int] = []
+    for workers in (1, 2, 4):
+        done.clear()
+        assert results_in_order(made(workers), [0, 3, 3, 1], jobs.slow_at_first, done=done.append) == [0, 3, 3, 1]
+        assert done == [1, 2, 3, 4]
+
+
+def test_what_a_job_raises_is_raised_once_every_other_has_ended(made: Made) -> None:
+    ended: list[int] = []
+    stopped: list[bool] = []
+    with pytest.raises(ValueError, match="is odd"):
+        made(2).run(range(8), jobs.odd_ones_fail, lambda job, _: ended.append(job), lambda: stopped.append(True))
+    assert sorted(ended) == [0, 2, 4, 6]
+    assert stopped == [True], "asked once"
+
+
+def test_what_the_caller_raises_when_it_is_told_is_raised_too(made: Made) -> None:
+    told: list[int] = []
+
+    def refuse(job: int, _result: int) -> None:
+        told.append(job)
+        if job == 1:
+            raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        made(1).run(range(3), jobs.doubled, refuse, nothing_to_stop)
+    assert told == [0, 1, 2]
+
+
+def test_an_interrupt_asks_all_to_stop_and_is_raised_when_nothing_runs(made: Made, tmp_path: Path) -> None:
+    ended: list[Any] = []
+
+    def interrupt() -> None:
+        until(lambda: len(list(tmp_path.glob("begun-*"))) == 2)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    wanted = [(tmp_path, number) for number in range(6)]
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        made(2).run(wanted, jobs.written_down_and_waiting, lambda job, _: ended.append(job), (tmp_path / "stop").touch)
+    interrupting.join()
+    assert time.monotonic() - began < 30
+    assert (tmp_path / "stop").exists()
+    assert sorted(path.name for path in tmp_path.glob("begun-*")) == ["begun-0", "begun-1"], "nothing more is begun"
+    assert len(ended) <= 2

@@ -1,0 +1,57 @@
+"""Threads at several places, of which some are lost."""
+
+from __future__ import annotations
+
+import threading
+
+from twinbench.executing.executor import nothing_to_stop
+from twinbench.executing.threads import Threads
+
+LOST = "lost"
+
+
+def test_jobs_of_a_lost_place_go_on_elsewhere() -> None:
+    both = threading.Barrier(2, timeout=60)
+    worked: list[tuple[int, str]] = []
+    ended: list[tuple[int, str]] = []
+    cleared: list[int] = []
+
+    def work(job: int, place: str) -> str:
+        worked.append((job, place))
+        if len(worked) <= 2:
+            both.wait()
+        return LOST if place == "there" else place
+
+    executor: Threads[int, str, str] = Threads(
+        {"here": 1, "there": 1},
+        is_lost=lambda _, result: result == LOST,
+        clear_up=lambda job, _: cleared.append(job),
+    )
+    executor.run(range(4), work, lambda job, result: ended.append((job, result)), nothing_to_stop)
+
+    assert sorted(ended) == [(job, "here") for job in range(4)]
+    assert sorted(cleared) == [0, 1, 2, 3]
+    assert [place for _, place in worked].count("there") == 1
+    assert len(worked) == 5
+
+
+def test_the_last_place_is_never_given_up() -> None:
+    executor: Threads[int, str, str] = Threads({"one": 2, "other": 1}, is_lost=lambda *_: True)
+    ended: list[int] = []
+    executor.run(range(6), lambda *_: LOST, lambda job, _: ended.append(job), nothing_to_stop)
+    assert sorted(ended) == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_place_takes_as_many_jobs_at_once_as_it_has_room_for() -> None:
+    three = threading.Barrier(3, timeout=60)
+    executor: Threads[int, str, str] = Threads({"one": 2, "other": 1})
+    seen: list[str] = []
+
+    def work(_job: int, place: str) -> str:
+        seen.append(place)
+        three.wait()
+        return place
+
+    assert executor.workers == 3
+    executor.run(range(3), work, lambda *_: None, nothing_to_stop)
+    assert sorted(seen) == ["one", "one", "other"]

@@ -1,0 +1,109 @@
+"""Independent jobs worked on side by side: the one interface, and what everything that implements it promises.
+
+Jobs are of two kinds. A *container job* is a case of a run, or a grading: it waits for models and containers most of
+its time, needs what must not leave this process (journal, budget, router), and is worked on at a place, a machine with
+a Docker engine: ``Threads``. A *process job* is computation alone, as a fold, a setting or a simulation is: all that it
+needs goes into it and all that it finds comes out of it, so it may run in a process of its own: ``Processes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+Job = TypeVar("Job")
+Place = TypeVar("Place", bound=Hashable)
+Place_co = TypeVar("Place_co", bound=Hashable, covariant=True)
+Result = TypeVar("Result")
+
+
+class Executor(Protocol[Job, Place_co, Result]):
+    """Has every job worked on, wherever it chooses, so many at once.
+
+    Whatever implements this promises:
+
+    - Each job ends exactly once: ``ended`` is told of its result, or what it raised instead is kept.
+    - ``ended`` is told by one thread at a time, and before the worker that ended a job begins another, so it can stop
+      what is left in time.
+    - Jobs are begun in their order.
+    - A job that raises takes no other with it: ``stop`` is called, the others are brought to their end, and then what
+      was raised first is raised. Whether ``stop`` makes the others give up is for the caller to say.
+    - Where waiting is interrupted (Ctrl-C), no job is begun any more, ``stop`` is called, and the interrupt is raised
+      once nothing runs.
+    - ``stop`` is called once at most.
+    """
+
+    @property
+    def workers(self) -> int:
+        """How many jobs are worked on at once."""
+        ...
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        work: Callable[[Job, Place_co], Result],
+        ended: Callable[[Job, Result], None],
+        stop: Callable[[], None],
+    ) -> None:
+        """Bring each job to its end.
+
+        Args:
+            jobs: in the order in which they are best begun.
+            work: brings a job to its end at a place; called by several threads or processes at once, and once more for
+                a job whose place was lost.
+            ended: told of each job and its result.
+            stop: asks all jobs to stop.
+        """
+        ...
+
+
+def nothing_to_stop() -> None:
+    """Stops nothing: where each job is to come to its end whatever becomes of the others."""
+
+
+@dataclass(frozen=True)
+class _Numbered(Generic[Job, Place, Result]):
+    """A job that knows which one it is, since two may be equal."""
+
+    number: int
+    job: Job
+    work: Callable[[Job, Place], Result]
+
+    def __repr__(self) -> str:
+        return repr(self.job)
+
+
+def results_in_order(
+    executor: Executor[Any, Place, Any],
+    jobs: Sequence[Job],
+    work: Callable[[Job, Place], Result],
+    *,
+    stop: Callable[[], None] = nothing_to_stop,
+    done: Callable[[int], None] | None = None,
+) -> list[Result]:
+    """The result of each job, in the order of the jobs.
+
+    Args:
+        executor: has them worked on.
+        jobs: what there is to do.
+        work: on one of them.
+        stop: asks all jobs to stop, where one has raised or waiting is interrupted.
+        done: called with the number of jobs that are done, each time one is.
+
+    Raises:
+        BaseException: what a job raised first.
+    """
+    found: dict[int, Result] = {}
+
+    def ended(numbered: _Numbered[Job, Place, Result], result: Result) -> None:
+        found[numbered.number] = result
+        if done is not None:
+            done(len(found))
+
+    executor.run([_Numbered(number, job, work) for number, job in enumerate(jobs)], _work_on, ended, stop)
+    return [found[number] for number in range(len(jobs))]
+
+
+def _work_on(numbered: _Numbered[Job, Place, Result], place: Place) -> Result:
+    return numbered.work(numbered.job, place)

@@ -1,0 +1,165 @@
+"""Jobs in threads of this process, at places that may be lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Generic
+
+from twinbench.executing.executor import Job, Place, Result, nothing_to_stop
+
+
+def _is_never_lost(_place: object, _result: object) -> bool:
+    return False
+
+
+def _nothing_is_left(_job: object, _result: object) -> None:
+    pass
+
+
+class Threads(Generic[Job, Place, Result]):
+    """An executor of threads: at each place so many, each of which takes the next job when it is done with one.
+
+    A place that is lost takes no job any more, and its jobs go on at the others. The last one is never given up: what
+    its jobs come to is their result, as its loss is for a person to mend.
+    """
+
+    def __init__(
+        self,
+        places: Mapping[Place, int],
+        *,
+        is_lost: Callable[[Place, Result], bool] = _is_never_lost,
+        clear_up: Callable[[Job, Result], None] = _nothing_is_left,
+        interrupt: Callable[[], None] = nothing_to_stop,
+    ) -> None:
+        """Take places.
+
+        Args:
+            places: with how many jobs each takes at once.
+            is_lost: whether a result is what it is because its place is lost, so that the job may go on elsewhere.
+            clear_up: called by the worker after ``ended``, beside the other workers.
+            interrupt: called where waiting is interrupted, before ``stop``: ends what jobs themselves wait for.
+        """
+        self._places = dict(places)
+        self._is_lost = is_lost
+        self._clear_up = clear_up
+        self._interrupt = interrupt
+
+    @property
+    def workers(self) -> int:
+        """How many jobs are worked on at once."""
+        return sum(self._places.values())
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        work: Callable[[Job, Place], Result],
+        ended: Callable[[Job, Result], None],
+        stop: Callable[[], None],
+    ) -> None:
+        """Bring each job to its end."""
+        if not jobs:
+            return
+        crew = _Crew(self._places, jobs, stop)
+
+        def work_on(job: Job, place: Place) -> bool:
+            result = work(job, place)
+            if self._is_lost(place, result) and crew.leave(place):
+                return False
+            with crew.ending:
+                ended(job, result)
+            self._clear_up(job, result)
+            return True
+
+        with ThreadPoolExecutor(self.workers, "twinbench-job") as pool:
+            try:
+                serving = [
+                    pool.submit(crew.serve, place, work_on)
+                    for place, workers in self._places.items()
+                    for _ in range(workers)
+                ]
+                wait(serving)
+            except BaseException:
+                crew.dismiss()
+                self._interrupt()
+                crew.stop()
+                crew.wait()  # leaving the block does not wait for a thread whose start was interrupted
+                raise
+        if crew.failed is not None:
+            raise crew.failed
+
+
+class _Crew(Generic[Job, Place]):
+    """The threads of one call of ``Threads.run``, and the jobs that are left for them."""
+
+    def __init__(self, places: Mapping[Place, int], jobs: Sequence[Job], stop: Callable[[], None]) -> None:
+        self.failed: BaseException | None = None
+        """What was raised by the first job that raised something."""
+        self.ending = threading.Lock()
+        """Held by the one thread that tells of a job's end."""
+        self._places = frozenset(places)
+        self._stop = stop
+        self._stopping = threading.Lock()
+        self._waiting = deque(jobs)
+        self._running = 0
+        self._lost: set[Place] = set()
+        self._changed = threading.Condition()
+
+    def serve(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
+        """Work on jobs until none is left that could come back, or the place is lost.
+
+        Args:
+            place: where.
+            work_on: works on a job, and says whether it ended there; otherwise another place has to take it.
+        """
+        for job in self._taken_at(place):
+            has_ended = True
+            try:
+                has_ended = work_on(job, place)
+            except BaseException as error:  # noqa: BLE001 - raised where all are awaited
+                with self._changed:
+                    self.failed = self.failed or error
+                self.stop()
+            with self._changed:
+                self._running -= 1
+                if not has_ended:
+                    self._waiting.appendleft(job)
+                self._changed.notify_all()
+
+    def leave(self, place: Place) -> bool:
+        """Give a place up; False where it is the last one, which stays."""
+        with self._changed:
+            if self._lost | {place} == self._places:
+                return False
+            self._lost.add(place)
+        return True
+
+    def dismiss(self) -> None:
+        """Have no job begun any more."""
+        with self._changed:
+            self._lost |= self._places
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Ask all jobs to stop, unless they were asked before."""
+        if self._stopping.acquire(blocking=False):  # never given back
+            self._stop()
+
+    def wait(self) -> None:
+        """Wait until no job is worked on."""
+        with self._changed:
+            while self._running:
+                self._changed.wait()
+
+    def _taken_at(self, place: Place) -> Iterator[Job]:
+        while True:
+            with self._changed:
+                while not self._waiting and self._running and place not in self._lost:
+                    self._changed.wait()  # a job that runs elsewhere may come back
+                if place in self._lost or not self._waiting:
+                    return
+                self._running += 1
+                job = self._waiting.popleft()
+            yield job
