@@ -75,7 +75,7 @@ PARTS = {
     "answers": Part(
         "whatever providers, agents and containers do",
         _LONG,
-        ["tests/calls", "tests/providers", "tests/containers", "tests/scripted", "tests/cli"],
+        ["tests/calls", "tests/providers", "tests/containers", "tests/executing", "tests/scripted", "tests/cli"],
     ),
     "pages": Part("reports in a browser, the notebook", _LONG, ["tests/reports", "tests/docs"]),
     "examples": Part(
@@ -86,7 +86,7 @@ PARTS = {
     ),
     "properties": Part(
         "property tests with all their examples",
-        "hypothesis and not acceptance",
+        "(hypothesis or drawn) and not acceptance",
         ["tests"],
         variables={ALL_VARIABLE: "1"},
     ),

@@ -80,6 +80,9 @@ settings.register_profile(
 )
 settings.load_profile("twinbench")
 
+gc.set_threshold(50_000)
+"""As in the command line: with a whole suite and litellm in memory, one look at all objects takes half a second."""
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_store_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -147,6 +150,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(SLOW):
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what every test shares out of the search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

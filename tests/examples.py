@@ -21,7 +21,12 @@ def examples(in_suite: int, in_acceptance: int) -> settings:
         in_suite: enough to find what is commonly wrong; each run of the suite draws others.
         in_acceptance: what is drawn where there is time.
     """
-    return settings(max_examples=in_acceptance if os.environ.get(ALL_VARIABLE) == "1" else in_suite)
+    return settings(max_examples=number_of(in_suite, in_acceptance))
+
+
+def number_of(in_suite: int, in_acceptance: int) -> int:
+    """How many examples a test draws that draws them itself, and is marked ``drawn``."""
+    return in_acceptance if os.environ.get(ALL_VARIABLE) == "1" else in_suite
 
 
 def thinned(values: Iterable[Any], every: int) -> list[ParameterSet]:

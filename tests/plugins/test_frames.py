@@ -18,7 +18,7 @@ from static_track.judge import Judge
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, spawned, twinbench
-from tests.examples import thinned
+from tests.examples import number_of, thinned
 from tests.plugins.conftest import WriteRouter
 from tests.plugins.hostile.frames import FRAMES, NUMBER, frame
 from tests.plugins.hosting import asked, hosted, hostile, limits
@@ -36,7 +36,7 @@ from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 MUTANTS = 10_000
-MUTANTS_SENT = 80
+MUTANTS_SENT = number_of(40, 80)
 
 GOOD = """
 from twinbench import Call, Tier
@@ -329,6 +329,7 @@ def test_mutants_of_decisions_become_rows_that_json_can_hold() -> None:
     assert decided > 10
 
 
+@pytest.mark.drawn
 def test_mutants_from_a_real_process_leave_json_that_others_can_read(
     banked: Store, write_router: WriteRouter, tmp_path: Path
 ) -> None:

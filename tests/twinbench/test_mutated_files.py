@@ -17,12 +17,12 @@ from dynamic_track.tasks.sources import load_tasks
 from static_track.banks.importing import read_bank
 from tests.banks import a_trajectory
 from tests.dynamic_track.tasks.task_rows import a_row as a_task
-from tests.examples import thinned
+from tests.examples import number_of, thinned
 from tests.runs import v1, v2
 from twinbench.calls.mini_swe_agent import read_trajectory
 from twinbench.errors import Problem, TwinbenchError
 
-MUTANTS = 500
+MUTANTS = number_of(150, 500)
 ODD = (
     *(b"null", b"NaN", b"[]", b"{}", b"5", b'"x"', b"true", b"-Infinity", b'"\\ud800"', b"[[[[", b"1e999"),
     *(b"\x00", b"\xff", b'{"type": "tool_use", "input": [1]}', b'[{"type": "tool_result", "content": 5}]'),
@@ -109,6 +109,7 @@ KINDS: dict[str, tuple[bytes | None, Callable[[bytes, random.Random], bytes], Ca
 }
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("name", thinned(KINDS, 3))
 def test_a_changed_file_is_read_or_refused_in_words(tmp_path: Path, name: str) -> None:
     content, change, read = KINDS[name]

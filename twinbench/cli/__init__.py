@@ -10,6 +10,7 @@ import re
 import sys
 from collections import UserDict
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -58,8 +59,9 @@ class _Commands(UserDict[str, Any]):
         return self.data[name]
 
 
+@cache
 def _load(name: str) -> Any:
-    """A group or command as typer makes it of what its module defines."""
+    """A group or command as typer makes it of what its module defines; made once, also for several command lines."""
     module = import_module(f"twinbench.cli.{(_GROUPS | _COMMANDS)[name]}")
     alone = typer.Typer(rich_markup_mode=None)
     alone.callback()(lambda: None)
