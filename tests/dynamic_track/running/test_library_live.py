@@ -94,6 +94,7 @@ def test_patches_are_graded(rehearsal: Sequence[Task], tmp_path: Path) -> None:
     assert (empty.resolved, empty.infra) == (0, 0)
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_rehearsal_can_be_widened_and_compared_on_what_is_shared(tmp_path: Path) -> None:
     """Models are the same whichever tasks are chosen."""
     other = "rehearsal__verspan-36"
@@ -106,6 +107,7 @@ def test_a_rehearsal_can_be_widened_and_compared_on_what_is_shared(tmp_path: Pat
     assert len(repr(wider)) < 200
 
 
+@pytest.mark.usefixtures("engine")
 def test_routers_are_rehearsed(tmp_path: Path) -> None:
     result = tb.rehearse(["always-low", "always-high"], ONLY, runs=tmp_path / "runs", seeds=2)
     assert [row["router"] for row in result.records()] == ["always-low", "always-high"]
