@@ -82,7 +82,7 @@ def _twinbench_s(engine: Engine, task: Any, api_base: str, journal_folder: Path)
         assert work(bench, engine, task, log).exit_status == "Submitted"
         took = time.perf_counter() - started
     answers = log.recording.answers
-    waited: float = sum(answer.settle["latency_s"] for answer in answers if answer.settle is not None)
+    waited: float = sum(answer.settle.latency_s or 0 for answer in answers if answer.settle is not None)
     return (took - waited) / len(answers)
 
 

@@ -17,7 +17,7 @@ from dynamic_track.exporting.inspect_events import Events, moment, times, usage
 from dynamic_track.results.loaded import SIMULATED, LoadedRun
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
-from twinbench.calls.packing import unpacked
+from twinbench.calls.lines import payload
 from twinbench.calls.recording import Recording
 from twinbench.causes import CAUSES, Counts
 from twinbench.display.progress import Progress, no_progress
@@ -236,12 +236,11 @@ def _usages(recorded: Sequence[Recording]) -> dict[str, ModelUsage]:
     usages: dict[str, Usage] = {}
     costs: dict[str, Decimal] = {}
     for answer in (answer for recording in recorded for answer in recording.answers):
-        name, settle = str(answer.reserve["candidate"]), answer.settle or {}
-        usages[name] = usages.get(name, Usage()) + Usage(**settle["usage"])
-        costs[name] = costs.get(name, Decimal(0)) + Decimal(settle["cost_usd"])
+        name = answer.reserve.candidate
+        usages[name] = usages.get(name, Usage()) + (answer.usage or Usage())
+        costs[name] = costs.get(name, Decimal(0)) + answer.spent_usd
     return {name: usage(total, float(costs[name])) for name, total in usages.items()}
 
 
 def _patch(recording: Recording) -> str:
-    patch = (recording.end or {}).get("patch")
-    return unpacked(patch).decode("utf-8", "replace") if isinstance(patch, str) and patch else ""
+    return "" if recording.end is None else payload(recording.end.patch).decode("utf-8", "replace")

@@ -15,6 +15,7 @@ from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.journal import read_journal
+from twinbench.calls.lines import Decision
 from twinbench.calls.recording import RecordedAttempt, Recording, recordings
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
@@ -89,7 +90,7 @@ class LoadedRun:
                 step = recording.steps[number]
                 answer = step.answer
                 if answer is not None:
-                    yield CallOfTrial(recording.case, recording.trial, number, step.decision or {}, answer, earlier)
+                    yield CallOfTrial(recording.case, recording.trial, number, step.decision, answer, earlier)
                     earlier = answer
 
 
@@ -100,7 +101,8 @@ class CallOfTrial:
     case: str
     trial: int
     step: int
-    decision: Mapping[str, Any]
+    decision: Decision | None
+    """None where the journal lacks it."""
     answer: RecordedAttempt
     earlier: RecordedAttempt | None
     """The answered call before it."""
@@ -108,13 +110,12 @@ class CallOfTrial:
     @property
     def candidate(self) -> str:
         """Who answered."""
-        return str(self.answer.reserve["candidate"])
+        return self.answer.reserve.candidate
 
     @property
     def usage(self) -> Usage:
         """What it was billed for."""
-        settle = self.answer.settle or {}
-        return Usage(**settle["usage"])
+        return self.answer.usage or Usage()
 
 
 def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
@@ -168,14 +169,11 @@ def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> T
     answers |= {id(answer): "router" for answer in recording.own_answers}
     for step in recording.steps.values():
         for attempt in step.all_attempts:
-            settle = attempt.settle or {}
-            if (candidate := str(attempt.reserve["candidate"])) not in tables:
+            if (candidate := attempt.reserve.candidate) not in tables:
                 raise UsageError(f"--prices {prices.name} has no {candidate}, which answered in {recording.case}")
-            usage = settle.get("usage")
+            known = Decimal(0) if attempt.settle is None else attempt.settle.cost_usd
             try:
-                usd = Decimal(
-                    settle.get("cost_usd", 0) if usage is None else Usage(**usage).cost_usd(tables[candidate])
-                )
+                usd = known if attempt.usage is None else attempt.usage.cost_usd(tables[candidate])
             except UnpricedTokensError as error:
                 what = f"{error}: candidate {candidate} of --prices {prices.name} needs prices.cache_write_1h"
                 raise UsageError(f"{recording.case}: {what}") from None
@@ -204,7 +202,8 @@ def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
     """Each answered call of a run as a flat row."""
     rows = []
     for call in run.calls():
-        settle = call.answer.settle or {}
+        settle, decision = call.answer.settle, call.decision
+        assert settle is not None  # noqa: S101 - an answer is settled
         rows.append(
             {
                 "run": str(run.path),
@@ -214,17 +213,13 @@ def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
                 "step": call.step,
                 "candidate": call.candidate,
                 **asdict(call.usage),
-                "cost_usd": float(settle["cost_usd"]),
-                "reported_cost_usd": _number(settle.get("reported_cost_usd")),
-                "latency_s": settle.get("latency_s"),
-                "decision_ms": call.decision.get("latency_ms"),
-                "score": call.decision.get("score"),
-                "rationale": call.decision.get("rationale"),
-                "attempt": call.answer.reserve["attempt"],
+                "cost_usd": float(settle.cost_usd),
+                "reported_cost_usd": None if settle.reported_cost_usd is None else float(settle.reported_cost_usd),
+                "latency_s": settle.latency_s,
+                "decision_ms": None if decision is None else decision.latency_ms,
+                "score": None if decision is None else decision.score,
+                "rationale": None if decision is None else decision.rationale,
+                "attempt": call.answer.reserve.attempt,
             }
         )
     return rows
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

@@ -12,6 +12,8 @@ from typing import Any
 
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import Entry, Journal
+from twinbench.calls.lines import Sitting, Widened
+from twinbench.calls.recording import lines_of
 from twinbench.display.wording import counted
 from twinbench.fingerprint import fingerprint
 
@@ -32,7 +34,7 @@ def chosen_cases(plan: Mapping[str, Any], entries: Iterable[Entry]) -> tuple[str
         plan: the content of ``plan.json``.
         entries: the lines of the run's journal.
     """
-    added = (case for entry in entries if entry.kind == "widened" for case in entry.fields["cases"])
+    added = (case for _, widened in lines_of(entries, Widened) for case in widened.cases)
     return tuple(dict.fromkeys((*plan["cases"], *added)))
 
 
@@ -61,7 +63,7 @@ def widen(journal: Journal, plan: Mapping[str, Any], entries: Sequence[Entry], c
     """
     known = {*chosen_cases(plan, entries)}
     if new := [case for case in cases if case not in known]:
-        journal.append("widened", sync=True, cases=new, at=at)
+        journal.write(Widened(cases=new, at=at), sync=True)
 
 
 def missing_trials(
@@ -105,10 +107,10 @@ def unplanned(
 def _sittings_of_others(plan: Mapping[str, Any], entries: Sequence[Entry]) -> Iterator[Unplanned]:
     """Cases that a sitting was to run before they were chosen."""
     chosen = {*plan["cases"]}
-    for entry in entries:
-        if entry.kind == "widened":
-            chosen |= {*entry.fields["cases"]}
-        for case in entry.fields["cases"] if entry.kind == "sitting" else ():
+    for number, line in lines_of(entries, Widened, Sitting):
+        if isinstance(line, Widened):
+            chosen |= {*line.cases}
+        for case in line.cases:
             if case not in chosen:
                 what = "was to be run by the sitting, and neither plan.json nor a widening before has it"
-                yield Unplanned(case, f"journal, line {entry.number}: {what}")
+                yield Unplanned(case, f"journal, line {number}: {what}")

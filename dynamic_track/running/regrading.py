@@ -86,10 +86,10 @@ def regrade(
             name = f"{log.recording.case}/{log.recording.trial}"
             if task is None:
                 missing.append(name)
-            elif log.recording.end is not None and log.recording.end["cause"] is None:
+            elif log.recording.end is not None and log.recording.end.cause is None:
                 try:
                     failed = images.get(task)
-                    patch = (task.id, log.recording.end["patch_sha256"])
+                    patch = (task.id, log.recording.end.patch_sha256)
                     give_verdict(
                         engine,
                         limits,
@@ -107,7 +107,7 @@ def regrade(
                 except Exception as error:  # noqa: BLE001 - one patch's trouble stays one patch's
                     record_unexpected(error, log, run, Secrets(()))
                 after = log.recording.verdict
-                if before is not None and after is not None and before["resolved"] != after["resolved"]:
+                if before is not None and after is not None and before.resolved != after.resolved:
                     changed.append(name)
             trial = concluded(pool, log.recording)
             write_case(run, trial)

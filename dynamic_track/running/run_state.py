@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from dynamic_track.running.run_dir import RunDirectory, is_simulated
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import concluded
 from twinbench.calls.journal import LOCK, read_journal
-from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.lines import Sitting
+from twinbench.calls.recording import Recording, lines_of, recordings
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 
@@ -87,18 +87,17 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
     pool = pool or live_manifest(plan["where"]["pool"])
     run.refuse_lost_journal()
     entries = read_journal(run.journal)
-    sittings = [entry.fields for entry in entries if entry.kind == "sitting"]
+    cap = next((sitting.run_usd for _, sitting in reversed(list(lines_of(entries, Sitting)))), None)
     found = recordings(entries)
     planned = {*missing_trials(plan, entries, found.keys()), *found}
     states = [_state(found.get(key) or Recording(*key), pool) for key in sorted(planned)]
     ended = [concluded(pool, recording) for recording in found.values() if recording.end is not None]
-    cap = sittings[-1].get("run_usd") if sittings else None
     return RunState(
         run=str(path),
         working=is_worked_on(run),
         simulated=is_simulated(plan),
         router=str(plan["identity"]["router"]["spec"]),
-        run_usd=None if cap is None else float(Decimal(cap)),
+        run_usd=None if cap is None else float(cap),
         trials=tuple(states),
         score=scored(ended, pool, begun_usd(found.values())),
     )
@@ -119,7 +118,7 @@ def size_bytes(path: Path) -> int:
 
 def _state(recording: Recording, pool: LiveManifest) -> TrialState:
     steps = [recording.steps[number] for number in sorted(recording.steps)]
-    decided = [step.decision["candidate"] for step in steps if step.decision is not None]
+    decided = [step.decision.candidate for step in steps if step.decision is not None]
     if recording.end is None:
         state = "running" if recording.start is not None else "planned"
     else:

@@ -25,6 +25,7 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal, read_journal
+from twinbench.calls.lines import Sitting
 from twinbench.calls.metered import MeteredLlm
 from twinbench.calls.recording import Listener, WithoutSecrets, recordings
 from twinbench.calls.redaction import Secrets
@@ -172,15 +173,16 @@ def sit(
         recorded = recordings(entries)
         directory.refuse_lost_lines(recorded.keys())
         widen(journal, planned, entries, cases, round(time.time(), 3))
-        journal.append(
-            "sitting",
-            plan=plan_fingerprint(planned["identity"], planned["cases"]),
-            cases=cases,
-            trials=plan.trials,
-            workers=executor.workers,
-            graded=graded,
-            run_usd=limits.run_usd,
-            at=round(time.time(), 3),
+        journal.write(
+            Sitting(
+                plan=plan_fingerprint(planned["identity"], planned["cases"]),
+                cases=cases,
+                trials=plan.trials,
+                workers=executor.workers,
+                graded=graded,
+                run_usd=limits.run_usd,
+                at=round(time.time(), 3),
+            )
         )
         spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))
         budget = Budget(limits.run_usd, spent)
