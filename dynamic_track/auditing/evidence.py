@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
+from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import AssistantMessage, read_completion
 from twinbench.calls.journal import FILE, Entry, read_journal
 from twinbench.calls.lines import LineError, read_line
@@ -220,7 +221,8 @@ class Evidence:
     """All that a run directory holds."""
 
     directory: RunDirectory
-    plan: Mapping[str, Any]
+    plan: RunPlan
+    """Empty where it cannot be read."""
     plan_problems: Sequence[str]
     pool: LiveManifest
     entries: Sequence[Entry]
@@ -233,20 +235,14 @@ class Evidence:
     trials: Mapping[tuple[str, int], AuditedTrial]
 
     @property
-    def identity(self) -> Mapping[str, Any]:
-        """What the run is of."""
-        found = self.plan.get("identity")
-        return found if isinstance(found, dict) else {}
-
-    @property
     def is_simulated(self) -> bool:
         """Whether the plan says that it is a rehearsal."""
-        return bool(self.identity) and is_simulated(self.plan)
+        return self.plan.is_simulated
 
     @property
     def is_imported(self) -> bool:
         """Whether the plan says that it was brought in from an agent's files."""
-        return bool(self.identity) and is_imported(self.plan)
+        return self.plan.is_imported
 
     @cached_property
     def candidates(self) -> Mapping[str, LiveCandidate]:
@@ -275,7 +271,7 @@ def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
         UsageError: it is none.
     """
     problems: list[str] = []
-    plan: Mapping[str, Any] = {}
+    plan = RunPlan({}, {}, ())
     try:
         plan = directory.plan()
     except ContentError as error:

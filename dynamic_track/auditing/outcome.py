@@ -196,8 +196,7 @@ def _differing(trial: AuditedTrial, entry: Entry, content: Mapping[str, Any]) ->
 
 
 def _graded_otherwise(run: Evidence, trial: AuditedTrial, content: Mapping[str, Any]) -> Iterator[str]:
-    grader = run.identity.get("grader")
-    version = grader.get("swebench") if isinstance(grader, dict) else None
+    version = run.plan.grader.get("swebench")
     if content.get("swebench") != version:
         yield f"graded by swebench {_shown(content.get('swebench'))}, the plan has {_shown(version)}"
     start = next(iter(trial.of_kind("trial")), None)

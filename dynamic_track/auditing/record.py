@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark
-from dynamic_track.running.planned import missing_trials, plan_fingerprint, trials_each, unplanned
+from dynamic_track.running.planned import missing_trials, unplanned
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.journal import Entry
 from twinbench.causes import CAUSES, Cause, Counts
@@ -41,15 +41,13 @@ def plan(run: Evidence) -> Iterator[Remark]:
         yield Remark(None, problem)
     if run.plan_problems:
         return
-    pool, agent = run.identity.get("pool"), run.identity.get("agent")
-    told = pool.get("fingerprint") if isinstance(pool, dict) else None
+    told = run.plan.pool_fingerprint
     if told != run.pool.fingerprint:
         what = f"plan.json: the pool's fingerprint is {told}, the pool {run.pool.name} that is read has"
         yield Remark(None, f"{what} {run.pool.fingerprint}")
-    if isinstance(pool, dict) and pool.get("name") != run.pool.name:
-        yield Remark(None, f"plan.json: the pool's name is {pool.get('name')!r}, that of the pool {run.pool.name!r}")
-    where = run.plan.get("where")
-    division = where.get("division", run.pool.division) if isinstance(where, dict) else None
+    if (name := run.plan.pool_name) != run.pool.name:
+        yield Remark(None, f"plan.json: the pool's name is {name!r}, that of the pool {run.pool.name!r}")
+    division = run.plan.where.get("division", run.pool.division)
     if division != run.pool.division:
         yield Remark(None, f"plan.json: the division is {division!r}, that of the pool {run.pool.division!r}")
     yield from _sittings_of_the_plan(run)
@@ -62,7 +60,7 @@ def plan(run: Evidence) -> Iterator[Remark]:
             if ("imported" in entry.fields) != run.is_imported:
                 what = "an imported run" if run.is_imported else "none that was imported"
                 yield Remark(trial.name, f"journal, line {entry.number}: the plan is of {what}, this trial is not")
-            elif not run.is_imported and entry.fields.get("agent") != agent:
+            elif not run.is_imported and entry.fields.get("agent") != run.plan.agent:
                 yield Remark(trial.name, f"journal, line {entry.number}: begins with another agent than the plan's")
     yield from _one_task_each(run)
 
@@ -195,7 +193,7 @@ class Section:
 
 def sections(run: Evidence) -> list[Section]:
     """The lines of each run that was merged, and what came after; all lines where none was."""
-    return _sections(run.entries, run.plan.get("cases"))
+    return _sections(run.entries, run.plan.cases)
 
 
 def _sections(entries: Sequence[Entry], cases: Any) -> list[Section]:
@@ -401,15 +399,15 @@ def _after_its_sitting(section: Sequence[Entry]) -> Iterator[Remark]:
 
 def _sittings_of_the_plan(run: Evidence) -> Iterator[Remark]:
     """Sittings that began with another ``plan.json``, or with another number of trials."""
-    trials = trials_each(run.plan)
+    trials = run.plan.trials
     for section in sections(run):
-        if lost := [case for case in section.cases if case not in run.plan["cases"]]:
+        if lost := [case for case in section.cases if case not in run.plan.cases]:
             yield Remark(lost[0], "was merged, and plan.json does not have it")
     for section in sections(run):
         for sitting in section.entries:
             if sitting.kind != "sitting":
                 continue
-            if sitting.fields.get("plan") != plan_fingerprint(run.identity, section.cases):
+            if sitting.fields.get("plan") != run.plan.fingerprint_with(section.cases):
                 yield Remark(None, f"journal, line {sitting.number}: the sitting began with another plan.json")
             if sitting.fields["trials"] != trials:
                 what = f"{counted(sitting.fields['trials'], 'trial')} a case, plan.json has {trials}"

@@ -69,9 +69,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
 
     if not run.trials:
         raise TwinbenchError(f"no trial of {run.path} has ended")
-    identity = run.plan["identity"]
-    agent = identity["agent"]
-    scaffold = str(agent.get("scaffold", "agent"))
+    agent, scaffold = run.plan.agent, run.plan.scaffold
     cases = list(dict.fromkeys(trial.id for trial in run.trials))
     spans = [times(recording) for recording in run.recorded]
     begun, ended = moment(min(span[0] for span in spans)), moment(max(span[1] for span in spans))
@@ -80,7 +78,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
     tags = ["twinbench", *(["rehearsal"] if run.simulated else [])]
-    tasks = str(run.plan["where"]["tasks"])
+    tasks = str(run.plan.where["tasks"])
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
         packages[scaffold] = str(agent["version"])
@@ -137,7 +135,7 @@ def _about(run: LoadedRun) -> dict[str, Any]:
         "pool": run.pool.name,
         "pool_fingerprint": run.pool.fingerprint,
         "division": run.pool.division,
-        "seed": run.plan["identity"]["seed"],
+        "seed": run.plan.seed,
         **score,
         "calls": models,
         "unended": run.unended,

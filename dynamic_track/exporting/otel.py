@@ -75,7 +75,6 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
     Times are those of the journal. Those of a rehearsal are virtual, a clock for each trial, in which neither decisions
     nor commands take any time; the resource says so (``twinbench.time``), and attributes say how long they took.
     """
-    identity = run.plan["identity"]
     resource = _attributes(
         {
             "service.name": "twinbench",
@@ -88,7 +87,7 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
             "twinbench.pool": run.pool.name,
             "twinbench.pool.fingerprint": run.pool.fingerprint,
             "twinbench.division": run.pool.division,
-            "twinbench.seed": str(identity["seed"]),
+            "twinbench.seed": str(run.plan.seed),
         }
     )
     spans = _Spans(run)
@@ -110,7 +109,7 @@ class _Spans:
     def __init__(self, run: LoadedRun) -> None:
         self._run = run
         self._candidates = {candidate.id: candidate for candidate in run.pool.candidates}
-        self._agent = str(run.plan["identity"]["agent"].get("scaffold", "agent"))
+        self._agent = run.plan.scaffold
         self._provider = {"gen_ai.provider.name": run.pool.gateway}
 
     def trial(self, recording: Recording, trial: Trial) -> _Span:

@@ -19,7 +19,8 @@ from typing import Any
 
 from dynamic_track.importing.costs import CallCost, call_costs, money, sums
 from dynamic_track.running.agent import ActionStyle, commands_said
-from dynamic_track.running.run_dir import RunDirectory, write_plan
+from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import concluded
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
@@ -313,7 +314,7 @@ def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], wher
         "trials": 1,
     }
     found = {"tasks": None, "dataset": None, "pool": where, "division": pool.division}
-    write_plan(folder, identity, found, list(taken))
+    RunPlan.of(identity, found, list(taken)).write(folder)
 
 
 @contextmanager

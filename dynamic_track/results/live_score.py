@@ -367,8 +367,7 @@ def refuse_different(runs: Sequence[LoadedRun]) -> None:
 
 
 def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
-    first, second = one.plan["identity"], other.plan["identity"]
-    names = [name for name in {**first, **second} if name != "router" and first.get(name) != second.get(name)]
+    names = [name for name in one.plan.differences(other.plan) if name != "router"]
     return ", ".join(names) or "prices"
 
 

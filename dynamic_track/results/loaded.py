@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.planned import chosen_cases, missing_trials, unplanned
-from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
+from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
@@ -34,7 +35,7 @@ class LoadedRun:
     """A run that is to be scored."""
 
     path: Path
-    plan: Mapping[str, Any]
+    plan: RunPlan
     pool: LiveManifest
     """Its own; for a price what-if another one."""
     recorded: tuple[Recording, ...]
@@ -53,12 +54,12 @@ class LoadedRun:
     @property
     def router(self) -> str:
         """The spec of its router."""
-        return str(self.plan["identity"]["router"]["spec"])
+        return self.plan.router
 
     @property
     def simulated(self) -> bool:
         """Whether it was a rehearsal."""
-        return is_simulated(self.plan)
+        return self.plan.is_simulated
 
     @property
     def score(self) -> RunScore:
@@ -68,15 +69,14 @@ class LoadedRun:
     @cached_property
     def same_but_router(self) -> str:
         """Fingerprint of everything that runs in one table share: the plan without the router, and the prices."""
-        identity = {name: part for name, part in self.plan["identity"].items() if name != "router"}
-        return fingerprint({**identity, "pool": self.pool.fingerprint})
+        return fingerprint({**self.plan.but_router, "pool": self.pool.fingerprint})
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the plan, the prices, and what became of every trial."""
         return fingerprint(
             {
-                "identity": self.plan["identity"],
+                "identity": self.plan.identity,
                 "pool": self.pool.fingerprint,
                 "trials": [trial.to_json() for trial in self.trials],
             }
@@ -131,12 +131,12 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
     """
     run = RunDirectory(path)
     plan = run.plan()
-    if is_imported(plan):
+    if plan.is_imported:
         raise UsageError(f"{path} holds imported runs, which have no verdicts: see twinbench dynamic replay {path}")
-    pool = live_manifest(plan["where"]["pool"])
-    if (was := plan["identity"]["pool"]["fingerprint"]) != pool.fingerprint and prices is None:
+    pool = live_manifest(plan.pool)
+    if (was := plan.pool_fingerprint) != pool.fingerprint and prices is None:
         raise UsageError(
-            f"{path} was made with another pool than {plan['where']['pool']} now is ({was[:12]}…, not "
+            f"{path} was made with another pool than {plan.pool} now is ({str(was)[:12]}…, not "
             f"{pool.fingerprint[:12]}…): name the one to bill it by with --prices"
         )
     entries = read_journal(run.journal)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.run_state import RunState, run_state
 from dynamic_track.running.trial import Trial, concluded
@@ -106,7 +106,7 @@ class ShownRun:
     """A run."""
 
     state: RunState
-    plan: Mapping[str, Any]
+    plan: RunPlan
     trials: Sequence[ShownTrial]
 
     @property
@@ -119,7 +119,7 @@ class ShownRun:
         return self.state.count(state)
 
 
-def shown_run(path: Path, plan: Mapping[str, Any], pool: LiveManifest, most: int | None) -> ShownRun:
+def shown_run(path: Path, plan: RunPlan, pool: LiveManifest, most: int | None) -> ShownRun:
     """Read a run.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dynamic_track.running.planned import missing_trials
-from dynamic_track.running.run_dir import RunDirectory, is_simulated
+from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, begun_usd, scored
 from dynamic_track.running.trial import concluded
 from twinbench.calls.journal import LOCK, read_journal
@@ -84,7 +84,7 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
     """
     run = RunDirectory(path)
     plan = run.plan()
-    pool = pool or live_manifest(plan["where"]["pool"])
+    pool = pool or live_manifest(plan.pool)
     run.refuse_lost_journal()
     entries = read_journal(run.journal)
     cap = next((sitting.run_usd for _, sitting in reversed(list(lines_of(entries, Sitting)))), None)
@@ -95,8 +95,8 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
     return RunState(
         run=str(path),
         working=is_worked_on(run),
-        simulated=is_simulated(plan),
-        router=str(plan["identity"]["router"]["spec"]),
+        simulated=plan.is_simulated,
+        router=plan.router,
         run_usd=None if cap is None else float(cap),
         trials=tuple(states),
         score=scored(ended, pool, begun_usd(found.values())),

@@ -15,7 +15,8 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.executors import Executor, Job
-from dynamic_track.running.planned import plan_fingerprint, widen
+from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.planned import widen
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.runner import RunSummary, run_jobs
 from dynamic_track.running.stopping import Stop
@@ -161,12 +162,9 @@ def sit(
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
-        directory = open_run(
-            run_dir,
-            plan.identity(),
-            {**where, "division": plan.pool.division, **({} if plan.shard is None else {"shard": list(plan.shard)})},
-            cases,
-        )
+        shard = {} if plan.shard is None else {"shard": list(plan.shard)}
+        found = {**where, "division": plan.pool.division, **shard}
+        directory = open_run(run_dir, RunPlan.of(plan.identity(), found, cases))
         planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         entries = journal.entries()
@@ -175,7 +173,7 @@ def sit(
         widen(journal, planned, entries, cases, round(time.time(), 3))
         journal.write(
             Sitting(
-                plan=plan_fingerprint(planned["identity"], planned["cases"]),
+                plan=planned.fingerprint,
                 cases=cases,
                 trials=plan.trials,
                 workers=executor.workers,

@@ -26,7 +26,7 @@ from dynamic_track.auditing.tokens import honest_ratio, token_ratios, tokens
 from dynamic_track.rehearsal.replies import Cut, Message, Reply, server_error
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.results.loaded import load_run
-from dynamic_track.running.planned import plan_fingerprint
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import concluded
 from dynamic_track.tasks.sources import load_tasks
@@ -821,8 +821,7 @@ def test_an_unresolved_case_that_passes_for_an_infrastructure_failure_is_found(t
 
 def as_planned(run: Path) -> None:
     """Make the sittings begin with the plan as it now stands."""
-    plan = json.loads((run / "plan.json").read_text("utf-8"))
-    each(run, "sitting", setting(plan=plan_fingerprint(plan["identity"], plan["cases"])))
+    each(run, "sitting", setting(plan=RunDirectory(run).plan().fingerprint))
 
 
 def drop(run: Path, case: str) -> None:
@@ -1340,7 +1339,7 @@ def test_the_gold_patches_of_swe_bench_verified_are_no_findings(shared: Path) ->
         (case, 1): AuditedTrial(case, 1, Path(), [Entry(1, "end", {"patch": packed(patch.encode())}, "", "")])
         for case, patch in patches.items()
     }
-    run = Evidence(RunDirectory(Path()), {}, (), live_manifest(), (), None, None, (), trials)
+    run = Evidence(RunDirectory(Path()), RunPlan({}, {}, ()), (), live_manifest(), (), None, None, (), trials)
     assert all(patched_files(trial.patch) for trial in run.each())
     assert [remark for check in (conduct.conftest, conduct.runner, conduct.tests) for remark in check(run)] == []
 

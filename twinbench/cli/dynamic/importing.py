@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dynamic_track.importing.costs import CallCost
     from dynamic_track.importing.recording import ImportedRuns
     from dynamic_track.importing.replaying import ReplayedRun
+    from dynamic_track.running.plan import RunPlan
 
 _SHOWN_CHARACTERS = 200
 _USD_DECIMALS = 6
@@ -87,7 +88,7 @@ def import_(
 
 def replay_imported_run(
     run_dir: Path,
-    plan: Mapping[str, Any],
+    plan: RunPlan,
     pool: str | None,
     only: Sequence[str] | None,
     *,
@@ -123,7 +124,7 @@ def replay_imported_run(
     ]
     if not recorded:
         raise UsageError(f"{run_dir}: it holds no run{' that matches --only' if only else ''}")
-    manifest = live_manifest(pool or plan["where"]["pool"])
+    manifest = live_manifest(pool or plan.pool)
     with progress() as shown:
         runs = replay_imported(manifest, recorded, shown)
     equal = sum(run.equal for run in runs)
