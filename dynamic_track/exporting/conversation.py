@@ -63,7 +63,7 @@ def output_of(command: RecordedCommand) -> str:
 
 def ended_by(command: RecordedCommand) -> str:
     """How a command ended (``containers.shell.Ended``); ``unknown`` where nothing is recorded of it."""
-    return "unknown" if command.observation is None else command.observation.ended or "unknown"
+    return (None if command.observation is None else command.observation.ended) or "unknown"
 
 
 def text_of(content: Any) -> str:

@@ -10,6 +10,7 @@ from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.run_state import is_worked_on
 from twinbench.calls.journal import Journal, read_journal
+from twinbench.calls.lines import Merge, MergedRun
 from twinbench.calls.recording import recordings
 from twinbench.errors import UsageError
 
@@ -52,15 +53,15 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     merged = open_run(into, RunPlan(first.identity, where, tuple(cases)))
     with Journal.open(merged.journal) as journal:
         heads = [
-            {
-                "run": run.path.name,
-                "lines": len(entries),
-                "sha256": entries[-1].sha256 if entries else None,
-                "cases": list(plan.cases),
-            }
+            MergedRun(
+                run=run.path.name,
+                lines=len(entries),
+                sha256=entries[-1].sha256 if entries else None,
+                cases=plan.cases,
+            )
             for run, plan, entries in zip(runs, plans, journals, strict=True)
         ]
-        journal.append("merge", sources=heads)
+        journal.write(Merge(sources=heads))
         for entries in journals:
             for entry in entries:
                 journal.append(entry.kind, **entry.fields)

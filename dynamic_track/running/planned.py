@@ -33,7 +33,7 @@ def chosen_cases(plan: RunPlan, entries: Iterable[Entry]) -> tuple[str, ...]:
         plan: of the run.
         entries: the lines of the run's journal.
     """
-    added = (case for _, widened in lines_of(entries, Widened) for case in widened.cases)
+    added = (case for widened in lines_of(entries, Widened) for case in widened.line.cases)
     return tuple(dict.fromkeys((*plan.cases, *added)))
 
 
@@ -96,10 +96,10 @@ def unplanned(
 def _sittings_of_others(plan: RunPlan, entries: Sequence[Entry]) -> Iterator[Unplanned]:
     """Cases that a sitting was to run before they were chosen."""
     chosen = {*plan.cases}
-    for number, line in lines_of(entries, Widened, Sitting):
-        if isinstance(line, Widened):
-            chosen |= {*line.cases}
-        for case in line.cases:
+    for each in lines_of(entries, Widened, Sitting):
+        if isinstance(each.line, Widened):
+            chosen |= {*each.line.cases}
+        for case in each.line.cases:
             if case not in chosen:
                 what = "was to be run by the sitting, and neither plan.json nor a widening before has it"
-                yield Unplanned(case, f"journal, line {number}: {what}")
+                yield Unplanned(case, f"journal, line {each.number}: {what}")

@@ -87,7 +87,7 @@ def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
     pool = pool or live_manifest(plan.pool)
     run.refuse_lost_journal()
     entries = read_journal(run.journal)
-    cap = next((sitting.run_usd for _, sitting in reversed(list(lines_of(entries, Sitting)))), None)
+    cap = next((sitting.line.run_usd for sitting in reversed([*lines_of(entries, Sitting)])), None)
     found = recordings(entries)
     planned = {*missing_trials(plan, entries, found.keys()), *found}
     states = [_state(found.get(key) or Recording(*key), pool) for key in sorted(planned)]

@@ -8,8 +8,9 @@ another one knows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -106,13 +107,20 @@ def payload(told: str | bytes) -> bytes:
     return told if isinstance(told, bytes) else unpacked(told)
 
 
+def _written(value: Any) -> Any:
+    if isinstance(value, Usage):
+        return value.to_json()
+    if isinstance(value, _Fields):
+        return value.written()
+    return [_written(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 class _Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True, arbitrary_types_allowed=True)
 
     def written(self) -> dict[str, Any]:
         """The fields as a journal takes them: those that were set, and no others."""
-        fields = {name: getattr(self, name) for name in self.model_fields_set}
-        return {name: value.to_json() if isinstance(value, Usage) else value for name, value in fields.items()}
+        return {name: _written(getattr(self, name)) for name in self.model_fields_set}
 
 
 class Line(_Fields):
@@ -126,6 +134,26 @@ class OfCases(Line):
 
     cases: Sequence[CaseName]
     at: Number
+
+
+class MergedRun(_Fields):
+    """A run that was merged into another one."""
+
+    run: Text
+    """The name of its directory."""
+    lines: Annotated[int, Field(strict=True, ge=0)]
+    """How many its journal had."""
+    sha256: Sha256 | None
+    """Of the last of them; None where there was none."""
+    cases: Sequence[CaseName]
+    """Those of its ``plan.json``."""
+
+
+class Merge(Line):
+    """Whose lines follow, in this order."""
+
+    kind = "merge"
+    sources: Sequence[MergedRun]
 
 
 class Sitting(OfCases):
@@ -274,7 +302,7 @@ class Observation(OfTrial):
     output: Packed
     returncode: Whole
     exception_info: Text
-    ended: Text | None = None
+    ended: Text = ""
     """How it ended (``containers.shell.Ended``)."""
     seconds: Number | None = None
     """How long it took."""
@@ -341,11 +369,22 @@ class Lost(OfTrial):
 KINDS: Mapping[str, type[Line]] = {
     each.kind: each
     for each in (
-        *(Sitting, Widened, TrialBegins, Decision, Reserve, Settle, OwnFailed),
+        *(Merge, Sitting, Widened, TrialBegins, Decision, Reserve, Settle, OwnFailed),
         *(CommandLine, Observation, Conversation, End, VerdictLine, Lost),
     )
 }
 """By the kind of line."""
+
+
+LineKind = TypeVar("LineKind", bound=Line, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered(Generic[LineKind]):
+    """A line with its number in the journal."""
+
+    number: int
+    line: LineKind
 
 
 class LineError(ValueError):

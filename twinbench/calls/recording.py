@@ -28,6 +28,7 @@ from twinbench.calls.lines import (
     Line,
     LineError,
     Lost,
+    Numbered,
     Observation,
     OfTrial,
     OwnFailed,
@@ -230,11 +231,15 @@ def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
     Raises:
         JournalError: it tells of what cannot have happened, though its chain is whole.
     """
+    of_trials = (entry for entry in entries if "case" in entry.fields and "trial" in entry.fields)
+    return recordings_of(Numbered(entry.number, _line(entry)) for entry in of_trials)
+
+
+def recordings_of(lines: Iterable[Numbered[OfTrial]]) -> dict[tuple[str, int], Recording]:
+    """As ``recordings``, of lines that have been read."""
     found: dict[tuple[str, int], Recording] = {}
-    for entry in entries:
-        if "case" not in entry.fields or "trial" not in entry.fields:
-            continue
-        line = _line(entry)
+    for each in lines:
+        line = each.line
         name = (line.case, line.trial)
         recording = found.setdefault(name, Recording(*name))
         if isinstance(line, TrialBegins) and recording.lost is not None:
@@ -244,13 +249,13 @@ def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
         try:
             _add(recording, line)
         except IndexError:
-            what = f"a line of kind {entry.kind} that does not follow from those before it: one of them is missing"
-            raise JournalError(f"the journal, line {entry.number}: {what}") from None
+            what = f"a line of kind {line.kind} that does not follow from those before it: one of them is missing"
+            raise JournalError(f"the journal, line {each.number}: {what}") from None
     return found
 
 
-def lines_of(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[tuple[int, Kind]]:
-    """The lines of some kinds, each with its number.
+def lines_of(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[Numbered[Kind]]:
+    """The lines of some kinds.
 
     Raises:
         JournalError: one of them is not as its kind is.
@@ -260,7 +265,7 @@ def lines_of(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[tuple[int
         if entry.kind in names:
             line = _read(entry)
             assert isinstance(line, kinds)  # noqa: S101 - their kinds say so
-            yield entry.number, line
+            yield Numbered(entry.number, line)
 
 
 def _read(entry: Entry) -> Line | None:
