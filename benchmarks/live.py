@@ -20,8 +20,9 @@ from dynamic_track.tasks.sources import load_tasks
 from tests.scripted.process import server_process
 from twinbench.calls.budget import Budget
 from twinbench.calls.journal import Journal
-from twinbench.calls.recording import Recording, TrialLog
+from twinbench.calls.recording import Recording
 from twinbench.calls.routed import RouterDecides
+from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.built_in import BUILT_IN

@@ -19,7 +19,8 @@ from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import OfTrial
-from twinbench.calls.recording import LOST, RecordedAttempt, RecordedCommand, RecordedStep, Recording
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
+from twinbench.calls.trial_log import LOST
 from twinbench.causes import CAUSES, Counts
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"

@@ -29,9 +29,10 @@ from twinbench.calls.journal import Journal
 from twinbench.calls.lines import CommandLine, Conversation, Decided, Decision, End, OfTrial, Settle, TrialBegins
 from twinbench.calls.mini_swe_agent import ModelCall, Trajectory, read_trajectories, trajectory_files
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import Recording, TrialLog
+from twinbench.calls.recording import Recording
 from twinbench.calls.routed import Decider, RecordingDecides, RoutedCall, TrialClock
 from twinbench.calls.translation import Utterance
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CausedError
 from twinbench.display.progress import Progress
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError

@@ -15,9 +15,10 @@ from dynamic_track.importing.costs import CallCost, money, sums
 from dynamic_track.importing.recording import FileClock, routed
 from dynamic_track.running.agent import ActionStyle, commands_said
 from twinbench.calls.mini_swe_agent import BASH_TOOL
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.routed import RecordingDecides
 from twinbench.calls.translation import Utterance, plain_message
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CausedError
 from twinbench.display.progress import Progress
 from twinbench.storage.manifests import LiveManifest

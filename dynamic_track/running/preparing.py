@@ -26,7 +26,7 @@ from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.limiting import CandidateLimits, Limited, parse_limits
-from twinbench.calls.recording import Listener
+from twinbench.calls.trial_log import Listener
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import connected_engines
 from twinbench.display.progress import Progress, no_progress

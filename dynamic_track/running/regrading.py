@@ -18,8 +18,9 @@ from dynamic_track.running.trial import Trial, concluded
 from dynamic_track.running.unexpected import record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal
-from twinbench.calls.recording import TrialLog, recordings
+from twinbench.calls.recording import recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress

@@ -12,7 +12,8 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import Bench, concluded, work
 from dynamic_track.tasks.task import Task
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Recording
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular

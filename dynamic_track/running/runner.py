@@ -22,7 +22,8 @@ from dynamic_track.running.unexpected import FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal
 from twinbench.calls.lines import End, VerdictLine
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Recording
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CAUSES, CausedError, Counts
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular

@@ -28,9 +28,10 @@ from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.lines import Sitting
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import Listener, WithoutSecrets, recordings
+from twinbench.calls.recording import recordings
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RouterDecides
+from twinbench.calls.trial_log import Listener, WithoutSecrets
 from twinbench.containers.container import ContainerLimits
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError

@@ -21,9 +21,10 @@ from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal
 from twinbench.calls.lines import TrialBegins
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, Listener, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
+from twinbench.calls.trial_log import Listener, TrialLog
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine, ImageError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.lines import End, VerdictLine
-from twinbench.calls.recording import TrialLog
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import Cause
 from twinbench.fingerprint import sha256_text
 from twinbench.unexpected import describe_error, is_disk_failure, traceback_text

@@ -8,9 +8,10 @@ from typing import Any
 
 from twinbench.calls.lines import CommandLine, Observation
 from twinbench.calls.normalise import normalised_text
-from twinbench.calls.recording import DivergedError, RecordedCommand, TrialLog
+from twinbench.calls.recording import DivergedError, RecordedCommand
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RoutedCall
+from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended
 

@@ -30,8 +30,9 @@ from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request
 from twinbench.calls.metered import MeteredLlm, OwnCallError
-from twinbench.calls.recording import CallLog, DivergedError
+from twinbench.calls.recording import DivergedError
 from twinbench.calls.routed import Decider, RecordingDecides, RouterDecides, RouterFailedError, RouterIsCompared
+from twinbench.calls.trial_log import CallLog
 from twinbench.causes import Cause, CausedError
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.llm import Llm, LlmError

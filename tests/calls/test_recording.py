@@ -13,17 +13,9 @@ from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.judging import Judged
 from twinbench.calls.lines import Decision, End, Observation, Reserve, Sitting, TrialBegins, read_line
 from twinbench.calls.packing import packed
-from twinbench.calls.recording import (
-    LOST,
-    CallLog,
-    DivergedError,
-    RecordedEndError,
-    Recording,
-    TrialLog,
-    WithoutSecrets,
-    recordings,
-)
+from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.trial_log import LOST, CallLog, TrialLog, WithoutSecrets
 from twinbench.causes import Cause
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage

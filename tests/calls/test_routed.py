@@ -49,7 +49,7 @@ from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.lines import Settle
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, TrialLog, recordings
+from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, recordings
 from twinbench.calls.routed import (
     Answer,
     Decider,
@@ -61,6 +61,7 @@ from twinbench.calls.routed import (
     TrialClock,
 )
 from twinbench.calls.translation import Utterance
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CAUSES, Cause
 from twinbench.causes import Counts as CountsAs
 from twinbench.providers.gateway import Gateway

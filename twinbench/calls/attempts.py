@@ -29,7 +29,7 @@ _MOST_MORE_S = 1.0
 
 
 class AttemptLog(Protocol):
-    """Where the attempts of one call are written down (``recording.CallLog``)."""
+    """Where the attempts of one call are written down (``trial_log.CallLog``)."""
 
     def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal, /) -> None:
         """Write that an attempt is about to be sent, and the most that it may cost."""

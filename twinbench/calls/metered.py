@@ -16,8 +16,9 @@ from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
 from twinbench.calls.judging import Judged
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import CallLog, RecordedOwnCall, TrialLog
+from twinbench.calls.recording import RecordedOwnCall
 from twinbench.calls.translation import PLAIN_FIELDS, Utterance, request_body
+from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.routing.clock import Clock, WallClock
 from twinbench.routing.llm import LlmError, Reply

@@ -21,8 +21,9 @@ from twinbench.calls.exchange import Request, ResponseSource
 from twinbench.calls.lines import Decided, Decision
 from twinbench.calls.metered import RecordedDeciding
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import CallLog, DivergedError, RecordedStep, TrialLog
+from twinbench.calls.recording import DivergedError, RecordedStep
 from twinbench.calls.translation import Utterance, request_body, utterance_of
+from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.routing.asking import asked, told
 from twinbench.routing.clock import Clock

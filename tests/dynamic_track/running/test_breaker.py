@@ -10,7 +10,8 @@ from dynamic_track.running.breaker import Breaker
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.lines import End
-from twinbench.calls.recording import Recording, TrialLog
+from twinbench.calls.recording import Recording
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.fingerprint import sha256_text
 from twinbench.storage.manifest_files import live_manifest
