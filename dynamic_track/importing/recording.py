@@ -21,6 +21,7 @@ from dynamic_track.importing.costs import CallCost, call_costs, money, sums
 from dynamic_track.running.agent import ActionStyle, commands_said
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.runner import write_case
 from dynamic_track.running.trial import concluded
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
@@ -249,8 +250,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
     )
     recording = log.recording
     run.write(recording.case, _TRIAL, "patch.diff", trajectory.submission)
-    trial = concluded(pool, recording).to_json()
-    run.write(recording.case, _TRIAL, "case.json", json.dumps(trial, indent=1, default=str) + "\n")
+    write_case(run, concluded(pool, recording))
     return ImportedRun(
         trajectory.instance_id,
         trajectory.source,

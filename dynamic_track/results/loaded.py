@@ -9,15 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.running.kept import read_run
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.running.planned import chosen_cases, missing_trials, unplanned
-from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.score import RunScore, begun_usd, scored
+from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
-from twinbench.calls.journal import read_journal
 from twinbench.calls.lines import Decision
-from twinbench.calls.recording import RecordedAttempt, Recording, recordings
+from twinbench.calls.recording import RecordedAttempt, Recording
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.usage import UnpricedTokensError, Usage
@@ -129,8 +127,8 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         UsageError: it is no run's directory, or one of imported runs, or the prices lack one of its candidates.
         ContentError, JournalError: it is damaged, or holds something of cases that the run is not of.
     """
-    run = RunDirectory(path)
-    plan = run.plan()
+    run = read_run(path)
+    plan = run.plan
     if plan.is_imported:
         raise UsageError(f"{path} holds imported runs, which have no verdicts: see twinbench dynamic replay {path}")
     pool = live_manifest(plan.pool)
@@ -139,9 +137,8 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
             f"{path} was made with another pool than {plan.pool} now is ({str(was)[:12]}…, not "
             f"{pool.fingerprint[:12]}…): name the one to bill it by with --prices"
         )
-    entries = read_journal(run.journal)
-    found = recordings(entries)
-    if strange := [f"{each.case}: {each.detail}" for each in unplanned(run, plan, entries, found.keys())]:
+    found = run.trials
+    if strange := [f"{each.case}: {each.detail}" for each in run.unplanned]:
         problems = [Problem(str(path), None, None, each) for each in strange]
         raise ContentError(problems, hint=f"The run is not scored; twinbench dynamic audit {path} says more")
     recorded = tuple(found[key] for key in sorted(found) if found[key].end is not None)
@@ -155,9 +152,9 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         recorded,
         len(found) - len(recorded),
         trials,
-        chosen_cases(plan, entries),
-        tuple(missing_trials(plan, entries, found.keys())),
-        begun_usd(found.values()),
+        run.cases,
+        tuple(run.missing),
+        run.begun_usd,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
 from dynamic_track.results.loaded import SIMULATED_TITLE
 from dynamic_track.results.shown import ShownRun, shown_run
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.kept import read_run
 from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
 from twinbench.display.html.page import number, rendered
@@ -69,17 +69,17 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
     """
     if len(set(run_dirs)) < len(run_dirs):
         raise UsageError("a run is named twice")
-    plans = [RunDirectory(path).plan() for path in run_dirs]
-    manifests = [live_manifest(pool or plan.pool) for plan in plans]
-    for path, plan, manifest in zip(run_dirs, plans, manifests, strict=True):
-        if plan.is_simulated != plans[0].is_simulated:
+    kept = [read_run(path) for path in run_dirs]
+    manifests = [live_manifest(pool or run.plan.pool) for run in kept]
+    for path, run, manifest in zip(run_dirs, kept, manifests, strict=True):
+        if run.plan.is_simulated != kept[0].plan.is_simulated:
             raise UsageError(f"{path} and {run_dirs[0]}: no rehearsal stands in one report with a real run")
         if manifest.fingerprint != manifests[0].fingerprint:
             raise UsageError(
                 f"{path} and {run_dirs[0]} are of different pools, {manifest.name} and {manifests[0].name}: "
                 "their bills cannot stand in one table"
             )
-    runs = [shown_run(path, plan, manifests[0], cut) for path, plan in zip(run_dirs, plans, strict=True)]
+    runs = [shown_run(run, manifests[0], cut) for run in kept]
     return Report(tuple(runs), manifests[0])
 
 

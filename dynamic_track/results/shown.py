@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from dynamic_track.running.kept import KeptRun
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.run_state import RunState, run_state
 from dynamic_track.running.trial import Trial, concluded
-from twinbench.calls.journal import read_journal
 from twinbench.calls.lines import payload
-from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording, recordings
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.display.html.page import cut, number
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
@@ -119,20 +117,18 @@ class ShownRun:
         return self.state.count(state)
 
 
-def shown_run(path: Path, plan: RunPlan, pool: LiveManifest, most: int | None) -> ShownRun:
-    """Read a run.
+def shown_run(run: KeptRun, pool: LiveManifest, most: int | None) -> ShownRun:
+    """A run, as the page shows it.
 
     Args:
-        path: its directory.
-        plan: of it.
+        run: read.
         pool: that its costs are of.
         most: characters that are kept of a long text; None: all.
     """
-    state = run_state(path, pool)
-    found = recordings(read_journal(RunDirectory(path).journal))
+    state = run_state(run, pool)
     trials = []
     for each in state.trials:
-        recording = found.get((each.case, each.trial)) or Recording(each.case, each.trial)
+        recording = run.trials.get((each.case, each.trial)) or Recording(each.case, each.trial)
         end = recording.end
         trials.append(
             ShownTrial(
@@ -145,7 +141,7 @@ def shown_run(path: Path, plan: RunPlan, pool: LiveManifest, most: int | None) -
                 started_over=len(recording.earlier),
             )
         )
-    return ShownRun(state, plan, tuple(trials))
+    return ShownRun(state, run.plan, tuple(trials))
 
 
 def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[ShownStep]:

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dynamic_track import harness
@@ -14,6 +13,7 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.kept import read_run
 from dynamic_track.running.regrading import Regraded, regrade
 from dynamic_track.running.replay import Replayed, replay
 from dynamic_track.running.run_dir import RunDirectory
@@ -21,9 +21,7 @@ from dynamic_track.running.trial import Bench
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
 from twinbench.calls.budget import Budget
-from twinbench.calls.journal import read_journal
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import recordings
 from twinbench.calls.routed import Decider, RecordingDecides, RouterIsCompared
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
@@ -68,8 +66,8 @@ def replay_run(
         UsageError: there is no such run, no trial of it has ended, or it was imported.
         CausedError: the engine does not answer.
     """
-    directory = RunDirectory(run_dir)
-    plan = directory.plan()
+    run = read_run(run_dir)
+    plan = run.plan
     if plan.is_imported:
         raise UsageError(f"{run_dir} was imported: of it only the model's side can be replayed (dynamic replay does)")
     if router is not None and not route:
@@ -83,11 +81,7 @@ def replay_run(
             notes.append("this router is not, or not under the conditions, that the run was made with")
     if (then := plan.grader.get("swebench")) != (now := harness.version()):
         notes.append(f"the run was graded by swebench {then}, this replay grades by {now}")
-    recorded = [
-        each
-        for each in recordings(read_journal(directory.journal)).values()
-        if each.end is not None and (not only or any(fnmatchcase(each.case, glob) for glob in only))
-    ]
+    recorded = [each for each in run.matching(only) if each.end is not None]
     if not recorded:
         raise UsageError(f"{run_dir}: no trial of this run has ended{' and matches --only' if only else ''}")
     found = {
@@ -123,7 +117,7 @@ def replay_run(
         )
         graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
         verdicts = VerdictStore(Store(graded_anew))
-        replayed = replay(bench, engine, found, recorded, directory, verdicts, progress, failed)
+        replayed = replay(bench, engine, found, recorded, run.directory, verdicts, progress, failed)
     return replace(replayed, notes=tuple(notes), simulated=plan.is_simulated)
 
 
