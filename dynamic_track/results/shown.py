@@ -161,7 +161,7 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
                 candidate=candidate,
                 tier=tiers.get(candidate or ""),
                 switched=before is not None and candidate is not None and candidate != before,
-                score=None if decision is None else decision.score,
+                score=None if decision is None or isinstance(decision.score, str) else decision.score,
                 rationale=None if decision is None else decision.rationale,
                 decision_ms=None if decision is None else decision.latency_ms,
                 error=None if decision is None else decision.error or decision.router_error,

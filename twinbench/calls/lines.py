@@ -208,8 +208,8 @@ class Decided(_Fields):
     candidate: Text | None
     error: Text | None
     latency_ms: Number | None
-    score: Number | None = None
-    """What the router says of how sure it is."""
+    score: Number | Text | None = None
+    """How sure the router says that it is, from 0 to 1; text only in a journal that somebody else has written."""
     rationale: Text | None = None
     """Why it chose as it did, in its words."""
     router_error: Text | None = None
