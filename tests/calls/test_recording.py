@@ -107,6 +107,7 @@ def test_trials_are_told_apart_and_other_lines_left_alone(tmp_path: Path) -> Non
     assert found["a", 2].spend_usd == 2
 
 
+HALF = "half of a pair: \ud83d"
 HERE = {"case": "c", "trial": 1, "at": 2.0, "step": 1}
 
 
@@ -151,7 +152,7 @@ def test_a_line_that_is_not_as_its_kind_is_is_named(
 def test_a_line_writes_what_was_set_and_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = [
         Sitting(cases=["c"], trials=1, run_usd=Decimal("1E-9"), at=1.5),
-        Decision(**HERE, candidate="m", error=None, latency_ms=0.25, prompt_tokens={"m": 3}, further=[1]),
+        Decision(**HERE, candidate=None, error=HALF, latency_ms=0.25, prompt_tokens={"m": 3}, further=[1]),
         Reserve(**HERE, attempt=1, candidate="m", request_sha256="a" * 64, request_key="b" * 64, reserved_usd="0.10"),
         End(**HERE, exit_status="Submitted", patch=b"\xff", patch_sha256="c" * 64, cause=Cause.quota, detail=None),
     ]
@@ -161,7 +162,7 @@ def test_a_line_writes_what_was_set_and_is_read_as_it_was_written(tmp_path: Path
     entries = read_journal(tmp_path)
     assert [entry.fields for entry in entries] == [
         {"cases": ["c"], "trials": 1, "run_usd": "0.000000001", "at": 1.5},
-        {**HERE, "candidate": "m", "error": None, "latency_ms": 0.25, "prompt_tokens": {"m": 3}, "further": [1]},
+        {**HERE, "candidate": None, "error": HALF, "latency_ms": 0.25, "prompt_tokens": {"m": 3}, "further": [1]},
         {
             **HERE,
             "attempt": 1,

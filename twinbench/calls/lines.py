@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    InstanceOf,
     PlainValidator,
     StrictBool,
     ValidationError,
@@ -84,7 +85,7 @@ def _case_name(value: Any) -> str:
     return value
 
 
-Text = Annotated[str, Field(strict=True)]
+Text = InstanceOf[str]
 Whole = Annotated[int, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Number = Annotated[float, Field(strict=True, gt=-_FARTHEST, lt=_FARTHEST)]
