@@ -35,6 +35,8 @@ _FARTHEST = 1e15
 _BUCKETS = {"input", "cache_read", "cache_write", "output"}
 _BUCKETS_WITH_1H = {*_BUCKETS, "cache_write_1h"}
 _NO_NAMES = ("", ".", "..")
+_PLAIN = {str, bytes, int, float, bool, type(None), Decimal}
+"""What is written as it is; most fields are."""
 
 
 def _decimal(value: Any) -> Decimal:
@@ -121,7 +123,8 @@ class _Fields(BaseModel):
 
     def written(self) -> dict[str, Any]:
         """The fields as a journal takes them: those that were set, and no others."""
-        return {name: _written(getattr(self, name)) for name in self.model_fields_set}
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        return {name: value if type(value) in _PLAIN else _written(value) for name, value in fields.items()}
 
 
 class Line(_Fields):
