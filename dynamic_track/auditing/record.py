@@ -7,12 +7,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark, of_kind
 from dynamic_track.auditing.life import Life, attempt_of
 from dynamic_track.running.planned import missing_trials, unplanned
 from twinbench.calls.billing import worst_case_usd
+from twinbench.calls.journal import Entry
 from twinbench.calls.lines import (
     Line,
     Merge,
@@ -214,22 +215,18 @@ def _sections(lines: Sequence[Numbered[Line]], cases: Sequence[str]) -> list[Sec
     return [*of_sources, Section(rest, cases)]
 
 
-class _HasNumber(Protocol):
-    @property
-    def number(self) -> int: ...
-
-
-_Line = TypeVar("_Line", bound=_HasNumber)
+_Line = TypeVar("_Line", Entry, Numbered[Line])
 
 
 def _parts(number: int, merge: Merge, lines: Sequence[_Line]) -> list[list[_Line]]:
     """The lines of each source of a merge, which has a number itself, and at last the lines after them."""
-    found = []
+    found: list[list[_Line]] = []
     end = number
     for source in merge.sources:
         found.append([line for line in lines if end < line.number <= end + source.lines])
         end += source.lines
-    return [*found, [line for line in lines if line.number > end]]
+    found.append([line for line in lines if line.number > end])
+    return found
 
 
 def _commands_in_time(trial: AuditedTrial) -> Iterator[Remark]:
