@@ -28,6 +28,7 @@ from dynamic_track.running.workplace import Workplace
 from dynamic_track.tasks.task import Task
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, Response
+from twinbench.calls.lines import End, Line, VerdictLine
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import Recording
 from twinbench.calls.routed import RouterDecides
@@ -168,7 +169,7 @@ class _InProcess:
 class _NoJournal:
     """A journal that keeps nothing: a trial's recording is all that is read."""
 
-    def append(self, _kind: str, /, **_: Any) -> int:
+    def write(self, _line: Line, *, sync: bool = False) -> int:  # noqa: ARG002 - there is nothing to sync
         """Take a line."""
         return 0
 
@@ -215,10 +216,11 @@ class Emulation:
         routed.end()
         if ended.error is not None:
             raise ended.error
-        log.write("end", exit_status=ended.exit_status, patch=b"", cause=None, detail=None)
+        patch = {"patch": b"", "patch_sha256": sha256_text("")}
+        log.write(End(**log.here(), exit_status=ended.exit_status, **patch, cause=None, detail=None))
         resolved = self._is_resolved(task, ended.patch)
         cause = None if ended.patch.strip() else Cause.empty
-        log.write("verdict", resolved=resolved, cause=cause, detail=None)
+        log.write(VerdictLine(**log.here(), resolved=resolved, cause=cause, detail=None, fingerprint=None))
         return log.recording
 
     def _counter(self, pool: LiveManifest) -> PromptCounter:

@@ -20,8 +20,9 @@ from dynamic_track.tasks.sources import load_tasks
 from tests.scripted.process import server_process
 from twinbench.calls.budget import Budget
 from twinbench.calls.journal import Journal
-from twinbench.calls.recording import Recording, TrialLog
+from twinbench.calls.recording import Recording
 from twinbench.calls.routed import RouterDecides
+from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.built_in import BUILT_IN
@@ -82,7 +83,7 @@ def _twinbench_s(engine: Engine, task: Any, api_base: str, journal_folder: Path)
         assert work(bench, engine, task, log).exit_status == "Submitted"
         took = time.perf_counter() - started
     answers = log.recording.answers
-    waited: float = sum(answer.settle["latency_s"] for answer in answers if answer.settle is not None)
+    waited: float = sum(answer.settle.latency_s or 0 for answer in answers if answer.settle is not None)
     return (took - waited) / len(answers)
 
 

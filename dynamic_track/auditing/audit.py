@@ -205,11 +205,11 @@ def run_pool(run_dir: Path, named: str | None = None) -> LiveManifest:
     if named is not None:
         return live_manifest(named)
     try:
-        where = RunDirectory(run_dir).plan()["where"]["pool"]
+        where = RunDirectory(run_dir).plan().pool
     except ContentError:  # the audit tells of it
         return live_manifest()
     try:
-        return live_manifest(str(where))
+        return live_manifest(where)
     except UsageError as error:
         raise UsageError(f"{error}\nThe run was made with that pool: name it with --pool FILE") from None
 

@@ -13,6 +13,7 @@ from twinbench.calls.billing import served_by
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, Response
 from twinbench.calls.judging import Judged, judge
+from twinbench.calls.lines import Decision
 from twinbench.calls.translation import plain_message, request_body
 from twinbench.routing.usage import UnpricedTokensError
 from twinbench.text.messages import message_text
@@ -35,14 +36,14 @@ def usage(run: Evidence) -> Iterator[Remark]:
     """Responses judged once more: what counts as answered, and the tokens."""
     for trial, call, judged in _judged(run):
         assert call.settle is not None  # noqa: S101 - it is judged
-        told = call.settle.fields
-        if told["cause"] != judged.cause:
-            what = f"the journal has {told['cause'] or 'an answer'}, the response is {judged.cause or 'an answer'}"
+        cause = call.settle.line.cause
+        if cause != judged.cause:
+            what = f"the journal has {cause or 'an answer'}, the response is {judged.cause or 'an answer'}"
             yield Remark(trial.name, f"{call.place}: {what}")
             continue
-        found = None if judged.usage is None else judged.usage.to_json()
-        if call.usage != judged.usage:
-            yield Remark(trial.name, f"{call.place}: the journal has {told['usage']}, the response {found}")
+        told, found = (None if each is None else each.to_json() for each in (call.usage, judged.usage))
+        if told != found:
+            yield Remark(trial.name, f"{call.place}: the journal has {told}, the response {found}")
     for trial, call in run.calls:
         if call.answered and call.body is None:
             yield Remark(trial.name, f"{call.place}: an answer without a response")
@@ -56,10 +57,9 @@ def cost(run: Evidence) -> Iterator[Remark]:
         candidate = run.candidates.get(call.candidate)
         if call.settle is None or candidate is None:
             continue
-        told, billed = call.settle.fields, Decimal(call.settle.fields["cost_usd"])
-        reserved = Decimal(call.reserve.fields["reserved_usd"])
-        if told["at_reservation"]:
-            due, of = [reserved], "the reservation"
+        told, billed = call.settle.line, call.settle.line.cost_usd
+        if told.at_reservation:
+            due, of = [call.reserve.line.reserved_usd], "the reservation"
         elif call.usage is not None:
             try:
                 due, of = [call.usage.cost_usd(candidate.prices.prices())], "its usage at the locked prices"
@@ -70,16 +70,15 @@ def cost(run: Evidence) -> Iterator[Remark]:
             due, of = [Decimal(0)], "a request that was not billed"
         if billed not in due:
             yield Remark(trial.name, f"{call.place}: costs {billed:f} USD; {of} makes {due[0]:f} USD")
-        if call.usage is not None and told["at_reservation"]:
+        if call.usage is not None and told.at_reservation:
             yield Remark(trial.name, f"{call.place}: usage is known, and the reservation was billed")
     for trial, call, judged in _judged(run):
         assert call.settle is not None  # noqa: S101 - it is judged
-        told = call.settle.fields
-        reported = None if told["reported_cost_usd"] is None else Decimal(told["reported_cost_usd"])
+        told, reported = call.settle.line, call.settle.line.reported_cost_usd
         if reported != judged.reported_cost_usd:
             what = f"{reported} USD reported by the provider, the response has {judged.reported_cost_usd}"
             yield Remark(trial.name, f"{call.place}: {what}")
-        if judged.usage is None and judged.billed and not told["at_reservation"]:
+        if judged.usage is None and judged.billed and not told.at_reservation:
             yield Remark(trial.name, f"{call.place}: may have been billed, and does not count its reservation")
 
 
@@ -89,13 +88,13 @@ def model(run: Evidence) -> Iterator[Remark]:
         candidate = run.candidates.get(call.candidate)
         if not call.answered or candidate is None or call.settle is None:
             continue
-        told = call.settle.fields["served_model"]
+        told = call.settle.line.served_model
         says = call.response.get("model")
         if says not in candidate.served_as:
             yield Remark(trial.name, f"{call.place}: {call.candidate} was asked, the response is of {says!r}")
         elif told != says:
             yield Remark(trial.name, f"{call.place}: the journal has {told!r}, the response is of {says!r}")
-        elif (host := call.settle.fields.get("served_by")) != (named := served_by(call.response)):
+        elif (host := call.settle.line.served_by) != (named := served_by(call.response)):
             yield Remark(trial.name, f"{call.place}: the journal has the host {host!r}, the response {named!r}")
 
 
@@ -132,7 +131,7 @@ def cache(run: Evidence) -> Iterator[Remark]:
                 if usage is not None:
                     most = held.get(call.candidate)
                     if most is None and not run.is_simulated:
-                        counted = opening if first is None else first.fields["prompt_tokens"].get(call.candidate)
+                        counted = opening if first is None else first.line.prompt_tokens.get(call.candidate)
                         most = _loosely(counted if isinstance(counted, int) else opening or 0)
                     if usage.cache_read > (most or 0):
                         yield Remark(trial.name, f"{call.place}: {_too_much(call, usage.cache_read, most)}")
@@ -150,13 +149,13 @@ def request(run: Evidence) -> Iterator[Remark]:
                 continue
             body = request_body(candidate, before, spoken.tools, spoken.tool_options)
             made = Request(body, "")
-            told = call.reserve.fields
+            told = call.reserve.line
             place = f"journal, line {call.reserve.number}, step {call.step}"
-            if told["request_sha256"] != made.sha256:
+            if told.request_sha256 != made.sha256:
                 what = "is not what pool, plan and the conversation in trajectory.json make"
                 yield Remark(trial.name, f"{place}: the request {what}")
                 break
-            if told["request_key"] != made.key:
+            if told.request_key != made.key:
                 yield Remark(trial.name, f"{place}: the request's key is not that of the request")
                 break
 
@@ -213,10 +212,10 @@ def _judged(run: Evidence) -> Iterator[tuple[AuditedTrial, AuditedCall, Judged]]
                 candidate = run.candidates.get(call.candidate)
                 if call.settle is None or candidate is None:
                     continue
-                status, body = call.settle.fields["status"], call.body
+                status, body = call.settle.line.status, call.body
                 if status is not None and body is not None:
                     switched = not call.is_own and answered_by is not None and answered_by != call.candidate
-                    response, most = Response(status, body, None, 0.0), call.reserve.fields.get("max_tokens")
+                    response, most = Response(status, body, None, 0.0), call.reserve.line.max_tokens or None
                     yield trial, call, judge(response, candidate, switched=switched, max_tokens=most)
                 if call.answered and not call.is_own:
                     answered_by = call.candidate
@@ -258,7 +257,7 @@ def _may_be_twice(
     gives its responses no id, may then say the same.
     """
     (trial, call), (there, earlier) = one, other
-    same = call.reserve.fields["request_key"] == earlier.reserve.fields["request_key"] and trial.case == there.case
+    same = call.reserve.line.request_key == earlier.reserve.line.request_key and trial.case == there.case
     return same and (run.is_simulated or not named)
 
 
@@ -267,9 +266,8 @@ def _same_course(run: Evidence) -> Iterator[Remark]:
     latencies: dict[tuple[float, ...], AuditedTrial] = {}
     words: dict[tuple[str, ...], AuditedTrial] = {}
     for trial in run.each():
-        took = tuple(
-            entry.fields["latency_ms"] for entry in trial.of_kind("decision") if entry.fields["latency_ms"] is not None
-        )
+        decisions = [each.line for each in trial.of_kind(Decision)]
+        took = tuple(each.latency_ms for each in decisions if each.latency_ms is not None)
         said = tuple(_said(call.message) for call in trial.answers)
         if len(took) >= _TRACE:
             there = latencies.setdefault(took, trial)

@@ -231,9 +231,8 @@ def _name(text: str) -> str:
 
 def _commands(run: Evidence) -> Iterator[tuple[AuditedTrial, str, str]]:
     for trial in run.each():
-        for entry, _ in trial.commands:
-            place = f"journal, line {entry.number}, step {entry.fields['step']}"
-            yield trial, place, entry.fields["command"]
+        for command, _ in trial.commands:
+            yield trial, f"journal, line {command.number}, step {command.line.step}", command.line.command
 
 
 def _digs(ran: Ran) -> str | None:

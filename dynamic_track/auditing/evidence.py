@@ -7,24 +7,43 @@ that one edit does not hide another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
+from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import AssistantMessage, read_completion
 from twinbench.calls.journal import FILE, Entry, read_journal
-from twinbench.calls.lines import LineError, read_line
-from twinbench.calls.packing import unpacked
-from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.lines import (
+    CommandLine,
+    Decision,
+    End,
+    Line,
+    LineError,
+    Lost,
+    Numbered,
+    Observation,
+    OfAttempt,
+    OfTrial,
+    Reserve,
+    Settle,
+    Sitting,
+    TrialBegins,
+    VerdictLine,
+    read_line,
+)
+from twinbench.calls.recording import Recording, recordings_of
 from twinbench.calls.response_json import decode_response
 from twinbench.display.wording import shortened
 from twinbench.errors import ContentError, JournalError
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
+
+Kind = TypeVar("Kind", bound=Line)
 
 
 @dataclass(frozen=True)
@@ -43,30 +62,30 @@ class Remark:
 class AuditedCall:
     """One attempt at a model, with the lines that tell of it."""
 
-    reserve: Entry
-    decision: Entry | None
+    reserve: Numbered[Reserve]
+    decision: Numbered[Decision] | None
     """None for the router's own calls, and where there is none."""
-    settle: Entry | None = None
+    settle: Numbered[Settle] | None = None
 
     @property
     def step(self) -> int:
         """Of the trial."""
-        return int(self.reserve.fields["step"])
+        return self.reserve.line.step
 
     @property
     def is_own(self) -> bool:
         """Whether the router made it for itself."""
-        return "own" in self.reserve.fields
+        return bool(self.reserve.line.own)
 
     @property
     def candidate(self) -> str:
         """Who was asked."""
-        return str(self.reserve.fields["candidate"])
+        return self.reserve.line.candidate
 
     @property
     def answered(self) -> bool:
         """Whether it brought an answer."""
-        return self.settle is not None and self.settle.fields["cause"] is None
+        return self.settle is not None and self.settle.line.cause is None
 
     @property
     def place(self) -> str:
@@ -77,8 +96,7 @@ class AuditedCall:
     @property
     def usage(self) -> Usage | None:
         """What was billed, as the journal has it."""
-        told = None if self.settle is None else self.settle.fields["usage"]
-        return None if told is None else Usage(**told)
+        return None if self.settle is None else self.settle.line.usage
 
     @property
     def prompt_tokens(self) -> int | None:
@@ -91,14 +109,13 @@ class AuditedCall:
         """The prompt as twinbench counted it before it was sent."""
         if self.decision is None:
             return None
-        counted = self.decision.fields["prompt_tokens"].get(self.candidate)
+        counted = self.decision.line.prompt_tokens.get(self.candidate)
         return counted if isinstance(counted, int) else None
 
     @cached_property
     def body(self) -> bytes | None:
         """The response as it came."""
-        packed = None if self.settle is None else self.settle.fields["response"]
-        return None if packed is None else unpacked(packed)
+        return None if self.settle is None else self.settle.line.body
 
     @cached_property
     def response(self) -> Mapping[str, Any]:
@@ -123,7 +140,7 @@ class AuditedTrial:
     case: str
     trial: int
     folder: Path
-    entries: list[Entry] = field(default_factory=list)
+    lines: list[Numbered[OfTrial]] = field(default_factory=list)
     """Its lines, as far as they can be read."""
     lives: list[list[AuditedCall]] = field(default_factory=lambda: [[]])
     """Its calls; those before it was started over apart."""
@@ -153,47 +170,46 @@ class AuditedTrial:
         return [call for call in self.calls if call.answered and not call.is_own]
 
     @property
-    def lives_of_entries(self) -> list[list[Entry]]:
+    def lives_of_lines(self) -> list[list[Numbered[OfTrial]]]:
         """Its lines; those before it was started over apart."""
-        lives: list[list[Entry]] = [[]]
-        for entry in self.entries:
-            if entry.kind == "trial" and lives[-1] and lives[-1][-1].kind == "lost":
+        lives: list[list[Numbered[OfTrial]]] = [[]]
+        for each in self.lines:
+            if isinstance(each.line, TrialBegins) and lives[-1] and isinstance(lives[-1][-1].line, Lost):
                 lives.append([])
-            lives[-1].append(entry)
+            lives[-1].append(each)
         return lives
 
-    def of_kind(self, *kinds: str) -> list[Entry]:
+    def of_kind(self, kind: type[Kind]) -> list[Numbered[Kind]]:
         """The lines of the life that counts that are of a kind."""
-        return [entry for entry in self.lives_of_entries[-1] if entry.kind in kinds]
+        return of_kind(self.lives_of_lines[-1], kind)
 
     @property
-    def end(self) -> Entry | None:
+    def begin(self) -> TrialBegins | None:
+        """What it is of."""
+        return next((each.line for each in self.of_kind(TrialBegins)), None)
+
+    @property
+    def end(self) -> Numbered[End] | None:
         """How the agent ended, at last."""
-        return next(iter(reversed(self.of_kind("end"))), None)
+        return next(iter(reversed(self.of_kind(End))), None)
 
     @property
-    def verdict(self) -> Entry | None:
+    def verdict(self) -> Numbered[VerdictLine] | None:
         """What the grader said, at last."""
-        return next(iter(reversed(self.of_kind("verdict"))), None)
+        return next(iter(reversed(self.of_kind(VerdictLine))), None)
 
     @property
     def patch(self) -> str:
         """What was submitted."""
-        return "" if self.end is None else unpacked(self.end.fields["patch"]).decode("utf-8", "surrogateescape")
+        return "" if self.end is None else self.end.line.diff
 
     @property
-    def commands(self) -> list[tuple[Entry, Entry | None]]:
+    def commands(self) -> list[tuple[Numbered[CommandLine], Numbered[Observation] | None]]:
         """Each command of all lives, and its observation where there is one."""
-        found: list[tuple[Entry, Entry | None]] = []
-        for life in self.lives_of_entries:
-            seen = {
-                (entry.fields["step"], entry.fields["index"]): entry for entry in life if entry.kind == "observation"
-            }
-            found += [
-                (entry, seen.get((entry.fields["step"], entry.fields["index"])))
-                for entry in life
-                if entry.kind == "command"
-            ]
+        found: list[tuple[Numbered[CommandLine], Numbered[Observation] | None]] = []
+        for life in self.lives_of_lines:
+            seen = {(each.line.step, each.line.index): each for each in of_kind(life, Observation)}
+            found += [(each, seen.get((each.line.step, each.line.index))) for each in of_kind(life, CommandLine)]
         return found
 
     def file(self, name: str) -> bytes | None:
@@ -220,33 +236,30 @@ class Evidence:
     """All that a run directory holds."""
 
     directory: RunDirectory
-    plan: Mapping[str, Any]
+    plan: RunPlan
+    """Empty where it cannot be read."""
     plan_problems: Sequence[str]
     pool: LiveManifest
     entries: Sequence[Entry]
-    """Lines of the journal that are as their kind is."""
+    """Lines of the journal that are as their kind is, and those of kinds that are not known."""
+    lines: Sequence[Numbered[Line]]
+    """The same, without those of kinds that are not known."""
     damage: str | None
     """What is wrong with the journal's chain."""
     torn: str | None
     """What there is to say about its end."""
-    misshapen: Sequence[tuple[int, Remark]]
+    misshapen: Sequence[Remark]
     trials: Mapping[tuple[str, int], AuditedTrial]
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What the run is of."""
-        found = self.plan.get("identity")
-        return found if isinstance(found, dict) else {}
 
     @property
     def is_simulated(self) -> bool:
         """Whether the plan says that it is a rehearsal."""
-        return bool(self.identity) and is_simulated(self.plan)
+        return self.plan.is_simulated
 
     @property
     def is_imported(self) -> bool:
         """Whether the plan says that it was brought in from an agent's files."""
-        return bool(self.identity) and is_imported(self.plan)
+        return self.plan.is_imported
 
     @cached_property
     def candidates(self) -> Mapping[str, LiveCandidate]:
@@ -254,9 +267,9 @@ class Evidence:
         return {candidate.id: candidate for candidate in self.pool.candidates}
 
     @property
-    def sittings(self) -> list[Entry]:
+    def sittings(self) -> list[Numbered[Sitting]]:
         """The lines that say what a sitting was to run."""
-        return [entry for entry in self.entries if entry.kind == "sitting"]
+        return of_kind(self.lines, Sitting)
 
     def each(self) -> Iterator[AuditedTrial]:
         """The trials."""
@@ -275,7 +288,7 @@ def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
         UsageError: it is none.
     """
     problems: list[str] = []
-    plan: Mapping[str, Any] = {}
+    plan = RunPlan({}, {}, ())
     try:
         plan = directory.plan()
     except ContentError as error:
@@ -283,20 +296,24 @@ def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
     damage, torn = None, None
     try:
         read = read_journal(directory.journal)
-        lines, torn = list(read), read.note
+        entries, torn = list(read), read.note
     except JournalError as error:
         damage = str(error)
-        lines = _untrusted(directory.journal / FILE)
-    misshapen: list[tuple[int, Remark]] = []
+        entries = _untrusted(directory.journal / FILE)
+    misshapen: list[Remark] = []
     sound: list[Entry] = []
-    for line in lines:
-        complaint = shape_complaint(line)
-        if complaint is None:
-            sound.append(line)
-        else:
-            case = line.fields.get("case")
-            misshapen.append((line.number, Remark(case if isinstance(case, str) else None, complaint)))
-    return Evidence(directory, plan, problems, pool, sound, damage, torn, misshapen, _trials(directory, sound))
+    lines: list[Numbered[Line]] = []
+    for entry in entries:
+        line = _read(entry)
+        if isinstance(line, str):
+            case = entry.fields.get("case")
+            misshapen.append(Remark(case if isinstance(case, str) else None, line))
+            continue
+        sound.append(entry)
+        if line is not None:
+            lines.append(Numbered(entry.number, line))
+    trials = _trials(directory, of_kind(lines, OfTrial))
+    return Evidence(directory, plan, problems, pool, sound, lines, damage, torn, misshapen, trials)
 
 
 def _untrusted(path: Path) -> list[Entry]:
@@ -317,49 +334,50 @@ def _untrusted(path: Path) -> list[Entry]:
     return found
 
 
-def _trials(directory: RunDirectory, entries: Sequence[Entry]) -> dict[tuple[str, int], AuditedTrial]:
+def _trials(directory: RunDirectory, lines: Sequence[Numbered[OfTrial]]) -> dict[tuple[str, int], AuditedTrial]:
     found: dict[tuple[str, int], AuditedTrial] = {}
-    for entry in entries:
-        if "case" in entry.fields:
-            name = (entry.fields["case"], entry.fields["trial"])
-            trial = found.setdefault(name, AuditedTrial(*name, directory.case(*name)))
-            trial.entries.append(entry)
+    for each in lines:
+        name = (each.line.case, each.line.trial)
+        found.setdefault(name, AuditedTrial(*name, directory.case(*name))).lines.append(each)
     for name, trial in found.items():
-        trial.lives = [_calls(life) for life in trial.lives_of_entries]
+        trial.lives = [_calls(life) for life in trial.lives_of_lines]
         try:
-            trial.recording = recordings(trial.entries)[name]
+            trial.recording = recordings_of(trial.lines)[name]
         except JournalError as error:
             trial.broken = str(error)
     return found
 
 
-def _calls(life: Sequence[Entry]) -> list[AuditedCall]:
-    decisions = {entry.fields["step"]: entry for entry in life if entry.kind == "decision"}
+def _calls(life: Sequence[Numbered[OfTrial]]) -> list[AuditedCall]:
+    decisions = {each.line.step: each for each in of_kind(life, Decision)}
     calls: list[AuditedCall] = []
-    open_: dict[tuple[Any, ...], AuditedCall] = {}
-    for entry in life:
-        fields = entry.fields
-        if entry.kind not in ("reserve", "settle"):
-            continue
-        key = (fields["step"], fields.get("own"), fields["attempt"])
-        if entry.kind == "reserve":
-            call = AuditedCall(entry, None if "own" in fields else decisions.get(fields["step"]))
+    open_: dict[tuple[int, int, int], AuditedCall] = {}
+    for each in of_kind(life, OfAttempt):
+        line = each.line
+        key = (line.step, line.own, line.attempt)
+        if isinstance(line, Reserve):
+            call = AuditedCall(Numbered(each.number, line), None if line.own else decisions.get(line.step))
             calls.append(call)
             open_[key] = call
-        elif key in open_:
-            open_.pop(key).settle = entry
+        elif isinstance(line, Settle) and key in open_:
+            open_.pop(key).settle = Numbered(each.number, line)
     return calls
 
 
-def shape_complaint(entry: Entry) -> str | None:
-    """What a line of the journal lacks of what its kind has; lines of kinds that are not known are left alone."""
+def of_kind(lines: Iterable[Numbered[Line]], kind: type[Kind]) -> list[Numbered[Kind]]:
+    """Those of some lines that are of a kind."""
+    return [Numbered(each.number, each.line) for each in lines if isinstance(each.line, kind)]
+
+
+def _read(entry: Entry) -> Line | str | None:
+    """A line of the journal; a complaint where it is not as its kind is, None where no kind is known that may be so."""
     try:
-        known = read_line(entry.kind, entry.fields)
+        line = read_line(entry.kind, entry.fields, whole=True)
     except LineError as error:
         if error.missing:
             return f"journal, line {entry.number}: a line of kind {entry.kind} without {error.field}"
         shown = shortened(repr(error.value), 60)
         return f"journal, line {entry.number}: {entry.kind}.{error.field} cannot be {shown}"
-    if known is None and "case" in entry.fields:
+    if line is None and "case" in entry.fields:
         return f"journal, line {entry.number}: {entry.kind!r} is no kind of line about a trial"
-    return None
+    return line

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
+from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark, of_kind
 from dynamic_track.auditing.trajectory import Spoken, read_trajectory, trajectory_complaint
 from dynamic_track.running.agent import SUBMISSION
 from dynamic_track.running.trial import concluded
 from twinbench.calls.completion import AssistantMessage, replace_surrogates
-from twinbench.calls.journal import Entry
-from twinbench.calls.packing import unpacked
+from twinbench.calls.lines import CommandLine, Decision, Numbered, Observation, Reserve, VerdictLine, payload
 from twinbench.calls.translation import utterance_of
 from twinbench.causes import Cause
 from twinbench.display.wording import shortened
@@ -89,15 +88,15 @@ def verdict(run: Evidence) -> Iterator[Remark]:
                 yield Remark(trial.name, f"{place}: {problem}")
         if entry is None:
             continue
-        for problem in _impossible(trial, entry):
+        for problem in _impossible(trial, entry.line):
             yield Remark(trial.name, f"journal, line {entry.number}: {problem}")
-        fingerprint = entry.fields["fingerprint"]
+        fingerprint = entry.line.fingerprint
         if fingerprint is not None:
             there = whose.setdefault(fingerprint, trial)
             if (there.case, there.patch) != (trial.case, trial.patch):
                 what = f"has the fingerprint of the verdict on another patch, that of {there.name}"
                 yield Remark(trial.name, f"journal, line {entry.number}: {what}")
-            yield from _kept(run, trial, entry)
+            yield from _kept(run, trial, entry, fingerprint)
     yield from _of_no_trial(run, whose)
 
 
@@ -105,24 +104,24 @@ def end(run: Evidence) -> Iterator[Remark]:
     """Whether what ended an agent stands before its end."""
     for trial in run.each():
         entry = trial.end
-        cause = None if entry is None else entry.fields["cause"]
         if entry is None:
             continue
-        place = f"journal, line {entry.number}"
+        place, cause = f"journal, line {entry.number}", entry.line.cause
         if cause is None:
-            if entry.fields.get("detail") is not None:
+            if entry.line.detail is not None:
                 yield Remark(trial.name, f"{place}: says why the agent was ended, and it ended by itself")
             continue
-        last = max((each.fields["step"] for each in trial.of_kind("decision", "reserve")), default=0)
-        came_to = {call.settle.fields["cause"] for call in trial.calls if call.step == last and call.settle is not None}
+        decisions = [each.line for each in trial.of_kind(Decision)]
+        asked = [each.line.step for each in trial.of_kind(Reserve)]
+        last = max([*(each.step for each in decisions), *asked], default=0)
+        came_to = {call.settle.line.cause for call in trial.calls if call.step == last and call.settle is not None}
         if cause in _CAUSES_OF_A_CALL and cause not in came_to:
             yield Remark(trial.name, f"{place}: ended by {cause}, and no call of its last step came to that")
-        decided = [each for each in trial.of_kind("decision") if each.fields["step"] == last]
-        failed = any(each.fields["error"] is not None for each in decided)
+        failed = any(each.error is not None for each in decisions if each.step == last)
         if cause == Cause.router and not failed and cause not in came_to:
             yield Remark(trial.name, f"{place}: ended by the router, and no decision failed")
-        observed = trial.of_kind("observation")[-1:]
-        if observed and _submitted(observed[0]) is not None:
+        observed = trial.of_kind(Observation)[-1:]
+        if observed and _submitted(observed[0].line) is not None:
             what = f"ended by {cause}, and its last command submitted (line {observed[0].number})"
             yield Remark(trial.name, f"{place}: {what}")
 
@@ -134,15 +133,15 @@ def submission(run: Evidence) -> Iterator[Remark]:
         if end is None:
             continue
         patch, place = trial.patch, f"journal, line {end.number}"
-        submitted = end.fields["cause"] is None and end.fields["exit_status"] == "Submitted"
+        submitted = end.line.cause is None and end.line.exit_status == "Submitted"
         if not submitted:
             if patch:
-                yield Remark(trial.name, f"{place}: has a patch, and the agent ended by {end.fields['exit_status']!r}")
+                yield Remark(trial.name, f"{place}: has a patch, and the agent ended by {end.line.exit_status!r}")
             continue
-        last = trial.of_kind("observation")[-1:]
-        if not last or _submitted(last[0]) is None:
+        last = trial.of_kind(Observation)[-1:]
+        if not last or _submitted(last[0].line) is None:
             yield Remark(trial.name, f"{place}: the last command did not submit: it does not print {SUBMISSION}")
-        elif _submitted(last[0]) != patch:
+        elif _submitted(last[0].line) != patch:
             what = f"the patch is not what the last command printed (line {last[0].number})"
             yield Remark(trial.name, f"{place}: {what}")
 
@@ -153,15 +152,15 @@ def patch(run: Evidence) -> Iterator[Remark]:
         end = trial.end
         if end is None:
             continue
-        told = unpacked(end.fields["patch"])
+        told = payload(end.line.patch)
         content = trial.file("patch.diff")
         try:
             sha256 = sha256_text(trial.patch)
         except UnicodeEncodeError:
-            sha256 = end.fields["patch_sha256"]
-        if sha256 != end.fields["patch_sha256"]:
+            sha256 = end.line.patch_sha256
+        if sha256 != end.line.patch_sha256:
             yield Remark(trial.name, f"journal, line {end.number}: the patch's hash is not that of the patch")
-        if content is None and end.fields["cause"] is None:
+        if content is None and end.line.cause is None:
             yield Remark(trial.name, f"cases/{trial.name}/patch.diff is missing")
         elif content is not None and content != told:
             what = f"is not the patch of the journal, line {end.number}"
@@ -174,7 +173,7 @@ def trajectory(run: Evidence) -> Iterator[Remark]:
         place = f"cases/{trial.name}/trajectory.json"
         spoken, end = read_trajectory(trial), trial.end
         complaint = trajectory_complaint(trial)
-        is_whole = end is not None and end.fields["cause"] is None
+        is_whole = end is not None and end.line.cause is None
         if complaint is not None:
             yield Remark(trial.name, f"{place}: {complaint}")
         elif spoken is None:
@@ -185,10 +184,10 @@ def trajectory(run: Evidence) -> Iterator[Remark]:
                 yield Remark(trial.name, f"{place}: {problem}")
 
 
-def _differing(trial: AuditedTrial, entry: Entry, content: Mapping[str, Any]) -> Iterator[str]:
+def _differing(trial: AuditedTrial, entry: Numbered[VerdictLine], content: Mapping[str, Any]) -> Iterator[str]:
     for name in ("resolved", "cause", "detail", "fingerprint"):
-        if content.get(name) != entry.fields.get(name):
-            told, is_ = _shown(content.get(name)), _shown(entry.fields.get(name))
+        if content.get(name) != (by_journal := getattr(entry.line, name)):
+            told, is_ = _shown(content.get(name)), _shown(by_journal)
             yield f"{name} is {told}, in the journal, line {entry.number}, {is_}"
     if content.get("id") != trial.case:
         yield f"is of {_shown(content.get('id'))}"
@@ -196,12 +195,10 @@ def _differing(trial: AuditedTrial, entry: Entry, content: Mapping[str, Any]) ->
 
 
 def _graded_otherwise(run: Evidence, trial: AuditedTrial, content: Mapping[str, Any]) -> Iterator[str]:
-    grader = run.identity.get("grader")
-    version = grader.get("swebench") if isinstance(grader, dict) else None
+    version = run.plan.grader.get("swebench")
     if content.get("swebench") != version:
         yield f"graded by swebench {_shown(content.get('swebench'))}, the plan has {_shown(version)}"
-    start = next(iter(trial.of_kind("trial")), None)
-    image = None if start is None else start.fields.get("image")
+    image = None if trial.begin is None else trial.begin.image
     if content.get("image") not in (None, image):
         yield f"graded in the image {_shown(content.get('image'))}, the agent worked in {_shown(image)}"
 
@@ -223,15 +220,15 @@ def _tests_say(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"resolved is {content.get('resolved')}, and {failed} tests failed"
 
 
-def _impossible(trial: AuditedTrial, entry: Entry) -> Iterator[str]:
-    resolved, cause, fingerprint = (entry.fields[name] for name in ("resolved", "cause", "fingerprint"))
+def _impossible(trial: AuditedTrial, told: VerdictLine) -> Iterator[str]:
+    resolved, cause, fingerprint = told.resolved, told.cause, told.fingerprint
     if resolved and not trial.patch.strip():
         yield "resolved by an empty patch"
     if resolved and cause is not None:
         yield f"resolved, and the cause is {cause}"
     if resolved is None and cause is None:
         yield "says neither whether it is resolved nor why there is no verdict"
-    if resolved is False and cause is not None and Cause(cause) not in _CAUSES_OF_A_VERDICT:
+    if resolved is False and cause is not None and cause not in _CAUSES_OF_A_VERDICT:
         yield f"unresolved because of {cause}, which is no cause of a verdict"
     if (cause == Cause.empty) != (not trial.patch.strip()) and resolved is not None:
         yield f"the cause is {cause}, and the patch has {len(trial.patch)} characters"
@@ -239,9 +236,9 @@ def _impossible(trial: AuditedTrial, entry: Entry) -> Iterator[str]:
         yield "a verdict without its fingerprint"
 
 
-def _kept(run: Evidence, trial: AuditedTrial, entry: Entry) -> Iterator[Remark]:
+def _kept(run: Evidence, trial: AuditedTrial, entry: Numbered[VerdictLine], fingerprint: str) -> Iterator[Remark]:
     """The verdict in the run's own store, where it was copied along."""
-    path = run.directory.path / "verdicts" / entry.fields["fingerprint"] / "verdict.json"
+    path = run.directory.path / "verdicts" / fingerprint / "verdict.json"
     try:
         content = json.loads(read_regular(path))
     except FileNotFoundError:
@@ -251,8 +248,8 @@ def _kept(run: Evidence, trial: AuditedTrial, entry: Entry) -> Iterator[Remark]:
         yield Remark(trial.name, f"verdicts/{path.parent.name}/verdict.json: not JSON: {error}")
     if not isinstance(content, dict) or not content:
         return
-    if content.get("resolved") != entry.fields["resolved"]:
-        told, is_ = _shown(content.get("resolved")), _shown(entry.fields["resolved"])
+    if content.get("resolved") != entry.line.resolved:
+        told, is_ = _shown(content.get("resolved")), _shown(entry.line.resolved)
         what = f"resolved is {told}, in the journal, line {entry.number}, {is_}"
         yield Remark(trial.name, f"verdicts/{path.parent.name}/verdict.json: {what}")
     beside = trial.json("verdict.json")
@@ -266,18 +263,17 @@ def _kept(run: Evidence, trial: AuditedTrial, entry: Entry) -> Iterator[Remark]:
 
 
 def _of_no_trial(run: Evidence, known: Mapping[str, AuditedTrial]) -> Iterator[Remark]:
-    told = {entry.fields["fingerprint"] for trial in run.each() for entry in trial.entries if entry.kind == "verdict"}
+    told = {each.line.fingerprint for each in of_kind(run.lines, VerdictLine)}
     waiting = any(trial.verdict is None and trial.end is not None for trial in run.each())
     for path in sorted((run.directory.path / "verdicts").glob("*/verdict.json")):
         if path.parent.name not in told | known.keys() and not waiting:
             yield Remark(None, f"verdicts/{path.parent.name}: a patch was graded that no trial submitted")
 
 
-def _submitted(observation: Entry) -> str | None:
+def _submitted(observation: Observation) -> str | None:
     """What a command submitted, as mini-swe-agent's environment reads it; None where it did not."""
-    output = unpacked(observation.fields["output"]).decode("utf-8", "replace")
-    lines = output.lstrip().splitlines(keepends=True)
-    if not lines or lines[0].strip() != SUBMISSION or observation.fields["returncode"] != 0:
+    lines = observation.text.lstrip().splitlines(keepends=True)
+    if not lines or lines[0].strip() != SUBMISSION or observation.returncode != 0:
         return None
     return "".join(lines[1:])
 
@@ -289,8 +285,8 @@ def _unlike(trial: AuditedTrial, spoken: Spoken, *, whole: bool) -> Iterator[str
         return
     if whole and trial.end is not None and spoken.info.get("submission") != trial.patch:
         yield f"its submission is not the patch of the journal, line {trial.end.number}"
-    if whole and trial.end is not None and spoken.info.get("exit_status") != trial.end.fields["exit_status"]:
-        yield f"ends by {_shown(spoken.info.get('exit_status'))}, the journal by {trial.end.fields['exit_status']!r}"
+    if whole and trial.end is not None and spoken.info.get("exit_status") != trial.end.line.exit_status:
+        yield f"ends by {_shown(spoken.info.get('exit_status'))}, the journal by {trial.end.line.exit_status!r}"
     if whole:
         yield from _unlike_head(trial, spoken)
     bounds = [*spoken.prefixes[1:], len(spoken.messages)]
@@ -308,12 +304,11 @@ def _unlike_head(trial: AuditedTrial, spoken: Spoken) -> Iterator[str]:
         yield "its last message is not its end"
     elif info.get("exit_status") == "Submitted" and last.get("content") != info.get("submission"):
         yield "its last message is not what was submitted"
-    start = next(iter(trial.of_kind("trial")), None)
-    agent = None if start is None else start.fields.get("agent")
-    if isinstance(agent, dict) and info.get("mini_version") != agent.get("version"):
+    agent = None if trial.begin is None else trial.begin.agent
+    if agent is not None and info.get("mini_version") != agent.get("version"):
         yield f"is of mini-swe-agent {_shown(info.get('mini_version'))}, the trial began with {agent.get('version')}"
     stats = info.get("model_stats")
-    cost = sum(float(call.settle.fields["cost_usd"]) for call in trial.answers if call.settle is not None)
+    cost = sum(float(call.settle.line.cost_usd) for call in trial.answers if call.settle is not None)
     told = stats if isinstance(stats, dict) else {}
     if told.get("api_calls") != len(trial.answers):
         yield f"counts {_shown(told.get('api_calls'))} calls, the journal {len(trial.answers)}"
@@ -333,11 +328,12 @@ def _unlike_step(
     extra = message["extra"]
     if extra["candidate"] != call.candidate:
         yield f"{step}: {_shown(extra['candidate'])} answers, in the journal {call.candidate}"
-    if not _nearly(extra.get("cost"), float(call.settle.fields["cost_usd"])):
-        yield f"{step}: costs {_shown(extra.get('cost'))} USD, in the journal {call.settle.fields['cost_usd']}"
-    elif _amount(extra.get("cost_usd")) != Decimal(call.settle.fields["cost_usd"]):
-        yield f"{step}: costs {_shown(extra.get('cost_usd'))} USD, in the journal {call.settle.fields['cost_usd']}"
-    commands = [str(each.fields["command"]) for each in trial.of_kind("command") if each.fields["step"] == call.step]
+    cost_usd = call.settle.line.cost_usd
+    if not _nearly(extra.get("cost"), float(cost_usd)):
+        yield f"{step}: costs {_shown(extra.get('cost'))} USD, in the journal {cost_usd:f}"
+    elif _amount(extra.get("cost_usd")) != cost_usd:
+        yield f"{step}: costs {_shown(extra.get('cost_usd'))} USD, in the journal {cost_usd:f}"
+    commands = [each.line.command for each in trial.of_kind(CommandLine) if each.line.step == call.step]
     said: Sequence[str] = []
     if message.get("role") == "assistant":
         before = [each.plain for each in spoken.conversation[:prefix]]
@@ -358,14 +354,14 @@ def _unlike_step(
 
 
 def _unlike_output(trial: AuditedTrial, step: int, messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    observed = [each for each in trial.of_kind("observation") if each.fields["step"] == step]
+    observed = [each for each in trial.of_kind(Observation) if each.line.step == step]
     shown = [message for message in messages if "raw_output" in (message.get("extra") or {})]
     if len(shown) != len(observed):
         yield f"step {step}: {len(shown)} observations, in the journal {len(observed)}"
         return
     for entry, message in zip(observed, shown, strict=True):
-        output = unpacked(entry.fields["output"]).decode("utf-8", "replace")
-        told = {"raw_output": output, **{name: entry.fields[name] for name in ("returncode", "exception_info")}}
+        seen, output = entry.line, entry.line.text
+        told = {"raw_output": output, "returncode": seen.returncode, "exception_info": seen.exception_info}
         if {name: message["extra"].get(name) for name in told} != told:
             yield f"step {step}: what a command gave is not what the journal has in line {entry.number}"
         content = message.get("content")

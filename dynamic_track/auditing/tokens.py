@@ -203,7 +203,7 @@ def _counted_otherwise(run: Evidence) -> Iterator[Remark]:
             if call.decision is None:
                 continue
             ours = counter.prompt([each.plain for each in before], spoken.tools, call.step).tokens
-            if dict(ours) != call.decision.fields["prompt_tokens"]:
+            if dict(ours) != call.decision.line.prompt_tokens:
                 what = "the tokens that it was decided by are not those of the conversation in trajectory.json"
                 yield Remark(trial.name, f"journal, line {call.decision.number}, step {call.step}: {what}")
                 break

@@ -76,9 +76,8 @@ def _spoken(trial: AuditedTrial, content: Mapping[str, Any]) -> Spoken:
     model = config.get("model") if isinstance(config, dict) else None
     options = dict((model.get("model_kwargs") if isinstance(model, dict) else None) or {})
     options.pop("drop_params", None)
-    start = next(iter(trial.of_kind("trial")), None)
-    agent = None if start is None else start.fields.get("agent")
-    style = agent.get("actions") if isinstance(agent, dict) else None
+    agent = None if trial.begin is None else trial.begin.agent
+    style = None if agent is None else agent.get("actions")
     prefixes = [number for number, message in enumerate(messages) if "candidate" in (message.get("extra") or {})]
     is_over = bool(messages) and messages[-1].get("role") == "exit"
     return Spoken(

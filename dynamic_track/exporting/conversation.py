@@ -15,7 +15,6 @@ from typing import Any
 from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import replace_surrogates
-from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
 from twinbench.calls.translation import plain_message
 from twinbench.reading.input_files import read_regular
@@ -59,7 +58,12 @@ def output_of(command: RecordedCommand) -> str:
     """What a command wrote."""
     if command.observation is None:
         return ""
-    return unpacked(command.observation["output"]).decode("utf-8", "replace")
+    return command.observation.text
+
+
+def ended_by(command: RecordedCommand) -> str:
+    """How a command ended (``containers.shell.Ended``); ``unknown`` where nothing is recorded of it."""
+    return (None if command.observation is None else command.observation.ended) or "unknown"
 
 
 def text_of(content: Any) -> str:
@@ -94,7 +98,7 @@ def _from_trajectory(run: LoadedRun, recording: Recording) -> Conversation | Non
     places = [place for place, extra in enumerate(extras) if isinstance(extra, Mapping) and "candidate" in extra]
     steps = [number for number in sorted(recording.steps) if recording.steps[number].answer is not None]
     said = [messages[place]["extra"]["candidate"] for place in places]
-    if said != [answer.reserve["candidate"] for answer in recording.answers]:
+    if said != [answer.reserve.candidate for answer in recording.answers]:
         return None
     unanswered = {number: len(messages) for number in recording.steps}
     return Conversation(messages, {**unanswered, **dict(zip(steps, places, strict=True))}, "trajectory")

@@ -13,14 +13,15 @@ from dynamic_track.exporting.conversation import (
     Message,
     answered_message,
     conversation,
+    ended_by,
     finish_reason,
     output_of,
     text_of,
     tool_calls,
 )
-from dynamic_track.exporting.jsonl import spent_usd
 from dynamic_track.results.loaded import LoadedRun
 from twinbench.calls.completion import replace_surrogates
+from twinbench.calls.lines import OfTrial
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.routing.usage import Usage
 
@@ -70,7 +71,7 @@ class Events:
             )
             if step.decision is not None:
                 names = ("candidate", "score", "rationale", "latency_ms", "error", "router_error", "prompt_tokens")
-                told = {name: step.decision.get(name) for name in names}
+                told = {name: getattr(step.decision, name) for name in names}
                 told["own_calls"] = [_attempt(attempt) for call in step.own.values() for attempt in call.attempts]
                 found.append(
                     InfoEvent(
@@ -110,10 +111,9 @@ class Events:
 
         answer = step.answer
         asked = step.attempts[-1] if answer is None else answer
-        name = str(asked.reserve["candidate"])
+        name, settle = asked.reserve.candidate, asked.settle
         candidate = self._candidates[name]
-        settle: Mapping[str, Any] = asked.settle or {}
-        decision = step.decision or {}
+        cause, detail = (None, None) if settle is None else (settle.cause, settle.detail)
         output = ModelOutput(model=name)
         if answer is not None:
             self.last = output = self._output(number, answer, name)
@@ -121,12 +121,12 @@ class Events:
             "step": number,
             "candidate": name,
             "tier": str(candidate.tier),
-            **(settle.get("usage") or {}),
-            "cost_usd": float(spent_usd(asked)),
-            "step_spend_usd": float(sum(map(spent_usd, step.attempts))),
-            "served_model": settle.get("served_model"),
-            "cause": settle.get("cause"),
-            "decision_ms": decision.get("latency_ms"),
+            **({} if asked.usage is None else asked.usage.to_json()),
+            "cost_usd": float(asked.spent_usd),
+            "step_spend_usd": float(sum(attempt.spent_usd for attempt in step.attempts)),
+            "served_model": None if settle is None else settle.served_model,
+            "cause": cause,
+            "decision_ms": None if step.decision is None else step.decision.latency_ms,
             "attempts": [_attempt(attempt) for attempt in step.attempts],
         }
         started = _at(step.attempts[0].reserve, self._begun)
@@ -138,9 +138,9 @@ class Events:
             config=GenerateConfig(max_tokens=candidate.max_tokens, temperature=candidate.temperature),
             output=output,
             retries=len(step.attempts) - 1 or None,
-            error=None if answer is not None else replace_surrogates(f"{settle.get('cause')}: {settle.get('detail')}"),
+            error=None if answer is not None else replace_surrogates(f"{cause}: {detail}"),
             completed=moment(_settled(asked)),
-            working_time=settle.get("latency_s"),
+            working_time=None if settle is None else settle.latency_s,
             metadata=replace_surrogates(metadata),
             uuid=self.id(span, "call"),
             span_id=span,
@@ -150,7 +150,6 @@ class Events:
     def _output(self, number: int, answer: RecordedAttempt, name: str) -> ModelOutput:
         from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput
 
-        settle: Mapping[str, Any] = answer.settle or {}
         place = self.said.answers[number]
         stands = place < len(self.messages) and self.said.messages[place].get("role") == "assistant"
         key = f"message {place}" if stands else f"answer {number}"  # one that did not parse is in no conversation
@@ -161,22 +160,22 @@ class Events:
         return ModelOutput(
             model=name,
             choices=[ChatCompletionChoice(message=message, stop_reason=reason)],
-            usage=usage(Usage(**settle["usage"]), float(settle["cost_usd"])),
-            time=settle.get("latency_s"),
+            usage=usage(answer.usage or Usage(), float(answer.spent_usd)),
+            time=None if answer.settle is None else answer.settle.latency_s,
         )
 
     def _tool_event(self, call: str, command: RecordedCommand, span: str, at: float, uuid: str) -> Event:
         from inspect_ai.event import ToolEvent
         from inspect_ai.tool import ToolCallError
 
-        observation: Mapping[str, Any] = command.observation or {}
-        ended = str(observation.get("ended", "unknown"))
+        observation = command.observation
+        ended = ended_by(command)
         error = None
         if ended != "exited":
-            said = str(observation.get("exception_info") or "nothing is recorded of it")
+            said = (None if observation is None else observation.exception_info) or "nothing is recorded of it"
             error = ToolCallError("timeout" if ended == "timeout" else "unknown", replace_surrogates(said))
-        seconds = observation.get("seconds")
-        begun = at if self._run.simulated else at - float(seconds or 0)
+        seconds = None if observation is None else observation.seconds
+        begun = at if self._run.simulated else at - (seconds or 0)
         return ToolEvent(
             id=call,
             function=_TOOL,
@@ -185,7 +184,7 @@ class Events:
             error=error,
             completed=moment(at),
             working_time=seconds,
-            metadata={"returncode": observation.get("returncode"), "ended": ended},
+            metadata={"returncode": None if observation is None else observation.returncode, "ended": ended},
             uuid=uuid,
             span_id=span,
             **self._when(begun),
@@ -246,12 +245,13 @@ def moment(seconds: float) -> datetime:
 
 
 def _attempt(attempt: RecordedAttempt) -> dict[str, Any]:
-    settle: Mapping[str, Any] = attempt.settle or {}
+    told = {name: getattr(attempt.settle, name, None) for name in ("cause", "detail", "status", "latency_s")}
     return {
-        "attempt": attempt.reserve["attempt"],
-        "candidate": attempt.reserve["candidate"],
-        **{name: settle.get(name) for name in ("cause", "detail", "status", "latency_s", "usage")},
-        "cost_usd": float(spent_usd(attempt)),
+        "attempt": attempt.reserve.attempt,
+        "candidate": attempt.reserve.candidate,
+        **told,
+        "usage": None if attempt.usage is None else attempt.usage.to_json(),
+        "cost_usd": float(attempt.spent_usd),
     }
 
 
@@ -267,9 +267,8 @@ def _arguments(said: Any) -> tuple[dict[str, Any], str | None]:
 
 
 def _settled(attempt: RecordedAttempt) -> float:
-    return _at(attempt.reserve, 0.0) + float((attempt.settle or {}).get("latency_s") or 0)
+    return attempt.reserve.at + ((None if attempt.settle is None else attempt.settle.latency_s) or 0)
 
 
-def _at(fields: Mapping[str, Any] | None, otherwise: float) -> float:
-    at = (fields or {}).get("at")
-    return otherwise if at is None else float(at)
+def _at(line: OfTrial | None, otherwise: float) -> float:
+    return otherwise if line is None else line.at

@@ -17,7 +17,7 @@ from dynamic_track.exporting.inspect_events import Events, moment, times, usage
 from dynamic_track.results.loaded import SIMULATED, LoadedRun
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
-from twinbench.calls.packing import unpacked
+from twinbench.calls.lines import payload
 from twinbench.calls.recording import Recording
 from twinbench.causes import CAUSES, Counts
 from twinbench.display.progress import Progress, no_progress
@@ -69,9 +69,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
 
     if not run.trials:
         raise TwinbenchError(f"no trial of {run.path} has ended")
-    identity = run.plan["identity"]
-    agent = identity["agent"]
-    scaffold = str(agent.get("scaffold", "agent"))
+    agent, scaffold = run.plan.agent, run.plan.scaffold
     cases = list(dict.fromkeys(trial.id for trial in run.trials))
     spans = [times(recording) for recording in run.recorded]
     begun, ended = moment(min(span[0] for span in spans)), moment(max(span[1] for span in spans))
@@ -80,7 +78,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
     tags = ["twinbench", *(["rehearsal"] if run.simulated else [])]
-    tasks = str(run.plan["where"]["tasks"])
+    tasks = str(run.plan.where["tasks"])
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
         packages[scaffold] = str(agent["version"])
@@ -137,7 +135,7 @@ def _about(run: LoadedRun) -> dict[str, Any]:
         "pool": run.pool.name,
         "pool_fingerprint": run.pool.fingerprint,
         "division": run.pool.division,
-        "seed": run.plan["identity"]["seed"],
+        "seed": run.plan.seed,
         **score,
         "calls": models,
         "unended": run.unended,
@@ -236,12 +234,11 @@ def _usages(recorded: Sequence[Recording]) -> dict[str, ModelUsage]:
     usages: dict[str, Usage] = {}
     costs: dict[str, Decimal] = {}
     for answer in (answer for recording in recorded for answer in recording.answers):
-        name, settle = str(answer.reserve["candidate"]), answer.settle or {}
-        usages[name] = usages.get(name, Usage()) + Usage(**settle["usage"])
-        costs[name] = costs.get(name, Decimal(0)) + Decimal(settle["cost_usd"])
+        name = answer.reserve.candidate
+        usages[name] = usages.get(name, Usage()) + (answer.usage or Usage())
+        costs[name] = costs.get(name, Decimal(0)) + answer.spent_usd
     return {name: usage(total, float(costs[name])) for name, total in usages.items()}
 
 
 def _patch(recording: Recording) -> str:
-    patch = (recording.end or {}).get("patch")
-    return unpacked(patch).decode("utf-8", "replace") if isinstance(patch, str) and patch else ""
+    return "" if recording.end is None else payload(recording.end.patch).decode("utf-8", "replace")

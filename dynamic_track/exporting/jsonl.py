@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -64,29 +63,21 @@ def attempt_rows(run: LoadedRun) -> list[dict[str, Any]]:
 
 
 def _attempt(attempt: RecordedAttempt) -> dict[str, Any]:
-    reserve: Mapping[str, Any] = attempt.reserve
-    settle: Mapping[str, Any] = attempt.settle or {}
-    usage = settle.get("usage")
-    buckets = dict.fromkeys(asdict(Usage())) if usage is None else asdict(Usage(**usage))
-    told = settle.get("reported_cost_usd")
+    reserve, settle, usage, told = attempt.reserve, attempt.settle, attempt.usage, attempt.reported_usd
+    buckets = dict.fromkeys(asdict(Usage())) if usage is None else asdict(usage)
     return {
-        "attempt": reserve["attempt"],
-        "candidate": reserve["candidate"],
+        "attempt": reserve.attempt,
+        "candidate": reserve.candidate,
         "answered": attempt.answered,
-        "cause": settle.get("cause"),
-        "detail": settle.get("detail"),
-        "status": settle.get("status"),
+        "cause": None if settle is None else settle.cause,
+        "detail": None if settle is None else settle.detail,
+        "status": None if settle is None else settle.status,
         **buckets,
-        "cost_usd": float(spent_usd(attempt)),
-        "at_reservation": bool(settle.get("at_reservation", True)),
+        "cost_usd": float(attempt.spent_usd),
+        "at_reservation": settle is None or settle.at_reservation,
         "reported_cost_usd": None if told is None else float(told),
-        "at": reserve.get("at"),
-        "latency_s": settle.get("latency_s"),
-        "served_model": settle.get("served_model"),
-        "served_by": settle.get("served_by"),
+        "at": reserve.at,
+        "latency_s": None if settle is None else settle.latency_s,
+        "served_model": None if settle is None else settle.served_model,
+        "served_by": None if settle is None else settle.served_by,
     }
-
-
-def spent_usd(attempt: RecordedAttempt) -> Decimal:
-    """What an attempt cost; one that was in flight when twinbench was killed counts its reservation."""
-    return Decimal(attempt.reserve["reserved_usd"] if attempt.settle is None else attempt.settle["cost_usd"])

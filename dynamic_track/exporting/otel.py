@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from dynamic_track.exporting.conversation import finish_reason, output_of, tries
-from dynamic_track.exporting.jsonl import spent_usd
+from dynamic_track.exporting.conversation import ended_by, finish_reason, output_of, tries
 from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
+from twinbench.calls.lines import OfTrial
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
+from twinbench.calls.trial_log import LOST
 from twinbench.causes import CAUSES, Counts
-from twinbench.routing.usage import Usage
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _SCOPE = "twinbench"
@@ -76,7 +76,6 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
     Times are those of the journal. Those of a rehearsal are virtual, a clock for each trial, in which neither decisions
     nor commands take any time; the resource says so (``twinbench.time``), and attributes say how long they took.
     """
-    identity = run.plan["identity"]
     resource = _attributes(
         {
             "service.name": "twinbench",
@@ -89,7 +88,7 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
             "twinbench.pool": run.pool.name,
             "twinbench.pool.fingerprint": run.pool.fingerprint,
             "twinbench.division": run.pool.division,
-            "twinbench.seed": str(identity["seed"]),
+            "twinbench.seed": str(run.plan.seed),
         }
     )
     spans = _Spans(run)
@@ -111,7 +110,7 @@ class _Spans:
     def __init__(self, run: LoadedRun) -> None:
         self._run = run
         self._candidates = {candidate.id: candidate for candidate in run.pool.candidates}
-        self._agent = str(run.plan["identity"]["agent"].get("scaffold", "agent"))
+        self._agent = run.plan.scaffold
         self._provider = {"gen_ai.provider.name": run.pool.gateway}
 
     def trial(self, recording: Recording, trial: Trial) -> _Span:
@@ -126,7 +125,7 @@ class _Spans:
                 children += steps
                 continue
             at = _at(each.start, _at(recording.start, 0.0))
-            lost = {"twinbench.try": number, "twinbench.lost": str((each.lost or {}).get("what"))}
+            lost = {"twinbench.try": number, "twinbench.lost": str(None if each.lost is None else each.lost.what)}
             children.append(_Span(f"lost {number}", "lost", at, at, lost, children=steps))
         start = min([_at(recording.start, recording.at or 0.0), *(child.start for child in children)])
         handling = None if trial.cause is None else CAUSES[trial.cause]
@@ -172,11 +171,8 @@ class _Spans:
             if not own:
                 return None
             return _Span("decision", "decision", own[0].start, own[-1].end, {}, children=own)
-        candidate, error = decision.get("candidate"), decision.get("error")
-        end = _at(decision, 0.0)
-        took_ms = decision.get("latency_ms")
-        start = end if self._run.simulated else end - float(took_ms or 0) / 1000
-        told = {name: decision.get(name) for name in ("score", "rationale", "router_error")}
+        candidate, end, took_ms = decision.candidate, decision.at, decision.latency_ms
+        start = end if self._run.simulated else end - (took_ms or 0) / 1000
         return _Span(
             "decision",
             "decision",
@@ -186,65 +182,63 @@ class _Spans:
                 "twinbench.candidate": candidate,
                 "twinbench.tier": self._tier(candidate),
                 "twinbench.decision_ms": took_ms,
-                "twinbench.prompt_tokens": (decision.get("prompt_tokens") or {}).get(candidate),
-                **{f"twinbench.{name}": value for name, value in told.items()},
+                "twinbench.prompt_tokens": None if candidate is None else decision.prompt_tokens.get(candidate),
+                "twinbench.score": decision.score,
+                "twinbench.rationale": decision.rationale,
+                "twinbench.router_error": decision.router_error,
             },
-            error=None if error is None else ("router", str(error)),
+            error=None if decision.error is None else ("router", decision.error),
             children=own,
         )
 
     def _attempt(self, attempt: RecordedAttempt, own: int | None = None) -> _Span:
-        reserve: Mapping[str, Any] = attempt.reserve
-        settle: Mapping[str, Any] = attempt.settle or {}
-        candidate = self._candidates.get(str(reserve["candidate"]))
-        usage = settle.get("usage")
-        buckets = usage or {}
-        start = _at(reserve, 0.0)
+        reserve, settle, usage, told = attempt.reserve, attempt.settle, attempt.usage, attempt.reported_usd
+        candidate = self._candidates.get(reserve.candidate)
+        buckets = {} if usage is None else usage.to_json()
         finish = finish_reason(attempt)
-        cause = settle.get("cause") if attempt.settle is not None else "transport"
-        detail = settle.get("detail") if attempt.settle is not None else "twinbench was ended while it was in flight"
-        told = settle.get("reported_cost_usd")
+        cause, detail = (LOST.cause, LOST.detail) if settle is None else (settle.cause, settle.detail)
+        latency_s = None if settle is None else settle.latency_s
         return _Span(
-            f"attempt {reserve['attempt']}" if own is None else f"own {own} attempt {reserve['attempt']}",
-            f"chat {reserve['candidate']}",
-            start,
-            start + float(settle.get("latency_s") or 0),
+            f"attempt {reserve.attempt}" if own is None else f"own {own} attempt {reserve.attempt}",
+            f"chat {reserve.candidate}",
+            reserve.at,
+            reserve.at + (latency_s or 0),
             {
                 "gen_ai.operation.name": "chat",
                 **self._provider,
-                "gen_ai.request.model": reserve["candidate"] if candidate is None else candidate.model,
+                "gen_ai.request.model": reserve.candidate if candidate is None else candidate.model,
                 "gen_ai.request.max_tokens": None if candidate is None else candidate.max_tokens,
                 "gen_ai.request.temperature": None if candidate is None else candidate.temperature,
-                "gen_ai.response.model": settle.get("served_model"),
+                "gen_ai.response.model": None if settle is None else settle.served_model,
                 "gen_ai.response.finish_reasons": None if finish is None else [finish],
                 # The convention counts cached tokens among the input; our buckets do not overlap.
-                "gen_ai.usage.input_tokens": None if usage is None else Usage(**usage).prompt_tokens,
+                "gen_ai.usage.input_tokens": None if usage is None else usage.prompt_tokens,
                 "gen_ai.usage.cache_read.input_tokens": buckets.get("cache_read"),
                 "gen_ai.usage.cache_creation.input_tokens": buckets.get("cache_write"),
                 "gen_ai.usage.output_tokens": buckets.get("output"),
-                "http.response.status_code": settle.get("status"),
-                "twinbench.attempt": reserve["attempt"],
+                "http.response.status_code": None if settle is None else settle.status,
+                "twinbench.attempt": reserve.attempt,
                 "twinbench.own": own,
                 "twinbench.answered": attempt.answered,
-                "twinbench.candidate": reserve["candidate"],
-                "twinbench.tier": self._tier(reserve["candidate"]),
+                "twinbench.candidate": reserve.candidate,
+                "twinbench.tier": self._tier(reserve.candidate),
                 **{f"twinbench.{bucket}": tokens for bucket, tokens in buckets.items()},
-                "twinbench.cost_usd": float(spent_usd(attempt)),
-                "twinbench.at_reservation": bool(settle.get("at_reservation", True)),
+                "twinbench.cost_usd": float(attempt.spent_usd),
+                "twinbench.at_reservation": settle is None or settle.at_reservation,
                 "twinbench.reported_cost_usd": None if told is None else float(told),
-                "twinbench.served_by": settle.get("served_by"),
+                "twinbench.served_by": None if settle is None else settle.served_by,
                 "twinbench.cause": cause,
             },
             kind=_CLIENT,
-            error=None if cause is None else (str(cause), str(detail or "")),
+            error=None if cause is None else (str(cause), detail or ""),
         )
 
     def _command(self, index: int, command: RecordedCommand, earliest: float) -> _Span:
-        observation: Mapping[str, Any] = command.observation or {}
-        ended = observation.get("ended", "unknown")
+        observation = command.observation
+        ended = ended_by(command)
         end = _at(observation, earliest)
-        seconds = observation.get("seconds")
-        start = end if self._run.simulated else max(end - float(seconds or 0), min(earliest, end))
+        seconds = None if observation is None else observation.seconds
+        start = end if self._run.simulated else max(end - (seconds or 0), min(earliest, end))
         return _Span(
             f"command {index}",
             f"execute_tool {_TOOL}",
@@ -258,14 +252,14 @@ class _Spans:
                     {"command": replace_surrogates(command.command)}, ensure_ascii=False
                 ),
                 "twinbench.command_s": seconds,
-                "twinbench.returncode": observation.get("returncode"),
+                "twinbench.returncode": None if observation is None else observation.returncode,
                 "twinbench.ended": ended,
                 "twinbench.output_bytes": len(output_of(command).encode()),
             },
-            error=None if ended == "exited" else (str(ended), str(observation.get("exception_info") or "")),
+            error=None if ended == "exited" else (ended, "" if observation is None else observation.exception_info),
         )
 
-    def _tier(self, candidate: Any) -> str | None:
+    def _tier(self, candidate: str | None) -> str | None:
         found = self._candidates.get(str(candidate))
         return None if found is None else str(found.tier)
 
@@ -274,9 +268,8 @@ def _id(*parts: str, characters: int) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:characters]
 
 
-def _at(fields: Mapping[str, Any] | None, otherwise: float) -> float:
-    at = (fields or {}).get("at")
-    return otherwise if at is None else float(at)
+def _at(line: OfTrial | None, otherwise: float) -> float:
+    return otherwise if line is None else line.at
 
 
 def _nanoseconds(seconds: float) -> str:

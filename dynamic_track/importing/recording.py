@@ -19,17 +19,21 @@ from typing import Any
 
 from dynamic_track.importing.costs import CallCost, call_costs, money, sums
 from dynamic_track.running.agent import ActionStyle, commands_said
-from dynamic_track.running.run_dir import RunDirectory, write_plan
+from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.runner import write_case
 from dynamic_track.running.trial import concluded
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.calls.journal import Journal
+from twinbench.calls.lines import CommandLine, Conversation, Decided, Decision, End, OfTrial, Settle, TrialBegins
 from twinbench.calls.mini_swe_agent import ModelCall, Trajectory, read_trajectories, trajectory_files
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import Recording, TrialLog
+from twinbench.calls.recording import Recording
 from twinbench.calls.routed import Decider, RecordingDecides, RoutedCall, TrialClock
 from twinbench.calls.translation import Utterance
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CausedError
 from twinbench.display.progress import Progress
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
@@ -166,9 +170,9 @@ class _FileDecides(RecordingDecides):
     def __init__(self) -> None:
         self.candidate: str | None = None
 
-    def decide(self, _call: Call, _recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def decide(self, _call: Call, _recorded: Decision | None) -> Decided:
         """Whoever answered was asked."""
-        return {"candidate": self.candidate, "score": None, "rationale": None, "error": None, "latency_ms": None}
+        return Decided(candidate=self.candidate, score=None, rationale=None, error=None, latency_ms=None)
 
 
 class FileClock:
@@ -188,11 +192,11 @@ class FileClock:
 class _ImportLog(TrialLog):
     """Writes no latencies, which no file tells."""
 
-    def write(self, kind: str, *, sync: bool = False, **fields: Any) -> None:
+    def write(self, line: OfTrial, *, sync: bool = False) -> None:
         """Write a line."""
-        if kind == "settle":
-            fields["latency_s"] = None
-        super().write(kind, sync=sync, **fields)
+        if isinstance(line, Settle):
+            line = line.model_copy(update={"latency_s": None})
+        super().write(line, sync=sync)
 
 
 def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, journal: Journal) -> ImportedRun:
@@ -201,18 +205,20 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
     log = _ImportLog(Recording(trajectory.instance_id, _TRIAL), journal, clock)
     clock.at = next((call.at for call in trajectory.calls if call.at is not None), 0.0)
     log.write(
-        "trial",
-        pool=pool.fingerprint,
-        imported={
-            "scaffold": "mini-swe-agent",
-            "version": trajectory.version,
-            "format": trajectory.format,
-            "sha256": trajectory.sha256,
-            "actions": trajectory.style,
-            "pattern": trajectory.pattern,
-            "calls": len(trajectory.calls),
-        },
-        opening=list(trajectory.messages[: trajectory.calls[0].prefix]),
+        TrialBegins(
+            **log.here(),
+            pool=pool.fingerprint,
+            imported={
+                "scaffold": "mini-swe-agent",
+                "version": trajectory.version,
+                "format": trajectory.format,
+                "sha256": trajectory.sha256,
+                "actions": trajectory.style,
+                "pattern": trajectory.pattern,
+                "calls": len(trajectory.calls),
+            },
+            opening=list(trajectory.messages[: trajectory.calls[0].prefix]),
+        )
     )
     asking = routed(pool, log, decides, source, clock)
     ended: CausedError | None = None
@@ -230,20 +236,21 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
             ended, why = error, f"call {call.number}: {error.cause}: {error}"
             break
         for index, command in enumerate(_commands(trajectory, call)):
-            log.write("command", step=call.number, index=index, command=command)
-        log.write("conversation", step=call.number, messages=_following(trajectory, call))
+            log.write(CommandLine(**log.here(), step=call.number, index=index, command=command))
+        log.write(Conversation(**log.here(), step=call.number, messages=_following(trajectory, call)))
     log.write(
-        "end",
-        exit_status=trajectory.exit_status,
-        patch=trajectory.submission.encode(),
-        patch_sha256=sha256_text(trajectory.submission),
-        cause=None if ended is None else ended.cause,
-        detail=why,
+        End(
+            **log.here(),
+            exit_status=trajectory.exit_status,
+            patch=trajectory.submission.encode(),
+            patch_sha256=sha256_text(trajectory.submission),
+            cause=None if ended is None else ended.cause,
+            detail=why,
+        )
     )
     recording = log.recording
     run.write(recording.case, _TRIAL, "patch.diff", trajectory.submission)
-    trial = concluded(pool, recording).to_json()
-    run.write(recording.case, _TRIAL, "case.json", json.dumps(trial, indent=1, default=str) + "\n")
+    write_case(run, concluded(pool, recording))
     return ImportedRun(
         trajectory.instance_id,
         trajectory.source,
@@ -308,7 +315,7 @@ def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], wher
         "trials": 1,
     }
     found = {"tasks": None, "dataset": None, "pool": where, "division": pool.division}
-    write_plan(folder, identity, found, list(taken))
+    RunPlan.of(identity, found, list(taken)).write(folder)
 
 
 @contextmanager

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from dynamic_track.importing.costs import CallCost, money, sums
 from dynamic_track.importing.recording import FileClock, routed
 from dynamic_track.running.agent import ActionStyle, commands_said
 from twinbench.calls.mini_swe_agent import BASH_TOOL
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.routed import RecordingDecides
 from twinbench.calls.translation import Utterance, plain_message
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CausedError
 from twinbench.display.progress import Progress
-from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveManifest
 from twinbench.text.messages import semantic_key
 
@@ -79,18 +78,18 @@ def replay_imported(pool: LiveManifest, recorded: Sequence[Recording], progress:
 
 
 def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
-    start = recording.start or {}
-    told = start.get("imported") or {}
+    start = recording.start
+    told = {} if start is None else start.imported or {}
     calls: list[CallCost] = []
     commands = answers = 0
     asking = routed(pool, TrialLog(recording, None), RecordingDecides(), None, FileClock())
     style = ActionStyle(told.get("actions", ActionStyle.text))
     tools = [BASH_TOOL] if style is ActionStyle.tool else []
-    conversation = [dict(message) for message in start.get("opening") or ()]
+    conversation = [dict(message) for message in (None if start is None else start.opening) or ()]
     difference: DivergedError | None = None
     try:
-        if start.get("pool") != pool.fingerprint:
-            raise DivergedError(0, "pool", start.get("pool"), pool.fingerprint)
+        if (made_with := None if start is None else start.pool) != pool.fingerprint:
+            raise DivergedError(0, "pool", made_with, pool.fingerprint)
         for number in sorted(recording.steps):
             step = recording.steps[number]
             if step.answer is None:
@@ -130,14 +129,13 @@ def _recorded_cost(recording: Recording, step: int) -> CallCost:
     assert answer is not None  # noqa: S101 - it was just replayed
     assert answer.settle is not None  # noqa: S101 - an answer is settled
     settle = answer.settle
-    reported = settle.get("reported_cost_usd")
     return CallCost(
         recording.case,
         step,
-        settle.get("served_model"),
-        settle.get("served_by"),
-        answer.reserve["candidate"],
-        Usage(**settle["usage"]),
-        Decimal(settle["cost_usd"]),
-        None if reported is None else Decimal(reported),
+        settle.served_model,
+        settle.served_by,
+        answer.reserve.candidate,
+        settle.usage,
+        settle.cost_usd,
+        settle.reported_cost_usd,
     )

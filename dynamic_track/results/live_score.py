@@ -53,9 +53,8 @@ class LiveScore(Tabular):
     @property
     def latency_ms(self) -> dict[str, float | None]:
         """How long the router took, in milliseconds."""
-        taken = [
-            call.decision["latency_ms"] for call in self.run.calls() if call.decision.get("latency_ms") is not None
-        ]
+        decisions = [call.decision for call in self.run.calls() if call.decision is not None]
+        taken = [decision.latency_ms for decision in decisions if decision.latency_ms is not None]
         if len(taken) < 2:
             return dict.fromkeys(("p50", "p95"), taken[0] if taken else None)
         cuts = quantiles(taken, n=100, method="inclusive")
@@ -65,8 +64,7 @@ class LiveScore(Tabular):
     def switches(self) -> int:
         """Calls that went to another candidate than the call before."""
         return sum(
-            call.earlier is not None and call.earlier.reserve["candidate"] != call.candidate
-            for call in self.run.calls()
+            call.earlier is not None and call.earlier.reserve.candidate != call.candidate for call in self.run.calls()
         )
 
     @property
@@ -369,8 +367,7 @@ def refuse_different(runs: Sequence[LoadedRun]) -> None:
 
 
 def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
-    first, second = one.plan["identity"], other.plan["identity"]
-    names = [name for name in {**first, **second} if name != "router" and first.get(name) != second.get(name)]
+    names = [name for name in one.plan.differences(other.plan) if name != "router"]
     return ", ".join(names) or "prices"
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.planned import chosen_cases, missing_trials, unplanned
-from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
-from dynamic_track.running.score import RunScore, begun_usd, scored
+from dynamic_track.running.kept import read_run
+from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
-from twinbench.calls.journal import read_journal
-from twinbench.calls.recording import RecordedAttempt, Recording, recordings
+from twinbench.calls.lines import Decision
+from twinbench.calls.recording import RecordedAttempt, Recording
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.usage import UnpricedTokensError, Usage
@@ -33,7 +33,7 @@ class LoadedRun:
     """A run that is to be scored."""
 
     path: Path
-    plan: Mapping[str, Any]
+    plan: RunPlan
     pool: LiveManifest
     """Its own; for a price what-if another one."""
     recorded: tuple[Recording, ...]
@@ -52,12 +52,12 @@ class LoadedRun:
     @property
     def router(self) -> str:
         """The spec of its router."""
-        return str(self.plan["identity"]["router"]["spec"])
+        return self.plan.router
 
     @property
     def simulated(self) -> bool:
         """Whether it was a rehearsal."""
-        return is_simulated(self.plan)
+        return self.plan.is_simulated
 
     @property
     def score(self) -> RunScore:
@@ -67,15 +67,14 @@ class LoadedRun:
     @cached_property
     def same_but_router(self) -> str:
         """Fingerprint of everything that runs in one table share: the plan without the router, and the prices."""
-        identity = {name: part for name, part in self.plan["identity"].items() if name != "router"}
-        return fingerprint({**identity, "pool": self.pool.fingerprint})
+        return fingerprint({**self.plan.but_router, "pool": self.pool.fingerprint})
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the plan, the prices, and what became of every trial."""
         return fingerprint(
             {
-                "identity": self.plan["identity"],
+                "identity": self.plan.identity,
                 "pool": self.pool.fingerprint,
                 "trials": [trial.to_json() for trial in self.trials],
             }
@@ -89,7 +88,7 @@ class LoadedRun:
                 step = recording.steps[number]
                 answer = step.answer
                 if answer is not None:
-                    yield CallOfTrial(recording.case, recording.trial, number, step.decision or {}, answer, earlier)
+                    yield CallOfTrial(recording.case, recording.trial, number, step.decision, answer, earlier)
                     earlier = answer
 
 
@@ -100,7 +99,8 @@ class CallOfTrial:
     case: str
     trial: int
     step: int
-    decision: Mapping[str, Any]
+    decision: Decision | None
+    """None where the journal lacks it."""
     answer: RecordedAttempt
     earlier: RecordedAttempt | None
     """The answered call before it."""
@@ -108,13 +108,12 @@ class CallOfTrial:
     @property
     def candidate(self) -> str:
         """Who answered."""
-        return str(self.answer.reserve["candidate"])
+        return self.answer.reserve.candidate
 
     @property
     def usage(self) -> Usage:
         """What it was billed for."""
-        settle = self.answer.settle or {}
-        return Usage(**settle["usage"])
+        return self.answer.usage or Usage()
 
 
 def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
@@ -128,19 +127,18 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         UsageError: it is no run's directory, or one of imported runs, or the prices lack one of its candidates.
         ContentError, JournalError: it is damaged, or holds something of cases that the run is not of.
     """
-    run = RunDirectory(path)
-    plan = run.plan()
-    if is_imported(plan):
+    run = read_run(path)
+    plan = run.plan
+    if plan.is_imported:
         raise UsageError(f"{path} holds imported runs, which have no verdicts: see twinbench dynamic replay {path}")
-    pool = live_manifest(plan["where"]["pool"])
-    if (was := plan["identity"]["pool"]["fingerprint"]) != pool.fingerprint and prices is None:
+    pool = live_manifest(plan.pool)
+    if (was := plan.pool_fingerprint) != pool.fingerprint and prices is None:
         raise UsageError(
-            f"{path} was made with another pool than {plan['where']['pool']} now is ({was[:12]}…, not "
+            f"{path} was made with another pool than {plan.pool} now is ({str(was)[:12]}…, not "
             f"{pool.fingerprint[:12]}…): name the one to bill it by with --prices"
         )
-    entries = read_journal(run.journal)
-    found = recordings(entries)
-    if strange := [f"{each.case}: {each.detail}" for each in unplanned(run, plan, entries, found.keys())]:
+    found = run.trials
+    if strange := [f"{each.case}: {each.detail}" for each in run.unplanned]:
         problems = [Problem(str(path), None, None, each) for each in strange]
         raise ContentError(problems, hint=f"The run is not scored; twinbench dynamic audit {path} says more")
     recorded = tuple(found[key] for key in sorted(found) if found[key].end is not None)
@@ -154,9 +152,9 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         recorded,
         len(found) - len(recorded),
         trials,
-        chosen_cases(plan, entries),
-        tuple(missing_trials(plan, entries, found.keys())),
-        begun_usd(found.values()),
+        run.cases,
+        tuple(run.missing),
+        run.begun_usd,
     )
 
 
@@ -168,14 +166,11 @@ def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> T
     answers |= {id(answer): "router" for answer in recording.own_answers}
     for step in recording.steps.values():
         for attempt in step.all_attempts:
-            settle = attempt.settle or {}
-            if (candidate := str(attempt.reserve["candidate"])) not in tables:
+            if (candidate := attempt.reserve.candidate) not in tables:
                 raise UsageError(f"--prices {prices.name} has no {candidate}, which answered in {recording.case}")
-            usage = settle.get("usage")
+            known = Decimal(0) if attempt.settle is None else attempt.settle.cost_usd
             try:
-                usd = Decimal(
-                    settle.get("cost_usd", 0) if usage is None else Usage(**usage).cost_usd(tables[candidate])
-                )
+                usd = known if attempt.usage is None else attempt.usage.cost_usd(tables[candidate])
             except UnpricedTokensError as error:
                 what = f"{error}: candidate {candidate} of --prices {prices.name} needs prices.cache_write_1h"
                 raise UsageError(f"{recording.case}: {what}") from None
@@ -204,7 +199,8 @@ def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
     """Each answered call of a run as a flat row."""
     rows = []
     for call in run.calls():
-        settle = call.answer.settle or {}
+        settle, decision = call.answer.settle, call.decision
+        assert settle is not None  # noqa: S101 - an answer is settled
         rows.append(
             {
                 "run": str(run.path),
@@ -214,17 +210,13 @@ def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
                 "step": call.step,
                 "candidate": call.candidate,
                 **asdict(call.usage),
-                "cost_usd": float(settle["cost_usd"]),
-                "reported_cost_usd": _number(settle.get("reported_cost_usd")),
-                "latency_s": settle.get("latency_s"),
-                "decision_ms": call.decision.get("latency_ms"),
-                "score": call.decision.get("score"),
-                "rationale": call.decision.get("rationale"),
-                "attempt": call.answer.reserve["attempt"],
+                "cost_usd": float(settle.cost_usd),
+                "reported_cost_usd": None if settle.reported_cost_usd is None else float(settle.reported_cost_usd),
+                "latency_s": settle.latency_s,
+                "decision_ms": None if decision is None else decision.latency_ms,
+                "score": None if decision is None else decision.score,
+                "rationale": None if decision is None else decision.rationale,
+                "attempt": call.answer.reserve.attempt,
             }
         )
     return rows
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

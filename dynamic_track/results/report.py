@@ -12,7 +12,7 @@ from typing import Any
 from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
 from dynamic_track.results.loaded import SIMULATED_TITLE
 from dynamic_track.results.shown import ShownRun, shown_run
-from dynamic_track.running.run_dir import RunDirectory, is_simulated
+from dynamic_track.running.kept import read_run
 from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
 from twinbench.display.html.page import number, rendered
@@ -69,17 +69,17 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
     """
     if len(set(run_dirs)) < len(run_dirs):
         raise UsageError("a run is named twice")
-    plans = [RunDirectory(path).plan() for path in run_dirs]
-    manifests = [live_manifest(pool or plan["where"]["pool"]) for plan in plans]
-    for path, plan, manifest in zip(run_dirs, plans, manifests, strict=True):
-        if is_simulated(plan) != is_simulated(plans[0]):
+    kept = [read_run(path) for path in run_dirs]
+    manifests = [live_manifest(pool or run.plan.pool) for run in kept]
+    for path, run, manifest in zip(run_dirs, kept, manifests, strict=True):
+        if run.plan.is_simulated != kept[0].plan.is_simulated:
             raise UsageError(f"{path} and {run_dirs[0]}: no rehearsal stands in one report with a real run")
         if manifest.fingerprint != manifests[0].fingerprint:
             raise UsageError(
                 f"{path} and {run_dirs[0]} are of different pools, {manifest.name} and {manifests[0].name}: "
                 "their bills cannot stand in one table"
             )
-    runs = [shown_run(path, plan, manifests[0], cut) for path, plan in zip(run_dirs, plans, strict=True)]
+    runs = [shown_run(run, manifests[0], cut) for run in kept]
     return Report(tuple(runs), manifests[0])
 
 
@@ -123,14 +123,14 @@ def _content(report: Report) -> dict[str, Any]:
 
 
 def _facts(report: Report) -> list[tuple[str, str]]:
-    identity = report.runs[0].plan["identity"]
+    plan = report.runs[0].plan
     return [
         ("Pool", f"{report.pool.name}, {report.pool.division} division"),
         ("Fingerprint of the pool", report.pool.fingerprint),
-        ("Task set", str(identity.get("tasks"))),
-        ("Agent", f"{identity['agent'].get('scaffold')} {identity['agent'].get('version')}"),
-        ("Grader", ", ".join(f"{name} {version}" for name, version in (identity.get("grader") or {}).items())),
-        ("Seed", ", ".join(dict.fromkeys(str(run.plan["identity"]["seed"]) for run in report.runs))),
+        ("Task set", str(plan.identity.get("tasks"))),
+        ("Agent", f"{plan.agent.get('scaffold')} {plan.agent.get('version')}"),
+        ("Grader", ", ".join(f"{name} {version}" for name, version in plan.grader.items())),
+        ("Seed", ", ".join(dict.fromkeys(str(run.plan.seed) for run in report.runs))),
     ]
 
 
@@ -193,8 +193,7 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
     verdicts = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
     if any(each != verdicts[0] for each in verdicts):
         notes.append(_on_common_cases(runs))
-    settings = [{name: part for name, part in run.plan["identity"].items() if name != "router"} for run in runs]
-    if different := sorted({name for each in settings for name in each if each[name] != settings[0].get(name)}):
+    if different := sorted({name for run in runs for name in runs[0].plan.differences(run.plan)} - {"router"}):
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
     notes += [f"{run.state.run} is being worked on." for run in runs if run.state.working]
     return notes

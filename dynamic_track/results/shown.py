@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.kept import KeptRun
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_state import RunState, run_state
 from dynamic_track.running.trial import Trial, concluded
-from twinbench.calls.journal import read_journal
-from twinbench.calls.packing import unpacked
-from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording, recordings
+from twinbench.calls.lines import payload
+from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.display.html.page import cut, number
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
@@ -106,7 +104,7 @@ class ShownRun:
     """A run."""
 
     state: RunState
-    plan: Mapping[str, Any]
+    plan: RunPlan
     trials: Sequence[ShownTrial]
 
     @property
@@ -119,20 +117,18 @@ class ShownRun:
         return self.state.count(state)
 
 
-def shown_run(path: Path, plan: Mapping[str, Any], pool: LiveManifest, most: int | None) -> ShownRun:
-    """Read a run.
+def shown_run(run: KeptRun, pool: LiveManifest, most: int | None) -> ShownRun:
+    """A run, as the page shows it.
 
     Args:
-        path: its directory.
-        plan: of it.
+        run: read.
         pool: that its costs are of.
         most: characters that are kept of a long text; None: all.
     """
-    state = run_state(path, pool)
-    found = recordings(read_journal(RunDirectory(path).journal))
+    state = run_state(run, pool)
     trials = []
     for each in state.trials:
-        recording = found.get((each.case, each.trial)) or Recording(each.case, each.trial)
+        recording = run.trials.get((each.case, each.trial)) or Recording(each.case, each.trial)
         end = recording.end
         trials.append(
             ShownTrial(
@@ -141,11 +137,11 @@ def shown_run(path: Path, plan: Mapping[str, Any], pool: LiveManifest, most: int
                 state=each.state,
                 outcome=None if end is None else concluded(pool, recording),
                 steps=_steps(recording, pool, most),
-                patch=None if end is None or end.get("patch") is None else _shown(_text(end["patch"]), most),
+                patch=None if end is None else _shown(_text(end.patch), most),
                 started_over=len(recording.earlier),
             )
         )
-    return ShownRun(state, plan, tuple(trials))
+    return ShownRun(state, run.plan, tuple(trials))
 
 
 def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[ShownStep]:
@@ -154,10 +150,10 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
     before: str | None = None
     for place in sorted(recording.steps):
         found = recording.steps[place]
-        decision = found.decision or {}
-        answer = found.answer
-        settle = (answer.settle if answer is not None else None) or {}
-        candidate = decision.get("candidate") or (None if answer is None else answer.reserve["candidate"])
+        decision, answer = found.decision, found.answer
+        settle = None if answer is None else answer.settle
+        candidate = None if decision is None else decision.candidate
+        candidate = candidate or (None if answer is None else answer.reserve.candidate)
         own = [each.answer for each in found.own.values()]
         steps.append(
             ShownStep(
@@ -165,16 +161,16 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
                 candidate=candidate,
                 tier=tiers.get(candidate or ""),
                 switched=before is not None and candidate is not None and candidate != before,
-                score=decision.get("score"),
-                rationale=decision.get("rationale"),
-                decision_ms=decision.get("latency_ms"),
-                error=decision.get("error") or decision.get("router_error"),
-                usage=Usage(**settle["usage"]) if settle.get("usage") else None,
-                cost_usd=float(settle["cost_usd"]) if settle else None,
-                latency_s=settle.get("latency_s"),
+                score=None if decision is None or isinstance(decision.score, str) else decision.score,
+                rationale=None if decision is None else decision.rationale,
+                decision_ms=None if decision is None else decision.latency_ms,
+                error=None if decision is None else decision.error or decision.router_error,
+                usage=None if settle is None else settle.usage,
+                cost_usd=None if settle is None else float(settle.cost_usd),
+                latency_s=None if settle is None else settle.latency_s,
                 failed_attempts=[_failure(each) for each in found.attempts if not each.answered],
                 own_calls=len(found.own),
-                own_usd=sum(float((each.settle or {}).get("cost_usd") or 0) for each in own if each is not None),
+                own_usd=sum(float(each.spent_usd) for each in own if each is not None),
                 answer=_answer(answer, found, most),
                 commands=[_command(each, most) for each in found.commands],
                 conversation=[
@@ -191,7 +187,7 @@ def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None
     """What a model said beside its commands; None where that is not known, or the conversation has it."""
     if answer is None or answer.settle is None or step.conversation:
         return None
-    completion, response = answer.completion, answer.settle.get("response")
+    completion, response = answer.completion, answer.settle.response
     if completion is None or completion.message.problem is not None:
         return None if response is None else _shown(_text(response), most)
     return _shown(completion.message.text, most) if completion.message.text else None
@@ -200,30 +196,28 @@ def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None
 def _failure(attempt: RecordedAttempt) -> str:
     if attempt.settle is None:
         return "no response yet"
-    status = attempt.settle.get("status")
-    cost = float(attempt.settle["cost_usd"])
-    return (
-        f"{attempt.settle['cause']}{'' if status is None else f' ({status})'}: {attempt.settle.get('detail') or ''}; "
-        f"{number(cost, 4)} USD"
-    )
+    settle = attempt.settle
+    status = "" if settle.status is None else f" ({settle.status})"
+    return f"{settle.cause}{status}: {settle.detail or ''}; {number(float(settle.cost_usd), 4)} USD"
 
 
 def _command(command: RecordedCommand, most: int | None) -> ShownCommand:
     told = command.observation
     return ShownCommand(
         command=_shown(command.command, most),
-        observation=None if told is None else _shown(_text(told["output"]), most),
-        returncode=None if told is None else told.get("returncode"),
-        said="" if told is None else str(told.get("exception_info") or ""),
-        seconds=None if told is None else told.get("seconds"),
+        observation=None if told is None else _shown(_text(told.output), most),
+        returncode=None if told is None else told.returncode,
+        said="" if told is None else told.exception_info,
+        seconds=None if told is None else told.seconds,
     )
 
 
-def _text(packed: str) -> str:
+def _text(packed: str | bytes) -> str:
+    """What is packed, as text; as it stands where it is damaged."""
     try:
-        return unpacked(packed).decode("utf-8", "replace")
+        return payload(packed).decode("utf-8", "replace")
     except JournalError:
-        return packed
+        return str(packed)
 
 
 def _shown(text: str, most: int | None) -> Shown:

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dynamic_track import harness
@@ -14,16 +13,15 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.kept import read_run
 from dynamic_track.running.regrading import Regraded, regrade
 from dynamic_track.running.replay import Replayed, replay
-from dynamic_track.running.run_dir import RunDirectory, is_imported, is_simulated
+from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import Bench
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
 from twinbench.calls.budget import Budget
-from twinbench.calls.journal import read_journal
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import recordings
 from twinbench.calls.routed import Decider, RecordingDecides, RouterIsCompared
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
@@ -68,32 +66,29 @@ def replay_run(
         UsageError: there is no such run, no trial of it has ended, or it was imported.
         CausedError: the engine does not answer.
     """
-    directory = RunDirectory(run_dir)
-    plan = directory.plan()
-    if is_imported(plan):
+    run = read_run(run_dir)
+    plan = run.plan
+    if plan.is_imported:
         raise UsageError(f"{run_dir} was imported: of it only the model's side can be replayed (dynamic replay does)")
     if router is not None and not route:
         raise UsageError("--router names the router that --route asks again")
-    identity, where = plan["identity"], plan.get("where", {})
     limits = limits or GradingLimits()
     notes = []
     loaded = None
     if route:
-        loaded = load_router(router or identity["router"]["spec"], plugins)
-        if loaded.fingerprint != identity["router"].get("fingerprint"):
+        loaded = load_router(router or plan.router, plugins)
+        if loaded.fingerprint != plan.router_fingerprint:
             notes.append("this router is not, or not under the conditions, that the run was made with")
-    if (then := identity.get("grader", {}).get("swebench")) != (now := harness.version()):
+    if (then := plan.grader.get("swebench")) != (now := harness.version()):
         notes.append(f"the run was graded by swebench {then}, this replay grades by {now}")
-    recorded = [
-        each
-        for each in recordings(read_journal(directory.journal)).values()
-        if each.end is not None and (not only or any(fnmatchcase(each.case, glob) for glob in only))
-    ]
+    recorded = [each for each in run.matching(only) if each.end is not None]
     if not recorded:
         raise UsageError(f"{run_dir}: no trial of this run has ended{' and matches --only' if only else ''}")
-    found = {task.id: task for task in load_tasks(tasks or where["tasks"], dataset or where.get("dataset")).tasks}
-    manifest = live_manifest(pool or where["pool"])
-    settings = agent_settings(ActionStyle(identity["agent"]["actions"]), manifest.agent)
+    found = {
+        task.id: task for task in load_tasks(tasks or plan.where["tasks"], dataset or plan.where.get("dataset")).tasks
+    }
+    manifest = live_manifest(pool or plan.pool)
+    settings = agent_settings(ActionStyle(plan.agent["actions"]), manifest.agent)
     with ExitStack() as stack:
         engine = stack.enter_context(Engine.connect())
         wanted = [found[each.case] for each in recorded if each.case in found]
@@ -109,21 +104,21 @@ def replay_run(
             decider=decider,
             source=None,
             budget=Budget(None),
-            salt=identity["seed"],
-            on_router_error=identity["overrides"].get("on_router_error"),
+            salt=plan.seed,
+            on_router_error=plan.overrides.get("on_router_error"),
             own=own,
             run=f"replay of {run_dir.resolve().name}",
             container=ContainerLimits(
                 memory_mib=limits.memory_mib,
-                network=identity["overrides"]["network"],
+                network=plan.overrides["network"],
                 min_free_mib=limits.min_free_mib,
             ),
             grading=limits,
         )
         graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
         verdicts = VerdictStore(Store(graded_anew))
-        replayed = replay(bench, engine, found, recorded, directory, verdicts, progress, failed)
-    return replace(replayed, notes=tuple(notes), simulated=is_simulated(plan))
+        replayed = replay(bench, engine, found, recorded, run.directory, verdicts, progress, failed)
+    return replace(replayed, notes=tuple(notes), simulated=plan.is_simulated)
 
 
 def regrade_run(
@@ -148,14 +143,14 @@ def regrade_run(
         CausedError: the engine does not answer.
     """
     run = RunDirectory(run_dir)
-    where = run.plan()["where"]
-    found = load_tasks(where["tasks"], where.get("dataset")).tasks
+    plan = run.plan()
+    found = load_tasks(plan.where["tasks"], plan.where.get("dataset")).tasks
     with Engine.connect() as engine:
         return regrade(
             engine,
             run,
             {task.id: task for task in found},
-            live_manifest(where["pool"]),
+            live_manifest(plan.pool),
             limits or GradingLimits(),
             Images(engine, found, build=build, progress=progress),
             workers=workers,

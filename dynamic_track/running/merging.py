@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.run_state import is_worked_on
 from twinbench.calls.journal import Journal, read_journal
+from twinbench.calls.lines import Merge, MergedRun
 from twinbench.calls.recording import recordings
 from twinbench.errors import UsageError
 
@@ -39,7 +39,7 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     for run, plan in zip(runs, plans, strict=True):
         if is_worked_on(run):
             raise UsageError(f"{run.path} is being worked on: wait for it or stop it")
-        if different := _differences(first["identity"], plan["identity"]):
+        if different := first.differences(plan):
             raise UsageError(f"{run.path} is of another plan than {runs[0].path}: {', '.join(different)}")
     journals = [read_journal(run.journal) for run in runs]
     whose: dict[tuple[str, int], Path] = {}
@@ -48,20 +48,20 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
             if key in whose:
                 raise UsageError(f"case {key[0]}, trial {key[1]} stands in {whose[key]} and in {run.path}")
             whose[key] = run.path
-    where = {name: value for name, value in first["where"].items() if name != "shard"}
-    cases = list(dict.fromkeys(case for plan in plans for case in plan["cases"]))
-    merged = open_run(into, first["identity"], where, cases)
+    where = {name: value for name, value in first.where.items() if name != "shard"}
+    cases = dict.fromkeys(case for plan in plans for case in plan.cases)
+    merged = open_run(into, RunPlan(first.identity, where, tuple(cases)))
     with Journal.open(merged.journal) as journal:
         heads = [
-            {
-                "run": run.path.name,
-                "lines": len(entries),
-                "sha256": entries[-1].sha256 if entries else None,
-                "cases": plan["cases"],
-            }
+            MergedRun(
+                run=run.path.name,
+                lines=len(entries),
+                sha256=entries[-1].sha256 if entries else None,
+                cases=plan.cases,
+            )
             for run, plan, entries in zip(runs, plans, journals, strict=True)
         ]
-        journal.append("merge", sources=heads)
+        journal.write(Merge(sources=heads))
         for entries in journals:
             for entry in entries:
                 journal.append(entry.kind, **entry.fields)
@@ -70,10 +70,3 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
         if (run.path / "cases").is_dir():
             shutil.copytree(run.path / "cases", into / "cases", dirs_exist_ok=True)
     return merged
-
-
-def _differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    def plain(identity: dict[str, Any], name: str) -> str:
-        return json.dumps(identity.get(name), sort_keys=True)
-
-    return [name for name in dict.fromkeys([*one, *other]) if plain(one, name) != plain(other, name)]

@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import Entry, Journal
+from twinbench.calls.lines import Sitting, Widened
+from twinbench.calls.recording import lines_of
 from twinbench.display.wording import counted
-from twinbench.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -25,33 +26,23 @@ class Unplanned:
     """What and where, as the end of a sentence that begins with the case."""
 
 
-def chosen_cases(plan: Mapping[str, Any], entries: Iterable[Entry]) -> tuple[str, ...]:
+def chosen_cases(plan: RunPlan, entries: Iterable[Entry]) -> tuple[str, ...]:
     """The ids of all cases that a run is of, in the order in which they were chosen.
 
     Args:
-        plan: the content of ``plan.json``.
+        plan: of the run.
         entries: the lines of the run's journal.
     """
-    added = (case for entry in entries if entry.kind == "widened" for case in entry.fields["cases"])
-    return tuple(dict.fromkeys((*plan["cases"], *added)))
+    added = (case for widened in lines_of(entries, Widened) for case in widened.line.cases)
+    return tuple(dict.fromkeys((*plan.cases, *added)))
 
 
-def trials_each(plan: Mapping[str, Any]) -> int:
-    """How often each case is run."""
-    return int(plan["identity"].get("trials", 1))
-
-
-def plan_fingerprint(identity: Mapping[str, Any], cases: Sequence[str]) -> str:
-    """What each line of kind ``sitting`` says of ``plan.json``: the SHA-256 of identity and cases."""
-    return fingerprint({"identity": identity, "cases": list(cases)})
-
-
-def widen(journal: Journal, plan: Mapping[str, Any], entries: Sequence[Entry], cases: Sequence[str], at: float) -> None:
+def widen(journal: Journal, plan: RunPlan, entries: Sequence[Entry], cases: Sequence[str], at: float) -> None:
     """Add those of the chosen cases that are new to a run; nothing is written where none is.
 
     Args:
         journal: of the run, open.
-        plan: the content of its ``plan.json``.
+        plan: of it.
         entries: what stands in the journal.
         cases: what is chosen now.
         at: the time, in seconds since 1970.
@@ -61,35 +52,35 @@ def widen(journal: Journal, plan: Mapping[str, Any], entries: Sequence[Entry], c
     """
     known = {*chosen_cases(plan, entries)}
     if new := [case for case in cases if case not in known]:
-        journal.append("widened", sync=True, cases=new, at=at)
+        journal.write(Widened(cases=new, at=at), sync=True)
 
 
 def missing_trials(
-    plan: Mapping[str, Any], entries: Sequence[Entry], begun: Collection[tuple[str, int]]
+    plan: RunPlan, entries: Sequence[Entry], begun: Collection[tuple[str, int]]
 ) -> list[tuple[str, int]]:
     """The trials that a run is to have and that no line of its journal is about, each a case and a number.
 
     Args:
-        plan: the content of ``plan.json``.
+        plan: of the run.
         entries: the lines of the journal.
         begun: the trials that it has lines about.
     """
-    wanted = ((case, n) for case in chosen_cases(plan, entries) for n in range(1, trials_each(plan) + 1))
+    wanted = ((case, n) for case in chosen_cases(plan, entries) for n in range(1, plan.trials + 1))
     return [trial for trial in wanted if trial not in begun]
 
 
 def unplanned(
-    run: RunDirectory, plan: Mapping[str, Any], entries: Sequence[Entry], begun: Collection[tuple[str, int]]
+    run: RunDirectory, plan: RunPlan, entries: Sequence[Entry], begun: Collection[tuple[str, int]]
 ) -> Iterator[Unplanned]:
     """Lines and folders of cases that the run is not of, and folders that no line is about.
 
     Args:
         run: the directory.
-        plan: the content of ``plan.json``.
+        plan: of the run.
         entries: the lines of the journal.
         begun: the trials that it has lines about.
     """
-    chosen, most = {*chosen_cases(plan, entries)}, trials_each(plan)
+    chosen, most = {*chosen_cases(plan, entries)}, plan.trials
     yield from _sittings_of_others(plan, entries)
     for case, number in begun:
         if case not in chosen:
@@ -102,13 +93,13 @@ def unplanned(
             yield Unplanned(case, f"cases/{case}/{name} is there, and no line of the journal about it")
 
 
-def _sittings_of_others(plan: Mapping[str, Any], entries: Sequence[Entry]) -> Iterator[Unplanned]:
+def _sittings_of_others(plan: RunPlan, entries: Sequence[Entry]) -> Iterator[Unplanned]:
     """Cases that a sitting was to run before they were chosen."""
-    chosen = {*plan["cases"]}
-    for entry in entries:
-        if entry.kind == "widened":
-            chosen |= {*entry.fields["cases"]}
-        for case in entry.fields["cases"] if entry.kind == "sitting" else ():
+    chosen = {*plan.cases}
+    for each in lines_of(entries, Widened, Sitting):
+        if isinstance(each.line, Widened):
+            chosen |= {*each.line.cases}
+        for case in each.line.cases:
             if case not in chosen:
                 what = "was to be run by the sitting, and neither plan.json nor a widening before has it"
-                yield Unplanned(case, f"journal, line {entry.number}: {what}")
+                yield Unplanned(case, f"journal, line {each.number}: {what}")

@@ -17,6 +17,7 @@ from dynamic_track.running.admission import Admission, Images
 from dynamic_track.running.agent import ActionStyle, action_style, agent_settings
 from dynamic_track.running.estimate import Estimate, estimate
 from dynamic_track.running.nodes import Node, on_nodes
+from dynamic_track.running.plan import MOST_TRIALS
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
 from dynamic_track.running.stopping import Stop
@@ -25,7 +26,7 @@ from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.limiting import CandidateLimits, Limited, parse_limits
-from twinbench.calls.recording import Listener
+from twinbench.calls.trial_log import Listener
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import connected_engines
 from twinbench.display.progress import Progress, no_progress
@@ -37,8 +38,6 @@ from twinbench.providers.gateway import Gateway
 from twinbench.providers.metering import spending_cap
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 from twinbench.storage.manifests import LiveManifest
-
-_MOST_TRIALS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +110,7 @@ class RunRequest:
             raise UsageError("--image runs cases where they cannot be graded: add --grade none")
         for option, value, least, most in (
             ("--workers", self.workers, 1, None),
-            ("--trials", self.trials, 1, _MOST_TRIALS),
+            ("--trials", self.trials, 1, MOST_TRIALS),
             ("--call-timeout", self.call_timeout_s, 0.1, None),
         ):
             if value < least or (most is not None and value > most):

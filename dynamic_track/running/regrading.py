@@ -18,8 +18,9 @@ from dynamic_track.running.trial import Trial, concluded
 from dynamic_track.running.unexpected import record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal
-from twinbench.calls.recording import TrialLog, recordings
+from twinbench.calls.recording import recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
@@ -86,10 +87,10 @@ def regrade(
             name = f"{log.recording.case}/{log.recording.trial}"
             if task is None:
                 missing.append(name)
-            elif log.recording.end is not None and log.recording.end["cause"] is None:
+            elif log.recording.end is not None and log.recording.end.cause is None:
                 try:
                     failed = images.get(task)
-                    patch = (task.id, log.recording.end["patch_sha256"])
+                    patch = (task.id, log.recording.end.patch_sha256)
                     give_verdict(
                         engine,
                         limits,
@@ -107,7 +108,7 @@ def regrade(
                 except Exception as error:  # noqa: BLE001 - one patch's trouble stays one patch's
                     record_unexpected(error, log, run, Secrets(()))
                 after = log.recording.verdict
-                if before is not None and after is not None and before["resolved"] != after["resolved"]:
+                if before is not None and after is not None and before.resolved != after.resolved:
                     changed.append(name)
             trial = concluded(pool, log.recording)
             write_case(run, trial)

@@ -12,7 +12,8 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import Bench, concluded, work
 from dynamic_track.tasks.task import Task
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Recording
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
@@ -127,7 +128,7 @@ def _replayed_within_wall(
     except Exception as error:  # one trial's trouble stays one trial's
         if is_disk_failure(error):
             raise
-        then = (recording.end or {}).get("cause")
+        then = None if recording.end is None else recording.end.cause
         return _difference(recording, 0, "cause", then, f"{Cause.internal}: {describe_error(error)}")
 
 
@@ -140,7 +141,8 @@ def _replayed(
     verdicts: VerdictStore,
     no_image: CausedError | None,
 ) -> Difference | None:
-    end = recording.end or {}
+    end = recording.end
+    assert end is not None  # noqa: S101 - only what has ended is replayed
     steps = len(recording.answers)
     try:
         if no_image is not None:
@@ -151,22 +153,22 @@ def _replayed(
     except DivergedError as diverged:
         return _difference(recording, diverged.step, diverged.what, diverged.recorded, diverged.replayed)
     except CausedError as error:
-        if end.get("cause") != error.cause:
-            return _difference(recording, steps, "cause", end.get("cause"), f"{error.cause}: {error}")
+        if end.cause != error.cause:
+            return _difference(recording, steps, "cause", end.cause, f"{error.cause}: {error}")
         return _file_difference(bench, recording, run)
     for what, then, now in (
-        ("cause", end.get("cause"), None),
-        ("end", end.get("exit_status"), ended.exit_status),
-        ("patch", end.get("patch_sha256"), sha256_text(ended.patch)),
+        ("cause", end.cause, None),
+        ("end", end.exit_status, ended.exit_status),
+        ("patch", end.patch_sha256, sha256_text(ended.patch)),
     ):
         if then != now:
             return _difference(recording, steps, what, then, now)
     if recording.verdict is None:  # the run was not graded
         return _file_difference(bench, recording, run)
     verdict = grade(engine, task, ended.patch, verdicts, bench.grading)
-    if recording.verdict["resolved"] != verdict.resolved:
+    if recording.verdict.resolved != verdict.resolved:
         graded = verdict.resolved if verdict.is_verdict else verdict.detail
-        return _difference(recording, steps, "verdict", recording.verdict["resolved"], graded)
+        return _difference(recording, steps, "verdict", recording.verdict.resolved, graded)
     return _file_difference(bench, recording, run)
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dynamic_track.running.planned import missing_trials
-from dynamic_track.running.run_dir import RunDirectory, is_simulated
-from dynamic_track.running.score import RunScore, begun_usd, scored
+from dynamic_track.running.kept import KeptRun
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.trial import concluded
-from twinbench.calls.journal import LOCK, read_journal
-from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.journal import LOCK
+from twinbench.calls.lines import Sitting
+from twinbench.calls.recording import Recording, lines_of
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 
@@ -71,36 +71,31 @@ def is_worked_on(run: RunDirectory) -> bool:
         return True
 
 
-def run_state(path: Path, pool: LiveManifest | None = None) -> RunState:
+def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
     """How far a run is.
 
     Args:
-        path: its directory.
+        run: read.
         pool: its pool; None: where its plan found it.
 
     Raises:
-        UsageError: it is no run's directory.
-        ContentError, JournalError: it is damaged.
+        UsageError: there is no such pool.
+        JournalError: its journal is damaged.
     """
-    run = RunDirectory(path)
-    plan = run.plan()
-    pool = pool or live_manifest(plan["where"]["pool"])
-    run.refuse_lost_journal()
-    entries = read_journal(run.journal)
-    sittings = [entry.fields for entry in entries if entry.kind == "sitting"]
-    found = recordings(entries)
-    planned = {*missing_trials(plan, entries, found.keys()), *found}
-    states = [_state(found.get(key) or Recording(*key), pool) for key in sorted(planned)]
+    pool = pool or live_manifest(run.plan.pool)
+    run.directory.refuse_lost_journal()
+    cap = next((sitting.line.run_usd for sitting in reversed([*lines_of(run.entries, Sitting)])), None)
+    found = run.trials
+    states = [_state(found.get(key) or Recording(*key), pool) for key in sorted({*run.missing, *found})]
     ended = [concluded(pool, recording) for recording in found.values() if recording.end is not None]
-    cap = sittings[-1].get("run_usd") if sittings else None
     return RunState(
-        run=str(path),
-        working=is_worked_on(run),
-        simulated=is_simulated(plan),
-        router=str(plan["identity"]["router"]["spec"]),
-        run_usd=None if cap is None else float(Decimal(cap)),
+        run=str(run.directory.path),
+        working=is_worked_on(run.directory),
+        simulated=run.plan.is_simulated,
+        router=run.plan.router,
+        run_usd=None if cap is None else float(cap),
         trials=tuple(states),
-        score=scored(ended, pool, begun_usd(found.values())),
+        score=scored(ended, pool, run.begun_usd),
     )
 
 
@@ -119,7 +114,7 @@ def size_bytes(path: Path) -> int:
 
 def _state(recording: Recording, pool: LiveManifest) -> TrialState:
     steps = [recording.steps[number] for number in sorted(recording.steps)]
-    decided = [step.decision["candidate"] for step in steps if step.decision is not None]
+    decided = [step.decision.candidate for step in steps if step.decision is not None]
     if recording.end is None:
         state = "running" if recording.start is not None else "planned"
     else:

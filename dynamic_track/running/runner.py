@@ -21,9 +21,10 @@ from dynamic_track.running.trial import Bench, Trial, concluded, work
 from dynamic_track.running.unexpected import FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal
-from twinbench.calls.packing import unpacked
-from twinbench.calls.recording import DivergedError, Recording, TrialLog
-from twinbench.causes import CAUSES, Cause, CausedError, Counts
+from twinbench.calls.lines import End, VerdictLine
+from twinbench.calls.recording import DivergedError, Recording
+from twinbench.calls.trial_log import TrialLog
+from twinbench.causes import CAUSES, CausedError, Counts
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
@@ -223,19 +224,21 @@ def give_verdict(
         checkpoint: called while tests run; raises where they are to be given up.
     """
     assert log.recording.end is not None  # noqa: S101 - seen by the caller
-    patch = _patch(log.recording.end)
+    patch = log.recording.end.diff
     if no_image is not None and patch.strip():
         verdict = no_verdict(task, no_image.cause, str(no_image))
     else:
         verdict = grade(engine, task, patch, verdicts, limits, fresh=fresh, checkpoint=checkpoint)
     run.write(task.id, log.recording.trial, "verdict.json", _json(_portable(verdict)))
     log.write(
-        "verdict",
+        VerdictLine(
+            **log.here(),
+            resolved=verdict.resolved,
+            cause=verdict.cause,
+            detail=verdict.detail,
+            fingerprint=verdict.fingerprint,
+        ),
         sync=True,
-        resolved=verdict.resolved,
-        cause=verdict.cause,
-        detail=verdict.detail,
-        fingerprint=verdict.fingerprint,
     )
 
 
@@ -252,13 +255,15 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
         record_end(log, ended.error.cause, str(ended.error))
         return
     log.write(
-        "end",
+        End(
+            **log.here(),
+            exit_status=ended.exit_status,
+            patch=ended.patch.encode("utf-8", "surrogateescape"),
+            patch_sha256=sha256_text(ended.patch),
+            cause=None,
+            detail=None,
+        ),
         sync=True,
-        exit_status=ended.exit_status,
-        patch=ended.patch.encode("utf-8", "surrogateescape"),
-        patch_sha256=sha256_text(ended.patch),
-        cause=None,
-        detail=None,
     )
 
 
@@ -285,22 +290,16 @@ def _is_over(recording: Recording) -> bool:
     """Whether the agent has ended for good; what infrastructure or the cap ended goes on."""
     if recording.end is None:
         return False
-    cause = recording.end["cause"]
-    return cause is None or CAUSES[Cause(cause)].counts is Counts.unresolved
+    cause = recording.end.cause
+    return cause is None or CAUSES[cause].counts is Counts.unresolved
 
 
 def _wants_verdict(recording: Recording) -> bool:
     """Whether there is a patch that nobody has judged; where infrastructure kept us from it, it is tried again."""
-    if recording.end is None or recording.end["cause"] is not None:
+    if recording.end is None or recording.end.cause is not None:
         return False
-    cause = None if recording.verdict is None else recording.verdict["cause"]
-    return recording.verdict is None or (cause is not None and CAUSES[Cause(cause)].counts is Counts.infra)
-
-
-def _patch(end: Mapping[str, Any]) -> str:
-    patch = end["patch"]
-    content = patch if isinstance(patch, bytes) else unpacked(patch)
-    return content.decode("utf-8", "surrogateescape")
+    cause = None if recording.verdict is None else recording.verdict.cause
+    return recording.verdict is None or (cause is not None and CAUSES[cause].counts is Counts.infra)
 
 
 def _portable(verdict: Verdict) -> dict[str, Any]:

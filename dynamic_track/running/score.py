@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from dynamic_track.running.trial import Trial
-from twinbench.calls.recording import Recording
 from twinbench.storage.manifests import LiveManifest
 
 
@@ -96,11 +95,6 @@ def scored(trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Dec
         begun_usd: what was spent on trials that have not ended, in USD.
     """
     return RunScore(tuple(trials), pool.unresolved_penalty_usd, begun_usd)
-
-
-def begun_usd(recorded: Iterable[Recording]) -> Decimal:
-    """Sum what was spent on trials that were begun and have not ended, in USD."""
-    return sum((recording.spend_usd for recording in recorded if recording.end is None), Decimal(0))
 
 
 def give_up_usd(cases: int, pool: LiveManifest) -> Decimal:

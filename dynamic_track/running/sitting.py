@@ -15,7 +15,8 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.nodes import CaseExecutor, Job
-from dynamic_track.running.planned import plan_fingerprint, widen
+from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.planned import widen
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.runner import RunSummary, run_jobs
 from dynamic_track.running.stopping import Stop
@@ -25,10 +26,12 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal, read_journal
+from twinbench.calls.lines import Sitting
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import Listener, WithoutSecrets, recordings
+from twinbench.calls.recording import recordings
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RouterDecides
+from twinbench.calls.trial_log import Listener, WithoutSecrets
 from twinbench.containers.container import ContainerLimits
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
@@ -160,27 +163,25 @@ def sit(
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
-        directory = open_run(
-            run_dir,
-            plan.identity(),
-            {**where, "division": plan.pool.division, **({} if plan.shard is None else {"shard": list(plan.shard)})},
-            cases,
-        )
+        shard = {} if plan.shard is None else {"shard": list(plan.shard)}
+        found = {**where, "division": plan.pool.division, **shard}
+        directory = open_run(run_dir, RunPlan.of(plan.identity(), found, cases))
         planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         entries = journal.entries()
         recorded = recordings(entries)
         directory.refuse_lost_lines(recorded.keys())
         widen(journal, planned, entries, cases, round(time.time(), 3))
-        journal.append(
-            "sitting",
-            plan=plan_fingerprint(planned["identity"], planned["cases"]),
-            cases=cases,
-            trials=plan.trials,
-            workers=executor.workers,
-            graded=graded,
-            run_usd=limits.run_usd,
-            at=round(time.time(), 3),
+        journal.write(
+            Sitting(
+                plan=planned.fingerprint,
+                cases=cases,
+                trials=plan.trials,
+                workers=executor.workers,
+                graded=graded,
+                run_usd=limits.run_usd,
+                at=round(time.time(), 3),
+            )
         )
         spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))
         budget = Budget(limits.run_usd, spent)

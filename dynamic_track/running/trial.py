@@ -19,10 +19,12 @@ from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal
+from twinbench.calls.lines import TrialBegins
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, Listener, Recording, TrialLog
+from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
+from twinbench.calls.trial_log import Listener, TrialLog
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine, ImageError
@@ -203,15 +205,13 @@ def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter)
 
 def concluded(pool: LiveManifest, recording: Recording) -> Trial:
     """What became of a trial, from its recording alone."""
-    end = recording.end or {}
-    cause = None if end.get("cause") is None else Cause(end["cause"])
-    detail = end.get("detail")
+    end = recording.end
+    cause, detail = (None, None) if end is None else (end.cause, end.detail)
     resolved = None
     if cause is not None:
         resolved = False if CAUSES[cause].counts is Counts.unresolved else None
     elif (verdict := recording.verdict) is not None:
-        cause = None if verdict["cause"] is None else Cause(verdict["cause"])
-        resolved, detail = verdict["resolved"], verdict["detail"]
+        cause, resolved, detail = verdict.cause, verdict.resolved, verdict.detail
     cost = recording.cost_usd
     return Trial(
         id=recording.case,
@@ -219,7 +219,7 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
         resolved=resolved,
         cause=cause,
         detail=detail,
-        exit_status=str(end.get("exit_status", "")),
+        exit_status="" if end is None else end.exit_status,
         steps=len(recording.answers),
         cost_usd=cost,
         spend_usd=recording.spend_usd,
@@ -251,9 +251,10 @@ def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> 
         "pool": bench.pool.fingerprint,
         "agent": bench.settings.identity,
     }
-    if log.recording.start is None:
-        log.write("trial", **identity)
+    start = log.recording.start
+    if start is None:
+        log.write(TrialBegins(**log.here(), **identity))
         return
     for name, now in identity.items():
-        if log.recording.start.get(name) != now:
-            raise DivergedError(0, name, log.recording.start.get(name), now)
+        if (then := getattr(start, name)) != now:
+            raise DivergedError(0, name, then, now)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dynamic_track.running.run_dir import RunDirectory
-from twinbench.calls.recording import TrialLog
+from twinbench.calls.lines import End, VerdictLine
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import Cause
 from twinbench.fingerprint import sha256_text
 from twinbench.unexpected import describe_error, is_disk_failure, traceback_text
@@ -41,14 +42,14 @@ def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secret
     detail = secrets.redacted(f"{describe_error(error)}; {place}")
     log.settle_lost()
     end = log.recording.end
-    if end is not None and end["cause"] is None:
-        log.write("verdict", sync=True, resolved=None, cause=Cause.internal, detail=detail, fingerprint=None)
+    if end is not None and end.cause is None:
+        verdict = VerdictLine(**log.here(), resolved=None, cause=Cause.internal, detail=detail, fingerprint=None)
+        log.write(verdict, sync=True)
     else:
         record_end(log, Cause.internal, detail)
 
 
 def record_end(log: TrialLog, cause: Cause, detail: str) -> None:
     """Write down that a trial was ended by something else than its agent."""
-    log.write(
-        "end", sync=True, exit_status=str(cause), patch=b"", patch_sha256=sha256_text(""), cause=cause, detail=detail
-    )
+    nothing = {"patch": b"", "patch_sha256": sha256_text("")}
+    log.write(End(**log.here(), exit_status=str(cause), **nothing, cause=cause, detail=detail), sync=True)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from twinbench.calls.lines import CommandLine, Observation
 from twinbench.calls.normalise import normalised_text
-from twinbench.calls.packing import unpacked
-from twinbench.calls.recording import DivergedError, RecordedCommand, TrialLog
+from twinbench.calls.recording import DivergedError, RecordedCommand
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RoutedCall
+from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended
 
@@ -52,7 +53,7 @@ class Workplace:
         if recorded is None or recorded.observation is None:
             self.log.refuse_beyond_end(step, "command")
         if recorded is None:
-            self.log.write("command", step=step, index=self._index, command=command)
+            self.log.write(CommandLine(**self.log.here(), step=step, index=self._index, command=command))
         elif recorded.command != command:
             raise DivergedError(step, "command", recorded.command, command)
         result = self.sandbox.run_command(
@@ -67,14 +68,16 @@ class Workplace:
         observation = _observation(result, self.timeout_s)
         if recorded is None or recorded.observation is None:
             self.log.write(
-                "observation",
-                step=step,
-                index=self._index,
-                output=observation["output"].encode(),
-                returncode=observation["returncode"],
-                exception_info=observation["exception_info"],
-                ended=result.ended,
-                seconds=round(result.seconds, 3),
+                Observation(
+                    **self.log.here(),
+                    step=step,
+                    index=self._index,
+                    output=observation["output"].encode(),
+                    returncode=observation["returncode"],
+                    exception_info=observation["exception_info"],
+                    ended=result.ended,
+                    seconds=round(result.seconds, 3),
+                )
             )
             return observation
         return _agreed(step, recorded.observation, observation, result.ended)
@@ -95,15 +98,15 @@ def _observation(result: CommandResult, timeout_s: float) -> dict[str, Any]:
     return {"output": result.output, "returncode": code, "exception_info": said[result.ended]}
 
 
-def _agreed(step: int, recorded: Mapping[str, Any], now: Mapping[str, Any], ended: Ended) -> dict[str, Any]:
+def _agreed(step: int, recorded: Observation, now: Mapping[str, Any], ended: Ended) -> dict[str, Any]:
     """The recorded observation, where the new one is the same but for what differs from run to run.
 
     Of a command that did not come to its own end, how much of its output was heard depends on the moment.
     """
     then = {
-        "output": unpacked(recorded["output"]).decode("utf-8", "replace"),
-        "returncode": recorded["returncode"],
-        "exception_info": recorded["exception_info"],
+        "output": recorded.text,
+        "returncode": recorded.returncode,
+        "exception_info": recorded.exception_info,
     }
     compared = [name for name in then if name != "output" or ended is Ended.exited]
     same = {name: normalised_text(str(then[name])) == normalised_text(str(now[name])) for name in compared}

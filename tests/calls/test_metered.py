@@ -28,9 +28,11 @@ from tests.scripted.server import ScriptedServer
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
+from twinbench.calls.exchange import Request
 from twinbench.calls.metered import MeteredLlm, OwnCallError
 from twinbench.calls.recording import DivergedError
 from twinbench.calls.routed import Decider, RecordingDecides, RouterDecides, RouterFailedError, RouterIsCompared
+from twinbench.calls.trial_log import CallLog
 from twinbench.causes import Cause, CausedError
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.llm import Llm, LlmError
@@ -240,7 +242,7 @@ def test_a_failure_that_the_router_catches_is_no_end_and_counts_what_it_may_have
     assert len(run.own_requests) == 2
     assert recording.router_usd == 0
     assert recording.own_answers == []
-    reserved = [Decimal(each.reserve["reserved_usd"]) for each in recording.steps[1].own[1].attempts]
+    reserved = [each.reserve.reserved_usd for each in recording.steps[1].own[1].attempts]
     assert recording.spend_usd == recording.cost_usd + sum(reserved)
     assert str(run.router.heard[0]).startswith(f"{LOW}: status 500")
 
@@ -286,9 +288,9 @@ def test_a_call_that_has_no_bill_ends_the_case_whatever_the_router_makes_of_it(
     recording = run.trial.recording
     (attempt,) = recording.steps[1].own[1].attempts
     assert attempt.settle is not None
-    assert attempt.settle["at_reservation"] is (cause is Cause.usage)
+    assert attempt.settle.at_reservation is (cause is Cause.usage)
     assert recording.cost_usd == 0
-    assert recording.spend_usd == Decimal(attempt.settle["cost_usd"]) > 0
+    assert recording.spend_usd == attempt.settle.cost_usd > 0
 
 
 def test_the_cap_ends_the_case_whatever_the_router_makes_of_it_and_a_higher_one_goes_on(tmp_path: Path) -> None:
@@ -306,7 +308,7 @@ def test_a_reservation_is_the_worst_case_of_the_question(tmp_path: Path) -> None
         (attempt,) = run.trial.recording.steps[1].own[1].attempts
     tokens = run.trial.routed.counter.prompt(QUESTION, [], 1).tokens[LOW]
     prices = MANIFEST.candidates[0].prices.prices()
-    assert Decimal(attempt.reserve["reserved_usd"]) == worst_case_usd(tokens, prices, 64)
+    assert attempt.reserve.reserved_usd == worst_case_usd(tokens, prices, 64)
 
 
 @pytest.mark.parametrize("catches", [False, True])
@@ -383,12 +385,11 @@ def test_a_router_that_asks_something_else_in_a_resume_is_overruled_and_nothing_
 
 def test_an_attempt_in_flight_at_a_kill_is_settled_at_its_reservation(tmp_path: Path) -> None:
     with running(tmp_path, answering(PICKS_HIGH)) as run:
-        run.trial.routed.log.write(
-            "reserve", step=1, own=1, attempt=1, candidate=LOW, request_key="k", request_sha256="s", reserved_usd="0.5"
-        )
+        request = Request({"max_tokens": 1}, "session")
+        CallLog(run.trial.routed.log, 1, own=1).reserve(1, LOW, request, Decimal("0.5"))
     with running(tmp_path, answering(PICKS_HIGH)) as run:
         recording = run.trial.recording
         (attempt,) = recording.steps[1].own[1].attempts
         assert attempt.settle is not None
-        assert (attempt.settle["own"], attempt.settle["at_reservation"]) == (1, True)
+        assert (attempt.settle.own, attempt.settle.at_reservation) == (1, True)
         assert (recording.spend_usd, recording.cost_usd) == (Decimal("0.5"), Decimal(0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,17 @@ import pytest
 
 from twinbench.calls.exchange import Request, Response, TransportError
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.recording import (
-    DivergedError,
-    RecordedEndError,
-    Recording,
-    TrialLog,
-    WithoutSecrets,
-    recordings,
-)
+from twinbench.calls.judging import Judged
+from twinbench.calls.lines import Decision, End, Observation, Reserve, Sitting, TrialBegins, read_line
+from twinbench.calls.packing import packed
+from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.trial_log import LOST, CallLog, TrialLog, WithoutSecrets
 from twinbench.causes import Cause
 from twinbench.errors import JournalError
+from twinbench.routing.usage import Usage
 
-USAGE = {"input": 1, "cache_read": 2, "cache_write": 3, "output": 4}
+USAGE = Usage(input=1, cache_read=2, cache_write=3, output=4)
 
 
 class Clock:
@@ -36,18 +33,18 @@ class Clock:
         raise AssertionError(seconds)
 
 
-def write(log: TrialLog, *lines: tuple[str, Mapping[str, Any]]) -> None:
-    for kind, fields in lines:
-        log.write(kind, **fields)
+def begin(log: TrialLog) -> None:
+    log.write(TrialBegins(**log.here(), pool="p"))
 
 
-def attempt(step: int, number: int, reserved: str, cost: str | None, cause: str | None = None) -> Iterable[Any]:
-    """The lines of an attempt; without a cost it was in flight."""
-    place = {"step": step, "attempt": number}
-    yield "reserve", {**place, "candidate": "m", "reserved_usd": Decimal(reserved), "request_key": "k"}
+def attempt(log: TrialLog, step: int, number: int, reserved: str, cost: str | None, cause: Cause | None = None) -> None:
+    """Write an attempt; without a cost it was in flight."""
+    call = CallLog(log, step)
+    call.reserve(number, "m", Request({}, "session"), Decimal(reserved))
     if cost is not None:
-        usage = None if cause else USAGE
-        yield "settle", {**place, "cost_usd": Decimal(cost), "cause": cause, "usage": usage, "at_reservation": False}
+        usage = USAGE if cause is None else None
+        judged = Judged(cause, None, retry=False, billed=True, usage=usage)
+        call.settle(number, None, judged, Decimal(cost), at_reservation=False)
 
 
 def read(folder: Path, case: str = "c", trial: int = 1) -> Recording:
@@ -57,25 +54,21 @@ def read(folder: Path, case: str = "c", trial: int = 1) -> Recording:
 def test_cost_is_of_answers_and_spend_of_every_attempt(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         log = TrialLog(Recording("c", 1), journal, Clock())
-        write(
-            log,
-            ("trial", {"image": "i"}),
-            ("decision", {"step": 1, "candidate": "m", "error": None}),
-            *attempt(1, 1, "5", "0", "quota"),
-            *attempt(1, 2, "5", "5", "transport"),
-            *attempt(1, 3, "5", "0.25"),
-            *attempt(2, 1, "5", "0.5"),
-            *attempt(3, 1, "7", None),
-        )
+        begin(log)
+        attempt(log, 1, 1, "5", "0", Cause.quota)
+        attempt(log, 1, 2, "5", "5", Cause.transport)
+        attempt(log, 1, 3, "5", "0.25")
+        attempt(log, 2, 1, "5", "0.5")
+        attempt(log, 3, 1, "7", None)
         for recording in (log.recording, read(tmp_path)):
             assert (recording.cost_usd, recording.spend_usd) == (Decimal("0.75"), Decimal("12.75"))
             assert (recording.models, recording.usage.cache_write) == ({"m": 2}, 6)
-            assert [answer.reserve["attempt"] for answer in recording.answers] == [3, 1]
+            assert [answer.reserve.attempt for answer in recording.answers] == [3, 1]
         log.settle_lost()
         log.settle_lost()
     settled = read(tmp_path).steps[3].attempts[0].settle
     assert settled is not None
-    assert (settled["cause"], settled["cost_usd"], settled["at_reservation"]) == ("transport", "7", True)
+    assert (settled.cause, settled.cost_usd, settled.at_reservation) == (Cause.transport, Decimal(7), True)
     assert read(tmp_path).spend_usd == Decimal("12.75")
     assert {entry.fields["at"] for entry in read_journal(tmp_path)} == {1234.568}
 
@@ -84,7 +77,8 @@ def test_a_trial_begun_anew_counts_what_it_lost_as_spent_alone(tmp_path: Path) -
     with Journal.open(tmp_path) as journal:
         log = TrialLog(Recording("c", 1), journal)
         for cost in ("1", "2", "4"):
-            write(log, ("trial", {}), *attempt(1, 1, "9", cost))
+            begin(log)
+            attempt(log, 1, 1, "9", cost)
             if cost != "4":
                 log.start_over(DivergedError(1, "observation", "a", "b"))
         for recording in (log.recording, read(tmp_path)):
@@ -95,7 +89,8 @@ def test_a_trial_begun_anew_counts_what_it_lost_as_spent_alone(tmp_path: Path) -
 def test_killed_between_giving_up_and_beginning_anew_nothing_is_forgotten(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         log = TrialLog(Recording("c", 1), journal)
-        write(log, ("trial", {}), *attempt(1, 1, "9", "1"))
+        begin(log)
+        attempt(log, 1, 1, "9", "1")
         log.start_over(DivergedError(1, "observation", "a", "b"))
     recording = read(tmp_path)
     assert recording.lost is not None
@@ -106,42 +101,105 @@ def test_trials_are_told_apart_and_other_lines_left_alone(tmp_path: Path) -> Non
     with Journal.open(tmp_path) as journal:
         journal.append("sitting", pid=1)
         for case, trial in (("a", 1), ("a", 2), ("b", 1)):
-            write(TrialLog(Recording(case, trial), journal), *attempt(1, 1, "9", f"{trial}"))
+            attempt(TrialLog(Recording(case, trial), journal), 1, 1, "9", f"{trial}")
     found = recordings(read_journal(tmp_path))
     assert set(found) == {("a", 1), ("a", 2), ("b", 1)}
     assert found["a", 2].spend_usd == 2
 
 
+HALF = "half of a pair: \ud83d"
+HERE = {"case": "c", "trial": 1, "at": 2.0, "step": 1}
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_a_settled_attempt_that_was_not_reserved_is_named(tmp_path: Path, own: int) -> None:
+    with Journal.open(tmp_path) as journal:
+        log = TrialLog(Recording("c", 1), journal)
+        begin(log)
+        with pytest.raises(IndexError):
+            CallLog(log, 1, own).settle(1, None, LOST, Decimal(1), at_reservation=True)
+    with pytest.raises(JournalError, match="line 2: a line of kind settle that does not follow"):
+        recordings(read_journal(tmp_path))
+
+
+def test_an_observation_without_its_command_is_named(tmp_path: Path) -> None:
+    with Journal.open(tmp_path) as journal:
+        begin(TrialLog(Recording("c", 1), journal))
+        journal.write(Observation(**HERE, index=0, output=b"", returncode=0, exception_info=""))
+    with pytest.raises(JournalError, match="line 2: a line of kind observation that does not follow"):
+        recordings(read_journal(tmp_path))
+
+
 @pytest.mark.parametrize(
-    ("kind", "fields"),
+    ("kind", "fields", "told"),
     [
-        ("settle", {"step": 1, "attempt": 1, "cost_usd": "1", "cause": None}),
-        ("observation", {"step": 1, "index": 0, "output": ""}),
-        ("reserve", {"attempt": 1}),
-        ("command", {"step": 1}),
+        ("reserve", {**HERE, "attempt": 1}, "a line of kind reserve without candidate"),
+        ("command", {**HERE, "index": 0, "command": 7}, "a line of kind command whose command cannot be 7"),
+        ("lost", {**HERE, "step": "1"}, "a line of kind lost whose step cannot be '1'"),
+        ("verse", HERE, "a line of kind verse, which tells nothing of a trial"),
     ],
 )
-def test_a_line_that_hangs_in_the_air_is_named(tmp_path: Path, kind: str, fields: dict[str, Any]) -> None:
+def test_a_line_that_is_not_as_its_kind_is_is_named(
+    tmp_path: Path, kind: str, fields: dict[str, Any], told: str
+) -> None:
     with Journal.open(tmp_path) as journal:
-        journal.append("trial", case="c", trial=1)
-        journal.append(kind, case="c", trial=1, **fields)
-    with pytest.raises(JournalError, match=f"line 2: a line of kind {kind}"):
+        begin(TrialLog(Recording("c", 1), journal))
+        journal.append(kind, **fields)
+    with pytest.raises(JournalError, match=f"^the journal, line 2: {told}$"):
         recordings(read_journal(tmp_path))
+
+
+def test_a_line_writes_what_was_set_and_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = [
+        Sitting(cases=["c"], trials=1, run_usd=Decimal("1E-9"), at=1.5),
+        Decision(**HERE, candidate=None, error=HALF, latency_ms=0.25, prompt_tokens={"m": 3}, further=[1]),
+        Reserve(**HERE, attempt=1, candidate="m", request_sha256="a" * 64, request_key="b" * 64, reserved_usd="0.10"),
+        End(**HERE, exit_status="Submitted", patch=b"\xff", patch_sha256="c" * 64, cause=Cause.quota, detail=None),
+    ]
+    with Journal.open(tmp_path) as journal:
+        for line in written:
+            journal.write(line)
+    entries = read_journal(tmp_path)
+    assert [entry.fields for entry in entries] == [
+        {"cases": ["c"], "trials": 1, "run_usd": "0.000000001", "at": 1.5},
+        {**HERE, "candidate": None, "error": HALF, "latency_ms": 0.25, "prompt_tokens": {"m": 3}, "further": [1]},
+        {
+            **HERE,
+            "attempt": 1,
+            "candidate": "m",
+            "request_sha256": "a" * 64,
+            "request_key": "b" * 64,
+            "reserved_usd": "0.10",
+        },
+        {
+            **HERE,
+            "exit_status": "Submitted",
+            "patch": packed(b"\xff"),
+            "patch_sha256": "c" * 64,
+            "cause": "quota",
+            "detail": None,
+        },
+    ]
+    read_again = [read_line(entry.kind, entry.fields) for entry in entries]
+    assert read_again[:3] == written[:3]
+    assert isinstance(end := read_again[3], End)
+    assert (end.cause, end.diff) == (Cause.quota, "\udcff")
 
 
 def test_a_replay_writes_nothing_and_ends_where_the_trial_ended() -> None:
     recording = Recording("c", 1)
     log = TrialLog(recording, None)
-    log.write("decision", step=1)
-    assert recording.steps == {}
+    begin(log)
+    assert recording.start is None
     with pytest.raises(DivergedError) as diverged:
         log.refuse_beyond_end(1, "response")
     assert (diverged.value.what, diverged.value.recorded) == ("response", None)
-    recording.end = {"cause": "usage", "detail": "no usage"}
-    with pytest.raises(RecordedEndError, match="no usage") as ended:
+    ended = {**log.here(), "exit_status": "", "patch": b"", "patch_sha256": "0" * 64}
+    recording.end = End(**ended, cause=Cause.usage, detail="no usage")
+    with pytest.raises(RecordedEndError, match="no usage") as caught:
         log.refuse_beyond_end(1, "response")
-    assert ended.value.cause is Cause.usage
-    recording.end = {"cause": None, "detail": None}
+    assert caught.value.cause is Cause.usage
+    recording.end = End(**ended, cause=None, detail=None)
     with pytest.raises(DivergedError):
         log.refuse_beyond_end(1, "response")
 

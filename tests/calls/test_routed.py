@@ -39,6 +39,7 @@ from dynamic_track.rehearsal.replies import (
     unavailable,
 )
 from dynamic_track.rehearsal.server import Asked
+from dynamic_track.running.unexpected import record_end
 from tests.scripted.server import Script, ScriptedServer
 from tests.timing import HANG_S, limit_for
 from twinbench.calls.attempts import CallFailedError, RetryLimits
@@ -46,9 +47,9 @@ from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.packing import unpacked
+from twinbench.calls.lines import Settle
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, TrialLog, recordings
+from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, recordings
 from twinbench.calls.routed import (
     Answer,
     Decider,
@@ -60,6 +61,7 @@ from twinbench.calls.routed import (
     TrialClock,
 )
 from twinbench.calls.translation import Utterance
+from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CAUSES, Cause
 from twinbench.causes import Counts as CountsAs
 from twinbench.providers.gateway import Gateway
@@ -137,10 +139,10 @@ class Case:
         """What the journal tells."""
         return recordings(read_journal(self.journal))[("c", 1)]
 
-    def attempts(self, step: int = 1) -> list[Mapping[str, Any]]:
+    def attempts(self, step: int = 1) -> list[Settle]:
         """The settles of a step; each attempt has one."""
         attempts = self.recording.steps[step].attempts
-        assert [each.reserve["attempt"] for each in attempts] == list(range(1, len(attempts) + 1))
+        assert [each.reserve.attempt for each in attempts] == list(range(1, len(attempts) + 1))
         assert all(each.settle is not None for each in attempts)
         return [each.settle for each in attempts if each.settle is not None]
 
@@ -308,10 +310,10 @@ def test_each_fault_ends_in_its_cause_and_every_attempt_is_accounted_for(
     assert len(running.clock.slept) == sent - 1
     cost = {FREE: Decimal(0), RESERVED: worst(), KNOWN: PRICED}[billed]
     for attempt in attempts:
-        assert (attempt["cause"], Decimal(attempt["cost_usd"])) == (cause, cost)
-        assert attempt["at_reservation"] == (billed == RESERVED)
-        assert (attempt["usage"] is None) == (billed != KNOWN)
-        assert attempt["detail"]
+        assert (attempt.cause, attempt.cost_usd) == (cause, cost)
+        assert attempt.at_reservation == (billed == RESERVED)
+        assert (attempt.usage is None) == (billed != KNOWN)
+        assert attempt.detail
     assert running.routed.budget.spent_usd == running.recording.spend_usd == cost * len(attempts)
     assert running.routed.budget.committed_usd == running.routed.budget.spent_usd
     assert running.recording.cost_usd == 0
@@ -325,7 +327,7 @@ def test_after_a_fault_that_may_pass_the_next_attempt_answers(tmp_path: Path, na
         answer = running.ask()
         attempts = running.attempts()
     assert (answer.cost_usd, answer.usage.cache_read) == (PRICED, 600)
-    assert [attempt["cause"] for attempt in attempts] == [FAULTS[name][1], None]
+    assert [attempt.cause for attempt in attempts] == [FAULTS[name][1], None]
     lost = {FREE: Decimal(0), RESERVED: worst(), KNOWN: PRICED}[billed]
     assert running.recording.cost_usd == PRICED
     assert running.recording.spend_usd == PRICED + lost
@@ -340,7 +342,7 @@ def test_where_nobody_listens_nothing_can_be_billed(tmp_path: Path) -> None:
         attempts = running.attempts()
     assert caught.value.cause is Cause.transport
     assert len(attempts) == 3
-    assert {(attempt["cost_usd"], attempt["at_reservation"]) for attempt in attempts} == {("0", False)}
+    assert {(attempt.cost_usd, attempt.at_reservation) for attempt in attempts} == {(Decimal(0), False)}
 
 
 def test_retry_after_is_waited_for_and_jitter_else(tmp_path: Path) -> None:
@@ -405,13 +407,14 @@ def test_the_journal_keeps_the_answer_its_host_and_the_providers_own_price(tmp_p
         running.ask()
         attempt = running.attempts()[0]
         sent = Request(server.completions[0].body, "header")
-    assert (attempt["served_model"], attempt["served_by"], attempt["reported_cost_usd"]) == (LOW, "Acme", "0.25")
-    assert (attempt["status"], Decimal(attempt["cost_usd"])) == (200, PRICED)
-    assert json.loads(unpacked(attempt["response"]))["provider"] == "Acme"
-    assert attempt["latency_s"] > 0
+    assert (attempt.served_model, attempt.served_by, attempt.reported_cost_usd) == (LOW, "Acme", Decimal("0.25"))
+    assert (attempt.status, attempt.cost_usd) == (200, PRICED)
+    assert json.loads(attempt.body or b"")["provider"] == "Acme"
+    assert attempt.latency_s is not None
+    assert attempt.latency_s > 0
     reserve = running.recording.steps[1].attempts[0].reserve
-    assert (reserve["request_sha256"], reserve["request_key"]) == (sent.sha256, sent.key)
-    assert Decimal(reserve["reserved_usd"]) == worst()
+    assert (reserve.request_sha256, reserve.request_key) == (sent.sha256, sent.key)
+    assert reserve.reserved_usd == worst()
 
 
 # Routers
@@ -464,7 +467,7 @@ def test_a_router_that_fails_ends_the_case_for_its_own_fault(tmp_path: Path, rou
     assert caught.value.cause is Cause.router
     decision = running.recording.steps[step].decision
     assert decision is not None
-    assert said in decision["error"]
+    assert said in str(decision.error)
     with case(tmp_path, None, decider=RecordingDecides(), replay=True) as again:
         for _ in range(step - 1):
             again.ask()
@@ -479,7 +482,7 @@ def test_what_does_not_fit_is_the_routers_fault(tmp_path: Path) -> None:
         assert server.completions == []
     decision = running.recording.steps[1].decision
     assert decision is not None
-    assert decision["candidate"] == LOW
+    assert decision.candidate == LOW
 
 
 @pytest.mark.parametrize(("router", "step", "pool"), [(Stubborn("observe"), 2, POOL), (Stubborn("end"), 1, TINY)])
@@ -586,7 +589,7 @@ def test_an_attempt_in_flight_at_a_kill_counts_its_reservation_and_is_tried_agai
         answer = again.ask()
         attempts = again.attempts()
     assert answer.cost_usd == PRICED
-    assert [(each["cause"], each["at_reservation"]) for each in attempts] == [("transport", True), (None, False)]
+    assert [(each.cause, each.at_reservation) for each in attempts] == [("transport", True), (None, False)]
     assert again.recording.spend_usd == worst() + PRICED
     assert again.routed.budget.spent_usd == worst() + PRICED
 
@@ -638,7 +641,7 @@ def test_a_recording_that_has_no_more_is_a_difference_unless_it_ended_there(tmp_
             with pytest.raises(DivergedError) as caught:
                 again.ask()
         assert (caught.value.step, caught.value.what, caught.value.recorded) == (2, "response", None)
-        running.routed.log.write("end", cause="access", detail="401", exit_status="access", patch=b"")
+        record_end(running.routed.log, Cause.access, "401")
         with case_replayed(tmp_path, running) as again:
             again.ask()
             with pytest.raises(RecordedEndError) as ended:
@@ -650,7 +653,7 @@ def test_a_recording_that_has_no_more_is_a_difference_unless_it_ended_there(tmp_
 def test_a_recording_that_ended_before_a_decision_ends_there_again(tmp_path: Path, decider: Decider) -> None:
     with asking(tmp_path, always(ANSWER)) as (running, _):
         running.ask()
-        running.routed.log.write("end", cause="engine", detail="it went away", exit_status="engine", patch=b"")
+        record_end(running.routed.log, Cause.engine, "it went away")
         with case_replayed(tmp_path, running, decider) as again:
             again.ask()
             with pytest.raises(RecordedEndError) as ended:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twinbench.calls.journal import Journal
+from twinbench.fingerprint import sha256_text
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 
@@ -80,6 +81,8 @@ def write_live_run(
 
 
 def _write_case(journal: Journal, case: Case) -> None:
+    request = {"request_key": "7" * 64, "request_sha256": "8" * 64}
+
     def write(kind: str, **fields: Any) -> None:
         journal.append(kind, case=case.name, trial=1, at=2.0, **fields)
 
@@ -97,7 +100,7 @@ def _write_case(journal: Journal, case: Case) -> None:
             **({} if call.router_error is None else {"router_error": call.router_error}),
         )
         for attempt, failed in enumerate((True, False) if call.failed is not None else (False,), 1):
-            write("reserve", step=step, attempt=attempt, candidate=call.candidate, request_key="7", reserved_usd="0.01")
+            write("reserve", step=step, attempt=attempt, candidate=call.candidate, reserved_usd="0.01", **request)
             counts = Usage(*call.usage, cache_write_1h=call.hour).to_json()
             answered = {"choices": [{"message": {"role": "assistant", "content": call.says}}]}
             write(
@@ -128,6 +131,7 @@ def _write_case(journal: Journal, case: Case) -> None:
             seconds=0.1,
         )
     if case.ended:
-        write("end", cause=case.cause, detail=case.detail, exit_status="Submitted", patch=case.patch.encode())
+        patch = {"patch": case.patch.encode(), "patch_sha256": sha256_text(case.patch)}
+        write("end", cause=case.cause, detail=case.detail, exit_status="Submitted", **patch)
         if case.cause is None:
             write("verdict", cause=None, detail=None, resolved=case.resolved, fingerprint=None)

@@ -7,17 +7,16 @@ router's own are both made here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from typing import Protocol
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
 from twinbench.calls.judging import Judged, judge
-from twinbench.calls.packing import unpacked
 from twinbench.calls.recording import DivergedError, RecordedAttempt
 from twinbench.causes import CausedError
 from twinbench.routing.clock import Clock
@@ -28,8 +27,26 @@ _LONGEST_WAIT_S = 30.0
 _MOST_MORE_S = 1.0
 """On top of what a provider asks for."""
 
-Write = Callable[..., None]
-"""Writes a line of the journal: ``TrialLog.write``, told whose call it is."""
+
+class AttemptLog(Protocol):
+    """Where the attempts of one call are written down (``trial_log.CallLog``)."""
+
+    def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal, /) -> None:
+        """Write that an attempt is about to be sent, and the most that it may cost."""
+        ...
+
+    def settle(
+        self,
+        attempt: int,
+        outcome: Response | TransportError,
+        judged: Judged,
+        cost_usd: Decimal,
+        /,
+        *,
+        at_reservation: bool,
+    ) -> None:
+        """Write what came of an attempt, and what is paid for it."""
+        ...
 
 
 class CallFailedError(CausedError):
@@ -76,7 +93,7 @@ class Attempts:
         request: Request,
         chosen: LiveCandidate,
         worst_usd: Decimal,
-        write: Write,
+        log: AttemptLog,
         *,
         before: int = 0,
         switched: bool = False,
@@ -87,7 +104,7 @@ class Attempts:
             request: what is asked.
             chosen: who is asked.
             worst_usd: the most that one attempt may cost.
-            write: writes ``reserve`` and ``settle``.
+            log: of this call.
             before: how many attempts of this call stand in the recording.
             switched: whether somebody else answered the call before this one.
 
@@ -108,7 +125,7 @@ class Attempts:
             with attempt:
                 number += 1
                 try:
-                    return self._attempted(number, request, chosen, worst_usd, write, switched=switched)
+                    return self._attempted(number, request, chosen, worst_usd, log, switched=switched)
                 except CallFailedError as error:
                     failed = error
                     raise
@@ -123,20 +140,12 @@ class Attempts:
         request: Request,
         chosen: LiveCandidate,
         worst_usd: Decimal,
-        write: Write,
+        log: AttemptLog,
         *,
         switched: bool,
     ) -> Answered:
         with self.budget.reserve(worst_usd) as reservation:
-            write(
-                "reserve",
-                sync=True,
-                attempt=number,
-                candidate=chosen.id,
-                request_sha256=request.sha256,
-                request_key=request.key,
-                reserved_usd=worst_usd,
-            )
+            log.reserve(number, chosen.id, request, worst_usd)
             outcome: Response | TransportError
             try:
                 outcome = self.source.fetch(request, self.limits.attempt_s)
@@ -146,21 +155,7 @@ class Attempts:
             known = judged.usage is not None or not judged.billed
             cost_usd = Decimal(0) if judged.usage is None else judged.usage.cost_usd(chosen.prices.prices())
             cost_usd = cost_usd if known else worst_usd
-            write(
-                "settle",
-                attempt=number,
-                cause=judged.cause,
-                detail=judged.detail,
-                usage=None if judged.usage is None else judged.usage.to_json(),
-                cost_usd=cost_usd,
-                at_reservation=not known,
-                reported_cost_usd=judged.reported_cost_usd,
-                served_model=judged.served_model,
-                served_by=judged.served_by,
-                latency_s=outcome.latency_s,
-                status=outcome.status if isinstance(outcome, Response) else None,
-                response=outcome.body if isinstance(outcome, Response) else None,
-            )
+            log.settle(number, outcome, judged, cost_usd, at_reservation=not known)
             reservation.settle(cost_usd)
         if judged.cause is not None or judged.usage is None:
             raise CallFailedError(judged)
@@ -181,15 +176,13 @@ def recorded_answer(
     """
     assert found.settle is not None  # noqa: S101 - an answer is settled
     settle = found.settle
-    body = settle.get("response")
-    content = unpacked(body) if isinstance(body, str) else body or b""
-    response = Response(settle.get("status") or 0, content, None, settle.get("latency_s") or 0.0)
+    response = Response(settle.status or 0, settle.body or b"", None, settle.latency_s or 0.0)
     judged = judge(response, chosen, switched=switched, max_tokens=_most_tokens(request))
     if judged.cause is not None or judged.usage is None:
         raise DivergedError(step, "response", None, judged.detail)
     cost_usd = judged.usage.cost_usd(chosen.prices.prices())
-    if cost_usd != Decimal(settle["cost_usd"]):
-        raise DivergedError(step, "cost", settle["cost_usd"], f"{cost_usd}")
+    if cost_usd != settle.cost_usd:
+        raise DivergedError(step, "cost", f"{settle.cost_usd:f}", f"{cost_usd}")
     return Answered(judged, judged.usage, cost_usd)
 
 

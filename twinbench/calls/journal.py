@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self, overload
 
 from filelock import FileLock, Timeout
 
+from twinbench.calls.lines import Line
 from twinbench.calls.packing import MOST_LINE_BYTES
 from twinbench.calls.redaction import Secrets
 from twinbench.errors import JournalError
@@ -190,6 +191,18 @@ class Journal:
         if sync:
             self.sync()
         return number
+
+    def write(self, line: Line, *, sync: bool = False) -> int:
+        """Write a line of a kind that is known: what was set of it; as ``append``.
+
+        Args:
+            line: what to write.
+            sync: make it outlast a crash of the machine too (fsync).
+
+        Raises:
+            JournalError: it cannot be written; the journal then is as it was.
+        """
+        return self.append(line.kind, sync=sync, **line.written())
 
     def sync(self) -> None:
         """Make all that was appended outlast a crash of the machine; threads that wait for it share one fsync.

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
 
-from twinbench.calls.attempts import Answered, Attempts, CallFailedError, RetryLimits, Write, recorded_answer
+from twinbench.calls.attempts import Answered, Attempts, CallFailedError, RetryLimits, recorded_answer
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
-from twinbench.calls.exchange import Request, ResponseSource
+from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
+from twinbench.calls.judging import Judged
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import RecordedOwnCall, TrialLog
+from twinbench.calls.recording import RecordedOwnCall
 from twinbench.calls.translation import PLAIN_FIELDS, Utterance, request_body
+from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.routing.clock import Clock, WallClock
 from twinbench.routing.llm import LlmError, Reply
@@ -84,7 +85,7 @@ class MeteredLlm(OwnCalls):
         if isinstance(deciding, RecordedDeciding):
             answered = self._recorded(deciding, chosen, request, worst_usd)
         else:
-            answered = self._fetched(deciding, chosen, request, worst_usd, _unwritten)
+            answered = self._fetched(deciding, chosen, request, worst_usd, None)
         message = answered.judged.message
         assert message is not None  # noqa: S101 - judged to be an answer
         if message.problem is not None:
@@ -140,12 +141,12 @@ class MeteredLlm(OwnCalls):
         if found.answer is not None:
             return recorded_answer(found.answer, request, step, chosen, switched=False)
         if found.failure is not None and (deciding.decided or log.is_replay):
-            raise _failed(deciding, OwnCallError(Cause(found.failure["cause"]), found.failure["detail"]))
+            raise _failed(deciding, OwnCallError(found.failure.cause, found.failure.detail or ""))
         log.refuse_beyond_end(step, "call of the router's own")
         if deciding.decided:
             raise LlmError(_NOT_RECORDED)
-        write = partial(log.write, step=step, own=number)
-        return self._fetched(deciding, chosen, request, worst_usd, write, before=len(found.attempts))
+        call = CallLog(log, step, number)
+        return self._fetched(deciding, chosen, request, worst_usd, call, before=len(found.attempts))
 
     def _fetched(
         self,
@@ -153,34 +154,52 @@ class MeteredLlm(OwnCalls):
         chosen: LiveCandidate,
         request: Request,
         worst_usd: Decimal,
-        write: Write,
+        log: CallLog | None,
         *,
         before: int = 0,
     ) -> Answered:
         assert self.source is not None  # noqa: S101 - what has none has a recording that refuses
 
-        def written(kind: str, *, sync: bool = False, **fields: Any) -> None:
-            if kind == "reserve":
-                fields["max_tokens"] = request.body["max_tokens"]  # the router's choice, unlike the agent's calls
-            elif kind == "settle":
-                deciding.spent_usd += fields["cost_usd"]
-            write(kind, sync=sync, **fields)
-
         try:
             attempts = Attempts(self.source, self.budget, self.clock, self.limits)
-            return attempts.answered(request, chosen, worst_usd, written, before=before)
+            return attempts.answered(request, chosen, worst_usd, _SpendingLog(deciding, log), before=before)
         except CapError as error:
             deciding.failures.append(error)
             deciding.ending = error
             raise LlmError(str(error)) from None
         except CallFailedError as error:
             failed = OwnCallError(error.cause, f"{chosen.id}: {error}")
-            write("own_failed", cause=failed.cause, detail=str(failed))
+            if log is not None:
+                log.give_up(failed.cause, str(failed))
             raise _failed(deciding, failed) from None
 
 
-def _unwritten(_kind: str, *, sync: bool = False, **_fields: Any) -> None:
-    """The static track has no journal."""
+@dataclass(frozen=True)
+class _SpendingLog:
+    """Counts what a call costs as its decision's, and writes it down where there is a journal."""
+
+    deciding: Deciding
+    log: CallLog | None
+
+    def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal, /) -> None:
+        """Write that an attempt is about to be sent."""
+        if self.log is not None:
+            self.log.reserve(attempt, candidate, request, reserved_usd)
+
+    def settle(
+        self,
+        attempt: int,
+        outcome: Response | TransportError,
+        judged: Judged,
+        cost_usd: Decimal,
+        /,
+        *,
+        at_reservation: bool,
+    ) -> None:
+        """Write what came of an attempt."""
+        self.deciding.spent_usd += cost_usd
+        if self.log is not None:
+            self.log.settle(attempt, outcome, judged, cost_usd, at_reservation=at_reservation)
 
 
 def _failed(deciding: Deciding, error: OwnCallError) -> LlmError:

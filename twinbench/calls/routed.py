@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from typing import Any, Protocol
 
 from twinbench.calls.attempts import Answered, Attempts, RetryLimits, recorded_answer
@@ -19,10 +18,12 @@ from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, ResponseSource
+from twinbench.calls.lines import Decided, Decision
 from twinbench.calls.metered import RecordedDeciding
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, RecordedStep, TrialLog
+from twinbench.calls.recording import DivergedError, RecordedStep
 from twinbench.calls.translation import Utterance, request_body, utterance_of
+from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.routing.asking import asked, told
 from twinbench.routing.clock import Clock
@@ -57,9 +58,8 @@ class Answer:
 class Decider(Protocol):
     """Who decides which candidate answers."""
 
-    def decide(self, call: Call, recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """The decision on a call, as the journal has it: ``candidate``, ``score``, ``rationale``, ``latency_ms``, or
-        ``error``.
+    def decide(self, call: Call, recorded: Decision | None) -> Decided:
+        """The decision on a call.
 
         Args:
             call: what is to be answered.
@@ -67,7 +67,7 @@ class Decider(Protocol):
         """
         ...
 
-    def compare(self, step: int, recorded: Mapping[str, Any] | None, decision: Mapping[str, Any]) -> None:
+    def compare(self, step: int, recorded: Decision | None, decided: Decided) -> None:
         """Look at what came of a decision, which may not have been possible.
 
         Raises:
@@ -86,12 +86,12 @@ class RouterDecides:
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    def decide(self, call: Call, recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def decide(self, call: Call, recorded: Decision | None) -> Decided:
         """The recorded decision, else the router's."""
-        decision = _as_recorded(*asked(self._router, call))
-        return decision if recorded is None else recorded
+        decided = _decided(*asked(self._router, call))
+        return decided if recorded is None else recorded
 
-    def compare(self, _step: int, _recorded: Mapping[str, Any] | None, _decision: Mapping[str, Any]) -> None:
+    def compare(self, _step: int, _recorded: Decision | None, _decided: Decided) -> None:
         """What is recorded was taken."""
 
     def tell(self, hook: str, argument: Any) -> str | None:
@@ -102,13 +102,13 @@ class RouterDecides:
 class RecordingDecides:
     """The recording decides alone."""
 
-    def decide(self, call: Call, recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def decide(self, call: Call, recorded: Decision | None) -> Decided:
         """The recorded decision."""
         if recorded is None:
             raise DivergedError(call.step_index, "decision", None, "a call that is not in the recording")
         return recorded
 
-    def compare(self, _step: int, _recorded: Mapping[str, Any] | None, _decision: Mapping[str, Any]) -> None:
+    def compare(self, _step: int, _recorded: Decision | None, _decided: Decided) -> None:
         """What is recorded was taken."""
 
     def tell(self, _hook: str, _argument: Any) -> str | None:
@@ -122,14 +122,14 @@ class RouterIsCompared:
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    def decide(self, call: Call, _recorded: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def decide(self, call: Call, _recorded: Decision | None) -> Decided:
         """The router's decision."""
-        return _as_recorded(*asked(self._router, call))
+        return _decided(*asked(self._router, call))
 
-    def compare(self, step: int, recorded: Mapping[str, Any] | None, decision: Mapping[str, Any]) -> None:
+    def compare(self, step: int, recorded: Decision | None, decided: Decided) -> None:
         """Whether it is the recorded one."""
         compared = ("candidate", "error")
-        then, now = ({name: (each or {}).get(name) for name in compared} for each in (recorded, decision))
+        then, now = ({name: getattr(each, name, None) for name in compared} for each in (recorded, decided))
         if then != now:
             raise DivergedError(step, "decision", then, now)
 
@@ -138,16 +138,16 @@ class RouterIsCompared:
         return told(self._router, hook, argument)
 
 
-def _as_recorded(answer: Choice | str, latency_ms: float) -> dict[str, Any]:
+def _decided(answer: Choice | str, latency_ms: float) -> Decided:
     if isinstance(answer, str):
-        return {"candidate": None, "error": answer, "latency_ms": latency_ms}
-    return {
-        "candidate": answer.candidate.id,
-        "score": answer.score,
-        "rationale": answer.rationale,
-        "error": None,
-        "latency_ms": latency_ms,
-    }
+        return Decided(candidate=None, error=answer, latency_ms=latency_ms)
+    return Decided(
+        candidate=answer.candidate.id,
+        score=answer.score,
+        rationale=answer.rationale,
+        error=None,
+        latency_ms=latency_ms,
+    )
 
 
 class TrialClock:
@@ -225,7 +225,7 @@ class RoutedCall:
         self._steps += 1
         step = self._steps
         recorded = self.log.step(step)
-        self.clock.recorded = None if recorded.decision is None else recorded.decision.get("at")
+        self.clock.recorded = None if recorded.decision is None else recorded.decision.at
         prompt = self.counter.prompt([each.plain for each in conversation], tools, step)
         call = self.session.call(prompt)
         candidate = self._decided(call, recorded)
@@ -237,7 +237,8 @@ class RoutedCall:
             answered = self._fetched(step, chosen, candidate, request, worst, recorded)
         answer = _answer(step, candidate, answered, conversation, tools)
         self.answers.append(answer)
-        self.clock.recorded = None if recorded.answer is None else (recorded.answer.settle or {}).get("at")
+        found = recorded.answer
+        self.clock.recorded = None if found is None or found.settle is None else found.settle.at
         outcome = self.session.billed(candidate, answer.usage, message_text(answer.utterance.plain))
         self.clock.recorded = None
         self._complaint = self._tell("observe", outcome)
@@ -246,38 +247,41 @@ class RoutedCall:
     def _decided(self, call: Call, recorded: RecordedStep) -> Candidate:
         if recorded.decision is None:
             self.log.refuse_beyond_end(call.step_index, "decision")
-        decided = recorded.decision is not None
-        deciding = RecordedDeciding(self.session_header, call.step_index, log=self.log, decided=decided)
+        stands = recorded.decision is not None
+        deciding = RecordedDeciding(self.session_header, call.step_index, log=self.log, decided=stands)
         try:
             with self.turn, nullcontext() if self.own is None else self.own.deciding(deciding):
-                decision = self.decider.decide(call, recorded.decision)
+                decided = self.decider.decide(call, recorded.decision)
         except DivergedError as diverged:
             raise deciding.ending or diverged from None
         ended_by = deciding.ending
-        if decision["error"] is not None and recorded.decision is None:
+        if decided.error is not None and recorded.decision is None:
             ended_by = ended_by or deciding.infra
         if ended_by is not None:  # it is no decision: a resume asks the router anew
             self.session.failed()
             raise ended_by
-        if self._complaint is not None and decision is not recorded.decision:
-            decision = {"candidate": None, "error": self._complaint, "latency_ms": decision["latency_ms"]}
+        if self._complaint is not None and decided is not recorded.decision:
+            decided = Decided(candidate=None, error=self._complaint, latency_ms=decided.latency_ms)
         candidates = {candidate.id: candidate for candidate in call.candidates}
-        picked = candidates.get(decision["candidate"] or "")
-        if decision["error"] is None and picked is not None and not call.fits(picked):
+        picked = candidates.get(decided.candidate or "")
+        if decided.error is None and picked is not None and not call.fits(picked):
             prompt, most = call.prompt_tokens(picked), picked.context_window
             error = f"{picked.id} cannot take it: {prompt:,} tokens and {picked.max_tokens:,} to come, of {most:,}"
-            decision = {**decision, "error": error}
-        if decision["error"] is not None and self.instead is not None and call.fits(candidates[self.instead]):
+            decided = decided.model_copy(update={"error": error})
+        if decided.error is not None and self.instead is not None and call.fits(candidates[self.instead]):
             picked = candidates[self.instead]
-            decision = {**decision, "candidate": picked.id, "error": None, "router_error": decision["error"]}
-        self.decider.compare(call.step_index, recorded.decision, decision)
+            instead = {"candidate": picked.id, "error": None, "router_error": decided.error}
+            decided = decided.model_copy(update=instead)
+        self.decider.compare(call.step_index, recorded.decision, decided)
         if recorded.decision is None:
-            self.log.write("decision", step=call.step_index, prompt_tokens=dict(call.counted_tokens), **decision)
-        if decision["error"] is not None:
+            counted = dict(call.counted_tokens)
+            decision = Decision(**self.log.here(), step=call.step_index, prompt_tokens=counted, **decided.written())
+            self.log.write(decision)
+        if decided.error is not None:
             self.session.failed()
-            raise RouterFailedError(f"step {call.step_index}: {decision['error']}")
+            raise RouterFailedError(f"step {call.step_index}: {decided.error}")
         if picked is None:
-            raise DivergedError(call.step_index, "pool", decision["candidate"], sorted(candidates))
+            raise DivergedError(call.step_index, "pool", decided.candidate, sorted(candidates))
         return picked
 
     def _recorded(
@@ -288,8 +292,8 @@ class RoutedCall:
         if found is None:
             self.log.refuse_beyond_end(step, "response")
             return None
-        if found.reserve["request_key"] != request.key:
-            raise DivergedError(step, "request", found.reserve["request_key"], request.key)
+        if found.reserve.request_key != request.key:
+            raise DivergedError(step, "request", found.reserve.request_key, request.key)
         return recorded_answer(found, request, step, chosen, switched=self._switched(candidate))
 
     def _fetched(
@@ -306,7 +310,7 @@ class RoutedCall:
             request,
             chosen,
             worst_usd,
-            partial(self.log.write, step=step),
+            CallLog(self.log, step),
             before=len(recorded.attempts),
             switched=self._switched(candidate),
         )

@@ -26,7 +26,7 @@ from dynamic_track.auditing.tokens import honest_ratio, token_ratios, tokens
 from dynamic_track.rehearsal.replies import Cut, Message, Reply, server_error
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.results.loaded import load_run
-from dynamic_track.running.planned import plan_fingerprint
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import concluded
 from dynamic_track.tasks.sources import load_tasks
@@ -58,7 +58,8 @@ from tests.dynamic_track.live import (
 from tests.examples import examples
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import FILE, Entry, read_journal
+from twinbench.calls.journal import FILE, read_journal
+from twinbench.calls.lines import End, Numbered
 from twinbench.calls.packing import packed, unpacked
 from twinbench.calls.recording import recordings
 from twinbench.fingerprint import sha256_text
@@ -821,8 +822,7 @@ def test_an_unresolved_case_that_passes_for_an_infrastructure_failure_is_found(t
 
 def as_planned(run: Path) -> None:
     """Make the sittings begin with the plan as it now stands."""
-    plan = json.loads((run / "plan.json").read_text("utf-8"))
-    each(run, "sitting", setting(plan=plan_fingerprint(plan["identity"], plan["cases"])))
+    each(run, "sitting", setting(plan=RunDirectory(run).plan().fingerprint))
 
 
 def drop(run: Path, case: str) -> None:
@@ -1337,12 +1337,18 @@ def test_the_gold_patches_of_swe_bench_verified_are_no_findings(shared: Path) ->
         patches = {row["instance_id"]: row["patch"] for row in map(json.loads, file)}
     assert len(patches) == 500
     trials = {
-        (case, 1): AuditedTrial(case, 1, Path(), [Entry(1, "end", {"patch": packed(patch.encode())}, "", "")])
+        (case, 1): AuditedTrial(case, 1, Path(), [Numbered(1, submitting(case, patch))])
         for case, patch in patches.items()
     }
-    run = Evidence(RunDirectory(Path()), {}, (), live_manifest(), (), None, None, (), trials)
+    run = Evidence(RunDirectory(Path()), RunPlan({}, {}, ()), (), live_manifest(), (), (), None, None, (), trials)
     assert all(patched_files(trial.patch) for trial in run.each())
     assert [remark for check in (conduct.conftest, conduct.runner, conduct.tests) for remark in check(run)] == []
+
+
+def submitting(case: str, patch: str) -> End:
+    sha256 = sha256_text(patch)
+    place = {"case": case, "trial": 1, "at": 0.0}
+    return End(**place, exit_status="Submitted", patch=patch.encode(), patch_sha256=sha256, cause=None, detail=None)
 
 
 def test_gold_patches_are_no_findings(turns: Path) -> None:

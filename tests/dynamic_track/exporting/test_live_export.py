@@ -32,6 +32,7 @@ from tests.dynamic_track.live import EASY, KEY, KEY_VARIABLE, live, rewritten, s
 from tests.reports.chromium import chromium
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import read_journal
+from twinbench.calls.lines import Lost
 from twinbench.calls.recording import RecordedAttempt, RecordedOwnCall
 
 MEDIUM = "rehearsal__tidecache-41"
@@ -494,12 +495,13 @@ def rough(run: Path) -> LoadedRun:
     first = recording.steps[1]
     own = replace(first, own={1: RecordedOwnCall([replace(first.attempts[0])])})
     (asked,) = first.attempts
-    again = RecordedAttempt({**asked.reserve, "attempt": 2}, asked.settle)
+    again = RecordedAttempt(asked.reserve.model_copy(update={"attempt": 2}), asked.settle)
     flight = replace(first, attempts=[RecordedAttempt(asked.reserve), again])
+    lost = Lost(case=recording.case, trial=1, at=0.0, step=1, what="observation")
     changed = replace(
         recording,
         steps={**recording.steps, 1: own},
-        earlier=(replace(recording, steps={1: flight}, end=None, lost={"step": 1, "what": "observation"}),),
+        earlier=(replace(recording, steps={1: flight}, end=None, lost=lost),),
     )
     recorded = (changed, *loaded.recorded[1:])
     return replace(loaded, recorded=recorded, trials=tuple(concluded(loaded.pool, each) for each in recorded))

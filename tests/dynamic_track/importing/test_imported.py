@@ -102,12 +102,13 @@ def test_the_recording_is_a_run_of_ours_that_says_where_it_is_from(tmp_path: Pat
     assert plan["identity"]["imported"] == "mini-swe-agent"
     found = recorded(tmp_path / "run")["b__b-2"]
     assert found.start is not None
-    assert (found.start["imported"]["version"], found.start["imported"]["actions"]) == ("2.4.6", "tool")
+    assert found.start.imported is not None
+    assert (found.start.imported["version"], found.start.imported["actions"]) == ("2.4.6", "tool")
     assert (found.cost_usd, found.usage, found.models) == (3 * COST, Usage(1500, 1500, 0, 75), {"one": 3})
     assert [command.command for command in found.steps[1].commands] == ["ls", "pwd"]
     assert found.end is not None
-    assert (found.end["exit_status"], found.end["cause"]) == ("Submitted", None)
-    assert all(answer.settle is not None and answer.settle["latency_s"] is None for answer in found.answers)
+    assert (found.end.exit_status, found.end.cause) == ("Submitted", None)
+    assert all(answer.settle is not None and answer.settle.latency_s is None for answer in found.answers)
     case = json.loads((tmp_path / "run" / "cases" / "b__b-2" / "1" / "case.json").read_text("utf-8"))
     assert (case["steps"], case["cost_usd"], case["resolved"], case["bill_usd"]) == (3, 0.0042, None, None)
     assert (tmp_path / "run" / "cases" / "b__b-2" / "1" / "patch.diff").read_text("utf-8") == "diff --git a/x b/x\n"
@@ -191,7 +192,7 @@ def test_a_run_is_recorded_and_replays_as_far_as_its_responses_go(
     assert f"error: {tmp_path / 'a.traj.json'}: 2 of 3 calls recorded; call 3: " in ran.err
     end = recorded(tmp_path / "run")["a__a-1"].end
     assert end is not None
-    assert end["cause"] == cause
+    assert end.cause == cause
 
     again = replayed(tmp_path / "run").succeeded()
     (shown,) = again.json["runs"]

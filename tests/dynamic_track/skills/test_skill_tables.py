@@ -179,7 +179,7 @@ def worth(emulated: Emulation, table: str, routers: Sequence[str]) -> tuple[Wort
 def asked(recording: Recording) -> list[tuple[str, str, Decimal]]:
     """Who was asked what, up to times and addresses, and what it cost."""
     return [
-        (attempt.reserve["candidate"], attempt.reserve["request_key"], Decimal((attempt.settle or {})["cost_usd"]))
+        (attempt.reserve.candidate, attempt.reserve.request_key, attempt.spent_usd)
         for number in sorted(recording.steps)
         for attempt in recording.steps[number].attempts
     ]

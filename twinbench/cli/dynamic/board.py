@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
+from twinbench.calls.lines import CommandLine, Decision, End, OfTrial, Settle, VerdictLine
 from twinbench.cli.output import printable
 
 if TYPE_CHECKING:
@@ -68,40 +68,46 @@ class LiveBoard:
             with suppress(OSError):
                 self._live.stop()
 
-    def __call__(self, recording: Recording, kind: str, fields: Mapping[str, Any]) -> None:
+    def __call__(self, recording: Recording, line: OfTrial) -> None:
         """Take a line of the journal; a terminal that is gone is no reason for a case to fail."""
         with self._lock, suppress(OSError):
             key = (recording.case, recording.trial)
             row = self._rows.setdefault(key, _Row(recording.case, recording.trial, since=time.monotonic()))
-            self._take(row, kind, fields)
+            self._take(row, line)
             self._ended.discard(key)  # where another machine goes on with what one has lost
-            if kind == "verdict" or (kind == "end" and not (self._graded and fields.get("cause") is None)):
+            if (last := self._last(line)) is not None:
                 self._ended.add(key)
                 del self._rows[key]
                 if self._live is None:
-                    self._say(row, fields)
+                    self._say(row, last)
             if self._live is not None and time.monotonic() - self._drawn > _REDRAW_EVERY_S:
                 self._drawn = time.monotonic()
                 self._live.update(self._table(), refresh=True)
 
-    def _take(self, row: _Row, kind: str, fields: Mapping[str, Any]) -> None:
-        if kind == "decision":
-            row.step, row.model, row.state = fields["step"], str(fields.get("candidate")), "is asked"
-        elif kind == "settle":
-            cost_usd = Decimal(fields["cost_usd"])
-            row.cost_usd += cost_usd
-            self._spent += cost_usd
-            row.state = "answered" if fields.get("cause") is None else f"tries again: {fields['cause']}"
-        elif kind == "command":
-            row.state = "runs a command"
-        elif kind == "end":
-            row.state = "graded"
+    def _take(self, row: _Row, line: OfTrial) -> None:
+        match line:
+            case Decision():
+                row.step, row.model, row.state = line.step, str(line.candidate), "is asked"
+            case Settle():
+                row.cost_usd += line.cost_usd
+                self._spent += line.cost_usd
+                row.state = "answered" if line.cause is None else f"tries again: {line.cause}"
+            case CommandLine():
+                row.state = "runs a command"
+            case End():
+                row.state = "graded"
 
-    def _say(self, row: _Row, fields: Mapping[str, Any]) -> None:
-        cause = fields.get("cause")
+    def _last(self, line: OfTrial) -> VerdictLine | End | None:
+        """A line with which its trial is over; None for all others."""
+        if isinstance(line, VerdictLine):
+            return line
+        return line if isinstance(line, End) and (line.cause is not None or not self._graded) else None
+
+    def _say(self, row: _Row, last: VerdictLine | End) -> None:
         none = "no verdict" if self._graded else "not graded"
-        came = {True: "resolved", False: "unresolved", None: none}[fields.get("resolved")]
-        what = f"{came} ({cause})" if cause is not None else came
+        resolved = last.resolved if isinstance(last, VerdictLine) else None
+        came = {True: "resolved", False: "unresolved", None: none}[resolved]
+        what = f"{came} ({last.cause})" if last.cause is not None else came
         done = f"{len(self._ended)}/{self._planned}"
         line = f"{row.case} {row.trial}: {what}, {row.step} steps, {row.cost_usd:.4f} USD ({done})"
         typer.echo(printable(line), err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dynamic_track.importing.costs import CallCost
     from dynamic_track.importing.recording import ImportedRuns
     from dynamic_track.importing.replaying import ReplayedRun
+    from dynamic_track.running.kept import KeptRun
 
 _SHOWN_CHARACTERS = 200
 _USD_DECIMALS = 6
@@ -86,8 +87,7 @@ def import_(
 
 
 def replay_imported_run(
-    run_dir: Path,
-    plan: Mapping[str, Any],
+    run: KeptRun,
     pool: str | None,
     only: Sequence[str] | None,
     *,
@@ -102,28 +102,20 @@ def replay_imported_run(
         UsageError: no run of that name is in it, or a router is to be asked.
         JournalError: the journal is not what was written.
     """
-    from fnmatch import fnmatchcase
-
     from dynamic_track.importing.replaying import replay_imported
-    from dynamic_track.running.run_dir import RunDirectory
-    from twinbench.calls.journal import read_journal
-    from twinbench.calls.recording import recordings
     from twinbench.errors import UsageError
     from twinbench.storage.manifest_files import live_manifest
 
+    run_dir = run.directory.path
     if route:
         raise UsageError(
             f"{run_dir}: --route compares with a router's decisions, and an imported run had none; to ask one about "
             "its calls: twinbench bank import … --format mini-swe-agent, twinbench static predict"
         )
-    recorded = [
-        each
-        for each in recordings(read_journal(RunDirectory(run_dir).journal)).values()
-        if not only or any(fnmatchcase(each.case, glob) for glob in only)
-    ]
+    recorded = run.matching(only or ())
     if not recorded:
         raise UsageError(f"{run_dir}: it holds no run{' that matches --only' if only else ''}")
-    manifest = live_manifest(pool or plan["where"]["pool"])
+    manifest = live_manifest(pool or run.plan.pool)
     with progress() as shown:
         runs = replay_imported(manifest, recorded, shown)
     equal = sum(run.equal for run in runs)

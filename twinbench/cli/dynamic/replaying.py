@@ -79,11 +79,11 @@ def replay(
     Of an imported run only the model's side is replayed. Exit code 0 where all is equal, 1 at a difference.
     """
     from dynamic_track.running.again import replay_run
-    from dynamic_track.running.run_dir import RunDirectory, is_imported
+    from dynamic_track.running.kept import read_run
 
-    plan = RunDirectory(run_dir).plan()
-    if is_imported(plan):
-        replay_imported_run(run_dir, plan, pool, only, route=route, json_=json_, form=form, output=output)
+    run = read_run(run_dir)
+    if run.plan.is_imported:
+        replay_imported_run(run, pool, only, route=route, json_=json_, form=form, output=output)
         return
     router_limits = plugins.limits(processes=True) if route else None
     with progress() as shown:

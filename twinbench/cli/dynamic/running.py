@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinbench.cli import INTERRUPTED
-from twinbench.cli.dynamic.board import LiveBoard
 from twinbench.cli.dynamic.options import (
     ActionsOption,
     BuildOption,
@@ -138,6 +137,7 @@ def run(
     """
     from dynamic_track.running.preparing import RunRequest, prepare_run
     from dynamic_track.running.stopping import Stop
+    from twinbench.cli.dynamic.board import LiveBoard
     from twinbench.errors import UsageError
 
     if grade not in ("swebench", "none"):

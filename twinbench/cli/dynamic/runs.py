@@ -33,9 +33,10 @@ def status(
     run_dir: RunArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
 ) -> None:
     """Show how far a run is, also while it is being worked on."""
+    from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state
 
-    state = run_state(run_dir)
+    state = run_state(read_run(run_dir))
     if json_:
         print_json(state.to_json(), output)
         return
@@ -82,11 +83,12 @@ def merge(
     json_: JsonOption = False,
 ) -> None:
     """Make one run of the runs of all shards; other plans are refused."""
+    from dynamic_track.running.kept import read_run
     from dynamic_track.running.merging import merge as merged
     from dynamic_track.running.run_state import run_state
 
     merged(run_dirs, into)
-    state = run_state(into)
+    state = run_state(read_run(into))
     if json_:
         print_json(state.to_json())
     else:
@@ -173,6 +175,7 @@ def rm(
 
 
 def _rows(folder: Path | None, *, sizes: bool) -> list[dict[str, Any]]:
+    from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state, runs_below, size_bytes
     from twinbench.errors import TwinbenchError
 
@@ -182,7 +185,7 @@ def _rows(folder: Path | None, *, sizes: bool) -> list[dict[str, Any]]:
         if sizes:
             row["bytes"] = size_bytes(run.path)
         try:
-            state = run_state(run.path)
+            state = run_state(read_run(run.path))
         except TwinbenchError as error:
             rows.append({**row, "problem": str(error).splitlines()[0]})
             continue

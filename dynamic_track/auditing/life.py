@@ -1,0 +1,181 @@
+"""Whether the lines of a trial can follow from one another: what has to stand before what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dynamic_track.auditing.evidence import Evidence, of_kind
+from twinbench.calls.lines import (
+    CommandLine,
+    Conversation,
+    Decision,
+    End,
+    Lost,
+    Numbered,
+    Observation,
+    OfAttempt,
+    OfTrial,
+    Reserve,
+    Settle,
+    TrialBegins,
+    VerdictLine,
+)
+from twinbench.causes import CAUSES, Counts
+
+
+class Life:
+    """A trial from its beginning to its end, line after line."""
+
+    def __init__(self, run: Evidence, lines: Sequence[Numbered[OfTrial]]) -> None:
+        self._run = run
+        self._lines = lines
+        self._decisions: dict[int, Numbered[Decision]] = {}
+        self._answered: dict[int, int] = {}
+        """By step the number of the line with its answer."""
+        self._open: dict[tuple[object, ...], int] = {}
+        """By attempt the number of the line that reserves it."""
+        self._attempts: dict[tuple[int, int], int] = {}
+        self._commands: dict[int, int] = {}
+        """By step how many there are."""
+        self._observed: set[tuple[int, int]] = set()
+        self._over: Numbered[End] | None = None
+
+    def problems(self) -> Iterator[str]:
+        """What cannot be, in words."""
+        for place, each in enumerate(self._lines):
+            line, where = each.line, f"journal, line {each.number}"
+            if (place == 0) != isinstance(line, TrialBegins):
+                yield f"{where}: a trial begins with what it is of, and once"
+            if self._over is not None and not isinstance(line, VerdictLine | Lost):
+                yield f"{where}: a line of kind {line.kind} after the end in line {self._over.number}"
+            said = self._said_of(each.number, line)
+            if said is not None:
+                step = getattr(line, "step", None)
+                yield f"{where}, step {step}: {said}" if step is not None else f"{where}: {said}"
+        yield from self._at_the_end()
+
+    def _said_of(self, number: int, line: OfTrial) -> str | None:
+        match line:
+            case Decision():
+                return self._of_decision(Numbered(number, line))
+            case Reserve():
+                return self._of_reserve(number, line)
+            case Settle():
+                return self._of_settle(number, line)
+            case CommandLine():
+                return self._of_command(line)
+            case Observation():
+                return self._of_observation(line)
+            case Conversation():
+                return None if line.step in self._answered else "a conversation, and no model answered"
+            case End():
+                return self._of_end(Numbered(number, line))
+            case VerdictLine():
+                ended = [each.line for each in of_kind(self._lines, End) if each.number < number]
+                return None if ended and ended[-1].cause is None else "a verdict, and nothing was submitted"
+        return None
+
+    def _of_decision(self, decision: Numbered[Decision]) -> str | None:
+        line, step = decision.line, decision.line.step
+        due = max(self._decisions, default=0) + 1
+        previous = self._decisions.get(step - 1)
+        self._decisions[step] = decision
+        if step != due:
+            return f"a decision where that of step {due} is due"
+        if previous is not None and step - 1 not in self._answered:
+            return f"a decision, though step {step - 1} was not answered"
+        if line.error is None and line.candidate not in self._run.candidates:
+            return f"{line.candidate!r} is chosen, which the pool does not have"
+        return None
+
+    def _of_reserve(self, number: int, line: Reserve) -> str | None:
+        step, name = line.step, (line.step, line.own)
+        due = self._attempts.get(name, 0) + 1
+        self._attempts[name] = line.attempt
+        self._open[attempt_of(line)] = number
+        if line.attempt != due:
+            return f"attempt {line.attempt} where attempt {due} is due"
+        if line.candidate not in self._run.candidates:
+            return f"{line.candidate!r} is asked, which the pool does not have"
+        if line.own:
+            return None
+        decision = self._decisions.get(step)
+        if decision is None:
+            return "a model is asked, and nobody decided which"
+        if step in self._answered:
+            return f"a model is asked, though line {self._answered[step]} answered"
+        if decision.line.error is not None:
+            return "a model is asked, though the router failed"
+        if decision.line.candidate != line.candidate:
+            return f"{decision.line.candidate} was chosen, {line.candidate} is asked"
+        return None
+
+    def _of_settle(self, number: int, line: Settle) -> str | None:
+        if self._open.pop(attempt_of(line), None) is None:
+            return "an outcome of an attempt that was not made"
+        if line.cause is None and not line.own:
+            self._answered[line.step] = number
+        return None
+
+    def _of_command(self, line: CommandLine) -> str | None:
+        before = self._commands.get(line.step, 0)
+        self._commands[line.step] = before + 1
+        if line.step not in self._answered:
+            return "a command, and no model answered"
+        if max(self._answered) != line.step:
+            return f"a command of this step after the answer of step {max(self._answered)}"
+        return None if line.index == before else f"command {line.index + 1} where command {before + 1} is due"
+
+    def _of_observation(self, line: Observation) -> str | None:
+        name = (line.step, line.index)
+        if name in self._observed or not 0 <= line.index < self._commands.get(line.step, 0):
+            return "what came of a command that was not given"
+        self._observed.add(name)
+        ended, said = line.ended or "exited", line.exception_info
+        return (
+            None
+            if (ended == "exited") == (not said)
+            else f"a command that ended as {ended!r}, and {said!r} is said of it"
+        )
+
+    def _of_end(self, end: Numbered[End]) -> str | None:
+        cause = end.line.cause
+        if cause is None or CAUSES[cause].counts is Counts.unresolved:
+            self._over = end
+        last = max(self._decisions, default=0)
+        if cause is None and last not in self._answered and not self._run.is_imported:
+            return "an end by the agent's own doing, and its last call was not answered"
+        return None
+
+    def _at_the_end(self) -> Iterator[str]:
+        if self._run.is_imported:
+            return
+        ended = next((each.line for each in reversed(of_kind(self._lines, End))), None)
+        by_itself = ended is not None and ended.cause is None
+        lost = bool(self._lines) and isinstance(self._lines[-1].line, Lost)
+        last = max(self._decisions, default=0)
+        for number in self._open.values():
+            if ended is not None or lost:
+                yield f"journal, line {number}: an attempt that has no outcome"
+        for step, decision in self._decisions.items():
+            asked = (step, 0) in self._attempts
+            if not asked and decision.line.error is None and (step < last or by_itself):
+                yield f"journal, line {decision.number}, step {step}: a decision, and no call was made of it"
+        for step, commands in self._commands.items():
+            unseen = [index for index in range(commands) if (step, index) not in self._observed]
+            went_on = step < max(self._answered, default=0) or self._over is not None
+            if unseen and went_on and (ended is None or by_itself):
+                yield f"journal, step {step}: command {unseen[0] + 1} was given, and nothing came of it"
+        if by_itself and self._answered:
+            yield from self._without_commands()
+
+    def _without_commands(self) -> Iterator[str]:
+        submitted = self._over is not None and self._over.line.exit_status == "Submitted"
+        last = max(self._answered)
+        if submitted and last not in self._commands:
+            yield f"journal, step {last}: the agent submitted, and no command did so"
+
+
+def attempt_of(line: OfAttempt) -> tuple[object, ...]:
+    """What tells an attempt from all others of a run."""
+    return (line.case, line.trial, line.step, line.own, line.attempt)

@@ -1,0 +1,201 @@
+"""What a run is of, as ``plan.json`` in its directory has it.
+
+Its identity never changes, and fingerprints are taken of it as it stands. Where tasks and pool were found is no part of
+it. The cases are those that were chosen first (``planned.chosen_cases`` adds those that came later).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.reading.input_files import read_regular
+from twinbench.reading.strict_json import parse_json
+from twinbench.storage.files import make_folder, written
+
+FILE = "plan.json"
+MOST_TRIALS = 1000
+"""Of a case; whoever reads a stranger's plan goes through all of them."""
+
+_WANTED = {"identity": ("agent", "overrides", "pool", "router", "seed"), "where": ("tasks", "pool")}
+_OBJECTS = ("router", "pool", "provider", "agent", "overrides")
+_TEXTS = (("router", "spec"), ("pool", "name"), ("pool", "fingerprint"))
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is of. ``read_plan`` has checked it; of a plan that nobody can read there is an empty one."""
+
+    identity: Mapping[str, Any]
+    """All that a run which is continued has to have in common with this one."""
+    where: Mapping[str, Any]
+    """Where tasks and pool were found, for a replay."""
+    cases: tuple[str, ...]
+    """The ids of the cases that were chosen first."""
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any], where: Mapping[str, Any], cases: Sequence[str]) -> RunPlan:
+        """A plan whose identity is as reading it will give it: lists for tuples, texts for numbers as names."""
+        return cls(json.loads(json.dumps(identity)), where, tuple(cases))
+
+    @property
+    def router(self) -> str:
+        """The spec of the router."""
+        return str(self.identity["router"]["spec"])
+
+    @property
+    def router_fingerprint(self) -> str | None:
+        """Of the router, where it has one."""
+        found: str | None = self.identity["router"].get("fingerprint")
+        return found
+
+    @property
+    def pool(self) -> str:
+        """The name or the file by which the pool is found."""
+        return str(self.where["pool"])
+
+    @property
+    def pool_name(self) -> str | None:
+        """The name that the pool had."""
+        found: str | None = self.identity.get("pool", {}).get("name")
+        return found
+
+    @property
+    def pool_fingerprint(self) -> str | None:
+        """Of the pool that the run was made with."""
+        found: str | None = self.identity.get("pool", {}).get("fingerprint")
+        return found
+
+    @property
+    def agent(self) -> Mapping[str, Any]:
+        """The agent's settings, as its identity."""
+        found: Mapping[str, Any] = self.identity.get("agent", {})
+        return found
+
+    @property
+    def scaffold(self) -> str:
+        """The name of the agent."""
+        return str(self.agent.get("scaffold", "agent"))
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """What was asked for that a run has otherwise: ``network``, ``on_router_error``, ``image``."""
+        found: Mapping[str, Any] = self.identity["overrides"]
+        return found
+
+    @property
+    def grader(self) -> Mapping[str, Any]:
+        """The versions of what gave the verdicts; empty where there are none."""
+        found = self.identity.get("grader")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def seed(self) -> Any:
+        """What session keys, and the luck of simulated models, are drawn with."""
+        return self.identity["seed"]
+
+    @property
+    def trials(self) -> int:
+        """How often each case is run."""
+        return int(self.identity.get("trials", 1))
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether the run was imported from files of an agent that ran elsewhere."""
+        return self.identity.get("imported") is not None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the run is a rehearsal: its models are simulated."""
+        return "simulation" in self.identity.get("provider", {})
+
+    @property
+    def but_router(self) -> dict[str, Any]:
+        """The identity without the router: what runs in one table have in common."""
+        return {name: part for name, part in self.identity.items() if name != "router"}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What each line of kind ``sitting`` says of the plan: the SHA-256 of identity and cases."""
+        return self.fingerprint_with(self.cases)
+
+    def fingerprint_with(self, cases: Sequence[str]) -> str:
+        """What the fingerprint would be with other cases."""
+        return fingerprint({"identity": self.identity, "cases": list(cases)})
+
+    def differences(self, other: RunPlan) -> list[str]:
+        """The names of what is not the same in two identities, as JSON has it."""
+        names = dict.fromkeys([*self.identity, *other.identity])
+        return [name for name in names if _text(self, name) != _text(other, name)]
+
+    def write(self, folder: Path) -> None:
+        """Write it into a run's directory, which is made where it is missing."""
+        make_folder(folder)
+        with written(folder / FILE) as file:
+            content = {"identity": self.identity, "where": self.where, "cases": list(self.cases)}
+            file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def read_plan(folder: Path) -> RunPlan:
+    """The plan of a run's directory.
+
+    Raises:
+        UsageError: it is no run directory.
+        ContentError: the plan is damaged.
+    """
+    path = folder / FILE
+    try:
+        content = parse_json(read_regular(path).decode())
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{folder} holds no run: it has no {FILE}") from None
+    except OSError as error:
+        raise ContentError([Problem(str(path), None, None, error.strerror or str(error))]) from None
+    except ValueError as error:
+        raise ContentError([Problem(str(path), None, None, f"not JSON: {error}")]) from None
+    if (found := _problem(content)) is not None:
+        raise ContentError([Problem(str(path), None, *found)])
+    return RunPlan(content["identity"], content["where"], tuple(content["cases"]))
+
+
+def _problem(content: Any) -> tuple[str, str] | None:
+    """The first field that no plan has, and what is wrong with it."""
+    if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
+        return "identity", "is missing"
+    for part, names in _WANTED.items():
+        found = content.get(part)
+        missing = [name for name in names if not isinstance(found, dict) or name not in found]
+        if missing:
+            return f"{part}.{missing[0]}", "is missing"
+    identity = content["identity"]
+    for name in _OBJECTS:
+        if not isinstance(identity.get(name, {}), dict):
+            return f"identity.{name}", "must be an object"
+    for part, name in _TEXTS:
+        if not isinstance(identity[part].get(name), str):
+            return f"identity.{part}.{name}", "must be a text"
+    if not isinstance(content["where"]["pool"], str):
+        return "where.pool", "must be a text"
+    trials = identity.get("trials", 1)
+    if type(trials) is not int or not 1 <= trials <= MOST_TRIALS:
+        return "identity.trials", f"must be a whole number from 1 to {MOST_TRIALS:,}"
+    if not _are_case_ids(content.get("cases")):
+        return "cases", "must be the ids of the chosen cases, each once"
+    return None
+
+
+def _are_case_ids(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and all(isinstance(each, str) and each for each in value)
+        and len({*value}) == len(value)
+    )
+
+
+def _text(plan: RunPlan, name: str) -> str:
+    return json.dumps(plan.identity.get(name), sort_keys=True)
