@@ -217,10 +217,10 @@ class Emulation:
         if ended.error is not None:
             raise ended.error
         patch = {"patch": b"", "patch_sha256": sha256_text("")}
-        log.write(End(**log.here(), exit_status=ended.exit_status, **patch, cause=None, detail=None))
+        log.write(End(**log.stamp(), exit_status=ended.exit_status, **patch, cause=None, detail=None))
         resolved = self._is_resolved(task, ended.patch)
         cause = None if ended.patch.strip() else Cause.empty
-        log.write(VerdictLine(**log.here(), resolved=resolved, cause=cause, detail=None, fingerprint=None))
+        log.write(VerdictLine(**log.stamp(), resolved=resolved, cause=cause, detail=None, fingerprint=None))
         return log.recording
 
     def _counter(self, pool: LiveManifest) -> PromptCounter:

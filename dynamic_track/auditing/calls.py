@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
+from dynamic_track.auditing.tokens import TEMPLATE_TOKENS
 from dynamic_track.auditing.trajectory import read_trajectory, with_conversation
 from twinbench.calls.billing import served_by
 from twinbench.calls.completion import AssistantMessage
@@ -24,8 +25,6 @@ _CONSTANT_ANSWERS = 5
 """Answers of one model that say different things never all have one length by chance."""
 _RESERVE = Decimal("1.3")
 """How many tokens of a provider one of ours may be (dynamic.md, "Spend")."""
-_TEMPLATE_TOKENS = 1000
-"""What a provider's own template and tools may add to any prompt."""
 _ID_CHARACTERS = 16
 """Shorter ids are drawn from few numbers by some local servers and come twice in honest runs."""
 _TRACE = 3
@@ -239,7 +238,7 @@ def _held_after(run: Evidence, call: AuditedCall) -> int:
 
 
 def _loosely(counted: int) -> int:
-    return int(counted * _RESERVE) + _TEMPLATE_TOKENS
+    return int(counted * _RESERVE) + TEMPLATE_TOKENS
 
 
 def _too_much(call: AuditedCall, read: int, most: int | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import AssistantMessage, read_completion
-from twinbench.calls.journal import FILE, Entry, read_journal
+from twinbench.calls.journal import JOURNAL_FILE, Entry, read_journal
 from twinbench.calls.lines import (
     CommandLine,
     Decision,
@@ -37,7 +37,6 @@ from twinbench.calls.lines import (
 )
 from twinbench.calls.recording import Recording, recordings_of
 from twinbench.calls.response_json import decode_response
-from twinbench.display.wording import shortened
 from twinbench.errors import ContentError, JournalError
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.routing.usage import Usage
@@ -299,7 +298,7 @@ def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
         entries, torn = list(read), read.note
     except JournalError as error:
         damage = str(error)
-        entries = _untrusted(directory.journal / FILE)
+        entries = _untrusted(directory.journal / JOURNAL_FILE)
     misshapen: list[Remark] = []
     sound: list[Entry] = []
     lines: list[Numbered[Line]] = []
@@ -370,14 +369,11 @@ def of_kind(lines: Iterable[Numbered[Line]], kind: type[Kind]) -> list[Numbered[
 
 
 def _read(entry: Entry) -> Line | str | None:
-    """A line of the journal; a complaint where it is not as its kind is, None where no kind is known that may be so."""
+    """A line of the journal; a complaint where it is not as its kind is; None for an unknown kind about no trial."""
     try:
         line = read_line(entry.kind, entry.fields, whole=True)
     except LineError as error:
-        if error.missing:
-            return f"journal, line {entry.number}: a line of kind {entry.kind} without {error.field}"
-        shown = shortened(repr(error.value), 60)
-        return f"journal, line {entry.number}: {entry.kind}.{error.field} cannot be {shown}"
+        return f"journal, line {entry.number}: a line of kind {entry.kind} {error}"
     if line is None and "case" in entry.fields:
         return f"journal, line {entry.number}: {entry.kind!r} is no kind of line about a trial"
     return line

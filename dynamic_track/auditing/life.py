@@ -20,7 +20,6 @@ from twinbench.calls.lines import (
     TrialBegins,
     VerdictLine,
 )
-from twinbench.causes import CAUSES, Counts
 
 
 class Life:
@@ -140,7 +139,7 @@ class Life:
 
     def _of_end(self, end: Numbered[End]) -> str | None:
         cause = end.line.cause
-        if cause is None or CAUSES[cause].counts is Counts.unresolved:
+        if end.line.is_final:
             self._over = end
         last = max(self._decisions, default=0)
         if cause is None and last not in self._answered and not self._run.is_imported:

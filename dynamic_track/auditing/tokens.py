@@ -31,7 +31,7 @@ _FILE = Path(__file__).parent / "token_ratios.toml"
 
 FEWEST_CALLS = 3
 """Of one model: from fewer, no ratio is judged."""
-_TEMPLATE_TOKENS = 1000
+TEMPLATE_TOKENS = 1000
 """What a provider's own template and tools may add to any prompt."""
 _UNCOUNTED_TOKENS = 200
 """What we count of a prompt and a provider may not: tools, and what a message is wrapped in."""
@@ -227,7 +227,7 @@ def _calls_apart(ratio: TokenRatio, calls: Sequence[_Billed]) -> Iterator[Remark
     """Single calls that are billed for far more or fewer tokens than they have, where most are not."""
     low = _any_ratio(ratio.tokenizer).low
     for trial, call, billed, ours in calls:
-        if billed > _FAR * ours + _TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:
+        if billed > _FAR * ours + TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:
             what = f"a prompt of {billed:,} tokens is billed, by our count it has {ours:,}"
             yield Remark(trial.name, f"{call.place}: {what}", value=billed / ours)
 

@@ -20,7 +20,7 @@ from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import OfTrial
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
-from twinbench.calls.trial_log import LOST
+from twinbench.calls.trial_log import IN_FLIGHT
 from twinbench.causes import CAUSES, Counts
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
@@ -196,7 +196,7 @@ class _Spans:
         candidate = self._candidates.get(reserve.candidate)
         buckets = {} if usage is None else usage.to_json()
         finish = finish_reason(attempt)
-        cause, detail = (LOST.cause, LOST.detail) if settle is None else (settle.cause, settle.detail)
+        cause, detail = (IN_FLIGHT.cause, IN_FLIGHT.detail) if settle is None else (settle.cause, settle.detail)
         latency_s = None if settle is None else settle.latency_s
         return _Span(
             f"attempt {reserve.attempt}" if own is None else f"own {own} attempt {reserve.attempt}",

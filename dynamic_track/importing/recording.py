@@ -206,7 +206,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
     clock.at = next((call.at for call in trajectory.calls if call.at is not None), 0.0)
     log.write(
         TrialBegins(
-            **log.here(),
+            **log.stamp(),
             pool=pool.fingerprint,
             imported={
                 "scaffold": "mini-swe-agent",
@@ -236,11 +236,11 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
             ended, why = error, f"call {call.number}: {error.cause}: {error}"
             break
         for index, command in enumerate(_commands(trajectory, call)):
-            log.write(CommandLine(**log.here(), step=call.number, index=index, command=command))
-        log.write(Conversation(**log.here(), step=call.number, messages=_following(trajectory, call)))
+            log.write(CommandLine(**log.stamp(), step=call.number, index=index, command=command))
+        log.write(Conversation(**log.stamp(), step=call.number, messages=_following(trajectory, call)))
     log.write(
         End(
-            **log.here(),
+            **log.stamp(),
             exit_status=trajectory.exit_status,
             patch=trajectory.submission.encode(),
             patch_sha256=sha256_text(trajectory.submission),

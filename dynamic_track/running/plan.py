@@ -19,7 +19,7 @@ from twinbench.reading.input_files import read_regular
 from twinbench.reading.strict_json import parse_json
 from twinbench.storage.files import make_folder, written
 
-FILE = "plan.json"
+PLAN_FILE = "plan.json"
 MOST_TRIALS = 1000
 """Of a case; whoever reads a stranger's plan goes through all of them."""
 
@@ -137,7 +137,7 @@ class RunPlan:
     def write(self, folder: Path) -> None:
         """Write it into a run's directory, which is made where it is missing."""
         make_folder(folder)
-        with written(folder / FILE) as file:
+        with written(folder / PLAN_FILE) as file:
             content = {"identity": self.identity, "where": self.where, "cases": list(self.cases)}
             file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
@@ -149,11 +149,11 @@ def read_plan(folder: Path) -> RunPlan:
         UsageError: it is no run directory.
         ContentError: the plan is damaged.
     """
-    path = folder / FILE
+    path = folder / PLAN_FILE
     try:
         content = parse_json(read_regular(path).decode())
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder} holds no run: it has no {FILE}") from None
+        raise UsageError(f"{folder} holds no run: it has no {PLAN_FILE}") from None
     except OSError as error:
         raise ContentError([Problem(str(path), None, None, error.strerror or str(error))]) from None
     except ValueError as error:

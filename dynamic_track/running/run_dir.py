@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.running.plan import RunPlan, read_plan
-from twinbench.calls.journal import FILE
+from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.display.wording import shortened
 from twinbench.errors import JournalError, UsageError
 from twinbench.storage.files import make_folder, written
@@ -21,7 +21,7 @@ from twinbench.storage.files import make_folder, written
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run's directory, which exists."""
+    """The paths of a run's directory, which need not exist."""
 
     path: Path
 
@@ -44,7 +44,7 @@ class RunDirectory:
         Raises:
             JournalError: it is.
         """
-        file = self.journal / FILE
+        file = self.journal / JOURNAL_FILE
         if not (file.is_file() and file.stat().st_size):
             self.refuse_lost_lines(())
 
@@ -62,8 +62,8 @@ class RunDirectory:
         if lost:
             what = "is empty or missing" if not recorded else "lacks lines at its end"
             raise JournalError(
-                f"{self.journal / FILE} {what}: {lost[0].relative_to(self.path)} has ended, and the journal does not "
-                "tell of it. Nothing was changed. Put the journal back from a copy, or choose another --run"
+                f"{self.journal / JOURNAL_FILE} {what}: {lost[0].relative_to(self.path)} has ended, and the journal "
+                "does not tell of it. Nothing was changed. Put the journal back from a copy, or choose another --run"
             )
 
     def write(self, case: str, trial: int, name: str, content: str) -> None:

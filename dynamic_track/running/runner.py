@@ -18,7 +18,7 @@ from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.stopping import StoppedError
 from dynamic_track.running.trial import Bench, Trial, concluded, work
-from dynamic_track.running.unexpected import FILE, record_end, record_unexpected
+from dynamic_track.running.unexpected import TRACEBACK_FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal
 from twinbench.calls.lines import End, VerdictLine
@@ -155,7 +155,7 @@ def _run_trial(
         _bring_to_the_end(bench, node, task, log, run, verdicts, graded)
         trial = concluded(bench.pool, log.recording)
         write_case(run, trial)
-        run.remove(task.id, log.recording.trial, FILE)  # what an earlier sitting came to
+        run.remove(task.id, log.recording.trial, TRACEBACK_FILE)  # what an earlier sitting came to
     except StoppedError:
         raise
     except Exception as error:  # noqa: BLE001 - one trial's trouble stays one trial's
@@ -232,7 +232,7 @@ def give_verdict(
     run.write(task.id, log.recording.trial, "verdict.json", _json(_portable(verdict)))
     log.write(
         VerdictLine(
-            **log.here(),
+            **log.stamp(),
             resolved=verdict.resolved,
             cause=verdict.cause,
             detail=verdict.detail,
@@ -256,7 +256,7 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
         return
     log.write(
         End(
-            **log.here(),
+            **log.stamp(),
             exit_status=ended.exit_status,
             patch=ended.patch.encode("utf-8", "surrogateescape"),
             patch_sha256=sha256_text(ended.patch),
@@ -288,10 +288,7 @@ def _is_finished(recording: Recording, graded: bool) -> bool:
 
 def _is_over(recording: Recording) -> bool:
     """Whether the agent has ended for good; what infrastructure or the cap ended goes on."""
-    if recording.end is None:
-        return False
-    cause = recording.end.cause
-    return cause is None or CAUSES[cause].counts is Counts.unresolved
+    return recording.end is not None and recording.end.is_final
 
 
 def _wants_verdict(recording: Recording) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twinbench.routing.clock import Clock, WallClock
 
-FILE = "stop"
+STOP_FILE = "stop"
 """In a run's directory: who wants it to stop from another process makes it."""
 
 _LOOK_EVERY_S = 0.5
@@ -32,7 +32,7 @@ class Stop:
     def __init__(self, folder: Path | None = None, beside: Stop | None = None) -> None:
         self._asked = threading.Event()
         self._beside = beside
-        self._file = None if folder is None else folder / FILE
+        self._file = None if folder is None else folder / STOP_FILE
         self._looked = 0.0
         if self._file is not None:
             self._file.unlink(missing_ok=True)  # that was of another sitting
@@ -98,4 +98,4 @@ class StoppingClock:
 
 def ask_to_stop(folder: Path) -> None:
     """Ask the process that works on a run to stop."""
-    (folder / FILE).touch()
+    (folder / STOP_FILE).touch()

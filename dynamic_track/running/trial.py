@@ -253,7 +253,7 @@ def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> 
     }
     start = log.recording.start
     if start is None:
-        log.write(TrialBegins(**log.here(), **identity))
+        log.write(TrialBegins(**log.stamp(), **identity))
         return
     for name, now in identity.items():
         if (then := getattr(start, name)) != now:

@@ -10,7 +10,7 @@ from twinbench.causes import Cause
 from twinbench.fingerprint import sha256_text
 from twinbench.unexpected import describe_error, is_disk_failure, traceback_text
 
-FILE = "internal-error.txt"
+TRACEBACK_FILE = "internal-error.txt"
 """In a case's folder: the traceback."""
 
 
@@ -33,8 +33,8 @@ def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secret
         raise error
     case, trial = log.recording.case, log.recording.trial
     try:
-        run.write(case, trial, FILE, secrets.redacted(traceback_text(error)))
-        place = f"the traceback is in {run.case(case, trial).relative_to(run.path) / FILE}"
+        run.write(case, trial, TRACEBACK_FILE, secrets.redacted(traceback_text(error)))
+        place = f"the traceback is in {run.case(case, trial).relative_to(run.path) / TRACEBACK_FILE}"
     except OSError as failed:
         if is_disk_failure(failed):
             raise
@@ -43,7 +43,7 @@ def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secret
     log.settle_lost()
     end = log.recording.end
     if end is not None and end.cause is None:
-        verdict = VerdictLine(**log.here(), resolved=None, cause=Cause.internal, detail=detail, fingerprint=None)
+        verdict = VerdictLine(**log.stamp(), resolved=None, cause=Cause.internal, detail=detail, fingerprint=None)
         log.write(verdict, sync=True)
     else:
         record_end(log, Cause.internal, detail)
@@ -52,4 +52,4 @@ def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secret
 def record_end(log: TrialLog, cause: Cause, detail: str) -> None:
     """Write down that a trial was ended by something else than its agent."""
     nothing = {"patch": b"", "patch_sha256": sha256_text("")}
-    log.write(End(**log.here(), exit_status=str(cause), **nothing, cause=cause, detail=detail), sync=True)
+    log.write(End(**log.stamp(), exit_status=str(cause), **nothing, cause=cause, detail=detail), sync=True)

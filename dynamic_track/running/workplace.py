@@ -53,7 +53,7 @@ class Workplace:
         if recorded is None or recorded.observation is None:
             self.log.refuse_beyond_end(step, "command")
         if recorded is None:
-            self.log.write(CommandLine(**self.log.here(), step=step, index=self._index, command=command))
+            self.log.write(CommandLine(**self.log.stamp(), step=step, index=self._index, command=command))
         elif recorded.command != command:
             raise DivergedError(step, "command", recorded.command, command)
         result = self.sandbox.run_command(
@@ -69,7 +69,7 @@ class Workplace:
         if recorded is None or recorded.observation is None:
             self.log.write(
                 Observation(
-                    **self.log.here(),
+                    **self.log.stamp(),
                     step=step,
                     index=self._index,
                     output=observation["output"].encode(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.power_cut import disk
-from twinbench.calls.journal import FILE, Journal
+from twinbench.calls.journal import JOURNAL_FILE, Journal
 from twinbench.storage.files import written
 
 
@@ -17,7 +17,7 @@ def test_what_nobody_flushed_is_not_left(tmp_path: Path) -> None:
 
 
 def test_a_journal_outlasts_a_power_cut_up_to_its_last_flush(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "journal" / FILE
+    path = tmp_path / "run" / "journal" / JOURNAL_FILE
     with disk(tmp_path) as watched, Journal.open(path.parent) as journal:
         journal.append("first", sync=True)
         assert watched.keeps(path)
@@ -29,7 +29,7 @@ def test_a_journal_outlasts_a_power_cut_up_to_its_last_flush(tmp_path: Path) -> 
 
 
 def test_the_start_of_a_line_is_put_aside_before_it_is_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "journal" / FILE
+    path = tmp_path / "journal" / JOURNAL_FILE
     with Journal.open(path.parent) as journal:
         journal.append("first", sync=True)
     whole = path.read_bytes()

@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timing import HANG_S, cpu_s
-from twinbench.calls.journal import FILE, Journal, _Reader, read_journal
+from twinbench.calls.journal import JOURNAL_FILE, Journal, _Reader, read_journal
 from twinbench.calls.packing import packed, unpacked
 from twinbench.calls.redaction import Secrets
 from twinbench.errors import JournalError, TwinbenchError
@@ -45,7 +45,7 @@ def written(folder: Path, lines: int = 5) -> list[bytes]:
     with Journal.open(folder) as journal:
         for number in range(lines):
             journal.append("step", step=number, cost_usd=Decimal("0.10"), text=f"ä {number}")
-    return (folder / FILE).read_bytes().splitlines(keepends=True)
+    return (folder / JOURNAL_FILE).read_bytes().splitlines(keepends=True)
 
 
 def test_what_was_appended_is_read_again_in_its_order(folder: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_large_response_is_small_in_the_journal(folder: Path) -> None:
     body = json.dumps({"choices": [{"text": "the same again " * 5000}]}).encode()
     with Journal.open(folder) as journal:
         journal.append("settle", response=body)
-    assert (folder / FILE).stat().st_size < len(body) / 20
+    assert (folder / JOURNAL_FILE).stat().st_size < len(body) / 20
     assert unpacked(read_journal(folder)[0].fields["response"]) == body
 
 
@@ -190,12 +190,12 @@ def test_a_changed_journal_is_refused_with_file_and_line(folder: Path, kind: str
     lines = written(folder)
     changed = change(lines)
     assert changed != lines
-    (folder / FILE).write_bytes(b"".join(changed))
+    (folder / JOURNAL_FILE).write_bytes(b"".join(changed))
     for refuse in (read_journal, Journal.open):
         with pytest.raises(JournalError) as refused:
             refuse(folder)
-        assert str(refused.value).startswith(f"{folder / FILE}, {message}")
-    assert (folder / FILE).read_bytes() == b"".join(changed)
+        assert str(refused.value).startswith(f"{folder / JOURNAL_FILE}, {message}")
+    assert (folder / JOURNAL_FILE).read_bytes() == b"".join(changed)
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith("torn")) == []
 
 
@@ -204,7 +204,7 @@ def test_every_single_byte_counts(folder: Path) -> None:
     for place in range(len(content) - 1):  # without the last line's end the line is a torn one
         changed = bytearray(content)
         changed[place] ^= 1
-        (folder / FILE).write_bytes(changed)
+        (folder / JOURNAL_FILE).write_bytes(changed)
         with pytest.raises(JournalError, match=r"line [12]: "):
             read_journal(folder)
 
@@ -214,8 +214,8 @@ def test_lines_cut_off_the_end_show_against_the_head(folder: Path) -> None:
         for number in range(5):
             journal.append("x", n=number)
         head = journal.head
-    lines = (folder / FILE).read_bytes().splitlines(keepends=True)
-    (folder / FILE).write_bytes(b"".join(lines[:-1]))
+    lines = (folder / JOURNAL_FILE).read_bytes().splitlines(keepends=True)
+    (folder / JOURNAL_FILE).write_bytes(b"".join(lines[:-1]))
     last = read_journal(folder)[-1]
     assert (last.number, last.sha256) != head
 
@@ -232,12 +232,12 @@ def test_a_missing_journal_is_said_to_be_missing(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_cut_off_and_kept_beside(folder: Path, left: int) -> None:
     lines = written(folder)
     torn = lines[-1][:left]
-    (folder / FILE).write_bytes(b"".join(lines[:-1]) + torn)
+    (folder / JOURNAL_FILE).write_bytes(b"".join(lines[:-1]) + torn)
 
     read = read_journal(folder)
     assert (len(read), read.torn) == (4, torn)
     assert read.note is not None
-    assert read.note.startswith(f"{folder / FILE}, line 5: ends in the middle")
+    assert read.note.startswith(f"{folder / JOURNAL_FILE}, line 5: ends in the middle")
 
     with Journal.open(folder) as journal:
         assert journal.torn is not None
@@ -251,7 +251,7 @@ def test_no_torn_line_replaces_another(folder: Path) -> None:
     written(folder, 2)
     kept = []
     for part in (b"first", b"second"):
-        with (folder / FILE).open("ab") as file:
+        with (folder / JOURNAL_FILE).open("ab") as file:
             file.write(part)
         with Journal.open(folder) as journal:
             assert journal.torn is not None
@@ -427,7 +427,7 @@ def test_a_file_size_limit_is_like_a_full_disk(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, folder], capture_output=True, text=True, timeout=HANG_S, check=True
     )
-    assert done.stdout == f"cannot write {folder / FILE} (File too large)\n2\n"
+    assert done.stdout == f"cannot write {folder / JOURNAL_FILE} (File too large)\n2\n"
     assert [entry.kind for entry in read_journal(folder)] == ["before", "small"]
 
 
@@ -553,7 +553,7 @@ def test_a_reader_ends_though_the_journal_grows(folder: Path) -> None:
 def test_a_reader_stops_where_the_journal_ended_when_it_began(folder: Path) -> None:
     with Journal.open(folder) as journal:
         journal.append("first", text="y" * 100_000)
-        reader = iter(_Reader(folder / FILE))
+        reader = iter(_Reader(folder / JOURNAL_FILE))
         assert next(reader).kind == "first"
         journal.append("second")
         assert list(reader) == []

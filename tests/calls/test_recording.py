@@ -11,11 +11,22 @@ import pytest
 from twinbench.calls.exchange import Request, Response, TransportError
 from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.judging import Judged
-from twinbench.calls.lines import Decision, End, Observation, Reserve, Sitting, TrialBegins, read_line
+from twinbench.calls.lines import (
+    KINDS,
+    CommandLine,
+    Decision,
+    End,
+    Observation,
+    OfTrial,
+    Reserve,
+    Sitting,
+    TrialBegins,
+    read_line,
+)
 from twinbench.calls.packing import packed
-from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, recordings
+from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, add_line, recordings
 from twinbench.calls.redaction import Secrets
-from twinbench.calls.trial_log import LOST, CallLog, TrialLog, WithoutSecrets
+from twinbench.calls.trial_log import IN_FLIGHT, CallLog, TrialLog, WithoutSecrets
 from twinbench.causes import Cause
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
@@ -34,7 +45,7 @@ class Clock:
 
 
 def begin(log: TrialLog) -> None:
-    log.write(TrialBegins(**log.here(), pool="p"))
+    log.write(TrialBegins(**log.stamp(), pool="p"))
 
 
 def attempt(log: TrialLog, step: int, number: int, reserved: str, cost: str | None, cause: Cause | None = None) -> None:
@@ -75,13 +86,14 @@ def test_cost_is_of_answers_and_spend_of_every_attempt(tmp_path: Path) -> None:
 
 def test_a_trial_begun_anew_counts_what_it_lost_as_spent_alone(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
-        log = TrialLog(Recording("c", 1), journal)
+        held = Recording("c", 1)  # as a run holds it, which goes on with it on another node
+        log = TrialLog(held, journal)
         for cost in ("1", "2", "4"):
             begin(log)
             attempt(log, 1, 1, "9", cost)
             if cost != "4":
                 log.start_over(DivergedError(1, "observation", "a", "b"))
-        for recording in (log.recording, read(tmp_path)):
+        for recording in (held, log.recording, read(tmp_path)):
             assert (recording.cost_usd, recording.spend_usd) == (Decimal(4), Decimal(7))
             assert len(recording.earlier) == 2
 
@@ -107,6 +119,17 @@ def test_trials_are_told_apart_and_other_lines_left_alone(tmp_path: Path) -> Non
     assert found["a", 2].spend_usd == 2
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if issubclass(kind, OfTrial)])
+def test_every_line_about_a_trial_has_a_place_in_its_recording(kind: Any) -> None:
+    first: dict[str, Any] = {"case": "c", "trial": 1, "step": 1, "attempt": 1, "own": 0, "index": 0, "command": "ls"}
+    recording = Recording("c", 1)
+    for before in (Reserve, CommandLine):
+        add_line(recording, before.model_construct(None, **first))
+    without = repr(recording)
+    add_line(recording, kind.model_construct(None, **first, messages=[]))
+    assert repr(recording) != without
+
+
 HALF = "half of a pair: \ud83d"
 HERE = {"case": "c", "trial": 1, "at": 2.0, "step": 1}
 
@@ -117,7 +140,7 @@ def test_a_settled_attempt_that_was_not_reserved_is_named(tmp_path: Path, own: i
         log = TrialLog(Recording("c", 1), journal)
         begin(log)
         with pytest.raises(IndexError):
-            CallLog(log, 1, own).settle(1, None, LOST, Decimal(1), at_reservation=True)
+            CallLog(log, 1, own).settle(1, None, IN_FLIGHT, Decimal(1), at_reservation=True)
     with pytest.raises(JournalError, match="line 2: a line of kind settle that does not follow"):
         recordings(read_journal(tmp_path))
 
@@ -194,7 +217,7 @@ def test_a_replay_writes_nothing_and_ends_where_the_trial_ended() -> None:
     with pytest.raises(DivergedError) as diverged:
         log.refuse_beyond_end(1, "response")
     assert (diverged.value.what, diverged.value.recorded) == ("response", None)
-    ended = {**log.here(), "exit_status": "", "patch": b"", "patch_sha256": "0" * 64}
+    ended = {**log.stamp(), "exit_status": "", "patch": b"", "patch_sha256": "0" * 64}
     recording.end = End(**ended, cause=Cause.usage, detail="no usage")
     with pytest.raises(RecordedEndError, match="no usage") as caught:
         log.refuse_beyond_end(1, "response")

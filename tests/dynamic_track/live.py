@@ -23,7 +23,7 @@ from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
 from tests.plugins.hosting import SESSION_WIDE_VARIABLE
 from tests.timing import until as until
-from twinbench.calls.journal import FILE, read_journal
+from twinbench.calls.journal import JOURNAL_FILE, read_journal
 from twinbench.containers.ownership import NAMESPACE_VARIABLE, namespace
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,7 +254,7 @@ def rewritten(run: Path, change: Callable[[dict[str, Any]], dict[str, Any] | Non
         run: its directory.
         change: gets a line's ``kind`` and ``fields``.
     """
-    path = run / "journal" / FILE
+    path = run / "journal" / JOURNAL_FILE
     prev, number, lines = "0" * 64, 0, []
     for line in path.read_text("utf-8").splitlines():
         record = json.loads(line)

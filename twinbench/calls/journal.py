@@ -30,7 +30,7 @@ from twinbench.errors import JournalError
 from twinbench.reading.input_files import in_mib, open_regular
 from twinbench.storage.files import flush_folder, make_folder
 
-FILE = "journal.jsonl"
+JOURNAL_FILE = "journal.jsonl"
 LOCK = "writer.lock"
 """Held by the process that writes."""
 _MOST_SHOWN = in_mib(MOST_LINE_BYTES)
@@ -86,7 +86,7 @@ def read_journal(folder: Path) -> Entries:
     Raises:
         JournalError: there is none, or a line is not as it was written or not where it was.
     """
-    reader = _Reader(folder / FILE)
+    reader = _Reader(folder / JOURNAL_FILE)
     entries = list(reader)
     note = None
     if reader.torn:
@@ -122,7 +122,7 @@ class Journal:
         Raises:
             JournalError: another process writes to it, it cannot be written, or it is not what was written.
         """
-        path = folder / FILE
+        path = folder / JOURNAL_FILE
         lock = FileLock(folder / LOCK, thread_local=False)
         try:
             make_folder(folder)

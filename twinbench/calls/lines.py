@@ -1,8 +1,8 @@
 """The lines of a journal: one model for each kind, which says what such a line has. They are written and read as these.
 
-In the journal, money is a decimal text in USD and bytes are packed (``packing``); a line is made of either that or of
-the values themselves. Times are seconds since 1970. Further fields of a line are kept: a release may write more than
-another one knows.
+In the journal, money is a decimal text in USD and bytes are packed (``packing``); the fields of a model take both that
+text and the Python values. Times are seconds since 1970. Further fields of a line are kept: a release may write more
+than another one knows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from twinbench.calls.packing import unpacked
-from twinbench.causes import Cause
+from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.display.wording import shortened
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
@@ -230,11 +230,12 @@ class Decision(Decided, OfTrial):
 
 
 class OfAttempt(OfTrial):
-    """A line about one HTTP request. ``own`` is the number of the router's own call, which the agent's have not."""
+    """A line about one HTTP request."""
 
     step: Count
     attempt: Count
     own: Count = 0
+    """Of the router's own calls the number, from 1; left out, and so 0, for the agent's."""
 
 
 class Reserve(OfAttempt):
@@ -349,6 +350,11 @@ class End(OfTrial):
         """
         return payload(self.patch).decode("utf-8", "surrogateescape")
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the agent has ended for good; a trial that infrastructure or the cap ended goes on."""
+        return self.cause is None or CAUSES[self.cause].counts is Counts.unresolved
+
 
 class VerdictLine(OfTrial):
     """What the tests said of the patch."""
@@ -396,9 +402,6 @@ class LineError(ValueError):
 
     def __init__(self, field: str, *, missing: bool, value: Any = None) -> None:
         super().__init__(f"without {field}" if missing else f"whose {field} cannot be {shortened(repr(value), 60)}")
-        self.field = field
-        self.missing = missing
-        self.value = value
 
 
 def read_line(kind: str, fields: Mapping[str, Any], *, whole: bool = False) -> Line | None:

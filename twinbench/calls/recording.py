@@ -168,6 +168,11 @@ class Recording:
     at: float | None = None
     """When its last line was written."""
 
+    def start_over(self) -> None:
+        """Begin again: what stands here so far moves to ``earlier``. Whoever holds the recording sees the new one."""
+        before = replace(self, earlier=())
+        vars(self).update(vars(Recording(self.case, self.trial, earlier=(*self.earlier, before))))
+
     @property
     def answers(self) -> list[RecordedAttempt]:
         """The attempts that brought the steps' answers, in order."""
@@ -239,8 +244,7 @@ def recordings_of(lines: Iterable[Numbered[OfTrial]]) -> dict[tuple[str, int], R
         name = (line.case, line.trial)
         recording = found.setdefault(name, Recording(*name))
         if isinstance(line, TrialBegins) and recording.lost is not None:
-            earlier = (*recording.earlier, replace(recording, earlier=()))
-            recording = found[name] = Recording(*name, earlier=earlier)
+            recording.start_over()
         recording.at = line.at
         try:
             add_line(recording, line)
@@ -285,7 +289,7 @@ def add_line(recording: Recording, line: OfTrial) -> None:
     Raises:
         IndexError: it does not follow from the lines before it.
     """
-    match line:  # the most frequent kinds first: what is compared with each of them is a journal's every line
+    match line:  # the most frequent kinds first: the cases are tried in this order for every line
         case Settle(own=0):
             _step(recording, line.step).attempts[line.attempt - 1].settle = line
         case Reserve(own=0):
@@ -308,6 +312,8 @@ def add_line(recording: Recording, line: OfTrial) -> None:
             recording.verdict = line
         case Lost():
             recording.lost = line
+        case _:
+            raise NotImplementedError(f"a recording has no place for a line of kind {line.kind}")
 
 
 def _step(recording: Recording, number: int) -> RecordedStep:

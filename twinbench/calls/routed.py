@@ -275,7 +275,7 @@ class RoutedCall:
         self.decider.compare(call.step_index, recorded.decision, decided)
         if recorded.decision is None:
             counted = dict(call.counted_tokens)
-            decision = Decision(**self.log.here(), step=call.step_index, prompt_tokens=counted, **decided.written())
+            decision = Decision(**self.log.stamp(), step=call.step_index, prompt_tokens=counted, **decided.written())
             self.log.write(decision)
         if decided.error is not None:
             self.session.failed()

@@ -38,7 +38,7 @@ class WithoutSecrets:
         return replace(response, body=self.secrets.redacted_bytes(response.body))
 
 
-LOST = Judged(Cause.transport, "twinbench was ended while it was in flight", retry=True, billed=True)
+IN_FLIGHT = Judged(Cause.transport, "twinbench was ended while it was in flight", retry=True, billed=True)
 """An attempt that was in flight when twinbench was killed."""
 
 Listener = Callable[[Recording, OfTrial], None]
@@ -63,12 +63,12 @@ class TrialLog:
         """Whether nothing is written, because everything stands there."""
         return self.journal is None
 
-    def here(self) -> dict[str, Any]:
-        """What every line of this trial has: the case, the trial, and when it is written."""
+    def stamp(self) -> dict[str, Any]:
+        """The case, the trial and the time, with which every line of this trial is made."""
         return {"case": self.recording.case, "trial": self.recording.trial, "at": round(self.clock.now(), 3)}
 
     def write(self, line: OfTrial, *, sync: bool = False) -> None:
-        """Write a line of this trial, made ``here``, and remember it.
+        """Write a line of this trial, made with a ``stamp``, and remember it.
 
         Args:
             line: what to write.
@@ -89,13 +89,14 @@ class TrialLog:
             for attempt in step.all_attempts:
                 if attempt.settle is None:
                     call = CallLog(self, number, attempt.reserve.own)
-                    call.settle(attempt.reserve.attempt, None, LOST, attempt.reserve.reserved_usd, at_reservation=True)
+                    call.settle(
+                        attempt.reserve.attempt, None, IN_FLIGHT, attempt.reserve.reserved_usd, at_reservation=True
+                    )
 
     def start_over(self, diverged: DivergedError) -> None:
         """Give up what was recorded of the trial, whose spend is lost, and begin again."""
-        self.write(Lost(**self.here(), step=diverged.step, what=diverged.what))
-        earlier = (*self.recording.earlier, replace(self.recording, earlier=()))
-        self.recording = Recording(self.recording.case, self.recording.trial, earlier=earlier)
+        self.write(Lost(**self.stamp(), step=diverged.step, what=diverged.what))
+        self.recording.start_over()
 
     def refuse_beyond_end(self, step: int, what: str) -> None:
         """In a replay, where nothing more is recorded: raise what ended the trial then, or that it diverged.
@@ -138,7 +139,7 @@ class CallLog:
         own = {**self._own, "max_tokens": request.body["max_tokens"]} if self.own else {}
         self.log.write(
             Reserve(
-                **self.log.here(),
+                **self.log.stamp(),
                 **own,
                 step=self.step,
                 attempt=attempt,
@@ -171,7 +172,7 @@ class CallLog:
         response = outcome if isinstance(outcome, Response) else None
         self.log.write(
             Settle(
-                **self.log.here(),
+                **self.log.stamp(),
                 **self._own,
                 step=self.step,
                 attempt=attempt,
@@ -191,7 +192,7 @@ class CallLog:
 
     def give_up(self, cause: Cause, detail: str) -> None:
         """Write that no attempt at a call of the router's own brought an answer."""
-        self.log.write(OwnFailed(**self.log.here(), **self._own, step=self.step, cause=cause, detail=detail))
+        self.log.write(OwnFailed(**self.log.stamp(), **self._own, step=self.step, cause=cause, detail=detail))
 
     @property
     def _own(self) -> dict[str, int]:

@@ -58,7 +58,7 @@ from tests.dynamic_track.live import (
 from tests.examples import examples
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import FILE, read_journal
+from twinbench.calls.journal import JOURNAL_FILE, read_journal
 from twinbench.calls.lines import End, Numbered
 from twinbench.calls.packing import packed, unpacked
 from twinbench.calls.recording import recordings
@@ -341,7 +341,7 @@ def test_what_is_no_run_is_wrong_usage(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_journal_is_damaged(turns: Path) -> None:
-    (turns / "journal" / FILE).unlink()
+    (turns / "journal" / JOURNAL_FILE).unlink()
     assert "missing" in found(turns)["chain"][0]["detail"]
 
 
@@ -349,7 +349,7 @@ def test_a_pool_that_is_not_where_it_was_has_to_be_named(turns: Path, tmp_path: 
     json_file(turns / "plan.json", lambda plan: plan["where"].update(pool="pools/mine.toml"))
     ran = audited(turns)
     assert ran.code == 2
-    assert "--pool FILE" in ran.err
+    assert "--pool JOURNAL_FILE" in ran.err
     assert found(turns, "--pool", "live-2026-04") == {}
 
 
@@ -359,7 +359,7 @@ def test_another_pool_than_the_run_was_made_with_is_found(turns: Path, tmp_path:
 
 
 def test_a_torn_end_is_said(turns: Path) -> None:
-    with (turns / "journal" / FILE).open("ab") as file:
+    with (turns / "journal" / JOURNAL_FILE).open("ab") as file:
         file.write(b'{"fields":{"case":')
     assert found(turns) == {}
     assert "ends in the middle" in twinbench("dynamic", "audit", turns).text
@@ -476,7 +476,7 @@ def test_a_verdict_that_was_given_otherwise_is_found(turns: Path, name: str, val
 
 
 def test_edits_that_leave_the_chain_as_it_was_are_found_twice(turns: Path) -> None:
-    path = turns / "journal" / FILE
+    path = turns / "journal" / JOURNAL_FILE
     text = path.read_text("utf-8")
     cost = next(entry.fields["cost_usd"] for entry in read_journal(turns / "journal") if entry.kind == "settle")
     path.write_text(text.replace(cost, cost[:-1] + "1", 1), "utf-8")
@@ -484,7 +484,7 @@ def test_edits_that_leave_the_chain_as_it_was_are_found_twice(turns: Path) -> No
 
 
 def test_a_line_that_is_gone_or_twice_is_found(turns: Path) -> None:
-    path = turns / "journal" / FILE
+    path = turns / "journal" / JOURNAL_FILE
     lines = path.read_bytes().splitlines(keepends=True)
     for content in (lines[:20] + lines[21:], [*lines[:20], lines[19], *lines[20:]], [lines[1], lines[0], *lines[2:]]):
         path.write_bytes(b"".join(content))
@@ -497,7 +497,7 @@ def test_a_flipped_bit_is_always_found(rehearsed: Path, tmp_path: Path, place: f
     run = tmp_path / "flipped"
     shutil.rmtree(run, ignore_errors=True)
     shutil.copytree(run_of(rehearsed, "round-robin"), run)
-    path = run / "journal" / FILE
+    path = run / "journal" / JOURNAL_FILE
     content = bytearray(path.read_bytes())
     content[int(place * len(content))] ^= 1 << bit
     path.write_bytes(bytes(content))
@@ -505,7 +505,7 @@ def test_a_flipped_bit_is_always_found(rehearsed: Path, tmp_path: Path, place: f
 
 
 def test_the_last_line_end_flipped_is_found(turns: Path) -> None:
-    path = turns / "journal" / FILE
+    path = turns / "journal" / JOURNAL_FILE
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
@@ -962,7 +962,7 @@ def test_other_counts_than_the_tokenizers_give_are_found(turns: Path) -> None:
 
 def test_a_trace_that_stands_for_another_case_is_found(turns: Path) -> None:
     """The lines and the files of one case, under the name of the other."""
-    path = turns / "journal" / FILE
+    path = turns / "journal" / JOURNAL_FILE
     kept = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     copies = [
         {**line, "fields": {**line["fields"], "case": MEDIUM}} for line in kept if line["fields"].get("case") == EASY
@@ -1069,7 +1069,8 @@ def test_whatever_stands_in_a_file_is_a_finding_and_no_failure(
 
 
 @pytest.mark.parametrize(
-    "name", ["plan.json", f"journal/{FILE}", *(f"cases/{EASY}/1/{each}" for each in ("case.json", "trajectory.json"))]
+    "name",
+    ["plan.json", f"journal/{JOURNAL_FILE}", *(f"cases/{EASY}/1/{each}" for each in ("case.json", "trajectory.json"))],
 )
 def test_a_pipe_in_the_place_of_a_file_is_never_waited_for(turns: Path, name: str) -> None:
     path = turns / name
@@ -1116,7 +1117,7 @@ UNBOUND = {
 
 def test_every_other_field_of_the_journal_is_bound_by_something(turns: Path) -> None:
     """One edit each, with the chain made again."""
-    path = turns / "journal" / FILE
+    path = turns / "journal" / JOURNAL_FILE
     kept = path.read_bytes()
     tried: set[tuple[str, ...]] = set()
     free = set()

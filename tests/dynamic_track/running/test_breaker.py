@@ -24,7 +24,7 @@ def ended(number: int, cause: Cause | None) -> Trial:
     log = TrialLog(Recording(f"case-{number}", 1), None)
     detail = None if cause is None else f"why {number}"
     patch = {"patch": b"", "patch_sha256": sha256_text("")}
-    log.recording.end = End(**log.here(), exit_status="Submitted", **patch, cause=cause, detail=detail)
+    log.recording.end = End(**log.stamp(), exit_status="Submitted", **patch, cause=cause, detail=detail)
     return concluded(live_manifest(), log.recording)
 
 

@@ -15,7 +15,7 @@ from dynamic_track.tasks.task import Task
 from tests.dynamic_track.live import EASY, KEY, KEY_VARIABLE, by_step, gold, live, named, said
 from tests.power_cut import disk
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import FILE
+from twinbench.calls.journal import JOURNAL_FILE
 
 OTHER = "rehearsal__tidecache-41"
 
@@ -24,7 +24,7 @@ def test_a_run_outlasts_a_power_cut(tmp_path: Path, rehearsal: Sequence[Task], m
     """The plan before any line, a reservation before its request, files before the line that tells of them."""
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     run = tmp_path / "run"
-    journal, case = run / "journal" / FILE, run / "cases" / EASY / "1"
+    journal, case = run / "journal" / JOURNAL_FILE, run / "cases" / EASY / "1"
     seen: list[str] = []
 
     def left_kinds() -> list[str]:
@@ -71,7 +71,7 @@ def test_a_widening_stands_on_the_disk_before_anything_is_asked(
 
     def before_write(data: bytes) -> None:
         if data.startswith(b'{"fields":') and json.loads(data)["kind"] == "sitting" and told:
-            told.append(b'"kind":"widened"' in (watched.left(run / "journal" / FILE) or b""))
+            told.append(b'"kind":"widened"' in (watched.left(run / "journal" / JOURNAL_FILE) or b""))
 
     answers = by_step([said("ls"), said("echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT")])
     with disk(tmp_path, before_write) as watched, ScriptedServer(answers) as server:

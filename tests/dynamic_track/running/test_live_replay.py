@@ -35,7 +35,7 @@ from tests.dynamic_track.live import (
     said,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import FILE
+from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.containers.engine import Engine
 
 EQUAL = {"cases": 1, "equal": 1, "differences": []}
@@ -140,7 +140,7 @@ def test_a_router_that_decides_otherwise_is_shown_with_both_sides(tmp_path: Path
 @pytest.mark.parametrize("where", [0.1, 0.5, 0.9])
 def test_one_byte_is_found_with_file_and_line(tmp_path: Path, recorded: Recorded, where: float) -> None:
     done = recorded.copy(tmp_path)
-    path = done.run / "journal" / FILE
+    path = done.run / "journal" / JOURNAL_FILE
     content = bytearray(path.read_bytes())
     at = int(len(content) * where)
     content[at] = ord("0") if content[at] != ord("0") else ord("1")

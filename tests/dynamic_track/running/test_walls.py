@@ -17,7 +17,7 @@ from dynamic_track import harness
 from dynamic_track.rehearsal.replies import ABSENT, Reply
 from dynamic_track.rehearsal.server import Asked
 from dynamic_track.running.agent import ActionStyle, agent_settings
-from dynamic_track.running.unexpected import FILE
+from dynamic_track.running.unexpected import TRACEBACK_FILE
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
 from tests.dynamic_track.live import (
@@ -35,8 +35,7 @@ from tests.dynamic_track.live import (
     solving,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import FILE as JOURNAL
-from twinbench.calls.journal import Journal
+from twinbench.calls.journal import JOURNAL_FILE, Journal
 from twinbench.calls.routed import RoutedCall
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
@@ -108,7 +107,7 @@ def test_what_nobody_foresaw_in_any_layer_ends_its_case_alone_and_is_tried_again
                 for case, layer in layers.items():
                     found = Done(run, case).case
                     assert (found["cause"], found["resolved"], found["bill_usd"]) == (Cause.internal, None, None)
-                    place = Path("cases") / case / "1" / FILE
+                    place = Path("cases") / case / "1" / TRACEBACK_FILE
                     assert found["detail"].startswith(f"LookupError: what nobody foresaw of {layer}, with [secret]")
                     assert found["detail"].endswith(f"; the traceback is in {place}")
                     written = (run / place).read_text("utf-8")
@@ -120,7 +119,7 @@ def test_what_nobody_foresaw_in_any_layer_ends_its_case_alone_and_is_tried_again
             assert (shown.json is not None, "bug" in shown.err) == (True, False)
         again = all_six(server.api_base, run, "--workers", "3").succeeded().json
     assert (again["resolved"], again["unresolved"], again["infra"]) == (2, 4, 0)
-    assert list(run.rglob(FILE)) == []
+    assert list(run.rglob(TRACEBACK_FILE)) == []
     assert not [path for path in run.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
     assert nearly(again["spend_usd"]) == nearly(sum(Done(run, name).spend_usd for name in SIX))
     assert len(server.completions) == sum(Done(run, name).case["steps"] for name in SIX), "nothing was paid twice"
@@ -151,7 +150,7 @@ def test_a_patch_whose_grading_nobody_foresaw_has_no_verdict_and_the_others_have
     again = twinbench("dynamic", "grade", run, "--json")
     assert (again.code, again.json["resolved"], again.json["infra"]) == (1, 1, 1)
     assert Done(run, SIX[0]).case["cause"] == Cause.internal
-    assert (Done(run, SIX[0]).folder / FILE).is_file()
+    assert (Done(run, SIX[0]).folder / TRACEBACK_FILE).is_file()
 
     checked = twinbench("dynamic", "doctor", "--tasks", "rehearsal", *only[:2], "--json")
     check = checked.json["checks"][-1]
@@ -323,7 +322,7 @@ def test_a_run_whose_journal_is_lost_is_refused_and_left_as_it_is(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(lost_run, run)
-    file = run / "journal" / JOURNAL
+    file = run / "journal" / JOURNAL_FILE
     if how == "removed":
         shutil.rmtree(file.parent)
     elif how == "emptied":
