@@ -71,4 +71,5 @@ def growth(work: Callable[[T], object], small: T, large: T) -> float:
         small: an input large enough to be measured.
         large: one many times as large.
     """
-    return min(cpu_s(lambda: work(large), 2) / cpu_s(lambda: work(small), 5) for _ in range(2))
+    small_s = cpu_s(lambda: work(small), 5)
+    return cpu_s(lambda: work(large), 2) / small_s

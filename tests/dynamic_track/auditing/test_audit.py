@@ -349,7 +349,7 @@ def test_a_pool_that_is_not_where_it_was_has_to_be_named(turns: Path, tmp_path: 
     json_file(turns / "plan.json", lambda plan: plan["where"].update(pool="pools/mine.toml"))
     ran = audited(turns)
     assert ran.code == 2
-    assert "--pool JOURNAL_FILE" in ran.err
+    assert "--pool FILE" in ran.err
     assert found(turns, "--pool", "live-2026-04") == {}
 
 
