@@ -45,8 +45,10 @@ class Life:
             line, where = each.line, f"journal, line {each.number}"
             if (place == 0) != isinstance(line, TrialBegins):
                 yield f"{where}: a trial begins with what it is of, and once"
-            if self._over is not None and not isinstance(line, VerdictLine | Lost):
+            if self._over is not None and not isinstance(line, VerdictLine):
                 yield f"{where}: a line of kind {line.kind} after the end in line {self._over.number}"
+            if place and isinstance(self._lines[place - 1].line, Lost):
+                yield f"{where}: a line of kind {line.kind} after the trial was given up in the line before"
             said = self._said_of(each.number, line)
             if said is not None:
                 step = getattr(line, "step", None)

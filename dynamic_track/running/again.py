@@ -14,6 +14,7 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import ActionStyle, agent_settings
 from dynamic_track.running.kept import read_run
+from dynamic_track.running.plan import PLAN_FILE, RunPlan
 from dynamic_track.running.regrading import Regraded, regrade
 from dynamic_track.running.replay import Replayed, replay
 from dynamic_track.running.run_dir import RunDirectory
@@ -26,7 +27,7 @@ from twinbench.calls.routed import Decider, RecordingDecides, RouterIsCompared
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import UsageError
+from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.storage.manifest_files import live_manifest
@@ -88,7 +89,7 @@ def replay_run(
         task.id: task for task in load_tasks(tasks or plan.where["tasks"], dataset or plan.where.get("dataset")).tasks
     }
     manifest = live_manifest(pool or plan.pool)
-    settings = agent_settings(ActionStyle(plan.agent["actions"]), manifest.agent)
+    settings = agent_settings(_actions_of(run_dir, plan), manifest.agent)
     with ExitStack() as stack:
         engine = stack.enter_context(Engine.connect())
         wanted = [found[each.case] for each in recorded if each.case in found]
@@ -119,6 +120,14 @@ def replay_run(
         verdicts = VerdictStore(Store(graded_anew))
         replayed = replay(bench, engine, found, recorded, run.directory, verdicts, progress, failed)
     return replace(replayed, notes=tuple(notes), simulated=plan.is_simulated)
+
+
+def _actions_of(run_dir: Path, plan: RunPlan) -> ActionStyle:
+    told = plan.agent.get("actions")
+    if told not in list(ActionStyle):
+        what = f"must be one of {', '.join(ActionStyle)}"
+        raise ContentError([Problem(str(run_dir / PLAN_FILE), None, "identity.agent.actions", what)])
+    return ActionStyle(told)
 
 
 def regrade_run(

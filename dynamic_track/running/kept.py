@@ -29,7 +29,10 @@ class KeptRun:
     @cached_property
     def entries(self) -> Entries:
         """The lines of the journal."""
-        return read_journal(self.directory.journal)
+        found = read_journal(self.directory.journal)
+        if not found:
+            self.directory.refuse_lost_lines(())
+        return found
 
     @cached_property
     def trials(self) -> Mapping[tuple[str, int], Recording]:

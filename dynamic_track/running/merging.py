@@ -9,9 +9,9 @@ from pathlib import Path
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.run_state import is_worked_on
-from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.lines import Merge, MergedRun
-from twinbench.calls.recording import recordings
+from twinbench.calls.journal import Entries, Journal, read_journal
+from twinbench.calls.lines import Merge, MergedRun, Sitting, Widened
+from twinbench.calls.recording import lines_of, recordings
 from twinbench.errors import UsageError
 
 
@@ -26,7 +26,8 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
         into: the directory of the merged run; must not exist, or be empty.
 
     Raises:
-        UsageError: their plans differ, a trial stands in two of them, one is being worked on, or ``into`` is taken.
+        UsageError: their plans differ, a trial stands in two of them, one is being worked on or holds a link, or
+            ``into`` is taken.
         JournalError: a journal is not what was written.
     """
     runs = [RunDirectory(path) for path in sources]
@@ -42,6 +43,10 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
         if different := first.differences(plan):
             raise UsageError(f"{run.path} is of another plan than {runs[0].path}: {', '.join(different)}")
     journals = [read_journal(run.journal) for run in runs]
+    for run, entries in zip(runs, journals, strict=True):
+        for _ in lines_of(entries, Merge, Sitting, Widened):
+            pass  # each is read, so that nothing is written of a journal that nobody can read
+        _refuse_irregular(run)
     whose: dict[tuple[str, int], Path] = {}
     for run, entries in zip(runs, journals, strict=True):
         for key in recordings(entries):
@@ -51,6 +56,17 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     where = {name: value for name, value in first.where.items() if name != "shard"}
     cases = dict.fromkeys(case for plan in plans for case in plan.cases)
     merged = open_run(into, RunPlan(first.identity, where, tuple(cases)))
+    try:
+        _write(merged, runs, plans, journals)
+    except BaseException:
+        shutil.rmtree(into, ignore_errors=True)  # it was not there, or empty
+        raise
+    return merged
+
+
+def _write(
+    merged: RunDirectory, runs: Sequence[RunDirectory], plans: Sequence[RunPlan], journals: Sequence[Entries]
+) -> None:
     with Journal.open(merged.journal) as journal:
         heads = [
             MergedRun(
@@ -68,5 +84,11 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
         journal.sync()
     for run in runs:
         if (run.path / "cases").is_dir():
-            shutil.copytree(run.path / "cases", into / "cases", dirs_exist_ok=True)
-    return merged
+            shutil.copytree(run.path / "cases", merged.path / "cases", dirs_exist_ok=True)
+
+
+def _refuse_irregular(run: RunDirectory) -> None:
+    """Links, pipes and devices are in no run; what they lead to would be copied."""
+    for path in sorted((run.path / "cases").rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise UsageError(f"{path} is neither a file nor a folder: a run has no links, pipes and devices")

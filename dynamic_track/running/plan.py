@@ -17,6 +17,7 @@ from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import read_regular
 from twinbench.reading.strict_json import parse_json
+from twinbench.reading.validation import find_unkeepable
 from twinbench.storage.files import make_folder, written
 
 PLAN_FILE = "plan.json"
@@ -167,9 +168,11 @@ def _problem(content: Any) -> tuple[str, str] | None:
     """The first field that no plan has, and what is wrong with it."""
     if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
         return "identity", "is missing"
+    if (found := find_unkeepable(content)) is not None:
+        return found
     for part, names in _WANTED.items():
-        found = content.get(part)
-        missing = [name for name in names if not isinstance(found, dict) or name not in found]
+        there = content.get(part)
+        missing = [name for name in names if not isinstance(there, dict) or name not in there]
         if missing:
             return f"{part}.{missing[0]}", "is missing"
     identity = content["identity"]
@@ -179,8 +182,12 @@ def _problem(content: Any) -> tuple[str, str] | None:
     for part, name in _TEXTS:
         if not isinstance(identity[part].get(name), str):
             return f"identity.{part}.{name}", "must be a text"
-    if not isinstance(content["where"]["pool"], str):
-        return "where.pool", "must be a text"
+    for name, needed in (("tasks", identity.get("imported") is None), ("pool", True), ("dataset", False)):
+        told = content["where"].get(name)
+        if not isinstance(told, str) and (needed or told is not None):
+            return f"where.{name}", "must be a text"
+        if "\0" in (told or ""):
+            return f"where.{name}", "must be a text without NUL characters"
     trials = identity.get("trials", 1)
     if type(trials) is not int or not 1 <= trials <= MOST_TRIALS:
         return "identity.trials", f"must be a whole number from 1 to {MOST_TRIALS:,}"

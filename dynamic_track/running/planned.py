@@ -87,9 +87,10 @@ def unplanned(
             yield Unplanned(case, f"trial {number} is in the journal, and the run is not of this case")
         elif number > most:
             yield Unplanned(case, f"trial {number} is in the journal, and the plan has {counted(most, 'trial')} a case")
+    known = {(case, str(number)) for case, number in begun}
     for folder in sorted((run.path / "cases").glob("*/*")):
         case, name = folder.parent.name, folder.name
-        if folder.is_dir() and not (name.isascii() and name.isdecimal() and (case, int(name)) in begun):
+        if folder.is_dir() and (case, name) not in known:
             yield Unplanned(case, f"cases/{case}/{name} is there, and no line of the journal about it")
 
 

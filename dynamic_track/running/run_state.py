@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from dynamic_track.running.kept import KeptRun
 from dynamic_track.running.run_dir import RunDirectory
@@ -61,14 +61,17 @@ class RunState:
 
 def is_worked_on(run: RunDirectory) -> bool:
     """Whether a process writes the run's journal."""
-    if not (run.journal / LOCK).exists():
-        return False
-    lock = FileLock(run.journal / LOCK)
     try:
-        with lock.acquire(blocking=False):
-            return False
-    except Timeout:
+        lock = os.open(run.journal / LOCK, os.O_RDONLY)
+    except OSError:  # nobody has written here, or where nobody can
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may look at the same time
+    except BlockingIOError:
         return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:

@@ -168,7 +168,7 @@ def test_a_line_that_is_not_as_its_kind_is_is_named(
     with Journal.open(tmp_path) as journal:
         begin(TrialLog(Recording("c", 1), journal))
         journal.append(kind, **fields)
-    with pytest.raises(JournalError, match=f"^the journal, line 2: {told}$"):
+    with pytest.raises(JournalError, match=f"journal.jsonl, line 2: {told}$"):
         recordings(read_journal(tmp_path))
 
 

@@ -73,7 +73,8 @@ def first(reply: Reply, **options: Any) -> tuple[Ran, dict[str, Any]]:
         return reply if asked.body["model"] == pool().candidates[0].model else Message("Ready")
 
     with ScriptedServer(script, **({"models": listed(), "api_key": KEY} | options)) as server:
-        ran = check(server, "--json", "--call-timeout", "2")
+        # Who hangs is waited for; on a busy machine, and where litellm is loaded first, the others take seconds too.
+        ran = check(server, "--json", "--call-timeout", "15" if isinstance(reply, Hang) else "120")
     found = ran.json["live"][POOL]["candidates"]
     assert not any(each["problems"] for each in found[1:])
     return ran, found[0]

@@ -15,6 +15,7 @@ from twinbench.routing.usage import Prices
 __all__ = [
     "BillError",
     "bill_usd",
+    "is_plausible",
     "reported_cost_usd",
     "served_by",
     "served_model",
@@ -22,9 +23,11 @@ __all__ = [
     "worst_case_usd",
 ]
 
-_MOST_USD = Decimal(10**6)
+_MOST_USD = Decimal(10**9)
 _MOST_PLACES = 30
-"""After the point of an amount."""
+"""The first digit of an amount stands at most so far behind its point."""
+_MOST_DIGITS = 60
+"""Of an amount: a price has up to 30 behind its point, and is one of a million tokens."""
 
 
 def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
@@ -37,9 +40,16 @@ def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
         amount = Decimal(str(cost))
     except (InvalidOperation, ValueError):
         return None
-    # A tiny amount with a huge exponent would be written out in as many digits.
-    plausible = amount.is_finite() and 0 <= amount <= _MOST_USD and amount.adjusted() >= -_MOST_PLACES
-    return amount if plausible and len(amount.as_tuple().digits) <= 2 * _MOST_PLACES else None
+    return amount if is_plausible(amount) and amount.adjusted() >= -_MOST_PLACES else None
+
+
+def is_plausible(usd: Decimal) -> bool:
+    """Whether an amount is one that a run can have to do with, and that can be written out in some digits."""
+    if not usd.is_finite() or usd < 0 or usd > _MOST_USD:
+        return False
+    exponent = usd.as_tuple().exponent
+    # A tiny amount, or a zero, with a huge exponent would be written out in as many digits.
+    return isinstance(exponent, int) and abs(exponent) <= _MOST_DIGITS and len(usd.as_tuple().digits) <= _MOST_DIGITS
 
 
 def served_model(body: Mapping[str, Any]) -> str | None:

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, Self, overload
 from filelock import FileLock, Timeout
 
 from twinbench.calls.lines import Line
-from twinbench.calls.packing import MOST_LINE_BYTES
+from twinbench.calls.packing import MOST_DEPTH, MOST_LINE_BYTES
 from twinbench.calls.redaction import Secrets
 from twinbench.errors import JournalError
 from twinbench.reading.input_files import in_mib, open_regular
@@ -33,7 +33,11 @@ from twinbench.storage.files import flush_folder, make_folder
 JOURNAL_FILE = "journal.jsonl"
 LOCK = "writer.lock"
 """Held by the process that writes."""
+_LOOKING_S = 0.5
+"""Who only looks whether somebody writes holds the lock for much less."""
 _MOST_SHOWN = in_mib(MOST_LINE_BYTES)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 _LINE = re.compile(rb'(?P<body>\{.*),"sha256":"(?P<sha256>[0-9a-f]{64})"\}', re.DOTALL)
 
 
@@ -62,7 +66,9 @@ class _Head(NamedTuple):
 class Entries(Sequence[Entry]):
     """What stands in a journal, whole lines only."""
 
-    def __init__(self, entries: Sequence[Entry], torn: bytes, note: str | None) -> None:
+    def __init__(self, path: Path, entries: Sequence[Entry], torn: bytes, note: str | None) -> None:
+        self.path = path
+        """The file."""
         self._entries = entries
         self.torn = torn
         """The start of a line that a kill cut short, or that is just being written."""
@@ -91,7 +97,7 @@ def read_journal(folder: Path) -> Entries:
     note = None
     if reader.torn:
         note = f"{reader.path}, line {len(entries) + 1}: ends in the middle and is left out"
-    return Entries(entries, reader.torn, note)
+    return Entries(reader.path, entries, reader.torn, note)
 
 
 class Journal:
@@ -126,7 +132,7 @@ class Journal:
         lock = FileLock(folder / LOCK, thread_local=False)
         try:
             make_folder(folder)
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=_LOOKING_S, poll_interval=0.01)
         except Timeout:
             raise JournalError(f"{folder} is being written by another process: wait for it or stop it") from None
         except (OSError, NotImplementedError) as error:
@@ -346,10 +352,23 @@ def _parsed(line: bytes) -> Entry | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
+    if _depth(line) > MOST_DEPTH + 1:
+        return None
     types = {"fields": dict, "kind": str, "number": int, "prev": str, "sha256": str}
     if record.keys() != types.keys() or any(type(record[key]) is not kind for key, kind in types.items()):
         return None
     return Entry(**record)
+
+
+def _depth(line: bytes) -> int:
+    """How deep a line is nested at most; looked at closely only where it has brackets enough."""
+    if line.count(b"{") + line.count(b"[") <= MOST_DEPTH:
+        return 0
+    depth = deepest = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", line)):
+        depth += 1 if bracket[0] in b"{[" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _unused(path: Path) -> Path:

@@ -7,9 +7,10 @@ than another one knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import (
@@ -23,6 +24,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from twinbench.calls.billing import is_plausible
 from twinbench.calls.packing import unpacked
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.display.wording import shortened
@@ -32,6 +34,9 @@ from twinbench.routing.usage import Usage
 _FARTHEST = 1e15
 """No time and no duration is larger."""
 
+_MOST_TOKENS = 10**12
+"""Of a bucket of one call."""
+_AMOUNT = re.compile(r"[0-9]{1,60}(\.[0-9]{1,60})?([eE][+-]?[0-9]{1,3})?")
 _BUCKETS = {"input", "cache_read", "cache_write", "output"}
 _BUCKETS_WITH_1H = {*_BUCKETS, "cache_write_1h"}
 _NO_NAMES = ("", ".", "..")
@@ -40,11 +45,9 @@ _PLAIN = {str, bytes, int, float, bool, type(None), Decimal}
 
 
 def _decimal(value: Any) -> Decimal:
-    try:
-        found = value if isinstance(value, Decimal) else Decimal(value) if isinstance(value, str) else None
-    except InvalidOperation:
-        found = None
-    if found is None or not found.is_finite() or found < 0:
+    written = isinstance(value, str) and _AMOUNT.fullmatch(value) is not None
+    found = value if isinstance(value, Decimal) else Decimal(value) if written else None
+    if found is None or not is_plausible(found):
         raise ValueError("no amount")
     return found
 
@@ -74,7 +77,7 @@ def _usage(value: Any) -> Usage:
     if not isinstance(value, Mapping) or value.keys() not in (_BUCKETS, _BUCKETS_WITH_1H):
         raise ValueError("no usage")
     for count in value.values():
-        if type(count) is not int or count < 0:
+        if type(count) is not int or not 0 <= count <= _MOST_TOKENS:
             raise ValueError("no usage")
     if value.get("cache_write_1h", 0) > value["cache_write"]:
         raise ValueError("more is written for an hour than at all")

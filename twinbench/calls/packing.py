@@ -8,6 +8,8 @@ import zlib
 
 from twinbench.errors import JournalError
 
+MOST_DEPTH = 200
+"""Of what a line holds; what a provider or a file says is refused long before."""
 MOST_LINE_BYTES = 128 * 2**20
 """Of a line: twice a provider's largest answer. A longer one is not written, nor taken into memory to be read."""
 PACKED = "zlib:"

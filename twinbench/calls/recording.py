@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from twinbench.calls.completion import Completion, read_completion
-from twinbench.calls.journal import Entry
+from twinbench.calls.journal import Entries, Entry
 from twinbench.calls.lines import (
     CommandLine,
     Conversation,
@@ -42,6 +42,8 @@ from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
 
 Kind = TypeVar("Kind", bound=Line)
+
+_JOURNAL = "the journal"
 
 
 class DivergedError(Exception):
@@ -232,12 +234,13 @@ def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
     Raises:
         JournalError: it tells of what cannot have happened, though its chain is whole.
     """
+    of = _name_of(entries)
     of_trials = (entry for entry in entries if "case" in entry.fields and "trial" in entry.fields)
-    return recordings_of(Numbered(entry.number, _line(entry)) for entry in of_trials)
+    return recordings_of((Numbered(entry.number, _line(entry, of)) for entry in of_trials), of)
 
 
-def recordings_of(lines: Iterable[Numbered[OfTrial]]) -> dict[tuple[str, int], Recording]:
-    """As ``recordings``, of lines that have been read."""
+def recordings_of(lines: Iterable[Numbered[OfTrial]], of: str = _JOURNAL) -> dict[tuple[str, int], Recording]:
+    """As ``recordings``, of lines that have been read; ``of`` is what an error calls the journal."""
     found: dict[tuple[str, int], Recording] = {}
     for each in lines:
         line = each.line
@@ -250,7 +253,7 @@ def recordings_of(lines: Iterable[Numbered[OfTrial]]) -> dict[tuple[str, int], R
             add_line(recording, line)
         except IndexError:
             what = f"a line of kind {line.kind} that does not follow from those before it: one of them is missing"
-            raise JournalError(f"the journal, line {each.number}: {what}") from None
+            raise JournalError(f"{of}, line {each.number}: {what}") from None
     return found
 
 
@@ -260,26 +263,30 @@ def lines_of(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[Numbered[
     Raises:
         JournalError: one of them is not as its kind is.
     """
-    names = {kind.kind for kind in kinds}
+    names, of = {kind.kind for kind in kinds}, _name_of(entries)
     for entry in entries:
         if entry.kind in names:
-            line = _read(entry)
+            line = _read(entry, of)
             assert isinstance(line, kinds)  # noqa: S101 - their kinds say so
             yield Numbered(entry.number, line)
 
 
-def _read(entry: Entry) -> Line | None:
+def _name_of(entries: Iterable[Entry]) -> str:
+    return str(entries.path) if isinstance(entries, Entries) else _JOURNAL
+
+
+def _read(entry: Entry, of: str) -> Line | None:
     try:
         return read_line(entry.kind, entry.fields)
     except LineError as error:
-        raise JournalError(f"the journal, line {entry.number}: a line of kind {entry.kind} {error}") from None
+        raise JournalError(f"{of}, line {entry.number}: a line of kind {entry.kind} {error}") from None
 
 
-def _line(entry: Entry) -> OfTrial:
-    line = _read(entry)
+def _line(entry: Entry, of: str) -> OfTrial:
+    line = _read(entry, of)
     if not isinstance(line, OfTrial):
         what = f"a line of kind {entry.kind}, which tells nothing of a trial"
-        raise JournalError(f"the journal, line {entry.number}: {what}")
+        raise JournalError(f"{of}, line {entry.number}: {what}")
     return line
 
 

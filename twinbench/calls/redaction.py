@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from twinbench.calls.packing import PACKED, packed, unpacked
+from twinbench.calls.packing import MOST_DEPTH, PACKED, packed, unpacked
 from twinbench.errors import JournalError
 
 REDACTED = "[secret]"
@@ -61,11 +61,16 @@ class Secrets:
             data = escaped.sub(REDACTED.encode(), data)
         return data
 
-    def plain(self, value: Any) -> Any:
+    def plain(self, value: Any, depth: int = 0) -> Any:
         """``value`` as JSON can say it, without secrets.
+
+        Args:
+            value: the value.
+            depth: how deep it stands in what is written.
 
         Raises:
             TypeError: it has something that has no form in a journal.
+            JournalError: it is nested more than ``MOST_DEPTH`` deep.
         """
         if isinstance(value, str):
             return self._plain_text(str(value))
@@ -79,10 +84,12 @@ class Secrets:
             return packed(self.redacted_bytes(bytes(value)))
         if isinstance(value, Path):
             return self.redacted(str(value))
+        if depth > MOST_DEPTH:
+            raise JournalError(f"what a line of the journal would hold is nested more than {MOST_DEPTH} deep")
         if isinstance(value, Mapping):
-            return {self.redacted(str(key)): self.plain(item) for key, item in value.items()}
+            return {self.redacted(str(key)): self.plain(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.plain(item) for item in value]
+            return [self.plain(item, depth + 1) for item in value]
         raise TypeError(f"a journal has no form for a {type(value).__name__}: {value!r:.60}")
 
     def _plain_text(self, text: str) -> str:

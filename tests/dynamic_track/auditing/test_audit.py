@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from dynamic_track.rehearsal.server import Asked
 from dynamic_track.results.loaded import load_run
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.run_state import is_worked_on
 from dynamic_track.running.trial import concluded
 from dynamic_track.tasks.sources import load_tasks
 from dynamic_track.tasks.task import Task
@@ -58,7 +60,7 @@ from tests.dynamic_track.live import (
 from tests.examples import examples
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.journal import JOURNAL_FILE, read_journal
+from twinbench.calls.journal import JOURNAL_FILE, Journal, read_journal
 from twinbench.calls.lines import End, Numbered
 from twinbench.calls.packing import packed, unpacked
 from twinbench.calls.recording import recordings
@@ -1395,3 +1397,139 @@ def test_money_is_compared_exactly(turns: Path) -> None:
 def test_the_documentation_has_every_check() -> None:
     page = (ROOT / "docs" / "audit.md").read_text("utf-8")
     assert [check.name for check in CHECKS if f"| `{check.name}` |" not in page] == []
+
+
+READERS = (
+    ("dynamic", "status", "--json"),
+    ("dynamic", "score", "--json"),
+    ("dynamic", "audit", "--json"),
+)
+
+
+def spoiled(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Sets a field, or one of the usage."""
+
+    def change(fields: dict[str, Any]) -> None:
+        place, _, last = name.rpartition(".")
+        (fields[place] if place else fields)[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        ("settle", "cost_usd", "1e999999"),
+        ("settle", "cost_usd", "9" * 500),
+        ("settle", "cost_usd", "1e999999999999999999"),
+        ("settle", "cost_usd", "1e-999999999"),
+        ("settle", "cost_usd", "1_0"),
+        ("settle", "cost_usd", " 0.1"),
+        ("settle", "cost_usd", "\u0663"),
+        ("settle", "reported_cost_usd", "1e400"),
+        ("reserve", "reserved_usd", "1e-99999999999999999"),
+        ("reserve", "reserved_usd", "1e200000000"),
+        ("settle", "usage.input", 10**400),
+        ("settle", "usage.output", 10**13),
+    ],
+)
+def test_what_no_run_can_have_paid_or_used_is_refused_by_line_and_field(
+    turns: Path, tmp_path: Path, kind: str, name: str, value: Any
+) -> None:
+    edited(turns, kind, spoiled(name, value))
+    for words in READERS:
+        ran = twinbench(*words[:2], turns, *words[2:])
+        said = ran.text if words[1] == "audit" else ran.err
+        assert ran.code == 1
+        assert f"a line of kind {kind} whose {name.partition('.')[0]} cannot be" in said, words
+        assert "bug" not in ran.err
+    assert f"{turns / 'journal' / JOURNAL_FILE}, line " in twinbench("dynamic", "score", turns).err
+    (row,) = twinbench("dynamic", "runs", "list", "--in", tmp_path, "--json").succeeded().json["runs"]
+    assert (row["run"], name.partition(".")[0] in row["problem"]) == (str(turns), True)
+
+
+def test_a_line_that_is_nested_beyond_all_use_is_refused_wherever_it_is_read(turns: Path) -> None:
+    deep: Any = []
+    for _ in range(900):
+        deep = [deep]
+    edited(turns, "decision", spoiled("odd", deep))
+    for words in READERS:
+        ran = twinbench(*words[:2], turns, *words[2:])
+        assert ran.code == 1
+        assert "is no journal line, though its hash is right" in (ran.text if words[1] == "audit" else ran.err)
+
+
+def test_a_trial_that_was_given_up_begins_again_or_is_a_finding(turns: Path) -> None:
+    def give_up(line: dict[str, Any]) -> dict[str, Any]:
+        if line["kind"] == "command" and line["fields"]["step"] == 2:
+            line["kind"] = "lost"
+            line["fields"] = {name: line["fields"][name] for name in ("case", "trial", "at", "step")} | {"what": "x"}
+        return line
+
+    rewritten(turns, give_up)
+    assert any("after the trial was given up" in each["detail"] for each in found(turns)["steps"])
+
+
+def test_a_journal_without_a_whole_line_is_missed_where_trials_have_ended(turns: Path) -> None:
+    (turns / "journal" / JOURNAL_FILE).write_bytes(b'{"a":"\xe9"}')
+    for words in READERS:
+        ran = twinbench(*words[:2], turns, *words[2:])
+        assert ran.code == 1
+        assert "has ended, and the journal does not tell of it" in ran.err or words[1] == "audit"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda plan: plan["where"].update(tasks=5), "where.tasks"),
+        (lambda plan: plan["where"].update(tasks=None), "where.tasks"),
+        (lambda plan: plan["where"].update(pool="a\0b"), "where.pool"),
+        (lambda plan: plan["where"].update(dataset=["a"]), "where.dataset"),
+        (lambda plan: plan["identity"]["agent"].update(actions=5), "identity.agent.actions"),
+        (lambda plan: plan["identity"].update(agent={}), "identity.agent.actions"),
+        (lambda plan: plan["identity"]["agent"].update(version="\ud800"), "identity.agent.version"),
+    ],
+)
+def test_a_plan_that_nobody_can_go_by_is_refused_by_its_field(turns: Path, change: Any, field: str) -> None:
+    json_file(turns / "plan.json", change)
+    ran = twinbench("dynamic", "replay", turns, "--route")
+    assert (ran.code, "plan.json" in ran.err, field in ran.err, "bug" in ran.err) == (1, True, True, False), ran.err
+
+
+@pytest.mark.parametrize("leads_to", ["/dev/zero", "/etc/passwd", "patch.diff"])
+def test_a_merge_takes_no_link_along_and_leaves_nothing_behind(turns: Path, dear: Path, leads_to: str) -> None:
+    plan = turns / "plan.json"
+    shutil.copy(plan, dear / "plan.json")
+    patch = next((turns / "cases").glob("*/1/patch.diff"))
+    patch.unlink()
+    patch.symlink_to(leads_to)
+    into = turns.parent / "merged"
+    ran = twinbench("dynamic", "merge", turns, dear, "--into", into)
+    assert (ran.code, str(patch) in ran.err, into.exists()) == (2, True, False), ran.err
+
+
+def test_a_merge_of_a_journal_that_nobody_can_read_leaves_nothing_behind(turns: Path, dear: Path) -> None:
+    shutil.copy(turns / "plan.json", dear / "plan.json")
+    edited(dear, "sitting", spoiled("at", None))
+    into = turns.parent / "merged"
+    ran = twinbench("dynamic", "merge", turns, dear, "--into", into)
+    assert (ran.code, f"{dear / 'journal' / JOURNAL_FILE}, line 1" in ran.err, into.exists()) == (1, True, False), (
+        ran.err
+    )
+
+
+def test_looking_at_a_run_is_not_working_on_it(turns: Path) -> None:
+    """Many may look at once, also where nobody may write, and whoever begins to work meanwhile can."""
+    run = RunDirectory(turns)
+    with ThreadPoolExecutor(4) as pool:
+        looks = [pool.submit(is_worked_on, run) for _ in range(400)]
+        for _ in range(20):
+            Journal.open(run.journal).close()
+        seen = [look.result() for look in looks]
+    assert seen.count(False) > 0
+    with Journal.open(run.journal):
+        assert is_worked_on(run)
+    assert not is_worked_on(run)
+    (run.journal / "writer.lock").unlink()
+    (run.journal / "writer.lock").mkdir()
+    assert not is_worked_on(run)

@@ -167,7 +167,7 @@ def test_a_missing_line_of_any_kind_is_named(tmp_path: Path, recorded: Recorded,
     ran = replayed(done.run)
     if kind in ("reserve", "command"):  # what follows them hangs in the air
         assert (ran.code, ran.out) == (1, b"")
-        assert "the journal, line" in ran.err
+        assert "journal.jsonl, line" in ran.err
     elif kind == "end":
         assert (ran.code, ran.out) == (2, b"")
         assert "no trial of this run has ended" in ran.err

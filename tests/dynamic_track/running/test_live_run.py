@@ -269,7 +269,7 @@ def test_what_passes_is_tried_again_and_accounted_for(tmp_path: Path, rehearsal:
     done = Done(tmp_path / "run")
     replies: list[Reply] = [rate_limited(0), server_error(), Hang(), said(LEAVES)]
     with ScriptedServer(replies) as server:
-        live(server.api_base, done.run, "--call-timeout", "3").succeeded()
+        live(server.api_base, done.run, "--call-timeout", "15").succeeded()
         assert len(server.completions) == 4
     causes = [(each["cause"], each["at_reservation"]) for each in done.fields("settle")]
     assert causes == [("quota", False), ("transport", True), ("transport", True), (None, False)]
