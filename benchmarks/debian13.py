@@ -1,7 +1,7 @@
 """The fast tests on the next Debian and its Python, in a container without network: ``make acceptance PART=debian-13``.
 
-mmdebstrap makes Debian 13, once; this machine's pip fetches the locked packages as wheels for that Python; the checkout
-as it was committed is installed from them and tested. No engine is there, so the tests that need one are not run.
+mmdebstrap makes Debian 13, once; uv fetches the locked packages for that Python on this machine; the checkout as it was
+committed is installed beside them and tested. No engine is there, so the tests that need one are not run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ IMAGE = "twinbench-debian13:latest"
 MIRROR = "http://deb.debian.org/debian"
 
 _PACKAGES = ("ca-certificates", "git", "make", "procps", "python3", "python3-venv")
-_PLATFORMS = tuple(f"{tag}_{platform.machine()}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014"))
 _INSIDE = """
 set -e
 mkdir /twinbench && tar -x -C /twinbench && cd /twinbench
 python3 -m venv .venv
-pip="python -m pip --quiet --disable-pip-version-check install --no-index --no-deps"
 . .venv/bin/activate
-$pip --find-links /wheels --require-hashes -r requirements.lock
-$pip --no-build-isolation --editable .
+cp -r /packages /site  # where what is compiled is kept
+echo /site >"$(python -c 'import site; print(site.getsitepackages()[0])')/packages.pth"
+python -m pip --quiet --disable-pip-version-check install --no-index --no-deps --no-build-isolation --editable .
 echo "evidence: $(. /etc/os-release; echo $PRETTY_NAME), $(python --version)"
 exec python -m pytest -q -n 2 --dist worksteal -m 'not acceptance and not docker and not slow'
 """
@@ -45,9 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="twinbench-") as folder:
             _make_image(asked.mirror, Path(folder) / "debian.tar")
-            wheels = Path(folder) / "wheels"
-            _fetch_wheels(wheels)
-            return _run_tests(wheels)
+            packages = Path(folder) / "packages"
+            _fetch(packages)
+            return _run_tests(packages)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -62,17 +61,17 @@ def _make_image(mirror: str, archive: Path) -> None:
     subprocess.run(["docker", "import", "--message", WHAT, archive, IMAGE], check=True, stdout=subprocess.DEVNULL)
 
 
-def _fetch_wheels(folder: Path) -> None:
-    print("fetching what is locked, as wheels …", flush=True)
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps"]
-    target = ["--python-version", PYTHON, "--only-binary=:all:", *(f"--platform={each}" for each in _PLATFORMS)]
+def _fetch(folder: Path) -> None:
+    print("fetching what is locked …", flush=True)
+    uv = [str(Path(sys.executable).with_name("uv")), "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:"]
+    target = [f"--python-version={PYTHON}", f"--python-platform={platform.machine()}-manylinux_2_28"]
     lock = ["--require-hashes", "-r", str(ROOT / "requirements.lock")]
-    subprocess.run([*pip, *target, *lock, "--dest", str(folder)], check=True)
+    subprocess.run([*uv, *target, f"--target={folder}", *lock], check=True)
 
 
-def _run_tests(wheels: Path) -> int:
+def _run_tests(packages: Path) -> int:
     archive = subprocess.run(["git", "archive", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
-    command = ["docker", "run", "--rm", "--interactive", "--network=none", f"--volume={wheels}:/wheels:ro", IMAGE]
+    command = ["docker", "run", "--rm", "--interactive", "--network=none", f"--volume={packages}:/packages:ro", IMAGE]
     return subprocess.run([*command, "bash", "-c", _INSIDE], input=archive, check=False).returncode
 
 
