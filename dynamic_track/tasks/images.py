@@ -46,8 +46,7 @@ def prepare_images(
     def done(number: int) -> None:
         progress("images", number, len(wanted))
 
-    at_once = min(_AT_ONCE, len(wanted))
-    results = results_in_order(Threads({engine: at_once}), list(wanted.values()), prepare, done=done)
+    results = results_in_order(Threads({engine: _AT_ONCE}), list(wanted.values()), prepare, done=done)
     return {image: error for image, error in zip(wanted, results, strict=True) if error is not None}
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 Work = Callable[[Any, None], Any]
 
@@ -99,3 +101,91 @@ def process_number(_number: int, _place: None) -> int:
 
 def a_megabyte(content: bytes, _place: None) -> bytes:
     return content[::-1]
+
+
+def reading(number: int, _place: None) -> tuple[int, str, bytes]:
+    return number, sys.stdin.read(), os.read(0, 1)
+
+
+def closing_standard_input(number: int, _place: None) -> int:
+    sys.stdin.close()
+    if number == 1:
+        os.close(os.open(os.devnull, os.O_RDONLY))  # takes its number
+    return number
+
+
+def matching_without_end(folder: Path, _place: None) -> None:
+    """Holds the interpreter lock for longer than anybody waits."""
+    (folder / "begun").write_text(f"{os.getpid()}")
+    re.match(r"(a+)+$", "a" * 40 + "b")
+
+
+def stopping_itself(folder: Path, _place: None) -> None:
+    (folder / "begun").write_text(f"{os.getpid()}")
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def copying_itself(number: int, _place: None) -> tuple[bool, int]:
+    """The copy returns too."""
+    copy = os.fork()
+    if copy:
+        os.waitpid(copy, 0)
+    return copy != 0, number
+
+
+def leaving_a_copy(folder: Path, _place: None) -> None:
+    """Killed while its copy lives on."""
+    copy = os.fork()
+    if not copy:
+        time.sleep(60)
+        os._exit(0)
+    (folder / "copy").write_text(f"{copy}")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class UnsayableError(BaseException):
+    """Meets whoever describes it with an error of its own."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+def unsayable(_number: int, _place: None) -> NoReturn:
+    """Leaves a thread behind that would keep an orderly end waiting."""
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    raise UnsayableError
+
+
+def closing_all_files(_number: int, _place: None) -> None:
+    os.closerange(3, 100)
+    time.sleep(60)
+
+
+def _exit_when_read() -> NoReturn:
+    raise SystemExit(7)
+
+
+def _interrupt_when_read() -> NoReturn:
+    raise KeyboardInterrupt
+
+
+class ReadAs:
+    """Calls something where it is read."""
+
+    def __init__(self, called: Callable[[], object]) -> None:
+        self.called = called
+
+    def __reduce__(self) -> tuple[Callable[[], object], tuple[()]]:
+        return self.called, ()
+
+
+def exiting_when_read(_number: int, _place: None) -> ReadAs:
+    return ReadAs(_exit_when_read)
+
+
+def interrupting_when_read(_number: int, _place: None) -> ReadAs:
+    return ReadAs(_interrupt_when_read)
+
+
+def names_of_main(_number: int, _place: None) -> list[str]:
+    return [name for name in vars(sys.modules["__main__"]) if not name.startswith("_")]

@@ -135,3 +135,44 @@ def test_an_interrupt_asks_all_to_stop_and_is_raised_when_nothing_runs(made: Mad
     assert (tmp_path / "stop").exists()
     assert sorted(path.name for path in tmp_path.glob("begun-*")) == ["begun-0", "begun-1"], "nothing more is begun"
     assert len(ended) <= 2
+
+
+def test_what_stop_raises_is_raised_once_every_other_job_has_ended(made: Made) -> None:
+    ended: list[int] = []
+    stopped: list[bool] = []
+
+    def refuse() -> None:
+        stopped.append(True)
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full") as raised:
+        made(2).run(range(6), jobs.odd_ones_fail, lambda job, _: ended.append(job), refuse)
+    assert sorted(ended) == [0, 2, 4]
+    assert stopped == [True], "asked once"
+    assert isinstance(raised.value.__context__, ValueError), "what it was called for"
+
+
+def test_what_stop_raises_after_an_interrupt_is_raised_when_nothing_runs(made: Made, tmp_path: Path) -> None:
+    ended: list[Any] = []
+
+    def interrupt() -> None:
+        until(lambda: list(tmp_path.glob("begun-*")))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def refuse() -> None:
+        (tmp_path / "stop").touch()
+        raise OSError("the disk is full")
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(OSError, match="the disk is full") as raised:
+        made(1).run([(tmp_path, 0)], jobs.written_down_and_waiting, lambda job, _: ended.append(job), refuse)
+    interrupting.join()
+    assert isinstance(raised.value.__context__, KeyboardInterrupt)
+    assert not [each for each in threading.enumerate() if each.name.startswith("twinbench-job")]
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_without_workers_there_is_no_executor(made: Made, workers: int) -> None:
+    with pytest.raises(ValueError, match=f"^at least 1 job has to be worked on at once, not {workers}$"):
+        made(workers)

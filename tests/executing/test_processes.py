@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from tests.executing import jobs
 from tests.executing.test_executors import until
+from twinbench.executing import processes
 from twinbench.executing.executor import nothing_to_stop, results_in_order
 from twinbench.executing.processes import Processes, ProcessLostError, usable_cores
 from twinbench.executing.worker import ProcessJobError
@@ -62,10 +64,58 @@ def test_a_process_that_is_killed_from_outside_is_noticed_while_it_computes(tmp_
         (jobs.a_lock, "^what a_lock gave back cannot be pickled: TypeError: cannot pickle"),
         (jobs.exiting, "^the job ended its process: SystemExit: "),
         (jobs.unreadable, "^UnreadableError: one and other\n"),
+        (jobs.exiting_when_read, "^what [0-5] gave back cannot be read: SystemExit: 7"),
+        (jobs.interrupting_when_read, "^what [0-5] gave back cannot be read: KeyboardInterrupt"),
     ],
 )
 def test_what_cannot_come_back_is_said(work: jobs.Work, said: str) -> None:
     assert ended_of(work, 2, ProcessJobError, said) == []
+
+
+def test_the_callers_own_work_is_what_an_error_names() -> None:
+    with pytest.raises(ProcessJobError, match=r"^what a_lock gave back cannot be pickled"):
+        results_in_order(Processes(1), [1], jobs.a_lock)
+    with pytest.raises(ProcessJobError, match=r"^.*<lambda> cannot be sent to a process of its own"):
+        results_in_order(Processes(1), [1], lambda job, _: job)
+
+
+def test_a_process_that_ends_by_an_error_of_its_own_was_not_killed() -> None:
+    said = "^the process that worked on [0-5] ended with exit code 1 before it was done$"
+    began = time.monotonic()
+    assert ended_of(jobs.unsayable, 3, ProcessLostError, said) == []
+    assert time.monotonic() - began < 30, "threads that the work left are not waited for"
+
+
+def test_a_process_that_closes_its_pipes_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_ENDING_S", 0.1)
+    with pytest.raises(ProcessLostError, match=r"^the process that worked on 1 closed the pipe .*, and was ended$"):
+        results_in_order(Processes(1), [1], jobs.closing_all_files)
+
+
+def test_work_has_nothing_to_read() -> None:
+    assert results_in_order(Processes(1), [1, 2], jobs.reading) == [(1, "", b""), (2, "", b"")]
+
+
+def test_work_that_closes_standard_input_costs_no_other_job_anything() -> None:
+    assert results_in_order(Processes(1), [1, 2, 3], jobs.closing_standard_input) == [1, 2, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be copied")
+def test_a_copy_of_a_process_answers_nothing() -> None:
+    assert results_in_order(Processes(1), [1, 2, 3], jobs.copying_itself) == [(True, 1), (True, 2), (True, 3)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be copied")
+def test_a_copy_that_lives_on_does_not_hide_that_its_process_was_killed(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with pytest.raises(ProcessLostError, match="killed by SIGKILL"):
+        results_in_order(Processes(1), [tmp_path], jobs.leaving_a_copy)
+    os.kill(int((tmp_path / "copy").read_text()), signal.SIGKILL)
+    assert time.monotonic() - began < 30
+
+
+def test_the_main_module_of_a_process_has_no_name_that_work_could_be_taken_for() -> None:
+    assert results_in_order(Processes(1), [1], jobs.names_of_main) == [["json", "sys", "twinbench"]]
 
 
 def test_work_that_nobody_can_import_is_refused_before_anything_begins() -> None:
@@ -75,7 +125,7 @@ def test_work_that_nobody_can_import_is_refused_before_anything_begins() -> None
 def test_a_job_that_cannot_be_sent_fails_alone() -> None:
     ended: list[Any] = []
     executor: Processes[Any, Any] = Processes(2)
-    with pytest.raises(ProcessJobError, match="cannot be sent to a process of its own"):
+    with pytest.raises(ProcessJobError, match=r"^<unlocked _thread.lock .*> cannot be sent to a process of its own: "):
         executor.run([1, threading.Lock(), 2], jobs.process_number, lambda job, _: ended.append(job), nothing_to_stop)
     assert sorted(ended) == [1, 2]
 
@@ -136,3 +186,122 @@ def test_no_process_outlives_a_script_however_it_is_ended(how: signal.Signals, t
         out, _ = process.communicate(timeout=60)
     assert out == "the script runs\n", "its processes do not run it again"
     until(lambda: not any(psutil.pid_exists(number) for number in numbers), 20)
+
+
+def run_script(text: str, folder: Path, *arguments: str, shell_adds: str = "") -> str:
+    """What a script prints that comes to its end."""
+    script = folder / "script.py"
+    script.write_text(text, "utf-8")
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {shell_adds}', "sh", sys.executable, str(script), *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+
+
+ORPHANS = """
+import sys
+from pathlib import Path
+
+from tests.executing import jobs
+from twinbench.executing.executor import results_in_order
+from twinbench.executing.processes import Processes
+
+results_in_order(Processes(1), [Path(sys.argv[1])], getattr(jobs, sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process whatever it does")
+@pytest.mark.parametrize("work", [jobs.matching_without_end, jobs.stopping_itself])
+def test_a_process_that_cannot_listen_does_not_outlive_a_killed_script(work: jobs.Work, tmp_path: Path) -> None:
+    script, begun = tmp_path / "script.py", tmp_path / "begun"
+    script.write_text(ORPHANS, "utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), work.__name__], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as process:
+        until(lambda: begun.exists() and begun.read_text())
+        time.sleep(0.1)  # until it holds the lock, or is stopped
+        process.kill()
+    number = int(begun.read_text())
+    until(lambda: not psutil.pid_exists(number), 20)
+
+
+def test_a_process_whose_caller_ended_before_it_began_ends_too() -> None:
+    caller_of_another = os.getppid()
+    with subprocess.Popen(
+        [sys.executable, "-c", f"from twinbench.executing import worker; worker.main({caller_of_another})"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    ) as process:
+        assert process.wait(60) == 1
+
+
+CLOSED = """
+from tests.executing import jobs
+from twinbench.executing.executor import results_in_order
+from twinbench.executing.processes import Processes
+
+found = results_in_order(Processes(2), [1, 2, 3], jobs.printing)
+with open("found", "w", encoding="utf-8") as file:
+    file.write(str(found))
+"""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_a_script_without_standard_error_has_its_jobs_done(closed: str, tmp_path: Path) -> None:
+    run_script(CLOSED.replace('"found"', repr(str(tmp_path / "found"))), tmp_path, shell_adds=closed)
+    assert (tmp_path / "found").read_text("utf-8") == "[1, 2, 3]"
+
+
+OF_MAIN = """
+import functools
+
+from tests.executing import jobs
+from twinbench.executing import processes
+from twinbench.executing.executor import nothing_to_stop, results_in_order
+
+
+def main(number, _place):
+    return number
+
+
+class Thing:
+    def work(self, number, _place):
+        return number
+
+
+def refuse(*_, **__):
+    raise AssertionError("a process is started")
+
+
+processes.subprocess.Popen = refuse
+executor = processes.Processes(2)
+for begin in (
+    lambda: executor.run([1, 2], main, print, nothing_to_stop),
+    lambda: executor.run([1, 2], Thing().work, print, nothing_to_stop),
+    lambda: results_in_order(executor, [1, 2], main),
+    lambda: results_in_order(executor, [1, 2], functools.partial(main)),
+    lambda: results_in_order(executor, [Thing], jobs.doubled),
+    lambda: results_in_order(executor, [[Thing()]], jobs.doubled),
+    lambda: results_in_order(executor, [main], jobs.doubled),
+):
+    try:
+        begin()
+    except processes.ProcessJobError as error:
+        print(error)
+"""
+
+
+def test_what_stands_in_a_script_is_refused_before_a_process_is_started(tmp_path: Path) -> None:
+    said = run_script(OF_MAIN, tmp_path).splitlines()
+    assert len(said) == 7
+    assert all("stands in the script or notebook that runs; move it to a module that is imported" in s for s in said)
+    assert [line.partition(" cannot be sent")[0] for line in said[:3]] == ["main", "Thing.work", "main"]
+    assert [("Thing stands" in line, "main stands" in line) for line in said] == [
+        *[(False, True), (True, False), (False, True), (False, True)],
+        *[(True, False), (True, False), (False, True)],
+    ]

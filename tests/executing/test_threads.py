@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from twinbench.executing.executor import nothing_to_stop
 from twinbench.executing.threads import Threads
 
@@ -55,3 +57,21 @@ def test_a_place_takes_as_many_jobs_at_once_as_it_has_room_for() -> None:
     assert executor.workers == 3
     executor.run(range(3), work, lambda *_: None, nothing_to_stop)
     assert sorted(seen) == ["one", "one", "other"]
+
+
+def test_ended_jobs_are_cleared_up_side_by_side() -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def clear_up(_job: int, _result: int) -> None:
+        both.wait()
+
+    executor: Threads[int, str, int] = Threads({"one": 2}, clear_up=clear_up)
+    executor.run(range(2), lambda job, _: job, lambda *_: None, nothing_to_stop)
+
+
+def test_a_place_that_takes_no_job_is_refused() -> None:
+    """As the last place, it would never be given up, and no job would be worked on."""
+    with pytest.raises(ValueError, match=r"^at least 1 job has to be worked on at once, not 0$"):
+        Threads({"one": 2, "other": 0})
+    with pytest.raises(ValueError, match="need a place"):
+        Threads({})

@@ -23,15 +23,18 @@ class Executor(Protocol[Job, Place_co, Result]):
 
     Whatever implements this promises:
 
-    - Each job ends exactly once: ``ended`` is told of its result, or what it raised instead is kept.
+    - Each job ends exactly once: ``ended`` is told of its result, or the job raised something instead. What ``ended``
+      raises counts as raised by the job.
     - ``ended`` is told by one thread at a time, and before the worker that ended a job begins another, so it can stop
       what is left in time.
     - Jobs are begun in their order.
     - A job that raises takes no other with it: ``stop`` is called, the others are brought to their end, and then what
-      was raised first is raised. Whether ``stop`` makes the others give up is for the caller to say.
+      was raised first is raised; what others raise after it is not kept. Whether ``stop`` makes the others give up is
+      for the caller to say.
     - Where waiting is interrupted (Ctrl-C), no job is begun any more, ``stop`` is called, and the interrupt is raised
       once nothing runs.
-    - ``stop`` is called once at most.
+    - ``stop`` is called once at most. What it raises is raised once nothing runs, and its ``__context__`` is what it
+      was called for: what the job raised, or the interrupt.
     """
 
     @property
@@ -62,16 +65,33 @@ def nothing_to_stop() -> None:
     """Stops nothing: where each job is to come to its end whatever becomes of the others."""
 
 
+def name_of(work: Callable[..., object]) -> str:
+    """What an error calls the work that was to be done on a job."""
+    return getattr(work, "__qualname__", None) or repr(work)
+
+
 @dataclass(frozen=True)
-class _Numbered(Generic[Job, Place, Result]):
+class _Numbered(Generic[Job]):
     """A job that knows which one it is, since two may be equal."""
 
     number: int
     job: Job
-    work: Callable[[Job, Place], Result]
 
     def __repr__(self) -> str:
         return repr(self.job)
+
+
+@dataclass(frozen=True)
+class _OnNumbered(Generic[Job, Place, Result]):
+    """The work on a job, where the job is a numbered one."""
+
+    work: Callable[[Job, Place], Result]
+
+    def __call__(self, numbered: _Numbered[Job], place: Place) -> Result:
+        return self.work(numbered.job, place)
+
+    def __repr__(self) -> str:
+        return name_of(self.work)
 
 
 def results_in_order(
@@ -92,18 +112,14 @@ def results_in_order(
         done: called with the number of jobs that are done, each time one is.
 
     Raises:
-        BaseException: what a job raised first.
+        BaseException: what a job raised first, or what ``stop`` raised after that.
     """
     found: dict[int, Result] = {}
 
-    def ended(numbered: _Numbered[Job, Place, Result], result: Result) -> None:
+    def ended(numbered: _Numbered[Job], result: Result) -> None:
         found[numbered.number] = result
         if done is not None:
             done(len(found))
 
-    executor.run([_Numbered(number, job, work) for number, job in enumerate(jobs)], _work_on, ended, stop)
+    executor.run([_Numbered(number, job) for number, job in enumerate(jobs)], _OnNumbered(work), ended, stop)
     return [found[number] for number in range(len(jobs))]
-
-
-def _work_on(numbered: _Numbered[Job, Place, Result], place: Place) -> Result:
-    return numbered.work(numbered.job, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -11,15 +12,21 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from signal import Signals
+from types import FunctionType
 from typing import Any, Generic
 
 from twinbench.display.wording import shortened
-from twinbench.executing.executor import Job, Result
-from twinbench.executing.threads import Threads
+from twinbench.executing.executor import Job, Result, name_of
+from twinbench.executing.threads import Threads, require_workers
 from twinbench.executing.worker import ProcessJobError, read_frame, write_frame
 from twinbench.unexpected import describe_error
 
-_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from twinbench.executing.worker import main; main()"
+_BOOT = """\
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+import twinbench.executing.worker
+twinbench.executing.worker.main(int(sys.argv[2]))
+"""
 
 _PASSED_ENVIRONMENT = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP"),
@@ -30,6 +37,9 @@ _PASSED_ENVIRONMENT = (
 
 _MOST_CHARACTERS = 200
 """Of a job, in an error that names it."""
+
+_ENDING_S = 5.0
+"""How long a process that answers no more may take to end by itself, in seconds; its own end tells more than ours."""
 
 
 class ProcessLostError(ProcessJobError):
@@ -46,11 +56,17 @@ class Processes(Generic[Job, Result]):
 
     ``work`` is a function of a module that can be imported, of a job and None: there is nothing to say of the place. A
     job and its result are pickled. A process is a new interpreter that imports what the job needs, and not the
-    caller's main module: so a script or a notebook needs no precautions, and their own functions cannot be the work.
-    It has none of the caller's open files and few of its environment variables. What it prints goes to standard error.
+    caller's main module: so a script or a notebook needs no precautions, and their own functions and classes can be
+    neither the work nor in a job. It has none of the caller's open files and few of its environment variables. It has
+    nothing to read on standard input, and what it prints goes to standard error.
 
     A process that dies fails the job that it had with ProcessLostError, and another takes its place for the next job.
-    No process outlives its caller, however that ends; an interrupt ends them without waiting for their jobs.
+    A copy that a job makes of its process (``os.fork``) is ended where the job returns in it.
+
+    An interrupt ends the processes without waiting for their jobs. On Linux, none outlives its caller, however that
+    ends and whatever the job does. Elsewhere a thread of the process notices that the caller has ended, which it cannot
+    while the process is stopped or one long call of the job's does not let other threads run: it ends after that.
+    Processes that a job starts itself, copies among them, are for the job to end.
     """
 
     def __init__(self, workers: int) -> None:
@@ -58,7 +74,11 @@ class Processes(Generic[Job, Result]):
 
         Args:
             workers: how many processes at once; 1 at least. None is started for which there is no job.
+
+        Raises:
+            ValueError: there is none.
         """
+        require_workers(workers)
         self._workers = workers
 
     @property
@@ -76,11 +96,13 @@ class Processes(Generic[Job, Result]):
         """Bring each job to its end.
 
         Raises:
-            ProcessJobError: ``work`` cannot be imported elsewhere, a job or its result cannot be pickled, or a process
-                was lost.
+            ProcessJobError: ``work`` cannot be imported elsewhere, which is found before a job is begun; a job or its
+                result cannot be pickled; or a process was lost.
             Exception: what a job raised first, with the traceback of its process as a note.
         """
-        _pickled(work)
+        _pickled(work, name_of(work))
+        if not jobs:
+            return
         children = [_Child() for _ in range(min(self._workers, len(jobs)))]
 
         def kill_all() -> None:
@@ -114,17 +136,16 @@ class _Child:
             ProcessJobError: the job cannot be sent, its result cannot, or the process was lost.
             Exception: what the work raised.
         """
-        request = _pickled((work, job))
+        request = _pickled((work, job), _named(job))
         process = self._running()
         try:
             write_frame(process.stdin, request)
             answer = read_frame(process.stdout)
         except (EOFError, OSError):
-            process.kill()
-            raise ProcessLostError(_how_lost(process.wait(), job)) from None
+            raise ProcessLostError(_how_lost(process, job)) from None
         try:
             succeeded, content = pickle.loads(answer)  # noqa: S301 - of our own code, in our own process
-        except Exception as error:
+        except BaseException as error:  # SystemExit too, of which no class may make an end of the caller
             raise ProcessJobError(f"what {_named(job)} gave back cannot be read: {describe_error(error)}") from error
         if not succeeded:
             raise content
@@ -149,9 +170,10 @@ class _Child:
             if self._process is None or self._process.poll() is not None:
                 self._forget()
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
-                    [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path)],
+                    [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), str(os.getpid())],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
+                    stderr=_standard_error(),
                     env={name: os.environ[name] for name in _PASSED_ENVIRONMENT if name in os.environ},
                     start_new_session=True,  # what a terminal sends to all that run in it is for the caller to act on
                 )
@@ -164,22 +186,55 @@ class _Child:
             self._process = None
 
 
-def _pickled(content: object) -> bytes:
+def _standard_error() -> int | None:
+    """What ``Popen`` takes for a process's: the caller's, or nothing where the caller was started without any.
+
+    Its number may be that of another file by now, which no process inherits.
+    """
     try:
-        return pickle.dumps(content)
+        is_there = os.get_inheritable(2)
+    except OSError:
+        is_there = False
+    return None if is_there else subprocess.DEVNULL
+
+
+class _Pickler(pickle.Pickler):
+    """Refuses what stands in the main module, which another process would look for in its own, or find another in."""
+
+    def reducer_override(self, found: Any) -> Any:
+        if isinstance(found, type | FunctionType) and found.__module__ == "__main__":
+            raise pickle.PicklingError(
+                f"{found.__qualname__} stands in the script or notebook that runs; move it to a module that is imported"
+            )
+        return NotImplemented
+
+
+def _pickled(content: object, name: str) -> bytes:
+    """Content as bytes; an error calls it by its name."""
+    into = io.BytesIO()
+    try:
+        _Pickler(into).dump(content)
     except Exception as error:
         raise ProcessJobError(
-            f"this cannot be sent to a process of its own: {describe_error(error)}. Work has to be a function of a "
-            "module that can be imported, and a job something that can be pickled"
+            f"{name} cannot be sent to a process of its own: {describe_error(error)}. Work has to be a function of a "
+            "module that can be imported, and a job something that can be pickled, of classes of such modules"
         ) from error
+    return into.getvalue()
 
 
 def _named(job: object) -> str:
     return shortened(repr(job), _MOST_CHARACTERS)
 
 
-def _how_lost(code: int, job: object) -> str:
+def _how_lost(process: subprocess.Popen[bytes], job: object) -> str:
+    """How a process came to its end that answers no more; it is killed where it does not come to one soon."""
     what = f"the process that worked on {_named(job)}"
+    try:
+        code = process.wait(_ENDING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return f"{what} closed the pipe through which it answers, and was ended"
     if code >= 0:
         return f"{what} ended with exit code {code} before it was done"
     number = -code

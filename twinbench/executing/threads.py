@@ -19,6 +19,19 @@ def _nothing_is_left(_job: object, _result: object) -> None:
     pass
 
 
+def require_workers(workers: int) -> None:
+    """Refuse a number of workers by whom no job would ever be worked on.
+
+    Args:
+        workers: how many jobs are to be worked on at once.
+
+    Raises:
+        ValueError: it is less than 1.
+    """
+    if workers < 1:
+        raise ValueError(f"at least 1 job has to be worked on at once, not {workers}")
+
+
 class Threads(Generic[Job, Place, Result]):
     """An executor of threads: at each place so many, each of which takes the next job when it is done with one.
 
@@ -37,11 +50,19 @@ class Threads(Generic[Job, Place, Result]):
         """Take places.
 
         Args:
-            places: with how many jobs each takes at once.
+            places: with how many jobs each takes at once; 1 at least.
             is_lost: whether a result is what it is because its place is lost, so that the job may go on elsewhere.
-            clear_up: called by the worker after ``ended``, beside the other workers.
+            clear_up: called by the worker after ``ended``, without the lock that ``ended`` holds, so several may run at
+                once.
             interrupt: called where waiting is interrupted, before ``stop``: ends what jobs themselves wait for.
+
+        Raises:
+            ValueError: there is no place, or one that takes no job.
         """
+        if not places:
+            raise ValueError("jobs need a place where they are worked on, and none is given")
+        for workers in places.values():
+            require_workers(workers)
         self._places = dict(places)
         self._is_lost = is_lost
         self._clear_up = clear_up
@@ -83,9 +104,13 @@ class Threads(Generic[Job, Place, Result]):
                 wait(serving)
             except BaseException:
                 crew.dismiss()
-                self._interrupt()
-                crew.stop()
-                crew.wait()  # leaving the block does not wait for a thread whose start was interrupted
+                try:
+                    self._interrupt()
+                finally:
+                    try:
+                        crew.stop()
+                    finally:
+                        crew.wait()  # leaving the block does not wait for a thread whose start was interrupted
                 raise
         if crew.failed is not None:
             raise crew.failed
@@ -96,7 +121,7 @@ class _Crew(Generic[Job, Place]):
 
     def __init__(self, places: Mapping[Place, int], jobs: Sequence[Job], stop: Callable[[], None]) -> None:
         self.failed: BaseException | None = None
-        """What was raised by the first job that raised something."""
+        """What was raised by the first job that raised something, or by ``stop`` after that."""
         self.ending = threading.Lock()
         """Held by the one thread that tells of a job's end."""
         self._places = frozenset(places)
@@ -119,9 +144,7 @@ class _Crew(Generic[Job, Place]):
             try:
                 has_ended = work_on(job, place)
             except BaseException as error:  # noqa: BLE001 - raised where all are awaited
-                with self._changed:
-                    self.failed = self.failed or error
-                self.stop()
+                self._fail(error)
             with self._changed:
                 self._running -= 1
                 if not has_ended:
@@ -152,6 +175,18 @@ class _Crew(Generic[Job, Place]):
         with self._changed:
             while self._running:
                 self._changed.wait()
+
+    def _fail(self, error: BaseException) -> None:
+        """Keep what a job raised, and ask the others to stop, where it is the first; raises nothing."""
+        with self._changed:
+            if self.failed is not None:
+                return
+            self.failed = error
+        try:
+            self.stop()
+        except BaseException as of_stop:  # noqa: BLE001 - raised where all are awaited
+            with self._changed:
+                self.failed = of_stop
 
     def _taken_at(self, place: Place) -> Iterator[Job]:
         while True:
