@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -182,7 +183,10 @@ def _is(line: dict[str, Any], kind: str, step: int | None) -> bool:
 
 
 def test_another_image_is_found(tmp_path: Path, recorded: Recorded, engine: Engine, rehearsal: Sequence[Task]) -> None:
-    """The same task repo in another place, one file of it changed, its images built there."""
+    """The same task repo in another place, one file of it changed, its image built there.
+
+    Under a name of its own: tests beside this one use the other.
+    """
     tasks = tmp_path / "tasks"
     shutil.copytree(ROOT / "dynamic_track" / "rehearsal", tasks)
     for folder in (tasks / "tasks").iterdir():
@@ -190,8 +194,14 @@ def test_another_image_is_found(tmp_path: Path, recorded: Recorded, engine: Engi
             shutil.rmtree(folder)
     source = next((tasks / "tasks" / EASY / "source").rglob("README*"))
     source.write_text(source.read_text("utf-8") + "\nAnother line.\n", "utf-8")
+    settings, image = tasks / "tasks" / EASY / "task.yaml", f"twinbench-test/another-{os.getpid()}:latest"
+    kept = [line for line in settings.read_text("utf-8").splitlines() if not line.startswith("image:")]
+    settings.write_text("\n".join([*kept, f"image: {image}", ""]), "utf-8")
     done = recorded.copy(tmp_path)
-    found = difference(done, "--tasks", str(tasks), "--build")
+    try:
+        found = difference(done, "--tasks", str(tasks), "--build")
+    finally:
+        engine.client.images.remove(image, force=True)
     assert found["what"] in ("task", "image")
     assert found["recorded"] != found["replayed"]
 
