@@ -1,7 +1,7 @@
 """An audit: everything in a run that cannot be true, and what its cases must not have done.
 
-It reads the run's directory and its pool, nothing else. Each check is a function of that and stands once in ``CHECKS``,
-with the reason why what it finds cannot be in an honest run.
+It reads the run's directory and its pool, and other runs only where they are named (``against``). Each check is a
+function of that and stands once in ``CHECKS``, with the reason why what it finds cannot be in an honest run.
 """
 
 from __future__ import annotations

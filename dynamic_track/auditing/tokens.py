@@ -77,7 +77,7 @@ class _Table(BaseModel):
 
 @dataclass(frozen=True)
 class HonestRatio:
-    """Between what the median of an honest run's calls lies."""
+    """Bounds within which the median ratio of an honest run's calls lies."""
 
     low: float
     high: float

@@ -20,7 +20,7 @@ from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.nodes import Node, on_nodes
 from dynamic_track.running.runner import RunSummary
-from dynamic_track.running.sitting import Plan, Provider, SittingLimits, sit
+from dynamic_track.running.sitting import Provider, RunSetup, SittingLimits, sit
 from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
@@ -74,9 +74,9 @@ class Rehearsal:
             }
         )
 
-    def plan(self, router: LoadedRouter, seed: str) -> Plan:
-        """The plan of a router's run under a seed."""
-        return Plan(
+    def setup(self, router: LoadedRouter, seed: str) -> RunSetup:
+        """What a router's run under a seed is made of."""
+        return RunSetup(
             router,
             self.task_set,
             self.pool,
@@ -195,7 +195,7 @@ def _rehearsed(
     with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
         return sit(
             on_nodes([Node(engine, Images(engine, rehearsal.tasks, build=False))]),
-            rehearsal.plan(router, seed),
+            rehearsal.setup(router, seed),
             rehearsal.tasks,
             run_dir,
             Provider(DeclaredTime(gateway, clocks), clocks=clocks),

@@ -19,7 +19,7 @@ from dynamic_track.running.estimate import Estimate, estimate
 from dynamic_track.running.nodes import Node, on_nodes
 from dynamic_track.running.plan import MOST_TRIALS
 from dynamic_track.running.runner import RunSummary
-from dynamic_track.running.sitting import Plan, Provider, SittingLimits, shard_of, sit, so_far
+from dynamic_track.running.sitting import Provider, RunSetup, SittingLimits, shard_of, sit, so_far
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trial import Trial
 from dynamic_track.tasks.selection import TaskChoice
@@ -122,7 +122,7 @@ class PreparedRun:
     """A run that can be worked on: nothing was asked, spent or written so far."""
 
     request: RunRequest
-    plan: Plan
+    setup: RunSetup
     cases: tuple[Task, ...]
     cap: Decimal | None
     """In USD, of this shard; None: without."""
@@ -140,9 +140,9 @@ class PreparedRun:
         """What is left of it, and what that may cost."""
         finished = [trial for trial in self.before if trial.counts not in ("infra", "cap")]
         over = {(trial.id, trial.trial) for trial in finished}
-        left = sum((task.id, number) not in over for task in self.cases for number in range(1, self.plan.trials + 1))
+        left = sum((task.id, number) not in over for task in self.cases for number in range(1, self.setup.trials + 1))
         return estimate(
-            self.plan.pool,
+            self.setup.pool,
             left,
             finished,
             workers=self.request.workers * max(len({*self.request.engines}), 1),
@@ -153,9 +153,9 @@ class PreparedRun:
         """What would be run, as a JSON object."""
         return {
             "run": str(self.request.run_dir),
-            "identity": self.plan.identity(),
+            "identity": self.setup.identity(),
             "cases": [task.id for task in self.cases],
-            "trials": self.plan.trials,
+            "trials": self.setup.trials,
             "run_usd": None if self.cap is None else float(self.cap),
             "estimate": self.estimate.to_json(),
         }
@@ -186,7 +186,7 @@ class PreparedRun:
             RouterLoadError: the router does not load.
         """
         request = self.request
-        every = [task for task in self.cases for _ in range(self.plan.trials)]
+        every = [task for task in self.cases for _ in range(self.setup.trials)]
         with ExitStack() as stack:
             gateway = stack.enter_context(Gateway(request.api_base, request.api_key_env))
             engines = stack.enter_context(connected_engines(request.engines))
@@ -202,7 +202,7 @@ class PreparedRun:
             ]
             return sit(
                 on_nodes(nodes),
-                self.plan,
+                self.setup,
                 self.cases,
                 request.run_dir,
                 Provider(Limited(gateway, self.candidate_limits), _secrets(request.api_key_env)),
@@ -238,7 +238,7 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
     cases, all_of = request.choice.load(progress)
     if silent := [task.id for task in cases if not task.problem_statement.strip()]:
         raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
-    plan = Plan(
+    setup = RunSetup(
         load_router(request.router, request.plugins),
         all_of.fingerprint,
         pool,
@@ -250,9 +250,9 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
         shard=None if request.shard is None else shard_of(request.shard),
         image=request.image,
     )
-    cases, cap = plan.part(cases, cap)
-    before = so_far(request.run_dir, plan)
-    return PreparedRun(request, plan, cases, cap, before, dict(map(parse_limits, request.candidate_limits)))
+    cases, cap = setup.part(cases, cap)
+    before = so_far(request.run_dir, setup)
+    return PreparedRun(request, setup, cases, cap, before, dict(map(parse_limits, request.candidate_limits)))
 
 
 def refuse_tier(tier: str | None, pool: LiveManifest) -> None:

@@ -1,7 +1,9 @@
 """The directory of a run: its plan, its journal, and a folder for each trial that ended.
 
-The journal is the run; everything else is derived from it, but for the plan. Every file outlasts a crash of the machine
-once it is written, so that no line of the journal tells of a file that is not there.
+The journal is the run. Derived from it are ``case.json``, ``patch.diff`` and ``trajectory.json``; not derived are the
+plan, the tests of a verdict (``verdict.json``, kept in ``verdicts/``) and what a simulated provider remembers
+(``provider.jsonl``). A file named ``stop`` asks whoever works on the run to stop. Every file outlasts a crash of the
+machine once it is written, so that no line of the journal tells of a file that is not there.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ from twinbench.storage.store import Store
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a run is of: what differs here is another run."""
+class RunSetup:
+    """What a run is made of; its ``identity`` is that of the run's ``plan.json``: what differs there is another run."""
 
     router: LoadedRouter
     tasks: str
@@ -125,7 +125,7 @@ class SittingLimits:
 
 def sit(
     executor: CaseExecutor,
-    plan: Plan,
+    setup: RunSetup,
     tasks: Sequence[Task],
     run_dir: Path,
     provider: Provider,
@@ -143,7 +143,7 @@ def sit(
 
     Args:
         executor: has the cases worked on.
-        plan: what the run is of.
+        setup: what the run is made of.
         tasks: the cases.
         run_dir: of the run; made where it is missing.
         provider: who answers.
@@ -163,9 +163,9 @@ def sit(
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
-        shard = {} if plan.shard is None else {"shard": list(plan.shard)}
-        found = {**where, "division": plan.pool.division, **shard}
-        directory = open_run(run_dir, RunPlan.of(plan.identity(), found, cases))
+        shard = {} if setup.shard is None else {"shard": list(setup.shard)}
+        found = {**where, "division": setup.pool.division, **shard}
+        directory = open_run(run_dir, RunPlan.of(setup.identity(), found, cases))
         planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         entries = journal.entries()
@@ -176,7 +176,7 @@ def sit(
             Sitting(
                 plan=planned.fingerprint,
                 cases=cases,
-                trials=plan.trials,
+                trials=setup.trials,
                 workers=executor.workers,
                 graded=graded,
                 run_usd=limits.run_usd,
@@ -187,30 +187,30 @@ def sit(
         budget = Budget(limits.run_usd, spent)
         secrets = Secrets(provider.secrets)
         source = WithoutSecrets(provider.source, secrets)
-        own = MeteredLlm(plan.pool, source, budget, limits=limits.retries)
-        candidates = tuple(candidate.candidate() for candidate in plan.pool.candidates)
-        router = stack.enter_context(plan.router.opened(candidates, own))
+        own = MeteredLlm(setup.pool, source, budget, limits=limits.retries)
+        candidates = tuple(candidate.candidate() for candidate in setup.pool.candidates)
+        router = stack.enter_context(setup.router.opened(candidates, own))
         bench = Bench(
-            pool=plan.pool,
-            settings=plan.settings,
+            pool=setup.pool,
+            settings=setup.settings,
             decider=RouterDecides(router),
             source=source,
             budget=budget,
-            salt=plan.seed,
+            salt=setup.seed,
             run=run_dir.resolve().name,
-            container=limits.container(network=plan.network),
+            container=limits.container(network=setup.network),
             grading=limits.grading(),
             retries=limits.retries,
             own=own,
             clocks=provider.clocks,
-            on_router_error=plan.on_router_error,
+            on_router_error=setup.on_router_error,
             stop=stop or Stop(directory.path),
             listener=listener,
             secrets=secrets,
         )
         return run_jobs(
             executor,
-            [Job(task, number) for task in tasks for number in range(1, plan.trials + 1)],
+            [Job(task, number) for task in tasks for number in range(1, setup.trials + 1)],
             bench,
             directory,
             journal,
@@ -234,7 +234,7 @@ def shard_of(text: str) -> tuple[int, int]:
     return int(number), int(of)
 
 
-def so_far(run_dir: Path, plan: Plan) -> list[Trial]:
+def so_far(run_dir: Path, setup: RunSetup) -> list[Trial]:
     """What became of the trials of a run until now; nothing where there is no run yet.
 
     Raises:
@@ -244,4 +244,4 @@ def so_far(run_dir: Path, plan: Plan) -> list[Trial]:
     if not (run_dir / "journal").is_dir():
         return []
     found = recordings(read_journal(run_dir / "journal"))
-    return [concluded(plan.pool, recording) for recording in found.values() if recording.end is not None]
+    return [concluded(setup.pool, recording) for recording in found.values() if recording.end is not None]

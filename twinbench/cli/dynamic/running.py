@@ -190,7 +190,7 @@ def run(
     if json_:
         write_text(json.dumps(summary.to_json()) + "\n", output)
     else:
-        print_table(_run_table(summary, router, prepared.plan.pool), form, output)
+        print_table(_run_table(summary, router, prepared.setup.pool), form, output)
     if summary.stopped is not None:
         typer.echo(printable(f"stopped: {summary.stopped}; {counted(summary.left, 'trial')} left"), err=True)
         raise typer.Exit(1)
@@ -224,11 +224,11 @@ def _tell_plan(prepared: PreparedRun, *, json_: bool, output: str) -> None:
     if json_:
         print_json(prepared.to_json(), output)
         return
-    plan = prepared.plan
-    cases = counted(len(prepared.cases), "case") + (f", {plan.trials} times each" if plan.trials > 1 else "")
-    shard = "" if plan.shard is None else f", shard {plan.shard[0]} of {plan.shard[1]}"
+    setup = prepared.setup
+    cases = counted(len(prepared.cases), "case") + (f", {setup.trials} times each" if setup.trials > 1 else "")
+    shard = "" if setup.shard is None else f", shard {setup.shard[0]} of {setup.shard[1]}"
     lines = [
-        f"{prepared.request.router} on {cases}{shard}, pool {plan.pool.name}: nothing was run",
+        f"{prepared.request.router} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
         _worded(prepared.estimate, prepared.cap),
     ]
     write_text("".join(f"{line}\n" for line in lines), output)
