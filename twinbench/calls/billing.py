@@ -47,9 +47,9 @@ def is_plausible(usd: Decimal) -> bool:
     """Whether an amount is one that a run can have to do with, and that can be written out in some digits."""
     if not usd.is_finite() or usd < 0 or usd > _MOST_USD:
         return False
-    exponent = usd.as_tuple().exponent
+    _, digits, exponent = usd.as_tuple()
     # A tiny amount, or a zero, with a huge exponent would be written out in as many digits.
-    return isinstance(exponent, int) and abs(exponent) <= _MOST_DIGITS and len(usd.as_tuple().digits) <= _MOST_DIGITS
+    return isinstance(exponent, int) and abs(exponent) <= _MOST_DIGITS and len(digits) <= _MOST_DIGITS
 
 
 def served_model(body: Mapping[str, Any]) -> str | None:
