@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark
+from dynamic_track.auditing.patches import PatchedFile, patched_files
 from dynamic_track.auditing.shell import Ran, taken_apart
 from twinbench.display.wording import shortened
 
 _SHOWN = 100
 
-_HUNK = re.compile(r"@@ -\d{1,9}(?:,(?P<old>\d{1,9}))? \+\d{1,9}(?:,(?P<new>\d{1,9}))? @@(?P<place>.*)")
 _SHA = re.compile(r"[0-9a-f]{7,40}")
 _GIT_FILES = re.compile(r"\.git/(?:packed-refs|logs|objects|refs|ORIG_HEAD|FETCH_HEAD)")
 _ELSEWHERE = ("--all", "--reflog", "--walk-reflogs", "-g", "--branches", "--remotes", "--tags", "--glob", "--not")
@@ -60,18 +59,6 @@ _TEST_FILE = re.compile(r"(?:^|/)(?:tests?|testing)/|(?:^|/)(?:test_[^/]*|[^/]*_
 _TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_tests?|tests)\.py$")
 _OF_THE_RUNNER_ITSELF = "pytest-dev__"
 """Cases of pytest's own repository change what runners are made of, and have to."""
-
-
-@dataclass(frozen=True)
-class PatchedFile:
-    """What a patch does to one file."""
-
-    path: str
-    is_new: bool
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    around: tuple[str, ...]
-    """Heads of hunks and lines that stay: where in the file it is."""
 
 
 def history(run: Evidence) -> Iterator[Remark]:
@@ -148,85 +135,6 @@ def _changed_in_tests(trial: AuditedTrial) -> list[str]:
 
 def _and_more(paths: Sequence[str]) -> str:
     return f"{paths[0]} and {len(paths) - 1} more" if len(paths) > 1 else paths[0]
-
-
-def patched_files(patch: str) -> list[PatchedFile]:
-    """The files of a unified diff; a file that is renamed counts under both names.
-
-    What is a line of a hunk and what is a head follows from the counts in ``@@ … @@``, as git has it.
-    """
-    reader = _Diff()
-    for line in patch.splitlines():
-        reader.read(line)
-    reader.close()
-    return reader.found
-
-
-class _Diff:
-    """Reads a diff line by line."""
-
-    def __init__(self) -> None:
-        self.found: list[PatchedFile] = []
-        self._begin("")
-
-    def _begin(self, path: str) -> None:
-        self._path = path
-        self._is_new = False
-        self._named = False
-        self._old = self._new = 0  # lines of the hunk that are still to come
-        self._added: list[str] = []
-        self._removed: list[str] = []
-        self._around: list[str] = []
-
-    def close(self) -> None:
-        """Take the file that was read."""
-        if self._path:
-            lines = (tuple(self._added), tuple(self._removed), tuple(self._around))
-            self.found.append(PatchedFile(self._path, self._is_new, *lines))
-
-    def read(self, line: str) -> None:
-        """Take a line."""
-        if line.startswith("diff --git "):
-            self.close()
-            self._begin(line.rsplit(" b/", 1)[-1].strip('"') if " b/" in line else "")
-        elif self._old > 0 or self._new > 0:
-            self._in_hunk(line)
-        elif (head := _HUNK.match(line)) is not None:
-            self._old, self._new = (int(head[name] or 1) for name in ("old", "new"))
-            self._around.append(head["place"])
-        elif line.startswith("--- "):
-            if self._named:
-                self.close()
-                self._begin("")
-            self._named = True
-            old = _name(line[4:])
-            self._is_new = self._is_new or old == "/dev/null"
-            self._path = self._path or old
-        elif line.startswith("+++ "):
-            new = _name(line[4:])
-            self._path = new if new != "/dev/null" else self._path
-        elif line.startswith("new file mode"):
-            self._is_new = True
-        elif line.startswith("rename from "):
-            self.found.append(PatchedFile(line[len("rename from ") :].strip('"'), False, (), (), ()))
-
-    def _in_hunk(self, line: str) -> None:
-        kind, text = line[:1], line[1:]
-        if kind == "+":
-            self._new -= 1
-            self._added.append(text)
-        elif kind == "-":
-            self._old -= 1
-            self._removed.append(text)
-        elif kind != "\\":
-            self._old -= 1
-            self._new -= 1
-            self._around.append(text)
-
-
-def _name(text: str) -> str:
-    name = text.split("\t", 1)[0].strip().strip('"')
-    return name[2:] if name.startswith(("a/", "b/")) else name
 
 
 def _commands(run: Evidence) -> Iterator[tuple[AuditedTrial, str, str]]:

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from dynamic_track.auditing import conduct
 from dynamic_track.auditing.audit import CHECKS, audit
-from dynamic_track.auditing.conduct import patched_files
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, read_evidence
+from dynamic_track.auditing.patches import patched_files
 from dynamic_track.auditing.shell import taken_apart
 from dynamic_track.auditing.tokens import honest_ratio, token_ratios, tokens
 from dynamic_track.rehearsal.replies import Cut, Message, Reply, server_error
@@ -1369,6 +1369,13 @@ def test_a_patch_is_read_file_by_file() -> None:
     )
     told = [(file.path, file.is_new, file.added, file.removed) for file in patched_files(patch)]
     assert told == [("a.py", False, ("--- x",), ()), ("b/c.py", True, ("new",), ()), ("d.py", False, ("r",), ("q",))]
+
+
+def test_a_file_that_is_renamed_counts_under_both_names_and_one_that_is_cut_by_its_head() -> None:
+    renamed = "diff --git a/a.py b/b.py\nsimilarity index 100%\nrename from a.py\nrename to b.py\n"
+    assert [file.path for file in patched_files(renamed)] == ["a.py", "b.py"]
+    cut = "--- /dev/null\n+++ b/conftest.py\n@@ -0,0 +1,9 @@\n+import os\n"
+    assert [(file.path, file.added) for file in patched_files(cut)] == [("conftest.py", ())]
 
 
 @given(st.text(max_size=200))
