@@ -558,3 +558,19 @@ def test_a_reader_stops_where_the_journal_ended_when_it_began(folder: Path) -> N
         journal.append("second")
         assert list(reader) == []
         assert len(read_journal(folder)) == 2
+
+
+@pytest.mark.parametrize("what", ["plain", "half of a pair: \ud83d"])
+def test_what_is_written_is_read_however_deep_it_is_nested(tmp_path: Path, what: str) -> None:
+    """Python's own parser reads what the fast one refuses; together they read all that is written."""
+    value: Any = what
+    for _ in range(190):
+        value = [value]
+    with Journal.open(tmp_path) as journal:
+        for _ in range(10):
+            value = [value]
+            journal.append("deep", value=value)
+        with pytest.raises(JournalError, match="nested more than 200 deep"):
+            journal.append("deep", value=[value])
+    assert [entry.kind for entry in read_journal(tmp_path)] == ["deep"] * 10
+    assert read_journal(tmp_path)[-1].fields["value"] == value

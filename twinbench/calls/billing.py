@@ -23,7 +23,8 @@ __all__ = [
     "worst_case_usd",
 ]
 
-_MOST_USD = Decimal(10**9)
+_MOST_USD = Decimal(10**12)
+_MOST_REPORTED_USD = Decimal(10**6)
 _MOST_PLACES = 30
 """The first digit of an amount stands at most so far behind its point."""
 _MOST_DIGITS = 60
@@ -40,7 +41,8 @@ def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
         amount = Decimal(str(cost))
     except (InvalidOperation, ValueError):
         return None
-    return amount if is_plausible(amount) and amount.adjusted() >= -_MOST_PLACES else None
+    plausible = is_plausible(amount) and amount <= _MOST_REPORTED_USD and amount.adjusted() >= -_MOST_PLACES
+    return amount if plausible else None
 
 
 def is_plausible(usd: Decimal) -> bool:

@@ -37,6 +37,8 @@ LOCK = "writer.lock"
 _LOOKING_S = 0.5
 """Who only looks whether somebody writes holds the lock for much less."""
 _MOST_SHOWN = in_mib(MOST_LINE_BYTES)
+_MOST_LINE_DEPTH = MOST_DEPTH + 2
+"""The line itself, and its fields with what is written in them."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _TYPES = {"fields": dict, "kind": str, "number": int, "prev": str, "sha256": str}
@@ -368,7 +370,7 @@ def _parsed_slowly(line: bytes) -> Any:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return None if _depth(line) > MOST_DEPTH + 1 else record
+    return None if _depth(line) > _MOST_LINE_DEPTH else record
 
 
 def _depth(line: bytes) -> int:

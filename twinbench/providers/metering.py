@@ -62,10 +62,12 @@ def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, optio
         if pool.costs_nothing:
             return None
         raise UsageError(f"pool {pool.name} costs money: say how much {who} may spend, with {option}")
+    from twinbench.calls.billing import is_plausible
+
     try:
         cap = Decimal(str(amount))
     except InvalidOperation:
         cap = Decimal(-1)
-    if not cap.is_finite() or cap <= 0:
+    if not is_plausible(cap) or cap == 0:  # what no line of a journal could hold, either
         raise UsageError(f"{option} {amount}: an amount in USD above 0 is needed, such as 2.50")
     return cap
