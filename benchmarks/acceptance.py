@@ -77,11 +77,13 @@ PARTS = {
         _LONG,
         ["tests/calls", "tests/providers", "tests/containers", "tests/executing", "tests/scripted", "tests/cli"],
     ),
-    "pages": Part("reports in a browser, the notebook", _LONG, ["tests/reports", "tests/docs"]),
+    "pages": Part(
+        "reports in a browser, the notebook, examples of the documentation", _LONG, ["tests/reports", "tests/docs"]
+    ),
     "examples": Part(
         "examples of the documentation, each command in a process of its own",
-        "not acceptance",
-        ["tests/docs"],
+        "docker or slow",
+        ["tests/docs/test_docs.py"],
         variables={OWN_PROCESSES_VARIABLE: "1"},
     ),
     "properties": Part(

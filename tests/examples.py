@@ -35,12 +35,15 @@ def thinned(values: Iterable[Any], every: int) -> list[ParameterSet]:
     For many cases that take the same path through the code, each of which takes a process or a second.
 
     Args:
-        values: a tuple holds several arguments of the test.
+        values: a tuple, or a ``pytest.param``, holds several arguments of the test.
         every: the first case always runs.
     """
+    found = [value if isinstance(value, ParameterSet) else pytest.param(*_arguments(value)) for value in values]
     return [
-        pytest.param(
-            *(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.acceptance if place % every else ()
-        )
-        for place, value in enumerate(values)
+        each._replace(marks=(*each.marks, pytest.mark.acceptance)) if place % every else each
+        for place, each in enumerate(found)
     ]
+
+
+def _arguments(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)

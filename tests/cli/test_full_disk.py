@@ -15,6 +15,7 @@ import pytest
 from static_track.banks import databases
 from tests.banks import a_manifest
 from tests.cli.commands import files, spawned, twinbench
+from tests.examples import thinned
 from tests.timing import HANG_S
 from tests.twinbench.hub import hub_with
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -214,7 +215,7 @@ def test_a_file_size_limit_is_like_a_full_disk(kept_store: Store, one_row: Path,
         ("pool", "list", "--format", "parquet"),
     ],
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", thinned(["", "1"], 2))
 def test_an_output_that_takes_no_more_is_told_plainly(
     kept_store: Store, command: tuple[str, ...], unbuffered: str
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.containers.conftest import OpenSandbox
 from tests.containers.running import lines_of_processes, said
+from tests.examples import thinned
 from tests.timing import HANG_S
 from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import Ended
@@ -41,7 +42,7 @@ STUBBORN = {
 }
 
 
-@pytest.mark.parametrize("how", STUBBORN)
+@pytest.mark.parametrize("how", thinned(STUBBORN, 3))
 def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(how: str, sandbox: Sandbox) -> None:
     ran = sandbox.run_command(f"echo before; {STUBBORN[how]}", timeout_s=1)
     assert (ran.ended, ran.exit_code) == (Ended.timeout, None)
@@ -68,7 +69,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("how", BOMBS)
+@pytest.mark.parametrize("how", thinned(BOMBS, 4))
 def test_a_fork_bomb_stops_at_the_limit_and_is_ended(how: str, open_sandbox: OpenSandbox) -> None:
     with open_sandbox() as opened:
         ran = opened.run_command(BOMBS[how], timeout_s=1.5)
@@ -110,7 +111,7 @@ def test_the_first_process_is_deaf(sandbox: Sandbox) -> None:
     assert "trap '' TERM" in said(sandbox, "tr '\\0' ' ' </proc/1/cmdline")
 
 
-@pytest.mark.parametrize("text", ["0" * 32 + " 0\\n", "a\\0", "a\\0b\\0/\\0kill -9 $PPID\\0"])
+@pytest.mark.parametrize("text", thinned(["a\\0b\\0/\\0kill -9 $PPID\\0", "0" * 32 + " 0\\n", "a\\0"], 3))
 def test_writing_to_the_shell_itself_harms_the_next_commands_at_most(text: str, open_sandbox: OpenSandbox) -> None:
     """A root user in the container can reach the shell's descriptors, but knows no token."""
     with open_sandbox() as opened:

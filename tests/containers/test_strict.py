@@ -19,6 +19,7 @@ from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from tests.containers.running import ours
+from tests.examples import thinned
 from tests.plugins.hosting import asked, decided, growing, hosted, hostile, limits, until
 from tests.plugins.stateful import Stateful
 from tests.plugins.test_sessions import DIES, STATEFUL, an_outcome, lived
@@ -180,7 +181,7 @@ HOSTILE: list[tuple[str, str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("file", "name", "fields", "message"), HOSTILE, ids=[each[1] for each in HOSTILE])
+@pytest.mark.parametrize(("file", "name", "fields", "message"), thinned(HOSTILE, 3), ids=[each[1] for each in HOSTILE])
 def test_what_a_hostile_router_does_is_told_and_contained(
     file: str, name: str, fields: dict[str, Any], message: str, strict: StrictIsolation
 ) -> None:
@@ -369,7 +370,7 @@ REFUSED: list[tuple[list[str], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "message"), REFUSED, ids=[each[2] for each in REFUSED])
+@pytest.mark.parametrize(("words", "code", "message"), thinned(REFUSED, 2), ids=[each[2] for each in REFUSED])
 def test_what_strict_isolation_cannot_do_is_refused(
     words: list[str], code: int, message: str, strict: StrictIsolation, banked: Store, write: Write, tmp_path: Path
 ) -> None:

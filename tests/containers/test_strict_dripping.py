@@ -130,7 +130,7 @@ DESCRIBING = [
 ]
 
 
-@pytest.mark.parametrize(("script", "message"), DESCRIBING, ids=["drips", "floods", "floods errors", "cut"])
+@pytest.mark.parametrize(("script", "message"), thinned(DESCRIBING, 4), ids=["drips", "floods", "floods errors", "cut"])
 def test_an_image_that_describes_no_router_is_said_in_time(
     script: str, message: str, engine: Engine, strict: StrictIsolation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,11 +7,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.main import get_command
@@ -38,6 +39,15 @@ JSON_PAGES = (
 )
 NEEDS_DOCKER = "<!-- needs: docker"
 WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]
+IN_SUITE = ("README.md", "getting-started.md", "json.md", "run-a-case.md")
+"""Pages whose examples run in the suite: each group of commands once. ``make acceptance PART=pages`` runs them all."""
+
+
+def run_mostly_later(pages: Iterable[Path]) -> list[ParameterSet]:
+    """Pages as arguments of a test, of which few run in the suite."""
+    later = pytest.mark.acceptance
+    return [pytest.param(page, id=page.name, marks=() if page.name in IN_SUITE else later) for page in pages]
+
 
 needs_a_shell = pytest.mark.skipif(
     sys.platform == "win32" or not all(map(shutil.which, ("bash", "make"))), reason="the examples are for bash and make"
@@ -45,14 +55,14 @@ needs_a_shell = pytest.mark.skipif(
 
 
 @needs_a_shell
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in WITH_CONTAINERS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", run_mostly_later(page for page in PAGES if page not in WITH_CONTAINERS))
 def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path, commands: Path | None) -> None:
     assert_examples_are_true(page, tmp_path, commands)
 
 
 @needs_a_shell
 @pytest.mark.usefixtures("rehearsal_images")
-@pytest.mark.parametrize("page", WITH_CONTAINERS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", run_mostly_later(WITH_CONTAINERS))
 def test_examples_with_containers_give_what_the_page_shows(page: Path, tmp_path: Path, commands: Path | None) -> None:
     assert_examples_are_true(page, tmp_path, commands)
 

@@ -166,7 +166,7 @@ class R:
         assert asked(router) == "error: its process exited with code 4; its last words: I give up"
 
 
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", thinned(FOUND, 2))
 def test_what_was_found_to_run_on_is_ended_at_its_limit(name: str, shared: Path) -> None:
     spec = f"{shared / 'found/routers/drip.py'}:{name}"
     with hosted(spec, decision_s=LIMIT_S) as router, growth_bounded(), ended_soon():

@@ -36,7 +36,7 @@ from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 MUTANTS = 10_000
-MUTANTS_SENT = number_of(40, 80)
+MUTANTS_SENT = number_of(16, 80)
 
 GOOD = """
 from twinbench import Call, Tier

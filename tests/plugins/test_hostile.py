@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from static_track.banks.bank import Bank
 from static_track.board import Entry
 from static_track.judge import Judge
 from tests.banks import a_trajectory, import_rows
+from tests.examples import thinned
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked
 from tests.twinbench.calls import a_call
 from twinbench.storage.store import Store
@@ -221,8 +223,7 @@ FORKING = ["Plainly", "Away", "Unmarked", "Returning"]
 
 
 @linux
-@pytest.mark.parametrize("then", ["", "exit", "hang", "kill-group"])
-@pytest.mark.parametrize("name", FORKING)
+@pytest.mark.parametrize(("name", "then"), thinned(product(FORKING, ["", "exit", "hang", "kill-group"]), 3))
 def test_what_it_starts_does_not_outlive_it(name: str, then: str, mark: str) -> None:
     """The fixture ``mark`` looks for what is left."""
     with hosted(

@@ -57,7 +57,7 @@ from tests.dynamic_track.live import (
     said,
     solving,
 )
-from tests.examples import examples
+from tests.examples import examples, thinned
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import JOURNAL_FILE, Journal, read_journal
@@ -286,7 +286,9 @@ def test_a_run_whose_router_asks_a_model_itself_is_clean(tmp_path: Path, rehears
 
 
 @pytest.mark.usefixtures("key")
-@pytest.mark.parametrize("kill", [("after", "reserve", 2), ("before", "observation", 1), ("after", "end", 1)])
+@pytest.mark.parametrize(
+    "kill", thinned([(("after", "reserve", 2),), (("before", "observation", 1),), (("after", "end", 1),)], 3)
+)
 def test_a_run_that_was_killed_is_incomplete_and_clean_once_it_went_on(
     tmp_path: Path, rehearsal: Sequence[Task], killing: Victims, kill: tuple[str, str, int]
 ) -> None:
@@ -1117,6 +1119,7 @@ UNBOUND = {
 """What a router says of itself, and what nothing else in a run tells."""
 
 
+@pytest.mark.acceptance
 def test_every_other_field_of_the_journal_is_bound_by_something(turns: Path) -> None:
     """One edit each, with the chain made again."""
     path = turns / "journal" / JOURNAL_FILE

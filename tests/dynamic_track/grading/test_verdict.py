@@ -18,6 +18,7 @@ from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
 from dynamic_track.tasks.task import ANSWERS, GradingSetting, Task
 from tests.dynamic_track.live import SIX
+from tests.examples import thinned
 from twinbench.causes import CAUSES, Cause, Counts
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
@@ -42,7 +43,7 @@ def easy(tasks: Sequence[Task]) -> Task:
     return named(tasks, "rehearsal__slotbook-17")
 
 
-@pytest.mark.parametrize("name", SIX)
+@pytest.mark.parametrize("name", thinned(SIX, 3))
 def test_the_gold_patch_resolves_and_a_wrong_one_does_not(
     name: str, engine: Engine, rehearsal: Sequence[Task], verdicts: VerdictStore
 ) -> None:

@@ -21,7 +21,7 @@ from twinbench.containers.sandbox import Sandbox
 from twinbench.errors import ContentError
 
 TASKS = Path(__file__).parents[3] / "dynamic_track/rehearsal/tasks"
-IN_THE_SUITE = ("rehearsal__slotbook-17", "rehearsal__tidecache-41")
+IN_THE_SUITE = ("rehearsal__slotbook-17",)
 """The others are checked in ``make acceptance``."""
 NAMES = [
     path.name if path.name in IN_THE_SUITE else pytest.param(path.name, marks=pytest.mark.acceptance)

@@ -139,6 +139,7 @@ def test_without_its_right_edit_no_skill_makes_it(tmp_path: Path) -> None:
             assert not project.holds(right)
 
 
+@pytest.mark.acceptance
 def test_nobody_edits_what_was_not_shown(tmp_path: Path) -> None:
     tasks = all_known()
     with serving() as server:

@@ -43,6 +43,7 @@ from tests.dynamic_track.live import (
     said,
     until,
 )
+from tests.examples import thinned
 from tests.scripted.server import ScriptedServer
 from tests.timing import HANG_S
 from twinbench.calls.journal import read_journal
@@ -129,7 +130,7 @@ def requests(server: ScriptedServer) -> Counter[str]:
     return Counter(json.dumps(asked.body, sort_keys=True) for asked in server.completions)
 
 
-@pytest.mark.parametrize(("when", "kind", "number"), STAGES)
+@pytest.mark.parametrize(("when", "kind", "number"), thinned(STAGES, 3))
 def test_a_killed_run_goes_on_to_the_same_end(
     tmp_path: Path,
     engine: Engine,
@@ -264,8 +265,8 @@ def test_where_a_command_gives_something_else_the_trial_starts_over_and_what_it_
 
 SIGNALLED = [
     pytest.param(signal.SIGTERM, "after", "reserve", 2, id="while a call is in flight"),
-    pytest.param(signal.SIGHUP, "after", "command", 2, id="while a command runs"),
-    pytest.param(signal.SIGTERM, "after", "end", 1, id="while tests run"),
+    pytest.param(signal.SIGHUP, "after", "command", 2, id="while a command runs", marks=pytest.mark.acceptance),
+    pytest.param(signal.SIGTERM, "after", "end", 1, id="while tests run", marks=pytest.mark.acceptance),
     pytest.param(signal.SIGTERM, "after", "sitting", 1, id="before all", marks=pytest.mark.acceptance),
     pytest.param(signal.SIGHUP, "after", "decision", 1, id="while a router decides", marks=pytest.mark.acceptance),
     pytest.param(signal.SIGINT, "after", "verdict", 1, id="at the end", marks=pytest.mark.acceptance),
@@ -365,8 +366,8 @@ def own_containers(engine: Engine, pid: int) -> list[str]:
     return [str(each.name) for each in found if each.labels.get("twinbench.process", "").startswith(f"{pid}@")]
 
 
-GRADING = ["grade patches", "rehearse"]
-OTHERS = ["doctor", "grade a run", "replay", "score in strict isolation"]
+GRADING = ["rehearse"]
+OTHERS = ["grade patches", "doctor", "grade a run", "replay", "score in strict isolation"]
 
 
 @pytest.mark.parametrize("what", [*GRADING, *(pytest.param(each, marks=pytest.mark.acceptance) for each in OTHERS)])

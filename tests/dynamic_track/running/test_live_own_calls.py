@@ -31,6 +31,7 @@ from tests.dynamic_track.live import (
     run_arguments,
     said,
 )
+from tests.examples import thinned
 from tests.scripted.server import ScriptedServer
 
 ASKS = """
@@ -116,7 +117,9 @@ KILLS: list[tuple[str, str, int]] = [("after", "reserve", 3), ("before", "settle
 """The third attempt is the router's question at the second step."""
 
 
-@pytest.mark.parametrize("kill", KILLS, ids=[" ".join(map(str, kill)) for kill in KILLS])
+@pytest.mark.parametrize(
+    "kill", thinned([(kill,) for kill in KILLS], 3), ids=[" ".join(map(str, kill)) for kill in KILLS]
+)
 def test_a_case_killed_within_a_decision_goes_on_and_pays_for_no_question_twice(
     tmp_path: Path, rehearsal: Sequence[Task], asks: str, killing: Victims, kill: tuple[str, str, int]
 ) -> None:

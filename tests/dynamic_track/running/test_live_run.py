@@ -49,6 +49,7 @@ from tests.dynamic_track.live import (
     said,
     solving,
 )
+from tests.examples import thinned
 from tests.plugins.serving import endpoint
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.packing import unpacked
@@ -89,7 +90,7 @@ def leaving(command: str = LEAVES) -> Callable[[Asked], Reply]:
 # Solved and not solved
 
 
-@pytest.mark.parametrize(("number", "name"), list(enumerate(SIX)))
+@pytest.mark.parametrize(("number", "name"), thinned(enumerate(SIX), 3))
 def test_a_solved_case_costs_what_its_calls_cost_and_an_unsolved_one_the_penalty_more(
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, number: int, name: str
 ) -> None:
@@ -241,7 +242,7 @@ FAULTS: dict[str, tuple[Reply, str, int]] = {
 }
 
 
-@pytest.mark.parametrize(("reply", "cause", "attempts"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize(("reply", "cause", "attempts"), thinned(FAULTS.values(), 2), ids=FAULTS)
 def test_a_fault_of_the_provider_is_infrastructure_and_goes_on_when_it_is_over(
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, reply: Reply, cause: str, attempts: int
 ) -> None:
@@ -294,7 +295,7 @@ ODD: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(("spec", "detail", "more"), ODD.values(), ids=ODD)
+@pytest.mark.parametrize(("spec", "detail", "more"), thinned(ODD.values(), 3), ids=ODD)
 def test_a_router_that_fails_is_unresolved_with_the_penalty(
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, spec: str, detail: str, more: tuple[str, ...]
 ) -> None:
@@ -312,7 +313,7 @@ def test_a_router_that_fails_is_unresolved_with_the_penalty(
     assert (done.folder / "patch.diff").read_bytes() == b""
 
 
-@pytest.mark.parametrize("how", ["raises", "start", "unknown"])
+@pytest.mark.parametrize("how", thinned(["raises", "start", "unknown"], 3))
 def test_a_tier_may_answer_where_the_router_fails_which_is_another_run(
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, how: str
 ) -> None:

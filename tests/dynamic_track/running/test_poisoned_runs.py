@@ -71,6 +71,7 @@ def tasks(rehearsal_images: None) -> Sequence[Task]:
     return load_tasks("rehearsal").tasks
 
 
+@pytest.mark.acceptance
 def test_one_run_in_which_ten_of_sixteen_cases_are_poisoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tasks: Sequence[Task]
 ) -> None:
