@@ -70,7 +70,9 @@ def test_parts_of_the_bank_that_was_named_are_completed(kept_store: Store, tmp_p
         "train",
     ]
     assert offered("bank", "check", "mine", *store, "--split", "t") == ["test", "train"]
-    assert offered("static", "score", *store, "--split", "") == []
+    assert offered("static", "score", "mine", *store, "--split", "") == [], (
+        "a router called mine; the bank is the default"
+    )
     assert offered("static", "score", "--bank", "nope", *store, "--split", "") == []
 
 

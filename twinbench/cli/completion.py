@@ -64,15 +64,15 @@ def parts(typed: _Typed) -> Iterable[str]:
     from twinbench.storage.store import Store
 
     store = Store(typed.parameters.get("store"))
-    bank = typed.parameters.get("bank") or typed.first_argument or _STARTER
+    bank = typed.parameters.get("bank", typed.first_argument) or _STARTER  # bank check takes it as an argument
     pointer = store.pointer(bank)
     content = store.current_content(bank)
     if pointer is None or content is None:
         return []
     splits = [(split["name"], part) for split in list_splits(store.bank_dir(bank), content) for part in split["parts"]]
     alone = [part for _, part in splits]
-    named = [part if alone.count(part) == 1 else f"{split}/{part}" for split, part in splits if part != HELDOUT]
-    return [*named, HELDOUT] if pointer.get("heldout_trajectories") else named
+    words = [part if alone.count(part) == 1 else f"{split}/{part}" for split, part in splits if part != HELDOUT]
+    return [*words, HELDOUT] if pointer.get("heldout_trajectories") else words
 
 
 @_offered

@@ -79,9 +79,9 @@ class Group(TyperGroup):
         return list(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first word names; where none does, the error asks for one that is nearly called so."""
+        """The command that the first word names; where there is none, the error names those that are spelt like it."""
         known = args[0] in self.commands or args[0].startswith("-")
-        if not known and not ctx.resilient_parsing:  # as it is where a shell asks how a word may end
+        if not known and not ctx.resilient_parsing:  # a shell that asks for completions is offered none, and no error
             ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
