@@ -107,7 +107,7 @@ def _help() -> Measurement:
     typer = best_of(7, a_command(sys.executable, "-c", _BARE_TYPER, "--help"))
     shown = best_of(7, a_command(TWINBENCH, "--help"))
     against = f"python -c pass, {seconds(bare)} (a bare typer app: {typer / bare:.1f}×)"
-    return Measurement("twinbench --help", seconds(shown), against, shown / bare, 25)
+    return Measurement("twinbench --help", seconds(shown), against, shown / bare, 12)
 
 
 def _real_bank(folder: Path) -> Iterator[Measurement]:

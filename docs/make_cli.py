@@ -37,8 +37,9 @@ a command clean up, the second ends it at once.
 `'random?seed=1&mix=3:1:1:1'`.
 - `TWINBENCH_STORE` names the store where `--store` does not. `TWINBENCH_DEBUG=1` adds a traceback to an error.
   `TWINBENCH_NAMESPACE` names the [namespace](live.md#what-a-container-may-do) of containers.
-- `twinbench --install-completion` sets up completion for the current shell; names of routers, banks and pools are
-completed too.
+- `RUN` is the directory of a run; `--run RUN` names one that is made.
+- `twinbench --install-completion` sets up completion for the current shell; names of routers, banks, parts (`--split`),
+pools, tasks (`--only`) and run directories are completed too.
 """
 
 

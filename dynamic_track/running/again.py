@@ -13,8 +13,9 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.folders import PLAN_FILE
 from dynamic_track.running.kept import read_run
-from dynamic_track.running.plan import PLAN_FILE, RunPlan
+from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.regrading import Regraded, regrade
 from dynamic_track.running.replay import Replayed, replay
 from dynamic_track.running.run_dir import RunDirectory

@@ -59,7 +59,7 @@ def action_style(name: str) -> ActionStyle:
         UsageError: there is none.
     """
     if name not in list(ActionStyle):
-        raise UsageError(f"--actions {name}: one of {', '.join(ActionStyle)}")
+        raise UsageError(f"--action-format {name}: one of {', '.join(ActionStyle)}")
     return ActionStyle(name)
 
 

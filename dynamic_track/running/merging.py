@@ -34,7 +34,7 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     if len(runs) < 2:
         raise UsageError("name two runs or more to merge")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise UsageError(f"{into} exists: choose another --into")
+        raise UsageError(f"{into} exists: choose another --run")
     plans = [run.plan() for run in runs]
     first = plans[0]
     for run, plan in zip(runs, plans, strict=True):

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dynamic_track.running.folders import PLAN_FILE
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import read_regular
@@ -20,7 +21,6 @@ from twinbench.reading.strict_json import parse_json
 from twinbench.reading.validation import find_unkeepable
 from twinbench.storage.files import make_folder, written
 
-PLAN_FILE = "plan.json"
 MOST_TRIALS = 1000
 """Of a case; whoever reads a stranger's plan goes through all of them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,17 +102,14 @@ def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
     )
 
 
-def runs_below(folder: Path) -> Iterator[RunDirectory]:
-    """The run directories in a folder, and in the folders in it."""
-    if not folder.is_dir():
-        return
-    for plan in sorted(folder.glob("*/plan.json")) + sorted(folder.glob("*/*/plan.json")):
-        yield RunDirectory(plan.parent)
-
-
 def size_bytes(path: Path) -> int:
-    """What the files of a directory take."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """What the files of a directory take; files that a run at work removes meanwhile are not counted."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += Path(folder, name).lstat().st_size
+    return total
 
 
 def _state(recording: Recording, pool: LiveManifest) -> TrialState:

@@ -86,6 +86,32 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
     return TaskSet(path.resolve().name, read.source, _checked(read))
 
 
+def ids_at_hand(tasks: str, dataset: str | None = None) -> list[str]:
+    """The ids of a set's tasks, for a shell to offer: nothing is fetched or checked, and what is not here is empty.
+
+    Args:
+        tasks: as of ``load_tasks``.
+        dataset: likewise.
+
+    Raises:
+        TwinbenchError: what is here cannot be read.
+    """
+    split = _splits().get(tasks)
+    if split is not None and split.instances is not None:
+        return sorted(split.instances)
+    if tasks == REHEARSAL or (split is None and Path(tasks).is_dir()):
+        repo = Path(__file__).parents[1] / REHEARSAL if tasks == REHEARSAL else Path(tasks)
+        return sorted(file.parent.name for file in repo.glob(f"{_TASKS_FOLDER}/*/{_TASK_FILE}"))
+    if split is not None and dataset is None:
+        copy = _hub_copy(HUB_DATASETS[split.dataset])
+        files = [] if copy is None else _test_files(copy)
+    else:
+        files = [file for file in (Path(dataset or tasks),) if file.name.endswith(SUFFIXES) and file.is_file()]
+    rows = (found.row for file in files for found in file_rows(file) if not isinstance(found, Problem))
+    ids = (row.get("instance_id") for row in rows if isinstance(row, Mapping))
+    return sorted(each for each in ids if isinstance(each, str))
+
+
 def _forms() -> str:
     names = ", ".join((*_splits(), REHEARSAL))
     return f"{names}, a file of rows ({', '.join(SUFFIXES)}), or a folder in task-repo format (with {_TASKS_FOLDER}/)"
@@ -250,8 +276,7 @@ def _from_hub(dataset: str) -> _Rows:
     huggingface_hub's environment variables hold, among them ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME``,
     ``HF_HUB_OFFLINE`` and ``HF_HUB_ETAG_TIMEOUT``, the seconds to wait for an answer (10).
     """
-    from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import HfApi, constants, hf_hub_download
 
     try:
         listed = HfApi().dataset_info(dataset, timeout=constants.HF_HUB_ETAG_TIMEOUT)
@@ -259,19 +284,30 @@ def _from_hub(dataset: str) -> _Rows:
         names = sorted(each.rfilename for each in listed.siblings or [] if _TEST_PARQUET.fullmatch(each.rfilename))
         files = [Path(hf_hub_download(dataset, name, repo_type="dataset")) for name in names]
     except Exception as error:  # noqa: BLE001 - its own errors, those of its HTTP client and of its transfer library
-        try:
-            folder = Path(snapshot_download(dataset, repo_type="dataset", local_files_only=True))
-        except LocalEntryNotFoundError:
+        if (folder := _hub_copy(dataset)) is None:
             first_line = str(error).strip().partition("\n")[0]
             raise _unread(dataset, f"{type(error).__name__}: {first_line}") from None
-        commit = folder.name
-        files = sorted(
-            path for path in folder.rglob("*") if _TEST_PARQUET.fullmatch(path.relative_to(folder).as_posix())
-        )
+        commit, files = folder.name, _test_files(folder)
     if not files:
         raise _unread(dataset, "it has no Parquet file of a split called test")
     source = f"{dataset}@{commit}"
     return _Rows(source, (row for file in files for row in _file_rows(file, f"{source}/{file.name}")))
+
+
+def _hub_copy(dataset: str) -> Path | None:
+    """The folder of the last copy of a data set on this machine; None where there is none. The hub is not asked."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(dataset, repo_type="dataset", local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def _test_files(folder: Path) -> list[Path]:
+    """The Parquet files of the split ``test`` in a copy of a data set."""
+    return sorted(path for path in folder.rglob("*") if _TEST_PARQUET.fullmatch(path.relative_to(folder).as_posix()))
 
 
 def _unread(dataset: str, reason: str) -> TwinbenchError:

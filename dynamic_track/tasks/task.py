@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynamic_track import harness
+from twinbench.display.wording import near_words
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.validation import kind, shown
@@ -140,10 +140,8 @@ class TaskSet:
 
 def near_ids(wanted: str, ids: Sequence[str]) -> str:
     """The ids that look most like ``wanted``, as the end of a message; where none does, the first ones."""
-    by_lower = {each.lower(): each for each in ids}
-    near = difflib.get_close_matches(wanted.lower().strip("*?"), by_lower, n=_NEAR)
-    if near:
-        return f"near it: {', '.join(by_lower[each] for each in near)}"
+    if near := near_words(wanted.strip("*?"), ids, _NEAR):
+        return f"near it: {', '.join(near)}"
     more = f", … ({len(ids)} in all)" if len(ids) > _NEAR else ""
     return f"known are {', '.join(ids[:_NEAR])}{more}" if ids else "it is empty"
 
@@ -230,7 +228,7 @@ class _Fields:
     def one_of(self, field: str, known: Callable[[], Iterable[str]]) -> str:
         value = self.text(field)
         if value and value not in (names := sorted(known())):
-            near = difflib.get_close_matches(value, names, n=_NEAR) or names
+            near = near_words(value, names, _NEAR) or names
             return self._refused(field, f"swebench knows no {value!r}; near it: {', '.join(near[:_NEAR])}")
         return value
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from static_track.banks.near_duplicates import JACCARD, SHINGLE_WORDS, Components
+from twinbench.display.wording import did_you_mean
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 
@@ -237,8 +238,10 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
     if found:
         ways = " or ".join(f"{plan['name']}/{part}" for plan in found)
         raise UsageError(f"several splits have a part {part!r}: say {ways}")
-    known = ", ".join(f"{plan['name']}/{part}" for plan in plans for part in plan["parts"]) or "none yet"
-    raise UsageError(f"no part {wanted!r} (parts: {known}); make a split with: twinbench bank split NAME")
+    known = [f"{plan['name']}/{part}" for plan in plans for part in plan["parts"]]
+    meant = did_you_mean(wanted, [*known, *(each.partition("/")[2] for each in known), HELDOUT])
+    then = f"{meant} Or make a split with:" if meant else "; make a split with:"
+    raise UsageError(f"no part {wanted!r} (parts: {', '.join(known) or 'none yet'}){then} twinbench bank split NAME")
 
 
 def list_splits(folder: Path, bank_sha256: str) -> list[dict[str, Any]]:

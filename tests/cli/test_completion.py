@@ -5,22 +5,26 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import spawned
+from tests.cli.commands import spawned, twinbench
+from tests.runs import a_pool, v2, write_run
 from twinbench.storage.store import Store
 
 
-def offered(*words: str) -> list[str]:
+def offered(*words: str, environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> list[str]:
     """What bash would offer for the last of these words."""
-    environment = {
+    asked = {
         "_TWINBENCH_COMPLETE": "complete_bash",
         "COMP_WORDS": " ".join(("twinbench", *words)),
         "COMP_CWORD": str(len(words)),
     }
-    return spawned(environment=environment).text.split()
+    ran = spawned(environment={**asked, **(environment or {})}, cwd=cwd)
+    assert ran.err == ""
+    return ran.text.split()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -36,6 +40,7 @@ def test_the_script_for_a_shell_is_shown(shell: str) -> None:
 def test_commands_are_completed() -> None:
     assert offered("ba") == ["bank"]
     assert offered("bank", "s") == ["show", "split"]
+    assert offered("nonsense", "zz") == []
 
 
 def test_banks_of_the_store_are_completed_each_once(kept_store: Store) -> None:
@@ -50,6 +55,59 @@ def test_banks_come_from_the_store_that_was_named(kept_store: Store, tmp_path: P
 def test_routers_are_completed() -> None:
     assert offered("static", "score", "always-m") == ["always-mid", "always-mid_high"]
     assert offered("static", "predict", "st") == ["sticky"]
+
+
+def test_parts_of_the_bank_that_was_named_are_completed(kept_store: Store, tmp_path: Path) -> None:
+    store = ("--store", str(tmp_path / "store"))
+    shutil.copytree(kept_store.root, tmp_path / "store")
+    twinbench("bank", "split", "mine", "--parts", "train=1,dev=1", *store).succeeded()
+    twinbench("bank", "split", "mine", "--name", "other", "--parts", "dev=1,test=1", *store).succeeded()
+
+    assert offered("static", "score", "--bank", "mine", *store, "--split", "") == [
+        "default/dev",
+        "other/dev",
+        "test",
+        "train",
+    ]
+    assert offered("bank", "check", "mine", *store, "--split", "t") == ["test", "train"]
+    assert offered("static", "score", "mine", *store, "--split", "") == [], (
+        "a router called mine; the bank is the default"
+    )
+    assert offered("static", "score", "--bank", "nope", *store, "--split", "") == []
+
+
+def test_tasks_are_completed(tmp_path: Path) -> None:
+    rehearsed = ["rehearsal__slotbook-17", "rehearsal__stockyard-63"]
+    assert offered("rehearse", "run", "always-low", "--only", "rehearsal__s")[1:] == rehearsed
+    held_out = offered("dynamic", "tasks", "--tasks", "heldout100", "--only", "django__django-1")
+    assert len(held_out) > 5
+    assert all(each.startswith("django__django-1") for each in held_out)
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"instance_id": "a__b-1"}\n{"instance_id": "a__b-2"}\nno JSON\n')
+    assert offered("dynamic", "tasks", "--tasks", str(file), "--only", "a") == ["a__b-1", "a__b-2"]
+    empty = {"HF_HOME": str(tmp_path)}
+    assert offered("dynamic", "tasks", "--tasks", "verified", "--only", "d", environment=empty) == []
+
+
+def test_runs_are_completed_and_their_cases(tmp_path: Path) -> None:
+    write_run(tmp_path / "a.traj.json", v2())
+    pool = a_pool(tmp_path / "pool.toml")
+    run = tmp_path / "here" / "mine"
+    twinbench("dynamic", "import", tmp_path / "a.traj.json", "--run", run, "--pool", pool).succeeded()
+    shutil.copytree(tmp_path / "here" / "mine", tmp_path / "runs" / "rehearsal" / "sticky" / "seed-0")
+    (tmp_path / "here" / "nothing").mkdir()
+    environment = {"TWINBENCH_STORE": str(tmp_path / "store")}
+
+    def runs(*words: str, cwd: Path = tmp_path) -> list[str]:
+        return offered("dynamic", *words, environment=environment, cwd=cwd)
+
+    assert runs("status", "") == ["here/mine", "runs/rehearsal/sticky/seed-0"]
+    assert runs("status", "", cwd=tmp_path / "here") == [str(tmp_path / "runs/rehearsal/sticky/seed-0"), "mine"]
+    assert runs("score", "here/mine", "runs/") == ["runs/rehearsal/sticky/seed-0"]
+    assert runs("run", "always-low", "--run", "he") == ["here/mine"]
+    (case,) = runs("replay", "here/mine", "--only", "")
+    assert (run / "cases" / case).is_dir()
+    assert runs("replay", "here/nothing", "--only", "") == []
 
 
 def test_pool_manifests_are_completed() -> None:

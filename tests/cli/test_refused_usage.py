@@ -55,6 +55,12 @@ class NoRoute: ...
 WRONG_USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown command": (("bnak",), "No such command 'bnak'"),
     "unknown subcommand": (("bank", "imprt"), "No such command 'imprt'"),
+    "a command misspelt": (("bnak",), "No such command 'bnak'; did you mean 'bank'?"),
+    "a subcommand misspelt": (("dynamic", "stats"), "No such command 'stats'; did you mean 'status' or 'tasks'?"),
+    "a router misspelt": (("static", "score", "stiky"), "did you mean 'sticky'?"),
+    "a bank misspelt": (("static", "score", "--bank", "mien"), "did you mean 'mine'?"),
+    "a part misspelt": (("static", "score", "--bank", "mine", "--split", "held-out"), "did you mean 'heldout'?"),
+    "a pool misspelt": (("pool", "show", "live-2026-4"), "did you mean 'live-2026-04'"),
     "unknown option": (("bank", "list", "--nope"), "No such option: --nope"),
     "unknown option of the program": (("--nope",), "No such option: --nope"),
     "missing option": (("bank", "import", "x.jsonl"), "Missing option '--name'"),

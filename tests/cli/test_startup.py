@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -52,6 +53,8 @@ def test_help_loads_no_heavy_library_and_none_of_the_tracks(arguments: tuple[str
 
     assert ({module.partition(".")[0] for module in loaded} & HEAVY) - of_typer == set()
     assert [module for module in loaded if module.startswith(OURS)] == []
+    if not of_typer:
+        assert "twinbench.cli.options" not in loaded, "no command is loaded for the list of commands"
 
 
 def test_importing_the_library_loads_nothing() -> None:
@@ -100,6 +103,23 @@ def test_every_command_explains_itself_and_its_options(command: str) -> None:
     assert ran.err == ""
     options = dict(commands())[command]
     assert all(option in ran.text for option in options if option.startswith("--"))
+
+
+def test_options_stand_in_panels_and_no_line_is_wider_than_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = twinbench("static", "score", "--help").succeeded().text
+    panels = re.findall(r"^([A-Z].*):$", text, re.MULTILINE)
+    assert panels == [
+        *("Arguments", "Options", "Bank and store", "Router process", "LLM calls", "Statistics", "Output"),
+    ]
+    (output,) = re.findall(r"^Output:\n(.*)", text, re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^  (?:-., )?(--[a-z-]+)", output, re.MULTILINE) == [
+        *("--summary", "--legacy", "--json", "--format", "--output"),
+    ]
+    for group in ("", "static", "dynamic", "rehearse", "bank", "pool", "router"):
+        help_ = twinbench(*group.split(), "--help").succeeded().text
+        assert "..." not in help_.partition("Options:")[2], "no explanation is cut"
+        assert max(map(len, help_.splitlines())) < 80
 
 
 def test_the_version_is_the_packages() -> None:

@@ -44,8 +44,7 @@ TABLES_WITH_DOCKER = {
     "dynamic grade",
     "dynamic replay",
     "dynamic run",
-    "dynamic runs du",
-    "dynamic runs list",
+    "dynamic list",
     "dynamic score",
     "dynamic status",
     "rehearse run",
@@ -53,7 +52,7 @@ TABLES_WITH_DOCKER = {
 WITH_DOCKER = TABLES_WITH_DOCKER | {
     "dynamic export",
     "dynamic merge",
-    "dynamic runs rm",
+    "dynamic rm",
     "dynamic stop",
     "rehearse build",
     "rehearse serve",

@@ -18,6 +18,7 @@ from markdown_it.token import Token
 from typer.main import get_command
 
 from docs import make_cli, make_real_banks, refresh
+from tests.cli.commands import commands as every_command
 from tests.docs.loaded import OWN_PROCESSES_VARIABLE, loaded_command
 from twinbench.cli import app
 
@@ -139,6 +140,22 @@ def test_every_json_output_is_shown() -> None:
         if "--json" in options(path) and not any(each.startswith(f"twinbench {' '.join(path)} ") for each in commands)
     ]
     assert not missing
+
+
+@BY_NAME
+def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
+    known = dict(every_command())
+    groups = {name.partition(" ")[0] for name in known}
+    named = re.findall(
+        r"(?:twinbench |`)([a-z]+) ([a-z]+(?:\|[a-z]+)*)(?![\w:.?-])([^`|;&\n]*)", page.read_text("utf-8")
+    )
+    wrong = []
+    for group, commands_, rest in named:
+        for command in commands_.split("|") if group in groups - {"demo"} else ():
+            path = f"{group} {command}" if group != "rehearse" or f"rehearse {command}" in known else "rehearse run"
+            given = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)) - {"--help"}
+            wrong += [path] if path not in known else [f"{path} {option}" for option in given - known[path]]
+    assert wrong == []
 
 
 def test_every_module_has_its_room_in_the_design() -> None:

@@ -343,7 +343,7 @@ def test_mutants_from_a_real_process_leave_json_that_others_can_read(
         rounds += 1
         ran = twinbench(
             *("static", "score", f"{hostile('frames', 'Mutates')}?mutants={folder}", write_router(GOOD)),
-            *("--bank", "bank", "--json", "--fresh"),
+            *("--bank", "bank", "--json", "--no-cache"),
         )
         assert_only_the_bad_one_failed(ran)
     assert not any(folder.iterdir())

@@ -103,7 +103,7 @@ def test_every_command_that_judges_routers_can_reach_their_gateway(routers: str,
             refused = twinbench("static", *command, "--bank", "mine")
             assert refused.code in (0, 1), "it is the router that fails without"
             assert server.completions == []
-            ran = twinbench("static", *command, "--bank", "mine", "--fresh", *paid(server)).succeeded()
+            ran = twinbench("static", *command, "--bank", "mine", "--no-cache", *paid(server)).succeeded()
             assert "spends about" in ran.err
             assert len(server.completions) == 6
             server.asked.clear()
@@ -151,7 +151,7 @@ def test_what_was_paid_for_is_kept_and_shown_without_a_gateway(routers: str) -> 
         predicted = twinbench("static", "predict", spec, "--bank", "mine").succeeded()
         assert [json.loads(line)["tier_id"] for line in predicted.text.splitlines()] == [1] * len(ROWS)
         assert len(server.completions) == len(ROWS)
-        assert first(scored(spec, *paid(server), "--fresh").succeeded())["router_usd"] == paid_for["router_usd"]
+        assert first(scored(spec, *paid(server), "--no-cache").succeeded())["router_usd"] == paid_for["router_usd"]
         assert len(server.completions) == 2 * len(ROWS)
 
 

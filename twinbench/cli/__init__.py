@@ -6,18 +6,18 @@ import contextlib
 import gc
 import io
 import os
-import re
 import sys
 from collections import UserDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 import typer.main
-from typer.core import TyperCommand, TyperGroup
 
+from twinbench.cli.help import Command, Group
 from twinbench.cli.signals import interrupted_by_signals, received_exit_code
 from twinbench.errors import TwinbenchError
 
@@ -27,27 +27,34 @@ INTERRUPTED = 130
 
 _QUERY_INTERRUPTED = "Query interrupted"
 """All that DuckDB leaves of a KeyboardInterrupt that comes while one of its queries runs."""
-_BRACED = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
-"""An argument as typer writes it: {PATH}, {PATH...}..."""
-_GROUPS = {
-    "static": "static.commands",
-    "dynamic": "dynamic.commands",
-    "rehearse": "dynamic.rehearse",
-    "bank": "static.bank",
-    "pool": "pool",
-    "router": "router",
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A command or a group of commands of the first level."""
+
+    module: str
+    """The module with it, below ``twinbench.cli``."""
+    about: str
+    """Its help's first sentence; ``twinbench --help`` shows it without loading the module."""
+    is_group: bool = True
+
+
+_PARTS = {
+    "demo": _Part(
+        "demo", "Score the built-in routers on the embedded bank: offline, no key, no spend.", is_group=False
+    ),
+    "static": _Part("static.commands", "Score routers offline: deterministic arithmetic, no judge, no spend."),
+    "dynamic": _Part("dynamic.commands", "The live track: tasks, containers, verdicts."),
+    "rehearse": _Part(
+        "dynamic.rehearse",
+        "Rehearse routers: the whole live track on small tasks and simulated models, for nothing.",
+    ),
+    "bank": _Part("static.bank", "Bring banks of prefixes into the store, look at them, take them out."),
+    "pool": _Part("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
+    "router": _Part("router", "List routers, start a new one, check one."),
 }
-"""By the name of a group of commands, the module with it."""
-_COMMANDS = {"demo": "demo"}
-"""Likewise, of one command."""
-
-
-class Command(TyperCommand):
-    """A command whose usage line writes an argument as manuals do: PATH, where typer has {PATH}."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The pieces of the usage line."""
-        return [_BRACED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+"""The command line, by the first word of a command."""
 
 
 class _Commands(UserDict[str, Any]):
@@ -62,25 +69,29 @@ class _Commands(UserDict[str, Any]):
 @cache
 def _load(name: str) -> Any:
     """A group or command as typer makes it of what its module defines; made once, also for several command lines."""
-    module = import_module(f"twinbench.cli.{(_GROUPS | _COMMANDS)[name]}")
+    part = _PARTS[name]
+    module = import_module(f"twinbench.cli.{part.module}")
     alone = typer.Typer(rich_markup_mode=None)
     alone.callback()(lambda: None)
-    if name in _GROUPS:
-        for part in (module.app, *(each.typer_instance for each in module.app.registered_groups)):
-            for registered in part.registered_commands:
-                registered.cls = Command
-        alone.add_typer(module.app, name=name)
+    if part.is_group:
+        for registered in module.app.registered_commands:
+            registered.cls = Command
+        alone.add_typer(module.app, name=name, help=part.about)
     else:
-        alone.command(name, cls=Command)(getattr(module, name))
+        alone.command(name, cls=Command, help=part.about)(getattr(module, name))
     return typer.main.get_group(alone).commands[name]
 
 
-class _Root(TyperGroup):
+class _Root(Group):
     """The command line as a whole."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands(dict.fromkeys((*_COMMANDS, *_GROUPS)))
+        self.commands = _Commands(dict.fromkeys(_PARTS))
+
+    def summary(self, name: str) -> tuple[str | None, str]:
+        """No panel, and what is said of the command without loading it."""
+        return None, _PARTS[name].about
 
 
 app = typer.Typer(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli import completion
+from twinbench.cli.help import Panel
 from twinbench.cli.output import Format
 from twinbench.statistics import COMPARED_RESAMPLES, LEVEL, RESAMPLES
 
@@ -25,25 +24,6 @@ class IsolationLevel(StrEnum):
 
     default = "default"
     strict = "strict"
-
-
-def _banks(context: typer.Context, incomplete: str) -> list[str]:
-    from twinbench.storage.store import Store
-
-    names = {"starter", *Store(context.params.get("store")).bank_names()}
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
-def _routers(incomplete: str) -> list[str]:
-    from twinbench.routing.built_in import BUILT_IN
-
-    return [name for name in BUILT_IN if name.startswith(incomplete)]
-
-
-def _manifests(incomplete: str) -> list[str]:
-    from twinbench.storage.manifest_files import manifest_names
-
-    return [name for name in manifest_names() if name.startswith(incomplete)]
 
 
 _ROUTER_HELP = (
@@ -68,12 +48,16 @@ StoreOption = Annotated[
         metavar="DIR",
         help="The store of banks and results; default: results/store in a checkout, else your data directory.",
         show_default=False,
+        rich_help_panel=Panel.BANK,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else.")]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to write the table.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else.", rich_help_panel=Panel.OUTPUT)]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to write the table.", rich_help_panel=Panel.OUTPUT)]
 OutputOption = Annotated[
-    str, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is standard output.")
+    str,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Where to write; - is standard output.", rich_help_panel=Panel.OUTPUT
+    ),
 ]
 BankOption = Annotated[
     str | None,
@@ -81,21 +65,32 @@ BankOption = Annotated[
         "--bank",
         metavar="NAME",
         help="A bank of the store; default: the embedded one.",
-        autocompletion=_banks,
+        autocompletion=completion.banks,
         show_default=False,
+        rich_help_panel=Panel.BANK,
     ),
 ]
-BankArgument = Annotated[str, typer.Argument(metavar="NAME", help="A bank of the store.", autocompletion=_banks)]
+BankArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A bank of the store.", autocompletion=completion.banks)
+]
 SplitOption = Annotated[
     str | None,
     typer.Option(
-        "--split", metavar="PART", help="Only this part of the bank (see: twinbench bank split).", show_default=False
+        "--split",
+        metavar="PART",
+        help="Only this part of the bank (see: twinbench bank split).",
+        show_default=False,
+        rich_help_panel=Panel.BANK,
+        autocompletion=completion.parts,
     ),
 ]
 TokenizersOption = Annotated[
     str,
     typer.Option(
-        "--tokenizers", metavar="SET", help="The tokenizer set: offline, or native (fetched from the Hugging Face hub)."
+        "--tokenizers",
+        metavar="SET",
+        help="The tokenizer set: offline, or native (fetched from the Hugging Face hub).",
+        rich_help_panel=Panel.BANK,
     ),
 ]
 OrderSeedOption = Annotated[
@@ -105,15 +100,18 @@ OrderSeedOption = Annotated[
         metavar="N",
         min=0,
         help="Another one asks routers about the trajectories in another order; no honest router's score changes.",
+        rich_help_panel=Panel.BANK,
     ),
 ]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Run again what the store already holds.")]
+NoCacheOption = Annotated[
+    bool, typer.Option("--no-cache", help="Run again what the store already holds.", rich_help_panel=Panel.BANK)
+]
 RoutersArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="ROUTER",
         help=_ROUTER_HELP,
-        autocompletion=_routers,
+        autocompletion=completion.routers,
         show_default=False,
     ),
 ]
@@ -122,17 +120,28 @@ RouterArgument = Annotated[
     typer.Argument(
         metavar="ROUTER",
         help=_ROUTER_HELP,
-        autocompletion=_routers,
+        autocompletion=completion.routers,
     ),
 ]
 PythonOption = Annotated[
     str | None,
     typer.Option(
-        "--python", metavar="PATH", help="The interpreter of the routers' own environment.", show_default=False
+        "--python",
+        metavar="PATH",
+        help="The interpreter of the routers' own environment.",
+        show_default=False,
+        rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]
 PluginMemoryOption = Annotated[
-    int, typer.Option("--plugin-memory", metavar="MIB", min=64, help="The most memory a router's process may take.")
+    int,
+    typer.Option(
+        "--plugin-memory",
+        metavar="MIB",
+        min=64,
+        help="The most memory a router's process may take.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
 ]
 PluginEnvOption = Annotated[
     list[str] | None,
@@ -141,6 +150,7 @@ PluginEnvOption = Annotated[
         metavar="NAME",
         help="An environment variable that routers may see; repeatable.",
         show_default=False,
+        rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]
 IsolationOption = Annotated[
@@ -149,6 +159,7 @@ IsolationOption = Annotated[
         "--isolation",
         help="default: a process of this machine, against accidents; strict: a container without network, which sees "
         "the router's own folder and nothing else.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]
 PluginImageOption = Annotated[
@@ -158,6 +169,7 @@ PluginImageOption = Annotated[
         metavar="IMAGE",
         help="The image for --isolation strict, with Python 3.10 or newer; default: Debian with its Python.",
         show_default=False,
+        rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]
 PluginWheelsOption = Annotated[
@@ -169,13 +181,28 @@ PluginWheelsOption = Annotated[
         exists=True,
         file_okay=False,
         show_default=False,
+        rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]
 LoadTimeoutOption = Annotated[
-    float, typer.Option("--load-timeout", metavar="SECONDS", min=0.1, help="How long a router may take to load.")
+    float,
+    typer.Option(
+        "--load-timeout",
+        metavar="SECONDS",
+        min=0.1,
+        help="How long a router may take to load.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
 ]
 DecisionTimeoutOption = Annotated[
-    float, typer.Option("--decision-timeout", metavar="SECONDS", min=0.01, help="How long one decision may take.")
+    float,
+    typer.Option(
+        "--decision-timeout",
+        metavar="SECONDS",
+        min=0.01,
+        help="How long one decision may take.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
 ]
 
 
@@ -228,6 +255,7 @@ RouterApiBaseOption = Annotated[
         metavar="URL",
         help="The OpenAI-compatible gateway for routers that ask an LLM themselves, such as https://host/v1.",
         show_default=False,
+        rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
 GatewayKeyEnvOption = Annotated[
@@ -237,6 +265,7 @@ GatewayKeyEnvOption = Annotated[
         metavar="NAME",
         help="The environment variable with its key; leave it out for a server that wants none.",
         show_default=False,
+        rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
 RouterUsdOption = Annotated[
@@ -246,10 +275,18 @@ RouterUsdOption = Annotated[
         metavar="USD",
         help="The most that routers may spend on LLMs in this command; needed where the pool costs anything.",
         show_default=False,
+        rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
 RouterPoolOption = Annotated[
-    str, typer.Option("--pool", metavar="POOL", help="The live pool that routers may ask, by name or file.")
+    str,
+    typer.Option(
+        "--pool",
+        metavar="POOL",
+        help="The live pool that routers may ask, by name or file.",
+        rich_help_panel=Panel.LLM_CALLS,
+        autocompletion=completion.manifests,
+    ),
 ]
 PricesOption = Annotated[
     str | None,
@@ -258,8 +295,9 @@ PricesOption = Annotated[
         metavar="MANIFEST",
         help="What if: score under another static manifest, by name or file: its rates and cache lifetime, as another "
         "fingerprint.",
-        autocompletion=_manifests,
+        autocompletion=completion.manifests,
         show_default=False,
+        rich_help_panel=Panel.BANK,
     ),
 ]
 
@@ -273,7 +311,7 @@ class JudgingOptions:
     tokenizers: TokenizersOption = "offline"
     prices: PricesOption = None
     order_seed: OrderSeedOption = 0
-    fresh: FreshOption = False
+    no_cache: NoCacheOption = False
     store: StoreOption = None
 
 
@@ -292,14 +330,14 @@ PoolsArgument = Annotated[
     typer.Argument(
         metavar="POOL",
         help="A shipped manifest by name, or a file of your own.",
-        autocompletion=_manifests,
+        autocompletion=completion.manifests,
         show_default=False,
     ),
 ]
 PoolArgument = Annotated[
     str,
     typer.Argument(
-        metavar="POOL", help="A shipped manifest by name, or a file of your own.", autocompletion=_manifests
+        metavar="POOL", help="A shipped manifest by name, or a file of your own.", autocompletion=completion.manifests
     ),
 ]
 ResamplesOption = Annotated[
@@ -309,16 +347,28 @@ ResamplesOption = Annotated[
         metavar="N",
         min=0,
         help="How often trajectories are drawn again for intervals and ranks; 0: no intervals.",
+        rich_help_panel=Panel.STATISTICS,
     ),
 ]
 ComparedResamplesOption = Annotated[
     int,
     typer.Option(
-        "--resamples", metavar="N", help="How often trajectories are drawn again for intervals, tests and ranks."
+        "--resamples",
+        metavar="N",
+        help="How often trajectories are drawn again for intervals, tests and ranks.",
+        rich_help_panel=Panel.STATISTICS,
     ),
 ]
-LevelOption = Annotated[float, typer.Option("--level", metavar="SHARE", help="The level of intervals and ranks.")]
-SeedOption = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="What the draws are made from.")]
+LevelOption = Annotated[
+    float,
+    typer.Option(
+        "--level", metavar="SHARE", help="The level of intervals and ranks.", rich_help_panel=Panel.STATISTICS
+    ),
+]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", min=0, help="What the draws are made from.", rich_help_panel=Panel.STATISTICS),
+]
 PredictionsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -378,32 +428,3 @@ class ComparedResamplingOptions(ResamplingOptions):
         if (found := super().drawing()) is None:
             raise UsageError("--resamples 0: a comparison is made of resamples")
         return found
-
-
-def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose every parameter of a dataclass is, on the command line, each option in that.
-
-    Typer knows options by a function's signature, and has no groups of them.
-    """
-    signature = inspect.signature(command, eval_str=True)
-    annotated = {name: each.annotation for name, each in signature.parameters.items()}
-    groups = {name: kind for name, kind in annotated.items() if isinstance(kind, type) and is_dataclass(kind)}
-    options = {
-        name: [
-            option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for option in inspect.signature(group, eval_str=True).parameters.values()
-        ]
-        for name, group in groups.items()
-    }
-    parameters = [each for name, whole in signature.parameters.items() for each in options.get(name, [whole])]
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        made = {
-            name: group(**{option.name: values.pop(option.name) for option in options[name]})
-            for name, group in groups.items()
-        }
-        command(**values, **made)
-
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return run

@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from twinbench.cli.help import Panel
 from twinbench.cli.output import print_json, printable, write_text
 
 PageOption = Annotated[
-    str, typer.Option("--output", "-o", metavar="FILE", help="The page to write, such as report.html.")
+    str,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="The page to write, such as report.html.", rich_help_panel=Panel.OUTPUT
+    ),
 ]
 
 

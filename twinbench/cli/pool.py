@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, PoolArgument, PoolsArgument
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.display.wording import counted
@@ -19,11 +20,22 @@ if TYPE_CHECKING:
     from twinbench.storage.manifests import AnyManifest
 
 LiveOption = Annotated[
-    bool, typer.Option("--live", help="Also ask a gateway for every candidate, which costs less than a cent.")
+    bool,
+    typer.Option(
+        "--live",
+        help="Also ask a gateway for every candidate, which costs less than a cent.",
+        rich_help_panel=Panel.LLM_CALLS,
+    ),
 ]
 ApiBaseOption = Annotated[
     str | None,
-    typer.Option("--api-base", metavar="URL", help="The OpenAI-compatible gateway to ask.", show_default=False),
+    typer.Option(
+        "--api-base",
+        metavar="URL",
+        help="The OpenAI-compatible gateway to ask.",
+        show_default=False,
+        rich_help_panel=Panel.LLM_CALLS,
+    ),
 ]
 ApiKeyEnvOption = Annotated[
     str | None,
@@ -32,16 +44,31 @@ ApiKeyEnvOption = Annotated[
         metavar="NAME",
         help="The environment variable with the gateway's key; default: none is sent.",
         show_default=False,
+        rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
 MaxUsdOption = Annotated[
-    float, typer.Option("--max-usd", metavar="USD", min=0.0, help="The most that asking with --live may cost.")
+    float,
+    typer.Option(
+        "--max-usd",
+        metavar="USD",
+        min=0.0,
+        help="The most that asking with --live may cost.",
+        rich_help_panel=Panel.LLM_CALLS,
+    ),
 ]
 CallTimeoutOption = Annotated[
-    float, typer.Option("--call-timeout", metavar="SECONDS", min=0.1, help="How long a model may take to answer.")
+    float,
+    typer.Option(
+        "--call-timeout",
+        metavar="SECONDS",
+        min=0.1,
+        help="How long a model may take to answer.",
+        rich_help_panel=Panel.LLM_CALLS,
+    ),
 ]
 
-app = typer.Typer(help="Show and check the locked manifests: tiers, models, prices, splits.", no_args_is_help=True)
+app = typer.Typer(cls=Group, no_args_is_help=True)
 
 _PRICES = (
     Column("input", "Input", 5),

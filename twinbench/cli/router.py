@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from twinbench.cli.help import Group
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     BankOption,
     FormatOption,
@@ -16,12 +18,11 @@ from twinbench.cli.options import (
     PluginOptions,
     RouterArgument,
     StoreOption,
-    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.display.wording import counted
 
-app = typer.Typer(help="List routers, start a new one, check one.", no_args_is_help=True)
+app = typer.Typer(cls=Group, no_args_is_help=True)
 
 
 @app.command("list")
@@ -88,7 +89,7 @@ def check(
     router: RouterArgument,
     *,
     bank: BankOption = None,
-    rows: Annotated[int, typer.Option("--rows", min=1, help="About how many rows to ask about.")] = 200,
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=1, help="About how many rows to ask about.")] = 200,
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also rewrite prefixes harmlessly and count the decisions that flip.")
     ] = False,

@@ -1,6 +1,9 @@
-"""Numbers of things as people write them, and text that others wrote as it may be shown."""
+"""Numbers of things as people write them, text that others wrote as it may be shown, names that were misspelt."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -28,6 +31,26 @@ def trajectories(number: int, groups: int | None = None) -> str:
 def shortened(text: str, most: int) -> str:
     """The first ``most`` characters of a text, and … where there are more."""
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def near_words(word: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Those of ``known`` that are spelt most like a word, the nearest first; case does not count."""
+    by_lower = {each.lower(): each for each in known}
+    return [by_lower[each] for each in difflib.get_close_matches(word.lower(), by_lower, n=most)]
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The question that an error about an unknown name asks, as its end: "; did you mean 'sticky'?".
+
+    Args:
+        word: what somebody wrote.
+        known: the names that there are.
+
+    Returns:
+        Empty where none of them is near.
+    """
+    near = near_words(word, known)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def printable(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -16,12 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from twinbench.display.wording import did_you_mean
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
-from twinbench.plugins.provenance import RouterNotFoundError, describe
+from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.routing.asking import told
 from twinbench.routing.built_in import BUILT_IN
@@ -180,8 +182,7 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
     try:
         found = _described_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
     except RouterNotFoundError as error:
-        named = f"; built in are {', '.join(BUILT_IN)}; your own is {FORMS}" if spec.kind == "entry-point" else ""
-        raise UsageError(f"router {spec.text!r}: {error}{named}") from None
+        raise UsageError(f"router {spec.text!r}: {error}{_known_routers(spec, elsewhere=elsewhere)}") from None
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
@@ -199,6 +200,20 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
         "distributions": found.distributions,
     }
     return place, identity
+
+
+def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
+    """The routers that a name may stand for, as the end of an error; empty of a class that was named by its place.
+
+    Args:
+        spec: of a router that there is not.
+        elsewhere: whether it was looked for in another environment, which alone knows what is installed there.
+    """
+    if spec.kind != "entry-point":
+        return ""
+    here = () if elsewhere else importlib.metadata.entry_points(group=ENTRY_POINTS).names
+    meant = did_you_mean(spec.target, [*BUILT_IN, *here])
+    return f"; built in are {', '.join(BUILT_IN)}; your own is {FORMS}{meant}"
 
 
 def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> RouterDescription:

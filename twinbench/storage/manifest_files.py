@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from twinbench.display.wording import did_you_mean
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import NO_FILE, InputError, open_regular, read_document
 from twinbench.reading.validation import field_path, shown, worded
@@ -70,8 +71,9 @@ def load_manifest(name_or_path: str) -> AnyManifest:
         raise ContentError([Problem(str(path), None, None, "not a TOML file: nested too deeply")]) from None
     except OSError as error:
         if error.errno in NO_FILE:
-            known = ", ".join(manifest_names())
-            raise UsageError(f"no pool manifest {name_or_path!r}: give a file or one of {known}") from None
+            known = manifest_names()
+            what = f"give a file or one of {', '.join(known)}{did_you_mean(name_or_path, known)}"
+            raise UsageError(f"no pool manifest {name_or_path!r}: {what}") from None
         raise UsageError(f"cannot read {path} ({error.strerror})") from None
     kind = content.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
@@ -139,8 +141,10 @@ def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBa
     for bank in manifest.banks:
         if bank.name == name:
             return bank
-    known = ", ".join(bank.name for bank in manifest.banks)
-    raise UsageError(f"no bank is called {name!r} in {manifest_name}; known: {known}")
+    known = [bank.name for bank in manifest.banks]
+    raise UsageError(
+        f"no bank is called {name!r} in {manifest_name}; known: {', '.join(known)}{did_you_mean(name, known)}"
+    )
 
 
 def check_manifest(name_or_path: str) -> list[Problem]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from twinbench.display.wording import did_you_mean
 from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
 from twinbench.storage import resources
 
@@ -140,9 +141,11 @@ class Store:
 
     def unknown_bank(self, name: str) -> UsageError:
         """The error for a name that no bank has."""
-        known = ", ".join(self.bank_names()) or "none yet"
+        names = self.bank_names()
         bring = f"bring one with: twinbench bank import FILE --name {name}"
-        return UsageError(f"no bank {name!r} in {self.root} (banks: {known}); {bring}")
+        meant = did_you_mean(name, names)
+        then = f"{meant} Or {bring}" if meant else f"; {bring}"
+        return UsageError(f"no bank {name!r} in {self.root} (banks: {', '.join(names) or 'none yet'}){then}")
 
     @contextmanager
     def aside(self, path: Path) -> Iterator[Path]:

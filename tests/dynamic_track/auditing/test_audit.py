@@ -241,7 +241,7 @@ def test_runs_against_a_gateway_are_clean(
         run = tmp_path / style
         told = replies if style == "tool" else [said(each, text=True) for each in (look, apply, submit)]
         with ScriptedServer(told) as server:
-            live(server.api_base, run, "--actions", style, router=f"{tmp_path / 'routers.py'}:Turns").succeeded()
+            live(server.api_base, run, "--action-format", style, router=f"{tmp_path / 'routers.py'}:Turns").succeeded()
         assert found(run) == {}
 
 
@@ -309,10 +309,10 @@ def test_trials_and_merged_runs_are_clean(tmp_path: Path, rehearsal: Sequence[Ta
             live(server.api_base, runs[-1], "--trials", "2", only=case, usd="5").succeeded()
         assert found(runs[-1]) == {}
     merged = tmp_path / "merged"
-    twinbench("dynamic", "merge", *runs[:2], "--into", merged).succeeded()
+    twinbench("dynamic", "merge", *runs[:2], "--run", merged).succeeded()
     assert found(merged) == {}
     again = tmp_path / "merged-again"
-    twinbench("dynamic", "merge", merged, runs[2], "--into", again).succeeded()
+    twinbench("dynamic", "merge", merged, runs[2], "--run", again).succeeded()
     assert found(again) == {}
     json_file(again / "plan.json", lambda plan: plan["cases"].remove(EASY))
     assert "plan" in found(again)
@@ -1454,7 +1454,7 @@ def test_what_no_run_can_have_paid_or_used_is_refused_by_line_and_field(
         assert f"a line of kind {kind} whose {name.partition('.')[0]} cannot be" in said, words
         assert "bug" not in ran.err
     assert f"{turns / 'journal' / JOURNAL_FILE}, line " in twinbench("dynamic", "score", turns).err
-    (row,) = twinbench("dynamic", "runs", "list", "--in", tmp_path, "--json").succeeded().json["runs"]
+    (row,) = twinbench("dynamic", "list", "--in", tmp_path, "--json").succeeded().json["runs"]
     assert (row["run"], name.partition(".")[0] in row["problem"]) == (str(turns), True)
 
 
@@ -1514,7 +1514,7 @@ def test_a_merge_takes_no_link_along_and_leaves_nothing_behind(turns: Path, dear
     patch.unlink()
     patch.symlink_to(leads_to)
     into = turns.parent / "merged"
-    ran = twinbench("dynamic", "merge", turns, dear, "--into", into)
+    ran = twinbench("dynamic", "merge", turns, dear, "--run", into)
     assert (ran.code, str(patch) in ran.err, into.exists()) == (2, True, False), ran.err
 
 
@@ -1522,7 +1522,7 @@ def test_a_merge_of_a_journal_that_nobody_can_read_leaves_nothing_behind(turns: 
     shutil.copy(turns / "plan.json", dear / "plan.json")
     edited(dear, "sitting", spoiled("at", None))
     into = turns.parent / "merged"
-    ran = twinbench("dynamic", "merge", turns, dear, "--into", into)
+    ran = twinbench("dynamic", "merge", turns, dear, "--run", into)
     assert (ran.code, f"{dear / 'journal' / JOURNAL_FILE}, line 1" in ran.err, into.exists()) == (1, True, False), (
         ran.err
     )

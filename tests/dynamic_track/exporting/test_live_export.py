@@ -242,7 +242,7 @@ def real_time(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task
     run = tmp_path_factory.mktemp("real-time") / "run"
     with pytest.MonkeyPatch.context() as patch, ScriptedServer(answer) as server:
         patch.setenv(KEY_VARIABLE, KEY)
-        live(server.api_base, run, "--actions", "text").succeeded()
+        live(server.api_base, run, "--action-format", "text").succeeded()
     return run
 
 

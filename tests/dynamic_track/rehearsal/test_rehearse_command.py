@@ -183,7 +183,7 @@ def test_faults_cost_attempts_and_change_no_decision(tmp_path: Path) -> None:
 
 
 def test_both_styles_of_actions_work(tmp_path: Path) -> None:
-    (run,) = rehearsed(tmp_path, "always-high", only=[EASY], more=["--actions", "text"])["runs"]
+    (run,) = rehearsed(tmp_path, "always-high", only=[EASY], more=["--action-format", "text"])["runs"]
     assert (run["infra"], run["avg_steps"] > 4) == (0, True)
 
 
@@ -216,7 +216,7 @@ def test_the_models_are_served_alone_and_a_live_run_uses_them(tmp_path: Path, mo
         (["always-low", "--seeds", "0"], "--seeds 0: give how many"),
         (["always-low", "--seeds", "2", "--seed", "7"], "one of the two"),
         (["always-low", "--resamples", "7"], "--resamples 7"),
-        (["always-low", "--actions", "prose"], "--actions prose"),
+        (["always-low", "--action-format", "prose"], "--action-format prose"),
         (["always-low", "--only", "no-such"], "no-such"),
         (["always-lowest"], "always-lowest"),
         (["always-low", "--pool", "static-2026-04"], "static-2026-04"),

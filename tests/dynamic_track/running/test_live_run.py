@@ -95,7 +95,7 @@ def test_a_solved_case_costs_what_its_calls_cost_and_an_unsolved_one_the_penalty
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, number: int, name: str
 ) -> None:
     task, text = named(rehearsal, name), bool(number % 2)
-    style = ("--actions", "text") if text else ()
+    style = ("--action-format", "text") if text else ()
     solved, failed = Done(tmp_path / "solved", name), Done(tmp_path / "failed", name)
     with ScriptedServer(solving(rehearsal, text=text), api_key=KEY) as server:
         ran = live(server.api_base, solved.run, *style, router=f"{routers}Turns?first={number}", only=name)
@@ -444,7 +444,7 @@ def test_a_run_is_continued_as_what_it_is_only(tmp_path: Path, rehearsal: Sequen
         before = files(done.run)
         for more, router in (
             (("--seed", "1"), "always-high"),
-            (("--actions", "text"), "always-high"),
+            (("--action-format", "text"), "always-high"),
             ((), "round-robin"),
         ):
             ran = live(server.api_base, done.run, *more, router=router)

@@ -65,7 +65,7 @@ def asked(
     with pytest.MonkeyPatch.context() as patch, ScriptedServer(lambda each: talkative(each, text=text)) as server:
         patch.setenv(KEY_VARIABLE, KEY)
         done = Done(tmp_path_factory.mktemp("wire") / "run")
-        live(server.api_base, done.run, "--actions", request.param, router="round-robin").succeeded()
+        live(server.api_base, done.run, "--action-format", request.param, router="round-robin").succeeded()
         assert done.case["steps"] == STEPS
         yield request.param, server.completions
 

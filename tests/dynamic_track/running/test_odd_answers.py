@@ -73,7 +73,7 @@ def test_an_answer_that_cannot_be_read_is_a_format_error_that_is_billed(
     good = [said(command, text=style == "text") for command in gold(named(rehearsal, EASY))]
     script = iter([*odd, *good])
     with ScriptedServer(lambda _: next(script)) as server:  # type: ignore[arg-type, return-value]
-        live(server.api_base, run, "--actions", style).succeeded()
+        live(server.api_base, run, "--action-format", style).succeeded()
         asked = server.completions
     case = Done(run).case
     assert (case["resolved"], case["cause"], case["steps"]) == (True, None, len(odd) + len(good))

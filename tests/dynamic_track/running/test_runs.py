@@ -152,7 +152,7 @@ def test_shards_are_merged_into_one_run_and_other_plans_are_refused(tmp_path: Pa
         assert plan["where"]["shard"][1] == 2
         (sitting,) = (entry for entry in read_journal(part / "journal") if entry.kind == "sitting")
         assert Decimal(sitting.fields["run_usd"]) == 10
-    merged = twinbench("dynamic", "merge", *parts, "--into", tmp_path / "merged", "--json").succeeded().json
+    merged = twinbench("dynamic", "merge", *parts, "--run", tmp_path / "merged", "--json").succeeded().json
     assert (merged["cases"], merged["resolved"]) == (3, 3)
     assert merged["cost_usd"] == pytest.approx(whole["cost_usd"], rel=1e-3)
     assert essence(tmp_path / "merged") == essence(tmp_path / "whole")
@@ -163,10 +163,10 @@ def test_shards_are_merged_into_one_run_and_other_plans_are_refused(tmp_path: Pa
         ([parts[0]], "two runs"),
         ([parts[0], tmp_path], "no plan.json"),
     ):
-        refused = twinbench("dynamic", "merge", *sources, "--into", tmp_path / "again")
+        refused = twinbench("dynamic", "merge", *sources, "--run", tmp_path / "again")
         assert (refused.code, told in refused.err) == (2, True), refused.err
         assert not (tmp_path / "again").exists()
-    assert twinbench("dynamic", "merge", *parts, "--into", tmp_path / "merged").code == 2
+    assert twinbench("dynamic", "merge", *parts, "--run", tmp_path / "merged").code == 2
     assert live(server.api_base, tmp_path / "wrong", "--shard", "3/2").code == 2
 
 
@@ -225,7 +225,7 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
             shown = twinbench("dynamic", "status", run, "--json").succeeded().json
             assert shown["working"] is True
             assert {trial["state"] for trial in shown["trials"]} >= {"planned", "running"}
-            assert twinbench("dynamic", "runs", "rm", run, "--yes").code == 2
+            assert twinbench("dynamic", "rm", run, "--yes").code == 2
             if how == "stop":
                 assert twinbench("dynamic", "stop", run, "--json").succeeded().json["asked"] is True
             else:
@@ -280,21 +280,22 @@ def test_runs_are_listed_weighed_and_removed(tmp_path: Path, rehearsal: Sequence
     folder = tmp_path / "runs"
     with ScriptedServer(dear(said(LEAVES))) as server:
         live(server.api_base, folder / "a").succeeded()
-        live(server.api_base, folder / "deeper" / "b").succeeded()
+        live(server.api_base, folder / "rehearsal" / "deeper" / "b").succeeded()
     (folder / "broken").mkdir()
     (folder / "broken" / "plan.json").write_text("{", "utf-8")
-    listed = twinbench("dynamic", "runs", "list", "--in", folder, "--json").succeeded().json["runs"]
+    listed = twinbench("dynamic", "list", "--in", folder, "--json").succeeded().json["runs"]
     by_name = {Path(row["run"]).name: row for row in listed}
     assert set(by_name) == {"a", "b", "broken"}
     assert (by_name["a"]["trials"], by_name["a"]["left"], by_name["a"]["working"]) == (1, 0, False)
     assert "plan.json" in by_name["broken"]["problem"]
-    assert "Being worked on" in twinbench("dynamic", "runs", "list", "--in", folder).succeeded().text
-    weighed = twinbench("dynamic", "runs", "du", "--in", folder, "--json").succeeded().json["runs"]
-    assert all(row["bytes"] > 0 for row in weighed)
-    assert "MiB in all" in twinbench("dynamic", "runs", "du", "--in", folder).succeeded().text
-    assert twinbench("dynamic", "runs", "rm", folder / "a").code == 2
+    text = twinbench("dynamic", "list", "--in", folder).succeeded().text
+    assert "Being worked on" in text
+    assert f"3 runs, {sum(row['bytes'] for row in listed) / 2**20:.1f} MiB in all" in text
+    of_a = sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file())
+    assert (by_name["a"]["bytes"], by_name["broken"]["bytes"]) == (of_a, 1)
+    assert twinbench("dynamic", "rm", folder / "a").code == 2
     assert (folder / "a").exists()
-    assert twinbench("dynamic", "runs", "rm", folder, "--yes").code == 2
-    twinbench("dynamic", "runs", "rm", folder / "a", folder / "deeper" / "b", "--yes").succeeded()
+    assert twinbench("dynamic", "rm", folder, "--yes").code == 2
+    twinbench("dynamic", "rm", folder / "a", folder / "rehearsal" / "deeper" / "b", "--yes").succeeded()
     assert not (folder / "a").exists()
-    assert twinbench("dynamic", "runs", "list", "--in", tmp_path / "none", "--json").succeeded().json == {"runs": []}
+    assert twinbench("dynamic", "list", "--in", tmp_path / "none", "--json").succeeded().json == {"runs": []}

@@ -168,7 +168,7 @@ def test_a_pool_of_real_small_models_is_checked_run_billed_and_replayed(both: Fe
         checked = twinbench(*check).succeeded().json
         before_run = len(gateway.passed)
         ran = twinbench(
-            *("dynamic", "run", "round-robin", "--tasks", "rehearsal", "--only", EASY, "--actions", "text"),
+            *("dynamic", "run", "round-robin", "--tasks", "rehearsal", "--only", EASY, "--action-format", "text"),
             *("--pool", file, "--api-base", gateway.api_base, "--run", run, "--run-usd", "1", *PATIENCE, "--json"),
         ).succeeded()
         passed = gateway.passed[before_run:]
@@ -276,7 +276,7 @@ def test_a_prompt_that_a_real_server_has_no_room_for_ends_the_case_by_the_router
     run = tmp_path / "run"
     with small_gateway(smollm2, 1024) as gateway:
         ran = twinbench(
-            *("dynamic", "run", "always-low", "--tasks", "rehearsal", "--only", EASY, "--actions", "text"),
+            *("dynamic", "run", "always-low", "--tasks", "rehearsal", "--only", EASY, "--action-format", "text"),
             *("--pool", file, "--api-base", gateway.api_base, "--run", run, *PATIENCE, "--json"),
         ).succeeded()
     done = Done(run)
@@ -293,7 +293,7 @@ def test_the_table_of_a_run_says_that_its_pool_is_of_the_open_division(smollm2: 
     file = pool_of(tmp_path / "small.toml", candidate("smollm2", SMOLLM2, "low", max_tokens=4), steps=1)
     with small_gateway(smollm2, N_CTX) as gateway:
         ran = twinbench(
-            *("dynamic", "run", "always-low", "--tasks", "rehearsal", "--only", EASY, "--actions", "text"),
+            *("dynamic", "run", "always-low", "--tasks", "rehearsal", "--only", EASY, "--action-format", "text"),
             *("--pool", file, "--api-base", gateway.api_base, "--run", tmp_path / "run", *PATIENCE),
         ).succeeded()
     assert "open division: pool small is not locked" in ran.text

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinbench.cli.dynamic.options import MovedPoolOption
+from twinbench.cli import completion
+from twinbench.cli.dynamic.options import MovedPoolOption, RunArgument
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.display.wording import counted
@@ -21,7 +22,7 @@ _REHEARSAL = "a rehearsal with simulated models"
 
 
 def audit(
-    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
+    run_dir: RunArgument,
     *,
     pool: MovedPoolOption = None,
     head: Annotated[
@@ -37,9 +38,10 @@ def audit(
         list[Path] | None,
         typer.Option(
             "--against",
-            metavar="DIR",
+            metavar="RUN",
             help="Another run, which must not have the same responses; repeatable.",
             show_default=False,
+            autocompletion=completion.runs,
         ),
     ] = None,
     json_: JsonOption = False,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli import completion
 from twinbench.cli.dynamic import auditing, exporting, importing, replaying, report, running, runs, scores
 from twinbench.cli.dynamic.options import (
     BuildOption,
@@ -17,13 +19,14 @@ from twinbench.cli.dynamic.options import (
     WorkersOption,
     chosen_tasks,
 )
+from twinbench.cli.help import Group, Panel
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     FormatOption,
-    FreshOption,
     JsonOption,
+    NoCacheOption,
     OutputOption,
     StoreOption,
-    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
 from twinbench.display.wording import counted
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from dynamic_track.grading.verdict import GradingLimits, Verdict
     from dynamic_track.tasks.task import Task
 
-app = typer.Typer(help="The live track: tasks, containers, verdicts.", no_args_is_help=True)
+app = typer.Typer(cls=Group, no_args_is_help=True)
 
 _WORKERS = 2
 
@@ -44,11 +47,11 @@ OpenOption = Annotated[
         metavar="GLOB",
         help="Grade these tasks with a network and SYS_ADMIN, as swebench does (see: dynamic doctor); repeatable.",
         show_default=False,
+        rich_help_panel=Panel.CONTAINERS,
     ),
 ]
 
 
-@app.command()
 @takes_option_groups
 def tasks(
     *,
@@ -89,13 +92,15 @@ def tasks(
     print_table(Table(f"Tasks: {all_of.name}", columns, rows, notes), form, output)
 
 
-@app.command()
 @takes_option_groups
 def grade(
     run_dir: Annotated[
         Path | None,
         typer.Argument(
-            metavar="DIR", help="A run, whose patches are all graded again; no model is asked.", show_default=False
+            metavar="RUN",
+            help="A run, whose patches are all graded again; no model is asked.",
+            show_default=False,
+            autocompletion=completion.runs,
         ),
     ] = None,
     *,
@@ -123,7 +128,7 @@ def grade(
     workers: WorkersOption = _WORKERS,
     containers: ContainerOptions,
     swebench_setting: OpenOption = None,
-    fresh: FreshOption = False,
+    no_cache: NoCacheOption = False,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -170,7 +175,7 @@ def grade(
             limits,
             workers=workers,
             build=build,
-            fresh=fresh,
+            fresh=no_cache,
             progress=shown,
         )
     if json_:
@@ -181,7 +186,6 @@ def grade(
         raise typer.Exit(1)
 
 
-@app.command()
 @takes_option_groups
 def doctor(
     *,
@@ -192,6 +196,7 @@ def doctor(
             metavar="TASKS",
             help="Also grade these tasks' gold patches, and no patch at all (see: dynamic tasks).",
             show_default=False,
+            rich_help_panel=Panel.TASKS,
         ),
     ] = None,
     choosing: ChoosingOptions,
@@ -238,7 +243,6 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
 def gc(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
@@ -333,15 +337,27 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-app.command("run")(running.run)
-app.command("replay")(replaying.replay)
-app.command("audit")(auditing.audit)
-app.command("score")(scores.score)
-app.command("compare")(scores.compare)
-app.command("export")(exporting.export)
-app.command("status")(runs.status)
-app.command("stop")(runs.stop)
-app.command("merge")(runs.merge)
-app.add_typer(runs.app, name="runs")
-app.command("import")(importing.import_)
-app.command("report")(report.report)
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Tasks and containers": {"tasks": tasks, "doctor": doctor, "gc": gc},
+    "Runs": {"run": running.run, "replay": replaying.replay, "grade": grade},
+    "Run directories": {
+        "list": runs.list_,
+        "status": runs.status,
+        "stop": runs.stop,
+        "merge": runs.merge,
+        "import": importing.import_,
+        "rm": runs.rm,
+    },
+    "Results": {
+        "score": scores.score,
+        "compare": scores.compare,
+        "report": report.report,
+        "export": exporting.export,
+        "audit": auditing.audit,
+    },
+}
+"""The commands in the panels of ``twinbench dynamic --help``."""
+
+for _panel, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_command)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli.dynamic.options import RunArgument
+from twinbench.cli.help import Panel
 from twinbench.cli.output import print_json, printable, progress
 from twinbench.display.wording import counted
 
@@ -33,7 +35,7 @@ class Lines(StrEnum):
 
 
 def export(
-    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
+    run_dir: RunArgument,
     *,
     output: Annotated[
         Path,
@@ -42,6 +44,7 @@ def export(
             "-o",
             metavar="FILE",
             help="Where to write; must not exist. For inspect it ends in .eval; else - is standard output.",
+            rich_help_panel=Panel.OUTPUT,
         ),
     ],
     form: Annotated[
@@ -49,14 +52,23 @@ def export(
         typer.Option(
             "--format",
             help="jsonl: flat rows; otel: OpenTelemetry spans as OTLP/JSON lines; inspect: a log of inspect_ai.",
+            rich_help_panel=Panel.OUTPUT,
         ),
     ] = ExportFormat.jsonl,
     what: Annotated[
         Lines | None,
-        typer.Option("--what", help="What a line of jsonl is of; default: calls.", show_default=False),
+        typer.Option(
+            "--what",
+            help="What a line of jsonl is of; default: calls.",
+            show_default=False,
+            rich_help_panel=Panel.OUTPUT,
+        ),
     ] = None,
     json_: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+        bool,
+        typer.Option(
+            "--json", help="Print a summary as JSON on standard output; needs -o FILE.", rich_help_panel=Panel.OUTPUT
+        ),
     ] = False,
 ) -> None:
     """Export the trials of a run that have ended, for data frames, trace viewers and inspect view."""

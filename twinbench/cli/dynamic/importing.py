@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli.dynamic.options import NewRunOption
+from twinbench.cli.help import Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.display.wording import counted, shortened
@@ -44,23 +46,26 @@ def import_(
         ),
     ],
     *,
-    run_dir: Annotated[
-        Path, typer.Option("--run", metavar="DIR", help="The run's directory; must not exist, or be empty.")
-    ],
+    run_dir: NewRunOption,
     pool: Annotated[
         str,
         typer.Option(
             "--pool", metavar="POOL", help="The live pool whose locked prices count: by name, or a file of your own."
         ),
     ] = "live-2026-04",
-    calls: Annotated[bool, typer.Option("--calls", help="A line for each call, instead of one for each run.")] = False,
+    calls: Annotated[
+        bool,
+        typer.Option(
+            "--calls", help="A line for each call, instead of one for each run.", rich_help_panel=Panel.OUTPUT
+        ),
+    ] = False,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
     """Make a recording of runs of mini-swe-agent, and compare what they cost with what the gateway said.
 
-    The recording replays as far as the files hold responses of models of the pool: twinbench dynamic replay DIR. Exit
+    The recording replays as far as the files hold responses of models of the pool: twinbench dynamic replay RUN. Exit
     code 1 where a file was left out, or a run is not recorded to its end.
     """
     from dynamic_track.importing.recording import import_runs

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli import completion
+from twinbench.cli.help import Panel
 from twinbench.cli.output import progress
 
 if TYPE_CHECKING:
@@ -15,6 +18,15 @@ if TYPE_CHECKING:
     from dynamic_track.tasks.selection import TaskChoice
     from dynamic_track.tasks.task import Task, TaskSet
 
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The directory of a run.", autocompletion=completion.runs)
+]
+RunsArgument = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="The directories of runs.", autocompletion=completion.runs)
+]
+NewRunOption = Annotated[
+    Path, typer.Option("--run", metavar="RUN", help="The directory to make; must not exist, or be empty.")
+]
 TasksOption = Annotated[
     str,
     typer.Option(
@@ -22,6 +34,16 @@ TasksOption = Annotated[
         metavar="TASKS",
         help="verified, heldout100, rehearsal, a file of rows (.jsonl, .jsonl.gz, .json, .parquet), or a folder in "
         "task-repo format.",
+        rich_help_panel=Panel.TASKS,
+    ),
+]
+RouterErrorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on-router-error",
+        metavar="TIER",
+        help="Where the router fails, this tier answers; without it the case is unresolved. Another run than without.",
+        show_default=False,
     ),
 ]
 DatasetOption = Annotated[
@@ -31,33 +53,72 @@ DatasetOption = Annotated[
         metavar="FILE",
         help="Where verified or heldout100 are taken from, instead of the Hugging Face hub.",
         show_default=False,
+        rich_help_panel=Panel.TASKS,
     ),
 ]
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="GLOB", help="Only tasks whose id matches; repeatable.", show_default=False),
+    typer.Option(
+        "--only",
+        metavar="GLOB",
+        help="Only tasks whose id matches; repeatable.",
+        show_default=False,
+        rich_help_panel=Panel.TASKS,
+        autocompletion=completion.task_ids,
+    ),
 ]
 ShuffleOption = Annotated[
-    int | None, typer.Option("--shuffle", metavar="SEED", help="In an order drawn by this seed.", show_default=False)
+    int | None,
+    typer.Option(
+        "--shuffle",
+        metavar="SEED",
+        help="In an order drawn by this seed.",
+        show_default=False,
+        rich_help_panel=Panel.TASKS,
+    ),
 ]
 SliceOption = Annotated[
     str | None,
-    typer.Option("--slice", metavar="A:B", help="Then those from A to B, as in Python.", show_default=False),
+    typer.Option(
+        "--slice",
+        metavar="A:B",
+        help="Then those from A to B, as in Python.",
+        show_default=False,
+        rich_help_panel=Panel.TASKS,
+    ),
 ]
 LimitOption = Annotated[
-    int | None, typer.Option("--limit", metavar="N", min=1, help="Then the first N.", show_default=False)
+    int | None,
+    typer.Option(
+        "--limit", metavar="N", min=1, help="Then the first N.", show_default=False, rich_help_panel=Panel.TASKS
+    ),
 ]
-ActionsOption = Annotated[str, typer.Option("--actions", metavar="tool|text", help="How models say what to run.")]
+ActionFormatOption = Annotated[
+    str,
+    typer.Option(
+        "--action-format", metavar="tool|text", help="How models say what to run.", rich_help_panel=Panel.LLM_CALLS
+    ),
+]
 MovedPoolOption = Annotated[
     str | None,
     typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),
 ]
 BuildOption = Annotated[
-    bool, typer.Option("--build", help="Build images from the tasks' Dockerfiles (rehearsal: always).")
+    bool,
+    typer.Option(
+        "--build", help="Build images from the tasks' Dockerfiles (rehearsal: always).", rich_help_panel=Panel.TASKS
+    ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many at once.")]
 TestsTimeoutOption = Annotated[
-    float, typer.Option("--tests-timeout", metavar="SECONDS", min=1, help="How long the tests of a patch may run.")
+    float,
+    typer.Option(
+        "--tests-timeout",
+        metavar="SECONDS",
+        min=1,
+        help="How long the tests of a patch may run.",
+        rich_help_panel=Panel.CONTAINERS,
+    ),
 ]
 EnginesOption = Annotated[
     list[str] | None,
@@ -67,13 +128,28 @@ EnginesOption = Annotated[
         help="A Docker engine, as in DOCKER_HOST (unix:///run/node2.sock, tcp://node2:2376), instead of the one that "
         "this names; repeatable.",
         show_default=False,
+        rich_help_panel=Panel.CONTAINERS,
     ),
 ]
 MemoryOption = Annotated[
-    int, typer.Option("--memory", metavar="MIB", min=64, help="The most memory that a container may take.")
+    int,
+    typer.Option(
+        "--memory",
+        metavar="MIB",
+        min=64,
+        help="The most memory that a container may take.",
+        rich_help_panel=Panel.CONTAINERS,
+    ),
 ]
 MinFreeOption = Annotated[
-    int, typer.Option("--min-free-mib", metavar="MIB", min=0, help="Start nothing with less free disk than this.")
+    int,
+    typer.Option(
+        "--min-free-mib",
+        metavar="MIB",
+        min=0,
+        help="Start nothing with less free disk than this.",
+        rich_help_panel=Panel.CONTAINERS,
+    ),
 ]
 NoBreakerOption = Annotated[
     bool,

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from twinbench.cli import INTERRUPTED
+from twinbench.cli import INTERRUPTED, completion
 from twinbench.cli.dynamic.options import (
-    ActionsOption,
+    ActionFormatOption,
     ChoosingOptions,
     LimitOption,
     MinFreeOption,
     OnlyOption,
+    RouterErrorOption,
     chosen_tasks,
 )
-from twinbench.cli.dynamic.replaying import RouterErrorOption
 from twinbench.cli.dynamic.scores import LevelOption, ResamplesOption
+from twinbench.cli.help import Group, Panel
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
@@ -27,7 +28,6 @@ from twinbench.cli.options import (
     PluginOptions,
     ResamplingOptions,
     RoutersArgument,
-    takes_option_groups,
 )
 from twinbench.cli.output import (
     RANK_COLUMNS,
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 _RUN = "run"
 
 
-class _RoutersOrCommand(TyperGroup):
+class _RoutersOrCommand(Group):
     """A group whose first word may be a router: then it is the command ``run``."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -73,22 +73,35 @@ class _RoutersOrCommand(TyperGroup):
 
 app = typer.Typer(
     cls=_RoutersOrCommand,
-    help="Rehearse routers: the whole live track on small tasks and simulated models, for nothing.\n\n"
-    "twinbench rehearse ROUTER… is short for twinbench rehearse run ROUTER…",
+    epilog="twinbench rehearse ROUTER… is short for twinbench rehearse run ROUTER…",
     no_args_is_help=True,
 )
 
 _TasksOption = Annotated[
     str,
     typer.Option(
-        "--tasks", metavar="TASKS", help="rehearsal, or a folder in task-repo format whose tasks declare edits.toml."
+        "--tasks",
+        metavar="TASKS",
+        help="rehearsal, or a folder in task-repo format whose tasks declare edits.toml.",
+        rich_help_panel=Panel.TASKS,
     ),
 ]
 _PoolOption = Annotated[
     str,
-    typer.Option("--pool", metavar="POOL", help="The live pool that is played: a shipped one by name, or a file."),
+    typer.Option(
+        "--pool",
+        metavar="POOL",
+        help="The live pool that is played: a shipped one by name, or a file.",
+        rich_help_panel=Panel.SIMULATED_MODELS,
+        autocompletion=completion.manifests,
+    ),
 ]
-_SeedOption = Annotated[str, typer.Option("--seed", metavar="TEXT", help="Of session keys and the models' luck.")]
+_SeedOption = Annotated[
+    str,
+    typer.Option(
+        "--seed", metavar="TEXT", help="Of session keys and the models' luck.", rich_help_panel=Panel.SIMULATED_MODELS
+    ),
+]
 _SeedsOption = Annotated[
     str | None,
     typer.Option(
@@ -96,11 +109,17 @@ _SeedsOption = Annotated[
         metavar="N|A,B,…",
         help="Several seeds instead of --seed: how many from 0 on, or which whole numbers (5,7). Each is a run.",
         show_default=False,
+        rich_help_panel=Panel.SIMULATED_MODELS,
     ),
 ]
 _SkillsOption = Annotated[
     str,
-    typer.Option("--skills", metavar="NAME", help="The models' declared skills: spread, flat-2026, or a .toml file."),
+    typer.Option(
+        "--skills",
+        metavar="NAME",
+        help="The models' declared skills: spread, flat-2026, or a .toml file.",
+        rich_help_panel=Panel.SIMULATED_MODELS,
+    ),
 ]
 _FaultsOption = Annotated[
     str | None,
@@ -109,6 +128,7 @@ _FaultsOption = Annotated[
         metavar="SHARE[:KIND,…]",
         help="Let this share of all attempts fail, such as 0.1 or 0.1:429,cut (429, 500, 503, cut, reset, unreadable).",
         show_default=False,
+        rich_help_panel=Panel.SIMULATED_MODELS,
     ),
 ]
 
@@ -136,7 +156,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    actions: ActionsOption = "tool",
+    action_format: ActionFormatOption = "tool",
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many runs at once.")] = 2,
     min_free_mib: MinFreeOption = 2048,
     resamples: ResamplesOption = RESAMPLES,
@@ -166,7 +186,7 @@ def run(
             seeds=seeds_of(seed, seeds),
             skills=skills,
             faults=faults,
-            actions=actions,
+            actions=action_format,
             on_router_error=on_router_error,
             progress=shown,
         )

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli import completion
 from twinbench.cli.dynamic.importing import replay_imported_run
 from twinbench.cli.dynamic.options import (
     BuildOption,
     ContainerOptions,
     DatasetOption,
     MovedPoolOption,
-    OnlyOption,
+    RunArgument,
 )
+from twinbench.cli.help import Panel
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
     PluginOptions,
-    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.display.wording import counted, shortened
@@ -31,32 +33,33 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS = 300
 
-RouterErrorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--on-router-error",
-        metavar="TIER",
-        help="Where the router fails, this tier answers; without it the case is unresolved. Another run than without.",
-        show_default=False,
-    ),
-]
-RunOption = Annotated[
-    Path, typer.Option("--run", metavar="DIR", help="The run's directory; continued where it exists.")
-]
-
 
 @takes_option_groups
 def replay(
-    run_dir: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, or a copy of it.")],
+    run_dir: RunArgument,
     *,
     route: Annotated[
         bool, typer.Option("--route", help="Ask the router again, and compare its decisions with the recorded ones.")
     ] = False,
-    only: OnlyOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="GLOB",
+            help="Only cases whose id matches; repeatable.",
+            show_default=False,
+            rich_help_panel=Panel.TASKS,
+            autocompletion=completion.run_cases,
+        ),
+    ] = None,
     tasks: Annotated[
         str | None,
         typer.Option(
-            "--tasks", metavar="TASKS", help="Where the tasks are, if not where they were.", show_default=False
+            "--tasks",
+            metavar="TASKS",
+            help="Where the tasks are, if not where they were.",
+            show_default=False,
+            rich_help_panel=Panel.TASKS,
         ),
     ] = None,
     dataset: DatasetOption = None,

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from twinbench.cli.dynamic.options import MovedPoolOption
+from twinbench.cli.dynamic.options import MovedPoolOption, RunsArgument
+from twinbench.cli.help import Panel
 from twinbench.cli.options import JsonOption
 from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
 
 
 def report(
-    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories.")],
+    run_dirs: RunsArgument,
     *,
     output: PageOption,
     cut: Annotated[
         int,
         typer.Option(
-            "--cut", metavar="N", min=0, help="Characters that are kept of a long text, such as an observation; 0: all."
+            "--cut",
+            metavar="N",
+            min=0,
+            help="Characters that are kept of a long text, such as an observation; 0: all.",
+            rich_help_panel=Panel.OUTPUT,
         ),
     ] = 2000,
     pool: MovedPoolOption = None,

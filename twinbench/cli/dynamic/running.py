@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinbench.cli import INTERRUPTED
+from twinbench.cli import INTERRUPTED, completion
 from twinbench.cli.dynamic.options import (
-    ActionsOption,
+    ActionFormatOption,
     BuildOption,
     ChoosingOptions,
     ContainerOptions,
     EnginesOption,
     NoBreakerOption,
+    RouterErrorOption,
     TasksOption,
 )
-from twinbench.cli.dynamic.replaying import RouterErrorOption, RunOption
+from twinbench.cli.help import Panel
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     FormatOption,
     GatewayKeyEnvOption,
@@ -26,7 +29,6 @@ from twinbench.cli.options import (
     OutputOption,
     PluginOptions,
     RouterArgument,
-    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
 from twinbench.cli.signals import stopped_by_signals
@@ -45,15 +47,36 @@ _SHOWN_CHARACTERS = 300
 def run(
     router: RouterArgument,
     *,
-    run_dir: RunOption,
+    run_dir: Annotated[
+        Path,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="The run's directory; continued where it exists.",
+            autocompletion=completion.runs,
+        ),
+    ],
     api_base: Annotated[
-        str, typer.Option("--api-base", metavar="URL", help="The OpenAI-compatible gateway, such as https://host/v1.")
+        str,
+        typer.Option(
+            "--api-base",
+            metavar="URL",
+            help="The OpenAI-compatible gateway, such as https://host/v1.",
+            rich_help_panel=Panel.LLM_CALLS,
+        ),
     ],
     api_key_env: GatewayKeyEnvOption = None,
     tasks: TasksOption = "rehearsal",
     choosing: ChoosingOptions,
     pool: Annotated[
-        str, typer.Option("--pool", metavar="POOL", help="A live pool: a shipped one by name, or a file of your own.")
+        str,
+        typer.Option(
+            "--pool",
+            metavar="POOL",
+            help="A live pool: a shipped one by name, or a file of your own.",
+            rich_help_panel=Panel.LLM_CALLS,
+            autocompletion=completion.manifests,
+        ),
     ] = "live-2026-04",
     run_usd: Annotated[
         str | None,
@@ -62,12 +85,20 @@ def run(
             metavar="USD",
             help="The most that the whole run may spend, over all sittings; needed where the pool costs anything.",
             show_default=False,
+            rich_help_panel=Panel.LLM_CALLS,
         ),
     ] = None,
-    actions: ActionsOption = "tool",
+    action_format: ActionFormatOption = "tool",
     seed: Annotated[str, typer.Option("--seed", metavar="TEXT", help="What session keys are made with.")] = "0",
     call_timeout: Annotated[
-        float, typer.Option("--call-timeout", metavar="SECONDS", min=0.1, help="How long one attempt may take.")
+        float,
+        typer.Option(
+            "--call-timeout",
+            metavar="SECONDS",
+            min=0.1,
+            help="How long one attempt may take.",
+            rich_help_panel=Panel.LLM_CALLS,
+        ),
     ] = 300,
     on_router_error: RouterErrorOption = None,
     workers: Annotated[
@@ -87,7 +118,7 @@ def run(
         ),
     ] = None,
     grade: Annotated[
-        str, typer.Option("--grade", metavar="swebench|none", help="none leaves the grading to dynamic grade DIR.")
+        str, typer.Option("--grade", metavar="swebench|none", help="none leaves the grading to dynamic grade RUN.")
     ] = "swebench",
     candidate_limit: Annotated[
         list[str] | None,
@@ -97,6 +128,7 @@ def run(
             help="What a provider allows for a candidate: ID:connections=4,rpm=60,tpm=100000, some of the three; "
             "* is every candidate; repeatable.",
             show_default=False,
+            rich_help_panel=Panel.LLM_CALLS,
         ),
     ] = None,
     dry_run: Annotated[
@@ -110,19 +142,31 @@ def run(
             metavar="IMAGE",
             help="An override for trying things out: every case in this image instead of its own; needs --grade none.",
             show_default=False,
+            rich_help_panel=Panel.CONTAINERS,
         ),
     ] = None,
     evict: Annotated[
-        bool, typer.Option("--evict", help="Remove the images that were pulled for cases once those are over.")
+        bool,
+        typer.Option(
+            "--evict",
+            help="Remove the images that were pulled for cases once those are over.",
+            rich_help_panel=Panel.CONTAINERS,
+        ),
     ] = False,
     min_free_memory: Annotated[
         int,
         typer.Option(
-            "--min-free-memory-mib", metavar="MIB", min=0, help="Begin no further case with less free memory than this."
+            "--min-free-memory-mib",
+            metavar="MIB",
+            min=0,
+            help="Begin no further case with less free memory than this.",
+            rich_help_panel=Panel.CONTAINERS,
         ),
     ] = 1024,
     no_breaker: NoBreakerOption = False,
-    network: Annotated[bool, typer.Option("--network", help="Give the case's container a network.")] = False,
+    network: Annotated[
+        bool, typer.Option("--network", help="Give the case's container a network.", rich_help_panel=Panel.CONTAINERS)
+    ] = False,
     containers: ContainerOptions,
     plugins: PluginOptions,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
@@ -150,7 +194,7 @@ def run(
         choice=choosing.of(tasks),
         pool=pool,
         run_usd=run_usd,
-        actions=actions,
+        actions=action_format,
         seed=seed,
         on_router_error=on_router_error,
         trials=trials,

@@ -1,4 +1,4 @@
-"""``twinbench dynamic status``, ``stop``, ``merge`` and ``runs``: run directories, looked at and looked after."""
+"""``twinbench dynamic list``, ``status``, ``stop``, ``merge``, ``rm``: run directories, looked at and looked after."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli.dynamic.options import NewRunOption, RunArgument, RunsArgument
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.display.wording import counted
@@ -15,9 +16,6 @@ from twinbench.display.wording import counted
 if TYPE_CHECKING:
     from dynamic_track.running.run_state import RunState
 
-app = typer.Typer(help="The runs of a folder: list them, weigh them, remove them.", no_args_is_help=True)
-
-RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run.")]
 FolderOption = Annotated[
     Path | None,
     typer.Option(
@@ -77,9 +75,9 @@ def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:
 
 
 def merge(
-    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="The runs of all shards.")],
+    run_dirs: RunsArgument,
     *,
-    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="The merged run; must not exist.")],
+    run_dir: NewRunOption,
     json_: JsonOption = False,
 ) -> None:
     """Make one run of the runs of all shards; other plans are refused."""
@@ -87,15 +85,14 @@ def merge(
     from dynamic_track.running.merging import merge as merged
     from dynamic_track.running.run_state import run_state
 
-    merged(run_dirs, into)
-    state = run_state(read_run(into))
+    merged(run_dirs, run_dir)
+    state = run_state(read_run(run_dir))
     if json_:
         print_json(state.to_json())
     else:
-        typer.echo(f"{counted(len(run_dirs), 'run')} merged into {into}: {_counts(state)}")
+        typer.echo(f"{counted(len(run_dirs), 'run')} merged into {run_dir}: {_counts(state)}")
 
 
-@app.command("list")
 def list_(
     *,
     folder: FolderOption = None,
@@ -103,8 +100,8 @@ def list_(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """List the runs of a folder."""
-    rows = _rows(folder, sizes=False)
+    """List the runs of a folder: how far each is, what it spent, and how much disk it takes."""
+    rows = _rows(folder)
     if json_:
         print_json({"runs": rows}, output)
         return
@@ -116,36 +113,18 @@ def list_(
         Column("resolved", "Resolved"),
         Column("left", "Left"),
         Column("spend_usd", "Spend, USD", 4),
+        Column("bytes", "Bytes", for_people=False),
+        Column("mib", "MiB", 2, for_programs=False),
         Column("working", "Being worked on"),
         Column("problem", "Problem"),
     ]
-    print_table(Table(f"Runs in {_folder(folder)}", columns, rows), form, output)
+    shown = [{**row, "mib": row["bytes"] / 2**20} for row in rows]
+    notes = [f"{counted(len(rows), 'run')}, {sum(row['mib'] for row in shown):.1f} MiB in all"]
+    print_table(Table(f"Runs in {_folder(folder)}", columns, shown, notes), form, output)
 
 
-@app.command()
-def du(
-    *,
-    folder: FolderOption = None,
-    json_: JsonOption = False,
-    form: FormatOption = Format.table,
-    output: OutputOption = "-",
-) -> None:
-    """Say how much disk each run takes."""
-    rows = sorted(_rows(folder, sizes=True), key=lambda row: -row["bytes"])
-    if json_:
-        print_json({"runs": [{"run": row["run"], "bytes": row["bytes"]} for row in rows]}, output)
-        return
-    for row in rows:
-        row["mib"] = row["bytes"] / 2**20
-    notes = [f"{sum(row['mib'] for row in rows):.1f} MiB in all"]
-    print_table(
-        Table(f"Runs in {_folder(folder)}", [Column("mib", "MiB", 2), Column("run", "Run")], rows, notes), form, output
-    )
-
-
-@app.command()
 def rm(
-    run_dirs: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run directories.")],
+    run_dirs: RunsArgument,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json_: JsonOption = False,
@@ -174,18 +153,17 @@ def rm(
         typer.echo(f"{counted(len(runs), 'run')} removed")
 
 
-def _rows(folder: Path | None, *, sizes: bool) -> list[dict[str, Any]]:
+def _rows(folder: Path | None) -> list[dict[str, Any]]:
+    from dynamic_track.running.folders import run_folders
     from dynamic_track.running.kept import read_run
-    from dynamic_track.running.run_state import run_state, runs_below, size_bytes
+    from dynamic_track.running.run_state import run_state, size_bytes
     from twinbench.errors import TwinbenchError
 
     rows: list[dict[str, Any]] = []
-    for run in runs_below(_folder(folder)):
-        row: dict[str, Any] = {"run": str(run.path)}
-        if sizes:
-            row["bytes"] = size_bytes(run.path)
+    for path in run_folders(_folder(folder)):
+        row: dict[str, Any] = {"run": str(path), "bytes": size_bytes(path)}
         try:
-            state = run_state(read_run(run.path))
+            state = run_state(read_run(path))
         except TwinbenchError as error:
             rows.append({**row, "problem": str(error).splitlines()[0]})
             continue

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli import completion
+from twinbench.cli.dynamic.options import RunArgument, RunsArgument
+from twinbench.cli.help import Panel
 from twinbench.cli.options import (
     ComparedResamplingOptions,
     FormatOption,
@@ -27,12 +30,26 @@ if TYPE_CHECKING:
     from twinbench.storage.manifests import LiveManifest
 
 ResamplesOption = Annotated[
-    int, typer.Option("--resamples", metavar="N", help="How often cases are drawn again for the intervals; 0: none.")
+    int,
+    typer.Option(
+        "--resamples",
+        metavar="N",
+        help="How often cases are drawn again for the intervals; 0: none.",
+        rich_help_panel=Panel.STATISTICS,
+    ),
 ]
 ComparedResamplesOption = Annotated[
-    int, typer.Option("--resamples", metavar="N", help="How often cases are drawn again for the intervals.")
+    int,
+    typer.Option(
+        "--resamples",
+        metavar="N",
+        help="How often cases are drawn again for the intervals.",
+        rich_help_panel=Panel.STATISTICS,
+    ),
 ]
-LevelOption = Annotated[float, typer.Option("--level", metavar="P", help="Of the intervals.")]
+LevelOption = Annotated[
+    float, typer.Option("--level", metavar="P", help="Of the intervals.", rich_help_panel=Panel.STATISTICS)
+]
 PricesOption = Annotated[
     str | None,
     typer.Option(
@@ -48,9 +65,7 @@ _DIFFERENT = "these runs are of different cases: compare them on the cases that 
 
 
 def score(
-    run_dirs: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Runs that differ in nothing but the router.")
-    ],
+    run_dirs: RunsArgument,
     *,
     exclude_infra: Annotated[
         bool,
@@ -66,8 +81,8 @@ def score(
 ) -> None:
     """Score runs from their directories, with intervals and references, and keep the scores in the store.
 
-    Runs of different cases are scored on the cases that they share, too. Exit code 1 where cases are left that were
-    not begun, or that infrastructure or the cap ended.
+    They differ in nothing but the router. Runs of different cases are scored on the cases that they share, too. Exit
+    code 1 where cases are left that were not begun, or that infrastructure or the cap ended.
     """
     from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_results import keep
@@ -127,8 +142,13 @@ def score(
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="RUN", help="A run's directory.")],
-    second: Annotated[Path, typer.Argument(metavar="RUN", help="Another one's, which differs in its router only.")],
+    first: RunArgument,
+    second: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Another one, which differs in its router only.", autocompletion=completion.runs
+        ),
+    ],
     *,
     prices: PricesOption = None,
     resamples: ComparedResamplesOption = RESAMPLES,

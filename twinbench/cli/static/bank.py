@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import counted, did_you_mean, trajectories
 
 if TYPE_CHECKING:
     from static_track.banks.bank_info import BankInfo
@@ -31,7 +32,7 @@ class SourceFormat(StrEnum):
 
 _ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")]
 
-app = typer.Typer(help="Bring banks of prefixes into the store, look at them, take them out.", no_args_is_help=True)
+app = typer.Typer(cls=Group, no_args_is_help=True)
 
 
 @app.command("import")
@@ -351,8 +352,9 @@ def validate(
                 ensure_starter(opened, shown)
             rows, problems = validate_bank(target, opened)
         else:
-            banks = ", ".join(opened.bank_names()) or "none yet"
-            raise UsageError(f"no file and no bank {target} (banks in {opened.root}: {banks})")
+            names = opened.bank_names()
+            banks = f"banks in {opened.root}: {', '.join(names) or 'none yet'}"
+            raise UsageError(f"no file and no bank {target} ({banks}){did_you_mean(target, [STARTER, *names])}")
     if json_:
         print_json({"target": target, "valid_rows": rows, "problems": [problem.to_json() for problem in problems]})
     else:
@@ -375,11 +377,18 @@ def export(
     output: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="FILE", help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard output."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard output.",
+            rich_help_panel=Panel.OUTPUT,
         ),
     ] = "-",
     json_: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+        bool,
+        typer.Option(
+            "--json", help="Print a summary as JSON on standard output; needs -o FILE.", rich_help_panel=Panel.OUTPUT
+        ),
     ] = False,
     store: StoreOption = None,
 ) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from twinbench.cli.help import Group, Panel
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     ComparedResamplingOptions,
     FormatOption,
@@ -18,14 +20,13 @@ from twinbench.cli.options import (
     ResamplingOptions,
     RouterArgument,
     RoutersArgument,
-    takes_option_groups,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
 from twinbench.cli.static import curve, explain, report
 from twinbench.cli.static.judging import judged, tell_failures
 from twinbench.display.wording import counted
 
-app = typer.Typer(help="Score routers offline: deterministic arithmetic, no judge, no spend.", no_args_is_help=True)
+app = typer.Typer(cls=Group, no_args_is_help=True)
 
 
 @app.command()
@@ -52,10 +53,14 @@ def score(
             metavar="FILE",
             help='Append the scores to a file as Markdown, such as "$GITHUB_STEP_SUMMARY".',
             show_default=False,
+            rich_help_panel=Panel.OUTPUT,
         ),
     ] = None,
     legacy: Annotated[
-        bool, typer.Option("--legacy", help="Add the released scorer's older blocks (with --json).")
+        bool,
+        typer.Option(
+            "--legacy", help="Add the released scorer's older blocks (with --json).", rich_help_panel=Panel.OUTPUT
+        ),
     ] = False,
     plugins: PluginOptions,
     gateway: GatewayOptions,
@@ -128,7 +133,10 @@ def predict(
     plugins: PluginOptions,
     gateway: GatewayOptions,
     json_: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+        bool,
+        typer.Option(
+            "--json", help="Print a summary as JSON on standard output; needs -o FILE.", rich_help_panel=Panel.OUTPUT
+        ),
     ] = False,
 ) -> None:
     """Write a router's predictions for a bank as JSONL: {"id", "tier_id"} or {"id", "error"} a row.

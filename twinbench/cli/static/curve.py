@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     FormatOption,
     GatewayOptions,
@@ -14,7 +15,6 @@ from twinbench.cli.options import (
     OutputOption,
     PluginOptions,
     RoutersArgument,
-    takes_option_groups,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.cli.static.judging import judged

@@ -51,7 +51,7 @@ def judged(
             manifest=None if chosen.prices is None else static_manifest(chosen.prices),
             tokenizers=chosen.tokenizers,
             order_seed=chosen.order_seed,
-            fresh=chosen.fresh,
+            fresh=chosen.no_cache,
             plugins=limits,
             llm=llm,
             pool=gateway.pool,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from twinbench.cli.help import Panel
+from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     GatewayOptions,
     JsonOption,
@@ -14,7 +16,6 @@ from twinbench.cli.options import (
     PredictionsOption,
     ResamplingOptions,
     RoutersArgument,
-    takes_option_groups,
 )
 from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
 from twinbench.cli.static.judging import judged, tell_failures
@@ -32,11 +33,22 @@ def report(
     limit: Annotated[
         int,
         typer.Option(
-            "--limit", metavar="N", min=0, help="The most failures and overspending steps of a router; 0: all."
+            "--limit",
+            metavar="N",
+            min=0,
+            help="The most failures and overspending steps of a router; 0: all.",
+            rich_help_panel=Panel.OUTPUT,
         ),
     ] = 5,
     points: Annotated[
-        int, typer.Option("--points", metavar="N", min=0, help="Thresholds of a curve; less than 2: no curves.")
+        int,
+        typer.Option(
+            "--points",
+            metavar="N",
+            min=0,
+            help="Thresholds of a curve; less than 2: no curves.",
+            rich_help_panel=Panel.OUTPUT,
+        ),
     ] = 11,
     plugins: PluginOptions,
     gateway: GatewayOptions,

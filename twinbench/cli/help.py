@@ -1,0 +1,106 @@
+"""Commands and groups of commands as their help shows them: plain text, since to load rich takes longer than all else.
+
+Options stand in the panels that their ``rich_help_panel`` names, as typer would have rich draw them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from twinbench.display.wording import did_you_mean
+
+_BRACED = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
+"""An argument as typer writes it: {PATH}, {PATH...}..."""
+_WHOLE = 10_000
+"""So many characters of a command's first sentence stand in the help of its group: all."""
+_WIDEST_NAME = 28
+"""Characters of the column of names; what is longer has its explanation on the next line."""
+
+
+class Panel:
+    """The panels of options, by the titles that help shows; they stand in this order, behind those of no panel."""
+
+    TASKS = "Tasks"
+    BANK = "Bank and store"
+    CONTAINERS = "Containers"
+    ROUTER_PROCESS = "Router process"
+    LLM_CALLS = "LLM calls"
+    SIMULATED_MODELS = "Simulated models"
+    STATISTICS = "Statistics"
+    OUTPUT = "Output"
+
+
+_PANELS = [title for name, title in vars(Panel).items() if name.isupper()]
+
+
+class Command(TyperCommand):
+    """A command whose help has its options in panels; its usage writes an argument as manuals do: PATH, not {PATH}."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The pieces of the usage line."""
+        return [_BRACED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options."""
+        _write_parameters(self, ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A group of commands whose help shows the first sentence of each, however long it is."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.suggest_commands = False  # we do, as for all other names
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write options, and the commands below them."""
+        _write_parameters(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, those of a panel under its title."""
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            panel, explained = self.summary(name)
+            panels.setdefault(panel or "Commands", []).append((name, explained))
+        _write_sections(panels.items(), formatter)
+
+    def summary(self, name: str) -> tuple[str | None, str]:
+        """The panel of a command in the group's help, and its explanation there."""
+        command: Any = self.commands[name]
+        return command.rich_help_panel, command.get_short_help_str(_WHOLE)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's own signature
+        """The names of the commands, none of which is loaded for that."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names; where there is none, the error names those that are spelt like it."""
+        known = args[0] in self.commands or args[0].startswith("-")
+        if not known and not ctx.resilient_parsing:  # a shell that asks for completions is offered none, and no error
+            ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
+    panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []} | {panel: [] for panel in _PANELS}
+    for parameter in command.get_params(ctx):
+        if (record := parameter.get_help_record(ctx)) is not None:
+            is_argument = parameter.param_type_name == "argument"
+            name = record[0].partition(" <")[0] if is_argument else record[0]  # of an argument its type tells nothing
+            panels["Arguments" if is_argument else parameter.rich_help_panel or "Options"].append((name, record[1]))
+    _write_sections(panels.items(), formatter)
+
+
+def _write_sections(sections: Iterable[tuple[str, list[tuple[str, str]]]], formatter: Any) -> None:
+    """Write lists of names and explanations under their titles, the explanations of all in one column."""
+    filled = [(title, rows) for title, rows in sections if rows]
+    names = [len(name) for _, rows in filled for name, _ in rows]
+    width = max((length for length in names if length <= _WIDEST_NAME), default=0)
+    for title, rows in filled:
+        with formatter.section(title):
+            formatter.write_dl([(name.ljust(width), explained) for name, explained in rows], col_max=width)

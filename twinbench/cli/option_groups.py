@@ -1,0 +1,38 @@
+"""Options in groups: a command takes a dataclass of them as one parameter."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import wraps
+from typing import Any
+
+
+def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose every parameter of a dataclass is, on the command line, each option in that.
+
+    Typer knows options by a function's signature, and has no groups of them.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    annotated = {name: each.annotation for name, each in signature.parameters.items()}
+    groups = {name: kind for name, kind in annotated.items() if isinstance(kind, type) and is_dataclass(kind)}
+    options = {
+        name: [
+            option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for option in inspect.signature(group, eval_str=True).parameters.values()
+        ]
+        for name, group in groups.items()
+    }
+    parameters = [each for name, whole in signature.parameters.items() for each in options.get(name, [whole])]
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        made = {
+            name: group(**{option.name: values.pop(option.name) for option in options[name]})
+            for name, group in groups.items()
+        }
+        command(**values, **made)
+
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
