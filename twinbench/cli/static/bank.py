@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
@@ -378,13 +378,14 @@ def export(
             "--output", "-o", metavar="FILE", help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard output."
         ),
     ] = "-",
+    split: SplitOption = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
     ] = False,
     store: StoreOption = None,
 ) -> None:
-    """Write a bank out: every row of the import, field by field, in canonical order."""
-    from static_track.banks.exporting import export_bank
+    """Write a bank out, or a part of it: every row of the import, field by field, in canonical order."""
+    from static_track.banks.exporting import canonical_sha256, export_bank
     from static_track.banks.opening import open_bank
     from twinbench.errors import UsageError
     from twinbench.storage.store import Store
@@ -392,13 +393,15 @@ def export(
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the rows go: add -o FILE")
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
-        export_bank(bank, output)
+        export_bank(bank, output, split)
+        rows = bank.size(bank.split(split)).rows
+        sha256 = bank.info.sha256 if split is None else canonical_sha256(bank, split)
     if json_:
         told = {} if bank.info.caveat is None else {"caveat": bank.info.caveat}
-        print_json({"name": name, "output": output, "rows": bank.info.rows, "sha256": bank.info.sha256} | told)
+        print_json({"name": name, "split": split, "output": output, "rows": rows, "sha256": sha256} | told)
         return
     if output != "-":
-        typer.echo(printable(f"{counted(bank.info.rows, 'row')}: {output}"), err=True)
+        typer.echo(printable(f"{counted(rows, 'row')}: {output}"), err=True)
     if bank.info.caveat is not None:
         typer.echo(printable(f"note: {bank.info.caveat}"), err=True)
 
