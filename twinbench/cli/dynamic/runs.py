@@ -42,9 +42,9 @@ def status(
         return
     columns = [
         Column("case", "Case"),
-        Column("trial", "Trial"),
+        Column("trial", "Trial", kind=int),
         Column("state", "State"),
-        Column("steps", "Steps"),
+        Column("steps", "Steps", kind=int),
         Column("candidate", "Asked last"),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
@@ -111,12 +111,12 @@ def list_(
     columns = [
         Column("run", "Run"),
         Column("router", "Router"),
-        Column("simulated", "Simulated"),
-        Column("trials", "Trials"),
-        Column("resolved", "Resolved"),
-        Column("left", "Left"),
+        Column("simulated", "Simulated", kind=bool),
+        Column("trials", "Trials", kind=int),
+        Column("resolved", "Resolved", kind=int),
+        Column("left", "Left", kind=int),
         Column("spend_usd", "Spend, USD", 4),
-        Column("working", "Being worked on"),
+        Column("working", "Being worked on", kind=bool),
         Column("problem", "Problem"),
     ]
     print_table(Table(f"Runs in {_folder(folder)}", columns, rows), form, output)

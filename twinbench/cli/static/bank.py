@@ -238,16 +238,16 @@ def list_(
 def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: str) -> None:
     columns = [
         Column("name", "Name"),
-        Column("rows", "Rows"),
-        Column("trajectories", "Trajectories"),
+        Column("rows", "Rows", kind=int),
+        Column("trajectories", "Trajectories", kind=int),
         groups_column(info.groups < info.trajectories for info in banks),
-        Column("heldout_trajectories", "Held out"),
+        Column("heldout_trajectories", "Held out", kind=int),
         Column("workloads", "Workloads"),
         Column("sha256", "SHA-256"),
         Column("imported", "Imported"),
     ]
     rows = [info.to_json() | {"workloads": ", ".join(info.workloads), "caveat": info.caveat} for info in banks]
-    if form is Format.table:
+    if form.for_people:
         rows = [row | {"sha256": str(row["sha256"])[:12]} for row in rows]
     caveat = "\n".join(f"{info.name}: {info.caveat}" for info in banks if info.caveat is not None) or None
     print_table(Table(f"Banks in {root}", columns, rows, caveat=caveat), form, output)
@@ -288,11 +288,11 @@ def show(
         return
     columns = [
         Column("workload", "Workload"),
-        Column("rows", "Rows"),
-        Column("trajectories", "Trajectories"),
+        Column("rows", "Rows", kind=int),
+        Column("trajectories", "Trajectories", kind=int),
         groups_column(row["groups"] < row["trajectories"] for row in workloads),
         *(Column(label, label) for label in TIER_LABELS),
-        Column("longest_prompt_tokens", "Longest prompt, tokens"),
+        Column("longest_prompt_tokens", "Longest prompt, tokens", kind=int),
     ]
     info = bank.info
     notes = [
