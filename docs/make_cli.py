@@ -27,9 +27,10 @@ What holds for all commands:
 progress.
 - `--json` writes one JSON document and nothing else, on standard output or where `-o FILE` says; [json.md](json.md)
 shows each.
-- `--format table|csv|parquet|jsonl` on every command that prints a table, with `-o FILE` for where it goes. A table
-rounds for people;
-  the other formats have all digits.
+- `--format` on every command that prints a table, with `-o FILE` for where it goes. `csv`, `parquet` and `jsonl` are
+  for programs: all digits, names without marks, ranges of ranks and intervals as two numbers, and in Parquet columns of
+  numbers also where no row has one. `table`, `markdown` and `latex` are for people: rounded, with notes below. A
+  terminal that is too narrow for a table gets fewer columns, and is told which are missing.
 - Exit codes: 0 all went well; 1 the content is bad, or a router failed on every row or was given up on; 2 wrong usage
 (a flag, name or spec that does not exist); 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP: the first signal lets
 a command clean up, the second ends it at once.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
 from static_track.scoring import OwnCost, Score
 from twinbench.display.frames import Tabular
 from twinbench.display.wording import counted, trajectories
+from twinbench.routing.built_in import CONSTANTS
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, rank_columns
 
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
     from static_track.figures import Drawing
     from static_track.intervals import Difference, Interval, Sample
     from twinbench.statistics.comparing import McNemar
+
+RANKED_BY = "combined"
+"""The metric by which routers are ranked, and held against the best constant."""
+
+ARITHMETIC = "A score is arithmetic over the labels of the bank: none of the models that routers pick was run."
+"""What everything says that shows static scores."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,13 @@ class Entry:
             return None
         return f"{self.router}: {counted(self.score.counts['errors'], 'row')} failed, the first: {self.first_error}"
 
-    def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
+    def to_json(self, *, legacy: bool = False, above_best_constant: float | None = None) -> dict[str, Any]:
         """The entry as a JSON object."""
         return {
             "router": self.router,
             "reference": self.reference,
             **self.score.to_json(legacy=legacy),
+            "above_best_constant": above_best_constant,
             "latency_ms": dict(self.latency_ms),
             "first_error": self.first_error,
             "given_up": self.given_up,
@@ -162,6 +170,29 @@ class Board(Setting, Tabular):
 
     entries: Sequence[Entry]
 
+    number_columns: ClassVar = frozenset(
+        {
+            *SCORES,
+            *(f"{metric}_{end}" for metric in SCORES for end in ("low", "high")),
+            *("rank_best", "rank_worst", "above_best_constant", "router_usd"),
+            *("latency_p50_ms", "latency_p95_ms", "latency_p99_ms"),
+        }
+    )
+
+    @property
+    def best_constant(self) -> Entry | None:
+        """The best by Combined of the routers that always pick the same tier; None where Combined is undefined."""
+        constants = [
+            each for each in self.entries if each.router in CONSTANTS and each.score.scores[RANKED_BY] is not None
+        ]
+        return max(constants, key=lambda each: each.score.scores[RANKED_BY] or 0.0, default=None)
+
+    def above_best_constant(self, entry: Entry) -> float | None:
+        """How many points of Combined an entry is above the best constant; negative below it."""
+        best = self.best_constant
+        own, other = entry.score.scores[RANKED_BY], None if best is None else best.score.scores[RANKED_BY]
+        return None if own is None or other is None else own - other
+
     def records(self) -> list[dict[str, Any]]:
         """A row for each router and reference."""
         return [
@@ -171,6 +202,8 @@ class Board(Setting, Tabular):
                 **entry.score.scores,
                 **_ends(entry.intervals or {}),
                 **rank_columns(entry.rank),
+                "above_best_constant": self.above_best_constant(entry),
+                "cost_usd": entry.score.cost_usd,
                 **entry.score.counts,
                 **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
                 "router_usd": None if entry.own is None else entry.own.router_usd,
@@ -202,7 +235,14 @@ class Board(Setting, Tabular):
 
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
         """The board as a JSON object."""
-        return {**super().to_json(), "routers": [entry.to_json(legacy=legacy) for entry in self.entries]}
+        return {
+            **super().to_json(),
+            "best_constant": None if self.best_constant is None else self.best_constant.router,
+            "routers": [
+                entry.to_json(legacy=legacy, above_best_constant=self.above_best_constant(entry))
+                for entry in self.entries
+            ],
+        }
 
 
 @dataclass(frozen=True)
@@ -243,6 +283,8 @@ class Comparison(Setting, Tabular):
     pairs: Sequence[Pair]
     ranks: Mapping[str, Mapping[str, tuple[int, int]]]
     """By metric and router: from the best rank that it may have to the worst."""
+
+    number_columns: ClassVar = frozenset({"difference", "low", "high", "p", "p_holm", "needed_trajectories"})
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each pair of routers and metric."""

@@ -18,17 +18,19 @@ from static_track import references
 from static_track.banks.bank import Bank
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import Split
-from static_track.board import Board, Comparison, Entry, Setting, compared_pairs
+from static_track.board import RANKED_BY, Board, Comparison, Entry, Setting, compared_pairs
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
 from static_track.results import KeptScore, PredictionsIdentity, Results, ScoreIdentity, percentiles
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import PREDICTIONS
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
+from twinbench.reading.rows import STDIN
 from twinbench.routing.llm import MAX_TOKENS
 from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Router
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
     from static_track.intervals import Sample
     from static_track.parts import Parts
     from twinbench.calls.metered import MeteredLlm
-
-RANKED_BY = "combined"
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,9 @@ class Judge:
         self._bank.require_labels()
         loaded = _told_apart([self._loaded(router) for router in routers])
         wanted = [self._wanted(router, reference=False) for router in loaded]
-        wanted += (_Wanted(f"predictions:{path}", reference=False, key=None, file=path) for path in prediction_files)
+        if prediction_files.count(STDIN) > 1:
+            raise UsageError("standard input can be read once: give --predictions - once")
+        wanted += (_Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
         return wanted
 
     def setting(self, resampling: Resampling | None = None) -> Setting:

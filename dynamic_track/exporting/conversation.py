@@ -15,6 +15,7 @@ from typing import Any
 from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import replace_surrogates
+from twinbench.calls.lines import payload
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, Recording
 from twinbench.calls.translation import plain_message
 from twinbench.reading.input_files import read_regular
@@ -47,6 +48,11 @@ def answered_message(attempt: RecordedAttempt) -> Mapping[str, Any]:
     if completion is None or completion.message.problem is not None:
         return {}
     return {**plain_message(completion.message), **completion.message.own}
+
+
+def patch_text(recording: Recording) -> str:
+    """The patch that a trial ended with; empty where there is none."""
+    return "" if recording.end is None else payload(recording.end.patch).decode("utf-8", "replace")
 
 
 def finish_reason(attempt: RecordedAttempt) -> str | None:

@@ -23,6 +23,7 @@ from dynamic_track.results.loaded import LoadedRun
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import OfTrial
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
+from twinbench.display.wording import without_folders
 from twinbench.routing.usage import Usage
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Events:
             if step.decision is not None:
                 names = ("candidate", "score", "rationale", "latency_ms", "error", "router_error", "prompt_tokens")
                 told = {name: getattr(step.decision, name) for name in names}
+                told |= {name: told[name] and without_folders(told[name]) for name in ("error", "router_error")}
                 told["own_calls"] = [_attempt(attempt) for call in step.own.values() for attempt in call.attempts]
                 found.append(
                     InfoEvent(

@@ -13,14 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dynamic_track.exporting.conversation import patch_text
 from dynamic_track.exporting.inspect_events import Events, moment, times, usage
-from dynamic_track.results.loaded import SIMULATED, LoadedRun
+from dynamic_track.results.loaded import SIMULATED, LoadedRun, shown_detail
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
-from twinbench.calls.lines import payload
 from twinbench.calls.recording import Recording
 from twinbench.causes import CAUSES, Counts
 from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import shown_path
 from twinbench.errors import TwinbenchError
 from twinbench.routing.usage import Usage
 
@@ -78,7 +79,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
     tags = ["twinbench", *(["rehearsal"] if run.simulated else [])]
-    tasks = str(run.plan.where["tasks"])
+    tasks = shown_path(str(run.plan.where["tasks"]))
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
         packages[scaffold] = str(agent["version"])
@@ -92,7 +93,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         solver=scaffold,
         tags=tags,
         dataset=EvalDataset(name=tasks, samples=len(cases), sample_ids=list(cases), shuffled=False),
-        model=f"twinbench/{run.router}",
+        model=f"twinbench/{run.shown_router}",
         config=EvalConfig(epochs=max(trial.trial for trial in run.trials)),
         packages=packages,
         metadata=_about(run),
@@ -129,8 +130,8 @@ def _about(run: LoadedRun) -> dict[str, Any]:
         "simulated": run.simulated,
         "rehearsal": SIMULATED if run.simulated else None,
         "time": "virtual" if run.simulated else "wall",
-        "run": str(run.path),
-        "router": run.router,
+        "run": run.name,
+        "router": run.shown_router,
         "fingerprint": run.fingerprint,
         "pool": run.pool.name,
         "pool_fingerprint": run.pool.fingerprint,
@@ -181,9 +182,10 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
     events = maker.events()
     begun, ended = times(recording)
     handling = None if trial.cause is None else CAUSES[trial.cause]
+    detail = shown_detail(trial)
     error = None
     if handling is not None and handling.counts is not Counts.unresolved:
-        told = f"{trial.counts}: {trial.cause}, {handling.meaning}" + (f" ({trial.detail})" if trial.detail else "")
+        told = f"{trial.counts}: {trial.cause}, {handling.meaning}" + (f" ({detail})" if detail else "")
         error = EvalError(message=replace_surrogates(told), traceback="", traceback_ansi="")
     scores = None
     if error is None and trial.resolved is not None:
@@ -191,17 +193,18 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
         scores = {
             SCORER: Score(
                 value="C" if trial.resolved else "I",
-                answer=replace_surrogates(_patch(recording)),
-                explanation=replace_surrogates(why + (f" ({trial.detail})" if trial.detail else "")),
+                answer=replace_surrogates(patch_text(recording)),
+                explanation=replace_surrogates(why + (f" ({detail})" if detail else "")),
             )
         }
     content = trial.to_json()
     buckets = content.pop("usage")
     del content["id"], content["trial"]
     calls = content.pop("models")
+    content["detail"] = detail
     metadata = {
         "simulated": run.simulated,
-        "router": run.router,
+        "router": run.shown_router,
         "counts": trial.counts,
         **content,
         **buckets,
@@ -238,7 +241,3 @@ def _usages(recorded: Sequence[Recording]) -> dict[str, ModelUsage]:
         usages[name] = usages.get(name, Usage()) + (answer.usage or Usage())
         costs[name] = costs.get(name, Decimal(0)) + answer.spent_usd
     return {name: usage(total, float(costs[name])) for name, total in usages.items()}
-
-
-def _patch(recording: Recording) -> str:
-    return "" if recording.end is None else payload(recording.end.patch).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""A run as JSON lines: its answered calls, its trials, or every single attempt."""
+"""A run as JSON lines: its answered calls, its trials, every single attempt, or its patches as SWE-bench reads them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
-from dynamic_track.exporting.conversation import tries
+from dynamic_track.exporting.conversation import patch_text, tries
 from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt
+from twinbench.causes import CAUSES, Counts
 from twinbench.routing.usage import Usage
 
 
@@ -21,19 +22,44 @@ class What(StrEnum):
     calls = "calls"
     trials = "trials"
     attempts = "attempts"
+    predictions = "predictions"
 
 
-def json_lines(run: LoadedRun, what: What = What.calls) -> Iterator[str]:
+def json_lines(run: LoadedRun, what: What = What.calls, number: int = 1) -> Iterator[str]:
     """A run, a JSON object a line; each says whether the run was a rehearsal.
 
     Args:
         run: loaded.
         what: a line is of. ``calls`` add up to what the answers cost the agents, ``trials`` to the whole score, and
-            ``attempts`` to everything that was spent.
+            ``attempts`` to everything that was spent. ``predictions`` are patches in SWE-bench's format.
+        number: of the trial of each case that ``predictions`` are of.
     """
-    rows = {What.calls: call_rows, What.trials: case_rows, What.attempts: attempt_rows}[what]
-    for row in rows(run):
+    if what is What.predictions:
+        rows = prediction_rows(run, number)
+    else:
+        rows = {What.calls: call_rows, What.trials: case_rows, What.attempts: attempt_rows}[what](run)
+    for row in rows:
         yield json.dumps(replace_surrogates({"simulated": run.simulated, **row}), allow_nan=False) + "\n"
+
+
+def prediction_rows(run: LoadedRun, number: int = 1) -> list[dict[str, Any]]:
+    """The patches of a run in SWE-bench's format, which knows one a case.
+
+    A trial that infrastructure or the cap ended has no patch of its agent's, and is left out.
+
+    Args:
+        run: loaded.
+        number: which trial of each case.
+    """
+    return [
+        {
+            "instance_id": trial.id,
+            "model_name_or_path": f"twinbench/{run.shown_router}",
+            "model_patch": patch_text(recording),
+        }
+        for recording, trial in zip(run.recorded, run.trials, strict=True)
+        if trial.trial == number and (trial.cause is None or CAUSES[trial.cause].counts is Counts.unresolved)
+    ]
 
 
 def attempt_rows(run: LoadedRun) -> list[dict[str, Any]]:
@@ -42,8 +68,8 @@ def attempt_rows(run: LoadedRun) -> list[dict[str, Any]]:
     """
     return [
         {
-            "run": str(run.path),
-            "router": run.router,
+            "run": run.name,
+            "router": run.shown_router,
             "case": recording.case,
             "trial": recording.trial,
             "try": number,

@@ -15,13 +15,14 @@ from importlib.metadata import version
 from typing import Any
 
 from dynamic_track.exporting.conversation import ended_by, finish_reason, output_of, tries
-from dynamic_track.results.loaded import LoadedRun
+from dynamic_track.results.loaded import LoadedRun, shown_detail
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import OfTrial
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.calls.trial_log import IN_FLIGHT
 from twinbench.causes import CAUSES, Counts
+from twinbench.display.wording import without_folders
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _SCOPE = "twinbench"
@@ -82,9 +83,9 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
             "service.version": version("twinbench"),
             "twinbench.simulated": run.simulated,
             "twinbench.time": "virtual" if run.simulated else "wall",
-            "twinbench.run": str(run.path),
+            "twinbench.run": run.name,
             "twinbench.fingerprint": run.fingerprint,
-            "twinbench.router": run.router,
+            "twinbench.router": run.shown_router,
             "twinbench.pool": run.pool.name,
             "twinbench.pool.fingerprint": run.pool.fingerprint,
             "twinbench.division": run.pool.division,
@@ -117,6 +118,7 @@ class _Spans:
         content = trial.to_json()
         usage = content.pop("usage")
         content.pop("models")
+        detail = content["detail"] = shown_detail(trial)
         children: list[_Span] = []
         for number, each in tries(recording):
             found = [self._step(step, each.steps[step]) for step in sorted(each.steps)]
@@ -144,7 +146,7 @@ class _Spans:
                 **{f"twinbench.{name}": value for name, value in {**content, **usage}.items()},
                 "twinbench.counts": trial.counts,
             },
-            error=(str(trial.cause), trial.detail or "") if failed else None,
+            error=(str(trial.cause), detail or "") if failed else None,
             children=children,
         )
 
@@ -185,9 +187,11 @@ class _Spans:
                 "twinbench.prompt_tokens": None if candidate is None else decision.prompt_tokens.get(candidate),
                 "twinbench.score": decision.score,
                 "twinbench.rationale": decision.rationale,
-                "twinbench.router_error": decision.router_error,
+                "twinbench.router_error": None
+                if decision.router_error is None
+                else without_folders(decision.router_error),
             },
-            error=None if decision.error is None else ("router", decision.error),
+            error=None if decision.error is None else ("router", without_folders(decision.error)),
             children=own,
         )
 

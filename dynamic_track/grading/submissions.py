@@ -16,7 +16,7 @@ from twinbench.reading.input_files import (
     standard_input,
 )
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.rows import MOST_PROBLEMS, STDIN, file_rows, require_file
+from twinbench.reading.rows import MOST_PROBLEMS, STDIN, file_rows, open_source, require_file
 from twinbench.reading.strict_json import parse_document
 
 SUFFIXES = (".jsonl", ".json")
@@ -60,18 +60,26 @@ def _patch_bytes(path: Path) -> bytes:
 def read_predictions(path: Path) -> dict[str, str]:
     """The patches of a prediction file by instance id: JSON lines, or a JSON list or object as mini-swe-agent writes.
 
-    Each prediction has ``instance_id`` and ``model_patch``; null, as a run that submitted nothing has it, is an empty
-    patch.
+    ``-`` reads JSON lines from standard input. Each prediction has ``instance_id`` and ``model_patch``; null, as a run
+    that submitted nothing has it, is an empty patch.
 
     Raises:
         UsageError: no such file, or an ending that says no known format.
         ContentError: a prediction is malformed, or an instance stands twice; every problem is named.
     """
-    require_file(path, SUFFIXES)
-    unit = "line" if path.suffix == ".jsonl" else _ENTRY
+    if str(path) == STDIN:
+        with open_source(STDIN) as source:
+            return _patches(source.rows, source.name, source.unit)
+    require_file(path, SUFFIXES, also="and - for standard input")
+    if path.suffix == ".jsonl":
+        return _patches(file_rows(path), str(path), "line")
+    return _patches(_entries(path), str(path), _ENTRY)
+
+
+def _patches(rows: Iterator[NumberedRow | Problem], name: str, unit: str) -> dict[str, str]:
     patches: dict[str, str] = {}
     problems: list[Problem] = []
-    for found in file_rows(path) if path.suffix == ".jsonl" else _entries(path):
+    for found in rows:
         if len(problems) > MOST_PROBLEMS:
             break
         if isinstance(found, Problem):
@@ -79,9 +87,9 @@ def read_predictions(path: Path) -> dict[str, str]:
         elif (complaint := _complaint(found.row, patches)) is None:
             patches[found.row["instance_id"]] = found.row["model_patch"] or ""
         else:
-            problems.append(Problem(str(path), found.number, *complaint, unit))
+            problems.append(Problem(name, found.number, *complaint, unit))
     if not patches and not problems:
-        problems.append(Problem(str(path), None, None, "it holds no prediction"))
+        problems.append(Problem(name, None, None, "it holds no prediction"))
     if problems:
         raise ContentError(problems, hint='a prediction is {"instance_id": "…", "model_patch": "diff --git …"}')
     return patches

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
 from dynamic_track.results.loaded import SIMULATED, SIMULATED_TITLE
@@ -153,6 +153,8 @@ class RehearsalResult(Tabular):
                 for run in self.runs
             ],
         }
+
+    number_columns: ClassVar = frozenset({"bill_low", "bill_high", "rank_best", "rank_worst"})
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each router."""

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from dynamic_track.results.loaded import LoadedRun
+from dynamic_track.running.run_dir import run_names
 from twinbench.display.wording import counted
 
 _SHOWN = 5
@@ -19,8 +21,10 @@ class LeftOut:
     """A case of a run that does not count where runs are compared."""
 
     case: str
-    why: str
-    """``not chosen in RUN``, or ``no verdict in RUN``."""
+    what: str
+    """``not chosen``, or ``no verdict``."""
+    run: str
+    """In which run, by its path."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class CommonCases:
     """Of each run, by its path: cases that it is of and that are none of these."""
     runs: tuple[LoadedRun, ...]
     """The runs with no other cases than these, in their order."""
+    names: Mapping[str, str]
+    """What people call each run, by its path."""
 
     @property
     def differ(self) -> bool:
@@ -44,16 +50,17 @@ class CommonCases:
         found = []
         for path, cases in self.left_out.items():
             if cases:
-                reasons = Counter(each.why for each in cases)
+                reasons = Counter(f"{each.what} in {self.names[each.run]}" for each in cases)
                 why = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
                 names = ", ".join(each.case for each in cases[:_SHOWN]) + (", …" if len(cases) > _SHOWN else "")
-                found.append(f"left out of {path}: {counted(len(cases), 'case')} ({why}): {names}")
+                found.append(f"left out of {self.names[path]}: {counted(len(cases), 'case')} ({why}): {names}")
         return found
 
     def to_json(self) -> dict[str, Any]:
         """How many cases there are, and what is left out of each run and why."""
         left_out = {
-            path: [{"case": each.case, "why": each.why} for each in cases] for path, cases in self.left_out.items()
+            path: [{"case": each.case, "why": f"{each.what} in {each.run}"} for each in cases]
+            for path, cases in self.left_out.items()
         }
         return {"cases": len(self.cases), "left_out": left_out}
 
@@ -68,17 +75,18 @@ def common_cases(runs: Sequence[LoadedRun]) -> CommonCases:
     chosen = {str(run.path): {*run.cases} for run in runs}
     common = set.intersection(*judged.values()) if judged else set()
     left_out = {
-        path: tuple(LeftOut(case, _why(case, chosen, judged)) for case in sorted(cases - common))
+        path: tuple(LeftOut(case, *_why(case, chosen, judged)) for case in sorted(cases - common))
         for path, cases in chosen.items()
     }
-    return CommonCases(tuple(sorted(common)), left_out, tuple(_only(run, common) for run in runs))
+    names = dict(zip(chosen, run_names([Path(path) for path in chosen]), strict=True))
+    return CommonCases(tuple(sorted(common)), left_out, tuple(_only(run, common) for run in runs), names)
 
 
-def _why(case: str, chosen: Mapping[str, set[str]], judged: Mapping[str, set[str]]) -> str:
+def _why(case: str, chosen: Mapping[str, set[str]], judged: Mapping[str, set[str]]) -> tuple[str, str]:
     for path, cases in chosen.items():
         if case not in cases:
-            return f"not chosen in {path}"
-    return next(f"no verdict in {path}" for path, cases in judged.items() if case not in cases)
+            return "not chosen", path
+    return next(("no verdict", path) for path, cases in judged.items() if case not in cases)
 
 
 def _only(run: LoadedRun, cases: set[str]) -> LoadedRun:

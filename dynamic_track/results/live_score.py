@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from itertools import combinations
 from statistics import quantiles
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
 from dynamic_track.running.score import RunScore, give_up_usd
@@ -42,13 +42,15 @@ class LiveScore(Tabular):
     no_interval: str | None
     """Why there is none."""
 
+    number_columns: ClassVar = frozenset({"bill_usd", "reported_usd"})
+
     def records(self) -> list[dict[str, Any]]:
         """A row for each trial."""
         return case_rows(self.run)
 
     def calls(self, kind: str | None = None) -> Any:
         """The answered calls as a data frame; as of ``df``."""
-        return frame(call_rows(self.run), kind)
+        return frame(call_rows(self.run), kind, ("reported_cost_usd", "latency_s", "decision_ms", "score"))
 
     @property
     def latency_ms(self) -> dict[str, float | None]:

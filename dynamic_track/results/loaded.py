@@ -11,11 +11,14 @@ from typing import Any
 
 from dynamic_track.running.kept import read_run
 from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, scored
 from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.lines import Decision
 from twinbench.calls.recording import RecordedAttempt, Recording
+from twinbench.causes import Cause
+from twinbench.display.wording import shown_spec, without_folders
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.usage import UnpricedTokensError, Usage
@@ -53,6 +56,16 @@ class LoadedRun:
     def router(self) -> str:
         """The spec of its router."""
         return self.plan.router
+
+    @property
+    def shown_router(self) -> str:
+        """The spec of its router without folders of the machine that it ran on."""
+        return shown_spec(self.router)
+
+    @property
+    def name(self) -> str:
+        """The run's own name, as of ``run_dir.run_names``."""
+        return RunDirectory(self.path).name
 
     @property
     def simulated(self) -> bool:
@@ -183,6 +196,12 @@ def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> T
     )
 
 
+def shown_detail(trial: Trial) -> str | None:
+    """More about why a trial ended, without folders of the machine that it ran on; those of a container stay."""
+    on_this_side = trial.cause in (Cause.router, Cause.internal)
+    return without_folders(trial.detail) if trial.detail is not None and on_this_side else trial.detail
+
+
 def case_rows(run: LoadedRun) -> list[dict[str, Any]]:
     """Each trial of a run as a flat row, for tables and data frames."""
     rows = []
@@ -190,8 +209,9 @@ def case_rows(run: LoadedRun) -> list[dict[str, Any]]:
         content = trial.to_json()
         usage = content.pop("usage")
         content.pop("models")
+        content["detail"] = shown_detail(trial)
         buckets = asdict(Usage(**usage))
-        rows.append({"run": str(run.path), "router": run.router, **content, "counts": trial.counts, **buckets})
+        rows.append({"run": run.name, "router": run.shown_router, **content, "counts": trial.counts, **buckets})
     return rows
 
 
@@ -203,8 +223,8 @@ def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
         assert settle is not None  # noqa: S101 - an answer is settled
         rows.append(
             {
-                "run": str(run.path),
-                "router": run.router,
+                "run": run.name,
+                "router": run.shown_router,
                 "case": call.case,
                 "trial": call.trial,
                 "step": call.step,

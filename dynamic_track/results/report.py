@@ -13,6 +13,7 @@ from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_interval
 from dynamic_track.results.loaded import SIMULATED_TITLE
 from dynamic_track.results.shown import ShownRun, shown_run
 from dynamic_track.running.kept import read_run
+from dynamic_track.running.run_dir import common_folder, run_names
 from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
 from twinbench.display.html.page import number, rendered
@@ -37,6 +38,8 @@ class Report:
 
     runs: Sequence[ShownRun]
     pool: LiveManifest
+    folder: str | None
+    """Where all of them stand under their names."""
 
     @property
     def simulated(self) -> bool:
@@ -79,19 +82,16 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
                 f"{path} and {run_dirs[0]} are of different pools, {manifest.name} and {manifests[0].name}: "
                 "their bills cannot stand in one table"
             )
-    runs = [shown_run(run, manifests[0], cut) for run in kept]
-    return Report(tuple(runs), manifests[0])
+    names = run_names(run_dirs)
+    runs = [shown_run(run, name, manifests[0], cut) for run, name in zip(kept, names, strict=True)]
+    return Report(tuple(runs), manifests[0], common_folder(run_dirs))
 
 
 def _content(report: Report) -> dict[str, Any]:
     runs, pool = report.runs, report.pool
     tiers = pool.tiers
-    routers = ", ".join(dict.fromkeys(run.state.router for run in runs))
-    what = (
-        runs[0].state.router
-        if len(runs) == 1
-        else counted(len(dict.fromkeys(run.state.router for run in runs)), "router")
-    )
+    routers = ", ".join(dict.fromkeys(run.router for run in runs))
+    what = runs[0].router if len(runs) == 1 else counted(len(dict.fromkeys(run.router for run in runs)), "router")
     kind = "Rehearsal" if report.simulated else "Live run" if len(runs) == 1 else "Live runs"
     causes = _causes(runs)
     lines = _lines(runs, pool, tiers)
@@ -131,6 +131,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("Agent", f"{plan.agent.get('scaffold')} {plan.agent.get('version')}"),
         ("Grader", ", ".join(f"{name} {version}" for name, version in plan.grader.items())),
         ("Seed", ", ".join(dict.fromkeys(str(run.plan.seed) for run in report.runs))),
+        *([] if report.folder is None else [("Folder of the runs", report.folder)]),
     ]
 
 
@@ -146,10 +147,10 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
         lines.append(
             {
                 "key": str(place),
-                "router": run.state.router,
+                "router": run.router,
                 "rank": rank_text(ranks[str(place)]),
                 "give_up_rank": rank_text(ranks[GIVE_UP]),
-                "run": run.state.run,
+                "run": run.name,
                 "trials": len(run.trials),
                 "resolved": run.count("resolved"),
                 "unresolved": run.count("unresolved"),
@@ -195,7 +196,7 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
         notes.append(_on_common_cases(runs))
     if different := sorted({name for run in runs for name in runs[0].plan.differences(run.plan)} - {"router"}):
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
-    notes += [f"{run.state.run} is being worked on." for run in runs if run.state.working]
+    notes += [f"{run.name} is being worked on." for run in runs if run.state.working]
     return notes
 
 
@@ -211,7 +212,7 @@ def _on_common_cases(runs: Sequence[ShownRun]) -> str:
         trials = tuple(trial for trial in run.state.score.trials if trial.id in common)
         score = replace(run.state.score, trials=trials, begun_usd=Decimal(0))
         resolved = f"{score.count('resolved')} of {counted(len(trials), 'trial')} resolved"
-        told.append(f"{place} {run.state.router}: {resolved}, bill {number(float(score.bill_usd), 4)} USD")
+        told.append(f"{place} {run.router}: {resolved}, bill {number(float(score.bill_usd), 4)} USD")
     return f"{differ} On the {counted(len(common), 'case')} that all have a verdict of: {'; '.join(told)}."
 
 
@@ -220,8 +221,8 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
     legend: list[tuple[str, str, int | None]] = []
     for place, run in enumerate(runs):
         bill, resolved = float(run.state.score.bill_usd), run.count("resolved")
-        marks.append(Mark(run.state.router, str(place + 1), [(bill, resolved)], series=place))
-        legend.append((str(place + 1), f"{run.state.router} ({run.state.run})", colour_of(place)))
+        marks.append(Mark(run.router, str(place + 1), [(bill, resolved)], series=place))
+        legend.append((str(place + 1), f"{run.router} ({run.name})", colour_of(place)))
     bills = dict.fromkeys(float(give_up_usd(sum(run.count(what) for what in _VERDICTS), pool)) for run in runs)
     marks += [Mark("give up", "g", [(bill, 0)], hollow=True) for bill in bills if bill]
     if any(bills):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dynamic_track.results.loaded import shown_detail
 from dynamic_track.running.kept import KeptRun
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_state import RunState, run_state
@@ -12,6 +13,7 @@ from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.lines import payload
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.display.html.page import cut, number
+from twinbench.display.wording import shown_spec, without_folders
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveManifest
@@ -89,6 +91,8 @@ class ShownTrial:
     """What it is counted as, or how far it is."""
     outcome: Trial | None
     """None where it has not ended."""
+    detail: str | None
+    """More about why it ended."""
     steps: Sequence[ShownStep]
     patch: Shown | None
     started_over: int
@@ -103,9 +107,16 @@ class ShownTrial:
 class ShownRun:
     """A run."""
 
+    name: str
+    """Its own, which tells it from the others of the page."""
     state: RunState
     plan: RunPlan
     trials: Sequence[ShownTrial]
+
+    @property
+    def router(self) -> str:
+        """The spec of its router, without folders of the machine that it ran on."""
+        return shown_spec(self.state.router)
 
     @property
     def repeated(self) -> bool:
@@ -117,11 +128,12 @@ class ShownRun:
         return self.state.count(state)
 
 
-def shown_run(run: KeptRun, pool: LiveManifest, most: int | None) -> ShownRun:
+def shown_run(run: KeptRun, name: str, pool: LiveManifest, most: int | None) -> ShownRun:
     """A run, as the page shows it.
 
     Args:
         run: read.
+        name: that it goes by on the page.
         pool: that its costs are of.
         most: characters that are kept of a long text; None: all.
     """
@@ -130,18 +142,20 @@ def shown_run(run: KeptRun, pool: LiveManifest, most: int | None) -> ShownRun:
     for each in state.trials:
         recording = run.trials.get((each.case, each.trial)) or Recording(each.case, each.trial)
         end = recording.end
+        outcome = None if end is None else concluded(pool, recording)
         trials.append(
             ShownTrial(
                 case=each.case,
                 trial=each.trial,
                 state=each.state,
-                outcome=None if end is None else concluded(pool, recording),
+                outcome=outcome,
+                detail=None if outcome is None else shown_detail(outcome),
                 steps=_steps(recording, pool, most),
                 patch=None if end is None else _shown(_text(end.patch), most),
                 started_over=len(recording.earlier),
             )
         )
-    return ShownRun(state, run.plan, tuple(trials))
+    return ShownRun(name, state, run.plan, tuple(trials))
 
 
 def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[ShownStep]:
@@ -155,6 +169,7 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
         candidate = None if decision is None else decision.candidate
         candidate = candidate or (None if answer is None else answer.reserve.candidate)
         own = [each.answer for each in found.own.values()]
+        error = None if decision is None else decision.error or decision.router_error
         steps.append(
             ShownStep(
                 number=place,
@@ -164,7 +179,7 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
                 score=None if decision is None or isinstance(decision.score, str) else decision.score,
                 rationale=None if decision is None else decision.rationale,
                 decision_ms=None if decision is None else decision.latency_ms,
-                error=None if decision is None else decision.error or decision.router_error,
+                error=error and without_folders(error),
                 usage=None if settle is None else settle.usage,
                 cost_usd=None if settle is None else float(settle.cost_usd),
                 latency_s=None if settle is None else settle.latency_s,

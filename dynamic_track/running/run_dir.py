@@ -9,7 +9,8 @@ machine once it is written, so that no line of the journal tells of a file that 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,20 @@ from twinbench.display.wording import shortened
 from twinbench.errors import JournalError, UsageError
 from twinbench.storage.files import make_folder, written
 
+_SEED_FOLDER = "seed-"
+"""How the folder of a rehearsal's run begins, which stands in a folder of its router."""
+
 
 @dataclass(frozen=True)
 class RunDirectory:
     """The paths of a run's directory, which need not exist."""
 
     path: Path
+
+    @property
+    def name(self) -> str:
+        """The run's own name, which tells nothing of the machine: as of ``run_names``."""
+        return run_names([self.path])[0]
 
     @property
     def journal(self) -> Path:
@@ -78,6 +87,37 @@ class RunDirectory:
     def remove(self, case: str, trial: int, name: str) -> None:
         """Remove a file of a trial, where it is there."""
         (self.case(case, trial) / name).unlink(missing_ok=True)
+
+
+def run_names(paths: Sequence[Path]) -> list[str]:
+    """Name runs by the ends of their paths.
+
+    A name is the last part, or the last two of a run of a rehearsal (``ROUTER/seed-SEED``), and as many more as tell
+    the runs apart.
+    """
+    parts = [_absolute(path).parts[1:] for path in paths]
+    fewest = [2 if each and each[-1].startswith(_SEED_FOLDER) else 1 for each in parts]
+    for more in range(max(map(len, parts), default=0)):
+        names = ["/".join(each[-few - more :]) for each, few in zip(parts, fewest, strict=True)]
+        if len({*names}) == len(names):
+            return names
+    return ["/".join(each) for each in parts]
+
+
+def common_folder(paths: Sequence[Path]) -> str | None:
+    """The folder in which runs stand under their names, from the working directory or by its own name; None: there is
+    no such folder.
+    """
+    names = run_names(paths)
+    folder = _absolute(paths[0]).parents[names[0].count("/")]
+    if any(_absolute(path) != folder / name for path, name in zip(paths, names, strict=True)):
+        return None
+    return str(folder.relative_to(Path.cwd())) if folder.is_relative_to(Path.cwd()) else folder.name
+
+
+def _absolute(path: Path) -> Path:
+    """A path from the root, without its dots; a link keeps its own name."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib would keep ``..`` or follow links
 
 
 def open_run(path: Path, plan: RunPlan) -> RunDirectory:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verdict
 from dynamic_track.grading.verdict_store import VerdictStore
@@ -54,6 +54,8 @@ class RunSummary(Tabular):
         told = ("cases", "resolved", "unresolved", "infra", "cap", "cost_usd", "spend_usd")
         score = self.score.to_json()
         return {"run": self.run, **{name: score[name] for name in told}, "stopped": self.stopped}
+
+    number_columns: ClassVar = frozenset({"bill_usd"})
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each trial; money in USD."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from static_track import references
 from static_track.banks.bank import Bank
@@ -93,6 +93,8 @@ class Curve(InSetting):
         from static_track.figures import curve_figure
 
         return curve_figure(f"{self.bank}: what each dollar buys", [self, *others], self.optimal, self.caveat)
+
+    number_columns: ClassVar = frozenset({"threshold", "traj_pass", "combined"})
 
     def records(self) -> list[dict[str, Any]]:
         """A row for each operating point."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ from static_track import references
 from static_track.analysis.curves import POINTS, Curve, curve
 from static_track.analysis.explain import Explanation, explain
 from static_track.banks.bank import Bank
-from static_track.board import Board, Entry
+from static_track.board import ARITHMETIC, Board, Entry
 from static_track.judge import Judge
 from twinbench.display.html.page import MISSING, interval, number, rendered
 from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import counted, numbered, shown_spec, trajectories, without_folders
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import Resampling
@@ -53,7 +53,7 @@ class Report:
         Raises:
             PlotsMissingError: the library that draws is not installed.
         """
-        return rendered(_TEMPLATE, _content(self) | {"command": command})
+        return rendered(_TEMPLATE, _content(_without_folders(self)) | {"command": command})
 
 
 def report(
@@ -93,6 +93,35 @@ def report(
     return Report(board, tuple(curves), not_swept, tuple(explanations))
 
 
+def _without_folders(report: Report) -> Report:
+    """The report with routers and what they said as they may be shown: without folders of this machine."""
+    entries = report.board.entries
+    routers = [entry.router for entry in entries]
+    names = dict(zip(routers, numbered(map(shown_spec, routers)), strict=True))
+    shown = [
+        replace(
+            entry,
+            router=names[entry.router],
+            first_error=entry.first_error and without_folders(entry.first_error),
+        )
+        for entry in entries
+    ]
+    explanations = [
+        replace(
+            each,
+            router=names[each.router],
+            failures=tuple(replace(step, error=step.error and without_folders(step.error)) for step in each.failures),
+        )
+        for each in report.explanations
+    ]
+    return Report(
+        replace(report.board, entries=shown),
+        [replace(each, router=names[each.router]) for each in report.curves],
+        {names[router]: why for router, why in report.not_swept.items()},
+        explanations,
+    )
+
+
 def _content(report: Report) -> dict[str, Any]:
     board = report.board
     asked = [entry for entry in board.entries if not entry.reference]
@@ -118,7 +147,9 @@ def _content(report: Report) -> dict[str, Any]:
         "facts": _facts(board),
         "sections": sections,
         "metrics": TITLES,
-        "groups": [(name, [_line(entry, keys) for entry in of]) for name, of in _groups(asked, compared)],
+        "arithmetic": ARITHMETIC,
+        "best_constant": board.best_constant,
+        "groups": [(name, [_line(board, entry, keys) for entry in of]) for name, of in _groups(asked, compared)],
         "notes": _notes(board),
         "cost": _cost_plot(asked, compared, keys),
         "curves": _curve_plot(report.curves, keys) if report.curves else None,
@@ -161,7 +192,7 @@ def _facts(board: Board) -> list[tuple[str, str]]:
     ]
 
 
-def _line(entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
+def _line(board: Board, entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
     cells = []
     for name in TITLES:
         found = None if entry.intervals is None else entry.intervals.get(name)
@@ -172,6 +203,7 @@ def _line(entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
         "reference": entry.reference,
         "rank": MISSING if entry.rank is None else "–".join(str(end) for end in dict.fromkeys(entry.rank)),
         "cells": cells,
+        "above": board.above_best_constant(entry),
         "cost_usd": entry.score.cost_usd,
         "errors": entry.score.counts["errors"],
         "p95_ms": entry.latency_ms.get("p95"),

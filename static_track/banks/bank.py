@@ -26,6 +26,7 @@ from static_track.banks.splits import (
     TrajectoryLabel,
     load_split,
     parse_shares,
+    part_columns,
     plan_split,
     split_path,
 )
@@ -124,7 +125,8 @@ class Bank:
     def df(self, kind: str | None = None) -> Any:
         """The rows as a data frame, without their messages: groups, labels, and tokens by tier.
 
-        It has a column ``caveat`` where there is one.
+        The column ``part`` has each row's part in the split named ``default``, and ``part_NAME`` that in any other.
+        There is a column ``caveat`` where there is one.
 
         Args:
             kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
@@ -132,11 +134,12 @@ class Bank:
         Raises:
             UsageError: none is installed.
         """
+        parts = part_columns(self.folder, self.info.sha256, self.heldout())
         prompts = ", ".join(f"prompt[{int(tier) + 1}] AS prompt_tokens_{tier.label}" for tier in Tier)
         result = self._connection.execute(f"""
             SELECT id, workload, instance_id, {self._group_name} AS "group", base.step_index, target,
                    len(messages) AS messages, {prompts},
-                   output AS output_tokens
+                   output AS output_tokens, base.trajectory AS part
             FROM base JOIN step USING (row_no) JOIN trajectory ON trajectory.trajectory = base.trajectory
             ORDER BY row_no
         """)  # noqa: S608 - made of our own words and integers
@@ -144,6 +147,8 @@ class Bank:
         rows = [dict(zip(names, row, strict=True)) for row in result.fetchall()]
         for row in rows:
             row["target"] = None if row["target"] is None else Tier(row["target"]).label
+            trajectory = row["part"]
+            row |= {column: part_of.get(trajectory) for column, part_of in parts.items()}
             if self.info.caveat is not None:
                 row["caveat"] = self.info.caveat
         return frame(rows, kind)
@@ -309,15 +314,17 @@ class Bank:
 
         return databases.read_once(self.path, "row_ids", read)
 
-    def lines(self) -> Iterator[str]:
-        """The rows as the lines of the canonical export."""
+    def lines(self, split: str | None = None) -> Iterator[str]:
+        """The rows, or those of a part, as the lines of the canonical export; arguments and errors as of ``rows``."""
+        part = self.split(split)
         cursor = self._connection.cursor()
         messages = self.messages_json()
         functions = dict(cursor.execute("SELECT functions_id, json FROM functions").fetchall())
-        result = cursor.execute("""
+        result = cursor.execute(f"""
             SELECT id, workload, instance_id, step.step_index, total_steps, messages, functions_id, target, extra
-            FROM step JOIN trajectory USING (trajectory) JOIN base USING (row_no) ORDER BY row_no
-        """)
+            FROM step JOIN trajectory USING (trajectory) JOIN base USING (row_no)
+            WHERE {part.condition("step.trajectory")} ORDER BY row_no
+        """)  # noqa: S608 - the condition is ours, made of integers
         while batch := result.fetchmany(256):
             for id_, workload, instance_id, step_index, total_steps, numbers, functions_id, target, extra in batch:
                 yield canonical_line(
@@ -338,9 +345,16 @@ class Bank:
         sha256 = self.info.sha256
         return [number for number, _, _ in sorted(found, key=lambda row: place_in_order(sha256, order_seed, *row[1:]))]
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows as they were imported, in canonical order."""
-        for line in self.lines():
+    def rows(self, split: str | None = None) -> Iterator[dict[str, Any]]:
+        """The rows as they were imported, in canonical order.
+
+        Args:
+            split: only this part of the bank, such as ``train``; None: all of it.
+
+        Raises:
+            UsageError: there is no such part.
+        """
+        for line in self.lines(split):
             yield json.loads(line)
 
     def trajectories(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import hashlib
 import os
 import sys
 from collections.abc import Iterable
@@ -22,17 +23,19 @@ _TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "ta
 )
 
 
-def export_bank(bank: Bank, target: str) -> None:
-    """Write a bank as ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.parquet``, by the ending; ``-`` is standard output.
+def export_bank(bank: Bank, target: str, split: str | None = None) -> None:
+    """Write a bank, or a part of it, to a file or to standard output, which is ``-``.
 
+    The ending of the file says the format: ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.parquet``.
     JSON lines are the canonical export, whose SHA-256 is the bank's. Gzip and Parquet hold the same rows.
 
     Raises:
-        UsageError: the ending says no format.
+        UsageError: the ending says no format, or there is no such part.
         TwinbenchError: the file cannot be written.
     """
+    bank.split(split)  # refused before a file is begun
     if target == STDIN:
-        _write_lines(sys.stdout.buffer, bank.lines())
+        _write_lines(sys.stdout.buffer, bank.lines(split))
         sys.stdout.buffer.flush()
         return
     if not target.endswith(SUFFIXES):
@@ -41,18 +44,30 @@ def export_bank(bank: Bank, target: str) -> None:
         )
     with written(Path(target)) as path:
         if target.endswith(".parquet"):
-            _write_parquet(path, bank)
+            _write_parquet(path, bank, split)
             return
         with path.open("wb") as file:
             if target.endswith(".gz"):
                 with gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as compressed:
-                    _write_lines(compressed, bank.lines())
+                    _write_lines(compressed, bank.lines(split))
             elif target.endswith(".json"):
-                for position, line in enumerate(bank.lines()):
+                for position, line in enumerate(bank.lines(split)):
                     file.write(("[\n" if position == 0 else ",\n").encode() + line.encode())
                 file.write(b"\n]\n")
             else:
-                _write_lines(file, bank.lines())
+                _write_lines(file, bank.lines(split))
+
+
+def canonical_sha256(bank: Bank, split: str | None = None) -> str:
+    """The SHA-256 (hex) of the canonical export of a bank, or of a part of it.
+
+    Raises:
+        UsageError: there is no such part.
+    """
+    digest = hashlib.sha256()
+    for line in bank.lines(split):
+        digest.update(line.encode() + b"\n")
+    return digest.hexdigest()
 
 
 def _write_lines(file: IO[bytes] | gzip.GzipFile, lines: Iterable[str]) -> None:
@@ -61,11 +76,11 @@ def _write_lines(file: IO[bytes] | gzip.GzipFile, lines: Iterable[str]) -> None:
         file.write(b"\n")
 
 
-def _write_parquet(path: Path, bank: Bank) -> None:
+def _write_parquet(path: Path, bank: Bank, split: str | None) -> None:
     """Write a column a field. All but the protocol's plain fields are JSON, in which null and absent stay apart."""
     import duckdb
 
-    extra = sorted({key for row in bank.rows() for key in row if key not in ROW_FIELDS})
+    extra = sorted({key for row in bank.rows(split) for key in row if key not in ROW_FIELDS})
     _refuse_as_columns([*ROW_FIELDS, *extra])
     columns = {name: _TYPED.get(name, "JSON") for name in (*ROW_FIELDS, *extra)}
     names = ", ".join(map(sql_name, columns))
@@ -83,7 +98,7 @@ def _write_parquet(path: Path, bank: Bank) -> None:
             connection.execute(f"INSERT INTO bank ({names}) SELECT {unnested}", values)
             chunk.clear()
 
-        for row in bank.rows():
+        for row in bank.rows(split):
             chunk.append(row)
             if len(chunk) == 256:
                 flush()

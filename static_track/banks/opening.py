@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.bank_info import STARTER, bank_info
+from static_track.banks.exporting import canonical_sha256
 from static_track.banks.starter import ensure_starter
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import Problem
@@ -33,10 +32,7 @@ def open_bank(name: str | None, store: Store, progress: Progress = no_progress) 
 def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
     """How many rows a stored bank has, and whether it still is what was imported."""
     with open_bank(name, store) as bank:
-        digest = hashlib.sha256()
-        for line in bank.lines():
-            digest.update(line.encode() + b"\n")
-        if digest.hexdigest() == bank.info.sha256:
+        if (found := canonical_sha256(bank)) == bank.info.sha256:
             return bank.info.rows, []
-        what = f"its rows have sha256 {digest.hexdigest()}, the bank was imported as {bank.info.sha256}"
+        what = f"its rows have sha256 {found}, the bank was imported as {bank.info.sha256}"
         return bank.info.rows, [Problem(str(bank.path), None, None, what)]

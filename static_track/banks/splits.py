@@ -21,6 +21,8 @@ from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 
 HELDOUT = "heldout"
+DEFAULT_SPLIT = "default"
+"""The name of a split that nobody named."""
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,19 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
 def list_splits(folder: Path, bank_sha256: str) -> list[dict[str, Any]]:
     """The splits of a bank."""
     return [_read(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
+
+
+def part_columns(folder: Path, bank_sha256: str, held_out: Sequence[int]) -> dict[str, dict[int, str]]:
+    """The part of each trajectory, by its number, in a column for each split.
+
+    The column ``part`` is of the split that is named ``default``, and without one has the part ``heldout`` alone;
+    ``part_NAME`` is of any other.
+    """
+    columns = {"part": dict.fromkeys(held_out, HELDOUT)}
+    for split in list_splits(folder, bank_sha256):
+        column = "part" if split["name"] == DEFAULT_SPLIT else f"part_{split['name']}"
+        columns[column] = {number: part for part, numbers in split["parts"].items() for number in numbers}
+    return columns
 
 
 def _read(path: Path) -> dict[str, Any]:

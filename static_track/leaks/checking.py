@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -114,6 +114,8 @@ class LeakReport(Tabular):
         return sorted(
             (check for check in self.checks if check.status is not Status.passed), key=lambda check: -(check.value or 0)
         )
+
+    number_columns: ClassVar = frozenset({"value", "low", "high", "within_workloads", "accuracy"})
 
     def records(self) -> list[dict[str, Any]]:
         """One row a check, the ends of its interval in columns of their own."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
 import sysconfig
+import termios
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +79,26 @@ def spawned(
         check=False,
     )
     return Ran(done.returncode, done.stdout, without_progress(done.stderr.decode()))
+
+
+def in_a_terminal(columns: int, *arguments: str) -> str:
+    """What a command writes to a terminal of that width, without its colours."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment |= {"TERM": "xterm"}  # a dumb one has 80 columns, whatever it says
+    with subprocess.Popen([SCRIPT, *arguments], stdout=its, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(its)
+        written = b""
+        try:
+            while block := os.read(ours, 65536):
+                written += block
+        except OSError:  # it has gone, and so has its end of the terminal
+            pass
+        finally:
+            os.close(ours)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode()).replace("\r", "")
 
 
 def files(root: Path) -> dict[str, bytes]:

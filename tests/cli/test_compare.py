@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from tests.banks import a_trajectory, import_rows, write_jsonl
-from tests.cli.commands import twinbench
+from tests.cli.commands import in_a_terminal, twinbench
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 SCORED = ("static", "score", "sticky", "--bank", "many")
@@ -50,7 +50,7 @@ def test_a_score_has_an_interval_for_every_metric_and_a_rank() -> None:
 
 
 def test_people_see_the_interval_of_combined_within_120_columns() -> None:
-    lines = twinbench(*SCORED).succeeded().text.splitlines()
+    lines = in_a_terminal(120, *SCORED).splitlines()
     low, high = twinbench(*SCORED, "--json").json["routers"][0]["intervals"]["combined"]
     assert any(f"[{low:.1f}, {high:.1f}]" in line for line in lines if "sticky" in line)
     assert max(len(line) for line in lines if line.startswith("│")) <= 120
@@ -123,7 +123,7 @@ def test_the_summary_is_appended_as_markdown(tmp_path: Path) -> None:
     rows = [token for token in tokens if token.type == "tr_open"]
     cells = [token for token in tokens if token.type == "td_open"]
     assert len(rows) == 1 + 9
-    assert len(cells) == 9 * 8
+    assert len(cells) == 9 * 10
     assert not any(child.type == "html_inline" for token in tokens for child in token.children or [])
     assert "**missed**" in text
     assert "- sticky: combined " in text

@@ -45,7 +45,7 @@ def entry_of(board: Any, router: str) -> Any:
 def test_a_score_says_what_was_scored(kept_store: Store) -> None:
     board = twinbench("static", "score", "sticky", "--bank", "mine", "--json").succeeded().json
 
-    assert list(board) == ["bank", "protocol", "order_seed", "resampling", "routers"]
+    assert list(board) == ["bank", "protocol", "order_seed", "resampling", "best_constant", "routers"]
     (listed,) = [bank for bank in twinbench("bank", "list", "--json").json["banks"] if bank["name"] == "mine"]
     assert board["bank"] == {
         "name": "mine",
@@ -67,7 +67,7 @@ def test_an_entry_has_exactly_the_promised_keys_and_types(kept_store: Store) -> 
     entry = entry_of(board, "sticky")
     promised = [
         *("router", "reference", "scores", "counts", "by_workload", "confusion"),
-        *("error_pattern", "ablation", "cost_usd", "latency_ms"),
+        *("error_pattern", "ablation", "cost_usd", "above_best_constant", "latency_ms"),
     ]
     assert list(entry)[: len(promised)] == promised
     # more than issue 8 promises

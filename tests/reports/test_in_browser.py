@@ -20,10 +20,13 @@ from twinbench.storage.store import STORE_VARIABLE, Store
 
 pytestmark = pytest.mark.acceptance
 
-WIDTHS = (400, 900, 1600)
+WIDTHS = (400, 900, 1280)
 SCHEMES = ("light", "dark")
 SERIOUS = ("serious", "critical")
 LONG = "a" * 400
+WHOLE_TABLES_FROM = 1280
+CUT_TABLES = """[...document.querySelectorAll('.scroll')]
+    .filter(each => each.checkVisibility() && each.scrollWidth > each.clientWidth).map(each => each.ariaLabel)"""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +96,8 @@ def test_a_page_is_whole_readable_and_alone(
             tab.screenshot(path=screenshots / f"{name}-{details}-{width}-{scheme}.png", full_page=details == "closed")
             wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert tab.evaluate(wide) <= 0, "the page scrolls sideways"
+            if width >= WHOLE_TABLES_FROM and details == "closed":
+                assert tab.evaluate(CUT_TABLES) == [], "a column is cut"
             shown = tab.evaluate("[...document.querySelectorAll('svg')].filter(each => each.checkVisibility()).length")
             assert shown == tab.evaluate("document.querySelectorAll('svg').length") / 2, "one form of each plot"
             found = axe.run(tab).response["violations"]

@@ -146,17 +146,16 @@ def test_the_embedded_bank_s_caveat_is_on_the_page(tmp_path: Path) -> None:
 def test_what_others_wrote_shows_as_text(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import_rows(hostile_rows(), store, "hostile")
     monkeypatch.setenv(STORE_VARIABLE, str(store.root))
-    folder = tmp_path / "a'\"><b>$x_1$ url(#z)"
-    folder.mkdir()
-    (folder / "r.py").write_text(f"class Hostile:\n    def route(self, call):\n        raise ValueError({HOSTILE!r})\n")
+    router = tmp_path / "a'\"><b>$x_1$ url(#z).py"
+    router.write_text(f"class Hostile:\n    def route(self, call):\n        raise ValueError({HOSTILE!r})\n")
     predictions = write_jsonl(tmp_path / "<i>[red]p.jsonl", [{"id": row["id"], "tier_id": 0} for row in hostile_rows()])
     target = tmp_path / "page.html"
-    routers = (f"{folder}/r.py:Hostile", "sticky")
+    routers = (f"{router}:Hostile", "sticky")
     ran = twinbench("static", "report", *routers, "--bank", "hostile", "--predictions", predictions, "-o", target)
     assert ran.code == 1, "a router failed on every row"
     page = check(target.read_text("utf-8"))
     texts = " ".join(page.text.split())
-    for shown in (SHOWN, "[/red]/[link=http://x]", f"{folder}/r.py:Hostile", f"predictions:{predictions}"):
+    for shown in (SHOWN, "[/red]/[link=http://x]", f"…/{router.name}:Hostile", f"predictions:…/{predictions.name}"):
         assert shown in texts
     assert page.all("b") == page.all("i") == []
 
@@ -215,3 +214,34 @@ def test_without_the_library_that_draws_it_says_what_to_install(
     assert ran.code == 1
     assert "pip install 'twinbench[report]'" in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_are_said_to_be_arithmetic_and_held_against_the_best_constant(page: Page, bank: Bank) -> None:
+    board = reported(bank).board
+    best = board.best_constant
+    assert best is not None
+    assert page.text.count("A score is arithmetic over the labels of the bank") == 1
+    words = " ".join(page.text.split())
+    assert f"points of Combined above {best.router}, the best of those" in words
+    for entry in board.entries:
+        above = board.above_best_constant(entry)
+        assert above is not None
+        assert f" {'best' if entry is best else f'{above:+.2f}'.replace('-', '−')} " in words
+
+
+def test_no_path_of_this_machine_is_on_the_page(bank: Bank, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "mine.py").write_text(f"class Mine:\n    def route(self, call):\n        open('{folder}/w.bin')\n")
+    predictions = tmp_path / "predictions.jsonl"
+    predictions.write_bytes(twinbench("static", "predict", "sticky", "--bank", "mine").out)
+    routers = [f"{folder}/mine.py:Mine" for folder in folders]
+    target = tmp_path / "page.html"
+    ran = twinbench("static", "report", *routers, "--bank", "mine", "--predictions", predictions, "-o", target)
+    assert ran.code == 1, "its routers fail on every row"
+    text = target.read_text("utf-8")
+    page = check(text)
+    assert str(tmp_path) not in text
+    for shown in ("…/mine.py:Mine#2", "'…/w.bin'", "predictions:…/predictions.jsonl"):
+        assert shown in page.text

@@ -374,7 +374,7 @@ PredictionsOption = Annotated[
     typer.Option(
         "--predictions",
         metavar="FILE",
-        help="Score a prediction file (JSONL); may be given several times.",
+        help="Score a prediction file (JSONL, or - for standard input); may be given several times.",
         show_default=False,
     ),
 ]

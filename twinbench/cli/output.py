@@ -20,9 +20,13 @@ from typing import Any
 
 import typer
 
+from twinbench.display.markup import ShownTable, latex_table, markdown_table
 from twinbench.display.wording import printable as printable
 
 _SHOW_PROGRESS_AFTER_S = 1.0
+_FOLDED = 25
+"""Characters that a text takes at most when it is asked whether a table fits: a longer one can be folded."""
+_SQL_TYPES: dict[type, str] = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
 class Format(StrEnum):
@@ -32,6 +36,13 @@ class Format(StrEnum):
     csv = "csv"
     parquet = "parquet"
     jsonl = "jsonl"
+    markdown = "markdown"
+    latex = "latex"
+
+    @property
+    def for_people(self) -> bool:
+        """Whether people read it: rounded numbers and notes, where programs get names and all digits."""
+        return self in (Format.table, Format.markdown, Format.latex)
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,16 @@ class Column:
 
     key: str
     title: str
+    """Its lines are broken where the title has a line break."""
     decimals: int | None = None
+    kind: type[bool | int | float | str] | None = None
+    """The type of its values in Parquet, also where no row has one. None: a number with ``decimals`` is a float, and
+    anything else is what the values are."""
+    signed: bool = False
+    """Whether people see the sign of a positive number too."""
+    spare: int = 0
+    """Where a terminal is too narrow for all columns, those with the highest number are left out first, and those with
+    0 never."""
     around: tuple[str, str] | None = None
     """Keys of the ends of an interval that people see behind the number, with one decimal."""
     tiny: bool = False
@@ -69,8 +89,8 @@ class Table:
 
 RANK_COLUMNS = (
     Column("rank", "Rank", for_programs=False),
-    Column("rank_best", "Best rank", for_people=False),
-    Column("rank_worst", "Worst rank", for_people=False),
+    Column("rank_best", "Best rank", kind=int, for_people=False),
+    Column("rank_worst", "Worst rank", kind=int, for_people=False),
 )
 """A range of ranks, as ``rank_cells`` gives its cells."""
 
@@ -89,7 +109,7 @@ def print_json(content: Any, output: str = "-") -> None:
 
 def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:
     """Write a table in one of the formats, to a file or standard output."""
-    if form is not Format.table and table.caveat is not None:
+    if not form.for_people and table.caveat is not None:
         typer.echo(f"note: {printable(table.caveat)}", err=True)
         table = replace(
             table,
@@ -98,6 +118,9 @@ def print_table(table: Table, form: Format = Format.table, output: str = "-") ->
         )
     if form is Format.table:
         write_text(_drawn(table, output), output)
+    elif form.for_people:
+        write = markdown_table if form is Format.markdown else latex_table
+        write_text(write(_shown(table)), output)
     elif form is Format.csv:
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer)
@@ -123,23 +146,28 @@ def _keys(table: Table) -> list[str]:
     return [column.key for column in table.columns if column.for_programs]
 
 
+def _shown(table: Table, left_out: Sequence[Column] = ()) -> ShownTable:
+    """What people see of a table, without some of its columns."""
+    columns = [column for column in table.columns if column.for_people and column not in left_out]
+    return ShownTable(
+        title=printable(table.title),
+        heads=[column.title for column in columns],
+        numbers=[
+            column.around is not None or all(isinstance(row.get(column.key), int | float | None) for row in table.rows)
+            for column in columns
+        ],
+        rows=[[_cell(row.get(column.key), column) + _around(row, column) for column in columns] for row in table.rows],
+        dimmed=[bool(table.dimmed is not None and row.get(table.dimmed)) for row in table.rows],
+        notes=[printable(note) for note in (*table.notes, *([] if table.caveat is None else [table.caveat]))],
+    )
+
+
 def _drawn(table: Table, output: str) -> str:
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
     to_terminal = output == "-" and sys.stdout.isatty()
-    drawn = RichTable(title=Text(printable(table.title)), title_justify="left", header_style="bold")
-    columns = [column for column in table.columns if column.for_people]
-    for column in columns:
-        numbers = column.around is not None or all(
-            isinstance(row.get(column.key), int | float | None) for row in table.rows
-        )
-        drawn.add_column(Text(column.title), justify="right" if numbers else "left", overflow="fold")
-    for row in table.rows:
-        dim = table.dimmed is not None and row.get(table.dimmed)
-        cells = [Text(_cell(row.get(column.key), column) + _around(row, column)) for column in columns]
-        drawn.add_row(*cells, style="dim" if dim else None)
     buffer = io.StringIO()
     console = Console(
         file=buffer,
@@ -148,10 +176,44 @@ def _drawn(table: Table, output: str) -> str:
         highlight=False,
         soft_wrap=False,
     )
+    shown = _fitting(table, console.width)
+    drawn = RichTable(title=Text(shown.title), title_justify="left", header_style="bold")
+    for head, numbers in zip(shown.heads, shown.numbers, strict=True):
+        drawn.add_column(Text(head), justify="right" if numbers else "left", overflow="fold")
+    for cells, dim in zip(shown.rows, shown.dimmed, strict=True):
+        drawn.add_row(*map(Text, cells), style="dim" if dim else None)
     console.print(drawn)
-    for note in (*table.notes, *([] if table.caveat is None else [table.caveat])):
-        console.print(Text(printable(note)), soft_wrap=True)
+    for note in shown.notes:
+        console.print(Text(note), soft_wrap=True)
     return "".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines())
+
+
+def _fitting(table: Table, width: int) -> ShownTable:
+    """What people see of a table in so many characters: what can be spared is left out until the rest fits."""
+    spared: list[Column] = []
+    more = [column for column in table.columns if column.for_people and column.spare]
+    more.sort(key=lambda column: column.spare)
+    shown = _shown(table)
+    while more and _width(shown) > width:
+        spared.append(more.pop())
+        shown = _shown(table, spared)
+    if spared:
+        titles = "; ".join(column.title.replace("\n", " ") for column in table.columns if column in spared)
+        shown = replace(shown, notes=[f"Not shown, for want of room in {width} characters: {titles}.", *shown.notes])
+    return shown
+
+
+def _width(shown: ShownTable) -> int:
+    """How many characters a table takes that breaks no cell but long texts."""
+    from rich.cells import cell_len
+
+    total = 1
+    for number, head in enumerate(shown.heads):
+        longest = max((cell_len(line) for row in shown.rows for line in row[number].split("\n")), default=0)
+        if not shown.numbers[number]:
+            longest = min(longest, _FOLDED)
+        total += 3 + max(longest, *(cell_len(line) for line in head.split("\n")))
+    return total
 
 
 def _cell(value: Any, column: Column) -> str:
@@ -160,7 +222,8 @@ def _cell(value: Any, column: Column) -> str:
     if column.tiny and isinstance(value, float) and 0 < value < (least := 10.0 ** -(column.decimals or 0)):
         return f"<{least:.{column.decimals}f}"
     if isinstance(value, float) and column.decimals is not None:
-        return f"{value:,.{column.decimals}f}"
+        sign = "+" if column.signed and round(value, column.decimals) > 0 else ""
+        return f"{value:{sign},.{column.decimals}f}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -182,10 +245,15 @@ def _parquet(table: Table) -> bytes:
 
     from twinbench.storage.parquet_files import type_of, write_columns
 
-    values = {key: [row.get(key) for row in table.rows] for key in _keys(table)}
+    found = []
+    for column in table.columns:
+        if column.for_programs:
+            values = [row.get(column.key) for row in table.rows]
+            kind = column.kind or (None if column.decimals is None else float)
+            found.append((column.key, type_of(values) if kind is None else _SQL_TYPES[kind], values))
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         path = Path(folder) / "table.parquet"
-        write_columns(connection, path, [(key, type_of(column), column) for key, column in values.items()])
+        write_columns(connection, path, found)
         return path.read_bytes()
 
 

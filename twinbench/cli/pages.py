@@ -10,6 +10,7 @@ import typer
 
 from twinbench.cli.help import Panel
 from twinbench.cli.output import print_json, printable, write_text
+from twinbench.display.wording import shown_path, shown_spec
 
 PageOption = Annotated[
     str,
@@ -36,11 +37,11 @@ def refuse_output(output: str, *, json_: bool) -> None:
 
 
 def command_line(track: str, arguments: list[str], options: dict[str, Any], output: str) -> str:
-    """The command that makes a page again; options that are None are left out."""
-    words = ["twinbench", track, "report", *arguments]
+    """The command that makes a page again, without folders of this machine; options that are None are left out."""
+    words = ["twinbench", track, "report", *map(shown_spec, arguments)]
     for name, value in options.items():
         for each in value if isinstance(value, list) else [] if value is None else [value]:
-            words += [name, str(each)]
+            words += [name, shown_path(str(each))]
     return shlex.join([*words, "-o", output if output == "-" else Path(output).name])
 
 

@@ -101,7 +101,7 @@ def list_(json_: JsonOption = False, form: FormatOption = Format.table, output: 
         print_json({"pools": rows}, output)
         return
     columns = [Column(key, key.capitalize()) for key in ("name", "kind", "version", "dated", "fingerprint", "source")]
-    if form is Format.table:
+    if form.for_people:
         rows = [row | {"fingerprint": str(row["fingerprint"])[:12]} for row in rows]
     print_table(Table("Manifests", columns, rows), form, output)
 
@@ -202,7 +202,7 @@ class _Answers:
         ]
         columns = [
             Column("id", "Candidate"),
-            Column("listed", "Listed"),
+            Column("listed", "Listed", kind=bool),
             Column("prices", "Prices"),
             Column("answers", "Answers"),
             Column("served_model", "Served as"),
@@ -304,8 +304,8 @@ def _table(manifest: AnyManifest) -> Table:
         Column("tier", "Tier"),
         *_PRICES,
         *([_HOUR] if has_hour else []),
-        Column("context_window", "Context"),
-        Column("max_tokens", "Max tokens"),
+        Column("context_window", "Context", kind=int),
+        Column("max_tokens", "Max tokens", kind=int),
         Column("temperature", "Temperature", 1),
         Column("cache_control", "Cache marks"),
     ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, ClassVar
 
 from twinbench.display.wording import counted, printable
 from twinbench.errors import UsageError
@@ -17,12 +17,13 @@ KINDS = ("pandas", "polars", "pyarrow")
 Rows = Sequence[Mapping[str, Any]]
 
 
-def frame(rows: Rows, kind: str | None = None) -> Any:
+def frame(rows: Rows, kind: str | None = None, numbers: Collection[str] = ()) -> Any:
     """Rows as a data frame; every column stands in every row.
 
     Args:
         rows: flat rows.
         kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
+        numbers: columns of numbers, which are columns of floats also where no row has a value.
 
     Raises:
         UsageError: none is installed, or not the one that is asked for.
@@ -35,14 +36,22 @@ def frame(rows: Rows, kind: str | None = None) -> Any:
             library = importlib.import_module(each)
         except ImportError:
             continue
+        empty = [name for name, values in columns.items() if name in numbers and all(value is None for value in values)]
         if each == "pandas":
-            return library.DataFrame(columns)
-        return library.DataFrame(columns, strict=False) if each == "polars" else library.table(columns)
+            return library.DataFrame(columns).astype(dict.fromkeys(empty, "float64"))
+        if each == "polars":
+            floats = dict.fromkeys(empty, library.Float64)
+            return library.DataFrame(columns, strict=False, schema_overrides=floats)
+        arrays = {name: library.array(values, library.float64()) for name, values in columns.items() if name in empty}
+        return library.table(columns | arrays)
     raise UsageError(f"a data frame needs {kind or 'pandas, polars or pyarrow'}: pip install {kind or 'pandas'}")
 
 
 class Tabular(ABC):
     """A result that is a table too."""
+
+    number_columns: ClassVar[frozenset[str]] = frozenset()
+    """The columns of numbers that may have no value in any row, and are of numbers then too."""
 
     @property
     def caveat(self) -> str | None:
@@ -74,7 +83,7 @@ class Tabular(ABC):
             UsageError: none is installed.
         """
         told = {} if self.caveat is None else {"caveat": self.caveat}
-        return frame([row | told for row in self.records()], kind)
+        return frame([row | told for row in self.records()], kind, self.number_columns)
 
     def _repr_html_(self) -> str:
         """The table that a notebook shows; text is text in it."""

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import re
+from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+
+PREDICTIONS = "predictions:"
+"""What stands before the path of a file of predictions, where it stands for a router."""
+
+_FOLDERS = re.compile(r"""(?<=['"])/[^'"\n]*/|(?<![\w/.~…-])/(?:[^\s/'",;:?=&()<>|]+/)+""")
+"""The folders of an absolute path: in quotes up to its last part, elsewhere where it does not go on from something, as
+that of an address does."""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -26,6 +36,16 @@ def trajectories(number: int, groups: int | None = None) -> str:
     """
     of = "" if groups in (None, number) else f" of {counted(groups or 0, 'group')}"
     return counted(number, "trajectory", "trajectories") + of
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """Names, of those that are alike each but the first with its number: ``…/router.py:Mine#2``."""
+    times = Counter[str]()
+    found = []
+    for name in names:
+        times[name] += 1
+        found.append(name if times[name] == 1 else f"{name}#{times[name]}")
+    return found
 
 
 def shortened(text: str, most: int) -> str:
@@ -57,3 +77,30 @@ def printable(value: object) -> str:
     """``value`` as text in which control characters are visible instead of acting."""
     text = "" if value is None else str(value)
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
+
+
+def shown_path(path: str) -> str:
+    """A path that tells nothing of the machine: as seen from the working directory, of one elsewhere its last part.
+
+    That part stands behind an ellipsis (``…/mine.jsonl``). A relative path stays as it is.
+    """
+    if not path.startswith("/"):
+        return path
+    from_here = path.removeprefix(f"{Path.cwd()}/")
+    return from_here if from_here != path else f"…/{path.rstrip('/').rpartition('/')[2]}"
+
+
+def shown_spec(spec: str) -> str:
+    """A router's spec that tells nothing of the machine: its file and its arguments as of ``shown_path``.
+
+    The same goes for the name of a file of predictions.
+    """
+    if spec.startswith(PREDICTIONS):
+        return PREDICTIONS + shown_path(spec.removeprefix(PREDICTIONS))
+    target, mark, arguments = spec.partition("?")
+    return shown_path(target) + mark + re.sub(r"(?<==)/[^&]*", lambda found: shown_path(found[0]), arguments)
+
+
+def without_folders(text: str) -> str:
+    """Text without the folders of absolute paths in it, which are of the machine that it was written on."""
+    return _FOLDERS.sub("…/", text.replace(f"{Path.cwd()}/", ""))

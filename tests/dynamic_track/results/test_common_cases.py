@@ -34,7 +34,10 @@ def narrow(tmp_path: Path) -> Path:
 def test_what_is_left_out_is_told_with_its_reason(wide: Path, narrow: Path) -> None:
     common = common_cases([load_run(wide), load_run(narrow)])
     assert common.cases == ("a__a-1", "b__b-2")
-    told = {path: [(each.case, each.why) for each in left_out] for path, left_out in common.left_out.items()}
+    told = {
+        path: [(each.case, f"{each.what} in {each.run}") for each in left_out]
+        for path, left_out in common.left_out.items()
+    }
     assert told == {
         str(wide): [("c__c-3", f"not chosen in {narrow}"), ("d__d-4", f"no verdict in {narrow}")],
         str(narrow): [("d__d-4", f"no verdict in {narrow}"), ("e__e-5", f"not chosen in {wide}")],
@@ -46,7 +49,7 @@ def test_what_is_left_out_is_told_with_its_reason(wide: Path, narrow: Path) -> N
 def test_scores_of_runs_of_different_cases_stand_on_the_common_ones_too(wide: Path, narrow: Path) -> None:
     ran = twinbench("dynamic", "score", wide, narrow, "--json")
     assert ran.code == 1
-    assert f"note: left out of {wide}: 2 cases" in ran.err
+    assert f"note: left out of {wide.name}: 2 cases" in ran.err
     assert "note: 1 trial of the plan that no line of the journal is about" in ran.err
     assert [each["missing"] for each in ran.json["runs"]] == [[], [["e__e-5", 1]]]
     common = ran.json["common"]
@@ -83,4 +86,4 @@ def test_a_comparison_says_what_it_leaves_out(wide: Path, narrow: Path) -> None:
     found = twinbench("dynamic", "compare", wide, narrow, "--json").succeeded().json
     assert (found["cases"], found["common"]["cases"]) == (2, 2)
     assert [each["case"] for each in found["common"]["left_out"][str(wide)]] == ["c__c-3", "d__d-4"]
-    assert f"left out of {narrow}: 2 cases" in twinbench("dynamic", "compare", wide, narrow).text
+    assert f"left out of {narrow.name}: 2 cases" in twinbench("dynamic", "compare", wide, narrow).text

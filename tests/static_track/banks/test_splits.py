@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
+from static_track.banks.importing import import_bank
 from static_track.banks.splits import HELDOUT, TrajectoryLabel, parse_shares, plan_split, split_path
 from static_track.judge import Judge
 from tests.banks import Row, a_trajectory, import_rows
+from tests.cli.commands import twinbench
 from tests.examples import examples
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.storage.manifest_files import heldout_instances
@@ -174,3 +177,31 @@ def test_a_part_without_rows_is_refused(store: Store) -> None:
         bank.make_split("default", "train=1,test=1", seed=0)
         with pytest.raises(UsageError, match="'test' of the bank 'bank' has no rows"):
             Judge(bank, split="test")
+
+
+# --- Parts given away ------------------------------------------------------------------------------------------------
+
+
+def test_a_part_is_exported_as_rows_and_named_in_the_data_frame(store: Store, tmp_path: Path) -> None:
+    rows = eight_trajectories()
+    import_rows(rows, store)
+    with Bank.open("bank", store) as bank:
+        assert set(bank.df("pandas")["part"].dropna()) == {HELDOUT}, "without a split, that part alone"
+        plan = bank.make_split("default", "train=60,test=40", seed=3)
+        bank.make_split("other", "half=1,rest=1", seed=0)
+        instances = {label.trajectory: label.instance_id for label in bank.labels()}
+        wanted = [row for row in rows if row["instance_id"] in {instances[each] for each in plan.parts["train"]}]
+        assert [row["id"] for row in bank.rows("train")] == sorted(row["id"] for row in wanted)
+        frame = bank.df("pandas")
+        assert dict(zip(frame["instance_id"], frame["part"], strict=True)) == {
+            instances[number]: part for part, numbers in plan.parts.items() for number in numbers
+        }
+        assert set(frame["part_other"]) == {"half", "rest", HELDOUT}
+    export = ("bank", "export", "bank", "--store", store.root, "--json")
+    for name in ("train.jsonl", "train.parquet", "train.json", "train.jsonl.gz"):
+        told = twinbench(*export, "--split", "train", "-o", tmp_path / name).succeeded().json
+        imported = import_bank(str(tmp_path / name), "again", store, replace=True)
+        assert (told["split"], told["rows"], told["sha256"]) == ("train", imported.rows, imported.sha256)
+        assert imported.rows == len(wanted)
+    assert twinbench(*export, "--split", "none", "-o", tmp_path / "none.jsonl").code == 2
+    assert not (tmp_path / "none.jsonl").exists()

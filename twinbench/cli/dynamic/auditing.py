@@ -65,7 +65,7 @@ def audit(
             typer.echo(f"note: this is {_REHEARSAL}", err=True)
         print_json(found.to_json(), output)
     else:
-        print_table(_for_people(found) if form is Format.table else _for_programs(found), form, output)
+        print_table(_for_people(found) if form.for_people else _for_programs(found), form, output)
     if found.findings:
         raise typer.Exit(1)
 
@@ -110,7 +110,7 @@ def _for_programs(found: Audit) -> Table:
         Column("name", "Check"),
         Column("subject", "Run or case"),
         Column("status", "Status"),
-        Column("value", "Value"),
+        Column("value", "Value", kind=float),
         Column("reason", "Reason"),
     ]
     caveat = f"this is {_REHEARSAL}" if found.simulated else None

@@ -84,8 +84,8 @@ def tasks(
         Column("repo", "Repository"),
         Column("version", "Version"),
         Column("image", "Image"),
-        Column("fail_to_pass", "Must start to pass"),
-        Column("pass_to_pass", "Must go on passing"),
+        Column("fail_to_pass", "Must start to pass", kind=int),
+        Column("pass_to_pass", "Must go on passing", kind=int),
         Column("setting", "Graded"),
     ]
     notes = [f"{counted(len(chosen), 'task')} of {len(all_of.tasks):,}, from {all_of.source}"]
@@ -118,7 +118,7 @@ def grade(
         typer.Option(
             "--predictions",
             metavar="FILE",
-            help="Many patches, in SWE-bench's format (.jsonl, .json).",
+            help="Many patches, in SWE-bench's format (.jsonl, .json, or - for JSON lines on standard input).",
             show_default=False,
         ),
     ] = None,
@@ -292,7 +292,7 @@ def _grade_run(
     if json_:
         print_json(regraded.to_json(), output)
     else:
-        columns = [Column("case", "Case"), Column("trial", "Trial"), Column("counts", "Counted as")]
+        columns = [Column("case", "Case"), Column("trial", "Trial", kind=int), Column("counts", "Counted as")]
         rows = [{"case": each.id, "trial": each.trial, "counts": each.counts} for each in summary.trials]
         notes = [f"another verdict than before: {', '.join(regraded.changed) or 'none'}"]
         if regraded.without_task:
@@ -307,9 +307,9 @@ def _verdict_table(grades: Grades, name: str) -> Table:
         Column("id", "Task"),
         Column("verdict", "Verdict"),
         Column("cause", "Cause"),
-        Column("failing", "Failing tests"),
+        Column("failing", "Failing tests", kind=int),
         Column("seconds", "Tests took, s", 1),
-        Column("kept", "Kept"),
+        Column("kept", "Kept", kind=bool),
         Column("detail", "Detail"),
         Column("log", "Output"),
     ]

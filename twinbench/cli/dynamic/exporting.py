@@ -32,6 +32,7 @@ class Lines(StrEnum):
     calls = "calls"
     trials = "trials"
     attempts = "attempts"
+    predictions = "predictions"
 
 
 def export(
@@ -59,7 +60,18 @@ def export(
         Lines | None,
         typer.Option(
             "--what",
-            help="What a line of jsonl is of; default: calls.",
+            help="What a line of jsonl is of; default: calls. predictions: a patch, in SWE-bench's format.",
+            show_default=False,
+            rich_help_panel=Panel.OUTPUT,
+        ),
+    ] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            "--trial",
+            metavar="N",
+            min=1,
+            help="Which trial of each case --what predictions has, since SWE-bench knows one; default: the first.",
             show_default=False,
             rich_help_panel=Panel.OUTPUT,
         ),
@@ -80,6 +92,8 @@ def export(
         raise UsageError("--json prints a summary on standard output, where the export goes: add -o FILE")
     if what is not None and form is not ExportFormat.jsonl:
         raise UsageError(f"--what is of --format jsonl; {form} has everything in it")
+    if trial is not None and what is not Lines.predictions:
+        raise UsageError("--trial is of --what predictions; all else has every trial")
     if form is ExportFormat.inspect and output.suffix != ".eval":
         raise UsageError(f"-o {output}: inspect_ai knows logs by their names, which end in .eval")
     if not to_stdout and (output.is_file() or output.is_dir()):
@@ -89,7 +103,7 @@ def export(
         run = load_run(run_dir)
         if not run.trials:
             raise TwinbenchError(f"no trial of {run_dir} has ended: there is nothing to export")
-        lines = None if form is ExportFormat.inspect else _lines(run, form, what or Lines.calls, shown)
+        lines = None if form is ExportFormat.inspect else _lines(run, form, what or Lines.calls, trial or 1, shown)
         if lines is None:
             _write_log(run, output, shown)
     if lines is None:
@@ -97,6 +111,8 @@ def export(
     else:
         _write_lines(lines, output, to_stdout=to_stdout)
         records, noun = len(lines), "trace" if form is ExportFormat.otel else (what or Lines.calls).removesuffix("s")
+    if what is Lines.predictions and (lost := sum(each.trial == (trial or 1) for each in run.trials) - records):
+        typer.echo(f"note: infrastructure or the cap ended, and left out: {counted(lost, 'trial')}", err=True)
     if run.unended:
         typer.echo(f"note: not ended, and left out: {counted(run.unended, 'trial')}", err=True)
     if json_:
@@ -120,7 +136,7 @@ def export(
         typer.echo(printable(f"{counted(records, noun)}: {output}"), err=True)
 
 
-def _lines(run: LoadedRun, form: ExportFormat, what: Lines, shown: Progress) -> list[str]:
+def _lines(run: LoadedRun, form: ExportFormat, what: Lines, trial: int, shown: Progress) -> list[str]:
     if form is ExportFormat.otel:
         from dynamic_track.exporting.otel import otlp_lines
 
@@ -131,7 +147,7 @@ def _lines(run: LoadedRun, form: ExportFormat, what: Lines, shown: Progress) -> 
         return lines
     from dynamic_track.exporting.jsonl import What, json_lines
 
-    return list(json_lines(run, What(what.value)))
+    return list(json_lines(run, What(what.value), trial))
 
 
 def _write_lines(lines: list[str], output: Path, *, to_stdout: bool) -> None:

@@ -30,10 +30,10 @@ _MONEY = (
     Column("difference_usd", "Difference, USD", _USD_DECIMALS),
 )
 _TOKENS = (
-    Column("input", "Input"),
-    Column("cache_read", "Cache read"),
-    Column("cache_write", "Cache write"),
-    Column("output", "Output"),
+    Column("input", "Input", kind=int),
+    Column("cache_read", "Cache read", kind=int),
+    Column("cache_write", "Cache write", kind=int),
+    Column("output", "Output", kind=int),
 )
 
 
@@ -137,12 +137,12 @@ def _run_table(found: ImportedRuns, form: Format) -> Table:
     columns = [
         Column("case", "Case"),
         Column("mini_version", "Version"),
-        Column("calls", "Calls"),
-        Column("recorded", "Recorded"),
+        Column("calls", "Calls", kind=int),
+        Column("recorded", "Recorded", kind=int),
         *_TOKENS,
         *_MONEY,
         Column("exit_status", "Ended"),
-        *([] if form is Format.table else [Column("why", "Not recorded from")]),  # people are told beside the table
+        *([] if form.for_people else [Column("why", "Not recorded from")]),  # people are told beside the table
     ]
     rows = []
     for run in found.runs:
@@ -162,7 +162,7 @@ def _run_table(found: ImportedRuns, form: Format) -> Table:
 def _call_table(title: str, calls: Sequence[CallCost]) -> Table:
     columns = [
         Column("case", "Case"),
-        Column("call", "Call"),
+        Column("call", "Call", kind=int),
         Column("served_model", "Model"),
         Column("served_by", "Host"),
         *_TOKENS,
@@ -176,13 +176,13 @@ def _call_table(title: str, calls: Sequence[CallCost]) -> Table:
 def _replay_table(run_dir: Path, runs: Sequence[ReplayedRun]) -> Table:
     columns = [
         Column("case", "Case"),
-        Column("calls", "Calls"),
-        Column("recorded", "Recorded"),
-        Column("replayed", "Equal"),
-        Column("answers", "Answers"),
-        Column("commands", "Commands"),
+        Column("calls", "Calls", kind=int),
+        Column("recorded", "Recorded", kind=int),
+        Column("replayed", "Equal", kind=int),
+        Column("answers", "Answers", kind=int),
+        Column("commands", "Commands", kind=int),
         *_MONEY,
-        Column("step", "Differs at"),
+        Column("step", "Differs at", kind=int),
         Column("what", "In"),
         Column("was", "Recorded"),
         Column("is", "Replayed"),

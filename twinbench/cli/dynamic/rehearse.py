@@ -199,7 +199,7 @@ def run(
         print_json(result.to_json(), output)
     else:
         table = rehearsal_table(result)
-        print_table(table if form is Format.table else replace(table, caveat=result.caveat), form, output)
+        print_table(table if form.for_people else replace(table, caveat=result.caveat), form, output)
     done = result.runs
     stopped = [run for run in done if run.summary.stopped is not None]
     for run in stopped:
@@ -346,28 +346,30 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     tiers = pool.tiers
     too_little = all(each.no_interval is not None for each in found.routers)
     columns = [
-        Column("router", "Router"),
+        Column("router", "Router", for_people=False),
+        Column("who", "Router", for_programs=False),
+        Column("computed", "Computed", kind=bool, for_people=False),
         *([] if resampling is None else RANK_COLUMNS),
         Column("solved", "Resolved", for_programs=False),
-        Column("resolved", "Resolved, %", for_people=False),
+        Column("resolved", "Resolved, %", kind=float, for_people=False),
         Column("bill_usd", "Bill, USD", 4),
         *(
             []
             if resampling is None or too_little
             else [Column("interval", f"{100 * resampling.level:g} % interval", for_programs=False)]
         ),
-        Column("bill_low", "Bill from", for_people=False),
-        Column("bill_high", "Bill to", for_people=False),
+        Column("bill_low", "Bill from", kind=float, for_people=False),
+        Column("bill_high", "Bill to", kind=float, for_people=False),
         Column("cost_usd", "Cost, USD", 4),
         Column("penalty_usd", "Penalty, USD", 2, for_people=False),
-        Column("avg_steps", "Steps", 1),
-        Column("calls", f"Calls, %: {' / '.join(tiers)}", for_programs=False),
-        *(Column(f"share_{tier}", f"Share of {tier}", for_people=False) for tier in tiers),
+        Column("avg_steps", "Steps", 1, spare=2),
+        Column("calls", f"Calls, %: {' / '.join(tiers)}", spare=1, for_programs=False),
+        *(Column(f"share_{tier}", f"Share of {tier}", kind=float, for_people=False) for tier in tiers),
     ]
     rows = [_standing_row(each, rehearsal, tiers) for each in found.routers]
     bill = result.give_up_bill_usd
     given_up = {"solved": "0", "resolved": 0.0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
-    rows.append({"router": "give up (computed)", **given_up, "computed": True})
+    rows.append({"router": "give up", "who": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: row["bill_usd"])
     return Table(SIMULATED_TITLE, columns, rows, _table_notes(result), dimmed="computed")
 
@@ -378,6 +380,7 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
     low, high = (standing.intervals or {}).get("bill_usd") or (None, None)
     return {
         "router": standing.router,
+        "who": standing.router,
         **rank_cells(standing.rank),
         "solved": f"{solved:.0f}" if standing.seeds == 1 else f"{solved:.1f}",
         **standing.scores,

@@ -116,8 +116,8 @@ def replay(
 def _replay_table(replayed: Replayed, run_dir: Path) -> Table:
     columns = [
         Column("case", "Case"),
-        Column("trial", "Trial"),
-        Column("step", "Step"),
+        Column("trial", "Trial", kind=int),
+        Column("step", "Step", kind=int),
         Column("what", "What differs"),
         Column("recorded", "Recorded"),
         Column("replayed", "Replayed"),

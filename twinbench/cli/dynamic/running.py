@@ -290,10 +290,10 @@ def _confirm(foreseen: Estimate, cap: Decimal) -> None:
 def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
     columns = [
         Column("id", "Case"),
-        Column("trial", "Trial"),
+        Column("trial", "Trial", kind=int),
         Column("counts", "Counted as"),
         Column("cause", "Cause"),
-        Column("steps", "Steps"),
+        Column("steps", "Steps", kind=int),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
         Column("bill_usd", "Bill, USD", 4),

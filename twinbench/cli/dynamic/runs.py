@@ -40,9 +40,9 @@ def status(
         return
     columns = [
         Column("case", "Case"),
-        Column("trial", "Trial"),
+        Column("trial", "Trial", kind=int),
         Column("state", "State"),
-        Column("steps", "Steps"),
+        Column("steps", "Steps", kind=int),
         Column("candidate", "Asked last"),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
@@ -108,14 +108,14 @@ def list_(
     columns = [
         Column("run", "Run"),
         Column("router", "Router"),
-        Column("simulated", "Simulated"),
-        Column("trials", "Trials"),
-        Column("resolved", "Resolved"),
-        Column("left", "Left"),
+        Column("simulated", "Simulated", kind=bool),
+        Column("trials", "Trials", kind=int),
+        Column("resolved", "Resolved", kind=int),
+        Column("left", "Left", kind=int),
         Column("spend_usd", "Spend, USD", 4),
-        Column("bytes", "Bytes", for_people=False),
+        Column("bytes", "Bytes", for_people=False, kind=int),
         Column("mib", "MiB", 2, for_programs=False),
-        Column("working", "Being worked on"),
+        Column("working", "Being worked on", kind=bool),
         Column("problem", "Problem"),
     ]
     shown = [{**row, "mib": row["bytes"] / 2**20} for row in rows]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,7 +127,7 @@ def score(
         print_table(
             _told_simulated(_score_table(scores, of_common, different, ranks, at_penalties), runs, form), form, output
         )
-    if of_common and (json_ or form is not Format.table):
+    if of_common and (json_ or not form.for_people):
         for note in (_DIFFERENT, *common.notes):
             typer.echo(printable(f"note: {note}"), err=True)
     missing = sum(len(run.missing) for run in runs)
@@ -177,7 +177,7 @@ def _told_simulated(table: Table, runs: Sequence[LoadedRun], form: Format) -> Ta
     """A table for programs says in a column that its runs are simulated; one for people has it in its title."""
     from dynamic_track.results.loaded import SIMULATED
 
-    if form is Format.table or not any(run.simulated for run in runs):
+    if form.for_people or not any(run.simulated for run in runs):
         return table
     return replace(table, caveat=SIMULATED)
 
@@ -213,25 +213,27 @@ def _score_table(
     from dynamic_track.running.score import give_up_usd
 
     columns = [
-        Column("router", "Router"),
+        Column("router", "Router", for_people=False),
+        Column("who", "Router", for_programs=False),
+        Column("computed", "Computed", kind=bool, for_people=False),
         *RANK_COLUMNS,
-        Column("trials", "Trials"),
-        Column("resolved", "Resolved"),
-        Column("infra", "Infra"),
-        Column("cap", "Cap"),
-        Column("bill", "Bill, USD", for_programs=False),
+        Column("trials", "Trials", kind=int, spare=1),
+        Column("resolved", "Resolved", kind=int, spare=1 if of_common else 0),
+        Column("infra", "Infra", kind=int),
+        Column("cap", "Cap", kind=int, spare=3),
+        Column("bill", "Bill, USD", spare=1 if of_common else 0, for_programs=False),
         *_bill_columns("bill"),
-        Column("cost_usd", "Cost, USD", 4),
-        Column("penalty_usd", "Penalty, USD", 2),
-        Column("lost_usd", "Lost, USD", 4),
-        Column("avg_steps", "Steps", 1),
-        Column("switches", "Switches"),
-        Column("broken_cache_usd", "Broken caches, USD", 4, for_people=not of_common),  # else the table is too wide
+        Column("cost_usd", "Cost, USD", 4, spare=2),
+        Column("penalty_usd", "Penalty, USD", 2, spare=4),
+        Column("lost_usd", "Lost, USD", 4, spare=5),
+        Column("avg_steps", "Steps", 1, spare=6),
+        Column("switches", "Switches", kind=int, spare=7),
+        Column("broken_cache_usd", "Broken caches, USD", 4, spare=8, for_people=not of_common),
     ]
     if of_common:
         columns += [
-            Column("common_trials", "Common trials"),
-            Column("common_resolved", "Resolved of them"),
+            Column("common_trials", "Common trials", kind=int, spare=2),
+            Column("common_resolved", "Resolved of them", kind=int),
             Column("common_bill", "Bill of them, USD", for_programs=False),
             *_bill_columns("common_bill"),
         ]
@@ -240,7 +242,16 @@ def _score_table(
     for each in sorted(scores, key=lambda each: each.score.bill_usd):
         content = each.to_json()
         rank = None if ranks is None else ranks[str(each.run.path)]
-        row = {**content, **rank_cells(rank), "trials": content["cases"], **_bill_cells("bill", each)}
+        router = each.run.shown_router
+        row = {
+            **content,
+            "router": router,
+            "who": router,
+            "computed": False,
+            **rank_cells(rank),
+            "trials": content["cases"],
+            **_bill_cells("bill", each),
+        }
         if (shared := on_common.get(str(each.run.path))) is not None:
             row["common_trials"] = len(shared.score.trials)
             row["common_resolved"] = shared.score.count("resolved")
@@ -251,7 +262,8 @@ def _score_table(
     given_up = float(give_up_usd(cases, pool))
     rows.append(
         {
-            "router": "give up (computed)",
+            "router": "give up",
+            "who": "give up (computed)",
             **rank_cells(None if ranks is None else ranks[GIVE_UP]),
             "trials": cases,
             "resolved": 0,
@@ -284,7 +296,7 @@ def _score_table(
 def _bill_columns(name: str) -> list[Column]:
     """A bill and its interval for programs; people see one text."""
     parts = (("usd", "USD"), ("low", "from"), ("high", "to"))
-    return [Column(f"{name}_{part}", f"Bill {title}", for_people=False) for part, title in parts]
+    return [Column(f"{name}_{part}", f"Bill {title}", kind=float, for_people=False) for part, title in parts]
 
 
 def _bill_cells(name: str, score: LiveScore) -> dict[str, Any]:
@@ -295,22 +307,26 @@ def _bill_cells(name: str, score: LiveScore) -> dict[str, Any]:
 
 
 def _router_of(runs: list[Any], path: str) -> str:
-    return next((run.router for run in runs if str(run.path) == path), path)
+    return next((run.shown_router for run in runs if str(run.path) == path), path)
 
 
 def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
     columns = [
         Column("case", "Contested case"),
-        Column("first", "First resolved"),
-        Column("second", "Second resolved"),
+        Column("first", "First resolved", for_programs=False),
+        Column("second", "Second resolved", for_programs=False),
+        *(
+            Column(f"{which}_{what}", f"{which.capitalize()}, {what}", kind=int, for_people=False)
+            for which in ("first", "second")
+            for what in ("resolved", "trials")
+        ),
         Column("bill_usd", "First's bill is higher by, USD", 4),
     ]
     rows: list[dict[str, Any]] = [
         {
-            "case": each.case,
+            **asdict(each),
             "first": f"{each.first_resolved} of {each.first_trials}",
             "second": f"{each.second_resolved} of {each.second_trials}",
-            "bill_usd": each.bill_usd,
         }
         for each in found.contested
     ]
@@ -319,7 +335,8 @@ def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
     needed = "" if found.needed_cases is None else f"; such a difference needs {found.needed_cases} cases"
     won = found.resolved
     notes = [
-        f"first: {found.first.router}; second: {found.second.router}; {counted(found.cases, 'case')} of both",
+        f"first: {found.first.shown_router}; second: {found.second.shown_router}",
+        f"{counted(found.cases, 'case')} of both",
         f"bill of the first less that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",
         f"resolved by one alone: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
         *different,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinbench.cli.help import Group, Panel
-from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
@@ -239,16 +239,16 @@ def list_(
 def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: str) -> None:
     columns = [
         Column("name", "Name"),
-        Column("rows", "Rows"),
-        Column("trajectories", "Trajectories"),
+        Column("rows", "Rows", kind=int),
+        Column("trajectories", "Trajectories", kind=int),
         groups_column(info.groups < info.trajectories for info in banks),
-        Column("heldout_trajectories", "Held out"),
+        Column("heldout_trajectories", "Held out", kind=int),
         Column("workloads", "Workloads"),
         Column("sha256", "SHA-256"),
         Column("imported", "Imported"),
     ]
     rows = [info.to_json() | {"workloads": ", ".join(info.workloads), "caveat": info.caveat} for info in banks]
-    if form is Format.table:
+    if form.for_people:
         rows = [row | {"sha256": str(row["sha256"])[:12]} for row in rows]
     caveat = "\n".join(f"{info.name}: {info.caveat}" for info in banks if info.caveat is not None) or None
     print_table(Table(f"Banks in {root}", columns, rows, caveat=caveat), form, output)
@@ -289,11 +289,11 @@ def show(
         return
     columns = [
         Column("workload", "Workload"),
-        Column("rows", "Rows"),
-        Column("trajectories", "Trajectories"),
+        Column("rows", "Rows", kind=int),
+        Column("trajectories", "Trajectories", kind=int),
         groups_column(row["groups"] < row["trajectories"] for row in workloads),
         *(Column(label, label) for label in TIER_LABELS),
-        Column("longest_prompt_tokens", "Longest prompt, tokens"),
+        Column("longest_prompt_tokens", "Longest prompt, tokens", kind=int),
     ]
     info = bank.info
     notes = [
@@ -384,6 +384,7 @@ def export(
             rich_help_panel=Panel.OUTPUT,
         ),
     ] = "-",
+    split: SplitOption = None,
     json_: Annotated[
         bool,
         typer.Option(
@@ -392,8 +393,8 @@ def export(
     ] = False,
     store: StoreOption = None,
 ) -> None:
-    """Write a bank out: every row of the import, field by field, in canonical order."""
-    from static_track.banks.exporting import export_bank
+    """Write a bank out, or a part of it: every row of the import, field by field, in canonical order."""
+    from static_track.banks.exporting import canonical_sha256, export_bank
     from static_track.banks.opening import open_bank
     from twinbench.errors import UsageError
     from twinbench.storage.store import Store
@@ -401,13 +402,15 @@ def export(
     if json_ and output == "-":
         raise UsageError("--json prints a summary on standard output, where the rows go: add -o FILE")
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
-        export_bank(bank, output)
+        export_bank(bank, output, split)
+        rows = bank.size(bank.split(split)).rows
+        sha256 = bank.info.sha256 if split is None else canonical_sha256(bank, split)
     if json_:
         told = {} if bank.info.caveat is None else {"caveat": bank.info.caveat}
-        print_json({"name": name, "output": output, "rows": bank.info.rows, "sha256": bank.info.sha256} | told)
+        print_json({"name": name, "split": split, "output": output, "rows": rows, "sha256": sha256} | told)
         return
     if output != "-":
-        typer.echo(printable(f"{counted(bank.info.rows, 'row')}: {output}"), err=True)
+        typer.echo(printable(f"{counted(rows, 'row')}: {output}"), err=True)
     if bank.info.caveat is not None:
         typer.echo(printable(f"note: {bank.info.caveat}"), err=True)
 

@@ -14,7 +14,7 @@ from twinbench.display.wording import counted, trajectories
 
 def groups_column(fewer: Iterable[bool]) -> Column:
     """The column of groups, which people see where there are fewer than trajectories."""
-    return Column("groups", "Groups", for_people=any(fewer))
+    return Column("groups", "Groups", kind=int, for_people=any(fewer))
 
 
 def split(
@@ -57,9 +57,9 @@ def split(
         return
     columns = [
         Column("part", "Part"),
-        Column("trajectories", "Trajectories"),
+        Column("trajectories", "Trajectories", kind=int),
         groups_column(row["groups"] < row["trajectories"] for row in rows if "groups" in row),  # not of an empty part
-        Column("rows", "Rows"),
+        Column("rows", "Rows", kind=int),
         *(Column(label, label) for label in TIER_LABELS),
     ]
     title = f"Split {split_name} of {name}, seed {seed}"

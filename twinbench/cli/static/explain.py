@@ -82,9 +82,11 @@ def _explained_table(found: Explanation) -> Table:
         Column("what", "What"),
         Column("usd", "USD", 4),
         Column("id", "Row"),
-        Column("step_index", "Step"),
+        Column("step_index", "Step", kind=int),
         Column("target", "Target"),
-        Column("predicted", "Predicted"),
+        Column("shown", "Predicted", for_programs=False),
+        Column("predicted", "Predicted", kind=str, for_people=False),
+        Column("error", "Error", kind=str, for_people=False),
         Column("tail", "The end of its prompt"),
     ]
     rows: list[dict[str, Any]] = [
@@ -92,12 +94,20 @@ def _explained_table(found: Explanation) -> Table:
             "what": "failed",
             "usd": each.lost_usd,
             **_step(each.step),
-            "predicted": each.predicted or f"error: {each.error or 'none'}",
+            "shown": each.predicted or f"error: {each.error or 'none'}",
+            "predicted": each.predicted,
+            "error": each.error,
         }
         for each in found.failures
     ]
     rows += [
-        {"what": "overspent", "usd": each.overspent_usd, **_step(each.step), "predicted": each.predicted}
+        {
+            "what": "overspent",
+            "usd": each.overspent_usd,
+            **_step(each.step),
+            "shown": each.predicted,
+            "predicted": each.predicted,
+        }
         for each in found.overspending
     ]
     failing = counted(found.failing_steps, "step")
@@ -119,7 +129,7 @@ def _difference_table(found: Difference) -> Table:
         Column("gained_usd", "B saves more, USD", 4),
         Column("passes", "Passes"),
         Column("id", "Row"),
-        Column("step_index", "Step"),
+        Column("step_index", "Step", kind=int),
         Column("target", "Target"),
         Column("a", "A"),
         Column("b", "B"),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from static_track.board import Board, Comparison, Entry, Setting
+from static_track.board import ARITHMETIC, Board, Comparison, Entry, Setting
 from static_track.metrics import SCORES
-from twinbench.cli.output import RANK_COLUMNS, Column, Table, printable, rank_cells
+from twinbench.cli.output import RANK_COLUMNS, Column, Table, rank_cells
+from twinbench.display.markup import markdown_text
 from twinbench.display.wording import counted, trajectories
 from twinbench.errors import UsageError
 from twinbench.fingerprint import short
@@ -26,34 +25,43 @@ TITLES = {
 }
 """The metrics in the order of tables."""
 
-_METRICS = [Column(name, title, 2) for name, title in TITLES.items()]
+_SPARE = {"row_exact": 3, "row_pass": 2, "traj_pass": 1, "cost_save": 1}
+"""Which metrics a narrow terminal does without first."""
+_METRICS = [Column(name, title, 2, spare=_SPARE.get(name, 0)) for name, title in TITLES.items()]
 PUBLISHED_COLUMNS = (Column("router", "Router"), *_METRICS)
 
 _COLUMNS = (
     Column("router", "Router", mark="reference"),
-    Column("reference", "Reference", for_people=False),
+    Column("reference", "Reference", kind=bool, for_people=False),
     *RANK_COLUMNS,
     Column("combined", "Combined", 2, around=("combined_low", "combined_high")),
-    Column("combined_low", "Combined from", for_people=False),
-    Column("combined_high", "Combined to", for_people=False),
+    Column("combined_low", "Combined from", kind=float, for_people=False),
+    Column("combined_high", "Combined to", kind=float, for_people=False),
+    Column("above_best_constant", "vs best\nconstant", 2, signed=True),
     *_METRICS[1:],
-    Column("errors", "Errors"),
+    Column("cost_usd", "Cost,\nUSD", 4, tiny=True),
+    Column("errors", "Errors", kind=int, spare=4),
     Column("latency_p50_ms", "p50 ms", 3, for_people=False),
-    Column("latency_p95_ms", "p95 ms", 3),
+    Column("latency_p95_ms", "p95 ms", 3, spare=5),
     Column("latency_p99_ms", "p99 ms", 3, for_people=False),
 )
 
 _COMPARED = (
     Column("first", "Router"),
     Column("second", "against"),
-    Column("metric", "Metric"),
+    Column("metric", "Metric", for_people=False),
+    Column("tested", "Metric", for_programs=False),
     Column("difference", "Difference", 1, around=("low", "high")),
-    Column("low", "from", for_people=False),
-    Column("high", "to", for_people=False),
+    Column("low", "from", kind=float, for_people=False),
+    Column("high", "to", kind=float, for_people=False),
     Column("p", "p", 4, tiny=True),
     Column("p_holm", "p, all pairs", 4, tiny=True),
-    Column("needed_trajectories", "Needed"),
+    Column("needed_trajectories", "Needed", kind=int),
+    Column("first_only", "Passed by the first alone", kind=int, for_people=False),
+    Column("second_only", "Passed by the second alone", kind=int, for_people=False),
 )
+MCNEMAR = "mcnemar"
+"""Stands for a metric in the row of the trajectories that one of two routers passes alone."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,8 @@ def board_table(board: Board) -> Table:
             **entry.score.scores,
             "combined_low": _ends(entry, "combined")[0],
             "combined_high": _ends(entry, "combined")[1],
+            "above_best_constant": board.above_best_constant(entry),
+            "cost_usd": entry.score.cost_usd,
             "errors": entry.score.counts["errors"],
             **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
         }
@@ -120,9 +130,13 @@ def board_table(board: Board) -> Table:
         for entry in board.entries
         if entry.own is not None
     ]
-    notes.append(
-        "* reference; labels and cost-optimal see the labels and are no routers. Percentages, higher is better."
-    )
+    notes += [
+        ARITHMETIC,
+        "* reference; labels and cost-optimal see the labels and are no routers.",
+        "Percentages, higher is better. Cost: of all rows on the chosen path.",
+    ]
+    if (best := board.best_constant) is not None:
+        notes.append(f"vs best constant: points of Combined above {best.router}, the best that always picks one tier.")
     if board.resampling is not None:
         notes.append(_how_sure(board))
     notes += _order_note(board)
@@ -143,7 +157,8 @@ def comparison_table(comparison: Comparison) -> Table:
             rows.append(
                 who
                 | {
-                    "metric": title,
+                    "metric": name,
+                    "tested": title,
                     "difference": each.difference,
                     "low": low,
                     "high": high,
@@ -155,8 +170,10 @@ def comparison_table(comparison: Comparison) -> Table:
         rows.append(
             who
             | {
-                "metric": f"passed alone: {pair.mcnemar.first_only} and {pair.mcnemar.second_only}",
-                "difference": None,
+                "metric": MCNEMAR,
+                "tested": f"passed alone: {pair.mcnemar.first_only} and {pair.mcnemar.second_only}",
+                "first_only": pair.mcnemar.first_only,
+                "second_only": pair.mcnemar.second_only,
                 "p": pair.mcnemar.p,
                 "p_holm": pair.mcnemar_p_holm,
                 "needed_trajectories": pair.mcnemar_needed,
@@ -184,26 +201,26 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) -> str:
     """A board as Markdown: every metric of every router with its interval, and what is below its floor."""
-    head = ["Router", "Rank", *TITLES.values(), "Errors"]
+    head = ["Router", "Rank", *TITLES.values(), "vs best constant", "Cost, USD", "Errors"]
     lines = [
-        f"### {_markdown(_title(board))}",
+        f"### {markdown_text(_title(board))}",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",
-        *(f"| {' | '.join(map(_markdown, _summary_row(entry)))} |" for entry in board.entries),
+        *(f"| {' | '.join(map(markdown_text, _summary_row(board, entry)))} |" for entry in board.entries),
         "",
     ]
     if floors:
         asked = ", ".join(f"{floor.metric} at least {floor.least:g}" for floor in floors)
         lines += [f"Asked for: {asked}: {'**missed**' if missed else 'reached'}.", ""]
-        lines += [*(f"- {_markdown(each)}" for each in missed), *([""] if missed else [])]
+        lines += [*(f"- {markdown_text(each)}" for each in missed), *([""] if missed else [])]
     notes = board_table(board).notes
     caveat = [] if board.bank.caveat is None else [board.bank.caveat]
-    lines += [line for note in (*notes, *caveat) for line in (_markdown(note), "")]
+    lines += [line for note in (*notes, *caveat) for line in (markdown_text(note), "")]
     return "\n".join(lines) + "\n"
 
 
-def _summary_row(entry: Entry) -> list[str]:
+def _summary_row(board: Board, entry: Entry) -> list[str]:
     cells = [f"{entry.router} *" if entry.reference else entry.router]
     cells.append("–" if entry.rank is None else rank_text(entry.rank))
     for name in TITLES:
@@ -211,6 +228,8 @@ def _summary_row(entry: Entry) -> list[str]:
         low, high = _ends(entry, name)
         interval = "" if low is None or high is None else f" [{low:.1f}, {high:.1f}]"
         cells.append("–" if value is None else f"{value:.1f}{interval}")
+    above = board.above_best_constant(entry)
+    cells += ["–" if above is None else f"{above:+.1f}", f"{entry.score.cost_usd:.4f}"]
     return [*cells, str(entry.score.counts["errors"])]
 
 
@@ -253,9 +272,3 @@ def _ends(entry: Entry, metric: str) -> tuple[float, float] | tuple[None, None]:
 def _digits(value: float) -> str:
     """A positive difference so that it is not shown as 0.00."""
     return f"{value:.2f}" if value >= 0.005 else f"{value:.2g}"
-
-
-def _markdown(text: str) -> str:
-    """Text as Markdown that shows it and does nothing else, on one line."""
-    plain = html.escape(printable(text).replace("\n", " ").replace("\t", " "), quote=False)
-    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)
