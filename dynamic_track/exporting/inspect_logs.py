@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.inspect_events import Events, moment, times, usage
-from dynamic_track.results.loaded import SIMULATED, LoadedRun
+from dynamic_track.results.loaded import LoadedRun
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import payload
@@ -77,7 +77,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
     for recording, trial in zip(run.recorded, run.trials, strict=True):
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
-    tags = ["twinbench", *(["rehearsal"] if run.simulated else [])]
+    tags = ["twinbench", *(["simulated"] if run.simulated else []), *(["rehearsal"] if run.plan.is_simulated else [])]
     tasks = str(run.plan.where["tasks"])
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
@@ -88,7 +88,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         task_id=run.same_but_router[:22],
         created=begun.isoformat(),
         task=f"{tasks} (simulated models)" if run.simulated else tasks,
-        task_description=SIMULATED if run.simulated else None,
+        task_description=run.origin.value if run.simulated else None,
         solver=scaffold,
         tags=tags,
         dataset=EvalDataset(name=tasks, samples=len(cases), sample_ids=list(cases), shuffled=False),
@@ -127,8 +127,8 @@ def _about(run: LoadedRun) -> dict[str, Any]:
     models = score.pop("models")
     about = {
         "simulated": run.simulated,
-        "rehearsal": SIMULATED if run.simulated else None,
-        "time": "virtual" if run.simulated else "wall",
+        "about": run.origin.value,
+        "time": "virtual" if run.origin.has_virtual_time else "wall",
         "run": str(run.path),
         "router": run.router,
         "fingerprint": run.fingerprint,

@@ -65,6 +65,8 @@ class Table:
     """What must be said wherever the rows are shown: below them, and in formats for programs as a column of its own."""
     dimmed: str | None = None
     """Key of a truth value: rows in which it holds are drawn back."""
+    left_out: str | None = None
+    """Key of a truth value: rows in which it holds are for programs alone, and a note tells people of them."""
 
 
 RANK_COLUMNS = (
@@ -131,12 +133,11 @@ def _drawn(table: Table, output: str) -> str:
     to_terminal = output == "-" and sys.stdout.isatty()
     drawn = RichTable(title=Text(printable(table.title)), title_justify="left", header_style="bold")
     columns = [column for column in table.columns if column.for_people]
+    rows = [row for row in table.rows if table.left_out is None or not row.get(table.left_out)]
     for column in columns:
-        numbers = column.around is not None or all(
-            isinstance(row.get(column.key), int | float | None) for row in table.rows
-        )
+        numbers = column.around is not None or all(isinstance(row.get(column.key), int | float | None) for row in rows)
         drawn.add_column(Text(column.title), justify="right" if numbers else "left", overflow="fold")
-    for row in table.rows:
+    for row in rows:
         dim = table.dimmed is not None and row.get(table.dimmed)
         cells = [Text(_cell(row.get(column.key), column) + _around(row, column)) for column in columns]
         drawn.add_row(*cells, style="dim" if dim else None)

@@ -32,31 +32,47 @@ FolderOption = Annotated[
 def status(
     run_dir: RunArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
 ) -> None:
-    """Show how far a run is, also while it is being worked on."""
+    """Show how far a run is, also while it is being worked on.
+
+    Exit code 1 where all trials have ended and the router failed in every one.
+    """
     from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state
 
     state = run_state(read_run(run_dir))
     if json_:
         print_json(state.to_json(), output)
-        return
+    else:
+        print_table(_status_table(state), form, output)
+    if state.score.router_failure is not None and len(state.score.trials) == len(state.trials):
+        raise typer.Exit(1)
+
+
+def _status_table(state: RunState) -> Table:
+    from dynamic_track.running.origin import Origin
+
     columns = [
         Column("case", "Case"),
         Column("trial", "Trial"),
         Column("state", "State"),
+        Column("cause", "Cause"),
+        Column("agent_end", "Agent ended by"),
+        Column("router_errors", "Router failures"),
         Column("steps", "Steps"),
         Column("candidate", "Asked last"),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
     ]
-    rows = [{column.key: getattr(trial, column.key) for column in columns} for trial in state.trials]
+    ends = [None if trial.outcome is None else trial.outcome.agent_end for trial in state.trials]
+    rows = [trial.to_json() | {"agent_end": end} for trial, end in zip(state.trials, ends, strict=True)]
     spent = sum(trial.spend_usd for trial in state.trials)
     cap = "" if state.run_usd is None else f" of {state.run_usd}"
     notes = [
-        f"{_counts(state)}; {spent:.4f}{cap} USD spent; {'being worked on' if state.working else 'nobody works on it'}"
+        *state.score.failure_notes(state.router),
+        f"{_counts(state)}; {spent:.4f}{cap} USD spent; {'being worked on' if state.working else 'nobody works on it'}",
     ]
-    simulated = "A rehearsal with simulated models: " if state.simulated else ""
-    print_table(Table(f"{simulated}{state.router}, {state.run}", columns, rows, notes), form, output)
+    of = "" if state.origin is Origin.real else f"{state.origin.heading}: "
+    return Table(f"{of}{state.router}, {state.run}", columns, rows, notes)
 
 
 def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:
