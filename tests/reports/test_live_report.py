@@ -146,7 +146,7 @@ def test_imported_runs_say_so_first_and_claim_no_tests_bills_and_containers(tmp_
     assert "ungraded" in page.text
     state = twinbench("dynamic", "status", run).succeeded().text
     assert state.startswith("Imported runs: an agent ran elsewhere")
-    assert "1 ungraded" in state
+    assert "1 ungraded; its calls cost 0.0042 USD" in state
 
     content = v1()
     for message in content["messages"]:

@@ -255,7 +255,7 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
         Column("trial", "Trial"),
         Column("counts", "Counted as"),
         Column("cause", "Cause"),
-        Column("agent_end", "Agent ended by"),
+        Column("agent_end", "Agent ended by", for_people=bool(summary.score.agent_ends)),
         Column("router_errors", "Router failures"),
         Column("steps", "Steps"),
         Column("cost_usd", "Cost, USD", 4),

@@ -56,7 +56,7 @@ def _status_table(state: RunState) -> Table:
         Column("trial", "Trial"),
         Column("state", "State"),
         Column("cause", "Cause"),
-        Column("agent_end", "Agent ended by"),
+        Column("agent_end", "Agent ended by", for_people=bool(state.score.agent_ends)),
         Column("router_errors", "Router failures"),
         Column("steps", "Steps"),
         Column("candidate", "Asked last"),
@@ -67,10 +67,12 @@ def _status_table(state: RunState) -> Table:
     rows = [trial.to_json() | {"agent_end": end} for trial, end in zip(state.trials, ends, strict=True)]
     spent = sum(trial.spend_usd for trial in state.trials)
     cap = "" if state.run_usd is None else f" of {state.run_usd}"
-    notes = [
-        *state.score.failure_notes(state.router),
-        f"{_counts(state)}; {spent:.4f}{cap} USD spent; {'being worked on' if state.working else 'nobody works on it'}",
-    ]
+    if state.origin in (Origin.imported, Origin.imported_simulated):
+        how_far = f"{_counts(state)}; its calls cost {spent:.4f} USD at the prices of the pool"
+    else:
+        working = "being worked on" if state.working else "nobody works on it"
+        how_far = f"{_counts(state)}; {spent:.4f}{cap} USD spent; {working}"
+    notes = [*state.score.failure_notes(state.router), how_far]
     of = "" if state.origin is Origin.real else f"{state.origin.heading}: "
     return Table(f"{of}{state.router}, {state.run}", columns, rows, notes)
 
