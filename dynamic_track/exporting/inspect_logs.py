@@ -77,7 +77,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
     for recording, trial in zip(run.recorded, run.trials, strict=True):
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
-    tags = ["twinbench", *(["simulated"] if run.simulated else []), *(["rehearsal"] if run.plan.is_simulated else [])]
+    tags = ["twinbench", *([] if not run.simulated else ["rehearsal"] if run.plan.is_simulated else ["simulated"])]
     tasks = str(run.plan.where["tasks"])
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
