@@ -13,6 +13,7 @@ from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark, of_k
 from dynamic_track.auditing.life import Life, attempt_of
 from dynamic_track.running.planned import missing_trials, unplanned
 from twinbench.calls.billing import worst_case_usd
+from twinbench.calls.completion import is_simulated
 from twinbench.calls.journal import Entry
 from twinbench.calls.lines import (
     Line,
@@ -76,9 +77,16 @@ def plan(run: Evidence) -> Iterator[Remark]:
 
 def simulation(run: Evidence) -> Iterator[Remark]:
     """A rehearsal that passes for a run, or the other way round."""
+    for trial, call in run.calls:
+        if call.settle is not None and call.settle.line.simulated != is_simulated(call.response):
+            what = "the journal says that it is simulated, the response does not"
+            if not call.settle.line.simulated:
+                what = "the response says that it is simulated, the journal does not"
+            yield Remark(trial.name, f"{call.place}: {what}")
+            break
     for trial in run.each():
         for call in trial.answers:
-            declared = isinstance(call.response.get("simulated"), dict)
+            declared = is_simulated(call.response)
             if declared and not run.is_simulated:
                 yield Remark(trial.name, f"{call.place}: the response says that it is simulated, the plan does not")
                 break

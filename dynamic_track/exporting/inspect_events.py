@@ -177,7 +177,7 @@ class Events:
             said = (None if observation is None else observation.exception_info) or "nothing is recorded of it"
             error = ToolCallError("timeout" if ended == "timeout" else "unknown", replace_surrogates(said))
         seconds = None if observation is None else observation.seconds
-        begun = at if self._run.simulated else at - (seconds or 0)
+        begun = at if self._run.origin.has_virtual_time else at - (seconds or 0)
         return ToolEvent(
             id=call,
             function=_TOOL,

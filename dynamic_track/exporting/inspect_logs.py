@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.conversation import patch_text
 from dynamic_track.exporting.inspect_events import Events, moment, times, usage
-from dynamic_track.results.loaded import SIMULATED, LoadedRun, shown_detail
+from dynamic_track.results.loaded import LoadedRun, shown_detail
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import Recording
@@ -78,7 +78,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
     for recording, trial in zip(run.recorded, run.trials, strict=True):
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
-    tags = ["twinbench", *(["rehearsal"] if run.simulated else [])]
+    tags = ["twinbench", *([] if not run.simulated else ["rehearsal"] if run.plan.is_simulated else ["simulated"])]
     tasks = shown_path(str(run.plan.where["tasks"]))
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
@@ -89,7 +89,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         task_id=run.same_but_router[:22],
         created=begun.isoformat(),
         task=f"{tasks} (simulated models)" if run.simulated else tasks,
-        task_description=SIMULATED if run.simulated else None,
+        task_description=run.origin.value if run.simulated else None,
         solver=scaffold,
         tags=tags,
         dataset=EvalDataset(name=tasks, samples=len(cases), sample_ids=list(cases), shuffled=False),
@@ -128,8 +128,8 @@ def _about(run: LoadedRun) -> dict[str, Any]:
     models = score.pop("models")
     about = {
         "simulated": run.simulated,
-        "rehearsal": SIMULATED if run.simulated else None,
-        "time": "virtual" if run.simulated else "wall",
+        "about": run.origin.value,
+        "time": "virtual" if run.origin.has_virtual_time else "wall",
         "run": run.name,
         "router": run.shown_router,
         "fingerprint": run.fingerprint,

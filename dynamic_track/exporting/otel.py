@@ -82,7 +82,7 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
             "service.name": "twinbench",
             "service.version": version("twinbench"),
             "twinbench.simulated": run.simulated,
-            "twinbench.time": "virtual" if run.simulated else "wall",
+            "twinbench.time": "virtual" if run.origin.has_virtual_time else "wall",
             "twinbench.run": run.name,
             "twinbench.fingerprint": run.fingerprint,
             "twinbench.router": run.shown_router,
@@ -174,7 +174,7 @@ class _Spans:
                 return None
             return _Span("decision", "decision", own[0].start, own[-1].end, {}, children=own)
         candidate, end, took_ms = decision.candidate, decision.at, decision.latency_ms
-        start = end if self._run.simulated else end - (took_ms or 0) / 1000
+        start = end if self._run.origin.has_virtual_time else end - (took_ms or 0) / 1000
         return _Span(
             "decision",
             "decision",
@@ -242,7 +242,7 @@ class _Spans:
         ended = ended_by(command)
         end = _at(observation, earliest)
         seconds = None if observation is None else observation.seconds
-        start = end if self._run.simulated else max(end - (seconds or 0), min(earliest, end))
+        start = end if self._run.origin.has_virtual_time else max(end - (seconds or 0), min(earliest, end))
         return _Span(
             f"command {index}",
             f"execute_tool {_TOOL}",

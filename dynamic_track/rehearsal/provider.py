@@ -35,7 +35,8 @@ from dynamic_track.rehearsal.replies import (
 from dynamic_track.rehearsal.server import Asked, ProviderServer, at_most, json_reply
 from dynamic_track.rehearsal.simulation import Draw, Known, Said, drawing, known_task, next_said
 from dynamic_track.rehearsal.skills import SkillTable, skill_table
-from dynamic_track.rehearsal.virtual_time import BEGINNING, DECLARED
+from dynamic_track.rehearsal.virtual_time import BEGINNING
+from twinbench.calls.completion import SIMULATED
 from twinbench.calls.normalise import normalised
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
@@ -164,7 +165,7 @@ class SimulatedModels:
         told = {
             "id": f"sim-{request[:24]}",
             "created": int(served.at),
-            DECLARED: {"seconds": served.seconds, "note": "a simulation: no model answered"},
+            SIMULATED: {"seconds": served.seconds, "note": "a simulation: no model answered"},
         }
         return replace(message, usage=counts.usage(shape), more=told)
 

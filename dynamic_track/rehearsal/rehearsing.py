@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,8 +21,9 @@ from dynamic_track.running.admission import Images
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.nodes import Node, on_nodes
 from dynamic_track.running.runner import RunSummary
-from dynamic_track.running.sitting import Provider, RunSetup, SittingLimits, sit
-from dynamic_track.running.stopping import Stop
+from dynamic_track.running.score import scored
+from dynamic_track.running.sitting import Provider, RunSetup, SittingLimits, sit, so_far
+from dynamic_track.running.stopping import Stop, StoppedError
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.containers.engine import Engine
@@ -29,6 +31,7 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.executing.executor import results_in_order
 from twinbench.executing.threads import Threads
 from twinbench.fingerprint import fingerprint
+from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.providers.gateway import Gateway
 from twinbench.storage.manifests import LiveManifest
@@ -97,11 +100,16 @@ class Rehearsed:
 
 
 def run_folders(routers: Sequence[str]) -> list[str]:
-    """Name a folder for each router: what can be told of its spec, with a number where that is taken."""
+    """Name a folder for each router: what can be told of its spec, with a number where that is taken.
+
+    Of a router in a file, the folders that the file lies in are left out; those that its arguments name are not.
+    """
     taken = {_VERDICTS}
     found: list[str] = []
     for router in routers:
-        plain = _plain(router.rpartition("/")[2]) or "router"
+        name, mark, arguments = router.partition("?")
+        file = name if "://" in name else name.rpartition("/")[2]
+        plain = _plain(f"{file}{mark}{arguments}") or "router"
         numbered = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
         found.append(next(name for name in numbered if name not in taken))
         taken.add(found[-1])
@@ -127,7 +135,8 @@ def rehearse(
 
     Each run has the directory ``ROUTER/seed-SEED``. A patch that several of them submit is graded once. A router whose
     first three cases in a row are lost to one infrastructure cause stops there, unless faults are declared: then it is
-    they that lose cases, and nothing is spent by going on.
+    they that lose cases, and nothing is spent by going on. A router that cannot be loaded has no case run, and the
+    others go on.
 
     Args:
         engine: for containers.
@@ -142,32 +151,57 @@ def rehearse(
     Returns:
         The runs, router by router in the order given, and of each seed by seed.
     """
-    prepare_images(engine, rehearsal.tasks, build_them=True, progress=progress)
+    all_stop = Stop(beside=stop)
+    with suppress(StoppedError):  # all runs are left then
+        prepare_images(engine, rehearsal.tasks, build_them=True, checkpoint=all_stop.check, progress=progress)
     together = _Together(progress, len(routers) * len(rehearsal.seeds) * len(rehearsal.tasks))
     verdicts = VerdictStore(Store(folder))
     names = run_folders([router.name for router in routers])
-    all_stop = Stop(beside=stop)
     runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
+    not_loaded: dict[int, RouterLoadError] = {}
 
     def run(which: tuple[int, str], engine: Engine) -> Rehearsed:
         number, seed = which
+        router = routers[number]
         run_dir = folder / names[number] / f"seed-{_plain(seed)}"
-        summary = _rehearsed(
-            engine,
-            rehearsal,
-            routers[number],
-            seed,
-            run_dir,
-            verdicts=SharedVerdicts(Store(run_dir), verdicts),
-            limits=limits,
-            stop=Stop(run_dir, beside=all_stop),
-            progress=together.of(which),
-        )
-        return Rehearsed(routers[number].name, seed, summary)
+        if number not in not_loaded and not all_stop.requested:
+            try:
+                summary = _rehearsed(
+                    engine,
+                    rehearsal,
+                    router,
+                    seed,
+                    run_dir,
+                    verdicts=SharedVerdicts(Store(run_dir), verdicts),
+                    limits=limits,
+                    stop=Stop(run_dir, beside=all_stop),
+                    progress=together.of(which),
+                )
+                return Rehearsed(router.name, seed, summary)
+            except RouterLoadError as error:
+                not_loaded[number] = error
+        summary = _not_begun(rehearsal, router, seed, run_dir, not_loaded.get(number))
+        return Rehearsed(router.name, seed, summary)
 
     rehearsed = results_in_order(Threads({engine: workers}), runs, run, stop=all_stop.request)
+    if len(not_loaded) == len(routers):
+        raise not_loaded[0]
     done = dict(zip(runs, rehearsed, strict=True))
     return [done[number, seed] for number in range(len(routers)) for seed in rehearsal.seeds]
+
+
+def _not_begun(
+    rehearsal: Rehearsal, router: LoadedRouter, seed: str, run_dir: Path, not_loaded: RouterLoadError | None
+) -> RunSummary:
+    """A run on which nothing is done now: what earlier executions of it came to."""
+    chosen = {task.id for task in rehearsal.tasks}
+    ended = [trial for trial in so_far(run_dir, rehearsal.setup(router, seed)) if trial.id in chosen]
+    return RunSummary(
+        str(run_dir),
+        scored(ended, rehearsal.pool),
+        left=0 if not_loaded is not None else len(chosen) - len(ended),
+        not_loaded=None if not_loaded is None else str(not_loaded),
+    )
 
 
 def _rehearsed(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
-from dynamic_track.results.loaded import SIMULATED, SIMULATED_TITLE
+from dynamic_track.running.origin import Origin
 from dynamic_track.running.score import RunScore, give_up_usd, scored
 from twinbench.display.frames import Tabular
 from twinbench.statistics import Resampling
@@ -40,7 +40,21 @@ class Standing:
     """Of ``bill_usd``, ``cost_usd`` and ``resolved``; None where nobody asked for them."""
     no_interval: str | None
     rank: tuple[int, int] | None
-    """By the bill: from the best that it may be to the worst; None where nobody asked for it."""
+    """By the bill: from the best that it may be to the worst; None where nobody asked for it, or the router failed."""
+    not_loaded: str | None = None
+    """Why the router could not be loaded; None where it was."""
+
+    @property
+    def failure(self) -> str | None:
+        """How the router failed as a whole, as a sentence's end; None where it did not."""
+        return self.score.router_failure if self.not_loaded is None else "could not be loaded"
+
+    @property
+    def failure_notes(self) -> list[str]:
+        """What failed and why, for people."""
+        if self.not_loaded is not None:
+            return [f"{self.not_loaded}; no case was run"]
+        return self.score.failure_notes(self.router, bill_usd=self.scores["bill_usd"])
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -65,6 +79,9 @@ class Standing:
             "tasks": self.tasks,
             "seeds": self.seeds,
             "models": self.score.models,
+            **self.score.failures(),
+            "router_failure": self.failure,
+            "not_loaded": self.not_loaded,
             "intervals": ends,
             "no_interval": self.no_interval,
             "rank": None if self.rank is None else list(self.rank),
@@ -128,7 +145,7 @@ class RehearsalResult(Tabular):
     @property
     def caveat(self) -> str:
         """That nothing of it is of real models."""
-        return f"{SIMULATED_TITLE}."
+        return f"{Origin.rehearsal.heading}."
 
     @property
     def give_up_bill_usd(self) -> float:
@@ -138,7 +155,7 @@ class RehearsalResult(Tabular):
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object."""
         return {
-            "simulated": SIMULATED,
+            "simulated": Origin.rehearsal.value,
             "pool": self.rehearsal.pool.name,
             "skills": self.rehearsal.where.get("skills"),
             "simulation": self.rehearsal.simulation,
@@ -149,7 +166,15 @@ class RehearsalResult(Tabular):
             "pairs": [each.to_json() for each in self.standings.pairs],
             "give_up_bill_usd": self.give_up_bill_usd,
             "runs": [
-                {"router": run.router, "seed": run.seed, "run": run.summary.run, **run.summary.score.to_json()}
+                {
+                    "router": run.router,
+                    "seed": run.seed,
+                    "run": run.summary.run,
+                    **run.summary.score.to_json(),
+                    "router_failure": run.summary.router_failure,
+                    "not_loaded": run.summary.not_loaded,
+                    "trials": [trial.ending() for trial in run.summary.trials],
+                }
                 for run in self.runs
             ],
         }
@@ -170,13 +195,15 @@ class RehearsalResult(Tabular):
                     **rank_columns(each.rank),
                     "tasks": each.tasks,
                     "seeds": each.seeds,
+                    "router_errors": each.score.router_errors,
+                    "router_failure": each.failure,
                 }
             )
         return found
 
 
 def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampling | None) -> Standings:
-    """Sum up a rehearsal by router.
+    """Sum up a rehearsal by router. One that failed as a whole takes no part in tests, and has no rank.
 
     Args:
         runs: those of one rehearsal, as ``rehearse`` gives them; a router that was named twice counts twice.
@@ -191,19 +218,24 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
     scores = [scored([trial for run in of_one for trial in run.summary.trials], pool) for of_one in by_router]
     by_task = [trials_by_case(score.trials) for score in scores]
     penalty_usd = float(pool.unresolved_penalty_usd)
-    shared = sorted(set.intersection(*(set(each) for each in by_task)))
-    ranks: Sequence[tuple[int, int] | None] = [None] * len(scores)
+    not_loaded = [next((why for run in of_one if (why := run.summary.not_loaded)), None) for of_one in by_router]
+    tested = [
+        number for number, score in enumerate(scores) if score.router_failure is None and not_loaded[number] is None
+    ]
+    shared = sorted(set.intersection(*(set(by_task[number]) for number in tested))) if tested else []
+    ranks: dict[int, tuple[int, int]] = {}
     pairs: list[Pair] = []
     if resampling is not None and shared:
-        compared = compare_all(shared, [means_of_cases(each, shared) for each in by_task], penalty_usd, resampling)
-        ranks = compared.ranks
-        both = combinations(by_router, 2)
+        means = [means_of_cases(by_task[number], shared) for number in tested]
+        compared = compare_all(shared, means, penalty_usd, resampling)
+        ranks = dict(zip(tested, compared.ranks, strict=True))
+        both = combinations([by_router[number] for number in tested], 2)
         pairs = [
             Pair(one[0].router, other[0].router, bill, None if bill.p is None else p)
             for (one, other), bill, p in zip(both, compared.pairs, compared.p_holm, strict=True)
         ]
     found = []
-    for of_one, score, trials, rank in zip(by_router, scores, by_task, ranks, strict=True):
+    for number, (of_one, score, trials) in enumerate(zip(by_router, scores, by_task, strict=True)):
         tasks = sorted(trials)
         intervals, reason = (
             run_intervals(tasks, sums_of_cases(trials[task] for task in tasks), penalty_usd, resampling)
@@ -219,7 +251,8 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
                 seeds=seeds,
                 intervals=None if resampling is None else money,
                 no_interval=None if resampling is None else reason,
-                rank=rank,
+                rank=ranks.get(number),
+                not_loaded=not_loaded[number],
             )
         )
     return Standings(found, pairs)

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from twinbench.calls.completion import SIMULATED
 from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.routing.clock import Clock
 
 BEGINNING = 1_767_225_600.0
 """When every trial of a rehearsal begins: 2026-01-01, 00:00 UTC."""
-DECLARED = "simulated"
-"""Field of a simulated provider's response; ``seconds`` in it is how long the answer took."""
 
 
 class VirtualClock:
@@ -73,7 +72,7 @@ class DeclaredTime:
 def _declared_s(body: bytes) -> float:
     try:
         content: Any = json.loads(body)
-        declared = content.get(DECLARED) if isinstance(content, Mapping) else None
+        declared = content.get(SIMULATED) if isinstance(content, Mapping) else None
         return float(declared["seconds"]) if isinstance(declared, Mapping) else 0.0
     except (ValueError, KeyError, TypeError):
         return 0.0

@@ -108,6 +108,7 @@ class LiveScore(Tabular):
             "run": str(self.run.path),
             "router": self.run.router,
             "simulated": self.run.simulated,
+            "about": self.run.origin.value,
             "pool": {"name": self.run.pool.name, "fingerprint": self.run.pool.fingerprint},
             "division": self.run.pool.division,
             "fingerprint": self.run.fingerprint,
@@ -297,6 +298,11 @@ def penalties(runs: Sequence[LoadedRun], resampling: Resampling | None = _DEFAUL
     return found
 
 
+def failed_runs(runs: Iterable[LoadedRun]) -> list[LoadedRun]:
+    """Those whose router failed as a whole: they have no rank, and take no part in tests."""
+    return [run for run in runs if run.score.router_failure is not None]
+
+
 def bill_ranks(
     runs: Mapping[str, Sequence[Trial]], penalty_usd: Decimal, resampling: Resampling | None
 ) -> dict[str, tuple[int, int]] | None:
@@ -370,6 +376,8 @@ def refuse_different(runs: Sequence[LoadedRun]) -> None:
 
 def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
     names = [name for name in one.plan.differences(other.plan) if name != "router"]
+    if one.origin is not other.origin:
+        names.append("whether models were simulated")
     return ", ".join(names) or "prices"
 
 

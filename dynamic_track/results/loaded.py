@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.running.kept import read_run
+from dynamic_track.running.origin import Origin
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, scored
@@ -24,11 +25,6 @@ from twinbench.fingerprint import fingerprint
 from twinbench.routing.usage import UnpricedTokensError, Usage
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
-
-SIMULATED = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
-"""What everything that reports of a rehearsal begins with."""
-SIMULATED_TITLE = f"{SIMULATED[0].upper()}{SIMULATED[1:]}"
-"""The same as a title, or as a sentence without its dot."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +43,8 @@ class LoadedRun:
     """What became of ``recorded``, in the same order."""
     cases: tuple[str, ...]
     """The ids of the cases that the run is of."""
+    origin: Origin = Origin.real
+    """Where its numbers come from."""
     missing: tuple[tuple[str, int], ...] = ()
     """Trials that it is to have and that no line of its journal is about, each a case and a number."""
     begun_usd: Decimal = Decimal(0)
@@ -69,8 +67,8 @@ class LoadedRun:
 
     @property
     def simulated(self) -> bool:
-        """Whether it was a rehearsal."""
-        return self.plan.is_simulated
+        """Whether simulated models answered."""
+        return self.origin.is_simulated
 
     @property
     def score(self) -> RunScore:
@@ -79,8 +77,8 @@ class LoadedRun:
 
     @cached_property
     def same_but_router(self) -> str:
-        """Fingerprint of everything that runs in one table share: the plan without the router, and the prices."""
-        return fingerprint({**self.plan.but_router, "pool": self.pool.fingerprint})
+        """Fingerprint of everything that runs in one table share: the plan without the router, prices, origin."""
+        return fingerprint({**self.plan.but_router, "pool": self.pool.fingerprint, "origin": self.origin.name})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -166,6 +164,7 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         len(found) - len(recorded),
         trials,
         run.cases,
+        run.origin,
         tuple(run.missing),
         run.begun_usd,
     )

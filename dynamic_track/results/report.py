@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
-from dynamic_track.results.loaded import SIMULATED_TITLE
 from dynamic_track.results.shown import ShownRun, shown_run
 from dynamic_track.running.kept import read_run
+from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import common_folder, run_names
 from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
@@ -26,9 +26,10 @@ from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
-_REAL = "Live runs: real models, real containers and tests."
 _RESAMPLING = Resampling()
 _VERDICTS = ("resolved", "unresolved")
+_OF_VERDICTS = ("bill", "causes")
+"""Sections that imported runs have not."""
 _APART = ("infra", "cap", "grading", "running", "planned")
 
 
@@ -42,9 +43,14 @@ class Report:
     """Where all of them stand under their names."""
 
     @property
-    def simulated(self) -> bool:
-        """Whether they are rehearsals."""
-        return self.runs[0].state.simulated
+    def origin(self) -> Origin:
+        """Where their numbers come from."""
+        return self.runs[0].state.origin
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether they were brought in from an agent's files: without a router, tests and bills."""
+        return self.runs[0].plan.is_imported
 
     def html(self, command: str) -> str:
         """The page.
@@ -67,7 +73,8 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
         pool: their pool, by name or file; None: where their plans found it.
 
     Raises:
-        UsageError: one is no run, or they may not stand in one table: rehearsals beside real runs, other pools.
+        UsageError: one is no run, or they may not stand in one table: rehearsals or imported runs beside real runs,
+            other pools.
         ContentError, JournalError: one is damaged.
     """
     if len(set(run_dirs)) < len(run_dirs):
@@ -75,8 +82,9 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
     kept = [read_run(path) for path in run_dirs]
     manifests = [live_manifest(pool or run.plan.pool) for run in kept]
     for path, run, manifest in zip(run_dirs, kept, manifests, strict=True):
-        if run.plan.is_simulated != kept[0].plan.is_simulated:
-            raise UsageError(f"{path} and {run_dirs[0]}: no rehearsal stands in one report with a real run")
+        if run.origin is not kept[0].origin:
+            told = f"{run_dirs[0]} is of {kept[0].origin}; {path} is of {run.origin}"
+            raise UsageError(f"these runs do not stand in one report: {told}")
         if manifest.fingerprint != manifests[0].fingerprint:
             raise UsageError(
                 f"{path} and {run_dirs[0]} are of different pools, {manifest.name} and {manifests[0].name}: "
@@ -92,31 +100,37 @@ def _content(report: Report) -> dict[str, Any]:
     tiers = pool.tiers
     routers = ", ".join(dict.fromkeys(run.router for run in runs))
     what = runs[0].router if len(runs) == 1 else counted(len(dict.fromkeys(run.router for run in runs)), "router")
-    kind = "Rehearsal" if report.simulated else "Live run" if len(runs) == 1 else "Live runs"
-    causes = _causes(runs)
+    if report.is_imported:
+        title = "Imported run" if len(runs) == 1 else f"{len(runs)} imported runs"
+    else:
+        kind = "Rehearsal" if report.origin is Origin.rehearsal else "Live run" if len(runs) == 1 else "Live runs"
+        title = f"{kind} of {what}" + (", simulated models" if report.origin is Origin.simulated else "")
+    sections = [
+        ("runs", "Runs"),
+        ("bill", "Bill against resolved"),
+        ("causes", "Causes"),
+        ("trajectories", "Trajectories"),
+        ("reading", "How to read this"),
+        ("made", "How it was made"),
+    ]
     lines = _lines(runs, pool, tiers)
     return {
-        "title": f"{kind} of {what}",
+        "title": title,
         "routers": routers,
-        "said_first": f"{SIMULATED_TITLE}." if report.simulated else _REAL,
-        "simulated": report.simulated,
+        "said_first": f"{report.origin.heading}.",
+        "simulated": report.origin.is_simulated,
+        "rehearsed": report.origin is Origin.rehearsal,
+        "imported": report.is_imported,
         "pool": pool,
         "facts": _facts(report),
-        "sections": [
-            ("runs", "Runs"),
-            ("bill", "Bill against resolved"),
-            ("causes", "Causes"),
-            ("trajectories", "Trajectories"),
-            ("reading", "How to read this"),
-            ("made", "How it was made"),
-        ],
+        "sections": [each for each in sections if not report.is_imported or each[0] not in _OF_VERDICTS],
         "runs": runs,
         "lines": lines,
         "tiers": tiers,
         "tier_colours": {tier: place for place, tier in enumerate(tiers, 1)},
-        "notes": [*_notes(runs, pool), *_of_intervals(lines)],
-        "bill": _bill_plot(runs, pool),
-        "causes": causes,
+        "notes": [*pool.division_notes] if report.is_imported else [*_notes(runs, pool), *_of_intervals(lines)],
+        "bill": None if report.is_imported else _bill_plot(runs, pool),
+        "causes": _causes(runs),
         "penalty": float(pool.unresolved_penalty_usd),
         "ttl_s": pool.wallclock_ttl_seconds,
     }
@@ -124,9 +138,14 @@ def _content(report: Report) -> dict[str, Any]:
 
 def _facts(report: Report) -> list[tuple[str, str]]:
     plan = report.runs[0].plan
-    return [
+    prices = [
         ("Pool", f"{report.pool.name}, {report.pool.division} division"),
         ("Fingerprint of the pool", report.pool.fingerprint),
+    ]
+    if report.is_imported:
+        return [*prices, ("Agent", str(plan.agent.get("scaffold")))]
+    return [
+        *prices,
         ("Task set", str(plan.identity.get("tasks"))),
         ("Agent", f"{plan.agent.get('scaffold')} {plan.agent.get('version')}"),
         ("Grader", ", ".join(f"{name} {version}" for name, version in plan.grader.items())),
@@ -137,8 +156,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    by_run = {str(place): run.state.score.trials for place, run in enumerate(runs, 1)}
-    ranks = bill_ranks(by_run, pool.unresolved_penalty_usd, _RESAMPLING) or {}
+    standing = {str(place): run.state.score for place, run in enumerate(runs, 1) if not run.state.score.router_failure}
+    trials = {name: score.trials for name, score in standing.items()}
+    ranks = (bill_ranks(trials, pool.unresolved_penalty_usd, _RESAMPLING) if trials else None) or {}
     for place, run in enumerate(runs, 1):
         score = run.state.score
         shares = score.tier_shares(pool)
@@ -148,8 +168,8 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
             {
                 "key": str(place),
                 "router": run.router,
-                "rank": rank_text(ranks[str(place)]),
-                "give_up_rank": rank_text(ranks[GIVE_UP]),
+                "rank": rank_text(ranks[str(place)]) if str(place) in ranks else "–",
+                "give_up_rank": rank_text(ranks[GIVE_UP]) if ranks else "–",
                 "run": run.name,
                 "trials": len(run.trials),
                 "resolved": run.count("resolved"),
@@ -190,7 +210,8 @@ def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
-    notes = [*pool.division_notes]
+    notes = [note for run in runs for note in _failures(run)]
+    notes += pool.division_notes
     verdicts = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
     if any(each != verdicts[0] for each in verdicts):
         notes.append(_on_common_cases(runs))
@@ -198,6 +219,12 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
     notes += [f"{run.name} is being worked on." for run in runs if run.state.working]
     return notes
+
+
+def _failures(run: ShownRun) -> list[str]:
+    """What its router failed at, and how agents ended that did not submit."""
+    score = run.state.score
+    return [f"{each}." for each in score.failure_notes(run.state.router, bill_usd=float(score.bill_usd))]
 
 
 def _on_common_cases(runs: Sequence[ShownRun]) -> str:

@@ -120,7 +120,7 @@ def replay_run(
         graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
         verdicts = VerdictStore(Store(graded_anew))
         replayed = replay(bench, engine, found, recorded, run.directory, verdicts, progress, failed)
-    return replace(replayed, notes=tuple(notes), simulated=plan.is_simulated)
+    return replace(replayed, notes=tuple(notes), origin=run.origin)
 
 
 def _actions_of(run_dir: Path, plan: RunPlan) -> ActionStyle:

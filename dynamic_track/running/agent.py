@@ -40,7 +40,8 @@ _PACKAGE = "mini-swe-agent"
 SUBMISSION = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
 """The line of output that, as the first one of a command that succeeds, submits what follows it as the patch."""
 
-_SUBMITTED = "Submitted"
+SUBMITTED = "Submitted"
+"""How an agent that submitted ended, in the package's words."""
 _BASH_ENV = {"BASH_ENV": "/root/.bashrc"}
 """Activates the environment of SWE-bench's images; the text style's file lacks it."""
 
@@ -168,7 +169,7 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
         return AgentEnd(str(error.cause), "", agent.serialize(), error)
     return AgentEnd(
         exit_status=str(ended.get("exit_status", "")),
-        patch=str(ended.get("submission") or "") if ended.get("exit_status") == _SUBMITTED else "",
+        patch=str(ended.get("submission") or "") if ended.get("exit_status") == SUBMITTED else "",
         trajectory=agent.serialize(),
     )
 
@@ -316,7 +317,7 @@ class _Environment:
         lines = output["output"].lstrip().splitlines(keepends=True)
         if lines and lines[0].strip() == SUBMISSION and output["returncode"] == 0:
             submission = "".join(lines[1:])
-            extra = {"exit_status": _SUBMITTED, "submission": submission}
+            extra = {"exit_status": SUBMITTED, "submission": submission}
             raise Submitted({"role": "exit", "content": submission, "extra": extra})
         return output
 

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from dynamic_track.running.origin import Origin, origin_of
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.planned import Unplanned, chosen_cases, missing_trials, unplanned
 from dynamic_track.running.run_dir import RunDirectory
@@ -38,6 +39,11 @@ class KeptRun:
     def trials(self) -> Mapping[tuple[str, int], Recording]:
         """The trials that have lines in the journal, by case and number, in the order in which they were begun."""
         return recordings(self.entries)
+
+    @cached_property
+    def origin(self) -> Origin:
+        """Where its numbers come from."""
+        return origin_of(self.plan, simulated=any(each.is_simulated for each in self.trials.values()))
 
     @property
     def cases(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dynamic_track.grading.verdict import grade
 from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.trial import Bench, concluded, work
 from dynamic_track.tasks.task import Task
@@ -56,8 +57,8 @@ class Replayed(Tabular):
     differences: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
     """What a person should know of its conditions."""
-    simulated: bool = False
-    """Whether the models of the run were simulated."""
+    origin: Origin = Origin.real
+    """Where the numbers of the run come from."""
 
     @property
     def equal(self) -> int:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from dynamic_track.running.kept import KeptRun
+from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, scored
-from dynamic_track.running.trial import concluded
+from dynamic_track.running.trial import Trial, concluded
 from twinbench.calls.journal import LOCK
 from twinbench.calls.lines import Sitting
 from twinbench.calls.recording import Recording, lines_of
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
+
+_OF_THE_END = ("cause", "detail", "exit_status", "first_router_error")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,16 @@ class TrialState:
     """Who was asked last."""
     cost_usd: float
     spend_usd: float
+    router_errors: int
+    """Decisions that the router failed to take."""
+    outcome: Trial | None
+    """What became of it; None where it has not ended."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial as a JSON object."""
+        content = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "outcome"}
+        told = {} if self.outcome is None else self.outcome.ending()
+        return {**content, **{name: told.get(name) for name in _OF_THE_END}}
 
 
 @dataclass(frozen=True)
@@ -42,12 +55,17 @@ class RunState:
     run: str
     working: bool
     """Whether a process works on it now."""
-    simulated: bool
+    origin: Origin
     router: str
     run_usd: float | None
     """The cap of the last sitting."""
     trials: tuple[TrialState, ...]
     score: RunScore
+
+    @property
+    def simulated(self) -> bool:
+        """Whether simulated models answered."""
+        return self.origin.is_simulated
 
     def count(self, state: str) -> int:
         """How many trials are in a state."""
@@ -56,7 +74,8 @@ class RunState:
     def to_json(self) -> dict[str, Any]:
         """The state as a JSON object."""
         content = {name: getattr(self, name) for name in ("run", "working", "simulated", "router", "run_usd")}
-        return {**content, **self.score.to_json(), "trials": [asdict(trial) for trial in self.trials]}
+        told = {"origin": self.origin.name, "about": self.origin.value}
+        return {**content, **told, **self.score.to_json(), "trials": [trial.to_json() for trial in self.trials]}
 
 
 def is_worked_on(run: RunDirectory) -> bool:
@@ -89,12 +108,16 @@ def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
     run.directory.refuse_lost_journal()
     cap = next((sitting.line.run_usd for sitting in reversed([*lines_of(run.entries, Sitting)])), None)
     found = run.trials
-    states = [_state(found.get(key) or Recording(*key), pool) for key in sorted({*run.missing, *found})]
+    to_be_graded = not run.plan.is_imported
+    states = [
+        _state(found.get(key) or Recording(*key), pool, to_be_graded=to_be_graded)
+        for key in sorted({*run.missing, *found})
+    ]
     ended = [concluded(pool, recording) for recording in found.values() if recording.end is not None]
     return RunState(
         run=str(run.directory.path),
         working=is_worked_on(run.directory),
-        simulated=run.plan.is_simulated,
+        origin=run.origin,
         router=run.plan.router,
         run_usd=None if cap is None else float(cap),
         trials=tuple(states),
@@ -112,14 +135,14 @@ def size_bytes(path: Path) -> int:
     return total
 
 
-def _state(recording: Recording, pool: LiveManifest) -> TrialState:
+def _state(recording: Recording, pool: LiveManifest, *, to_be_graded: bool) -> TrialState:
     steps = [recording.steps[number] for number in sorted(recording.steps)]
     decided = [step.decision.candidate for step in steps if step.decision is not None]
-    if recording.end is None:
+    outcome = None if recording.end is None else concluded(pool, recording)
+    if outcome is None:
         state = "running" if recording.start is not None else "planned"
     else:
-        state = concluded(pool, recording).counts
-        state = "grading" if state == "ungraded" else state
+        state = "grading" if outcome.counts == "ungraded" and to_be_graded else outcome.counts
     return TrialState(
         case=recording.case,
         trial=recording.trial,
@@ -128,4 +151,6 @@ def _state(recording: Recording, pool: LiveManifest) -> TrialState:
         candidate=decided[-1] if decided else None,
         cost_usd=float(recording.cost_usd),
         spend_usd=float(recording.spend_usd),
+        router_errors=len(recording.router_errors),
+        outcome=outcome,
     )

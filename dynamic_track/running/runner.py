@@ -20,6 +20,7 @@ from dynamic_track.running.stopping import StoppedError
 from dynamic_track.running.trial import Bench, Trial, concluded, work
 from dynamic_track.running.unexpected import TRACEBACK_FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
+from twinbench.calls.completion import SIMULATED
 from twinbench.calls.journal import Journal
 from twinbench.calls.lines import End, VerdictLine
 from twinbench.calls.recording import DivergedError, Recording
@@ -43,17 +44,33 @@ class RunSummary(Tabular):
     """Trials that the sitting did not end, because it was to stop."""
     stopped: str | None = None
     """Why it stopped itself, and what to do; None where it did not."""
+    not_loaded: str | None = None
+    """Why the router could not be loaded, so that nothing was run; None where it was."""
+    simulated: bool = False
+    """Whether a response said that a simulated model gave it."""
 
     @property
     def trials(self) -> tuple[Trial, ...]:
         """The trials, in the order of the plan."""
         return self.score.trials
 
+    @property
+    def router_failure(self) -> str | None:
+        """How the router failed as a whole, as a sentence's end; None where it did not."""
+        return self.score.router_failure if self.not_loaded is None else "could not be loaded"
+
     def to_json(self) -> dict[str, Any]:
         """The summary that a run ends with."""
         told = ("cases", "resolved", "unresolved", "infra", "cap", "cost_usd", "spend_usd")
         score = self.score.to_json()
-        return {"run": self.run, **{name: score[name] for name in told}, "stopped": self.stopped}
+        return {
+            "run": self.run,
+            "simulated": self.simulated,
+            **{name: score[name] for name in told},
+            **self.score.failures(),
+            "stopped": self.stopped,
+            "trials": [trial.ending() for trial in self.trials],
+        }
 
     number_columns: ClassVar = frozenset({"bill_usd"})
 
@@ -65,6 +82,8 @@ class RunSummary(Tabular):
                 "trial": trial.trial,
                 "counts": trial.counts,
                 "cause": None if trial.cause is None else str(trial.cause),
+                "agent_end": trial.agent_end,
+                "router_errors": trial.router_errors,
                 "steps": trial.steps,
                 "cost_usd": float(trial.cost_usd),
                 "spend_usd": float(trial.spend_usd),
@@ -140,7 +159,13 @@ def run_jobs(
     elsewhere = sum((each.spend_usd for name, each in recorded.items() if name not in known), Decimal(0))
     ended_usd = sum((trial.spend_usd for trial in in_order), Decimal(0))
     begun = max(bench.budget.spent_usd - ended_usd - elsewhere, Decimal(0))
-    return RunSummary(str(run.path), scored(in_order, bench.pool, begun), len(jobs) - len(in_order), watch.reason)
+    return RunSummary(
+        str(run.path),
+        scored(in_order, bench.pool, begun),
+        len(jobs) - len(in_order),
+        watch.reason,
+        simulated=any(recording.is_simulated for recording in known.values()),
+    )
 
 
 def _run_trial(
@@ -251,7 +276,10 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
         record_end(log, error.cause, str(error))
         return
     # Before the end is in the journal: where it stands there, the files are there too.
-    run.write(task.id, log.recording.trial, "trajectory.json", bench.secrets.redacted(_json(dict(ended.trajectory))))
+    trajectory = dict(ended.trajectory)
+    if log.recording.is_simulated:
+        trajectory["info"] = {**trajectory["info"], SIMULATED: "simulated models answered, and no real one"}
+    run.write(task.id, log.recording.trial, "trajectory.json", bench.secrets.redacted(_json(trajectory)))
     run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
     if ended.error is not None:
         record_end(log, ended.error.cause, str(ended.error))

@@ -9,7 +9,15 @@ from decimal import Decimal
 from typing import Any
 
 from dynamic_track.running.trial import Trial
+from twinbench.display.wording import counted, shortened
 from twinbench.storage.manifests import LiveManifest
+
+_SHOWN_CHARACTERS = 300
+_MEANINGS = {
+    "LimitsExceeded": "the pool's step or cost limit",
+    "RepeatedFormatError": "answer after answer without a command that can be read",
+}
+"""What mini-swe-agent's words for the end of an agent mean."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,30 @@ class RunScore:
         return sum(trial.steps for trial in self.trials) / len(self.trials) if self.trials else None
 
     @property
+    def router_errors(self) -> int:
+        """Decisions that the router failed to take."""
+        return sum(trial.router_errors for trial in self.trials)
+
+    @property
+    def first_router_error(self) -> str | None:
+        """What went wrong the first time, with case and step; None where nothing did."""
+        return next((f"{each.id}, {told}" for each in self.trials if (told := each.first_router_error)), None)
+
+    @property
+    def router_failure(self) -> str | None:
+        """How the router failed as a whole, as a sentence's end; None where it did not.
+
+        Cases that infrastructure or the cap ended say nothing about it.
+        """
+        telling = [trial for trial in self.trials if trial.counts in ("resolved", "unresolved", "ungraded")]
+        return "failed in every case" if telling and all(trial.router_failed for trial in telling) else None
+
+    @property
+    def agent_ends(self) -> dict[str, int]:
+        """How agents ended that neither submitted nor were ended by a cause, by mini-swe-agent's words; how many."""
+        return dict(Counter(end for trial in self.trials if (end := trial.agent_end) is not None))
+
+    @property
     def models(self) -> dict[str, int]:
         """Answered calls by candidate."""
         counts: Counter[str] = Counter()
@@ -83,7 +115,45 @@ class RunScore:
             "bill_usd": float(self.bill_usd),
             "avg_steps": self.avg_steps,
             "models": self.models,
+            **self.failures(),
         }
+
+    def failures(self) -> dict[str, Any]:
+        """What failed and why, as a JSON object: the router's decisions, and agents that did not submit."""
+        return {
+            "router_errors": self.router_errors,
+            "first_router_error": self.first_router_error,
+            "router_failure": self.router_failure,
+            "agent_ends": self.agent_ends,
+        }
+
+    def failure_notes(self, router: str, *, bill_usd: float | None = None) -> list[str]:
+        """The same for people, as lines below a table: none where nothing failed.
+
+        Args:
+            router: named at the beginning of each line.
+            bill_usd: what is said of a router that failed as a whole, which stands in no table with ranks; None: the
+                table is of this router alone.
+        """
+        of = f"{router}: "
+        notes = []
+        if self.first_router_error is not None:
+            first = shortened(" ".join(self.first_router_error.split()), _SHOWN_CHARACTERS)
+            number = counted(self.router_errors, "router failure")
+            told = f"{number}, the first: {first}" if self.router_errors > 1 else f"{number}: {first}"
+            whole = ""
+            if self.router_failure is not None:
+                bill = "" if bill_usd is None else f"; its bill is {bill_usd:.4f} USD, without a rank and in no test"
+                whole = f"{self.router_failure}{bill}; "
+            notes.append(f"{of}{whole}{told}")
+        if self.agent_ends:
+            ends = ", ".join(
+                f"{number:,} by {name}" + (f" ({_MEANINGS[name]})" if name in _MEANINGS else "")
+                for name, number in self.agent_ends.items()
+            )
+            cases = counted(sum(self.agent_ends.values()), "case")
+            notes.append(f"{of}the agent ended without submitting in {cases}: {ends}")
+        return notes
 
 
 def scored(trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Decimal(0)) -> RunScore:

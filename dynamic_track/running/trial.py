@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from dynamic_track.grading.verdict import GradingLimits
-from dynamic_track.running.agent import AgentEnd, AgentSettings, run_agent
+from dynamic_track.running.agent import SUBMITTED, AgentEnd, AgentSettings, run_agent
 from dynamic_track.running.stopping import Stop, StoppingClock
 from dynamic_track.running.workplace import Workplace
 from dynamic_track.tasks.task import Task
@@ -110,9 +110,22 @@ class Trial:
     router_usd: Decimal
     """What they cost, which is part of the cost."""
     router_errors: int
-    """Decisions that the router failed to take, and another candidate answered."""
+    """Decisions that the router failed to take: another candidate answered instead, or the case ended there."""
+    first_router_error: str | None
+    """What went wrong the first time, with its step."""
     reported_usd: Decimal | None
     """What the provider itself says that the answered calls cost; None where it does not say it of every one."""
+
+    @property
+    def agent_end(self) -> str | None:
+        """How the agent ended, in mini-swe-agent's words, where it neither submitted nor was ended by a cause."""
+        ended_itself = self.exit_status and self.exit_status not in (SUBMITTED, *Cause)
+        return self.exit_status if ended_itself else None
+
+    @property
+    def router_failed(self) -> bool:
+        """Whether the router ended the case by failing, or took none of its decisions itself."""
+        return self.cause is Cause.router or (self.router_errors > 0 and self.router_errors >= self.steps)
 
     @property
     def counts(self) -> str:
@@ -122,6 +135,19 @@ class Trial:
         if self.resolved is None:
             return "ungraded"
         return "resolved" if self.resolved else "unresolved"
+
+    def ending(self) -> dict[str, Any]:
+        """What a run's summary has of it: what it came to and why, in JSON."""
+        return {
+            "case": self.id,
+            "trial": self.trial,
+            "counts": self.counts,
+            "cause": None if self.cause is None else str(self.cause),
+            "detail": self.detail,
+            "exit_status": self.exit_status,
+            "router_errors": self.router_errors,
+            "first_router_error": self.first_router_error,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """``case.json``."""
@@ -228,7 +254,8 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
         models=recording.models,
         router_calls=len(recording.own_answers),
         router_usd=recording.router_usd,
-        router_errors=recording.router_errors,
+        router_errors=len(errors := recording.router_errors),
+        first_router_error=errors[0] if errors else None,
         reported_usd=recording.reported_usd,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dynamic_track.tasks.task import ANSWERS, Task
 from twinbench.causes import CausedError
@@ -18,7 +18,12 @@ _AT_ONCE = 4
 
 
 def prepare_images(
-    engine: Engine, tasks: Sequence[Task], *, build_them: bool, progress: Progress = no_progress
+    engine: Engine,
+    tasks: Sequence[Task],
+    *,
+    build_them: bool,
+    checkpoint: Callable[[], None] = lambda: None,
+    progress: Progress = no_progress,
 ) -> dict[str, CausedError]:
     """Have the images of tasks, as far as they can be had.
 
@@ -27,6 +32,7 @@ def prepare_images(
         tasks: whose images.
         build_them: build those of tasks with a Dockerfile, where they are missing or out of date; those of our own
             tasks always are.
+        checkpoint: called before each image; raises where no further one is to be had.
         progress: told how many are done.
 
     Returns:
@@ -41,6 +47,7 @@ def prepare_images(
         ensure_base_image(engine, progress)
 
     def prepare(task: Task, engine: Engine) -> CausedError | None:
+        checkpoint()
         return _prepare(engine, task, build_them or task.always_built, progress)
 
     def done(number: int) -> None:

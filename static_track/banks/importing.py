@@ -91,6 +91,8 @@ class ParsedBank:
         messages: Sequence[Mapping[str, Any]],
         prefixes: Sequence[int],
         functions: Sequence[Mapping[str, Any]],
+        *,
+        caveat: str | None = None,
     ) -> None:
         """Take the calls of one run, without labels.
 
@@ -100,7 +102,11 @@ class ParsedBank:
             messages: of the conversation.
             prefixes: how many of them each call was sent, in order.
             functions: what the model was offered; empty: the rows have no such field.
+            caveat: what anyone who is shown numbers of these calls must be told; None where there is nothing.
         """
+        if caveat is not None:
+            self.caveats.add(caveat)
+        extra = "{}" if caveat is None else extra_json({"caveat": caveat})
         numbers = [self.messages.add(message) for message in messages]
         functions_id = numbered(self.functions, compact_json(functions)) if functions else None
         for step, prefix in enumerate(prefixes, 1):
@@ -115,7 +121,7 @@ class ParsedBank:
                     target=None,
                     messages=numbers[:prefix],
                     functions_id=functions_id,
-                    extra="{}",
+                    extra=extra,
                 )
             )
 

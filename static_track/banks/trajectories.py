@@ -21,6 +21,11 @@ from twinbench.fingerprint import fingerprint
 from twinbench.storage.store import Store
 
 WORKLOAD = "swebench"
+_SIMULATED = (
+    "Simulated models answered in runs that the bank is made of (a rehearsal, or twinbench rehearse serve): nothing "
+    "said about it is said about real models."
+)
+"""What rows of such runs say, wherever the bank goes."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,14 @@ def import_trajectories(
             problems.append(refused)
         else:
             prefixes = [call.prefix for call in found.calls]
-            parsed.add_trajectory(workload, found.instance_id, found.messages[: prefixes[-1]], prefixes, found.tools)
+            parsed.add_trajectory(
+                workload,
+                found.instance_id,
+                found.messages[: prefixes[-1]],
+                prefixes,
+                found.tools,
+                caveat=_SIMULATED if found.simulated else None,
+            )
             taken.append(found)
         progress("reading trajectories", done, len(files))
     if not taken:

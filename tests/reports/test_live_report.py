@@ -119,8 +119,44 @@ def test_a_rehearsal_says_so_first_and_stands_beside_no_real_run(tmp_path: Path)
     target = tmp_path / "mixed.html"
     ran = twinbench("dynamic", "report", real, rehearsed, "-o", target)
     assert ran.code == 2
-    assert "no rehearsal stands in one report with a real run" in ran.err
+    assert "do not stand in one report" in ran.err
+    assert "a rehearsal: simulated models" in ran.err
     assert not target.exists()
+
+
+def test_imported_runs_say_so_first_and_claim_no_tests_bills_and_containers(tmp_path: Path) -> None:
+    pool, run, other = a_pool(tmp_path / "pool.toml"), tmp_path / "run", tmp_path / "simulated"
+    twinbench("dynamic", "import", write_run(tmp_path / "a.traj.json", v1()), "--run", run, "--pool", pool).succeeded()
+    page = reported(run)
+    said = page.text[page.text.index("To the content") :]
+    assert " ".join(said.split()[3:9]) == "Imported runs: an agent ran elsewhere,"
+    assert (1, "Imported run") in page.headings
+    assert {"Causes", "Bill against resolved"}.isdisjoint(name for _, name in page.headings)
+    claims = (
+        "Rank",
+        "Penalty",
+        "Give up",
+        "Grader",
+        "real models",
+        "in a container",
+        "The tests of the case",
+        "grading",
+    )
+    assert [claim for claim in claims if claim in page.text] == []
+    assert "ungraded" in page.text
+    state = twinbench("dynamic", "status", run).succeeded().text
+    assert state.startswith("Imported runs: an agent ran elsewhere")
+    assert "1 ungraded; its calls cost 0.0042 USD" in state
+
+    content = v1()
+    for message in content["messages"]:
+        if "response" in message.get("extra", {}):
+            message["extra"]["response"]["simulated"] = {"seconds": 1.0}
+    simulated = write_run(tmp_path / "b.traj.json", content)
+    twinbench("dynamic", "import", simulated, "--run", other, "--pool", pool).succeeded()
+    assert "Imported runs of simulated models" in reported(other).text
+    mixed = twinbench("dynamic", "report", run, other, "-o", tmp_path / "mixed.html")
+    assert (mixed.code, "do not stand in one report" in mixed.err) == (2, True)
 
 
 def test_runs_of_different_pools_stand_in_no_table(tmp_path: Path) -> None:

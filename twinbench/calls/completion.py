@@ -21,6 +21,9 @@ MOST_TOOL_CALLS = 64
 MOST_PARTS = 1000
 """Content parts of one message."""
 
+SIMULATED = "simulated"
+"""The field of a response by which the models of a rehearsal say that no real one answered: an object."""
+
 _MOST_ID_CHARACTERS = 128
 _MOST_NAME_CHARACTERS = 256
 _SHOWN_CHARACTERS = 60
@@ -92,6 +95,15 @@ def read_completion(body: Any) -> Completion | None:
         return None
     reason = choice.get("finish_reason")
     return Completion(message=read_message(message), finish_reason=reason if isinstance(reason, str) else None)
+
+
+def is_simulated(body: Any) -> bool:
+    """Whether a response says that a simulated model gave it.
+
+    Args:
+        body: the response's JSON, decoded.
+    """
+    return isinstance(body, Mapping) and isinstance(body.get(SIMULATED), Mapping)
 
 
 def read_message(message: Mapping[str, Any]) -> AssistantMessage:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from twinbench.calls.billing import BillError, reported_cost_usd, served_by, served_model, usage_of
-from twinbench.calls.completion import AssistantMessage, Completion, read_completion
+from twinbench.calls.completion import AssistantMessage, Completion, is_simulated, read_completion
 from twinbench.calls.exchange import Response, TransportError
 from twinbench.calls.provider_errors import ProviderError, Refusal, read_error
 from twinbench.calls.response_json import decode_response
@@ -38,6 +38,8 @@ class Judged:
     reported_cost_usd: Decimal | None = None
     served_model: str | None = None
     served_by: str | None = None
+    simulated: bool = False
+    """Whether the response says that a simulated model gave it."""
     retry_after_s: float | None = None
 
 
@@ -74,6 +76,7 @@ def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_t
         reported_cost_usd=reported_cost_usd(body),
         served_model=served_model(body),
         served_by=served_by(body),
+        simulated=is_simulated(body),
     )
     try:
         priced = candidate.prices.cache_write_1h is not None

@@ -270,6 +270,8 @@ class Settle(OfAttempt):
     """What went wrong, in words; None for an answer."""
     served_by: Text | None = None
     """The host that answered, where a gateway names it."""
+    simulated: StrictBool = False
+    """Whether the response says that a simulated model gave it; left out where it does not."""
 
     @property
     def body(self) -> bytes | None:

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from twinbench.calls.completion import read_message, replace_surrogates
+from twinbench.calls.completion import SIMULATED, is_simulated, read_message, replace_surrogates
 from twinbench.calls.translation import PLAIN_FIELDS, plain_message
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_regular, read_document
@@ -107,6 +107,8 @@ class Trajectory:
     calls: Sequence[ModelCall]
     exit_status: str
     submission: str
+    simulated: bool = False
+    """Whether the file says that simulated models answered: the run was a rehearsal, or made with its server."""
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
@@ -220,6 +222,7 @@ def read_trajectory(file: Path) -> Trajectory:
         calls=calls,
         exit_status=_text(info.get("exit_status")) or _text(last.get("exit_status")),
         submission=_text(info.get("submission")),
+        simulated=bool(info.get(SIMULATED)) or any(is_simulated(call.response) for call in calls),
     )
 
 

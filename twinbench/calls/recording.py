@@ -203,10 +203,21 @@ class Recording:
         return sum((answer.spent_usd for answer in self.own_answers), Decimal(0))
 
     @property
-    def router_errors(self) -> int:
-        """Decisions that the router failed to take, and another candidate answered."""
-        decisions = [step.decision for step in self.steps.values() if step.decision is not None]
-        return sum(decision.router_error is not None for decision in decisions)
+    def router_errors(self) -> list[str]:
+        """Why the router failed to take decisions, in order: each ended the case, or another candidate answered."""
+        found = []
+        for number, step in sorted(self.steps.items()):
+            decision = step.decision
+            if decision is not None and (error := decision.error or decision.router_error) is not None:
+                found.append(f"step {number}: {error}")
+        return found
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether a response to it says that a simulated model gave it."""
+        attempts = (attempt for step in self.steps.values() for attempt in step.all_attempts)
+        said = any(attempt.settle is not None and attempt.settle.simulated for attempt in attempts)
+        return said or any(recording.is_simulated for recording in self.earlier)
 
     @property
     def reported_usd(self) -> Decimal | None:

@@ -170,6 +170,7 @@ class CallLog:
             at_reservation: whether that is the reservation, because nobody knows what it cost.
         """
         response = outcome if isinstance(outcome, Response) else None
+        simulated = {"simulated": True} if judged.simulated else {}
         self.log.write(
             Settle(
                 **self.log.stamp(),
@@ -184,6 +185,7 @@ class CallLog:
                 reported_cost_usd=judged.reported_cost_usd,
                 served_model=judged.served_model,
                 served_by=judged.served_by,
+                **simulated,
                 latency_s=None if outcome is None else outcome.latency_s,
                 status=None if response is None else response.status,
                 response=None if response is None else response.body,

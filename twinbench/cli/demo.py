@@ -86,11 +86,12 @@ def _rehearsed() -> RehearsalResult | str:
 
 
 def _rehearse() -> RehearsalResult:
-    from dynamic_track.rehearsal.preparing import prepare_rehearsal
+    from dynamic_track.rehearsal.preparing import new_folder, prepare_rehearsal
     from dynamic_track.tasks.selection import TaskChoice
     from twinbench.cli.dynamic.rehearse import rehearse_with_progress
     from twinbench.plugins.loading import load_router
     from twinbench.statistics import Resampling
 
     rehearsal = prepare_rehearsal(TaskChoice(only=CASES))
-    return rehearse_with_progress(rehearsal, [load_router(router) for router in REHEARSED], resampling=Resampling())
+    routers = [load_router(router) for router in REHEARSED]
+    return rehearse_with_progress(rehearsal, routers, new_folder(), resampling=Resampling())

@@ -85,6 +85,8 @@ class Table:
     """What must be said wherever the rows are shown: below them, and in formats for programs as a column of its own."""
     dimmed: str | None = None
     """Key of a truth value: rows in which it holds are drawn back."""
+    left_out: str | None = None
+    """Key of a truth value: rows in which it holds are for programs alone, and a note tells people of them."""
 
 
 RANK_COLUMNS = (
@@ -149,15 +151,16 @@ def _keys(table: Table) -> list[str]:
 def _shown(table: Table, left_out: Sequence[Column] = ()) -> ShownTable:
     """What people see of a table, without some of its columns."""
     columns = [column for column in table.columns if column.for_people and column not in left_out]
+    rows = [row for row in table.rows if table.left_out is None or not row.get(table.left_out)]
     return ShownTable(
         title=printable(table.title),
         heads=[column.title for column in columns],
         numbers=[
-            column.around is not None or all(isinstance(row.get(column.key), int | float | None) for row in table.rows)
+            column.around is not None or all(isinstance(row.get(column.key), int | float | None) for row in rows)
             for column in columns
         ],
-        rows=[[_cell(row.get(column.key), column) + _around(row, column) for column in columns] for row in table.rows],
-        dimmed=[bool(table.dimmed is not None and row.get(table.dimmed)) for row in table.rows],
+        rows=[[_cell(row.get(column.key), column) + _around(row, column) for column in columns] for row in rows],
+        dimmed=[bool(table.dimmed is not None and row.get(table.dimmed)) for row in rows],
         notes=[printable(note) for note in (*table.notes, *([] if table.caveat is None else [table.caveat]))],
     )
 

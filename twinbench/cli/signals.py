@@ -39,18 +39,22 @@ def interrupted_by_signals() -> Iterator[None]:
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+def stopped_by_signals(stop: Callable[[], None], then: str) -> Iterator[None]:
     """Within the block, a signal only asks for a stop, which whoever works there sees.
 
     Args:
         stop: asks for it.
+        then: what a person is told beside that: where everything is, and how it goes on.
     """
     import typer
+
+    from twinbench.cli.output import printable
 
     def ask() -> None:
         stop()
         with contextlib.suppress(OSError):  # a terminal that is closed
-            typer.echo("stopping after the calls that are running; once more to leave at once", err=True)
+            told = f"stopping after the calls that are running ({then}); once more to leave at once"
+            typer.echo(printable(told), err=True)
 
     with _handled(ask):
         yield

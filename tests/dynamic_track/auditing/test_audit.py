@@ -454,6 +454,11 @@ def test_a_rehearsal_that_passes_for_a_run_is_found(turns: Path) -> None:
     assert len(found(turns)["simulation"]) == 2
 
 
+def test_a_journal_that_hides_that_a_response_is_simulated_is_found(turns: Path) -> None:
+    edited(turns, "settle", lambda fields: fields.pop("simulated"))
+    assert found(turns).keys() == {"simulation"}
+
+
 def test_a_run_that_passes_for_an_imported_one_is_found(turns: Path) -> None:
     json_file(turns / "plan.json", lambda content: content["identity"].update(imported="mini-swe-agent"))
     assert "plan" in found(turns)

@@ -46,6 +46,7 @@ def trial(task: str, *, resolved: bool | None, cost_usd: str) -> Trial:
         router_calls=0,
         router_usd=Decimal(0),
         router_errors=0,
+        first_router_error=None,
         reported_usd=None,
     )
 
@@ -121,6 +122,61 @@ def test_routers_are_told_apart_by_tasks_and_not_by_seeds() -> None:
     assert 0 < bill["p"] <= bill["p_holm"] < 0.05
 
 
+def failing(router: str, *, cases: int = len(TASKS)) -> list[Rehearsed]:
+    """The run of a router that raises at the first step of so many tasks, and solves the others."""
+    trials = [trial(task, resolved=number >= cases, cost_usd="0.01") for number, task in enumerate(TASKS)]
+    told = "step 1: oops"
+    ended = [
+        replace(each, cause=Cause.router, detail=told, steps=0, router_errors=1, first_router_error=told)
+        if number < cases
+        else each
+        for number, each in enumerate(trials)
+    ]
+    return [Rehearsed(router, "0", RunSummary("run", scored(ended, POOL)))]
+
+
+def test_a_router_that_fails_in_every_case_has_a_bill_and_no_rank_and_is_in_no_test() -> None:
+    not_loaded = [Rehearsed("no router", "0", RunSummary("run", scored([], POOL), not_loaded="it has no route"))]
+    routers = [*runs(1, by_task, "good"), *failing("broken"), *failing("shaky", cases=20), *not_loaded]
+    told = found(routers)
+    good, broken, shaky, nothing = told.routers
+    assert [(each.failure, each.rank is None) for each in told.routers] == [
+        (None, False),
+        ("failed in every case", True),
+        (None, False),
+        ("could not be loaded", True),
+    ]
+    assert [(each.first, each.second) for each in told.pairs] == [("good", "shaky")]
+    assert (good.rank, shaky.rank) == ((1, 1), (2, 2))
+    [note] = broken.failure_notes
+    assert note.startswith("broken: failed in every case; its bill is 12.8100 USD, without a rank")
+    assert note.endswith("21 router failures, the first: task-00, step 1: oops")
+    assert shaky.failure_notes == ["shaky: 20 router failures, the first: task-00, step 1: oops"]
+    assert nothing.failure_notes == ["it has no route; no case was run"]
+    content = broken.to_json()
+    assert (content["router_failure"], content["router_errors"]) == ("failed in every case", 21)
+    assert content["first_router_error"] == "task-00, step 1: oops"
+
+
+def test_where_another_model_answers_a_router_failed_that_decided_nothing_itself() -> None:
+    one = trial("task-00", resolved=True, cost_usd="0.01")
+    assert not replace(one, router_errors=4, first_router_error="step 1: x").router_failed
+    assert replace(one, router_errors=5, first_router_error="step 1: x").router_failed
+    lost = trial("task-01", resolved=None, cost_usd="0.01")
+    assert scored([replace(one, router_errors=5), lost], POOL).router_failure is not None, "a lost case tells nothing"
+    assert scored([lost], POOL).router_failure is None
+
+
+def test_how_an_agent_ended_that_did_not_submit_is_told() -> None:
+    ended = replace(trial("task-00", resolved=False, cost_usd="0.01"), cause=Cause.empty, exit_status="LimitsExceeded")
+    odd = replace(ended, id="task-01", exit_status="RepeatedFormatError")
+    by_cause = replace(ended, id="task-02", cause=Cause.transport, exit_status="transport", resolved=None)
+    score = scored([ended, odd, odd, by_cause, trial("task-03", resolved=True, cost_usd="0.01")], POOL)
+    assert score.agent_ends == {"LimitsExceeded": 1, "RepeatedFormatError": 2}
+    [note] = score.failure_notes("mine")
+    assert note.startswith("mine: the agent ended without submitting in 3 cases: 1 by LimitsExceeded (")
+
+
 def test_cases_without_a_verdict_are_in_no_comparison() -> None:
     lost = runs(3, lambda task, seed: None if (task, seed) == ("task-00", 0) else True, "lost")
     whole = runs(3, lambda *_: True, "whole")
@@ -155,15 +211,17 @@ def test_seeds_are_a_number_or_named() -> None:
 
 
 def test_every_router_has_a_folder_of_its_own() -> None:
-    specs = ["always-mid_high", "depth-rule?mid=8&high=9", "a/mine.py:Mine", "b/mine.py:Mine", "verdicts", "…"]
-    assert run_folders(specs) == [
-        "always-mid_high",
-        "depth-rule-mid-8-high-9",
-        "mine.py-Mine",
-        "mine.py-Mine-2",
-        "verdicts-2",
-        "router",
-    ]
+    specs = {
+        "always-mid_high": "always-mid_high",
+        "depth-rule?mid=8&high=9": "depth-rule-mid-8-high-9",
+        "a/mine.py:Mine": "mine.py-Mine",
+        "b/mine.py:Mine": "mine.py-Mine-2",
+        "a/mine.py:Mine?table=/data/b/table.json": "mine.py-Mine-table-data-b-table.json",
+        "http://localhost:8000/route?key=a/b": "http-localhost-8000-route-key-a-b",
+        "verdicts": "verdicts-2",
+        "…": "router",
+    }
+    assert run_folders(list(specs)) == list(specs.values())
 
 
 def test_a_patch_that_two_runs_submit_is_graded_once_and_kept_in_both(tmp_path: Path) -> None:

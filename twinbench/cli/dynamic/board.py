@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from twinbench.calls.lines import CommandLine, Decision, End, OfTrial, Settle, VerdictLine
+from twinbench.causes import Cause
 from twinbench.cli.output import printable
+from twinbench.display.wording import shortened
 
 if TYPE_CHECKING:
     from twinbench.calls.recording import Recording
 
 _REDRAW_EVERY_S = 0.25
 _MOST_ROWS = 30
+_SHOWN_CHARACTERS = 200
 
 
 @dataclass
@@ -108,6 +111,8 @@ class LiveBoard:
         resolved = last.resolved if isinstance(last, VerdictLine) else None
         came = {True: "resolved", False: "unresolved", None: none}[resolved]
         what = f"{came} ({last.cause})" if last.cause is not None else came
+        if last.cause is Cause.router and last.detail is not None:
+            what = f"{came} (router: {shortened(' '.join(last.detail.split()), _SHOWN_CHARACTERS)})"
         done = f"{len(self._ended)}/{self._planned}"
         line = f"{row.case} {row.trial}: {what}, {row.step} steps, {row.cost_usd:.4f} USD ({done})"
         typer.echo(printable(line), err=True)

@@ -84,7 +84,7 @@ def export(
     ] = False,
 ) -> None:
     """Export the trials of a run that have ended, for data frames, trace viewers and inspect view."""
-    from dynamic_track.results.loaded import SIMULATED, load_run
+    from dynamic_track.results.loaded import load_run
     from twinbench.errors import TwinbenchError, UsageError
 
     to_stdout = str(output) == "-"
@@ -131,7 +131,7 @@ def export(
         )
         return
     if run.simulated:
-        typer.echo(f"note: {SIMULATED}", err=True)
+        typer.echo(f"note: {run.origin.value}", err=True)
     if not to_stdout:
         typer.echo(printable(f"{counted(records, noun)}: {output}"), err=True)
 

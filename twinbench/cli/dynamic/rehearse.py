@@ -170,9 +170,9 @@ def run(
 
     One seed ranks nothing: --seeds 5 runs each router five times, and intervals and ranks go by task.
 
-    Exit code 1 where a case ended by infrastructure.
+    Exit code 1 where a case ended by infrastructure, or a router failed in every case or could not be loaded.
     """
-    from dynamic_track.rehearsal.preparing import prepare_rehearsal, seeds_of
+    from dynamic_track.rehearsal.preparing import new_folder, prepare_rehearsal, seeds_of
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
 
@@ -193,7 +193,7 @@ def run(
     limits = plugins.limits(processes=True)
     loaded = [load_router(router, limits) for router in routers]
     result = rehearse_with_progress(
-        rehearsal, loaded, runs, resampling=drawing, workers=workers, min_free_mib=min_free_mib
+        rehearsal, loaded, runs or new_folder(), resampling=drawing, workers=workers, min_free_mib=min_free_mib
     )
     if json_:
         print_json(result.to_json(), output)
@@ -206,13 +206,14 @@ def run(
         typer.echo(printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
     if not stopped and (left := sum(run.summary.left for run in done)):
         cases = len(rehearsal.tasks) * len(done)
-        typer.echo(
-            f"Interrupted after {cases - left} of {counted(cases, 'case')}: the same command with "
-            f"--runs {result.folder} continues",
-            err=True,
-        )
+        told = f"stopped after {cases - left:,} of {counted(cases, 'case')}; everything is in {result.folder}, and "
+        typer.echo(printable(f"{told}the same command with --runs {result.folder} continues"), err=True)
         raise typer.Exit(INTERRUPTED)
-    if stopped or any(run.summary.score.count("infra") or run.summary.score.count("cap") for run in done):
+    failed = [each for each in result.standings.routers if each.failure is not None]
+    if json_ or form is not Format.table:  # below a table for people it stands already
+        for note in (note for each in failed for note in each.failure_notes):
+            typer.echo(printable(f"error: {note}"), err=True)
+    if stopped or failed or any(run.summary.score.count("infra") or run.summary.score.count("cap") for run in done):
         raise typer.Exit(1)
 
 
@@ -313,7 +314,7 @@ def show_skills(
 def rehearse_with_progress(
     rehearsal: Rehearsal,
     routers: Sequence[LoadedRouter],
-    folder: Path | None = None,
+    folder: Path,
     *,
     resampling: Resampling | None,
     workers: int = 2,
@@ -324,7 +325,8 @@ def rehearse_with_progress(
     from dynamic_track.running.stopping import Stop
 
     stop = Stop()
-    with progress() as shown, stopped_by_signals(stop.request):
+    then = f"everything is in {folder}; the same command with --runs {folder} continues"
+    with progress() as shown, stopped_by_signals(stop.request, then):
         return rehearse_routers(
             rehearsal,
             routers,
@@ -339,12 +341,12 @@ def rehearse_with_progress(
 
 def rehearsal_table(result: RehearsalResult) -> Table:
     """A table of rehearsed routers over all seeds, cheapest bill first, and of giving up."""
-    from dynamic_track.results.loaded import SIMULATED_TITLE
+    from dynamic_track.running.origin import Origin
 
     rehearsal, resampling, found = result.rehearsal, result.resampling, result.standings
     pool = rehearsal.pool
     tiers = pool.tiers
-    too_little = all(each.no_interval is not None for each in found.routers)
+    too_little = all(each.no_interval is not None for each in found.routers if each.failure is None)
     columns = [
         Column("router", "Router", for_people=False),
         Column("who", "Router", for_programs=False),
@@ -362,6 +364,8 @@ def rehearsal_table(result: RehearsalResult) -> Table:
         Column("bill_high", "Bill to", kind=float, for_people=False),
         Column("cost_usd", "Cost, USD", 4),
         Column("penalty_usd", "Penalty, USD", 2, for_people=False),
+        Column("router_errors", "Router failures", kind=int, spare=1),
+        Column("router_failure", "Router's failure as a whole", for_people=False),
         Column("avg_steps", "Steps", 1, spare=2),
         Column("calls", f"Calls, %: {' / '.join(tiers)}", spare=1, for_programs=False),
         *(Column(f"share_{tier}", f"Share of {tier}", kind=float, for_people=False) for tier in tiers),
@@ -371,7 +375,9 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     given_up = {"solved": "0", "resolved": 0.0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up", "who": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: row["bill_usd"])
-    return Table(SIMULATED_TITLE, columns, rows, _table_notes(result), dimmed="computed")
+    return Table(
+        Origin.rehearsal.heading, columns, rows, _table_notes(result), dimmed="computed", left_out="router_failure"
+    )
 
 
 def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]) -> dict[str, Any]:
@@ -387,6 +393,8 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
         "interval": None if low is None or high is None else f"{low:.2f} to {high:.2f}",
         "bill_low": low,
         "bill_high": high,
+        "router_errors": standing.score.router_errors,
+        "router_failure": standing.failure,
         "calls": " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers),
         **{f"share_{tier}": shares.get(tier, 0) for tier in tiers},
         "computed": False,
@@ -403,10 +411,12 @@ def _table_notes(result: RehearsalResult) -> list[str]:
         + (f"{counted(infra, 'case')} ended by infrastructure" if infra else "no case lost to infrastructure"),
         f"prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD for an unresolved case",
     ]
+    notes = [*(note for each in result.standings.routers for note in each.failure_notes), *notes]
     if resampling is not None:
-        reasons = {each.no_interval for each in result.standings.routers if each.no_interval is not None}
+        ranked = [each for each in result.standings.routers if each.failure is None]
+        reasons = {each.no_interval for each in ranked if each.no_interval is not None}
         notes += sorted(f"no interval: {reason}" for reason in reasons)
-        if not reasons:
+        if ranked and not reasons:
             notes.append(
                 f"intervals and ranks by task, {len(rehearsal.tasks)} groups drawn again {resampling.resamples:,} "
                 "times; rank: from best to worst that it may be"

@@ -134,7 +134,9 @@ def _replay_table(replayed: Replayed, run_dir: Path) -> Table:
         for each in replayed.differences
     ]
     notes = [f"{counted(replayed.cases, 'trial')} replayed, {replayed.equal:,} equal"]
-    title = f"{'A rehearsal with simulated models, replayed:' if replayed.simulated else 'Replay of'} {run_dir}"
+    title = f"Replay of {run_dir}"
+    if replayed.origin.is_simulated:
+        title = f"{replayed.origin.heading}; {title[0].lower()}{title[1:]}"
     return Table(title, columns, rows, notes)
 
 

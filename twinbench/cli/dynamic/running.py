@@ -176,8 +176,8 @@ def run(
 ) -> None:
     """Let mini-swe-agent solve cases, the router picking the model before every call; the same command continues.
 
-    Exit code 1 where a case ended by infrastructure or by the cap. Where the first three cases in a row are lost to the
-    same infrastructure cause, the run stops.
+    Exit code 1 where a case ended by infrastructure or by the cap, or the router failed in every case. Where the first
+    three cases in a row are lost to the same infrastructure cause, the run stops.
     """
     from dynamic_track.running.preparing import RunRequest, prepare_run
     from dynamic_track.running.stopping import Stop
@@ -228,7 +228,7 @@ def run(
     with (
         progress() as shown,
         LiveBoard(every, prepared.spent_usd, prepared.cap, graded=request.graded) as board,
-        stopped_by_signals(stop.request),
+        stopped_by_signals(stop.request, f"everything is in {run_dir}; the same command continues"),
     ):
         summary = prepared.work(stop=stop, listener=board, progress=shown)
     if json_:
@@ -241,7 +241,11 @@ def run(
     if summary.left:
         typer.echo(f"stopped: {counted(summary.left, 'trial')} left; the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED)
-    if summary.score.count("infra") or summary.score.count("cap"):
+    failed = summary.router_failure is not None
+    if failed and (json_ or form is not Format.table):  # below a table for people it stands already
+        for note in summary.score.failure_notes(router):
+            typer.echo(printable(f"error: {note}"), err=True)
+    if failed or summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
 
 
@@ -288,11 +292,15 @@ def _confirm(foreseen: Estimate, cap: Decimal) -> None:
 
 
 def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
+    from dynamic_track.running.origin import Origin
+
     columns = [
         Column("id", "Case"),
         Column("trial", "Trial", kind=int),
         Column("counts", "Counted as"),
         Column("cause", "Cause"),
+        Column("agent_end", "Agent ended by", for_people=bool(summary.score.agent_ends)),
+        Column("router_errors", "Router failures", kind=int),
         Column("steps", "Steps", kind=int),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
@@ -307,12 +315,15 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
     told = ", ".join(f"{summary.score.count(what):,} {what}" for what in ("resolved", "unresolved", "infra", "cap"))
     spent = f"spent {summary.score.spend_usd:.4f} USD"
     notes = [
+        *summary.score.failure_notes(router),
         f"{counted(len(rows), 'case')}: {told}; {spent}",
         *_reported(summary),
         *pool.division_notes,
         f"everything is in {summary.run}",
     ]
-    return Table(f"{router}, live", columns, rows, notes)
+    title = f"{router}, live"
+    caveat = Origin.simulated.value if summary.simulated else None
+    return Table(title if caveat is None else f"{title}; simulated models", columns, rows, notes, caveat=caveat)
 
 
 def _reported(summary: RunSummary) -> list[str]:

@@ -30,31 +30,49 @@ FolderOption = Annotated[
 def status(
     run_dir: RunArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
 ) -> None:
-    """Show how far a run is, also while it is being worked on."""
+    """Show how far a run is, also while it is being worked on.
+
+    Exit code 1 where all trials have ended and the router failed in every one.
+    """
     from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state
 
     state = run_state(read_run(run_dir))
     if json_:
         print_json(state.to_json(), output)
-        return
+    else:
+        print_table(_status_table(state), form, output)
+    if state.score.router_failure is not None and len(state.score.trials) == len(state.trials):
+        raise typer.Exit(1)
+
+
+def _status_table(state: RunState) -> Table:
+    from dynamic_track.running.origin import Origin
+
     columns = [
         Column("case", "Case"),
         Column("trial", "Trial", kind=int),
         Column("state", "State"),
+        Column("cause", "Cause"),
+        Column("agent_end", "Agent ended by", for_people=bool(state.score.agent_ends)),
+        Column("router_errors", "Router failures", kind=int),
         Column("steps", "Steps", kind=int),
         Column("candidate", "Asked last"),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
     ]
-    rows = [{column.key: getattr(trial, column.key) for column in columns} for trial in state.trials]
+    ends = [None if trial.outcome is None else trial.outcome.agent_end for trial in state.trials]
+    rows = [trial.to_json() | {"agent_end": end} for trial, end in zip(state.trials, ends, strict=True)]
     spent = sum(trial.spend_usd for trial in state.trials)
     cap = "" if state.run_usd is None else f" of {state.run_usd}"
-    notes = [
-        f"{_counts(state)}; {spent:.4f}{cap} USD spent; {'being worked on' if state.working else 'nobody works on it'}"
-    ]
-    simulated = "A rehearsal with simulated models: " if state.simulated else ""
-    print_table(Table(f"{simulated}{state.router}, {state.run}", columns, rows, notes), form, output)
+    if state.origin in (Origin.imported, Origin.imported_simulated):
+        how_far = f"{_counts(state)}; its calls cost {spent:.4f} USD at the prices of the pool"
+    else:
+        working = "being worked on" if state.working else "nobody works on it"
+        how_far = f"{_counts(state)}; {spent:.4f}{cap} USD spent; {working}"
+    notes = [*state.score.failure_notes(state.router), how_far]
+    of = "" if state.origin is Origin.real else f"{state.origin.heading}: "
+    return Table(f"{of}{state.router}, {state.run}", columns, rows, notes)
 
 
 def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:

@@ -82,11 +82,19 @@ def score(
     """Score runs from their directories, with intervals and references, and keep the scores in the store.
 
     They differ in nothing but the router. Runs of different cases are scored on the cases that they share, too. Exit
-    code 1 where cases are left that were not begun, or that infrastructure or the cap ended.
+    code 1 where cases are left that were not begun, or that infrastructure or the cap ended, or where a router failed
+    in every case: that one has no rank.
     """
     from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_results import keep
-    from dynamic_track.results.live_score import bill_ranks, live_score, penalties, references, refuse_different
+    from dynamic_track.results.live_score import (
+        bill_ranks,
+        failed_runs,
+        live_score,
+        penalties,
+        references,
+        refuse_different,
+    )
     from dynamic_track.results.loaded import load_run
     from twinbench.errors import StoreWriteError
     from twinbench.storage.store import Store
@@ -96,25 +104,28 @@ def score(
     refuse_different(runs)
     drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
     scores = [live_score(run, drawing, exclude_infra=exclude_infra) for run in runs]
-    common = common_cases(runs)
+    failed = failed_runs(runs)
+    standing = [run for run in runs if run not in failed]
+    common = common_cases(standing)
     of_common = [
         live_score(run, drawing, exclude_infra=exclude_infra)
-        for run in (common.runs if len(runs) > 1 and common.differ else ())
+        for run in (common.runs if len(standing) > 1 and common.differ else ())
     ]
     for each in scores:
         try:
             keep(Store(store), each)
         except StoreWriteError as error:
             typer.echo(f"warning: the score is not kept: {error}", err=True)
-    ranked = [each.run for each in of_common] or runs
-    ranks = bill_ranks({str(run.path): run.trials for run in ranked}, runs[0].pool.unresolved_penalty_usd, drawing)
-    at_penalties = penalties(ranked, drawing)
+    ranked = [each.run for each in of_common] or standing
+    trials = {str(run.path): run.trials for run in ranked}
+    ranks = bill_ranks(trials, runs[0].pool.unresolved_penalty_usd, drawing) if ranked else None
+    at_penalties = penalties(ranked, drawing) if ranked else []
     if json_:
         content = [
             {
                 **each.to_json(),
                 "missing": [list(trial) for trial in each.run.missing],
-                "rank": None if ranks is None else list(ranks[str(each.run.path)]),
+                "rank": None if (rank := (ranks or {}).get(str(each.run.path))) is None else list(rank),
             }
             for each in scores
         ]
@@ -127,9 +138,10 @@ def score(
         print_table(
             _told_simulated(_score_table(scores, of_common, different, ranks, at_penalties), runs, form), form, output
         )
-    if of_common and (json_ or not form.for_people):
-        for note in (_DIFFERENT, *common.notes):
+    if json_ or not form.for_people:  # below a table for people all of that stands already
+        for note in (_DIFFERENT, *common.notes) if of_common else ():
             typer.echo(printable(f"note: {note}"), err=True)
+        _tell_failed(failed)
     missing = sum(len(run.missing) for run in runs)
     if missing:
         what = f"{counted(missing, 'trial')} of the plan that no line of the journal is about"
@@ -137,7 +149,7 @@ def score(
     left = sum(each.score.count("infra") + each.score.count("cap") + each.run.unended for each in scores)
     if left and not exclude_infra:
         typer.echo(f"note: {counted(left, 'trial')} without a verdict: continue the runs, and score again", err=True)
-    if missing or (left and not exclude_infra):
+    if missing or failed or (left and not exclude_infra):
         raise typer.Exit(1)
 
 
@@ -157,9 +169,12 @@ def compare(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Compare two runs case by case: bills by the paired bootstrap, verdicts by McNemar's test, contested cases."""
+    """Compare two runs case by case: bills by the paired bootstrap, verdicts by McNemar's test, contested cases.
+
+    Exit code 1 where a router failed in every case, so that the comparison is with its failure.
+    """
     from dynamic_track.results.common import common_cases
-    from dynamic_track.results.live_score import compared
+    from dynamic_track.results.live_score import compared, failed_runs
     from dynamic_track.results.loaded import load_run
 
     drawing = ComparedResamplingOptions(resamples=resamples, level=level).drawing()
@@ -171,15 +186,22 @@ def compare(
     else:
         told = _told_simulated(_compared_table(found, common.notes), (found.first, found.second), form)
         print_table(told, form, output)
+    if failed := failed_runs((found.first, found.second)):
+        _tell_failed(failed)
+        raise typer.Exit(1)
+
+
+def _tell_failed(runs: Sequence[LoadedRun]) -> None:
+    """Name the routers that failed as a whole, on standard error."""
+    for run in runs:
+        for note in run.score.failure_notes(run.router, bill_usd=float(run.score.bill_usd)):
+            typer.echo(printable(f"error: {note}"), err=True)
 
 
 def _told_simulated(table: Table, runs: Sequence[LoadedRun], form: Format) -> Table:
     """A table for programs says in a column that its runs are simulated; one for people has it in its title."""
-    from dynamic_track.results.loaded import SIMULATED
-
-    if form.for_people or not any(run.simulated for run in runs):
-        return table
-    return replace(table, caveat=SIMULATED)
+    simulated = [run.origin for run in runs if run.simulated]
+    return replace(table, caveat=simulated[0].value) if simulated and not form.for_people else table
 
 
 def _prices(name: str | None) -> LiveManifest | None:
@@ -209,7 +231,6 @@ def _score_table(
         at_penalties: the rankings at other penalties.
     """
     from dynamic_track.results.live_score import GIVE_UP, order_text, references
-    from dynamic_track.results.loaded import SIMULATED_TITLE
     from dynamic_track.running.score import give_up_usd
 
     columns = [
@@ -226,6 +247,8 @@ def _score_table(
         Column("cost_usd", "Cost, USD", 4, spare=2),
         Column("penalty_usd", "Penalty, USD", 2, spare=4),
         Column("lost_usd", "Lost, USD", 4, spare=5),
+        Column("router_errors", "Router failures", kind=int, spare=1 if of_common else 0),
+        Column("router_failure", "Router's failure as a whole", for_people=False),
         Column("avg_steps", "Steps", 1, spare=6),
         Column("switches", "Switches", kind=int, spare=7),
         Column("broken_cache_usd", "Broken caches, USD", 4, spare=8, for_people=not of_common),
@@ -241,7 +264,7 @@ def _score_table(
     rows: list[dict[str, Any]] = []
     for each in sorted(scores, key=lambda each: each.score.bill_usd):
         content = each.to_json()
-        rank = None if ranks is None else ranks[str(each.run.path)]
+        rank = (ranks or {}).get(str(each.run.path))
         router = each.run.shown_router
         row = {
             **content,
@@ -273,8 +296,13 @@ def _score_table(
         }
     )
     runs = [each.run for each in scores]
-    notes = [_DIFFERENT, *different] if of_common else []
-    notes += [each.no_interval for each in scores if each.no_interval is not None][:1]
+    notes = [
+        note
+        for each in scores
+        for note in each.score.failure_notes(each.run.router, bill_usd=float(each.score.bill_usd))
+    ]
+    notes += [_DIFFERENT, *different] if of_common else []
+    notes += [each.no_interval for each in scores if each.no_interval and not each.score.router_failure][:1]
     notes += [f"{what}: not run" for what, path in references(runs).items() if path is None]
     notes += [
         f"at {each['penalty_usd']:g} USD for an unresolved case: "
@@ -289,8 +317,9 @@ def _score_table(
     notes.append(f"lower bills are better; prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD a penalty")
     if any(each.exclude_infra for each in scores):
         notes.append("cases without a verdict are left out of all totals")
-    title = SIMULATED_TITLE if scores[0].run.simulated else "Live scores"
-    return Table(title, columns, rows, [note for note in notes if note], dimmed="computed")
+    title = scores[0].run.origin.heading if scores[0].run.simulated else "Live scores"
+    shown = [note for note in notes if note]
+    return Table(title, columns, rows, shown, dimmed="computed", left_out="router_failure")
 
 
 def _bill_columns(name: str) -> list[Column]:
@@ -341,6 +370,5 @@ def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
         f"resolved by one alone: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
         *different,
     ]
-    simulated = found.first.simulated or found.second.simulated
-    title = "A rehearsal with simulated models: two runs compared" if simulated else "Two runs compared"
+    title = f"{found.first.origin.heading}: two runs compared" if found.first.simulated else "Two runs compared"
     return Table(title, columns, rows, notes)

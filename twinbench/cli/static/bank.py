@@ -190,7 +190,7 @@ def _tell_imported(info: BankInfo) -> None:
         f"imported {info.name}: {counted(info.rows, 'row')}, {trajectories(info.trajectories, info.groups)}{labels}, "
         f"sha256 {info.sha256}"
     )
-    if info.labelled and info.caveat is not None:
+    if info.caveat is not None and (info.labelled or info.caveats):
         typer.echo(printable(info.caveat))
     if info.heldout_trajectories:
         typer.echo(

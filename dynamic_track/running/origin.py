@@ -1,0 +1,55 @@
+"""What a run is, in the words that everything which reports of it begins with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from dynamic_track.running.plan import RunPlan
+
+
+class Origin(StrEnum):
+    """Where the numbers of a run come from."""
+
+    real = "live runs: real models, real containers and tests"
+    rehearsal = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
+    simulated = (
+        "a live run of simulated models (twinbench rehearse serve): real containers and tests, and no number of it is "
+        "one of a real model"
+    )
+    imported = (
+        "imported runs: an agent ran elsewhere, and its calls are priced here from its files; no router chose, nothing "
+        "was run and nothing was tested"
+    )
+    imported_simulated = (
+        "imported runs of simulated models: an agent ran elsewhere, and its calls are priced here from its files; no "
+        "router chose, nothing was run or tested, and no number of it is one of a real model"
+    )
+
+    @property
+    def heading(self) -> str:
+        """The same as a heading, or as a sentence without its dot."""
+        return f"{self[0].upper()}{self[1:]}"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether simulated models answered."""
+        return self in (Origin.rehearsal, Origin.simulated, Origin.imported_simulated)
+
+    @property
+    def has_virtual_time(self) -> bool:
+        """Whether time passed as answers declared, and not by a clock."""
+        return self is Origin.rehearsal
+
+
+def origin_of(plan: RunPlan, *, simulated: bool) -> Origin:
+    """Where the numbers of a run come from.
+
+    Args:
+        plan: of the run, which says whether it is a rehearsal or imported.
+        simulated: whether an answer in its journal says that a simulated model gave it.
+    """
+    if plan.is_simulated:
+        return Origin.rehearsal
+    if plan.is_imported:
+        return Origin.imported_simulated if simulated else Origin.imported
+    return Origin.simulated if simulated else Origin.real
