@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
@@ -26,6 +26,8 @@ from twinbench.display.wording import printable as printable
 _SHOW_PROGRESS_AFTER_S = 1.0
 _FOLDED = 25
 """Characters that a text takes at most when it is asked whether a table fits: a longer one can be folded."""
+_FOLDED_FOR_NUMBERS = 12
+"""The same where nothing more can be left out: before a number is broken, texts are as narrow as that."""
 _SQL_TYPES: dict[type, str] = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
@@ -181,8 +183,10 @@ def _drawn(table: Table, output: str) -> str:
     )
     shown = _fitting(table, console.width)
     drawn = RichTable(title=Text(shown.title), title_justify="left", header_style="bold")
+    keep_whole = _width(shown, _FOLDED_FOR_NUMBERS) <= console.width
     for head, numbers in zip(shown.heads, shown.numbers, strict=True):
-        drawn.add_column(Text(head), justify="right" if numbers else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numbers else "left"
+        drawn.add_column(Text(head), justify=justify, overflow="fold", no_wrap=numbers and keep_whole)
     for cells, dim in zip(shown.rows, shown.dimmed, strict=True):
         drawn.add_row(*map(Text, cells), style="dim" if dim else None)
     console.print(drawn)
@@ -206,15 +210,15 @@ def _fitting(table: Table, width: int) -> ShownTable:
     return shown
 
 
-def _width(shown: ShownTable) -> int:
-    """How many characters a table takes that breaks no cell but long texts."""
+def _width(shown: ShownTable, most: int = _FOLDED) -> int:
+    """How many characters a table takes that breaks no cell but texts which are longer than ``most``."""
     from rich.cells import cell_len
 
     total = 1
     for number, head in enumerate(shown.heads):
         longest = max((cell_len(line) for row in shown.rows for line in row[number].split("\n")), default=0)
         if not shown.numbers[number]:
-            longest = min(longest, _FOLDED)
+            longest = min(longest, most)
         total += 3 + max(longest, *(cell_len(line) for line in head.split("\n")))
     return total
 

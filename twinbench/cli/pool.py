@@ -305,9 +305,9 @@ def _table(manifest: AnyManifest) -> Table:
         *_PRICES,
         *([_HOUR] if has_hour else []),
         Column("context_window", "Context", kind=int),
-        Column("max_tokens", "Max tokens", kind=int),
-        Column("temperature", "Temperature", 1),
-        Column("cache_control", "Cache marks"),
+        Column("max_tokens", "Max tokens", kind=int, spare=1),
+        Column("temperature", "Temperature", 1, spare=2),
+        Column("cache_control", "Cache marks", spare=3),
     ]
     notes.insert(0, "USD per million tokens")
     notes.insert(

@@ -363,9 +363,9 @@ def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
     interval = f"({found.no_interval})" if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}], p {found.p:.3g}"
     needed = "" if found.needed_cases is None else f"; such a difference needs {found.needed_cases} cases"
     won = found.resolved
+    who = f"first: {found.first.shown_router}; second: {found.second.shown_router}"
     notes = [
-        f"first: {found.first.shown_router}; second: {found.second.shown_router}",
-        f"{counted(found.cases, 'case')} of both",
+        f"{who}; {counted(found.cases, 'case')} of both",
         f"bill of the first less that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",
         f"resolved by one alone: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
         *different,

@@ -244,8 +244,8 @@ def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: st
         groups_column(info.groups < info.trajectories for info in banks),
         Column("heldout_trajectories", "Held out", kind=int),
         Column("workloads", "Workloads"),
-        Column("sha256", "SHA-256"),
-        Column("imported", "Imported"),
+        Column("sha256", "SHA-256", spare=1),
+        Column("imported", "Imported", spare=2),
     ]
     rows = [info.to_json() | {"workloads": ", ".join(info.workloads), "caveat": info.caveat} for info in banks]
     if form.for_people:
@@ -293,7 +293,7 @@ def show(
         Column("trajectories", "Trajectories", kind=int),
         groups_column(row["groups"] < row["trajectories"] for row in workloads),
         *(Column(label, label) for label in TIER_LABELS),
-        Column("longest_prompt_tokens", "Longest prompt, tokens", kind=int),
+        Column("longest_prompt_tokens", "Longest prompt, tokens", kind=int, spare=1),
     ]
     info = bank.info
     notes = [

@@ -54,9 +54,9 @@ _COMPARED = (
     Column("difference", "Difference", 1, around=("low", "high")),
     Column("low", "from", kind=float, for_people=False),
     Column("high", "to", kind=float, for_people=False),
-    Column("p", "p", 4, tiny=True),
+    Column("p", "p", 4, tiny=True, spare=2),
     Column("p_holm", "p, all pairs", 4, tiny=True),
-    Column("needed_trajectories", "Needed", kind=int),
+    Column("needed_trajectories", "Needed", kind=int, spare=1),
     Column("first_only", "Passed by the first alone", kind=int, for_people=False),
     Column("second_only", "Passed by the second alone", kind=int, for_people=False),
 )
