@@ -158,6 +158,7 @@ class AgentExecutor:
         self._draws = {draw.construction_task.id: draw for draw in work.draws}
         self._tasks = tuple(draw.construction_task for draw in work.draws)
         self._lock = threading.Lock()
+        self._doubted: set[_Name] = set()
         self._node: Node | None = None
         self._providers = Providers(work, context.directory, stack)
         self._kept = KeptResponses()
@@ -258,8 +259,11 @@ class AgentExecutor:
         if trial.resolved is not None:
             with self._lock:  # nobody asks for it again in this sitting
                 self._recorded.pop(name, None)
-        doubts = sum(lost.what == OBSERVATION for each in recording.earlier if (lost := each.lost) is not None)
-        note = "commands gave something else in a new container, so it was executed in full" if doubts else None
+        note = None
+        if _was_doubted(recording):
+            note = "commands gave something else in a new container, so it was executed in full"
+            self._doubted.add(name)
+            self._context.progress("executions in full, as commands gave something else", len(self._doubted), None)
         every = (*recording.earlier, recording)
         return replace(
             blank,
@@ -304,11 +308,8 @@ class AgentExecutor:
     def _place(
         self, beginning: ContainerState, bench: Bench, engine: Engine, task: Task, log: TrialLog
     ) -> Iterator[Any]:
-        """What the commands of an execution run in: in the one that has ended nothing, else as little as may be."""
-        lost = (each.lost for each in log.recording.earlier)
-        in_full = not self._work.settings.reuse_observations or any(
-            each is not None and each.what == OBSERVATION for each in lost
-        )
+        """What the commands of an execution run in: a container of their own, or one that comes when it is needed."""
+        in_full = not self._work.settings.reuse_observations or _was_doubted(log.recording)
         if in_full and not log.is_replay:
             with fresh_container(bench, engine, task) as container:
                 yield container
@@ -339,6 +340,11 @@ class AgentExecutor:
         paid = self._work.rehearsal is None and not self._work.pool.costs_nothing
         if paid and self._context.cap_usd is None:
             raise UsageError(f"pool {self._work.pool.name} costs money: say how much the build may spend, with --usd")
+
+
+def _was_doubted(recording: Recording) -> bool:
+    """Whether an execution was begun again because a command gave something else than it had."""
+    return any(each.lost is not None and each.lost.what == OBSERVATION for each in recording.earlier)
 
 
 def _sorted_out(

@@ -120,7 +120,10 @@ def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progre
     """
     with naming("pool"):
         pool = live_manifest(settings.pool)
-    with naming("candidate_limits"):
+    if settings.api_base is not None:
+        with naming("api_base"), Gateway(settings.api_base, None):
+            pass
+    with naming("candidate_limits", "--candidate-limit"):
         dict(map(parse_limits, settings.candidate_limits))
     with naming("skills"):
         skill_table(settings.skills)
@@ -179,7 +182,8 @@ class Providers:
     def _gateway(self) -> Provider:
         settings = self._work.settings
         assert settings.api_base is not None  # noqa: S101 - checked with the settings
-        gateway = self._open.enter_context(Gateway(settings.api_base, settings.api_key_env))
+        with naming("api_key_env"):
+            gateway = self._open.enter_context(Gateway(settings.api_base, settings.api_key_env))
         limits: Mapping[str, Any] = dict(map(parse_limits, settings.candidate_limits))
         return Provider(Limited(gateway, limits), self._work.secrets)
 

@@ -133,11 +133,12 @@ def _problem(details: Any) -> str:
 
 
 @contextmanager
-def naming(key: str) -> Iterator[None]:
+def naming(key: str, option: str | None = None) -> Iterator[None]:
     """Name the key in what is wrong with its value, where a command line would have named its option.
 
     Args:
         key: of the table.
+        option: what the command line calls it; default: as the key.
 
     Raises:
         UsageError: what was raised within, with the key.
@@ -145,6 +146,6 @@ def naming(key: str) -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        option = f"--{key.replace('_', '-')} "
-        lines = [line.removeprefix(option) for line in str(error).splitlines()]
+        called = option or f"--{key.replace('_', '-')}"
+        lines = [line.removeprefix(f"{called} ") for line in str(error).splitlines()]
         raise UsageError("\n".join(f"{TABLE} {key}: {line}" for line in lines)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from importlib.metadata import entry_points
@@ -14,8 +14,10 @@ import pytest
 from dynamic_track.constructing.executor import AgentExecutor, agent_executor
 from dynamic_track.rehearsal.preparing import prepare_rehearsal, rehearse_routers
 from dynamic_track.tasks.selection import TaskChoice
-from tests.dynamic_track.live import EASY, HIGH, LOW, MID, MID_HIGH, rewritten
-from twinbench.calls.journal import read_journal
+from dynamic_track.tasks.task import Task
+from tests.dynamic_track.live import EASY, HIGH, KEY, KEY_VARIABLE, LOW, MID, MID_HIGH, rewritten, solving
+from tests.scripted.server import ScriptedServer
+from twinbench.calls.journal import JOURNAL_FILE, read_journal
 from twinbench.calls.normalise import normalised
 from twinbench.calls.recording import recordings
 from twinbench.causes import Cause
@@ -29,7 +31,7 @@ FIRST = Assignment((LOW,), HIGH)
 SECOND = Assignment((LOW, LOW), HIGH)
 REHEARSAL = {"provider": "rehearsal", "only": [EASY]}
 
-pytestmark = pytest.mark.usefixtures("rehearsal_images")
+with_images = pytest.mark.usefixtures("rehearsal")
 
 
 @contextmanager
@@ -48,6 +50,7 @@ def outcome(execution: Execution) -> tuple[Any, ...]:
     return execution.passed, execution.cause, execution.cost_usd, steps
 
 
+@with_images
 def test_executions_share_what_they_have_in_common(tmp_path: Path, engine: Engine) -> None:
     [found] = entry_points(group="twinbench.executors", name="agent")
     assert found.load() is agent_executor
@@ -90,6 +93,7 @@ def test_executions_share_what_they_have_in_common(tmp_path: Path, engine: Engin
     assert (trial.resolved, trial.steps, trial.cost_usd) == (seed.passed, len(seed.steps), seed.cost_usd)
 
 
+@with_images
 def test_what_was_ended_goes_on_and_nothing_is_paid_twice(tmp_path: Path, engine: Engine) -> None:
     task = f"{EASY}@0"
     with opened(tmp_path / "whole") as executor:
@@ -133,6 +137,7 @@ def test_what_was_ended_goes_on_and_nothing_is_paid_twice(tmp_path: Path, engine
         assert executor.execute(task, SECOND, 0).passed
 
 
+@with_images
 def test_an_observation_that_is_not_repeated_is_found_out(tmp_path: Path, engine: Engine) -> None:
     task = f"{EASY}@0"
     with opened(tmp_path) as executor:
@@ -161,6 +166,11 @@ def test_an_observation_that_is_not_repeated_is_found_out(tmp_path: Path, engine
         ({}, "[executor] provider: is missing"),
         ({"provider": "rehearsal", "task": "x"}, "[executor] task: is not a field that is known here"),
         ({"provider": "gateway"}, "api_base is missing"),
+        ({"provider": "gateway", "api_base": "nowhere"}, "[executor] api_base: 'nowhere' is no address"),
+        (
+            {"provider": "gateway", "api_base": "http://x/v1", "candidate_limits": ["x"]},
+            "[executor] candidate_limits: x: give",
+        ),
         ({"provider": "rehearsal", "api_base": "http://x/v1"}, 'api_base does not go with provider = "rehearsal"'),
         ({"provider": "rehearsal", "seeds": 0}, "[executor] seeds:"),
         ({"provider": "rehearsal", "seeds": [1, 1]}, "seeds names one twice"),
@@ -179,9 +189,26 @@ def test_what_is_wrong_is_named_by_its_key(settings: dict[str, Any], said: str, 
     assert not (tmp_path / "build").exists()
 
 
-def test_real_models_are_not_asked_without_a_cap(tmp_path: Path) -> None:
-    settings = {"provider": "gateway", "api_base": "http://127.0.0.1:9/v1", "only": [EASY]}
-    with agent_executor(settings, ExecutorContext(tmp_path, None)) as executor:
-        assert executor.identity["provider"] == {"kind": "gateway"}
-        with pytest.raises(UsageError, match="with --usd"):
+def test_a_gateway_is_asked_under_a_cap_and_with_its_key(
+    tmp_path: Path, engine: Engine, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(solving(rehearsal), api_key=KEY) as server:
+        settings = {"provider": "gateway", "only": [EASY], "api_base": server.api_base, "api_key_env": KEY_VARIABLE}
+        with agent_executor(settings, ExecutorContext(tmp_path, None)) as executor:
+            assert executor.identity["provider"] == {"kind": "gateway"}
+            with pytest.raises(UsageError, match="with --usd"):
+                executor.execute(f"{EASY}@0", SEED, 0)
+        monkeypatch.delenv(KEY_VARIABLE, raising=False)
+        missing = pytest.raises(UsageError, match=rf"\[executor\] api_key_env: .* {KEY_VARIABLE}")
+        with agent_executor(settings, ExecutorContext(tmp_path, Decimal(20))) as executor, missing:
             executor.execute(f"{EASY}@0", SEED, 0)
+        monkeypatch.setenv(KEY_VARIABLE, KEY)
+        with agent_executor(settings, ExecutorContext(tmp_path, Decimal(20))) as executor:
+            seed, mixed = (executor.execute(f"{EASY}@0", each, 0) for each in (SEED, Assignment((HIGH, LOW), HIGH)))
+            assert [(each.passed, len(each.steps)) for each in (seed, mixed)] == [(True, 3), (True, 3)]
+            assert (seed.paid_calls, mixed.paid_calls) == (3, 2)
+            assert executor.spent_usd == seed.spend_usd + mixed.spend_usd
+        asked = [request.body["model"] for request in server.completions]
+        assert asked == [HIGH, HIGH, HIGH, LOW, HIGH]
+        assert len({request.session for request in server.completions}) == 1
+    assert KEY not in (tmp_path / "journal" / JOURNAL_FILE).read_text("utf-8")
