@@ -28,6 +28,7 @@ from dynamic_track.running.runner import is_over, run_trial
 from dynamic_track.running.stopping import Stop, StoppedError
 from dynamic_track.running.trial import Bench, concluded, fresh_container, work
 from dynamic_track.running.unexpected import TRACEBACK_FILE
+from dynamic_track.running.workplace import Commands
 from dynamic_track.tasks.task import Task
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
@@ -85,6 +86,11 @@ class _Name(NamedTuple):
     first: tuple[str, ...]
     """Without what ``rest`` says anyway."""
     rest: str
+
+    @property
+    def group(self) -> tuple[str, str, int]:
+        """The executions that it shares a session with."""
+        return self.task, self.seed, self.repeat
 
     def to_json(self) -> dict[str, Any]:
         """As the first line of its trial has it."""
@@ -295,7 +301,7 @@ class AgentExecutor:
             execution=name.to_json(),
         )
         with self._lock:
-            common = self._common.setdefault(name[:3], _Common())
+            common = self._common.setdefault(name.group, _Common())
             if common.counter is None:
                 common.counter = PromptCounter(self._work.pool.candidates, tokenizer_set(static_manifest()))
                 self._kept.fill(bench.session_header(name.task, 1), common.recorded)
@@ -307,7 +313,7 @@ class AgentExecutor:
     @contextmanager
     def _place(
         self, beginning: ContainerState, bench: Bench, engine: Engine, task: Task, log: TrialLog
-    ) -> Iterator[Any]:
+    ) -> Iterator[Commands]:
         """What the commands of an execution run in: a container of their own, or one that comes when it is needed."""
         in_full = not self._work.settings.reuse_observations or _was_doubted(log.recording)
         if in_full and not log.is_replay:
@@ -349,14 +355,14 @@ def _was_doubted(recording: Recording) -> bool:
 
 def _sorted_out(
     recorded: Iterable[Recording],
-) -> tuple[dict[_Name, Recording], Counter[str], dict[tuple[Any, ...], _Common]]:
+) -> tuple[dict[_Name, Recording], Counter[str], dict[tuple[str, str, int], _Common]]:
     """Recordings by their executions, the last number of a trial of each task, and what executions have in common."""
     by_name: dict[_Name, Recording] = {}
     numbers: Counter[str] = Counter()
-    together: dict[tuple[Any, ...], list[Recording]] = {}
+    together: dict[tuple[str, str, int], list[Recording]] = {}
     for each in recorded:
         numbers[each.case] = max(numbers[each.case], each.trial)
         if (name := _recorded_name(each)) is not None:
             by_name.setdefault(name, each)
-            together.setdefault(name[:3], []).append(each)
+            together.setdefault(name.group, []).append(each)
     return by_name, numbers, {group: _Common(found) for group, found in together.items()}

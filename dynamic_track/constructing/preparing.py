@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,6 @@ class Providers:
         return Provider(DeclaredTime(gateway, clocks), clocks=clocks)
 
 
-def _price(candidate: LiveCandidate) -> Any:
+def _price(candidate: LiveCandidate) -> Decimal:
     """What a late call of a case costs, by which candidates of a tier are put in order."""
     return Usage(input=LAST_PROMPT_TOKENS, output=OUTPUT_TOKENS).cost_usd(candidate.prices.prices())

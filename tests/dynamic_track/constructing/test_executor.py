@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -48,6 +50,20 @@ def outcome(execution: Execution) -> tuple[Any, ...]:
     """What an execution gives the search for labels, without what was paid now, and how long its commands took."""
     steps = [(normalised(list(each.messages)), each.functions, each.candidate, each.usage) for each in execution.steps]
     return execution.passed, execution.cause, execution.cost_usd, steps
+
+
+def left_by_a_kill(whole: Path, folder: Path, kind: str) -> Decimal:
+    """Copy what a kill would have left of an executor's folder after the second line of a kind.
+
+    Returns:
+        What is reserved by the last of these lines.
+    """
+    lines = (whole / "journal" / JOURNAL_FILE).read_text("utf-8").splitlines(keepends=True)
+    last = [number for number, line in enumerate(lines) if json.loads(line)["kind"] == kind][1]
+    (folder / "journal").mkdir(parents=True)
+    (folder / "journal" / JOURNAL_FILE).write_text("".join(lines[: last + 1]), "utf-8")
+    shutil.copy(whole / "provider-0.jsonl", folder)
+    return Decimal(json.loads(lines[last])["fields"].get("reserved_usd", 0))
 
 
 @with_images
@@ -118,6 +134,15 @@ def test_what_was_ended_goes_on_and_nothing_is_paid_twice(tmp_path: Path, engine
         assert executor.spent_usd == spent
     told = recordings(read_journal(build / "journal"))
     assert [each.trial for each in told.values()] == [1, 2]
+    # A kill leaves the beginning of a journal. What was in flight may have been billed, and is asked again; no more is.
+    for kind, in_flight in (("reserve", True), ("verdict", False)):
+        killed = tmp_path / kind
+        reserved = left_by_a_kill(tmp_path / "whole", killed, kind)
+        with opened(killed) as executor:
+            assert executor.spent_usd <= spent + reserved
+            gone_on = [executor.execute(task, each, 0) for each in (SEED, FIRST)]
+            assert [outcome(each) for each in gone_on] == [outcome(each) for each in whole]
+            assert executor.spent_usd == spent + (reserved if in_flight else 0)
     # A cap ends an execution, which goes on under a higher one. What is kept is paid, and needs no room.
     with opened(build, cap=f"{spent}") as executor:
         capped = executor.execute(task, SECOND, 0)
