@@ -121,7 +121,7 @@ def test_what_was_ended_goes_on_and_nothing_is_paid_twice(tmp_path: Path, engine
     sittings = 0
     while len(done) < 2:
         sittings += 1
-        asked = iter(range(4 * sittings))
+        asked = iter(range(12 * sittings))
         with opened(build, is_stopping=lambda asked=asked: next(asked, None) is None) as executor:
             try:
                 done = [executor.execute(task, each, 0) for each in (SEED, FIRST)]
