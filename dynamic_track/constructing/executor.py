@@ -210,7 +210,12 @@ class AgentExecutor:
         return self._bench.budget.spent_usd
 
     def worst_case_usd(self, task: str) -> Decimal:  # noqa: ARG002 - the agent's limits are the same for all tasks
-        """The most that an execution can cost: the agent's limit, which is looked at before each call, and one call."""
+        """The most that an execution can cost: the agent's limit, which is looked at before each call, and one call.
+
+        Simulated models cost nothing.
+        """
+        if self._work.rehearsal is not None:
+            return Decimal(0)
         tried = {candidate for models in self.tiers.values() for candidate in models}
         most = max(
             worst_case_usd(each.context_window - each.max_tokens, each.prices.prices(), each.max_tokens)

@@ -96,7 +96,7 @@ def test_executions_share_what_they_have_in_common(tmp_path: Path, engine: Engin
         repeat = executor.execute(task.id, SEED, 1)
         assert repeat.paid_calls == len(repeat.steps)
         assert repeat.cost_usd != seed.cost_usd
-        assert 0 < seed.cost_usd < executor.worst_case_usd(task.id)
+        assert executor.worst_case_usd(task.id) == 0
     # In full it is the same, and under the strongest candidate what a rehearsal of that seed is.
     with opened(tmp_path / "full", reuse_observations=False) as executor:
         assert [outcome(executor.execute(task.id, each, 0)) for each in (SEED, FIRST, SECOND)] == [
@@ -233,6 +233,7 @@ def test_a_gateway_is_asked_under_a_cap_and_with_its_key(
             assert [(each.passed, len(each.steps)) for each in (seed, mixed)] == [(True, 3), (True, 3)]
             assert (seed.paid_calls, mixed.paid_calls) == (3, 2)
             assert executor.spent_usd == seed.spend_usd + mixed.spend_usd
+            assert 0 < seed.cost_usd < executor.worst_case_usd(f"{EASY}@0")
         asked = [request.body["model"] for request in server.completions]
         assert asked == [HIGH, HIGH, HIGH, LOW, HIGH]
         assert len({request.session for request in server.completions}) == 1
