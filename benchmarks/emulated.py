@@ -210,8 +210,8 @@ class Emulation:
         log = bench.log(Recording(task.id, 1), _NoJournal())  # type: ignore[arg-type]
         routed = routed_call(bench, task, log, counter)
         routed.start()
-        sandbox: Any = _Remembering(self._container(bench.settings, task))
-        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s)
+        commands = _Remembering(self._container(bench.settings, task))
+        workplace = Workplace(commands, log, routed, bench.settings.command_timeout_s)
         ended = run_agent(bench.settings, task.problem_statement, routed, workplace)
         routed.end()
         if ended.error is not None:

@@ -57,6 +57,8 @@ def cost(run: Evidence) -> Iterator[Remark]:
         if call.settle is None or candidate is None:
             continue
         told, billed = call.settle.line, call.settle.line.cost_usd
+        if told.reused:
+            yield Remark(trial.name, f"{call.place}: counts as not paid, its response being kept, which no run does")
         if told.at_reservation:
             due, of = [call.reserve.line.reserved_usd], "the reservation"
         elif call.usage is not None:

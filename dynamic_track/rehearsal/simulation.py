@@ -63,7 +63,7 @@ def known(tasks: Sequence[Task], all_of: Sequence[Task] = ()) -> tuple[Known, ..
     """
     chosen = {task.id for task in tasks}
     wanted = [task for task in all_of or tasks if task.id in chosen or has_edits(task)]
-    return tuple(Known(task.id, task.problem_statement.strip(), _difficulty(task), edits_of(task)) for task in wanted)
+    return tuple(Known(task.id, task.problem_statement.strip(), difficulty_of(task), edits_of(task)) for task in wanted)
 
 
 def known_task(tasks: Sequence[Known], messages: Sequence[Mapping[str, Any]]) -> Known | None:
@@ -216,7 +216,12 @@ class _Worker:
         return Said("This is what I have; now the patch.", (f"git diff{paths} > {PATCH_FILE} && cat {PATCH_FILE}",))
 
 
-def _difficulty(task: Task) -> Difficulty:
+def difficulty_of(task: Task) -> Difficulty:
+    """How difficult a task says that it is.
+
+    Raises:
+        ContentError: it does not say it in a word that simulated models know.
+    """
     found = None if task.folder is None else harness.load_yaml(task.folder / "task.yaml").get("difficulty")
     for difficulty in _DIFFICULTIES:
         if found == difficulty:

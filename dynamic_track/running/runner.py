@@ -138,7 +138,7 @@ def run_jobs(
         try:
             with node.admission.room(bench.stop):
                 bench.stop.check()
-                return _run_trial(bench, node, job.task, log, run, verdicts, graded)
+                return run_trial(bench, node, job.task, log, run, verdicts, graded=graded)
         except StoppedError:
             return None
 
@@ -168,15 +168,31 @@ def run_jobs(
     )
 
 
-def _run_trial(
+def run_trial(
     bench: Bench,
     node: Node,
     task: Task,
     log: TrialLog,
     run: RunDirectory,
     verdicts: VerdictStore,
-    graded: bool,
+    *,
+    graded: bool = True,
 ) -> Trial:
+    """Bring a trial to its end, from where its recording ends; of an error that nobody foresaw, cause ``internal``.
+
+    Args:
+        bench: what trials have in common.
+        node: where its containers are.
+        task: the case.
+        log: of the trial.
+        run: where its files go.
+        verdicts: kept verdicts.
+        graded: grade what is submitted.
+
+    Raises:
+        StoppedError: the run is to stop; the trial can be gone on with.
+        TwinbenchError, OSError: it cannot be recorded.
+    """
     try:
         log.settle_lost()
         _bring_to_the_end(bench, node, task, log, run, verdicts, graded)
@@ -202,7 +218,7 @@ def _bring_to_the_end(
     verdicts: VerdictStore,
     graded: bool,
 ) -> None:
-    over = _is_over(log.recording)
+    over = is_over(log.recording)
     wanted = not over or (graded and _wants_verdict(log.recording))
     failed = node.images.get(task) if wanted else None
     if not over:
@@ -313,10 +329,10 @@ def write_case(run: RunDirectory, trial: Trial) -> None:
 
 def _is_finished(recording: Recording, graded: bool) -> bool:
     """Whether nothing is left to do for a trial."""
-    return _is_over(recording) and not (graded and _wants_verdict(recording))
+    return is_over(recording) and not (graded and _wants_verdict(recording))
 
 
-def _is_over(recording: Recording) -> bool:
+def is_over(recording: Recording) -> bool:
     """Whether the agent has ended for good; what infrastructure or the cap ended goes on."""
     return recording.end is not None and recording.end.is_final
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.agent import SUBMITTED, AgentEnd, AgentSettings, run_agent
 from dynamic_track.running.stopping import Stop, StoppingClock
-from dynamic_track.running.workplace import Workplace
+from dynamic_track.running.workplace import Commands, Workplace
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal
+from twinbench.calls.kept_responses import KeptResponses
 from twinbench.calls.lines import TrialBegins
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Recording
@@ -37,6 +38,50 @@ from twinbench.routing.session import Session, session_key
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveManifest
 from twinbench.text.tokens import tokenizer_set
+
+
+class Place(Protocol):
+    """Opens what the commands of a trial run in."""
+
+    def __call__(self, bench: Bench, engine: Engine, task: Task, log: TrialLog, /) -> AbstractContextManager[Commands]:
+        """Open it.
+
+        Args:
+            bench: what trials have in common.
+            engine: where there are containers.
+            task: the case.
+            log: of the trial.
+
+        Raises:
+            CausedError: there is none to be had.
+        """
+        ...
+
+
+@contextmanager
+def fresh_container(bench: Bench, engine: Engine, task: Task, _log: TrialLog | None = None) -> Iterator[Sandbox]:
+    """A container of its own for a trial.
+
+    Args:
+        bench: what trials have in common.
+        engine: where.
+        task: the case.
+
+    Raises:
+        CausedError: there was none to begin in.
+    """
+    with Sandbox(
+        engine,
+        task.image,
+        "case",
+        run=bench.run,
+        case=task.id,
+        limits=bench.container,
+        interpreter=bench.settings.interpreter,
+        environment=bench.settings.environment,
+    ) as sandbox:
+        _refuse_other_image(sandbox, bench.settings.directory)
+        yield sandbox
 
 
 @dataclass(frozen=True)
@@ -68,6 +113,16 @@ class Bench:
     """The tier whose default candidate answers where the router fails; None: that ends the case."""
     secrets: Secrets = field(default_factory=lambda: Secrets(()))
     """What must not be written down."""
+    place: Place = fresh_container
+    """What commands run in."""
+    kept: KeptResponses | None = None
+    """Responses of earlier trials, which are taken before anybody is asked."""
+    session: int | None = None
+    """What sessions are numbered by where several trials share one; None: each has its own, by its number."""
+    counter: PromptCounter | None = None
+    """Counts prompts that trials have in common; None: each trial has its own."""
+    execution: Mapping[str, Any] | None = None
+    """What else tells a trial from the others of its case, as its first line has it."""
 
     @property
     def instead(self) -> str | None:
@@ -77,7 +132,7 @@ class Bench:
 
     def session_header(self, case: str, trial: int) -> str:
         """What the requests of a trial carry: opaque, and the same after a resume."""
-        return session_key(self.salt, "header", case, str(trial))
+        return session_key(self.salt, "header", case, str(self.session or trial))
 
     def log(self, recording: Recording, journal: Journal) -> TrialLog:
         """A trial's part of a journal, whose time goes on where its recording ends."""
@@ -171,21 +226,11 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
         DivergedError: it does something else than its recording.
     """
     _check_identity(bench, engine, task, log)
-    counter = PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest()))
+    counter = bench.counter or PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest()))
     routed = routed_call(bench, task, log, counter)
-    with Sandbox(
-        engine,
-        task.image,
-        "case",
-        run=bench.run,
-        case=task.id,
-        limits=bench.container,
-        interpreter=bench.settings.interpreter,
-        environment=bench.settings.environment,
-    ) as sandbox:
-        _refuse_other_image(sandbox, bench.settings.directory)
+    with bench.place(bench, engine, task, log) as commands:
         routed.start()
-        workplace = Workplace(sandbox, log, routed, bench.settings.command_timeout_s, bench.stop.check, bench.secrets)
+        workplace = Workplace(commands, log, routed, bench.settings.command_timeout_s, bench.stop.check, bench.secrets)
         try:
             return run_agent(bench.settings, task.problem_statement, routed, workplace)
         finally:
@@ -222,6 +267,7 @@ def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter)
         counter=counter,
         tool_options=bench.settings.tool_options,
         limits=bench.retries,
+        kept=bench.kept,
         own=bench.own,
         instead=bench.instead,
         turn=bench.turn,
@@ -277,6 +323,7 @@ def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> 
         "image": engine.image_identity(task.image),
         "pool": bench.pool.fingerprint,
         "agent": bench.settings.identity,
+        **({} if bench.execution is None else {"execution": dict(bench.execution)}),
     }
     start = log.recording.start
     if start is None:

@@ -1,10 +1,10 @@
-"""Where an agent's commands run: a sandbox, with every command and observation in the journal."""
+"""Where an agent's commands run: a container, with every command and observation in the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from twinbench.calls.lines import CommandLine, Observation
 from twinbench.calls.normalise import normalised_text
@@ -12,12 +12,27 @@ from twinbench.calls.recording import DivergedError, RecordedCommand
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RoutedCall
 from twinbench.calls.trial_log import TrialLog
-from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended
 
 _KEPT_BYTES = 4 * 2**20
 _NOT_FOUND = 127
 """What a shell answers to a command that there is not."""
+
+
+class Commands(Protocol):
+    """What runs commands, each in what those before it left behind (``Sandbox``)."""
+
+    def run_command(
+        self,
+        command: str,
+        *,
+        directory: str,
+        timeout_s: float,
+        keep_bytes: int,
+        checkpoint: Callable[[], None] | None,
+    ) -> CommandResult:
+        """Run a command to its end; as of ``Sandbox.run_command``."""
+        ...
 
 
 @dataclass
@@ -28,7 +43,7 @@ class Workplace:
     and addresses, the recorded observation stands: the conversation is then the same to the letter.
     """
 
-    sandbox: Sandbox
+    commands: Commands
     log: TrialLog
     routed: RoutedCall
     timeout_s: float
@@ -56,7 +71,7 @@ class Workplace:
             self.log.write(CommandLine(**self.log.stamp(), step=step, index=self._index, command=command))
         elif recorded.command != command:
             raise DivergedError(step, "command", recorded.command, command)
-        result = self.sandbox.run_command(
+        result = self.commands.run_command(
             command,
             directory=directory,
             timeout_s=self.timeout_s,
@@ -65,7 +80,7 @@ class Workplace:
         )
         # As the journal has it: so a resume goes on with the same words.
         result = replace(result, output=self.secrets.redacted(result.output))
-        observation = _observation(result, self.timeout_s)
+        observation = observation_of(result, self.timeout_s)
         if recorded is None or recorded.observation is None:
             self.log.write(
                 Observation(
@@ -77,17 +92,31 @@ class Workplace:
                     exception_info=observation["exception_info"],
                     ended=result.ended,
                     seconds=round(result.seconds, 3),
+                    **({"reused": True} if result.reused else {}),
                 )
             )
             return observation
-        return _agreed(step, recorded.observation, observation, result.ended)
+        then = {
+            "output": recorded.observation.text,
+            "returncode": recorded.observation.returncode,
+            "exception_info": recorded.observation.exception_info,
+        }
+        if (name := difference(then, observation, result.ended)) is not None:
+            raise DivergedError(step, "observation", then[name], observation[name])
+        return then
 
     def _recorded(self, step: int) -> RecordedCommand | None:
         commands = self.log.step(step).commands
         return commands[self._index] if self._index < len(commands) else None
 
 
-def _observation(result: CommandResult, timeout_s: float) -> dict[str, Any]:
+def observation_of(result: CommandResult, timeout_s: float) -> dict[str, Any]:
+    """What mini-swe-agent is given of a command.
+
+    Args:
+        result: of the command.
+        timeout_s: how long it was allowed to take.
+    """
     said = {
         Ended.exited: "",
         Ended.timeout: f"The command took longer than {timeout_s:g} seconds and was ended.",
@@ -98,19 +127,17 @@ def _observation(result: CommandResult, timeout_s: float) -> dict[str, Any]:
     return {"output": result.output, "returncode": code, "exception_info": said[result.ended]}
 
 
-def _agreed(step: int, recorded: Observation, now: Mapping[str, Any], ended: Ended) -> dict[str, Any]:
-    """The recorded observation, where the new one is the same but for what differs from run to run.
+def difference(then: Mapping[str, Any], now: Mapping[str, Any], ended: Ended) -> str | None:
+    """The name of what another run of the same command gave otherwise, but for what differs from run to run.
 
     Of a command that did not come to its own end, how much of its output was heard depends on the moment.
+
+    Args:
+        then: what it gave once (``observation_of``).
+        now: what it gave again.
+        ended: how it ended now.
     """
-    then = {
-        "output": recorded.text,
-        "returncode": recorded.returncode,
-        "exception_info": recorded.exception_info,
-    }
     compared = [name for name in then if name != "output" or ended is Ended.exited]
-    same = {name: normalised_text(str(then[name])) == normalised_text(str(now[name])) for name in compared}
-    if not all(same.values()):
-        different = next(name for name, equal in same.items() if not equal)
-        raise DivergedError(step, "observation", then[different], now[different])
-    return then
+    return next(
+        (name for name in compared if normalised_text(str(then[name])) != normalised_text(str(now[name]))), None
+    )

@@ -7,7 +7,7 @@ router's own are both made here.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Protocol
@@ -17,6 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
 from twinbench.calls.judging import Judged, judge
+from twinbench.calls.kept_responses import KeptPlace, KeptResponses
 from twinbench.calls.recording import DivergedError, RecordedAttempt
 from twinbench.causes import CausedError
 from twinbench.routing.clock import Clock
@@ -87,6 +88,8 @@ class Attempts:
     budget: Budget
     clock: Clock
     limits: RetryLimits = RetryLimits()
+    kept: KeptResponses | None = None
+    """Responses to requests that were asked before, which are taken instead of asking again; None: all are asked."""
 
     def answered(
         self,
@@ -112,6 +115,24 @@ class Attempts:
             CallFailedError: no attempt brought one.
             CapError: the budget leaves no room for it.
         """
+        if self.kept is None:
+            return self._tried(request, chosen, worst_usd, log, before=before, switched=switched)
+        with self.kept.held(chosen.id, request) as place:
+            if place.response is None:
+                return self._tried(request, chosen, worst_usd, log, before=before, switched=switched, place=place)
+            return _reused(place.response, request, chosen, log, before + 1, switched=switched)
+
+    def _tried(
+        self,
+        request: Request,
+        chosen: LiveCandidate,
+        worst_usd: Decimal,
+        log: AttemptLog,
+        *,
+        before: int,
+        switched: bool,
+        place: KeptPlace | None = None,
+    ) -> Answered:
         number = before
         failed: CallFailedError | None = None
         retrying = Retrying(
@@ -125,7 +146,7 @@ class Attempts:
             with attempt:
                 number += 1
                 try:
-                    return self._attempted(number, request, chosen, worst_usd, log, switched=switched)
+                    return self._attempted(number, request, chosen, worst_usd, log, switched=switched, place=place)
                 except CallFailedError as error:
                     failed = error
                     raise
@@ -143,6 +164,7 @@ class Attempts:
         log: AttemptLog,
         *,
         switched: bool,
+        place: KeptPlace | None,
     ) -> Answered:
         with self.budget.reserve(worst_usd) as reservation:
             log.reserve(number, chosen.id, request, worst_usd)
@@ -159,11 +181,26 @@ class Attempts:
             reservation.settle(cost_usd)
         if judged.cause is not None or judged.usage is None:
             raise CallFailedError(judged)
+        if place is not None and isinstance(outcome, Response):
+            place.response = outcome
         return Answered(judged, judged.usage, cost_usd)
 
     def _stops(self, state: RetryCallState) -> bool:
         waited = state.idle_for + state.upcoming_sleep
         return stop_after_attempt(self.limits.attempts)(state) or waited > self.limits.waiting_s
+
+
+def _reused(
+    response: Response, request: Request, chosen: LiveCandidate, log: AttemptLog, number: int, *, switched: bool
+) -> Answered:
+    """A kept response, written down as an attempt for which nothing is reserved and nothing is paid."""
+    judged = judge(response, chosen, switched=switched, max_tokens=_most_tokens(request))
+    if judged.cause is not None or judged.usage is None:
+        raise CallFailedError(judged)
+    cost_usd = judged.usage.cost_usd(chosen.prices.prices())
+    log.reserve(number, chosen.id, request, Decimal(0))
+    log.settle(number, replace(response, reused=True), judged, cost_usd, at_reservation=False)
+    return Answered(judged, judged.usage, cost_usd)
 
 
 def recorded_answer(

@@ -40,6 +40,8 @@ class Response:
     retry_after_s: float | None
     """What the header Retry-After asks for, as seconds or a date, made seconds from now."""
     latency_s: float
+    reused: bool = False
+    """Whether nothing was sent for it: it was kept from an earlier execution."""
 
 
 class TransportError(Exception):

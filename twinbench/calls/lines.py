@@ -203,6 +203,8 @@ class TrialBegins(OfTrial):
     """Identity of the image that its container is of."""
     agent: dict[str, Any] | None = None
     """The agent's settings, as the run's identity has them."""
+    execution: dict[str, Any] | None = None
+    """Of a bank's build: seed, repeat, and which candidate is to answer which step."""
     imported: dict[str, Any] | None = None
     """Of an imported run: what its file says of itself."""
     opening: list[Any] | None = None
@@ -272,6 +274,8 @@ class Settle(OfAttempt):
     """The host that answered, where a gateway names it."""
     simulated: StrictBool = False
     """Whether the response says that a simulated model gave it; left out where it does not."""
+    reused: StrictBool = False
+    """Whether nothing was sent and nothing paid: the response was kept from an earlier execution. Its cost counts."""
 
     @property
     def body(self) -> bytes | None:
@@ -316,6 +320,8 @@ class Observation(OfTrial):
     """How it ended (``containers.shell.Ended``)."""
     seconds: Number | None = None
     """How long it took."""
+    reused: StrictBool = False
+    """Whether it did not run: an earlier execution had run the same commands up to this one."""
 
     @property
     def text(self) -> str:

@@ -79,9 +79,19 @@ class RecordedAttempt:
         return self.settle is not None and self.settle.cause is None
 
     @property
-    def spent_usd(self) -> Decimal:
-        """What it cost; one that was in flight when twinbench was killed counts its reservation."""
+    def cost_usd(self) -> Decimal:
+        """What it costs; one that was in flight when twinbench was killed counts its reservation."""
         return self.reserve.reserved_usd if self.settle is None else self.settle.cost_usd
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether nothing was sent, since the response was kept from an earlier execution."""
+        return self.settle is not None and self.settle.reused
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What was paid for it: what it costs, and nothing where its response was kept."""
+        return Decimal(0) if self.is_reused else self.cost_usd
 
     @property
     def usage(self) -> Usage | None:
@@ -200,7 +210,7 @@ class Recording:
     @property
     def router_usd(self) -> Decimal:
         """What the responses cost that the router received."""
-        return sum((answer.spent_usd for answer in self.own_answers), Decimal(0))
+        return sum((answer.cost_usd for answer in self.own_answers), Decimal(0))
 
     @property
     def router_errors(self) -> list[str]:
@@ -229,11 +239,11 @@ class Recording:
     @property
     def cost_usd(self) -> Decimal:
         """What the responses cost that the agent received, and the router's own."""
-        return sum((answer.spent_usd for answer in self.answers), self.router_usd)
+        return sum((answer.cost_usd for answer in self.answers), self.router_usd)
 
     @property
     def spend_usd(self) -> Decimal:
-        """What all attempts cost, those in flight at their reservation and what was lost among them."""
+        """What was paid for all attempts, those in flight at their reservation and what was lost among them."""
         attempts = (attempt for step in self.steps.values() for attempt in step.all_attempts)
         earlier = sum((recording.spend_usd for recording in self.earlier), Decimal(0))
         return sum((attempt.spent_usd for attempt in attempts), earlier)

@@ -18,6 +18,7 @@ from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, ResponseSource
+from twinbench.calls.kept_responses import KeptResponses
 from twinbench.calls.lines import Decided, Decision
 from twinbench.calls.metered import RecordedDeciding
 from twinbench.calls.prompts import PromptCounter
@@ -187,6 +188,8 @@ class RoutedCall:
     counter: PromptCounter
     tool_options: Mapping[str, Any] = field(default_factory=dict)
     limits: RetryLimits = field(default_factory=RetryLimits)
+    kept: KeptResponses | None = None
+    """Responses of earlier executions, which are taken before anybody is asked."""
     own: OwnCalls | None = None
     """The handle through which the router asks an LLM itself."""
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
@@ -306,7 +309,7 @@ class RoutedCall:
         recorded: RecordedStep,
     ) -> Answered:
         assert self.source is not None  # noqa: S101 - a replay never comes here
-        return Attempts(self.source, self.budget, self.clock, self.limits).answered(
+        return Attempts(self.source, self.budget, self.clock, self.limits, self.kept).answered(
             request,
             chosen,
             worst_usd,

@@ -148,7 +148,7 @@ class CallLog:
                 request_key=request.key,
                 reserved_usd=reserved_usd,
             ),
-            sync=True,
+            sync=reserved_usd > 0,  # of what can cost nothing, a crash of the machine loses nothing
         )
 
     def settle(
@@ -189,6 +189,7 @@ class CallLog:
                 latency_s=None if outcome is None else outcome.latency_s,
                 status=None if response is None else response.status,
                 response=None if response is None else response.body,
+                **({"reused": True} if response is not None and response.reused else {}),
             )
         )
 

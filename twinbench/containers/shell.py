@@ -53,6 +53,8 @@ class CommandResult:
     output_bytes: int
     """How much it wrote."""
     seconds: float
+    reused: bool = False
+    """Whether it did not run: this is what it gave an earlier time, after the same commands."""
 
 
 class _Output:

@@ -526,6 +526,11 @@ def test_another_cost_is_found(turns: Path) -> None:
     assert {"cost", "case-file", "trajectory"} <= found(turns).keys()
 
 
+def test_a_response_that_counts_as_not_paid_is_found(turns: Path) -> None:
+    edited(turns, "settle", setting(reused=True), number=2)
+    assert "counts as not paid" in found(turns)["cost"][0]["detail"]
+
+
 def test_other_usage_is_found(turns: Path) -> None:
     edited(turns, "settle", lambda fields: fields["usage"].update(output=1))
     assert {"usage", "cost"} <= found(turns).keys()

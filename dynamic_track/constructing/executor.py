@@ -1,0 +1,373 @@
+"""The agent executor: tasks worked on by mini-swe-agent in containers and graded, each step by an assigned candidate.
+
+An execution is a trial of the live track in the executor's own journal. All executions of a task under one seed and of
+one repeat share a session: the same request gets the same response, which is paid once, and the same commands are run
+once (``observations``). So an execution of which all is known needs neither model nor container.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from functools import partial
+from typing import Any, NamedTuple
+
+from dynamic_track.constructing.deciding import AssignmentDecides
+from dynamic_track.constructing.observations import OBSERVATION, ContainerState, RepeatedCommands, recorded_results
+from dynamic_track.constructing.preparing import AgentWork, Draw, Providers, prepare_work
+from dynamic_track.constructing.settings import read_settings
+from dynamic_track.grading.verdict_store import VerdictStore
+from dynamic_track.running.admission import Images
+from dynamic_track.running.nodes import Node
+from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.runner import is_over, run_trial
+from dynamic_track.running.stopping import Stop, StoppedError
+from dynamic_track.running.trial import Bench, concluded, fresh_container, work
+from dynamic_track.running.unexpected import TRACEBACK_FILE
+from dynamic_track.running.workplace import Commands
+from dynamic_track.tasks.task import Task
+from twinbench.calls.billing import worst_case_usd
+from twinbench.calls.budget import Budget
+from twinbench.calls.journal import Journal
+from twinbench.calls.kept_responses import KeptResponses
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.recording import DivergedError, Recording, recordings
+from twinbench.calls.redaction import Secrets
+from twinbench.calls.trial_log import TrialLog, WithoutSecrets
+from twinbench.causes import CausedError
+from twinbench.construction.execution import (
+    Assignment,
+    BuildStoppedError,
+    ConstructionTask,
+    ExecutedStep,
+    Execution,
+    ExecutorContext,
+    TaskExecutor,
+)
+from twinbench.containers.engine import Engine
+from twinbench.errors import UsageError
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.store import Store
+from twinbench.text.tokens import tokenizer_set
+
+
+def agent_executor(settings: Mapping[str, Any], context: ExecutorContext) -> AbstractContextManager[TaskExecutor]:
+    """Open an executor of the live track (``twinbench.executors``: ``agent``).
+
+    Args:
+        settings: the table ``[executor]`` without ``kind`` (``AgentExecutorSettings``).
+        context: where it works, and within what.
+
+    Raises:
+        UsageError: a key is unknown or wrong, or names what there is not.
+        ContentError: a file of tasks, of a pool or of skills is refused.
+        TwinbenchError: what the live track needs is not installed, or the hub cannot be read.
+    """
+    return _opened(prepare_work(read_settings(settings), context.progress), context)
+
+
+@contextmanager
+def _opened(work: AgentWork, context: ExecutorContext) -> Iterator[TaskExecutor]:
+    with ExitStack() as stack:
+        journal = stack.enter_context(Journal.open(context.directory / "journal", work.secrets))
+        yield AgentExecutor(work, context, journal, stack)
+
+
+class _Name(NamedTuple):
+    """Tells an execution from all others."""
+
+    task: str
+    seed: str
+    repeat: int
+    first: tuple[str, ...]
+    """Without what ``rest`` says anyway."""
+    rest: str
+
+    @property
+    def group(self) -> tuple[str, str, int]:
+        """The executions that it shares a session with."""
+        return self.task, self.seed, self.repeat
+
+    def to_json(self) -> dict[str, Any]:
+        """As the first line of its trial has it."""
+        return {"seed": self.seed, "repeat": self.repeat, "first": list(self.first), "rest": self.rest}
+
+
+def _name(task: str, seed: str, assignment: Assignment, repeat: int) -> _Name:
+    first = list(assignment.first)
+    while first and first[-1] == assignment.rest:
+        first.pop()
+    return _Name(task, seed, repeat, tuple(first), assignment.rest)
+
+
+def _recorded_name(recording: Recording) -> _Name | None:
+    """Whose recording it is; None where it ended before that was written."""
+    told = None if recording.start is None else recording.start.execution
+    if told is None:
+        return None
+    return _Name(recording.case, told["seed"], told["repeat"], tuple(told["first"]), told["rest"])
+
+
+@dataclass
+class _Common:
+    """What the executions of a task under one seed and of one repeat have in common."""
+
+    recorded: Sequence[Recording] = ()
+    """What stood in the journal of them when it was opened."""
+    beginning: ContainerState = field(default_factory=ContainerState)
+    counter: PromptCounter | None = None
+
+
+@dataclass(frozen=True)
+class _NoFiles(RunDirectory):
+    """The folder of an executor: its journal has all that is known of an execution, so files are for tracebacks."""
+
+    def write(self, case: str, trial: int, name: str, content: str) -> None:
+        """Write a traceback, and nothing else."""
+        if name == TRACEBACK_FILE:
+            super().write(case, trial, name, content)
+
+
+class _BuildStop(Stop):
+    """The stop of whoever builds."""
+
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__()
+        self._context = context
+
+    @property
+    def requested(self) -> bool:
+        """Whether the build is to stop."""
+        return super().requested or self._context.is_stopping()
+
+
+class AgentExecutor:
+    """Executes tasks with the live track; ``agent_executor`` opens one."""
+
+    def __init__(self, work: AgentWork, context: ExecutorContext, journal: Journal, stack: ExitStack) -> None:
+        """Read what earlier sittings recorded.
+
+        Args:
+            work: what it works with.
+            context: where, and within what.
+            journal: its own, open.
+            stack: closes what it opens.
+        """
+        self._work = work
+        self._context = context
+        self._journal = journal
+        self._stack = stack
+        self._draws = {draw.construction_task.id: draw for draw in work.draws}
+        self._tasks = tuple(draw.construction_task for draw in work.draws)
+        self._lock = threading.Lock()
+        self._doubted: set[_Name] = set()
+        self._node: Node | None = None
+        self._providers = Providers(work, context.directory, stack)
+        self._kept = KeptResponses()
+        self._verdicts = VerdictStore(Store(context.directory))
+        self._files = _NoFiles(context.directory)
+        recorded = recordings(journal.entries()).values()
+        self._recorded, self._numbers, self._common = _sorted_out(recorded)
+        spent = sum((each.spend_usd for each in recorded), Decimal(0))
+        self._bench = Bench(
+            pool=work.pool,
+            settings=work.agent,
+            decider=AssignmentDecides(Assignment((), "")),
+            source=None,
+            budget=Budget(context.cap_usd, spent, option="--usd"),
+            salt="",
+            run=context.directory.resolve().parent.name,
+            container=work.limits.container(network=work.settings.network),
+            grading=work.limits.grading(),
+            retries=work.limits.retries,
+            stop=_BuildStop(context),
+            secrets=Secrets(work.secrets),
+            kept=self._kept,
+        )
+
+    @property
+    def tasks(self) -> Sequence[ConstructionTask]:
+        """Each task under each seed."""
+        return self._tasks
+
+    @property
+    def tiers(self) -> Mapping[str, Sequence[str]]:
+        """The candidates of each tier that are tried."""
+        return self._work.tiers
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What a label depends on."""
+        return self._work.identity
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What was paid, in earlier sittings too; in a rehearsal what real models would have cost."""
+        return self._bench.budget.spent_usd
+
+    def worst_case_usd(self, task: str) -> Decimal:  # noqa: ARG002 - the agent's limits are the same for all tasks
+        """The most that an execution can cost: the agent's limit, which is looked at before each call, and one call.
+
+        Simulated models cost nothing.
+        """
+        if self._work.rehearsal is not None:
+            return Decimal(0)
+        tried = {candidate for models in self.tiers.values() for candidate in models}
+        most = max(
+            worst_case_usd(each.context_window - each.max_tokens, each.prices.prices(), each.max_tokens)
+            for each in self._work.pool.candidates
+            if each.id in tried
+        )
+        limits = self._work.pool.agent
+        return min(limits.cost_limit_usd + most, limits.step_limit * most)
+
+    def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
+        """Execute a task; as of ``TaskExecutor.execute``.
+
+        Raises:
+            BuildStoppedError: it was asked to stop; what was paid is recorded.
+            UsageError: nothing says how much may be paid, or there is no key.
+            JournalError, OSError: what it does cannot be recorded.
+        """
+        self._refuse_without_cap()
+        draw = self._draws[task]
+        name = _name(draw.task.id, draw.seed, assignment, repeat)
+        decider = AssignmentDecides(assignment)
+        bench = self._bench_of(draw, name, decider)
+        log = bench.log(self._recording(name), self._journal)
+        blank = Execution(task, assignment, repeat, None, ())
+        try:
+            bench.stop.check()
+            node = self._on_node()
+            self._execute(bench, node, draw.task, log)
+        except StoppedError:
+            raise BuildStoppedError(f"{task}: the build is to stop") from None
+        except CausedError as error:  # no engine answers
+            return replace(blank, cause=error.cause, detail=str(error))
+        return self._told(blank, name, log.recording, decider)
+
+    def _execute(self, bench: Bench, node: Node, task: Task, log: TrialLog) -> None:
+        if is_over(log.recording):  # what was said is not in the journal, but follows from it
+            try:
+                work(bench, node.engine, task, replace(log, journal=None))
+            except DivergedError as diverged:
+                log.start_over(diverged)
+        run_trial(bench, node, task, log, self._files, self._verdicts)
+
+    def _told(self, blank: Execution, name: _Name, recording: Recording, decider: AssignmentDecides) -> Execution:
+        trial = concluded(self._work.pool, recording)
+        steps = []
+        for number in sorted(recording.steps):
+            answer, seen = recording.steps[number].answer, decider.seen.get(number)
+            if answer is None or seen is None or answer.usage is None:
+                continue
+            asked = answer.reserve.candidate
+            steps.append(ExecutedStep(seen.messages, seen.functions, asked, answer.usage, answer.cost_usd))
+        if trial.resolved is not None:
+            with self._lock:  # nobody asks for it again in this sitting
+                self._recorded.pop(name, None)
+        note = None
+        if _was_doubted(recording):
+            note = "commands gave something else in a new container, so it was executed in full"
+            self._doubted.add(name)
+            self._context.progress("executions in full, as commands gave something else", len(self._doubted), None)
+        every = (*recording.earlier, recording)
+        return replace(
+            blank,
+            passed=trial.resolved,
+            steps=tuple(steps),
+            cause=trial.cause,
+            detail=trial.detail or note,
+            spend_usd=recording.spend_usd,
+            paid_calls=sum(not answer.is_reused for each in every for answer in each.answers),
+        )
+
+    def _recording(self, name: _Name) -> Recording:
+        """What there is of an execution, or a new trial."""
+        with self._lock:
+            if name not in self._recorded:
+                self._numbers[name.task] += 1
+                self._recorded[name] = Recording(name.task, self._numbers[name.task])
+            return self._recorded[name]
+
+    def _bench_of(self, draw: Draw, name: _Name, decider: AssignmentDecides) -> Bench:
+        provider = self._providers.of(draw.seed)
+        bench = replace(
+            self._bench,
+            decider=decider,
+            source=WithoutSecrets(provider.source, self._bench.secrets),
+            salt=draw.seed,
+            clocks=provider.clocks,
+            session=name.repeat + 1,
+            execution=name.to_json(),
+        )
+        with self._lock:
+            common = self._common.setdefault(name.group, _Common())
+            if common.counter is None:
+                common.counter = PromptCounter(self._work.pool.candidates, tokenizer_set(static_manifest()))
+                self._kept.fill(bench.session_header(name.task, 1), common.recorded)
+                if self._work.settings.reuse_observations:
+                    common.beginning.fill(common.recorded)
+                common.recorded = ()
+        return replace(bench, counter=common.counter, place=partial(self._place, common.beginning))
+
+    @contextmanager
+    def _place(
+        self, beginning: ContainerState, bench: Bench, engine: Engine, task: Task, log: TrialLog
+    ) -> Iterator[Commands]:
+        """What the commands of an execution run in: a container of their own, or one that comes when it is needed."""
+        in_full = not self._work.settings.reuse_observations or _was_doubted(log.recording)
+        if in_full and not log.is_replay:
+            with fresh_container(bench, engine, task) as container:
+                yield container
+            return
+        with RepeatedCommands(
+            ContainerState() if in_full else beginning,
+            recorded_results(log.recording),
+            partial(fresh_container, bench, engine, task),
+            lambda: max(log.recording.steps, default=0),
+            bench.secrets,
+        ) as commands:
+            yield commands
+
+    def _on_node(self) -> Node:
+        """The engine, connected when it is first needed.
+
+        Raises:
+            CausedError: none answers.
+        """
+        with self._lock:
+            if self._node is None:
+                engine = self._stack.enter_context(Engine.connect())
+                images = Images(engine, (), build=self._work.settings.build, progress=self._context.progress)
+                self._node = Node(engine, images, self._context.workers)
+            return self._node
+
+    def _refuse_without_cap(self) -> None:
+        paid = self._work.rehearsal is None and not self._work.pool.costs_nothing
+        if paid and self._context.cap_usd is None:
+            raise UsageError(f"pool {self._work.pool.name} costs money: say how much the build may spend, with --usd")
+
+
+def _was_doubted(recording: Recording) -> bool:
+    """Whether an execution was begun again because a command gave something else than it had."""
+    return any(each.lost is not None and each.lost.what == OBSERVATION for each in recording.earlier)
+
+
+def _sorted_out(
+    recorded: Iterable[Recording],
+) -> tuple[dict[_Name, Recording], Counter[str], dict[tuple[str, str, int], _Common]]:
+    """Recordings by their executions, the last number of a trial of each task, and what executions have in common."""
+    by_name: dict[_Name, Recording] = {}
+    numbers: Counter[str] = Counter()
+    together: dict[tuple[str, str, int], list[Recording]] = {}
+    for each in recorded:
+        numbers[each.case] = max(numbers[each.case], each.trial)
+        if (name := _recorded_name(each)) is not None:
+            by_name.setdefault(name, each)
+            together.setdefault(name.group, []).append(each)
+    return by_name, numbers, {group: _Common(found) for group, found in together.items()}

@@ -1,0 +1,154 @@
+"""What commands gave in earlier executions of a task, so that they need not run again.
+
+What is in a container follows from the commands that ran in it so far. So an execution takes what an earlier one was
+given for the same commands, and has no container until it comes to a command that is new. Then it gets one, in which
+all commands before it run first; where one of them gives something else than it gave, times and addresses aside, the
+execution is begun again and runs in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Self
+
+from dynamic_track.running.workplace import Commands, difference, observation_of
+from twinbench.calls.lines import Observation
+from twinbench.calls.recording import DivergedError, Recording
+from twinbench.calls.redaction import Secrets
+from twinbench.containers.shell import CommandResult, Ended
+
+OBSERVATION = "observation"
+"""What is not repeated where a command gives something else (``DivergedError.what``)."""
+
+
+@dataclass
+class ContainerState:
+    """What a container holds after certain commands: known by what each command gave that was run next."""
+
+    given: CommandResult | None = None
+    """By the command that led here; None for a container in which nothing ran."""
+    is_doubted: bool = False
+    """Whether that command has given something else in another container."""
+    following: dict[str, ContainerState] = field(default_factory=dict)
+    """By the next command."""
+
+    def after(self, command: str, given: CommandResult) -> ContainerState:
+        """The state after a command; what it gave the first time stands."""
+        return self.following.setdefault(command, ContainerState(given))
+
+    def fill(self, recordings: Iterable[Recording]) -> None:
+        """Take what stands in a journal.
+
+        Args:
+            recordings: of executions whose containers began in this state, what was lost of them among it.
+        """
+        for recording in recordings:
+            for each in (*recording.earlier, recording):
+                state = self
+                for command, given in recorded_results(each):
+                    state = state.after(command, given)
+
+
+def recorded_results(recording: Recording) -> list[tuple[str, CommandResult]]:
+    """The commands of an execution with what they gave, in their order, up to the first that gave nothing."""
+    found: list[tuple[str, CommandResult]] = []
+    for number in sorted(recording.steps):
+        for command in recording.steps[number].commands:
+            if command.observation is None:
+                return found
+            found.append((command.command, _result(command.observation)))
+    return found
+
+
+def _result(observation: Observation) -> CommandResult:
+    ended = Ended(observation.ended)
+    code = observation.returncode if ended is Ended.exited else None
+    text = observation.text
+    return CommandResult(text, code, ended, len(text), observation.seconds or 0.0)
+
+
+@dataclass
+class RepeatedCommands:
+    """Runs the commands of one execution as far as they are new; use as a context manager.
+
+    Args:
+        beginning: what is known of a container in which nothing ran.
+        own: what stands in the journal of this execution itself, which comes first.
+        open_container: opens a fresh container.
+        step: says at which step the execution is.
+        secrets: what is taken out of what commands print, here too, so that it can be compared.
+    """
+
+    beginning: ContainerState
+    own: Sequence[tuple[str, CommandResult]]
+    open_container: Callable[[], AbstractContextManager[Commands]]
+    step: Callable[[], int]
+    secrets: Secrets
+    _passed: list[tuple[str, ContainerState, CommandResult]] = field(default_factory=list)
+    _container: Commands | None = None
+    _state: ContainerState = field(init=False)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __post_init__(self) -> None:
+        self._state = self.beginning
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def run_command(
+        self,
+        command: str,
+        *,
+        directory: str,
+        timeout_s: float,
+        keep_bytes: int,
+        checkpoint: Callable[[], None] | None,
+    ) -> CommandResult:
+        """What a command gives, or gave an earlier time; as of ``Sandbox.run_command``.
+
+        Raises:
+            DivergedError: a command that ran before gives something else in a new container.
+            CausedError: there is no container to be had, or it is lost.
+        """
+
+        def run(container: Commands, command: str) -> CommandResult:
+            given = container.run_command(
+                command, directory=directory, timeout_s=timeout_s, keep_bytes=keep_bytes, checkpoint=checkpoint
+            )
+            return replace(given, output=self.secrets.redacted(given.output))
+
+        if self._container is None:
+            if (known := self._known(command)) is not None:
+                self._state = self._state.after(command, known)
+                self._passed.append((command, self._state, known))
+                return replace(known, reused=True)
+            container = self._stack.enter_context(self.open_container())
+            self._repeat(container, run, timeout_s)
+            self._container = container
+        given = run(self._container, command)
+        self._state = self._state.after(command, given)
+        return given
+
+    def _known(self, command: str) -> CommandResult | None:
+        place = len(self._passed)
+        if place < len(self.own) and self.own[place][0] == command:
+            return self.own[place][1]
+        state = self._state.following.get(command)
+        return None if state is None or state.is_doubted else state.given
+
+    def _repeat(self, container: Commands, run: Callable[[Commands, str], CommandResult], timeout_s: float) -> None:
+        """Bring a fresh container to where this execution is."""
+        for command, state, known in self._passed:
+            given = run(container, command)
+            then, now = observation_of(known, timeout_s), observation_of(given, timeout_s)
+            if (name := difference(then, now, given.ended)) is not None:
+                state.is_doubted = True
+                raise DivergedError(self.step(), OBSERVATION, then[name], now[name])

@@ -1,0 +1,208 @@
+"""What an agent executor works with, made of its settings: tasks, pool, agent, and who answers under each seed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from dynamic_track import harness
+from dynamic_track.constructing.settings import AgentExecutorSettings, naming
+from dynamic_track.rehearsal.edits import has_edits
+from dynamic_track.rehearsal.preparing import prepare_rehearsal
+from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
+from dynamic_track.rehearsal.rehearsing import Rehearsal
+from dynamic_track.rehearsal.simulation import difficulty_of
+from dynamic_track.rehearsal.skills import skill_table
+from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
+from dynamic_track.running.agent import AgentSettings, agent_settings
+from dynamic_track.running.estimate import LAST_PROMPT_TOKENS, OUTPUT_TOKENS
+from dynamic_track.running.sitting import Provider, SittingLimits
+from dynamic_track.tasks.selection import TaskChoice
+from dynamic_track.tasks.task import Task
+from twinbench.calls.attempts import RetryLimits
+from twinbench.calls.limiting import Limited, parse_limits
+from twinbench.construction.execution import ConstructionTask
+from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import counted
+from twinbench.errors import UsageError
+from twinbench.providers.gateway import Gateway
+from twinbench.routing.tiers import TIER_LABELS
+from twinbench.routing.usage import Usage
+from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.manifests import LiveCandidate, LiveManifest
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One task under one seed: what is labelled on its own."""
+
+    task: Task
+    seed: str
+
+    @property
+    def construction_task(self) -> ConstructionTask:
+        """As the search for labels knows it: all draws of a task are one group."""
+        workload = difficulty_of(self.task) if has_edits(self.task) else self.task.repo
+        return ConstructionTask(f"{self.task.id}@{self.seed}", workload, self.task.id)
+
+
+@dataclass(frozen=True)
+class AgentWork:
+    """All that an executor works with; nothing was asked, spent or written for it."""
+
+    settings: AgentExecutorSettings
+    tasks: Sequence[Task]
+    task_set: str
+    """Fingerprint of the set that they are from."""
+    pool: LiveManifest
+    agent: AgentSettings
+    rehearsal: Rehearsal | None
+    """Whose simulated models answer; None: a gateway."""
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """The tasks under each seed, task by task."""
+        return tuple(Draw(task, seed) for task in self.tasks for seed in self.settings.all_seeds)
+
+    @property
+    def tiers(self) -> dict[str, tuple[str, ...]]:
+        """The candidates of each tier that are tried, the cheapest first."""
+        ordered = sorted(self.pool.candidates, key=_price)
+        most = self.settings.models_a_tier
+        return {label: tuple(each.id for each in ordered if each.tier == label)[:most] for label in TIER_LABELS}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a label depends on."""
+        simulated = {} if self.rehearsal is None else {"simulation": self.rehearsal.simulation}
+        return {
+            "executor": "agent",
+            "tasks": self.task_set,
+            "pool": {"name": self.pool.name, "fingerprint": self.pool.fingerprint},
+            "models": {tier: list(models) for tier, models in self.tiers.items()},
+            "agent": self.agent.identity,
+            "grader": {"swebench": harness.version()},
+            "provider": {"kind": self.settings.provider, **simulated},
+            "network": self.settings.network,
+            "reuse_observations": self.settings.reuse_observations,
+        }
+
+    @property
+    def limits(self) -> SittingLimits:
+        """What an execution may take."""
+        settings = self.settings
+        return SittingLimits(
+            retries=RetryLimits(attempt_s=settings.call_timeout_s),
+            memory_mib=settings.most_memory_mib,
+            min_free_mib=settings.min_free_mib,
+            tests_s=settings.tests_s,
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be written anywhere."""
+        value = os.environ.get(self.settings.api_key_env or "")
+        return (value,) if value else ()
+
+
+def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progress) -> AgentWork:
+    """Read tasks, pool and, for simulated models, their skills.
+
+    Raises:
+        UsageError: a key names what there is not.
+        ContentError: a file of tasks, of a pool or of skills is refused.
+        TwinbenchError: the hub cannot be read, or mini-swe-agent or swebench is not installed.
+    """
+    with naming("pool"):
+        pool = live_manifest(settings.pool)
+    if settings.api_base is not None:
+        with naming("api_base"), Gateway(settings.api_base, None):
+            pass
+    with naming("candidate_limits", "--candidate-limit"):
+        dict(map(parse_limits, settings.candidate_limits))
+    with naming("skills"):
+        skill_table(settings.skills)
+    with naming("faults"):
+        Faults.parse(settings.faults)
+    choice = TaskChoice(tasks=settings.tasks, dataset=settings.dataset, only=tuple(settings.only), limit=settings.limit)
+    rehearsal = None
+    with naming("only" if settings.only else "tasks"):
+        if settings.provider == "rehearsal":
+            rehearsal = prepare_rehearsal(
+                choice,
+                pool=settings.pool,
+                skills=settings.skills,
+                faults=settings.faults,
+                actions=settings.actions,
+                progress=progress,
+            )
+            tasks, task_set = rehearsal.tasks, rehearsal.task_set
+        else:
+            tasks, all_of = choice.load(progress)
+            task_set = all_of.fingerprint
+    if silent := [task.id for task in tasks if not task.problem_statement.strip()]:
+        raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
+    return AgentWork(settings, tasks, task_set, pool, agent_settings(settings.style, pool.agent), rehearsal)
+
+
+class Providers:
+    """Who answers under each seed; simulated models have their luck by it, a gateway is the same for all.
+
+    Args:
+        work: of the executor.
+        folder: where simulated models keep what they billed.
+        open_: closes them in the end.
+    """
+
+    def __init__(self, work: AgentWork, folder: Path, open_: ExitStack) -> None:
+        self._work = work
+        self._folder = folder
+        self._open = open_
+        self._found: dict[str, Provider] = {}
+        self._lock = threading.Lock()
+
+    def of(self, seed: str) -> Provider:
+        """The provider under a seed, opened when it is first asked for.
+
+        Raises:
+            UsageError: the gateway's address is none, or its key is not there.
+        """
+        rehearsal = self._work.rehearsal
+        with self._lock:
+            name = "" if rehearsal is None else seed
+            if name not in self._found:
+                self._found[name] = self._gateway() if rehearsal is None else self._simulated(rehearsal, seed)
+            return self._found[name]
+
+    def _gateway(self) -> Provider:
+        settings = self._work.settings
+        assert settings.api_base is not None  # noqa: S101 - checked with the settings
+        with naming("api_key_env"):
+            gateway = self._open.enter_context(Gateway(settings.api_base, settings.api_key_env))
+        limits: Mapping[str, Any] = dict(map(parse_limits, settings.candidate_limits))
+        return Provider(Limited(gateway, limits), self._work.secrets)
+
+    def _simulated(self, rehearsal: Rehearsal, seed: str) -> Provider:
+        models = SimulatedModels(
+            rehearsal.known,
+            rehearsal.pool,
+            seed=seed,
+            faults=rehearsal.faults,
+            skills=rehearsal.skills,
+            memory=self._folder / f"provider-{seed}.jsonl",
+        )
+        server = self._open.enter_context(simulated_provider(models, rehearsal.pool))
+        gateway = self._open.enter_context(Gateway(server.api_base, None))
+        clocks = VirtualClocks()
+        return Provider(DeclaredTime(gateway, clocks), clocks=clocks)
+
+
+def _price(candidate: LiveCandidate) -> Decimal:
+    """What a late call of a case costs, by which candidates of a tier are put in order."""
+    return Usage(input=LAST_PROMPT_TOKENS, output=OUTPUT_TOKENS).cost_usd(candidate.prices.prices())

@@ -1,0 +1,151 @@
+"""What a person says of the agent executor: the table ``[executor]`` of a build with ``kind = "agent"``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dynamic_track.grading.verdict import GradingLimits
+from dynamic_track.rehearsal.skills import DEFAULT_SKILLS
+from dynamic_track.running.agent import ActionStyle
+from dynamic_track.tasks.sources import REHEARSAL
+from twinbench.calls.attempts import RetryLimits
+from twinbench.containers.container import ContainerLimits
+from twinbench.errors import UsageError
+from twinbench.reading.validation import field_path, worded
+from twinbench.storage.manifest_files import DEFAULT_LIVE
+
+TABLE = "[executor]"
+"""Where the settings stand in a build's configuration."""
+
+MOST_MODELS = 3
+"""Of a tier: so many are tried at most (construction.md, "Cascade")."""
+
+_MOST_SEEDS = 1000
+_SIMULATED_MEMORY_MIB = 1024
+_MEMORY_MIB = 8192
+
+Natural = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+_OF_GATEWAY = ("api_base", "api_key_env", "candidate_limits", "call_timeout_s")
+_OF_REHEARSAL = ("skills", "faults")
+
+
+class AgentExecutorSettings(BaseModel):
+    """Which tasks are executed, by which models, under which limits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    provider: Literal["gateway", "rehearsal"]
+    """Who answers: an OpenAI-compatible gateway, or the rehearsal's simulated models, which cost nothing."""
+    tasks: str = REHEARSAL
+    """The set of tasks, as of ``twinbench dynamic run --tasks``."""
+    dataset: str | None = None
+    """A file that ``verified`` or ``heldout100`` is taken from, instead of the hub."""
+    only: list[str] = []
+    """Globs over the ids of tasks; none is all of them."""
+    limit: Positive | None = None
+    """At most so many tasks; None: all."""
+    seeds: Annotated[int, Field(ge=1, le=_MOST_SEEDS)] | Annotated[list[Natural], Field(min_length=1)] = 1
+    """How often each task is drawn anew: 3 are the seeds 0, 1 and 2, a list names them. Session keys follow from the
+    seed, and so does the luck of simulated models."""
+    pool: str = DEFAULT_LIVE
+    """A live pool: a shipped one by name, or a file."""
+    models_a_tier: Annotated[int, Field(ge=1, le=MOST_MODELS)] = MOST_MODELS
+    """How many candidates of a tier are tried, the cheapest first."""
+    actions: Literal["tool", "text"] = "tool"
+    """How models say what to run."""
+    reuse_observations: bool = True
+    """Whether a command is not run again where an earlier execution of the same task, seed and repeat ran the same
+    commands up to it; False: each execution is done in full, in a container of its own."""
+    api_base: str | None = None
+    """Of the gateway, such as ``https://host/v1``."""
+    api_key_env: str | None = None
+    """The environment variable with its key; None for a server that wants none."""
+    candidate_limits: list[str] = []
+    """What the gateway allows, each as ``ID:connections=4,rpm=60,tpm=100000``."""
+    call_timeout_s: Annotated[float, Field(ge=0.1)] = RetryLimits.attempt_s
+    """How long one attempt may take."""
+    skills: str = DEFAULT_SKILLS
+    """The simulated models' declared skills, by name or file."""
+    faults: str | None = None
+    """The share of simulated attempts that fail, and how, such as ``0.1:429,cut``; None: none does."""
+    network: bool = False
+    """Whether a task's container has a network."""
+    build: bool = False
+    """Build images from the tasks' Dockerfiles; those of our own tasks always are."""
+    memory_mib: Positive | None = None
+    """The most that a container may take; None: 1,024 under simulated models, else 8,192."""
+    min_free_mib: Natural = ContainerLimits.min_free_mib
+    """Start nothing with less free disk."""
+    tests_s: Annotated[float, Field(gt=0)] = GradingLimits.tests_s
+    """How long the tests of a patch may run."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.provider == "gateway" and self.api_base is None:
+            raise ValueError('api_base is missing: provider = "gateway" needs its address, such as https://host/v1')
+        others = _OF_REHEARSAL if self.provider == "gateway" else _OF_GATEWAY
+        if wrong := [name for name in others if name in self.model_fields_set]:
+            raise ValueError(f'{wrong[0]} does not go with provider = "{self.provider}"')
+        if isinstance(self.seeds, list) and len({*self.seeds}) < len(self.seeds):
+            raise ValueError("seeds names one twice")
+        return self
+
+    @property
+    def all_seeds(self) -> tuple[str, ...]:
+        """The seeds, as session keys are made with them."""
+        return tuple(str(seed) for seed in (range(self.seeds) if isinstance(self.seeds, int) else self.seeds))
+
+    @property
+    def style(self) -> ActionStyle:
+        """How models say what to run."""
+        return ActionStyle(self.actions)
+
+    @property
+    def most_memory_mib(self) -> int:
+        """The most that a container may take."""
+        usual = _SIMULATED_MEMORY_MIB if self.provider == "rehearsal" else _MEMORY_MIB
+        return usual if self.memory_mib is None else self.memory_mib
+
+
+def read_settings(settings: Mapping[str, Any]) -> AgentExecutorSettings:
+    """The settings in a table.
+
+    Raises:
+        UsageError: a key is unknown, or has a value that it cannot have; all of them are named.
+    """
+    try:
+        return AgentExecutorSettings.model_validate(settings)
+    except ValidationError as error:
+        found = [_problem(details) for details in error.errors(include_url=False)]
+        raise UsageError("\n".join(dict.fromkeys(found))) from None
+
+
+def _problem(details: Any) -> str:
+    # Of a key that takes several types there is a finding for each type, with the type's name in its place.
+    location = [part for part in details["loc"] if part == details["loc"][0] or isinstance(part, int)]
+    place = f"{TABLE} {field_path(location)}: " if location else f"{TABLE} "
+    return place + worded(details)
+
+
+@contextmanager
+def naming(key: str, option: str | None = None) -> Iterator[None]:
+    """Name the key in what is wrong with its value, where a command line would have named its option.
+
+    Args:
+        key: of the table.
+        option: what the command line calls it; default: as the key.
+
+    Raises:
+        UsageError: what was raised within, with the key.
+    """
+    try:
+        yield
+    except UsageError as error:
+        called = option or f"--{key.replace('_', '-')}"
+        lines = [line.removeprefix(f"{called} ") for line in str(error).splitlines()]
+        raise UsageError("\n".join(f"{TABLE} {key}: {line}" for line in lines)) from None
