@@ -211,7 +211,7 @@ def _work(
         return Build(
             directory=directory.path,
             plan=plan,
-            state=work.state(len(tasks)),
+            state=work.state(),
             outcomes=outcomes,
             open_tasks=open_tasks,
             tiers_not_executed=[tier.label for tier in ladder.missing],

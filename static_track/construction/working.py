@@ -110,6 +110,7 @@ class Work:
         self._saved = self._cost - sum((each.spend_usd for each in log.executions()), Decimal(0))
         self._giving_up = threading.Event()
         self._cap_detail: str | None = None
+        self._tasks = 0
 
     def run(self, tasks: Sequence[ConstructionTask], workers: int) -> Mapping[str, Outcome | OpenTask]:
         """Search the labels of tasks.
@@ -120,19 +121,16 @@ class Work:
         Raises:
             TwinbenchError: something that ends the whole build, such as a full disk; what was kept stays.
         """
+        self._tasks = len(tasks)
         Threads[ConstructionTask, str, "Outcome | OpenTask"]({"here": workers}).run(
             tasks, self._work_on, self._end, self._giving_up.set
         )
         return self._ended
 
-    def state(self, tasks: int) -> BuildState:
-        """How far the build is.
-
-        Args:
-            tasks: how many there are.
-        """
+    def state(self) -> BuildState:
+        """How far the build is."""
         return BuildState(
-            tasks=tasks,
+            tasks=self._tasks,
             done=sum(isinstance(each, Outcome) for each in self._ended.values()),
             executions=len(self._log),
             executed_now=self._executed_now,
@@ -146,7 +144,7 @@ class Work:
             self._ended[task.id] = ended
             if self._all_lost_alike():
                 self._giving_up.set()
-            self._listener(self.state(len(self._executor.tasks)), ended)
+            self._listener(self.state(), ended)
 
     def _all_lost_alike(self) -> bool:
         """Whether the first tasks that ended are all lost to the same infrastructure: so would be the others."""
@@ -199,7 +197,7 @@ class Work:
             self._executed_now += 1
             self._cost += execution.cost_usd
             self._saved += execution.cost_usd - execution.spend_usd
-            self._listener(self.state(len(self._executor.tasks)), None)
+            self._listener(self.state(), None)
         return kept
 
     def _propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:

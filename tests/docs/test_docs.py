@@ -33,6 +33,7 @@ JSON_PAGES = (
     "audit.md",
     "explain.md",
     "live-scores.md",
+    "construction.md",
     "exports.md",
     "reports.md",
 )

@@ -85,7 +85,7 @@ def random_world(seed: int, steps: int, *, varies: bool = False, tiers: int = 4)
     Args:
         seed: of the draws.
         steps: of the seed.
-        varies: whether weak answers may make an execution shorter or longer, up to one step more than the seed.
+        varies: whether weak answers may make an execution a step shorter, or up to two steps longer.
         tiers: how many of the tiers have a candidate, the strongest among them.
     """
     labels = TIER_LABELS[-tiers:]
@@ -94,11 +94,11 @@ def random_world(seed: int, steps: int, *, varies: bool = False, tiers: int = 4)
     verdicts: dict[Path, bool] = {}
     lengths: dict[Path, int] = {}
     strongest = labels[-1]
-    for length in range(1, steps + 2):
+    for length in range(1, steps + 3 if varies else steps + 1):
         for path in product(labels, repeat=length):
             weakness = sum(3 - tier_number(each) for each in path) / (3 * length)
             verdicts[path] = all(each == strongest for each in path) or drawn.random() > weakness * share
-            lengths[path] = drawn.choices((-1, 0, 1), (1, 3, 1))[0]
+            lengths[path] = drawn.choices((-1, 0, 1, 2), (1, 3, 1, 1))[0]
 
     def ends(path: Path) -> bool:
         weak = [number for number, each in enumerate(path) if each != strongest]
