@@ -376,3 +376,57 @@ def test_no_task_with_labels_is_no_bank(tmp_path: Path) -> None:
     assert ran.code == 1
     assert "no task got labels" in ran.err
     assert "left out, the strongest tier does not pass: b-1" in ran.err
+
+
+def test_what_may_not_be_published_is_named_and_no_rows_are_written(tmp_path: Path) -> None:
+    config = shells.configuration(tmp_path)
+    built(config, out := tmp_path / "out")
+    header, *lines = [
+        json.loads(line) for line in gzip.decompress((out / "recordings.jsonl.gz").read_bytes()).splitlines()
+    ]
+    answered = next(each for each in lines if "assistant" in str(each.get("value")))
+    for name, said in (
+        ("reasoning_content", "messages[1].reasoning_content: belongs to one model alone"),
+        ("content", "field messages[1].content: must be a text"),
+    ):
+        value = answered["value"] | {name: {"by": "low-1"}}
+        changed = [header, *(each | {"value": value} if each is answered else each for each in lines)]
+        path = write_jsonl(tmp_path / f"{name}.jsonl", changed)
+        ran = twinbench("bank", "build", "--recordings", path, "--out", tmp_path / name)
+        assert ran.code == 1
+        assert said in ran.err
+        assert "No rows were written" in ran.err
+        assert not (tmp_path / name / "rows.jsonl.gz").exists()
+
+
+def test_an_executor_that_does_something_else_than_it_was_asked_for_is_found(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    source = Path(shells.EXECUTOR.rpartition(":")[0]).read_text("utf-8")
+    wrong.write_text(source.replace("candidate, usage, self._usd)", '"high-1", usage, self._usd)'), "utf-8")
+    config = shells.configuration(tmp_path)
+    config.write_text(config.read_text().replace(shells.EXECUTOR, f"{wrong}:open_shell"))
+    ran = twinbench("bank", "build", config, "--out", tmp_path / "out")
+    assert ran.code == 1
+    assert "had step 1 of a-1 answered by 'high-1' where 'low-1' was asked for: this is a bug of it" in ran.err
+
+
+def test_a_signal_stops_a_build_that_the_same_command_goes_on_with(tmp_path: Path) -> None:
+    import signal
+    import time
+
+    from tests.cli.commands import SCRIPT
+
+    slow = f"sleep 0.2; {shells.STEADY}"
+    config = shells.configuration(tmp_path, candidates=shells.CANDIDATES | {"high-1": slow})
+    out = tmp_path / "out"
+    with subprocess.Popen(
+        [SCRIPT, "bank", "build", config, "--out", out], stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (out / "executor" / BEGUN_FILE).exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said
+    assert "3 tasks of 3 left" in said
+    assert "the same command goes on" in said
+    assert built(config, out).is_complete

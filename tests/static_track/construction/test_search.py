@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from static_track.construction.ladder import Ladder
 from static_track.construction.search import Outcome, Purpose, Reason, SearchRules, assignment_of, search
 from static_track.construction.step_rules import parse_step_rule
+from tests.examples import examples
 from tests.static_track.construction.worlds import ALL_TIERS, TASK, World, of_length, random_world, tier_number
 from twinbench.causes import Cause
 from twinbench.construction.execution import Assignment, Execution
@@ -56,6 +57,7 @@ def test_downgrades_that_pass_alone_and_fail_together_are_not_both_locked() -> N
         assert labels(searched(world, rule)) == ["low", "high", "high"]
 
 
+@examples(40, 300)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.sampled_from(RULES), st.lists(st.sampled_from(HINTS), max_size=6))
 def test_labels_are_of_an_execution_that_passed_whatever_a_proposer_hints(
     seed: int, steps: int, rule: str, hints: list[str]
@@ -84,6 +86,7 @@ def test_labels_are_of_an_execution_that_passed_whatever_a_proposer_hints(
     assert len(world.asked) <= most
 
 
+@examples(20, 100)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.lists(st.sampled_from(HINTS), max_size=5))
 def test_a_hint_never_lowers_a_step_below_what_was_executed_there(seed: int, steps: int, hints: list[str]) -> None:
     world = random_world(seed, steps)
