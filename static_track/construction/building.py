@@ -207,7 +207,9 @@ def _work(
         if not open_tasks and any(each.locked is not None for each in outcomes):
             spent = executor.spent_usd
             lines = recording_lines(HeaderLine(plan=plan, spent_usd=spent), outcomes, log)
-            manifest = Publication(plan, outcomes, ladder, spent, lines).write(directory.path, RECORDINGS_FILE)
+            manifest = Publication(plan, outcomes, ladder, spent, lines, log.review).write(
+                directory.path, RECORDINGS_FILE
+            )
         return Build(
             directory=directory.path,
             plan=plan,
@@ -285,6 +287,7 @@ def plan_of(settings: BuildSettings, executor: TaskExecutor, ladder: Ladder, pro
             executor=ExecutorIdentity(kind=_portable(settings.executor.kind), identity=as_json(executor.identity)),
         ),
         bank=settings.bank,
+        review_share=search.review_share,
     )
 
 

@@ -18,6 +18,7 @@ from static_track.banks.rows import compact_json
 from static_track.construction.lines import (
     ExecutionLine,
     HintsLine,
+    ReviewLine,
     StepLine,
     ValueLine,
     conversations_of,
@@ -55,6 +56,7 @@ class ExecutionLog:
         self._functions: dict[int, Any] = {}
         self._executions: dict[Key, ExecutionLine] = {}
         self._hints: dict[str, tuple[str, ...]] = {}
+        self._review: dict[str, ReviewLine] = {}
         self._file = path.open("a+b", buffering=0)
         try:
             flush_folder(path.parent)
@@ -137,6 +139,21 @@ class ExecutionLog:
             self._append([], HintsLine(task=task, hints=tuple(hints)))
             self._hints[task] = tuple(hints)
 
+    @property
+    def review(self) -> Mapping[str, ReviewLine]:
+        """The last verdict on each row, by its id."""
+        return self._review
+
+    def add_verdict(self, line: ReviewLine) -> None:
+        """Keep what a reviewer said of a label.
+
+        Raises:
+            OSError: it cannot be written; the file is as it was.
+        """
+        with self._lock:
+            self._append([], line)
+            self._review[line.row] = line
+
     def value(self, number: int) -> Any:
         """A message or a list of tools."""
         text: bytes = self.value_line(number)
@@ -153,7 +170,7 @@ class ExecutionLog:
         """The line of a kept execution."""
         return self._executions[execution.task, execution.assignment, execution.repeat]
 
-    def _append(self, values: Sequence[bytes], line: HintsLine | ExecutionLine) -> None:
+    def _append(self, values: Sequence[bytes], line: HintsLine | ExecutionLine | ReviewLine) -> None:
         data = b"".join((*values, dumped(line)))
         try:
             with self._reading:  # the place in the file is shared with readers
@@ -197,6 +214,8 @@ class ExecutionLog:
             self._hints[line.task] = line.hints
         elif isinstance(line, ExecutionLine):
             self._keep(line)
+        elif isinstance(line, ReviewLine):
+            self._review[line.row] = line
         else:
             raise ValueError("is the first line of recordings, which has no place here")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -85,6 +86,27 @@ class ExecutionLine(_Line):
     paid_calls: _Natural
 
 
+class Verdict(StrEnum):
+    """What a reviewer says of a label."""
+
+    tight = "tight"
+    """No lower tier would do."""
+    further_downgradeable = "further_downgradeable"
+    """The next lower tier would do: the label goes down one tier."""
+    uncertain = "uncertain"
+    """Nobody can tell: the bank is not published."""
+
+
+class ReviewLine(_Line):
+    """A verdict on the label of a row."""
+
+    kind: Literal["review"] = "review"
+    row: _Name
+    label: _Name
+    """That the reviewer saw; a verdict says nothing of another one."""
+    verdict: Verdict
+
+
 class HeaderLine(_Line):
     """The first line of recordings: what they are of."""
 
@@ -96,11 +118,11 @@ class HeaderLine(_Line):
     """What was paid, also for what came to no verdict."""
 
 
-AnyLine = Annotated[ValueLine | HintsLine | ExecutionLine | HeaderLine, Field(discriminator="kind")]
-_LINES: TypeAdapter[ValueLine | HintsLine | ExecutionLine | HeaderLine] = TypeAdapter(AnyLine)
+AnyLine = ValueLine | HintsLine | ExecutionLine | ReviewLine | HeaderLine
+_LINES: TypeAdapter[AnyLine] = TypeAdapter(Annotated[AnyLine, Field(discriminator="kind")])
 
 
-def parse_line(data: bytes) -> ValueLine | HintsLine | ExecutionLine | HeaderLine:
+def parse_line(data: bytes) -> AnyLine:
     """A line.
 
     Raises:
@@ -114,11 +136,11 @@ def parse_line(data: bytes) -> ValueLine | HintsLine | ExecutionLine | HeaderLin
         raise ValueError(f"field {place}: {worded(details)}" if place else worded(details)) from None
 
 
-_KINDS = ("value", "hints", "execution", "recordings")
+_KINDS = ("value", "hints", "execution", "review", "recordings")
 """By which pydantic begins the place of a finding."""
 
 
-def dumped(line: HintsLine | ExecutionLine | HeaderLine) -> bytes:
+def dumped(line: HintsLine | ExecutionLine | ReviewLine | HeaderLine) -> bytes:
     """A line as it is written."""
     return (compact_json(line.model_dump(mode="json", exclude_none=True)) + "\n").encode()
 

@@ -105,6 +105,8 @@ class Plan(_Model):
 
     identity: Identity
     bank: BankSection
+    review_share: float
+    """Of the rows that may be lowered, how many are drawn for review where nobody says otherwise."""
 
     def write(self, folder: Path) -> None:
         """Write it into a build's directory.

@@ -15,7 +15,9 @@ from typing import Any
 from static_track.banks.built import MANIFEST_FILE, ROWS_FILE
 from static_track.banks.rows import canonical_line, compact_json, extra_json, row_problems
 from static_track.construction.ladder import Ladder
+from static_track.construction.lines import ReviewLine
 from static_track.construction.plan import Plan
+from static_track.construction.reviewing import ReviewState, review_state, reviewed_rows
 from static_track.construction.search import Finding, Outcome
 from static_track.construction.step_rules import StepRule
 from twinbench.calls.translation import PLAIN_FIELDS
@@ -125,16 +127,32 @@ class Publication:
     spent_usd: Decimal
     recordings: Iterable[bytes]
     """The lines of the recordings."""
+    review: Mapping[str, ReviewLine]
+    """The last verdict on each row."""
 
     def refuse_unproven(self) -> None:
         """Hold every row against the rules for publication.
 
         Raises:
-            ContentError: something forbids it; nothing was written.
+            ContentError: something forbids it.
         """
         rule = self.plan.identity.rules_of_search().step_rule
         if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank.caveat)):
             raise ContentError(problems, hint="No rows were written; every execution is kept.")
+        if uncertain := self.review_state().uncertain:
+            what = "its review is uncertain, which forbids to publish the bank"
+            raise ContentError(
+                [Problem(f"row {row}", None, None, what) for row in uncertain],
+                hint="No rows were written. Give another verdict: twinbench bank review apply DIR FILE",
+            )
+
+    def searched_rows(self) -> Iterator[dict[str, Any]]:
+        """The rows as the search labels them."""
+        return rows_of(self.outcomes, self.ladder, self.plan.bank.caveat)
+
+    def review_state(self) -> ReviewState:
+        """What reviewers said of the labels."""
+        return review_state(self.searched_rows(), self.review, self.ladder)
 
     def write(self, folder: Path, recordings_file: str) -> dict[str, Any]:
         """Write rows, recordings, evidence and, last, the manifest; returns the manifest.
@@ -143,8 +161,9 @@ class Publication:
             ContentError: a rule for publication is broken; nothing was written.
             TwinbenchError: a file cannot be written.
         """
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, what else stands there is no bank
         self.refuse_unproven()
-        rows = list(rows_of(self.outcomes, self.ladder, self.plan.bank.caveat))
+        rows = list(reviewed_rows(self.searched_rows(), self.review, self.ladder))
         sums = {
             ROWS_FILE: write_packed(folder / ROWS_FILE, map(_canonical, rows)),
             recordings_file: write_packed(folder / recordings_file, self.recordings),
@@ -175,6 +194,7 @@ class Publication:
             "trajectories": len(self.outcomes) - len(left_out),
             "groups": len({row.get("group") or (row["benchmark"], row["instance_id"]) for row in rows}),
             "labels": {name: {tier: counts[tier] for tier in TIER_LABELS} for name, counts in sorted(labels.items())},
+            "review": self.review_state().to_json(),
             "tasks": len(self.outcomes),
             "left_out": [{"task": each.task.id, "reason": each.reason} for each in left_out],
             "tiers": identity.tiers,

@@ -43,6 +43,8 @@ def recording_lines(header: HeaderLine, outcomes: Iterable[Outcome], log: Execut
                     numbers[number] = len(numbers)
                     yield log.value_line(number)
             yield dumped(line.model_copy(update={"steps": tuple(_renumbered(step, numbers) for step in line.steps)}))
+    for row in sorted(log.review):
+        yield dumped(log.review[row])
 
 
 def _used(steps: Sequence[StepLine]) -> Iterator[int]:

@@ -11,6 +11,7 @@ import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
@@ -369,6 +370,7 @@ def validate(
 
 app.command()(check)
 app.command()(build)
+app.add_typer(bank_review.app, name="review")
 
 
 @app.command()
