@@ -57,6 +57,7 @@ SLOW = (
     "tests/providers/",
     "tests/reports/",
     "tests/static_track/banks/",
+    "tests/static_track/construction/test_build.py",
     "tests/static_track/test_board.py",
     "tests/static_track/test_concurrency.py",
     "tests/static_track/test_oracle.py",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twinbench.api.live import replay as replay
     from twinbench.api.live import run as run
     from twinbench.api.live import score_run as score_run
+    from twinbench.api.static import build_bank as build_bank
     from twinbench.api.static import check_bank as check_bank
     from twinbench.api.static import compare as compare
     from twinbench.api.static import curve as curve
@@ -55,6 +56,7 @@ _LAZY = {
     "TaskChoice": "dynamic_track.tasks.selection",
     "Tier": "twinbench.routing.tiers",
     "audit": "twinbench.api.live",
+    "build_bank": "twinbench.api.static",
     "check_bank": "twinbench.api.static",
     "compare": "twinbench.api.static",
     "compare_runs": "twinbench.api.live",

@@ -14,13 +14,14 @@ import duckdb
 
 from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, own_group, write_bank_file
 from static_track.banks.bank_info import BankInfo
+from static_track.banks.built import rows_of_build
 from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, numbered
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.rows import MOST_PROBLEMS, Source, open_source
+from twinbench.reading.rows import MOST_PROBLEMS, STDIN, Source, open_source
 from twinbench.reading.validation import shown
 from twinbench.storage.manifest_files import heldout_instances, static_manifest
 from twinbench.storage.manifests import StaticManifest
@@ -216,15 +217,17 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
 def import_bank(
     path: str, name: str, store: Store, *, replace: bool = False, progress: Progress = no_progress
 ) -> BankInfo:
-    """Bring a file into the store as the bank ``name``.
+    """Bring a file, or the directory of a bank that was built, into the store as the bank ``name``.
 
     Raises:
         UsageError: the name exists and ``replace`` is False, or there is no such file.
-        ContentError: rows are refused; nothing was written.
+        ContentError: rows are refused, or are not those of the directory's manifest; nothing was written.
         TwinbenchError: the store cannot be written; nothing was changed.
     """
     if not replace:
         store.refuse_existing(name)
+    if path != STDIN and Path(path).is_dir():
+        path = str(rows_of_build(Path(path)))
     source, parsed = read_bank(path, progress)
     if parsed.problems:
         raise ContentError(parsed.problems, hint="Nothing was imported.")

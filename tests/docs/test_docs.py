@@ -35,6 +35,7 @@ JSON_PAGES = (
     "audit.md",
     "explain.md",
     "live-scores.md",
+    "construction.md",
     "exports.md",
     "reports.md",
 )

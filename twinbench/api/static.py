@@ -29,7 +29,7 @@ from twinbench.api.arguments import refuse_below, refuse_resampling, routers_of,
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
-from twinbench.providers.metering import metered_llm
+from twinbench.providers.metering import amount_in_usd, metered_llm
 from twinbench.routing.router import Router
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import COMPARED_RESAMPLES, Resampling
@@ -38,6 +38,8 @@ from twinbench.storage.store import Store
 from twinbench.text.tokens import OFFLINE
 
 if TYPE_CHECKING:
+    from static_track.construction.building import Build
+    from static_track.construction.working import BuildState
     from static_track.many import Answers, ManyScores
 
 DEFAULT_RESAMPLING = Resampling()
@@ -50,8 +52,55 @@ def open_bank(name: str | None = None, *, store: Path | str | None = None) -> Ba
 
 
 def import_bank(path: Path | str, name: str, *, replace: bool = False, store: Path | str | None = None) -> BankInfo:
-    """Bring a bank file into the store: all of it or nothing."""
+    """Bring a bank file, or the directory of a bank that was built, into the store: all of it or nothing."""
     return _import_bank(str(path), name, Store(store), replace=replace)
+
+
+def build_bank(
+    config: Path | str | None = None,
+    *,
+    out: Path | str,
+    recordings: Path | str | None = None,
+    usd: str | float | Decimal | None = None,
+    workers: int = 1,
+    repeats: int | None = None,
+    progress: Progress = no_progress,
+) -> Build:
+    """Find the cheapest tier that is enough for each step of tasks, by executing them; what was begun goes on.
+
+    ``import_bank`` takes the directory once no task is open.
+
+    Args:
+        config: a TOML file, as ``bank build --example`` prints one.
+        out: the build's directory.
+        recordings: instead of ``config``, what an earlier build recorded: no model and no container is needed.
+        usd: the most that may be spent, over all sittings; needed where executions cost anything.
+        workers: tasks at once.
+        repeats: how often seed and labels are executed again, to leave out flaky tasks; default: as ``config`` says.
+        progress: told of tasks whose search is over.
+
+    Raises:
+        twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
+    """
+    from static_track.construction.building import BuildLimits, build, rebuild
+    from static_track.construction.settings import read_settings
+
+    def tell(state: BuildState, ended: object) -> None:
+        if ended is not None:
+            progress("executing tasks", state.done, state.tasks)
+
+    refuse_below(1, workers=workers)
+    if (config is None) == (recordings is None):
+        raise UsageError("give a configuration, or recordings instead")
+    if config is None:
+        if usd is not None or repeats is not None:
+            raise UsageError("recordings execute nothing: usd and repeats are for a configuration")
+        return rebuild(Path(recordings or ""), Path(out), listener=tell)
+    if repeats is not None:
+        refuse_below(0, repeats=repeats)
+    cap = None if usd is None else amount_in_usd(usd, "usd")
+    settings = read_settings(Path(config), repeats=repeats)
+    return build(settings, Path(out), BuildLimits(cap, workers), listener=tell, progress=progress)
 
 
 def check_bank(name: str | None = None, *, split: str | None = None, store: Path | str | None = None) -> LeakReport:

@@ -62,6 +62,15 @@ def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, optio
         if pool.costs_nothing:
             return None
         raise UsageError(f"pool {pool.name} costs money: say how much {who} may spend, with {option}")
+    return amount_in_usd(amount, option)
+
+
+def amount_in_usd(amount: str | float | Decimal, option: str) -> Decimal:
+    """The amount of USD that an option names.
+
+    Raises:
+        UsageError: it is none, or nobody can have it.
+    """
     from twinbench.calls.billing import is_plausible
 
     try:

@@ -12,6 +12,8 @@ import typer
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.static import bank_review
+from twinbench.cli.static.bank_build import build
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
 from twinbench.display.wording import counted, did_you_mean, trajectories
@@ -41,8 +43,9 @@ def import_(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help=".jsonl, .jsonl.gz, .json, .parquet, or - for standard input; with --format mini-swe-agent any number "
-            "of trajectory files (.traj.json, .traj.json.gz) and folders of them.",
+            help=".jsonl, .jsonl.gz, .json, .parquet, the directory of a bank that was built, or - for standard "
+            "input; with --format mini-swe-agent any number of trajectory files (.traj.json, .traj.json.gz) and "
+            "folders of them.",
         ),
     ],
     *,
@@ -368,6 +371,8 @@ def validate(
 
 
 app.command()(check)
+app.command()(build)
+app.add_typer(bank_review.app, name="review")
 
 
 @app.command()

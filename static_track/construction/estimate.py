@@ -1,0 +1,109 @@
+"""What a build may take before it is begun: the most executions that the search can ask for, and what they can cost."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from static_track.construction.build_directory import open_directory
+from static_track.construction.building import ladder_of, open_executor, plan_of
+from static_track.construction.ladder import Ladder
+from static_track.construction.plan import PLAN_FILE
+from static_track.construction.proposers import open_proposer
+from static_track.construction.settings import BuildSettings
+from twinbench.construction.execution import Assignment, ExecutorContext
+from twinbench.display.progress import Progress, no_progress
+
+ASSUMED_STEPS = 9
+"""Of a task none of whose kind was executed so far: the example of construction.md."""
+
+
+@dataclass(frozen=True)
+class BuildEstimate:
+    """The most that a build can take, over all sittings."""
+
+    tasks: int
+    tiers: Mapping[str, list[str]]
+    tiers_not_executed: tuple[str, ...]
+    seeds: int
+    """Tasks whose seed was executed and passed, so that the number of their steps is known."""
+    assumed_steps: int
+    """Steps of every other task."""
+    kept_executions: int
+    most_executions: int
+    """(tiers below the strongest) · (their candidates) · (steps), with seeds and repeats, of all tasks."""
+    worst_usd: Decimal
+    """What so many executions cost at most, each at its worst."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate as a JSON object."""
+        return {
+            "tasks": self.tasks,
+            "tiers": dict(self.tiers),
+            "tiers_not_executed": list(self.tiers_not_executed),
+            "seeds": self.seeds,
+            "assumed_steps": self.assumed_steps,
+            "kept_executions": self.kept_executions,
+            "most_executions": self.most_executions,
+            "worst_usd": float(self.worst_usd),
+        }
+
+
+def estimate(
+    settings: BuildSettings, directory: Path, *, steps: int | None = None, progress: Progress = no_progress
+) -> BuildEstimate:
+    """The most that a build can take; nothing is executed, and nothing is written.
+
+    Args:
+        settings: the configuration.
+        directory: of the build, whose seeds say how many steps tasks have, where it exists.
+        steps: how many are assumed of a task without a seed; default: the mean of the seeds, else ``ASSUMED_STEPS``.
+        progress: told of what the executor prepares.
+
+    Raises:
+        UsageError: the configuration is refused, or the directory holds a build of something else.
+        ContentError: executions that are kept are damaged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        context = ExecutorContext(Path(folder), None, progress=progress)
+        with open_executor(settings, context) as executor:
+            ladder = ladder_of(settings, executor)
+            with open_proposer(settings.search.proposer, settings.proposer, ladder) as proposer:
+                plan = plan_of(settings, executor, ladder, proposer.identity)
+            known: dict[str, int] = {}
+            kept = 0
+            if (directory / PLAN_FILE).exists():
+                with open_directory(directory) as opened:
+                    opened.keep_plan(plan)
+                    with opened.log() as log:
+                        kept = len(log)
+                        for task in executor.tasks:
+                            for candidate in ladder.strongest:
+                                seed = log.find(task.id, Assignment((), candidate), 0)
+                                if seed is not None and seed.passed:
+                                    known[task.id] = len(seed.steps)
+            mean = math.ceil(sum(known.values()) / len(known)) if known else ASSUMED_STEPS
+            assumed = mean if steps is None else steps
+            most = {
+                task.id: _most(ladder, known.get(task.id, assumed), settings.search.repeats) for task in executor.tasks
+            }
+            worst = sum((count * executor.worst_case_usd(task) for task, count in most.items()), Decimal(0))
+            return BuildEstimate(
+                tasks=len(most),
+                tiers=ladder.to_json(),
+                tiers_not_executed=tuple(tier.label for tier in ladder.missing),
+                seeds=len(known),
+                assumed_steps=assumed,
+                kept_executions=kept,
+                most_executions=sum(most.values()),
+                worst_usd=worst,
+            )
+
+
+def _most(ladder: Ladder, steps: int, repeats: int) -> int:
+    return ladder.most_executions(steps) + 2 * repeats

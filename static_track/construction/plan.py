@@ -1,0 +1,150 @@
+"""What a build is of, as ``plan.json`` in its directory and the first line of its recordings have it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from static_track.construction.ladder import Ladder
+from static_track.construction.search import SearchRules
+from static_track.construction.settings import MOST_REPEATS, BankSection
+from static_track.construction.step_rules import parse_step_rule
+from twinbench.construction.execution import ConstructionTask
+from twinbench.display.wording import shortened
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.reading.input_files import InputError, read_regular
+from twinbench.reading.strict_json import parse_json
+from twinbench.reading.validation import field_path, worded
+from twinbench.storage.files import written
+
+PLAN_FILE = "plan.json"
+
+_MAY_CHANGE = "repeats"
+"""Of the search: more repeats leave out more tasks, and what was executed stays what it is."""
+_MOST_SHOWN = 120
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SearchIdentity(_Model):
+    """How labels are searched for."""
+
+    step_rule: str
+    cascade: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=0, le=MOST_REPEATS)]
+
+
+class ExecutorIdentity(_Model):
+    """Who executes tasks."""
+
+    kind: str
+    identity: dict[str, Any]
+    """As the executor says it."""
+
+
+class Identity(_Model):
+    """All that labels depend on."""
+
+    rules: Literal[1] = 1
+    """Version of the search: another one may give other labels from the same executions."""
+    search: SearchIdentity
+    proposer: dict[str, Any]
+    tiers: dict[str, list[str]]
+    """The candidates that are tried, by tier."""
+    tasks: list[tuple[str, str, str]]
+    """Of each task: id, workload, group."""
+    executor: ExecutorIdentity
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of it."""
+        return fingerprint(self.model_dump(mode="json"))
+
+    def construction_tasks(self) -> list[ConstructionTask]:
+        """The tasks, in the order in which they are worked on."""
+        return [ConstructionTask(*each) for each in self.tasks]
+
+    def ladder(self) -> Ladder:
+        """The tiers that the search goes through.
+
+        Raises:
+            UsageError: they allow no search.
+        """
+        return Ladder.of(self.tiers, self.search.cascade)
+
+    def rules_of_search(self) -> SearchRules:
+        """What decides which downgrades are accepted.
+
+        Raises:
+            ValueError: there is no such step rule.
+        """
+        return SearchRules(parse_step_rule(self.search.step_rule), self.search.repeats)
+
+    def differences(self, other: Identity) -> list[str]:
+        """What of another build differs from this one so that the two cannot be one, each as a part of a sentence."""
+        found = []
+        for name, was, now in (
+            *_pairs(self.search, other.search, ""),
+            *_pairs(self, other, "search", "executor"),
+            *_pairs(self.executor, other.executor, "identity", prefix="executor."),
+            *_named(self.executor.identity, other.executor.identity),
+        ):
+            if name not in (_MAY_CHANGE,) and was != now:
+                found.append(f"{name} was {_shown(was)}, is {_shown(now)}")
+        return found
+
+
+class Plan(_Model):
+    """What a build is of, and what is said of its bank."""
+
+    identity: Identity
+    bank: BankSection
+    review_share: float
+    """Of the rows that may be lowered, how many are drawn for review where nobody says otherwise."""
+
+    def write(self, folder: Path) -> None:
+        """Write it into a build's directory.
+
+        Raises:
+            TwinbenchError: it cannot be written.
+        """
+        with written(folder / PLAN_FILE) as file:
+            file.write_text(json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of a build's directory.
+
+    Raises:
+        UsageError: it holds no build.
+        ContentError: the plan is damaged.
+    """
+    path = folder / PLAN_FILE
+    try:
+        return Plan.model_validate_json(json.dumps(parse_json(read_regular(path).decode())))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(f"{folder} holds no build: it has no {PLAN_FILE}") from None
+    except ValidationError as error:
+        problems = [Problem(str(path), None, field_path(each["loc"]), worded(each)) for each in error.errors()]
+        raise ContentError(problems) from None
+    except (OSError, InputError, ValueError) as error:
+        raise ContentError([Problem(str(path), None, None, str(error))]) from None
+
+
+def _pairs(was: BaseModel, now: BaseModel, *but: str, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    names = [name for name in type(was).model_fields if name not in but]
+    return [(prefix + name, getattr(was, name), getattr(now, name)) for name in names]
+
+
+def _named(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    return [(f"executor.{name}", was.get(name), now.get(name)) for name in dict.fromkeys([*was, *now])]
+
+
+def _shown(value: Any) -> str:
+    return shortened(json.dumps(value, default=str, ensure_ascii=False), _MOST_SHOWN)

@@ -1,0 +1,294 @@
+"""What is published of a build: rows, their release checks, manifest, evidence. Source: construction.md, stage 8."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from static_track.banks.built import MANIFEST_FILE, ROWS_FILE
+from static_track.banks.rows import canonical_line, compact_json, extra_json, row_problems
+from static_track.construction.ladder import Ladder
+from static_track.construction.lines import ReviewLine
+from static_track.construction.plan import Plan
+from static_track.construction.reviewing import ReviewState, review_state, reviewed_rows
+from static_track.construction.search import Finding, Outcome
+from static_track.construction.step_rules import StepRule
+from twinbench.calls.translation import PLAIN_FIELDS
+from twinbench.errors import ContentError, Problem
+from twinbench.fingerprint import canonical_json
+from twinbench.routing.tiers import TIER_LABELS
+from twinbench.routing.usage import Usage
+from twinbench.storage.files import written
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.text.tokens import tokenizer_set
+
+EVIDENCE_FILE = "evidence.jsonl.gz"
+
+_FIELDS = frozenset(
+    (
+        *("id", "benchmark", "instance_id", "step_index", "total_steps", "messages", "functions"),
+        *("target_tier", "target_tier_id", "group", "caveat"),
+    )
+)
+"""Of a row; nothing else is published, so no model, no search and no reviewer can stand there."""
+
+
+def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> Iterator[dict[str, Any]]:
+    """The rows of a bank, in canonical order: each step of the execution with all labels, as its model was asked.
+
+    Args:
+        outcomes: of all tasks.
+        ladder: says which tier a candidate is of.
+        caveat: what anyone who is shown numbers of the bank must be told.
+    """
+    labelled = [outcome for outcome in outcomes if outcome.locked is not None]
+    for outcome in sorted(labelled, key=lambda each: (each.task.workload, each.task.id)):
+        task, locked = outcome.task, outcome.locked
+        assert locked is not None  # noqa: S101 - chosen above
+        for number, step in enumerate(locked.steps, 1):
+            tier = ladder.tier_of[locked.assignment.candidate(number)]
+            row: dict[str, Any] = {
+                "id": f"{task.workload}/{task.id}/{number}",
+                "benchmark": task.workload,
+                "instance_id": task.id,
+                "step_index": number,
+                "total_steps": len(locked.steps),
+                "messages": [dict(message) for message in step.messages],
+            }
+            if step.functions is not None:
+                row["functions"] = list(step.functions)
+            row |= {"target_tier": tier.label, "target_tier_id": int(tier)}
+            if task.group:
+                row["group"] = task.group
+            if caveat is not None:
+                row["caveat"] = caveat
+            yield row
+
+
+def release_problems(
+    outcomes: Iterable[Outcome], ladder: Ladder, rule: StepRule, caveat: str | None
+) -> Iterator[Problem]:
+    """What forbids to publish: found in the executions themselves, not in what the search concluded from them."""
+    for outcome in outcomes:
+        if outcome.locked is not None:
+            yield from (
+                Problem(f"task {outcome.task.id}", None, None, what) for what in _unproven(outcome, ladder, rule)
+            )
+    for row in rows_of(outcomes, ladder, caveat):
+        yield from _row_problems(row)
+
+
+def _unproven(outcome: Outcome, ladder: Ladder, rule: StepRule) -> Iterator[str]:
+    seed, locked = outcome.seed, outcome.locked
+    if seed is None or locked is None or not seed.passed:
+        yield "its seed did not pass"
+        return
+    if any(step.candidate not in ladder.strongest for step in seed.steps):
+        yield "its seed is not of the strongest tier alone"
+    if not locked.passed:
+        yield "the execution with its labels did not pass"
+    if not rule.admits(len(seed.steps), len(locked.steps)):
+        yield f"its labels have {len(locked.steps)} steps and its seed {len(seed.steps)}: step rule {rule.name}"
+    for number, step in enumerate(locked.steps, 1):
+        if step.candidate != locked.assignment.candidate(number) or step.candidate not in ladder.tier_of:
+            yield f"step {number} was not answered by the candidate that its label stands for"
+    for finding in outcome.findings:
+        if finding.purpose.endswith("_repeat") and not finding.accepted:
+            yield f"it did not pass again in repeat {finding.execution.repeat}"
+
+
+def _row_problems(row: Mapping[str, Any]) -> Iterator[Problem]:
+    source = f"row {row['id']}"
+    for field, what in row_problems(row):
+        yield Problem(source, None, field, what)
+    for name in row.keys() - _FIELDS:
+        yield Problem(source, None, name, "is no field of a row that is published")
+    for number, message in enumerate(row["messages"]):
+        for name in message.keys() - set(PLAIN_FIELDS):
+            what = "belongs to one model alone: the executor has to leave it out of the conversation"
+            yield Problem(source, None, f"messages[{number}].{name}", what)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A bank that may be published."""
+
+    plan: Plan
+    outcomes: Sequence[Outcome]
+    """Of all tasks, in the order of the tasks."""
+    ladder: Ladder
+    spent_usd: Decimal
+    recordings: Iterable[bytes]
+    """The lines of the recordings."""
+    review: Mapping[str, ReviewLine]
+    """The last verdict on each row."""
+
+    def refuse_unproven(self) -> None:
+        """Hold every row against the rules for publication.
+
+        Raises:
+            ContentError: something forbids it.
+        """
+        rule = self.plan.identity.rules_of_search().step_rule
+        if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank.caveat)):
+            raise ContentError(problems, hint="No rows were written; every execution is kept.")
+        if uncertain := self.review_state().uncertain:
+            what = "its review is uncertain, which forbids to publish the bank"
+            raise ContentError(
+                [Problem(f"row {row}", None, None, what) for row in uncertain],
+                hint="No rows were written. Give another verdict: twinbench bank review apply DIR FILE",
+            )
+
+    def searched_rows(self) -> Iterator[dict[str, Any]]:
+        """The rows as the search labels them."""
+        return rows_of(self.outcomes, self.ladder, self.plan.bank.caveat)
+
+    def review_state(self) -> ReviewState:
+        """What reviewers said of the labels."""
+        return review_state(self.searched_rows(), self.review, self.ladder)
+
+    def write(self, folder: Path, recordings_file: str) -> dict[str, Any]:
+        """Write rows, recordings, evidence and, last, the manifest; returns the manifest.
+
+        Raises:
+            ContentError: a rule for publication is broken; nothing was written.
+            TwinbenchError: a file cannot be written.
+        """
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, what else stands there is no bank
+        self.refuse_unproven()
+        rows = list(reviewed_rows(self.searched_rows(), self.review, self.ladder))
+        sums = {
+            ROWS_FILE: write_packed(folder / ROWS_FILE, map(_canonical, rows)),
+            recordings_file: write_packed(folder / recordings_file, self.recordings),
+            EVIDENCE_FILE: write_packed(folder / EVIDENCE_FILE, map(_json_line, evidence(self.outcomes))),
+        }
+        manifest = self._manifest(rows, sums)
+        with written(folder / MANIFEST_FILE) as file:
+            file.write_text(canonical_manifest(manifest), "utf-8")
+        return manifest
+
+    def _manifest(self, rows: Sequence[Mapping[str, Any]], sums: Mapping[str, str]) -> dict[str, Any]:
+        identity = self.plan.identity
+        executions = [finding.execution for outcome in self.outcomes for finding in outcome.findings]
+        cost = sum((each.cost_usd for each in executions), Decimal(0))
+        saved = cost - sum((each.spend_usd for each in executions), Decimal(0))
+        tokens = sum((step.usage for each in executions for step in each.steps), Usage())
+        calls = sum(len(each.steps) for each in executions)
+        paid = sum(each.paid_calls for each in executions)
+        static = static_manifest()
+        labels: dict[str, Counter[str]] = {}
+        for row in rows:
+            labels.setdefault(row["benchmark"], Counter())[row["target_tier"]] += 1
+        left_out = [outcome for outcome in self.outcomes if outcome.locked is None]
+        return {
+            **self.plan.bank.to_json(),
+            "fingerprint": identity.fingerprint,
+            "rows": len(rows),
+            "trajectories": len(self.outcomes) - len(left_out),
+            "groups": len({row.get("group") or (row["benchmark"], row["instance_id"]) for row in rows}),
+            "labels": {name: {tier: counts[tier] for tier in TIER_LABELS} for name, counts in sorted(labels.items())},
+            "review": self.review_state().to_json(),
+            "tasks": len(self.outcomes),
+            "left_out": [{"task": each.task.id, "reason": each.reason} for each in left_out],
+            "tiers": identity.tiers,
+            "tiers_not_executed": [tier.label for tier in self.ladder.missing],
+            "rules": identity.rules,
+            "search": identity.search.model_dump(mode="json"),
+            "proposer": identity.proposer,
+            "executor": identity.executor.model_dump(mode="json"),
+            "protocol": {
+                "static": static.fingerprint,
+                "tokenizers": tokenizer_set(static).fingerprint_parts,
+            },
+            "executions": len(executions),
+            "calls": calls,
+            "calls_from_cache": calls - paid,
+            "tokens": tokens.to_json(),
+            "cost_usd": float(cost),
+            "spent_usd": float(self.spent_usd),
+            "saved_usd": float(saved),
+            "sha256": dict(sums),
+        }
+
+
+def evidence(outcomes: Iterable[Outcome]) -> Iterator[dict[str, Any]]:
+    """Every execution of a build with what was concluded from it, in the order of the search."""
+    for outcome in outcomes:
+        for number, finding in enumerate(outcome.findings, 1):
+            yield {"task": outcome.task.id, "number": number, **_finding(finding)}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    execution = finding.execution
+    step = finding.step
+    return {
+        "purpose": finding.purpose,
+        "step": step,
+        "tier": None if finding.tier is None else finding.tier.label,
+        "candidate": None if step is None else execution.assignment.candidate(step),
+        "first": list(execution.assignment.first),
+        "rest": execution.assignment.rest,
+        "repeat": execution.repeat,
+        "passed": execution.passed,
+        "steps": len(execution.steps),
+        "accepted": finding.accepted,
+        "refusal": finding.refusal,
+        "detail": execution.detail,
+        "cost_usd": float(execution.cost_usd),
+        "spend_usd": float(execution.spend_usd),
+        "paid_calls": execution.paid_calls,
+    }
+
+
+def write_packed(path: Path, lines: Iterable[bytes]) -> str:
+    """Write lines, packed with gzip; the same lines give the same bytes.
+
+    Returns:
+        The SHA-256 (hex) of the lines, unpacked: packing differs between versions of zlib.
+
+    Raises:
+        TwinbenchError: the file cannot be written.
+    """
+    digest = hashlib.sha256()
+    with (
+        written(path) as target,
+        target.open("wb") as file,
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed,
+    ):
+        for line in lines:
+            digest.update(line)
+            packed.write(line)
+    return digest.hexdigest()
+
+
+def canonical_manifest(manifest: Mapping[str, Any]) -> str:
+    """A manifest as it is written."""
+    return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _canonical(row: Mapping[str, Any]) -> bytes:
+    return (
+        canonical_line(
+            id=row["id"],
+            benchmark=row["benchmark"],
+            instance_id=row["instance_id"],
+            step_index=row["step_index"],
+            total_steps=row["total_steps"],
+            messages=map(compact_json, row["messages"]),
+            functions=compact_json(row["functions"]) if "functions" in row else None,
+            target=row["target_tier_id"],
+            extra=extra_json(row),
+        )
+        + "\n"
+    ).encode()
+
+
+def _json_line(value: Mapping[str, Any]) -> bytes:
+    return (canonical_json(value) + "\n").encode()

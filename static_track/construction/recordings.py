@@ -1,0 +1,164 @@
+"""``recordings.jsonl.gz``: what a build executed, by which it is built again without models and containers.
+
+The first line says what the recordings are of; then, task by task in the order of the search, hints, messages that are
+new, and executions. The same build gives the same lines, in whatever order its executions ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from static_track.construction.execution_log import EXECUTIONS_FILE, ExecutionLog
+from static_track.construction.lines import HeaderLine, HintsLine, StepLine, dumped, parse_line
+from static_track.construction.search import Outcome
+from twinbench.construction.execution import Assignment, ConstructionTask, Execution
+from twinbench.errors import ContentError, Problem, TwinbenchError
+from twinbench.reading.input_files import InputError, InputRows, open_input
+from twinbench.storage.files import written
+
+RECORDINGS_FILE = "recordings.jsonl.gz"
+
+
+def recording_lines(header: HeaderLine, outcomes: Iterable[Outcome], log: ExecutionLog) -> Iterator[bytes]:
+    """The lines of the recordings of a build.
+
+    Args:
+        header: what they are of.
+        outcomes: of all tasks, in the order of the tasks.
+        log: with their executions.
+    """
+    yield dumped(header)
+    numbers: dict[int, int] = {}
+    for outcome in outcomes:
+        if outcome.hints:
+            yield dumped(HintsLine(task=outcome.task.id, hints=tuple(outcome.hints)))
+        for finding in outcome.findings:
+            line = log.line_of(finding.execution)
+            for number in _used(line.steps):
+                if number not in numbers:
+                    numbers[number] = len(numbers)
+                    yield log.value_line(number)
+            yield dumped(line.model_copy(update={"steps": tuple(_renumbered(step, numbers) for step in line.steps)}))
+    for row in sorted(log.review):
+        yield dumped(log.review[row])
+
+
+def _used(steps: Sequence[StepLine]) -> Iterator[int]:
+    for step in steps:
+        yield from step.added
+        if step.functions is not None:
+            yield step.functions
+
+
+def _renumbered(step: StepLine, numbers: Mapping[int, int]) -> StepLine:
+    functions = None if step.functions is None else numbers[step.functions]
+    return step.model_copy(update={"added": tuple(numbers[each] for each in step.added), "functions": functions})
+
+
+def read_header(path: Path) -> HeaderLine:
+    """What recordings are of.
+
+    Raises:
+        UsageError: there is no such file.
+        ContentError: it holds no recordings.
+    """
+    with _lines(path) as lines:
+        data = next(lines, b"")
+        try:
+            line = parse_line(data) if data else None
+        except ValueError as error:
+            raise ContentError([Problem(str(path), 1, None, str(error))]) from None
+    if not isinstance(line, HeaderLine):
+        what = "holds no recordings of a build: their first line says what they are of"
+        raise ContentError([Problem(str(path), None, None, what)])
+    return line
+
+
+def unpack_recordings(path: Path, folder: Path) -> None:
+    """Lay recordings out as the ``executions.jsonl`` of a build.
+
+    Args:
+        path: of the recordings, packed with gzip or not.
+        folder: the build's directory.
+
+    Raises:
+        ContentError: the file is damaged.
+        TwinbenchError: the folder cannot be written.
+    """
+    with _lines(path) as lines, written(folder / EXECUTIONS_FILE) as target, target.open("wb") as laid_out:
+        next(lines, b"")  # what they are of
+        for line in lines:
+            laid_out.write(line)
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[Iterator[bytes]]:
+    with open_input(path) as file:
+        try:
+            yield InputRows(file).lines()
+        except InputError as error:
+            raise ContentError([Problem(str(path), None, None, str(error))]) from None
+
+
+class RecordedExecutor:
+    """Executes nothing: every execution has to be among those that were recorded."""
+
+    def __init__(self, header: HeaderLine, source: Path) -> None:
+        self._header = header
+        self._source = source
+
+    @property
+    def tasks(self) -> Sequence[ConstructionTask]:
+        """The tasks of the build that was recorded."""
+        return self._header.plan.identity.construction_tasks()
+
+    @property
+    def tiers(self) -> Mapping[str, Sequence[str]]:
+        """The candidates of that build, by tier."""
+        return self._header.plan.identity.tiers
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What its labels depended on."""
+        return self._header.plan.identity.executor.identity
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What that build paid."""
+        return self._header.spent_usd
+
+    def worst_case_usd(self, task: str) -> Decimal:  # noqa: ARG002 - nothing is paid for any task
+        """Nothing."""
+        return Decimal(0)
+
+    def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
+        """Refuse: whatever was recorded is found before an executor is asked.
+
+        Raises:
+            TwinbenchError: always.
+        """
+        named = ", ".join((*assignment.first, f"then {assignment.rest}"))
+        raise TwinbenchError(
+            f"{self._source} lacks an execution of {task} by {named} (repeat {repeat}): these recordings are incomplete"
+        )
+
+
+class RecordedProposer:
+    """Proposes nothing: all hints have to be among what was recorded."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Of no proposer."""
+        return {}
+
+    def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:  # noqa: ARG002 - refuses any
+        """Refuse: recorded hints are found before a proposer is asked.
+
+        Raises:
+            TwinbenchError: always.
+        """
+        raise TwinbenchError(f"the recordings lack the hints for {task.id}: they are incomplete")

@@ -1,0 +1,141 @@
+"""The configuration of a build, as its TOML file has it; checked wholly before anything is executed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from static_track.banks.rows import MOST_CAVEAT_CHARACTERS
+from static_track.construction.ladder import MOST_CANDIDATES
+from static_track.construction.step_rules import StepRule, parse_step_rule
+from twinbench.errors import ContentError, Problem
+from twinbench.reading.input_files import InputError, open_input, read_document
+from twinbench.reading.validation import field_path, worded
+
+EXAMPLE_FILE = Path(__file__).with_name("example.toml")
+"""A commented configuration, which ``bank build --example`` prints."""
+
+MOST_REPEATS = 100
+_MOST_BYTES = 2**20
+
+
+class ConfigurationError(ContentError):
+    """A configuration that is refused: exit code 2."""
+
+    exit_code = 2
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _step_rule(text: str) -> str:
+    return parse_step_rule(text).name
+
+
+_Said = Annotated[str, AfterValidator(_said)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BankSection(_Section):
+    """What the manifest and the rows say of the bank."""
+
+    name: _Said
+    licence: _Said
+    description: str = ""
+    caveat: Annotated[_Said, Field(max_length=MOST_CAVEAT_CHARACTERS)] | None = None
+    sources: list[_Said] = []
+
+    def to_json(self) -> dict[str, Any]:
+        """The section as JSON."""
+        return self.model_dump(mode="json")
+
+
+class SearchSection(_Section):
+    """How labels are searched for."""
+
+    step_rule: Annotated[str, AfterValidator(_step_rule)] = "equal"
+    repeats: Annotated[int, Field(ge=0, le=MOST_REPEATS)] = 0
+    proposer: _Said = "aggressive"
+    cascade: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = MOST_CANDIDATES
+    review_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def rule(self) -> StepRule:
+        """The step rule."""
+        return parse_step_rule(self.step_rule)
+
+
+class ExecutorSection(BaseModel):
+    """Who executes tasks; all but ``kind`` is for the executor to check."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    kind: _Said
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the executor is opened with."""
+        return dict(self.model_extra or {})
+
+
+class _File(_Section):
+    bank: BankSection
+    search: SearchSection = SearchSection()
+    executor: ExecutorSection
+    proposer: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """A configuration that was read."""
+
+    source: str
+    """The file, for messages."""
+    bank: BankSection
+    search: SearchSection
+    executor: ExecutorSection
+    proposer: Mapping[str, Any]
+    """The table ``[proposer]``."""
+
+
+def read_settings(path: Path, *, repeats: int | None = None) -> BuildSettings:
+    """The configuration in a file.
+
+    Args:
+        path: of the file.
+        repeats: instead of the file's ``search.repeats``.
+
+    Raises:
+        UsageError: there is no such file.
+        ConfigurationError: something in it is refused; names file and key.
+    """
+    try:
+        with open_input(path) as file:
+            content = tomllib.loads(read_document(file, _MOST_BYTES).decode())
+    except InputError as error:
+        raise ConfigurationError([Problem(str(path), None, None, str(error))]) from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError([Problem(str(path), None, None, f"not a TOML file: {error}")]) from None
+    try:
+        read = _File.model_validate(content)
+    except ValidationError as error:
+        problems = [Problem(str(path), None, field_path(each["loc"]), worded(each)) for each in error.errors()]
+        raise ConfigurationError(problems, hint="See: twinbench bank build --example") from None
+    search = read.search if repeats is None else read.search.model_copy(update={"repeats": repeats})
+    return BuildSettings(str(path), read.bank, search, read.executor, read.proposer)
+
+
+def example() -> str:
+    """A commented configuration."""
+    return EXAMPLE_FILE.read_text("utf-8")

@@ -1,0 +1,298 @@
+"""``twinbench bank build``: labels found by executing tasks, and the bank that they make."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+import typer
+
+from twinbench.cli import INTERRUPTED
+from twinbench.cli.options import FormatOption, JsonOption, OutputOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.signals import stopped_by_signals
+from twinbench.display.wording import counted
+from twinbench.routing.tiers import TIER_LABELS
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from static_track.construction.building import Build
+    from static_track.construction.estimate import BuildEstimate
+    from static_track.construction.search import Outcome
+    from static_track.construction.working import BuildState, OpenTask
+
+_REDRAW_EVERY_S = 0.25
+_SHOWN_TASKS = 20
+_REASONS = {
+    "seed_failed": "the strongest tier does not pass",
+    "seed_made_no_call": "it passes without any call",
+    "seed_flaky": "the strongest tier passes only sometimes",
+    "labels_flaky": "its labels pass only sometimes",
+}
+
+
+def build(
+    config: Annotated[
+        Path | None,
+        typer.Argument(metavar="CONFIG", help="A TOML file; see: --example.", show_default=False),
+    ] = None,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="The build's directory; continued where it exists.", show_default=False
+        ),
+    ] = None,
+    usd: Annotated[
+        str | None,
+        typer.Option(
+            "--usd",
+            metavar="USD",
+            help="The most that may be spent, over all sittings; needed where executions cost anything.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many tasks at once.")] = 1,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            "--repeats",
+            metavar="R",
+            min=0,
+            help="How often seed and labels are executed again, to leave out flaky tasks; default: as CONFIG says.",
+            show_default=False,
+        ),
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(
+            "--recordings",
+            metavar="FILE",
+            help="Instead of CONFIG: build again from what an earlier build recorded, without models and containers.",
+            show_default=False,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what may be executed and what it may cost; execute nothing.")
+    ] = False,
+    assume_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--assume-steps",
+            metavar="N",
+            min=1,
+            help="With --dry-run: how many steps a task has that was not executed so far.",
+            show_default=False,
+        ),
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Print a commented CONFIG.")] = False,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """Find the cheapest tier that is enough for each step, by executing tasks; the same command continues.
+
+    Exit code 1 where a task is open: the cap was reached, or infrastructure was lost.
+    """
+    from static_track.construction.building import BuildLimits
+    from static_track.construction.building import build as build_bank
+    from static_track.construction.building import rebuild as rebuild_bank
+    from static_track.construction.estimate import estimate
+    from static_track.construction.settings import example as example_text
+    from static_track.construction.settings import read_settings
+    from twinbench.errors import UsageError
+
+    if example:
+        write_text(example_text(), output)
+        return
+    if (config is None) == (recordings is None):
+        raise UsageError("give a CONFIG (see: twinbench bank build --example), or --recordings FILE instead")
+    if out is None:
+        raise UsageError("say where to build: --out DIR")
+    if assume_steps is not None and not dry_run:
+        raise UsageError("--assume-steps is for --dry-run: what is executed shows how many steps there are")
+    cap = _cap(usd)
+    stop = threading.Event()
+    continues = f"everything is in {out}; the same command continues"
+    if config is None:
+        assert recordings is not None  # noqa: S101 - one of the two is given
+        if dry_run or usd is not None or repeats is not None:
+            raise UsageError("--recordings execute nothing: --dry-run, --usd and --repeats are for a CONFIG")
+        with _Board(None) as board, stopped_by_signals(stop.set, continues):
+            built = rebuild_bank(recordings, out, is_stopping=stop.is_set, listener=board)
+    else:
+        settings = read_settings(config, repeats=repeats)
+        with progress() as shown:
+            if dry_run:
+                _tell_estimate(estimate(settings, out, steps=assume_steps, progress=shown), json_=json_, output=output)
+                return
+            with _Board(cap) as board, stopped_by_signals(stop.set, continues):
+                built = build_bank(
+                    settings,
+                    out,
+                    BuildLimits(cap, workers),
+                    is_stopping=stop.is_set,
+                    listener=board,
+                    progress=shown,
+                )
+    if json_:
+        print_json(built.to_json(), output)
+    elif built.manifest is not None:
+        print_table(_table(built), form, output)
+    _end(built)
+
+
+def _cap(usd: str | None) -> Decimal | None:
+    if usd is None:
+        return None
+    from twinbench.providers.metering import amount_in_usd
+
+    return amount_in_usd(usd, "--usd")
+
+
+def _tell_estimate(found: BuildEstimate, *, json_: bool, output: str) -> None:
+    if json_:
+        print_json(found.to_json(), output)
+        return
+    tiers = "; ".join(f"{tier}: {', '.join(candidates)}" for tier, candidates in found.tiers.items())
+    basis = f"{counted(found.assumed_steps, 'step')} assumed of each task without a seed, {found.seeds:,} with one"
+    lines = [
+        f"{counted(found.tasks, 'task')}, nothing was executed",
+        f"tiers: {tiers}" + _missing(found.tiers_not_executed),
+        f"at most {counted(found.most_executions, 'execution')}, of which {found.kept_executions:,} are done ({basis})",
+        f"at most {found.worst_usd:.2f} USD, were each of them as dear as it can be",
+    ]
+    write_text("".join(f"{printable(line)}\n" for line in lines), output)
+
+
+def _missing(tiers: Sequence[str]) -> str:
+    return f" (no candidate: {', '.join(tiers)})" if tiers else ""
+
+
+def _table(built: Build) -> Table:
+    manifest = built.manifest or {}
+    columns = [
+        Column("workload", "Workload"),
+        Column("rows", "Rows", kind=int),
+        *(Column(label, label, kind=int) for label in TIER_LABELS),
+    ]
+    rows: list[dict[str, Any]] = [
+        {"workload": name, "rows": sum(labels.values()), **labels} for name, labels in manifest["labels"].items()
+    ]
+    labelled, left_out = manifest["trajectories"], len(manifest["left_out"])
+    notes = [
+        f"{counted(labelled, 'task')} labelled, {left_out:,} left out; step rule {manifest['search']['step_rule']}",
+        *_left_out(built),
+        _spent(built.state),
+    ]
+    if built.tiers_not_executed:
+        notes.append(f"no candidate, so no label: {', '.join(built.tiers_not_executed)}")
+    notes.append(f"next: twinbench bank import {built.directory} --name {manifest['name']}")
+    caveat = manifest["caveat"]
+    return Table(f"Bank {manifest['name']}: {counted(manifest['rows'], 'row')}", columns, rows, notes, caveat=caveat)
+
+
+def _left_out(built: Build) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for outcome in built.outcomes:
+        if outcome.reason is not None:
+            by_reason.setdefault(outcome.reason, []).append(outcome.task.id)
+    return [f"left out, {_REASONS[reason]}: {_names(tasks)}" for reason, tasks in by_reason.items()]
+
+
+def _names(tasks: Sequence[str]) -> str:
+    more = f" and {len(tasks) - _SHOWN_TASKS} more" if len(tasks) > _SHOWN_TASKS else ""
+    return ", ".join(tasks[:_SHOWN_TASKS]) + more
+
+
+def _spent(state: BuildState) -> str:
+    return (
+        f"{counted(state.executions, 'execution')} ({state.executed_now:,} now), {state.cost_usd:.4f} USD of calls: "
+        f"{state.spent_usd:.4f} spent, {state.saved_usd:.4f} saved by the response cache"
+    )
+
+
+def _end(built: Build) -> None:
+    """Say what is open, and leave with the exit code that follows from it.
+
+    Raises:
+        TwinbenchError: no task got labels.
+    """
+    from twinbench.causes import CAUSES, Cause
+    from twinbench.errors import TwinbenchError
+
+    if built.is_complete:
+        if built.manifest is None:
+            raise TwinbenchError("\n".join(["no task got labels, so there is no bank", *_left_out(built)]))
+        return
+    lost = [each for each in built.open_tasks if each.cause is not None]
+    for each in lost[:_SHOWN_TASKS]:
+        assert each.cause is not None  # noqa: S101 - chosen above
+        said = f": {each.detail}" if each.detail else ""
+        typer.echo(printable(f"{each.task.id} is open: {CAUSES[each.cause].meaning}{said}"), err=True)
+    for cause, number in Counter(each.cause for each in lost if each.cause is not None).items():
+        remedy = "raise --usd" if cause == Cause.cap else CAUSES[cause].remedy
+        advice = f": {remedy}" if remedy else ""
+        typer.echo(printable(f"{counted(number, 'task')} open for {cause}{advice}"), err=True)
+    typer.echo(
+        f"stopped: {counted(len(built.open_tasks), 'task')} of {built.state.tasks:,} left; {_spent(built.state)}; "
+        "the same command goes on, and executes nothing again",
+        err=True,
+    )
+    raise typer.Exit(1 if lost else INTERRUPTED)
+
+
+class _Board:
+    """A build while it runs: one line that changes on a terminal, else a line for each task that ends."""
+
+    def __init__(self, cap: Decimal | None) -> None:
+        self._cap = cap
+        self._live: Any = None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            with suppress(OSError):
+                self._live.stop()
+
+    def __call__(self, state: BuildState, ended: Outcome | OpenTask | None) -> None:
+        """Show how far the build is; a terminal that is gone is no reason for it to fail."""
+        with suppress(OSError):
+            capped = "" if self._cap is None else f" of {self._cap}"
+            so_far = (
+                f"{state.done:,} of {counted(state.tasks, 'task')}, {counted(state.executions, 'execution')}, "
+                f"{state.spent_usd:.4f}{capped} USD spent, {state.saved_usd:.4f} saved"
+            )
+            if self._live is None and ended is not None:
+                typer.echo(printable(f"{ended.task.id}: {_came_to(ended)} ({so_far})"), err=True)
+            elif self._live is not None and (ended is not None or time.monotonic() - self._drawn > _REDRAW_EVERY_S):
+                from rich.text import Text
+
+                self._drawn = time.monotonic()
+                self._live.update(Text(so_far), refresh=True)
+
+
+def _came_to(ended: Outcome | OpenTask) -> str:
+    from static_track.construction.working import OpenTask
+
+    if isinstance(ended, OpenTask):
+        return "open" if ended.cause is None else f"open ({ended.cause})"
+    if ended.reason is not None:
+        return f"left out, {_REASONS[ended.reason]}"
+    return "labelled"

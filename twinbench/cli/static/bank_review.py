@@ -1,0 +1,137 @@
+"""``twinbench bank review``: people look at the labels of a bank that was built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twinbench.cli.options import FormatOption, JsonOption, OutputOption
+from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, write_text
+from twinbench.display.wording import counted
+
+if TYPE_CHECKING:
+    from static_track.construction.reviewing import ReviewState
+
+app = typer.Typer(help="Have people look at labels of a bank that was built.", no_args_is_help=True)
+
+_DirectoryArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The directory of a bank that was built.", show_default=False)
+]
+
+
+@app.command()
+def export(
+    directory: _DirectoryArgument,
+    *,
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where the records go; - is standard output.")
+    ] = "-",
+    page: Annotated[
+        str | None,
+        typer.Option("--html", metavar="FILE", help="A page that shows each drawn row readably.", show_default=False),
+    ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            "--share",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="The share of rows that is drawn; default: search.review_share of the build's configuration, 0.1.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws other rows.")] = 0,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+    ] = False,
+) -> None:
+    """Draw rows of workloads with several steps, each a JSON line with a verdict to be filled in.
+
+    A verdict is tight, further_downgradeable (the label goes down one tier) or uncertain (the bank is not published).
+    """
+    from static_track.banks.rows import compact_json
+    from static_track.construction.reviewing import review_page, review_record
+    from static_track.construction.under_review import open_review
+    from twinbench.errors import UsageError
+
+    if json_ and output == "-":
+        raise UsageError("--json prints a summary on standard output, where the records go: add -o FILE")
+    with open_review(directory) as opened:
+        ladder = opened.publication.ladder
+        rows = opened.drawn(opened.plan.review_share if share is None else share, seed)
+        write_text("".join(f"{compact_json(review_record(row, ladder))}\n" for row in rows), output)
+        if page is not None:
+            command = f"twinbench bank review export {directory} --seed {seed} --html {page}"
+            write_text(review_page(rows, ladder, opened.plan.bank.name, command), page)
+        about = opened.publication.review_state().may_be_lowered
+    if json_:
+        print_json({"rows": len(rows), "may_be_lowered": about, "output": output, "html": page})
+    elif output != "-":
+        typer.echo(printable(f"{counted(len(rows), 'row')} of {about:,} that may be lowered: {output}"), err=True)
+
+
+@app.command()
+def apply(
+    directory: _DirectoryArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Records of an export with verdicts.")],
+    *,
+    json_: JsonOption = False,
+) -> None:
+    """Take verdicts, and write the bank's rows and manifest as they leave them.
+
+    Exit code 1 where a verdict is uncertain: then nothing is published.
+    """
+    from static_track.construction.under_review import open_review
+
+    with open_review(directory) as opened:
+        verdicts, manifest = opened.apply(file)
+    if json_:
+        print_json({"verdicts": verdicts, "review": manifest["review"], "sha256": manifest["sha256"]})
+    else:
+        lowered = manifest["review"]["further_downgradeable"]
+        typer.echo(f"{counted(verdicts, 'verdict')} taken; {counted(lowered, 'label')} of the bank lowered by a review")
+
+
+@app.command()
+def status(
+    directory: _DirectoryArgument,
+    *,
+    json_: JsonOption = False,
+    form: FormatOption = Format.table,
+    output: OutputOption = "-",
+) -> None:
+    """Show what reviewers said of a bank's labels so far.
+
+    Exit code 1 where a verdict is uncertain, which forbids to publish.
+    """
+    from static_track.construction.under_review import open_review
+
+    with open_review(directory) as opened:
+        state = opened.publication.review_state()
+        name = opened.plan.bank.name
+    if json_:
+        print_json(state.to_json() | {"open": list(state.uncertain)}, output)
+    else:
+        print_table(_table(state, name), form, output)
+    if state.uncertain:
+        raise typer.Exit(1)
+
+
+def _table(state: ReviewState, name: str) -> Table:
+    columns = [
+        Column("may_be_lowered", "Rows above the lowest tier"),
+        Column("reviewed", "Reviewed"),
+        Column("tight", "Tight"),
+        Column("further_downgradeable", "Lowered"),
+        Column("uncertain", "Uncertain"),
+        Column("tight_percent", "Tight, %", 1, around=("tight_low", "tight_high")),
+        Column("tight_low", "Low", for_people=False),
+        Column("tight_high", "High", for_people=False),
+    ]
+    row = state.to_json()
+    low, high = row.pop("interval") or (None, None)
+    notes = [f"uncertain, which forbids to publish: {', '.join(state.uncertain)}"] if state.uncertain else []
+    return Table(f"Review of {name}", columns, [row | {"tight_low": low, "tight_high": high}], notes)
