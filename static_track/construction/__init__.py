@@ -1,0 +1,1 @@
+"""Banks by execution: the search for labels over whatever executes tasks, and what comes of it."""
