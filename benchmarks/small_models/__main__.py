@@ -10,7 +10,9 @@ Engine and weights come from packages, as files whose SHA-256 is known, and are 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
+import threading
 from pathlib import Path
 
 from benchmarks.small_models.making import SEED, write_tasks
@@ -53,11 +55,13 @@ def main() -> None:
     print(f"{write_tasks(tasks, options.seed)} tasks in {tasks}")
     if options.tasks_only:
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers end with it
     with small_gateway(fetched(SMOLLM2, QWEN_CODER, QWEN_CODER_1B5), CONTEXT, options.port) as gateway:
         configuration = CONFIGURATION.format(tasks=tasks, pool=POOL, api_base=gateway.api_base)
         (folder / "build.toml").write_text(configuration, "utf-8")
         print(f"serving at {gateway.api_base}; now: twinbench bank build {folder / 'build.toml'} --out OUT", flush=True)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
 
 
 if __name__ == "__main__":

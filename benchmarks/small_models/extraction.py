@@ -157,8 +157,8 @@ def _recipe(d: Draw) -> Found:
 
 def _rooms(d: Draw) -> Found:
     hotel, rooms, taken = d.choice(CITIES), d.randint(20, 60), d.randint(5, 15)
-    text = f"Hotel {hotel} has {rooms} rooms. Today {taken} of them are taken and 2 are being painted."
-    return text, {"free_rooms": rooms - taken - 2, "hotel": hotel}
+    text = f"Hotel {hotel} has {rooms} rooms. Today {taken} of them are taken, and 2 guests leave tomorrow."
+    return text, {"free_rooms": rooms - taken, "hotel": hotel}
 
 
 def _address(d: Draw) -> Found:

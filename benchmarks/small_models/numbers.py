@@ -25,6 +25,8 @@ from benchmarks.small_models.templates import (
     whole,
 )
 
+_WORKING = {"type": "string", "maxLength": 120}
+
 
 @dataclass(frozen=True)
 class Sum:
@@ -152,13 +154,17 @@ SUMS = (
 def _content(asked: Sum, draw: random.Random) -> Content:
     values = drawn(asked.draws, draw)
     answer = asked.answer(**values)
+    worked = asked.level == HARD  # room to work it out helps the larger models most
+    shown = '{"working": "the steps, in short", "answer": number}' if worked else '{"answer": number}'
+    properties = {**({"working": _WORKING} if worked else {}), "answer": NUMBER}
+    working = {"working": "It is so."} if worked else {}
     return Content(
-        chat('Work it out and answer with JSON: {"answer": number}.', asked.question.format(**values)),
-        object_schema({"answer": NUMBER}),
+        chat(f"Work it out and answer with JSON: {shown}.", asked.question.format(**values)),
+        object_schema(properties),
         {"kind": "numeric", "field": "answer", "value": answer, "tolerance": 0.005},
-        [json.dumps({"answer": answer})],
-        [json.dumps({"answer": answer + 1})],
-        max_tokens=40,
+        [json.dumps({**working, "answer": answer})],
+        [json.dumps({**working, "answer": answer + 1})],
+        max_tokens=100 if worked else 40,
     )
 
 
