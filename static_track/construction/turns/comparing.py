@@ -45,13 +45,13 @@ def is_accepted(answered: Any, expected: Any, others: Sequence[Any] = ()) -> boo
 
 
 def answered_json(text: str) -> Any:
-    """The JSON that an answer consists of, alone or in one fenced block.
+    """The JSON that an answer consists of, alone or in a fenced block.
 
     Raises:
         ValueError: it is no JSON; the text says why.
     """
     try:
-        return parse_json(fenced(text) or text)
+        return parse_json(text if text.lstrip().startswith(("{", "[")) else fenced(text) or text)
     except JsonError as error:
         raise ValueError(f"the answer is {error}") from None
 

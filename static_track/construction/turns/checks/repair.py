@@ -74,22 +74,24 @@ class Repair(Check):
 
     def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
         """Carry out all commands so far, and reply to the last one."""
-        source, reply = self.source, ""
+        source, complaint, note = self.source, "", ""
         for answer in answers:
             command = _command(answer.text)
             if command == "submit":
                 result = self._tested(source, tools)
                 return PASSED if result.passed else failed(f"submitted, and the tests fail: {result.reason}")
             if isinstance(command, str):
-                reply = "" if command == "show" else command
+                complaint, note = ("" if command == "show" else command), ""
             else:
                 line, text = command
                 edited = edit_line(source, line, text)
-                reply = f"{self.file} has no line {line}." if edited is None else ""
+                complaint = f"{self.file} has no line {line}." if edited is None else ""
+                # Else a small model gives the same command until its steps are over.
+                note = f"Line {line} was so before: nothing has changed.\n" if edited == source else ""
                 source = source if edited is None else edited
         if len(answers) >= self.steps:
             return failed(f"nothing was submitted in {self.steps} steps")
-        return goes_on(reply or self._shown(source, tools))
+        return goes_on(complaint or f"{note}{self._shown(source, tools)}")
 
     def _tested(self, source: str, tools: Tools) -> Evaluation:
         return test_result(tools, {self.file: source}, self.test, self.timeout_s)

@@ -82,7 +82,8 @@ def calls_of(answer: Answer) -> list[Call]:
     """
     if answer.tool_calls:
         return [_call({"name": each.name, "arguments": each.arguments}) for each in answer.tool_calls]
-    text = (fenced(answer.text) or answer.text).strip()
+    text = answer.text.strip()
+    text = text if text.startswith(("{", "[")) else (fenced(text) or text).strip()
     if text.startswith(("{", "[{")):
         found = answered_json(text)
         return [_call(each) for each in (found if isinstance(found, list) else [found])]

@@ -73,6 +73,7 @@ SAID = {"total": 12.0, "paid": True, "tags": ["A", " b"], "note": ""}
         ({"kind": "numeric", "value": 12, "field": "answer"}, '{"answer": NaN}', "NaN is no JSON number"),
         (FIELDS, json.dumps(SAID), None),
         (FIELDS, f"Here:\n```json\n{json.dumps(SAID)}\n```", None),
+        (FIELDS, json.dumps({**SAID, "note": "```\nsome code\n```"}), None),
         (FIELDS, json.dumps({**SAID, "total": "12 eur"}), None),
         (FIELDS, json.dumps({**SAID, "paid": 1}), "'paid' is 1, not true"),
         (FIELDS, json.dumps({**SAID, "tags": ["b", "a"]}), "'tags'"),

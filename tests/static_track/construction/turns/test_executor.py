@@ -81,12 +81,18 @@ def test_an_answer_is_checked_recorded_and_paid_once_over_sittings(tmp_path: Pat
     }
 
 
-def test_tool_calls_of_an_answer_are_checked(tmp_path: Path) -> None:
+def test_tool_calls_are_checked_of_a_candidate_with_an_address_and_a_key_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEAK_KEY", "the-key-of-weak")
     check = {"kind": "tool-call", "calls": [{"name": "look", "arguments": {"at": "x"}}]}
     with ScriptedServer([Message(calls=[Call({"at": "X"}, "look")])]) as server:
-        settings = settings_of(tmp_path, server.api_base, [task("a", check)])
+        own = {LOW: {"api_base": server.api_base, "api_key_env": "WEAK_KEY"}}
+        settings = settings_of(tmp_path, "http://127.0.0.1:9/v1", [task("a", check)], bases=own)
         with opened(settings, tmp_path / "executor") as executor:
             assert executor.execute("a", all_by(LOW), 0).passed is True
+            assert "the-key-of-weak" not in executor.calls.path.read_text("utf-8")
+    assert server.completions[0].headers["authorization"] == "Bearer the-key-of-weak"
 
 
 def test_a_judge_is_paid_from_the_same_cap_and_prose_of_it_fails(tmp_path: Path) -> None:
@@ -165,6 +171,16 @@ def test_the_same_call_of_several_threads_is_sent_once(tmp_path: Path) -> None:
             assert passed == [True] * 4
             assert executor.spent_usd == COST[LOW]
     assert len(server.completions) == 1
+
+
+def test_a_call_that_cannot_be_recorded_is_not_made(tmp_path: Path) -> None:
+    with ScriptedServer(by_model(weak="right")) as server:
+        settings = settings_of(tmp_path, server.api_base, [task("a", EXACT)])
+        with opened(settings, tmp_path / "executor") as executor:
+            executor.calls.journal.close()
+            with pytest.raises(OSError, match="cannot write"):
+                executor.execute("a", all_by(LOW), 0)
+    assert not server.completions
 
 
 def test_a_build_that_is_to_stop_begins_no_call(tmp_path: Path) -> None:
