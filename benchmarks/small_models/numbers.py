@@ -155,11 +155,11 @@ def _content(asked: Sum, draw: random.Random) -> Content:
     values = drawn(asked.draws, draw)
     answer = asked.answer(**values)
     worked = asked.level == HARD  # room to work it out helps the larger models most
-    shown = '{"working": "the steps, in short", "answer": number}' if worked else '{"answer": number}'
+    shown = '{"working": "3 * 4 = 12; 12 - 5 = 7", "answer": 7}' if worked else '{"answer": number}'
     properties = {**({"working": _WORKING} if worked else {}), "answer": NUMBER}
     working = {"working": "It is so."} if worked else {}
     return Content(
-        chat(f"Work it out and answer with JSON: {shown}.", asked.question.format(**values)),
+        chat(f"Work it out and answer with JSON such as {shown}.", asked.question.format(**values)),
         object_schema(properties),
         {"kind": "numeric", "field": "answer", "value": answer, "tolerance": 0.005},
         [json.dumps({**working, "answer": answer})],

@@ -224,6 +224,8 @@ class _Running:
         self.steps.append(ExecutedStep(shown, functions, asked.candidate.id, answered.usage, answered.cost_usd))
         message = _message(answered)
         self.answers.append(Answer(message.text, message.tool_calls))
+        if not self.task.tools:  # nobody will answer a call of a tool that nobody offered: strict providers refuse that
+            message = message.model_copy(update={"tool_calls": ()})
         conversation.append(utterance_of(message, asked.candidate.id, number, shown))
 
     def _evaluate(self) -> Evaluation:
