@@ -26,6 +26,7 @@ from twinbench.storage.manifests import LiveManifest, SplitsManifest, StaticMani
 from twinbench.storage.published import published_results
 
 STATIC, LIVE, SPLITS, BANKS = "static-2026-04", "live-2026-04", "splits-2026-04", "banks-2026-04"
+SMALL = "small-models-2026-11"
 
 Edit = Callable[[str], str]
 
@@ -226,9 +227,8 @@ def test_a_manifest_of_another_kind_is_no_static_one(name: str, kind: str) -> No
 
 
 def test_an_unknown_manifest_names_those_there_are() -> None:
-    with pytest.raises(
-        UsageError, match=f"no pool manifest 'nowhere': give a file or one of {BANKS}, {LIVE}, {SPLITS}, {STATIC}"
-    ):
+    known = f"{BANKS}, {LIVE}, {SMALL}, {SPLITS}, {STATIC}"
+    with pytest.raises(UsageError, match=f"no pool manifest 'nowhere': give a file or one of {known}"):
         load_manifest("nowhere")
 
 

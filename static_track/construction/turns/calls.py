@@ -1,0 +1,214 @@
+"""The calls of a build: each distinct one is sent and paid once, in whatever executions and sittings it is needed.
+
+The response cache is the journal itself: a call is known by candidate, repeat and the request after ``normalise``, and
+an answer that stands there is given again. In the journal, a task is a case, a repeat a trial, and a step is a call
+that was newly made; so what was in flight when a build was killed counts its reservation, as in a live run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from twinbench.calls.attempts import Answered, Attempts, RetryLimits, recorded_answer
+from twinbench.calls.billing import worst_case_usd
+from twinbench.calls.budget import Budget
+from twinbench.calls.exchange import Request, ResponseSource
+from twinbench.calls.journal import Journal
+from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.recording import DivergedError, RecordedAttempt, Recording, recordings
+from twinbench.calls.redaction import Secrets
+from twinbench.calls.translation import Utterance, request_body
+from twinbench.calls.trial_log import CallLog, TrialLog, WithoutSecrets
+from twinbench.causes import Cause, CausedError
+from twinbench.construction.execution import BuildStoppedError
+from twinbench.errors import JournalError
+from twinbench.routing.session import session_key
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.storage.manifests import LiveCandidate
+from twinbench.text.tokens import tokenizer_set
+
+_LOOKS_EVERY_S = 0.5
+_OPTION = "--usd"
+
+
+class DoesNotFitError(CausedError):
+    """A prompt for which a candidate has no room."""
+
+    cause = Cause.router
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A candidate, and where it is asked."""
+
+    candidate: LiveCandidate
+    source: ResponseSource
+
+
+@dataclass
+class Paid:
+    """What an execution newly pays."""
+
+    usd: Decimal = Decimal(0)
+    """For all attempts, those that brought no answer among them."""
+    calls: int = 0
+    """Calls that were not answered from the journal."""
+
+
+@dataclass
+class BuildClock:
+    """The machine's time, whose waits end when the build is to stop."""
+
+    is_stopping: Callable[[], bool]
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait.
+
+        Raises:
+            BuildStoppedError: the build is to stop meanwhile.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _LOOKS_EVERY_S))
+        self.check()
+
+    def check(self) -> None:
+        """Go on, or not.
+
+        Raises:
+            BuildStoppedError: the build is to stop.
+        """
+        if self.is_stopping():
+            raise BuildStoppedError
+
+
+@dataclass
+class BuildCalls:
+    """Makes the calls of a build; safe for any number of threads."""
+
+    journal: Journal
+    cap_usd: Decimal | None
+    clock: BuildClock
+    limits: RetryLimits
+    secrets: Secrets
+    _kept: dict[tuple[int, str, str], RecordedAttempt] = field(default_factory=dict)
+    """Answers by repeat, candidate and request key."""
+    _logs: dict[tuple[str, int], TrialLog] = field(default_factory=dict)
+    _asking: defaultdict[tuple[int, str, str], threading.Lock] = field(
+        default_factory=lambda: defaultdict(threading.Lock)
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._tokenizers = tokenizer_set(static_manifest())
+        for name, recording in recordings(self.journal.entries()).items():
+            log = self._logs[name] = TrialLog(recording, self.journal, self.clock)
+            log.settle_lost()
+            for answer in recording.answers:
+                self._keep(recording.trial - 1, answer)
+        spent = sum((log.recording.spend_usd for log in self._logs.values()), Decimal(0))
+        self.budget = Budget(self.cap_usd, spent, option=_OPTION)
+
+    @property
+    def path(self) -> Path:
+        """The journal's file."""
+        return self.journal.path
+
+    def ask(
+        self,
+        asked: Asked,
+        conversation: Sequence[Utterance],
+        tools: Sequence[Mapping[str, Any]],
+        schema: Mapping[str, Any] | None,
+        *,
+        task: str,
+        repeat: int,
+        paid: Paid,
+        switched: bool = False,
+    ) -> Answered:
+        """The answer to a conversation: one that stands in the journal, else a new one.
+
+        Args:
+            asked: who is asked, with the most tokens that the answer may have.
+            conversation: what it is shown.
+            tools: what it is offered.
+            schema: JSON schema to which the provider is to hold the answer; None for none.
+            task: the id of the task that it is for.
+            repeat: of the execution; another one has answers of its own.
+            paid: to which is added what is newly paid, whatever comes of it.
+            switched: whether somebody else answered the call before this one.
+
+        Raises:
+            CausedError: no attempt brought an answer, the cap leaves no room, or the prompt does not fit.
+            BuildStoppedError: the build is to stop.
+            JournalError: it cannot be recorded.
+        """
+        self.clock.check()
+        chosen = asked.candidate
+        body = request_body(chosen, conversation, tools, {})
+        if schema is not None:
+            answer_format = {"name": "answer", "schema": dict(schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": answer_format}
+        request = Request(body, session_key(task, str(repeat)))
+        key = (repeat, chosen.id, request.key)
+        with self._lock:
+            asking = self._asking[key]
+        with asking:  # who needs the same answer at the same time waits for it instead of paying too
+            if (found := self._kept.get(key)) is not None:
+                return self._again(found, request, chosen, switched=switched)
+            tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
+            if tokens + chosen.max_tokens > chosen.context_window:
+                raise DoesNotFitError(
+                    f"{chosen.id} cannot take it: {tokens:,} tokens and {chosen.max_tokens:,} to come, of "
+                    f"{chosen.context_window:,}"
+                )
+            worst = worst_case_usd(tokens, chosen.prices.prices(), chosen.max_tokens)
+            log, step = self._next_step(task, repeat)
+            attempts = Attempts(WithoutSecrets(asked.source, self.secrets), self.budget, self.clock, self.limits)
+            try:
+                return attempts.answered(request, chosen, worst, CallLog(log, step), switched=switched)
+            finally:
+                made = log.recording.steps[step]
+                paid.usd += sum((each.spent_usd for each in made.attempts), Decimal(0))
+                if made.answer is not None:
+                    paid.calls += 1
+                    self._keep(repeat, made.answer)
+
+    def prompt_tokens(
+        self, candidate: LiveCandidate, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
+    ) -> int:
+        """Tokens of a prompt, as the tokenizer of the candidate's tier counts them."""
+        return PromptCounter([candidate], self._tokenizers).prompt(messages, tools, 1).tokens[candidate.id]
+
+    def _keep(self, repeat: int, answer: RecordedAttempt) -> None:
+        self._kept[repeat, answer.reserve.candidate, answer.reserve.request_key] = answer
+
+    def _next_step(self, task: str, repeat: int) -> tuple[TrialLog, int]:
+        """Where a new call of a task stands in the journal."""
+        name = (task, repeat + 1)
+        with self._lock:
+            log = self._logs.get(name)
+            if log is None:
+                log = self._logs[name] = TrialLog(Recording(*name), self.journal, self.clock)
+            step = max(log.recording.steps, default=0) + 1
+            log.recording.steps[step] = log.step(step)  # taken, before another thread asks for the next one
+            return log, step
+
+    def _again(self, found: RecordedAttempt, request: Request, chosen: LiveCandidate, *, switched: bool) -> Answered:
+        try:
+            return recorded_answer(found, request, found.reserve.step, chosen, switched=switched)
+        except DivergedError as error:
+            what = f"an answer of {chosen.id} is read otherwise than when it was paid ({error.replayed})"
+            raise JournalError(f"{self.path}: {what}; build into another directory") from None

@@ -1,0 +1,1 @@
+"""The checks of answers that come with twinbench, a module each."""

@@ -1,0 +1,47 @@
+"""Checks of an answer's text: it is an expected one, or has what it must have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from static_track.construction.turns.comparing import equal_values
+from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed
+
+Texts = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Exact(Check):
+    """The answer is one of the expected texts, up to white space around and within it, and up to case if so said."""
+
+    text: Texts
+    ignore_case: bool = False
+
+    def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
+        """Compare the answer."""
+        said = answers[-1].text
+        if any(_is(said, each, ignore_case=self.ignore_case) for each in self.text):
+            return PASSED
+        return failed(f"the answer is not {self.text[0]!r:.80}")
+
+
+class Contains(Check):
+    """The answer has each of the expected texts, whatever their case, and is not longer than it may be."""
+
+    text: Texts
+    most_characters: Annotated[int, Field(gt=0)]
+    """Without a bound, an answer that quotes all that it was given would pass."""
+
+    def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
+        """Look for each text."""
+        said = answers[-1].text.casefold()
+        if len(said) > self.most_characters:
+            return failed(f"the answer has {len(said):,} characters; {self.most_characters:,} are allowed")
+        missing = [each for each in self.text if each.casefold() not in said]
+        return failed(f"the answer does not contain {missing[0]!r:.80}") if missing else PASSED
+
+
+def _is(said: str, expected: str, *, ignore_case: bool) -> bool:
+    return equal_values(said, expected) if ignore_case else said.split() == expected.split()
