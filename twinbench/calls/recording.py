@@ -214,13 +214,19 @@ class Recording:
 
     @property
     def router_errors(self) -> list[str]:
-        """Why the router failed to take decisions, in order: each ended the case, or another candidate answered."""
-        found = []
+        """Why the router failed to take decisions, in order: each ended the case, or another candidate answered.
+
+        Also where the provider found that the candidate which was chosen cannot take the prompt.
+        """
+        found = {}
         for number, step in sorted(self.steps.items()):
             decision = step.decision
             if decision is not None and (error := decision.error or decision.router_error) is not None:
-                found.append(f"step {number}: {error}")
-        return found
+                found[number] = f"step {number}: {error}"
+        last = max(self.steps, default=0)
+        if self.end is not None and self.end.cause is Cause.router and last not in found:
+            found[last] = f"step {last}: {self.end.detail}"
+        return list(found.values())
 
     @property
     def is_simulated(self) -> bool:
