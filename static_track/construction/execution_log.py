@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -55,7 +56,7 @@ class ExecutionLog:
         """Where each value's line begins, and how long it is."""
         self._functions: dict[int, Any] = {}
         self._executions: dict[Key, ExecutionLine] = {}
-        self._hints: dict[str, tuple[str, ...]] = {}
+        self._hints: dict[str, HintsLine] = {}
         self._review: dict[str, ReviewLine] = {}
         self._file = path.open("a+b", buffering=0)
         try:
@@ -127,17 +128,29 @@ class ExecutionLog:
 
     def hints(self, task: str) -> Sequence[str] | None:
         """The kept hints of a task's seed; None where no proposer was asked so far."""
-        return self._hints.get(task)
+        line = self._hints.get(task)
+        return None if line is None else line.hints
 
-    def add_hints(self, task: str, hints: Sequence[str]) -> None:
+    def hints_usd(self, task: str) -> Decimal:
+        """What a proposer was paid for the hints of a task."""
+        line = self._hints.get(task)
+        return Decimal(0) if line is None else line.cost_usd
+
+    def add_hints(self, task: str, hints: Sequence[str], paid_usd: Decimal = Decimal(0)) -> None:
         """Keep what a proposer said, so that it is asked once.
+
+        Args:
+            task: whose seed it was asked about.
+            hints: that it gave.
+            paid_usd: what it was paid for them.
 
         Raises:
             OSError: it cannot be written; the file is as it was.
         """
         with self._lock:
-            self._append([], HintsLine(task=task, hints=tuple(hints)))
-            self._hints[task] = tuple(hints)
+            line = HintsLine(task=task, hints=tuple(hints), cost_usd=paid_usd)
+            self._append([], line)
+            self._hints[task] = line
 
     @property
     def review(self) -> Mapping[str, ReviewLine]:
@@ -211,7 +224,7 @@ class ExecutionLog:
             self._numbers[_digest(compact_json(line.value))] = len(self._places)
             self._places.append((start, len(data)))
         elif isinstance(line, HintsLine):
-            self._hints[line.task] = line.hints
+            self._hints[line.task] = line
         elif isinstance(line, ExecutionLine):
             self._keep(line)
         elif isinstance(line, ReviewLine):

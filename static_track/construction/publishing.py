@@ -127,6 +127,8 @@ class Publication:
     spent_usd: Decimal
     recordings: Iterable[bytes]
     """The lines of the recordings."""
+    proposer_usd: Decimal
+    """What the proposer was paid for the hints."""
     review: Mapping[str, ReviewLine]
     """The last verdict on each row."""
 
@@ -213,6 +215,7 @@ class Publication:
             "tokens": tokens.to_json(),
             "cost_usd": float(cost),
             "spent_usd": float(self.spent_usd),
+            "proposer_usd": float(self.proposer_usd),
             "saved_usd": float(saved),
             "sha256": dict(sums),
         }

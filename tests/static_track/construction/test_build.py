@@ -95,7 +95,7 @@ def test_a_cap_leaves_tasks_open_and_a_higher_one_finishes_them(tmp_path: Path) 
     capped = twinbench(*asked, "--usd", "0.12", "--json")
     assert capped.code == 1
     assert [(each["task"], each["cause"]) for each in capped.json["open"]] == [("a-2", "cap"), ("b-1", "cap")]
-    assert "2 tasks open for cap: raise --usd" in capped.err
+    assert "2 tasks open for cap: raise the cap: --usd" in capped.err
     assert "the same command goes on" in capped.err
     assert capped.json["manifest"] is None
     assert not (out / "rows.jsonl.gz").exists()
