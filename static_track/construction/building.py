@@ -208,7 +208,7 @@ def _work(
             spent = executor.spent_usd
             hints_usd = sum((log.hints_usd(task.id) for task in tasks), Decimal(0))
             lines = recording_lines(HeaderLine(plan=plan, spent_usd=spent), outcomes, log)
-            manifest = Publication(plan, outcomes, ladder, spent, lines, hints_usd, log.review).write(
+            manifest = Publication(plan, outcomes, ladder, spent, log.requests, lines, hints_usd, log.review).write(
                 directory.path, RECORDINGS_FILE
             )
         return Build(

@@ -57,7 +57,7 @@ class BuildEstimate:
 def estimate(
     settings: BuildSettings, directory: Path, *, steps: int | None = None, progress: Progress = no_progress
 ) -> BuildEstimate:
-    """The most that a build can take; nothing is executed, and nothing is written.
+    """The most that a build can take; nothing is executed.
 
     Args:
         settings: the configuration.
@@ -79,7 +79,7 @@ def estimate(
             kept = 0
             if (directory / PLAN_FILE).exists():
                 with open_directory(directory) as opened:
-                    opened.keep_plan(plan)
+                    opened.refuse_other(plan)
                     with opened.log() as log:
                         kept = len(log)
                         for task in executor.tasks:

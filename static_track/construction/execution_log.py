@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,8 @@ class ExecutionLog:
         self._executions: dict[Key, ExecutionLine] = {}
         self._hints: dict[str, HintsLine] = {}
         self._review: dict[str, ReviewLine] = {}
+        self._torn: OSError | None = None
+        """What left a part of a line at the end of the file, after which nothing more can be appended."""
         self._file = path.open("a+b", buffering=0)
         try:
             flush_folder(path.parent)
@@ -175,9 +177,19 @@ class ExecutionLog:
     def value_line(self, number: int) -> bytes:
         """The line of a message or a list of tools, as it stands in the file."""
         start, length = self._places[number]
+        if self._file.closed:  # of a build that is over, whose executions are looked at
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.read(length)
         with self._reading:
             self._file.seek(start)
             return self._file.read(length)
+
+    def requests(self, execution: Execution) -> Iterator[Hashable]:
+        """What was asked at each step of a kept execution; equal where the response cache gives the same answer."""
+        line = self.line_of(execution)
+        for step, numbers in zip(line.steps, conversations_of(line.steps), strict=True):
+            yield line.task, line.repeat, step.candidate, step.functions, tuple(numbers)
 
     def line_of(self, execution: Execution) -> ExecutionLine:
         """The line of a kept execution."""
@@ -185,6 +197,8 @@ class ExecutionLog:
 
     def _append(self, values: Sequence[bytes], line: HintsLine | ExecutionLine | ReviewLine) -> None:
         data = b"".join((*values, dumped(line)))
+        if self._torn is not None:
+            raise self._torn
         try:
             with self._reading:  # the place in the file is shared with readers
                 written = 0
@@ -192,8 +206,11 @@ class ExecutionLog:
                     written += self._file.write(data[written:]) or 0
                 os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(self._end)
             error.filename = str(self._path)
+            try:
+                self._file.truncate(self._end)
+            except OSError:
+                self._torn = error  # what was written of the line is taken away when the file is opened again
             raise
         place = self._end
         for value in values:

@@ -96,9 +96,7 @@ def open_review(directory: Path) -> Iterator[UnderReview]:
                 raise unfinished
             hints_usd = sum((log.hints_usd(each) for each in ended), Decimal(0))
             lines = recording_lines(header, outcomes, log)
-            yield UnderReview(
-                directory,
-                plan,
-                log,
-                Publication(plan, outcomes, ladder, header.spent_usd, lines, hints_usd, log.review),
+            publication = Publication(
+                plan, outcomes, ladder, header.spent_usd, log.requests, lines, hints_usd, log.review
             )
+            yield UnderReview(directory, plan, log, publication)
