@@ -58,6 +58,8 @@ SLOW = (
     "tests/reports/",
     "tests/static_track/banks/",
     "tests/static_track/construction/test_build.py",
+    "tests/static_track/construction/test_proposers.py",
+    "tests/static_track/construction/test_review.py",
     "tests/static_track/test_board.py",
     "tests/static_track/test_concurrency.py",
     "tests/static_track/test_oracle.py",

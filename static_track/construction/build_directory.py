@@ -63,18 +63,26 @@ class BuildDirectory:
             TwinbenchError: it cannot be written.
         """
         if (self.path / PLAN_FILE).exists():
-            kept = read_plan(self.path)
-            if differences := kept.identity.differences(plan.identity):
-                raise UsageError(
-                    f"{self.path} holds a build of something else ({'; '.join(differences)}): choose another directory"
-                )
-            if kept == plan:
+            if self.refuse_other(plan) == plan:
                 return
         elif self.has_executions:
             raise UsageError(
                 f"{self.path} has executions and no {PLAN_FILE} that says of what: choose another directory"
             )
         plan.write(self.path)
+
+    def refuse_other(self, plan: Plan) -> Plan:
+        """Hold a plan against that of the build that is here; returns the latter.
+
+        Raises:
+            UsageError: it is a build of something else; what differs is named.
+        """
+        kept = read_plan(self.path)
+        if differences := kept.identity.differences(plan.identity):
+            raise UsageError(
+                f"{self.path} holds a build of something else ({'; '.join(differences)}): choose another directory"
+            )
+        return kept
 
     @contextmanager
     def log(self) -> Iterator[ExecutionLog]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from static_track.construction.build_directory import BuildDirectory, open_directory
 from static_track.construction.ladder import Ladder
@@ -29,11 +29,15 @@ from static_track.construction.settings import BuildSettings
 from static_track.construction.working import BuildState, Listener, OpenTask, Work, tell_nobody
 from twinbench.construction.execution import ConstructionTask, ExecutorContext, TaskExecutor
 from twinbench.construction.finding import EXECUTORS, find_factory
+from twinbench.construction.proposing import Proposer
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import UsageError
+from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import canonical_json
 from twinbench.routing.tiers import TIER_LABELS, Tier
+from twinbench.unexpected import describe_error
+
+_T = TypeVar("_T")
 
 
 def never() -> bool:
@@ -150,7 +154,7 @@ def build(
         with open_executor(settings, context) as executor:
             ladder = ladder_of(settings, executor)
             refuse_without_cap(executor, limits.cap_usd)
-            with open_proposer(settings.search.proposer, settings.proposer, ladder) as proposer:
+            with open_proposer_of(settings, ladder) as proposer:
                 plan = plan_of(settings, executor, ladder, proposer.identity)
                 opened.keep_plan(plan)
                 return _work(opened, plan, executor, Hints(proposer), limits.workers, is_stopping, listener)
@@ -206,8 +210,9 @@ def _work(
         manifest = None
         if not open_tasks and any(each.locked is not None for each in outcomes):
             spent = executor.spent_usd
+            hints_usd = sum((log.hints_usd(task.id) for task in tasks), Decimal(0))
             lines = recording_lines(HeaderLine(plan=plan, spent_usd=spent), outcomes, log)
-            manifest = Publication(plan, outcomes, ladder, spent, lines, log.review).write(
+            manifest = Publication(plan, outcomes, ladder, spent, log.requests, lines, hints_usd, log.review).write(
                 directory.path, RECORDINGS_FILE
             )
         return Build(
@@ -230,21 +235,47 @@ def open_executor(settings: BuildSettings, context: ExecutorContext) -> Iterator
     """The executor that a configuration names.
 
     Raises:
-        UsageError: there is none of that kind, or it refuses a setting; names the configuration's file.
+        UsageError: there is none of that kind, it refuses a setting, or it cannot be opened; names the file.
     """
-    where = f"{settings.source}, [executor]"
-    try:
-        opening = find_factory(EXECUTORS, settings.executor.kind)(settings.executor.settings, context)
-        executor = opening.__enter__()
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
-    try:
+
+    def opening() -> AbstractContextManager[TaskExecutor]:
+        found: AbstractContextManager[TaskExecutor] = find_factory(EXECUTORS, settings.executor.kind)(
+            settings.executor.settings, context
+        )
+        return found
+
+    with _entered(f"{settings.source}, [executor]", opening) as executor:
         yield executor
-    except BaseException as error:
-        if not opening.__exit__(type(error), error, error.__traceback__):
+
+
+@contextmanager
+def open_proposer_of(settings: BuildSettings, ladder: Ladder) -> Iterator[Proposer]:
+    """The proposer that a configuration names.
+
+    Raises:
+        UsageError: there is none of that name, it refuses a setting, or it cannot be opened; names the file.
+    """
+
+    def opening() -> AbstractContextManager[Proposer]:
+        return open_proposer(settings.search.proposer, settings.proposer, ladder)
+
+    with _entered(f"{settings.source}, field search.proposer", opening) as proposer:
+        yield proposer
+
+
+@contextmanager
+def _entered(where: str, opening: Callable[[], AbstractContextManager[_T]]) -> Iterator[_T]:
+    """What a plugin opens; what goes wrong meanwhile is said with the place in the configuration that names it."""
+    with ExitStack() as stack:
+        try:
+            entered = stack.enter_context(opening())
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+        except (TwinbenchError, OSError):
             raise
-    else:
-        opening.__exit__(None, None, None)
+        except Exception as error:
+            raise UsageError(f"{where}: it cannot be opened: {describe_error(error)}") from error
+        yield entered
 
 
 def ladder_of(settings: BuildSettings, executor: TaskExecutor) -> Ladder:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from static_track.construction.build_directory import open_directory
-from static_track.construction.building import ladder_of, open_executor, plan_of
+from static_track.construction.building import ladder_of, open_executor, open_proposer_of, plan_of
 from static_track.construction.ladder import Ladder
 from static_track.construction.plan import PLAN_FILE
-from static_track.construction.proposers import open_proposer
 from static_track.construction.settings import BuildSettings
 from twinbench.construction.execution import Assignment, ExecutorContext
 from twinbench.display.progress import Progress, no_progress
@@ -57,7 +56,7 @@ class BuildEstimate:
 def estimate(
     settings: BuildSettings, directory: Path, *, steps: int | None = None, progress: Progress = no_progress
 ) -> BuildEstimate:
-    """The most that a build can take; nothing is executed, and nothing is written.
+    """The most that a build can take; nothing is executed.
 
     Args:
         settings: the configuration.
@@ -73,13 +72,13 @@ def estimate(
         context = ExecutorContext(Path(folder), None, progress=progress)
         with open_executor(settings, context) as executor:
             ladder = ladder_of(settings, executor)
-            with open_proposer(settings.search.proposer, settings.proposer, ladder) as proposer:
+            with open_proposer_of(settings, ladder) as proposer:
                 plan = plan_of(settings, executor, ladder, proposer.identity)
             known: dict[str, int] = {}
             kept = 0
             if (directory / PLAN_FILE).exists():
                 with open_directory(directory) as opened:
-                    opened.keep_plan(plan)
+                    opened.refuse_other(plan)
                     with opened.log() as log:
                         kept = len(log)
                         for task in executor.tasks:

@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -55,8 +56,10 @@ class ExecutionLog:
         """Where each value's line begins, and how long it is."""
         self._functions: dict[int, Any] = {}
         self._executions: dict[Key, ExecutionLine] = {}
-        self._hints: dict[str, tuple[str, ...]] = {}
+        self._hints: dict[str, HintsLine] = {}
         self._review: dict[str, ReviewLine] = {}
+        self._torn: OSError | None = None
+        """What left a part of a line at the end of the file, after which nothing more can be appended."""
         self._file = path.open("a+b", buffering=0)
         try:
             flush_folder(path.parent)
@@ -127,17 +130,29 @@ class ExecutionLog:
 
     def hints(self, task: str) -> Sequence[str] | None:
         """The kept hints of a task's seed; None where no proposer was asked so far."""
-        return self._hints.get(task)
+        line = self._hints.get(task)
+        return None if line is None else line.hints
 
-    def add_hints(self, task: str, hints: Sequence[str]) -> None:
+    def hints_usd(self, task: str) -> Decimal:
+        """What a proposer was paid for the hints of a task."""
+        line = self._hints.get(task)
+        return Decimal(0) if line is None else line.cost_usd
+
+    def add_hints(self, task: str, hints: Sequence[str], paid_usd: Decimal = Decimal(0)) -> None:
         """Keep what a proposer said, so that it is asked once.
+
+        Args:
+            task: whose seed it was asked about.
+            hints: that it gave.
+            paid_usd: what it was paid for them.
 
         Raises:
             OSError: it cannot be written; the file is as it was.
         """
         with self._lock:
-            self._append([], HintsLine(task=task, hints=tuple(hints)))
-            self._hints[task] = tuple(hints)
+            line = HintsLine(task=task, hints=tuple(hints), cost_usd=paid_usd)
+            self._append([], line)
+            self._hints[task] = line
 
     @property
     def review(self) -> Mapping[str, ReviewLine]:
@@ -162,9 +177,19 @@ class ExecutionLog:
     def value_line(self, number: int) -> bytes:
         """The line of a message or a list of tools, as it stands in the file."""
         start, length = self._places[number]
+        if self._file.closed:  # of a build that is over, whose executions are looked at
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.read(length)
         with self._reading:
             self._file.seek(start)
             return self._file.read(length)
+
+    def requests(self, execution: Execution) -> Iterator[Hashable]:
+        """What was asked at each step of a kept execution; equal where the response cache gives the same answer."""
+        line = self.line_of(execution)
+        for step, numbers in zip(line.steps, conversations_of(line.steps), strict=True):
+            yield line.task, line.repeat, step.candidate, step.functions, tuple(numbers)
 
     def line_of(self, execution: Execution) -> ExecutionLine:
         """The line of a kept execution."""
@@ -172,6 +197,8 @@ class ExecutionLog:
 
     def _append(self, values: Sequence[bytes], line: HintsLine | ExecutionLine | ReviewLine) -> None:
         data = b"".join((*values, dumped(line)))
+        if self._torn is not None:
+            raise self._torn
         try:
             with self._reading:  # the place in the file is shared with readers
                 written = 0
@@ -179,8 +206,11 @@ class ExecutionLog:
                     written += self._file.write(data[written:]) or 0
                 os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(self._end)
             error.filename = str(self._path)
+            try:
+                self._file.truncate(self._end)
+            except OSError:
+                self._torn = error  # what was written of the line is taken away when the file is opened again
             raise
         place = self._end
         for value in values:
@@ -211,7 +241,7 @@ class ExecutionLog:
             self._numbers[_digest(compact_json(line.value))] = len(self._places)
             self._places.append((start, len(data)))
         elif isinstance(line, HintsLine):
-            self._hints[line.task] = line.hints
+            self._hints[line.task] = line
         elif isinstance(line, ExecutionLine):
             self._keep(line)
         elif isinstance(line, ReviewLine):

@@ -69,6 +69,8 @@ class HintsLine(_Line):
     kind: Literal["hints"] = "hints"
     task: _Name
     hints: tuple[str, ...]
+    cost_usd: _Usd = Decimal(0)
+    """What the proposer paid for them."""
 
 
 class ExecutionLine(_Line):

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from static_track.construction.ladder import Ladder
 from static_track.construction.search import SearchRules
@@ -35,7 +35,7 @@ class _Model(BaseModel):
 class SearchIdentity(_Model):
     """How labels are searched for."""
 
-    step_rule: str
+    step_rule: Annotated[str, AfterValidator(lambda name: parse_step_rule(name).name)]
     cascade: Annotated[int, Field(ge=1)]
     repeats: Annotated[int, Field(ge=0, le=MOST_REPEATS)]
 
@@ -79,11 +79,7 @@ class Identity(_Model):
         return Ladder.of(self.tiers, self.search.cascade)
 
     def rules_of_search(self) -> SearchRules:
-        """What decides which downgrades are accepted.
-
-        Raises:
-            ValueError: there is no such step rule.
-        """
+        """What decides which downgrades are accepted."""
         return SearchRules(parse_step_rule(self.search.step_rule), self.search.repeats)
 
     def differences(self, other: Identity) -> list[str]:

@@ -1,10 +1,11 @@
-"""The proposers that there are without any plugin: one that never prunes, and routers."""
+"""The proposers that there are without any plugin: one that never prunes, routers, and a model."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +28,7 @@ from twinbench.text.messages import message_text
 from twinbench.text.tokens import tokenizer_set
 
 AGGRESSIVE = "aggressive"
+MODEL = "model"
 _ROUTER = "router:"
 
 
@@ -40,6 +42,11 @@ class Aggressive:
     def identity(self) -> Mapping[str, Any]:
         """Its name."""
         return {"name": AGGRESSIVE}
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """Nothing."""
+        return Decimal(0)
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:  # noqa: ARG002 - asks about none
         """The lowest tier, for every step."""
@@ -62,6 +69,11 @@ class RouterProposer:
     def identity(self) -> Mapping[str, Any]:
         """Its spec, and the fingerprint of what its decisions depend on."""
         return self._identity
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """Nothing."""
+        return Decimal(0)
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
         """The tier that the router picks for each step."""
@@ -117,7 +129,7 @@ def open_proposer(name: str, settings: Mapping[str, Any], ladder: Ladder) -> Ite
     """The proposer that a configuration names.
 
     Args:
-        name: ``aggressive``, ``router:SPEC``, an entry point, ``module:attr`` or ``file.py:attr``.
+        name: ``aggressive``, ``router:SPEC``, ``model``, an entry point, ``module:attr`` or ``file.py:attr``.
         settings: the table ``[proposer]``.
         ladder: the tiers of the build.
 
@@ -129,6 +141,10 @@ def open_proposer(name: str, settings: Mapping[str, Any], ladder: Ladder) -> Ite
 
 
 def _opened(name: str, settings: Mapping[str, Any], ladder: Ladder) -> AbstractContextManager[Proposer]:
+    if name == MODEL:
+        from static_track.construction.model_proposer import open_model  # which has an HTTP client
+
+        return open_model(settings, ladder)
     if name != AGGRESSIVE and not name.startswith(_ROUTER):
         found: AbstractContextManager[Proposer] = find_factory(PROPOSERS, name)(settings, ladder.to_json())
         return found
@@ -158,16 +174,18 @@ class Hints:
         self._proposer = proposer
         self._lock = threading.Lock()
 
-    def ask(self, task: ConstructionTask, seed: Execution) -> tuple[str, ...]:
-        """The hints for a seed.
+    def ask(self, task: ConstructionTask, seed: Execution) -> tuple[tuple[str, ...], Decimal]:
+        """The hints for a seed, and what was paid for them.
 
         Raises:
             TwinbenchError: what the proposer answers is none.
         """
         with self._lock:
+            before = self._proposer.spent_usd
             hints = tuple(self._proposer.propose(task, seed))
+            paid = self._proposer.spent_usd - before
         for step, hint in enumerate(hints[: len(seed.steps)], 1):
             if hint not in (*TIER_LABELS, NOT_DOWNGRADEABLE):
                 known = ", ".join((*TIER_LABELS, NOT_DOWNGRADEABLE))
-                raise TwinbenchError(f"the proposer's hint for step {step} of {task.id} is {hint!r}; hints are {known}")
-        return hints[: len(seed.steps)]
+                raise TwinbenchError(f"the hint for step {step} of {task.id} is {hint!r}; hints are {known}")
+        return hints[: len(seed.steps)], paid

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +21,7 @@ from static_track.construction.reviewing import ReviewState, review_state, revie
 from static_track.construction.search import Finding, Outcome
 from static_track.construction.step_rules import StepRule
 from twinbench.calls.translation import PLAIN_FIELDS
+from twinbench.construction.execution import Execution
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import canonical_json
 from twinbench.routing.tiers import TIER_LABELS
@@ -125,8 +126,12 @@ class Publication:
     """Of all tasks, in the order of the tasks."""
     ladder: Ladder
     spent_usd: Decimal
+    requests: Callable[[Execution], Iterable[Hashable]]
+    """What was asked at each step of an execution; equal where the response cache gives the same answer."""
     recordings: Iterable[bytes]
     """The lines of the recordings."""
+    proposer_usd: Decimal
+    """What the proposer was paid for the hints."""
     review: Mapping[str, ReviewLine]
     """The last verdict on each row."""
 
@@ -179,9 +184,9 @@ class Publication:
         executions = [finding.execution for outcome in self.outcomes for finding in outcome.findings]
         cost = sum((each.cost_usd for each in executions), Decimal(0))
         saved = cost - sum((each.spend_usd for each in executions), Decimal(0))
-        tokens = sum((step.usage for each in executions for step in each.steps), Usage())
         calls = sum(len(each.steps) for each in executions)
         paid = sum(each.paid_calls for each in executions)
+        spent, kept = self._tokens(executions)
         static = static_manifest()
         labels: dict[str, Counter[str]] = {}
         for row in rows:
@@ -210,12 +215,27 @@ class Publication:
             "executions": len(executions),
             "calls": calls,
             "calls_from_cache": calls - paid,
-            "tokens": tokens.to_json(),
+            "tokens_spent": spent.to_json(),
+            "tokens_saved": kept.to_json(),
             "cost_usd": float(cost),
             "spent_usd": float(self.spent_usd),
+            "proposer_usd": float(self.proposer_usd),
             "saved_usd": float(saved),
             "sha256": dict(sums),
         }
+
+    def _tokens(self, executions: Iterable[Execution]) -> tuple[Usage, Usage]:
+        """The tokens of calls that had to be made, and of those that repeat one that was made before."""
+        spent, saved = Usage(), Usage()
+        seen: set[Hashable] = set()
+        for execution in executions:
+            for request, step in zip(self.requests(execution), execution.steps, strict=True):
+                if request in seen:
+                    saved += step.usage
+                else:
+                    seen.add(request)
+                    spent += step.usage
+        return spent, saved
 
 
 def evidence(outcomes: Iterable[Outcome]) -> Iterator[dict[str, Any]]:

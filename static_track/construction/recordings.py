@@ -35,7 +35,8 @@ def recording_lines(header: HeaderLine, outcomes: Iterable[Outcome], log: Execut
     numbers: dict[int, int] = {}
     for outcome in outcomes:
         if outcome.hints:
-            yield dumped(HintsLine(task=outcome.task.id, hints=tuple(outcome.hints)))
+            paid = log.hints_usd(outcome.task.id)
+            yield dumped(HintsLine(task=outcome.task.id, hints=tuple(outcome.hints), cost_usd=paid))
         for finding in outcome.findings:
             line = log.line_of(finding.execution)
             for number in _used(line.steps):
@@ -154,6 +155,11 @@ class RecordedProposer:
     def identity(self) -> Mapping[str, Any]:
         """Of no proposer."""
         return {}
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """Nothing."""
+        return Decimal(0)
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:  # noqa: ARG002 - refuses any
         """Refuse: recorded hints are found before a proposer is asked.

@@ -13,9 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from static_track.banks.rows import MOST_CAVEAT_CHARACTERS
 from static_track.construction.ladder import MOST_CANDIDATES
 from static_track.construction.step_rules import StepRule, parse_step_rule
-from twinbench.errors import ContentError, Problem
+from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_input, read_document
 from twinbench.reading.validation import field_path, worded
+from twinbench.storage.store import check_name
 
 EXAMPLE_FILE = Path(__file__).with_name("example.toml")
 """A commented configuration, which ``bank build --example`` prints."""
@@ -40,6 +41,14 @@ def _step_rule(text: str) -> str:
     return parse_step_rule(text).name
 
 
+def _bank_name(text: str) -> str:
+    try:
+        check_name("bank", text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
 _Said = Annotated[str, AfterValidator(_said)]
 
 
@@ -50,7 +59,8 @@ class _Section(BaseModel):
 class BankSection(_Section):
     """What the manifest and the rows say of the bank."""
 
-    name: _Said
+    name: Annotated[str, AfterValidator(_bank_name)]
+    """As a store can call it."""
     licence: _Said
     description: str = ""
     caveat: Annotated[_Said, Field(max_length=MOST_CAVEAT_CHARACTERS)] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ def open_review(directory: Path) -> Iterator[UnderReview]:
             outcomes = [each for each in ended.values() if isinstance(each, Outcome)]
             if len(outcomes) < len(ended):
                 raise unfinished
+            hints_usd = sum((log.hints_usd(each) for each in ended), Decimal(0))
             lines = recording_lines(header, outcomes, log)
-            yield UnderReview(
-                directory, plan, log, Publication(plan, outcomes, ladder, header.spent_usd, lines, log.review)
+            publication = Publication(
+                plan, outcomes, ladder, header.spent_usd, log.requests, lines, hints_usd, log.review
             )
+            yield UnderReview(directory, plan, log, publication)

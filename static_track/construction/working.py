@@ -11,7 +11,7 @@ from static_track.construction.execution_log import ExecutionLog
 from static_track.construction.ladder import Ladder
 from static_track.construction.proposers import Hints
 from static_track.construction.search import Outcome, SearchRules, search
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.construction.execution import (
     Assignment,
     BuildStoppedError,
@@ -204,10 +204,11 @@ class Work:
         if (kept := self._log.hints(task.id)) is not None:
             return kept
         try:
-            hints = self._hints.ask(task, seed)
+            hints, paid = self._hints.ask(task, seed)
         except TwinbenchError as error:
-            raise _LostExecutionError(Cause.internal, str(error)) from None
-        self._log.add_hints(task.id, hints)
+            cause = error.cause if isinstance(error, CausedError) else Cause.internal
+            raise _LostExecutionError(cause, f"the proposer: {error}") from None
+        self._log.add_hints(task.id, hints, paid)
         return hints
 
 

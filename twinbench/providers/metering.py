@@ -23,6 +23,9 @@ def metered_llm(
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
     pool: str = DEFAULT_LIVE,
+    *,
+    option: str = _OPTION,
+    who: str = "routers",
 ) -> Iterator[MeteredLlm | None]:
     """What routers ask an LLM through; None without an address.
 
@@ -31,6 +34,8 @@ def metered_llm(
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that all routers together may spend; needed where the pool costs anything.
         pool: the live pool whose candidates may be asked.
+        option: what sets the cap, for messages.
+        who: asks, for messages.
 
     Raises:
         UsageError: no such address, pool or amount; no key; or a cap or key without an address.
@@ -47,9 +52,9 @@ def metered_llm(
     from twinbench.providers.gateway import Gateway
 
     manifest = live_manifest(pool)
-    cap = spending_cap(router_usd, manifest, _OPTION, "routers")
+    cap = spending_cap(router_usd, manifest, option, who)
     with Gateway(api_base, api_key_env) as gateway:
-        yield MeteredLlm(manifest, gateway, Budget(cap, option=_OPTION))
+        yield MeteredLlm(manifest, gateway, Budget(cap, option=option))
 
 
 def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, option: str, who: str) -> Decimal | None:

@@ -238,7 +238,7 @@ def _end(built: Build) -> None:
         said = f": {each.detail}" if each.detail else ""
         typer.echo(printable(f"{each.task.id} is open: {CAUSES[each.cause].meaning}{said}"), err=True)
     for cause, number in Counter(each.cause for each in lost if each.cause is not None).items():
-        remedy = "raise --usd" if cause == Cause.cap else CAUSES[cause].remedy
+        remedy = "raise the cap: --usd, or usd of [proposer]" if cause == Cause.cap else CAUSES[cause].remedy
         advice = f": {remedy}" if remedy else ""
         typer.echo(printable(f"{counted(number, 'task')} open for {cause}{advice}"), err=True)
     typer.echo(
