@@ -1,1 +1,1 @@
-"""Banks by execution: the search for labels over whatever executes tasks, and what comes of it."""
+"""Banks by execution: the search for labels over whatever executes tasks, its directory, what is published of it."""
