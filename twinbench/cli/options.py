@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.output import Format
+from twinbench.cli.output import Format, printable
+from twinbench.plugins.output import RouterOutput
 from twinbench.statistics import COMPARED_RESAMPLES, LEVEL, RESAMPLES
 
 if TYPE_CHECKING:
@@ -50,6 +51,16 @@ _ROUTER_HELP = (
     "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory or http://…; "
     "arguments as ?name=value&…"
 )
+
+
+_MOST_OUTPUT_LINES = 20
+"""Of what a router printed before it failed."""
+
+
+def _show_output(router: str, text: str) -> None:
+    """Show what a router printed, each line under its name."""
+    for line in text.splitlines():
+        typer.echo(printable(f"{router} | {line}"), err=True)
 
 
 def _strict(image: str | None, wheels: Path | None) -> Isolation:
@@ -143,6 +154,13 @@ PluginEnvOption = Annotated[
         show_default=False,
     ),
 ]
+PluginOutputOption = Annotated[
+    bool,
+    typer.Option(
+        "--plugin-output",
+        help="Show what routers print, on standard error; without it, only what they printed before they first failed.",
+    ),
+]
 IsolationOption = Annotated[
     IsolationLevel,
     typer.Option(
@@ -186,11 +204,23 @@ class PluginOptions:
     python: PythonOption = None
     plugin_memory: PluginMemoryOption = 4096
     plugin_env: PluginEnvOption = None
+    plugin_output: PluginOutputOption = False
     isolation: IsolationOption = IsolationLevel.default
     plugin_image: PluginImageOption = None
     plugin_wheels: PluginWheelsOption = None
     load_timeout: LoadTimeoutOption = 120
     decision_timeout: DecisionTimeoutOption = 30
+    _output: RouterOutput = field(default_factory=RouterOutput, init=False)
+
+    def tell_output(self) -> None:
+        """Show what routers printed before they first failed, where it was not shown as it came."""
+        if self.plugin_output:
+            return
+        for router, text in self._output.failures().items():
+            lines = "".join(f"\n  {line}" for line in text.splitlines()[-_MOST_OUTPUT_LINES:])
+            typer.echo(
+                printable(f"{router} printed before it first failed (--plugin-output shows all):{lines}"), err=True
+            )
 
     def limits(self, *, processes: bool) -> PluginLimits:
         """The limits; says what this platform cannot limit.
@@ -206,8 +236,14 @@ class PluginOptions:
         from twinbench.plugins.limits import PluginLimits, missing_limits
 
         limits = PluginLimits(
-            self.load_timeout, self.decision_timeout, self.plugin_memory, self.python, tuple(self.plugin_env or ())
+            self.load_timeout,
+            self.decision_timeout,
+            self.plugin_memory,
+            self.python,
+            tuple(self.plugin_env or ()),
+            output=self._output,
         )
+        self._output.listener = _show_output if self.plugin_output else None
         if self.isolation is IsolationLevel.strict:
             if self.python is not None:
                 raise UsageError(
@@ -403,7 +439,12 @@ def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
             name: group(**{option.name: values.pop(option.name) for option in options[name]})
             for name, group in groups.items()
         }
-        command(**values, **made)
+        try:
+            command(**values, **made)
+        finally:
+            for group in made.values():
+                if isinstance(group, PluginOptions):
+                    group.tell_output()
 
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run
