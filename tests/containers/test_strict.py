@@ -30,6 +30,7 @@ from twinbench.errors import UsageError
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.output import RouterOutput
 from twinbench.plugins.spec import parse_spec
 from twinbench.routing.router import RouterError
 from twinbench.storage.manifest_files import static_manifest
@@ -164,7 +165,7 @@ HOSTILE: list[tuple[str, str, dict[str, Any], str]] = [
     ("failing", "IgnoresSignals", {"decision_s": 0.5}, "the decision took longer than 0.5 s, the first .*"),
     ("failing", "StopsReaper", {"decision_s": 0.5}, "the decision took longer than 0.5 s, the first .*"),
     ("failing", "Allocates", {"memory_mib": 128}, "its process took more than 128 MiB of memory"),
-    ("failing", "AllocatesInChildren", {"memory_mib": 128, "decision_s": 2}, ".*(128 MiB of memory|longer than 2 s)"),
+    ("failing", "AllocatesInChildren", {"memory_mib": 128, "decision_s": 2}, ".*(128 MiB of memory|longer than 2 s.*)"),
     ("failing", "LoopsInHook?hook=start", {"decision_s": 0.5}, "start took longer than 0.5 s"),
     ("answering", "Answers?what=nan", {}, "score must be a number from 0 to 1 or None, not nan"),
     ("answering", "Answers?what=long-rationale", {}, "its rationale has 10,485,760 characters; at most .*"),
@@ -182,6 +183,14 @@ HOSTILE: list[tuple[str, str, dict[str, Any], str]] = [
     ("forking", "Plainly?mark=x&then=kill-group", {}, r"its process was killed by signal 9 \(SIGKILL\)"),
     ("forking", "Unmarked?mark=x&then=hang", {"decision_s": 1.0}, "the decision took longer than 1 s, the first .*"),
 ]
+
+
+def test_what_a_router_prints_comes_out_of_its_container(strict: StrictIsolation) -> None:
+    output = RouterOutput()
+    spec = f"{hostile('answering', 'Prints')}?how=raise"
+    with undescribed(spec, strict, output=output) as router:
+        assert asked(router).startswith("error: route raised ValueError: after printing")
+    assert output.before_failure(spec) == "hello"
 
 
 @pytest.mark.parametrize(("file", "name", "fields", "message"), HOSTILE, ids=[each[1] for each in HOSTILE])
