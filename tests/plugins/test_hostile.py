@@ -16,6 +16,7 @@ from static_track.judge import Judge
 from tests.banks import a_trajectory, import_rows
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked
 from tests.twinbench.calls import a_call
+from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.output import RouterOutput
 from twinbench.storage.store import Store
 
@@ -150,6 +151,16 @@ def test_what_a_router_printed_before_it_died_or_was_ended_is_there() -> None:
         with hosted(spec, output=output, **SLOW) as router:
             assert asked(router).startswith("error: ")
         assert output.before_failure(spec) == "hello"
+
+
+def test_what_warms_up_takes_no_time_of_a_decision() -> None:
+    with hosted(hostile("loading", "WarmsUp"), decision_s=2.0) as router:
+        assert asked(router) == "high"
+    with (
+        pytest.raises(RouterLoadError, match="could not be loaded: loading it took longer than 1 s"),
+        hosted(hostile("loading", "WarmsUp"), load_s=1.0),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("then", ["", "all", "loop"])
