@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,7 @@ from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
 from static_track.scoring import OwnCost, Score
 from twinbench.display.frames import Tabular
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import counted, printable, shortened, trajectories
 from twinbench.routing.built_in import CONSTANTS
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, rank_columns
@@ -26,6 +26,18 @@ RANKED_BY = "combined"
 
 ARITHMETIC = "A score is arithmetic over the labels of the bank: none of the models that routers pick was run."
 """What everything says that shows static scores."""
+_SHOWN = {
+    "combined": "Combined",
+    "row_pass": "RowPass",
+    "traj_pass": "TrajPass",
+    "cost_save": "CostSave",
+    "errors": "Errors",
+}
+"""What a board shows of each router on a screen."""
+_MOST_LINES = 20
+_MOST_NAME = 44
+_MOST_NOTES = 3
+_MOST_NOTE = 300
 
 
 @dataclass(frozen=True)
@@ -34,18 +46,21 @@ class Entry:
 
     router: str
     reference: bool
-    score: Score
-    latency_ms: Mapping[str, float | None]
+    score: Score = field(repr=False)
+    latency_ms: Mapping[str, float | None] = field(repr=False)
     first_error: str | None = None
     """The text of the first error row."""
     given_up: bool = False
-    own: OwnCost | None = None
+    own: OwnCost | None = field(default=None, repr=False)
     """What the router's own LLM calls cost; None where it made none."""
     failure: str | None = None
     """How the router failed as a whole, as a sentence's end; None where it did not, and for a prediction file."""
-    intervals: Mapping[str, Interval] | None = None
+    printed: str | None = None
+    """The last that the router printed before it first failed; None where it printed nothing, and for one of this
+    process, which prints where everything else does."""
+    intervals: Mapping[str, Interval] | None = field(default=None, repr=False)
     """Of each metric; None where nobody asked for them."""
-    workload_intervals: Callable[[], Mapping[str, Mapping[str, Interval]]] | None = None
+    workload_intervals: Callable[[], Mapping[str, Mapping[str, Interval]]] | None = field(default=None, repr=False)
     """Draws the intervals of each workload by itself; None where nobody asked for intervals."""
     rank: tuple[int, int] | None = None
     """By Combined among the routers of the table: from the best that it may be to the worst; None for references that
@@ -193,6 +208,19 @@ class Board(Setting, Tabular):
         own, other = entry.score.scores[RANKED_BY], None if best is None else best.score.scores[RANKED_BY]
         return None if own is None or other is None else own - other
 
+    def __repr__(self) -> str:
+        """The scores as a table of plain text that fits a screen; all of it is in ``records()``."""
+        lines = [f"{self.title}; .df() and .to_dict() have all of it", _screen_line("", _SHOWN.values())]
+        for entry in self.entries[:_MOST_LINES]:
+            cells = [_screen_number(entry.score.scores[name]) for name in _SHOWN if name != "errors"]
+            lines.append(_screen_line(entry.router, [*cells, f"{entry.score.counts['errors']:,}"]))
+        if (more := len(self.entries) - _MOST_LINES) > 0:
+            lines.append(f"… and {more:,} more")
+        failed = [entry.failed_rows for entry in self.entries if entry.failed_rows is not None]
+        printed = [f"{entry.router} printed before that: {entry.printed}" for entry in self.entries if entry.printed]
+        lines += [shortened(printable(each), _MOST_NOTE) for each in (*failed[:_MOST_NOTES], *printed[:_MOST_NOTES])]
+        return "\n".join(lines)
+
     def records(self) -> list[dict[str, Any]]:
         """A row for each router and reference."""
         return [
@@ -322,6 +350,16 @@ class Comparison(Setting, Tabular):
             ],
             "pairs": [pair.to_json() for pair in self.pairs],
         }
+
+
+def _screen_line(router: str, cells: Iterable[str]) -> str:
+    """A line of a board as plain text, in less than a hundred columns."""
+    name = shortened(printable(router).replace("\n", " "), _MOST_NAME - 1)
+    return f"{name:<{_MOST_NAME}}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+def _screen_number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _ends(intervals: Mapping[str, Interval]) -> dict[str, float | None]:

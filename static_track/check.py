@@ -5,7 +5,7 @@ Each check asks the router about real prefixes in processes of its own, and comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from statistics import median, quantiles
@@ -15,6 +15,7 @@ from static_track.banks.bank import Bank, PrefixStep, Trajectory
 from static_track.banks.bank_info import BankInfo
 from static_track.banks.order import place_in_order
 from static_track.leaks.routers import score_alone
+from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from static_track.walk import Walk
 from twinbench.checks import CheckResult, Status
@@ -35,6 +36,9 @@ from twinbench.testing import make_prompt
 
 DEFAULT_ROWS = 200
 SLOW_P95_MS = 1000.0
+SLOW_FIRST_MS = 1000.0
+TIMES_SLOWER = 10
+"""How much longer than the others a first decision takes that loads something."""
 
 _UNPAID = "router check pays for no LLM: what a router cannot decide without one is an error here"
 
@@ -169,6 +173,7 @@ def check_router(
         ),
         *([] if first.memory_mib is None else [_mutation(spec, first), _reach(spec, first)]),
         checker.odd_content(),
+        _first_decision(spec, first),
         _latency(spec, first),
     ]
     if perturb:
@@ -223,8 +228,8 @@ class _Checker:
         """Legal conversations of unusual shape."""
         failed = []
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
-            for number, (what, messages) in enumerate(_ODD.items()):
-                self._progress("odd content", number, len(_ODD))
+            for number, (what, messages) in enumerate(ODD.items()):
+                self._progress("odd content", number, len(ODD))
                 session = Session(session_key("odd", what), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
                 choice, _ = asked(router, session.call(make_prompt(messages)))
                 if isinstance(choice, str):
@@ -232,24 +237,24 @@ class _Checker:
         advice = "Read content as a text, null or a list of blocks; see docs/banks.md for what real prefixes hold."
         if failed:
             return CheckResult("odd content", self._spec, Status.failed, "; ".join(failed), len(failed), advice)
-        reason = f"{len(_ODD)} unusual conversations are answered"
+        reason = f"{len(ODD)} unusual conversations are answered"
         return CheckResult("odd content", self._spec, Status.passed, reason, 0)
 
     def perturbed(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> CheckResult:
         """How often a rewrite that changes nothing about the task flips a decision on a prefix."""
         steps = [step for trajectory in trajectories for step in trajectory.steps]
-        flips: dict[str, list[int]] = {name: [] for name in _REWRITES}
+        flips: dict[str, list[int]] = {name: [] for name in REWRITES}
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
             for number, step in enumerate(steps):
                 self._progress("rewriting prefixes", number, len(steps))
                 original = self._alone(router, f"{step.row_no}", step.prompt)
-                for name, rewrite in _REWRITES.items():
+                for name, rewrite in REWRITES.items():
                     messages = [rewrite(message) for message in step.prompt.messages]
                     prompt = replace(step.prompt, messages=tuple(messages))
                     if self._alone(router, f"{step.row_no} {name}", prompt) != original:
                         flips[name].append(step.row_no)
         total = sum(map(len, flips.values()))
-        tried = len(steps) * len(_REWRITES)
+        tried = len(steps) * len(REWRITES)
         shares = ", ".join(f"{name} {len(rows) / max(len(steps), 1):.1%}" for name, rows in flips.items())
         reason = f"{total} of {counted(tried, 'rewrite')} flip the decision ({shares})"
         example = next((names[row_no] for rows in flips.values() for row_no in rows), None)
@@ -366,6 +371,20 @@ def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progres
     return CheckResult("without reading", spec, Status.warned, found.detail, share, advice)
 
 
+def _first_decision(spec: str, answers: _Answers) -> CheckResult:
+    """Whether the first decision waits for something that could have been loaded before."""
+    first, *others = answers.latencies_ms
+    usual = median(others or [first])
+    reason = f"the first decision of its process took {first:,.0f} ms, one of the others {usual:,.0f} ms (median)"
+    if first <= SLOW_FIRST_MS or first <= TIMES_SLOWER * usual:
+        return CheckResult("first decision", spec, Status.passed, reason, first)
+    advice = (
+        "Load what takes long in warm_up() or in the constructor: that counts as loading (--load-timeout), not as a "
+        "decision (--decision-timeout)."
+    )
+    return CheckResult("first decision", spec, Status.warned, reason, first, advice)
+
+
 def _latency(spec: str, answers: _Answers) -> CheckResult:
     if len(answers.latencies_ms) < 2:
         return CheckResult("latency", spec, Status.passed, "too few decisions to measure")
@@ -388,63 +407,3 @@ def _loads(spec: str, answers: _Answers) -> CheckResult:
 
 
 _DATA_FILES = (".duckdb", ".jsonl", ".parquet")
-
-_ODD: dict[str, list[dict[str, Any]]] = {
-    "no message at all": [],
-    "null content": [{"role": "assistant", "content": None}],
-    "no content": [{"role": "assistant"}],
-    "blocks and bare texts": [
-        {
-            "role": "user",
-            "content": [{"type": "text", "text": "a"}, "b", {"type": "image_url", "image_url": {"url": "x"}}, {}],
-        }
-    ],
-    "tool calls": [
-        {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [
-                {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": None}}},
-                {"name": "g", "arguments": "not json"},
-                {"function": {"name": None}},
-            ],
-        },
-        {"role": "tool", "tool_call_id": "1", "content": "<b>[bold]\x1b[31mred"},
-    ],
-    "an unknown role": [{"role": "developer", "content": "x", "name": "y", "cache_control": {"type": "ephemeral"}}],
-    "odd characters": [{"role": "user", "content": "\u2028\u0085\x00\ufeff e\u0301 👩‍👩‍👧 <|endoftext|> <EOT>"}],
-    "a million characters": [{"role": "user", "content": "word " * 200_000}],
-    "a thousand messages": [{"role": "user" if i % 2 == 0 else "assistant", "content": str(i)} for i in range(1000)],
-}
-
-
-def _in_texts(change: Callable[[str], str]) -> Callable[[Any], dict[str, Any]]:
-    def rewritten(message: Any) -> dict[str, Any]:
-        content = message.get("content")
-        if isinstance(content, str):
-            return {**message, "content": change(content)}
-        return dict(message)
-
-    return rewritten
-
-
-def _other_ids(message: Any) -> dict[str, Any]:
-    rewritten = dict(message)
-    if isinstance(rewritten.get("tool_call_id"), str):
-        rewritten["tool_call_id"] += "x"
-    if rewritten.get("tool_calls"):
-        rewritten["tool_calls"] = [
-            {**call, "id": f"{call['id']}x"} if isinstance(call.get("id"), str) else call
-            for call in rewritten["tool_calls"]
-        ]
-    return rewritten
-
-
-_REWRITES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "a space at the end": _in_texts(lambda text: f"{text} "),
-    "a newline at the end": _in_texts(lambda text: f"{text}\n"),
-    "other tool-call ids": _other_ids,
-    "keys in another order": lambda message: dict(reversed(list(message.items()))),
-    "a mark nobody reads": lambda message: {**message, "cache_control": {"type": "ephemeral"}},
-}
-"""Changes to every message of a prefix that no decision should hang on."""

@@ -31,6 +31,7 @@ from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.reading.rows import STDIN
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import MAX_TOKENS
 from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Router
@@ -108,7 +109,7 @@ class Judge:
             UsageError: there is no such part or tokenizer set, or the part has no rows.
         """
         self._bank = bank
-        self._plugins = plugins
+        self._plugins = plugins or PluginLimits()
         self._llm = llm
         self._pool = pool
         self._manifest = manifest or static_manifest()
@@ -138,7 +139,7 @@ class Judge:
 
     def board(
         self,
-        routers: Sequence[str | Router],
+        routers: Sequence[str | RouterLike],
         prediction_files: Sequence[str] = (),
         resampling: Resampling | None = None,
     ) -> Board:
@@ -165,7 +166,7 @@ class Judge:
         return Board(**vars(self.setting(resampling)), entries=entries)
 
     def compare(
-        self, routers: Sequence[str | Router], prediction_files: Sequence[str], resampling: Resampling
+        self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str], resampling: Resampling
     ) -> Comparison:
         """Compare the routers and prediction files pair by pair, each with each that stands behind it.
 
@@ -195,7 +196,7 @@ class Judge:
             ranks=ranks,
         )
 
-    def _asked_for(self, routers: Sequence[str | Router], prediction_files: Sequence[str]) -> list[_Wanted]:
+    def _asked_for(self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]) -> list[_Wanted]:
         self._bank.require_labels()
         loaded = _told_apart([self._loaded(router) for router in routers])
         wanted = [self._wanted(router, reference=False) for router in loaded]
@@ -238,6 +239,7 @@ class Judge:
                 score.given_up,
                 score.own,
                 None if each.router is None else score.failure,
+                self._plugins.output.before_failure(each.name),
             )
             for each, score in zip(wanted, found, strict=True)
         ]
@@ -265,7 +267,7 @@ class Judge:
         return self._manifest
 
     @contextmanager
-    def opened(self, router: str | Router, llm: OwnCalls) -> Iterator[Router]:
+    def opened(self, router: str | RouterLike, llm: OwnCalls) -> Iterator[Router]:
         """A router ready to be asked, more than once if wanted; its process, where it has one, ends with the block.
 
         Args:
@@ -287,7 +289,7 @@ class Judge:
         """The numbers of the part under the protocol, for predictions of one's own choice."""
         return Scorer(self._bank.path, self._manifest, base_file=self._base_file, split=self._split)
 
-    def predictions(self, router: str | Router) -> Predictions:
+    def predictions(self, router: str | RouterLike) -> Predictions:
         """A router's answers for the rows of the part, kept ones where there are any."""
         return self._predictions(self._wanted(self._loaded(router), reference=False))
 
@@ -303,7 +305,7 @@ class Judge:
             found.append(usage.cost_usd(each.prices.prices()))
         return min(found), max(found)
 
-    def _loaded(self, router: str | Router) -> LoadedRouter:
+    def _loaded(self, router: str | RouterLike) -> LoadedRouter:
         if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
             raise UsageError(
                 f"router {router!r}: it sees the labels, so it is no router and decides no call; its score stands in "

@@ -86,6 +86,7 @@ class Scorer:
             split: the part of the bank to score.
         """
         self._bank_file = bank_file
+        self._fallback_output_tokens = manifest.fallback_output_tokens
         self._of = (manifest.fingerprint, base_file, file_version(base_file) if base_file else None, split.fingerprint)
         self._connection = databases.take(bank_file, self._of) or self._prepared(bank_file, manifest, base_file, split)
 
@@ -205,7 +206,7 @@ class Scorer:
                 ablations[router][0],
                 confusions[router],
                 patterns.get(router, []),
-                legacy[router][0],
+                {**legacy[router][0], "fallback_output_tokens": self._fallback_output_tokens},
             )
             for router in sorted(totals)
         ]
@@ -341,6 +342,7 @@ def _legacy(
             "exact_match_rate_percent": legacy["exact_match_rate"],
             "accounting_savings_score_percent": legacy["accounting_savings"],
             "overall_score_percent": legacy["overall"],
+            "fallback_output_tokens": legacy["fallback_output_tokens"],
         },
         "section_11": {
             "pass_rate": legacy["passed"] / rows,

@@ -20,6 +20,8 @@ from static_track.board import InSetting, Setting
 from static_track.judge import Judge
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
+from twinbench.plugins.loading import router_name
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import LlmError
 from twinbench.routing.own_calls import NoCalls
 from twinbench.routing.router import Call, Decision, Router, RouterError
@@ -121,7 +123,7 @@ class _Refusing(NoCalls):
 def curve(
     bank: Bank,
     judge: Judge,
-    router: str | Router,
+    router: str | RouterLike,
     *,
     weak: Tier = Tier.LOW,
     strong: Tier = Tier.HIGH,
@@ -151,7 +153,7 @@ def curve(
         for threshold in _thresholds(first.scores, points):
             again = _Swept(opened, threshold, weak, strong)
             swept.append((threshold, judge.predictions(again)))
-    name = router if isinstance(router, str) else f"instance:{type(router).__name__}"
+    name = router_name(router)
     if refusing.refused:
         raise UsageError(f"router {name!r} cannot be swept: {_WHY_NOT}")
     if failed := next((each for _, each in swept if each.errors), None):

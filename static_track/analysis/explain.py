@@ -16,7 +16,8 @@ from static_track.banks.bank import Bank
 from static_track.board import InSetting, Setting
 from static_track.judge import Judge
 from static_track.predictions import Predictions
-from twinbench.routing.router import Router
+from twinbench.plugins.loading import router_name
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
 from twinbench.text.messages import message_text
 
@@ -245,7 +246,7 @@ class Difference(InSetting):
         }
 
 
-def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None = None) -> Explanation:
+def explain(bank: Bank, judge: Judge, router: str | RouterLike, *, limit: int | None = None) -> Explanation:
     """What cost a router its points.
 
     Args:
@@ -264,7 +265,7 @@ def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None
     shown = _Steps(bank, [row[0] for row in (*failed[:limit], *overspent[:limit])])
     by_trajectory = {(row[1], row[2]): row[7] for row in failed}
     return Explanation(
-        router=_named(router),
+        router=router_name(router),
         setting=judge.setting(),
         scores=scores,
         failures=tuple(_failure(row, shown, predictions) for row in failed[:limit]),
@@ -277,7 +278,9 @@ def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None
     )
 
 
-def difference(bank: Bank, judge: Judge, a: str | Router, b: str | Router, *, limit: int | None = None) -> Difference:
+def difference(
+    bank: Bank, judge: Judge, a: str | RouterLike, b: str | RouterLike, *, limit: int | None = None
+) -> Difference:
     """Where two routers part, and what it cost.
 
     Args:
@@ -305,8 +308,8 @@ def difference(bank: Bank, judge: Judge, a: str | Router, b: str | Router, *, li
     )
     return Difference(
         setting=judge.setting(),
-        router_a=_named(a),
-        router_b=_named(b),
+        router_a=router_name(a),
+        router_b=router_name(b),
         scores_a=scores_a,
         scores_b=scores_b,
         rows=len(apart),
@@ -378,7 +381,3 @@ def _plain(step: Step) -> dict[str, Any]:
     content = asdict(step)
     tail = content.pop("tail")
     return {**content, "last_message": tail[-1]["text"] if tail else None}
-
-
-def _named(router: str | Router) -> str:
-    return router if isinstance(router, str) else f"instance:{type(router).__name__}"

@@ -15,13 +15,14 @@ import duckdb
 from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, own_group, write_bank_file
 from static_track.banks.bank_info import BankInfo
 from static_track.banks.built import rows_of_build
-from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, row_problems
+from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, foreign_row, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, numbered
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import ContentError, Problem
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.reading.input_files import is_folder
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.rows import MOST_PROBLEMS, STDIN, Source, open_source
+from twinbench.reading.rows import MOST_PROBLEMS, STDIN, TRAJECTORY_SUFFIXES, Source, open_source
 from twinbench.reading.validation import shown
 from twinbench.storage.manifest_files import heldout_instances, static_manifest
 from twinbench.storage.manifests import StaticManifest
@@ -190,14 +191,18 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
     """All rows of a file, checked.
 
     Raises:
-        UsageError: no such file, or no known format.
+        UsageError: no such file, no known format, or trajectories of an agent.
     """
+    _refuse_trajectories(path)
     parsed = ParsedBank()
     with open_source(path) as source:
         places = _Places(source)
         for found in source.rows:
             if isinstance(found, Problem):
                 parsed.problems.append(found)
+            elif not parsed.rows and not parsed.problems and (what := foreign_row(found.row)) is not None:
+                parsed.problems.append(source.problem(found.number, None, what))
+                break
             elif problems := row_problems(found.row):
                 parsed.problems += (source.problem(found.number, *problem) for problem in problems)
             elif conflicts := list(places.conflicts(found)):
@@ -212,6 +217,19 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
         parsed.problems.append(source.problem(None, None, "the file holds no rows"))
     parsed.put_in_order()
     return source, parsed
+
+
+def _refuse_trajectories(path: str) -> None:
+    """Refuse what can only be runs of an agent.
+
+    Raises:
+        UsageError: it is.
+    """
+    if path.endswith(TRAJECTORY_SUFFIXES) or (path != STDIN and is_folder(Path(path))):
+        what = "is a trajectory of an agent" if path.endswith(TRAJECTORY_SUFFIXES) else "is a folder"
+        raise UsageError(
+            f"{path} {what}, and a bank is one file of rows: of runs of mini-swe-agent, add --format mini-swe-agent"
+        )
 
 
 def import_bank(

@@ -35,6 +35,7 @@ _LARGEST_STEP = 2**31 - 1
 _MOST_MESSAGE_PROBLEMS = 20  # named of one row
 MOST_CAVEAT_CHARACTERS = 500
 _FEWEST_TASKS = 10
+_MOST_FIELDS_SHOWN = 8
 
 
 def _not_blank(text: str) -> str:
@@ -89,6 +90,26 @@ class LabelledRowModel(RowModel):
                 f"target_tier {self.target_tier!r} is tier {int(tier)}, but target_tier_id says {self.target_tier_id}"
             )
         return self
+
+
+_PLACES = ("id", "benchmark", "instance_id", "step_index", "total_steps")
+"""What says of a row which call of which trajectory it is."""
+
+
+def foreign_row(row: Any) -> str | None:
+    """What a file's first row is, where it is nothing that was meant as a row of a bank; None where it may be one."""
+    if not isinstance(row, dict) or any(field in row for field in _PLACES):
+        return None
+    fields = ", ".join(map(repr, [*row][:_MOST_FIELDS_SHOWN])) or "no field"
+    found = f"it is no row of a bank: it has {fields}, and none of {', '.join(_PLACES)}"
+    if "trajectory_format" in row or {"messages", "info"} <= row.keys():
+        return f"{found}. It looks like a trajectory of mini-swe-agent: add --format mini-swe-agent"
+    if row.keys() & {"messages", "request", "response", "model"}:
+        return (
+            f"{found}. It looks like a log of requests, in which nothing says which of them belong to one trajectory: "
+            "write a row for each request, as docs/banks.md shows under 'From a log of requests'"
+        )
+    return f"{found}; docs/banks.md has the fields of a row"
 
 
 def row_problems(row: Any) -> list[tuple[str | None, str]]:

@@ -42,7 +42,7 @@ class Live:
             "step_index": ctx.step_index,
             "messages": len(ctx.messages),
             "models": ctx.available_models,
-            "warm": {model: view.prefix_token_count for model, view in views.items() if view},
+            "warm": {model: view.prefix_token_count for model, view in views.items() if view.last_call_ts},
             "ttl": ctx.cache_state.wallclock_ttl_sec,
             "spent": ctx.budget_so_far_usd,
             "limits": (ctx.run_config.max_steps, ctx.run_config.budget_usd),

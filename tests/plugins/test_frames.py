@@ -274,6 +274,9 @@ class Scripted(RouterProcess):
     def close(self) -> None:
         self.ended = True
 
+    def new_output(self, *, patient: bool) -> bytes:
+        return b""
+
     def tree_mib(self) -> float:
         return 0.0
 

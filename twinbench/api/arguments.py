@@ -32,16 +32,13 @@ def refuse_resampling(value: object, *, needed: bool = False) -> None:
 
 
 def routers_of(routers: object) -> list[Any]:
-    """Routers as a list; one alone is one.
+    """Routers as a list; one alone is one. Whether each is a router is said where it is loaded."""
+    return list(routers) if is_several(routers) else [routers]  # type: ignore[call-overload]
 
-    Raises:
-        UsageError: one is neither a spec nor an object that routes.
-    """
-    found = _listed(routers)
-    for each in found:
-        if not isinstance(each, str) and not _routes(each):
-            raise UsageError(f"{each!r} is no router: give a spec, or an object with a method route(call)")
-    return found
+
+def is_several(routers: object) -> bool:
+    """Whether it is a list of routers rather than one."""
+    return isinstance(routers, Sequence) and not isinstance(routers, str | bytes)
 
 
 def specs_of(routers: object) -> list[str]:
@@ -50,25 +47,16 @@ def specs_of(routers: object) -> list[str]:
     Raises:
         UsageError: one is no spec.
     """
-    found = _listed(routers)
+    found = routers_of(routers)
     for each in found:
         if not isinstance(each, str):
             by_spec = "a live run takes routers by their specs, such as my_router.py:"
-            if _routes(each):
-                raise UsageError(f"{by_spec}{type(each).__name__}")
+            if callable(each) or hasattr(each, "route"):
+                raise UsageError(f"{by_spec}{getattr(each, '__name__', type(each).__name__)}")
             raise UsageError(f"{each!r} is no router: {by_spec}MyRouter")
     if not found:
         raise UsageError("name at least one router")
     return found
-
-
-def _routes(router: object) -> bool:
-    return callable(router) or hasattr(router, "route")
-
-
-def _listed(routers: object) -> list[Any]:
-    alone = isinstance(routers, str | bytes) or not isinstance(routers, Sequence)
-    return [routers] if alone else list(routers)  # type: ignore[call-overload]
 
 
 def seeds_of(seeds: object) -> list[str]:

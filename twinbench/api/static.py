@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from static_track.analysis.curves import POINTS, Curve
 from static_track.analysis.curves import curve as _curve
@@ -25,12 +25,12 @@ from static_track.board import Board, Comparison
 from static_track.judge import Judge
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank
-from twinbench.api.arguments import refuse_below, refuse_resampling, routers_of, tier_of
+from twinbench.api.arguments import is_several, refuse_below, refuse_resampling, routers_of, tier_of
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.providers.metering import amount_in_usd, metered_llm
-from twinbench.routing.router import Router
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import COMPARED_RESAMPLES, Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, DEFAULT_STATIC, static_manifest
@@ -119,7 +119,7 @@ def check_bank(name: str | None = None, *, split: str | None = None, store: Path
 
 
 def score(
-    routers: str | Router | Sequence[str | Router],
+    routers: str | RouterLike | Sequence[str | RouterLike],
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -140,8 +140,8 @@ def score(
     """Score routers on a bank, beside the references.
 
     Args:
-        routers: specs, or instances. An instance runs in this process, is named ``instance:Class``, and its result is
-            never kept.
+        routers: specs, instances, or functions of one call. The latter two run in this process, are named
+            ``instance:Class`` and ``function:name``, and their results are never kept.
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
         predictions: prediction files to score too.
@@ -210,7 +210,7 @@ def score_many(
 
 
 def compare(
-    routers: Sequence[str | Router],
+    routers: Sequence[str | RouterLike],
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -250,7 +250,7 @@ def compare(
 
 
 def explain(
-    router: str | Router,
+    router: str | RouterLike,
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -275,8 +275,8 @@ def explain(
 
 
 def difference(
-    a: str | Router,
-    b: str | Router,
+    a: str | RouterLike,
+    b: str | RouterLike,
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -291,35 +291,80 @@ def difference(
         return _difference(opened, Judge(opened, split=split, order_seed=order_seed), a, b, limit=limit)
 
 
+class _CurveSettings(TypedDict, total=False):
+    split: str | None
+    tokenizers: str
+    order_seed: int
+    fresh: bool
+    weak: Tier | str
+    strong: Tier | str
+    points: int
+    prices: str
+    plugins: PluginLimits | None
+    store: Path | str | None
+    progress: Progress
+
+
+@overload
+def curve(router: str | RouterLike, bank: str | None = None, **settings: Unpack[_CurveSettings]) -> Curve: ...  # type: ignore[overload-overlap]
+@overload
 def curve(
-    router: str | Router,
+    router: Sequence[str | RouterLike], bank: str | None = None, **settings: Unpack[_CurveSettings]
+) -> list[Curve]: ...
+def curve(
+    router: str | RouterLike | Sequence[str | RouterLike],
     bank: str | None = None,
     *,
     split: str | None = None,
+    tokenizers: str = OFFLINE,
     order_seed: int = 0,
+    fresh: bool = False,
     weak: Tier | str = Tier.LOW,
     strong: Tier | str = Tier.HIGH,
     points: int = POINTS,
+    prices: str = DEFAULT_STATIC,
+    plugins: PluginLimits | None = None,
     store: Path | str | None = None,
-) -> Curve:
-    """A router that returns a score, swept over a threshold; other arguments as for ``explain``.
+    progress: Progress = no_progress,
+) -> Curve | list[Curve]:
+    """A router that returns a score, swept over a threshold; of a list of routers, a curve of each.
+
+    What is not described here is as for ``score``.
 
     Args:
-        router: a spec or an instance.
+        router: a spec, an instance or a function; or a list of them.
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
-        order_seed: as for ``score``.
+        tokenizers: the tokenizer set.
+        order_seed: of the order of trajectories.
+        fresh: run again what the store already holds.
         weak: the tier for calls below the threshold.
         strong: the tier for the others.
         points: how many thresholds.
-        store: the store's folder; default as on the command line.
+        prices: the static manifest.
+        plugins: what routers that are not built in may take.
+        store: the store's folder.
+        progress: told how many rows are done.
+
+    Raises:
+        twinbench.errors.UsageError: no such tiers, a decision without a score, or a router that asks an LLM.
     """
     refuse_below(2, points=points)
     weak, strong = tier_of(weak), tier_of(strong)
+    asked = routers_of(router)
     with open_bank(bank, store=store) as opened:
-        return _curve(
-            opened, Judge(opened, split=split, order_seed=order_seed), router, weak=weak, strong=strong, points=points
+        judge = Judge(
+            opened,
+            split=split,
+            manifest=static_manifest(prices),
+            tokenizers=tokenizers,
+            order_seed=order_seed,
+            fresh=fresh,
+            plugins=plugins,
+            progress=progress,
         )
+        found = [_curve(opened, judge, each, weak=weak, strong=strong, points=points) for each in asked]
+    return found if is_several(router) else found[0]
 
 
 @contextmanager

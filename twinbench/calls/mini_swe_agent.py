@@ -21,6 +21,7 @@ from twinbench.calls.completion import SIMULATED, is_simulated, read_message, re
 from twinbench.calls.translation import PLAIN_FIELDS, plain_message
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_regular, read_document
+from twinbench.reading.rows import TRAJECTORY_SUFFIXES
 from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
 from twinbench.reading.validation import find_unkeepable, kind, shown
 from twinbench.text.messages import message_problems
@@ -52,7 +53,6 @@ _KNOWN_PATTERNS = (*PATTERNS.values(), "<mswea_bash_command>(.*?)</mswea_bash_co
 """Those of the package's own settings: a pattern from a file could run for ever."""
 
 _ROLES = ("system", "user", "assistant", "tool", "exit")
-_ENDINGS = (".traj.json", ".traj.json.gz")
 _OWN_RUNS = "trajectory.json"
 """What a run of ours calls it, in ``cases/CASE/TRIAL/``."""
 _MOST_PROBLEMS = 20
@@ -134,7 +134,9 @@ def trajectory_files(paths: Iterable[str]) -> list[Path]:
             if path.is_dir():
                 inside = sorted(_files_in(path))
                 if not inside:
-                    raise UsageError(f"{name} holds no trajectory file: none ends in {' or '.join(_ENDINGS)}")
+                    raise UsageError(
+                        f"{name} holds no trajectory file: none ends in {' or '.join(TRAJECTORY_SUFFIXES)}"
+                    )
                 found.update(dict.fromkeys(inside))
             elif path.is_file():
                 found[path] = None
@@ -156,7 +158,7 @@ def _files_in(folder: Path) -> Iterator[Path]:
         raise error
 
     for inside, _, names in os.walk(folder, onerror=fail):
-        yield from (Path(inside) / name for name in names if name == _OWN_RUNS or name.endswith(_ENDINGS))
+        yield from (Path(inside) / name for name in names if name == _OWN_RUNS or name.endswith(TRAJECTORY_SUFFIXES))
 
 
 def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentError]:

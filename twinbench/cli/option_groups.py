@@ -6,7 +6,16 @@ import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class HasLastWords(Protocol):
+    """A group of options that has something to tell when its command is over."""
+
+    def tell_output(self) -> None:
+        """Tell it, whether the command ended well or not."""
+        ...
 
 
 def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,7 +41,12 @@ def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
             name: group(**{option.name: values.pop(option.name) for option in options[name]})
             for name, group in groups.items()
         }
-        command(**values, **made)
+        try:
+            command(**values, **made)
+        finally:
+            for group in made.values():
+                if isinstance(group, HasLastWords):
+                    group.tell_output()
 
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run

@@ -15,11 +15,11 @@ from twinbench.cli.options import (
     JsonOption,
     OrderSeedOption,
     OutputOption,
-    PluginOptions,
     RouterArgument,
     StoreOption,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.display.wording import counted
 
 app = typer.Typer(cls=Group, no_args_is_help=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 8
 _READ_BYTES = 2**16
 _STDERR = 2
-_STDERR_KEPT_BYTES = 4096
+_STDERR_KEPT_BYTES = 2**16
 _LEAST_S = 0.001
 """A timeout of zero would mean not to wait at all, and that nothing came."""
 
@@ -34,6 +34,8 @@ class ExecStream:
         self._raw = bytearray()
         self.stderr = bytearray()
         """The last of what came on standard error."""
+        self.stderr_bytes = 0
+        """How much came there in all."""
 
     @property
     def complaint(self) -> str:
@@ -101,5 +103,6 @@ class ExecStream:
             if kind != _STDERR:
                 return frame
             self.stderr += frame
+            self.stderr_bytes += len(frame)
             del self.stderr[:-_STDERR_KEPT_BYTES]
         return None

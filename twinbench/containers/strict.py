@@ -47,6 +47,8 @@ _PROCESSES = 256
 _TMPFS = "size=64m,nr_inodes=4096,mode=1777"
 _DESCRIBE_WITHIN_S = 60.0
 _ENDS_WITHIN_S = 2.0
+_OUTPUT_COMES_WITHIN_S = 0.1
+"""The engine carries what is printed apart from answers, so it may come after one."""
 _SIGNALLED = 128
 _MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")  # cgroup v2 and v1
 _OOM_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
@@ -211,6 +213,7 @@ class ContainerProcess(RouterProcess):
         self._limits = limits
         self._unread = bytearray()
         self._closed = False
+        self._output_taken = 0
         try:
             self._stream = container.run("start.py")
         except BaseException:
@@ -277,6 +280,15 @@ class ContainerProcess(RouterProcess):
             self._closed = True
             self._stream.close()
             self._container.close()
+
+    def new_output(self, *, patient: bool) -> bytes:
+        """The end of what the process printed since this was last asked, as far as it arrived."""
+        if patient and not self._closed:
+            with contextlib.suppress(TimeoutError, StreamLostError):
+                self._unread += self._stream.receive(_OUTPUT_COMES_WITHIN_S)
+        new = self._stream.stderr_bytes - self._output_taken
+        self._output_taken = self._stream.stderr_bytes
+        return bytes(self._stream.stderr[-new:]) if new else b""
 
     def tree_mib(self) -> float:
         """Memory of all that runs in the container, by the engine's account."""

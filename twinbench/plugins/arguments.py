@@ -22,12 +22,22 @@ class ArgumentError(ValueError):
 
 
 def typed_arguments(
-    constructor: Callable[..., Any], texts: Mapping[str, str], folder: Path | None = None
+    constructor: Callable[..., Any],
+    texts: Mapping[str, str],
+    folder: Path | None = None,
+    *,
+    given: str | None = None,
 ) -> dict[str, Any]:
     """``texts`` as keyword arguments for ``constructor``; relative paths are taken from ``folder``.
 
     Declared types int, float, bool, str, Path, Literal, Enum (by name or value), optional ones and unions of these are
     understood; a parameter without a declared type takes the text.
+
+    Args:
+        constructor: a class or a function.
+        texts: by name.
+        folder: that relative paths start from.
+        given: a parameter that somebody else gives.
 
     Raises:
         ArgumentError: unknown name, wrong value, or a required parameter that is missing.
@@ -37,7 +47,7 @@ def typed_arguments(
     named = {
         name: parameter
         for name, parameter in parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name != given
     }
     for name in texts:
         if name not in named and not takes_any:
@@ -49,6 +59,29 @@ def typed_arguments(
     hints = _type_hints(constructor)
     values = {name: _converted(name, text, hints.get(name, str)) for name, text in texts.items()}
     return {name: folder / value if folder and isinstance(value, Path) else value for name, value in values.items()}
+
+
+def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> str | None:
+    """The parameter through which a function takes the call, where it is a router itself; None where it makes one.
+
+    It is the first, has no default, is not among the arguments of the spec, and its type is none that a spec can give;
+    there is no other that is missing.
+    """
+    if inspect.isclass(function):
+        return None
+    parameters = list(_parameters(function).values())
+    needed = [
+        each
+        for each in parameters
+        if each.default is each.empty
+        and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        and each.name not in texts
+    ]
+    if len(needed) != 1 or needed[0] is not parameters[0] or needed[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        return None
+    declared = _type_hints(function).get(needed[0].name, Any)
+    by_text = declared in (int, float, bool, str, Path) or (inspect.isclass(declared) and issubclass(declared, Enum))
+    return None if by_text else needed[0].name
 
 
 def _parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

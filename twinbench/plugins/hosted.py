@@ -37,6 +37,11 @@ from twinbench.routing.router import Call, Candidate, Decision, Outcome, RouterE
 
 _MOST_REACHED = 1_000
 
+_FIRST_IS_LATE = (
+    ", the first of its process: what takes long to load belongs in the constructor or in warm_up(), for which there "
+    "is --load-timeout"
+)
+
 
 @dataclass
 class _Sent:
@@ -73,6 +78,8 @@ class HostedRouter(RemoteRouter):
     mutations: int = 0
     """Decisions that changed the conversation they were shown (only counted when watched)."""
     _process: RouterProcess | None = None
+    _decided: bool = False
+    """Whether this life of the process has answered a decision."""
     _generation: int = 0
     _hooks: frozenset[str] = frozenset()
     _sent: dict[str, _Sent] = field(default_factory=dict)
@@ -93,6 +100,7 @@ class HostedRouter(RemoteRouter):
         if self._process is not None:
             if error is not None:  # an impatient person, say: no decision is waited for
                 self._process.kill("twinbench was interrupted")
+            self._hear(self._process, failed=False)
             self._process.close()
             self._process = None
         self._stack.close()
@@ -191,14 +199,26 @@ class HostedRouter(RemoteRouter):
         request: Mapping[str, Any],
         serve: Serve | None = None,
     ) -> Answer | Failure:
+        late = _FIRST_IS_LATE if kind is DECISION and not self._decided else ""
         try:
-            return process.ask(request, kind, self.limits.decision_s, what, serve)
+            answer = process.ask(request, kind, self.limits.decision_s, what, serve, late)
         except FrameError as error:
             raise RouterError(str(error)) from None
         except RouterError:
+            self._hear(process, failed=True)
             process.close()
             self._process = None
             raise
+        self._decided = self._decided or kind is DECISION
+        self._hear(process, failed=isinstance(answer, kind.failure))
+        return answer
+
+    def _hear(self, process: RouterProcess, *, failed: bool) -> None:
+        """Keep what the process printed."""
+        output = self.limits.output
+        output.add(self.name, process.new_output(patient=failed and not output.has_failed(self.name)))
+        if failed:
+            output.note_failure(self.name)
 
     def _restarted(self) -> RouterProcess:
         """The process; where the last one was ended, a new one."""
@@ -229,14 +249,17 @@ class HostedRouter(RemoteRouter):
         try:
             answer = process.ask(request, LOADING, self.limits.load_s, "loading it")
         except RouterError as failure:
+            self._hear(process, failed=True)
             process.close()
             raise RouterLoadError(f"router {self.name!r} could not be loaded: {failure}") from None
+        self._hear(process, failed=isinstance(answer, LoadFailure))
         if isinstance(answer, LoadFailure):
             process.close()
             if answer.usage:
                 raise UsageError(f"router {self.name!r}: {answer.error}")
             raise RouterLoadError(f"router {self.name!r} could not be loaded: {answer.error}")
         self._process = process
+        self._decided = False
         self._generation += 1
         self._hooks = frozenset(answer.hooks)
         return process

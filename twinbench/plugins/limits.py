@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from twinbench.errors import TwinbenchError
+from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
     from twinbench.plugins.description import NotFound, RouterDescription
@@ -69,6 +70,8 @@ class PluginLimits:
     """Notice what a decision changes and reaches for (``router check``)."""
     isolation: Isolation | None = None
     """Where the process runs; None for a process of this machine, which contains accidents and no attack."""
+    output: RouterOutput = field(default_factory=RouterOutput, compare=False, repr=False)
+    """Keeps what these routers print."""
 
 
 def missing_limits() -> list[str]:

@@ -25,6 +25,7 @@ from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, Rout
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
+from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
 from twinbench.routing.asking import told
 from twinbench.routing.built_in import BUILT_IN
 from twinbench.routing.own_calls import NoCalls, OwnCalls
@@ -36,7 +37,8 @@ _DESCRIBE_WITHIN_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = (
     *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
-    *("plugins/trb.py", "plugins/arguments.py"),
+    *("plugins/trb.py", "plugins/published.py", "plugins/published_text.py"),
+    *("plugins/arguments.py", "plugins/constructing.py", "routing/accepting.py"),
 )
 
 
@@ -67,14 +69,14 @@ class LoadedRouter:
             yield router
 
 
-def load_router(spec: str | Router, limits: PluginLimits | None = None) -> LoadedRouter:
-    """The router that ``spec`` names, or an instance as it is.
+def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> LoadedRouter:
+    """The router that ``spec`` names; an instance, or a function of one call, as it is.
 
     Raises:
-        UsageError: nothing is found under that name, or the arguments do not fit.
+        UsageError: nothing is found under that name, the arguments do not fit, or the object is no router.
     """
     if not isinstance(spec, str):
-        return LoadedRouter(f"instance:{type(spec).__name__}", None, partial(_instance, spec))
+        return _loaded_object(spec)
     limits = _resolved(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
@@ -99,6 +101,26 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
         return LoadedRouter(spec, None, lambda _, __: endpoint, may_ask=False)
     place, identity = _located(parsed, limits)
     return LoadedRouter(spec, fingerprint(identity | _conditions(limits)), partial(_hosted, spec, place, limits))
+
+
+def _loaded_object(router: RouterLike) -> LoadedRouter:
+    """A router of this process.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        accepted = as_router(router, f"{router!r:.200}")
+    except NotARouterError as error:
+        raise UsageError(f"no router: {error}") from None
+    return LoadedRouter(router_name(router), None, partial(_instance, accepted))
+
+
+def router_name(router: str | RouterLike) -> str:
+    """The name that a router goes by in tables: its spec, its class or its function."""
+    if isinstance(router, str):
+        return router
+    return f"instance:{type(router).__name__}" if hasattr(router, "route") else f"function:{name_of(router)}"
 
 
 def _resolved(limits: PluginLimits) -> PluginLimits:
@@ -136,6 +158,8 @@ def _instance(router: Router, _: tuple[Candidate, ...], llm: OwnCalls) -> Iterat
         RouterLoadError: what it does with its handle fails.
     """
     if (said := told(router, "use", llm)) is not None:
+        raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
+    if (said := told(router, "warm_up")) is not None:
         raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
     yield router
 

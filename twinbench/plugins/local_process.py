@@ -21,6 +21,7 @@ from typing import IO, cast
 import psutil
 
 from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.output import MOST_KEPT_BYTES
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, plugin_environment
 
@@ -34,7 +35,7 @@ _GONE_WITHIN_S = 1.0
 _READY_WITHIN_MS = 250
 _PIPE_BYTES = 2**20
 _MOST_STRAY_ROUNDS = 50
-_MOST_STDERR_KEPT = 2**20
+_MOST_OUTPUT_IN_FILE = 2**20
 
 
 class LocalProcess(RouterProcess):
@@ -50,7 +51,7 @@ class LocalProcess(RouterProcess):
         super().__init__()
         self._limits = limits
         self._cookie = uuid.uuid4().hex
-        self._stderr = _Stderr()
+        self._output = _Output()
         self._ending = threading.Lock()
         self._over = threading.Event()
         self._seen: dict[int, psutil.Process] = {}
@@ -64,7 +65,7 @@ class LocalProcess(RouterProcess):
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._stderr.file,
+            stderr=self._output.file,
             cwd=home,
             env=plugin_environment(home, limits) | {COOKIE: self._cookie},
             start_new_session=True,
@@ -92,7 +93,11 @@ class LocalProcess(RouterProcess):
         if threading.current_thread() is not self._watcher:
             self._watcher.join(_END_WITHIN_S)
         self._pipe.close()
-        self._stderr.file.close()
+        self._output.file.close()
+
+    def new_output(self, *, patient: bool) -> bytes:  # noqa: ARG002 - it is there at once
+        """The end of what the process printed since this was last asked."""
+        return self._output.take()
 
     def tree_mib(self) -> float:
         """Resident memory of the process and its descendants; what two share counts twice."""
@@ -118,7 +123,7 @@ class LocalProcess(RouterProcess):
         polls = 0
         while not self._over.wait(_POLL_S):
             polls += 1
-            self._stderr.shorten()
+            self._output.shorten()
             if (deadline := self._deadline) is not None and time.monotonic() > deadline[0]:
                 self.kill(deadline[1])
             elif polls % _TREE_EVERY_POLLS == 0 and self.tree_mib() > self._limits.memory_mib:
@@ -182,16 +187,20 @@ class LocalProcess(RouterProcess):
         self._end(patient=False)
         if self._killed_because is not None:
             return self._killed_because
-        return ending(self._popen.returncode, self._stderr.end())
+        return ending(self._popen.returncode, self._output.end())
 
 
-class _Stderr:
-    """What a process and all that it started write to standard error: a file of which only the end is kept."""
+class _Output:
+    """What a process and all that it started print: a file of which only the end is kept."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever made this
         self._before = b""
         """The end of what was thrown away."""
+        self._thrown_away = 0
+        self._taken = 0
+        """Bytes that were there when ``take`` was last called, thrown away or not."""
+        self._looking = threading.Lock()
         with contextlib.suppress(ImportError):
             import fcntl
 
@@ -200,20 +209,34 @@ class _Stderr:
 
     def shorten(self) -> None:
         """Throw away what is there, where it is much."""
-        if sys.platform != "win32" and os.fstat(self.file.fileno()).st_size > _MOST_STDERR_KEPT:
+        if sys.platform == "win32" or self._size() <= _MOST_OUTPUT_IN_FILE:
+            return
+        with self._looking:
+            self._thrown_away += self._size()
             self._before = self._last()
             os.ftruncate(self.file.fileno(), 0)
 
     def end(self) -> bytes:
         """The last of what was written."""
-        return (self._before + self._last())[-MOST_STDERR_SHOWN:]
+        with self._looking:
+            return (self._before + self._last())[-MOST_STDERR_SHOWN:]
+
+    def take(self) -> bytes:
+        """The end of what was written since the last time."""
+        with self._looking:
+            total = self._thrown_away + self._size()
+            new, self._taken = total - self._taken, total
+            return (self._before + self._last())[-min(new, MOST_KEPT_BYTES) :] if new else b""
+
+    def _size(self) -> int:
+        return os.fstat(self.file.fileno()).st_size
 
     def _last(self) -> bytes:
-        start = max(0, os.fstat(self.file.fileno()).st_size - MOST_STDERR_SHOWN)
+        start = max(0, self._size() - MOST_KEPT_BYTES)
         if sys.platform == "win32":
             self.file.seek(start)
-            return self.file.read(MOST_STDERR_SHOWN)
-        return os.pread(self.file.fileno(), MOST_STDERR_SHOWN, start)  # from whatever thread
+            return self.file.read()  # up to the end, where the process goes on
+        return os.pread(self.file.fileno(), MOST_KEPT_BYTES, start)  # from whatever thread
 
 
 class _Pipe:

@@ -70,6 +70,7 @@ class RouterProcess(ABC):
         within_s: float,
         what: str,
         serve: Serve | None = None,
+        late: str = "",
     ) -> Answer | Failure:
         """Send a request and wait for its answer.
 
@@ -79,6 +80,7 @@ class RouterProcess(ABC):
             within_s: how long it may take.
             what: the name of that which takes so long.
             serve: answers the questions that it asks before; how long that takes does not count.
+            late: goes on to say what to do where it takes longer.
 
         Raises:
             FrameError: it cannot be sent; nothing was.
@@ -88,7 +90,7 @@ class RouterProcess(ABC):
         # Not a count: an answer that is sent before its question would be right, and take no time at all.
         self._number = secrets.randbits(_NUMBER_BITS)
         frame = request_frame({**request, "number": self._number})
-        self._deadline = (time.monotonic() + within_s, f"{what} took longer than {within_s:g} s")
+        self._deadline = (time.monotonic() + within_s, f"{what} took longer than {within_s:g} s{late}")
         started = time.perf_counter()
         try:
             self._write(frame)
@@ -151,6 +153,14 @@ class RouterProcess(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let the process end, and see that it and all that it started do."""
+
+    @abstractmethod
+    def new_output(self, *, patient: bool) -> bytes:
+        """The end of what the process printed since this was last asked, as far as it arrived.
+
+        Args:
+            patient: wait a moment for what may be under way.
+        """
 
     @abstractmethod
     def tree_mib(self) -> float:

@@ -35,13 +35,13 @@ def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
         return f"looking at the answer raised {type(error).__name__}: {error}", latency_ms
 
 
-def told(router: Router, hook: str, argument: Any) -> str | None:
+def told(router: Router, hook: str, *arguments: Any) -> str | None:
     """Call an optional method of a router; what it raised, if it did."""
-    method: Callable[[Any], None] | None = getattr(router, hook, None)
+    method: Callable[..., None] | None = getattr(router, hook, None)
     if method is None:
         return None
     try:
-        method(argument)
+        method(*arguments)
     except RouterError as failure:
         return str(failure)
     except Exception as error:  # noqa: BLE001 - as above

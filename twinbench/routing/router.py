@@ -7,6 +7,8 @@ A router is any object with ``route(call)``. Further methods are called where th
 
 ``use(llm)``
     once, after it was loaded: the handle through which it may ask an LLM itself (``llm.py``).
+``warm_up()``
+    once, after that: whatever takes long before the first decision. It counts as loading, not as deciding.
 ``start(session)``
     before the first call of a trajectory, with its opaque key.
 ``observe(outcome)``
@@ -21,6 +23,7 @@ An attribute ``concurrency = n`` says that ``route`` may be called from n thread
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -29,6 +32,9 @@ from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Prices, Usage
 
 MEAN_OUTPUT_BEFORE_ANY = 500
+
+NOT_AWAITED = "decisions are not awaited: write {instead}, with asyncio.run(…) in it where something is asynchronous"
+"""What an author of a router in async def is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +260,12 @@ def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
         except ValueError:
             known = ", ".join(by_id)
             raise DecisionError(f"{_shown(picked)} is neither a candidate ({known}) nor a tier") from None
+    if inspect.isawaitable(picked):
+        if inspect.iscoroutine(picked):
+            picked.close()  # nobody waits for it, of which Python would tell in its own words
+        raise DecisionError(
+            f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
+        )
     if not isinstance(picked, Tier):
         wanted = "a Decision, a Candidate, a Tier or a text"
         raise DecisionError(

@@ -20,6 +20,8 @@ from typing import Any
 
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
+from twinbench.reading.input_files import is_there
+from twinbench.reading.rows import SUFFIXES, TRAJECTORY_SUFFIXES
 from twinbench.storage import resources
 
 STORE_VARIABLE = "TWINBENCH_STORE"
@@ -54,10 +56,22 @@ def check_name(kind: str, name: str) -> str:
         UsageError: it has characters that a file name should not have.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{kind} name {name!r}: use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
-        )
+        wrong = f"{kind} name {name!r}: use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
+        raise UsageError(_import_hint(name) or wrong)
     return name
+
+
+def _import_hint(name: str) -> str | None:
+    """What to do with a file that was given where the name of a bank belongs; None where it is none."""
+    file = Path(name)
+    if not file.name.endswith(SUFFIXES) and not ("/" in name and is_there(file)):
+        return None
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.name.partition(".")[0]).strip("-._") or "mine"
+    runs = " --format mini-swe-agent" if file.name.endswith(TRAJECTORY_SUFFIXES) else ""
+    return (
+        f"{name!r} is a file, and banks go by their names in the store: twinbench bank import {name}{runs} "
+        f"--name {stem}, and then give {stem}"
+    )
 
 
 class Store:
@@ -141,6 +155,8 @@ class Store:
 
     def unknown_bank(self, name: str) -> UsageError:
         """The error for a name that no bank has."""
+        if (hint := _import_hint(name)) is not None:
+            return UsageError(f"no bank {name!r}: {hint}")
         names = self.bank_names()
         bring = f"bring one with: twinbench bank import FILE --name {name}"
         meant = did_you_mean(name, names)

@@ -25,7 +25,6 @@ from twinbench.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
-    PluginOptions,
     ResamplingOptions,
     RoutersArgument,
 )
@@ -40,6 +39,7 @@ from twinbench.cli.output import (
     progress,
     rank_cells,
 )
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stopped_by_signals
 from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES

@@ -23,9 +23,9 @@ from twinbench.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
-    PluginOptions,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:

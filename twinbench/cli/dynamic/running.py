@@ -27,10 +27,10 @@ from twinbench.cli.options import (
     GatewayKeyEnvOption,
     JsonOption,
     OutputOption,
-    PluginOptions,
     RouterArgument,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stopped_by_signals
 from twinbench.display.wording import counted
 

@@ -15,13 +15,13 @@ from twinbench.cli.options import (
     JsonOption,
     JudgingOptions,
     OutputOption,
-    PluginOptions,
     PredictionsOption,
     ResamplingOptions,
     RouterArgument,
     RoutersArgument,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static import curve, explain, report
 from twinbench.cli.static.judging import judged, tell_failures
 from twinbench.display.wording import counted

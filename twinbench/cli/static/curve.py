@@ -13,10 +13,10 @@ from twinbench.cli.options import (
     JsonOption,
     JudgingOptions,
     OutputOption,
-    PluginOptions,
     RoutersArgument,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static.judging import judged
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from twinbench.cli.options import GatewayOptions, JudgingOptions, PluginOptions
+from twinbench.cli.options import GatewayOptions, JudgingOptions
 from twinbench.cli.output import printable, progress
+from twinbench.cli.plugin_options import PluginOptions
 
 if TYPE_CHECKING:
     from static_track.banks.bank import Bank

@@ -12,12 +12,12 @@ from twinbench.cli.options import (
     GatewayOptions,
     JsonOption,
     JudgingOptions,
-    PluginOptions,
     PredictionsOption,
     ResamplingOptions,
     RoutersArgument,
 )
 from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static.judging import judged, tell_failures
 from twinbench.statistics import LEVEL, RESAMPLES
 

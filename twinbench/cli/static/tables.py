@@ -123,7 +123,8 @@ def board_table(board: Board) -> Table:
         }
         for entry in board.entries
     ]
-    notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None]
+    # What failed as a whole is said once, as an error below the table.
+    notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None and entry.failure is None]
     notes += [
         f"{entry.router}: asked LLMs itself for {entry.own.router_usd:.4f} USD; CostSave less that: "
         + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
