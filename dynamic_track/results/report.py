@@ -18,7 +18,7 @@ from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
 from twinbench.display.html.page import number, rendered
 from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
-from twinbench.display.wording import counted
+from twinbench.display.wording import counted, without_folders
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import rank_text
@@ -224,7 +224,7 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
 def _failures(run: ShownRun) -> list[str]:
     """What its router failed at, and how agents ended that did not submit."""
     score = run.state.score
-    return [f"{each}." for each in score.failure_notes(run.state.router, bill_usd=float(score.bill_usd))]
+    return [f"{without_folders(each)}." for each in score.failure_notes(run.router, bill_usd=float(score.bill_usd))]
 
 
 def _on_common_cases(runs: Sequence[ShownRun]) -> str:

@@ -26,8 +26,8 @@ def rows_of_build(folder: Path) -> Path:
         told = content["sha256"][ROWS_FILE]
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"{folder} is a folder without {MANIFEST_FILE}: give a file of rows, or the directory of a bank that "
-            "twinbench bank build has finished"
+            f"{folder} is a folder without {MANIFEST_FILE}, and a bank is one file of rows or the directory that "
+            "twinbench bank build has finished: of runs of mini-swe-agent, add --format mini-swe-agent"
         ) from None
     except (OSError, InputError, ValueError, TypeError, KeyError) as error:
         what = f"is no manifest of a bank that was built ({type(error).__name__}: {error})"

@@ -244,7 +244,7 @@ def import_bank(
     """
     if not replace:
         store.refuse_existing(name)
-    if path != STDIN and Path(path).is_dir():
+    if path != STDIN and is_folder(Path(path)):
         path = str(rows_of_build(Path(path)))
     source, parsed = read_bank(path, progress)
     if parsed.problems:

@@ -12,7 +12,7 @@ from static_track.banks.bank_info import STARTER
 from tests.banks import a_manifest, write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
-from tests.cli.test_table_formats import WITH_DOCKER
+from tests.cli.test_table_formats import WITH_BUILD, WITH_DOCKER
 from tests.runs import a_pool, v1, write_run
 from twinbench.storage.store import Store
 
@@ -222,7 +222,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "dynamic import": (a_run_file, "--run", tmp_path / "run", "--pool", a_pool(tmp_path / "pool.toml")),
         "router check": ("always-low", "--rows", "3"),
     }
-    known = {name: options for name, options in commands() if name not in WITH_DOCKER}
+    known = {name: options for name, options in commands() if name not in WITH_DOCKER | WITH_BUILD}
     assert arguments.keys() <= known.keys()
     for command in sorted(known, key="bank rm".__eq__):  # what the others use is removed last
         assert "--json" in known[command], command

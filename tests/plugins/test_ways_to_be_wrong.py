@@ -230,7 +230,7 @@ def test_the_library_has_what_a_router_printed() -> None:
 
 def test_what_a_router_prints_is_shown_as_it_comes() -> None:
     spec = f"{WAYS}:Prints"
-    ran = twinbench("static", "score", spec, "--bank", "bank", "--json", "--fresh", "--plugin-output", *OPTIONS)
+    ran = twinbench("static", "score", spec, "--bank", "bank", "--json", "--no-cache", "--plugin-output", *OPTIONS)
     assert ran.code == 0
     shown = [line for line in ran.err.splitlines() if line.startswith(f"{spec} | ")]
     assert sorted(shown) == [f"{spec} | deciding {step}" for step in (1, 1, 2, 2, 3)]

@@ -74,8 +74,9 @@ def _load(name: str) -> Any:
     alone = typer.Typer(rich_markup_mode=None)
     alone.callback()(lambda: None)
     if part.is_group:
-        for registered in module.app.registered_commands:
-            registered.cls = Command
+        for group in (module.app, *(each.typer_instance for each in module.app.registered_groups)):
+            for registered in group.registered_commands if group is not None else ():
+                registered.cls = Command
         alone.add_typer(module.app, name=name, help=part.about)
     else:
         alone.command(name, cls=Command, help=part.about)(getattr(module, name))

@@ -194,7 +194,7 @@ def compare(
 def _tell_failed(runs: Sequence[LoadedRun]) -> None:
     """Name the routers that failed as a whole, on standard error."""
     for run in runs:
-        for note in run.score.failure_notes(run.router, bill_usd=float(run.score.bill_usd)):
+        for note in run.score.failure_notes(run.shown_router, bill_usd=float(run.score.bill_usd)):
             typer.echo(printable(f"error: {note}"), err=True)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, write_text
 from twinbench.display.wording import counted
@@ -14,7 +15,7 @@ from twinbench.display.wording import counted
 if TYPE_CHECKING:
     from static_track.construction.reviewing import ReviewState
 
-app = typer.Typer(help="Have people look at labels of a bank that was built.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Have people look at labels of a bank that was built.", no_args_is_help=True)
 
 _DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The directory of a bank that was built.", show_default=False)
@@ -26,7 +27,14 @@ def export(
     directory: _DirectoryArgument,
     *,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where the records go; - is standard output.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the records go; - is standard output.",
+            rich_help_panel=Panel.OUTPUT,
+        ),
     ] = "-",
     page: Annotated[
         str | None,
@@ -45,7 +53,10 @@ def export(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws other rows.")] = 0,
     json_: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+        bool,
+        typer.Option(
+            "--json", help="Print a summary as JSON on standard output; needs -o FILE.", rich_help_panel=Panel.OUTPUT
+        ),
     ] = False,
 ) -> None:
     """Draw rows of workloads with several steps, each a JSON line with a verdict to be filled in.
