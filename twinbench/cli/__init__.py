@@ -34,6 +34,7 @@ _GROUPS = {
     "dynamic": "dynamic.commands",
     "rehearse": "dynamic.rehearse",
     "bank": "static.bank",
+    "outcomes": "outcomes.commands",
     "pool": "pool",
     "router": "router",
 }

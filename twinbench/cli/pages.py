@@ -33,11 +33,19 @@ def refuse_output(output: str, *, json_: bool) -> None:
 
 def command_line(track: str, arguments: list[str], options: dict[str, Any], output: str) -> str:
     """The command that makes a page again; options that are None are left out."""
-    words = ["twinbench", track, "report", *arguments]
-    for name, value in options.items():
-        for each in value if isinstance(value, list) else [] if value is None else [value]:
-            words += [name, str(each)]
-    return shlex.join([*words, "-o", output if output == "-" else Path(output).name])
+    target = {"-o": output if output == "-" else Path(output).name}
+    return spelled(["twinbench", track, "report", *arguments], options | target)
+
+
+def spelled(words: list[str], options: dict[str, Any]) -> str:
+    """Words and options as they are typed; those that are None are left out, those that are lists repeated."""
+    more = [
+        word
+        for name, value in options.items()
+        for each in (value if isinstance(value, list) else [] if value is None else [value])
+        for word in (name, str(each))
+    ]
+    return shlex.join([*words, *more])
 
 
 def write_page(page: str, output: str, *, json_: bool) -> None:
