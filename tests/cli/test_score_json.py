@@ -201,11 +201,15 @@ def test_every_command_prints_one_json_document_and_nothing_else(
     monkeypatch.chdir(tmp_path)
     twinbench("bank", "import", one_row, "--name", "other").succeeded()
     a_run_file = write_run(tmp_path / "a.traj.json", v1())
+    a_text = write_jsonl(tmp_path / "texts.jsonl", [{"task": "django__django-11099", "text": "Mend it."}])
     an_outcome = tmp_path / "outcomes.csv"
     an_outcome.write_text("model,task,resolved\na,t,1\n", "utf-8")
     arguments: dict[str, tuple[str | Path, ...]] = {
         "bank import": (one_row, "--name", "one"),
         "bank check": ("starter",),
+        "bank from-outcomes": (
+            *("openhands-verified", "--name", "of-outcomes", "--tiers", "low=GLM-5,high=GPT-5.5", "--text", a_text),
+        ),
         "bank show": ("other",),
         "bank validate": ("other",),
         "bank export": ("other", "-o", tmp_path / "out.jsonl"),

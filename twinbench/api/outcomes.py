@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twinbench.api.arguments import refuse_resampling
 from twinbench.errors import UsageError
+from twinbench.outcomes.foreseen import Foreseen, foresee
 from twinbench.outcomes.headroom import Headroom
 from twinbench.outcomes.headroom import headroom as _headroom
 from twinbench.outcomes.keeping import Table, TableInfo, Told, keep_table, open_table, refuse_existing
@@ -213,6 +214,34 @@ def outcomes_power(
         pilot=None if pilot is None else _pilot(every, pilot, 0 if resampling is None else resampling.seed),
         text=() if text is None else predictability(grid, texts(text), level=level),
     )
+
+
+def foresee_cases(
+    table: str,
+    tiers: Mapping[str, str],
+    cases: Sequence[str],
+    *,
+    trials: int = 1,
+    penalty_usd: float | None = None,
+    store: Path | str | None = None,
+) -> Foreseen:
+    """What planned cases may cost and show, by the workload of a table that has most of them.
+
+    Args:
+        table: its name.
+        tiers: the model of each tier, two or more.
+        cases: the ids of the tasks.
+        trials: of each.
+        penalty_usd: for an unresolved case; default: that of the locked live pool.
+        store: the store's folder; default as on the command line.
+
+    Raises:
+        twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
+    """
+    opened = open_outcomes(table, store=store)
+    grids = [opened.outcomes.grid(name) for name in opened.outcomes.workloads]
+    fitting = max(grids, key=lambda grid: len(grid.at(cases).tasks))
+    return foresee(fitting, opened.info, tiers, cases, trials=trials, penalty_usd=penalty_of(penalty_usd))
 
 
 def chosen_tasks(grid: Grid, only: Sequence[str], split: str | None) -> Grid:

@@ -81,7 +81,7 @@ def power_notes(found: Power) -> list[str]:
         needed = "more tasks than anybody has" if found.needed is None else counted(found.needed, "task")
         notes.append(
             f"two models differ on {found.differing:.1f} % of tasks (the median of pairs): "
-            f"{counted(plan.tasks, 'task')} find {least} or more with a chance of {plan.power:.0%}; "
+            f"{counted(plan.tasks, 'task')} find {least} or more with a chance of {100 * plan.power:.0f} %; "
             f"{plan.difference:g} points take {needed}"
         )
     notes += [_pair_note(each) for each in found.pairs]

@@ -12,6 +12,7 @@ import typer
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
+from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
 from twinbench.display.wording import counted, trajectories
 
@@ -416,3 +417,4 @@ def rm(name: BankArgument, *, json_: JsonOption = False, store: StoreOption = No
 
 
 app.command()(split)
+app.command("from-outcomes")(from_outcomes)
