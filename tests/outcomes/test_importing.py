@@ -105,6 +105,12 @@ def test_json_of_one_model_is_called_by_its_folder_or_as_one_says(store: Store, 
     ]
     assert outcomes.steps[0] == 3
     assert described(imported(nested, store=store, replace=True, model="z", workload="w"))[0][:2] == ("w", "z")
+    (tmp_path / "results" / "model-z").mkdir()
+    (tmp_path / "results" / "torn.json").write_text('{"t-1": {"resol', "utf-8")
+    with pytest.raises(ContentError, match=r"torn\.json: not JSON"):
+        imported(tmp_path / "results", store=store, replace=True)
+    with pytest.raises(UsageError, match="is no run directory, and no"):
+        imported(tmp_path / "results" / "model-z", store=Store(tmp_path / "x"), replace=True)
 
 
 def test_a_leaderboard_has_a_workload_a_board_and_leaves_out_results_without_details(

@@ -206,16 +206,17 @@ def _model_of(path: Path) -> str:
 def _read_folder(folder: Path, wanted: Wanted, into: Read) -> None:
     if wanted.model is not None:
         raise UsageError(f"{folder} is a folder, whose files are of several models: --model is of one")
-    files = sorted(path for path in folder.rglob("*.json") if path.is_file())[:_MOST_FILES]
+    files = sorted(islice((path for path in folder.rglob("*.json") if path.is_file()), _MOST_FILES + 1))
+    if len(files) > _MOST_FILES:
+        raise UsageError(f"{folder} holds more than {_MOST_FILES:,} .json files: name the folders of the models")
     found = 0
     for path in files:
-        fresh = Read()
-        document = _document(path, fresh)
+        document = _document(path, into)
         if document is not None and _is_details(document):
             into.digests.append((str(path.relative_to(folder)), sha256_file(path)))
             _read_document(document, path, wanted, into)
             found += 1
-    if not found:
+    if not found and not into.collected.problems:
         raise UsageError(
             f"{folder} is no run directory, and no .json in it has the tasks of a model (an object of tasks that each "
             "have 'resolved')"
