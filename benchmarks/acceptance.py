@@ -62,6 +62,11 @@ PARTS = {
     "simulated-cases": Part(
         "runs compared, and their intervals, against a known truth", _LONG, ["tests/simulations/test_cases.py"]
     ),
+    "outcomes": Part(
+        "tables of outcomes with a known truth: coverage, power, pilots",
+        _LONG,
+        ["tests/outcomes", "tests/simulations/test_outcomes.py"],
+    ),
     "runs": Part("live runs: killed, poisoned, stopped", _LONG, ["tests/dynamic_track/running"]),
     "rehearsals": Part(
         "all tasks of our own, exports, audits",

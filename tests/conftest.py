@@ -53,6 +53,7 @@ SLOW = (
     "tests/dynamic_track/tasks/test_tasks.py",
     "tests/executing/test_executors.py",
     "tests/executing/test_processes.py",
+    "tests/outcomes/",
     "tests/plugins/",
     "tests/providers/",
     "tests/reports/",

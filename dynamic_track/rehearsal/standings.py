@@ -22,7 +22,7 @@ from twinbench.statistics.comparing import rank_columns
 from twinbench.storage.manifests import LiveManifest
 
 if TYPE_CHECKING:
-    from dynamic_track.results.live_intervals import PairOfBills
+    from twinbench.statistics.bills import PairOfBills
 
 Ends = tuple[float, float]
 
@@ -210,8 +210,8 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
         pool: has the penalty.
         resampling: how tasks are drawn again; None: no intervals, tests and ranks.
     """
-    from dynamic_track.results.live_intervals import compare_all, run_intervals
     from dynamic_track.results.live_score import means_of_cases, sums_of_cases, trials_by_case
+    from twinbench.statistics.bills import compare_all, run_intervals
 
     seeds = len({run.seed for run in runs})
     by_router = [runs[start : start + seeds] for start in range(0, len(runs), seeds)]

@@ -149,7 +149,7 @@ def score_intervals(
     score: RunScore, resampling: Resampling | None
 ) -> tuple[dict[str, tuple[float, float] | None], str | None]:
     """The intervals of ``LiveScore``, clustered by case, and why there are none."""
-    from dynamic_track.results.live_intervals import run_intervals
+    from twinbench.statistics.bills import run_intervals
 
     by_case = trials_by_case(score.trials)
     return run_intervals(list(by_case), sums_of_cases(by_case.values()), float(score.penalty_usd_each), resampling)
@@ -233,7 +233,7 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
     Raises:
         UsageError: they differ in more than the router, or share no case.
     """
-    from dynamic_track.results.live_intervals import compare_bills
+    from twinbench.statistics.bills import compare_bills
     from twinbench.statistics.comparing import mcnemar
 
     if first.same_but_router != second.same_but_router:
@@ -318,7 +318,7 @@ def bill_ranks(
     """
     import numpy as np
 
-    from dynamic_track.results.live_intervals import rank_bills
+    from twinbench.statistics.bills import rank_bills
 
     by_case = {name: trials_by_case(trials) for name, trials in runs.items()}
     cases = sorted(set.intersection(*(set(each) for each in by_case.values())))

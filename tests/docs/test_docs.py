@@ -38,6 +38,7 @@ JSON_PAGES = (
     "construction.md",
     "exports.md",
     "reports.md",
+    "before-you-pay.md",
 )
 NEEDS_DOCKER = "<!-- needs: docker"
 WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]

@@ -51,6 +51,7 @@ _PARTS = {
         "Rehearse routers: the whole live track on small tasks and simulated models, for nothing.",
     ),
     "bank": _Part("static.bank", "Bring banks of prefixes into the store, look at them, take them out."),
+    "outcomes": _Part("outcomes.commands", "Outcomes of models on tasks: is there anything to win by routing?"),
     "pool": _Part("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
     "router": _Part("router", "List routers, start a new one, check one."),
 }

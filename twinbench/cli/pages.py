@@ -38,11 +38,19 @@ def refuse_output(output: str, *, json_: bool) -> None:
 
 def command_line(track: str, arguments: list[str], options: dict[str, Any], output: str) -> str:
     """The command that makes a page again, without folders of this machine; options that are None are left out."""
-    words = ["twinbench", track, "report", *map(shown_spec, arguments)]
-    for name, value in options.items():
-        for each in value if isinstance(value, list) else [] if value is None else [value]:
-            words += [name, shown_path(str(each))]
-    return shlex.join([*words, "-o", output if output == "-" else Path(output).name])
+    target = {"-o": output if output == "-" else Path(output).name}
+    return spelled(["twinbench", track, "report", *map(shown_spec, arguments)], options | target)
+
+
+def spelled(words: list[str], options: dict[str, Any]) -> str:
+    """Words and options as they are typed, without folders of this machine; None is left out, lists are repeated."""
+    more = [
+        word
+        for name, value in options.items()
+        for each in (value if isinstance(value, list) else [] if value is None else [value])
+        for word in (name, shown_path(str(each)))
+    ]
+    return shlex.join([*words, *more])
 
 
 def write_page(page: str, output: str, *, json_: bool) -> None:

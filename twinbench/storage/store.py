@@ -1,4 +1,4 @@
-"""The store: a directory of banks, predictions and scores, each immutable once written.
+"""The store: a directory of banks, tables of outcomes, predictions and scores, each immutable once written.
 
 Everything is written aside and moved into place, so a reader sees the old state or the new one, and a killed or failed
 writer leaves nothing but a file that the next writer clears away.
@@ -123,22 +123,43 @@ class Store:
         Raises:
             UsageError: the name exists and ``replace`` is False.
         """
-        path = self.bank_dir(name) / "bank.json"
-        with self.aside(path) as temporary:
+        with self.aside(self.bank_dir(name) / "bank.json") as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             if not replace:
-                try:
-                    os.link(temporary, path)  # fails where another import was faster
-                except FileExistsError:
-                    raise _name_exists(name) from None
-                except OSError:  # a file system without links: the check is then not atomic
-                    if path.exists():
-                        raise _name_exists(name) from None
+                _take_name(temporary, self.bank_dir(name) / "bank.json", _name_exists("bank", name))
 
     def refuse_existing(self, name: str) -> None:
         """Raise UsageError where a bank of that name exists."""
         if self.pointer(name) is not None:
-            raise _name_exists(name)
+            raise _name_exists("bank", name)
+
+    def outcomes_file(self, name: str) -> Path:
+        """The file of a table of outcomes."""
+        return self.root / "outcomes" / f"{check_name('table of outcomes', name)}.parquet"
+
+    def outcomes_names(self) -> list[str]:
+        """The tables of outcomes in the store, by name."""
+        return sorted(path.stem for path in self.root.glob("outcomes/*.parquet") if _NAME.fullmatch(path.stem))
+
+    @contextmanager
+    def writing_outcomes(self, name: str, *, replace: bool) -> Iterator[Path]:
+        """A path to write a table of outcomes to, which becomes ``outcomes_file(name)`` when the block ends well.
+
+        Raises:
+            UsageError: the name exists and ``replace`` is False.
+            StoreWriteError: the store cannot be written, or the disk is full.
+        """
+        path = self.outcomes_file(name)
+        with self.aside(path) as temporary:
+            yield temporary
+            if not replace:
+                _take_name(temporary, path, _name_exists("table of outcomes", name))
+
+    def remove_outcomes(self, name: str) -> None:
+        """Remove a table of outcomes that is there."""
+        path = self.outcomes_file(name)
+        with self._writing(path):
+            path.unlink()
 
     def remove_bank(self, name: str) -> None:
         """Remove a bank with its sidecars; processes that have it open keep it until they close it.
@@ -251,8 +272,19 @@ class Store:
             raise
 
 
-def _name_exists(name: str) -> UsageError:
-    return UsageError(f"a bank named {name!r} exists; choose another --name, or --replace it")
+def _take_name(temporary: Path, path: Path, taken: UsageError) -> None:
+    """Give what was written its name, if nothing else has it: ``taken`` is raised where another was faster."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise taken from None
+    except OSError:  # a file system without links: the check is then not atomic
+        if path.exists():
+            raise taken from None
+
+
+def _name_exists(kind: str, name: str) -> UsageError:
+    return UsageError(f"a {kind} named {name!r} exists; choose another --name, or --replace it")
 
 
 def _clear_abandoned(folder: Path) -> None:

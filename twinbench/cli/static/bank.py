@@ -15,6 +15,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
+from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
 from twinbench.display.wording import counted, did_you_mean, trajectories
 
@@ -433,3 +434,4 @@ def rm(name: BankArgument, *, json_: JsonOption = False, store: StoreOption = No
 
 
 app.command()(split)
+app.command("from-outcomes")(from_outcomes)
