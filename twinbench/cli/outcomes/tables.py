@@ -108,7 +108,7 @@ def list_(
             Column("outcomes", "Outcomes", kind=int),
             Column("models", "Models", kind=int),
             Column("tasks", "Tasks", kind=int),
-            Column("workloads", "Workloads", kind=int),
+            Column("workloads", "Workloads"),
             Column("unknown_verdicts", "Unknown verdicts", kind=int),
             Column("unknown_costs", "Unknown costs", kind=int),
             Column("shipped", "Ships with twinbench"),
