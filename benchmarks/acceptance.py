@@ -69,12 +69,14 @@ PARTS = {
     ),
     "runs": Part("live runs: killed, poisoned, stopped", _LONG, ["tests/dynamic_track/running"]),
     "rehearsals": Part(
-        "all tasks of our own, exports, audits",
+        "all tasks of our own, labels by execution, exports, audits",
         _LONG,
-        [
-            f"tests/dynamic_track/{room}"
-            for room in ("rehearsal", "exporting", "importing", "auditing", "grading", "results", "tasks")
-        ],
+        [f"tests/dynamic_track/{room}" for room in ("rehearsal", "constructing", "exporting", "importing", "auditing")],
+    ),
+    "verdicts": Part(
+        "gradings, scores of runs, tasks",
+        _LONG,
+        [f"tests/dynamic_track/{room}" for room in ("grading", "results", "tasks")],
     ),
     "skills": Part("what rehearsals' skill tables are worth to a router", _LONG, ["tests/dynamic_track/skills"]),
     "answers": Part(
