@@ -280,7 +280,6 @@ def keep_bank(
     tokenizers = tokenizer_set(manifest)
     trajectories = parsed.trajectories()
     groups = parsed.groups()
-    held_out = heldout_instances()
     info = BankInfo(
         name=name,
         sha256=parsed.canonical_sha256(),
@@ -290,7 +289,9 @@ def keep_bank(
         trajectories=len(trajectories),
         groups=len({group or own_group(*place) for place, group in groups.items()}),
         workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
-        heldout_trajectories=sum(instance in held_out for _, instance in trajectories),
+        heldout_trajectories=sum(
+            _is_held_out(instance, groups[workload, instance]) for workload, instance in trajectories
+        ),
         schema=SCHEMA_VERSION,
         base=base_fingerprint(manifest, tokenizers, parsed.messages.text_rules),
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -317,11 +318,15 @@ def keep_bank(
     return info
 
 
+def _is_held_out(instance: str, group: str | None) -> bool:
+    """Whether a trajectory is of an instance of heldout100, or one of several draws of one, which have it as group."""
+    return not heldout_instances().isdisjoint((instance, group))
+
+
 def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[BaseRow], progress: Progress) -> None:
     """Write a bank's file into the store, where nothing points to it so far."""
     trajectories = parsed.trajectories()
     groups = parsed.groups()
-    held_out = heldout_instances()
     path = store.bank_dir(info.name) / info.file_name
     with store.aside(path) as temporary:
         progress("writing the bank", 0, None)
@@ -330,7 +335,9 @@ def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[Base
                 temporary,
                 meta=info.to_meta(),
                 trajectories=(
-                    TrajectoryRow(number, *place, heldout=place[1] in held_out, group_name=groups[place])
+                    TrajectoryRow(
+                        number, *place, heldout=_is_held_out(place[1], groups[place]), group_name=groups[place]
+                    )
                     for place, number in trajectories.items()
                 ),
                 messages=list(zip(parsed.messages.semantic_ids, parsed.messages.json, strict=True)),
