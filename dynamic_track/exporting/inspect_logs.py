@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.conversation import patch_text
 from dynamic_track.exporting.inspect_events import Events, moment, times, usage
-from dynamic_track.results.loaded import LoadedRun, shown_detail
+from dynamic_track.results.loaded import LoadedRun, shown_content
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import Recording
@@ -124,7 +124,7 @@ def _require() -> None:
 
 def _about(run: LoadedRun) -> dict[str, Any]:
     """What a log says of the run as a whole; the money is that of ``dynamic score``."""
-    score = run.score.to_json()
+    score = shown_content(run.score)
     models = score.pop("models")
     about = {
         "simulated": run.simulated,
@@ -182,7 +182,8 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
     events = maker.events()
     begun, ended = times(recording)
     handling = None if trial.cause is None else CAUSES[trial.cause]
-    detail = shown_detail(trial)
+    content = shown_content(trial)
+    detail = content["detail"]
     error = None
     if handling is not None and handling.counts is not Counts.unresolved:
         told = f"{trial.counts}: {trial.cause}, {handling.meaning}" + (f" ({detail})" if detail else "")
@@ -197,11 +198,9 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
                 explanation=replace_surrogates(why + (f" ({detail})" if detail else "")),
             )
         }
-    content = trial.to_json()
     buckets = content.pop("usage")
     del content["id"], content["trial"]
     calls = content.pop("models")
-    content["detail"] = detail
     metadata = {
         "simulated": run.simulated,
         "router": run.shown_router,

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 from dynamic_track.exporting.conversation import ended_by, finish_reason, output_of, tries
-from dynamic_track.results.loaded import LoadedRun, shown_detail
+from dynamic_track.results.loaded import LoadedRun, shown_content
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import OfTrial
@@ -115,10 +115,10 @@ class _Spans:
         self._provider = {"gen_ai.provider.name": run.pool.gateway}
 
     def trial(self, recording: Recording, trial: Trial) -> _Span:
-        content = trial.to_json()
+        content = shown_content(trial)
         usage = content.pop("usage")
         content.pop("models")
-        detail = content["detail"] = shown_detail(trial)
+        detail = content["detail"]
         children: list[_Span] = []
         for number, each in tries(recording):
             found = [self._step(step, each.steps[step]) for step in sorted(each.steps)]

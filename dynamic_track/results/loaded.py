@@ -201,14 +201,23 @@ def shown_detail(trial: Trial) -> str | None:
     return without_folders(trial.detail) if trial.detail is not None and on_this_side else trial.detail
 
 
+def shown_content(outcome: Trial | RunScore) -> dict[str, Any]:
+    """A trial or a score as JSON, what a router said in it without folders of the machine that it ran on."""
+    content = outcome.to_json()
+    if content["first_router_error"] is not None:
+        content["first_router_error"] = without_folders(content["first_router_error"])
+    if isinstance(outcome, Trial):
+        content["detail"] = shown_detail(outcome)
+    return content
+
+
 def case_rows(run: LoadedRun) -> list[dict[str, Any]]:
     """Each trial of a run as a flat row, for tables and data frames."""
     rows = []
     for trial in run.trials:
-        content = trial.to_json()
+        content = shown_content(trial)
         usage = content.pop("usage")
         content.pop("models")
-        content["detail"] = shown_detail(trial)
         buckets = asdict(Usage(**usage))
         rows.append({"run": run.name, "router": run.shown_router, **content, "counts": trial.counts, **buckets})
     return rows

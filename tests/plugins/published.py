@@ -35,7 +35,7 @@ class Live:
     def select(self, ctx: RouterContext) -> RouterDecision:
         assert isinstance(ctx, RouterContext)
         assert isinstance(ctx.messages, tuple)
-        assert ctx.tools == ()
+        assert isinstance(ctx.tools, tuple)
         views = {model: ctx.cache_state.get(model) for model in ctx.available_models}
         shown = {
             "instance_id": ctx.instance_id,

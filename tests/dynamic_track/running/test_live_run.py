@@ -103,7 +103,8 @@ def test_a_solved_case_costs_what_its_calls_cost_and_an_unsolved_one_the_penalty
         assert server.completions[0].body["messages"][0]["role"] == "system"
     summary, case = ran.json, solved.case
     counted = {"cases", "resolved", "unresolved", "infra", "cap"}
-    assert set(summary) == {"run", *counted, "cost_usd", "spend_usd", "stopped"}
+    failing = {"router_errors", "first_router_error", "router_failure", "agent_ends"}
+    assert set(summary) == {"run", "simulated", *counted, "cost_usd", "spend_usd", *failing, "stopped", "trials"}
     assert (summary["run"], summary["cases"], summary["resolved"]) == (str(solved.run), 1, 1)
     assert (summary["unresolved"], summary["infra"], summary["cap"]) == (0, 0, 0)
 
