@@ -125,7 +125,7 @@ def check_router(
     try:
         first = checker.one_by_one(trajectories, SESSION_SALT)
     except RouterLoadError as failure:
-        advice = "Import it in a fresh interpreter and see what it needs."
+        advice = "Mend what was seen; a router runs in a process of its own, in an empty folder and with few variables."
         failed = CheckResult("loads", spec, Status.failed, str(failure), advice=advice)
         return CheckReport(spec, bank.info, calls, order_seed, [failed])
     if first.given_up:

@@ -31,7 +31,7 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.executing.executor import results_in_order
 from twinbench.executing.threads import Threads
 from twinbench.fingerprint import fingerprint
-from twinbench.plugins.limits import RouterLoadError
+from twinbench.plugins.limits import NOT_LOADED, RouterLoadError, RouterRefusedError
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.providers.gateway import Gateway
 from twinbench.storage.manifests import LiveManifest
@@ -158,7 +158,7 @@ def rehearse(
     verdicts = VerdictStore(Store(folder))
     names = run_folders([router.name for router in routers])
     runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
-    not_loaded: dict[int, RouterLoadError] = {}
+    not_loaded: dict[int, RouterLoadError | RouterRefusedError] = {}
 
     def run(which: tuple[int, str], engine: Engine) -> Rehearsed:
         number, seed = which
@@ -178,7 +178,7 @@ def rehearse(
                     progress=together.of(which),
                 )
                 return Rehearsed(router.name, seed, summary)
-            except RouterLoadError as error:
+            except NOT_LOADED as error:
                 not_loaded[number] = error
         summary = _not_begun(rehearsal, router, seed, run_dir, not_loaded.get(number))
         return Rehearsed(router.name, seed, summary)
@@ -191,16 +191,15 @@ def rehearse(
 
 
 def _not_begun(
-    rehearsal: Rehearsal, router: LoadedRouter, seed: str, run_dir: Path, not_loaded: RouterLoadError | None
+    rehearsal: Rehearsal, router: LoadedRouter, seed: str, run_dir: Path, not_loaded: Exception | None
 ) -> RunSummary:
     """A run on which nothing is done now: what earlier executions of it came to."""
     chosen = {task.id for task in rehearsal.tasks}
     ended = [trial for trial in so_far(run_dir, rehearsal.setup(router, seed)) if trial.id in chosen]
     return RunSummary(
         str(run_dir),
-        scored(ended, rehearsal.pool),
+        scored(ended, rehearsal.pool, not_loaded=None if not_loaded is None else str(not_loaded)),
         left=0 if not_loaded is not None else len(chosen) - len(ended),
-        not_loaded=None if not_loaded is None else str(not_loaded),
     )
 
 

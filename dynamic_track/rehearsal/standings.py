@@ -41,19 +41,17 @@ class Standing:
     no_interval: str | None
     rank: tuple[int, int] | None
     """By the bill: from the best that it may be to the worst; None where nobody asked for it, or the router failed."""
-    not_loaded: str | None = None
-    """Why the router could not be loaded; None where it was."""
 
     @property
     def failure(self) -> str | None:
         """How the router failed as a whole, as a sentence's end; None where it did not."""
-        return self.score.router_failure if self.not_loaded is None else "could not be loaded"
+        return self.score.router_failure if self.score.not_loaded is None else "could not be loaded"
 
     @property
     def failure_notes(self) -> list[str]:
         """What failed and why, for people."""
-        if self.not_loaded is not None:
-            return [f"{self.not_loaded}; no case was run"]
+        if self.score.not_loaded is not None:
+            return [f"{self.score.not_loaded}; no case was run"]
         return self.score.failure_notes(self.router, bill_usd=self.scores["bill_usd"])
 
     @property
@@ -81,7 +79,7 @@ class Standing:
             "models": self.score.models,
             **self.score.failures(),
             "router_failure": self.failure,
-            "not_loaded": self.not_loaded,
+            "not_loaded": self.score.not_loaded,
             "intervals": ends,
             "no_interval": self.no_interval,
             "rank": None if self.rank is None else list(self.rank),
@@ -172,7 +170,7 @@ class RehearsalResult(Tabular):
                     "run": run.summary.run,
                     **run.summary.score.to_json(),
                     "router_failure": run.summary.router_failure,
-                    "not_loaded": run.summary.not_loaded,
+                    "not_loaded": run.summary.score.not_loaded,
                     "trials": [trial.ending() for trial in run.summary.trials],
                 }
                 for run in self.runs
@@ -215,12 +213,11 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
 
     seeds = len({run.seed for run in runs})
     by_router = [runs[start : start + seeds] for start in range(0, len(runs), seeds)]
-    scores = [scored([trial for run in of_one for trial in run.summary.trials], pool) for of_one in by_router]
+    scores = [_of_all_seeds(of_one, pool) for of_one in by_router]
     by_task = [trials_by_case(score.trials) for score in scores]
     penalty_usd = float(pool.unresolved_penalty_usd)
-    not_loaded = [next((why for run in of_one if (why := run.summary.not_loaded)), None) for of_one in by_router]
     tested = [
-        number for number, score in enumerate(scores) if score.router_failure is None and not_loaded[number] is None
+        number for number, score in enumerate(scores) if score.router_failure is None and score.not_loaded is None
     ]
     shared = sorted(set.intersection(*(set(by_task[number]) for number in tested))) if tested else []
     ranks: dict[int, tuple[int, int]] = {}
@@ -252,10 +249,15 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
                 intervals=None if resampling is None else money,
                 no_interval=None if resampling is None else reason,
                 rank=ranks.get(number),
-                not_loaded=not_loaded[number],
             )
         )
     return Standings(found, pairs)
+
+
+def _of_all_seeds(runs: Sequence[Rehearsed], pool: LiveManifest) -> RunScore:
+    """The score of a router's runs under all seeds together."""
+    not_loaded = next((why for run in runs if (why := run.summary.score.not_loaded) is not None), None)
+    return scored([trial for run in runs for trial in run.summary.trials], pool, not_loaded=not_loaded)
 
 
 def _of_one(name: str, ends: Ends, seeds: int) -> Ends:

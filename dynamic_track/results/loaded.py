@@ -49,6 +49,8 @@ class LoadedRun:
     """Trials that it is to have and that no line of its journal is about, each a case and a number."""
     begun_usd: Decimal = Decimal(0)
     """What was spent on the trials that have not ended, at the prices of the run itself."""
+    not_loaded: str | None = None
+    """Why the router could not be loaded the last time; None where it was."""
 
     @property
     def router(self) -> str:
@@ -73,7 +75,7 @@ class LoadedRun:
     @property
     def score(self) -> RunScore:
         """What it is worth."""
-        return scored(self.trials, self.pool, self.begun_usd)
+        return scored(self.trials, self.pool, self.begun_usd, self.not_loaded)
 
     @cached_property
     def same_but_router(self) -> str:
@@ -167,6 +169,7 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         run.origin,
         tuple(run.missing),
         run.begun_usd,
+        run.directory.not_loaded,
     )
 
 

@@ -156,7 +156,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    standing = {str(place): run.state.score for place, run in enumerate(runs, 1) if not run.state.score.router_failure}
+    standing = {str(place): run.state.score for place, run in enumerate(runs, 1) if run.state.score.is_ranked}
     trials = {name: score.trials for name, score in standing.items()}
     ranks = (bill_ranks(trials, pool.unresolved_penalty_usd, _RESAMPLING) if trials else None) or {}
     for place, run in enumerate(runs, 1):
@@ -203,18 +203,21 @@ def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{lines[0]['give_up_rank']}. One is behind another only where the difference is found on the cases that all "
         "have a verdict of, corrected for all pairs (Holm)."
     )
-    without = [f"{line['run']}, {line['no_interval']}" for line in lines if line["no_interval"] is not None]
-    if without:
-        notes.append(f"No intervals of {'; '.join(without)}.")
+    without: dict[str, list[str]] = {}
+    for line in lines:
+        if line["no_interval"] is not None:
+            without.setdefault(line["no_interval"], []).append(line["run"])
+    notes += [f"No intervals of {', '.join(names)}: {reason}." for reason, names in without.items()]
     return notes
 
 
 def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
     notes = [note for run in runs for note in _failures(run)]
     notes += pool.division_notes
-    verdicts = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
+    found = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
+    verdicts = [each for each in found if each]
     if any(each != verdicts[0] for each in verdicts):
-        notes.append(_on_common_cases(runs))
+        notes.append(_on_common_cases({place: runs[place - 1] for place, each in enumerate(found, 1) if each}))
     if different := sorted({name for run in runs for name in runs[0].plan.differences(run.plan)} - {"router"}):
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
     notes += [f"{run.name} is being worked on." for run in runs if run.state.working]
@@ -227,15 +230,15 @@ def _failures(run: ShownRun) -> list[str]:
     return [f"{without_folders(each)}." for each in score.failure_notes(run.router, bill_usd=float(score.bill_usd))]
 
 
-def _on_common_cases(runs: Sequence[ShownRun]) -> str:
-    """What runs of different cases come to on those that they share."""
-    judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs]
+def _on_common_cases(runs: Mapping[int, ShownRun]) -> str:
+    """What runs of different cases, by their place in the table, come to on those that they share."""
+    judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs.values()]
     common = set.intersection(*judged)
     differ = "These runs do not have verdicts on the same cases, so their bills cannot be compared as they stand."
     if not common:
         return f"{differ} No case has a verdict in all of them."
     told = []
-    for place, run in enumerate(runs, 1):
+    for place, run in runs.items():
         trials = tuple(trial for trial in run.state.score.trials if trial.id in common)
         score = replace(run.state.score, trials=trials, begun_usd=Decimal(0))
         resolved = f"{score.count('resolved')} of {counted(len(trials), 'trial')} resolved"
@@ -247,6 +250,8 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
     marks: list[Mark] = []
     legend: list[tuple[str, str, int | None]] = []
     for place, run in enumerate(runs):
+        if not any(map(run.count, _VERDICTS)):
+            continue  # it has no bill, and is not the cheapest
         bill, resolved = float(run.state.score.bill_usd), run.count("resolved")
         marks.append(Mark(run.router, str(place + 1), [(bill, resolved)], series=place))
         legend.append((str(place + 1), f"{run.router} ({run.name})", colour_of(place)))

@@ -24,6 +24,9 @@ from twinbench.storage.files import make_folder, written
 _SEED_FOLDER = "seed-"
 """How the folder of a rehearsal's run begins, which stands in a folder of its router."""
 
+NOT_LOADED_FILE = "router-not-loaded.txt"
+"""Where nothing was run because the router could not be loaded: why."""
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -48,6 +51,22 @@ class RunDirectory:
     def plan(self) -> RunPlan:
         """What the run is of; as of ``read_plan``."""
         return read_plan(self.path)
+
+    @property
+    def not_loaded(self) -> str | None:
+        """Why the router could not be loaded the last time; None where it was."""
+        try:
+            return (self.path / NOT_LOADED_FILE).read_text("utf-8", "replace").strip() or None
+        except OSError:
+            return None
+
+    def keep_not_loaded(self, why: str | None) -> None:
+        """Keep why the router could not be loaded, or forget it."""
+        if why is None:
+            (self.path / NOT_LOADED_FILE).unlink(missing_ok=True)
+            return
+        with written(self.path / NOT_LOADED_FILE) as path:
+            path.write_text(f"{why}\n", "utf-8", "replace", newline="")
 
     def refuse_lost_journal(self) -> None:
         """Refuse a run whose trials have ended while its journal is empty or missing: to go on would pay for all again.

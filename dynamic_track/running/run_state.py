@@ -121,7 +121,7 @@ def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
         router=run.plan.router,
         run_usd=None if cap is None else float(cap),
         trials=tuple(states),
-        score=scored(ended, pool, run.begun_usd),
+        score=scored(ended, pool, run.begun_usd, run.directory.not_loaded),
     )
 
 

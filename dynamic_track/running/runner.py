@@ -44,8 +44,6 @@ class RunSummary(Tabular):
     """Trials that the sitting did not end, because it was to stop."""
     stopped: str | None = None
     """Why it stopped itself, and what to do; None where it did not."""
-    not_loaded: str | None = None
-    """Why the router could not be loaded, so that nothing was run; None where it was."""
     simulated: bool = False
     """Whether a response said that a simulated model gave it."""
 
@@ -57,7 +55,7 @@ class RunSummary(Tabular):
     @property
     def router_failure(self) -> str | None:
         """How the router failed as a whole, as a sentence's end; None where it did not."""
-        return self.score.router_failure if self.not_loaded is None else "could not be loaded"
+        return self.score.router_failure
 
     def to_json(self) -> dict[str, Any]:
         """The summary that a run ends with."""

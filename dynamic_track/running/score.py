@@ -33,6 +33,8 @@ class RunScore:
     penalty_usd_each: Decimal
     begun_usd: Decimal = Decimal(0)
     """What was spent on trials that were begun and have not ended: they have no bill yet, their money is gone."""
+    not_loaded: str | None = None
+    """Why the router could not be loaded the last time; None where it was."""
 
     def count(self, what: str) -> int:
         """How many trials are counted as that."""
@@ -71,6 +73,8 @@ class RunScore:
     @property
     def first_router_error(self) -> str | None:
         """What went wrong the first time, with case and step; None where nothing did."""
+        if not self.trials:
+            return self.not_loaded
         return next((f"{each.id}, {told}" for each in self.trials if (told := each.first_router_error)), None)
 
     @property
@@ -79,8 +83,15 @@ class RunScore:
 
         Cases that infrastructure or the cap ended say nothing about it.
         """
+        if self.not_loaded is not None and not self.trials:
+            return "could not be loaded"
         telling = [trial for trial in self.trials if trial.counts in ("resolved", "unresolved", "ungraded")]
         return "failed in every case" if telling and all(trial.router_failed for trial in telling) else None
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether it can stand beside others: it has a verdict, and its router did not fail as a whole."""
+        return self.router_failure is None and any(trial.bill_usd is not None for trial in self.trials)
 
     @property
     def agent_ends(self) -> dict[str, int]:
@@ -135,6 +146,8 @@ class RunScore:
             bill_usd: what is said of a router that failed as a whole, which stands in no table with ranks; None: the
                 table is of this router alone.
         """
+        if self.not_loaded is not None and not self.trials:
+            return [f"{self.not_loaded}; no case was run"]
         of = f"{router}: "
         notes = []
         if self.first_router_error is not None:
@@ -156,15 +169,18 @@ class RunScore:
         return notes
 
 
-def scored(trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Decimal(0)) -> RunScore:
+def scored(
+    trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Decimal(0), not_loaded: str | None = None
+) -> RunScore:
     """Score trials under a pool's penalty.
 
     Args:
         trials: those that ended.
         pool: has the penalty.
         begun_usd: what was spent on trials that have not ended, in USD.
+        not_loaded: why the router could not be loaded the last time; None where it was.
     """
-    return RunScore(tuple(trials), pool.unresolved_penalty_usd, begun_usd)
+    return RunScore(tuple(trials), pool.unresolved_penalty_usd, begun_usd, not_loaded)
 
 
 def give_up_usd(cases: int, pool: LiveManifest) -> Decimal:

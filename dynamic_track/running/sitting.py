@@ -35,6 +35,7 @@ from twinbench.calls.trial_log import Listener, WithoutSecrets
 from twinbench.containers.container import ContainerLimits
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
+from twinbench.plugins.limits import NOT_LOADED
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.routing.clock import Clocks, WallClocks
 from twinbench.storage.manifests import LiveManifest
@@ -159,7 +160,7 @@ def sit(
     Raises:
         UsageError: the directory holds something else.
         JournalError: its journal is empty, or cannot be written.
-        RouterLoadError: the router does not load.
+        RouterLoadError, RouterRefusedError: the router does not load.
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
@@ -189,7 +190,12 @@ def sit(
         source = WithoutSecrets(provider.source, secrets)
         own = MeteredLlm(setup.pool, source, budget, limits=limits.retries)
         candidates = tuple(candidate.candidate() for candidate in setup.pool.candidates)
-        router = stack.enter_context(setup.router.opened(candidates, own))
+        try:
+            router = stack.enter_context(setup.router.opened(candidates, own))
+        except NOT_LOADED as error:
+            directory.keep_not_loaded(secrets.redacted(str(error)))
+            raise
+        directory.keep_not_loaded(None)
         bench = Bench(
             pool=setup.pool,
             settings=setup.settings,

@@ -29,6 +29,9 @@ from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
+_LOOKED_AT_BYTES = 65_536
+"""At either end of a file, to see what it is."""
+
 
 @dataclass(slots=True)
 class _Row:
@@ -225,11 +228,26 @@ def _refuse_trajectories(path: str) -> None:
     Raises:
         UsageError: it is.
     """
-    if path.endswith(TRAJECTORY_SUFFIXES) or (path != STDIN and is_folder(Path(path))):
-        what = "is a trajectory of an agent" if path.endswith(TRAJECTORY_SUFFIXES) else "is a folder"
+    if path == STDIN:
+        return
+    is_trajectory = path.endswith(TRAJECTORY_SUFFIXES) or (path.endswith(".json") and _begins_as_trajectory(Path(path)))
+    if is_trajectory or is_folder(Path(path)):
+        what = "is a trajectory of an agent" if is_trajectory else "is a folder"
         raise UsageError(
             f"{path} {what}, and a bank is one file of rows: of runs of mini-swe-agent, add --format mini-swe-agent"
         )
+
+
+def _begins_as_trajectory(path: Path) -> bool:
+    """Whether a file begins, or ends, as mini-swe-agent writes its trajectories: an object, where a bank is a list."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOOKED_AT_BYTES)
+            file.seek(max(path.stat().st_size - _LOOKED_AT_BYTES, 0))
+            tail = file.read(_LOOKED_AT_BYTES)
+    except OSError:  # told by whoever reads it
+        return False
+    return head.lstrip().startswith(b"{") and any(b'"trajectory_format"' in part for part in (head, tail))
 
 
 def import_bank(

@@ -365,6 +365,18 @@ def test_a_path_that_is_no_bank_file_is_wrong_usage(
     assert name in ran.err
 
 
+@pytest.mark.parametrize(
+    "content", ['{"trajectory_format": "x", "messages": []}', '{\n "info": {},\n "trajectory_format": "x"}']
+)
+def test_a_trajectory_under_any_name_is_told_from_a_bank(kept_store: Store, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "trajectory.json"
+    path.write_text(content, "utf-8")
+    ran = twinbench("bank", "import", path, "--name", "new")
+    assert ran.code == 2
+    assert "is a trajectory of an agent" in ran.err
+    assert "add --format mini-swe-agent" in ran.err
+
+
 def test_validating_what_is_neither_bank_nor_file_says_which_banks_there_are(kept_store: Store) -> None:
     ran = twinbench("bank", "validate", "nowhere")
 

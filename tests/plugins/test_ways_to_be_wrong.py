@@ -62,6 +62,7 @@ REFUSED = [
     Way("awaits", (2, r"is async def, and decisions are not awaited: write def awaits\(call\)")),
     Way("TakesTwo", (2, r"takes .*: it is given one argument, the call; write def route\(self")),
     Way("TakesTyped", (2, r"it needs the argument 'k': add \?k=…")),
+    Way("two", (2, r"it needs the argument 'llm': add \?llm=…")),
     Way("make", (2, r"it needs the argument 'k': add \?k=…")),
     Way("TakesTyped?k=many", (2, "its argument 'k' must be of type int, not 'many'")),
     Way("TakesTyped?k=1&modle=y", (2, "it takes no argument 'modle'; its arguments: k, model")),

@@ -21,6 +21,10 @@ class ArgumentError(ValueError):
     """An argument that the constructor does not take, or not with that value."""
 
 
+CALL = "call"
+"""What functions that are routers call their parameter."""
+
+
 def typed_arguments(
     constructor: Callable[..., Any],
     texts: Mapping[str, str],
@@ -65,7 +69,7 @@ def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> st
     """The parameter through which a function takes the call, where it is a router itself; None where it makes one.
 
     It is the first, has no default, is not among the arguments of the spec, and its type is none that a spec can give;
-    there is no other that is missing.
+    there is no other that is missing, or it is called ``call``.
     """
     if inspect.isclass(function):
         return None
@@ -77,7 +81,9 @@ def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> st
         and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
         and each.name not in texts
     ]
-    if len(needed) != 1 or needed[0] is not parameters[0] or needed[0].kind is inspect.Parameter.KEYWORD_ONLY:
+    if not needed or needed[0] is not parameters[0] or needed[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        return None
+    if len(needed) > 1 and needed[0].name != CALL:
         return None
     declared = _type_hints(function).get(needed[0].name, Any)
     by_text = declared in (int, float, bool, str, Path) or (inspect.isclass(declared) and issubclass(declared, Enum))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from twinbench.errors import TwinbenchError, UsageError
+from twinbench.errors import TwinbenchError
 from twinbench.plugins.answers import (
     DECISION,
     HOOK,
@@ -25,7 +25,7 @@ from twinbench.plugins.answers import (
     QuestionContent,
     RouteFailure,
 )
-from twinbench.plugins.limits import PluginLimits, RouterLoadError
+from twinbench.plugins.limits import PluginLimits, RouterLoadError, RouterRefusedError
 from twinbench.plugins.local_process import LocalProcess
 from twinbench.plugins.process import RouterProcess, Serve
 from twinbench.plugins.runtime import runtime_folder
@@ -256,7 +256,7 @@ class HostedRouter(RemoteRouter):
         if isinstance(answer, LoadFailure):
             process.close()
             if answer.usage:
-                raise UsageError(f"router {self.name!r}: {answer.error}")
+                raise RouterRefusedError(f"router {self.name!r}: {answer.error}")
             raise RouterLoadError(f"router {self.name!r} could not be loaded: {answer.error}")
         self._process = process
         self._decided = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from twinbench.errors import TwinbenchError
+from twinbench.errors import TwinbenchError, UsageError
 from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 class RouterLoadError(TwinbenchError):
     """A router whose code failed while it was loaded."""
+
+
+class RouterRefusedError(UsageError):
+    """A router whose name or arguments are wrong, or that is none: found out only when its code was loaded."""
+
+
+NOT_LOADED = (RouterLoadError, RouterRefusedError)
+"""What is raised where a router cannot be loaded."""
 
 
 @runtime_checkable

@@ -51,6 +51,10 @@ class TakesTyped:
         return "low"
 
 
+def two(call, llm):
+    return "low"
+
+
 def make(k: int) -> Low:
     return Low()
 

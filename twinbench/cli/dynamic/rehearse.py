@@ -374,7 +374,7 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     bill = result.give_up_bill_usd
     given_up = {"solved": "0", "resolved": 0.0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up", "who": "give up (computed)", **given_up, "computed": True})
-    rows.sort(key=lambda row: row["bill_usd"])
+    rows.sort(key=lambda row: (row["bill_usd"] is None, row["bill_usd"] or 0.0))  # what has no bill stands below
     return Table(
         Origin.rehearsal.heading, columns, rows, _table_notes(result), dimmed="computed", left_out="router_failure"
     )
@@ -395,9 +395,10 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
         "bill_high": high,
         "router_errors": standing.score.router_errors,
         "router_failure": standing.failure,
-        "calls": " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers),
+        "calls": " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers) if shares else None,
         **{f"share_{tier}": shares.get(tier, 0) for tier in tiers},
         "computed": False,
+        **({} if standing.score.trials else dict.fromkeys(("solved", "bill_usd", "cost_usd", "penalty_usd"))),
     }
 
 

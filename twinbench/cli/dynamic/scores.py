@@ -105,7 +105,7 @@ def score(
     drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
     scores = [live_score(run, drawing, exclude_infra=exclude_infra) for run in runs]
     failed = failed_runs(runs)
-    standing = [run for run in runs if run not in failed]
+    standing = [run for run in runs if run.score.is_ranked]
     common = common_cases(standing)
     of_common = [
         live_score(run, drawing, exclude_infra=exclude_infra)
