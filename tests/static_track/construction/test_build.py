@@ -181,11 +181,14 @@ for number in range(20):
     if not child:
         build(settings, out, BuildLimits(workers=2))
         os._exit(0)
-    while number and size(watched) == before and os.waitpid(child, os.WNOHANG) == (0, 0):
+    ended = False  # on a busy machine the build may be over before the last kills
+    while number and size(watched) == before and not ended:
+        ended = os.waitpid(child, os.WNOHANG) != (0, 0)
         time.sleep(0.001)
-    time.sleep(random.Random(number).uniform(0, 0.03))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    if not ended:
+        time.sleep(random.Random(number).uniform(0, 0.03))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     lines = kept.read_text().split("\\n")[:-1] if kept.exists() else []
     whole = [each for each in map(json.loads, lines) if each["kind"] == "execution"]
     kills.append([
@@ -199,19 +202,19 @@ print(json.dumps(kills))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_build_killed_twenty_times_gives_the_same_labels_and_executes_nothing_whole_twice(tmp_path: Path) -> None:
-    tasks = {f"a-{number}": shells.NOTHING_BAD for number in range(5)}
+    tasks = {f"a-{number}": shells.NOTHING_BAD for number in range(10)}
     config = shells.configuration(tmp_path, tasks=tasks)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     done = subprocess.run([sys.executable, "-c", KILLING, config, killed], check=True, stdout=subprocess.PIPE)
     kills = json.loads(done.stdout)
     assert len(kills) == 20
-    assert 0 < len(kills[9][1]) < 25  # or the kills would come too early or too late to show anything
+    assert 0 < len(kills[9][1]) < 50  # or the kills would come too early or too late to show anything
     for begun_before, kept in kills:
         assert not {*begun(killed)[begun_before:]} & {*kept}
     built(config, whole)
     assert (killed / "rows.jsonl.gz").read_bytes() == (whole / "rows.jsonl.gz").read_bytes()
     lines = map(json.loads, (killed / "executions.jsonl").read_text().splitlines())
-    assert sum(each["kind"] == "execution" for each in lines) == 5 * 5
+    assert sum(each["kind"] == "execution" for each in lines) == 10 * 5
 
 
 def test_what_differs_from_the_build_that_is_continued_is_named(tmp_path: Path) -> None:
