@@ -1,4 +1,4 @@
-"""Tables of routers on a bank: those that were asked for, and the references beside them; pairs of them compared."""
+"""Boards (scores of routers and references on a bank) and pairwise comparisons."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from twinbench.statistics.comparing import McNemar
 
 RANKED_BY = "combined"
-"""The metric by which routers are ranked, and held against the best constant."""
+"""The metric by which routers are ranked and compared with the best constant."""
 
 ARITHMETIC = "A score is arithmetic over the labels of the bank: none of the models that routers pick was run."
-"""What everything says that shows static scores."""
+"""The note that accompanies all static scores."""
 _SHOWN = {
     "combined": "Combined",
     "row_pass": "RowPass",
@@ -42,7 +42,7 @@ _MOST_NOTE = 300
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table."""
+    """One line of a board: a router or reference with its score."""
 
     router: str
     reference: bool
@@ -54,21 +54,22 @@ class Entry:
     own: OwnCost | None = field(default=None, repr=False)
     """What the router's own LLM calls cost; None where it made none."""
     failure: str | None = None
-    """How the router failed as a whole, as a sentence's end; None where it did not, and for a prediction file."""
+    """How the router failed on the whole bank, as the end of a sentence; None if it did not, or for a prediction file.
+    """
     printed: str | None = None
     """The last that the router printed before it first failed; None where it printed nothing, and for one of this
     process, which prints where everything else does."""
     intervals: Mapping[str, Interval] | None = field(default=None, repr=False)
-    """Of each metric; None where nobody asked for them."""
+    """The interval of each metric; None if no intervals were requested."""
     workload_intervals: Callable[[], Mapping[str, Mapping[str, Interval]]] | None = field(default=None, repr=False)
-    """Draws the intervals of each workload by itself; None where nobody asked for intervals."""
+    """Computes the intervals of each workload by itself; None if no intervals were requested."""
     rank: tuple[int, int] | None = None
-    """By Combined among the routers of the table: from the best that it may be to the worst; None for references that
-    see labels."""
+    """Range of ranks by Combined among the routers of the board, from best to worst; None for references that see
+    labels."""
 
     @property
     def failed_rows(self) -> str | None:
-        """How many rows the router failed on and its first error, as a line below a table; None where none failed."""
+        """A note on how many rows the router failed on, with its first error; None if it failed on none."""
         if self.first_error is None:
             return None
         return f"{self.router}: {counted(self.score.counts['errors'], 'row')} failed, the first: {self.first_error}"
@@ -103,38 +104,38 @@ class Entry:
 
 @dataclass(frozen=True, repr=False)
 class Setting:
-    """What scores share that may be compared: a part of a bank, a protocol, and how trajectories are drawn."""
+    """What comparable scores share: the part of a bank, the protocol, and the resampling."""
 
     bank: BankInfo
     split: str | None
     rows: int
     trajectories: int
     groups: int
-    """Of trajectories, as many as are independent of each other."""
+    """The number of independent groups of trajectories."""
     protocol: str
     order_seed: int
-    """Of the order in which routers were asked about the trajectories."""
+    """Seed of the order in which routers saw the trajectories."""
     resampling: Resampling | None
-    """None: nobody asked for intervals."""
+    """How trajectories were resampled; None if no intervals were requested."""
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        """The caveat that must accompany numbers of the bank; None if there is none."""
         return self.bank.caveat
 
     @property
     def part(self) -> str:
-        """The bank's name, and its part where that is not all of it."""
+        """The bank's name, with the part if it is not the whole bank."""
         return self.bank.name + ("" if self.split is None else f", part {self.split}")
 
     @property
     def title(self) -> str:
-        """The same, with trajectories and groups where these are fewer."""
+        """Like ``part``, with the numbers of trajectories and groups if these differ."""
         fewer = f" ({trajectories(self.trajectories, self.groups)})" if self.groups < self.trajectories else ""
         return self.part + fewer
 
     def summary(self) -> dict[str, Any]:
-        """The first keys of a JSON object about what one router did."""
+        """Return the first keys of a JSON object about a single router."""
         told = {} if self.caveat is None else {"caveat": self.caveat}
         return {
             "bank": self.bank.name,
@@ -145,7 +146,7 @@ class Setting:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The first keys of a JSON object."""
+        """Return the first keys of a JSON object."""
         return {
             "bank": {
                 "name": self.bank.name,
@@ -164,7 +165,7 @@ class Setting:
 
 
 class InSetting(Tabular):
-    """What was found of routers in one setting."""
+    """Base of results about routers in one setting."""
 
     setting: Setting
 
@@ -175,7 +176,7 @@ class InSetting(Tabular):
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        """The caveat that must accompany numbers of the bank; None if there is none."""
         return self.setting.caveat
 
 
@@ -196,14 +197,14 @@ class Board(Setting, Tabular):
 
     @property
     def best_constant(self) -> Entry | None:
-        """The best by Combined of the routers that always pick the same tier; None where Combined is undefined."""
+        """The best router by Combined among those that always pick the same tier; None if Combined is undefined."""
         constants = [
             each for each in self.entries if each.router in CONSTANTS and each.score.scores[RANKED_BY] is not None
         ]
         return max(constants, key=lambda each: each.score.scores[RANKED_BY] or 0.0, default=None)
 
     def above_best_constant(self, entry: Entry) -> float | None:
-        """How many points of Combined an entry is above the best constant; negative below it."""
+        """Return by how many points of Combined an entry is above the best constant; negative if it is below."""
         best = self.best_constant
         own, other = entry.score.scores[RANKED_BY], None if best is None else best.score.scores[RANKED_BY]
         return None if own is None or other is None else own - other
@@ -222,7 +223,7 @@ class Board(Setting, Tabular):
         return "\n".join(lines)
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each router and reference."""
+        """Return a row for each router and reference."""
         return [
             {
                 "router": entry.router,
@@ -240,7 +241,7 @@ class Board(Setting, Tabular):
         ]
 
     def plot(self) -> Drawing:
-        """CostSave against TrajPass, with intervals, as a figure of matplotlib.
+        """Draw CostSave against TrajPass, with intervals, as a matplotlib figure.
 
         Raises:
             PlotsMissingError: matplotlib is not installed.
@@ -280,12 +281,12 @@ class Pair:
     first: str
     second: str
     differences: Mapping[str, Difference]
-    """By metric, the first less the second."""
+    """The first router's value minus the second's, by metric."""
     mcnemar: McNemar
     """Trajectories that only one of them passes."""
     mcnemar_p_holm: float
     mcnemar_needed: int | None
-    """Trajectories to find such a split with power 0.8, if it is the true one."""
+    """How many trajectories are needed to detect such a split with power 0.8, if it is the true one."""
 
     def to_json(self) -> dict[str, Any]:
         """The pair as a JSON object."""
@@ -305,17 +306,17 @@ class Pair:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Setting, Tabular):
-    """Routers compared pair by pair on the same trajectories."""
+    """Routers compared pairwise on the same trajectories."""
 
     entries: Sequence[Entry]
     pairs: Sequence[Pair]
     ranks: Mapping[str, Mapping[str, tuple[int, int]]]
-    """By metric and router: from the best rank that it may have to the worst."""
+    """Range of ranks, from best to worst, by metric and router."""
 
     number_columns: ClassVar = frozenset({"difference", "low", "high", "p", "p_holm", "needed_trajectories"})
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each pair of routers and metric."""
+        """Return a row for each pair of routers and metric."""
         return [
             {
                 "first": pair.first,
@@ -363,7 +364,7 @@ def _screen_number(value: float | None) -> str:
 
 
 def _ends(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
-    """The ends of intervals as columns."""
+    """Return the ends of intervals as columns."""
     found: dict[str, float | None] = {}
     for name, each in intervals.items():
         found[f"{name}_low"], found[f"{name}_high"] = (None, None) if each.ends is None else each.ends
@@ -371,7 +372,7 @@ def _ends(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
 
 
 def compared_pairs(routers: Sequence[str], sample: Sample) -> list[Pair]:
-    """Each router with each behind it, p-values corrected for all pairs, metric by metric."""
+    """Compare each router with each later one, with p-values corrected for all pairs by metric."""
     numbers = list(combinations(range(len(routers)), 2))
     differences = [sample.differences(first, second) for first, second in numbers]
     for metric in SCORES:

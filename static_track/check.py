@@ -1,6 +1,6 @@
-"""``twinbench router check``: what an author wants to know of a router before anybody scores it.
+"""``twinbench router check``: checks of a router that its author should run before it is scored.
 
-Each check asks the router about real prefixes in processes of its own, and compares.
+Each check asks the router about real prompts in fresh processes, and compares the decisions.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _UNPAID = "router check pays for no LLM: what a router cannot decide without one
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All that was checked of a router."""
+    """The results of all checks of a router."""
 
     router: str
     bank: BankInfo
     rows: int
     order_seed: int
-    """Of the order in which it was asked about the trajectories first."""
+    """Seed of the order in which the router saw the trajectories first."""
     checks: Sequence[CheckResult]
 
     @property
@@ -74,21 +74,21 @@ class CheckReport:
 
 @dataclass
 class _Answers:
-    """What a router answered in one run: the picked candidate's id by row, or what went wrong."""
+    """A router's answers in one run: the picked candidate's id, or the error, by row."""
 
     picked: dict[int, str] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
     route_ms: list[float] = field(default_factory=list)
-    """How long ``route`` took by the account of the router's own process."""
+    """How long ``route`` took, as measured in the router's own process."""
     mutations: int = 0
     reached: list[str] = field(default_factory=list)
     memory_mib: float | None = None
     given_up: bool = False
-    """Whether it failed so often in a row that it was not asked any more."""
+    """Whether the router was stopped after too many failures in a row."""
 
     def differing(self, other: _Answers) -> list[int]:
-        """Rows that the two runs answer differently; a failure is like another, whatever its text."""
+        """Return the rows that two runs answer differently; failures count as equal, whatever their text."""
         rows = (self.picked.keys() | self.failed.keys()) & (other.picked.keys() | other.failed.keys())
         return sorted(row_no for row_no in rows if self.picked.get(row_no) != other.picked.get(row_no))
 
@@ -103,19 +103,19 @@ def check_router(
     perturb: bool = False,
     progress: Progress = no_progress,
 ) -> CheckReport:
-    """Ask a router about some trajectories of a bank in several ways, and compare.
+    """Ask a router about some trajectories of a bank in several ways, and compare its decisions.
 
     Args:
-        spec: of the router.
-        bank: opened.
-        limits: of its process.
-        rows: about how many rows to ask about; whole trajectories are taken.
-        order_seed: which trajectories are taken, and in which order the router is asked about them first.
-        perturb: also rewrite prefixes harmlessly and count the decisions that flip.
-        progress: told what is going on.
+        spec: the router's spec.
+        bank: an opened bank.
+        limits: limits of the router's process.
+        rows: about how many rows to ask about; whole trajectories are used.
+        order_seed: determines which trajectories are used, and their order in the first run.
+        perturb: also make harmless changes to prompts and count decisions that flip.
+        progress: called as the checks proceed.
 
     Raises:
-        UsageError: nothing is found under that name, or its arguments do not fit.
+        UsageError: the router is not found, or its arguments are invalid.
     """
     checker = _Checker(spec, replace(limits or PluginLimits(), watch=True), static_manifest(), progress)
     trajectories = checker.sample(bank, rows, order_seed)
@@ -184,7 +184,7 @@ def check_router(
 
 
 def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) -> list[Trajectory]:
-    """The same trajectories in the order of the next seed that gives another one."""
+    """Return the same trajectories in the order of the next seed that changes the order."""
 
     def place(trajectory: Trajectory) -> str:
         return place_in_order(bank.info.sha256, order_seed, trajectory.workload, trajectory.instance_id)
@@ -197,7 +197,7 @@ def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) 
 
 
 class _Checker:
-    """Runs a router over prefixes in several ways."""
+    """Runs a router over prompts in several ways."""
 
     def __init__(self, spec: str, limits: PluginLimits, manifest: StaticManifest, progress: Progress) -> None:
         self._spec = spec
@@ -207,7 +207,7 @@ class _Checker:
         self._progress = progress
 
     def sample(self, bank: Bank, rows: int, order_seed: int) -> list[Trajectory]:
-        """Whole trajectories of at least ``rows`` rows, where the bank has as many."""
+        """Return whole trajectories with at least ``rows`` rows in total, if the bank has that many."""
         taken: list[Trajectory] = []
         for trajectory in bank.trajectories(self._candidates, order_seed=order_seed):
             taken.append(trajectory)
@@ -216,16 +216,16 @@ class _Checker:
         return taken
 
     def one_by_one(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
-        """Every trajectory from its start to its end, in a fresh process."""
+        """Run one trajectory after the other, in a fresh process."""
         return self._run(((trajectory, step) for trajectory in trajectories for step in trajectory.steps), salt)
 
     def interleaved(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
-        """The same with all sessions open at once, a step of each in turn."""
+        """Run all sessions at the same time, one step of each in turn."""
         columns = zip_longest(*([(trajectory, step) for step in trajectory.steps] for trajectory in trajectories))
         return self._run((item for column in columns for item in column if item is not None), salt)
 
     def odd_content(self) -> CheckResult:
-        """Legal conversations of unusual shape."""
+        """Check that the router answers valid conversations of unusual shape."""
         failed = []
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
             for number, (what, messages) in enumerate(ODD.items()):
@@ -241,7 +241,7 @@ class _Checker:
         return CheckResult("odd content", self._spec, Status.passed, reason, 0)
 
     def perturbed(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> CheckResult:
-        """How often a rewrite that changes nothing about the task flips a decision on a prefix."""
+        """Check how often a change that means nothing for the task flips a decision."""
         steps = [step for trajectory in trajectories for step in trajectory.steps]
         flips: dict[str, list[int]] = {name: [] for name in REWRITES}
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
@@ -302,7 +302,7 @@ class _Checker:
                 if (complaint := walk.end()) is not None:
                     answers.picked.pop(last_rows[place], None)
                     answers.failed.setdefault(last_rows[place], complaint)
-                    break  # an end that hangs would do so for each session
+                    break  # an end hook that hangs would hang for each session
             if isinstance(router, HostedRouter):
                 answers.mutations, answers.reached = router.mutations, router.reached
                 answers.memory_mib = router.memory_mib()
@@ -346,7 +346,7 @@ def _mutation(spec: str, answers: _Answers) -> CheckResult:
 
 
 def _reach(spec: str, answers: _Answers) -> CheckResult:
-    """Label-blindness: a call holds no label, so a router can only get one from outside."""
+    """Check that a router cannot see labels: a call contains none, so it could only get them from files or sockets."""
     if not answers.reached:
         reason = "decisions reach for nothing outside their process: no file, socket or command"
         return CheckResult("label-blind", spec, Status.passed, reason, 0)
@@ -361,7 +361,7 @@ def _reach(spec: str, answers: _Answers) -> CheckResult:
 
 
 def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progress) -> CheckResult:
-    """How much of the router's score the bank gives away to whoever does not read the conversation."""
+    """Check how much of the router's score could be reached without reading the conversation."""
     picked: dict[int, int | None] = {row_no: int(Tier.from_label(tier)) for row_no, tier in answers.picked.items()}
     found = score_alone(bank, dict.fromkeys(answers.failed) | picked, progress)
     if found.check is None:

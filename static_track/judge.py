@@ -1,6 +1,7 @@
-"""Routers predicted and scored on a bank, beside the references.
+"""Evaluate routers on a bank: get their predictions and score them, together with the references.
 
-Everything is kept in the store under the fingerprints of bank, protocol, tokenizer set and router, and not run twice.
+Results are cached in the store under the fingerprints of bank, protocol, tokenizer set and router, so nothing runs
+twice.
 """
 
 from __future__ import annotations
@@ -52,30 +53,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A line to come: how it is named, and under which fingerprint its predictions are kept (None: never)."""
+    """A line of a board to be computed: its name, and the keys under which its predictions are cached."""
 
     name: str
     reference: bool
     key: str | None
     asking_key: str | None = None
-    """Under which they are where the router asked an LLM itself; None where it cannot."""
+    """The cache key if the router asked an LLM itself; None if it cannot."""
     router: LoadedRouter | None = None
     file: str | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Where to look for them."""
+        """The cache keys to look up."""
         return tuple(key for key in (self.key, self.asking_key) if key is not None)
 
     def kept_under(self, predictions: Predictions) -> str | None:
-        """Where to keep them; None where they may be others the next time, or nobody knows what they depend on."""
+        """Return the cache key to store predictions under; None if they may differ next time."""
         if predictions.failure is not None or predictions.unanswered is not None:
             return None
         return self.key if predictions.router_usd is None else self.asking_key
 
 
 class Judge:
-    """Predicts and scores over one part of one bank under one protocol."""
+    """Predicts and scores on one part of one bank under one protocol."""
 
     def __init__(
         self,
@@ -91,22 +92,23 @@ class Judge:
         pool: str = DEFAULT_LIVE,
         progress: Progress = no_progress,
     ) -> None:
-        """Take a part of a bank.
+        """Make an evaluator for a part of a bank.
 
         Args:
-            bank: opened.
-            split: the part; None for all of it.
-            manifest: rates, cache TTL and tokenizers; default: the locked one.
+            bank: an opened bank.
+            split: the part; None for the whole bank.
+            manifest: rates, cache TTL and tokenizers; default: the locked manifest.
             tokenizers: the tokenizer set.
-            order_seed: another one asks routers about the trajectories in another order.
-            fresh: run again what the store already holds.
-            plugins: what routers that are not built in may take.
-            llm: what routers that ask an LLM themselves ask; None: they cannot.
-            pool: the live pool that ``llm`` asks: results of such routers are kept under it, and found without ``llm``.
-            progress: told what is going on.
+            order_seed: the seed of the order in which routers see the trajectories.
+            fresh: ask routers again even if the store has their results.
+            plugins: limits of user routers' processes.
+            llm: the LLM handle for routers that ask an LLM themselves; None: their LLM calls are refused.
+            pool: the live pool that ``llm`` asks; part of such routers' cache keys, so results are found without
+                ``llm``.
+            progress: called as the work proceeds.
 
         Raises:
-            UsageError: there is no such part or tokenizer set, or the part has no rows.
+            UsageError: the part or tokenizer set does not exist, or the part has no rows.
         """
         self._bank = bank
         self._plugins = plugins or PluginLimits()
@@ -118,7 +120,7 @@ class Judge:
         self._fresh = fresh
         self._progress = progress
         self._predicted: dict[str, Predictions] = {}
-        """What routers answered this judge, which asks each once: that may take time and money."""
+        """Predictions of this evaluator by cache key; each router is asked once, since that may take time and money."""
         self._results = Results(bank.store, bank.cursor())
         self._split: Split = bank.split(split)
         self.warnings: tuple[str, ...] = ()
@@ -134,7 +136,7 @@ class Judge:
 
     @cached_property
     def row_nos(self) -> list[int]:
-        """The rows of the part of the bank."""
+        """The row numbers of the part of the bank."""
         return self._bank.row_nos(self._split)
 
     def board(
@@ -143,16 +145,16 @@ class Judge:
         prediction_files: Sequence[str] = (),
         resampling: Resampling | None = None,
     ) -> Board:
-        """Score the routers and prediction files asked for, in their order, and then the references.
+        """Score routers and prediction files, in their order, and then the references.
 
         Args:
-            routers: specs or instances.
-            prediction_files: their paths.
-            resampling: how trajectories are drawn again; None: no intervals and no ranks.
+            routers: specs or router objects.
+            prediction_files: paths of prediction files.
+            resampling: how trajectories are resampled; None: no intervals and no ranks.
 
         Raises:
             UsageError: a router or file does not exist, or the bank has no labels.
-            ContentError: a prediction file is refused.
+            ContentError: a prediction file is invalid.
             TwinbenchError: a router's code fails while it loads.
         """
         wanted = self._asked_for(routers, prediction_files)
@@ -168,16 +170,16 @@ class Judge:
     def compare(
         self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str], resampling: Resampling
     ) -> Comparison:
-        """Compare the routers and prediction files pair by pair, each with each that stands behind it.
+        """Compare routers and prediction files pairwise, each with each later one.
 
         Args:
-            routers: specs or instances.
-            prediction_files: their paths.
-            resampling: how trajectories are drawn again.
+            routers: specs or router objects.
+            prediction_files: paths of prediction files.
+            resampling: how trajectories are resampled.
 
         Raises:
-            UsageError: as for ``board``, and for less than two.
-            ContentError: a prediction file is refused.
+            UsageError: as for ``board``, or fewer than two are given.
+            ContentError: a prediction file is invalid.
             TwinbenchError: a router's code fails while it loads.
         """
         wanted = self._asked_for(routers, prediction_files)
@@ -206,10 +208,10 @@ class Judge:
         return wanted
 
     def setting(self, resampling: Resampling | None = None) -> Setting:
-        """What all scores of this judge share.
+        """Return what all scores of this evaluator share.
 
         Args:
-            resampling: how trajectories are drawn again; None: they are not.
+            resampling: how trajectories are resampled; None: they are not.
         """
         size = self._bank.size(self._split)
         return Setting(
@@ -268,35 +270,35 @@ class Judge:
 
     @contextmanager
     def opened(self, router: str | RouterLike, llm: OwnCalls) -> Iterator[Router]:
-        """A router ready to be asked, more than once if wanted; its process, where it has one, ends with the block.
+        """Open a router for use within the block; its process, if it has one, ends with the block.
 
         Args:
-            router: a spec or an instance.
-            llm: the handle that it gets where it wants to ask an LLM itself.
+            router: a spec or a router object.
+            llm: the handle through which it may ask an LLM.
 
         Raises:
-            UsageError: it does not exist.
+            UsageError: the router does not exist.
             RouterLoadError: its code fails while it loads.
         """
         with self._loaded(router).opened(self._manifest.candidates(), llm) as found:
             yield found
 
     def _handle(self) -> OwnCalls:
-        """A handle of its own for a router that asks an LLM itself."""
+        """Return a new LLM handle for a router."""
         return NoCalls() if self._llm is None else replace(self._llm)
 
     def scorer(self) -> Scorer:
-        """The numbers of the part under the protocol, for predictions of one's own choice."""
+        """Return a scorer for the part under the protocol."""
         return Scorer(self._bank.path, self._manifest, base_file=self._base_file, split=self._split)
 
     def predictions(self, router: str | RouterLike) -> Predictions:
-        """A router's answers for the rows of the part, kept ones where there are any."""
+        """Return a router's predictions for the rows of the part, cached ones if there are any."""
         return self._predictions(self._wanted(self._loaded(router), reference=False))
 
     def own_estimate_usd(self) -> tuple[Decimal, Decimal]:
-        """What a router spends that asks an LLM once a row: at the cheapest candidate of the pool and at the dearest.
+        """Estimate the spend of a router that asks an LLM once per row: with the cheapest and most expensive candidate.
 
-        It shows the whole conversation, finds no cache, and gets an answer as long as it is by default.
+        Assumes that it sends the whole conversation, without cached tokens, and gets answers of the default length.
         """
         prompts = self._bank.prompt_tokens(self._split)
         found = []
@@ -374,7 +376,7 @@ class Judge:
         if wanted.router is not None:
             predicted = self._asked(wanted.router)
         else:
-            assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
+            assert scorer is not None  # noqa: S101 - only boards need references that see labels
             predicted = (
                 references.labels(scorer.connection)
                 if wanted.name == references.LABELS
@@ -388,7 +390,7 @@ class Judge:
         if (key := wanted.kept_under(predicted)) is not None:
             identity = self._identity(wanted, key)
             self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
-        if wanted.key is not None:  # of an instance or an endpoint nobody knows whether it is the same
+        if wanted.key is not None:  # an instance or an endpoint may change between calls
             self._predicted[wanted.key] = predicted
         return predicted
 
@@ -406,7 +408,7 @@ class Judge:
         )
 
     def _asked(self, router: LoadedRouter) -> Predictions:
-        """What a router answers now; one that cannot be loaded fails every row, and the others go on."""
+        """Ask a router for its predictions; one that cannot be loaded fails on every row, and the others continue."""
         llm = self._handle()
         try:
             with router.opened(self._manifest.candidates(), llm) as opened:
@@ -425,7 +427,7 @@ class Judge:
             return Predictions(self.row_nos, [None] * len(self.row_nos), errors, given_up=True)
 
     def _keep(self, write: Callable[[], None]) -> None:
-        """Keep a result; a store that cannot be written costs time at the next run, not this run's scores."""
+        """Store a result; if the store cannot be written, only time is lost at the next run."""
         try:
             write()
         except StoreWriteError as error:
@@ -437,7 +439,7 @@ class Judge:
 
 
 def _told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
-    """The routers, those that nobody can identify each under a name of its own: ``instance:Mine#2`` is the second."""
+    """Give unidentifiable routers unique names: the second ``instance:Mine`` becomes ``instance:Mine#2``."""
     named = Counter[str]()
     told_apart = []
     for router in routers:

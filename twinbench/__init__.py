@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded when first used: ``import twinbench as tb`` costs nothing.
+# Loaded on first use, so that ``import twinbench as tb`` is fast.
 _LAZY = {
     "Bank": "static_track.banks.bank",
     "Call": "twinbench.routing.router",

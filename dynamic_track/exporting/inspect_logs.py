@@ -1,8 +1,8 @@
-"""A run as a log of inspect_ai: for ``inspect view``, its data frames, and whatever else reads such logs.
+"""Exports a run as a log of inspect_ai: for ``inspect view``, its data frames, and other programs that read such logs.
 
-A log is of a run. A sample is a case and an epoch of it a trial; its score is our verdict, and where infrastructure or
-the cap ended the trial it has an error and no score. A model event is a step's call with the conversation that it was
-made in; retries are in its metadata. A tool event is a command.
+A log covers one run. A sample is a case, and an epoch of it is a trial. Its score is our verdict; a trial that
+infrastructure or the cap ended has an error and no score. A model event is a step's call with the conversation before
+it; retries are in its metadata. A tool event is a command.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from inspect_ai.model import ModelUsage
 
 SUFFIX = ".eval"
-"""By which inspect_ai knows a log; as JSON, a log is ten times as large, and only listed under a name with its time."""
+"""The suffix by which inspect_ai recognises a log. As JSON, a log is ten times as large, and is only listed if its name
+contains its time."""
 
 SCORER = "resolved"
 
@@ -39,28 +40,28 @@ def write_inspect_log(run: LoadedRun, path: Path, progress: Progress = no_progre
     """Write a run as a log of inspect_ai.
 
     Args:
-        run: loaded.
-        path: the file, of any name; inspect_ai finds those that end in ``SUFFIX``.
-        progress: told how many trials are done.
+        run: a loaded run.
+        path: the file, with any name; inspect_ai finds files that end in ``SUFFIX``.
+        progress: is told how many trials are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     _require()
     from inspect_ai.log import write_eval_log
 
     log = inspect_log(run, progress)
-    path.touch()  # fails where nothing can be written; inspect_ai would make folders that are missing
+    path.touch()  # fails if the file cannot be written; inspect_ai would create missing folders
     write_eval_log(log, str(path.absolute()), format="eval")
 
 
 def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
-    """A run as inspect_ai's own object.
+    """Convert a run to inspect_ai's log object.
 
     Args:
-        run: loaded.
-        progress: told how many trials are done.
+        run: a loaded run.
+        progress: is told how many trials are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed, or no trial has ended.
@@ -112,7 +113,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
 
 
 def _require() -> None:
-    """Say what to install where inspect_ai is missing."""
+    """Raise an error that says what to install if inspect_ai is missing."""
     try:
         import inspect_ai.event
         import inspect_ai.log  # noqa: F401
@@ -123,7 +124,7 @@ def _require() -> None:
 
 
 def _about(run: LoadedRun) -> dict[str, Any]:
-    """What a log says of the run as a whole; the money is that of ``dynamic score``."""
+    """Return what a log says about the run as a whole; the money figures are those of ``dynamic score``."""
     score = shown_content(run.score)
     models = score.pop("models")
     about = {
@@ -232,7 +233,7 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
 
 
 def _usages(recorded: Sequence[Recording]) -> dict[str, ModelUsage]:
-    """The four buckets of the answered calls, and what they cost, by candidate."""
+    """Return the four token counts of the answered calls, and their cost, by candidate."""
     usages: dict[str, Usage] = {}
     costs: dict[str, Decimal] = {}
     for answer in (answer for recording in recorded for answer in recording.answers):

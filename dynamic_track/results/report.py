@@ -1,4 +1,4 @@
-"""A report of live runs, as a page of one file: their table, bills, causes, and every trajectory call by call."""
+"""A single-file HTML report of live runs: table, bills, causes, and every trajectory call by call."""
 
 from __future__ import annotations
 
@@ -29,52 +29,52 @@ _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _RESAMPLING = Resampling()
 _VERDICTS = ("resolved", "unresolved")
 _OF_VERDICTS = ("bill", "causes")
-"""Sections that imported runs have not."""
+"""Sections that imported runs do not have."""
 _APART = ("infra", "cap", "grading", "running", "planned")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows."""
+    """The content of a report."""
 
     runs: Sequence[ShownRun]
     pool: LiveManifest
     folder: str | None
-    """Where all of them stand under their names."""
+    """The folder that contains all runs under their names."""
 
     @property
     def origin(self) -> Origin:
-        """Where their numbers come from."""
+        """The origin of the runs' numbers."""
         return self.runs[0].state.origin
 
     @property
     def is_imported(self) -> bool:
-        """Whether they were brought in from an agent's files: without a router, tests and bills."""
+        """Whether the runs were imported from an agent's files, and so have no router, tests or bills."""
         return self.runs[0].plan.is_imported
 
     def html(self, command: str) -> str:
-        """The page.
+        """Render the report as HTML.
 
         Args:
-            command: what makes it again, as it is typed.
+            command: the command line that reproduces it.
 
         Raises:
-            PlotsMissingError: the library that draws is not installed.
+            PlotsMissingError: the plotting library is not installed.
         """
         return rendered(_TEMPLATE, _content(self) | {"command": command})
 
 
 def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None = None) -> Report:
-    """All that there is to say of runs.
+    """Collect everything about runs for a report.
 
     Args:
-        run_dirs: their directories.
-        cut: how many characters of a long text are kept; None for all.
-        pool: their pool, by name or file; None: where their plans found it.
+        run_dirs: the run directories.
+        cut: the largest number of characters of a long text; None for no limit.
+        pool: the runs' pool, by name or file; None: the one that their plans name.
 
     Raises:
-        UsageError: one is no run, or they may not stand in one table: rehearsals or imported runs beside real runs,
-            other pools.
+        UsageError: one is not a run, or the runs cannot be in one table: rehearsals or imported runs with real runs, or
+            different pools.
         ContentError, JournalError: one is damaged.
     """
     if len(set(run_dirs)) < len(run_dirs):
@@ -190,7 +190,7 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
 
 
 def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the intervals are, or why there are none."""
+    """Return notes that describe the intervals, or why there are none."""
     level = f"{100 * _RESAMPLING.level:g} %"
     notes = []
     if any(line["no_interval"] is None for line in lines):
@@ -225,7 +225,7 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
 
 
 def _failures(run: ShownRun) -> list[str]:
-    """What its router failed at, and how agents ended that did not submit."""
+    """Return notes on the router's failures, and on agents that did not submit."""
     score = run.state.score
     return [f"{without_folders(each)}." for each in score.failure_notes(run.router, bill_usd=float(score.bill_usd))]
 
@@ -277,7 +277,7 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
 
 
 def _causes(runs: Sequence[ShownRun]) -> list[tuple[str, str, str, list[int]]]:
-    """Each cause that occurred: what it counts as, what it means, and how often it ended a trial, by run."""
+    """Return each cause that occurred: how it is counted, what it means, and how often it ended a trial, by run."""
     found = [
         Counter(trial.outcome.cause for trial in run.trials if trial.outcome is not None and trial.outcome.cause)
         for run in runs

@@ -1,4 +1,4 @@
-"""The directory of a bank that was built by execution, as an import takes it: its rows, held against its manifest."""
+"""Import of a bank build's directory: find its rows, and check them against its manifest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MANIFEST_FILE = "manifest.json"
 
 
 def rows_of_build(folder: Path) -> Path:
-    """The file of rows in the directory of a bank that was built.
+    """Return the file of rows in a bank build's directory.
 
     Raises:
-        UsageError: it is no such directory, or the build is not finished.
-        ContentError: the rows are not those that the manifest tells of.
+        UsageError: it is not a build's directory, or the build is not finished.
+        ContentError: the rows do not have the hash that the manifest names.
     """
     rows, manifest = folder / ROWS_FILE, folder / MANIFEST_FILE
     try:

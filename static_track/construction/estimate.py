@@ -1,4 +1,4 @@
-"""What a build may take before it is begun: the most executions that the search can ask for, and what they can cost."""
+"""Estimate a build before it starts: the largest number of executions, and what they can cost."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from twinbench.construction.execution import Assignment, ExecutorContext
 from twinbench.display.progress import Progress, no_progress
 
 ASSUMED_STEPS = 9
-"""Of a task none of whose kind was executed so far: the example of construction.md."""
+"""Assumed steps of a task if no task was executed so far; from the example in construction.md."""
 
 
 @dataclass(frozen=True)
 class BuildEstimate:
-    """The most that a build can take, over all sittings."""
+    """The largest number of executions that a build can need in total, and their cost."""
 
     tasks: int
     tiers: Mapping[str, list[str]]
     tiers_not_executed: tuple[str, ...]
     seeds: int
-    """Tasks whose seed was executed and passed, so that the number of their steps is known."""
+    """Number of tasks whose seed execution passed, so that their number of steps is known."""
     assumed_steps: int
-    """Steps of every other task."""
+    """Assumed number of steps of every other task."""
     kept_executions: int
     most_executions: int
     """(tiers below the strongest) · (their candidates) · (steps), with seeds and repeats, of all tasks."""
     worst_usd: Decimal
-    """What so many executions cost at most, each at its worst."""
+    """The most that all these executions can cost, in USD."""
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as a JSON object."""

@@ -1,6 +1,6 @@
-"""``executions.jsonl``: every whole execution of a build, appended and flushed, so that none is executed twice.
+"""``executions.jsonl``: every completed execution of a build, appended and flushed, so that none is executed twice.
 
-A line that was cut short by a kill is taken away when the file is opened again; whatever else is damaged is refused.
+An incomplete last line (after a kill) is removed when the file is opened again; any other damage is an error.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ Key = tuple[str, Assignment, int]
 
 
 class ExecutionLog:
-    """The executions of a build; several threads may append and look up."""
+    """The log of a build's executions; thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, which is made where it is missing.
+        """Open the file, creating it if it is missing.
 
         Raises:
-            ContentError: a line is damaged; names it.
-            OSError: it cannot be opened or written.
+            ContentError: a line is damaged; the problem names it.
+            OSError: the file cannot be opened or written.
         """
         self._path = path
         self._lock = threading.Lock()
@@ -53,7 +53,7 @@ class ExecutionLog:
         self._numbers: dict[bytes, int] = {}
         """The number of each value, by the SHA-256 of its text."""
         self._places: list[tuple[int, int]] = []
-        """Where each value's line begins, and how long it is."""
+        """Offset and length of each value's line."""
         self._functions: dict[int, Any] = {}
         self._executions: dict[Key, ExecutionLine] = {}
         self._hints: dict[str, HintsLine] = {}
@@ -81,22 +81,22 @@ class ExecutionLog:
         return len(self._executions)
 
     def find(self, task: str, assignment: Assignment, repeat: int) -> Execution | None:
-        """A kept execution, whose messages are read when they are looked at; None where there is none."""
+        """Return a recorded execution, whose messages are read on demand; None if there is none."""
         line = self._executions.get((task, assignment, repeat))
         return None if line is None else self._execution(line)
 
     def executions(self) -> Iterator[Execution]:
-        """All kept executions, in the order in which they ended."""
+        """Yield all recorded executions, in the order in which they ended."""
         return map(self._execution, list(self._executions.values()))
 
     def add(self, execution: Execution) -> Execution:
-        """Keep a whole execution; once this returns, it outlasts a crash of the machine.
+        """Append a completed execution; once this returns, it survives a crash of the machine.
 
         Returns:
-            The same, whose messages are read when they are looked at.
+            The same execution, with messages that are read on demand.
 
         Raises:
-            OSError: it cannot be written; the file is as it was.
+            OSError: it cannot be written; the file is unchanged.
         """
         with self._lock:
             writing = _Writing(len(self._places), self._numbers)
@@ -129,7 +129,7 @@ class ExecutionLog:
         return self._execution(line)
 
     def hints(self, task: str) -> Sequence[str] | None:
-        """The kept hints of a task's seed; None where no proposer was asked so far."""
+        """Return the recorded hints for a task's seed; None if the proposer was not asked yet."""
         line = self._hints.get(task)
         return None if line is None else line.hints
 
@@ -156,26 +156,26 @@ class ExecutionLog:
 
     @property
     def review(self) -> Mapping[str, ReviewLine]:
-        """The last verdict on each row, by its id."""
+        """The last verdict on each row, by row id."""
         return self._review
 
     def add_verdict(self, line: ReviewLine) -> None:
-        """Keep what a reviewer said of a label.
+        """Append a reviewer's verdict on a label.
 
         Raises:
-            OSError: it cannot be written; the file is as it was.
+            OSError: it cannot be written; the file is unchanged.
         """
         with self._lock:
             self._append([], line)
             self._review[line.row] = line
 
     def value(self, number: int) -> Any:
-        """A message or a list of tools."""
+        """Read a message or a list of tools by its number."""
         text: bytes = self.value_line(number)
         return json.loads(text)["value"]
 
     def value_line(self, number: int) -> bytes:
-        """The line of a message or a list of tools, as it stands in the file."""
+        """Return the line of a message or a list of tools, as it is in the file."""
         start, length = self._places[number]
         if self._file.closed:  # of a build that is over, whose executions are looked at
             with self._path.open("rb") as file:
@@ -192,7 +192,7 @@ class ExecutionLog:
             yield line.task, line.repeat, step.candidate, step.functions, tuple(numbers)
 
     def line_of(self, execution: Execution) -> ExecutionLine:
-        """The line of a kept execution."""
+        """Return the line of a recorded execution."""
         return self._executions[execution.task, execution.assignment, execution.repeat]
 
     def _append(self, values: Sequence[bytes], line: HintsLine | ExecutionLine | ReviewLine) -> None:
@@ -200,7 +200,7 @@ class ExecutionLog:
         if self._torn is not None:
             raise self._torn
         try:
-            with self._reading:  # the place in the file is shared with readers
+            with self._reading:  # readers use the same file position
                 written = 0
                 while written < len(data):
                     written += self._file.write(data[written:]) or 0
@@ -219,7 +219,7 @@ class ExecutionLog:
         self._end += len(data)
 
     def _read(self) -> int:
-        """Read all whole lines; returns where the last of them ends."""
+        """Read all complete lines; return where the last of them ends."""
         end = 0
         with self._path.open("rb") as file:
             for number, data in enumerate(file, 1):
@@ -269,11 +269,11 @@ class ExecutionLog:
         )
 
     def step(self, line: StepLine, numbers: Sequence[int]) -> ExecutedStep:
-        """A step of a kept execution.
+        """Make a step of a recorded execution.
 
         Args:
-            line: of the step.
-            numbers: of its messages.
+            line: the step's line.
+            numbers: the numbers of its messages.
         """
         functions = None
         if line.functions is not None:
@@ -284,7 +284,7 @@ class ExecutionLog:
 
 
 class _Writing:
-    """The values of one execution that are new to a log."""
+    """Collects the values of one execution that are new to a log."""
 
     def __init__(self, next_number: int, known: Mapping[bytes, int]) -> None:
         self._next = next_number
@@ -308,7 +308,7 @@ def _digest(text: str) -> bytes:
 
 
 class _Messages(Sequence[Mapping[str, Any]]):
-    """The messages of a step, each read when it is looked at."""
+    """The messages of a step, each read on demand."""
 
     def __init__(self, log: ExecutionLog, numbers: Sequence[int]) -> None:
         self._log = log
@@ -329,7 +329,7 @@ class _Messages(Sequence[Mapping[str, Any]]):
 
 
 class _Steps(Sequence[ExecutedStep]):
-    """The steps of a kept execution."""
+    """The steps of a recorded execution."""
 
     def __init__(self, log: ExecutionLog, lines: Sequence[StepLine]) -> None:
         self._log = log

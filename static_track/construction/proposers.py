@@ -33,14 +33,14 @@ _ROUTER = "router:"
 
 
 class Aggressive:
-    """Never prunes: each step is tried from the lowest tier on."""
+    """Never prunes: every step is tried from the lowest tier on."""
 
     def __init__(self, lowest: str) -> None:
         self._lowest = lowest
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Its name."""
+        """The proposer's name."""
         return {"name": AGGRESSIVE}
 
     @property
@@ -49,14 +49,14 @@ class Aggressive:
         return Decimal(0)
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:  # noqa: ARG002 - asks about none
-        """The lowest tier, for every step."""
+        """Propose the lowest tier for every step."""
         return [self._lowest] * len(seed.steps)
 
 
 class RouterProposer:
-    """Asks a router about the prefixes of a seed, as the static track would: the tier that it picks is the hint.
+    """Asks a router about the steps of a seed, as the static track would: the tier that it picks is the hint.
 
-    Where the router fails on a step, that step is tried from the lowest tier on.
+    If the router fails on a step, that step is tried from the lowest tier on.
     """
 
     def __init__(self, router: Router, identity: Mapping[str, Any], ladder: Ladder) -> None:
@@ -67,7 +67,7 @@ class RouterProposer:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Its spec, and the fingerprint of what its decisions depend on."""
+        """The router's spec, and the fingerprint of what its decisions depend on."""
         return self._identity
 
     @property
@@ -76,7 +76,7 @@ class RouterProposer:
         return Decimal(0)
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
-        """The tier that the router picks for each step."""
+        """Propose the tier that the router picks for each step."""
         manifest = static_manifest()
         trajectory = trajectory_of(task, seed)
         walk = Walk(
@@ -89,7 +89,7 @@ class RouterProposer:
 
 
 def trajectory_of(task: ConstructionTask, execution: Execution) -> Trajectory:
-    """An execution as a trajectory of a bank, as routers live through it."""
+    """Convert an execution to a trajectory of a bank, as routers see it."""
     manifest = static_manifest()
     tokenizers = tokenizer_set(manifest)
     candidates = manifest.candidates()
@@ -126,7 +126,7 @@ def _said(messages: Sequence[Mapping[str, Any]]) -> str:
 
 @contextmanager
 def open_proposer(name: str, settings: Mapping[str, Any], ladder: Ladder) -> Iterator[Proposer]:
-    """The proposer that a configuration names.
+    """Open the proposer that a configuration names.
 
     Args:
         name: ``aggressive``, ``router:SPEC``, ``model``, an entry point, ``module:attr`` or ``file.py:attr``.
@@ -134,7 +134,7 @@ def open_proposer(name: str, settings: Mapping[str, Any], ladder: Ladder) -> Ite
         ladder: the tiers of the build.
 
     Raises:
-        UsageError: nothing is found under that name, or a setting is refused.
+        UsageError: the proposer is not found, or a setting is invalid.
     """
     with _opened(name, settings, ladder) as proposer:
         yield proposer
@@ -168,7 +168,7 @@ def _router(spec: str, ladder: Ladder) -> Iterator[Proposer]:
 
 
 class Hints:
-    """Asks a proposer, one thread at a time, and holds its answers against what a hint can be."""
+    """Asks a proposer, one thread at a time, and validates its hints."""
 
     def __init__(self, proposer: Proposer) -> None:
         self._proposer = proposer

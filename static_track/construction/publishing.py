@@ -1,4 +1,4 @@
-"""What is published of a build: rows, their release checks, manifest, evidence. Source: construction.md, stage 8."""
+"""Publish a build: rows, release checks, manifest, evidence. Source: construction.md, stage 8."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _FIELDS = frozenset(
         *("target_tier", "target_tier_id", "group", "caveat"),
     )
 )
-"""Of a row; nothing else is published, so no model, no search and no reviewer can stand there."""
+"""The fields of a published row; nothing else is published, so that rows name no model, search or reviewer."""
 
 
 def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> Iterator[dict[str, Any]]:
-    """The rows of a bank, in canonical order: each step of the execution with all labels, as its model was asked.
+    """Yield the rows of a bank in canonical order: each step of the labelled execution, with the prompt that was sent.
 
     Args:
-        outcomes: of all tasks.
-        ladder: says which tier a candidate is of.
-        caveat: what anyone who is shown numbers of the bank must be told.
+        outcomes: the outcomes of all tasks.
+        ladder: has the tier of each candidate.
+        caveat: the caveat that must accompany numbers of the bank.
     """
     labelled = [outcome for outcome in outcomes if outcome.locked is not None]
     for outcome in sorted(labelled, key=lambda each: (each.task.workload, each.task.id)):
@@ -76,7 +76,7 @@ def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> 
 def release_problems(
     outcomes: Iterable[Outcome], ladder: Ladder, rule: StepRule, caveat: str | None
 ) -> Iterator[Problem]:
-    """What forbids to publish: found in the executions themselves, not in what the search concluded from them."""
+    """Yield what forbids publishing; derived from the executions themselves, not from the search's conclusions."""
     for outcome in outcomes:
         if outcome.locked is not None:
             yield from (
@@ -119,11 +119,11 @@ def _row_problems(row: Mapping[str, Any]) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class Publication:
-    """A bank that may be published."""
+    """A bank that is to be published."""
 
     plan: Plan
     outcomes: Sequence[Outcome]
-    """Of all tasks, in the order of the tasks."""
+    """The outcomes of all tasks, in the order of the tasks."""
     ladder: Ladder
     spent_usd: Decimal
     requests: Callable[[Execution], Iterable[Hashable]]
@@ -136,10 +136,10 @@ class Publication:
     """The last verdict on each row."""
 
     def refuse_unproven(self) -> None:
-        """Hold every row against the rules for publication.
+        """Check every row against the rules for publication.
 
         Raises:
-            ContentError: something forbids it.
+            ContentError: something forbids publishing.
         """
         rule = self.plan.identity.rules_of_search().step_rule
         if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank.caveat)):
@@ -152,21 +152,21 @@ class Publication:
             )
 
     def searched_rows(self) -> Iterator[dict[str, Any]]:
-        """The rows as the search labels them."""
+        """Yield the rows with the labels that the search found."""
         return rows_of(self.outcomes, self.ladder, self.plan.bank.caveat)
 
     def review_state(self) -> ReviewState:
-        """What reviewers said of the labels."""
+        """Return the state of the review of the labels."""
         return review_state(self.searched_rows(), self.review, self.ladder)
 
     def write(self, folder: Path, recordings_file: str) -> dict[str, Any]:
-        """Write rows, recordings, evidence and, last, the manifest; returns the manifest.
+        """Write rows, recordings, evidence and, last, the manifest; return the manifest.
 
         Raises:
-            ContentError: a rule for publication is broken; nothing was written.
+            ContentError: a rule for publication is violated; nothing was written.
             TwinbenchError: a file cannot be written.
         """
-        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, what else stands there is no bank
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, the other files are no bank
         self.refuse_unproven()
         rows = list(reviewed_rows(self.searched_rows(), self.review, self.ladder))
         sums = {
@@ -239,7 +239,7 @@ class Publication:
 
 
 def evidence(outcomes: Iterable[Outcome]) -> Iterator[dict[str, Any]]:
-    """Every execution of a build with what was concluded from it, in the order of the search."""
+    """Yield every execution of a build with what the search concluded from it, in the search's order."""
     for outcome in outcomes:
         for number, finding in enumerate(outcome.findings, 1):
             yield {"task": outcome.task.id, "number": number, **_finding(finding)}
@@ -268,10 +268,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def write_packed(path: Path, lines: Iterable[bytes]) -> str:
-    """Write lines, packed with gzip; the same lines give the same bytes.
+    """Write lines compressed with gzip; the same lines give the same bytes.
 
     Returns:
-        The SHA-256 (hex) of the lines, unpacked: packing differs between versions of zlib.
+        The SHA-256 (hex) of the uncompressed lines, since compression differs between versions of zlib.
 
     Raises:
         TwinbenchError: the file cannot be written.
@@ -289,7 +289,7 @@ def write_packed(path: Path, lines: Iterable[bytes]) -> str:
 
 
 def canonical_manifest(manifest: Mapping[str, Any]) -> str:
-    """A manifest as it is written."""
+    """Return a manifest as JSON text, as it is written."""
     return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

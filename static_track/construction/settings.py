@@ -1,4 +1,4 @@
-"""The configuration of a build, as its TOML file has it; checked wholly before anything is executed."""
+"""The configuration of a build (a TOML file), validated completely before anything is executed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_BYTES = 2**20
 
 
 class ConfigurationError(ContentError):
-    """A configuration that is refused: exit code 2."""
+    """An invalid configuration: exit code 2."""
 
     exit_code = 2
 
@@ -57,7 +57,7 @@ class _Section(BaseModel):
 
 
 class BankSection(_Section):
-    """What the manifest and the rows say of the bank."""
+    """The section ``[bank]``: what the manifest and the rows say about the bank."""
 
     name: Annotated[str, AfterValidator(_bank_name)]
     """As a store can call it."""
@@ -72,7 +72,7 @@ class BankSection(_Section):
 
 
 class SearchSection(_Section):
-    """How labels are searched for."""
+    """The section ``[search]``: how labels are searched for."""
 
     step_rule: Annotated[str, AfterValidator(_step_rule)] = "equal"
     repeats: Annotated[int, Field(ge=0, le=MOST_REPEATS)] = 0
@@ -87,7 +87,7 @@ class SearchSection(_Section):
 
 
 class ExecutorSection(BaseModel):
-    """Who executes tasks; all but ``kind`` is for the executor to check."""
+    """The section ``[executor]``; everything except ``kind`` is checked by the executor."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -95,7 +95,7 @@ class ExecutorSection(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the executor is opened with."""
+        """The executor's own settings."""
         return dict(self.model_extra or {})
 
 
@@ -108,10 +108,10 @@ class _File(_Section):
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """A configuration that was read."""
+    """A validated configuration."""
 
     source: str
-    """The file, for messages."""
+    """The file's path, for messages."""
     bank: BankSection
     search: SearchSection
     executor: ExecutorSection
@@ -120,15 +120,15 @@ class BuildSettings:
 
 
 def read_settings(path: Path, *, repeats: int | None = None) -> BuildSettings:
-    """The configuration in a file.
+    """Read a configuration file.
 
     Args:
-        path: of the file.
-        repeats: instead of the file's ``search.repeats``.
+        path: the file.
+        repeats: overrides the file's ``search.repeats``.
 
     Raises:
-        UsageError: there is no such file.
-        ConfigurationError: something in it is refused; names file and key.
+        UsageError: the file does not exist.
+        ConfigurationError: the configuration is invalid; the problems name file and key.
     """
     try:
         with open_input(path) as file:
@@ -147,5 +147,5 @@ def read_settings(path: Path, *, repeats: int | None = None) -> BuildSettings:
 
 
 def example() -> str:
-    """A commented configuration."""
+    """Return a commented example configuration."""
     return EXAMPLE_FILE.read_text("utf-8")

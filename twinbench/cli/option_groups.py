@@ -1,4 +1,4 @@
-"""Options in groups: a command takes a dataclass of them as one parameter."""
+"""Groups of command-line options, each a dataclass that a command takes as one parameter."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class HasLastWords(Protocol):
 
 
 def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose every parameter of a dataclass is, on the command line, each option in that.
+    """Decorate a command so that each field of a dataclass parameter becomes an option of its own.
 
-    Typer knows options by a function's signature, and has no groups of them.
+    Typer reads options from a function's signature, and has no groups of options.
     """
     signature = inspect.signature(command, eval_str=True)
     annotated = {name: each.annotation for name, each in signature.parameters.items()}

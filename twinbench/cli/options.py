@@ -1,4 +1,4 @@
-"""Options that several commands share, so that each is spelt and explained in one place."""
+"""Options that several commands share, so that each is defined and explained in one place."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ PricesOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class JudgingOptions:
-    """What routers are judged on, and how, as options say."""
+    """Options of an evaluation: bank, split, prices, cache."""
 
     bank: BankOption = None
     split: SplitOption = None
@@ -174,7 +174,7 @@ class JudgingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayOptions:
-    """Whom routers ask that ask an LLM themselves, as options say."""
+    """Options of the gateway for routers that ask an LLM themselves."""
 
     api_base: RouterApiBaseOption = None
     api_key_env: GatewayKeyEnvOption = None
@@ -239,17 +239,17 @@ PredictionsOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ResamplingOptions:
-    """How trajectories are drawn again, as options say."""
+    """Options of the resampling of trajectories."""
 
     resamples: ResamplesOption = RESAMPLES
     level: LevelOption = LEVEL
     seed: SeedOption = 0
 
     def drawing(self) -> Resampling | None:
-        """The settings; None where no intervals are wanted.
+        """Return the resampling settings; None if no intervals are wanted.
 
         Raises:
-            UsageError: too few resamples to tell anything, or a level that is none.
+            UsageError: too few resamples, or an invalid level.
         """
         from twinbench.errors import UsageError
         from twinbench.statistics import FEWEST, LEAST_LEVEL, MOST, MOST_LEVEL, Resampling
@@ -270,15 +270,15 @@ class ResamplingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedResamplingOptions(ResamplingOptions):
-    """The same for a comparison, which is made of resamples."""
+    """Options of the resampling for a comparison, which always needs resamples."""
 
     resamples: ComparedResamplesOption = COMPARED_RESAMPLES
 
     def drawing(self) -> Resampling:
-        """The settings.
+        """Return the resampling settings.
 
         Raises:
-            UsageError: too few resamples to tell anything, or a level that is none.
+            UsageError: too few resamples, or an invalid level.
         """
         from twinbench.errors import UsageError
 

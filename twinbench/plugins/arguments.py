@@ -1,4 +1,4 @@
-"""Arguments of a router spec, as the types that the router's constructor declares.
+"""Convert the arguments of a router spec to the types that the router's constructor declares.
 
 Standard library only: the same code runs in a router's own process.
 """
@@ -18,7 +18,7 @@ _FALSE = frozenset({"false", "no", "0", "off"})
 
 
 class ArgumentError(ValueError):
-    """An argument that the constructor does not take, or not with that value."""
+    """An unknown argument, or a value that the constructor does not accept."""
 
 
 CALL = "call"
@@ -32,10 +32,10 @@ def typed_arguments(
     *,
     given: str | None = None,
 ) -> dict[str, Any]:
-    """``texts`` as keyword arguments for ``constructor``; relative paths are taken from ``folder``.
+    """Convert ``texts`` to keyword arguments for ``constructor``; relative paths start from ``folder``.
 
-    Declared types int, float, bool, str, Path, Literal, Enum (by name or value), optional ones and unions of these are
-    understood; a parameter without a declared type takes the text.
+    Supported types are int, float, bool, str, Path, Literal, Enum (by name or value), and optionals and unions of
+    these; a parameter without a declared type gets the text.
 
     Args:
         constructor: a class or a function.
@@ -93,7 +93,7 @@ def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> st
 def _parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(constructor).parameters
-    except (TypeError, ValueError):  # a class written in C need not tell its signature
+    except (TypeError, ValueError):  # a class written in C may have no signature
         return {}
 
 
@@ -136,7 +136,7 @@ def _converted(name: str, text: str, declared: Any) -> Any:
 
 
 def _first_that_fits(name: str, text: str, types_: typing.Iterable[Any], declared: Any) -> Any:
-    # A text always fits str, so the other members of a union are asked first.
+    # A text always fits str, so the other members of a union are tried first.
     for type_ in sorted(types_, key=lambda candidate: candidate is str):
         try:
             value = _converted(name, text, type_)

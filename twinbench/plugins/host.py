@@ -1,4 +1,4 @@
-"""A router's own process: loads it, asks it, and lets nothing of it out but decisions.
+"""The main program of a router's own process: loads the router, asks it, and sends only its decisions back.
 
 Started with the interpreter of the router's environment and a folder that holds this file and what it imports: standard
 library only, no bank, no label, none of twinbench's dependencies. The pipes are the process's standard input and
@@ -69,13 +69,13 @@ _LOOKING_VARIES_BYTES = 64
 
 
 class Host:
-    """Answers the requests of one twinbench process about one router."""
+    """Serves the requests of one twinbench process for one router."""
 
     def __init__(self, read: Reader, answers: int) -> None:
         self._read = read
         self._answers = answers
         self._process = os.getpid()
-        self._write = os.write  # a router that patches the os module patches no answers
+        self._write = os.write  # so that a router that patches the os module cannot alter answers
         self._router: Any = None
         self._arguments: Mapping[str, str] = {}
         """Of the router's spec."""
@@ -87,12 +87,12 @@ class Host:
         self._asking = threading.Lock()
         self._replied_bytes = 0
         self._counter: _Counter | None = None
-        """Present where decisions are watched."""
+        """Counts bytes read during decisions; None unless decisions are watched (``router check``)."""
         self._reached: list[str] = []
         self._imported = False
 
     def serve(self) -> None:
-        """Answer until the other side is gone."""
+        """Serve requests until twinbench closes the pipe."""
         while True:
             try:
                 request = read_request(self._read)
@@ -101,7 +101,7 @@ class Host:
             self._number = request["number"]
             operation: Callable[[Mapping[str, Any]], dict[str, Any]] = getattr(self, f"_do_{request['do']}")
             answer = operation(request) | {"number": request["number"]}
-            if os.getpid() != self._process:  # a copy that the router forked off and that came back from it
+            if os.getpid() != self._process:  # a forked copy that returned from the router's code
                 os._exit(0)
             self._send(answer)
 
@@ -119,7 +119,7 @@ class Host:
             left = left[self._write(self._answers, left) :]
 
     def ask(self, question: Mapping[str, Any]) -> Reply:
-        """Have twinbench ask an LLM; it knows who pays and what may be asked.
+        """Have twinbench ask an LLM, which checks the question and meters the call.
 
         Raises:
             LlmError: there is no answer.
@@ -143,7 +143,7 @@ class Host:
         return data
 
     def _end_deciding(self) -> None:
-        with self._asking:  # a thread of the router may still wait for a reply
+        with self._asking:  # a thread of the router may still be waiting for a reply
             self._deciding = False
 
     def _do_load(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Host:
             hooks = [hook for hook in HOOKS if callable(getattr(self._router, hook, None))]
         except LoadError as error:
             return {"error": str(error), "usage": error.usage}
-        except BaseException as error:  # noqa: BLE001 - to ask a router for its methods may run its code
+        except BaseException as error:  # noqa: BLE001 - looking up a router's methods may run its code
             return {"error": f"looking at its methods {describe_error(error, self._arguments)}", "usage": False}
         if request["watch"]:
             self._counter = _Counter()
@@ -208,12 +208,12 @@ class Host:
         return {"candidate": choice.candidate.id, "score": choice.score, "rationale": choice.rationale} | found
 
     def _noticed(self, messages: list[Any], before: tuple[str, int] | None) -> dict[str, Any]:
-        """What was seen of a decision while it is watched."""
+        """Return what was observed of a decision, if decisions are watched."""
         if before is None or self._counter is None:
             return {}
         digest, read = before
         if not self._reached and not self._imported:
-            # Not all that reads a file tells Python's audit hooks: a database written in C does not.
+            # Not everything that reads files raises Python audit events: a database library in C does not.
             unseen = self._counter.since(read) - self._replied_bytes
             if unseen > _LOOKING_VARIES_BYTES:
                 self._reached = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
@@ -221,22 +221,22 @@ class Host:
         return {"mutated": digest != _digest(messages), "reached": reached}
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Note what a decision reaches for outside its process; Python tells its audit hooks."""
+        """Note a decision's access to files, sockets or processes; called as a Python audit hook."""
         if event not in _REACHING or len(self._reached) >= _MOST_REACHED:
             return
         if event == "open":
             name = arguments[0] if arguments else None
             if not isinstance(name, str | bytes | os.PathLike):
-                return  # a descriptor was opened before
+                return  # a descriptor: the file was opened before
             if os.fsdecode(name).endswith(_CODE):
-                self._imported = True  # which is no look at data
+                self._imported = True  # importing code is allowed
                 return
         detail = next((ascii(each) for each in arguments if isinstance(each, str | bytes | tuple)), "")
         self._reached.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
 
 
 class Handle:
-    """What a router asks an LLM through (``twinbench.routing.llm.Llm``): it only carries questions and replies."""
+    """The router's side of the LLM handle (``twinbench.routing.llm.Llm``): it only passes questions and replies on."""
 
     def __init__(self, ask: Callable[[Mapping[str, Any]], Reply]) -> None:
         self._ask = ask
@@ -249,7 +249,7 @@ class Handle:
         max_tokens: int = MAX_TOKENS,
         temperature: float | None = 0.0,
     ) -> Reply:
-        """As of ``Llm``."""
+        """Ask the router's LLM one question; same arguments and errors as ``Llm.ask``."""
         return self._ask(question_to_json(messages, candidate, max_tokens, temperature))
 
 
@@ -281,7 +281,7 @@ def _ms_since(started: float) -> float:
 
 
 class _Counter:
-    """Bytes that this process ever read, from whatever."""
+    """Counts all bytes that this process ever read, from any file (Linux only)."""
 
     def __init__(self) -> None:
         self._file: int | None = None
@@ -289,7 +289,7 @@ class _Counter:
             self._file = os.open("/proc/self/io", os.O_RDONLY)
 
     def now(self) -> int:
-        """The count; 0 where nobody counts."""
+        """Return the count; 0 if the platform does not count."""
         if self._file is None:
             return 0
         try:
@@ -298,13 +298,13 @@ class _Counter:
             return 0
 
     def since(self, before: int) -> int:
-        """How many more, less what looking takes."""
+        """Return how many bytes were read since ``before``, without those read by counting itself."""
         now = self.now()
         return now - before - (self.now() - now)
 
 
 def _open_files() -> list[str]:
-    """The files that are open in this process, by name."""
+    """Return the names of the files that are open in this process."""
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -325,13 +325,13 @@ def _private_pipes() -> tuple[Reader, int]:
 
 
 def _forget_modules() -> None:
-    """Let a router import its own copy of what it might patch and we use."""
+    """Unload modules that this program uses, so that a router imports (and may patch) its own copy."""
     for name in [name for name in sys.modules if name == "json" or name.startswith("json.")]:
         del sys.modules[name]
 
 
 def _limit(limits: Mapping[str, int]) -> None:
-    """Resource limits of this process and all that it starts; where the platform has none, twinbench says so."""
+    """Set resource limits for this process and its children; on platforms without them, twinbench warns."""
     try:
         import resource
     except ImportError:
@@ -350,12 +350,12 @@ def main() -> None:
     read, answers = _private_pipes()
     _limit(limits)
     _forget_modules()
-    # A router may have left threads that never end; nothing of it is worth waiting for, so this always leaves at once.
+    # A router may have left threads that never end, so always exit immediately.
     try:
         Host(read, answers).serve()
-    except OSError:  # closed descriptors, by whoever closed them
+    except OSError:  # the router closed our descriptors
         os._exit(PIPE_LOST)
-    except BaseException:  # noqa: BLE001 - a router that broke something we need
+    except BaseException:  # noqa: BLE001 - the router broke something this program needs
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)

@@ -1,7 +1,7 @@
-"""A router in a process of its own, as an object that can be asked like any other.
+"""A router in a process of its own, presented as an ordinary router object.
 
-What a router does to its process costs that router's row and no more: a crash, an exit, a hang, memory without end or a
-broken pipe ends the process; the next call gets a new one.
+Whatever happens to the process costs the current row only: a crash, an exit, a hang, unlimited memory use or a broken
+pipe ends the process, and the next call starts a new one.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ _FIRST_IS_LATE = (
 
 @dataclass
 class _Sent:
-    """What of a session's conversation crossed already."""
+    """Which part of a session's conversation was sent to the process already."""
 
     messages: Sequence[Mapping[str, Any]] = ()
     tools: Sequence[Mapping[str, Any]] | None = None
     generation: int = -1
-    """Which life of the process it was sent to."""
+    """The process that it was sent to: the how-manieth that was started."""
     complaint: str | None = None
-    """What ``start`` raised, until a row can be blamed."""
+    """Error of the ``start`` hook, reported with the next row."""
 
 
 @dataclass
 class HostedRouter(RemoteRouter):
-    """A router of somebody else's, asked over a pipe; use as a context manager, which loads it.
+    """A user router that is asked over a pipe; use it as a context manager, which loads it.
 
-    One process serves all sessions. Where it was ended, the next call starts another: ``start`` is told again and the
-    conversation is sent in full.
+    One process serves all sessions. If it ended, the next call starts another one, calls ``start`` again and sends the
+    conversation in full.
     """
 
     name: str
@@ -69,14 +69,14 @@ class HostedRouter(RemoteRouter):
     candidates: tuple[Candidate, ...]
     limits: PluginLimits
     models: Mapping[str, str]
-    """The model name that a published live router knows each candidate by."""
+    """The model name by which a published TwinRouterBench live router knows each candidate."""
     llm: OwnCalls = field(default_factory=NoCalls)
-    """What the router asks an LLM through, where it wants to."""
+    """The handle through which the router may ask an LLM."""
     last_decision_ms: float | None = None
     last_route_ms: float | None = None
-    """How long the last decision took without the way there and back, by the account of the router's own process."""
+    """How long ``route`` took for the last decision, as measured in the router's own process."""
     mutations: int = 0
-    """Decisions that changed the conversation they were shown (only counted when watched)."""
+    """How many decisions modified the conversation they were given (counted by ``router check`` only)."""
     _process: RouterProcess | None = None
     _decided: bool = False
     """Whether this life of the process has answered a decision."""
@@ -98,7 +98,7 @@ class HostedRouter(RemoteRouter):
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if self._process is not None:
-            if error is not None:  # an impatient person, say: no decision is waited for
+            if error is not None:  # for example Ctrl-C: do not wait for a decision
                 self._process.kill("twinbench was interrupted")
             self._hear(self._process, failed=False)
             self._process.close()
@@ -107,15 +107,15 @@ class HostedRouter(RemoteRouter):
 
     @property
     def reached(self) -> list[str]:
-        """What decisions reached for outside their process, each once (only noted when watched)."""
+        """Files, sockets and processes that decisions used, each once (noted by ``router check`` only)."""
         return [*self._reached]
 
     def memory_mib(self) -> float:
-        """The resident memory of the router's process and all that it started."""
+        """Return the resident memory of the router's process and all its descendants, in MiB."""
         return 0.0 if self._process is None else self._process.tree_mib()
 
     def start(self, session: str) -> None:
-        """Begin a session."""
+        """Start a session."""
         self._sent[session] = _Sent()
 
     def end(self, session: str) -> None:
@@ -126,15 +126,15 @@ class HostedRouter(RemoteRouter):
             self._sent.pop(session, None)
 
     def observe(self, outcome: Outcome) -> None:
-        """Tell what came of a call."""
+        """Call the router's ``observe`` hook."""
         if "observe" in self._hooks:
             self._hook("observe", outcome_to_json(outcome), outcome.session)
 
     def route(self, call: Call) -> Decision:
-        """The router's decision.
+        """Ask the router for a decision.
 
         Raises:
-            RouterError: it gave none; the text says why.
+            RouterError: the router gave no decision; the text says why.
         """
         self.last_decision_ms = self.last_route_ms = None
         process = self._restarted()
@@ -170,7 +170,7 @@ class HostedRouter(RemoteRouter):
         return Decision(answer.candidate, answer.score, answer.rationale)
 
     def _served(self, question: QuestionContent) -> dict[str, Any]:
-        """The reply to a router's question, which may be anything."""
+        """Answer an LLM question of the router, whose values may be anything."""
         try:
             reply = self.llm.ask(  # which checks each
                 question.messages,
@@ -183,7 +183,7 @@ class HostedRouter(RemoteRouter):
         return reply_to_json(reply)
 
     def _hook(self, hook: str, argument: object, session: str) -> None:
-        """Tell of a session that this life of the process knows; another's hooks would not know what is meant."""
+        """Call a hook for a session that the current process knows; a new process does not know earlier sessions."""
         process = self._process
         if process is None or session not in self._sent or self._sent[session].generation != self._generation:
             return
@@ -221,14 +221,14 @@ class HostedRouter(RemoteRouter):
             output.note_failure(self.name)
 
     def _restarted(self) -> RouterProcess:
-        """The process; where the last one was ended, a new one."""
+        """Return the running process, or start a new one if it ended."""
         try:
             return self._loaded()
         except TwinbenchError as failure:
             raise RouterError(f"its process ended and cannot be started again: {failure}") from None
 
     def _loaded(self) -> RouterProcess:
-        """The process, a new one where the last was ended."""
+        """Return the process with the router loaded; start a new one if there is none."""
         if self._process is not None:
             return self._process
         assert self._folder is not None  # noqa: S101 - used as a context manager
@@ -266,9 +266,10 @@ class HostedRouter(RemoteRouter):
 
 
 def _shared_prefix(sent: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> int:
-    """How many messages at the start are the same in both.
+    """Return the length of the common prefix of two conversations.
 
-    The same when written down: ``True`` equals 1, and a dict one with its keys in another order, but a router can tell.
+    Messages are compared by ``repr``: ``True == 1``, and dicts are equal whatever the order of keys, but a router can
+    see the difference.
     """
     for position, (old, new) in enumerate(zip(sent, wanted, strict=False)):
         if old is not new and repr(old) != repr(new):

@@ -1,4 +1,4 @@
-"""From a spec to a router that can be asked, and the fingerprint of what its decisions depend on."""
+"""Load a router from its spec, and compute the fingerprint of what its decisions depend on."""
 
 from __future__ import annotations
 
@@ -44,25 +44,26 @@ _INTERFACE = (
 
 @dataclass(frozen=True)
 class LoadedRouter:
-    """A router with the name it goes by and the fingerprint of what its decisions depend on."""
+    """A router with its name and the fingerprint of what its decisions depend on."""
 
     name: str
     fingerprint: str | None
-    """None where nobody knows what it depends on (an instance, an endpoint): its results are never kept."""
+    """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
     _open: Callable[[tuple[Candidate, ...], OwnCalls], contextlib.AbstractContextManager[Router]]
     may_ask: bool = True
-    """Whether it may want to ask an LLM itself: built-in ones do not, and endpoints pay for themselves."""
+    """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
+    """
 
     @contextmanager
     def opened(self, candidates: tuple[Candidate, ...], llm: OwnCalls | None = None) -> Iterator[Router]:
-        """The router, ready to be asked; its process, where it has one, ends with the block.
+        """Open the router for use within the block; its process, if it has one, ends with the block.
 
         Args:
-            candidates: what it picks from.
-            llm: the handle that it gets where it wants to ask an LLM itself; without, every question is refused.
+            candidates: the candidates that it picks from.
+            llm: the handle through which it may ask an LLM; without one, every LLM call is refused.
 
         Raises:
-            UsageError: nothing is found under its name, or its arguments do not fit.
+            UsageError: the router is not found, or its arguments are invalid.
             RouterLoadError: its code fails while it loads.
         """
         with self._open(candidates, llm or NoCalls()) as router:
@@ -124,10 +125,10 @@ def router_name(router: str | RouterLike) -> str:
 
 
 def _resolved(limits: PluginLimits) -> PluginLimits:
-    """``limits`` with an interpreter that is found from any folder; a link to it is kept, since it names a venv.
+    """Return ``limits`` with the interpreter's absolute path; a symbolic link is kept, since it identifies a venv.
 
     Raises:
-        UsageError: there is no such interpreter.
+        UsageError: the interpreter is not found.
     """
     if limits.python is None:
         return limits
@@ -138,13 +139,15 @@ def _resolved(limits: PluginLimits) -> PluginLimits:
 
 
 def _conditions(limits: PluginLimits) -> dict[str, Any]:
-    """What decides beside the router's own code: what it may see and take, and our side of its interface."""
+    """Return what may influence decisions beside the router's own code: environment, limits and twinbench's side of the
+    interface.
+    """
     seen = {name: sha256_text(os.environ[name]) for name in limits.environment if name in os.environ}
     return {
         "environment": seen,
         "decision_s": limits.decision_s,
         "memory_mib": limits.memory_mib,
-        "latency": "measured outside",  # what was kept when routers told it themselves is another figure
+        "latency": "measured outside",  # results cached when routers reported it themselves are not comparable
         "interface": {name: sha256_installed(_PACKAGE / name) for name in _INTERFACE},
         **({} if limits.isolation is None else {"isolation": limits.isolation.conditions()}),
     }
@@ -152,10 +155,10 @@ def _conditions(limits: PluginLimits) -> dict[str, Any]:
 
 @contextmanager
 def _instance(router: Router, _: tuple[Candidate, ...], llm: OwnCalls) -> Iterator[Router]:
-    """A router of this process.
+    """Open a router that is an object in this process.
 
     Raises:
-        RouterLoadError: what it does with its handle fails.
+        RouterLoadError: its ``use`` hook failed.
     """
     if (said := told(router, "use", llm)) is not None:
         raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
@@ -189,7 +192,7 @@ def _built_in(spec: RouterSpec) -> Router:
 
 
 def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Where a router is, as its process is told, and what it depends on."""
+    """Return a router's location, as its process needs it, and what its decisions depend on."""
     folder = Path.cwd()
     is_file = spec.kind == "file"
     request = {
@@ -227,11 +230,11 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
 
 
 def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
-    """The routers that a name may stand for, as the end of an error; empty of a class that was named by its place.
+    """Return the end of an error message that lists existing routers; empty if the spec names a file or module.
 
     Args:
-        spec: of a router that there is not.
-        elsewhere: whether it was looked for in another environment, which alone knows what is installed there.
+        spec: the spec of a router that was not found.
+        elsewhere: whether it was searched in another environment, whose installed routers are unknown here.
     """
     if spec.kind != "entry-point":
         return ""
@@ -241,11 +244,11 @@ def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
 
 
 def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
-    """What ``describe`` says in the environment that the router will run in.
+    """Run ``describe`` in the environment that the router will run in.
 
     Raises:
-        RouterNotFoundError: there is no such router.
-        UsageError: that environment cannot say it.
+        RouterNotFoundError: the router is not found there.
+        UsageError: ``describe`` cannot be run there.
     """
     if limits.isolation is not None:
         said = limits.isolation.described(request, limits)

@@ -1,4 +1,4 @@
-"""Routers published for the TwinRouterBench repository, run as they are.
+"""Run routers that were published for the TwinRouterBench repository, unchanged.
 
 A live router answers ``select(ctx)``, a static one ``predict(row)``; both see a session's key where they would see an
 instance's id, and no label. What they import is in ``published.py``. Standard library only.
@@ -46,14 +46,16 @@ def adapted(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapt
 
 
 class LiveAdapter:
-    """A live router; in the static track each tier goes by the name of the live pool's default model of that tier."""
+    """Adapts a live router; in the static track each tier has the name of the live pool's default model of that
+    tier.
+    """
 
     def __init__(self, router: LiveRouter, models: Mapping[str, str]) -> None:
         self._router = router
         self._models = models
 
     def route(self, call: Call) -> Decision:
-        """The candidate whose model it selects."""
+        """Pick the candidate whose model the router selects."""
         by_model: dict[str, Candidate] = {self._models.get(each.id, each.model): each for each in call.candidates}
         now = time.time()
         views = {
@@ -85,13 +87,13 @@ class LiveAdapter:
 
 
 class StaticAdapter:
-    """A static router: it sees a row without labels, without what lies ahead, its ids the session's key."""
+    """Adapts a static router: it sees a row without labels or later steps, with the session's key in its ids."""
 
     def __init__(self, router: Any) -> None:
         self._router = router
 
     def route(self, call: Call) -> Tier:
-        """The tier that it predicts."""
+        """Pick the tier that the router predicts."""
         row = {
             "id": f"{call.session}-{call.step_index}",
             "benchmark": "",
@@ -106,6 +108,6 @@ class StaticAdapter:
         try:
             if isinstance(tier_id, bool):
                 raise TypeError
-            return Tier(operator.index(tier_id))  # an integer of numpy is one too
+            return Tier(operator.index(tier_id))  # accepts numpy integers too
         except (TypeError, ValueError):
             raise ValueError(f"predict answered {tier_id!r}, not a tier id from 0 to {len(Tier) - 1}") from None

@@ -1,4 +1,4 @@
-"""``twinbench dynamic run``: cases solved by an agent whose every call is routed."""
+"""``twinbench dynamic run``: an agent solves cases, and a router picks the model for each of its calls."""
 
 from __future__ import annotations
 
@@ -194,9 +194,9 @@ def run(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Let mini-swe-agent solve cases, the router picking the model before every call; the same command continues.
+    """Let mini-swe-agent solve cases, with the router picking the model for every call; run it again to continue.
 
-    Exit code 1 where a case ended by infrastructure or by the cap, or the router failed in every case. Where the first
+    Exit code 1 if a case ended because of infrastructure or the cap, or the router failed in every case. If the first
     three cases in a row are lost to the same infrastructure cause, the run stops.
     """
     from dynamic_track.running.preparing import RunRequest, prepare_run
@@ -267,7 +267,7 @@ def run(
         typer.echo(f"stopped: {counted(summary.left, 'trial')} left; the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED)
     failed = summary.router_failure is not None
-    if failed and (json_ or form is not Format.table):  # below a table for people it stands already
+    if failed and (json_ or form is not Format.table):  # the table for people has these notes already
         for note in summary.score.failure_notes(router):
             typer.echo(printable(f"error: {note}"), err=True)
     if failed or summary.score.count("infra") or summary.score.count("cap"):
@@ -323,7 +323,7 @@ def _tell_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool,
 
 
 def _confirm(foreseen: Estimate, cap: Decimal) -> None:
-    """Say what may be spent; where a person sits there, ask."""
+    """Print what may be spent; on a terminal, ask for confirmation."""
     import sys
 
     typer.echo(_worded(foreseen, cap), err=True)
@@ -367,7 +367,9 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
 
 
 def _reported(summary: RunSummary) -> list[str]:
-    """What the provider says that the answers cost, where it says so, beside what they cost at the locked prices."""
+    """Return a note that compares the provider's reported cost with the cost at the locked prices; empty if it reported
+    none.
+    """
     told = [trial for trial in summary.trials if trial.reported_usd is not None]
     if not told:
         return []

@@ -1,4 +1,4 @@
-"""``twinbench bank review``: people look at the labels of a bank that was built."""
+"""``twinbench bank review``: have people review the labels of a bank that was built."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Draw rows of workloads with several steps, each a JSON line with a verdict to be filled in.
+    """Draw rows of multi-step workloads and write each as a JSON line with a verdict to fill in.
 
-    A verdict is tight, further_downgradeable (the label goes down one tier) or uncertain (the bank is not published).
+    Verdicts are tight, further_downgradeable (lowers the label by one tier) or uncertain (blocks publishing the bank).
     """
     from static_track.banks.rows import compact_json
     from static_track.construction.reviewing import review_page, review_record
@@ -91,9 +91,9 @@ def apply(
     *,
     json_: JsonOption = False,
 ) -> None:
-    """Take verdicts, and write the bank's rows and manifest as they leave them.
+    """Apply verdicts, and write the bank's rows and manifest accordingly.
 
-    Exit code 1 where a verdict is uncertain: then nothing is published.
+    Exit code 1 if a verdict is uncertain: then nothing is published.
     """
     from static_track.construction.under_review import open_review
 
@@ -114,9 +114,9 @@ def status(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Show what reviewers said of a bank's labels so far.
+    """Show the reviewers' verdicts on a bank's labels so far.
 
-    Exit code 1 where a verdict is uncertain, which forbids to publish.
+    Exit code 1 if a verdict is uncertain, which blocks publishing.
     """
     from static_track.construction.under_review import open_review
 
