@@ -160,7 +160,7 @@ def forged(lines: list[bytes]) -> list[bytes]:
 
 
 TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
-    "a field edited": (edited_field, "line 3: was edited: its hash is not that of its content"),
+    "a field edited": (edited_field, "line 3: the line was edited: its hash does not match its content"),
     "a space added": (edited_space, "line 3: was edited"),
     "the hash edited": (edited_hash, "line 3: was edited"),
     "a line forged with its hash": (forged, "line 4: does not follow from the line before it"),

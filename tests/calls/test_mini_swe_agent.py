@@ -132,8 +132,8 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "a format of another type": (v1() | {"trajectory_format": [1]}, "trajectory_format", "a list is not known"),
     "no messages": (_with(lambda c: c.pop("messages")), "messages", "is missing"),
     "messages an object": (v1() | {"messages": {}}, "messages", "must be a list, not an object"),
-    "no call": (a_run(V2, OPENING), "messages", "no message is an answer of a model"),
-    "nothing said": (a_run(V2, []), "messages", "no message is an answer of a model"),
+    "no call": (a_run(V2, OPENING), "messages", "no message is a model's answer"),
+    "nothing said": (a_run(V2, []), "messages", "no message is a model's answer"),
     "a message a text": (a_run(V1, [*OPENING, "hi"]), "messages[2]", "must be an object, not a text"),  # type: ignore[list-item]
     "an unknown role": (_message(2, role="robot"), "messages[2].role", "'robot' is not known"),
     "a role of another type": (_message(2, role={}), "messages[2].role", "an object is not known"),
@@ -156,7 +156,7 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "an answer before any question": (
         a_run(V1, [saying("ls", "bash"), *OPENING]),
         "messages[0]",
-        "nothing was asked before it",
+        "but no message comes before it",
     ),
     "nested deeper than what we keep": (
         b'{"info": {"x": ' + b"[" * 600 + b"]" * 600 + b"}}",
@@ -236,7 +236,7 @@ def test_the_second_run_of_an_instance_is_left_out_and_the_rest_goes_on(tmp_path
     assert (first.instance_id, last.instance_id) == ("a__a-1", "b__b-2")
     assert isinstance(cut, ContentError)
     assert isinstance(again, ContentError)
-    assert "was run in" in str(again)
+    assert "is also in" in str(again)
     assert "1.traj.json" in str(again)
 
 

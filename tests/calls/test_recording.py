@@ -159,7 +159,7 @@ def test_an_observation_without_its_command_is_named(tmp_path: Path) -> None:
         ("reserve", {**HERE, "attempt": 1}, "a line of kind reserve without candidate"),
         ("command", {**HERE, "index": 0, "command": 7}, "a line of kind command whose command cannot be 7"),
         ("lost", {**HERE, "step": "1"}, "a line of kind lost whose step cannot be '1'"),
-        ("verse", HERE, "a line of kind verse, which tells nothing of a trial"),
+        ("verse", HERE, "a line of kind verse, which does not belong to a trial"),
     ],
 )
 def test_a_line_that_is_not_as_its_kind_is_is_named(

@@ -103,7 +103,7 @@ def test_what_is_no_set_is_refused_by_its_name(row_ids: list[str], store: Store,
 
 
 def test_nothing_to_score_is_refused(row_ids: list[str], store: Store) -> None:
-    with pytest.raises(UsageError, match="a set of predictions at least"):
+    with pytest.raises(UsageError, match="at least one set of predictions"):
         tb.score_many({}, "bank", store=store.root)
 
 

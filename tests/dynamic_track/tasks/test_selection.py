@@ -108,7 +108,7 @@ def test_a_slice_that_is_none_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(limit: int) -> None:
-    with pytest.raises(UsageError, match=f"--limit {limit}: at least 1"):
+    with pytest.raises(UsageError, match=f"--limit {limit}: must be at least 1"):
         select(TASKS, limit=limit)
 
 

@@ -112,7 +112,7 @@ def test_a_judge_is_paid_from_the_same_cap_and_prose_of_it_fails(tmp_path: Path)
             assert executor.execute("a", all_by(LOW), 0).spend_usd == 0
             prose = executor.execute("b", all_by(LOW), 0)
             assert prose.passed is False
-            assert "gave no verdict" in str(prose.detail)
+            assert "gave no valid verdict" in str(prose.detail)
             assert executor.spent_usd == 2 * (COST[LOW] + COST[JUDGE])
             assert executor.identity["judge"]["candidate"] == JUDGE
         with opened(settings, tmp_path / "second", Decimal("0.001")) as executor:
@@ -255,7 +255,7 @@ def test_a_file_of_tasks_is_checked_wholly_before_anything_is_asked(tmp_path: Pa
         pass
     text = str(caught.value)
     for said in (
-        "line 2, field id: 'a' stands in the file twice",
+        "line 2, field id: 'a' is in the file twice",
         "line 3, field id: cannot be the id of a task",
         "line 4, field check.kind: no evaluator is called 'guess'",
         "line 5, field check.text",
