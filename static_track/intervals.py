@@ -115,9 +115,8 @@ class Sample:
             most = int(alike.argmax())
             return (
                 f"too little: workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
-                "only "
-                f"{self._counted(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, but an "
-                f"interval at this level needs {fewest}"
+                f"only {self._counted(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, "
+                f"but an interval at this level needs {fewest}"
             )
         return None
 

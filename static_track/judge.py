@@ -311,8 +311,7 @@ class Judge:
         if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
             raise UsageError(
                 f"{router!r} is a reference that sees the labels, not a router; its score is in every table, even if "
-                "no "
-                "router is named: twinbench static score"
+                "no router is named: twinbench static score"
             )
         return load_router(router, self._plugins)
 

@@ -199,11 +199,9 @@ def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
             f"({_RESAMPLING.resamples:,} resamples of cases, seed {_RESAMPLING.seed})."
         )
     notes.append(
-        f"Rank by bill among these runs and giving up ({lines[0]['give_up_rank']}): the range from best to worst that "
-        "the "
-        "data allow. A run is behind another only if their difference is significant on the common cases, corrected "
-        "for "
-        "all pairs (Holm)."
+        f"Rank by bill among these runs and giving up ({lines[0]['give_up_rank']}): the range from best to worst "
+        "that the data allow. A run is behind another only if their difference is significant on the common cases, "
+        "corrected for all pairs (Holm)."
     )
     without: dict[str, list[str]] = {}
     for line in lines:
@@ -273,8 +271,7 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
     )
     caption = (
         f"Up and to the left is better. The bill is the cost of the answers plus {pool.unresolved_penalty_usd:.2f} USD "
-        "for "
-        "each unresolved case; cases that infrastructure or the cap ended are in neither."
+        "for each unresolved case; cases that infrastructure or the cap ended are in neither."
     )
     return {"svg": drawn(plot), "caption": caption, "legend": legend}
 

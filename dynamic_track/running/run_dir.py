@@ -93,8 +93,7 @@ class RunDirectory:
             what = "is empty or missing" if not recorded else "lacks lines at its end"
             raise JournalError(
                 f"{self.journal / JOURNAL_FILE} {what}: {lost[0].relative_to(self.path)} has ended, but the journal "
-                "has "
-                "no line about it. Nothing was changed. Restore the journal from a copy, or choose another --run"
+                "has no line about it. Nothing was changed. Restore the journal from a copy, or choose another --run"
             )
 
     def write(self, case: str, trial: int, name: str, content: str) -> None:

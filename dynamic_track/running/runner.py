@@ -236,8 +236,7 @@ def _concluded_after(error: Exception, bench: Bench, log: TrialLog) -> Trial:
         name = f"{log.recording.case}, trial {log.recording.trial}"
         raise TwinbenchError(
             f"{name}: its journal cannot be summarised ({describe_error(error)}); the journal is unchanged. Report "
-            "this "
-            f"with the traceback in the case's folder, and exclude the case (--only, --slice) to continue"
+            f"this with the traceback in the case's folder, and exclude the case (--only, --slice) to continue"
         ) from error
 
 

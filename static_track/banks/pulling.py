@@ -129,9 +129,8 @@ def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
         raise TwinbenchError(
             f"{published.file} of {published.hub} at {endpoint} is not the published file: its sha256 is {found}, "
             f"expected {published.sha256}. Nothing was imported, and the file was removed. If the data set has "
-            "changed, "
-            "twinbench needs a new manifest of banks; to use the changed file anyway, download it yourself and import "
-            f"it under another name: {_IMPORT}"
+            "changed, twinbench needs a new manifest of banks; to use the changed file anyway, download it "
+            f"yourself and import it under another name: {_IMPORT}"
         )
     return path, True
 

@@ -238,6 +238,5 @@ def _full(error: Exception) -> StoreWriteError:
     named = "the build's directory" if where is None else where
     return StoreWriteError(
         f"cannot write {named} ({reason}); all completed executions are saved: free disk space and run the same "
-        "command "
-        "again"
+        "command again"
     )

@@ -141,11 +141,11 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "of the Responses API": (
         a_run(V2, [*OPENING, {"object": "response", "output": []}]),
         "messages[2].role",
-        "is missing: it is of OpenAI's Responses API",
+        "is missing: it is from OpenAI's Responses API",
     ),
-    "content a number": (_message(1, content=5), "messages[1].content", "must be a text, null or a list of blocks"),
+    "content a number": (_message(1, content=5), "messages[1].content", "must be a string, null or a list of blocks"),
     "a block a number": (_message(1, content=[5]), "messages[1].content[0]", "must be an object or a text"),
-    "a block's text a number": (_message(1, content=[{"text": 5}]), "messages[1].content[0].text", "must be a text"),
+    "a block's text a number": (_message(1, content=[{"text": 5}]), "messages[1].content[0].text", "must be a string"),
     "tool calls an object": (_message(2, tool_calls={}), "messages[2].tool_calls", "must be a list or null"),
     "a tool call a text": (_message(2, tool_calls=["x"]), "messages[2].tool_calls[0]", "must be an object, not a text"),
     "a tool call without a function": (
@@ -166,14 +166,14 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "a function's name a number": (
         _message(2, tool_calls=[{"function": {"name": 1}}]),
         "messages[2].tool_calls[0].function.name",
-        "must be a text",
+        "must be a string",
     ),
     "arguments a list": (
         _message(2, tool_calls=[{"function": {"name": "bash", "arguments": []}}]),
         "messages[2].tool_calls[0].function.arguments",
         "must be an object or a JSON text, not a list",
     ),
-    "a tool_call_id a number": (_message(3, tool_call_id=5), "messages[3].tool_call_id", "must be a text"),
+    "a tool_call_id a number": (_message(3, tool_call_id=5), "messages[3].tool_call_id", "must be a string"),
 }
 
 

@@ -127,4 +127,4 @@ def test_a_narrow_terminal_gets_whole_cells_and_is_told_what_is_missing(store: S
         assert max(len(line) for line in lines if line.startswith(("│", "┃", "└"))) <= columns
         assert sum("always-mid_high" in line for line in lines if line.startswith("│")) == 1, "no name is folded"
         assert ("RowExact" in lines[2] or "RowExact" in lines[3]) is not missing
-        assert any(line.startswith("Not shown, because 80 characters: ") for line in lines) is missing
+        assert any(line.startswith("Not shown, because 80 characters are too narrow: ") for line in lines) is missing

@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, int | None, str | None, str]] = {
         f'{{"id": {KNOWN}, "tier_id": 1}}\n\n{{"id": {KNOWN}, "tier_id": 1}}',
         3,
         "id",
-        "in line 1 already",
+        "is a duplicate of line 1",
     ),
     "tier_id 4": (f'{{"id": {KNOWN}, "tier_id": 4}}', 1, "tier_id", "must be 0, 1, 2 or 3 (found 4)"),
     "tier_id -1": (f'{{"id": {KNOWN}, "tier_id": -1}}', 1, "tier_id", "must be 0, 1, 2 or 3 (found -1)"),

@@ -153,7 +153,7 @@ def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_
         (rows_of(4), "4 trajectories, but an interval at this level needs 6"),
         (
             [*rows_of(12), *a_trajectory([1] * 200, workload="rare")],
-            "workload rare has 83 % of all rows in 1 trajectory",
+            "workload rare has 83 % of all rows in only 1 trajectory",
         ),
     ],
 )
@@ -415,7 +415,7 @@ def test_a_comparison_is_of_every_pair_once_and_corrected_for_all(bank: Bank) ->
 
 @pytest.mark.parametrize("routers", [[], ["sticky"], ["sticky", "sticky"]])
 def test_a_comparison_needs_two(routers: list[str], bank: Bank) -> None:
-    with pytest.raises(UsageError, match="two routers"):
+    with pytest.raises(UsageError, match="two different routers"):
         Judge(bank).compare(routers, [], QUICK)
 
 

@@ -145,7 +145,7 @@ def test_an_argument_has_the_type_that_the_constructor_declares(name: str, text:
         ("metric", "manhattan", "its argument 'metric' must be Literal['cosine', 'l2', 3], not 'manhattan'"),
         ("kind", "manhattan", "its argument 'kind' must be of type Metric, not 'manhattan'"),
         ("maybe", "x", "its argument 'maybe' must be int | None, not 'x'"),
-        ("many", "1", "its argument 'many' is a list[int], which a spec cannot express"),
+        ("many", "1", "its argument 'many' has type list[int], which a spec cannot express"),
         ("nothing", "1", "it takes no argument 'nothing'; its arguments: k, share, on, "),
     ],
 )

@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         '= "openai/gpt-5.4"\n',
         '= "openai/gpt-9"\n',
         "",
-        "no tier has a model called 'openai/gpt-9'",
+        "no tier has a model 'openai/gpt-9'",
     ),
     "candidate without a tier": (LIVE, 'tier = "low"\n', "", "candidates[0].tier", "is missing"),
     "candidate of an unknown tier": (LIVE, 'tier = "low"', 'tier = "lowest"', "candidates[0].tier", "'low'"),
@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         'id = "minimax/minimax-m2.7"',
         'id = "deepseek/deepseek-v3.2"',
         "",
-        "stand twice: deepseek/deepseek-v3.2",
+        "occur twice: deepseek/deepseek-v3.2",
     ),
     "two defaults in a tier": (
         LIVE,
@@ -148,8 +148,8 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         "candidates[0]",
         "fields that do not exist: prize",
     ),
-    "count that the list does not have": (SPLITS, "count = 100", "count = 99", "splits[1]", "count says 99"),
-    "rows that are not the labels": (BANKS, "rows = 970", "rows = 971", "banks[0]", "rows says 971, the labels are"),
+    "count that the list does not have": (SPLITS, "count = 100", "count = 99", "splits[1]", "count is 99"),
+    "rows that are not the labels": (BANKS, "rows = 970", "rows = 971", "banks[0]", "rows is 971, but there are"),
     "no sha256": (BANKS, 'sha256 = "5b4f', 'sha256 = "xyz', "banks[0].sha256", "must match the pattern"),
     "a price without end": (
         LIVE,

@@ -33,7 +33,7 @@ def test_a_router_that_asks_is_tested_without_a_gateway() -> None:
     assert [(each.candidate, each.max_tokens, each.messages) for each in llm.questions] == [
         ("mid", 4, tuple(QUESTION))
     ] * 2
-    with pytest.raises(AssertionError, match="the test has 2 answers, but this is question 3"):
+    with pytest.raises(AssertionError, match="the test prepared 2 answers, but this is question 3"):
         router.route(call)
 
 

@@ -131,8 +131,7 @@ class MeteredLlm(OwnCalls):
         if tokens + question.max_tokens > chosen.context_window:
             raise LlmError(
                 f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {question.max_tokens:,} "
-                "exceed "
-                f"its context window of {chosen.context_window:,}"
+                f"exceed its context window of {chosen.context_window:,}"
             )
         return request, worst_case_usd(tokens, chosen.prices.prices(), question.max_tokens)
 

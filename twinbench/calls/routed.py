@@ -272,8 +272,7 @@ class RoutedCall:
             prompt, most = call.prompt_tokens(picked), picked.context_window
             error = (
                 f"the prompt does not fit {picked.id}: {prompt:,} tokens plus max_tokens {picked.max_tokens:,} exceed "
-                "its "
-                f"context window of {most:,}"
+                f"its context window of {most:,}"
             )
             decided = decided.model_copy(update={"error": error})
         if decided.error is not None and self.instead is not None and call.fits(candidates[self.instead]):

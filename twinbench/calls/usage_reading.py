@@ -120,8 +120,7 @@ class _UsageReader:
         if cached.write_1h and not one_hour_writes:
             raise BillError(
                 f"{self._name}: {cached.write_1h} tokens were written to a cache for one hour, but the pool has no "
-                "price "
-                "for that (prices.cache_write_1h)"
+                "price for that (prices.cache_write_1h)"
             )
         usage = Usage(
             input=prompt - cached.tokens,

@@ -81,8 +81,8 @@ def _rehearsed() -> RehearsalResult | str:
         reason = str(error).splitlines()[0]
         return (
             f"No rehearsal was possible ({reason}). With a Docker engine and twinbench[dynamic], {len(REHEARSED)} "
-            "routers "
-            f"solve {len(CASES)} small tasks in containers with simulated models, for a table of costs and bills."
+            f"routers solve {len(CASES)} small tasks in containers with simulated models, for a table of costs and "
+            "bills."
         )
 
 

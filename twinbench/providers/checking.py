@@ -200,9 +200,9 @@ def _checked(
 def _overspent(usage: Usage, spent_usd: Decimal, bound: Bound) -> str:
     return (
         f"the question cost {plain(spent_usd)} USD, but at most {plain(bound.usd)} USD was expected, so that the "
-        f"reservations of a run would be too small: it bills {usage.prompt_tokens} tokens for a prompt that we count "
-        "as "
-        f"at most {bound.prompt_tokens}, and {usage.output} for an answer that max_tokens limits to {bound.max_tokens}"
+        f"reservations of a run would be too small: it bills {usage.prompt_tokens} tokens for a prompt that we "
+        f"count as at most {bound.prompt_tokens}, and {usage.output} for an answer that max_tokens limits to "
+        f"{bound.max_tokens}"
     )
 
 

@@ -191,7 +191,7 @@ def test_an_observation_that_is_not_repeated_is_found_out(tmp_path: Path, engine
         ({}, "[executor] provider: is missing"),
         ({"provider": "rehearsal", "task": "x"}, "[executor] task: is not a field that is known here"),
         ({"provider": "gateway"}, "api_base is missing"),
-        ({"provider": "gateway", "api_base": "nowhere"}, "[executor] api_base: 'nowhere' is no address"),
+        ({"provider": "gateway", "api_base": "nowhere"}, "[executor] api_base: 'nowhere' is not an address"),
         (
             {"provider": "gateway", "api_base": "http://x/v1", "candidate_limits": ["x"]},
             "[executor] candidate_limits: x: give",
@@ -205,7 +205,7 @@ def test_an_observation_that_is_not_repeated_is_found_out(tmp_path: Path, engine
         ({"provider": "rehearsal", "models_a_tier": 4}, "[executor] models_a_tier:"),
         ({"provider": "rehearsal", "only": ["nothing*"]}, "[executor] only: 'nothing*' matches no task"),
         ({"provider": "rehearsal", "pool": "nothing"}, "[executor] pool: no pool manifest 'nothing'"),
-        ({"provider": "rehearsal", "skills": "nothing"}, "[executor] skills: nothing: there are"),
+        ({"provider": "rehearsal", "skills": "nothing"}, "[executor] skills: nothing: give one of"),
         ({"provider": "rehearsal", "faults": "2"}, "[executor] faults: 2: give a share"),
         ({"provider": "rehearsal", "tasks": "nowhere"}, "[executor] tasks:"),
     ],

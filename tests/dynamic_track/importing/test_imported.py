@@ -263,7 +263,10 @@ def test_broken_files_are_named_and_the_rest_goes_on(tmp_path: Path, pool: Path)
     assert {problem["source"] for problem in ran.json["problems"]} == {
         str(folder / name) for name in ("cut.traj.json", "role.traj.json", "up.traj.json")
     }
-    assert f"error: {folder / 'up.traj.json'}, field instance_id: '../../up' is no name for a folder" in ran.err
+    assert (
+        f"error: {folder / 'up.traj.json'}, field instance_id: '../../up' cannot name a folder, which a recording needs"
+        in ran.err
+    )
     told = {run["case"]: (run["recorded"], run["why"]) for run in ran.json["runs"]}
     assert told["a__a-1"] == told["b__b-2"] == (3, None)
     assert told["none"][0] == 0

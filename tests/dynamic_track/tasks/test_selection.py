@@ -95,8 +95,8 @@ def test_a_glob_without_a_match_names_ids_that_are_near() -> None:
     with pytest.raises(UsageError) as refused:
         select(TASKS, only=["acme__rokcet-1", "acme__crane-*", "zzz"])
     first, second = str(refused.value).splitlines()
-    assert first.startswith("--only 'acme__rokcet-1' matches no task; near it: acme__rocket-1")
-    assert second.startswith("--only 'zzz' matches no task; known are acme__rocket-0, ")
+    assert first.startswith("--only 'acme__rokcet-1' matches no task; similar ids: acme__rocket-1")
+    assert second.startswith("--only 'zzz' matches no task; the ids are acme__rocket-0, ")
     assert second.endswith("(40 in all)")
 
 

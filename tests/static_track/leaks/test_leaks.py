@@ -171,7 +171,7 @@ def test_a_router_that_uses_a_leak_alone_is_told_what_that_gives(store: Store, c
     assert leaking.check.name == "step index"
     assert leaking.share is not None
     assert leaking.share > 0.8
-    assert f"answering by step index alone ({leaking.check.subject}) reaches" in leaking.detail
+    assert f"predicting from step index alone ({leaking.check.subject}) reaches" in leaking.detail
     assert honest.check is None
 
 

@@ -113,8 +113,7 @@ def replay_imported_run(
     if route:
         raise UsageError(
             f"{run_dir}: --route compares a router's decisions, and an imported run has none; to ask a router about "
-            "its "
-            "calls, use: twinbench bank import … --format mini-swe-agent, twinbench static predict"
+            "its calls, use: twinbench bank import … --format mini-swe-agent, twinbench static predict"
         )
     recorded = run.matching(only or ())
     if not recorded:

@@ -257,9 +257,8 @@ def _how_sure(board: Board) -> str:
         return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
     return (
         f"[…]: {100 * drawn.level:.4g} % interval, {_drawn(board)} resampled {drawn.resamples:,} times within "
-        "workloads "
-        f"(seed {drawn.seed}). Rank by Combined: the range from best to worst that the data allow; all intervals: "
-        "--json."
+        f"workloads (seed {drawn.seed}). Rank by Combined: the range from best to worst that the data allow; all "
+        "intervals: --json."
     )
 
 
