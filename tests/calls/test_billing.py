@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
             "output_tokens": 50,
             "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 800},
         },
-        r"800 tokens were written to a cache for one hour, but the pool has no price for that \(prices.cache_write_1h\)",
+        r"800 tokens were written .* for one hour, but the pool has no price for that \(prices.cache_write_1h\)",
     ),
     "an hour of Bedrock's": (
         {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "1h", "inputTokens": 800}]},
@@ -442,7 +442,7 @@ TWICE = {
 
 @pytest.mark.parametrize("case", TWICE)
 def test_a_key_that_stands_twice_has_no_one_cost(case: str) -> None:
-    with pytest.raises(BillError, match="has a duplicate key: |appears twice"):
+    with pytest.raises(BillError, match=r"has a duplicate key: |appears twice"):
         usage_of(decode_response(TWICE[case].encode()))
 
 
