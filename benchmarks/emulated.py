@@ -19,19 +19,19 @@ from dynamic_track.grading.verdict import GradingLimits, Verdict, grade
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.rehearsal.provider import SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.rehearsing import Rehearsal
-from dynamic_track.rehearsal.replies import Raw
+from dynamic_track.rehearsal.replies import RawReply
 from dynamic_track.rehearsal.server import COMPLETIONS, ProviderServer
-from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
+from dynamic_track.rehearsal.virtual_time import DeclaredTimeSource, VirtualClocks
 from dynamic_track.running.agent import AgentSettings, run_agent
-from dynamic_track.running.trial import Bench, routed_call
-from dynamic_track.running.workplace import Workplace
+from dynamic_track.running.trial import TrialContext, make_routed_call
+from dynamic_track.running.workplace import CommandRunner
 from dynamic_track.tasks.task import Task
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, Response
 from twinbench.calls.lines import End, Line, VerdictLine
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import Recording
-from twinbench.calls.routed import RouterDecides
+from twinbench.calls.routed import RouterDecider
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
@@ -40,7 +40,7 @@ from twinbench.containers.shell import CommandResult, Ended
 from twinbench.fingerprint import sha256_text
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.routing.session import SESSION_HEADER
-from twinbench.storage.files import written
+from twinbench.storage.files import atomic_write
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveManifest
 from twinbench.storage.store import Store
@@ -135,7 +135,7 @@ class Container:
         if self._sandbox is not None:
             self._leave()
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            with written(self.file) as file:
+            with atomic_write(self.file) as file:
                 file.write_text(json.dumps({"answers": self._answers, "paths": self._paths}), "utf-8")
 
 
@@ -161,8 +161,8 @@ class _InProcess:
     def fetch(self, request: Request, within_s: float) -> Response:  # noqa: ARG002 - it never hangs
         """Ask once."""
         headers = {SESSION_HEADER.lower(): request.session}
-        reply = self.server.answer("POST", COMPLETIONS, headers, json.dumps(request.body).encode())
-        assert isinstance(reply, Raw)
+        reply = self.server.reply_to("POST", COMPLETIONS, headers, json.dumps(request.body).encode())
+        assert isinstance(reply, RawReply)
         return Response(reply.status, reply.body, None, 0.0)
 
 
@@ -191,13 +191,13 @@ class Emulation:
         """Play every task under a router and a seed; what a run's journal would tell of each."""
         models = SimulatedModels(rehearsal.known, rehearsal.pool, seed=seed, skills=rehearsal.skills)
         clocks = VirtualClocks()
-        candidates = tuple(candidate.candidate() for candidate in rehearsal.pool.candidates)
-        with simulated_provider(models, rehearsal.pool) as server, router.opened(candidates) as opened:
-            bench = Bench(
+        candidates = tuple(candidate.to_candidate() for candidate in rehearsal.pool.candidates)
+        with simulated_provider(models, rehearsal.pool) as server, router.open(candidates) as opened:
+            bench = TrialContext(
                 pool=rehearsal.pool,
                 settings=rehearsal.settings,
-                decider=RouterDecides(opened),
-                source=DeclaredTime(_InProcess(server), clocks),
+                decider=RouterDecider(opened),
+                source=DeclaredTimeSource(_InProcess(server), clocks),
                 budget=Budget(None),
                 salt=seed,
                 clocks=clocks,
@@ -205,13 +205,13 @@ class Emulation:
             for task in rehearsal.tasks:
                 yield self._played(bench, task, self._counter(rehearsal.pool))
 
-    def _played(self, bench: Bench, task: Task, counter: PromptCounter) -> Recording:
+    def _played(self, bench: TrialContext, task: Task, counter: PromptCounter) -> Recording:
         """As ``dynamic_track.running.trial.work`` and the runner after it, without a container and files."""
-        log = bench.log(Recording(task.id, 1), _NoJournal())  # type: ignore[arg-type]
-        routed = routed_call(bench, task, log, counter)
+        log = bench.make_log(Recording(task.id, 1), _NoJournal())  # type: ignore[arg-type]
+        routed = make_routed_call(bench, task, log, counter)
         routed.start()
         commands = _Remembering(self._container(bench.settings, task))
-        workplace = Workplace(commands, log, routed, bench.settings.command_timeout_s)
+        workplace = CommandRunner(commands, log, routed, bench.settings.command_timeout_s)
         ended = run_agent(bench.settings, task.problem_statement, routed, workplace)
         routed.end()
         if ended.error is not None:
@@ -242,7 +242,7 @@ class Emulation:
             verdict = self._grade(task, patch, limits)
             if verdict.resolved is None:
                 raise RuntimeError(f"{task.id}: no verdict ({verdict.detail})")
-            self.graded += not verdict.kept
+            self.graded += not verdict.from_cache
             self._resolved[key] = verdict.resolved
         return self._resolved[key]
 

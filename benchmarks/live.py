@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measuring import Measurement, seconds
-from dynamic_track.running.agent import ActionStyle, agent_settings
-from dynamic_track.running.trial import Bench, work
+from dynamic_track.running.agent import ActionFormat, agent_settings
+from dynamic_track.running.trial import TrialContext, run_trial_agent
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
 from tests.scripted.process import server_process
 from twinbench.calls.budget import Budget
 from twinbench.calls.journal import Journal
 from twinbench.calls.recording import Recording
-from twinbench.calls.routed import RouterDecides
+from twinbench.calls.routed import RouterDecider
 from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.providers.gateway import Gateway
@@ -70,17 +70,17 @@ def _twinbench_s(engine: Engine, task: Any, api_base: str, journal_folder: Path)
     """Seconds a step, without the provider's."""
     pool = live_manifest()
     with Journal.open(journal_folder) as journal, Gateway(api_base, None) as gateway:
-        bench = Bench(
+        bench = TrialContext(
             pool=pool,
-            settings=agent_settings(ActionStyle.tool, pool.agent),
-            decider=RouterDecides(BUILT_IN["round-robin"]()),
+            settings=agent_settings(ActionFormat.tool, pool.agent),
+            decider=RouterDecider(BUILT_IN["round-robin"]()),
             source=gateway,
             budget=Budget(Decimal(100)),
             salt="bench",
         )
         log = TrialLog(Recording(task.id, 1), journal)
         started = time.perf_counter()
-        assert work(bench, engine, task, log).exit_status == "Submitted"
+        assert run_trial_agent(bench, engine, task, log).exit_status == "Submitted"
         took = time.perf_counter() - started
     answers = log.recording.answers
     waited: float = sum(answer.settle.latency_s or 0 for answer in answers if answer.settle is not None)
@@ -99,7 +99,7 @@ def _mini_swe_agent_s(api_base: str, image: str, problem: str) -> float:
 
     litellm.suppress_debug_info = True
     logging.getLogger("minisweagent").handlers.clear()
-    settings = agent_settings(ActionStyle.tool, live_manifest().agent)
+    settings = agent_settings(ActionFormat.tool, live_manifest().agent)
     waited = 0.0
 
     class Timed(LitellmModel):

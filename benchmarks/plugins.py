@@ -16,7 +16,7 @@ from benchmarks.measuring import Measurement
 from benchmarks.static import BANK
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.loading import load_router
 from twinbench.routing.built_in import DepthRule
 from twinbench.routing.cache_policy import Prompt, StepTtl
@@ -45,7 +45,7 @@ def measurements() -> Iterator[Measurement]:
         folder = Path(name)
         file = folder / "hosted_router.py"
         file.write_text(_ROUTER, "utf-8")
-        with load_router(f"{file}:Hosted").opened(candidates) as hosted:
+        with load_router(f"{file}:Hosted").open(candidates) as hosted:
             if BANK.is_file():
                 overhead = _overheads(hosted, _real_sessions(folder, candidates), candidates)
                 shown = f"median {median(overhead):.2f} ms of {len(overhead)} decisions"
@@ -65,8 +65,8 @@ def measurements() -> Iterator[Measurement]:
             yield Measurement(
                 f"the same, new prompts of {_LONG_CHARACTERS:,} characters", shown, "in process", p95, 2, unit=" ms"
             )
-        with load_router(f"{file}:Hosted").opened(candidates) as hosted:
-            assert isinstance(hosted, HostedRouter)
+        with load_router(f"{file}:Hosted").open(candidates) as hosted:
+            assert isinstance(hosted, ProcessRouter)
             largest = max(_resident_mib())
             yield Measurement("resident memory of the process", f"{largest:.0f} MiB", "–", largest, 40, unit=" MiB")
 
@@ -81,14 +81,14 @@ def _overheads(hosted: Router, sessions: Iterator[Sequence[Prompt]], candidates:
         if start is not None:
             start(session.key)
         for prompt in prompts:
-            call = session.call(prompt)
+            call = session.open_call(prompt)
             started = time.perf_counter()
             far = hosted.route(call)
             between = time.perf_counter()
             near = inside.route(call)
             found.append(((between - started) - (time.perf_counter() - between)) * 1e3)
             assert getattr(far, "rationale", None) == near.rationale
-            session.failed()
+            session.record_failure()
         if end is not None:
             end(session.key)
     return found

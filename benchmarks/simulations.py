@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from static_track.parts import Parts, headline
+from static_track.parts import TrajectoryParts, headline
 from twinbench.statistics.clusters import Floats
 
 _FEMTODOLLARS = 1e12
@@ -59,7 +59,7 @@ class BankWorld:
         columns = [rows, passing, _EXACT_OF_PASSING * passing, rate * rows, cost, saved]
         return headline(np.stack(columns, axis=1) * np.array(self.sizes)[:, None])
 
-    def draw(self, random: np.random.Generator) -> Parts:
+    def draw(self, random: np.random.Generator) -> TrajectoryParts:
         """A bank, with one router's results."""
         mean_rows, mean_cost, rates = self._workloads()
         of_group = np.repeat(np.arange(len(self.sizes)), self.sizes)
@@ -80,7 +80,7 @@ class BankWorld:
         values = np.stack([rows, passing, exact, np.where(passes, rows, 0), cost, saved], axis=1).astype(np.int64)
         names = [f"task-{number:03}" for number in group]
         instances = [f"{name}-{place % self.draws}" for place, name in enumerate(names)]
-        return Parts([f"{number}" for number in workload], instances, values, names)
+        return TrajectoryParts([f"{number}" for number in workload], instances, values, names)
 
 
 @dataclass(frozen=True)

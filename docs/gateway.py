@@ -19,15 +19,15 @@ def gateway_for(markdown: str) -> Iterator[None]:
     if not markdown.startswith(_NEEDS):
         yield
         return
-    from dynamic_track.rehearsal.replies import Message, bash
+    from dynamic_track.rehearsal.replies import MessageReply, bash_call
     from tests.scripted.server import ScriptedServer
 
     gold = (_TASK / "gold.patch").read_text("utf-8")
     script = [
-        Message("Let me look around.", calls=[bash("ls; cat slotbook/interval.py | head -60")]),
-        Message("The end is wrong.", calls=[bash(f"git apply - <<'END'\n{gold}END\ngit diff --stat")]),
-        Message("Now the patch.", calls=[bash("git diff -- slotbook > patch.txt; head -2 patch.txt")]),
-        Message("Done.", calls=[bash("echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && cat patch.txt")]),
+        MessageReply("Let me look around.", calls=[bash_call("ls; cat slotbook/interval.py | head -60")]),
+        MessageReply("The end is wrong.", calls=[bash_call(f"git apply - <<'END'\n{gold}END\ngit diff --stat")]),
+        MessageReply("Now the patch.", calls=[bash_call("git diff -- slotbook > patch.txt; head -2 patch.txt")]),
+        MessageReply("Done.", calls=[bash_call("echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && cat patch.txt")]),
     ]
     with (
         ScriptedServer(script, api_key=_KEY) as server,

@@ -32,7 +32,7 @@ class GradedTask(Protocol):
     def id(self) -> str:
         """The instance id."""
 
-    def row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, Any]:
         """Return the task as a row of SWE-bench."""
 
 
@@ -65,7 +65,7 @@ def version() -> str:
     try:
         return importlib.metadata.version("swebench")
     except importlib.metadata.PackageNotFoundError as error:
-        raise _missing(error) from None
+        raise _missing_error(error) from None
 
 
 @cache
@@ -88,7 +88,7 @@ def grading_spec(task: GradedTask) -> GradingSpec:
     """Return swebench's ``TestSpec`` of a task; needs no network."""
     with _importing():
         from swebench.harness.utils import make_test_spec  # type: ignore[import-untyped]
-    spec: GradingSpec = make_test_spec(task.row())
+    spec: GradingSpec = make_test_spec(task.to_row())
     return spec
 
 
@@ -161,9 +161,9 @@ def _importing() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise _missing(error) from None
+        raise _missing_error(error) from None
 
 
-def _missing(error: ImportError) -> HarnessMissingError:
+def _missing_error(error: ImportError) -> HarnessMissingError:
     reason = "is not installed" if error.name == "swebench" else f"cannot be imported ({error})"
     return HarnessMissingError(f"swebench {reason}: the live track needs it; pip install 'twinbench[dynamic]'")

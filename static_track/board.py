@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
-from static_track.scoring import OwnCost, Score
+from static_track.scoring import RouterLlmCost, Score
 from twinbench.display.frames import Tabular
 from twinbench.display.wording import counted, printable, shortened, trajectories
 from twinbench.routing.built_in import CONSTANTS
@@ -18,13 +18,13 @@ from twinbench.statistics.comparing import holm, rank_columns
 
 if TYPE_CHECKING:
     from static_track.figures import Drawing
-    from static_track.intervals import Difference, Interval, Sample
+    from static_track.intervals import Difference, Interval, RouterSample
     from twinbench.statistics.comparing import McNemar
 
 RANKED_BY = "combined"
 """The metric by which routers are ranked and compared with the best constant."""
 
-ARITHMETIC = "A score is computed from the bank's labels: none of the models that routers pick was run."
+SCORE_NOTE = "A score is computed from the bank's labels: none of the models that routers pick was run."
 """The note that accompanies all static scores."""
 _SHOWN = {
     "combined": "Combined",
@@ -51,7 +51,7 @@ class Entry:
     first_error: str | None = None
     """The text of the first error row."""
     given_up: bool = False
-    own: OwnCost | None = field(default=None, repr=False)
+    own: RouterLlmCost | None = field(default=None, repr=False)
     """What the router's own LLM calls cost; None where it made none."""
     failure: str | None = None
     """How the router failed on the whole bank, as the end of a sentence; None if it did not, or for a prediction file.
@@ -164,7 +164,7 @@ class Setting:
         }
 
 
-class InSetting(Tabular):
+class SettingResult(Tabular):
     """Base of results about routers in one setting."""
 
     setting: Setting
@@ -371,7 +371,7 @@ def _ends(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
     return found
 
 
-def compared_pairs(routers: Sequence[str], sample: Sample) -> list[Pair]:
+def compare_pairs(routers: Sequence[str], sample: RouterSample) -> list[Pair]:
     """Compare each router with each later one, with p-values corrected for all pairs by metric."""
     numbers = list(combinations(range(len(routers)), 2))
     differences = [sample.differences(first, second) for first, second in numbers]

@@ -13,20 +13,20 @@ from typing import Any
 
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
 from static_track.banks.bank_info import BankInfo
-from static_track.banks.order import place_in_order
-from static_track.leaks.routers import score_alone
+from static_track.banks.order import order_key
+from static_track.leaks.routers import score_leaks
 from static_track.odd_prefixes import ODD, REWRITES
-from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
-from static_track.walk import Walk
+from static_track.predict import MAX_FAILURES_IN_A_ROW, SESSION_SALT
+from static_track.walk import TrajectoryWalk
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
-from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
-from twinbench.routing.asking import asked, told
+from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.cache_policy import Prompt, StepTtl
-from twinbench.routing.own_calls import NoCalls
+from twinbench.routing.own_calls import NoRouterLlm
 from twinbench.routing.router import Choice, Router
 from twinbench.routing.session import Session, session_key
 from twinbench.routing.tiers import Tier
@@ -40,7 +40,7 @@ SLOW_FIRST_MS = 1000.0
 TIMES_SLOWER = 10
 """How much longer than the others a first decision takes that loads something."""
 
-_UNPAID = "router check provides no LLM: a router that cannot decide without one fails here"
+_NO_LLM = "router check provides no LLM: a router that cannot decide without one fails here"
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ class _Answers:
     route_ms: list[float] = field(default_factory=list)
     """How long ``route`` took, as measured in the router's own process."""
     mutations: int = 0
-    reached: list[str] = field(default_factory=list)
+    accesses: list[str] = field(default_factory=list)
     memory_mib: float | None = None
     given_up: bool = False
     """Whether the router was stopped after too many failures in a row."""
 
-    def differing(self, other: _Answers) -> list[int]:
+    def differing_rows(self, other: _Answers) -> list[int]:
         """Return the rows that two runs answer differently; failures count as equal, whatever their text."""
         rows = (self.picked.keys() | self.failed.keys()) & (other.picked.keys() | other.failed.keys())
         return sorted(row_no for row_no in rows if self.picked.get(row_no) != other.picked.get(row_no))
@@ -119,11 +119,11 @@ def check_router(
     """
     checker = _Checker(spec, replace(limits or PluginLimits(), watch=True), static_manifest(), progress)
     trajectories = checker.sample(bank, rows, order_seed)
-    reordered = _reordered(trajectories, bank, order_seed)
+    reordered = _reorder(trajectories, bank, order_seed)
     calls = sum(len(trajectory.steps) for trajectory in trajectories)
     names = bank.row_ids
     try:
-        first = checker.one_by_one(trajectories, SESSION_SALT)
+        first = checker.run_sequentially(trajectories, SESSION_SALT)
     except RouterLoadError as failure:
         advice = "Mend what was seen; a router runs in a process of its own, in an empty folder and with few variables."
         failed = CheckResult("loads", spec, Status.failed, str(failure), advice=advice)
@@ -131,63 +131,63 @@ def check_router(
     if first.given_up:
         given_up = [_loads(spec, first), _answers(spec, first, calls, names)]
         return CheckReport(spec, bank.info, calls, order_seed, given_up)
-    again = checker.one_by_one(trajectories, SESSION_SALT)
-    other_order = checker.one_by_one(reordered, SESSION_SALT)
-    mixed = checker.interleaved(reordered, SESSION_SALT)
-    renamed = checker.one_by_one(trajectories, "another-salt")
+    again = checker.run_sequentially(trajectories, SESSION_SALT)
+    other_order = checker.run_sequentially(reordered, SESSION_SALT)
+    mixed = checker.run_interleaved(reordered, SESSION_SALT)
+    renamed = checker.run_sequentially(trajectories, "another-salt")
     checks = [
         _loads(spec, first),
         _answers(spec, first, calls, names),
-        _compared(
+        _comparison_check(
             "determinism",
             spec,
-            first.differing(again),
+            first.differing_rows(again),
             names,
             "two fresh processes make the same decisions",
             "Seed random draws with call.session and call.step_index; sort the elements of sets.",
         ),
-        _compared(
+        _comparison_check(
             "order of sessions",
             spec,
-            first.differing(other_order),
+            first.differing_rows(other_order),
             names,
             "decisions do not depend on the order of sessions",
             "Decide by what the call shows. How many sessions came before says nothing about a task.",
         ),
-        _compared(
+        _comparison_check(
             "sessions",
             spec,
-            other_order.differing(mixed),
+            other_order.differing_rows(mixed),
             names,
             "interleaved sessions get the same decisions as single ones",
             "Keep state per call.session, never in one variable for all sessions.",
         ),
-        _compared(
+        _comparison_check(
             "session keys",
             spec,
-            first.differing(renamed),
+            first.differing_rows(renamed),
             names,
             "decisions do not depend on session keys",
             "A key says nothing about a call. Only a router that draws at random may use it, as a seed.",
             differs=Status.warned,
         ),
-        *([] if first.memory_mib is None else [_mutation(spec, first), _reach(spec, first)]),
-        checker.odd_content(),
+        *([] if first.memory_mib is None else [_check_mutation(spec, first), _check_label_blindness(spec, first)]),
+        checker.check_odd_content(),
         _first_decision(spec, first),
         _latency(spec, first),
     ]
     if perturb:
-        checks.append(checker.perturbed(trajectories, names))
+        checks.append(checker.check_perturbation(trajectories, names))
     if bank.info.labelled:
-        checks.append(_without_reading(spec, bank, first, progress))
+        checks.append(_check_leaks(spec, bank, first, progress))
     return CheckReport(spec, bank.info, calls, order_seed, checks)
 
 
-def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) -> list[Trajectory]:
+def _reorder(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) -> list[Trajectory]:
     """Return the same trajectories in the order of the next seed that changes the order."""
 
     def place(trajectory: Trajectory) -> str:
-        return place_in_order(bank.info.sha256, order_seed, trajectory.workload, trajectory.instance_id)
+        return order_key(bank.info.sha256, order_seed, trajectory.workload, trajectory.instance_id)
 
     reordered = list(trajectories)
     while len(trajectories) > 1 and reordered == trajectories:
@@ -215,23 +215,23 @@ class _Checker:
                 break
         return taken
 
-    def one_by_one(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
+    def run_sequentially(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
         """Run one trajectory after the other, in a fresh process."""
         return self._run(((trajectory, step) for trajectory in trajectories for step in trajectory.steps), salt)
 
-    def interleaved(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
+    def run_interleaved(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
         """Run all sessions at the same time, one step of each in turn."""
         columns = zip_longest(*([(trajectory, step) for step in trajectory.steps] for trajectory in trajectories))
         return self._run((item for column in columns for item in column if item is not None), salt)
 
-    def odd_content(self) -> CheckResult:
+    def check_odd_content(self) -> CheckResult:
         """Check that the router answers valid conversations of unusual shape."""
         failed = []
-        with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
+        with self._router.open(self._candidates, NoRouterLlm(_NO_LLM)) as router:
             for number, (what, messages) in enumerate(ODD.items()):
                 self._progress("odd content", number, len(ODD))
                 session = Session(session_key("odd", what), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
-                choice, _ = asked(router, session.call(make_prompt(messages)))
+                choice, _ = asked(router, session.open_call(make_prompt(messages)))
                 if isinstance(choice, str):
                     failed.append(f"{what}: {choice}")
         advice = "Content may be a string, null or a list of blocks; docs/banks.md describes real prompts."
@@ -240,18 +240,18 @@ class _Checker:
         reason = f"{len(ODD)} unusual conversations are answered"
         return CheckResult("odd content", self._spec, Status.passed, reason, 0)
 
-    def perturbed(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> CheckResult:
+    def check_perturbation(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> CheckResult:
         """Check how often a change that means nothing for the task flips a decision."""
         steps = [step for trajectory in trajectories for step in trajectory.steps]
         flips: dict[str, list[int]] = {name: [] for name in REWRITES}
-        with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
+        with self._router.open(self._candidates, NoRouterLlm(_NO_LLM)) as router:
             for number, step in enumerate(steps):
                 self._progress("rewriting prefixes", number, len(steps))
-                original = self._alone(router, f"{step.row_no}", step.prompt)
+                original = self._decide_alone(router, f"{step.row_no}", step.prompt)
                 for name, rewrite in REWRITES.items():
                     messages = [rewrite(message) for message in step.prompt.messages]
                     prompt = replace(step.prompt, messages=tuple(messages))
-                    if self._alone(router, f"{step.row_no} {name}", prompt) != original:
+                    if self._decide_alone(router, f"{step.row_no} {name}", prompt) != original:
                         flips[name].append(step.row_no)
         total = sum(map(len, flips.values()))
         tried = len(steps) * len(REWRITES)
@@ -264,26 +264,26 @@ class _Checker:
         advice = "Decide by the meaning of the prompt, not by its formatting."
         return CheckResult("perturbation", self._spec, Status.warned, f"{reason}, e.g. on {example}", share, advice)
 
-    def _alone(self, router: Router, key: str, prompt: Prompt) -> str:
+    def _decide_alone(self, router: Router, key: str, prompt: Prompt) -> str:
         session = Session(session_key("alone", key), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
-        told(router, "start", session.key)
-        choice, _ = asked(router, session.call(prompt))
-        told(router, "end", session.key)
+        call_hook(router, "start", session.key)
+        choice, _ = asked(router, session.open_call(prompt))
+        call_hook(router, "end", session.key)
         return choice.candidate.id if isinstance(choice, Choice) else f"error: {choice}"
 
     def _run(self, items: Iterator[tuple[Trajectory, PrefixStep]], salt: str) -> _Answers:
         answers = _Answers()
-        walks: dict[tuple[str, str], Walk] = {}
+        walks: dict[tuple[str, str], TrajectoryWalk] = {}
         last_rows: dict[tuple[str, str], int] = {}
         failures_in_a_row = 0
-        with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
+        with self._router.open(self._candidates, NoRouterLlm(_NO_LLM)) as router:
             for trajectory, step in items:
-                if failures_in_a_row == FAILURES_UNTIL_GIVEN_UP:
+                if failures_in_a_row == MAX_FAILURES_IN_A_ROW:
                     answers.given_up = True
                     break
                 place = (trajectory.workload, trajectory.instance_id)
                 if place not in walks:
-                    walks[place] = Walk(
+                    walks[place] = TrajectoryWalk(
                         router, trajectory, self._candidates, salt=salt, ttl_steps=self._manifest.cache_ttl_steps
                     )
                 last_rows[place] = step.row_no
@@ -295,7 +295,7 @@ class _Checker:
                     answers.failed[step.row_no] = found.choice
                     failures_in_a_row += 1
                 answers.latencies_ms.append(found.latency_ms)
-                if isinstance(router, HostedRouter) and router.last_route_ms is not None:
+                if isinstance(router, ProcessRouter) and router.last_route_ms is not None:
                     answers.route_ms.append(router.last_route_ms)
                 self._progress("asking the router", len(answers.picked) + len(answers.failed), None)
             for place, walk in walks.items():
@@ -303,8 +303,8 @@ class _Checker:
                     answers.picked.pop(last_rows[place], None)
                     answers.failed.setdefault(last_rows[place], complaint)
                     break  # an end hook that hangs would hang for each session
-            if isinstance(router, HostedRouter):
-                answers.mutations, answers.reached = router.mutations, router.reached
+            if isinstance(router, ProcessRouter):
+                answers.mutations, answers.accesses = router.mutations, router.accesses
                 answers.memory_mib = router.memory_mib()
         return answers
 
@@ -316,12 +316,12 @@ def _answers(spec: str, answers: _Answers, calls: int, names: Sequence[str]) -> 
     row_no, text = next(iter(answers.failed.items()))
     reason = f"{len(answers.failed):,} of {counted(calls, 'call')} failed, the first on {names[row_no]}: {text}"
     if answers.given_up:
-        reason += f"; it was stopped after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
+        reason += f"; it was stopped after {MAX_FAILURES_IN_A_ROW} failures in a row"
     advice = "Each failure is an error row: it never passes, and fails its trajectory."
     return CheckResult("answers", spec, Status.failed, reason, len(answers.failed), advice)
 
 
-def _compared(
+def _comparison_check(
     name: str,
     spec: str,
     differing: Sequence[int],
@@ -337,7 +337,7 @@ def _compared(
     return CheckResult(name, spec, differs, reason, len(differing), advice)
 
 
-def _mutation(spec: str, answers: _Answers) -> CheckResult:
+def _check_mutation(spec: str, answers: _Answers) -> CheckResult:
     if not answers.mutations:
         return CheckResult("no mutation", spec, Status.passed, "conversations are not modified", 0)
     reason = f"{counted(answers.mutations, 'decision')} modified the given conversation"
@@ -345,25 +345,25 @@ def _mutation(spec: str, answers: _Answers) -> CheckResult:
     return CheckResult("no mutation", spec, Status.failed, reason, answers.mutations, advice)
 
 
-def _reach(spec: str, answers: _Answers) -> CheckResult:
+def _check_label_blindness(spec: str, answers: _Answers) -> CheckResult:
     """Check that a router cannot see labels: a call contains none, so it could only get them from files or sockets."""
-    if not answers.reached:
+    if not answers.accesses:
         reason = "decisions use no file, socket or command"
         return CheckResult("label-blind", spec, Status.passed, reason, 0)
-    data = [each for each in answers.reached if any(ending in each for ending in _DATA_FILES)]
-    shown = ", ".join(dict.fromkeys(data or answers.reached[:3]))
+    data = [each for each in answers.accesses if any(ending in each for ending in _DATA_FILES)]
+    shown = ", ".join(dict.fromkeys(data or answers.accesses[:3]))
     if data:
         advice = "A router must not read banks or results: labels are in them."
         return CheckResult("label-blind", spec, Status.failed, f"decisions open data files: {shown}", len(data), advice)
     advice = "Load what you need in the constructor; strict isolation refuses sockets and all files but your own."
     reason = f"decisions use files, sockets or commands: {shown}"
-    return CheckResult("label-blind", spec, Status.warned, reason, len(answers.reached), advice)
+    return CheckResult("label-blind", spec, Status.warned, reason, len(answers.accesses), advice)
 
 
-def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progress) -> CheckResult:
+def _check_leaks(spec: str, bank: Bank, answers: _Answers, progress: Progress) -> CheckResult:
     """Check how much of the router's score could be reached without reading the conversation."""
     picked: dict[int, int | None] = {row_no: int(Tier.from_label(tier)) for row_no, tier in answers.picked.items()}
-    found = score_alone(bank, dict.fromkeys(answers.failed) | picked, progress)
+    found = score_leaks(bank, dict.fromkeys(answers.failed) | picked, progress)
     if found.check is None:
         return CheckResult("without reading", spec, Status.passed, found.detail)
     advice = f"The bank leaks labels, so scores on it mean less: twinbench bank check {bank.info.name}"

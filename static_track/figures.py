@@ -38,7 +38,7 @@ class RouterPoint:
     passed_between: tuple[float, float] | None
 
 
-class SweptRouter(Protocol):
+class DrawableCurve(Protocol):
     """A curve to draw; ``analysis.curves.Curve`` implements this."""
 
     @property
@@ -46,7 +46,7 @@ class SweptRouter(Protocol):
         """The router's name."""
 
     @property
-    def at(self) -> Sequence[tuple[float, float]]:
+    def cost_and_quality(self) -> Sequence[tuple[float, float]]:
         """Cost in USD and TrajPass in percent at each threshold."""
 
     @property
@@ -63,8 +63,8 @@ def board_figure(title: str, points: Sequence[RouterPoint], caveat: str | None) 
         axes.errorbar(
             point.saved,
             point.passed,
-            xerr=_reach(point.saved, point.saved_between),
-            yerr=_reach(point.passed, point.passed_between),
+            xerr=_error_bars(point.saved, point.saved_between),
+            yerr=_error_bars(point.passed, point.passed_between),
             fmt="o",
             capsize=2,
             color=colour,
@@ -80,24 +80,24 @@ def board_figure(title: str, points: Sequence[RouterPoint], caveat: str | None) 
         )
     axes.margins(0.15)  # room for names
     axes.grid(alpha=0.25)
-    _tell(figure, caveat)
+    _add_caveat(figure, caveat)
     return figure
 
 
-def _tell(figure: Drawing, caveat: str | None) -> None:
+def _add_caveat(figure: Drawing, caveat: str | None) -> None:
     """Write a caveat below a figure."""
     if caveat is not None:
         shown = textwrap.fill(printable(caveat), _CAVEAT_CHARACTERS).replace("$", r"\$")
         figure.supxlabel(shown, fontsize=7, x=0.01, ha="left")
 
 
-def _reach(value: float, ends: tuple[float, float] | None) -> list[list[float]] | None:
+def _error_bars(value: float, ends: tuple[float, float] | None) -> list[list[float]] | None:
     """Return how far an interval extends below and above a value; None without an interval."""
     return None if ends is None else [[max(value - ends[0], 0.0)], [max(ends[1] - value, 0.0)]]
 
 
 def curve_figure(
-    title: str, curves: Sequence[SweptRouter], optimal: tuple[float, float], caveat: str | None
+    title: str, curves: Sequence[DrawableCurve], optimal: tuple[float, float], caveat: str | None
 ) -> Drawing:
     """Draw cost–quality curves: operating points and hulls.
 
@@ -111,12 +111,12 @@ def curve_figure(
     axes = figure.add_subplot(xlabel="Cost, USD", ylabel="TrajPass, %", title=title)
     for number, each in enumerate(curves):
         colour = f"C{number}"
-        axes.plot(*zip(*each.at, strict=True), "o", color=colour, label=each.router.replace("$", r"\$"))
+        axes.plot(*zip(*each.cost_and_quality, strict=True), "o", color=colour, label=each.router.replace("$", r"\$"))
         axes.plot(*zip(*each.hull, strict=True), color=colour)
     first, last = curves[0].hull[0], curves[0].hull[-1]
     axes.plot(*zip(first, last, strict=True), "--", color="0.5", label="random mix")
     axes.plot(*optimal, "*", color="0.3", markersize=11, label="cost-optimal")
     axes.legend(fontsize=8)
     axes.grid(alpha=0.25)
-    _tell(figure, caveat)
+    _add_caveat(figure, caveat)
     return figure

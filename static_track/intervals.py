@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from static_track.metrics import SCORES
-from static_track.parts import EXACT, IF_PASSING, PASSING, ROWS, D, N, Parts, headline
+from static_track.parts import EXACT, IF_PASSING, PASSING, ROWS, D, N, TrajectoryParts, headline
 from twinbench.display.wording import counted, trajectories
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import FEWEST_OF_SEVERAL, Clusters, Floats
@@ -26,7 +26,7 @@ from twinbench.statistics.paired import NO_SPREAD, paired_difference, paired_p
 from twinbench.statistics.sampling import Distribution, bootstrap, by_block
 from twinbench.statistics.swapping import swap_test
 
-_READ_BY: Mapping[str, Sequence[int]] = {
+_COLUMNS_OF_METRIC: Mapping[str, Sequence[int]] = {
     "row_pass": (PASSING,),
     "row_exact": (EXACT,),
     "traj_pass": (IF_PASSING,),
@@ -76,14 +76,14 @@ class Difference:
         }
 
 
-class Sample:
+class RouterSample:
     """Several routers on the same trajectories, resampled together.
 
     The unit of resampling is a group of trajectories, within the workload that has most of its rows; a group may span
     several workloads.
     """
 
-    def __init__(self, routers: Sequence[Parts], resampling: Resampling) -> None:
+    def __init__(self, routers: Sequence[TrajectoryParts], resampling: Resampling) -> None:
         """Make a sample.
 
         Args:
@@ -92,7 +92,7 @@ class Sample:
         """
         self._resampling = resampling
         self._routers = routers
-        self._trajectories = _Grouped.of(routers[0])
+        self._trajectories = _Groups.of(routers[0])
         self._clusters = self._trajectories.clusters
         self._metrics = [router.metrics() for router in routers]
         self._swaps: dict[tuple[int, int], Floats] = {}
@@ -103,12 +103,12 @@ class Sample:
         return len(self._clusters)
 
     @cached_property
-    def too_little(self) -> str | None:
+    def shortage(self) -> str | None:
         """Why the sample is too small for intervals; None if it is not."""
         fewest = self._resampling.fewest_clusters
         if self.groups < fewest:
             return f"too little: {self._counted(self.groups)}, but an interval at this level needs {fewest}"
-        rows = self._trajectories.summed(self._routers[0].values[:, [ROWS]])
+        rows = self._trajectories.sum_by_group(self._routers[0].values[:, [ROWS]])
         shares = np.array([rows[part].sum() for part in self._clusters.slices]) / rows.sum()
         alike = shares**2 / np.array(self._clusters.sizes)
         if any(self._clusters.few) and alike.sum() > 1 / fewest:
@@ -125,21 +125,21 @@ class Sample:
 
     @cached_property
     def _sums(self) -> list[Floats]:
-        return [self._trajectories.summed(router.values) for router in self._routers]
+        return [self._trajectories.sum_by_group(router.values) for router in self._routers]
 
     @cached_property
     def _distributions(self) -> list[Distribution]:
         supposed = None
         if any(self._clusters.few):
-            supposed = [self._trajectories.summed(_best_and_worst(router.values)) for router in self._routers]
+            supposed = [self._trajectories.sum_by_group(_best_and_worst(router.values)) for router in self._routers]
         drawn = bootstrap(self._clusters, self._sums, headline, self._resampling, supposed)
         exact = [np.array([np.nan if value is None else value for value in each.values()]) for each in self._metrics]
         return [replace(each, point=point) for each, point in zip(drawn, exact, strict=True)]
 
     def intervals(self, router: int) -> dict[str, Interval]:
         """Return the interval of each metric: Wilson for rates (Clopper–Pearson at 0 or 100), BCa for others."""
-        if self.too_little is not None:
-            return dict.fromkeys(SCORES, Interval(None, self.too_little))
+        if self.shortage is not None:
+            return dict.fromkeys(SCORES, Interval(None, self.shortage))
         metrics = self._metrics[router]
         distribution = self._distributions[router]
         ends = bca(distribution, self._resampling.level)
@@ -149,18 +149,18 @@ class Sample:
         for number, name in enumerate(SCORES):
             value = metrics[name]
             if name == "combined":
-                ends[number] = self._further(ends[number], value, below / 4, above / 4)
-            if name == "cost_save" and value is not None and self._saves_alike(router):
+                ends[number] = self._widen(ends[number], value, below / 4, above / 4)
+            if name == "cost_save" and value is not None and self._has_constant_savings(router):
                 # By construction, not by chance, as for always-high, which never saves anything.
                 found[name] = Interval(None, "the same on every trajectory")
                 continue
             if name == "cost_save":
                 # A failing trajectory loses all of its D, so if none failed, as much of D may be lost as may fail.
                 if metrics["traj_pass"] == 100:
-                    ends[number] = self._further(ends[number], value, open_end, 0)
+                    ends[number] = self._widen(ends[number], value, open_end, 0)
                     below += open_end
                 elif metrics["traj_pass"] == 0:
-                    ends[number] = self._further(ends[number], value, 0, open_end)
+                    ends[number] = self._widen(ends[number], value, 0, open_end)
                     above += open_end
             if name in _RATES and value == 100:
                 found[name] = Interval((100 - open_end, 100.0))
@@ -172,7 +172,7 @@ class Sample:
                 found[name] = self._interval(value, distribution.part(number), ends[number], rate=name in _RATES)
         return found
 
-    def _saves_alike(self, router: int) -> bool:
+    def _has_constant_savings(self, router: int) -> bool:
         """Return whether a router saves the same share of *D* on every group of a workload."""
         sums = by_block(self._clusters, self._sums[router])
         for block in range(sums.shape[1]):
@@ -182,7 +182,7 @@ class Sample:
                 return False
         return True
 
-    def _further(self, ends: Floats, value: float | None, below: float, above: float) -> Floats:
+    def _widen(self, ends: Floats, value: float | None, below: float, above: float) -> Floats:
         """Widen an interval by exact bounds; if a prior was used, keep the wider of both."""
         if value is None or not any(self._clusters.few):
             return np.array([ends[0] - below, ends[1] + above])
@@ -198,13 +198,13 @@ class Sample:
             return {names[0]: self.intervals(router)}
         for workload in names:
             (places,) = np.nonzero(workloads == workload)
-            own = Parts(
+            own = TrajectoryParts(
                 [workload] * len(places),
                 [parts.instances[place] for place in places.tolist()],
                 parts.values[places],
                 [parts.groups[place] for place in places.tolist()],
             )
-            found[workload] = Sample([own], self._resampling).intervals(0)
+            found[workload] = RouterSample([own], self._resampling).intervals(0)
         return found
 
     def _interval(self, value: float | None, drawn: Distribution, ends: Floats, *, rate: bool) -> Interval:
@@ -229,16 +229,16 @@ class Sample:
         one, other = self._metrics[first][name], self._metrics[second][name]
         if one is None or other is None:
             return Difference(None, Interval(None, "undefined"), None, None, None)
-        if self.too_little is not None:
-            return Difference(one - other, Interval(None, self.too_little), None, None, None)
-        differing = self._differing(name, first, second)
+        if self.shortage is not None:
+            return Difference(one - other, Interval(None, self.shortage), None, None, None)
+        differing = self._count_differing_groups(name, first, second)
         if not differing:
             return Difference(one - other, Interval(None, "they differ on no trajectory"), 1.0, None, None)
-        drawn = self._drawn_apart(name, first, second)
+        drawn = self._difference_distribution(name, first, second)
         if np.isnan(drawn.resampled).any():
             reason = "too little: undefined in some resamples"
             return Difference(one - other, Interval(None, reason), None, None, None)
-        swapped = partial(self._swapped, name, first, second)
+        swapped = partial(self._swap_p_value, name, first, second)
         reach = 200 * exact_bound(self.groups, self._resampling.level)
         found = paired_difference(drawn, self.groups, differing, swapped, self._resampling, reach=reach)
         low, high = (min(max(end, -100.0), 100.0) if name in _RATES else end for end in found.ends)
@@ -246,25 +246,25 @@ class Sample:
 
     def _p(self, name: str, first: int, second: int) -> float:
         """Return the p-value of a difference; 1 if there is none."""
-        differing = self._differing(name, first, second)
-        if self.too_little is not None or not differing:
+        differing = self._count_differing_groups(name, first, second)
+        if self.shortage is not None or not differing:
             return 1.0
-        drawn = self._drawn_apart(name, first, second)
+        drawn = self._difference_distribution(name, first, second)
         if np.isnan(drawn.resampled).any():
             return 1.0
-        return paired_p(drawn, differing, partial(self._swapped, name, first, second))
+        return paired_p(drawn, differing, partial(self._swap_p_value, name, first, second))
 
-    def _differing(self, name: str, first: int, second: int) -> int:
+    def _count_differing_groups(self, name: str, first: int, second: int) -> int:
         """Return in how many groups two routers differ in what a metric depends on."""
-        read = list(_READ_BY[name])
+        read = list(_COLUMNS_OF_METRIC[name])
         apart = self._sums[first][..., read] != self._sums[second][..., read]
         return int(apart.reshape(self.groups, -1).any(axis=1).sum())
 
-    def _drawn_apart(self, name: str, first: int, second: int) -> Distribution:
+    def _difference_distribution(self, name: str, first: int, second: int) -> Distribution:
         number = SCORES.index(name)
         return self._distributions[first].part(number) - self._distributions[second].part(number)
 
-    def _swapped(self, name: str, first: int, second: int) -> float:
+    def _swap_p_value(self, name: str, first: int, second: int) -> float:
         if (first, second) not in self._swaps:
             one, other = self._sums[first], self._sums[second]
             self._swaps[first, second] = swap_test(self._clusters, one, other, headline, self._resampling)
@@ -275,7 +275,7 @@ class Sample:
         one, other = (self._clusters.sums(router.values[:, IF_PASSING] > 0) for router in self._two(first, second))
         return mcnemar((one > other).tolist(), (other > one).tolist())
 
-    def _two(self, first: int, second: int) -> tuple[Parts, Parts]:
+    def _two(self, first: int, second: int) -> tuple[TrajectoryParts, TrajectoryParts]:
         return self._routers[first], self._routers[second]
 
     def mcnemar_needed(self, found: McNemar) -> int | None:
@@ -304,7 +304,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class _Grouped:
+class _Groups:
     """The groups of trajectories, and the workloads that they count for."""
 
     clusters: Clusters
@@ -317,14 +317,14 @@ class _Grouped:
     """Whether every group has one trajectory."""
 
     @classmethod
-    def of(cls, parts: Parts) -> _Grouped:
+    def of(cls, parts: TrajectoryParts) -> _Groups:
         """Find the groups of a router's trajectories.
 
         A group named like each of its trajectories is a default group: it stays within its workload, so that equal
         instance ids in two workloads are two groups. Any other name is one group across workloads.
         """
         named = {group for group, instance in zip(parts.groups, parts.instances, strict=True) if group != instance}
-        homes = _homes(parts, named)
+        homes = _main_workloads(parts, named)
         strata = [homes.get(group, workload) for group, workload in zip(parts.groups, parts.workloads, strict=True)]
         single = len(set(zip(parts.groups, strata, strict=True))) == len(strata)
         clusters = Clusters.of(list(parts.groups), strata, fewest_alone=None if single else FEWEST_OF_SEVERAL)
@@ -334,7 +334,7 @@ class _Grouped:
         keys = sorted(range(len(strata)), key=lambda place: (parts.workloads[place], parts.instances[place]))
         return cls(clusters, block, np.array(keys, np.intp), single)
 
-    def summed(self, values: NDArray[Any]) -> Floats:
+    def sum_by_group(self, values: NDArray[Any]) -> Floats:
         """Sum values of trajectories, of shape (..., trajectories, columns), by group.
 
         Returns:
@@ -350,7 +350,7 @@ class _Grouped:
         return summed
 
 
-def _homes(parts: Parts, named: set[str]) -> dict[str, str]:
+def _main_workloads(parts: TrajectoryParts, named: set[str]) -> dict[str, str]:
     """Return the workload with most rows for each of these groups; the first by name if several tie."""
     rows: dict[str, dict[str, int]] = {}
     for group, workload, size in zip(parts.groups, parts.workloads, parts.values[:, ROWS].tolist(), strict=True):

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from static_track import references
 from static_track.banks.bank import Bank
 from static_track.banks.sidecar import base_file
-from static_track.banks.splits import Split
-from static_track.board import RANKED_BY, Board, Comparison, Entry, Setting, compared_pairs
+from static_track.banks.splits import BankPart
+from static_track.board import RANKED_BY, Board, Comparison, Entry, Setting, compare_pairs
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions, read_predictions
-from static_track.results import KeptScore, PredictionsIdentity, Results, ScoreIdentity, percentiles
+from static_track.results import CachedScore, PredictionsIdentity, ResultCache, ScoreIdentity, percentiles
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import PREDICTIONS
@@ -34,7 +34,7 @@ from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.reading.rows import STDIN
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import MAX_TOKENS
-from twinbench.routing.own_calls import NoCalls, OwnCalls
+from twinbench.routing.own_calls import NoRouterLlm, RouterLlm
 from twinbench.routing.router import Router
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
@@ -46,13 +46,13 @@ from twinbench.text.messages import PROTOCOL_TEXT
 from twinbench.text.tokens import OFFLINE, tokenizer_set
 
 if TYPE_CHECKING:
-    from static_track.intervals import Sample
-    from static_track.parts import Parts
+    from static_track.intervals import RouterSample
+    from static_track.parts import TrajectoryParts
     from twinbench.calls.metered import MeteredLlm
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _BoardLine:
     """A line of a board to be computed: its name, and the keys under which its predictions are cached."""
 
     name: str
@@ -68,14 +68,14 @@ class _Wanted:
         """The cache keys to look up."""
         return tuple(key for key in (self.key, self.asking_key) if key is not None)
 
-    def kept_under(self, predictions: Predictions) -> str | None:
+    def cache_key_for(self, predictions: Predictions) -> str | None:
         """Return the cache key to store predictions under; None if they may differ next time."""
-        if predictions.failure is not None or predictions.unanswered is not None:
+        if predictions.failure is not None or predictions.llm_failure is not None:
             return None
         return self.key if predictions.router_usd is None else self.asking_key
 
 
-class Judge:
+class Evaluator:
     """Predicts and scores on one part of one bank under one protocol."""
 
     def __init__(
@@ -117,12 +117,12 @@ class Judge:
         self._manifest = manifest or static_manifest()
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._order_seed = order_seed
-        self._fresh = fresh
+        self._no_cache = fresh
         self._progress = progress
-        self._predicted: dict[str, Predictions] = {}
+        self._predictions_by_key: dict[str, Predictions] = {}
         """Predictions of this evaluator by cache key; each router is asked once, since that may take time and money."""
-        self._results = Results(bank.store, bank.cursor())
-        self._split: Split = bank.split(split)
+        self._results = ResultCache(bank.store, bank.cursor())
+        self._split: BankPart = bank.split(split)
         self.warnings: tuple[str, ...] = ()
         self.protocol = fingerprint(
             {"manifest": self._manifest.fingerprint, "tokenizers": self._tokenizers.fingerprint_parts}
@@ -157,13 +157,13 @@ class Judge:
             ContentError: a prediction file is invalid.
             TwinbenchError: a router's code fails while it loads.
         """
-        wanted = self._asked_for(routers, prediction_files)
+        wanted = self._requested_lines(routers, prediction_files)
         named = {each.name for each in wanted}
         for name in references.NAMES:
             if name in references.ROUTERS and name not in named:
-                wanted.append(self._wanted(load_router(name), reference=True))
+                wanted.append(self._make_line(load_router(name), reference=True))
             elif name not in named:
-                wanted.append(_Wanted(name, reference=True, key=self._reference_key(name)))
+                wanted.append(_BoardLine(name, reference=True, key=self._reference_key(name)))
         entries, _ = self._entries(wanted, resampling)
         return Board(**vars(self.setting(resampling)), entries=entries)
 
@@ -182,7 +182,7 @@ class Judge:
             ContentError: a prediction file is invalid.
             TwinbenchError: a router's code fails while it loads.
         """
-        wanted = self._asked_for(routers, prediction_files)
+        wanted = self._requested_lines(routers, prediction_files)
         if len({each.name for each in wanted}) < max(2, len(wanted)):
             raise UsageError("a comparison needs at least two different routers or prediction files")
         entries, sample = self._entries(wanted, resampling)
@@ -194,17 +194,21 @@ class Judge:
         return Comparison(
             **vars(self.setting(resampling)),
             entries=entries,
-            pairs=compared_pairs([entry.router for entry in entries], sample),
+            pairs=compare_pairs([entry.router for entry in entries], sample),
             ranks=ranks,
         )
 
-    def _asked_for(self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]) -> list[_Wanted]:
+    def _requested_lines(
+        self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]
+    ) -> list[_BoardLine]:
         self._bank.require_labels()
-        loaded = _told_apart([self._loaded(router) for router in routers])
-        wanted = [self._wanted(router, reference=False) for router in loaded]
+        loaded = _with_unique_names([self._load_router(router) for router in routers])
+        wanted = [self._make_line(router, reference=False) for router in loaded]
         if prediction_files.count(STDIN) > 1:
             raise UsageError("standard input can be read only once: give --predictions - once")
-        wanted += (_Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
+        wanted += (
+            _BoardLine(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files
+        )
         return wanted
 
     def setting(self, resampling: Resampling | None = None) -> Setting:
@@ -225,11 +229,13 @@ class Judge:
             resampling=resampling,
         )
 
-    def _entries(self, wanted: Sequence[_Wanted], resampling: Resampling | None) -> tuple[list[Entry], Sample | None]:
+    def _entries(
+        self, wanted: Sequence[_BoardLine], resampling: Resampling | None
+    ) -> tuple[list[Entry], RouterSample | None]:
         kept = self._kept_scores(wanted, parts=resampling is not None)
         missing = [each for each in wanted if each.name not in kept]
         if missing:
-            kept |= self._scored(missing, parts=resampling is not None)
+            kept |= self._score(missing, parts=resampling is not None)
         found = [kept[each.name] for each in wanted]
         entries = [
             Entry(
@@ -247,10 +253,10 @@ class Judge:
         ]
         if resampling is None:
             return entries, None
-        from static_track.intervals import Sample
+        from static_track.intervals import RouterSample
 
         self._progress("drawing trajectories", 0, None)
-        sample = Sample([score.parts for score in found if score.parts is not None], resampling)
+        sample = RouterSample([score.parts for score in found if score.parts is not None], resampling)
         see_labels = {name for name in references.NAMES if name not in references.ROUTERS}
         ranks = sample.ranks([number for number, each in enumerate(wanted) if each.name not in see_labels], RANKED_BY)
         return [
@@ -269,7 +275,7 @@ class Judge:
         return self._manifest
 
     @contextmanager
-    def opened(self, router: str | RouterLike, llm: OwnCalls) -> Iterator[Router]:
+    def open_router(self, router: str | RouterLike, llm: RouterLlm) -> Iterator[Router]:
         """Open a router for use within the block; its process, if it has one, ends with the block.
 
         Args:
@@ -280,12 +286,12 @@ class Judge:
             UsageError: the router does not exist.
             RouterLoadError: its code fails while it loads.
         """
-        with self._loaded(router).opened(self._manifest.candidates(), llm) as found:
+        with self._load_router(router).open(self._manifest.candidates(), llm) as found:
             yield found
 
-    def _handle(self) -> OwnCalls:
+    def _handle(self) -> RouterLlm:
         """Return a new LLM handle for a router."""
-        return NoCalls() if self._llm is None else replace(self._llm)
+        return NoRouterLlm() if self._llm is None else replace(self._llm)
 
     def scorer(self) -> Scorer:
         """Return a scorer for the part under the protocol."""
@@ -293,9 +299,9 @@ class Judge:
 
     def predictions(self, router: str | RouterLike) -> Predictions:
         """Return a router's predictions for the rows of the part, cached ones if there are any."""
-        return self._predictions(self._wanted(self._loaded(router), reference=False))
+        return self._predictions(self._make_line(self._load_router(router), reference=False))
 
-    def own_estimate_usd(self) -> tuple[Decimal, Decimal]:
+    def estimate_router_llm_usd(self) -> tuple[Decimal, Decimal]:
         """Estimate the spend of a router that asks an LLM once per row: with the cheapest and most expensive candidate.
 
         Assumes that it sends the whole conversation, without cached tokens, and gets answers of the default length.
@@ -307,7 +313,7 @@ class Judge:
             found.append(usage.cost_usd(each.prices.prices()))
         return min(found), max(found)
 
-    def _loaded(self, router: str | RouterLike) -> LoadedRouter:
+    def _load_router(self, router: str | RouterLike) -> LoadedRouter:
         if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
             raise UsageError(
                 f"{router!r} is a reference that sees the labels, not a router; its score is in every table, even if "
@@ -315,12 +321,12 @@ class Judge:
             )
         return load_router(router, self._plugins)
 
-    def _wanted(self, router: LoadedRouter, *, reference: bool) -> _Wanted:
+    def _make_line(self, router: LoadedRouter, *, reference: bool) -> _BoardLine:
         if router.fingerprint is None:
-            return _Wanted(router.name, reference, None, router=router)
+            return _BoardLine(router.name, reference, None, router=router)
         who = {"router": router.fingerprint, "salt": SESSION_SALT, "order_seed": self._order_seed}
         asking = self._key(who | {"llm": live_manifest(self._pool).fingerprint}) if router.may_ask else None
-        return _Wanted(router.name, reference, self._key(who), asking, router)
+        return _BoardLine(router.name, reference, self._key(who), asking, router)
 
     def _reference_key(self, name: str) -> str:
         return self._key({"reference": name, "code": sha256_installed(Path(references.__file__))})
@@ -334,47 +340,47 @@ class Judge:
     def _score_key(self, predictions: str) -> str:
         return self._key({"predictions": predictions, "scoring": sha256_text(sql_file(__package__, "scoring.sql"))})
 
-    def _kept_scores(self, wanted: Sequence[_Wanted], *, parts: bool) -> dict[str, KeptScore]:
-        if self._fresh:
+    def _kept_scores(self, wanted: Sequence[_BoardLine], *, parts: bool) -> dict[str, CachedScore]:
+        if self._no_cache:
             return {}
         keys = {self._score_key(key): each.name for each in wanted for key in each.keys}
         return {keys[key]: kept for key, kept in self._results.scores(list(keys), parts=parts).items()}
 
-    def _scored(self, wanted: Sequence[_Wanted], *, parts: bool) -> dict[str, KeptScore]:
+    def _score(self, wanted: Sequence[_BoardLine], *, parts: bool) -> dict[str, CachedScore]:
         with self.scorer() as scorer:
             predictions = [self._predictions(each, scorer) for each in wanted]
             self._progress("scoring", 0, None)
             scorer.load(predictions)
-            kept: dict[str, KeptScore] = {}
+            kept: dict[str, CachedScore] = {}
             scores = scorer.scores()
-            own = scorer.own_costs()
-            added: Mapping[int, Parts] = scorer.parts() if parts else {}
+            own = scorer.router_llm_costs()
+            added: Mapping[int, TrajectoryParts] = scorer.parts() if parts else {}
             for number, (each, predicted, score) in enumerate(zip(wanted, predictions, scores, strict=True)):
-                found = KeptScore(
+                found = CachedScore(
                     score,
                     percentiles(predicted.latencies_ms),
                     first_error=next(iter(predicted.errors.values()), None),
-                    given_up=predicted.given_up,
+                    given_up=predicted.stopped,
                     own=own.get(number),
                     parts=added.get(number),
                 )
                 kept[each.name] = found
-                if (key := each.kept_under(predicted)) is not None:
+                if (key := each.cache_key_for(predicted)) is not None:
                     whose = self._identity(each, key)
                     identity = ScoreIdentity(**asdict(whose), fingerprint=self._score_key(key))
-                    self._keep(partial(self._results.keep_score, identity, found, scorer, number))
+                    self._keep(partial(self._results.store_score, identity, found, scorer, number))
             return kept
 
-    def _predictions(self, wanted: _Wanted, scorer: Scorer | None = None) -> Predictions:
+    def _predictions(self, wanted: _BoardLine, scorer: Scorer | None = None) -> Predictions:
         if wanted.file is not None:
             return read_predictions(wanted.file, self._bank.row_ids, self.row_nos)
-        if wanted.key in self._predicted:
-            return self._predicted[wanted.key]
-        for known in () if self._fresh else wanted.keys:
+        if wanted.key in self._predictions_by_key:
+            return self._predictions_by_key[wanted.key]
+        for known in () if self._no_cache else wanted.keys:
             if (kept := self._results.predictions(known, self.row_nos)) is not None:
                 return kept
         if wanted.router is not None:
-            predicted = self._asked(wanted.router)
+            predicted = self._ask_router(wanted.router)
         else:
             assert scorer is not None  # noqa: S101 - only boards need references that see labels
             predicted = (
@@ -382,19 +388,19 @@ class Judge:
                 if wanted.name == references.LABELS
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
-        if predicted.unanswered is not None and predicted.failure is None:
+        if predicted.llm_failure is not None and predicted.failure is None:
             self._warn(
                 f"{wanted.name}: some of its LLM calls got no answer, so its result is not cached; the first error: "
-                f"{predicted.unanswered}"
+                f"{predicted.llm_failure}"
             )
-        if (key := wanted.kept_under(predicted)) is not None:
+        if (key := wanted.cache_key_for(predicted)) is not None:
             identity = self._identity(wanted, key)
-            self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
+            self._keep(partial(self._results.store_predictions, identity, predicted, self._bank.row_ids))
         if wanted.key is not None:  # an instance or an endpoint may change between calls
-            self._predicted[wanted.key] = predicted
+            self._predictions_by_key[wanted.key] = predicted
         return predicted
 
-    def _identity(self, wanted: _Wanted, key: str) -> PredictionsIdentity:
+    def _identity(self, wanted: _BoardLine, key: str) -> PredictionsIdentity:
         return PredictionsIdentity(
             predictions=key,
             router=wanted.name,
@@ -407,11 +413,11 @@ class Judge:
             caveat=self._bank.info.caveat,
         )
 
-    def _asked(self, router: LoadedRouter) -> Predictions:
+    def _ask_router(self, router: LoadedRouter) -> Predictions:
         """Ask a router for its predictions; one that cannot be loaded fails on every row, and the others continue."""
         llm = self._handle()
         try:
-            with router.opened(self._manifest.candidates(), llm) as opened:
+            with router.open(self._manifest.candidates(), llm) as opened:
                 return predict(
                     opened,
                     self._bank,
@@ -424,7 +430,7 @@ class Judge:
                 )
         except RouterLoadError as failure:
             errors = dict.fromkeys(self.row_nos, str(failure))
-            return Predictions(self.row_nos, [None] * len(self.row_nos), errors, given_up=True)
+            return Predictions(self.row_nos, [None] * len(self.row_nos), errors, stopped=True)
 
     def _keep(self, write: Callable[[], None]) -> None:
         """Store a result; if the store cannot be written, only time is lost at the next run."""
@@ -438,7 +444,7 @@ class Judge:
             self.warnings = (*self.warnings, text)
 
 
-def _told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
+def _with_unique_names(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
     """Give unidentifiable routers unique names: the second ``instance:Mine`` becomes ``instance:Mine#2``."""
     named = Counter[str]()
     told_apart = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from static_track.banks.bank import Bank
 from static_track.board import Setting
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from static_track.metrics import SCORES
 from static_track.scoring import Scorer
 from twinbench.display.frames import Tabular
@@ -73,7 +73,7 @@ class ManyScores(Setting, Tabular):
         }
 
 
-def score_many(bank: Bank, judge: Judge, sets: Mapping[str, Answers]) -> ManyScores:
+def score_many(bank: Bank, judge: Evaluator, sets: Mapping[str, Answers]) -> ManyScores:
     """Score sets of predictions.
 
     Args:
@@ -98,7 +98,7 @@ def score_many(bank: Bank, judge: Judge, sets: Mapping[str, Answers]) -> ManySco
         for start in range(0, len(names), at_once):
             chunk = names[start : start + at_once]
             tiers = np.stack([_tier_ids(name, sets[name], number_of)[row_nos] for name in chunk])
-            found += _scored(scorer, row_nos, tiers)
+            found += _score_chunk(scorer, row_nos, tiers)
     return ManyScores(
         **vars(judge.setting()),
         scores={name: dict(zip(SCORES, row[1:6], strict=True)) for name, row in zip(names, found, strict=True)},
@@ -108,7 +108,7 @@ def score_many(bank: Bank, judge: Judge, sets: Mapping[str, Answers]) -> ManySco
     )
 
 
-def _scored(scorer: Scorer, row_nos: NDArray[np.int32], tiers: NDArray[np.uint8]) -> list[tuple[Any, ...]]:
+def _score_chunk(scorer: Scorer, row_nos: NDArray[np.int32], tiers: NDArray[np.uint8]) -> list[tuple[Any, ...]]:
     """Score a chunk of sets.
 
     Args:

@@ -19,7 +19,7 @@ ROWS, PASSING, EXACT, IF_PASSING, D, N = range(6)
 
 
 @dataclass(frozen=True)
-class Parts:
+class TrajectoryParts:
     """The contribution of each trajectory of one router to the headline metrics."""
 
     workloads: Sequence[str]
@@ -44,7 +44,7 @@ class Parts:
         return {name: None if np.isnan(value) else value for name, value in zip(SCORES, found, strict=True)}
 
 
-def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
+def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, TrajectoryParts]:
     """Group a query's trajectories by their column ``whose``, in their order.
 
     Groups are its column ``group_name``, if it has one, else ``instance_id``.
@@ -61,7 +61,7 @@ def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
     )
     starts = [0, *(np.flatnonzero(whose[1:] != whose[:-1]) + 1).tolist(), len(whose)]
     return {
-        whose[start]: Parts(
+        whose[start]: TrajectoryParts(
             columns["workload"][start:end].tolist(),
             columns["instance_id"][start:end].tolist(),
             values[start:end],

@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TypeVar
 
 from static_track.banks.bank import Bank
-from static_track.banks.splits import ALL, Split
+from static_track.banks.splits import WHOLE_BANK, BankPart
 from static_track.predictions import Predictions
-from static_track.walk import Walk
+from static_track.walk import TrajectoryWalk
 from twinbench.display.progress import Progress, no_progress
-from twinbench.routing.own_calls import Deciding, OwnCalls
+from twinbench.routing.own_calls import DecisionContext, RouterLlm
 from twinbench.routing.router import Choice, Router
 from twinbench.storage.manifests import StaticManifest
 
 _Value = TypeVar("_Value")
 
-FAILURES_UNTIL_GIVEN_UP = 10
+MAX_FAILURES_IN_A_ROW = 10
 """After this many failures in a row a router is stopped."""
 
-_NOT_ASKED = f"not asked: the router was stopped after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
+_NOT_ASKED = f"not asked: the router was stopped after {MAX_FAILURES_IN_A_ROW} failures in a row"
 
 SESSION_SALT = "static"
 
@@ -42,8 +42,8 @@ class _Answers:
         self._failures_before_last = 0
 
     @property
-    def given_up(self) -> bool:
-        return self._failures_in_a_row >= FAILURES_UNTIL_GIVEN_UP
+    def is_stopped(self) -> bool:
+        return self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW
 
     @property
     def spent_usd(self) -> Decimal:
@@ -51,11 +51,11 @@ class _Answers:
         return sum((usd for usd in self.router_usd if usd is not None), Decimal(0))
 
     def add(
-        self, row_no: int, choice: Choice | str, latency_ms: float | None, deciding: Deciding | None = None
+        self, row_no: int, choice: Choice | str, latency_ms: float | None, deciding: DecisionContext | None = None
     ) -> None:
         """Add a row's choice, or its error message."""
         self.row_nos.append(row_no)
-        self.router_usd.append(deciding.spent_usd if deciding is not None and deciding.asked else None)
+        self.router_usd.append(deciding.spent_usd if deciding is not None and deciding.calls else None)
         if self.unanswered is None and deciding is not None and deciding.failures:
             self.unanswered = str(deciding.failures[0])
         self.latencies_ms.append(latency_ms)
@@ -88,11 +88,11 @@ class _Answers:
             scores=in_order(self.scores),
             rationales=in_order(self.rationales),
             router_usd=None if set(self.router_usd) <= {None} else in_order(self.router_usd),
-            unanswered=self.unanswered,
-            given_up=self.given_up,
+            llm_failure=self.unanswered,
+            stopped=self.is_stopped,
         )
 
-    def blame_last(self, complaint: str) -> None:
+    def fail_last_row(self, complaint: str) -> None:
         """Turn the last row's answer into an error, because its session could not be ended."""
         if self.tier_ids[-1] is None:
             return
@@ -106,11 +106,11 @@ def predict(
     bank: Bank,
     manifest: StaticManifest,
     *,
-    split: Split = ALL,
+    split: BankPart = WHOLE_BANK,
     base_file: Path | None = None,
     salt: str = SESSION_SALT,
     order_seed: int = 0,
-    llm: OwnCalls | None = None,
+    llm: RouterLlm | None = None,
     progress: Progress = no_progress,
 ) -> Predictions:
     """Ask ``router`` about every row of a part of a bank.
@@ -133,15 +133,15 @@ def predict(
     answers = _Answers()
     total = bank.info.rows if split.trajectories is None else None
     for trajectory in bank.trajectories(candidates, split, base_file, order_seed=order_seed):
-        walk = Walk(router, trajectory, candidates, salt=salt, ttl_steps=manifest.cache_ttl_steps, llm=llm)
+        walk = TrajectoryWalk(router, trajectory, candidates, salt=salt, ttl_steps=manifest.cache_ttl_steps, llm=llm)
         for step in trajectory.steps:
-            if answers.given_up:
+            if answers.is_stopped:
                 answers.add(step.row_no, _NOT_ASKED, None)
                 continue
             found = walk.ask(step)
-            answers.add(step.row_no, found.choice, found.latency_ms, found.deciding)
-        if not answers.given_up and (complaint := walk.end()) is not None:
-            answers.blame_last(complaint)
+            answers.add(step.row_no, found.choice, found.latency_ms, found.decision_context)
+        if not answers.is_stopped and (complaint := walk.end()) is not None:
+            answers.fail_last_row(complaint)
         spent = f" ({answers.spent_usd:.4f} USD spent)" if answers.spent_usd else ""
         progress(f"asking the router{spent}", len(answers.row_nos), total)
     return answers.predictions()

@@ -36,19 +36,19 @@ class Predictions:
     rationales: Sequence[str | None] | None = None
     router_usd: Sequence[Decimal | None] | None = None
     """Cost of the router's own LLM calls by decision (None if it asked nothing); None if it never asked."""
-    unanswered: str | None = None
+    llm_failure: str | None = None
     """Why an LLM call of the router got no answer, for a reason that may not recur: provider, cap, no provider given.
     """
-    given_up: bool = False
+    stopped: bool = False
     """Whether the router was stopped after too many failures in a row."""
 
     @property
     def failure(self) -> str | None:
         """How the router failed as a whole, as the end of a sentence; None if it did not."""
-        return failure(given_up=self.given_up, rows=len(self.row_nos), errors=len(self.errors))
+        return failure_text(given_up=self.stopped, rows=len(self.row_nos), errors=len(self.errors))
 
     @property
-    def own_usd(self) -> float | None:
+    def total_router_usd(self) -> float | None:
         """The total cost of the router's own LLM calls; None if it made none."""
         if self.router_usd is None:
             return None
@@ -60,7 +60,7 @@ class Predictions:
         return fingerprint(list(zip(self.row_nos, self.tier_ids, strict=True)))
 
 
-def failure(*, given_up: bool, rows: int, errors: int) -> str | None:
+def failure_text(*, given_up: bool, rows: int, errors: int) -> str | None:
     """Return how a router failed as a whole, as the end of a sentence; None if it did not."""
     if given_up:
         return "was stopped after too many failures in a row"
@@ -93,7 +93,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
             if isinstance(found, Problem):
                 problems.append(found)
                 continue
-            wrong = _wrong(found, number_of)
+            wrong = _prediction_problem(found, number_of)
             if wrong is not None:
                 problems.append(source.problem(found.number, *wrong))
                 continue
@@ -106,7 +106,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
             answers[row_no] = found.row.get("tier_id")
             if "error" in found.row:
                 errors[row_no] = found.row["error"]
-    _refuse(source, problems, has_lines=bool(lines))
+    _raise_if_invalid(source, problems, has_lines=bool(lines))
     missing = {number: "no prediction for this row" for number in row_nos if number not in answers}
     wanted = set(row_nos)
     return Predictions(
@@ -127,14 +127,14 @@ def prediction_lines(predictions: Predictions, row_ids: Sequence[str]) -> Iterat
         yield json.dumps(line, ensure_ascii=False)
 
 
-def _refuse(source: Source, problems: Sequence[Problem], *, has_lines: bool) -> None:
+def _raise_if_invalid(source: Source, problems: Sequence[Problem], *, has_lines: bool) -> None:
     if not problems and not has_lines:
         problems = [source.problem(None, None, "the file contains no predictions")]
     if problems:
         raise ContentError(problems, hint='A prediction is {"id": …, "tier_id": 0 to 3} or {"id": …, "error": "why"}.')
 
 
-def _wrong(found: NumberedRow, known: Mapping[str, int]) -> tuple[str | None, str] | None:
+def _prediction_problem(found: NumberedRow, known: Mapping[str, int]) -> tuple[str | None, str] | None:
     row = found.row
     if not isinstance(row, dict):
         return None, "a prediction must be a JSON object"

@@ -43,14 +43,14 @@ def cost_optimal(connection: duckdb.DuckDBPyConnection, manifest: StaticManifest
     )
     row_nos: list[int] = []
     tier_ids: list[int | None] = []
-    for _, steps in groupby(_streamed(result), key=itemgetter(0)):
+    for _, steps in groupby(_stream_rows(result), key=itemgetter(0)):
         rows = list(steps)
         row_nos += (row[1] for row in rows)
         tier_ids += _cheapest_path(rows, rates, manifest.cache_ttl_steps)
     return Predictions(row_nos, tier_ids)
 
 
-def _streamed(result: duckdb.DuckDBPyConnection) -> Iterator[Any]:
+def _stream_rows(result: duckdb.DuckDBPyConnection) -> Iterator[Any]:
     while batch := result.fetchmany(10_000):
         yield from batch
 

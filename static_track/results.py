@@ -16,15 +16,15 @@ import duckdb
 
 from static_track.banks.databases import Version, file_version
 from static_track.metrics import SCORES
-from static_track.predictions import Predictions, failure
-from static_track.scoring import OwnCost, Score, Scorer
+from static_track.predictions import Predictions, failure_text
+from static_track.scoring import RouterLlmCost, Score, Scorer
 from twinbench.routing.tiers import Tier
 from twinbench.sql import sql_file, sql_text
 from twinbench.storage.parquet_files import Column, write_columns
 from twinbench.storage.store import Store
 
 if TYPE_CHECKING:
-    from static_track.parts import Parts
+    from static_track.parts import TrajectoryParts
 
 LATENCIES = ("p50", "p95", "p99")
 
@@ -33,11 +33,11 @@ _WORKLOAD_COLUMNS = dict.fromkeys(("rows", "trajectories", "failed_trajectories"
 )
 
 _MOST_REMEMBERED = 64
-_remembered: OrderedDict[tuple[Path, Version, bool], KeptScore] = OrderedDict()
+_recent_scores: OrderedDict[tuple[Path, Version, bool], CachedScore] = OrderedDict()
 """Scores that this process has read, by file; references are needed for every table."""
-_remembering = threading.Lock()
+_recent_scores_lock = threading.Lock()
 
-DAMAGED = (duckdb.Error, LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
+READ_ERRORS = (duckdb.Error, LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
 """Errors of reading a cached result that is damaged, misplaced or of another release; it is then computed again."""
 
 
@@ -77,7 +77,7 @@ class ScoreIdentity(PredictionsIdentity):
 
 
 @dataclass(frozen=True)
-class KeptScore:
+class CachedScore:
     """A score, with how long its router took to decide."""
 
     score: Score
@@ -85,19 +85,19 @@ class KeptScore:
     first_error: str | None = None
     given_up: bool = False
     """Whether the router was stopped; such a score is shown but never cached."""
-    own: OwnCost | None = None
+    own: RouterLlmCost | None = None
     """What the router's own LLM calls cost; None where it made none."""
-    parts: Parts | None = None
+    parts: TrajectoryParts | None = None
     """The contribution of each trajectory; None if it was not requested."""
 
     @property
     def failure(self) -> str | None:
         """How the router failed as a whole, as the end of a sentence; None if it did not."""
         counts = self.score.counts
-        return failure(given_up=self.given_up, rows=counts["rows"], errors=counts["errors"])
+        return failure_text(given_up=self.given_up, rows=counts["rows"], errors=counts["errors"])
 
 
-class Results:
+class ResultCache:
     """The cached predictions and scores of a store."""
 
     def __init__(self, store: Store, connection: duckdb.DuckDBPyConnection | None = None) -> None:
@@ -118,12 +118,14 @@ class Results:
             return None
         with self._connection.cursor() as connection:
             try:
-                return _kept_predictions(connection, path, row_nos)
-            except DAMAGED:
+                return _read_predictions(connection, path, row_nos)
+            except READ_ERRORS:
                 self._store.discard(path.parent)
                 return None
 
-    def keep_predictions(self, identity: PredictionsIdentity, predictions: Predictions, row_ids: Sequence[str]) -> None:
+    def store_predictions(
+        self, identity: PredictionsIdentity, predictions: Predictions, row_ids: Sequence[str]
+    ) -> None:
         """Cache predictions."""
         size = len(predictions.row_nos)
         asked = list(predictions.latencies_ms or ())
@@ -140,30 +142,30 @@ class Results:
             *((name, "VARCHAR", [value] * size) for name, value in asdict(identity).items()),
         ]
         path = self.predictions_file(identity.predictions)
-        with self._written(path.parent) as (folder, connection):
+        with self._write_aside(path.parent) as (folder, connection):
             write_columns(connection, folder / path.name, columns)
 
-    def scores(self, fingerprints: Sequence[str], *, parts: bool = False) -> dict[str, KeptScore]:
+    def scores(self, fingerprints: Sequence[str], *, parts: bool = False) -> dict[str, CachedScore]:
         """Return the scores that are cached, by fingerprint.
 
         Args:
             fingerprints: fingerprints of scores.
             parts: whether to read the contribution of each trajectory too.
         """
-        found: dict[str, KeptScore] = {}
+        found: dict[str, CachedScore] = {}
         paths = [path for name in fingerprints if (path := self._score_file(name)).is_file()]
         with self._connection.cursor() as connection:
             try:
-                found = _kept_scores(connection, paths, parts)
-            except DAMAGED:
+                found = _cached_scores(connection, paths, parts)
+            except READ_ERRORS:
                 for path in paths:
                     try:
-                        found |= _kept_scores(connection, [path], parts)
-                    except DAMAGED:
+                        found |= _cached_scores(connection, [path], parts)
+                    except READ_ERRORS:
                         self._store.discard(path.parent)
         return found
 
-    def keep_score(self, identity: ScoreIdentity, kept: KeptScore, scorer: Scorer, number: int) -> None:
+    def store_score(self, identity: ScoreIdentity, kept: CachedScore, scorer: Scorer, number: int) -> None:
         """Cache a score.
 
         Args:
@@ -186,7 +188,7 @@ class Results:
             }
         )
         path = self._score_file(identity.fingerprint)
-        with self._written(path.parent) as (folder, connection):
+        with self._write_aside(path.parent) as (folder, connection):
             columns: list[Column] = [
                 *((name, "VARCHAR", [value]) for name, value in who.items()),
                 *((name, "DOUBLE", [value]) for name, value in (metrics | own | latency).items()),
@@ -217,7 +219,7 @@ class Results:
         return connection
 
     @contextmanager
-    def _written(self, path: Path) -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
+    def _write_aside(self, path: Path) -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
         with self._store.aside(path) as folder, self._connection.cursor() as connection:
             try:
                 folder.mkdir()
@@ -233,7 +235,7 @@ class Results:
         return self._store.root / "scores" / fingerprint / "score.parquet"
 
 
-def _kept_predictions(connection: duckdb.DuckDBPyConnection, path: Path, wanted: Sequence[int]) -> Predictions:
+def _read_predictions(connection: duckdb.DuckDBPyConnection, path: Path, wanted: Sequence[int]) -> Predictions:
     """Read the predictions of a file.
 
     Raises:
@@ -260,34 +262,34 @@ def _kept_predictions(connection: duckdb.DuckDBPyConnection, path: Path, wanted:
     )
 
 
-def _kept_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, KeptScore]:
+def _cached_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, CachedScore]:
     """Return the score in each file, by fingerprint."""
     keys = {path: (path, file_version(path), parts) for path in paths}
-    with _remembering:
-        found = {path.parent.name: _remembered[key] for path, key in keys.items() if key in _remembered}
+    with _recent_scores_lock:
+        found = {path.parent.name: _recent_scores[key] for path, key in keys.items() if key in _recent_scores}
         found |= _read_scores(connection, [path for path in paths if path.parent.name not in found], parts)
         for path, key in keys.items():
-            _remembered[key] = found[path.parent.name]
-            _remembered.move_to_end(key)
-        while len(_remembered) > _MOST_REMEMBERED:
-            _remembered.popitem(last=False)
+            _recent_scores[key] = found[path.parent.name]
+            _recent_scores.move_to_end(key)
+        while len(_recent_scores) > _MOST_REMEMBERED:
+            _recent_scores.popitem(last=False)
     return found
 
 
-def _read_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, KeptScore]:
+def _read_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, CachedScore]:
     if not paths:
         return {}
     query = "SELECT fingerprint, detail FROM read_parquet(?)"
     rows = connection.execute(query, [[str(path) for path in paths]]).fetchall()
     added = _kept_parts(connection, paths) if parts else dict.fromkeys((name for name, _ in rows), None)
-    found = {name: _kept(json.loads(detail), added[name]) for name, detail in rows}
+    found = {name: _to_cached_score(json.loads(detail), added[name]) for name, detail in rows}
     for each in found.values():
         if each.parts is not None and each.parts.metrics() != dict(each.score.scores):
             raise ValueError("its trajectories are not those of the score")
     return found
 
 
-def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Mapping[str, Parts]:
+def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Mapping[str, TrajectoryParts]:
     from static_track.parts import parts_by
 
     query = """
@@ -298,14 +300,14 @@ def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) ->
     return parts_by(connection.execute(query, [[str(path.with_name("trajectories.parquet")) for path in paths]]))
 
 
-def _kept(detail: Mapping[str, Any], parts: Parts | None) -> KeptScore:
+def _to_cached_score(detail: Mapping[str, Any], parts: TrajectoryParts | None) -> CachedScore:
     score = detail["score"]
     named = ("scores", "cost_usd", "counts", "by_workload", "confusion", "error_pattern", "ablation")
     legacy = {name: block for name, block in score.items() if name not in named}
-    return KeptScore(
+    return CachedScore(
         Score(**{name: score[name] for name in named}, legacy=legacy),
         detail["latency_ms"],
         detail["first_error"],
-        own=None if detail["own"] is None else OwnCost(**detail["own"]),
+        own=None if detail["own"] is None else RouterLlmCost(**detail["own"]),
         parts=parts,
     )

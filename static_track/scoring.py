@@ -17,7 +17,7 @@ import duckdb
 from static_track.banks import databases
 from static_track.banks.bank_file import group_name_sql
 from static_track.banks.databases import file_version
-from static_track.banks.splits import ALL, Split
+from static_track.banks.splits import WHOLE_BANK, BankPart
 from static_track.metrics import PATTERNS, SCORES
 from static_track.predictions import Predictions
 from twinbench.errors import TwinbenchError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from static_track.parts import Parts
+    from static_track.parts import TrajectoryParts
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class OwnCost:
+class RouterLlmCost:
     """The cost of a router's own LLM calls, and its CostSave after subtracting them."""
 
     router_usd: float
@@ -75,7 +75,7 @@ class Scorer:
     """A bank's numbers, ready for scoring under one price table."""
 
     def __init__(
-        self, bank_file: Path, manifest: StaticManifest, *, base_file: Path | None = None, split: Split = ALL
+        self, bank_file: Path, manifest: StaticManifest, *, base_file: Path | None = None, split: BankPart = WHOLE_BANK
     ) -> None:
         """Open the numbers.
 
@@ -87,12 +87,12 @@ class Scorer:
         """
         self._bank_file = bank_file
         self._fallback_output_tokens = manifest.fallback_output_tokens
-        self._of = (manifest.fingerprint, base_file, file_version(base_file) if base_file else None, split.fingerprint)
-        self._connection = databases.take(bank_file, self._of) or self._prepared(bank_file, manifest, base_file, split)
+        self._key = (manifest.fingerprint, base_file, file_version(base_file) if base_file else None, split.fingerprint)
+        self._connection = databases.take(bank_file, self._key) or self._prepare(bank_file, manifest, base_file, split)
 
     @staticmethod
-    def _prepared(
-        bank_file: Path, manifest: StaticManifest, base_file: Path | None, split: Split
+    def _prepare(
+        bank_file: Path, manifest: StaticManifest, base_file: Path | None, split: BankPart
     ) -> duckdb.DuckDBPyConnection:
         """Open a connection with the views of ``scoring.sql``."""
         try:
@@ -127,7 +127,7 @@ class Scorer:
     def close(self) -> None:
         """Give the connection back, so that the next scorer of the same numbers can use its views."""
         self._clear()
-        databases.give_back(self._bank_file, self._of, self._connection)
+        databases.give_back(self._bank_file, self._key, self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -211,14 +211,14 @@ class Scorer:
             for router in sorted(totals)
         ]
 
-    def own_costs(self) -> dict[int, OwnCost]:
+    def router_llm_costs(self) -> dict[int, RouterLlmCost]:
         """Return the cost of own LLM calls, for the loaded routers that made any."""
         if self._connection.execute("SELECT 1 FROM own_call LIMIT 1").fetchone() is None:
             return {}  # most routers never ask, and the view takes as long as a score
         rows = self._connection.execute("SELECT router, router_usd, cost_save_net FROM net").fetchall()
-        return {router: OwnCost(*row) for router, *row in rows}
+        return {router: RouterLlmCost(*row) for router, *row in rows}
 
-    def parts(self) -> dict[int, Parts]:
+    def parts(self) -> dict[int, TrajectoryParts]:
         """Return the contribution of each trajectory to the headline, for each loaded router."""
         from static_track.parts import parts_by
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from static_track.banks.bank import PrefixStep, Trajectory
-from twinbench.routing.asking import asked, told
+from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.cache_policy import StepTtl
-from twinbench.routing.own_calls import Deciding, NoCalls, OwnCalls
+from twinbench.routing.own_calls import DecisionContext, NoRouterLlm, RouterLlm
 from twinbench.routing.router import Candidate, Choice, Router
 from twinbench.routing.session import Session, session_key
 
 
 @dataclass(frozen=True)
-class Asked:
+class RowAnswer:
     """A router's answer about a row."""
 
     choice: Choice | str
     """The router's choice, or an error message."""
     latency_ms: float
-    deciding: Deciding
+    decision_context: DecisionContext
     """The LLM calls that it made for the decision."""
 
 
-class Walk:
+class TrajectoryWalk:
     """Asks a router about the rows of one trajectory in order, and calls its hooks as in a live run.
 
     A failed hook becomes the error of the next row, or of the last one, so that users find it.
@@ -37,7 +37,7 @@ class Walk:
         *,
         salt: str,
         ttl_steps: int,
-        llm: OwnCalls | None = None,
+        llm: RouterLlm | None = None,
     ) -> None:
         """Prepare a trajectory; nothing is asked yet.
 
@@ -50,30 +50,30 @@ class Walk:
             llm: the LLM handle that the router was given.
         """
         self._router = router
-        self._llm = llm or NoCalls()
+        self._llm = llm or NoRouterLlm()
         key = session_key(salt, trajectory.workload, trajectory.instance_id)
         self._session = Session(key, candidates, StepTtl(ttl_steps))
         self._begun = False
-        self._complaint: str | None = None
+        self._hook_error: str | None = None
 
-    def ask(self, step: PrefixStep) -> Asked:
+    def ask(self, step: PrefixStep) -> RowAnswer:
         """Ask about the next row, and tell the router the outcome."""
         if not self._begun:
             self._begun = True
-            self._complaint = told(self._router, "start", self._session.key)
-        call = self._session.call(step.prompt)
-        with self._llm.deciding(Deciding(self._session.key, call.step_index)) as deciding:
+            self._hook_error = call_hook(self._router, "start", self._session.key)
+        call = self._session.open_call(step.prompt)
+        with self._llm.within_decision(DecisionContext(self._session.key, call.step_index)) as deciding:
             decided, latency_ms = asked(self._router, call)
-        choice = self._complaint or decided
-        self._complaint = None
+        choice = self._hook_error or decided
+        self._hook_error = None
         if not isinstance(choice, Choice):
-            self._session.failed()
+            self._session.record_failure()
         elif step.visible_tokens is not None:
             spoken = step.visible_tokens[choice.candidate.tier]
-            outcome = self._session.answered(choice.candidate, spoken, step.visible_text)
-            self._complaint = told(self._router, "observe", outcome)
-        return Asked(choice, latency_ms, deciding)
+            outcome = self._session.record_answer(choice.candidate, spoken, step.visible_text)
+            self._hook_error = call_hook(self._router, "observe", outcome)
+        return RowAnswer(choice, latency_ms, deciding)
 
     def end(self) -> str | None:
         """Call the router's ``end`` hook; return its error message if it failed."""
-        return told(self._router, "end", self._session.key) if self._begun else None
+        return call_hook(self._router, "end", self._session.key) if self._begun else None

@@ -22,15 +22,15 @@ import pytest
 
 from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
-from twinbench.containers.engine import Engine, NoEngineError, translated
+from twinbench.containers.engine import Engine, NoEngineError, docker_errors_as_ours
 from twinbench.containers.ownership import (
     NAMESPACE,
     NAMESPACE_VARIABLE,
     is_alive,
-    machine,
+    machine_identity,
     namespace,
     process_identity,
-    remove,
+    remove_container,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ REQUIRED_VARIABLE = "TWINBENCH_REQUIRE_DOCKER"
 
 _MARKER = "docker"
 _NO_ENGINE = "NO DOCKER ENGINE"
-_SESSIONS = f"tests/{machine()}/"
+_SESSIONS = f"tests/{machine_identity()}/"
 """What the namespaces of all test sessions of this machine begin with; the session's process comes next."""
 
 _numbers = itertools.count(1)
@@ -99,13 +99,13 @@ def own_namespace(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def _removed(engine: Engine, chosen: Callable[[str], bool]) -> list[str]:
     """Remove every container whose namespace is chosen, and list them."""
-    with translated("list containers"):
+    with docker_errors_as_ours("list containers"):
         found: list[Container] = engine.client.containers.list(
             all=True, filters={"label": NAMESPACE}, ignore_removed=True
         )
     theirs = [container for container in found if chosen(container.labels[NAMESPACE])]
     for container in theirs:
-        remove(container)
+        remove_container(container)
     return [f"{container.name} ({container.status})" for container in theirs]
 
 

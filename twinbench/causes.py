@@ -12,7 +12,7 @@ from enum import StrEnum
 from twinbench.errors import TwinbenchError
 
 
-class Counts(StrEnum):
+class OutcomeClass(StrEnum):
     """How a case that ended with a cause is counted in scores."""
 
     unresolved = "unresolved"
@@ -47,62 +47,66 @@ class Cause(StrEnum):
 class Handling:
     """What follows from a cause."""
 
-    counts: Counts
+    outcome_class: OutcomeClass
     meaning: str
     remedy: str = ""
     """For causes that count as infrastructure: what the user can do about it, as an imperative."""
 
 
 CAUSES: dict[Cause, Handling] = {
-    Cause.empty: Handling(Counts.unresolved, "nothing was submitted"),
-    Cause.unappliable: Handling(Counts.unresolved, "the patch does not apply"),
-    Cause.timeout: Handling(Counts.unresolved, "the tests exceeded their time limit"),
-    Cause.writes: Handling(Counts.unresolved, "the container exceeded its limit of written data"),
+    Cause.empty: Handling(OutcomeClass.unresolved, "nothing was submitted"),
+    Cause.unappliable: Handling(OutcomeClass.unresolved, "the patch does not apply"),
+    Cause.timeout: Handling(OutcomeClass.unresolved, "the tests exceeded their time limit"),
+    Cause.writes: Handling(OutcomeClass.unresolved, "the container exceeded its limit of written data"),
     Cause.engine: Handling(
-        Counts.infra,
+        OutcomeClass.infra,
         "the Docker engine did not answer, or stopped",
         "check the engine with `twinbench dynamic doctor`",
     ),
     Cause.container: Handling(
-        Counts.infra, "the container was stopped from outside", "find out who or what stops containers on that machine"
+        OutcomeClass.infra,
+        "the container was stopped from outside",
+        "find out who or what stops containers on that machine",
     ),
     Cause.image: Handling(
-        Counts.infra,
+        OutcomeClass.infra,
         "the image is missing and cannot be pulled, or no command runs in it",
         "repair the image, pull it, or build it with --build",
     ),
-    Cause.disk: Handling(Counts.infra, "too little disk space is free", "free disk space, or lower --min-free-mib"),
-    Cause.router: Handling(Counts.unresolved, "the router failed, or chose a candidate that cannot be called"),
-    Cause.cap: Handling(Counts.cap, "the run's spending cap leaves no room for another call"),
+    Cause.disk: Handling(
+        OutcomeClass.infra, "too little disk space is free", "free disk space, or lower --min-free-mib"
+    ),
+    Cause.router: Handling(OutcomeClass.unresolved, "the router failed, or chose a candidate that cannot be called"),
+    Cause.cap: Handling(OutcomeClass.cap, "the run's spending cap leaves no room for another call"),
     Cause.usage: Handling(
-        Counts.infra,
+        OutcomeClass.infra,
         "the provider's usage is missing or impossible",
         "check the provider's usage with `twinbench pool check --live`",
     ),
     Cause.model: Handling(
-        Counts.infra,
+        OutcomeClass.infra,
         "a model other than the requested one answered",
         "if that is right, add its name to served_as in a pool of your own (`twinbench pool check --live`)",
     ),
     Cause.switch: Handling(
-        Counts.infra,
+        OutcomeClass.infra,
         "the provider refused a conversation that another model had begun",
         "use a gateway that accepts conversations begun by other models",
     ),
     Cause.transport: Handling(
-        Counts.infra, "no attempt brought a readable response", "check that the gateway at --api-base answers"
+        OutcomeClass.infra, "no attempt brought a readable response", "check that the gateway at --api-base answers"
     ),
     Cause.quota: Handling(
-        Counts.infra, "the provider's rate limit or quota is reached", "wait, raise it, or set --candidate-limit"
+        OutcomeClass.infra, "the provider's rate limit or quota is reached", "wait, raise it, or set --candidate-limit"
     ),
     Cause.access: Handling(
-        Counts.infra, "the provider refused the API key", "check that --api-key-env names a valid key"
+        OutcomeClass.infra, "the provider refused the API key", "check that --api-key-env names a valid key"
     ),
     Cause.request: Handling(
-        Counts.infra, "the provider refused the request", "find out from the detail what the provider refuses"
+        OutcomeClass.infra, "the provider refused the request", "find out from the detail what the provider refuses"
     ),
     Cause.internal: Handling(
-        Counts.infra,
+        OutcomeClass.infra,
         "an unexpected error in twinbench ended the case",
         "report it with the traceback file that the detail names",
     ),

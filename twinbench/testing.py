@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from twinbench.routing.cache_policy import Prompt, StepTtl
-from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply, name_of
-from twinbench.routing.own_calls import Question, checked_question
+from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply, candidate_name
+from twinbench.routing.own_calls import Question, validate_question
 from twinbench.routing.router import Call, Candidate
 from twinbench.routing.session import Session
 from twinbench.routing.tiers import Tier
@@ -46,7 +46,7 @@ class ScriptedLlm:
             LlmError: the next answer is one, or the question is invalid.
             AssertionError: no answers are left.
         """
-        question = checked_question(messages, name_of(candidate), max_tokens, temperature)
+        question = validate_question(messages, candidate_name(candidate), max_tokens, temperature)
         self.questions.append(question)
         if len(self.questions) > len(self._answers):
             raise AssertionError(
@@ -74,7 +74,7 @@ def make_call(
         session: the session key.
     """
     manifest = static_manifest()
-    return Session(session, manifest.candidates(), StepTtl(manifest.cache_ttl_steps)).call(
+    return Session(session, manifest.candidates(), StepTtl(manifest.cache_ttl_steps)).open_call(
         make_prompt(messages, tools=tools, step_index=step_index)
     )
 

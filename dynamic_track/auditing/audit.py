@@ -35,10 +35,10 @@ class Check:
     name: str
     reason: str
     """Why its findings cannot occur in an honest run, as a sentence."""
-    of: str
+    unit: str
     """The unit that it looks at: each ``line``, ``trial``, ``call``, ``command`` or ``patch``."""
     find: Callable[[Evidence], Iterator[Remark]]
-    of_imported: bool = True
+    applies_to_imported: bool = True
     """Whether an imported run has the data that it looks at."""
 
 
@@ -51,7 +51,7 @@ CHECKS: tuple[Check, ...] = (
         "responses of simulated models are marked as such, others are not",
         "call",
         record.simulation,
-        of_imported=False,
+        applies_to_imported=False,
     ),
     Check(
         "missing-case",
@@ -65,7 +65,7 @@ CHECKS: tuple[Check, ...] = (
         "line",
         record.steps,
     ),
-    Check("limits", "an agent stops at its step and cost limits", "call", record.limits, of_imported=False),
+    Check("limits", "an agent stops at its step and cost limits", "call", record.limits, applies_to_imported=False),
     Check(
         "time", "times do not run backwards, and nothing takes longer than the time that passed", "line", record.time
     ),
@@ -82,7 +82,11 @@ CHECKS: tuple[Check, ...] = (
     Check("cache", "a cache contains no more than what was sent before", "call", calls.cache),
     Check("tokens", "the prompts and answers have about the tokens that are billed for them", "call", tokens),
     Check(
-        "request", "the requests are those that follow from the conversation", "call", calls.request, of_imported=False
+        "request",
+        "the requests are those that follow from the conversation",
+        "call",
+        calls.request,
+        applies_to_imported=False,
     ),
     Check("reused-trace", "no response and no series of decision times occurs twice", "call", calls.reused_trace),
     Check("case-file", "case.json follows from the journal", "trial", outcome.case_file),
@@ -91,16 +95,22 @@ CHECKS: tuple[Check, ...] = (
         "the conversation consists of the recorded responses and observations",
         "trial",
         outcome.trajectory,
-        of_imported=False,
+        applies_to_imported=False,
     ),
     Check(
         "submission",
         "the patch is what the agent's last command printed",
         "trial",
         outcome.submission,
-        of_imported=False,
+        applies_to_imported=False,
     ),
-    Check("end", "the event that ended an agent is recorded before its end", "trial", outcome.end, of_imported=False),
+    Check(
+        "end",
+        "the event that ended an agent is recorded before its end",
+        "trial",
+        outcome.end,
+        applies_to_imported=False,
+    ),
     Check("patch", "patch.diff and its hash agree with the journal", "trial", outcome.patch),
     Check(
         "verdict", "a verdict belongs to this patch, and follows from the tests that it names", "trial", outcome.verdict
@@ -139,7 +149,7 @@ class Audit(Tabular):
     warnings: tuple[Finding, ...]
     tokens: tuple[TokenRatio, ...]
     """The tokens that were billed for each candidate, compared with our count."""
-    looked_at: dict[str, int]
+    unit_counts: dict[str, int]
     """The numbers of lines, trials, calls, commands and patches."""
     simulated: bool
     imported: bool
@@ -148,13 +158,13 @@ class Audit(Tabular):
     notes: tuple[str, ...]
     """Remarks that are not findings."""
 
-    def of(self, check: Check) -> int:
+    def finding_count(self, check: Check) -> int:
         """Return how many findings a check has."""
         return sum(finding.check == check.name for finding in self.findings)
 
-    def over(self, check: Check) -> int:
+    def unit_count(self, check: Check) -> int:
         """Return how many units a check looked at."""
-        return 0 if self.imported and not check.of_imported else self.looked_at[check.of]
+        return 0 if self.imported and not check.applies_to_imported else self.unit_counts[check.unit]
 
     @property
     def checks(self) -> list[CheckResult]:
@@ -170,8 +180,8 @@ class Audit(Tabular):
                 for each in found
             ]
             if not found:
-                looked_at = self.over(check)
-                skipped = self.imported and not check.of_imported
+                looked_at = self.unit_count(check)
+                skipped = self.imported and not check.applies_to_imported
                 reason = "an imported run has none of the data that this check looks at" if skipped else check.reason
                 rows.append(CheckResult(check.name, str(self.run), Status.passed, reason, looked_at))
         return rows
@@ -182,7 +192,7 @@ class Audit(Tabular):
             "run": str(self.run),
             "simulated": self.simulated,
             "imported": self.imported,
-            "looked_at": self.looked_at,
+            "looked_at": self.unit_counts,
             "checks": [check.to_json() for check in self.checks],
             "tokens": [ratio.to_json() for ratio in self.tokens],
             "head": None if self.head is None else {"line": self.head[0], "sha256": self.head[1]},
@@ -196,8 +206,8 @@ class Audit(Tabular):
     @property
     def summary(self) -> str:
         """The audit in one line, for a person."""
-        over = f"{counted(len(CHECKS), 'check')} of {counted(self.looked_at['trial'], 'trial')}"
-        over += f" with {counted(self.looked_at['call'], 'call')}"
+        over = f"{counted(len(CHECKS), 'check')} of {counted(self.unit_counts['trial'], 'trial')}"
+        over += f" with {counted(self.unit_counts['call'], 'call')}"
         if not self.findings:
             return f"nothing found: {over}"
         return f"{counted(len(self.findings), 'finding')}: {over}"
@@ -249,16 +259,16 @@ def audit(
     findings: list[Finding] = []
     for done, check in enumerate(CHECKS):
         progress(f"auditing, {check.name}", done, len(CHECKS))
-        if run.is_imported and not check.of_imported:
+        if run.is_imported and not check.applies_to_imported:
             continue
-        findings += _found(check.name, _remarks(check.find, run))
+        findings += _to_findings(check.name, _remarks(check.find, run))
     for path in against:
         progress(f"auditing, against {path}", len(CHECKS), len(CHECKS))
         other = read_evidence(RunDirectory(path), pool)
-        findings += _found("reused-trace", _remarks(partial(calls.shared_traces, other=other), run))
-        findings += _found("tokens", _remarks(partial(other_ratios, other=other), run))
+        findings += _to_findings("reused-trace", _remarks(partial(calls.shared_traces, other=other), run))
+        findings += _to_findings("tokens", _remarks(partial(other_ratios, other=other), run))
     progress("auditing", len(CHECKS), len(CHECKS))
-    warnings = _found("tests", _remarks(conduct.changed_tests, run), Status.warned)
+    warnings = _to_findings("tests", _remarks(conduct.changed_tests, run), Status.warned)
     end = (run.entries[-1].number, run.entries[-1].sha256) if run.entries and run.damage is None else None
     if head is not None and not any((entry.number, entry.sha256) == head for entry in run.entries):
         findings.insert(0, Finding("chain", None, f"journal, line {head[0]}: does not have the hash {head[1]}"))
@@ -266,15 +276,15 @@ def audit(
         "line": len(run.entries) + len(run.misshapen),
         "trial": len(run.trials),
         "call": len(run.calls),
-        "command": sum(len(trial.commands) for trial in run.each()),
-        "patch": sum(bool(trial.patch) for trial in run.each()),
+        "command": sum(len(trial.commands) for trial in run.each_trial()),
+        "patch": sum(bool(trial.patch) for trial in run.each_trial()),
     }
     return Audit(
         run=run_dir,
         findings=tuple(findings),
         warnings=tuple(warnings),
         tokens=_token_ratios(run),
-        looked_at=looked_at,
+        unit_counts=looked_at,
         simulated=run.is_simulated,
         imported=run.is_imported,
         head=end,
@@ -296,5 +306,5 @@ def _token_ratios(run: Evidence) -> tuple[TokenRatio, ...]:
         return ()
 
 
-def _found(check: str, remarks: Iterator[Remark], status: Status = Status.failed) -> list[Finding]:
+def _to_findings(check: str, remarks: Iterator[Remark], status: Status = Status.failed) -> list[Finding]:
     return [Finding(check, remark.case, remark.detail, remark.value, status) for remark in remarks]

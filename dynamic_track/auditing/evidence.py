@@ -18,24 +18,24 @@ from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import AssistantMessage, read_completion
 from twinbench.calls.journal import JOURNAL_FILE, Entry, read_journal
 from twinbench.calls.lines import (
+    AttemptLine,
     CommandLine,
-    Decision,
+    DecisionLine,
     End,
     Line,
     LineError,
-    Lost,
-    Numbered,
+    NumberedLine,
     Observation,
-    OfAttempt,
-    OfTrial,
     Reserve,
+    RunExecution,
     Settle,
-    Sitting,
     TrialBegins,
+    TrialLine,
+    TrialRestart,
     VerdictLine,
     read_line,
 )
-from twinbench.calls.recording import Recording, recordings_of
+from twinbench.calls.recording import Recording, recordings_from_lines
 from twinbench.calls.response_json import decode_response
 from twinbench.errors import ContentError, JournalError
 from twinbench.reading.input_files import InputError, read_regular
@@ -61,10 +61,10 @@ class Remark:
 class AuditedCall:
     """One attempt at a call of a model, with its journal lines."""
 
-    reserve: Numbered[Reserve]
-    decision: Numbered[Decision] | None
+    reserve: NumberedLine[Reserve]
+    decision: NumberedLine[DecisionLine] | None
     """None for the router's own LLM calls, and if the line is missing."""
-    settle: Numbered[Settle] | None = None
+    settle: NumberedLine[Settle] | None = None
 
     @property
     def step(self) -> int:
@@ -72,7 +72,7 @@ class AuditedCall:
         return self.reserve.line.step
 
     @property
-    def is_own(self) -> bool:
+    def is_router_llm(self) -> bool:
         """Whether it is one of the router's own LLM calls."""
         return bool(self.reserve.line.own)
 
@@ -91,7 +91,7 @@ class AuditedCall:
         """Where its outcome is recorded."""
         line = (self.settle or self.reserve).number
         return f"journal, line {line}, step {self.step}" + (
-            ", one of the router's own LLM calls" if self.is_own else ""
+            ", one of the router's own LLM calls" if self.is_router_llm else ""
         )
 
     @property
@@ -141,13 +141,13 @@ class AuditedTrial:
     case: str
     trial: int
     folder: Path
-    lines: list[Numbered[OfTrial]] = field(default_factory=list)
+    lines: list[NumberedLine[TrialLine]] = field(default_factory=list)
     """Its journal lines, as far as they can be read."""
-    lives: list[list[AuditedCall]] = field(default_factory=lambda: [[]])
+    calls_by_start: list[list[AuditedCall]] = field(default_factory=lambda: [[]])
     """Its calls, in one list for each time that the trial was started."""
     recording: Recording | None = None
     """None if its lines are not consistent."""
-    broken: str | None = None
+    inconsistency: str | None = None
     """Why its lines are not consistent."""
 
     @property
@@ -158,46 +158,46 @@ class AuditedTrial:
     @property
     def calls(self) -> list[AuditedCall]:
         """The calls since the last start, which are those that count."""
-        return self.lives[-1]
+        return self.calls_by_start[-1]
 
     @property
     def all_calls(self) -> list[AuditedCall]:
         """The calls of all starts."""
-        return [call for life in self.lives for call in life]
+        return [call for life in self.calls_by_start for call in life]
 
     @property
     def answers(self) -> list[AuditedCall]:
         """The agent's calls that were answered."""
-        return [call for call in self.calls if call.answered and not call.is_own]
+        return [call for call in self.calls if call.answered and not call.is_router_llm]
 
     @property
-    def lives_of_lines(self) -> list[list[Numbered[OfTrial]]]:
+    def lines_by_start(self) -> list[list[NumberedLine[TrialLine]]]:
         """Its lines, in one list for each time that the trial was started."""
-        lives: list[list[Numbered[OfTrial]]] = [[]]
+        lives: list[list[NumberedLine[TrialLine]]] = [[]]
         for each in self.lines:
-            if isinstance(each.line, TrialBegins) and lives[-1] and isinstance(lives[-1][-1].line, Lost):
+            if isinstance(each.line, TrialBegins) and lives[-1] and isinstance(lives[-1][-1].line, TrialRestart):
                 lives.append([])
             lives[-1].append(each)
         return lives
 
-    def of_kind(self, kind: type[Kind]) -> list[Numbered[Kind]]:
+    def lines_of_kind(self, kind: type[Kind]) -> list[NumberedLine[Kind]]:
         """Return the lines of a kind since the last start."""
-        return of_kind(self.lives_of_lines[-1], kind)
+        return lines_of_kind(self.lines_by_start[-1], kind)
 
     @property
     def begin(self) -> TrialBegins | None:
         """The content of its first line."""
-        return next((each.line for each in self.of_kind(TrialBegins)), None)
+        return next((each.line for each in self.lines_of_kind(TrialBegins)), None)
 
     @property
-    def end(self) -> Numbered[End] | None:
+    def end(self) -> NumberedLine[End] | None:
         """The last line about the agent's end."""
-        return next(iter(reversed(self.of_kind(End))), None)
+        return next(iter(reversed(self.lines_of_kind(End))), None)
 
     @property
-    def verdict(self) -> Numbered[VerdictLine] | None:
+    def verdict(self) -> NumberedLine[VerdictLine] | None:
         """The last verdict of the grader."""
-        return next(iter(reversed(self.of_kind(VerdictLine))), None)
+        return next(iter(reversed(self.lines_of_kind(VerdictLine))), None)
 
     @property
     def patch(self) -> str:
@@ -205,12 +205,12 @@ class AuditedTrial:
         return "" if self.end is None else self.end.line.diff
 
     @property
-    def commands(self) -> list[tuple[Numbered[CommandLine], Numbered[Observation] | None]]:
+    def commands(self) -> list[tuple[NumberedLine[CommandLine], NumberedLine[Observation] | None]]:
         """Each command of all starts, with its observation if there is one."""
-        found: list[tuple[Numbered[CommandLine], Numbered[Observation] | None]] = []
-        for life in self.lives_of_lines:
-            seen = {(each.line.step, each.line.index): each for each in of_kind(life, Observation)}
-            found += [(each, seen.get((each.line.step, each.line.index))) for each in of_kind(life, CommandLine)]
+        found: list[tuple[NumberedLine[CommandLine], NumberedLine[Observation] | None]] = []
+        for life in self.lines_by_start:
+            seen = {(each.line.step, each.line.index): each for each in lines_of_kind(life, Observation)}
+            found += [(each, seen.get((each.line.step, each.line.index))) for each in lines_of_kind(life, CommandLine)]
         return found
 
     def file(self, name: str) -> bytes | None:
@@ -243,7 +243,7 @@ class Evidence:
     pool: LiveManifest
     entries: Sequence[Entry]
     """The journal lines that have the fields of their kind, and those of unknown kinds."""
-    lines: Sequence[Numbered[Line]]
+    lines: Sequence[NumberedLine[Line]]
     """The same lines, without those of unknown kinds."""
     damage: str | None
     """What is wrong with the journal's hash chain."""
@@ -268,18 +268,18 @@ class Evidence:
         return {candidate.id: candidate for candidate in self.pool.candidates}
 
     @property
-    def sittings(self) -> list[Numbered[Sitting]]:
+    def executions(self) -> list[NumberedLine[RunExecution]]:
         """The lines that say which trials an execution of the run was to run."""
-        return of_kind(self.lines, Sitting)
+        return lines_of_kind(self.lines, RunExecution)
 
-    def each(self) -> Iterator[AuditedTrial]:
+    def each_trial(self) -> Iterator[AuditedTrial]:
         """Yield the trials."""
         yield from self.trials.values()
 
     @property
     def calls(self) -> list[tuple[AuditedTrial, AuditedCall]]:
         """All calls of all trials."""
-        return [(trial, call) for trial in self.each() for call in trial.all_calls]
+        return [(trial, call) for trial in self.each_trial() for call in trial.all_calls]
 
 
 def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
@@ -300,24 +300,24 @@ def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
         entries, torn = list(read), read.note
     except JournalError as error:
         damage = str(error)
-        entries = _untrusted(directory.journal / JOURNAL_FILE)
+        entries = _read_damaged_journal(directory.journal / JOURNAL_FILE)
     misshapen: list[Remark] = []
     sound: list[Entry] = []
-    lines: list[Numbered[Line]] = []
+    lines: list[NumberedLine[Line]] = []
     for entry in entries:
-        line = _read(entry)
+        line = _read_line(entry)
         if isinstance(line, str):
             case = entry.fields.get("case")
             misshapen.append(Remark(case if isinstance(case, str) else None, line))
             continue
         sound.append(entry)
         if line is not None:
-            lines.append(Numbered(entry.number, line))
-    trials = _trials(directory, of_kind(lines, OfTrial))
+            lines.append(NumberedLine(entry.number, line))
+    trials = _trials(directory, lines_of_kind(lines, TrialLine))
     return Evidence(directory, plan, problems, pool, sound, lines, damage, torn, misshapen, trials)
 
 
-def _untrusted(path: Path) -> list[Entry]:
+def _read_damaged_journal(path: Path) -> list[Entry]:
     """Return the lines of a damaged journal that can be read at all."""
     found: list[Entry] = []
     try:
@@ -335,47 +335,47 @@ def _untrusted(path: Path) -> list[Entry]:
     return found
 
 
-def _trials(directory: RunDirectory, lines: Sequence[Numbered[OfTrial]]) -> dict[tuple[str, int], AuditedTrial]:
+def _trials(directory: RunDirectory, lines: Sequence[NumberedLine[TrialLine]]) -> dict[tuple[str, int], AuditedTrial]:
     found: dict[tuple[str, int], AuditedTrial] = {}
     for each in lines:
         name = (each.line.case, each.line.trial)
-        found.setdefault(name, AuditedTrial(*name, directory.case(*name))).lines.append(each)
+        found.setdefault(name, AuditedTrial(*name, directory.trial_folder(*name))).lines.append(each)
     for name, trial in found.items():
-        trial.lives = [_calls(life) for life in trial.lives_of_lines]
+        trial.calls_by_start = [_calls(life) for life in trial.lines_by_start]
         try:
-            trial.recording = recordings_of(trial.lines)[name]
+            trial.recording = recordings_from_lines(trial.lines)[name]
         except JournalError as error:
-            trial.broken = str(error)
+            trial.inconsistency = str(error)
     return found
 
 
-def _calls(life: Sequence[Numbered[OfTrial]]) -> list[AuditedCall]:
-    decisions = {each.line.step: each for each in of_kind(life, Decision)}
+def _calls(life: Sequence[NumberedLine[TrialLine]]) -> list[AuditedCall]:
+    decisions = {each.line.step: each for each in lines_of_kind(life, DecisionLine)}
     calls: list[AuditedCall] = []
     open_: dict[tuple[int, int, int], AuditedCall] = {}
-    for each in of_kind(life, OfAttempt):
+    for each in lines_of_kind(life, AttemptLine):
         line = each.line
         key = (line.step, line.own, line.attempt)
         if isinstance(line, Reserve):
-            call = AuditedCall(Numbered(each.number, line), None if line.own else decisions.get(line.step))
+            call = AuditedCall(NumberedLine(each.number, line), None if line.own else decisions.get(line.step))
             calls.append(call)
             open_[key] = call
         elif isinstance(line, Settle) and key in open_:
-            open_.pop(key).settle = Numbered(each.number, line)
+            open_.pop(key).settle = NumberedLine(each.number, line)
     return calls
 
 
-def of_kind(lines: Iterable[Numbered[Line]], kind: type[Kind]) -> list[Numbered[Kind]]:
+def lines_of_kind(lines: Iterable[NumberedLine[Line]], kind: type[Kind]) -> list[NumberedLine[Kind]]:
     """Return the lines of a kind."""
-    return [Numbered(each.number, each.line) for each in lines if isinstance(each.line, kind)]
+    return [NumberedLine(each.number, each.line) for each in lines if isinstance(each.line, kind)]
 
 
-def _read(entry: Entry) -> Line | str | None:
+def _read_line(entry: Entry) -> Line | str | None:
     """Return a journal line; an error text if it lacks the fields of its kind; None for an unknown kind that is not
     about a trial.
     """
     try:
-        line = read_line(entry.kind, entry.fields, whole=True)
+        line = read_line(entry.kind, entry.fields, unpack=True)
     except LineError as error:
         return f"journal, line {entry.number}: a line of kind {entry.kind} {error}"
     if line is None and "case" in entry.fields:

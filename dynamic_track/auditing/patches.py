@@ -20,11 +20,11 @@ class PatchedFile:
     is_new: bool = False
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    around: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
     """The headings of hunks and the unchanged lines: they show where in the file the change is."""
 
 
-def patched_files(patch: str) -> list[PatchedFile]:
+def read_patched_files(patch: str) -> list[PatchedFile]:
     """Read the files of a unified diff; a renamed file counts under both names.
 
     For a diff that is cut short or malformed, which neither git nor patch applies, return the files that its headers
@@ -33,16 +33,16 @@ def patched_files(patch: str) -> list[PatchedFile]:
     try:
         files = PatchSet(patch)
     except UnidiffParseError:
-        named = dict.fromkeys(_plain(match["path"]) for match in _HEAD.finditer(patch))
+        named = dict.fromkeys(_without_prefix(match["path"]) for match in _HEAD.finditer(patch))
         return [PatchedFile(path) for path in named if path != _NO_FILE]
     found: list[PatchedFile] = []
     for file in files:
         if file.is_rename:
-            found.append(PatchedFile(_plain(file.source_file).removeprefix("a/")))
+            found.append(PatchedFile(_without_prefix(file.source_file).removeprefix("a/")))
         lines = [line for hunk in file for line in hunk]
         found.append(
             PatchedFile(
-                _plain(file.path),
+                _without_prefix(file.path),
                 file.is_added_file,
                 tuple(_text(line.value) for line in lines if line.is_added),
                 tuple(_text(line.value) for line in lines if line.is_removed),
@@ -52,7 +52,7 @@ def patched_files(patch: str) -> list[PatchedFile]:
     return found
 
 
-def _plain(path: str) -> str:
+def _without_prefix(path: str) -> str:
     return path.strip().strip('"')
 
 

@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark, of_kind
-from dynamic_track.auditing.life import Life, attempt_of
-from dynamic_track.running.planned import missing_trials, unplanned
+from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark, lines_of_kind
+from dynamic_track.auditing.life import TrialOrder, attempt_key
+from dynamic_track.running.planned import find_unplanned, missing_trials
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.completion import is_simulated
 from twinbench.calls.journal import Entry
 from twinbench.calls.lines import (
+    CasesLine,
     Line,
     Merge,
-    Numbered,
-    OfCases,
-    OfTrial,
+    NumberedLine,
     Reserve,
+    RunExecution,
     Settle,
-    Sitting,
     TrialBegins,
+    TrialLine,
 )
 from twinbench.display.wording import counted
 
@@ -40,7 +40,7 @@ def chain(run: Evidence) -> Iterator[Remark]:
     """Find lines that were edited, removed, added or moved without renewing the hash chain."""
     if run.damage is not None:
         yield Remark(None, run.damage)
-    yield from _merged(run)
+    yield from _check_merge(run)
 
 
 def lines(run: Evidence) -> Iterator[Remark]:
@@ -60,12 +60,12 @@ def plan(run: Evidence) -> Iterator[Remark]:
         yield Remark(None, f"{what} {run.pool.fingerprint}")
     if (name := run.plan.pool_name) != run.pool.name:
         yield Remark(None, f"plan.json: the pool's name is {name!r}, that of the pool {run.pool.name!r}")
-    division = run.plan.where.get("division", run.pool.division)
+    division = run.plan.sources.get("division", run.pool.division)
     if division != run.pool.division:
         yield Remark(None, f"plan.json: the division is {division!r}, that of the pool {run.pool.division!r}")
-    yield from _sittings_of_the_plan(run)
-    for trial in run.each():
-        for begin in of_kind(trial.lines, TrialBegins):
+    yield from _check_executions(run)
+    for trial in run.each_trial():
+        for begin in lines_of_kind(trial.lines, TrialBegins):
             line, place = begin.line, f"journal, line {begin.number}"
             if line.pool != told:
                 yield Remark(trial.name, f"{place}: starts with another pool than the plan's")
@@ -74,7 +74,7 @@ def plan(run: Evidence) -> Iterator[Remark]:
                 yield Remark(trial.name, f"{place}: the plan is of {what}, this trial is not")
             elif not run.is_imported and line.agent != run.plan.agent:
                 yield Remark(trial.name, f"{place}: starts with another agent than the plan's")
-    yield from _one_task_each(run)
+    yield from _check_one_task_per_case(run)
 
 
 def simulation(run: Evidence) -> Iterator[Remark]:
@@ -86,7 +86,7 @@ def simulation(run: Evidence) -> Iterator[Remark]:
                 what = "the response says that it is simulated, the journal does not"
             yield Remark(trial.name, f"{call.place}: {what}")
             break
-    for trial in run.each():
+    for trial in run.each_trial():
         for call in trial.answers:
             declared = is_simulated(call.response)
             if declared and not run.is_simulated:
@@ -101,13 +101,13 @@ def missing_case(run: Evidence) -> Iterator[Remark]:
     """Find chosen cases without trials, trials that did not end, and trials of other cases."""
     if run.plan_problems:
         return  # it is unknown which cases the run has; the check ``plan`` says why
-    sat = {case for each in run.sittings for case in each.line.cases}
-    graded = {case for each in run.sittings if each.line.graded is True for case in each.line.cases}
+    sat = {case for each in run.executions for case in each.line.cases}
+    graded = {case for each in run.executions if each.line.graded is True for case in each.line.cases}
     for case, number in missing_trials(run.plan, run.entries, run.trials.keys()):
         yield Remark(case, f"trial {number} was to be run, but no journal line is about it")
-    for each in unplanned(run.directory, run.plan, run.entries, run.trials.keys()):
+    for each in find_unplanned(run.directory, run.plan, run.entries, run.trials.keys()):
         yield Remark(each.case, each.detail)
-    for trial in run.each():
+    for trial in run.each_trial():
         if trial.case not in sat and not run.is_imported:
             yield Remark(trial.name, "is in the journal, but no execution of the run was to run it")
         if trial.end is None:
@@ -119,18 +119,18 @@ def missing_case(run: Evidence) -> Iterator[Remark]:
 
 def steps(run: Evidence) -> Iterator[Remark]:
     """Check that each line is preceded by the lines that it requires."""
-    for trial in run.each():
-        if trial.broken is not None:
-            yield Remark(trial.name, trial.broken)
-        for life in trial.lives_of_lines:
-            for problem in Life(run, life).problems():
+    for trial in run.each_trial():
+        if trial.inconsistency is not None:
+            yield Remark(trial.name, trial.inconsistency)
+        for life in trial.lines_by_start:
+            for problem in TrialOrder(run, life).problems():
                 yield Remark(trial.name, problem)
 
 
 def limits(run: Evidence) -> Iterator[Remark]:
     """Find calls beyond the agent's own limits."""
     most, dearest = run.pool.agent.step_limit, run.pool.agent.cost_limit_usd
-    for trial in run.each():
+    for trial in run.each_trial():
         cost = Decimal(0)
         for number, call in enumerate(trial.answers, 1):
             if number > most:
@@ -147,7 +147,7 @@ def limits(run: Evidence) -> Iterator[Remark]:
 def time(run: Evidence) -> Iterator[Remark]:
     """Find times that run backwards, and answers that took longer than the time that passed."""
     slack = _ROUNDING_S if run.is_simulated else _CLOCK_SLACK_S
-    for trial in run.each():
+    for trial in run.each_trial():
         for before, after in zip(trial.lines, trial.lines[1:], strict=False):
             if after.line.at < before.line.at - slack:
                 back = before.line.at - after.line.at
@@ -165,14 +165,14 @@ def time(run: Evidence) -> Iterator[Remark]:
             yield from _commands_in_time(trial)
     if not run.is_simulated:
         for section in sections(run):
-            yield from _after_its_sitting(section.lines)
+            yield from _check_after_execution_start(section.lines)
 
 
 def budget(run: Evidence) -> Iterator[Remark]:
     """Find reservations below the worst case, and requests that were sent beyond the cap."""
     for trial, call in run.calls:
         candidate = run.candidates.get(call.candidate)
-        if call.is_own or candidate is None or call.counted_tokens is None:
+        if call.is_router_llm or candidate is None or call.counted_tokens is None:
             continue
         worst = worst_case_usd(call.counted_tokens, candidate.prices.prices(), candidate.max_tokens)
         reserved = call.reserve.line.reserved_usd
@@ -187,17 +187,17 @@ def budget(run: Evidence) -> Iterator[Remark]:
         here, cap, overshoot = before, None, Decimal(0)
         for each in section.lines:
             match each.line:
-                case Sitting() as sitting:
+                case RunExecution() as sitting:
                     cap = sitting.run_usd
                 case Reserve() as reserve:
                     here += reserve.reserved_usd
-                    open_[attempt_of(reserve)] = reserve.reserved_usd
+                    open_[attempt_key(reserve)] = reserve.reserved_usd
                     if cap is not None and here > cap + overshoot:
                         what = f"with this request up to {here:f} USD may be spent, but the cap is {cap:f} USD"
                         yield Remark(f"{reserve.case}/{reserve.trial}", f"journal, line {each.number}: {what}")
                         cap = None
                 case Settle() as settle:
-                    reserved = open_.pop(attempt_of(settle), Decimal(0))
+                    reserved = open_.pop(attempt_key(settle), Decimal(0))
                     here += settle.cost_usd - reserved
                     overshoot += max(settle.cost_usd - reserved, Decimal(0))
         committed += here - before
@@ -207,7 +207,7 @@ def budget(run: Evidence) -> Iterator[Remark]:
 class Section:
     """The lines of one of the runs that were merged, or those after the merge."""
 
-    lines: Sequence[Numbered[Line]]
+    lines: Sequence[NumberedLine[Line]]
     cases: Sequence[str]
     """The cases that the section's ``plan.json`` lists."""
 
@@ -217,7 +217,7 @@ def sections(run: Evidence) -> list[Section]:
     return _sections(run.lines, run.plan.cases)
 
 
-def _sections(lines: Sequence[Numbered[Line]], cases: Sequence[str]) -> list[Section]:
+def _sections(lines: Sequence[NumberedLine[Line]], cases: Sequence[str]) -> list[Section]:
     if not lines or not isinstance(merge := lines[0].line, Merge):
         return [Section(lines, cases)]
     *parts, rest = _parts(lines[0].number, merge, lines)
@@ -227,7 +227,7 @@ def _sections(lines: Sequence[Numbered[Line]], cases: Sequence[str]) -> list[Sec
     return [*of_sources, Section(rest, cases)]
 
 
-_Line = TypeVar("_Line", Entry, Numbered[Line])
+_Line = TypeVar("_Line", Entry, NumberedLine[Line])
 
 
 def _parts(number: int, merge: Merge, lines: Sequence[_Line]) -> list[list[_Line]]:
@@ -254,27 +254,27 @@ def _commands_in_time(trial: AuditedTrial) -> Iterator[Remark]:
             yield Remark(trial.name, f"journal, line {observation.number}, step {command.line.step}: {what}")
 
 
-def _after_its_sitting(section: Sequence[Numbered[Line]]) -> Iterator[Remark]:
-    begun: Numbered[Sitting] | None = None
+def _check_after_execution_start(section: Sequence[NumberedLine[Line]]) -> Iterator[Remark]:
+    begun: NumberedLine[RunExecution] | None = None
     for each in section:
         line = each.line
-        if begun is not None and isinstance(line, OfCases | OfTrial) and line.at < begun.line.at - _CLOCK_SLACK_S:
-            about = f"{line.case}/{line.trial}" if isinstance(line, OfTrial) else None
+        if begun is not None and isinstance(line, CasesLine | TrialLine) and line.at < begun.line.at - _CLOCK_SLACK_S:
+            about = f"{line.case}/{line.trial}" if isinstance(line, TrialLine) else None
             what = f"was written before the execution in line {begun.number} began"
             yield Remark(about, f"journal, line {each.number}: {what}")
             return
-        if isinstance(line, Sitting):
-            begun = Numbered(each.number, line)
+        if isinstance(line, RunExecution):
+            begun = NumberedLine(each.number, line)
 
 
-def _sittings_of_the_plan(run: Evidence) -> Iterator[Remark]:
+def _check_executions(run: Evidence) -> Iterator[Remark]:
     """Find executions that began with another ``plan.json``, or with another number of trials."""
     trials = run.plan.trials
     for section in sections(run):
         if lost := [case for case in section.cases if case not in run.plan.cases]:
             yield Remark(lost[0], "was merged, but is not in plan.json")
     for section in sections(run):
-        for sitting in of_kind(section.lines, Sitting):
+        for sitting in lines_of_kind(section.lines, RunExecution):
             if sitting.line.plan != run.plan.fingerprint_with(section.cases):
                 yield Remark(None, f"journal, line {sitting.number}: the execution began with another plan.json")
             if sitting.line.trials != trials:
@@ -282,17 +282,17 @@ def _sittings_of_the_plan(run: Evidence) -> Iterator[Remark]:
                 yield Remark(None, f"journal, line {sitting.number}: {what}")
 
 
-def _one_task_each(run: Evidence) -> Iterator[Remark]:
+def _check_one_task_per_case(run: Evidence) -> Iterator[Remark]:
     """Check that all trials of a case have the same task."""
-    first: dict[str, Numbered[TrialBegins]] = {}
-    for trial in run.each():
-        for begin in of_kind(trial.lines, TrialBegins):
+    first: dict[str, NumberedLine[TrialBegins]] = {}
+    for trial in run.each_trial():
+        for begin in lines_of_kind(trial.lines, TrialBegins):
             known = first.setdefault(trial.case, begin)
             if known.line.task != begin.line.task:
                 yield Remark(trial.name, f"journal, line {begin.number}: has another task than line {known.number}")
 
 
-def _merged(run: Evidence) -> Iterator[Remark]:
+def _check_merge(run: Evidence) -> Iterator[Remark]:
     """Check that the lines of a merged run give the hash chains that its first line names."""
     if run.damage is not None or run.misshapen or not run.lines or not isinstance(merge := run.lines[0].line, Merge):
         return

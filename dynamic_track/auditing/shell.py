@@ -16,15 +16,17 @@ _HEREDOC = re.compile(r"<<-?[ \t]*(?P<quote>['\"\\]?)(?P<word>[A-Za-z_]\w*)['\"]
 _SUBSTITUTION = re.compile(r"\$\(([^()]*)\)|`([^`]*)`")
 _OPERATORS = frozenset(";&|()\n")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_BEFORE = frozenset({"sudo", "time", "nohup", "exec", "command", "env", "then", "do", "else", "if", "while", "!", "{"})
+_PREFIX_WORDS = frozenset(
+    {"sudo", "time", "nohup", "exec", "command", "env", "then", "do", "else", "if", "while", "!", "{"}
+)
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
-_DEEPEST = 4
-_MOST_CHARACTERS = 20_000
+_MAX_DEPTH = 4
+_MAX_QUOTED_CHARACTERS = 20_000
 """The longest text whose quotes are read: shlex takes quadratic time, so longer text is only split at spaces."""
 
 
 @dataclass(frozen=True)
-class Ran:
+class SimpleCommand:
     """One simple command: its words and the files to which its output goes."""
 
     words: tuple[str, ...]
@@ -37,18 +39,18 @@ class Ran:
 
 
 @dataclass(frozen=True)
-class Taken:
+class ParsedCommand:
     """The parts of a command."""
 
-    ran: tuple[Ran, ...]
+    commands: tuple[SimpleCommand, ...]
     documents: tuple[str, ...]
     """The contents of here-documents."""
 
 
-def taken_apart(command: str) -> Taken:
-    """Return the simple commands of a command line, including those in substitutions and in ``bash -c``."""
+def parse_command(command: str) -> ParsedCommand:
+    """Return the simple commands of a command line, including those in substitutions and in ``bash_call -c``."""
     outside, documents = _without_documents(command)
-    return Taken(tuple(_ran(outside, 0)), tuple(documents))
+    return ParsedCommand(tuple(_parse_commands(outside, 0)), tuple(documents))
 
 
 def _without_documents(command: str) -> tuple[str, list[str]]:
@@ -68,21 +70,21 @@ def _without_documents(command: str) -> tuple[str, list[str]]:
     return "\n".join(outside), documents
 
 
-def _ran(text: str, depth: int) -> Iterator[Ran]:
-    if depth > _DEEPEST:
+def _parse_commands(text: str, depth: int) -> Iterator[SimpleCommand]:
+    if depth > _MAX_DEPTH:
         return
     for inner in _SUBSTITUTION.finditer(text):
-        yield from _ran(inner[1] or inner[2] or "", depth + 1)
+        yield from _parse_commands(inner[1] or inner[2] or "", depth + 1)
     words: list[str] = []
     for token in [*_tokens(text), ";"]:
         if token and set(token) <= _OPERATORS:
-            yield from _simple(words, depth)
+            yield from _parse_simple(words, depth)
             words = []
         else:
             words.append(token)
 
 
-def _simple(words: Sequence[str], depth: int) -> Iterator[Ran]:
+def _parse_simple(words: Sequence[str], depth: int) -> Iterator[SimpleCommand]:
     kept: list[str] = []
     targets: list[str] = []
     rest = iter(words)
@@ -95,7 +97,7 @@ def _simple(words: Sequence[str], depth: int) -> Iterator[Ran]:
                     kept.pop()
         else:
             kept.append(word)
-    while kept and (kept[0] in _BEFORE or _ASSIGNMENT.match(kept[0])):
+    while kept and (kept[0] in _PREFIX_WORDS or _ASSIGNMENT.match(kept[0])):
         kept.pop(0)
     if kept and kept[0] == "timeout":
         kept = kept[2:]
@@ -103,15 +105,15 @@ def _simple(words: Sequence[str], depth: int) -> Iterator[Ran]:
         kept = [word for number, word in enumerate(kept[1:]) if number or not word.startswith("-")]
     if not kept and not targets:
         return
-    ran = Ran(tuple(kept), tuple(targets))
+    ran = SimpleCommand(tuple(kept), tuple(targets))
     yield ran
     if ran.program in _SHELLS and "-c" in kept:
         at = kept.index("-c") + 1
-        yield from _ran(kept[at] if at < len(kept) else "", depth + 1)
+        yield from _parse_commands(kept[at] if at < len(kept) else "", depth + 1)
 
 
 def _tokens(text: str) -> list[str]:
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > _MAX_QUOTED_CHARACTERS:
         return [part for part in re.split(r"([;&|()\n<>]+)|[ \t\r]+", text) if part]
     lexer = shlex.shlex(text, posix=True, punctuation_chars=";&|()<>\n")
     lexer.whitespace = " \t\r"
@@ -120,13 +122,13 @@ def _tokens(text: str) -> list[str]:
     found: list[str] = []
     try:
         for token in lexer:
-            found += _apart(token)
+            found += _split_operators(token)
     except ValueError:  # an unclosed quote
         return [part for part in re.split(r"([;&|()\n<>]+)|[ \t\r]+", text) if part]
     return found
 
 
-def _apart(token: str) -> list[str]:
+def _split_operators(token: str) -> list[str]:
     """Split operators that are written together: redirections, and operators that end a command."""
     if not token or not set(token) <= _OPERATORS | set("<>"):
         return [token]

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence, Remark
-from dynamic_track.auditing.trajectory import read_trajectory, with_conversation
+from dynamic_track.auditing.trajectory import calls_with_conversation, read_trajectory
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.translation import plain_message
 from twinbench.display.wording import counted
@@ -29,28 +29,28 @@ from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _FILE = Path(__file__).parent / "token_ratios.toml"
 
-FEWEST_CALLS = 3
+MIN_CALLS = 3
 """The least number of calls of one model for which its ratio is checked."""
 TEMPLATE_TOKENS = 1000
 """The tokens that a provider's own template and tools may add to any prompt."""
 _UNCOUNTED_TOKENS = 200
 """The tokens of a prompt that we count and a provider may not: tools, and the wrapping of messages."""
-_FAR = 3
+_MAX_CALL_RATIO = 3
 """A single prompt that is billed at more than this many times our count is a different prompt."""
 _MEASURED_MARGIN = 1.15
 """The factor by which a run of a measured model may lie outside its measured calls: other tasks, tool calls instead of
 text.
 """
-_LEAST_MARGIN = 1.25
-_MOST_MARGIN = 1.5
+_LOWER_MARGIN = 1.25
+_UPPER_MARGIN = 1.5
 """The same factors for any other model, below and above: more above, since new tokenizers make more tokens of code, and
 since a usage that is too high is to the disadvantage of the router that is billed."""
-_LEAST_OUTPUT = 0.5
+_MIN_OUTPUT_RATIO = 0.5
 """The least ratio of billed tokens to our count of the answers. Hidden reasoning only adds to the billed tokens; a
 call's arguments, which we count as JSON, take fewer tokens in the form in which some models write them."""
-_FEWEST_SAID = 200
+_MIN_ANSWER_TOKENS = 200
 """The least number of tokens that we count in a model's answers for which its output is checked."""
-_ALIKE = 1.25
+_MAX_RUN_RATIO = 1.25
 """The ratios of two runs of one model differ by less than this factor: in five runs of one case each, the highest is
 1.10 times the lowest."""
 
@@ -111,9 +111,9 @@ class TokenRatio:
         return asdict(self)
 
     @property
-    def is_judged(self) -> bool:
+    def has_enough_calls(self) -> bool:
         """Whether there are enough calls for a check."""
-        return self.calls >= FEWEST_CALLS
+        return self.calls >= MIN_CALLS
 
     def __str__(self) -> str:
         spread = f"{self.low:.2f} to {self.high:.2f} in {counted(self.calls, 'call')}"
@@ -138,7 +138,7 @@ def _any_ratio(tokenizer: str) -> HonestRatio:
     table = _table()
     same = [each for each in table.others if each.tokenizer == tokenizer] or table.others
     least, most = min(each.least for each in same), max(each.most for each in same)
-    return HonestRatio(least / _LEAST_MARGIN, most * _MOST_MARGIN, None, same[0].source)
+    return HonestRatio(least / _LOWER_MARGIN, most * _UPPER_MARGIN, None, same[0].source)
 
 
 def token_ratios(run: Evidence) -> list[TokenRatio]:
@@ -168,19 +168,21 @@ def tokens(run: Evidence) -> Iterator[Remark]:
     """Count the prompts again: the counts used by routers and reservations must be right, and the billed tokens near
     them.
     """
-    yield from _counted_otherwise(run)
+    yield from _check_counts(run)
     by_candidate = _by_candidate(run)
     for ratio in token_ratios(run):
         honest = ratio.honest
         whose = f"honest runs of {'other models' if honest.model is None else 'it'}"
-        if ratio.is_judged and not honest.low <= ratio.median <= honest.high:
+        if ratio.has_enough_calls and not honest.low <= ratio.median <= honest.high:
             what = f"{ratio}; {whose} show {honest.low:.2f} to {honest.high:.2f}"
             yield Remark(None, what, value=ratio.median)
         else:
-            yield from _calls_apart(ratio, by_candidate[ratio.candidate])
-        if ratio.is_judged and ratio.output is not None and ratio.output < _LEAST_OUTPUT:
+            yield from _find_outliers(ratio, by_candidate[ratio.candidate])
+        if ratio.has_enough_calls and ratio.output is not None and ratio.output < _MIN_OUTPUT_RATIO:
             what = f"answers are billed {ratio.output:.2f} times our count of what was said"
-            yield Remark(None, f"{ratio.candidate}: {what}; not below {_LEAST_OUTPUT:g} in honest runs", ratio.output)
+            yield Remark(
+                None, f"{ratio.candidate}: {what}; not below {_MIN_OUTPUT_RATIO:g} in honest runs", ratio.output
+            )
 
 
 def other_ratios(run: Evidence, other: Evidence) -> Iterator[Remark]:
@@ -189,39 +191,39 @@ def other_ratios(run: Evidence, other: Evidence) -> Iterator[Remark]:
     """
     if run.is_simulated != other.is_simulated:
         return
-    theirs = {(each.candidate, each.tokenizer): each for each in token_ratios(other) if each.is_judged}
+    theirs = {(each.candidate, each.tokenizer): each for each in token_ratios(other) if each.has_enough_calls}
     for each in token_ratios(run):
         there = theirs.get((each.candidate, each.tokenizer))
-        if there is None or not each.is_judged:
+        if there is None or not each.has_enough_calls:
             continue
-        if max(each.median, there.median) > _ALIKE * min(each.median, there.median):
+        if max(each.median, there.median) > _MAX_RUN_RATIO * min(each.median, there.median):
             yield Remark(None, f"{each}, in {other.directory.path} {there.median:.2f} times", value=each.median)
 
 
-def _counted_otherwise(run: Evidence) -> Iterator[Remark]:
+def _check_counts(run: Evidence) -> Iterator[Remark]:
     tokenizers = tokenizer_set(static_manifest())
-    for trial in run.each():
+    for trial in run.each_trial():
         spoken = read_trajectory(trial)
         if spoken is None:
             continue
         counter = PromptCounter(run.pool.candidates, tokenizers)
-        for call, before in with_conversation(trial, spoken):
+        for call, before in calls_with_conversation(trial, spoken):
             if call.decision is None:
                 continue
-            ours = counter.prompt([each.plain for each in before], spoken.tools, call.step).tokens
+            ours = counter.make_prompt([each.plain for each in before], spoken.tools, call.step).tokens
             if dict(ours) != call.decision.line.prompt_tokens:
                 what = "the token count of the decision is not that of the conversation in trajectory.json"
                 yield Remark(trial.name, f"journal, line {call.decision.number}, step {call.step}: {what}")
                 break
 
 
-_Billed = tuple[AuditedTrial, AuditedCall, int, int]
+_BilledCall = tuple[AuditedTrial, AuditedCall, int, int]
 """An answered call, the billed tokens of its prompt, and our count of them."""
 
 
-def _by_candidate(run: Evidence) -> dict[str, list[_Billed]]:
-    found: dict[str, list[_Billed]] = defaultdict(list)
-    for trial in run.each():
+def _by_candidate(run: Evidence) -> dict[str, list[_BilledCall]]:
+    found: dict[str, list[_BilledCall]] = defaultdict(list)
+    for trial in run.each_trial():
         for call in trial.answers:
             billed, ours = call.prompt_tokens, call.counted_tokens
             if billed is not None and ours and call.candidate in run.candidates:
@@ -229,11 +231,11 @@ def _by_candidate(run: Evidence) -> dict[str, list[_Billed]]:
     return found
 
 
-def _calls_apart(ratio: TokenRatio, calls: Sequence[_Billed]) -> Iterator[Remark]:
+def _find_outliers(ratio: TokenRatio, calls: Sequence[_BilledCall]) -> Iterator[Remark]:
     """Find single calls that are billed for far more or fewer tokens than they have, although most calls are not."""
     low = _any_ratio(ratio.tokenizer).low
     for trial, call, billed, ours in calls:
-        if billed > _FAR * ours + TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:
+        if billed > _MAX_CALL_RATIO * ours + TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:
             what = f"a prompt of {billed:,} tokens is billed, but by our count it has {ours:,}"
             yield Remark(trial.name, f"{call.place}: {what}", value=billed / ours)
 
@@ -241,7 +243,7 @@ def _calls_apart(ratio: TokenRatio, calls: Sequence[_Billed]) -> Iterator[Remark
 def _output_ratio(calls: Sequence[AuditedCall], tokenizers: TokenizerSet, tokenizer: str) -> float | None:
     said = sum(tokenizers.tokenizers[tokenizer].count([message_text(plain_message(call.message)) for call in calls]))
     billed = sum(call.usage.output for call in calls if call.usage is not None)
-    return billed / said if said >= _FEWEST_SAID else None
+    return billed / said if said >= _MIN_ANSWER_TOKENS else None
 
 
 @cache

@@ -8,15 +8,15 @@ from typing import Any
 
 from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial
 from twinbench.calls.mini_swe_agent import BASH_TOOL
-from twinbench.calls.translation import Utterance, conversation_message
+from twinbench.calls.translation import ConversationMessage, read_agent_message
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Trajectory:
     """The messages of a trial, and the positions of its calls among them."""
 
     messages: Sequence[Mapping[str, Any]]
-    conversation: Sequence[Utterance]
+    conversation: Sequence[ConversationMessage]
     """The same messages in the form from which requests are made."""
     prefixes: Sequence[int]
     """For each answer, the number of messages that preceded its call."""
@@ -32,23 +32,29 @@ class Spoken:
         return [self.messages[prefix]["extra"] for prefix in self.prefixes]
 
 
-def read_trajectory(trial: AuditedTrial) -> Spoken | None:
-    """Read the trajectory of a trial; None if there is none that can be read (``trajectory_complaint``)."""
+def read_trajectory(trial: AuditedTrial) -> Trajectory | None:
+    """Read the trajectory of a trial; None if there is none that can be read (``trajectory_error``)."""
     content = trial.json("trajectory.json")
-    return None if content is None or isinstance(content, str) or _complaint(content) else _spoken(trial, content)
+    return (
+        None
+        if content is None or isinstance(content, str) or _format_error(content)
+        else _parse_trajectory(trial, content)
+    )
 
 
-def trajectory_complaint(trial: AuditedTrial) -> str | None:
+def trajectory_error(trial: AuditedTrial) -> str | None:
     """Return why a trajectory cannot be read; None also if there is no trajectory."""
     content = trial.json("trajectory.json")
-    return content if content is None or isinstance(content, str) else _complaint(content)
+    return content if content is None or isinstance(content, str) else _format_error(content)
 
 
-def with_conversation(trial: AuditedTrial, spoken: Spoken) -> Iterator[tuple[AuditedCall, Sequence[Utterance]]]:
+def calls_with_conversation(
+    trial: AuditedTrial, spoken: Trajectory
+) -> Iterator[tuple[AuditedCall, Sequence[ConversationMessage]]]:
     """Yield each call of the agent with the conversation before it, as far as the trajectory goes."""
     answered = 0
     for call in trial.calls:
-        if call.is_own:
+        if call.is_router_llm:
             continue
         prefix = spoken.prefixes[answered] if answered < len(spoken.prefixes) else spoken.rest
         if prefix is None:
@@ -57,7 +63,7 @@ def with_conversation(trial: AuditedTrial, spoken: Spoken) -> Iterator[tuple[Aud
         answered += call.answered
 
 
-def _complaint(content: Mapping[str, Any]) -> str | None:
+def _format_error(content: Mapping[str, Any]) -> str | None:
     messages, info = content.get("messages"), content.get("info")
     if not isinstance(info, dict) or not isinstance(messages, list):
         return "has no info or no messages"
@@ -70,7 +76,7 @@ def _complaint(content: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _spoken(trial: AuditedTrial, content: Mapping[str, Any]) -> Spoken:
+def _parse_trajectory(trial: AuditedTrial, content: Mapping[str, Any]) -> Trajectory:
     messages = content["messages"]
     config = content["info"].get("config")
     model = config.get("model") if isinstance(config, dict) else None
@@ -80,9 +86,9 @@ def _spoken(trial: AuditedTrial, content: Mapping[str, Any]) -> Spoken:
     style = None if agent is None else agent.get("actions")
     prefixes = [number for number, message in enumerate(messages) if "candidate" in (message.get("extra") or {})]
     is_over = bool(messages) and messages[-1].get("role") == "exit"
-    return Spoken(
+    return Trajectory(
         messages=messages,
-        conversation=[conversation_message(message, message.get("extra") or {}) for message in messages],
+        conversation=[read_agent_message(message, message.get("extra") or {}) for message in messages],
         prefixes=prefixes,
         rest=len(messages) - 1 if is_over else None,
         tools=[BASH_TOOL] if style == "tool" else [],

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from twinbench.calls.lines import Decided, Decision
+from twinbench.calls.lines import DecisionLine, DecisionResult
 from twinbench.calls.recording import DivergedError
 from twinbench.construction.execution import Assignment
 from twinbench.routing.router import Call
 
 
 @dataclass(frozen=True)
-class SeenCall:
+class StepCall:
     """The call that was to be answered at a step: what every model is shown, without anything specific to one
     provider.
     """
@@ -26,20 +26,20 @@ class SeenCall:
 
 
 @dataclass
-class AssignmentDecides:
+class AssignmentDecider:
     """A decider that chooses the candidate that is assigned to each step."""
 
     assignment: Assignment
-    seen: dict[int, SeenCall] = field(default_factory=dict)
+    calls: dict[int, StepCall] = field(default_factory=dict)
     """The calls by step, from 1; if the execution was started again, those of the last start."""
 
-    def decide(self, call: Call, _recorded: Decision | None) -> Decided:
+    def decide(self, call: Call, _recorded: DecisionLine | None) -> DecisionResult:
         """Return the assigned candidate."""
         functions = [tool["function"] for tool in call.tools]
-        self.seen[call.step_index] = SeenCall(call.messages, functions or None)
-        return Decided(candidate=self.assignment.candidate(call.step_index), error=None, latency_ms=0.0)
+        self.calls[call.step_index] = StepCall(call.messages, functions or None)
+        return DecisionResult(candidate=self.assignment.candidate(call.step_index), error=None, latency_ms=0.0)
 
-    def compare(self, step: int, recorded: Decision | None, decided: Decided) -> None:
+    def compare(self, step: int, recorded: DecisionLine | None, decided: DecisionResult) -> None:
         """Check that the recorded decision of a step was for the same candidate.
 
         Raises:
@@ -48,6 +48,6 @@ class AssignmentDecides:
         if recorded is not None and recorded.candidate != decided.candidate:
             raise DivergedError(step, "decision", recorded.candidate, decided.candidate)
 
-    def tell(self, _hook: str, _argument: Any) -> str | None:
+    def call_hook(self, _hook: str, _argument: Any) -> str | None:
         """Do nothing, since there is no router."""
         return None

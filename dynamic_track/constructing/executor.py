@@ -17,28 +17,28 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-from dynamic_track.constructing.deciding import AssignmentDecides
-from dynamic_track.constructing.observations import OBSERVATION, ContainerState, RepeatedCommands, recorded_results
-from dynamic_track.constructing.preparing import AgentWork, Draw, Providers, prepare_work
+from dynamic_track.constructing.deciding import AssignmentDecider
+from dynamic_track.constructing.observations import OBSERVATION, ContainerState, ReusedCommands, recorded_results
+from dynamic_track.constructing.preparing import ExecutorInputs, Providers, SeededTask, prepare_work
 from dynamic_track.constructing.settings import read_settings
 from dynamic_track.grading.verdict_store import VerdictStore
-from dynamic_track.running.admission import Images
+from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.nodes import Node
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.runner import is_over, run_trial
+from dynamic_track.running.runner import has_agent_ended, run_trial
 from dynamic_track.running.stopping import Stop, StoppedError
-from dynamic_track.running.trial import Bench, concluded, fresh_container, work
+from dynamic_track.running.trial import TrialContext, fresh_container, run_trial_agent, summarise_trial
 from dynamic_track.running.unexpected import TRACEBACK_FILE
 from dynamic_track.running.workplace import Commands
 from dynamic_track.tasks.task import Task
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.journal import Journal
-from twinbench.calls.kept_responses import KeptResponses
+from twinbench.calls.kept_responses import ResponseCache
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, Recording, recordings
+from twinbench.calls.recording import DivergedError, Recording, read_recordings
 from twinbench.calls.redaction import Secrets
-from twinbench.calls.trial_log import TrialLog, WithoutSecrets
+from twinbench.calls.trial_log import RedactedSource, TrialLog
 from twinbench.causes import CausedError
 from twinbench.construction.execution import (
     Assignment,
@@ -72,13 +72,13 @@ def agent_executor(settings: Mapping[str, Any], context: ExecutorContext) -> Abs
 
 
 @contextmanager
-def _opened(work: AgentWork, context: ExecutorContext) -> Iterator[TaskExecutor]:
+def _opened(work: ExecutorInputs, context: ExecutorContext) -> Iterator[TaskExecutor]:
     with ExitStack() as stack:
         journal = stack.enter_context(Journal.open(context.directory / "journal", work.secrets))
         yield AgentExecutor(work, context, journal, stack)
 
 
-class _Name(NamedTuple):
+class _ExecutionKey(NamedTuple):
     """What distinguishes an execution from all others."""
 
     task: str
@@ -98,23 +98,23 @@ class _Name(NamedTuple):
         return {"seed": self.seed, "repeat": self.repeat, "first": list(self.first), "rest": self.rest}
 
 
-def _name(task: str, seed: str, assignment: Assignment, repeat: int) -> _Name:
+def _name(task: str, seed: str, assignment: Assignment, repeat: int) -> _ExecutionKey:
     first = list(assignment.first)
     while first and first[-1] == assignment.rest:
         first.pop()
-    return _Name(task, seed, repeat, tuple(first), assignment.rest)
+    return _ExecutionKey(task, seed, repeat, tuple(first), assignment.rest)
 
 
-def _recorded_name(recording: Recording) -> _Name | None:
+def _recorded_name(recording: Recording) -> _ExecutionKey | None:
     """Return the key of the execution that was recorded; None if the recording ended before that was written."""
     told = None if recording.start is None else recording.start.execution
     if told is None:
         return None
-    return _Name(recording.case, told["seed"], told["repeat"], tuple(told["first"]), told["rest"])
+    return _ExecutionKey(recording.case, told["seed"], told["repeat"], tuple(told["first"]), told["rest"])
 
 
 @dataclass
-class _Common:
+class _SharedState:
     """What the executions of a task under one seed and of one repeat have in common."""
 
     recorded: Sequence[Recording] = ()
@@ -124,7 +124,7 @@ class _Common:
 
 
 @dataclass(frozen=True)
-class _NoFiles(RunDirectory):
+class _TracebackFolder(RunDirectory):
     """The folder of an executor: its journal contains everything about an execution, so the only files are
     tracebacks.
     """
@@ -151,7 +151,7 @@ class _BuildStop(Stop):
 class AgentExecutor:
     """Executes tasks with the live track; ``agent_executor`` opens one."""
 
-    def __init__(self, work: AgentWork, context: ExecutorContext, journal: Journal, stack: ExitStack) -> None:
+    def __init__(self, work: ExecutorInputs, context: ExecutorContext, journal: Journal, stack: ExitStack) -> None:
         """Read what earlier executions of the build recorded.
 
         Args:
@@ -164,22 +164,22 @@ class AgentExecutor:
         self._context = context
         self._journal = journal
         self._stack = stack
-        self._draws = {draw.construction_task.id: draw for draw in work.draws}
-        self._tasks = tuple(draw.construction_task for draw in work.draws)
+        self._draws = {draw.construction_task.id: draw for draw in work.seeded_tasks}
+        self._tasks = tuple(draw.construction_task for draw in work.seeded_tasks)
         self._lock = threading.Lock()
-        self._doubted: set[_Name] = set()
+        self._doubted: set[_ExecutionKey] = set()
         self._node: Node | None = None
         self._providers = Providers(work, context.directory, stack)
-        self._kept = KeptResponses()
+        self._kept = ResponseCache()
         self._verdicts = VerdictStore(Store(context.directory))
-        self._files = _NoFiles(context.directory)
-        recorded = recordings(journal.entries()).values()
-        self._recorded, self._numbers, self._common = _sorted_out(recorded)
+        self._files = _TracebackFolder(context.directory)
+        recorded = read_recordings(journal.entries()).values()
+        self._recorded, self._numbers, self._common = _group_recordings(recorded)
         spent = sum((each.spend_usd for each in recorded), Decimal(0))
-        self._bench = Bench(
+        self._bench = TrialContext(
             pool=work.pool,
             settings=work.agent,
-            decider=AssignmentDecides(Assignment((), "")),
+            decider=AssignmentDecider(Assignment((), "")),
             source=None,
             budget=Budget(context.cap_usd, spent, option="--usd"),
             salt="",
@@ -189,7 +189,7 @@ class AgentExecutor:
             retries=work.limits.retries,
             stop=_BuildStop(context),
             secrets=Secrets(work.secrets),
-            kept=self._kept,
+            response_cache=self._kept,
         )
 
     @property
@@ -242,33 +242,35 @@ class AgentExecutor:
         self._refuse_without_cap()
         draw = self._draws[task]
         name = _name(draw.task.id, draw.seed, assignment, repeat)
-        decider = AssignmentDecides(assignment)
-        bench = self._bench_of(draw, name, decider)
-        log = bench.log(self._recording(name), self._journal)
+        decider = AssignmentDecider(assignment)
+        bench = self._trial_context(draw, name, decider)
+        log = bench.make_log(self._recording(name), self._journal)
         blank = Execution(task, assignment, repeat, None, ())
         try:
-            bench.stop.check()
-            node = self._on_node()
+            bench.stop.raise_if_requested()
+            node = self._connected_node()
             self._execute(bench, node, draw.task, log)
         except StoppedError:
             raise BuildStoppedError(f"{task}: the build is to stop") from None
         except CausedError as error:  # no container engine answers
             return replace(blank, cause=error.cause, detail=str(error))
-        return self._told(blank, name, log.recording, decider)
+        return self._to_execution(blank, name, log.recording, decider)
 
-    def _execute(self, bench: Bench, node: Node, task: Task, log: TrialLog) -> None:
-        if is_over(log.recording):  # the conversation is not in the journal, but follows from it
+    def _execute(self, bench: TrialContext, node: Node, task: Task, log: TrialLog) -> None:
+        if has_agent_ended(log.recording):  # the conversation is not in the journal, but follows from it
             try:
-                work(bench, node.engine, task, replace(log, journal=None))
+                run_trial_agent(bench, node.engine, task, replace(log, journal=None))
             except DivergedError as diverged:
                 log.start_over(diverged)
         run_trial(bench, node, task, log, self._files, self._verdicts)
 
-    def _told(self, blank: Execution, name: _Name, recording: Recording, decider: AssignmentDecides) -> Execution:
-        trial = concluded(self._work.pool, recording)
+    def _to_execution(
+        self, blank: Execution, name: _ExecutionKey, recording: Recording, decider: AssignmentDecider
+    ) -> Execution:
+        trial = summarise_trial(self._work.pool, recording)
         steps = []
         for number in sorted(recording.steps):
-            answer, seen = recording.steps[number].answer, decider.seen.get(number)
+            answer, seen = recording.steps[number].answer, decider.calls.get(number)
             if answer is None or seen is None or answer.usage is None:
                 continue
             asked = answer.reserve.candidate
@@ -277,13 +279,13 @@ class AgentExecutor:
             with self._lock:  # it is not needed again by this process
                 self._recorded.pop(name, None)
         note = None
-        if _was_doubted(recording):
+        if _was_restarted_in_full(recording):
             note = "commands gave different output in a new container, so it was executed in full"
             self._doubted.add(name)
             self._context.progress(
                 "executions in full, because commands gave different output", len(self._doubted), None
             )
-        every = (*recording.earlier, recording)
+        every = (*recording.previous_recordings, recording)
         return replace(
             blank,
             passed=trial.resolved,
@@ -294,7 +296,7 @@ class AgentExecutor:
             paid_calls=sum(not answer.is_reused for each in every for answer in each.answers),
         )
 
-    def _recording(self, name: _Name) -> Recording:
+    def _recording(self, name: _ExecutionKey) -> Recording:
         """Return the recording of an execution, or that of a new trial."""
         with self._lock:
             if name not in self._recorded:
@@ -302,40 +304,40 @@ class AgentExecutor:
                 self._recorded[name] = Recording(name.task, self._numbers[name.task])
             return self._recorded[name]
 
-    def _bench_of(self, draw: Draw, name: _Name, decider: AssignmentDecides) -> Bench:
-        provider = self._providers.of(draw.seed)
+    def _trial_context(self, draw: SeededTask, name: _ExecutionKey, decider: AssignmentDecider) -> TrialContext:
+        provider = self._providers.for_seed(draw.seed)
         bench = replace(
             self._bench,
             decider=decider,
-            source=WithoutSecrets(provider.source, self._bench.secrets),
+            source=RedactedSource(provider.source, self._bench.secrets),
             salt=draw.seed,
             clocks=provider.clocks,
             session=name.repeat + 1,
             execution=name.to_json(),
         )
         with self._lock:
-            common = self._common.setdefault(name.group, _Common())
+            common = self._common.setdefault(name.group, _SharedState())
             if common.counter is None:
                 common.counter = PromptCounter(self._work.pool.candidates, tokenizer_set(static_manifest()))
                 self._kept.fill(bench.session_header(name.task, 1), common.recorded)
                 if self._work.settings.reuse_observations:
-                    common.beginning.fill(common.recorded)
+                    common.beginning.add_recordings(common.recorded)
                 common.recorded = ()
-        return replace(bench, counter=common.counter, place=partial(self._place, common.beginning))
+        return replace(bench, counter=common.counter, open_commands=partial(self._open_commands, common.beginning))
 
     @contextmanager
-    def _place(
-        self, beginning: ContainerState, bench: Bench, engine: Engine, task: Task, log: TrialLog
+    def _open_commands(
+        self, beginning: ContainerState, bench: TrialContext, engine: Engine, task: Task, log: TrialLog
     ) -> Iterator[Commands]:
         """Provide what runs the commands of an execution: its own container, or one that is started when it is
         needed.
         """
-        in_full = not self._work.settings.reuse_observations or _was_doubted(log.recording)
+        in_full = not self._work.settings.reuse_observations or _was_restarted_in_full(log.recording)
         if in_full and not log.is_replay:
             with fresh_container(bench, engine, task) as container:
                 yield container
             return
-        with RepeatedCommands(
+        with ReusedCommands(
             ContainerState() if in_full else beginning,
             recorded_results(log.recording),
             partial(fresh_container, bench, engine, task),
@@ -344,7 +346,7 @@ class AgentExecutor:
         ) as commands:
             yield commands
 
-    def _on_node(self) -> Node:
+    def _connected_node(self) -> Node:
         """Return the engine, which is connected when it is first needed.
 
         Raises:
@@ -353,7 +355,7 @@ class AgentExecutor:
         with self._lock:
             if self._node is None:
                 engine = self._stack.enter_context(Engine.connect())
-                images = Images(engine, (), build=self._work.settings.build, progress=self._context.progress)
+                images = CaseImages(engine, (), build=self._work.settings.build, progress=self._context.progress)
                 self._node = Node(engine, images, self._context.workers)
             return self._node
 
@@ -365,16 +367,16 @@ class AgentExecutor:
             )
 
 
-def _was_doubted(recording: Recording) -> bool:
+def _was_restarted_in_full(recording: Recording) -> bool:
     """Return whether an execution was started again because a command gave different output than before."""
-    return any(each.lost is not None and each.lost.what == OBSERVATION for each in recording.earlier)
+    return any(each.lost is not None and each.lost.what == OBSERVATION for each in recording.previous_recordings)
 
 
-def _sorted_out(
+def _group_recordings(
     recorded: Iterable[Recording],
-) -> tuple[dict[_Name, Recording], Counter[str], dict[tuple[str, str, int], _Common]]:
+) -> tuple[dict[_ExecutionKey, Recording], Counter[str], dict[tuple[str, str, int], _SharedState]]:
     """Return the recordings by execution, the last trial number of each task, and what executions have in common."""
-    by_name: dict[_Name, Recording] = {}
+    by_name: dict[_ExecutionKey, Recording] = {}
     numbers: Counter[str] = Counter()
     together: dict[tuple[str, str, int], list[Recording]] = {}
     for each in recorded:
@@ -382,4 +384,4 @@ def _sorted_out(
         if (name := _recorded_name(each)) is not None:
             by_name.setdefault(name, each)
             together.setdefault(name.group, []).append(each)
-    return by_name, numbers, {group: _Common(found) for group, found in together.items()}
+    return by_name, numbers, {group: _SharedState(found) for group, found in together.items()}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
-from dynamic_track.running.workplace import Commands, difference, observation_of
+from dynamic_track.running.workplace import Commands, find_difference, to_observation
 from twinbench.calls.lines import Observation
 from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.redaction import Secrets
@@ -30,25 +30,25 @@ class ContainerState:
     next.
     """
 
-    given: CommandResult | None = None
+    result: CommandResult | None = None
     """The result of the command that led to this state; None for a container in which nothing ran."""
-    is_doubted: bool = False
+    is_unstable: bool = False
     """Whether that command gave different output in another container."""
-    following: dict[str, ContainerState] = field(default_factory=dict)
+    next_states: dict[str, ContainerState] = field(default_factory=dict)
     """The next states, by command."""
 
     def after(self, command: str, given: CommandResult) -> ContainerState:
         """Return the state after a command; its first result is kept."""
-        return self.following.setdefault(command, ContainerState(given))
+        return self.next_states.setdefault(command, ContainerState(given))
 
-    def fill(self, recordings: Iterable[Recording]) -> None:
+    def add_recordings(self, recordings: Iterable[Recording]) -> None:
         """Add the content of a journal.
 
         Args:
             recordings: of executions whose containers began in this state, including restarted trials.
         """
         for recording in recordings:
-            for each in (*recording.earlier, recording):
+            for each in (*recording.previous_recordings, recording):
                 state = self
                 for command, given in recorded_results(each):
                     state = state.after(command, given)
@@ -73,7 +73,7 @@ def _result(observation: Observation) -> CommandResult:
 
 
 @dataclass
-class RepeatedCommands:
+class ReusedCommands:
     """Runs the commands of one execution only if they are new; use it as a context manager.
 
     Args:
@@ -125,32 +125,32 @@ class RepeatedCommands:
             given = container.run_command(
                 command, directory=directory, timeout_s=timeout_s, keep_bytes=keep_bytes, checkpoint=checkpoint
             )
-            return replace(given, output=self.secrets.redacted(given.output))
+            return replace(given, output=self.secrets.redact(given.output))
 
         if self._container is None:
-            if (known := self._known(command)) is not None:
+            if (known := self._reuse(command)) is not None:
                 self._state = self._state.after(command, known)
                 self._passed.append((command, self._state, known))
                 return replace(known, reused=True)
             container = self._stack.enter_context(self.open_container())
-            self._repeat(container, run, timeout_s)
+            self._catch_up(container, run, timeout_s)
             self._container = container
         given = run(self._container, command)
         self._state = self._state.after(command, given)
         return given
 
-    def _known(self, command: str) -> CommandResult | None:
+    def _reuse(self, command: str) -> CommandResult | None:
         place = len(self._passed)
         if place < len(self.own) and self.own[place][0] == command:
             return self.own[place][1]
-        state = self._state.following.get(command)
-        return None if state is None or state.is_doubted else state.given
+        state = self._state.next_states.get(command)
+        return None if state is None or state.is_unstable else state.result
 
-    def _repeat(self, container: Commands, run: Callable[[Commands, str], CommandResult], timeout_s: float) -> None:
+    def _catch_up(self, container: Commands, run: Callable[[Commands, str], CommandResult], timeout_s: float) -> None:
         """Bring a fresh container to the state that this execution has reached."""
         for command, state, known in self._passed:
             given = run(container, command)
-            then, now = observation_of(known, timeout_s), observation_of(given, timeout_s)
-            if (name := difference(then, now, given.ended)) is not None:
-                state.is_doubted = True
+            then, now = to_observation(known, timeout_s), to_observation(given, timeout_s)
+            if (name := find_difference(then, now, given.ended)) is not None:
+                state.is_unstable = True
                 raise DivergedError(self.step(), OBSERVATION, then[name], now[name])

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track import harness
-from dynamic_track.constructing.settings import AgentExecutorSettings, naming
+from dynamic_track.constructing.settings import AgentExecutorSettings, errors_name_key
 from dynamic_track.rehearsal.edits import has_edits
 from dynamic_track.rehearsal.preparing import prepare_rehearsal
 from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.rehearsing import Rehearsal
-from dynamic_track.rehearsal.simulation import difficulty_of
-from dynamic_track.rehearsal.skills import skill_table
-from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
+from dynamic_track.rehearsal.simulation import read_difficulty
+from dynamic_track.rehearsal.skills import read_skill_table
+from dynamic_track.rehearsal.virtual_time import DeclaredTimeSource, VirtualClocks
 from dynamic_track.running.agent import AgentSettings, agent_settings
 from dynamic_track.running.estimate import LAST_PROMPT_TOKENS, OUTPUT_TOKENS
-from dynamic_track.running.sitting import Provider, SittingLimits
+from dynamic_track.running.sitting import ExecutionLimits, Provider
 from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
-from twinbench.calls.limiting import Limited, parse_limits
+from twinbench.calls.limiting import RateLimitedSource, parse_limits
 from twinbench.construction.execution import ConstructionTask
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
@@ -39,7 +39,7 @@ from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
 
 @dataclass(frozen=True)
-class Draw:
+class SeededTask:
     """One task under one seed, which is labelled by itself."""
 
     task: Task
@@ -48,12 +48,12 @@ class Draw:
     @property
     def construction_task(self) -> ConstructionTask:
         """The task as the search for labels knows it: all seeds of a task form one group."""
-        workload = difficulty_of(self.task) if has_edits(self.task) else self.task.repo
+        workload = read_difficulty(self.task) if has_edits(self.task) else self.task.repo
         return ConstructionTask(f"{self.task.id}@{self.seed}", workload, self.task.id)
 
 
 @dataclass(frozen=True)
-class AgentWork:
+class ExecutorInputs:
     """Everything that an executor works with; nothing has been requested, spent or written yet."""
 
     settings: AgentExecutorSettings
@@ -66,21 +66,21 @@ class AgentWork:
     """The rehearsal whose simulated models answer; None: a gateway answers."""
 
     @property
-    def draws(self) -> tuple[Draw, ...]:
+    def seeded_tasks(self) -> tuple[SeededTask, ...]:
         """The tasks under each seed, task by task."""
-        return tuple(Draw(task, seed) for task in self.tasks for seed in self.settings.all_seeds)
+        return tuple(SeededTask(task, seed) for task in self.tasks for seed in self.settings.all_seeds)
 
     @property
     def tiers(self) -> dict[str, tuple[str, ...]]:
         """The candidates of each tier that are tried, the cheapest first."""
-        ordered = sorted(self.pool.candidates, key=_price)
+        ordered = sorted(self.pool.candidates, key=_late_call_cost)
         most = self.settings.models_a_tier
         return {label: tuple(each.id for each in ordered if each.tier == label)[:most] for label in TIER_LABELS}
 
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that a label depends on."""
-        simulated = {} if self.rehearsal is None else {"simulation": self.rehearsal.simulation}
+        simulated = {} if self.rehearsal is None else {"simulation": self.rehearsal.simulation_fingerprint}
         return {
             "executor": "agent",
             "tasks": self.task_set,
@@ -94,12 +94,12 @@ class AgentWork:
         }
 
     @property
-    def limits(self) -> SittingLimits:
+    def limits(self) -> ExecutionLimits:
         """The limits of an execution."""
         settings = self.settings
-        return SittingLimits(
+        return ExecutionLimits(
             retries=RetryLimits(attempt_s=settings.call_timeout_s),
-            memory_mib=settings.most_memory_mib,
+            memory_mib=settings.max_memory_mib,
             min_free_mib=settings.min_free_mib,
             tests_s=settings.tests_s,
         )
@@ -111,7 +111,7 @@ class AgentWork:
         return (value,) if value else ()
 
 
-def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progress) -> AgentWork:
+def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progress) -> ExecutorInputs:
     """Read tasks, pool and, for simulated models, their skills.
 
     Raises:
@@ -119,20 +119,20 @@ def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progre
         ContentError: a file of tasks, of a pool or of skills is not valid.
         TwinbenchError: the hub cannot be read, or mini-swe-agent or swebench is not installed.
     """
-    with naming("pool"):
+    with errors_name_key("pool"):
         pool = live_manifest(settings.pool)
     if settings.api_base is not None:
-        with naming("api_base"), Gateway(settings.api_base, None):
+        with errors_name_key("api_base"), Gateway(settings.api_base, None):
             pass
-    with naming("candidate_limits", "--candidate-limit"):
+    with errors_name_key("candidate_limits", "--candidate-limit"):
         dict(map(parse_limits, settings.candidate_limits))
-    with naming("skills"):
-        skill_table(settings.skills)
-    with naming("faults"):
+    with errors_name_key("skills"):
+        read_skill_table(settings.skills)
+    with errors_name_key("faults"):
         Faults.parse(settings.faults)
     choice = TaskChoice(tasks=settings.tasks, dataset=settings.dataset, only=tuple(settings.only), limit=settings.limit)
     rehearsal = None
-    with naming("only" if settings.only else "tasks"):
+    with errors_name_key("only" if settings.only else "tasks"):
         if settings.provider == "rehearsal":
             rehearsal = prepare_rehearsal(
                 choice,
@@ -148,7 +148,9 @@ def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progre
             task_set = all_of.fingerprint
     if silent := [task.id for task in tasks if not task.problem_statement.strip()]:
         raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
-    return AgentWork(settings, tasks, task_set, pool, agent_settings(settings.style, pool.agent), rehearsal)
+    return ExecutorInputs(
+        settings, tasks, task_set, pool, agent_settings(settings.action_format, pool.agent), rehearsal
+    )
 
 
 class Providers:
@@ -160,14 +162,14 @@ class Providers:
         open_: closes the providers in the end.
     """
 
-    def __init__(self, work: AgentWork, folder: Path, open_: ExitStack) -> None:
+    def __init__(self, work: ExecutorInputs, folder: Path, open_: ExitStack) -> None:
         self._work = work
         self._folder = folder
         self._open = open_
         self._found: dict[str, Provider] = {}
         self._lock = threading.Lock()
 
-    def of(self, seed: str) -> Provider:
+    def for_seed(self, seed: str) -> Provider:
         """Return the provider for a seed, which is opened when it is first needed.
 
         Raises:
@@ -183,10 +185,10 @@ class Providers:
     def _gateway(self) -> Provider:
         settings = self._work.settings
         assert settings.api_base is not None  # noqa: S101 - checked with the settings
-        with naming("api_key_env"):
+        with errors_name_key("api_key_env"):
             gateway = self._open.enter_context(Gateway(settings.api_base, settings.api_key_env))
         limits: Mapping[str, Any] = dict(map(parse_limits, settings.candidate_limits))
-        return Provider(Limited(gateway, limits), self._work.secrets)
+        return Provider(RateLimitedSource(gateway, limits), self._work.secrets)
 
     def _simulated(self, rehearsal: Rehearsal, seed: str) -> Provider:
         models = SimulatedModels(
@@ -200,9 +202,9 @@ class Providers:
         server = self._open.enter_context(simulated_provider(models, rehearsal.pool))
         gateway = self._open.enter_context(Gateway(server.api_base, None))
         clocks = VirtualClocks()
-        return Provider(DeclaredTime(gateway, clocks), clocks=clocks)
+        return Provider(DeclaredTimeSource(gateway, clocks), clocks=clocks)
 
 
-def _price(candidate: LiveCandidate) -> Decimal:
+def _late_call_cost(candidate: LiveCandidate) -> Decimal:
     """Return the cost of a late call of a case, by which the candidates of a tier are ordered."""
     return Usage(input=LAST_PROMPT_TOKENS, output=OUTPUT_TOKENS).cost_usd(candidate.prices.prices())

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.rehearsal.skills import DEFAULT_SKILLS
-from dynamic_track.running.agent import ActionStyle
+from dynamic_track.running.agent import ActionFormat
 from dynamic_track.tasks.sources import REHEARSAL
 from twinbench.calls.attempts import RetryLimits
 from twinbench.containers.container import ContainerLimits
@@ -21,7 +21,7 @@ from twinbench.storage.manifest_files import DEFAULT_LIVE
 TABLE = "[executor]"
 """The table of the settings in a build's configuration."""
 
-MOST_MODELS = 3
+MAX_MODELS_PER_TIER = 3
 """The largest number of candidates of a tier that are tried (construction.md, "Cascade")."""
 
 _MOST_SEEDS = 1000
@@ -30,8 +30,8 @@ _MEMORY_MIB = 8192
 
 Natural = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
-_OF_GATEWAY = ("api_base", "api_key_env", "candidate_limits", "call_timeout_s")
-_OF_REHEARSAL = ("skills", "faults")
+_GATEWAY_KEYS = ("api_base", "api_key_env", "candidate_limits", "call_timeout_s")
+_REHEARSAL_KEYS = ("skills", "faults")
 
 
 class AgentExecutorSettings(BaseModel):
@@ -54,7 +54,7 @@ class AgentExecutorSettings(BaseModel):
     from the seed, and so do the random choices of simulated models."""
     pool: str = DEFAULT_LIVE
     """A live pool: the name of one that comes with twinbench, or a file."""
-    models_a_tier: Annotated[int, Field(ge=1, le=MOST_MODELS)] = MOST_MODELS
+    models_a_tier: Annotated[int, Field(ge=1, le=MAX_MODELS_PER_TIER)] = MAX_MODELS_PER_TIER
     """How many candidates of a tier are tried, the cheapest first."""
     actions: Literal["tool", "text"] = "tool"
     """How models state the commands to run."""
@@ -85,10 +85,10 @@ class AgentExecutorSettings(BaseModel):
     """The time limit of the tests of a patch, in seconds."""
 
     @model_validator(mode="after")
-    def _goes_together(self) -> Self:
+    def _check_combination(self) -> Self:
         if self.provider == "gateway" and self.api_base is None:
             raise ValueError('api_base is missing: provider = "gateway" needs its address, such as https://host/v1')
-        others = _OF_REHEARSAL if self.provider == "gateway" else _OF_GATEWAY
+        others = _REHEARSAL_KEYS if self.provider == "gateway" else _GATEWAY_KEYS
         if wrong := [name for name in others if name in self.model_fields_set]:
             raise ValueError(f'{wrong[0]} cannot be combined with provider = "{self.provider}"')
         if isinstance(self.seeds, list) and len({*self.seeds}) < len(self.seeds):
@@ -101,12 +101,12 @@ class AgentExecutorSettings(BaseModel):
         return tuple(str(seed) for seed in (range(self.seeds) if isinstance(self.seeds, int) else self.seeds))
 
     @property
-    def style(self) -> ActionStyle:
+    def action_format(self) -> ActionFormat:
         """How models state the commands to run."""
-        return ActionStyle(self.actions)
+        return ActionFormat(self.actions)
 
     @property
-    def most_memory_mib(self) -> int:
+    def max_memory_mib(self) -> int:
         """The memory limit of a container, in MiB."""
         usual = _SIMULATED_MEMORY_MIB if self.provider == "rehearsal" else _MEMORY_MIB
         return usual if self.memory_mib is None else self.memory_mib
@@ -121,11 +121,11 @@ def read_settings(settings: Mapping[str, Any]) -> AgentExecutorSettings:
     try:
         return AgentExecutorSettings.model_validate(settings)
     except ValidationError as error:
-        found = [_problem(details) for details in error.errors(include_url=False)]
+        found = [_problem_text(details) for details in error.errors(include_url=False)]
         raise UsageError("\n".join(dict.fromkeys(found))) from None
 
 
-def _problem(details: Any) -> str:
+def _problem_text(details: Any) -> str:
     # Of a key that takes several types there is a finding for each type, with the type's name in its place.
     location = [part for part in details["loc"] if part == details["loc"][0] or isinstance(part, int)]
     place = f"{TABLE} {field_path(location)}: " if location else f"{TABLE} "
@@ -133,7 +133,7 @@ def _problem(details: Any) -> str:
 
 
 @contextmanager
-def naming(key: str, option: str | None = None) -> Iterator[None]:
+def errors_name_key(key: str, option: str | None = None) -> Iterator[None]:
     """Name the key in errors about its value, where a command line would have named its option.
 
     Args:

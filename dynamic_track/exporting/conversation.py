@@ -31,7 +31,7 @@ class Conversation:
     """The messages of a trial."""
 
     messages: Sequence[Message]
-    answers: Mapping[int, int]
+    messages_before: Mapping[int, int]
     """The number of messages before the step's call, by step."""
     source: str
     """``trajectory``, or ``journal`` if the file cannot be used: then there are no first messages, and raw
@@ -39,19 +39,19 @@ class Conversation:
     """
 
 
-def tries(recording: Recording) -> Iterator[tuple[int, Recording]]:
+def starts_of_trial(recording: Recording) -> Iterator[tuple[int, Recording]]:
     """Yield a trial once for each time that it was started, numbered from 1; only the last one counts."""
-    yield from enumerate((*recording.earlier, recording), 1)
+    yield from enumerate((*recording.previous_recordings, recording), 1)
 
 
-def answered_message(attempt: RecordedAttempt) -> Mapping[str, Any]:
+def answer_message(attempt: RecordedAttempt) -> Mapping[str, Any]:
     """Return the message with which an attempt was answered, including the model's own fields; empty if there is
     none.
     """
     completion = attempt.completion
     if completion is None or completion.message.problem is not None:
         return {}
-    return {**plain_message(completion.message), **completion.message.own}
+    return {**plain_message(completion.message), **completion.message.provider_fields}
 
 
 def patch_text(recording: Recording) -> str:
@@ -64,19 +64,19 @@ def finish_reason(attempt: RecordedAttempt) -> str | None:
     return None if attempt.completion is None else attempt.completion.finish_reason
 
 
-def output_of(command: RecordedCommand) -> str:
+def command_output(command: RecordedCommand) -> str:
     """Return the output of a command."""
     if command.observation is None:
         return ""
     return command.observation.text
 
 
-def ended_by(command: RecordedCommand) -> str:
+def how_ended(command: RecordedCommand) -> str:
     """Return how a command ended (``containers.shell.Ended``); ``unknown`` if nothing is recorded about it."""
     return (None if command.observation is None else command.observation.ended) or "unknown"
 
 
-def text_of(content: Any) -> str:
+def content_text(content: Any) -> str:
     """Return the content of a message as a string: parts joined, None as an empty string."""
     if isinstance(content, list):
         return "".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
@@ -90,13 +90,13 @@ def tool_calls(message: Message) -> list[Mapping[str, Any]]:
     return [call for call in found if isinstance(call, Mapping) and isinstance(call.get("function"), Mapping)]
 
 
-def conversation(run: LoadedRun, recording: Recording) -> Conversation:
+def read_conversation(run: LoadedRun, recording: Recording) -> Conversation:
     """Read the conversation of a trial."""
     return _from_trajectory(run, recording) or _from_journal(recording)
 
 
 def _from_trajectory(run: LoadedRun, recording: Recording) -> Conversation | None:
-    path = RunDirectory(run.path).case(recording.case, recording.trial) / "trajectory.json"
+    path = RunDirectory(run.path).trial_folder(recording.case, recording.trial) / "trajectory.json"
     try:
         found = json.loads(read_regular(path))["messages"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -122,11 +122,11 @@ def _from_journal(recording: Recording) -> Conversation:
         answers[number] = len(messages)
         if step.answer is None:
             continue
-        said = {"role": "assistant", **answered_message(step.answer)}
+        said = {"role": "assistant", **answer_message(step.answer)}
         messages.append(said)
         calls = tool_calls(said)
         for index, command in enumerate(step.commands):
-            told: dict[str, Any] = {"role": "user", "content": replace_surrogates(output_of(command))}
+            told: dict[str, Any] = {"role": "user", "content": replace_surrogates(command_output(command))}
             if index < len(calls):
                 told |= {"role": "tool", "tool_call_id": calls[index].get("id")}
             messages.append(told)

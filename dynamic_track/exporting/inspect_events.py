@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.conversation import (
     Message,
-    answered_message,
-    conversation,
-    ended_by,
+    answer_message,
+    command_output,
+    content_text,
     finish_reason,
-    output_of,
-    text_of,
+    how_ended,
+    read_conversation,
     tool_calls,
 )
 from dynamic_track.results.loaded import LoadedRun
 from twinbench.calls.completion import replace_surrogates
-from twinbench.calls.lines import OfTrial
+from twinbench.calls.lines import TrialLine
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.display.wording import without_folders
 from twinbench.routing.usage import Usage
@@ -34,7 +34,7 @@ _TOOL = "bash"
 _REASONS: Mapping[str, Any] = {"stop": "stop", "length": "max_tokens", "tool_calls": "tool_calls"}
 
 
-class Events:
+class EventBuilder:
     """Builds the messages and events of a trial."""
 
     def __init__(self, run: LoadedRun, recording: Recording) -> None:
@@ -43,19 +43,19 @@ class Events:
         self._run = run
         self._recording = recording
         self._candidates = {candidate.id: candidate for candidate in run.pool.candidates}
-        self._begun, self._ended = times(recording)
-        self.said = conversation(run, recording)
+        self._begun, self._ended = trial_times(recording)
+        self.said = read_conversation(run, recording)
         self.messages: Sequence[ChatMessage] = [
             self._message(message, f"message {place}") for place, message in enumerate(self.said.messages)
         ]
         self.last: ModelOutput = ModelOutput()
 
-    def id(self, *parts: str) -> str:
+    def next_id(self, *parts: str) -> str:
         """Return a new id, the same whenever the same run is exported."""
         names = (self._run.fingerprint, self._recording.case, str(self._recording.trial), *parts)
         return hashlib.sha256("\n".join(names).encode()).hexdigest()[:22]
 
-    def events(self) -> list[Event]:
+    def step_events(self) -> list[Event]:
         """Return a span for each step: the decision, the call, the commands."""
         from inspect_ai.event import InfoEvent, SpanBeginEvent, SpanEndEvent
 
@@ -63,47 +63,53 @@ class Events:
         now = self._begun
         for number in sorted(self._recording.steps):
             step = self._recording.steps[number]
-            span = self.id(f"step {number}")
-            decided = _at(step.decision, now)
+            span = self.next_id(f"step {number}")
+            decided = _time_of(step.decision, now)
             found.append(
                 SpanBeginEvent(
-                    id=span, name=f"step {number}", uuid=self.id(span, "begin"), span_id=span, **self._when(decided)
+                    id=span,
+                    name=f"step {number}",
+                    uuid=self.next_id(span, "begin"),
+                    span_id=span,
+                    **self._when(decided),
                 )
             )
             if step.decision is not None:
                 names = ("candidate", "score", "rationale", "latency_ms", "error", "router_error", "prompt_tokens")
                 told = {name: getattr(step.decision, name) for name in names}
                 told |= {name: told[name] and without_folders(told[name]) for name in ("error", "router_error")}
-                told["own_calls"] = [_attempt(attempt) for call in step.own.values() for attempt in call.attempts]
+                told["own_calls"] = [
+                    _attempt(attempt) for call in step.router_calls.values() for attempt in call.attempts
+                ]
                 found.append(
                     InfoEvent(
                         source="router",
                         data=replace_surrogates(told),
-                        uuid=self.id(span, "decision"),
+                        uuid=self.next_id(span, "decision"),
                         span_id=span,
                         **self._when(decided),
                     )
                 )
             if step.attempts:
                 found.append(self._model_event(number, step, span))
-                now = max(now, _settled(step.attempts[-1]))
-            calls = [] if step.answer is None else tool_calls(answered_message(step.answer))
+                now = max(now, _settle_time(step.attempts[-1]))
+            calls = [] if step.answer is None else tool_calls(answer_message(step.answer))
             for index, command in enumerate(step.commands):
                 call = str(calls[index].get("id")) if index < len(calls) else f"step-{number}-command-{index}"
-                now = _at(command.observation, now)
-                found.append(self._tool_event(call, command, span, now, self.id(span, f"command {index}")))
-            found.append(SpanEndEvent(id=span, uuid=self.id(span, "end"), span_id=span, **self._when(now)))
+                now = _time_of(command.observation, now)
+                found.append(self._tool_event(call, command, span, now, self.next_id(span, f"command {index}")))
+            found.append(SpanEndEvent(id=span, uuid=self.next_id(span, "end"), span_id=span, **self._when(now)))
         return found
 
-    def ends(self, scores: Mapping[str, Any] | None, error: Any, ended: float) -> list[Event]:
+    def final_events(self, scores: Mapping[str, Any] | None, error: Any, ended: float) -> list[Event]:
         """Return the events of the score, or of the error."""
         from inspect_ai.event import ErrorEvent, ScoreEvent
 
         if error is not None:
-            return [ErrorEvent(error=error, uuid=self.id("error"), **self._when(ended))]
+            return [ErrorEvent(error=error, uuid=self.next_id("error"), **self._when(ended))]
         found = (scores or {}).items()
         return [
-            ScoreEvent(score=score, scorer=name, uuid=self.id("score", name), **self._when(ended))
+            ScoreEvent(score=score, scorer=name, uuid=self.next_id("score", name), **self._when(ended))
             for name, score in found
         ]
 
@@ -131,20 +137,20 @@ class Events:
             "decision_ms": None if step.decision is None else step.decision.latency_ms,
             "attempts": [_attempt(attempt) for attempt in step.attempts],
         }
-        started = _at(step.attempts[0].reserve, self._begun)
+        started = _time_of(step.attempts[0].reserve, self._begun)
         return ModelEvent(
             model=name,
-            input=list(self.messages[: self.said.answers[number]]),
+            input=list(self.messages[: self.said.messages_before[number]]),
             tools=[],
             tool_choice="auto",
             config=GenerateConfig(max_tokens=candidate.max_tokens, temperature=candidate.temperature),
             output=output,
             retries=len(step.attempts) - 1 or None,
             error=None if answer is not None else replace_surrogates(f"{cause}: {detail}"),
-            completed=moment(_settled(asked)),
+            completed=to_datetime(_settle_time(asked)),
             working_time=None if settle is None else settle.latency_s,
             metadata=replace_surrogates(metadata),
-            uuid=self.id(span, "call"),
+            uuid=self.next_id(span, "call"),
             span_id=span,
             **self._when(started),
         )
@@ -152,17 +158,17 @@ class Events:
     def _output(self, number: int, answer: RecordedAttempt, name: str) -> ModelOutput:
         from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput
 
-        place = self.said.answers[number]
+        place = self.said.messages_before[number]
         stands = place < len(self.messages) and self.said.messages[place].get("role") == "assistant"
         key = f"message {place}" if stands else f"answer {number}"  # unparsed ones are in no conversation
-        message = self._message({**answered_message(answer), "role": "assistant"}, key)
+        message = self._message({**answer_message(answer), "role": "assistant"}, key)
         assert isinstance(message, ChatMessageAssistant)  # noqa: S101 - follows from its role
         message.model = name
         reason = _REASONS.get(finish_reason(answer) or "", "unknown")
         return ModelOutput(
             model=name,
             choices=[ChatCompletionChoice(message=message, stop_reason=reason)],
-            usage=usage(answer.usage or Usage(), float(answer.spent_usd)),
+            usage=to_model_usage(answer.usage or Usage(), float(answer.spent_usd)),
             time=None if answer.settle is None else answer.settle.latency_s,
         )
 
@@ -171,7 +177,7 @@ class Events:
         from inspect_ai.tool import ToolCallError
 
         observation = command.observation
-        ended = ended_by(command)
+        ended = how_ended(command)
         error = None
         if ended != "exited":
             said = (None if observation is None else observation.exception_info) or "nothing is recorded about it"
@@ -182,9 +188,9 @@ class Events:
             id=call,
             function=_TOOL,
             arguments={"command": replace_surrogates(command.command)},
-            result=replace_surrogates(output_of(command)),
+            result=replace_surrogates(command_output(command)),
             error=error,
-            completed=moment(at),
+            completed=to_datetime(at),
             working_time=seconds,
             metadata={"returncode": None if observation is None else observation.returncode, "ended": ended},
             uuid=uuid,
@@ -196,7 +202,7 @@ class Events:
         from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser
         from inspect_ai.tool import ToolCall
 
-        content, role, id_ = text_of(message.get("content")), message.get("role"), self.id(key)
+        content, role, id_ = content_text(message.get("content")), message.get("role"), self.next_id(key)
         if role == "system":
             return ChatMessageSystem(id=id_, content=content, source="input")
         if role == "tool":
@@ -218,10 +224,10 @@ class Events:
         )
 
     def _when(self, at: float) -> dict[str, Any]:
-        return {"timestamp": moment(at), "working_start": round(max(at - self._begun, 0.0), 6)}
+        return {"timestamp": to_datetime(at), "working_start": round(max(at - self._begun, 0.0), 6)}
 
 
-def usage(usage: Usage, cost_usd: float) -> ModelUsage:
+def to_model_usage(usage: Usage, cost_usd: float) -> ModelUsage:
     """Convert our usage to inspect_ai's, whose input tokens exclude cached ones, like ours."""
     from inspect_ai.model import ModelUsage
 
@@ -235,13 +241,13 @@ def usage(usage: Usage, cost_usd: float) -> ModelUsage:
     )
 
 
-def times(recording: Recording) -> tuple[float, float]:
+def trial_times(recording: Recording) -> tuple[float, float]:
     """Return when a trial began and ended, in seconds since 1970; its verdict may have been given much later."""
-    ended = _at(recording.end, recording.at or 0.0)
-    return _at(recording.start, ended), ended
+    ended = _time_of(recording.end, recording.at or 0.0)
+    return _time_of(recording.start, ended), ended
 
 
-def moment(seconds: float) -> datetime:
+def to_datetime(seconds: float) -> datetime:
     """Convert a time in seconds since 1970 to a datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
@@ -268,9 +274,9 @@ def _arguments(said: Any) -> tuple[dict[str, Any], str | None]:
     return {}, f"not a JSON object: {said}"
 
 
-def _settled(attempt: RecordedAttempt) -> float:
+def _settle_time(attempt: RecordedAttempt) -> float:
     return attempt.reserve.at + ((None if attempt.settle is None else attempt.settle.latency_s) or 0)
 
 
-def _at(line: OfTrial | None, otherwise: float) -> float:
+def _time_of(line: TrialLine | None, otherwise: float) -> float:
     return otherwise if line is None else line.at

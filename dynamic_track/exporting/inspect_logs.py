@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.conversation import patch_text
-from dynamic_track.exporting.inspect_events import Events, moment, times, usage
+from dynamic_track.exporting.inspect_events import EventBuilder, to_datetime, to_model_usage, trial_times
 from dynamic_track.results.loaded import LoadedRun, shown_content
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.trial import TrialOutcome
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import Recording
-from twinbench.causes import CAUSES, Counts
+from twinbench.causes import CAUSES, OutcomeClass
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import shown_path
 from twinbench.errors import TwinbenchError
@@ -48,15 +48,15 @@ def write_inspect_log(run: LoadedRun, path: Path, progress: Progress = no_progre
         TwinbenchError: inspect_ai is not installed.
         OSError: the file cannot be written.
     """
-    _require()
+    _require_inspect_ai()
     from inspect_ai.log import write_eval_log
 
-    log = inspect_log(run, progress)
+    log = to_inspect_log(run, progress)
     path.touch()  # fails if the file cannot be written; inspect_ai would create missing folders
     write_eval_log(log, str(path.absolute()), format="eval")
 
 
-def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
+def to_inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
     """Convert a run to inspect_ai's log object.
 
     Args:
@@ -66,40 +66,40 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
     Raises:
         TwinbenchError: inspect_ai is not installed, or no trial has ended.
     """
-    _require()
+    _require_inspect_ai()
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalPlan, EvalPlanStep, EvalSpec, EvalStats
 
     if not run.trials:
         raise TwinbenchError(f"no trial of {run.path} has ended")
     agent, scaffold = run.plan.agent, run.plan.scaffold
     cases = list(dict.fromkeys(trial.id for trial in run.trials))
-    spans = [times(recording) for recording in run.recorded]
-    begun, ended = moment(min(span[0] for span in spans)), moment(max(span[1] for span in spans))
+    spans = [trial_times(recording) for recording in run.recordings]
+    begun, ended = to_datetime(min(span[0] for span in spans)), to_datetime(max(span[1] for span in spans))
     samples = []
-    for recording, trial in zip(run.recorded, run.trials, strict=True):
+    for recording, trial in zip(run.recordings, run.trials, strict=True):
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
     tags = ["twinbench", *([] if not run.simulated else ["rehearsal"] if run.plan.is_simulated else ["simulated"])]
-    tasks = shown_path(str(run.plan.where["tasks"]))
+    tasks = shown_path(str(run.plan.sources["tasks"]))
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
         packages[scaffold] = str(agent["version"])
     spec = EvalSpec(
         eval_id=run.fingerprint[:22],
         run_id=run.fingerprint[:22],
-        task_id=run.same_but_router[:22],
+        task_id=run.table_fingerprint[:22],
         created=begun.isoformat(),
         task=f"{tasks} (simulated models)" if run.simulated else tasks,
         task_description=run.origin.value if run.simulated else None,
         solver=scaffold,
         tags=tags,
         dataset=EvalDataset(name=tasks, samples=len(cases), sample_ids=list(cases), shuffled=False),
-        model=f"twinbench/{run.shown_router}",
+        model=f"twinbench/{run.display_router}",
         config=EvalConfig(epochs=max(trial.trial for trial in run.trials)),
         packages=packages,
-        metadata=_about(run),
+        metadata=_run_metadata(run),
     )
-    totals = _usages(run.recorded)
+    totals = _usages(run.recordings)
     return EvalLog(
         status="success",
         eval=spec,
@@ -107,12 +107,12 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         results=_results(run),
         stats=EvalStats(started_at=begun.isoformat(), completed_at=ended.isoformat(), model_usage=totals),
         tags=tags,
-        metadata=_about(run),
+        metadata=_run_metadata(run),
         samples=samples,
     )
 
 
-def _require() -> None:
+def _require_inspect_ai() -> None:
     """Raise an error that says what to install if inspect_ai is missing."""
     try:
         import inspect_ai.event
@@ -123,7 +123,7 @@ def _require() -> None:
         ) from None
 
 
-def _about(run: LoadedRun) -> dict[str, Any]:
+def _run_metadata(run: LoadedRun) -> dict[str, Any]:
     """Return what a log says about the run as a whole; the money figures are those of ``dynamic score``."""
     score = shown_content(run.score)
     models = score.pop("models")
@@ -132,7 +132,7 @@ def _about(run: LoadedRun) -> dict[str, Any]:
         "about": run.origin.value,
         "time": "virtual" if run.origin.has_virtual_time else "wall",
         "run": run.name,
-        "router": run.shown_router,
+        "router": run.display_router,
         "fingerprint": run.fingerprint,
         "pool": run.pool.name,
         "pool_fingerprint": run.pool.fingerprint,
@@ -173,21 +173,21 @@ def _results(run: LoadedRun) -> Any:
     )
 
 
-def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
+def _sample(run: LoadedRun, recording: Recording, trial: TrialOutcome) -> EvalSample:
     from inspect_ai.log import EvalError, EvalSample
     from inspect_ai.scorer import Score
 
-    maker = Events(run, recording)
+    maker = EventBuilder(run, recording)
     said = maker.messages
-    first = min(maker.said.answers.values(), default=len(said))
-    events = maker.events()
-    begun, ended = times(recording)
+    first = min(maker.said.messages_before.values(), default=len(said))
+    events = maker.step_events()
+    begun, ended = trial_times(recording)
     handling = None if trial.cause is None else CAUSES[trial.cause]
     content = shown_content(trial)
     detail = content["detail"]
     error = None
-    if handling is not None and handling.counts is not Counts.unresolved:
-        told = f"{trial.counts}: {trial.cause}, {handling.meaning}" + (f" ({detail})" if detail else "")
+    if handling is not None and handling.outcome_class is not OutcomeClass.unresolved:
+        told = f"{trial.outcome_class}: {trial.cause}, {handling.meaning}" + (f" ({detail})" if detail else "")
         error = EvalError(message=replace_surrogates(told), traceback="", traceback_ansi="")
     scores = None
     if error is None and trial.resolved is not None:
@@ -204,8 +204,8 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
     calls = content.pop("models")
     metadata = {
         "simulated": run.simulated,
-        "router": run.shown_router,
-        "counts": trial.counts,
+        "router": run.display_router,
+        "counts": trial.outcome_class,
         **content,
         **buckets,
         "calls": calls,
@@ -220,13 +220,13 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
         output=maker.last,
         scores=scores,
         metadata=replace_surrogates(metadata),
-        events=[*events, *maker.ends(scores, error, ended)],
+        events=[*events, *maker.final_events(scores, error, ended)],
         model_usage=_usages([recording]),
-        started_at=moment(begun).isoformat(),
-        completed_at=moment(ended).isoformat(),
+        started_at=to_datetime(begun).isoformat(),
+        completed_at=to_datetime(ended).isoformat(),
         total_time=round(ended - begun, 6),
         working_time=round(ended - begun, 6),
-        uuid=maker.id("sample"),
+        uuid=maker.next_id("sample"),
         error=error,
         turn_count=trial.steps,
     )
@@ -240,4 +240,4 @@ def _usages(recorded: Sequence[Recording]) -> dict[str, ModelUsage]:
         name = answer.reserve.candidate
         usages[name] = usages.get(name, Usage()) + (answer.usage or Usage())
         costs[name] = costs.get(name, Decimal(0)) + answer.spent_usd
-    return {name: usage(total, float(costs[name])) for name, total in usages.items()}
+    return {name: to_model_usage(total, float(costs[name])) for name, total in usages.items()}

@@ -10,15 +10,15 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
-from dynamic_track.exporting.conversation import patch_text, tries
+from dynamic_track.exporting.conversation import patch_text, starts_of_trial
 from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt
-from twinbench.causes import CAUSES, Counts
+from twinbench.causes import CAUSES, OutcomeClass
 from twinbench.routing.usage import Usage
 
 
-class What(StrEnum):
+class LineContent(StrEnum):
     """What each line describes."""
 
     calls = "calls"
@@ -27,7 +27,7 @@ class What(StrEnum):
     predictions = "predictions"
 
 
-def json_lines(run: LoadedRun, what: What = What.calls, number: int = 1) -> Iterator[str]:
+def json_lines(run: LoadedRun, what: LineContent = LineContent.calls, number: int = 1) -> Iterator[str]:
     """Yield a run as JSON objects, one a line; each says whether the run was a rehearsal.
 
     Args:
@@ -37,10 +37,12 @@ def json_lines(run: LoadedRun, what: What = What.calls, number: int = 1) -> Iter
             and ``attempts`` to everything that was spent. ``predictions`` are patches in SWE-bench's format.
         number: which trial of each case ``predictions`` contain.
     """
-    if what is What.predictions:
+    if what is LineContent.predictions:
         rows = prediction_rows(run, number)
     else:
-        rows = {What.calls: call_rows, What.trials: case_rows, What.attempts: attempt_rows}[what](run)
+        rows = {LineContent.calls: call_rows, LineContent.trials: case_rows, LineContent.attempts: attempt_rows}[what](
+            run
+        )
     for row in rows:
         yield json.dumps(replace_surrogates({"simulated": run.simulated, **row}), allow_nan=False) + "\n"
 
@@ -57,11 +59,12 @@ def prediction_rows(run: LoadedRun, number: int = 1) -> list[dict[str, Any]]:
     return [
         {
             "instance_id": trial.id,
-            "model_name_or_path": f"twinbench/{run.shown_router}",
+            "model_name_or_path": f"twinbench/{run.display_router}",
             "model_patch": patch_text(recording),
         }
-        for recording, trial in zip(run.recorded, run.trials, strict=True)
-        if trial.trial == number and (trial.cause is None or CAUSES[trial.cause].counts is Counts.unresolved)
+        for recording, trial in zip(run.recordings, run.trials, strict=True)
+        if trial.trial == number
+        and (trial.cause is None or CAUSES[trial.cause].outcome_class is OutcomeClass.unresolved)
     ]
 
 
@@ -72,7 +75,7 @@ def attempt_rows(run: LoadedRun) -> list[dict[str, Any]]:
     return [
         {
             "run": run.name,
-            "router": run.shown_router,
+            "router": run.display_router,
             "case": recording.case,
             "trial": recording.trial,
             "try": number,
@@ -80,11 +83,11 @@ def attempt_rows(run: LoadedRun) -> list[dict[str, Any]]:
             "own": own,
             **_attempt(attempt),
         }
-        for recording in run.recorded
-        for number, each in tries(recording)
+        for recording in run.recordings
+        for number, each in starts_of_trial(recording)
         for step in sorted(each.steps)
         for own, attempts in (
-            *((own, call.attempts) for own, call in sorted(each.steps[step].own.items())),
+            *((own, call.attempts) for own, call in sorted(each.steps[step].router_calls.items())),
             (None, each.steps[step].attempts),
         )
         for attempt in attempts

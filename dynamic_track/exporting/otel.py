@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-from dynamic_track.exporting.conversation import ended_by, finish_reason, output_of, tries
+from dynamic_track.exporting.conversation import command_output, finish_reason, how_ended, starts_of_trial
 from dynamic_track.results.loaded import LoadedRun, shown_content
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.trial import TrialOutcome
 from twinbench.calls.completion import replace_surrogates
-from twinbench.calls.lines import OfTrial
+from twinbench.calls.lines import TrialLine
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.calls.trial_log import IN_FLIGHT
-from twinbench.causes import CAUSES, Counts
+from twinbench.causes import CAUSES, OutcomeClass
 from twinbench.display.wording import without_folders
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
@@ -55,9 +55,9 @@ class _Span:
         """Yield the span and all spans in it as OTLP objects."""
         path = f"{above}/{self.key}"
         attributes = dict(self.attributes)
-        span: dict[str, Any] = {"traceId": trace, "spanId": _id(trace, path, characters=16)}
+        span: dict[str, Any] = {"traceId": trace, "spanId": _hash_id(trace, path, characters=16)}
         if above:
-            span["parentSpanId"] = _id(trace, above, characters=16)
+            span["parentSpanId"] = _hash_id(trace, above, characters=16)
         span |= {
             "name": self.name,
             "kind": self.kind,
@@ -87,16 +87,16 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
             "twinbench.time": "virtual" if run.origin.has_virtual_time else "wall",
             "twinbench.run": run.name,
             "twinbench.fingerprint": run.fingerprint,
-            "twinbench.router": run.shown_router,
+            "twinbench.router": run.display_router,
             "twinbench.pool": run.pool.name,
             "twinbench.pool.fingerprint": run.pool.fingerprint,
             "twinbench.division": run.pool.division,
             "twinbench.seed": str(run.plan.seed),
         }
     )
-    spans = _Spans(run)
-    for recording, trial in zip(run.recorded, run.trials, strict=True):
-        trace = _id(run.fingerprint, recording.case, str(recording.trial), characters=32)
+    spans = _SpanBuilder(run)
+    for recording, trial in zip(run.recordings, run.trials, strict=True):
+        trace = _hash_id(run.fingerprint, recording.case, str(recording.trial), characters=32)
         scope = {"name": _SCOPE, "version": version("twinbench")}
         of_scope = {
             "scope": scope,
@@ -107,7 +107,7 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
         yield json.dumps(replace_surrogates({"resourceSpans": [content]}), allow_nan=False) + "\n"
 
 
-class _Spans:
+class _SpanBuilder:
     """Builds the spans of a run's recordings."""
 
     def __init__(self, run: LoadedRun) -> None:
@@ -116,29 +116,29 @@ class _Spans:
         self._agent = run.plan.scaffold
         self._provider = {"gen_ai.provider.name": run.pool.gateway}
 
-    def trial(self, recording: Recording, trial: Trial) -> _Span:
+    def trial(self, recording: Recording, trial: TrialOutcome) -> _Span:
         content = shown_content(trial)
         usage = content.pop("usage")
         content.pop("models")
         detail = content["detail"]
         children: list[_Span] = []
-        for number, each in tries(recording):
+        for number, each in starts_of_trial(recording):
             found = [self._step(step, each.steps[step]) for step in sorted(each.steps)]
             steps = [step for step in found if step is not None]
             if each is recording:
                 children += steps
                 continue
-            at = _at(each.start, _at(recording.start, 0.0))
+            at = _time_of(each.start, _time_of(recording.start, 0.0))
             lost = {"twinbench.try": number, "twinbench.lost": str(None if each.lost is None else each.lost.what)}
             children.append(_Span(f"lost {number}", "lost", at, at, lost, children=steps))
-        start = min([_at(recording.start, recording.at or 0.0), *(child.start for child in children)])
+        start = min([_time_of(recording.start, recording.at or 0.0), *(child.start for child in children)])
         handling = None if trial.cause is None else CAUSES[trial.cause]
-        failed = handling is not None and handling.counts is not Counts.unresolved
+        failed = handling is not None and handling.outcome_class is not OutcomeClass.unresolved
         return _Span(
             "trial",
             f"invoke_agent {self._agent}",
             start,
-            _at(recording.end, recording.at or start),  # a verdict may be given much later
+            _time_of(recording.end, recording.at or start),  # a verdict may be given much later
             {
                 "gen_ai.operation.name": "invoke_agent",
                 **self._provider,
@@ -146,7 +146,7 @@ class _Spans:
                 "gen_ai.conversation.id": f"{recording.case}/{recording.trial}",
                 "twinbench.case": content.pop("id"),
                 **{f"twinbench.{name}": value for name, value in {**content, **usage}.items()},
-                "twinbench.counts": trial.counts,
+                "twinbench.counts": trial.outcome_class,
             },
             error=(str(trial.cause), detail or "") if failed else None,
             children=children,
@@ -169,7 +169,11 @@ class _Spans:
         return _Span(f"step {number}", "step", start, start, {"twinbench.step": number}, children=children)
 
     def _decision(self, step: RecordedStep) -> _Span | None:
-        own = [self._attempt(attempt, number) for number, call in sorted(step.own.items()) for attempt in call.attempts]
+        own = [
+            self._attempt(attempt, number)
+            for number, call in sorted(step.router_calls.items())
+            for attempt in call.attempts
+        ]
         decision = step.decision
         if decision is None:
             if not own:
@@ -241,8 +245,8 @@ class _Spans:
 
     def _command(self, index: int, command: RecordedCommand, earliest: float) -> _Span:
         observation = command.observation
-        ended = ended_by(command)
-        end = _at(observation, earliest)
+        ended = how_ended(command)
+        end = _time_of(observation, earliest)
         seconds = None if observation is None else observation.seconds
         start = end if self._run.origin.has_virtual_time else max(end - (seconds or 0), min(earliest, end))
         return _Span(
@@ -260,7 +264,7 @@ class _Spans:
                 "twinbench.command_s": seconds,
                 "twinbench.returncode": None if observation is None else observation.returncode,
                 "twinbench.ended": ended,
-                "twinbench.output_bytes": len(output_of(command).encode()),
+                "twinbench.output_bytes": len(command_output(command).encode()),
             },
             error=None if ended == "exited" else (ended, "" if observation is None else observation.exception_info),
         )
@@ -270,11 +274,11 @@ class _Spans:
         return None if found is None else str(found.tier)
 
 
-def _id(*parts: str, characters: int) -> str:
+def _hash_id(*parts: str, characters: int) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:characters]
 
 
-def _at(line: OfTrial | None, otherwise: float) -> float:
+def _time_of(line: TrialLine | None, otherwise: float) -> float:
     return otherwise if line is None else line.at
 
 

@@ -41,7 +41,7 @@ def run_outcomes(path: Path) -> RunOutcomes:
             "instance_id": trial.id,
             "resolved": trial.resolved,
             "cost_usd": float(trial.cost_usd),
-            "workload": str(run.plan.where["tasks"]).rstrip("/").rpartition("/")[2] or "tasks",
+            "workload": str(run.plan.sources["tasks"]).rstrip("/").rpartition("/")[2] or "tasks",
             "trial": f"{run.plan.seed}/{trial.trial}",
             "steps": trial.steps,
         }
@@ -53,4 +53,4 @@ def run_outcomes(path: Path) -> RunOutcomes:
 def model_of(run: LoadedRun) -> str:
     """What a run is of in a table of models: the candidate that gave every answer, or else the router."""
     answered = {candidate for trial in run.trials for candidate, calls in trial.models.items() if calls}
-    return answered.pop() if len(answered) == 1 else run.shown_router
+    return answered.pop() if len(answered) == 1 else run.display_router

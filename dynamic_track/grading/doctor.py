@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
-from dynamic_track.grading.verdict import GradingLimits, judged, no_verdict, run_tests
+from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
+from dynamic_track.grading.verdict import GradingLimits, no_verdict, run_tests, verdict_from_tests
 from dynamic_track.harness import HarnessMissingError
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import GradingSetting, Task
@@ -25,7 +25,7 @@ _SLOW_DRIVER = "vfs"
 _SMALL = ContainerLimits(memory_mib=512, processes=128)
 
 
-class GradesHere(StrEnum):
+class GradingStatus(StrEnum):
     """How a task is graded on this machine."""
 
     yes = "yes"
@@ -38,7 +38,7 @@ class TaskFinding:
     """Whether a task is graded correctly: its gold patch resolves it, and an empty patch does not."""
 
     id: str
-    grades: GradesHere
+    status: GradingStatus
     reason: str | None
     seconds: float | None
     """How long the tests of the gold patch ran, in seconds."""
@@ -46,10 +46,10 @@ class TaskFinding:
     @property
     def check(self) -> CheckResult:
         """The finding as a check result; its value is how long the tests of the gold patch ran, in seconds."""
-        status = {GradesHere.yes: Status.passed, GradesHere.no: Status.failed}.get(self.grades, Status.warned)
+        status = {GradingStatus.yes: Status.passed, GradingStatus.no: Status.failed}.get(self.status, Status.warned)
         reason = self.reason or f"the gold patch resolves it, an empty one does not; tests {self.seconds or 0:.1f} s"
-        advice = "leave it out of runs, or fix it" if self.grades is GradesHere.no else None
-        if self.grades is GradesHere.with_swebench_setting:
+        advice = "leave it out of runs, or fix it" if self.status is GradingStatus.no else None
+        if self.status is GradingStatus.with_swebench_setting:
             advice = f"grade it with --swebench-setting {self.id}, or set grading_setting: swebench in its row"
         return CheckResult("grades", self.id, status, reason, self.seconds, advice)
 
@@ -115,42 +115,42 @@ def check_tasks(
 
     def finding(task: Task, engine: Engine, checkpoint: Checkpoint) -> TaskFinding:
         if (error := failed.get(task.image)) is not None:
-            return TaskFinding(task.id, GradesHere.no, str(error), None)
+            return TaskFinding(task.id, GradingStatus.no, str(error), None)
         try:
             return _check_task(engine, task, limits, checkpoint)
-        except (GivenUpError, HarnessMissingError):
+        except (AbortedError, HarnessMissingError):
             raise
         except Exception as unexpected:  # noqa: BLE001 - the other tasks can still be checked
-            return TaskFinding(task.id, GradesHere.no, f"{Cause.internal}: {describe_error(unexpected)}", None)
+            return TaskFinding(task.id, GradingStatus.no, f"{Cause.internal}: {describe_error(unexpected)}", None)
 
     def done(number: int) -> None:
         progress("grading gold patches", number, len(tasks))
 
-    return work_on_all(engine, tasks, finding, workers, done)
+    return process_in_parallel(engine, tasks, finding, workers, done)
 
 
 def _check_task(engine: Engine, task: Task, limits: GradingLimits, checkpoint: Checkpoint) -> TaskFinding:
     if not task.gold_patch.strip():
-        return TaskFinding(task.id, GradesHere.no, "it has no gold patch to try", None)
-    gold, seconds = _resolved(engine, task, task.gold_patch, limits, checkpoint)
-    grades = GradesHere.yes
+        return TaskFinding(task.id, GradingStatus.no, "it has no gold patch to try", None)
+    gold, seconds = _why_unresolved(engine, task, task.gold_patch, limits, checkpoint)
+    grades = GradingStatus.yes
     if gold is not None and task.grading_setting is GradingSetting.closed:
         opened = replace(task, grading_setting=GradingSetting.swebench)
-        if (second := _resolved(engine, opened, task.gold_patch, limits, checkpoint))[0] is None:
-            task, grades, seconds = opened, GradesHere.with_swebench_setting, second[1]
+        if (second := _why_unresolved(engine, opened, task.gold_patch, limits, checkpoint))[0] is None:
+            task, grades, seconds = opened, GradingStatus.with_swebench_setting, second[1]
             gold = None
     if gold is not None:
-        return TaskFinding(task.id, GradesHere.no, f"its gold patch is not graded as resolved: {gold}", seconds)
-    unpatched, _ = _resolved(engine, task, None, limits, checkpoint)
+        return TaskFinding(task.id, GradingStatus.no, f"its gold patch is not graded as resolved: {gold}", seconds)
+    unpatched, _ = _why_unresolved(engine, task, None, limits, checkpoint)
     if unpatched is None:
-        return TaskFinding(task.id, GradesHere.no, "it is graded as resolved without any patch", seconds)
+        return TaskFinding(task.id, GradingStatus.no, "it is graded as resolved without any patch", seconds)
     reason = None
-    if grades is GradesHere.with_swebench_setting:
+    if grades is GradingStatus.with_swebench_setting:
         reason = "its gold patch needs a network or SYS_ADMIN"
     return TaskFinding(task.id, grades, reason, seconds)
 
 
-def _resolved(
+def _why_unresolved(
     engine: Engine, task: Task, patch: str | None, limits: GradingLimits, checkpoint: Checkpoint
 ) -> tuple[str | None, float | None]:
     """Return None if the tests say that the task is resolved, else what they say; and how long they took."""
@@ -160,7 +160,7 @@ def _resolved(
         return f"{error.cause}: {error}", None
     if tests is None:
         return f"{Cause.unappliable}: {complaint}", None
-    verdict = judged(task, tests, no_verdict(task, Cause.engine, ""))
+    verdict = verdict_from_tests(task, tests, no_verdict(task, Cause.engine, ""))
     if verdict.resolved:
         return None, tests.seconds
     failing = [name for results in (verdict.tests or {}).values() for name in results["failure"]]

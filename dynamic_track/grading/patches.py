@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
+from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
 from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verdict
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.harness import HarnessMissingError
@@ -59,7 +59,7 @@ class Grades(Tabular):
                 "cause": None if each.cause is None else str(each.cause),
                 "failing": None if each.tests is None else sum(len(tests["failure"]) for tests in each.tests.values()),
                 "seconds": each.seconds,
-                "kept": each.kept,
+                "kept": each.from_cache,
                 "detail": each.detail,
             }
             for each in self.verdicts
@@ -109,22 +109,22 @@ def grade_all(
             if error is not None:
                 return no_verdict(task, error.cause, str(error))
             return grade(engine, task, patches[task.id], store, limits, fresh=fresh, checkpoint=checkpoint)
-        except (GivenUpError, HarnessMissingError, StoreWriteError):
+        except (AbortedError, HarnessMissingError, StoreWriteError):
             raise
         except Exception as unexpected:  # noqa: BLE001 - an error with one patch must not affect others
-            return _no_verdict_by(unexpected, task, store)
+            return _no_verdict_after_error(unexpected, task, store)
 
     def done(number: int) -> None:
         progress("grading", number, len(graded))
 
-    return Grades(tuple(work_on_all(engine, graded, verdict, workers, done)), missing)
+    return Grades(tuple(process_in_parallel(engine, graded, verdict, workers, done)), missing)
 
 
-def _no_verdict_by(error: Exception, task: Task, store: VerdictStore) -> Verdict:
+def _no_verdict_after_error(error: Exception, task: Task, store: VerdictStore) -> Verdict:
     if is_disk_failure(error):
         raise error
     try:
-        place = f"the traceback is in {store.keep_traceback(task.id, traceback_text(error))}"
+        place = f"the traceback is in {store.store_traceback(task.id, traceback_text(error))}"
     except OSError as failed:
         if is_disk_failure(failed):
             raise

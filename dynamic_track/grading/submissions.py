@@ -86,7 +86,7 @@ def _patches(rows: Iterator[NumberedRow | Problem], name: str, unit: str) -> dic
             break
         if isinstance(found, Problem):
             problems.append(found)
-        elif (complaint := _complaint(found.row, patches)) is None:
+        elif (complaint := _prediction_problem(found.row, patches)) is None:
             patches[found.row["instance_id"]] = found.row["model_patch"] or ""
         else:
             problems.append(Problem(name, found.number, *complaint, unit))
@@ -97,7 +97,7 @@ def _patches(rows: Iterator[NumberedRow | Problem], name: str, unit: str) -> dic
     return patches
 
 
-def _complaint(content: Any, known: Mapping[str, str]) -> tuple[str | None, str] | None:
+def _prediction_problem(content: Any, known: Mapping[str, str]) -> tuple[str | None, str] | None:
     """Return the invalid field and what is wrong with it; None if the prediction is valid."""
     if not isinstance(content, dict):
         return None, "must be a JSON object"

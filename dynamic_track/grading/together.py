@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 Checkpoint = Callable[[], None]
 
 
-class GivenUpError(Exception):
+class AbortedError(Exception):
     """Everything was interrupted, so the current grading is aborted."""
 
 
-def work_on_all(
+def process_in_parallel(
     engine: Engine,
     items: Sequence[Item],
     work: Callable[[Item, Engine, Checkpoint], Result],
@@ -31,7 +31,7 @@ def work_on_all(
     Args:
         engine: the Docker engine.
         items: the items.
-        work: processes one item. While it waits it calls the checkpoint, which raises GivenUpError after an interrupt.
+        work: processes one item. While it waits it calls the checkpoint, which raises AbortedError after an interrupt.
         workers: how many items are processed in parallel.
         done: called with the number of finished items each time one finishes.
 
@@ -42,7 +42,7 @@ def work_on_all(
 
     def checkpoint() -> None:
         if interrupted.is_set():
-            raise GivenUpError
+            raise AbortedError
 
     def begin(item: Item, engine: Engine) -> Result:
         checkpoint()

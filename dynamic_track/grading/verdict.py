@@ -11,7 +11,7 @@ from typing import Any
 from dynamic_track import harness
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.tasks.task import GradingSetting, Task
-from twinbench.causes import CAUSES, Cause, CausedError, Counts
+from twinbench.causes import CAUSES, Cause, CausedError, OutcomeClass
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
@@ -24,7 +24,7 @@ LOG_BYTES = 64 * 2**20
 
 _PATCH_FILE = "/tmp/patch.diff"  # noqa: S108 - in a container of its own
 _SCRIPT_FILE = "/eval.sh"
-_APPLY_WITHIN_S = 120.0
+_APPLY_TIMEOUT_S = 120.0
 _SHOWN_CHARACTERS = 500
 
 
@@ -77,13 +77,13 @@ class Verdict:
     """How long the tests ran, in seconds."""
     log: Path | None = None
     """The gzipped file with the tests' output."""
-    kept: bool = False
+    from_cache: bool = False
     """Whether the verdict comes from the store's cache."""
 
     @property
     def is_verdict(self) -> bool:
         """Whether there is a verdict; infrastructure failures give none."""
-        return self.cause is None or CAUSES[self.cause].counts is not Counts.infra
+        return self.cause is None or CAUSES[self.cause].outcome_class is not OutcomeClass.infra
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as a JSON object."""
@@ -115,7 +115,7 @@ def grade(
         A verdict, or why there is none (``Verdict.is_verdict``).
     """
     limits = limits or GradingLimits()
-    blank = _blank(task)
+    blank = _empty_verdict(task)
     if not patch.strip():
         return replace(blank, resolved=False, cause=Cause.empty, detail="the patch is empty")
     try:
@@ -124,16 +124,16 @@ def grade(
         assert blank.fingerprint is not None  # noqa: S101 - set in the line above
         if not fresh and (kept := store.find(blank.fingerprint)) is not None:
             content, log = kept
-            return replace(_from_json(blank, content), log=log, kept=True)
-        return _graded(engine, task, patch, store, limits, blank, checkpoint)
+            return replace(_from_json(blank, content), log=log, from_cache=True)
+        return _grade_in_container(engine, task, patch, store, limits, blank, checkpoint)
     except CausedError as error:
-        resolved = None if CAUSES[error.cause].counts is Counts.infra else False
+        resolved = None if CAUSES[error.cause].outcome_class is OutcomeClass.infra else False
         return replace(blank, resolved=resolved, cause=error.cause, detail=str(error))
 
 
 def no_verdict(task: Task, cause: Cause, detail: str) -> Verdict:
     """Make the result for a patch that got no verdict because of infrastructure."""
-    return replace(_blank(task), cause=cause, detail=detail)
+    return replace(_empty_verdict(task), cause=cause, detail=detail)
 
 
 def run_tests(
@@ -178,18 +178,18 @@ def _apply(sandbox: Sandbox) -> str | None:
     said = ""
     for number, command in enumerate(harness.apply_commands()):
         if number:  # a failed try may leave changes behind, which would make every later one fail
-            sandbox.run_command("git checkout -- . ; git clean -fd", directory=TESTBED, timeout_s=_APPLY_WITHIN_S)
-        tried = sandbox.run_command(f"{command} {_PATCH_FILE}", directory=TESTBED, timeout_s=_APPLY_WITHIN_S)
+            sandbox.run_command("git checkout -- . ; git clean -fd", directory=TESTBED, timeout_s=_APPLY_TIMEOUT_S)
+        tried = sandbox.run_command(f"{command} {_PATCH_FILE}", directory=TESTBED, timeout_s=_APPLY_TIMEOUT_S)
         if tried.exit_code == 0:
             return None
         said = tried.output
     applied = f"git apply --check --reverse {_PATCH_FILE}"
-    if sandbox.run_command(applied, directory=TESTBED, timeout_s=_APPLY_WITHIN_S).exit_code == 0:
+    if sandbox.run_command(applied, directory=TESTBED, timeout_s=_APPLY_TIMEOUT_S).exit_code == 0:
         return None
     return said.strip()[-_SHOWN_CHARACTERS:]
 
 
-def _graded(
+def _grade_in_container(
     engine: Engine,
     task: Task,
     patch: str,
@@ -199,20 +199,20 @@ def _graded(
     checkpoint: Callable[[], None] | None,
 ) -> Verdict:
     assert blank.fingerprint is not None  # noqa: S101 - given by the caller
-    began = store.times_kept(blank.fingerprint)
+    began = store.times_stored(blank.fingerprint)
     tests, complaint = run_tests(engine, task, patch, limits, checkpoint)
     if tests is None:
         verdict = replace(blank, resolved=False, cause=Cause.unappliable, detail=complaint)
-        content, _ = store.keep(blank.fingerprint, _to_json(verdict), "", began)
+        content, _ = store.store(blank.fingerprint, _to_json(verdict), "", began)
         return _from_json(blank, content)
-    verdict = replace(judged(task, tests, blank), seconds=tests.seconds)
+    verdict = replace(verdict_from_tests(task, tests, blank), seconds=tests.seconds)
     if verdict.cause is not None:  # for example a timeout, which depends on the machine too
         return verdict
-    content, log = store.keep(blank.fingerprint, _to_json(verdict), tests.output, began)
+    content, log = store.store(blank.fingerprint, _to_json(verdict), tests.output, began)
     return replace(_from_json(blank, content), log=log)
 
 
-def judged(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:
+def verdict_from_tests(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:
     """Derive the verdict from the tests' output."""
     if tests.ended is Ended.timeout:
         return replace(
@@ -230,7 +230,7 @@ def judged(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:
     return replace(blank, resolved=report.resolved, tests=report.tests, hint=report.hint, detail=detail)
 
 
-def _blank(task: Task) -> Verdict:
+def _empty_verdict(task: Task) -> Verdict:
     return Verdict(
         id=task.id,
         resolved=None,
@@ -262,11 +262,11 @@ def _fingerprint(task: Task, patch: str, image: str, swebench: str) -> str:
     )
 
 
-_KEPT = ("resolved", "cause", "detail", "tests", "hint", "seconds")
+_STORED_FIELDS = ("resolved", "cause", "detail", "tests", "hint", "seconds")
 
 
 def _to_json(verdict: Verdict) -> dict[str, Any]:
-    return {name: getattr(verdict, name) for name in _KEPT}
+    return {name: getattr(verdict, name) for name in _STORED_FIELDS}
 
 
 def _from_json(blank: Verdict, content: Mapping[str, Any]) -> Verdict:

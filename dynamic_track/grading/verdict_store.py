@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from twinbench.storage.files import flush_folder, written
+from twinbench.storage.files import atomic_write, flush_folder
 from twinbench.storage.store import Store
 
 _VERDICT = "verdict.json"
@@ -37,14 +37,14 @@ class VerdictStore:
             return None
         return content, folder / _LOG
 
-    def times_kept(self, fingerprint: str) -> int:
+    def times_stored(self, fingerprint: str) -> int:
         """Return how often this object has stored a verdict with a fingerprint; ``keep`` needs the number from before
         grading.
         """
         with self._keeping:
             return self._kept[fingerprint]
 
-    def keep(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:
+    def store(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:
         """Store a verdict; return the stored verdict and the path of its log.
 
         If the same patch was graded twice at the same time, the first verdict stays and is returned for both.
@@ -53,7 +53,7 @@ class VerdictStore:
             fingerprint: the fingerprint of everything that the verdict depends on.
             content: the verdict.
             log: the tests' output.
-            began: ``times_kept`` when grading began.
+            began: ``times_stored`` when grading began.
 
         Raises:
             StoreWriteError: the store cannot be written.
@@ -78,7 +78,7 @@ class VerdictStore:
             flush_folder(around)
         return folder / _LOG
 
-    def keep_traceback(self, case: str, text: str) -> Path:
+    def store_traceback(self, case: str, text: str) -> Path:
         """Store the traceback of an error that prevented a verdict; return its path.
 
         Args:
@@ -90,7 +90,7 @@ class VerdictStore:
         """
         path = self._store.root / "verdicts" / "errors" / f"{case}.txt"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written(path) as file:
+        with atomic_write(path) as file:
             file.write_text(text, "utf-8")
         return path
 

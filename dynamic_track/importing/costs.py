@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from twinbench.calls.billing import BillError, reported_cost_usd, served_by, served_model, usage_of
+from twinbench.calls.billing import BillError, read_usage, reported_cost_usd, served_by, served_model
 from twinbench.calls.mini_swe_agent import ModelCall, Trajectory
 from twinbench.display.wording import counted
 from twinbench.routing.usage import Usage
@@ -50,12 +50,12 @@ class CallCost:
             "served_by": self.served_by,
             "candidate": self.candidate,
             "usage": None if self.usage is None else self.usage.to_json(),
-            **money(self.cost_usd, self.reported_cost_usd, self.difference_usd),
+            **sums_to_json(self.cost_usd, self.reported_cost_usd, self.difference_usd),
             "problem": self.problem,
         }
 
 
-def sums(calls: Sequence[CallCost]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
+def sum_costs(calls: Sequence[CallCost]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
     """Return the sums of the computed costs, of the reported costs and of their differences; None for a sum with an
     unknown part.
     """
@@ -80,10 +80,10 @@ def _call_cost(case: str, call: ModelCall, pool: LiveManifest) -> CallCost:
     usage: Usage | None = None
     try:
         if candidate is None:
-            usage = usage_of(body)
+            usage = read_usage(body)
         else:  # classified in the same way as in a recording
             priced = candidate.prices.cache_write_1h is not None
-            usage = usage_of(body, max_tokens=candidate.max_tokens, one_hour_writes=priced)
+            usage = read_usage(body, max_tokens=candidate.max_tokens, one_hour_writes=priced)
     except BillError as error:
         problem = f"{call.field}: {error}"
     cost = None if usage is None or candidate is None else usage.cost_usd(candidate.prices.prices())
@@ -118,7 +118,7 @@ def _sum(values: Sequence[Decimal | None]) -> Decimal | None:
     return sum(known, Decimal(0)) if known and len(known) == len(values) else None
 
 
-def money(cost: Decimal | None, reported: Decimal | None, difference: Decimal | None) -> dict[str, float | None]:
+def sums_to_json(cost: Decimal | None, reported: Decimal | None, difference: Decimal | None) -> dict[str, float | None]:
     """Return the three sums as JSON fields, in USD."""
     named = {"cost_usd": cost, "reported_cost_usd": reported, "difference_usd": difference}
     return {name: None if usd is None else float(usd) for name, usd in named.items()}

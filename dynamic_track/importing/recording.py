@@ -17,22 +17,31 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.importing.costs import CallCost, call_costs, money, sums
-from dynamic_track.running.agent import ActionStyle, commands_said
+from dynamic_track.importing.costs import CallCost, call_costs, sum_costs, sums_to_json
+from dynamic_track.running.agent import ActionFormat, parse_commands
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.runner import write_case
-from dynamic_track.running.trial import concluded
+from dynamic_track.running.trial import summarise_trial
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.calls.journal import Journal
-from twinbench.calls.lines import CommandLine, Conversation, Decided, Decision, End, OfTrial, Settle, TrialBegins
+from twinbench.calls.lines import (
+    CommandLine,
+    Conversation,
+    DecisionLine,
+    DecisionResult,
+    End,
+    Settle,
+    TrialBegins,
+    TrialLine,
+)
 from twinbench.calls.mini_swe_agent import ModelCall, Trajectory, read_trajectories, trajectory_files
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import Recording
-from twinbench.calls.routed import Decider, RecordingDecides, RoutedCall, TrialClock
-from twinbench.calls.translation import Utterance
+from twinbench.calls.routed import Decider, RecordingDecider, RoutedCall, TrialClock
+from twinbench.calls.translation import ConversationMessage
 from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CausedError
 from twinbench.display.progress import Progress
@@ -47,7 +56,7 @@ from twinbench.text.tokens import tokenizer_set
 
 _TRIAL = 1
 _SALT = "imported"
-_MOST_NAME = 200
+_MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class ImportedRun:
     recorded: int
     """How many of the calls are in the recording, with their response."""
     exit_status: str
-    why: str | None
+    incomplete_reason: str | None
     """Why not all calls are recorded."""
 
     @property
@@ -70,7 +79,7 @@ class ImportedRun:
         """The sums of the computed costs, of the reported costs and of their differences; None for a sum with an
         unknown part.
         """
-        return sums(self.calls)
+        return sum_costs(self.calls)
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as a JSON object."""
@@ -80,15 +89,15 @@ class ImportedRun:
             "mini_version": self.version,
             "calls": len(self.calls),
             "recorded": self.recorded,
-            **money(*self.sums),
+            **sums_to_json(*self.sums),
             "exit_status": self.exit_status,
-            "why": self.why,
+            "why": self.incomplete_reason,
             "by_call": [call.to_json() for call in self.calls],
         }
 
 
 @dataclass(frozen=True)
-class ImportedRuns:
+class ImportResult:
     """The result of an import."""
 
     path: str | None
@@ -99,9 +108,9 @@ class ImportedRuns:
     """The problems of the files that were left out."""
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every call of every file is recorded."""
-        return not self.problems and all(run.why is None for run in self.runs)
+        return not self.problems and all(run.incomplete_reason is None for run in self.runs)
 
     def to_json(self) -> dict[str, Any]:
         """Return the import as a JSON object."""
@@ -113,7 +122,7 @@ class ImportedRuns:
         }
 
 
-def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str, progress: Progress) -> ImportedRuns:
+def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str, progress: Progress) -> ImportResult:
     """Make a run directory from trajectory files, with all calls that have recorded responses of models in the pool.
 
     Args:
@@ -134,28 +143,28 @@ def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str,
     runs: list[ImportedRun] = []
     problems: list[Problem] = []
     taken: dict[str, str] = {}
-    with _aside(run) as folder:
+    with _temporary_folder(run) as folder:
         directory = RunDirectory(folder)
         with Journal.open(directory.journal) as journal:
             for done, found in enumerate(read_trajectories(files), 1):
                 if isinstance(found, ContentError):
                     problems += found.problems
-                elif not _is_name(found.instance_id):
+                elif not _is_folder_name(found.instance_id):
                     what = f"{found.instance_id[:60]!r} cannot name a folder, which a recording needs"
                     problems.append(Problem(found.source, None, "instance_id", what))
                 else:
-                    runs.append(_imported(found, pool, directory, journal))
+                    runs.append(_import_run(found, pool, directory, journal))
                     taken[found.instance_id] = found.sha256
                 progress("recording runs", done, len(files))
             journal.sync()
         if not runs:
             raise ContentError(problems, hint="Nothing was imported.")
         _write_plan(folder, pool, taken, where)
-        path = _kept(folder, run) if any(each.recorded for each in runs) else None
-    return ImportedRuns(path, pool.name, tuple(runs), tuple(problems))
+        path = _move_into_place(folder, run) if any(each.recorded for each in runs) else None
+    return ImportResult(path, pool.name, tuple(runs), tuple(problems))
 
 
-class _FromFile(ResponseSource):
+class _FileSource(ResponseSource):
     """Answers calls with the responses in the file."""
 
     def __init__(self) -> None:
@@ -166,15 +175,15 @@ class _FromFile(ResponseSource):
         return Response(200, json.dumps(self.response).encode(), None, 0.0)
 
 
-class _FileDecides(RecordingDecides):
+class _FileDecider(RecordingDecider):
     """Decides for the candidate that answered."""
 
     def __init__(self) -> None:
         self.candidate: str | None = None
 
-    def decide(self, _call: Call, _recorded: Decision | None) -> Decided:
+    def decide(self, _call: Call, _recorded: DecisionLine | None) -> DecisionResult:
         """Return the candidate that answered, which must have been called."""
-        return Decided(candidate=self.candidate, score=None, rationale=None, error=None, latency_ms=None)
+        return DecisionResult(candidate=self.candidate, score=None, rationale=None, error=None, latency_ms=None)
 
 
 class FileClock:
@@ -194,16 +203,16 @@ class FileClock:
 class _ImportLog(TrialLog):
     """A log that writes no latencies, because the file does not contain any."""
 
-    def write(self, line: OfTrial, *, sync: bool = False) -> None:
+    def write(self, line: TrialLine, *, sync: bool = False) -> None:
         """Write a line."""
         if isinstance(line, Settle):
             line = line.model_copy(update={"latency_s": None})
         super().write(line, sync=sync)
 
 
-def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, journal: Journal) -> ImportedRun:
+def _import_run(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, journal: Journal) -> ImportedRun:
     costs = call_costs(trajectory, pool)
-    clock, source, decides = FileClock(), _FromFile(), _FileDecides()
+    clock, source, decides = FileClock(), _FileSource(), _FileDecider()
     log = _ImportLog(Recording(trajectory.instance_id, _TRIAL), journal, clock)
     clock.at = next((call.at for call in trajectory.calls if call.at is not None), 0.0)
     log.write(
@@ -222,7 +231,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
             opening=list(trajectory.messages[: trajectory.calls[0].prefix]),
         )
     )
-    asking = routed(pool, log, decides, source, clock)
+    asking = routed_call(pool, log, decides, source, clock)
     ended: CausedError | None = None
     why: str | None = None
     for call, cost in zip(trajectory.calls, costs, strict=True):
@@ -231,7 +240,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
             break
         clock.at = clock.at if call.at is None else call.at
         source.response, decides.candidate = call.response, cost.candidate
-        conversation = [Utterance(message) for message in trajectory.messages[: call.prefix]]
+        conversation = [ConversationMessage(message) for message in trajectory.messages[: call.prefix]]
         try:
             asking.ask(conversation, trajectory.tools)
         except CausedError as error:
@@ -239,7 +248,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
             break
         for index, command in enumerate(_commands(trajectory, call)):
             log.write(CommandLine(**log.stamp(), step=call.number, index=index, command=command))
-        log.write(Conversation(**log.stamp(), step=call.number, messages=_following(trajectory, call)))
+        log.write(Conversation(**log.stamp(), step=call.number, messages=_messages_after(trajectory, call)))
     log.write(
         End(
             **log.stamp(),
@@ -252,7 +261,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
     )
     recording = log.recording
     run.write(recording.case, _TRIAL, "patch.diff", trajectory.submission)
-    write_case(run, concluded(pool, recording))
+    write_case(run, summarise_trial(pool, recording))
     return ImportedRun(
         trajectory.instance_id,
         trajectory.source,
@@ -264,7 +273,7 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
     )
 
 
-def routed(
+def routed_call(
     pool: LiveManifest, log: TrialLog, decider: Decider, source: ResponseSource | None, clock: FileClock
 ) -> RoutedCall:
     """Return the RoutedCall for the calls of an imported trial: without the salt, budget or retries of a run of our
@@ -275,14 +284,14 @@ def routed(
     return RoutedCall(
         session=Session(
             session_key(_SALT, *name),
-            tuple(candidate.candidate() for candidate in pool.candidates),
+            tuple(candidate.to_candidate() for candidate in pool.candidates),
             WallClockTtl(pool.wallclock_ttl_seconds, trial_clock),
             Limits(steps=pool.agent.step_limit, cost_usd=float(pool.agent.cost_limit_usd)),
         ),
         session_header=session_key(_SALT, "header", *name),
         decider=decider,
         source=source,
-        log=log,
+        trial_log=log,
         budget=Budget(None),
         clock=trial_clock,
         pool={candidate.id: candidate for candidate in pool.candidates},
@@ -300,12 +309,12 @@ def _commands(trajectory: Trajectory, call: ModelCall) -> Sequence[str]:
     if not call.kept or (trajectory.style == "text" and trajectory.pattern is None):
         return []
     answer = trajectory.messages[call.prefix]
-    return commands_said(answer, ActionStyle(trajectory.style), trajectory.pattern or "") or []
+    return parse_commands(answer, ActionFormat(trajectory.style), trajectory.pattern or "") or []
 
 
-def _following(trajectory: Trajectory, call: ModelCall) -> list[Mapping[str, Any]]:
+def _messages_after(trajectory: Trajectory, call: ModelCall) -> list[Mapping[str, Any]]:
     answer = trajectory.messages[call.prefix : call.prefix + call.kept]
-    return [*answer, *trajectory.heard(call)]
+    return [*answer, *trajectory.messages_after(call)]
 
 
 def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], where: str) -> None:
@@ -321,11 +330,11 @@ def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], wher
         "trials": 1,
     }
     found = {"tasks": None, "dataset": None, "pool": where, "division": pool.division}
-    RunPlan.of(identity, found, list(taken)).write(folder)
+    RunPlan.make(identity, found, list(taken)).write(folder)
 
 
 @contextmanager
-def _aside(run: Path) -> Iterator[Path]:
+def _temporary_folder(run: Path) -> Iterator[Path]:
     """Provide a folder beside ``run`` to write to, which is removed in the end unless it became ``run``."""
     target = run.absolute()
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
@@ -338,15 +347,15 @@ def _aside(run: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _kept(folder: Path, run: Path) -> str:
+def _move_into_place(folder: Path, run: Path) -> str:
     if run.is_dir():
         run.rmdir()  # the folder is empty
     folder.replace(run)
     return str(run)
 
 
-def _is_name(text: str) -> bool:
+def _is_folder_name(text: str) -> bool:
     """Return whether a text from a file is a safe folder name, which leads nowhere else."""
     if not text.isprintable() or text.startswith(".") or set(text) & set("/\\:"):
         return False
-    return len(text.encode()) <= _MOST_NAME
+    return len(text.encode()) <= _MAX_NAME_LENGTH

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.importing.costs import CallCost, money, sums
-from dynamic_track.importing.recording import FileClock, routed
-from dynamic_track.running.agent import ActionStyle, commands_said
+from dynamic_track.importing.costs import CallCost, sum_costs, sums_to_json
+from dynamic_track.importing.recording import FileClock, routed_call
+from dynamic_track.running.agent import ActionFormat, parse_commands
 from twinbench.calls.mini_swe_agent import BASH_TOOL
 from twinbench.calls.recording import DivergedError, Recording
-from twinbench.calls.routed import RecordingDecides
-from twinbench.calls.translation import Utterance, plain_message
+from twinbench.calls.routed import RecordingDecider
+from twinbench.calls.translation import ConversationMessage, plain_message
 from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CausedError
 from twinbench.display.progress import Progress
@@ -26,7 +26,7 @@ from twinbench.text.messages import semantic_key
 
 
 @dataclass(frozen=True)
-class ReplayedRun:
+class ImportedReplay:
     """The replay of one imported run."""
 
     case: str
@@ -34,7 +34,7 @@ class ReplayedRun:
     """The calls whose replay agrees with the recorded response."""
     recorded: int
     """How many calls are in the recording."""
-    of: int
+    call_count: int
     """How many calls the run had."""
     commands: int
     """The number of commands in the responses that are equal to those in the file."""
@@ -58,34 +58,36 @@ class ReplayedRun:
         return {
             "case": self.case,
             "equal": self.equal,
-            "calls": self.of,
+            "calls": self.call_count,
             "recorded": self.recorded,
             "replayed": len(self.calls),
             "commands": self.commands,
             "answers": self.answers,
-            **money(*sums(self.calls)),
+            **sums_to_json(*sum_costs(self.calls)),
             "difference": None if self.equal else {**difference, "replayed": self.replayed_value},
             "by_call": [call.to_json() for call in self.calls],
         }
 
 
-def replay_imported(pool: LiveManifest, recorded: Sequence[Recording], progress: Progress) -> tuple[ReplayedRun, ...]:
+def replay_imported(
+    pool: LiveManifest, recorded: Sequence[Recording], progress: Progress
+) -> tuple[ImportedReplay, ...]:
     """Replay the model's side of imported runs, and compare it with the contents of their files."""
     replayed = []
     for done, recording in enumerate(recorded):
         progress(f"replaying {recording.case}", done, len(recorded))
-        replayed.append(_replayed(pool, recording))
+        replayed.append(_replay_run(pool, recording))
     return tuple(replayed)
 
 
-def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
+def _replay_run(pool: LiveManifest, recording: Recording) -> ImportedReplay:
     start = recording.start
     told = {} if start is None else start.imported or {}
     calls: list[CallCost] = []
     commands = answers = 0
-    asking = routed(pool, TrialLog(recording, None), RecordingDecides(), None, FileClock())
-    style = ActionStyle(told.get("actions", ActionStyle.text))
-    tools = [BASH_TOOL] if style is ActionStyle.tool else []
+    asking = routed_call(pool, TrialLog(recording, None), RecordingDecider(), None, FileClock())
+    style = ActionFormat(told.get("actions", ActionFormat.text))
+    tools = [BASH_TOOL] if style is ActionFormat.tool else []
     conversation = [dict(message) for message in (None if start is None else start.opening) or ()]
     difference: DivergedError | None = None
     try:
@@ -95,16 +97,16 @@ def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
             step = recording.steps[number]
             if step.answer is None:
                 break  # the recorded responses end here
-            answer = asking.ask([Utterance(message) for message in conversation], tools)
-            said = answer.utterance.plain
+            answer = asking.ask([ConversationMessage(message) for message in conversation], tools)
+            said = answer.conversation_message.plain
             following = list(step.conversation or ())
             kept = following[:1] if following and following[0].get("role") == "assistant" else []
             if kept and semantic_key(kept[0]) != semantic_key(plain_message(answer.message)):
                 raise DivergedError(number, "answer", kept[0], said)
             answers += len(kept)
             recorded_commands = [each.command for each in step.commands]
-            if style is ActionStyle.tool or told.get("pattern") is not None:
-                found = commands_said(said, style, told.get("pattern") or "") or []
+            if style is ActionFormat.tool or told.get("pattern") is not None:
+                found = parse_commands(said, style, told.get("pattern") or "") or []
                 if found != recorded_commands:
                     raise DivergedError(number, "command", recorded_commands, found)
                 commands += len(found)
@@ -114,7 +116,7 @@ def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
         difference = diverged
     except CausedError as error:
         difference = DivergedError(len(calls) + 1, "cause", None, f"{error.cause}: {error}")
-    return ReplayedRun(
+    return ImportedReplay(
         recording.case,
         tuple(calls),
         len(recording.answers),

@@ -24,7 +24,7 @@ _PYTHON_FILE = re.compile(r"^[\w-][\w./-]*\.py$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Turn:
+class CommandTurn:
     """A command that was run, and its output."""
 
     command: str
@@ -38,13 +38,13 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Seen:
+class TaskConversation:
     """What a conversation about a task shows."""
 
     edits: TaskEdits
-    turns: tuple[Turn, ...]
+    turns: tuple[CommandTurn, ...]
 
-    def stood(self, text: str) -> bool:
+    def was_shown(self, text: str) -> bool:
         """Whether the output of some command contained a text."""
         return any(text.rstrip("\n") in turn.observation for turn in self.turns)
 
@@ -52,7 +52,7 @@ class Seen:
         """Whether the output of commands contained everything that an edit changes: nobody edits what they have not
         read.
         """
-        return all(self.stood(change.old) for change in edit.changes)
+        return all(self.was_shown(change.old) for change in edit.changes)
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Seen:
         found = [name for turn in self.turns for name in _PYTHON_FILE.findall(turn.observation)]
         return tuple(dict.fromkeys(name for name in found if not name.startswith("tests/")))
 
-    def opened(self, file: str) -> bool:
+    def was_read(self, file: str) -> bool:
         """Whether a file was shown from its beginning to its end."""
         return any(line == f"cat {file}" for turn in self.turns for line in turn.command.splitlines())
 
@@ -78,24 +78,24 @@ class Seen:
         return -1, None
 
     @property
-    def current(self) -> Edit | None:
+    def current_edit(self) -> Edit | None:
         """The edit that the project contains now."""
         return self._last_edit[1]
 
     @cached_property
-    def since_edit(self) -> tuple[Turn, ...]:
+    def turns_since_edit(self) -> tuple[CommandTurn, ...]:
         """The commands that were run after that edit."""
         return self.turns[self._last_edit[0] + 1 :]
 
     @cached_property
-    def tried(self) -> tuple[Edit, ...]:
+    def edits_made(self) -> tuple[Edit, ...]:
         """Every edit that was made, in order."""
         return tuple(edit for turn in self.turns for edit in self.edits.edits if edit_command(edit) in turn.command)
 
     @cached_property
-    def checks(self) -> tuple[Turn, ...]:
+    def checks(self) -> tuple[CommandTurn, ...]:
         """The runs of tests after the last edit."""
-        return tuple(turn for turn in self.since_edit if turn.command == check_command(self.edits))
+        return tuple(turn for turn in self.turns_since_edit if turn.command == check_command(self.edits))
 
     @property
     def reproduced(self) -> bool:
@@ -105,13 +105,13 @@ class Seen:
     @property
     def patch_written(self) -> bool:
         """Whether the patch file contains the patch of the project's present state."""
-        return any(f"> {PATCH_FILE}" in turn.command and not turn.failed for turn in self.since_edit)
+        return any(f"> {PATCH_FILE}" in turn.command and not turn.failed for turn in self.turns_since_edit)
 
     @property
-    def clues(self) -> int:
+    def clue_count(self) -> int:
         """How many pieces of information it has seen that help to find the right edit."""
         failing = any(turn.failed and turn.command == check_command(self.edits) for turn in self.turns)
-        elsewhere = any(self.opened(file) for file in self.files if file not in self.edits.faulty_files)
+        elsewhere = any(self.was_read(file) for file in self.files if file not in self.edits.faulty_files)
         return sum((self.reproduced, failing, elsewhere))
 
 
@@ -136,7 +136,7 @@ def check_command(edits: TaskEdits) -> str:
     return f"python3 -m pytest -q -p no:cacheprovider && {{\n{edits.symptom.strip()}\n}}"
 
 
-def turns_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
+def read_turns(messages: Sequence[Mapping[str, Any]]) -> Iterator[CommandTurn]:
     """Yield every command of a conversation with its output, in either action format."""
     open_calls: dict[str, str] = {}
     said = ""
@@ -144,18 +144,18 @@ def turns_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
         role = message.get("role")
         if role == "assistant":
             open_calls = dict(_calls(message))
-            said = text_of(message)
+            said = message_text(message)
         elif role == "tool":
             command = open_calls.pop(str(message.get("tool_call_id")), None)
             if command is not None:
-                yield Turn(command, text_of(message))
+                yield CommandTurn(command, message_text(message))
         elif role == "user" and said:
             if (found := _TEXT_COMMAND.search(said)) is not None:
-                yield Turn(found[1], text_of(message))
+                yield CommandTurn(found[1], message_text(message))
             said = ""
 
 
-def text_of(message: Mapping[str, Any]) -> str:
+def message_text(message: Mapping[str, Any]) -> str:
     """Return the text of a message, whether its content is a string or a list of blocks."""
     content = message.get("content")
     if isinstance(content, list):

@@ -85,20 +85,20 @@ class TaskEdits(_Model):
     edits: Annotated[tuple[Edit, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _each_once(self) -> TaskEdits:
+    def _check_unique_edits(self) -> TaskEdits:
         names = [edit.name for edit in self.edits]
         if len(set(names)) < len(names):
             raise ValueError("contains two edits that make the same changes")
         return self
 
-    def of_kind(self, kind: EditKind) -> tuple[Edit, ...]:
+    def edits_of_kind(self, kind: EditKind) -> tuple[Edit, ...]:
         """Return the edits of a kind."""
         return tuple(edit for edit in self.edits if edit.kind is kind)
 
     @property
     def faulty_files(self) -> tuple[str, ...]:
         """The files with the fault: those that the right edits change."""
-        return tuple(dict.fromkeys(file for edit in self.of_kind(EditKind.right) for file in edit.files))
+        return tuple(dict.fromkeys(file for edit in self.edits_of_kind(EditKind.right) for file in edit.files))
 
 
 def read_edits(folder: Path) -> TaskEdits:
@@ -120,7 +120,7 @@ def read_edits(folder: Path) -> TaskEdits:
         found_wrong = error.errors(include_url=False)
         problems = [Problem(str(path), None, field_path(each["loc"]) or None, worded(each)) for each in found_wrong]
         raise ContentError(problems) from None
-    if problems := list(_misplaced(path, found)):
+    if problems := list(_find_misplaced_changes(path, found)):
         raise ContentError(problems)
     return found
 
@@ -130,7 +130,7 @@ def has_edits(task: Task) -> bool:
     return task.folder is not None and (task.folder / EDITS_FILE).is_file()
 
 
-def edits_of(task: Task) -> TaskEdits:
+def read_task_edits(task: Task) -> TaskEdits:
     """Read the edits that a task declares.
 
     Raises:
@@ -142,7 +142,7 @@ def edits_of(task: Task) -> TaskEdits:
     return read_edits(task.folder)
 
 
-def _misplaced(path: Path, found: TaskEdits) -> list[Problem]:
+def _find_misplaced_changes(path: Path, found: TaskEdits) -> list[Problem]:
     """Find changes whose file does not exist, or whose old lines do not occur exactly once in it."""
     problems = []
     for index, edit in enumerate(found.edits):

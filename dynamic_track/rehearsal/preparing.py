@@ -8,12 +8,12 @@ from pathlib import Path
 
 from dynamic_track.rehearsal.provider import Faults
 from dynamic_track.rehearsal.rehearsing import Rehearsal, rehearse
-from dynamic_track.rehearsal.simulation import known
-from dynamic_track.rehearsal.skills import skill_table
+from dynamic_track.rehearsal.simulation import known_tasks
+from dynamic_track.rehearsal.skills import read_skill_table
 from dynamic_track.rehearsal.standings import RehearsalResult
-from dynamic_track.running.agent import ActionStyle, action_style, agent_settings
-from dynamic_track.running.preparing import refuse_tier
-from dynamic_track.running.sitting import SittingLimits
+from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
+from dynamic_track.running.preparing import require_tier
+from dynamic_track.running.sitting import ExecutionLimits
 from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.selection import TaskChoice
 from twinbench.containers.engine import MIN_FREE_MIB, Engine
@@ -27,11 +27,11 @@ from twinbench.storage.store import runs_dir
 DEFAULT_SKILLS = "spread"
 
 _MEMORY_MIB = 1024
-_TESTS_S = 300
+_TESTS_TIMEOUT_S = 300
 """The time limit of the tests in seconds: enough for the rehearsal's own tasks."""
 
 
-def seeds_of(seed: str, seeds: str | None) -> tuple[str, ...]:
+def parse_seeds(seed: str, seeds: str | None) -> tuple[str, ...]:
     """Return the seeds that ``--seed`` and ``--seeds`` name: ``5`` means 0 to 4, ``5,7`` means these two.
 
     Raises:
@@ -60,7 +60,7 @@ def prepare_rehearsal(
     seeds: Sequence[str] = ("0",),
     skills: str = DEFAULT_SKILLS,
     faults: str | None = None,
-    actions: str = ActionStyle.tool.value,
+    actions: str = ActionFormat.tool.value,
     on_router_error: str | None = None,
     progress: Progress = no_progress,
 ) -> Rehearsal:
@@ -80,22 +80,22 @@ def prepare_rehearsal(
         UsageError: an argument names something that does not exist.
         ContentError: a task declares no edits, or a file of skills is not valid.
     """
-    style = action_style(actions)
+    style = parse_action_format(actions)
     manifest = live_manifest(pool)
-    refuse_tier(on_router_error, manifest)
+    require_tier(on_router_error, manifest)
     choice = choice or TaskChoice()
     chosen, all_of = choice.load(progress)
     return Rehearsal(
         tasks=chosen,
-        known=known(chosen, all_of.tasks),
+        known=known_tasks(chosen, all_of.tasks),
         task_set=all_of.fingerprint,
         pool=manifest,
         settings=agent_settings(style, manifest.agent),
         seeds=tuple(seeds),
         faults=Faults.parse(faults),
-        skills=skill_table(skills),
+        skills=read_skill_table(skills),
         on_router_error=on_router_error,
-        where={"tasks": choice.tasks, "dataset": None, "pool": pool, "skills": skills},
+        sources={"tasks": choice.tasks, "dataset": None, "pool": pool, "skills": skills},
     )
 
 
@@ -129,13 +129,13 @@ def rehearse_routers(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name a folder for the run directories")
     with Engine.connect() as engine:
-        where = new_folder() if folder is None else folder
-        limits = SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S)
+        where = new_rehearsal_folder() if folder is None else folder
+        limits = ExecutionLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_TIMEOUT_S)
         done = rehearse(engine, rehearsal, routers, where, limits=limits, workers=workers, stop=stop, progress=progress)
     return RehearsalResult(rehearsal, done, where, resampling)
 
 
-def new_folder() -> Path:
+def new_rehearsal_folder() -> Path:
     """Return a new folder for the runs of one rehearsal: in a checkout beside its results, otherwise beside the task
     store.
     """

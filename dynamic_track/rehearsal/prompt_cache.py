@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.rehearsal.replies import Counts, Shape
+from dynamic_track.rehearsal.replies import TokenCounts, UsageFormat
 from twinbench.fingerprint import canonical_json, sha256_text
 
 _PER_MESSAGE = 4
 
 
-Tokens = Callable[[str, str], int]
+TokenCounter = Callable[[str, str], int]
 """Returns the number of tokens of a text, given the model and the text."""
 
 
-def tokens_of(value: Any) -> int:
+def approximate_token_count(value: Any) -> int:
     """Return an approximate token count: one token for every four characters."""
     text = value if isinstance(value, str) else canonical_json(value)
     return -(-len(text) // 4)
@@ -42,14 +42,14 @@ class PromptCache:
         self,
         ttl_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
-        tokens: Tokens = lambda _model, text: tokens_of(text),
+        tokens: TokenCounter = lambda _model, text: approximate_token_count(text),
     ) -> None:
         self._ttl_s = ttl_s
         self._clock = clock
         self._tokens = tokens
         self._seen: dict[tuple[str, str, str], float] = {}
 
-    def count(self, session: str, body: Mapping[str, Any], shape: Shape, at: float | None = None) -> Counts:
+    def count(self, session: str, body: Mapping[str, Any], shape: UsageFormat, at: float | None = None) -> TokenCounts:
         """Count the tokens of a prompt, those read from the cache, and those written to it.
 
         Args:
@@ -59,7 +59,7 @@ class PromptCache:
             at: the time, by the clock; None: now.
         """
         now = self._clock() if at is None else at
-        by_mark = shape in (Shape.anthropic, Shape.openrouter)
+        by_mark = shape in (UsageFormat.anthropic, UsageFormat.openrouter)
         prefixes = list(self._prefixes(body))
         length = prefixes[-1].tokens if prefixes else 0
         kept = [each for each in prefixes if each.marked or not by_mark]
@@ -72,7 +72,7 @@ class PromptCache:
             if prefix in kept:
                 self._seen[key] = now
         written = kept[-1].tokens - read if by_mark and kept else 0
-        return Counts(length, read, written)
+        return TokenCounts(length, read, written)
 
     def remember(self, session: str, model: str, prefix: str, at: float) -> None:
         """Enter a prefix (``prefix_name``) that was cached before this object was made."""
@@ -95,7 +95,7 @@ class PromptCache:
         length = self._tokens(model, canonical_json(tools)) if tools else 0
         messages: Sequence[Mapping[str, Any]] = body.get("messages") or []
         for message in messages:
-            plain = json.dumps(_unmarked(message), sort_keys=True)
+            plain = json.dumps(_without_marks(message), sort_keys=True)
             name = sha256_text(name + plain)
             length += self._tokens(model, plain) + _PER_MESSAGE
             yield _Prefix(name, length, _is_marked(message))
@@ -110,14 +110,14 @@ class _Prefix:
     marked: bool
 
 
-def _unmarked(value: Any) -> Any:
+def _without_marks(value: Any) -> Any:
     """Return a message as a cache compares it: without marks, and with a single block of text replaced by the text,
     which is equivalent.
     """
     if isinstance(value, Mapping):
-        return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
+        return {key: _without_marks(item) for key, item in value.items() if key != "cache_control"}
     if isinstance(value, list):
-        items = [_unmarked(item) for item in value]
+        items = [_without_marks(item) for item in value]
         if len(items) == 1 and isinstance(items[0], dict) and items[0].keys() == {"type", "text"}:
             return items[0]["text"]
         return items

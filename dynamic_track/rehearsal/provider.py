@@ -17,28 +17,28 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.rehearsal.conversation import text_of
+from dynamic_track.rehearsal.conversation import message_text
 from dynamic_track.rehearsal.prompt_cache import PromptCache
-from dynamic_track.rehearsal.refusals import Model
+from dynamic_track.rehearsal.refusals import OfferedModel
 from dynamic_track.rehearsal.replies import (
-    Call,
-    Counts,
-    Cut,
-    Message,
+    CutReply,
+    MessageReply,
     Reply,
-    Reset,
-    Shape,
+    ResetReply,
+    TokenCounts,
+    ToolCall,
+    UsageFormat,
     invalid_json,
-    rate_limited,
+    rate_limit_reply,
     server_error,
     unavailable,
 )
-from dynamic_track.rehearsal.server import Asked, ProviderServer, at_most, json_reply
-from dynamic_track.rehearsal.simulation import Draw, Known, Said, drawing, known_task, next_said
-from dynamic_track.rehearsal.skills import SkillTable, skill_table
+from dynamic_track.rehearsal.server import ProviderServer, ReceivedRequest, billed_tokens, json_reply
+from dynamic_track.rehearsal.simulation import Draw, KnownTask, SimulatedAnswer, find_known_task, make_draw, next_answer
+from dynamic_track.rehearsal.skills import SkillTable, read_skill_table
 from dynamic_track.rehearsal.virtual_time import BEGINNING
 from twinbench.calls.completion import SIMULATED
-from twinbench.calls.normalise import normalised
+from twinbench.calls.normalise import normalise
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.tiers import Tier
@@ -48,14 +48,16 @@ from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _FIRST_TOKEN_S = 1.0
 _PROMPT_TOKENS_PER_S = 4000.0
-_IGNORANT = Said("I am a simulated model: I know the rehearsal's tasks, and this conversation is about none of them.")
+_UNKNOWN_TASK_ANSWER = SimulatedAnswer(
+    "I am a simulated model: I know the rehearsal's tasks, and this conversation is about none of them."
+)
 
 FAULTS: Mapping[str, Callable[[], Reply]] = {
-    "429": lambda: rate_limited(2),
+    "429": lambda: rate_limit_reply(2),
     "500": server_error,
     "503": lambda: unavailable(1),
-    "cut": lambda: Cut(json_reply({"id": "cut", "choices": [{"message": {"content": "this is cut short"}}]})),
-    "reset": Reset,
+    "cut": lambda: CutReply(json_reply({"id": "cut", "choices": [{"message": {"content": "this is cut short"}}]})),
+    "reset": ResetReply,
     "unreadable": invalid_json,
 }
 """The faults that an attempt may have, by name; a further attempt succeeds."""
@@ -96,7 +98,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Served:
+class BilledRequest:
     """A request that was answered, and what was billed for it."""
 
     session: str
@@ -126,7 +128,7 @@ class SimulatedModels:
 
     def __init__(
         self,
-        tasks: Sequence[Known],
+        tasks: Sequence[KnownTask],
         pool: LiveManifest,
         *,
         seed: str = "0",
@@ -137,67 +139,71 @@ class SimulatedModels:
         self._tasks = tasks
         self._seed = seed
         self._faults = faults or Faults()
-        self._skills = skills or skill_table()
+        self._skills = skills or read_skill_table()
         self._tiers = {candidate.model: Tier.from_label(candidate.tier) for candidate in pool.candidates}
         self._tokenizers = _tokenizers()
         self._attempts: Counter[tuple[str, str]] = Counter()
-        self._served: dict[tuple[str, str], Served] = {}
+        self._served: dict[tuple[str, str], BilledRequest] = {}
         self._now: dict[str, float] = {}
         self._lock = threading.Lock()
         self.cache = PromptCache(pool.wallclock_ttl_seconds, tokens=lambda model, text: self._tokens(model, text))
         self._memory = memory
-        for served in _remembered(memory):
+        for served in _read_memory(memory):
             self._remember(served)
 
-    def answer(self, asked: Asked) -> Reply:
+    def answer(self, asked: ReceivedRequest) -> Reply:
         """Return the answer to a well-formed request."""
-        body = normalised(asked.body)
+        body = normalise(asked.body)
         model, session, request = str(body["model"]), asked.session, fingerprint(body)
-        draw = drawing(self._seed, model, session, fingerprint(_unmarked(body["messages"])))
+        draw = make_draw(self._seed, model, session, fingerprint(_readable_parts(body["messages"])))
         with self._lock:
             self._attempts[session, request] += 1
             if (fault := self._faults.draw(draw, self._attempts[session, request])) is not None:
                 return fault
-            said = self._said(model, asked.body, draw)
+            said = self._next_answer(model, asked.body, draw)
             message = _message(said, draw, tools=bool(body.get("tools")))
-            served = self._served.get((session, request)) or self._serve(session, request, body, message, draw)
-        shape = Shape.of(model)
-        counts = Counts(**served.counts)
+            served = self._served.get((session, request)) or self._bill(session, request, body, message, draw)
+        shape = UsageFormat.for_model(model)
+        counts = TokenCounts(**served.counts)
         told = {
             "id": f"sim-{request[:24]}",
             "created": int(served.at),
             SIMULATED: {"seconds": served.seconds, "note": "a simulation: no model answered"},
         }
-        return replace(message, usage=counts.usage(shape), more=told)
+        return replace(message, usage=counts.to_usage(shape), response_fields=told)
 
-    def _said(self, model: str, body: Mapping[str, Any], draw: Draw) -> Said:
+    def _next_answer(self, model: str, body: Mapping[str, Any], draw: Draw) -> SimulatedAnswer:
         messages = body["messages"]
-        task = known_task(self._tasks, messages)
+        task = find_known_task(self._tasks, messages)
         if task is None:
-            return _IGNORANT
-        return next_said(task, self._skills.of(self._tiers[model]), messages, draw, several=bool(body.get("tools")))
+            return _UNKNOWN_TASK_ANSWER
+        return next_answer(
+            task, self._skills.for_tier(self._tiers[model]), messages, draw, several=bool(body.get("tools"))
+        )
 
-    def _serve(self, session: str, request: str, body: Mapping[str, Any], message: Message, draw: Draw) -> Served:
+    def _bill(
+        self, session: str, request: str, body: Mapping[str, Any], message: MessageReply, draw: Draw
+    ) -> BilledRequest:
         model = str(body["model"])
-        skill = self._skills.of(self._tiers[model])
+        skill = self._skills.for_tier(self._tiers[model])
         at = self._now.get(session, BEGINNING)
-        counts = self.cache.count(session, body, Shape.of(model), at)
+        counts = self.cache.count(session, body, UsageFormat.for_model(model), at)
         spoken = message.text or ""
         said = self._tokens(model, spoken) + sum(
             self._tokens(model, json.dumps(call.arguments)) for call in message.calls
         )
-        output = at_most(body.get("max_tokens"), said + int(skill.thinking_tokens * (0.5 + draw("thinks"))))
+        output = billed_tokens(body.get("max_tokens"), said + int(skill.thinking_tokens * (0.5 + draw("thinks"))))
         uncached = counts.prompt - counts.read
         seconds = round(_FIRST_TOKEN_S + uncached / _PROMPT_TOKENS_PER_S + output / skill.tokens_per_second, 3)
         plain = {name: value for name, value in asdict(replace(counts, output=output)).items() if value is not None}
-        served = Served(session, model, request, self.cache.prefix_name(body), at, seconds, plain)
+        served = BilledRequest(session, model, request, self.cache.prefix_name(body), at, seconds, plain)
         self._remember(served)
         if self._memory is not None:
             with self._memory.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(served)) + "\n")
         return served
 
-    def _remember(self, served: Served) -> None:
+    def _remember(self, served: BilledRequest) -> None:
         self._served[served.session, served.request] = served
         self._now[served.session] = served.at + served.seconds
         self.cache.remember(served.session, served.model, served.prefix, served.at)
@@ -218,7 +224,7 @@ def simulated_provider(
         port: 0 means any free port.
     """
     offered = [
-        Model(
+        OfferedModel(
             candidate.model,
             pricing={
                 name: f"{price / 1_000_000:f}"
@@ -247,31 +253,31 @@ def _count(tokenizer: str, text: str) -> int:
     return _tokenizers().tokenizers[tokenizer].count([text])[0]
 
 
-def _message(said: Said, draw: Draw, *, tools: bool) -> Message:
+def _message(said: SimulatedAnswer, draw: Draw, *, tools: bool) -> MessageReply:
     thought = f"THOUGHT: {said.thought}"
     if tools:
         calls = [
-            Call({"command": command}, id=f"call_{int(draw(f'call {number}') * 10**9)}")
+            ToolCall({"command": command}, id=f"call_{int(draw(f'call {number}') * 10**9)}")
             for number, command in enumerate(said.commands)
         ]
-        return Message(thought, calls=calls)
+        return MessageReply(thought, calls=calls)
     blocks = [f"```mswea_bash_command\n{command}\n```" for command in said.commands]
-    return Message("\n\n".join((thought, *blocks)))
+    return MessageReply("\n\n".join((thought, *blocks)))
 
 
-def _unmarked(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _readable_parts(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Return the parts of the messages that a model reads: roles, texts and tool calls."""
     return [
-        [message.get("role"), text_of(message), message.get("tool_calls"), message.get("tool_call_id")]
+        [message.get("role"), message_text(message), message.get("tool_calls"), message.get("tool_call_id")]
         for message in messages
     ]
 
 
-def _remembered(memory: Path | None) -> list[Served]:
+def _read_memory(memory: Path | None) -> list[BilledRequest]:
     """Read the records of a memory file; a line that was cut short by a kill was never answered."""
     if memory is None or not memory.exists():
         return []
     whole = memory.read_bytes().split(b"\n")[:-1]
     with memory.open("r+b") as file:
         file.truncate(sum(len(line) + 1 for line in whole))
-    return [Served(**json.loads(line)) for line in whole]
+    return [BilledRequest(**json.loads(line)) for line in whole]

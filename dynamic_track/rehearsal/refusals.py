@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.rehearsal.replies import Raw, bad_request, error, not_found, too_long, unauthorized
+from dynamic_track.rehearsal.replies import RawReply, bad_request, error_reply, not_found, too_long, unauthorized
 
 
 @dataclass(frozen=True)
-class Model:
+class OfferedModel:
     """A model that a server offers."""
 
     id: str
@@ -18,20 +18,22 @@ class Model:
     """USD per token, as OpenRouter lists them: prompt, completion, input_cache_read, input_cache_write."""
     context_length: int | None = None
 
-    def listed(self) -> dict[str, Any]:
+    def to_listing(self) -> dict[str, Any]:
         """Return its entry in ``/models``."""
         more = {"pricing": self.pricing, "context_length": self.context_length}
         return {"id": self.id, "object": "model", **{key: value for key, value in more.items() if value is not None}}
 
 
-def refused_key(headers: Mapping[str, str], api_key: str | None) -> Raw | None:
+def check_api_key(headers: Mapping[str, str], api_key: str | None) -> RawReply | None:
     """Return a 401 for any other key than the one, or None."""
     if api_key is None or headers.get("authorization") == f"Bearer {api_key}":
         return None
     return unauthorized()
 
 
-def refused_model(body: Mapping[str, Any], models: Mapping[str, Model], prompt_tokens: Callable[[], int]) -> Raw | None:
+def check_model(
+    body: Mapping[str, Any], models: Mapping[str, OfferedModel], prompt_tokens: Callable[[], int]
+) -> RawReply | None:
     """Return a 404 for an unknown model, a 400 for a conversation that is too long for a known one, or None."""
     model = models.get(str(body.get("model")))
     if model is None:
@@ -44,7 +46,7 @@ def refused_model(body: Mapping[str, Any], models: Mapping[str, Model], prompt_t
     return None
 
 
-def refused_messages(body: Any) -> Raw | None:
+def check_messages(body: Any) -> RawReply | None:
     """Return a 400 for messages that are not a valid conversation (results without calls, calls without results, no
     messages), or None.
     """
@@ -53,22 +55,22 @@ def refused_messages(body: Any) -> Raw | None:
     open_calls: set[str] = set()
     for index, message in enumerate(body["messages"]):
         if not isinstance(message, Mapping):
-            return error(400, f"messages[{index}]: expected an object")
+            return error_reply(400, f"messages[{index}]: expected an object")
         role = message.get("role")
         if role == "tool":
             if message.get("tool_call_id") not in open_calls:
                 what = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
-                return error(400, f"messages[{index}]: {what}")
+                return error_reply(400, f"messages[{index}]: {what}")
             open_calls.discard(message["tool_call_id"])
             continue
         if open_calls:
             what = "an assistant message with 'tool_calls' must be followed by tool messages for each 'tool_call_id'"
-            return error(400, f"messages[{index}]: {what}: {', '.join(sorted(open_calls))}")
+            return error_reply(400, f"messages[{index}]: {what}: {', '.join(sorted(open_calls))}")
         if role == "assistant":
             calls = message.get("tool_calls") or []
             if not isinstance(calls, list) or not all(isinstance(call, Mapping) and call.get("id") for call in calls):
-                return error(400, f"messages[{index}].tool_calls: expected a list of calls with an id")
+                return error_reply(400, f"messages[{index}].tool_calls: expected a list of calls with an id")
             open_calls = {str(call["id"]) for call in calls}
         elif role not in ("system", "developer", "user"):
-            return error(400, f"messages[{index}]: unknown role {role!r}")
+            return error_reply(400, f"messages[{index}]: unknown role {role!r}")
     return None

@@ -16,15 +16,15 @@ from typing import Any
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.shared_verdicts import SharedVerdicts
-from dynamic_track.rehearsal.simulation import Known
-from dynamic_track.rehearsal.skills import SkillTable, skill_table
-from dynamic_track.rehearsal.virtual_time import DeclaredTime, VirtualClocks
-from dynamic_track.running.admission import Images
+from dynamic_track.rehearsal.simulation import KnownTask
+from dynamic_track.rehearsal.skills import SkillTable, read_skill_table
+from dynamic_track.rehearsal.virtual_time import DeclaredTimeSource, VirtualClocks
+from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.agent import AgentSettings
-from dynamic_track.running.nodes import Node, on_nodes
+from dynamic_track.running.nodes import Node, node_executor
 from dynamic_track.running.runner import RunSummary
-from dynamic_track.running.score import scored
-from dynamic_track.running.sitting import Provider, RunSetup, SittingLimits, sit, so_far
+from dynamic_track.running.score import score_trials
+from dynamic_track.running.sitting import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan
 from dynamic_track.running.stopping import Stop, StoppedError
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
@@ -42,7 +42,7 @@ from twinbench.storage.store import Store
 MEMORY_FILE = "provider.jsonl"
 """In a run's directory: what the simulated models billed, so that their caches survive a killed run."""
 
-_MOST_NAME = 40
+_MAX_NAME_LENGTH = 40
 _VERDICTS = "verdicts"
 """The folder beside those of the routers with the verdicts that their runs share (``VerdictStore``)."""
 
@@ -53,7 +53,7 @@ class Rehearsal:
 
     tasks: Sequence[Task]
     """The cases."""
-    known: Sequence[Known]
+    known: Sequence[KnownTask]
     """The cases as the simulated models know them."""
     task_set: str
     """The fingerprint of the task set that the cases come from."""
@@ -62,14 +62,14 @@ class Rehearsal:
     seeds: Sequence[str] = ("0",)
     """The seeds of the session keys and of the models' random choices; every router runs every case under each seed."""
     faults: Faults = field(default_factory=Faults)
-    skills: SkillTable = field(default_factory=skill_table)
+    skills: SkillTable = field(default_factory=read_skill_table)
     on_router_error: str | None = None
     """The tier that answers when a router fails."""
-    where: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, Any] = field(default_factory=dict)
     """Where the tasks and the pool were found, for a replay."""
 
     @property
-    def simulation(self) -> str:
+    def simulation_fingerprint(self) -> str:
         """The fingerprint of the simulated models: their skills, what they know, and their faults."""
         return fingerprint(
             {
@@ -79,7 +79,7 @@ class Rehearsal:
             }
         )
 
-    def setup(self, router: LoadedRouter, seed: str) -> RunSetup:
+    def run_setup(self, router: LoadedRouter, seed: str) -> RunSetup:
         """Return the settings of a router's run under a seed."""
         return RunSetup(
             router,
@@ -88,12 +88,12 @@ class Rehearsal:
             self.settings,
             seed,
             on_router_error=self.on_router_error,
-            simulation=self.simulation,
+            simulation=self.simulation_fingerprint,
         )
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class RehearsalRun:
     """One run of a rehearsal: a router on every case under one seed."""
 
     router: str
@@ -101,7 +101,7 @@ class Rehearsed:
     summary: RunSummary
 
 
-def run_folders(routers: Sequence[str]) -> list[str]:
+def name_run_folders(routers: Sequence[str]) -> list[str]:
     """Name a folder for each router after its spec, with a number where that name is already used.
 
     For a router in a file, the name leaves out the folders of that file; it keeps the folders that its arguments name.
@@ -119,7 +119,7 @@ def run_folders(routers: Sequence[str]) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_MOST_NAME]
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:_MAX_NAME_LENGTH]
 
 
 def rehearse(
@@ -128,11 +128,11 @@ def rehearse(
     routers: Sequence[LoadedRouter],
     folder: Path,
     *,
-    limits: SittingLimits,
+    limits: ExecutionLimits,
     workers: int,
     stop: Stop | None = None,
     progress: Progress = no_progress,
-) -> list[Rehearsed]:
+) -> list[RehearsalRun]:
     """Run every router on every case under every seed, or continue runs that were ended early.
 
     Each run has the directory ``ROUTER/seed-SEED``. A patch that several runs submit is graded once. A router whose
@@ -157,20 +157,22 @@ def rehearse(
     """
     all_stop = Stop(beside=stop)
     with suppress(StoppedError):  # then all runs are left as they are
-        prepare_images(engine, rehearsal.tasks, build_them=True, checkpoint=all_stop.check, progress=progress)
-    together = _Together(progress, len(routers) * len(rehearsal.seeds) * len(rehearsal.tasks))
+        prepare_images(
+            engine, rehearsal.tasks, build_them=True, checkpoint=all_stop.raise_if_requested, progress=progress
+        )
+    together = _CombinedProgress(progress, len(routers) * len(rehearsal.seeds) * len(rehearsal.tasks))
     verdicts = VerdictStore(Store(folder))
-    names = run_folders([router.name for router in routers])
+    names = name_run_folders([router.name for router in routers])
     runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
     not_loaded: dict[int, RouterLoadError | RouterRefusedError] = {}
 
-    def run(which: tuple[int, str], engine: Engine) -> Rehearsed:
+    def run(which: tuple[int, str], engine: Engine) -> RehearsalRun:
         number, seed = which
         router = routers[number]
         run_dir = folder / names[number] / f"seed-{_plain(seed)}"
         if number not in not_loaded and not all_stop.requested:
             try:
-                summary = _rehearsed(
+                summary = _execute_run(
                     engine,
                     rehearsal,
                     router,
@@ -179,13 +181,13 @@ def rehearse(
                     verdicts=SharedVerdicts(Store(run_dir), verdicts),
                     limits=limits,
                     stop=Stop(run_dir, beside=all_stop),
-                    progress=together.of(which),
+                    progress=together.for_run(which),
                 )
-                return Rehearsed(router.name, seed, summary)
+                return RehearsalRun(router.name, seed, summary)
             except NOT_LOADED as error:
                 not_loaded[number] = error
-        summary = _not_begun(rehearsal, router, seed, run_dir, not_loaded.get(number))
-        return Rehearsed(router.name, seed, summary)
+        summary = _summarise_without_running(rehearsal, router, seed, run_dir, not_loaded.get(number))
+        return RehearsalRun(router.name, seed, summary)
 
     rehearsed = results_in_order(Threads({engine: workers}), runs, run, stop=all_stop.request)
     if len(not_loaded) == len(routers):
@@ -194,20 +196,20 @@ def rehearse(
     return [done[number, seed] for number in range(len(routers)) for seed in rehearsal.seeds]
 
 
-def _not_begun(
+def _summarise_without_running(
     rehearsal: Rehearsal, router: LoadedRouter, seed: str, run_dir: Path, not_loaded: Exception | None
 ) -> RunSummary:
     """Summarise a run that is not executed now, from its earlier executions."""
     chosen = {task.id for task in rehearsal.tasks}
-    ended = [trial for trial in so_far(run_dir, rehearsal.setup(router, seed)) if trial.id in chosen]
+    ended = [trial for trial in ended_trials(run_dir, rehearsal.run_setup(router, seed)) if trial.id in chosen]
     return RunSummary(
         str(run_dir),
-        scored(ended, rehearsal.pool, not_loaded=None if not_loaded is None else str(not_loaded)),
+        score_trials(ended, rehearsal.pool, not_loaded=None if not_loaded is None else str(not_loaded)),
         left=0 if not_loaded is not None else len(chosen) - len(ended),
     )
 
 
-def _rehearsed(
+def _execute_run(
     engine: Engine,
     rehearsal: Rehearsal,
     router: LoadedRouter,
@@ -215,7 +217,7 @@ def _rehearsed(
     run_dir: Path,
     *,
     verdicts: VerdictStore,
-    limits: SittingLimits,
+    limits: ExecutionLimits,
     stop: Stop,
     progress: Progress,
 ) -> RunSummary:
@@ -230,13 +232,13 @@ def _rehearsed(
     )
     clocks = VirtualClocks()
     with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
-        return sit(
-            on_nodes([Node(engine, Images(engine, rehearsal.tasks, build=False))]),
-            rehearsal.setup(router, seed),
+        return execute_plan(
+            node_executor([Node(engine, CaseImages(engine, rehearsal.tasks, build=False))]),
+            rehearsal.run_setup(router, seed),
             rehearsal.tasks,
             run_dir,
-            Provider(DeclaredTime(gateway, clocks), clocks=clocks),
-            where=rehearsal.where,
+            Provider(DeclaredTimeSource(gateway, clocks), clocks=clocks),
+            sources=rehearsal.sources,
             limits=limits,
             breaker=not rehearsal.faults.share,
             stop=stop,
@@ -245,7 +247,7 @@ def _rehearsed(
         )
 
 
-class _Together:
+class _CombinedProgress:
     """Reports the progress of several runs as one."""
 
     def __init__(self, progress: Progress, total: int) -> None:
@@ -254,12 +256,12 @@ class _Together:
         self._done: dict[tuple[int, str], int] = {}
         self._lock = threading.Lock()
 
-    def of(self, run: tuple[int, str]) -> Progress:
+    def for_run(self, run: tuple[int, str]) -> Progress:
         """Return the progress callback of one of the runs."""
 
-        def told(_what: str, done: int, _total: int | None) -> None:
+        def report(_what: str, done: int, _total: int | None) -> None:
             with self._lock:
                 self._done[run] = done
                 self._progress("rehearsing, cases", sum(self._done.values()), self._total)
 
-        return told
+        return report

@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 from typing import Any
 
 
-class Shape(StrEnum):
+class UsageFormat(StrEnum):
     """How a provider reports token counts."""
 
     openai = "openai"
@@ -24,7 +24,7 @@ class Shape(StrEnum):
     """The format of the model's own provider."""
 
     @classmethod
-    def of(cls, model: str) -> Shape:
+    def for_model(cls, model: str) -> UsageFormat:
         """Return the format of the model's own provider."""
         name = model.lower()
         for part, shape in (("claude", cls.anthropic), ("deepseek", cls.deepseek), ("gemini", cls.gemini)):
@@ -43,7 +43,7 @@ ABSENT = Absent.absent
 
 
 @dataclass(frozen=True)
-class Counts:
+class TokenCounts:
     """The token counts of one call; ``prompt`` includes the tokens that were read from the cache and written to it."""
 
     prompt: int
@@ -52,16 +52,16 @@ class Counts:
     output: int = 0
     cost_usd: float | None = None
 
-    def usage(self, shape: Shape) -> dict[str, Any]:
+    def to_usage(self, shape: UsageFormat) -> dict[str, Any]:
         """Return the usage object in a provider's format."""
-        if shape is Shape.anthropic:
+        if shape is UsageFormat.anthropic:
             told: dict[str, Any] = {
                 "input_tokens": self.prompt - self.read - self.written,
                 "cache_read_input_tokens": self.read,
                 "cache_creation_input_tokens": self.written,
                 "output_tokens": self.output,
             }
-        elif shape is Shape.gemini:
+        elif shape is UsageFormat.gemini:
             told = {
                 "prompt_token_count": self.prompt,
                 "cached_content_token_count": self.read,
@@ -74,11 +74,11 @@ class Counts:
                 "completion_tokens": self.output,
                 "total_tokens": self.prompt + self.output,
             }
-            if shape is Shape.deepseek:
+            if shape is UsageFormat.deepseek:
                 told |= {"prompt_cache_hit_tokens": self.read, "prompt_cache_miss_tokens": self.prompt - self.read}
             else:
                 details = {"cached_tokens": self.read}
-                if shape is Shape.openrouter:
+                if shape is UsageFormat.openrouter:
                     details["cache_write_tokens"] = self.written
                 told["prompt_tokens_details"] = details
         if self.cost_usd is not None:
@@ -86,13 +86,13 @@ class Counts:
         return told
 
 
-Usage = Shape | Counts | Mapping[str, Any] | Absent | None
+Usage = UsageFormat | TokenCounts | Mapping[str, Any] | Absent | None
 """A format: the server counts the tokens and reports them in it. Token counts: reported in OpenAI's format. A mapping:
 sent unchanged. None: null. ``ABSENT``: no field."""
 
 
 @dataclass(frozen=True)
-class Call:
+class ToolCall:
     """A tool call of an answer."""
 
     arguments: Mapping[str, Any] | str
@@ -102,31 +102,31 @@ class Call:
     """None: the server makes an id that differs in each answer."""
 
 
-def bash(command: str) -> Call:
-    """Return a call of the agent's ``bash`` tool."""
-    return Call({"command": command})
+def bash_call(command: str) -> ToolCall:
+    """Return a call of the agent's ``bash_call`` tool."""
+    return ToolCall({"command": command})
 
 
 @dataclass(frozen=True)
-class Message:
+class MessageReply:
     """An answer of a model."""
 
     text: str | None = None
-    calls: Sequence[Call] = ()
-    usage: Usage = Shape.openai
+    calls: Sequence[ToolCall] = ()
+    usage: Usage = UsageFormat.openai
     finish_reason: str | None = None
     """None: ``tool_calls`` or ``stop``, whichever is right for the message."""
     model: str | None = None
     """The model name in the response; None: the name in the request."""
-    fields: Mapping[str, Any] = field(default_factory=dict)
+    message_fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the message, such as ``reasoning_content``."""
-    more: Mapping[str, Any] = field(default_factory=dict)
+    response_fields: Mapping[str, Any] = field(default_factory=dict)
     """Further fields of the response, such as ``provider``."""
     after_s: float = 0.0
 
 
 @dataclass(frozen=True)
-class Raw:
+class RawReply:
     """A response of any bytes."""
 
     status: int
@@ -136,121 +136,121 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Hang:
+class HangReply:
     """No bytes for a while, then the end of the connection."""
 
     seconds: float = 3600.0
 
 
 @dataclass(frozen=True)
-class Trickle:
+class TrickleReply:
     """An answer that is sent one byte at a time."""
 
-    reply: Message | Raw = field(default_factory=lambda: Message("slowly"))
+    reply: MessageReply | RawReply = field(default_factory=lambda: MessageReply("slowly"))
     every_s: float = 0.2
     head_too: bool = False
     """Whether the status line and the headers are sent byte by byte, too."""
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutReply:
     """An answer whose body ends too early."""
 
-    reply: Message | Raw = field(default_factory=lambda: Message("this is cut"))
+    reply: MessageReply | RawReply = field(default_factory=lambda: MessageReply("this is cut"))
     after_bytes: int = 40
 
 
 @dataclass(frozen=True)
-class Reset:
+class ResetReply:
     """The connection is reset (RST), before the answer or within it."""
 
     after_bytes: int = 0
 
 
 @dataclass(frozen=True)
-class Close:
+class CloseReply:
     """The connection is closed normally, without an answer."""
 
 
-Reply = Message | Raw | Hang | Trickle | Cut | Reset | Close
+Reply = MessageReply | RawReply | HangReply | TrickleReply | CutReply | ResetReply | CloseReply
 
 
-def error(
+def error_reply(
     status: int,
     message: str,
     code: str | int | None = None,
     kind: str = "invalid_request_error",
     headers: Mapping[str, str] | None = None,
-) -> Raw:
+) -> RawReply:
     """Return an error response in OpenAI's form."""
     body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    return Raw(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
+    return RawReply(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
-def rate_limited(retry_after_s: float | str | None = None, *, as_date: bool = False) -> Raw:
+def rate_limit_reply(retry_after_s: float | str | None = None, *, as_date: bool = False) -> RawReply:
     """Return a 429, with or without Retry-After: as seconds, as a date that many seconds from now, or as any string."""
     headers = {}
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
     if as_date and isinstance(retry_after_s, int | float):
         headers["Retry-After"] = email.utils.formatdate(time.time() + retry_after_s, usegmt=True)
-    return error(429, "Rate limit reached", "rate_limit_exceeded", "requests", headers)
+    return error_reply(429, "Rate limit reached", "rate_limit_exceeded", "requests", headers)
 
 
-def server_error(text: str = "The server had an error") -> Raw:
+def server_error(text: str = "The server had an error") -> RawReply:
     """Return a 500; the text may look like another kind of error ("rate limit", "Request timed out.")."""
-    return error(500, text, None, "server_error")
+    return error_reply(500, text, None, "server_error")
 
 
-def unavailable(retry_after_s: float | None = None) -> Raw:
+def unavailable(retry_after_s: float | None = None) -> RawReply:
     """Return a 503."""
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    return error(503, "The engine is overloaded", None, "server_error", headers)
+    return error_reply(503, "The engine is overloaded", None, "server_error", headers)
 
 
-def unauthorized(text: str = "Incorrect API key provided") -> Raw:
+def unauthorized(text: str = "Incorrect API key provided") -> RawReply:
     """Return a 401."""
-    return error(401, text, "invalid_api_key")
+    return error_reply(401, text, "invalid_api_key")
 
 
-def payment_required() -> Raw:
+def payment_required() -> RawReply:
     """Return a 402."""
-    return error(402, "Insufficient credits", 402)
+    return error_reply(402, "Insufficient credits", 402)
 
 
-def forbidden() -> Raw:
+def forbidden() -> RawReply:
     """Return a 403."""
-    return error(403, "You are not allowed to use this model", "model_not_allowed")
+    return error_reply(403, "You are not allowed to use this model", "model_not_allowed")
 
 
-def not_found(model: str = "this model") -> Raw:
+def not_found(model: str = "this model") -> RawReply:
     """Return a 404 for an unknown model."""
-    return error(404, f"The model `{model}` does not exist", "model_not_found")
+    return error_reply(404, f"The model `{model}` does not exist", "model_not_found")
 
 
-def bad_request(text: str = "Invalid value") -> Raw:
+def bad_request(text: str = "Invalid value") -> RawReply:
     """Return a 400 of no particular kind."""
-    return error(400, text)
+    return error_reply(400, text)
 
 
-def too_long(limit: int = 8192) -> Raw:
+def too_long(limit: int = 8192) -> RawReply:
     """Return a 400: the conversation is too long."""
-    return error(400, f"This model's maximum context length is {limit} tokens.", "context_length_exceeded")
+    return error_reply(400, f"This model's maximum context length is {limit} tokens.", "context_length_exceeded")
 
 
-def foreign_reasoning() -> Raw:
+def foreign_reasoning() -> RawReply:
     """Return a 400: the conversation contains reasoning that another model signed."""
-    return error(400, "messages.1.content.0: Invalid `signature` in `thinking` block")
+    return error_reply(400, "messages.1.content.0: Invalid `signature` in `thinking` block")
 
 
-def invalid_json(status: int = 200) -> Raw:
+def invalid_json(status: int = 200) -> RawReply:
     """Return a body that is not JSON."""
-    return Raw(status, b'{"id": "x", "choices": [', {"Content-Type": "application/json"})
+    return RawReply(status, b'{"id": "x", "choices": [', {"Content-Type": "application/json"})
 
 
-def empty_body(status: int = 200) -> Raw:
+def empty_body(status: int = 200) -> RawReply:
     """Return an empty body."""
-    return Raw(status, b"", {"Content-Type": "application/json"})
+    return RawReply(status, b"", {"Content-Type": "application/json"})
 
 
 ABSURD_USAGE: Mapping[str, Usage] = {

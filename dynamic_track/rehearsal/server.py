@@ -19,21 +19,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
-from dynamic_track.rehearsal.prompt_cache import PromptCache, tokens_of
-from dynamic_track.rehearsal.refusals import Model, refused_key, refused_messages, refused_model
+from dynamic_track.rehearsal.prompt_cache import PromptCache, approximate_token_count
+from dynamic_track.rehearsal.refusals import OfferedModel, check_api_key, check_messages, check_model
 from dynamic_track.rehearsal.replies import (
     Absent,
-    Close,
-    Counts,
-    Cut,
-    Hang,
-    Message,
-    Raw,
+    CloseReply,
+    CutReply,
+    HangReply,
+    MessageReply,
+    RawReply,
     Reply,
-    Reset,
-    Shape,
-    Trickle,
-    error,
+    ResetReply,
+    TokenCounts,
+    TrickleReply,
+    UsageFormat,
+    error_reply,
 )
 from twinbench.routing.session import SESSION_HEADER
 
@@ -42,7 +42,7 @@ MODELS = "/v1/models"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """One request as it arrived."""
 
     number: int
@@ -71,7 +71,7 @@ class Asked:
             return None
 
 
-Answers = Callable[[Asked], Reply]
+ReplyFunction = Callable[[ReceivedRequest], Reply]
 """Returns the reply to a completion request that is not refused."""
 
 
@@ -89,9 +89,9 @@ class ProviderServer:
 
     def __init__(
         self,
-        answers: Answers,
+        answers: ReplyFunction,
         *,
-        models: Sequence[Model | str] | None = None,
+        models: Sequence[OfferedModel | str] | None = None,
         api_key: str | None = None,
         strict: bool = True,
         cache: PromptCache | None = None,
@@ -104,9 +104,9 @@ class ProviderServer:
         self.over = threading.Event()
         self._answers = answers
         self._number = 0
-        self._models: dict[str, Model] | None = None
+        self._models: dict[str, OfferedModel] | None = None
         if models is not None:
-            offered = [Model(each) if isinstance(each, str) else each for each in models]
+            offered = [OfferedModel(each) if isinstance(each, str) else each for each in models]
             self._models = {model.id: model for model in offered}
         self._api_key = api_key
         self._strict = strict
@@ -144,49 +144,49 @@ class ProviderServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def connected(self, more: int) -> None:
+    def count_connection(self, more: int) -> None:
         """Count a connection that was opened or closed."""
         with self._lock:
             self.connections += more
             self.connections_made += more > 0
             self.most_connections = max(self.most_connections, self.connections)
 
-    def received(self, asked: Asked) -> None:
+    def on_request(self, asked: ReceivedRequest) -> None:
         """Called with every request before it is answered."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Reply:
+    def reply_to(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Reply:
         """Return the reply to a request."""
         with self._lock:
-            asked = Asked(self._number, 0, method, path, headers, raw, time.time())
+            asked = ReceivedRequest(self._number, 0, method, path, headers, raw, time.time())
             self._number += 1
             if path == COMPLETIONS:
                 asked = replace(asked, turn=self._turns[asked.session])
                 self._turns[asked.session] += 1
-            self.received(asked)
-            if (refused := refused_key(headers, self._api_key)) is not None:
+            self.on_request(asked)
+            if (refused := check_api_key(headers, self._api_key)) is not None:
                 return refused
             if path == MODELS and method == "GET" and self._models is not None:
-                return json_reply({"object": "list", "data": [model.listed() for model in self._models.values()]})
+                return json_reply({"object": "list", "data": [model.to_listing() for model in self._models.values()]})
             if path == COMPLETIONS and method == "POST":
                 return self._completion(asked)
-        return error(404, f"this server has no {method} {path}")
+        return error_reply(404, f"this server has no {method} {path}")
 
-    def _completion(self, asked: Asked) -> Reply:
-        if self._strict and (refused := refused_messages(asked.body)) is not None:
+    def _completion(self, asked: ReceivedRequest) -> Reply:
+        if self._strict and (refused := check_messages(asked.body)) is not None:
             return refused
         body: Mapping[str, Any] = asked.body if isinstance(asked.body, Mapping) else {}
         if self._models is not None:
-            refused = refused_model(body, self._models, lambda: self._cache.prompt_tokens(body))
+            refused = check_model(body, self._models, lambda: self._cache.prompt_tokens(body))
             if refused is not None:
                 return refused
         reply = self._answers(asked)
-        if isinstance(reply, Message):
-            return self._written(reply, asked, body)
-        if isinstance(reply, Trickle | Cut) and isinstance(reply.reply, Message):
-            return replace(reply, reply=self._written(reply.reply, asked, body))
+        if isinstance(reply, MessageReply):
+            return self._message_response(reply, asked, body)
+        if isinstance(reply, TrickleReply | CutReply) and isinstance(reply.reply, MessageReply):
+            return replace(reply, reply=self._message_response(reply.reply, asked, body))
         return reply
 
-    def _written(self, message: Message, asked: Asked, body: Mapping[str, Any]) -> Raw:
+    def _message_response(self, message: MessageReply, asked: ReceivedRequest, body: Mapping[str, Any]) -> RawReply:
         """Return a message as the JSON of a response."""
         model = str(body.get("model"))
         calls = [
@@ -200,7 +200,7 @@ class ProviderServer:
             }
             for index, call in enumerate(message.calls)
         ]
-        said: dict[str, Any] = {"role": "assistant", "content": message.text, **message.fields}
+        said: dict[str, Any] = {"role": "assistant", "content": message.text, **message.message_fields}
         if calls:
             said["tool_calls"] = calls
         finish = message.finish_reason or ("tool_calls" if calls else "stop")
@@ -210,22 +210,22 @@ class ProviderServer:
             "created": int(asked.at),
             "model": message.model or model,
             "choices": [{"index": 0, "message": said, "finish_reason": finish}],
-            **message.more,
+            **message.response_fields,
         }
         usage = message.usage
-        if isinstance(usage, Shape):
-            shape = Shape.of(model) if usage is Shape.own else usage
+        if isinstance(usage, UsageFormat):
+            shape = UsageFormat.for_model(model) if usage is UsageFormat.own else usage
             counts = self._cache.count(asked.session, body, shape)
-            output = at_most(body.get("max_tokens"), tokens_of(said))
-            response["usage"] = replace(counts, output=output).usage(shape)
-        elif isinstance(usage, Counts):
-            response["usage"] = usage.usage(Shape.openai)
+            output = billed_tokens(body.get("max_tokens"), approximate_token_count(said))
+            response["usage"] = replace(counts, output=output).to_usage(shape)
+        elif isinstance(usage, TokenCounts):
+            response["usage"] = usage.to_usage(UsageFormat.openai)
         elif not isinstance(usage, Absent):
             response["usage"] = usage
         return replace(json_reply(response), after_s=message.after_s)
 
 
-def at_most(max_tokens: Any, tokens: int) -> int:
+def billed_tokens(max_tokens: Any, tokens: int) -> int:
     """Return how many tokens of an answer are billed: no provider bills more than the request allows."""
     return min(tokens, max_tokens) if isinstance(max_tokens, int) else tokens
 
@@ -249,14 +249,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.provider.connected(+1)
+        self.provider.count_connection(+1)
 
     def finish(self) -> None:
         try:
             with contextlib.suppress(OSError):
                 super().finish()
         finally:
-            self.provider.connected(-1)
+            self.provider.count_connection(-1)
 
     def do_GET(self) -> None:
         self._reply()
@@ -270,7 +270,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _reply(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.provider.answer(self.command, self.path, headers, raw)
+        reply = self.provider.reply_to(self.command, self.path, headers, raw)
         try:
             self._send(reply)
             self.wfile.flush()
@@ -279,26 +279,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         match reply:
-            case Raw():
+            case RawReply():
                 self.provider.over.wait(reply.after_s)
                 self.wfile.write(_head(reply) + reply.body)
-            case Hang():
+            case HangReply():
                 self.provider.over.wait(reply.seconds)
                 self.close_connection = True
-            case Trickle(reply=Raw() as whole):
+            case TrickleReply(reply=RawReply() as whole):
                 head = _head(whole)
                 self._trickle(head if reply.head_too else b"", reply.every_s)
                 self.wfile.write(b"" if reply.head_too else head)
                 self._trickle(whole.body, reply.every_s)
-            case Cut(reply=Raw() as whole):
+            case CutReply(reply=RawReply() as whole):
                 self.wfile.write(_head(whole) + whole.body[: reply.after_bytes])
                 self.close_connection = True
-            case Reset():
+            case ResetReply():
                 if reply.after_bytes:
-                    self.wfile.write(_head(Raw(200, b"x" * (reply.after_bytes + 1))) + b"x" * reply.after_bytes)
+                    self.wfile.write(_head(RawReply(200, b"x" * (reply.after_bytes + 1))) + b"x" * reply.after_bytes)
                     self.wfile.flush()
                 self._reset()
-            case Close():
+            case CloseReply():
                 self.close_connection = True
             case _:
                 raise TypeError(reply)
@@ -319,12 +319,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.connection.close()
 
 
-def _head(reply: Raw) -> bytes:
+def _head(reply: RawReply) -> bytes:
     headers = {"Content-Length": str(len(reply.body)), **reply.headers}
     lines = [f"HTTP/1.1 {reply.status} -", *(f"{name}: {value}" for name, value in headers.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
-def json_reply(content: Any) -> Raw:
+def json_reply(content: Any) -> RawReply:
     """Return a response with a JSON body."""
-    return Raw(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    return RawReply(200, json.dumps(content).encode(), {"Content-Type": "application/json"})

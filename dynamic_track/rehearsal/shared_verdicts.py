@@ -24,9 +24,9 @@ class SharedVerdicts(VerdictStore):
         beside: the store that the runs share.
     """
 
-    def __init__(self, store: Store, beside: VerdictStore) -> None:
+    def __init__(self, store: Store, shared: VerdictStore) -> None:
         super().__init__(store)
-        self._beside = beside
+        self._beside = shared
 
     def find(self, fingerprint: str) -> tuple[dict[str, Any], Path] | None:
         """Return a kept verdict and its log, or None; a verdict of the shared store is copied into the run's."""
@@ -39,10 +39,10 @@ class SharedVerdicts(VerdictStore):
             text = gzip.decompress(log.read_bytes()).decode()
         except (OSError, EOFError, zlib.error, UnicodeDecodeError):  # damaged: it is graded again
             return None
-        return super().keep(fingerprint, content, text, self.times_kept(fingerprint))
+        return super().store(fingerprint, content, text, self.times_stored(fingerprint))
 
-    def keep(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:
-        """Keep a verdict in both stores; like ``VerdictStore.keep``."""
-        kept = super().keep(fingerprint, content, log, began)
-        self._beside.keep(fingerprint, content, log, 0)
+    def store(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:
+        """Keep a verdict in both stores; like ``VerdictStore.store``."""
+        kept = super().store(fingerprint, content, log, began)
+        self._beside.store(fingerprint, content, log, 0)
         return kept

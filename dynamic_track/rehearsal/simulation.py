@@ -12,8 +12,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dynamic_track import harness
-from dynamic_track.rehearsal.conversation import PATCH_FILE, Seen, check_command, edit_command, text_of, turns_of
-from dynamic_track.rehearsal.edits import Edit, EditKind, TaskEdits, edits_of, has_edits
+from dynamic_track.rehearsal.conversation import (
+    PATCH_FILE,
+    TaskConversation,
+    check_command,
+    edit_command,
+    message_text,
+    read_turns,
+)
+from dynamic_track.rehearsal.edits import Edit, EditKind, TaskEdits, has_edits, read_task_edits
 from dynamic_track.rehearsal.skills import Difficulty, Skill
 from dynamic_track.running.agent import SUBMISSION
 from dynamic_track.tasks.task import Task
@@ -23,7 +30,7 @@ LIST_COMMAND = "git ls-files"
 SUBMIT_COMMAND = f"echo {SUBMISSION} && cat {PATCH_FILE}"
 
 _SKIMMED_LINES = 25
-_MOST_EDITS = 6
+_MAX_EDITS = 6
 """After this many edits the model submits what it has."""
 _CLUE_WEIGHT = 0.4
 _DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
@@ -33,7 +40,7 @@ Draw = Callable[[str], float]
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTask:
     """A task as the simulated models know it."""
 
     id: str
@@ -43,19 +50,19 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Said:
+class SimulatedAnswer:
     """An answer: its text, and the commands that it runs; no commands where the model makes a format error."""
 
     thought: str
     commands: tuple[str, ...] = ()
 
 
-def known(tasks: Sequence[Task], all_of: Sequence[Task] = ()) -> tuple[Known, ...]:
+def known_tasks(tasks: Sequence[Task], task_set: Sequence[Task] = ()) -> tuple[KnownTask, ...]:
     """Return tasks with what they declare for simulated models.
 
     Args:
         tasks: the tasks of the run.
-        all_of: the set that they come from. The tasks of it that declare edits are known too, so that the models are
+        task_set: the set that they come from. The tasks of it that declare edits are known too, so that the models are
         the
             same whichever tasks are chosen, and cases can be added to a rehearsal.
 
@@ -63,17 +70,20 @@ def known(tasks: Sequence[Task], all_of: Sequence[Task] = ()) -> tuple[Known, ..
         ContentError: a task declares no edits or no difficulty, or something is wrong with them.
     """
     chosen = {task.id for task in tasks}
-    wanted = [task for task in all_of or tasks if task.id in chosen or has_edits(task)]
-    return tuple(Known(task.id, task.problem_statement.strip(), difficulty_of(task), edits_of(task)) for task in wanted)
+    wanted = [task for task in task_set or tasks if task.id in chosen or has_edits(task)]
+    return tuple(
+        KnownTask(task.id, task.problem_statement.strip(), read_difficulty(task), read_task_edits(task))
+        for task in wanted
+    )
 
 
-def known_task(tasks: Sequence[Known], messages: Sequence[Mapping[str, Any]]) -> Known | None:
+def find_known_task(tasks: Sequence[KnownTask], messages: Sequence[Mapping[str, Any]]) -> KnownTask | None:
     """Return the task that a conversation is about, by the problem statement in its first user message."""
-    first = next((text_of(message) for message in messages if message.get("role") == "user"), "")
+    first = next((message_text(message) for message in messages if message.get("role") == "user"), "")
     return next((task for task in tasks if task.statement in first), None)
 
 
-def drawing(*parts: str) -> Draw:
+def make_draw(*parts: str) -> Draw:
     """Return a draw function whose numbers depend only on the given parts."""
     base = "\0".join(parts)
 
@@ -84,7 +94,9 @@ def drawing(*parts: str) -> Draw:
     return draw
 
 
-def next_said(task: Known, skill: Skill, messages: Sequence[Mapping[str, Any]], draw: Draw, *, several: bool) -> Said:
+def next_answer(
+    task: KnownTask, skill: Skill, messages: Sequence[Mapping[str, Any]], draw: Draw, *, several: bool
+) -> SimulatedAnswer:
     """Return the next answer of a simulated model.
 
     Args:
@@ -94,60 +106,64 @@ def next_said(task: Known, skill: Skill, messages: Sequence[Mapping[str, Any]], 
         draw: the source of its random choices.
         several: whether an answer may contain more than one command.
     """
-    seen = Seen(task.edits, tuple(turns_of(messages)))
+    seen = TaskConversation(task.edits, tuple(read_turns(messages)))
     if draw("slips") < skill.slips:
-        return Said("I think I know where this goes wrong. Let me explain it first, and then look at the code.")
-    said = _Worker(task, skill, seen, draw).said()
+        return SimulatedAnswer(
+            "I think I know where this goes wrong. Let me explain it first, and then look at the code."
+        )
+    said = _AnswerDecision(task, skill, seen, draw).decide()
     return said if several else replace(said, commands=said.commands[:1])
 
 
 @dataclass(frozen=True)
-class _Worker:
+class _AnswerDecision:
     """Decides one answer."""
 
-    task: Known
+    task: KnownTask
     skill: Skill
-    seen: Seen
+    seen: TaskConversation
     draw: Draw
 
-    def said(self) -> Said:
+    def decide(self) -> SimulatedAnswer:
         seen, skill = self.seen, self.skill
         if not seen.turns:
-            return Said("Let me see what there is.", (LIST_COMMAND,))
-        if self.draw("circles") < skill.circles and (again := self._again()):
-            return Said("Let me look at this once more, to be sure.", (again,))
-        if seen.current is None:
-            return self._towards_an_edit()
-        if (change := self._change_of_mind(seen.current)) is not None:
+            return SimulatedAnswer("Let me see what there is.", (LIST_COMMAND,))
+        if self.draw("circles") < skill.circles and (again := self._repeated_command()):
+            return SimulatedAnswer("Let me look at this once more, to be sure.", (again,))
+        if seen.current_edit is None:
+            return self._explore()
+        if (change := self._revise(seen.current_edit)) is not None:
             return change
         if seen.patch_written:
-            return Said("The patch holds what I want to submit.", (SUBMIT_COMMAND,))
+            return SimulatedAnswer("The patch holds what I want to submit.", (SUBMIT_COMMAND,))
         if not seen.checks and self.draw("tests") < skill.tests:
-            return Said("Now the tests, and the example of the issue.", (check_command(self.task.edits),))
-        return self._patch(seen.current.files)
+            return SimulatedAnswer("Now the tests, and the example of the issue.", (check_command(self.task.edits),))
+        return self._patch(seen.current_edit.files)
 
-    def _towards_an_edit(self) -> Said:
+    def _explore(self) -> SimulatedAnswer:
         seen, skill = self.seen, self.skill
         if seen.patch_written:
-            return Said("I could not find more to do.", (SUBMIT_COMMAND,))
-        if self.draw("gives up") < skill.gives_up or len(seen.tried) >= _MOST_EDITS:
+            return SimulatedAnswer("I could not find more to do.", (SUBMIT_COMMAND,))
+        if self.draw("gives up") < skill.gives_up or len(seen.edits_made) >= _MAX_EDITS:
             return self._patch(())
         if not seen.files:
-            return Said("First the files of the project.", (LIST_COMMAND,))
-        right = self.task.edits.of_kind(EditKind.right)
+            return SimulatedAnswer("First the files of the project.", (LIST_COMMAND,))
+        right = self.task.edits.edits_of_kind(EditKind.right)
         has_read = any(map(seen.can_make, right)) if right else any(map(seen.can_make, self.task.edits.edits))
         if not has_read:
             return self._open()
         if not seen.reproduced and self.draw("reproduces") < skill.reproduces:
-            return Said("Before I change anything: the example of the issue.", (self.task.edits.symptom.strip(),))
+            return SimulatedAnswer(
+                "Before I change anything: the example of the issue.", (self.task.edits.symptom.strip(),)
+            )
         return self._edit(None) or self._open()
 
-    def _change_of_mind(self, current: Edit) -> Said | None:
+    def _revise(self, current: Edit) -> SimulatedAnswer | None:
         """Return an answer that makes another edit instead of the current one, if the model decides that it is
         needed.
         """
         seen, skill = self.seen, self.skill
-        if len(seen.tried) >= _MOST_EDITS:
+        if len(seen.edits_made) >= _MAX_EDITS:
             return None
         failing = bool(seen.checks) and seen.checks[-1].failed
         if failing and not seen.patch_written:
@@ -157,33 +173,33 @@ class _Worker:
         if not seen.checks and not seen.patch_written:
             return None
         if current.kind is not EditKind.right:
-            if self.draw("doubts") < skill.doubts.of(self.task.difficulty):
+            if self.draw("doubts") < skill.doubts.at_difficulty(self.task.difficulty):
                 return self._edit(current)
         elif self.draw("spoils") < skill.spoils:
             return self._edit(current)
         return None
 
-    def _edit(self, current: Edit | None) -> Said | None:
+    def _edit(self, current: Edit | None) -> SimulatedAnswer | None:
         """Return an answer with an edit, among those whose code the model has read, that replaces the current one; None
         if there is no such edit.
         """
         possible = [edit for edit in self.task.edits.edits if self.seen.can_make(edit) and edit != current]
         right = [edit for edit in possible if edit.kind is EditKind.right]
         misses = [edit for edit in possible if edit.kind is not EditKind.right]
-        chance = self.skill.solves.of(self.task.edits.subject, self.task.difficulty)
-        chance = 1 - (1 - chance) ** (1 + _CLUE_WEIGHT * self.seen.clues)
+        chance = self.skill.solves.chance(self.task.edits.subject, self.task.difficulty)
+        chance = 1 - (1 - chance) ** (1 + _CLUE_WEIGHT * self.seen.clue_count)
         if right and self.draw("solves") < chance:
             chosen = right[int(self.draw("which right") * len(right))]
         elif misses:
-            chosen = self._missed(misses)
+            chosen = self._choose_wrong_edit(misses)
         else:
             return None
         undo = "" if current is None else f"git checkout -- {' '.join(current.files)}\n"
         thought = chosen.says if current is None else f"That was not it; I take it back. {chosen.says}"
-        return Said(thought, (undo + edit_command(chosen),))
+        return SimulatedAnswer(thought, (undo + edit_command(chosen),))
 
-    def _missed(self, misses: Sequence[Edit]) -> Edit:
-        fresh = [edit for edit in misses if edit not in self.seen.tried] or list(misses)
+    def _choose_wrong_edit(self, misses: Sequence[Edit]) -> Edit:
+        fresh = [edit for edit in misses if edit not in self.seen.edits_made] or list(misses)
         weights = [self.skill.weight(edit.kind) for edit in fresh]
         at = self.draw("which miss") * sum(weights)
         for edit, weight in zip(fresh, weights, strict=True):
@@ -192,11 +208,11 @@ class _Worker:
                 return edit
         return fresh[-1]
 
-    def _open(self) -> Said:
+    def _open(self) -> SimulatedAnswer:
         """Return an answer that opens unread files, with a preference for those with the fault."""
         seen, skill = self.seen, self.skill
-        faulty = [file for file in self.task.edits.faulty_files if not seen.opened(file)]
-        others = [file for file in seen.files if not seen.opened(file) and file not in faulty]
+        faulty = [file for file in self.task.edits.faulty_files if not seen.was_read(file)]
+        others = [file for file in seen.files if not seen.was_read(file) and file not in faulty]
         chosen: list[str] = []
         for number in range(skill.opens_at_once):
             found = self.draw(f"finds {number}") < skill.finds
@@ -206,22 +222,24 @@ class _Worker:
         if not chosen:
             return self._patch(())
         if self.draw("skims") < skill.skims:
-            return Said(f"A look at {chosen[0]}.", (f"head -n {_SKIMMED_LINES} {chosen[0]}",))
-        return Said(f"Let me read {', '.join(chosen)}.", tuple(f"cat {file}" for file in chosen))
+            return SimulatedAnswer(f"A look at {chosen[0]}.", (f"head -n {_SKIMMED_LINES} {chosen[0]}",))
+        return SimulatedAnswer(f"Let me read {', '.join(chosen)}.", tuple(f"cat {file}" for file in chosen))
 
-    def _again(self) -> str | None:
+    def _repeated_command(self) -> str | None:
         """Return a command that was run before and changes nothing."""
         harmless = [
             turn.command for turn in self.seen.turns if turn.command.startswith(("cat ", "head ", LIST_COMMAND))
         ]
         return harmless[int(self.draw("which again") * len(harmless))] if harmless else None
 
-    def _patch(self, files: Sequence[str]) -> Said:
+    def _patch(self, files: Sequence[str]) -> SimulatedAnswer:
         paths = f" -- {' '.join(files)}" if files else ""
-        return Said("This is what I have; now the patch.", (f"git diff{paths} > {PATCH_FILE} && cat {PATCH_FILE}",))
+        return SimulatedAnswer(
+            "This is what I have; now the patch.", (f"git diff{paths} > {PATCH_FILE} && cat {PATCH_FILE}",)
+        )
 
 
-def difficulty_of(task: Task) -> Difficulty:
+def read_difficulty(task: Task) -> Difficulty:
     """Return the difficulty that a task declares.
 
     Raises:

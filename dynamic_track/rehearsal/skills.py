@@ -33,23 +33,23 @@ class Chances(_Model):
     medium: Probability
     hard: Probability
 
-    def of(self, difficulty: Difficulty) -> float:
+    def at_difficulty(self, difficulty: Difficulty) -> float:
         """Return the probability at one difficulty."""
         found: float = getattr(self, difficulty)
         return found
 
 
-class Solves(_Model):
+class SolveChances(_Model):
     """The probabilities of the right edit, by a task's subject and difficulty."""
 
     text: Chances
     numbers: Chances
     state: Chances
 
-    def of(self, subject: Subject, difficulty: Difficulty) -> float:
+    def chance(self, subject: Subject, difficulty: Difficulty) -> float:
         """Return the probability for one kind of task."""
         found: Chances = getattr(self, subject)
-        return found.of(difficulty)
+        return found.at_difficulty(difficulty)
 
 
 class Skill(_Model):
@@ -57,7 +57,7 @@ class Skill(_Model):
 
     finds: Probability
     skims: Probability
-    solves: Solves
+    solves: SolveChances
     misses: dict[EditKind, Annotated[float, Field(ge=0)]]
     reproduces: Probability
     tests: Probability
@@ -88,7 +88,7 @@ class SkillTable(_Model):
     mid_high: Skill
     high: Skill
 
-    def of(self, tier: Tier) -> Skill:
+    def for_tier(self, tier: Tier) -> Skill:
         """Return the skill of a tier."""
         found: Skill = getattr(self, tier.label)
         return found
@@ -105,7 +105,7 @@ def skill_names() -> list[str]:
 
 
 @cache
-def skill_table(name: str = DEFAULT_SKILLS) -> SkillTable:
+def read_skill_table(name: str = DEFAULT_SKILLS) -> SkillTable:
     """Read a table that comes with twinbench, by its name, or a user's own table, by the path of a TOML file.
 
     Raises:

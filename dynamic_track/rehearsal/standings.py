@@ -13,22 +13,22 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dynamic_track.rehearsal.rehearsing import Rehearsal, Rehearsed
+from dynamic_track.rehearsal.rehearsing import Rehearsal, RehearsalRun
 from dynamic_track.running.origin import Origin
-from dynamic_track.running.score import RunScore, give_up_usd, scored
+from dynamic_track.running.score import RunScore, give_up_usd, score_trials
 from twinbench.display.frames import Tabular
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import rank_columns
 from twinbench.storage.manifests import LiveManifest
 
 if TYPE_CHECKING:
-    from twinbench.statistics.bills import PairOfBills
+    from twinbench.statistics.bills import BillDifference
 
-Ends = tuple[float, float]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Standing:
+class RouterStanding:
     """The results of a router over all seeds of a rehearsal. Money is in USD for one run of all tasks, averaged over
     the seeds.
     """
@@ -38,7 +38,7 @@ class Standing:
     """The score of the trials of all seeds together."""
     tasks: int
     seeds: int
-    intervals: Mapping[str, Ends | None] | None
+    intervals: Mapping[str, Interval | None] | None
     """The intervals of ``bill_usd``, ``cost_usd`` and ``resolved``; None if none were requested."""
     no_interval: str | None
     rank: tuple[int, int] | None
@@ -54,10 +54,10 @@ class Standing:
         """What failed and why, for people."""
         if self.score.not_loaded is not None:
             return [f"{self.score.not_loaded}; no case was run"]
-        return self.score.failure_notes(self.router, bill_usd=self.scores["bill_usd"])
+        return self.score.failure_notes(self.router, bill_usd=self.headline["bill_usd"])
 
     @property
-    def scores(self) -> dict[str, float | None]:
+    def headline(self) -> dict[str, float | None]:
         """The main figures: ``resolved`` as a percentage of the trials with a verdict."""
         judged = self.score.count("resolved") + self.score.count("unresolved")
         return {
@@ -74,7 +74,7 @@ class Standing:
         return {
             "router": self.router,
             "reference": False,
-            "scores": self.scores,
+            "scores": self.headline,
             "counts": {what: self.score.count(what) for what in ("resolved", "unresolved", "infra", "cap")},
             "tasks": self.tasks,
             "seeds": self.seeds,
@@ -89,12 +89,12 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Pair:
+class RouterPair:
     """Two routers, compared task by task."""
 
     first: str
     second: str
-    bill: PairOfBills
+    bill: BillDifference
     """The difference of the bills (first minus second) of one run of all tasks for which both have a verdict, in USD.
     """
     p_holm: float | None
@@ -120,9 +120,9 @@ class Pair:
 class Standings:
     """The results of all routers of a rehearsal."""
 
-    routers: Sequence[Standing]
+    routers: Sequence[RouterStanding]
     """In the order in which they were named."""
-    pairs: Sequence[Pair]
+    pairs: Sequence[RouterPair]
     """Empty if no tests were requested."""
 
 
@@ -131,7 +131,7 @@ class RehearsalResult(Tabular):
     """The runs of a rehearsal, and what they say about the routers."""
 
     rehearsal: Rehearsal
-    runs: Sequence[Rehearsed]
+    runs: Sequence[RehearsalRun]
     """Router by router in the order in which they were named, and for each router seed by seed."""
     folder: Path
     """Where the run directories are."""
@@ -141,7 +141,7 @@ class RehearsalResult(Tabular):
     @cached_property
     def standings(self) -> Standings:
         """The results of the routers over all seeds."""
-        return standings(self.runs, self.rehearsal.pool, self.resampling)
+        return compute_standings(self.runs, self.rehearsal.pool, self.resampling)
 
     @property
     def caveat(self) -> str:
@@ -158,8 +158,8 @@ class RehearsalResult(Tabular):
         return {
             "simulated": Origin.rehearsal.value,
             "pool": self.rehearsal.pool.name,
-            "skills": self.rehearsal.where.get("skills"),
-            "simulation": self.rehearsal.simulation,
+            "skills": self.rehearsal.sources.get("skills"),
+            "simulation": self.rehearsal.simulation_fingerprint,
             "tasks": len(self.rehearsal.tasks),
             "seeds": list(self.rehearsal.seeds),
             "resampling": None if self.resampling is None else asdict(self.resampling),
@@ -174,7 +174,7 @@ class RehearsalResult(Tabular):
                     **run.summary.score.to_json(),
                     "router_failure": run.summary.router_failure,
                     "not_loaded": run.summary.score.not_loaded,
-                    "trials": [trial.ending() for trial in run.summary.trials],
+                    "trials": [trial.summary_fields() for trial in run.summary.trials],
                 }
                 for run in self.runs
             ],
@@ -190,7 +190,7 @@ class RehearsalResult(Tabular):
             found.append(
                 {
                     "router": each.router,
-                    **each.scores,
+                    **each.headline,
                     "bill_low": low,
                     "bill_high": high,
                     **rank_columns(each.rank),
@@ -203,7 +203,7 @@ class RehearsalResult(Tabular):
         return found
 
 
-def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampling | None) -> Standings:
+def compute_standings(runs: Sequence[RehearsalRun], pool: LiveManifest, resampling: Resampling | None) -> Standings:
     """Summarise a rehearsal by router. A router that failed as a whole is not tested, and has no rank.
 
     Args:
@@ -211,7 +211,7 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
         pool: contains the penalty.
         resampling: how tasks are resampled; None: no intervals, tests and ranks.
     """
-    from dynamic_track.results.live_score import means_of_cases, sums_of_cases, trials_by_case
+    from dynamic_track.results.live_score import case_means, case_sums, trials_by_case
     from twinbench.statistics.bills import compare_all, run_intervals
 
     seeds = len({run.seed for run in runs})
@@ -224,27 +224,27 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
     ]
     shared = sorted(set.intersection(*(set(by_task[number]) for number in tested))) if tested else []
     ranks: dict[int, tuple[int, int]] = {}
-    pairs: list[Pair] = []
+    pairs: list[RouterPair] = []
     if resampling is not None and shared:
-        means = [means_of_cases(by_task[number], shared) for number in tested]
+        means = [case_means(by_task[number], shared) for number in tested]
         compared = compare_all(shared, means, penalty_usd, resampling)
         ranks = dict(zip(tested, compared.ranks, strict=True))
         both = combinations([by_router[number] for number in tested], 2)
         pairs = [
-            Pair(one[0].router, other[0].router, bill, None if bill.p is None else p)
+            RouterPair(one[0].router, other[0].router, bill, None if bill.p is None else p)
             for (one, other), bill, p in zip(both, compared.pairs, compared.p_holm, strict=True)
         ]
     found = []
     for number, (of_one, score, trials) in enumerate(zip(by_router, scores, by_task, strict=True)):
         tasks = sorted(trials)
         intervals, reason = (
-            run_intervals(tasks, sums_of_cases(trials[task] for task in tasks), penalty_usd, resampling)
+            run_intervals(tasks, case_sums(trials[task] for task in tasks), penalty_usd, resampling)
             if tasks
             else ({}, "no task has a verdict")
         )
-        money = {name: None if ends is None else _of_one(name, ends, seeds) for name, ends in intervals.items()}
+        money = {name: None if ends is None else _per_run(name, ends, seeds) for name, ends in intervals.items()}
         found.append(
-            Standing(
+            RouterStanding(
                 router=of_one[0].router,
                 score=score,
                 tasks=len({trial.id for trial in score.trials}),
@@ -257,12 +257,12 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
     return Standings(found, pairs)
 
 
-def _of_all_seeds(runs: Sequence[Rehearsed], pool: LiveManifest) -> RunScore:
+def _of_all_seeds(runs: Sequence[RehearsalRun], pool: LiveManifest) -> RunScore:
     """The score of a router's runs under all seeds together."""
     not_loaded = next((why for run in runs if (why := run.summary.score.not_loaded) is not None), None)
-    return scored([trial for run in runs for trial in run.summary.trials], pool, not_loaded=not_loaded)
+    return score_trials([trial for run in runs for trial in run.summary.trials], pool, not_loaded=not_loaded)
 
 
-def _of_one(name: str, ends: Ends, seeds: int) -> Ends:
+def _per_run(name: str, ends: Interval, seeds: int) -> Interval:
     """Convert an interval for all seeds together to one run of all tasks; a share stays unchanged."""
     return ends if name == "resolved" else (ends[0] / seeds, ends[1] / seeds)

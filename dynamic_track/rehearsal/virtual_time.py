@@ -38,16 +38,16 @@ class VirtualClocks:
     _clocks: dict[str, VirtualClock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, session: str, since: float | None = None) -> Clock:
+    def clock_for(self, session: str, since: float | None = None) -> Clock:
         """Return the clock of a session.
 
         Args:
             session: the value of its header.
             since: when its recording ends, if it has one: the clock continues from there.
         """
-        return self._of(session, since)
+        return self._virtual_clock_for(session, since)
 
-    def _of(self, session: str, since: float | None = None) -> VirtualClock:
+    def _virtual_clock_for(self, session: str, since: float | None = None) -> VirtualClock:
         with self._lock:
             if session not in self._clocks:
                 self._clocks[session] = VirtualClock(BEGINNING if since is None else since)
@@ -55,7 +55,7 @@ class VirtualClocks:
 
 
 @dataclass(frozen=True)
-class DeclaredTime:
+class DeclaredTimeSource:
     """A response source whose answers take as long as they declare."""
 
     source: ResponseSource
@@ -65,7 +65,7 @@ class DeclaredTime:
         """Send a request once, and move the session's clock."""
         response = self.source.fetch(request, within_s)
         seconds = _declared_s(response.body)
-        self.clocks.of(request.session).sleep(seconds)
+        self.clocks.clock_for(request.session).sleep(seconds)
         return replace(response, latency_s=seconds)
 
 

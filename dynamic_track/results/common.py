@@ -17,7 +17,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class LeftOutCase:
     """A case of a run that is left out of comparisons."""
 
     case: str
@@ -32,7 +32,7 @@ class CommonCases:
     """The cases for which each of several runs has a verdict, and the cases that are left out."""
 
     cases: tuple[str, ...]
-    left_out: Mapping[str, tuple[LeftOut, ...]]
+    left_out_cases: Mapping[str, tuple[LeftOutCase, ...]]
     """The left-out cases of each run, by the run's path."""
     runs: tuple[LoadedRun, ...]
     """The runs restricted to these cases, in their order."""
@@ -42,13 +42,13 @@ class CommonCases:
     @property
     def differ(self) -> bool:
         """Whether any run has other cases too."""
-        return any(self.left_out.values())
+        return any(self.left_out_cases.values())
 
     @property
     def notes(self) -> list[str]:
         """A note for each run that has other cases too, with their number and the reasons."""
         found = []
-        for path, cases in self.left_out.items():
+        for path, cases in self.left_out_cases.items():
             if cases:
                 reasons = Counter(f"{each.what} in {self.names[each.run]}" for each in cases)
                 why = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
@@ -60,7 +60,7 @@ class CommonCases:
         """Return the number of common cases, and what is left out of each run and why."""
         left_out = {
             path: [{"case": each.case, "why": f"{each.what} in {each.run}"} for each in cases]
-            for path, cases in self.left_out.items()
+            for path, cases in self.left_out_cases.items()
         }
         return {"cases": len(self.cases), "left_out": left_out}
 
@@ -75,26 +75,26 @@ def common_cases(runs: Sequence[LoadedRun]) -> CommonCases:
     chosen = {str(run.path): {*run.cases} for run in runs}
     common = set.intersection(*judged.values()) if judged else set()
     left_out = {
-        path: tuple(LeftOut(case, *_why(case, chosen, judged)) for case in sorted(cases - common))
+        path: tuple(LeftOutCase(case, *_reason_left_out(case, chosen, judged)) for case in sorted(cases - common))
         for path, cases in chosen.items()
     }
     names = dict(zip(chosen, run_names([Path(path) for path in chosen]), strict=True))
-    return CommonCases(tuple(sorted(common)), left_out, tuple(_only(run, common) for run in runs), names)
+    return CommonCases(tuple(sorted(common)), left_out, tuple(_restrict_to_cases(run, common) for run in runs), names)
 
 
-def _why(case: str, chosen: Mapping[str, set[str]], judged: Mapping[str, set[str]]) -> tuple[str, str]:
+def _reason_left_out(case: str, chosen: Mapping[str, set[str]], judged: Mapping[str, set[str]]) -> tuple[str, str]:
     for path, cases in chosen.items():
         if case not in cases:
             return "not chosen", path
     return next(("no verdict", path) for path, cases in judged.items() if case not in cases)
 
 
-def _only(run: LoadedRun, cases: set[str]) -> LoadedRun:
+def _restrict_to_cases(run: LoadedRun, cases: set[str]) -> LoadedRun:
     kept = [number for number, trial in enumerate(run.trials) if trial.id in cases]
     return replace(
         run,
         cases=tuple(case for case in run.cases if case in cases),
-        recorded=tuple(run.recorded[number] for number in kept),
+        recordings=tuple(run.recordings[number] for number in kept),
         trials=tuple(run.trials[number] for number in kept),
         unended=0,
         missing=(),

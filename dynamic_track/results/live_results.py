@@ -19,7 +19,7 @@ def views(store: Store) -> str:
     return sql_file(__package__, "live_results.sql").replace("{root}", sql_text(store.root)[1:-1])
 
 
-def keep(store: Store, score: LiveScore) -> str:
+def save_score(store: Store, score: LiveScore) -> str:
     """Save a score: one row for the run, one per trial, one per answered call.
 
     Returns:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
 from dynamic_track.running.score import RunScore, give_up_usd
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.trial import TrialOutcome
 from twinbench.display.frames import Tabular, frame
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
@@ -152,10 +152,10 @@ def score_intervals(
     from twinbench.statistics.bills import run_intervals
 
     by_case = trials_by_case(score.trials)
-    return run_intervals(list(by_case), sums_of_cases(by_case.values()), float(score.penalty_usd_each), resampling)
+    return run_intervals(list(by_case), case_sums(by_case.values()), float(score.penalty_usd_each), resampling)
 
 
-def sums_of_cases(cases: Iterable[Sequence[Trial]]) -> Floats:
+def case_sums(cases: Iterable[Sequence[TrialOutcome]]) -> Floats:
     """Return for each case its number of trials, their cost in USD, and how many of them are unresolved."""
     import numpy as np
 
@@ -173,7 +173,7 @@ def sums_of_cases(cases: Iterable[Sequence[Trial]]) -> Floats:
 
 
 @dataclass(frozen=True, repr=False)
-class RunsCompared(Tabular):
+class RunComparison(Tabular):
     """A comparison of two runs on the cases for which both have a verdict; the first minus the second."""
 
     first: LoadedRun
@@ -188,7 +188,7 @@ class RunsCompared(Tabular):
     """Cases that only one of the runs resolves; the majority of a case's trials counts."""
     needed_cases: int | None
     """Cases needed to detect such a difference of bills with power 0.8, if it is the true one."""
-    contested: tuple[Contested, ...]
+    contested: tuple[ContestedCase, ...]
     """Cases whose trials have different verdicts, within a run or between the runs."""
 
     def to_json(self) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class RunsCompared(Tabular):
 
 
 @dataclass(frozen=True)
-class Contested:
+class ContestedCase:
     """A case with different verdicts: how many of its trials each run resolved."""
 
     case: str
@@ -227,7 +227,7 @@ class Contested:
     """By how much the first run's mean bill per trial is higher."""
 
 
-def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFAULT_RESAMPLING) -> RunsCompared:
+def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFAULT_RESAMPLING) -> RunComparison:
     """Compare two runs case by case.
 
     Raises:
@@ -236,7 +236,7 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
     from twinbench.statistics.bills import compare_bills
     from twinbench.statistics.comparing import mcnemar
 
-    if first.same_but_router != second.same_but_router:
+    if first.table_fingerprint != second.table_fingerprint:
         raise UsageError(
             f"{first.path} and {second.path} differ in more than their router ({_what_differs(first, second)}): their "
             "bills cannot be compared"
@@ -248,8 +248,8 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
     won = [[_majority(side[case]) for case in cases] for side in (one, other)]
     contested = [_contested(case, one[case], other[case]) for case in cases]
     penalty_usd = float(first.pool.unresolved_penalty_usd)
-    bills = compare_bills(cases, means_of_cases(one, cases), means_of_cases(other, cases), penalty_usd, resampling)
-    return RunsCompared(
+    bills = compare_bills(cases, case_means(one, cases), case_means(other, cases), penalty_usd, resampling)
+    return RunComparison(
         first=first,
         second=second,
         cases=len(cases),
@@ -267,7 +267,9 @@ GIVE_UP = "give up"
 """The name of the reference that submits nothing, among runs that are named by their paths."""
 
 
-def penalties(runs: Sequence[LoadedRun], resampling: Resampling | None = _DEFAULT_RESAMPLING) -> list[dict[str, Any]]:
+def rankings_by_penalty(
+    runs: Sequence[LoadedRun], resampling: Resampling | None = _DEFAULT_RESAMPLING
+) -> list[dict[str, Any]]:
     """Rank runs, and giving up, at several penalties of an unresolved case; the cheapest bill first.
 
     Args:
@@ -304,7 +306,7 @@ def failed_runs(runs: Iterable[LoadedRun]) -> list[LoadedRun]:
 
 
 def bill_ranks(
-    runs: Mapping[str, Sequence[Trial]], penalty_usd: Decimal, resampling: Resampling | None
+    runs: Mapping[str, Sequence[TrialOutcome]], penalty_usd: Decimal, resampling: Resampling | None
 ) -> dict[str, tuple[int, int]] | None:
     """Return the range of ranks, from best to worst, of the bill of each run and of giving up.
 
@@ -323,7 +325,7 @@ def bill_ranks(
 
     by_case = {name: trials_by_case(trials) for name, trials in runs.items()}
     cases = sorted(set.intersection(*(set(each) for each in by_case.values())))
-    each_case = {name: means_of_cases(found, cases) for name, found in by_case.items()}
+    each_case = {name: case_means(found, cases) for name, found in by_case.items()}
     each_case[GIVE_UP] = np.tile([1.0, 0.0, 1.0], (len(cases), 1))
     return rank_bills(cases, each_case, float(penalty_usd), resampling)
 
@@ -364,14 +366,14 @@ def references(runs: Sequence[LoadedRun]) -> dict[str, str | None]:
     return {what: by_router.get(router) for what, router in wanted.items()}
 
 
-def refuse_different(runs: Sequence[LoadedRun]) -> None:
+def require_comparable(runs: Sequence[LoadedRun]) -> None:
     """Check that runs belong into one table.
 
     Raises:
         UsageError: two of them differ in more than their router.
     """
     for one, other in combinations(runs, 2):
-        if one.same_but_router != other.same_but_router:
+        if one.table_fingerprint != other.table_fingerprint:
             raise UsageError(
                 f"{one.path} and {other.path} differ in more than their router ({_what_differs(one, other)}), so their "
                 "scores cannot be in one table"
@@ -385,32 +387,32 @@ def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
     return ", ".join(names) or "prices"
 
 
-def trials_by_case(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
+def trials_by_case(trials: Iterable[TrialOutcome]) -> dict[str, list[TrialOutcome]]:
     """Return the trials with a verdict, by case."""
-    found: dict[str, list[Trial]] = defaultdict(list)
+    found: dict[str, list[TrialOutcome]] = defaultdict(list)
     for trial in trials:
         if trial.bill_usd is not None:
             found[trial.id].append(trial)
     return found
 
 
-def means_of_cases(by_case: Mapping[str, Sequence[Trial]], cases: Sequence[str]) -> Floats:
+def case_means(by_case: Mapping[str, Sequence[TrialOutcome]], cases: Sequence[str]) -> Floats:
     """Return for each case, with weight 1, the mean cost of a trial in USD and the share of unresolved trials."""
-    sums = sums_of_cases(by_case[case] for case in cases)
+    sums = case_sums(by_case[case] for case in cases)
     shares: Floats = sums / sums[:, :1]
     return shares
 
 
-def _majority(trials: Sequence[Trial]) -> bool:
+def _majority(trials: Sequence[TrialOutcome]) -> bool:
     return 2 * sum(bool(trial.resolved) for trial in trials) > len(trials)
 
 
-def _mean_bill(trials: Sequence[Trial]) -> float:
+def _mean_bill(trials: Sequence[TrialOutcome]) -> float:
     return float(sum((trial.bill_usd or Decimal(0) for trial in trials), Decimal(0))) / len(trials)
 
 
-def _contested(case: str, one: Sequence[Trial], other: Sequence[Trial]) -> Contested | None:
+def _contested(case: str, one: Sequence[TrialOutcome], other: Sequence[TrialOutcome]) -> ContestedCase | None:
     if len({bool(trial.resolved) for trial in (*one, *other)}) == 1:
         return None
     won = [sum(bool(trial.resolved) for trial in side) for side in (one, other)]
-    return Contested(case, won[0], len(one), won[1], len(other), _mean_bill(one) - _mean_bill(other))
+    return ContestedCase(case, won[0], len(one), won[1], len(other), _mean_bill(one) - _mean_bill(other))

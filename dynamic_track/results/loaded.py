@@ -13,10 +13,10 @@ from dynamic_track.running.kept import read_run
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.score import RunScore, scored
-from dynamic_track.running.trial import Trial, concluded
+from dynamic_track.running.score import RunScore, score_trials
+from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.billing import bill_usd
-from twinbench.calls.lines import Decision
+from twinbench.calls.lines import DecisionLine
 from twinbench.calls.recording import RecordedAttempt, Recording
 from twinbench.causes import Cause
 from twinbench.display.wording import shown_spec, without_folders
@@ -35,11 +35,11 @@ class LoadedRun:
     plan: RunPlan
     pool: LiveManifest
     """The run's pool, or another one whose prices are applied."""
-    recorded: tuple[Recording, ...]
+    recordings: tuple[Recording, ...]
     """The recordings of the trials that ended."""
     unended: int
     """The number of trials that have started but not ended."""
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialOutcome, ...]
     """The outcomes of ``recorded``, in the same order."""
     cases: tuple[str, ...]
     """The ids of the run's cases."""
@@ -58,7 +58,7 @@ class LoadedRun:
         return self.plan.router
 
     @property
-    def shown_router(self) -> str:
+    def display_router(self) -> str:
         """The router's spec without folders of the machine that it ran on."""
         return shown_spec(self.router)
 
@@ -75,12 +75,14 @@ class LoadedRun:
     @property
     def score(self) -> RunScore:
         """The run's score."""
-        return scored(self.trials, self.pool, self.begun_usd, self.not_loaded)
+        return score_trials(self.trials, self.pool, self.begun_usd, self.not_loaded)
 
     @cached_property
-    def same_but_router(self) -> str:
+    def table_fingerprint(self) -> str:
         """Fingerprint of everything that runs in one table share: the plan without the router, prices, origin."""
-        return fingerprint({**self.plan.but_router, "pool": self.pool.fingerprint, "origin": self.origin.name})
+        return fingerprint(
+            {**self.plan.identity_without_router, "pool": self.pool.fingerprint, "origin": self.origin.name}
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -93,26 +95,26 @@ class LoadedRun:
             }
         )
 
-    def calls(self) -> Iterator[CallOfTrial]:
+    def calls(self) -> Iterator[AnsweredCall]:
         """Yield the answered calls of all trials in order, each with the previous one of its trial."""
-        for recording in self.recorded:
+        for recording in self.recordings:
             earlier: RecordedAttempt | None = None
             for number in sorted(recording.steps):
                 step = recording.steps[number]
                 answer = step.answer
                 if answer is not None:
-                    yield CallOfTrial(recording.case, recording.trial, number, step.decision, answer, earlier)
+                    yield AnsweredCall(recording.case, recording.trial, number, step.decision, answer, earlier)
                     earlier = answer
 
 
 @dataclass(frozen=True)
-class CallOfTrial:
+class AnsweredCall:
     """One answered call of a trial."""
 
     case: str
     trial: int
     step: int
-    decision: Decision | None
+    decision: DecisionLine | None
     """The router's decision; None if the journal lacks it."""
     answer: RecordedAttempt
     earlier: RecordedAttempt | None
@@ -155,9 +157,9 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         problems = [Problem(str(path), None, None, each) for each in strange]
         raise ContentError(problems, hint=f"The run was not scored; for details: twinbench dynamic audit {path}")
     recorded = tuple(found[key] for key in sorted(found) if found[key].end is not None)
-    trials = tuple(concluded(pool, recording) for recording in recorded)
+    trials = tuple(summarise_trial(pool, recording) for recording in recorded)
     if prices is not None:
-        trials = tuple(_billed_again(each, trial, prices) for each, trial in zip(recorded, trials, strict=True))
+        trials = tuple(_reprice(each, trial, prices) for each, trial in zip(recorded, trials, strict=True))
     return LoadedRun(
         path,
         plan,
@@ -168,17 +170,17 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         run.cases,
         run.origin,
         tuple(run.missing),
-        run.begun_usd,
+        run.unfinished_usd,
         run.directory.not_loaded,
     )
 
 
-def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> Trial:
+def _reprice(recording: Recording, trial: TrialOutcome, prices: LiveManifest) -> TrialOutcome:
     """Apply other prices to a trial's recorded usage; an attempt without usage keeps its reservation."""
     tables = {candidate.id: candidate.prices.prices() for candidate in prices.candidates}
     total = {"cost": Decimal(0), "router": Decimal(0), "lost": Decimal(0)}
     answers = {id(answer): "cost" for answer in recording.answers}
-    answers |= {id(answer): "router" for answer in recording.own_answers}
+    answers |= {id(answer): "router" for answer in recording.router_answers}
     for step in recording.steps.values():
         for attempt in step.all_attempts:
             if (candidate := attempt.reserve.candidate) not in tables:
@@ -192,25 +194,25 @@ def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> T
             total[answers.get(id(attempt), "lost")] += usd
     cost = total["cost"] + total["router"]
     bill = None if trial.resolved is None else bill_usd(cost, trial.resolved, prices.unresolved_penalty_usd)
-    earlier = sum((each.spend_usd for each in recording.earlier), start=Decimal(0))
+    earlier = sum((each.spend_usd for each in recording.previous_recordings), start=Decimal(0))
     return replace(
         trial, cost_usd=cost, router_usd=total["router"], spend_usd=cost + total["lost"] + earlier, bill_usd=bill
     )
 
 
-def shown_detail(trial: Trial) -> str | None:
+def portable_detail(trial: TrialOutcome) -> str | None:
     """Return a trial's detail without folders of the machine that it ran on; folders within containers stay."""
     on_this_side = trial.cause in (Cause.router, Cause.internal)
     return without_folders(trial.detail) if trial.detail is not None and on_this_side else trial.detail
 
 
-def shown_content(outcome: Trial | RunScore) -> dict[str, Any]:
+def shown_content(outcome: TrialOutcome | RunScore) -> dict[str, Any]:
     """A trial or a score as JSON, what a router said in it without folders of the machine that it ran on."""
     content = outcome.to_json()
     if content["first_router_error"] is not None:
         content["first_router_error"] = without_folders(content["first_router_error"])
-    if isinstance(outcome, Trial):
-        content["detail"] = shown_detail(outcome)
+    if isinstance(outcome, TrialOutcome):
+        content["detail"] = portable_detail(outcome)
     return content
 
 
@@ -222,7 +224,9 @@ def case_rows(run: LoadedRun) -> list[dict[str, Any]]:
         usage = content.pop("usage")
         content.pop("models")
         buckets = asdict(Usage(**usage))
-        rows.append({"run": run.name, "router": run.shown_router, **content, "counts": trial.counts, **buckets})
+        rows.append(
+            {"run": run.name, "router": run.display_router, **content, "counts": trial.outcome_class, **buckets}
+        )
     return rows
 
 
@@ -235,7 +239,7 @@ def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
         rows.append(
             {
                 "run": run.name,
-                "router": run.shown_router,
+                "router": run.display_router,
                 "case": call.case,
                 "trial": call.trial,
                 "step": call.step,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
-from dynamic_track.results.shown import ShownRun, shown_run
+from dynamic_track.results.shown import RunView, make_run_view
 from dynamic_track.running.kept import read_run
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import common_folder, run_names
@@ -28,16 +28,16 @@ from twinbench.storage.manifests import LiveManifest
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _RESAMPLING = Resampling()
 _VERDICTS = ("resolved", "unresolved")
-_OF_VERDICTS = ("bill", "causes")
+_VERDICT_SECTIONS = ("bill", "causes")
 """Sections that imported runs do not have."""
-_APART = ("infra", "cap", "grading", "running", "planned")
+_OTHER_STATES = ("infra", "cap", "grading", "running", "planned")
 
 
 @dataclass(frozen=True)
 class Report:
     """The content of a report."""
 
-    runs: Sequence[ShownRun]
+    runs: Sequence[RunView]
     pool: LiveManifest
     folder: str | None
     """The folder that contains all runs under their names."""
@@ -64,7 +64,7 @@ class Report:
         return rendered(_TEMPLATE, _content(self) | {"command": command})
 
 
-def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None = None) -> Report:
+def make_report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None = None) -> Report:
     """Collect everything about runs for a report.
 
     Args:
@@ -91,7 +91,7 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
                 "their bills cannot be in one table"
             )
     names = run_names(run_dirs)
-    runs = [shown_run(run, name, manifests[0], cut) for run, name in zip(kept, names, strict=True)]
+    runs = [make_run_view(run, name, manifests[0], cut) for run, name in zip(kept, names, strict=True)]
     return Report(tuple(runs), manifests[0], common_folder(run_dirs))
 
 
@@ -113,7 +113,7 @@ def _content(report: Report) -> dict[str, Any]:
         ("reading", "How to read this"),
         ("made", "How it was made"),
     ]
-    lines = _lines(runs, pool, tiers)
+    lines = _table_rows(runs, pool, tiers)
     return {
         "title": title,
         "routers": routers,
@@ -123,12 +123,12 @@ def _content(report: Report) -> dict[str, Any]:
         "imported": report.is_imported,
         "pool": pool,
         "facts": _facts(report),
-        "sections": [each for each in sections if not report.is_imported or each[0] not in _OF_VERDICTS],
+        "sections": [each for each in sections if not report.is_imported or each[0] not in _VERDICT_SECTIONS],
         "runs": runs,
         "lines": lines,
         "tiers": tiers,
         "tier_colours": {tier: place for place, tier in enumerate(tiers, 1)},
-        "notes": [*pool.division_notes] if report.is_imported else [*_notes(runs, pool), *_of_intervals(lines)],
+        "notes": [*pool.division_notes] if report.is_imported else [*_notes(runs, pool), *_interval_notes(lines)],
         "bill": None if report.is_imported else _bill_plot(runs, pool),
         "causes": _causes(runs),
         "penalty": float(pool.unresolved_penalty_usd),
@@ -154,7 +154,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -> list[dict[str, Any]]:
+def _table_rows(runs: Sequence[RunView], pool: LiveManifest, tiers: Sequence[str]) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     standing = {str(place): run.state.score for place, run in enumerate(runs, 1) if run.state.score.is_ranked}
     trials = {name: score.trials for name, score in standing.items()}
@@ -174,7 +174,7 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
                 "trials": len(run.trials),
                 "resolved": run.count("resolved"),
                 "unresolved": run.count("unresolved"),
-                "apart": ", ".join(f"{run.count(what)} {what}" for what in _APART if run.count(what)),
+                "apart": ", ".join(f"{run.count(what)} {what}" for what in _OTHER_STATES if run.count(what)),
                 "cost_usd": float(score.cost_usd),
                 "spend_usd": float(score.spend_usd),
                 "penalty_usd": float(score.penalty_usd),
@@ -189,7 +189,7 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
     return lines
 
 
-def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+def _interval_notes(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return notes that describe the intervals, or why there are none."""
     level = f"{100 * _RESAMPLING.level:g} %"
     notes = []
@@ -211,7 +211,7 @@ def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     return notes
 
 
-def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
+def _notes(runs: Sequence[RunView], pool: LiveManifest) -> list[str]:
     notes = [note for run in runs for note in _failures(run)]
     notes += pool.division_notes
     found = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
@@ -220,17 +220,17 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
         notes.append(_on_common_cases({place: runs[place - 1] for place, each in enumerate(found, 1) if each}))
     if different := sorted({name for run in runs for name in runs[0].plan.differences(run.plan)} - {"router"}):
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
-    notes += [f"{run.name} is still active." for run in runs if run.state.working]
+    notes += [f"{run.name} is still active." for run in runs if run.state.active]
     return notes
 
 
-def _failures(run: ShownRun) -> list[str]:
+def _failures(run: RunView) -> list[str]:
     """Return notes on the router's failures, and on agents that did not submit."""
     score = run.state.score
     return [f"{without_folders(each)}." for each in score.failure_notes(run.router, bill_usd=float(score.bill_usd))]
 
 
-def _on_common_cases(runs: Mapping[int, ShownRun]) -> str:
+def _on_common_cases(runs: Mapping[int, RunView]) -> str:
     """What runs of different cases, by their place in the table, come to on those that they share."""
     judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs.values()]
     common = set.intersection(*judged)
@@ -246,7 +246,7 @@ def _on_common_cases(runs: Mapping[int, ShownRun]) -> str:
     return f"{differ} On their {counted(len(common), 'common case')}: {'; '.join(told)}."
 
 
-def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
+def _bill_plot(runs: Sequence[RunView], pool: LiveManifest) -> dict[str, Any]:
     marks: list[Mark] = []
     legend: list[tuple[str, str, int | None]] = []
     for place, run in enumerate(runs):
@@ -276,14 +276,14 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
     return {"svg": drawn(plot), "caption": caption, "legend": legend}
 
 
-def _causes(runs: Sequence[ShownRun]) -> list[tuple[str, str, str, list[int]]]:
+def _causes(runs: Sequence[RunView]) -> list[tuple[str, str, str, list[int]]]:
     """Return each cause that occurred: how it is counted, what it means, and how often it ended a trial, by run."""
     found = [
         Counter(trial.outcome.cause for trial in run.trials if trial.outcome is not None and trial.outcome.cause)
         for run in runs
     ]
     return [
-        (str(cause), str(CAUSES[cause].counts), CAUSES[cause].meaning, [each[cause] for each in found])
+        (str(cause), str(CAUSES[cause].outcome_class), CAUSES[cause].meaning, [each[cause] for each in found])
         for cause in Cause
         if any(each[cause] for each in found)
     ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dynamic_track.results.loaded import shown_detail
-from dynamic_track.running.kept import KeptRun
+from dynamic_track.results.loaded import portable_detail
+from dynamic_track.running.kept import SavedRun
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_state import RunState, run_state
-from dynamic_track.running.trial import Trial, concluded
+from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.lines import payload
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.display.html.page import cut, number
@@ -21,7 +21,7 @@ from twinbench.text.messages import message_text
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShortenedText:
     """A text, shortened if it is long."""
 
     text: str
@@ -31,11 +31,11 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class ShownCommand:
+class CommandView:
     """A command of the agent and its result."""
 
-    command: Shown
-    observation: Shown | None
+    command: ShortenedText
+    observation: ShortenedText | None
     """The output; None if there is no observation."""
     returncode: int | None
     said: str
@@ -44,7 +44,7 @@ class ShownCommand:
 
 
 @dataclass(frozen=True)
-class ShownStep:
+class StepView:
     """A step of a trajectory: a call, and the commands that followed."""
 
     number: int
@@ -63,9 +63,9 @@ class ShownStep:
     failed_attempts: Sequence[str]
     own_calls: int
     own_usd: float
-    answer: Shown | None
-    commands: Sequence[ShownCommand]
-    conversation: Sequence[tuple[str, Shown]]
+    answer: ShortenedText | None
+    commands: Sequence[CommandView]
+    conversation: Sequence[tuple[str, ShortenedText]]
     """In an imported run: roles and texts of the messages up to the next call."""
 
     @property
@@ -82,19 +82,19 @@ class ShownStep:
 
 
 @dataclass(frozen=True)
-class ShownTrial:
+class TrialView:
     """One trial of a case."""
 
     case: str
     trial: int
     state: str
     """How it is counted, or its progress."""
-    outcome: Trial | None
+    outcome: TrialOutcome | None
     """The trial's outcome; None if it has not ended."""
     detail: str | None
     """More about why it ended."""
-    steps: Sequence[ShownStep]
-    patch: Shown | None
+    steps: Sequence[StepView]
+    patch: ShortenedText | None
     started_over: int
 
     @property
@@ -104,14 +104,14 @@ class ShownTrial:
 
 
 @dataclass(frozen=True)
-class ShownRun:
+class RunView:
     """A run."""
 
     name: str
     """The run's name, unique within the report."""
     state: RunState
     plan: RunPlan
-    trials: Sequence[ShownTrial]
+    trials: Sequence[TrialView]
 
     @property
     def router(self) -> str:
@@ -128,7 +128,7 @@ class ShownRun:
         return self.state.count(state)
 
 
-def shown_run(run: KeptRun, name: str, pool: LiveManifest, most: int | None) -> ShownRun:
+def make_run_view(run: SavedRun, name: str, pool: LiveManifest, most: int | None) -> RunView:
     """Convert a run to the form that a report shows.
 
     Args:
@@ -142,25 +142,25 @@ def shown_run(run: KeptRun, name: str, pool: LiveManifest, most: int | None) -> 
     for each in state.trials:
         recording = run.trials.get((each.case, each.trial)) or Recording(each.case, each.trial)
         end = recording.end
-        outcome = None if end is None else concluded(pool, recording)
+        outcome = None if end is None else summarise_trial(pool, recording)
         trials.append(
-            ShownTrial(
+            TrialView(
                 case=each.case,
                 trial=each.trial,
                 state=each.state,
                 outcome=outcome,
-                detail=None if outcome is None else shown_detail(outcome),
+                detail=None if outcome is None else portable_detail(outcome),
                 steps=_steps(recording, pool, most),
-                patch=None if end is None else _shown(_text(end.patch), most),
-                started_over=len(recording.earlier),
+                patch=None if end is None else _shorten(_text(end.patch), most),
+                started_over=len(recording.previous_recordings),
             )
         )
-    return ShownRun(name, state, run.plan, tuple(trials))
+    return RunView(name, state, run.plan, tuple(trials))
 
 
-def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[ShownStep]:
+def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[StepView]:
     tiers = {candidate.id: candidate.tier for candidate in pool.candidates}
-    steps: list[ShownStep] = []
+    steps: list[StepView] = []
     before: str | None = None
     for place in sorted(recording.steps):
         found = recording.steps[place]
@@ -168,10 +168,10 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
         settle = None if answer is None else answer.settle
         candidate = None if decision is None else decision.candidate
         candidate = candidate or (None if answer is None else answer.reserve.candidate)
-        own = [each.answer for each in found.own.values()]
+        own = [each.answer for each in found.router_calls.values()]
         error = None if decision is None else decision.error or decision.router_error
         steps.append(
-            ShownStep(
+            StepView(
                 number=place,
                 candidate=candidate,
                 tier=tiers.get(candidate or ""),
@@ -184,12 +184,12 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
                 cost_usd=None if settle is None else float(settle.cost_usd),
                 latency_s=None if settle is None else settle.latency_s,
                 failed_attempts=[_failure(each) for each in found.attempts if not each.answered],
-                own_calls=len(found.own),
+                own_calls=len(found.router_calls),
                 own_usd=sum(float(each.spent_usd) for each in own if each is not None),
                 answer=_answer(answer, found, most),
                 commands=[_command(each, most) for each in found.commands],
                 conversation=[
-                    (str(message.get("role")), _shown(message_text(message), most))
+                    (str(message.get("role")), _shorten(message_text(message), most))
                     for message in found.conversation or ()
                 ],
             )
@@ -198,14 +198,14 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
     return steps
 
 
-def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None) -> Shown | None:
+def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None) -> ShortenedText | None:
     """Return a model's text beside its commands; None if it is unknown, or part of the conversation."""
     if answer is None or answer.settle is None or step.conversation:
         return None
     completion, response = answer.completion, answer.settle.response
     if completion is None or completion.message.problem is not None:
-        return None if response is None else _shown(_text(response), most)
-    return _shown(completion.message.text, most) if completion.message.text else None
+        return None if response is None else _shorten(_text(response), most)
+    return _shorten(completion.message.text, most) if completion.message.text else None
 
 
 def _failure(attempt: RecordedAttempt) -> str:
@@ -216,11 +216,11 @@ def _failure(attempt: RecordedAttempt) -> str:
     return f"{settle.cause}{status}: {settle.detail or ''}; {number(float(settle.cost_usd), 4)} USD"
 
 
-def _command(command: RecordedCommand, most: int | None) -> ShownCommand:
+def _command(command: RecordedCommand, most: int | None) -> CommandView:
     told = command.observation
-    return ShownCommand(
-        command=_shown(command.command, most),
-        observation=None if told is None else _shown(_text(told.output), most),
+    return CommandView(
+        command=_shorten(command.command, most),
+        observation=None if told is None else _shorten(_text(told.output), most),
         returncode=None if told is None else told.returncode,
         said="" if told is None else told.exception_info,
         seconds=None if told is None else told.seconds,
@@ -235,6 +235,6 @@ def _text(packed: str | bytes) -> str:
         return str(packed)
 
 
-def _shown(text: str, most: int | None) -> Shown:
+def _shorten(text: str, most: int | None) -> ShortenedText:
     shown, left_out = (text, 0) if most is None else cut(text, most)
-    return Shown(shown, left_out, len(text))
+    return ShortenedText(shown, left_out, len(text))

@@ -30,7 +30,7 @@ class Admission:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
-    def room(self, stop: Stop) -> Iterator[None]:
+    def admit(self, stop: Stop) -> Iterator[None]:
         """Wait until there is room, and occupy it within the block.
 
         Raises:
@@ -38,7 +38,7 @@ class Admission:
         """
         with self._changed:
             while self._running and not self._is_free():
-                stop.check()
+                stop.raise_if_requested()
                 self._changed.wait(_LOOK_AGAIN_S)
             self._running += 1
         try:
@@ -52,7 +52,7 @@ class Admission:
         return int(psutil.virtual_memory().available) >= self.min_free_memory_mib * 2**20
 
 
-class Images:
+class CaseImages:
     """The images of a run's cases: fetched or built when needed, and optionally removed afterwards.
 
     Args:
@@ -99,7 +99,7 @@ class Images:
             raise found
         return found
 
-    def over(self, task: Task) -> None:
+    def release(self, task: Task) -> None:
         """Note that a case is finished."""
         with self._lock:
             self._left[task.image] -= 1

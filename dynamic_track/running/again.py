@@ -11,20 +11,20 @@ from pathlib import Path
 from dynamic_track import harness
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
-from dynamic_track.running.admission import Images
-from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.running.admission import CaseImages
+from dynamic_track.running.agent import ActionFormat, agent_settings
 from dynamic_track.running.folders import PLAN_FILE
 from dynamic_track.running.kept import read_run
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.running.regrading import Regraded, regrade
-from dynamic_track.running.replay import Replayed, replay
+from dynamic_track.running.regrading import RegradeResult, regrade
+from dynamic_track.running.replay import ReplayResult, replay
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.trial import Bench
+from dynamic_track.running.trial import TrialContext
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
 from twinbench.calls.budget import Budget
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.routed import Decider, RecordingDecides, RouterIsCompared
+from twinbench.calls.routed import ComparingDecider, Decider, RecordingDecider
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
@@ -48,7 +48,7 @@ def replay_run(
     limits: GradingLimits | None = None,
     plugins: PluginLimits | None = None,
     progress: Progress = no_progress,
-) -> Replayed:
+) -> ReplayResult:
     """Replay a recorded run with real containers and grading but without a provider, and compare everything.
 
     Args:
@@ -83,11 +83,12 @@ def replay_run(
             notes.append("the router or its conditions (files, limits, environment) differ from the recorded run")
     if (then := plan.grader.get("swebench")) != (now := harness.version()):
         notes.append(f"the run was graded with swebench {then}, this replay grades with {now}")
-    recorded = [each for each in run.matching(only) if each.end is not None]
+    recorded = [each for each in run.matching_trials(only) if each.end is not None]
     if not recorded:
         raise UsageError(f"{run_dir}: no trial of this run has ended{' and matches --only' if only else ''}")
     found = {
-        task.id: task for task in load_tasks(tasks or plan.where["tasks"], dataset or plan.where.get("dataset")).tasks
+        task.id: task
+        for task in load_tasks(tasks or plan.sources["tasks"], dataset or plan.sources.get("dataset")).tasks
     }
     manifest = live_manifest(pool or plan.pool)
     settings = agent_settings(_actions_of(run_dir, plan), manifest.agent)
@@ -95,12 +96,12 @@ def replay_run(
         engine = stack.enter_context(Engine.connect())
         wanted = [found[each.case] for each in recorded if each.case in found]
         failed = prepare_images(engine, wanted, build_them=build, progress=progress)
-        decider: Decider = RecordingDecides()
+        decider: Decider = RecordingDecider()
         own = MeteredLlm(manifest, None, Budget(None))
         if loaded is not None:
-            candidates = tuple(candidate.candidate() for candidate in manifest.candidates)
-            decider = RouterIsCompared(stack.enter_context(loaded.opened(candidates, own)))
-        bench = Bench(
+            candidates = tuple(candidate.to_candidate() for candidate in manifest.candidates)
+            decider = ComparingDecider(stack.enter_context(loaded.open(candidates, own)))
+        bench = TrialContext(
             pool=manifest,
             settings=settings,
             decider=decider,
@@ -108,7 +109,7 @@ def replay_run(
             budget=Budget(None),
             salt=plan.seed,
             on_router_error=plan.overrides.get("on_router_error"),
-            own=own,
+            router_llm=own,
             run=f"replay of {run_dir.resolve().name}",
             container=ContainerLimits(
                 memory_mib=limits.memory_mib,
@@ -123,12 +124,12 @@ def replay_run(
     return replace(replayed, notes=tuple(notes), origin=run.origin)
 
 
-def _actions_of(run_dir: Path, plan: RunPlan) -> ActionStyle:
+def _actions_of(run_dir: Path, plan: RunPlan) -> ActionFormat:
     told = plan.agent.get("actions")
-    if told not in list(ActionStyle):
-        what = f"must be one of {', '.join(ActionStyle)}"
+    if told not in list(ActionFormat):
+        what = f"must be one of {', '.join(ActionFormat)}"
         raise ContentError([Problem(str(run_dir / PLAN_FILE), None, "identity.agent.actions", what)])
-    return ActionStyle(told)
+    return ActionFormat(told)
 
 
 def regrade_run(
@@ -138,7 +139,7 @@ def regrade_run(
     workers: int = 2,
     limits: GradingLimits | None = None,
     progress: Progress = no_progress,
-) -> Regraded:
+) -> RegradeResult:
     """Grade all patches of a run again and update its directory; no model is asked.
 
     Args:
@@ -154,7 +155,7 @@ def regrade_run(
     """
     run = RunDirectory(run_dir)
     plan = run.plan()
-    found = load_tasks(plan.where["tasks"], plan.where.get("dataset")).tasks
+    found = load_tasks(plan.sources["tasks"], plan.sources.get("dataset")).tasks
     with Engine.connect() as engine:
         return regrade(
             engine,
@@ -162,7 +163,7 @@ def regrade_run(
             {task.id: task for task in found},
             live_manifest(plan.pool),
             limits or GradingLimits(),
-            Images(engine, found, build=build, progress=progress),
+            CaseImages(engine, found, build=build, progress=progress),
             workers=workers,
             progress=progress,
         )

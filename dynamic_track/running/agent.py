@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.routed import Answer, RoutedCall
-from twinbench.calls.translation import conversation_message
+from twinbench.calls.translation import read_agent_message
 from twinbench.causes import CausedError
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_file
@@ -34,7 +34,7 @@ from twinbench.storage.manifests import AgentLimits
 if TYPE_CHECKING:
     from minisweagent.exceptions import FormatError
 
-    from dynamic_track.running.workplace import Workplace
+    from dynamic_track.running.workplace import CommandRunner
 
 _PACKAGE = "mini-swe-agent"
 SUBMISSION = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
@@ -46,32 +46,32 @@ _BASH_ENV = {"BASH_ENV": "/root/.bashrc"}
 """Activates the Python environment of SWE-bench's images; the text style's settings lack it."""
 
 
-class ActionStyle(StrEnum):
+class ActionFormat(StrEnum):
     """How a model gives its commands: by tool calls or in text."""
 
     tool = "tool"
     text = "text"
 
 
-def action_style(name: str) -> ActionStyle:
+def parse_action_format(name: str) -> ActionFormat:
     """Return the action style with this name.
 
     Raises:
         UsageError: the name is unknown.
     """
-    if name not in list(ActionStyle):
-        raise UsageError(f"--action-format {name}: one of {', '.join(ActionStyle)}")
-    return ActionStyle(name)
+    if name not in list(ActionFormat):
+        raise UsageError(f"--action-format {name}: one of {', '.join(ActionFormat)}")
+    return ActionFormat(name)
 
 
-_SETTINGS_FILES = {ActionStyle.tool: "swebench.yaml", ActionStyle.text: "swebench_backticks.yaml"}
+_SETTINGS_FILES = {ActionFormat.tool: "swebench.yaml", ActionFormat.text: "swebench_backticks.yaml"}
 
 
 @dataclass(frozen=True)
 class AgentSettings:
     """The package's published SWE-bench settings."""
 
-    style: ActionStyle
+    style: ActionFormat
     version: str
     """The version of mini-swe-agent."""
     sha256: str
@@ -114,13 +114,13 @@ class AgentEnd:
     """The error of router, provider, budget or container that ended it; None if none did."""
 
 
-def agent_settings(style: ActionStyle, limits: AgentLimits) -> AgentSettings:
+def agent_settings(style: ActionFormat, limits: AgentLimits) -> AgentSettings:
     """Read the settings of the installed package, with the pool's limits.
 
     Raises:
         TwinbenchError: the package is not installed, or its settings file is not a known one.
     """
-    with _importing():
+    with _quiet_import():
         from minisweagent.config import builtin_config_dir
         from yaml import safe_load
     path = Path(builtin_config_dir) / "benchmarks" / _SETTINGS_FILES[style]
@@ -146,7 +146,7 @@ def agent_settings(style: ActionStyle, limits: AgentLimits) -> AgentSettings:
         raise TwinbenchError(f"{path}: not the settings of a known {_PACKAGE} ({error!r})") from None
 
 
-def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace: Workplace) -> AgentEnd:
+def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace: CommandRunner) -> AgentEnd:
     """Let the agent work until it submits or is stopped.
 
     Args:
@@ -158,7 +158,7 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
     Raises:
         DivergedError: it differs from its recording.
     """
-    with _importing():
+    with _quiet_import():
         from minisweagent.agents.default import DefaultAgent
     agent = DefaultAgent(_RoutedModel(settings, routed), _Environment(settings, workplace), **settings.agent)
     try:
@@ -174,7 +174,7 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
     )
 
 
-def commands_said(message: Mapping[str, Any], style: ActionStyle, pattern: str) -> list[str] | None:
+def parse_commands(message: Mapping[str, Any], style: ActionFormat, pattern: str) -> list[str] | None:
     """Return the commands in a model's answer, found by the package's own parsers; None if they report a format error.
 
     Args:
@@ -182,12 +182,12 @@ def commands_said(message: Mapping[str, Any], style: ActionStyle, pattern: str) 
         style: how the answer gives its commands.
         pattern: the pattern that finds a command in text.
     """
-    with _importing():
+    with _quiet_import():
         from minisweagent.exceptions import FormatError
         from minisweagent.models.utils.actions_text import parse_regex_actions
         from minisweagent.models.utils.actions_toolcall import parse_toolcall_actions
     try:
-        if style is ActionStyle.tool:
+        if style is ActionFormat.tool:
             calls = [_ToolCall(call) for call in message.get("tool_calls") or []]
             found = parse_toolcall_actions(calls, format_error_template="")
         else:
@@ -214,7 +214,7 @@ class _RoutedModel:
 
         self._settings = settings
         self._routed = routed
-        self._tools: Sequence[Mapping[str, Any]] = [BASH_TOOL] if settings.style is ActionStyle.tool else []
+        self._tools: Sequence[Mapping[str, Any]] = [BASH_TOOL] if settings.style is ActionFormat.tool else []
         self.config = _Config(**{**settings.model, "model_name": "twinbench"})
 
     def query(self, messages: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class _RoutedModel:
         from minisweagent.exceptions import FormatError
 
         answer = self._routed.ask(
-            [conversation_message(message, message.get("extra") or {}) for message in messages], self._tools
+            [read_agent_message(message, message.get("extra") or {}) for message in messages], self._tools
         )
         extra = _extra(answer)
         try:
@@ -232,7 +232,7 @@ class _RoutedModel:
         except FormatError as error:  # the answer was billed, and the agent reads its cost from here
             error.messages[0].setdefault("extra", {}).update(extra)
             raise
-        return {**answer.utterance.plain, "extra": {**extra, "actions": actions}}
+        return {**answer.conversation_message.plain, "extra": {**extra, "actions": actions}}
 
     def _format_error(self, answer: Answer) -> FormatError:
         """Make the error that tells the model, with the package's own template, why its answer cannot be read."""
@@ -254,8 +254,8 @@ class _RoutedModel:
 
         template = self._settings.model["format_error_template"]
         told = {"finish_reason": answer.finish_reason}
-        plain = answer.utterance.plain
-        if self._settings.style is ActionStyle.tool:
+        plain = answer.conversation_message.plain
+        if self._settings.style is ActionFormat.tool:
             calls = [_ToolCall(call) for call in plain.get("tool_calls") or []]
             found: list[dict[str, Any]] = parse_toolcall_actions(
                 calls, format_error_template=template, template_kwargs=told
@@ -283,7 +283,7 @@ class _RoutedModel:
 
         shown = {"observation_template": self._settings.model["observation_template"], "template_vars": template_vars}
         found: list[dict[str, Any]]
-        if self._settings.style is ActionStyle.tool:
+        if self._settings.style is ActionFormat.tool:
             actions = message.get("extra", {}).get("actions", [])
             found = format_toolcall_observation_messages(actions=actions, outputs=outputs, **shown)
         else:
@@ -302,7 +302,7 @@ class _RoutedModel:
 class _Environment:
     """mini-swe-agent's Environment interface over a workplace."""
 
-    def __init__(self, settings: AgentSettings, workplace: Workplace) -> None:
+    def __init__(self, settings: AgentSettings, workplace: CommandRunner) -> None:
         self._workplace = workplace
         self.config = _Config(
             cwd=settings.directory, timeout=settings.command_timeout_s, env=dict(settings.environment)
@@ -338,7 +338,7 @@ def _default_pattern() -> str:
     Raises:
         TwinbenchError: the package has another default, or defines it elsewhere.
     """
-    with _importing():
+    with _quiet_import():
         spec = importlib.util.find_spec("minisweagent.models.litellm_textbased_model")
     source = "" if spec is None or spec.origin is None else Path(spec.origin).read_text("utf-8")
     for node in ast.walk(ast.parse(source)):
@@ -365,7 +365,7 @@ class _ToolCall:
 def _extra(answer: Answer) -> dict[str, Any]:
     return {
         "candidate": answer.candidate.id,
-        "own": dict(answer.utterance.own),
+        "own": dict(answer.conversation_message.provider_fields),
         "cost": float(answer.cost_usd),
         "cost_usd": f"{answer.cost_usd:f}",
         "timestamp": time.time(),
@@ -373,7 +373,7 @@ def _extra(answer: Answer) -> dict[str, Any]:
 
 
 @contextmanager
-def _importing() -> Iterator[None]:
+def _quiet_import() -> Iterator[None]:
     """Prevent the package from printing, reading .env files and writing to the home directory when it is imported."""
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")

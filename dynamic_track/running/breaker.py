@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from dynamic_track.running.stopping import Stop
-from dynamic_track.running.trial import Trial
-from twinbench.causes import CAUSES, Counts
+from dynamic_track.running.trial import TrialOutcome
+from twinbench.causes import CAUSES, OutcomeClass
 
 IN_A_ROW = 3
 
@@ -24,18 +24,18 @@ class Breaker:
 
     def __init__(self, stop: Stop) -> None:
         self._stop = stop
-        self._lost: list[Trial] = []
+        self._lost: list[TrialOutcome] = []
         self._works = False
         self._lock = threading.Lock()
         self.reason: str | None = None
         """Why the breaker stopped the run, and what to do; None if it has not."""
 
-    def add(self, trial: Trial) -> None:
+    def add(self, trial: TrialOutcome) -> None:
         """Add a trial that ended in this execution of the run, in the order of their ends."""
         with self._lock:
             if self._works or self.reason is not None:
                 return
-            if trial.cause is None or CAUSES[trial.cause].counts is not Counts.infra:
+            if trial.cause is None or CAUSES[trial.cause].outcome_class is not OutcomeClass.infra:
                 self._works = True
                 return
             self._lost.append(trial)

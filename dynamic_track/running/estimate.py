@@ -13,7 +13,7 @@ from decimal import Decimal
 from statistics import fmean, stdev
 from typing import Any
 
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.trial import TrialOutcome
 from twinbench.calls.billing import worst_case_usd
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
@@ -49,7 +49,7 @@ class Estimate:
 
 
 def estimate(
-    pool: LiveManifest, cases: int, finished: Sequence[Trial], *, workers: int, run_usd: Decimal | None
+    pool: LiveManifest, cases: int, finished: Sequence[TrialOutcome], *, workers: int, run_usd: Decimal | None
 ) -> Estimate:
     """Estimate what a number of cases may cost.
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from dynamic_track.running.origin import Origin, origin_of
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.running.planned import Unplanned, chosen_cases, missing_trials, unplanned
+from dynamic_track.running.planned import UnplannedItem, chosen_cases, find_unplanned, missing_trials
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import Entries, read_journal
-from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.recording import Recording, read_recordings
 
 
 @dataclass(frozen=True)
-class KeptRun:
+class SavedRun:
     """A run read from its directory; its journal is read once, on first use.
 
     Attributes that need the journal raise ``JournalError`` if it is missing, changed or damaged.
@@ -32,13 +32,13 @@ class KeptRun:
         """The lines of the journal."""
         found = read_journal(self.directory.journal)
         if not found:
-            self.directory.refuse_lost_lines(())
+            self.directory.check_ended_trials_recorded(())
         return found
 
     @cached_property
     def trials(self) -> Mapping[tuple[str, int], Recording]:
         """The recordings of trials in the journal, by case and trial number, in the order of their starts."""
-        return recordings(self.entries)
+        return read_recordings(self.entries)
 
     @cached_property
     def origin(self) -> Origin:
@@ -56,22 +56,22 @@ class KeptRun:
         return missing_trials(self.plan, self.entries, self.trials.keys())
 
     @property
-    def unplanned(self) -> list[Unplanned]:
+    def unplanned(self) -> list[UnplannedItem]:
         """Lines and folders in the run directory that belong to no case of the run."""
-        return list(unplanned(self.directory, self.plan, self.entries, self.trials.keys()))
+        return list(find_unplanned(self.directory, self.plan, self.entries, self.trials.keys()))
 
     @property
-    def begun_usd(self) -> Decimal:
+    def unfinished_usd(self) -> Decimal:
         """What was spent on trials that have started but not ended."""
         return sum((each.spend_usd for each in self.trials.values() if each.end is None), Decimal(0))
 
-    def matching(self, globs: Sequence[str] = ()) -> list[Recording]:
+    def matching_trials(self, globs: Sequence[str] = ()) -> list[Recording]:
         """Return the trials of cases that match one of the globs; all trials if there are no globs."""
         found = self.trials.values()
         return [each for each in found if not globs or any(fnmatchcase(each.case, glob) for glob in globs)]
 
 
-def read_run(path: Path) -> KeptRun:
+def read_run(path: Path) -> SavedRun:
     """Read the run in a directory.
 
     Raises:
@@ -79,4 +79,4 @@ def read_run(path: Path) -> KeptRun:
         ContentError: its plan is damaged.
     """
     directory = RunDirectory(path)
-    return KeptRun(directory, directory.plan())
+    return SavedRun(directory, directory.plan())

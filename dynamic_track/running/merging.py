@@ -8,10 +8,10 @@ from pathlib import Path
 
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory, open_run
-from dynamic_track.running.run_state import is_worked_on
+from dynamic_track.running.run_state import is_active
 from twinbench.calls.journal import Entries, Journal, read_journal
-from twinbench.calls.lines import Merge, MergedRun, Sitting, Widened
-from twinbench.calls.recording import lines_of, recordings
+from twinbench.calls.lines import CasesAdded, Merge, MergedRun, RunExecution
+from twinbench.calls.recording import lines_of_kinds, read_recordings
 from twinbench.errors import UsageError
 
 
@@ -37,22 +37,22 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     plans = [run.plan() for run in runs]
     first = plans[0]
     for run, plan in zip(runs, plans, strict=True):
-        if is_worked_on(run):
+        if is_active(run):
             raise UsageError(f"{run.path} is active: wait for it or stop it")
         if different := first.differences(plan):
             raise UsageError(f"{run.path} has another plan than {runs[0].path}: {', '.join(different)}")
     journals = [read_journal(run.journal) for run in runs]
     for run, entries in zip(runs, journals, strict=True):
-        for _ in lines_of(entries, Merge, Sitting, Widened):
+        for _ in lines_of_kinds(entries, Merge, RunExecution, CasesAdded):
             pass  # read every journal first, so that nothing is written if one is damaged
-        _refuse_irregular(run)
+        _require_regular_files(run)
     whose: dict[tuple[str, int], Path] = {}
     for run, entries in zip(runs, journals, strict=True):
-        for key in recordings(entries):
+        for key in read_recordings(entries):
             if key in whose:
                 raise UsageError(f"case {key[0]}, trial {key[1]} is in both {whose[key]} and {run.path}")
             whose[key] = run.path
-    where = {name: value for name, value in first.where.items() if name != "shard"}
+    where = {name: value for name, value in first.sources.items() if name != "shard"}
     cases = dict.fromkeys(case for plan in plans for case in plan.cases)
     merged = open_run(into, RunPlan(first.identity, where, tuple(cases)))
     try:
@@ -76,7 +76,7 @@ def _write(
             )
             for run, plan, entries in zip(runs, plans, journals, strict=True)
         ]
-        journal.write(Merge(sources=heads))
+        journal.append_line(Merge(sources=heads))
         for entries in journals:
             for entry in entries:
                 journal.append(entry.kind, **entry.fields)
@@ -86,7 +86,7 @@ def _write(
             shutil.copytree(run.path / "cases", merged.path / "cases", dirs_exist_ok=True)
 
 
-def _refuse_irregular(run: RunDirectory) -> None:
+def _require_regular_files(run: RunDirectory) -> None:
     """Refuse links, pipes and devices in a run, since copying would follow them."""
     for path in sorted((run.path / "cases").rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dynamic_track.running.admission import Admission, Images
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.admission import Admission, CaseImages
+from dynamic_track.running.trial import TrialOutcome
 from dynamic_track.tasks.task import Task
-from twinbench.causes import CAUSES, Counts
+from twinbench.causes import CAUSES, OutcomeClass
 from twinbench.containers.engine import Engine
 from twinbench.executing.executor import Executor
 from twinbench.executing.threads import Threads
@@ -32,18 +32,18 @@ class Node:
     """A machine that runs cases: its Docker engine, the images on it, and how many cases it takes."""
 
     engine: Engine
-    images: Images
+    images: CaseImages
     workers: int = 1
     """How many cases run in parallel."""
     admission: Admission = field(default_factory=Admission)
 
 
-CaseExecutor = Executor[Job, Node, Trial | None]
+CaseExecutor = Executor[Job, Node, TrialOutcome | None]
 """Runs trials, each on some node; the result of a trial is None if a stop was requested. A trial that is run again
 continues where infrastructure ended it."""
 
 
-def on_nodes(nodes: Sequence[Node]) -> CaseExecutor:
+def node_executor(nodes: Sequence[Node]) -> CaseExecutor:
     """Make an executor over nodes, each of which runs several trials in parallel.
 
     A node whose engine no longer answers is dropped, and its trials continue on the others. On the last node they end
@@ -51,17 +51,17 @@ def on_nodes(nodes: Sequence[Node]) -> CaseExecutor:
     """
     gone: set[Node] = set()
 
-    def is_lost(node: Node, trial: Trial | None) -> bool:
-        if trial is None or trial.cause is None or CAUSES[trial.cause].counts is not Counts.infra:
+    def is_lost(node: Node, trial: TrialOutcome | None) -> bool:
+        if trial is None or trial.cause is None or CAUSES[trial.cause].outcome_class is not OutcomeClass.infra:
             return False
         if node not in gone and node.engine.answers():
             return False
         gone.add(node)
         return True
 
-    def clear_up(job: Job, trial: Trial | None) -> None:
+    def clear_up(job: Job, trial: TrialOutcome | None) -> None:
         if trial is not None:
             for node in nodes:
-                node.images.over(job.task)
+                node.images.release(job.task)
 
     return Threads({node: node.workers for node in nodes}, is_lost=is_lost, clear_up=clear_up)

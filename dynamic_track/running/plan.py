@@ -19,7 +19,7 @@ from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import read_regular
 from twinbench.reading.strict_json import parse_json
 from twinbench.reading.validation import find_unkeepable
-from twinbench.storage.files import make_folder, written
+from twinbench.storage.files import atomic_write, make_folder
 
 MOST_TRIALS = 1000
 """Largest number of trials per case, since code that reads an untrusted plan iterates over them."""
@@ -35,13 +35,13 @@ class RunPlan:
 
     identity: Mapping[str, Any]
     """Everything that must be the same when the run is continued."""
-    where: Mapping[str, Any]
+    sources: Mapping[str, Any]
     """The locations of tasks and pool, for replays."""
     cases: tuple[str, ...]
     """The ids of the cases that were chosen first."""
 
     @classmethod
-    def of(cls, identity: Mapping[str, Any], where: Mapping[str, Any], cases: Sequence[str]) -> RunPlan:
+    def make(cls, identity: Mapping[str, Any], where: Mapping[str, Any], cases: Sequence[str]) -> RunPlan:
         """Make a plan, with its identity in the form that reading it back will give: lists for tuples, texts for
         numeric keys.
         """
@@ -61,7 +61,7 @@ class RunPlan:
     @property
     def pool(self) -> str:
         """The name or file by which the pool is found."""
-        return str(self.where["pool"])
+        return str(self.sources["pool"])
 
     @property
     def pool_name(self) -> str | None:
@@ -119,7 +119,7 @@ class RunPlan:
         return "simulation" in self.identity.get("provider", {})
 
     @property
-    def but_router(self) -> dict[str, Any]:
+    def identity_without_router(self) -> dict[str, Any]:
         """The identity without the router: what runs in one table must have in common."""
         return {name: part for name, part in self.identity.items() if name != "router"}
 
@@ -140,8 +140,8 @@ class RunPlan:
     def write(self, folder: Path) -> None:
         """Write the plan into a run directory, which is created if it is missing."""
         make_folder(folder)
-        with written(folder / PLAN_FILE) as file:
-            content = {"identity": self.identity, "where": self.where, "cases": list(self.cases)}
+        with atomic_write(folder / PLAN_FILE) as file:
+            content = {"identity": self.identity, "where": self.sources, "cases": list(self.cases)}
             file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 

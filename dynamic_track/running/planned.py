@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import Entry, Journal
-from twinbench.calls.lines import Sitting, Widened
-from twinbench.calls.recording import lines_of
+from twinbench.calls.lines import CasesAdded, RunExecution
+from twinbench.calls.recording import lines_of_kinds
 from twinbench.display.wording import counted
 
 
 @dataclass(frozen=True)
-class Unplanned:
+class UnplannedItem:
     """Something in a run directory that belongs to no case of the run."""
 
     case: str
@@ -33,11 +33,11 @@ def chosen_cases(plan: RunPlan, entries: Iterable[Entry]) -> tuple[str, ...]:
         plan: the run's plan.
         entries: the lines of the run's journal.
     """
-    added = (case for widened in lines_of(entries, Widened) for case in widened.line.cases)
+    added = (case for widened in lines_of_kinds(entries, CasesAdded) for case in widened.line.cases)
     return tuple(dict.fromkeys((*plan.cases, *added)))
 
 
-def widen(journal: Journal, plan: RunPlan, entries: Sequence[Entry], cases: Sequence[str], at: float) -> None:
+def add_cases(journal: Journal, plan: RunPlan, entries: Sequence[Entry], cases: Sequence[str], at: float) -> None:
     """Add newly chosen cases to a run's journal; nothing is written if there are none.
 
     Args:
@@ -52,26 +52,26 @@ def widen(journal: Journal, plan: RunPlan, entries: Sequence[Entry], cases: Sequ
     """
     known = {*chosen_cases(plan, entries)}
     if new := [case for case in cases if case not in known]:
-        journal.write(Widened(cases=new, at=at), sync=True)
+        journal.append_line(CasesAdded(cases=new, at=at), sync=True)
 
 
 def missing_trials(
-    plan: RunPlan, entries: Sequence[Entry], begun: Collection[tuple[str, int]]
+    plan: RunPlan, entries: Sequence[Entry], started: Collection[tuple[str, int]]
 ) -> list[tuple[str, int]]:
     """Return planned trials without any line in the journal, as case and trial number.
 
     Args:
         plan: the run's plan.
         entries: the lines of the journal.
-        begun: the trials that have lines in the journal.
+        started: the trials that have lines in the journal.
     """
     wanted = ((case, n) for case in chosen_cases(plan, entries) for n in range(1, plan.trials + 1))
-    return [trial for trial in wanted if trial not in begun]
+    return [trial for trial in wanted if trial not in started]
 
 
-def unplanned(
+def find_unplanned(
     run: RunDirectory, plan: RunPlan, entries: Sequence[Entry], begun: Collection[tuple[str, int]]
-) -> Iterator[Unplanned]:
+) -> Iterator[UnplannedItem]:
     """Yield lines and folders of cases that are not the run's, and folders without lines in the journal.
 
     Args:
@@ -81,26 +81,28 @@ def unplanned(
         begun: the trials that have lines in the journal.
     """
     chosen, most = {*chosen_cases(plan, entries)}, plan.trials
-    yield from _sittings_of_others(plan, entries)
+    yield from _executions_of_unchosen_cases(plan, entries)
     for case, number in begun:
         if case not in chosen:
-            yield Unplanned(case, f"trial {number} is in the journal, but the case is not in the run's plan")
+            yield UnplannedItem(case, f"trial {number} is in the journal, but the case is not in the run's plan")
         elif number > most:
-            yield Unplanned(case, f"trial {number} is in the journal; the plan has {counted(most, 'trial')} per case")
+            yield UnplannedItem(
+                case, f"trial {number} is in the journal; the plan has {counted(most, 'trial')} per case"
+            )
     known = {(case, str(number)) for case, number in begun}
     for folder in sorted((run.path / "cases").glob("*/*")):
         case, name = folder.parent.name, folder.name
         if folder.is_dir() and (case, name) not in known:
-            yield Unplanned(case, f"cases/{case}/{name} exists, but the journal has no line about it")
+            yield UnplannedItem(case, f"cases/{case}/{name} exists, but the journal has no line about it")
 
 
-def _sittings_of_others(plan: RunPlan, entries: Sequence[Entry]) -> Iterator[Unplanned]:
+def _executions_of_unchosen_cases(plan: RunPlan, entries: Sequence[Entry]) -> Iterator[UnplannedItem]:
     """Yield cases that an execution of the run included before they were chosen."""
     chosen = {*plan.cases}
-    for each in lines_of(entries, Widened, Sitting):
-        if isinstance(each.line, Widened):
+    for each in lines_of_kinds(entries, CasesAdded, RunExecution):
+        if isinstance(each.line, CasesAdded):
             chosen |= {*each.line.cases}
         for case in each.line.cases:
             if case not in chosen:
                 what = "was included in the execution, but neither plan.json nor an earlier widened line has it"
-                yield Unplanned(case, f"journal, line {each.number}: {what}")
+                yield UnplannedItem(case, f"journal, line {each.number}: {what}")

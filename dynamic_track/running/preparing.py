@@ -13,19 +13,19 @@ from typing import Any
 from pydantic import ConfigDict
 
 from dynamic_track.grading.verdict import GradingLimits
-from dynamic_track.running.admission import Admission, Images
-from dynamic_track.running.agent import ActionStyle, action_style, agent_settings
+from dynamic_track.running.admission import Admission, CaseImages
+from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
 from dynamic_track.running.estimate import Estimate, estimate
-from dynamic_track.running.nodes import Node, on_nodes
+from dynamic_track.running.nodes import Node, node_executor
 from dynamic_track.running.plan import MOST_TRIALS
 from dynamic_track.running.runner import RunSummary
-from dynamic_track.running.sitting import Provider, RunSetup, SittingLimits, shard_of, sit, so_far
+from dynamic_track.running.sitting import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan, parse_shard
 from dynamic_track.running.stopping import Stop
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.trial import TrialOutcome
 from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
-from twinbench.calls.limiting import CandidateLimits, Limited, parse_limits
+from twinbench.calls.limiting import CandidateLimits, RateLimitedSource, parse_limits
 from twinbench.calls.trial_log import Listener
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import connected_engines
@@ -59,7 +59,7 @@ class RunRequest:
     """A live pool: a shipped one by name, or a file."""
     run_usd: str | float | Decimal | None = None
     """Spending cap of the whole run, however often it is continued; required unless the pool is free."""
-    actions: str = ActionStyle.tool.value
+    action_format: str = ActionFormat.tool.value
     """How models give their commands: by ``tool`` call or as ``text``."""
     seed: str = "0"
     """The seed of session keys."""
@@ -100,7 +100,7 @@ class RunRequest:
     plugins: PluginLimits = field(default_factory=PluginLimits)
     """Limits of the router's process."""
 
-    def refuse(self) -> None:
+    def validate(self) -> None:
         """Check the request.
 
         Raises:
@@ -126,19 +126,19 @@ class PreparedRun:
     cases: tuple[Task, ...]
     cap: Decimal | None
     """The spending cap of this shard in USD; None: no cap."""
-    before: Sequence[Trial]
+    ended_trials: Sequence[TrialOutcome]
     """Trials that ended in earlier executions of the run."""
     candidate_limits: dict[str, CandidateLimits]
 
     @property
     def spent_usd(self) -> Decimal:
         """The cost of the trials that have ended."""
-        return sum((trial.spend_usd for trial in self.before), start=Decimal(0))
+        return sum((trial.spend_usd for trial in self.ended_trials), start=Decimal(0))
 
     @property
     def estimate(self) -> Estimate:
         """How many trials are left, and what they may cost."""
-        finished = [trial for trial in self.before if trial.counts not in ("infra", "cap")]
+        finished = [trial for trial in self.ended_trials if trial.outcome_class not in ("infra", "cap")]
         over = {(trial.id, trial.trial) for trial in finished}
         left = sum((task.id, number) not in over for task in self.cases for number in range(1, self.setup.trials + 1))
         return estimate(
@@ -160,7 +160,7 @@ class PreparedRun:
             "estimate": self.estimate.to_json(),
         }
 
-    def refuse_without_key(self) -> None:
+    def check_gateway(self) -> None:
         """Check the gateway's address and API key before the first call.
 
         Raises:
@@ -169,7 +169,7 @@ class PreparedRun:
         with Gateway(self.request.api_base, self.request.api_key_env):
             pass
 
-    def work(
+    def execute(
         self, *, stop: Stop | None = None, listener: Listener | None = None, progress: Progress = no_progress
     ) -> RunSummary:
         """Run what is not finished, and continue what was started.
@@ -193,21 +193,21 @@ class PreparedRun:
             nodes = [
                 Node(
                     engine,
-                    Images(engine, every, build=request.build, evict=request.evict, progress=progress),
+                    CaseImages(engine, every, build=request.build, evict=request.evict, progress=progress),
                     request.workers,
                     # The free memory of another machine cannot be seen from here.
-                    Admission(request.min_free_memory_mib if engine.is_here else 0),
+                    Admission(request.min_free_memory_mib if engine.is_local else 0),
                 )
                 for engine in engines
             ]
-            return sit(
-                on_nodes(nodes),
+            return execute_plan(
+                node_executor(nodes),
                 self.setup,
                 self.cases,
                 request.run_dir,
-                Provider(Limited(gateway, self.candidate_limits), _secrets(request.api_key_env)),
-                where={"tasks": request.choice.tasks, "dataset": request.choice.dataset, "pool": request.pool},
-                limits=SittingLimits(
+                Provider(RateLimitedSource(gateway, self.candidate_limits), _secrets(request.api_key_env)),
+                sources={"tasks": request.choice.tasks, "dataset": request.choice.dataset, "pool": request.pool},
+                limits=ExecutionLimits(
                     self.cap,
                     RetryLimits(attempt_s=request.call_timeout_s),
                     request.memory_mib,
@@ -230,10 +230,10 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
         JournalError: the run's journal is changed, damaged or lost.
         TwinbenchError: mini-swe-agent or swebench is not installed, or the hub cannot be read.
     """
-    request.refuse()
-    style = action_style(request.actions)
+    request.validate()
+    style = parse_action_format(request.action_format)
     pool = live_manifest(request.pool)
-    refuse_tier(request.on_router_error, pool)
+    require_tier(request.on_router_error, pool)
     cap = spending_cap(request.run_usd, pool, "--run-usd", "the run")
     cases, all_of = request.choice.load(progress)
     if silent := [task.id for task in cases if not task.problem_statement.strip()]:
@@ -247,15 +247,15 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
         request.network,
         request.on_router_error,
         request.trials,
-        shard=None if request.shard is None else shard_of(request.shard),
+        shard=None if request.shard is None else parse_shard(request.shard),
         image=request.image,
     )
-    cases, cap = setup.part(cases, cap)
-    before = so_far(request.run_dir, setup)
+    cases, cap = setup.shard_cases(cases, cap)
+    before = ended_trials(request.run_dir, setup)
     return PreparedRun(request, setup, cases, cap, before, dict(map(parse_limits, request.candidate_limits)))
 
 
-def refuse_tier(tier: str | None, pool: LiveManifest) -> None:
+def require_tier(tier: str | None, pool: LiveManifest) -> None:
     """Check that the pool has the tier that answers for failing routers.
 
     Raises:

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
+from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.harness import HarnessMissingError
-from dynamic_track.running.admission import Images
+from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.runner import RunSummary, give_verdict, write_case
-from dynamic_track.running.score import scored
-from dynamic_track.running.trial import Trial, concluded
+from dynamic_track.running.score import score_trials
+from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from dynamic_track.running.unexpected import record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal
-from twinbench.calls.recording import recordings
+from twinbench.calls.recording import read_recordings
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.engine import Engine
@@ -30,7 +30,7 @@ from twinbench.storage.store import Store
 
 
 @dataclass(frozen=True, repr=False)
-class Regraded(Tabular):
+class RegradeResult(Tabular):
     """The result of grading a run again."""
 
     summary: RunSummary
@@ -55,11 +55,11 @@ def regrade(
     tasks: Mapping[str, Task],
     pool: LiveManifest,
     limits: GradingLimits,
-    images: Images,
+    images: CaseImages,
     *,
     workers: int = 1,
     progress: Progress = no_progress,
-) -> Regraded:
+) -> RegradeResult:
     """Grade every patch of a run again.
 
     Args:
@@ -77,11 +77,11 @@ def regrade(
     missing: list[str] = []
     graded: set[tuple[str, str]] = set()
     with Journal.open(run.journal) as journal:
-        found = recordings(journal.entries())
-        run.refuse_lost_lines(found.keys())
+        found = read_recordings(journal.entries())
+        run.check_ended_trials_recorded(found.keys())
         wanted = [recording for recording in found.values() if recording.end is not None]
 
-        def one(log: TrialLog, engine: Engine, checkpoint: Checkpoint) -> Trial:
+        def one(log: TrialLog, engine: Engine, checkpoint: Checkpoint) -> TrialOutcome:
             before = log.recording.verdict
             task = tasks.get(log.recording.case)
             name = f"{log.recording.case}/{log.recording.trial}"
@@ -99,18 +99,18 @@ def regrade(
                         run,
                         verdicts,
                         no_image=failed,
-                        fresh=patch not in graded,
+                        no_cache=patch not in graded,
                         checkpoint=checkpoint,
                     )
                     graded.add(patch)
-                except (GivenUpError, HarnessMissingError, StoreWriteError):
+                except (AbortedError, HarnessMissingError, StoreWriteError):
                     raise
                 except Exception as error:  # noqa: BLE001 - an error with one patch must not affect others
                     record_unexpected(error, log, run, Secrets(()))
                 after = log.recording.verdict
                 if before is not None and after is not None and before.resolved != after.resolved:
                     changed.append(name)
-            trial = concluded(pool, log.recording)
+            trial = summarise_trial(pool, log.recording)
             write_case(run, trial)
             return trial
 
@@ -118,5 +118,7 @@ def regrade(
             progress("grading", number, len(wanted))
 
         logs = [TrialLog(recording, journal) for recording in wanted]
-        trials = work_on_all(engine, logs, one, workers, done)
-    return Regraded(RunSummary(str(run.path), scored(trials, pool)), tuple(sorted(changed)), tuple(sorted(missing)))
+        trials = process_in_parallel(engine, logs, one, workers, done)
+    return RegradeResult(
+        RunSummary(str(run.path), score_trials(trials, pool)), tuple(sorted(changed)), tuple(sorted(missing))
+    )

@@ -11,7 +11,7 @@ from dynamic_track.grading.verdict import grade
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.trial import Bench, concluded, work
+from dynamic_track.running.trial import TrialContext, run_trial_agent, summarise_trial
 from dynamic_track.tasks.task import Task
 from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.trial_log import TrialLog
@@ -50,7 +50,7 @@ class Difference:
 
 
 @dataclass(frozen=True, repr=False)
-class Replayed(Tabular):
+class ReplayResult(Tabular):
     """The result of a replay."""
 
     cases: int
@@ -79,7 +79,7 @@ class Replayed(Tabular):
 
 
 def replay(
-    bench: Bench,
+    bench: TrialContext,
     engine: Engine,
     tasks: Mapping[str, Task],
     recorded: Sequence[Recording],
@@ -87,7 +87,7 @@ def replay(
     verdicts: VerdictStore,
     progress: Progress = no_progress,
     failed: Mapping[str, CausedError] | None = None,
-) -> Replayed:
+) -> ReplayResult:
     """Run recorded trials again and compare decisions, requests, observations, patch, verdict and bill.
 
     Args:
@@ -108,15 +108,15 @@ def replay(
             found: Difference | None = _difference(recording, 0, "task", recording.case, None)
         else:
             no_image = (failed or {}).get(task.image)
-            found = _replayed_within_wall(bench, engine, task, recording, run, verdicts, no_image)
+            found = _replay_trial_safely(bench, engine, task, recording, run, verdicts, no_image)
         if found is not None:
             differences.append(found)
     progress("replaying", len(recorded), len(recorded))
-    return Replayed(len(recorded), tuple(differences))
+    return ReplayResult(len(recorded), tuple(differences))
 
 
-def _replayed_within_wall(
-    bench: Bench,
+def _replay_trial_safely(
+    bench: TrialContext,
     engine: Engine,
     task: Task,
     recording: Recording,
@@ -125,7 +125,7 @@ def _replayed_within_wall(
     no_image: CausedError | None,
 ) -> Difference | None:
     try:
-        return _replayed(bench, engine, task, recording, run, verdicts, no_image)
+        return _replay_trial(bench, engine, task, recording, run, verdicts, no_image)
     except Exception as error:  # an error in one trial must not affect others
         if is_disk_failure(error):
             raise
@@ -133,8 +133,8 @@ def _replayed_within_wall(
         return _difference(recording, 0, "cause", then, f"{Cause.internal}: {describe_error(error)}")
 
 
-def _replayed(
-    bench: Bench,
+def _replay_trial(
+    bench: TrialContext,
     engine: Engine,
     task: Task,
     recording: Recording,
@@ -148,7 +148,7 @@ def _replayed(
     try:
         if no_image is not None:
             raise no_image
-        ended = work(bench, engine, task, TrialLog(recording, None))
+        ended = run_trial_agent(bench, engine, task, TrialLog(recording, None))
         if ended.error is not None:
             raise ended.error
     except DivergedError as diverged:
@@ -173,15 +173,15 @@ def _replayed(
     return _file_difference(bench, recording, run)
 
 
-def _file_difference(bench: Bench, recording: Recording, run: RunDirectory) -> Difference | None:
+def _file_difference(bench: TrialContext, recording: Recording, run: RunDirectory) -> Difference | None:
     """Compare ``case.json`` with what the journal gives."""
-    path = run.case(recording.case, recording.trial) / "case.json"
+    path = run.trial_folder(recording.case, recording.trial) / "case.json"
     steps = len(recording.answers)
     try:
         claimed = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError) as error:
         return _difference(recording, steps, "case.json", "a readable file", str(error))
-    derived = concluded(bench.pool, recording).to_json()
+    derived = summarise_trial(bench.pool, recording).to_json()
     for name in _COMPARED:
         if not isinstance(claimed, dict) or claimed.get(name) != derived[name]:
             return _difference(recording, steps, name, claimed.get(name), derived[name])

@@ -19,7 +19,7 @@ from dynamic_track.running.plan import RunPlan, read_plan
 from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.display.wording import shortened
 from twinbench.errors import JournalError, UsageError
-from twinbench.storage.files import make_folder, written
+from twinbench.storage.files import atomic_write, make_folder
 
 _SEED_FOLDER = "seed-"
 """Prefix of the folder of a rehearsal's run, which is in a folder named after its router."""
@@ -44,7 +44,7 @@ class RunDirectory:
         """The folder of the journal."""
         return self.path / "journal"
 
-    def case(self, case: str, trial: int) -> Path:
+    def trial_folder(self, case: str, trial: int) -> Path:
         """Return the folder of a trial."""
         return self.path / "cases" / case / str(trial)
 
@@ -65,10 +65,10 @@ class RunDirectory:
         if why is None:
             (self.path / NOT_LOADED_FILE).unlink(missing_ok=True)
             return
-        with written(self.path / NOT_LOADED_FILE) as path:
+        with atomic_write(self.path / NOT_LOADED_FILE) as path:
             path.write_text(f"{why}\n", "utf-8", "replace", newline="")
 
-    def refuse_lost_journal(self) -> None:
+    def check_journal_present(self) -> None:
         """Check that the journal is not lost: without it, continuing would pay for finished trials again.
 
         Raises:
@@ -76,9 +76,9 @@ class RunDirectory:
         """
         file = self.journal / JOURNAL_FILE
         if not (file.is_file() and file.stat().st_size):
-            self.refuse_lost_lines(())
+            self.check_ended_trials_recorded(())
 
-    def refuse_lost_lines(self, recorded: Collection[tuple[str, int]]) -> None:
+    def check_ended_trials_recorded(self, recorded: Collection[tuple[str, int]]) -> None:
         """Check that the journal has every trial that has ended.
 
         Args:
@@ -98,14 +98,14 @@ class RunDirectory:
 
     def write(self, case: str, trial: int, name: str, content: str) -> None:
         """Write a file of a trial, replacing it atomically."""
-        folder = self.case(case, trial)
+        folder = self.trial_folder(case, trial)
         make_folder(folder)
-        with written(folder / name) as path:
+        with atomic_write(folder / name) as path:
             path.write_text(content, "utf-8", newline="")
 
     def remove(self, case: str, trial: int, name: str) -> None:
         """Remove a file of a trial, if it exists."""
-        (self.case(case, trial) / name).unlink(missing_ok=True)
+        (self.trial_folder(case, trial) / name).unlink(missing_ok=True)
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
@@ -146,7 +146,7 @@ def open_run(path: Path, plan: RunPlan) -> RunDirectory:
     Args:
         path: the directory.
         plan: the run's plan. A run that is continued must have the same identity; its cases may differ
-            (``planned.widen``), and its tasks and pool may be elsewhere.
+            (``planned.add_cases``), and its tasks and pool may be elsewhere.
 
     Raises:
         UsageError: the directory has other content, or a run with another identity; the text names the differences.
@@ -158,9 +158,11 @@ def open_run(path: Path, plan: RunPlan) -> RunDirectory:
         return run
     found = run.plan()
     if different := found.differences(plan):
-        told = "; ".join(_told_apart(name, found.identity.get(name), plan.identity.get(name)) for name in different)
+        told = "; ".join(
+            _describe_difference(name, found.identity.get(name), plan.identity.get(name)) for name in different
+        )
         raise UsageError(f"{path} has a run with other settings ({told}): choose another directory")
-    run.refuse_lost_journal()
+    run.check_journal_present()
     return run
 
 
@@ -168,12 +170,12 @@ def _number(name: str) -> int:
     return int(name) if name.isdecimal() else 0
 
 
-def _told_apart(name: str, was: Any, now: Any) -> str:
+def _describe_difference(name: str, was: Any, now: Any) -> str:
     if name == "provider" and was and now:
         return "its simulated models have other skills, faults or tasks"
-    return f"{name} was {_shown(was)}, is now {_shown(now)}"
+    return f"{name} was {_short_json(was)}, is now {_short_json(now)}"
 
 
-def _shown(value: Any) -> str:
+def _short_json(value: Any) -> str:
     text = json.dumps(value)
     return shortened(text, 120)

@@ -9,18 +9,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.kept import KeptRun
+from dynamic_track.running.kept import SavedRun
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.score import RunScore, scored
-from dynamic_track.running.trial import Trial, concluded
-from twinbench.calls.journal import LOCK
-from twinbench.calls.lines import Sitting
-from twinbench.calls.recording import Recording, lines_of
+from dynamic_track.running.score import RunScore, score_trials
+from dynamic_track.running.trial import TrialOutcome, summarise_trial
+from twinbench.calls.journal import LOCK_FILE
+from twinbench.calls.lines import RunExecution
+from twinbench.calls.recording import Recording, lines_of_kinds
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 
-_OF_THE_END = ("cause", "detail", "exit_status", "first_router_error")
+_ENDING_FIELDS = ("cause", "detail", "exit_status", "first_router_error")
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class TrialState:
     spend_usd: float
     router_errors: int
     """Number of failed decisions of the router."""
-    outcome: Trial | None
+    outcome: TrialOutcome | None
     """The trial's outcome; None if it has not ended."""
 
     def to_json(self) -> dict[str, Any]:
         """The trial as a JSON object."""
         content = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "outcome"}
-        told = {} if self.outcome is None else self.outcome.ending()
-        return {**content, **{name: told.get(name) for name in _OF_THE_END}}
+        told = {} if self.outcome is None else self.outcome.summary_fields()
+        return {**content, **{name: told.get(name) for name in _ENDING_FIELDS}}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RunState:
     """The progress of a run."""
 
     run: str
-    working: bool
+    active: bool
     """Whether a process is executing the run now."""
     origin: Origin
     router: str
@@ -78,10 +78,10 @@ class RunState:
         return {**content, **told, **self.score.to_json(), "trials": [trial.to_json() for trial in self.trials]}
 
 
-def is_worked_on(run: RunDirectory) -> bool:
+def is_active(run: RunDirectory) -> bool:
     """Return whether a process is writing the run's journal."""
     try:
-        lock = os.open(run.journal / LOCK, os.O_RDONLY)
+        lock = os.open(run.journal / LOCK_FILE, os.O_RDONLY)
     except OSError:  # the journal was never written, or the folder is not writable
         return False
     try:
@@ -93,7 +93,7 @@ def is_worked_on(run: RunDirectory) -> bool:
     return False
 
 
-def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
+def run_state(run: SavedRun, pool: LiveManifest | None = None) -> RunState:
     """Determine the progress of a run.
 
     Args:
@@ -105,23 +105,23 @@ def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
         JournalError: the journal is damaged.
     """
     pool = pool or live_manifest(run.plan.pool)
-    run.directory.refuse_lost_journal()
-    cap = next((sitting.line.run_usd for sitting in reversed([*lines_of(run.entries, Sitting)])), None)
+    run.directory.check_journal_present()
+    cap = next((sitting.line.run_usd for sitting in reversed([*lines_of_kinds(run.entries, RunExecution)])), None)
     found = run.trials
     to_be_graded = not run.plan.is_imported
     states = [
-        _state(found.get(key) or Recording(*key), pool, to_be_graded=to_be_graded)
+        _trial_state(found.get(key) or Recording(*key), pool, to_be_graded=to_be_graded)
         for key in sorted({*run.missing, *found})
     ]
-    ended = [concluded(pool, recording) for recording in found.values() if recording.end is not None]
+    ended = [summarise_trial(pool, recording) for recording in found.values() if recording.end is not None]
     return RunState(
         run=str(run.directory.path),
-        working=is_worked_on(run.directory),
+        active=is_active(run.directory),
         origin=run.origin,
         router=run.plan.router,
         run_usd=None if cap is None else float(cap),
         trials=tuple(states),
-        score=scored(ended, pool, run.begun_usd, run.directory.not_loaded),
+        score=score_trials(ended, pool, run.unfinished_usd, run.directory.not_loaded),
     )
 
 
@@ -135,14 +135,14 @@ def size_bytes(path: Path) -> int:
     return total
 
 
-def _state(recording: Recording, pool: LiveManifest, *, to_be_graded: bool) -> TrialState:
+def _trial_state(recording: Recording, pool: LiveManifest, *, to_be_graded: bool) -> TrialState:
     steps = [recording.steps[number] for number in sorted(recording.steps)]
     decided = [step.decision.candidate for step in steps if step.decision is not None]
-    outcome = None if recording.end is None else concluded(pool, recording)
+    outcome = None if recording.end is None else summarise_trial(pool, recording)
     if outcome is None:
         state = "running" if recording.start is not None else "planned"
     else:
-        state = "grading" if outcome.counts == "ungraded" and to_be_graded else outcome.counts
+        state = "grading" if outcome.outcome_class == "ungraded" and to_be_graded else outcome.outcome_class
     return TrialState(
         case=recording.case,
         trial=recording.trial,

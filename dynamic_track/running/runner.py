@@ -15,9 +15,9 @@ from dynamic_track.running.agent import AgentEnd
 from dynamic_track.running.breaker import Breaker
 from dynamic_track.running.nodes import CaseExecutor, Job, Node
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.score import RunScore, scored
+from dynamic_track.running.score import RunScore, score_trials
 from dynamic_track.running.stopping import StoppedError
-from dynamic_track.running.trial import Bench, Trial, concluded, work
+from dynamic_track.running.trial import TrialContext, TrialOutcome, run_trial_agent, summarise_trial
 from dynamic_track.running.unexpected import TRACEBACK_FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.completion import SIMULATED
@@ -25,7 +25,7 @@ from twinbench.calls.journal import Journal
 from twinbench.calls.lines import End, VerdictLine
 from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.trial_log import TrialLog
-from twinbench.causes import CAUSES, CausedError, Counts
+from twinbench.causes import CAUSES, CausedError, OutcomeClass
 from twinbench.containers.engine import Engine
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
@@ -48,7 +48,7 @@ class RunSummary(Tabular):
     """Whether a response says that a simulated model gave it."""
 
     @property
-    def trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> tuple[TrialOutcome, ...]:
         """The trials, in the order of the plan."""
         return self.score.trials
 
@@ -67,7 +67,7 @@ class RunSummary(Tabular):
             **{name: score[name] for name in told},
             **self.score.failures(),
             "stopped": self.stopped,
-            "trials": [trial.ending() for trial in self.trials],
+            "trials": [trial.summary_fields() for trial in self.trials],
         }
 
     number_columns: ClassVar = frozenset({"bill_usd"})
@@ -78,7 +78,7 @@ class RunSummary(Tabular):
             {
                 "id": trial.id,
                 "trial": trial.trial,
-                "counts": trial.counts,
+                "counts": trial.outcome_class,
                 "cause": None if trial.cause is None else str(trial.cause),
                 "agent_end": trial.agent_end,
                 "router_errors": trial.router_errors,
@@ -96,7 +96,7 @@ class RunSummary(Tabular):
 def run_jobs(
     executor: CaseExecutor,
     jobs: Sequence[Job],
-    bench: Bench,
+    context: TrialContext,
     run: RunDirectory,
     journal: Journal,
     recorded: Mapping[tuple[str, int], Recording],
@@ -115,7 +115,7 @@ def run_jobs(
     Args:
         executor: runs the jobs on nodes.
         jobs: the trials.
-        bench: what the trials have in common.
+        context: what the trials have in common.
         run: the run directory, for files of ended trials.
         journal: the run's journal, open for writing.
         recorded: the recordings of trials so far.
@@ -130,20 +130,20 @@ def run_jobs(
     names = [(job.task.id, job.trial) for job in jobs]
     known = {name: recorded.get(name) or Recording(*name) for name in names}
     finished = {name for name, recording in known.items() if _is_finished(recording, graded)}
-    watch = Breaker(bench.stop)
+    watch = Breaker(context.stop)
 
-    def work_on(job: Job, node: Node) -> Trial | None:
-        log = bench.log(known[job.task.id, job.trial], journal)
+    def work_on(job: Job, node: Node) -> TrialOutcome | None:
+        log = context.make_log(known[job.task.id, job.trial], journal)
         try:
-            with node.admission.room(bench.stop):
-                bench.stop.check()
-                return run_trial(bench, node, job.task, log, run, verdicts, graded=graded)
+            with node.admission.admit(context.stop):
+                context.stop.raise_if_requested()
+                return run_trial(context, node, job.task, log, run, verdicts, graded=graded)
         except StoppedError:
             return None
 
-    trials: dict[tuple[str, int], Trial | None] = {}
+    trials: dict[tuple[str, int], TrialOutcome | None] = {}
 
-    def ended(job: Job, trial: Trial | None) -> None:
+    def ended(job: Job, trial: TrialOutcome | None) -> None:
         name = (job.task.id, job.trial)
         trials[name] = trial
         if breaker and trial is not None and name not in finished:
@@ -152,15 +152,15 @@ def run_jobs(
 
     progress("cases", 0, len(jobs))
     # An exception of a job affects the whole run, so the other jobs stop too.
-    executor.run(jobs, work_on, ended, bench.stop.request)
+    executor.run(jobs, work_on, ended, context.stop.request)
     in_order = [trial for name in names if (trial := trials.get(name)) is not None]
     # What the run has spent minus the spend of ended trials was spent on unfinished trials.
     elsewhere = sum((each.spend_usd for name, each in recorded.items() if name not in known), Decimal(0))
     ended_usd = sum((trial.spend_usd for trial in in_order), Decimal(0))
-    begun = max(bench.budget.spent_usd - ended_usd - elsewhere, Decimal(0))
+    begun = max(context.budget.spent_usd - ended_usd - elsewhere, Decimal(0))
     return RunSummary(
         str(run.path),
-        scored(in_order, bench.pool, begun),
+        score_trials(in_order, context.pool, begun),
         len(jobs) - len(in_order),
         watch.reason,
         simulated=any(recording.is_simulated for recording in known.values()),
@@ -168,7 +168,7 @@ def run_jobs(
 
 
 def run_trial(
-    bench: Bench,
+    bench: TrialContext,
     node: Node,
     task: Task,
     log: TrialLog,
@@ -176,7 +176,7 @@ def run_trial(
     verdicts: VerdictStore,
     *,
     graded: bool = True,
-) -> Trial:
+) -> TrialOutcome:
     """Run a trial to its end, starting where its recording ends; an unexpected error ends it with cause ``internal``.
 
     Args:
@@ -193,23 +193,23 @@ def run_trial(
         TwinbenchError, OSError: the trial cannot be recorded.
     """
     try:
-        log.settle_lost()
-        _bring_to_the_end(bench, node, task, log, run, verdicts, graded)
-        trial = concluded(bench.pool, log.recording)
+        log.settle_in_flight()
+        _run_and_grade(bench, node, task, log, run, verdicts, graded)
+        trial = summarise_trial(bench.pool, log.recording)
         write_case(run, trial)
         run.remove(task.id, log.recording.trial, TRACEBACK_FILE)  # from an earlier execution
     except StoppedError:
         raise
     except Exception as error:  # noqa: BLE001 - an error in one trial must not affect others
         record_unexpected(error, log, run, bench.secrets)
-        trial = _concluded_after(error, bench, log)
+        trial = _summarise_after_error(error, bench, log)
         with suppress(OSError):  # the disk may be the cause of the error
             write_case(run, trial)
     return trial
 
 
-def _bring_to_the_end(
-    bench: Bench,
+def _run_and_grade(
+    bench: TrialContext,
     node: Node,
     task: Task,
     log: TrialLog,
@@ -217,21 +217,30 @@ def _bring_to_the_end(
     verdicts: VerdictStore,
     graded: bool,
 ) -> None:
-    over = is_over(log.recording)
+    over = has_agent_ended(log.recording)
     wanted = not over or (graded and _wants_verdict(log.recording))
     failed = node.images.get(task) if wanted else None
     if not over:
         if failed is None:
-            _work_to_the_end(bench, node.engine, task, log, run)
+            _run_agent_to_end(bench, node.engine, task, log, run)
         else:
             record_end(log, failed.cause, str(failed))
     if graded and _wants_verdict(log.recording):
-        give_verdict(node.engine, bench.grading, task, log, run, verdicts, no_image=failed, checkpoint=bench.stop.check)
+        give_verdict(
+            node.engine,
+            bench.grading,
+            task,
+            log,
+            run,
+            verdicts,
+            no_image=failed,
+            checkpoint=bench.stop.raise_if_requested,
+        )
 
 
-def _concluded_after(error: Exception, bench: Bench, log: TrialLog) -> Trial:
+def _summarise_after_error(error: Exception, bench: TrialContext, log: TrialLog) -> TrialOutcome:
     try:
-        return concluded(bench.pool, log.recording)
+        return summarise_trial(bench.pool, log.recording)
     except Exception:  # noqa: BLE001 - reported below
         name = f"{log.recording.case}, trial {log.recording.trial}"
         raise TwinbenchError(
@@ -249,7 +258,7 @@ def give_verdict(
     verdicts: VerdictStore,
     *,
     no_image: CausedError | None = None,
-    fresh: bool = False,
+    no_cache: bool = False,
     checkpoint: Callable[[], None] | None = None,
 ) -> None:
     """Grade the patch that a trial submitted, and record the verdict.
@@ -262,7 +271,7 @@ def give_verdict(
         run: the run directory, for the verdict's file.
         verdicts: the store of verdicts.
         no_image: why the task's image is not available, if it is not.
-        fresh: grade again even if a cached verdict exists.
+        no_cache: grade again even if a cached verdict exists.
         checkpoint: called while tests run; raises if a stop was requested.
     """
     assert log.recording.end is not None  # noqa: S101 - checked by the caller
@@ -270,7 +279,7 @@ def give_verdict(
     if no_image is not None and patch.strip():
         verdict = no_verdict(task, no_image.cause, str(no_image))
     else:
-        verdict = grade(engine, task, patch, verdicts, limits, fresh=fresh, checkpoint=checkpoint)
+        verdict = grade(engine, task, patch, verdicts, limits, fresh=no_cache, checkpoint=checkpoint)
     run.write(task.id, log.recording.trial, "verdict.json", _json(_portable(verdict)))
     log.write(
         VerdictLine(
@@ -284,9 +293,9 @@ def give_verdict(
     )
 
 
-def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, run: RunDirectory) -> None:
+def _run_agent_to_end(bench: TrialContext, engine: Engine, task: Task, log: TrialLog, run: RunDirectory) -> None:
     try:
-        ended = _worked(bench, engine, task, log)
+        ended = _run_or_restart_agent(bench, engine, task, log)
     except CausedError as error:
         record_end(log, error.cause, str(error))
         return
@@ -294,7 +303,7 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
     trajectory = dict(ended.trajectory)
     if log.recording.is_simulated:
         trajectory["info"] = {**trajectory["info"], SIMULATED: "simulated models answered, not real ones"}
-    run.write(task.id, log.recording.trial, "trajectory.json", bench.secrets.redacted(_json(trajectory)))
+    run.write(task.id, log.recording.trial, "trajectory.json", bench.secrets.redact(_json(trajectory)))
     run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
     if ended.error is not None:
         record_end(log, ended.error.cause, str(ended.error))
@@ -312,26 +321,26 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
     )
 
 
-def _worked(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
+def _run_or_restart_agent(bench: TrialContext, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
     """Continue a trial, or start it over if it diverges from its recording."""
     try:
-        return work(bench, engine, task, log)
+        return run_trial_agent(bench, engine, task, log)
     except DivergedError as diverged:
         log.start_over(diverged)
-        return work(bench, engine, task, log)
+        return run_trial_agent(bench, engine, task, log)
 
 
-def write_case(run: RunDirectory, trial: Trial) -> None:
+def write_case(run: RunDirectory, trial: TrialOutcome) -> None:
     """Write a trial's ``case.json``."""
     run.write(trial.id, trial.trial, "case.json", _json(trial.to_json()))
 
 
 def _is_finished(recording: Recording, graded: bool) -> bool:
     """Return whether nothing is left to do for a trial."""
-    return is_over(recording) and not (graded and _wants_verdict(recording))
+    return has_agent_ended(recording) and not (graded and _wants_verdict(recording))
 
 
-def is_over(recording: Recording) -> bool:
+def has_agent_ended(recording: Recording) -> bool:
     """Return whether the agent has ended for good; a trial that infrastructure or the cap ended is continued."""
     return recording.end is not None and recording.end.is_final
 
@@ -341,7 +350,7 @@ def _wants_verdict(recording: Recording) -> bool:
     if recording.end is None or recording.end.cause is not None:
         return False
     cause = None if recording.verdict is None else recording.verdict.cause
-    return recording.verdict is None or (cause is not None and CAUSES[cause].counts is Counts.infra)
+    return recording.verdict is None or (cause is not None and CAUSES[cause].outcome_class is OutcomeClass.infra)
 
 
 def _portable(verdict: Verdict) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.trial import TrialOutcome
 from twinbench.display.wording import counted, shortened
 from twinbench.storage.manifests import LiveManifest
 
@@ -28,7 +28,7 @@ class RunScore:
     cap ended are counted separately.
     """
 
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialOutcome, ...]
     """The trials that ended."""
     penalty_usd_each: Decimal
     begun_usd: Decimal = Decimal(0)
@@ -38,7 +38,7 @@ class RunScore:
 
     def count(self, what: str) -> int:
         """Count the trials that are counted as ``what``."""
-        return sum(trial.counts == what for trial in self.trials)
+        return sum(trial.outcome_class == what for trial in self.trials)
 
     @property
     def cost_usd(self) -> Decimal:
@@ -85,7 +85,7 @@ class RunScore:
         """
         if self.not_loaded is not None and not self.trials:
             return "could not be loaded"
-        telling = [trial for trial in self.trials if trial.counts in ("resolved", "unresolved", "ungraded")]
+        telling = [trial for trial in self.trials if trial.outcome_class in ("resolved", "unresolved", "ungraded")]
         return "failed in every case" if telling and all(trial.router_failed for trial in telling) else None
 
     @property
@@ -172,8 +172,8 @@ class RunScore:
         return notes
 
 
-def scored(
-    trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Decimal(0), not_loaded: str | None = None
+def score_trials(
+    trials: Sequence[TrialOutcome], pool: LiveManifest, begun_usd: Decimal = Decimal(0), not_loaded: str | None = None
 ) -> RunScore:
     """Score trials under a pool's penalty.
 

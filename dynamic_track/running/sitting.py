@@ -16,22 +16,22 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.nodes import CaseExecutor, Job
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.running.planned import widen
+from dynamic_track.running.planned import add_cases
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.runner import RunSummary, run_jobs
 from dynamic_track.running.stopping import Stop
-from dynamic_track.running.trial import Bench, Trial, concluded
+from dynamic_track.running.trial import TrialContext, TrialOutcome, summarise_trial
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.lines import Sitting
+from twinbench.calls.lines import RunExecution
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import recordings
+from twinbench.calls.recording import read_recordings
 from twinbench.calls.redaction import Secrets
-from twinbench.calls.routed import RouterDecides
-from twinbench.calls.trial_log import Listener, WithoutSecrets
+from twinbench.calls.routed import RouterDecider
+from twinbench.calls.trial_log import Listener, RedactedSource
 from twinbench.containers.container import ContainerLimits
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
@@ -66,7 +66,7 @@ class RunSetup:
     simulation: str | None = None
     """Fingerprint of the simulated models; None for real models."""
 
-    def part(self, tasks: Sequence[Task], run_usd: Decimal | None) -> tuple[tuple[Task, ...], Decimal | None]:
+    def shard_cases(self, tasks: Sequence[Task], run_usd: Decimal | None) -> tuple[tuple[Task, ...], Decimal | None]:
         """Return the cases of this shard, with those of one repository together, and its part of the cap."""
         own = tasks
         if self.image is not None:  # drop Dockerfiles: nothing may be built under the user's image name
@@ -107,7 +107,7 @@ class Provider:
 
 
 @dataclass(frozen=True)
-class SittingLimits:
+class ExecutionLimits:
     """Limits of one execution of a run; they are not part of the plan."""
 
     run_usd: Decimal | None = None
@@ -126,15 +126,15 @@ class SittingLimits:
         return GradingLimits(tests_s=self.tests_s, memory_mib=self.memory_mib, min_free_mib=self.min_free_mib)
 
 
-def sit(
+def execute_plan(
     executor: CaseExecutor,
     setup: RunSetup,
     tasks: Sequence[Task],
     run_dir: Path,
     provider: Provider,
     *,
-    where: Mapping[str, Any],
-    limits: SittingLimits,
+    sources: Mapping[str, Any],
+    limits: ExecutionLimits,
     graded: bool = True,
     breaker: bool = True,
     stop: Stop | None = None,
@@ -150,7 +150,7 @@ def sit(
         tasks: the cases.
         run_dir: of the run; made where it is missing.
         provider: who answers.
-        where: where tasks and pool were found, for a replay.
+        sources: where tasks and pool were found, for a replay.
         limits: of this sitting.
         graded: grade what is submitted.
         breaker: stop when the first cases that end are all lost to one infrastructure cause.
@@ -167,16 +167,16 @@ def sit(
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
         shard = {} if setup.shard is None else {"shard": list(setup.shard)}
-        found = {**where, "division": setup.pool.division, **shard}
-        directory = open_run(run_dir, RunPlan.of(setup.identity(), found, cases))
+        found = {**sources, "division": setup.pool.division, **shard}
+        directory = open_run(run_dir, RunPlan.make(setup.identity(), found, cases))
         planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         entries = journal.entries()
-        recorded = recordings(entries)
-        directory.refuse_lost_lines(recorded.keys())
-        widen(journal, planned, entries, cases, round(time.time(), 3))
-        journal.write(
-            Sitting(
+        recorded = read_recordings(entries)
+        directory.check_ended_trials_recorded(recorded.keys())
+        add_cases(journal, planned, entries, cases, round(time.time(), 3))
+        journal.append_line(
+            RunExecution(
                 plan=planned.fingerprint,
                 cases=cases,
                 trials=setup.trials,
@@ -189,19 +189,19 @@ def sit(
         spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))
         budget = Budget(limits.run_usd, spent)
         secrets = Secrets(provider.secrets)
-        source = WithoutSecrets(provider.source, secrets)
+        source = RedactedSource(provider.source, secrets)
         own = MeteredLlm(setup.pool, source, budget, limits=limits.retries)
-        candidates = tuple(candidate.candidate() for candidate in setup.pool.candidates)
+        candidates = tuple(candidate.to_candidate() for candidate in setup.pool.candidates)
         try:
-            router = stack.enter_context(setup.router.opened(candidates, own))
+            router = stack.enter_context(setup.router.open(candidates, own))
         except NOT_LOADED as error:
-            directory.keep_not_loaded(secrets.redacted(str(error)))
+            directory.keep_not_loaded(secrets.redact(str(error)))
             raise
         directory.keep_not_loaded(None)
-        bench = Bench(
+        bench = TrialContext(
             pool=setup.pool,
             settings=setup.settings,
-            decider=RouterDecides(router),
+            decider=RouterDecider(router),
             source=source,
             budget=budget,
             salt=setup.seed,
@@ -209,7 +209,7 @@ def sit(
             container=limits.container(network=setup.network),
             grading=limits.grading(),
             retries=limits.retries,
-            own=own,
+            router_llm=own,
             clocks=provider.clocks,
             on_router_error=setup.on_router_error,
             stop=stop or Stop(directory.path),
@@ -230,7 +230,7 @@ def sit(
         )
 
 
-def shard_of(text: str) -> tuple[int, int]:
+def parse_shard(text: str) -> tuple[int, int]:
     """Parse a shard from the command line: ``1/4`` is the first of four.
 
     Raises:
@@ -242,14 +242,14 @@ def shard_of(text: str) -> tuple[int, int]:
     return int(number), int(of)
 
 
-def so_far(run_dir: Path, setup: RunSetup) -> list[Trial]:
+def ended_trials(run_dir: Path, setup: RunSetup) -> list[TrialOutcome]:
     """Return the trials of a run that have ended so far; empty if the run does not exist yet.
 
     Raises:
         JournalError: the journal is changed, damaged or lost.
     """
-    RunDirectory(run_dir).refuse_lost_journal()
+    RunDirectory(run_dir).check_journal_present()
     if not (run_dir / "journal").is_dir():
         return []
-    found = recordings(read_journal(run_dir / "journal"))
-    return [concluded(setup.pool, recording) for recording in found.values() if recording.end is not None]
+    found = read_recordings(read_journal(run_dir / "journal"))
+    return [summarise_trial(setup.pool, recording) for recording in found.values() if recording.end is not None]

@@ -54,7 +54,7 @@ class Stop:
                     self._asked.set()
         return self._asked.is_set()
 
-    def check(self) -> None:
+    def raise_if_requested(self) -> None:
         """Raise if a stop was requested.
 
         Raises:
@@ -64,7 +64,7 @@ class Stop:
             raise StoppedError
 
 
-class StoppingClock:
+class InterruptibleClock:
     """A clock whose waits end when a stop is requested.
 
     Args:
@@ -86,14 +86,14 @@ class StoppingClock:
         Raises:
             StoppedError: a stop was requested meanwhile.
         """
-        self._stop.check()
+        self._stop.raise_if_requested()
         if not isinstance(self._clock, WallClock):
             self._clock.sleep(seconds)
             return
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self._clock.sleep(min(left, _LOOK_EVERY_S))
-            self._stop.check()
+            self._stop.raise_if_requested()
 
 
 def ask_to_stop(folder: Path) -> None:

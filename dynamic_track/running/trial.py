@@ -11,28 +11,28 @@ from typing import Any, Protocol
 
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.agent import SUBMITTED, AgentEnd, AgentSettings, run_agent
-from dynamic_track.running.stopping import Stop, StoppingClock
-from dynamic_track.running.workplace import Commands, Workplace
+from dynamic_track.running.stopping import InterruptibleClock, Stop
+from dynamic_track.running.workplace import CommandRunner, Commands
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal
-from twinbench.calls.kept_responses import KeptResponses
+from twinbench.calls.kept_responses import ResponseCache
 from twinbench.calls.lines import TrialBegins
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
 from twinbench.calls.trial_log import Listener, TrialLog
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine, ImageError
 from twinbench.containers.sandbox import Sandbox
 from twinbench.routing.cache_policy import WallClockTtl
 from twinbench.routing.clock import Clocks, WallClocks
-from twinbench.routing.own_calls import OwnCalls
+from twinbench.routing.own_calls import RouterLlm
 from twinbench.routing.router import Limits
 from twinbench.routing.session import Session, session_key
 from twinbench.storage.manifest_files import static_manifest
@@ -40,10 +40,12 @@ from twinbench.storage.manifests import LiveManifest
 from twinbench.text.tokens import tokenizer_set
 
 
-class Place(Protocol):
+class CommandsFactory(Protocol):
     """Opens the environment in which a trial's commands run."""
 
-    def __call__(self, bench: Bench, engine: Engine, task: Task, log: TrialLog, /) -> AbstractContextManager[Commands]:
+    def __call__(
+        self, bench: TrialContext, engine: Engine, task: Task, log: TrialLog, /
+    ) -> AbstractContextManager[Commands]:
         """Open the environment.
 
         Args:
@@ -59,7 +61,7 @@ class Place(Protocol):
 
 
 @contextmanager
-def fresh_container(bench: Bench, engine: Engine, task: Task, _log: TrialLog | None = None) -> Iterator[Sandbox]:
+def fresh_container(bench: TrialContext, engine: Engine, task: Task, _log: TrialLog | None = None) -> Iterator[Sandbox]:
     """Start a new container for a trial.
 
     Args:
@@ -80,12 +82,12 @@ def fresh_container(bench: Bench, engine: Engine, task: Task, _log: TrialLog | N
         interpreter=bench.settings.interpreter,
         environment=bench.settings.environment,
     ) as sandbox:
-        _refuse_other_image(sandbox, bench.settings.directory)
+        _require_commands_directory(sandbox, bench.settings.directory)
         yield sandbox
 
 
 @dataclass(frozen=True)
-class Bench:
+class TrialContext:
     """What all trials of a run have in common."""
 
     pool: LiveManifest
@@ -101,10 +103,10 @@ class Bench:
     container: ContainerLimits = field(default_factory=ContainerLimits)
     grading: GradingLimits = field(default_factory=GradingLimits)
     retries: RetryLimits = field(default_factory=RetryLimits)
-    own: OwnCalls | None = None
+    router_llm: RouterLlm | None = None
     """The handle through which the router may ask an LLM."""
     clocks: Clocks = field(default_factory=WallClocks)
-    turn: AbstractContextManager[Any] = field(default_factory=threading.Lock)
+    router_lock: AbstractContextManager[Any] = field(default_factory=threading.Lock)
     """Lock held while the router is called."""
     stop: Stop = field(default_factory=Stop)
     listener: Listener | None = None
@@ -113,9 +115,9 @@ class Bench:
     """The tier whose default candidate answers if the router fails; None: the failure ends the case."""
     secrets: Secrets = field(default_factory=lambda: Secrets(()))
     """Secrets that must not be written down."""
-    place: Place = fresh_container
+    open_commands: CommandsFactory = fresh_container
     """Opens the environment in which commands run."""
-    kept: KeptResponses | None = None
+    response_cache: ResponseCache | None = None
     """Cached responses of earlier trials, used before a request is sent."""
     session: int | None = None
     """The session number that several trials share; None: each trial has its own."""
@@ -125,7 +127,7 @@ class Bench:
     """In a bank build: seed, repeat and assignment, for the trial's first journal line."""
 
     @property
-    def instead(self) -> str | None:
+    def fallback(self) -> str | None:
         """The id of the fallback candidate."""
         defaults = (each.id for each in self.pool.candidates if each.tier == self.on_router_error and each.tier_default)
         return next(defaults, None)
@@ -134,14 +136,14 @@ class Bench:
         """Return the session key that the requests of a trial carry: opaque, and the same after a resume."""
         return session_key(self.salt, "header", case, str(self.session or trial))
 
-    def log(self, recording: Recording, journal: Journal) -> TrialLog:
+    def make_log(self, recording: Recording, journal: Journal) -> TrialLog:
         """Return a trial's log, whose clock continues where its recording ends."""
         header = self.session_header(recording.case, recording.trial)
-        return TrialLog(recording, journal, self.clocks.of(header, recording.at), self.listener)
+        return TrialLog(recording, journal, self.clocks.clock_for(header, recording.at), self.listener)
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialOutcome:
     """The outcome of one trial of a case."""
 
     id: str
@@ -183,22 +185,22 @@ class Trial:
         return self.cause is Cause.router or (self.router_errors > 0 and self.router_errors >= self.steps)
 
     @property
-    def counts(self) -> str:
+    def outcome_class(self) -> str:
         """How the trial is counted: ``resolved``, ``unresolved``, ``infra``, ``cap``, or ``ungraded`` without
         grading.
         """
         if self.cause is not None:
-            return str(CAUSES[self.cause].counts)
+            return str(CAUSES[self.cause].outcome_class)
         if self.resolved is None:
             return "ungraded"
         return "resolved" if self.resolved else "unresolved"
 
-    def ending(self) -> dict[str, Any]:
+    def summary_fields(self) -> dict[str, Any]:
         """Return the trial's part of a run summary as a JSON object: its outcome and why."""
         return {
             "case": self.id,
             "trial": self.trial,
-            "counts": self.counts,
+            "counts": self.outcome_class,
             "cause": None if self.cause is None else str(self.cause),
             "detail": self.detail,
             "exit_status": self.exit_status,
@@ -214,7 +216,7 @@ class Trial:
         return asdict(self) | {name: None if usd is None else float(usd) for name, usd in money.items()}
 
 
-def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
+def run_trial_agent(bench: TrialContext, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
     """Let the agent work on a case, or continue where its recording ends.
 
     Args:
@@ -229,17 +231,19 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
     """
     _check_identity(bench, engine, task, log)
     counter = bench.counter or PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest()))
-    routed = routed_call(bench, task, log, counter)
-    with bench.place(bench, engine, task, log) as commands:
+    routed = make_routed_call(bench, task, log, counter)
+    with bench.open_commands(bench, engine, task, log) as commands:
         routed.start()
-        workplace = Workplace(commands, log, routed, bench.settings.command_timeout_s, bench.stop.check, bench.secrets)
+        workplace = CommandRunner(
+            commands, log, routed, bench.settings.command_timeout_s, bench.stop.raise_if_requested, bench.secrets
+        )
         try:
             return run_agent(bench.settings, task.problem_statement, routed, workplace)
         finally:
             routed.end()
 
 
-def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter) -> RoutedCall:
+def make_routed_call(bench: TrialContext, task: Task, log: TrialLog, counter: PromptCounter) -> RoutedCall:
     """Make the routed call between a trial's agent and its models.
 
     Args:
@@ -250,10 +254,10 @@ def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter)
     """
     trial = str(log.recording.trial)
     limits = bench.pool.agent
-    clock = TrialClock(StoppingClock(log.clock, bench.stop))
+    clock = TrialClock(InterruptibleClock(log.clock, bench.stop))
     session = Session(
         session_key(bench.salt, task.id, trial),
-        tuple(candidate.candidate() for candidate in bench.pool.candidates),
+        tuple(candidate.to_candidate() for candidate in bench.pool.candidates),
         WallClockTtl(bench.pool.wallclock_ttl_seconds, clock),
         Limits(steps=limits.step_limit, cost_usd=float(limits.cost_limit_usd)),
     )
@@ -262,32 +266,32 @@ def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter)
         session_header=bench.session_header(task.id, log.recording.trial),
         decider=bench.decider,
         source=bench.source,
-        log=log,
+        trial_log=log,
         budget=bench.budget,
         clock=clock,
         pool={candidate.id: candidate for candidate in bench.pool.candidates},
         counter=counter,
         tool_options=bench.settings.tool_options,
         limits=bench.retries,
-        kept=bench.kept,
-        own=bench.own,
-        instead=bench.instead,
-        turn=bench.turn,
-        checkpoint=bench.stop.check,
+        response_cache=bench.response_cache,
+        router_llm=bench.router_llm,
+        fallback=bench.fallback,
+        router_lock=bench.router_lock,
+        checkpoint=bench.stop.raise_if_requested,
     )
 
 
-def concluded(pool: LiveManifest, recording: Recording) -> Trial:
+def summarise_trial(pool: LiveManifest, recording: Recording) -> TrialOutcome:
     """Summarise a trial from its recording alone."""
     end = recording.end
     cause, detail = (None, None) if end is None else (end.cause, end.detail)
     resolved = None
     if cause is not None:
-        resolved = False if CAUSES[cause].counts is Counts.unresolved else None
+        resolved = False if CAUSES[cause].outcome_class is OutcomeClass.unresolved else None
     elif (verdict := recording.verdict) is not None:
         cause, resolved, detail = verdict.cause, verdict.resolved, verdict.detail
     cost = recording.cost_usd
-    return Trial(
+    return TrialOutcome(
         id=recording.case,
         trial=recording.trial,
         resolved=resolved,
@@ -300,7 +304,7 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
         bill_usd=None if resolved is None else bill_usd(cost, resolved, pool.unresolved_penalty_usd),
         usage=recording.usage.to_json(),
         models=recording.models,
-        router_calls=len(recording.own_answers),
+        router_calls=len(recording.router_answers),
         router_usd=recording.router_usd,
         router_errors=len(errors := recording.router_errors),
         first_router_error=errors[0] if errors else None,
@@ -308,7 +312,7 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
     )
 
 
-def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
+def _require_commands_directory(sandbox: Sandbox, directory: str) -> None:
     """Check that the image has the commands' directory, before money is spent on an agent that cannot work.
 
     Raises:
@@ -318,7 +322,7 @@ def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
         raise ImageError(f"image {sandbox.image} is not a task's image: it has no {directory}, where commands run")
 
 
-def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> None:
+def _check_identity(bench: TrialContext, engine: Engine, task: Task, log: TrialLog) -> None:
     """Check that pool, task, image and agent are those of the recording that is continued."""
     identity: dict[str, Any] = {
         "task": task.fingerprint,

@@ -33,14 +33,14 @@ def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secret
         raise error
     case, trial = log.recording.case, log.recording.trial
     try:
-        run.write(case, trial, TRACEBACK_FILE, secrets.redacted(traceback_text(error)))
-        place = f"the traceback is in {run.case(case, trial).relative_to(run.path) / TRACEBACK_FILE}"
+        run.write(case, trial, TRACEBACK_FILE, secrets.redact(traceback_text(error)))
+        place = f"the traceback is in {run.trial_folder(case, trial).relative_to(run.path) / TRACEBACK_FILE}"
     except OSError as failed:
         if is_disk_failure(failed):
             raise
         place = f"the traceback could not be written ({failed.strerror or failed})"
-    detail = secrets.redacted(f"{describe_error(error)}; {place}")
-    log.settle_lost()
+    detail = secrets.redact(f"{describe_error(error)}; {place}")
+    log.settle_in_flight()
     end = log.recording.end
     if end is not None and end.cause is None:
         verdict = VerdictLine(**log.stamp(), resolved=None, cause=Cause.internal, detail=detail, fingerprint=None)

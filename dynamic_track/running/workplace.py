@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from twinbench.calls.lines import CommandLine, Observation
-from twinbench.calls.normalise import normalised_text
+from twinbench.calls.normalise import normalise_text
 from twinbench.calls.recording import DivergedError, RecordedCommand
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RoutedCall
@@ -36,7 +36,7 @@ class Commands(Protocol):
 
 
 @dataclass
-class Workplace:
+class CommandRunner:
     """Runs the commands of one trial.
 
     Recorded commands run again, since the container is a new one. If their results are the same (up to times and
@@ -80,8 +80,8 @@ class Workplace:
             checkpoint=self.checkpoint,
         )
         # Use the text as it is in the journal, so that a resume continues with the same text.
-        result = replace(result, output=self.secrets.redacted(result.output))
-        observation = observation_of(result, self.timeout_s)
+        result = replace(result, output=self.secrets.redact(result.output))
+        observation = to_observation(result, self.timeout_s)
         if recorded is None or recorded.observation is None:
             self.log.write(
                 Observation(
@@ -102,7 +102,7 @@ class Workplace:
             "returncode": recorded.observation.returncode,
             "exception_info": recorded.observation.exception_info,
         }
-        if (name := difference(then, observation, result.ended)) is not None:
+        if (name := find_difference(then, observation, result.ended)) is not None:
             raise DivergedError(step, "observation", then[name], observation[name])
         return then
 
@@ -111,7 +111,7 @@ class Workplace:
         return commands[self._index] if self._index < len(commands) else None
 
 
-def observation_of(result: CommandResult, timeout_s: float) -> dict[str, Any]:
+def to_observation(result: CommandResult, timeout_s: float) -> dict[str, Any]:
     """Convert a command's result to what mini-swe-agent gets.
 
     Args:
@@ -128,18 +128,16 @@ def observation_of(result: CommandResult, timeout_s: float) -> dict[str, Any]:
     return {"output": result.output, "returncode": code, "exception_info": said[result.ended]}
 
 
-def difference(then: Mapping[str, Any], now: Mapping[str, Any], ended: Ended) -> str | None:
+def find_difference(then: Mapping[str, Any], now: Mapping[str, Any], ended: Ended) -> str | None:
     """Return the name of what differs when a command is run again, ignoring what differs from run to run; None if
     nothing does.
 
     If a command did not end by itself, how much of its output was captured depends on timing.
 
     Args:
-        then: the first result (``observation_of``).
+        then: the first result (``to_observation``).
         now: the new result.
         ended: how the command ended now.
     """
     compared = [name for name in then if name != "output" or ended is Ended.exited]
-    return next(
-        (name for name in compared if normalised_text(str(then[name])) != normalised_text(str(now[name]))), None
-    )
+    return next((name for name in compared if normalise_text(str(then[name])) != normalise_text(str(now[name]))), None)

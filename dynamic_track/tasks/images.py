@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from dynamic_track.tasks.task import ANSWERS, Task
+from dynamic_track.tasks.task import ANSWER_FILES, Task
 from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
-from twinbench.containers.building import build, context_files, parents
+from twinbench.containers.building import build_image, context_files, parent_images
 from twinbench.containers.engine import Engine, ImageError
 from twinbench.display.progress import Progress, no_progress
 from twinbench.executing.executor import results_in_order
 from twinbench.executing.threads import Threads
 from twinbench.unexpected import UnexpectedError
 
-_AT_ONCE = 4
+_WORKERS = 4
 
 
 def prepare_images(
@@ -53,7 +53,7 @@ def prepare_images(
     def done(number: int) -> None:
         progress("images", number, len(wanted))
 
-    results = results_in_order(Threads({engine: _AT_ONCE}), list(wanted.values()), prepare, done=done)
+    results = results_in_order(Threads({engine: _WORKERS}), list(wanted.values()), prepare, done=done)
     return {image: error for image, error in zip(wanted, results, strict=True) if error is not None}
 
 
@@ -61,7 +61,7 @@ def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress) -> 
     try:
         if build_it and task.folder is not None and (task.folder / "Dockerfile").is_file():
             dockerfile = (task.folder / "Dockerfile").read_text("utf-8")
-            build(engine, task.image, dockerfile, context_files(task.folder, ANSWERS), progress)
+            build_image(engine, task.image, dockerfile, context_files(task.folder, ANSWER_FILES), progress)
         elif not engine.has_image(task.image):
             engine.pull(task.image, progress)
     except ImageError as error:
@@ -81,4 +81,4 @@ def _parents(task: Task) -> list[str]:
     if task.folder is None or not (task.folder / "Dockerfile").is_file():
         return []
     dockerfile = (task.folder / "Dockerfile").read_text("utf-8")
-    return [parent.partition(":")[0] for parent in parents(dockerfile)]
+    return [parent.partition(":")[0] for parent in parent_images(dockerfile)]

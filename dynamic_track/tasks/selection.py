@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from dynamic_track.tasks.sources import REHEARSAL, load_tasks
-from dynamic_track.tasks.task import GradingSetting, Task, TaskSet, near_ids
+from dynamic_track.tasks.task import GradingSetting, Task, TaskSet, suggest_ids
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import sha256_text
@@ -75,8 +75,8 @@ def select(
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: must be at least 1")
-    window = _window(slice)
-    chosen = _matching(tasks, only)
+    window = _parse_slice(slice)
+    chosen = _match_globs(tasks, only)
     if shuffle is not None:
         chosen.sort(key=lambda task: (sha256_text(f"{shuffle}:{task.id}"), task.id))
     found = len(chosen)
@@ -94,23 +94,23 @@ def with_swebench_setting(tasks: Sequence[Task], globs: Sequence[str]) -> tuple[
     """
     if not globs:
         return tuple(tasks)
-    opened = {task.id for task in _matching(tasks, globs, "--swebench-setting")}
+    opened = {task.id for task in _match_globs(tasks, globs, "--swebench-setting")}
     return tuple(
         replace(task, grading_setting=GradingSetting.swebench) if task.id in opened else task for task in tasks
     )
 
 
-def _matching(tasks: Sequence[Task], only: Sequence[str], flag: str = "--only") -> list[Task]:
+def _match_globs(tasks: Sequence[Task], only: Sequence[str], flag: str = "--only") -> list[Task]:
     if not only:
         return list(tasks)
     unmatched = [glob for glob in only if not any(fnmatchcase(task.id, glob) for task in tasks)]
     if unmatched:
         ids = [task.id for task in tasks]
-        raise UsageError("\n".join(f"{flag} {glob!r} matches no task; {near_ids(glob, ids)}" for glob in unmatched))
+        raise UsageError("\n".join(f"{flag} {glob!r} matches no task; {suggest_ids(glob, ids)}" for glob in unmatched))
     return [task for task in tasks if any(fnmatchcase(task.id, glob) for glob in only)]
 
 
-def _window(text: str | None) -> slice:
+def _parse_slice(text: str | None) -> slice:
     if text is None:
         return slice(None)
     parts = _SLICE.fullmatch(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track import harness
-from dynamic_track.tasks.task import ANSWERS, NEWER_FIELDS, Task, TaskSet, read_task
+from dynamic_track.tasks.task import ANSWER_FILES, NEWER_FIELDS, Task, TaskSet, read_task
 from twinbench.containers.building import context_content, context_files
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
@@ -73,21 +73,21 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
     split = _splits().get(tasks)
     if split is not None:
         read = _from_hub(HUB_DATASETS[split.dataset]) if dataset is None else _from_file(Path(dataset))
-        return _only_split(TaskSet(tasks, read.source, _checked(read)), split)
+        return _select_split(TaskSet(tasks, read.source, _read_rows(read)), split)
     if dataset is not None:
         raise UsageError(f"--dataset is only for {' and '.join(_splits())}; {tasks} needs no data set")
     if tasks == REHEARSAL:
         folder = Path(__file__).parents[1] / REHEARSAL
-        own = _checked(replace(_from_repo(folder), source=REHEARSAL))
+        own = _read_rows(replace(_from_repo(folder), source=REHEARSAL))
         return TaskSet(REHEARSAL, REHEARSAL, tuple(replace(task, always_built=True) for task in own))
     path = Path(tasks)
     if not is_there(path) and not tasks.endswith(SUFFIXES) and "/" not in tasks:
-        raise UsageError(f"there are no tasks {tasks!r}: give {_forms()}")
+        raise UsageError(f"there are no tasks {tasks!r}: give {_accepted_sources()}")
     read = _from_repo(path) if path.is_dir() else _from_file(path)
-    return TaskSet(path.resolve().name, read.source, _checked(read))
+    return TaskSet(path.resolve().name, read.source, _read_rows(read))
 
 
-def ids_at_hand(tasks: str, dataset: str | None = None) -> list[str]:
+def local_task_ids(tasks: str, dataset: str | None = None) -> list[str]:
     """Return the ids of a set's tasks, for a shell's completion: nothing is downloaded or checked, and a set that is
     not on this machine gives no ids.
 
@@ -114,7 +114,7 @@ def ids_at_hand(tasks: str, dataset: str | None = None) -> list[str]:
     return sorted(each for each in ids if isinstance(each, str))
 
 
-def _forms() -> str:
+def _accepted_sources() -> str:
     names = ", ".join((*_splits(), REHEARSAL))
     return f"{names}, a file of rows ({', '.join(SUFFIXES)}), or a folder in task-repo format (with {_TASKS_FOLDER}/)"
 
@@ -125,7 +125,7 @@ def _splits() -> dict[str, NamedSplit]:
     return {split.name: split for split in manifest.splits}
 
 
-def _only_split(found: TaskSet, split: NamedSplit) -> TaskSet:
+def _select_split(found: TaskSet, split: NamedSplit) -> TaskSet:
     """Return all tasks of a named split, sorted by id: the same from every source."""
     by_id = {task.id: task for task in found.tasks}
     if split.instances is None:
@@ -141,7 +141,7 @@ def _only_split(found: TaskSet, split: NamedSplit) -> TaskSet:
     return replace(found, tasks=tuple(by_id[each] for each in wanted))
 
 
-def _checked(read: _Rows) -> tuple[Task, ...]:
+def _read_rows(read: _Rows) -> tuple[Task, ...]:
     """Read the tasks of rows; all of them or none.
 
     Raises:
@@ -208,7 +208,9 @@ def _from_repo(repo: Path) -> _Rows:
     root = repo / _TASKS_FOLDER
     try:
         if not root.is_dir():
-            raise UsageError(f"{repo} is not a task repo: it has no folder {_TASKS_FOLDER}/; give {_forms()}")
+            raise UsageError(
+                f"{repo} is not a task repo: it has no folder {_TASKS_FOLDER}/; give {_accepted_sources()}"
+            )
         folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
     except OSError as error:
         raise UsageError(f"cannot read {error.filename or root} ({error.strerror})") from None
@@ -221,7 +223,7 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
     problems: list[Problem] = []
     task_file, tests_file = folder / _TASK_FILE, folder / "tests.json"
     meta: Any = None
-    with _noting(task_file, problems):
+    with _collect_problems(task_file, problems):
         if not task_file.is_file():
             yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is not a task")
             return
@@ -236,7 +238,7 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
                 str(task_file), None, "instance_id", f"is {meta['instance_id']}, but its folder is named {folder.name}"
             )
     for file in sorted({*harness.task_repo_files().values()}):
-        with _noting(folder / file, problems):
+        with _collect_problems(folder / file, problems):
             if not (folder / file).is_file():
                 raise ValueError("is missing")
             content = _content(folder / file)
@@ -247,8 +249,8 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
                 content.decode()
     row = None
     if not problems:
-        with _noting(folder, problems):
-            build = fingerprint(context_content(context_files(folder, ANSWERS)))
+        with _collect_problems(folder, problems):
+            build = fingerprint(context_content(context_files(folder, ANSWER_FILES)))
             row = _Row(harness.load_task(folder), str(folder), folder=folder, build_fingerprint=build)
     yield from problems if row is None else (row,)
 
@@ -259,7 +261,7 @@ def _content(file: Path) -> bytes:
 
 
 @contextmanager
-def _noting(file: Path, problems: list[Problem]) -> Iterator[None]:
+def _collect_problems(file: Path, problems: list[Problem]) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
@@ -293,10 +295,10 @@ def _from_hub(dataset: str) -> _Rows:
     except Exception as error:  # noqa: BLE001 - errors of the hub library, its HTTP client and its transfer library
         if (folder := _hub_copy(dataset)) is None:
             first_line = str(error).strip().partition("\n")[0]
-            raise _unread(dataset, f"{type(error).__name__}: {first_line}") from None
+            raise _hub_error(dataset, f"{type(error).__name__}: {first_line}") from None
         commit, files = folder.name, _test_files(folder)
     if not files:
-        raise _unread(dataset, "it has no Parquet file of a split named test")
+        raise _hub_error(dataset, "it has no Parquet file of a split named test")
     source = f"{dataset}@{commit}"
     return _Rows(source, (row for file in files for row in _file_rows(file, f"{source}/{file.name}")))
 
@@ -317,7 +319,7 @@ def _test_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if _TEST_PARQUET.fullmatch(path.relative_to(folder).as_posix()))
 
 
-def _unread(dataset: str, reason: str) -> TwinbenchError:
+def _hub_error(dataset: str, reason: str) -> TwinbenchError:
     return TwinbenchError(
         f"{dataset} could not be read from the Hugging Face hub ({reason}); "
         "with --dataset FILE its rows are read from a local .jsonl, .jsonl.gz, .json or .parquet file"

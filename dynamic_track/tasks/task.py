@@ -34,7 +34,7 @@ NEWER_FIELDS = ("image", "eval_script", "log_parser", "eval_type")
 EDITS_FILE = "edits.toml"
 """The file with the edits that simulated models may make in the project of a task, including the right one."""
 
-ANSWERS = frozenset(
+ANSWER_FILES = frozenset(
     {
         EDITS_FILE,
         "eval.sh",
@@ -51,7 +51,7 @@ ANSWERS = frozenset(
 """The files in a task's folder that its image must not contain, since an agent could read them there."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
-_NEAR = 5
+_MAX_SUGGESTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class Task:
     @property
     def fingerprint(self) -> str:
         """The SHA-256 (hex) of everything about the task except its location."""
-        return fingerprint({**self.row(), "grading_setting": self.grading_setting, "build": self.build_fingerprint})
+        return fingerprint({**self.to_row(), "grading_setting": self.grading_setting, "build": self.build_fingerprint})
 
-    def row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, Any]:
         """Return the task as a row in SWE-bench's format."""
         return {
             "instance_id": self.id,
@@ -138,17 +138,19 @@ class TaskSet:
         for task in self.tasks:
             if task.id == task_id:
                 return task
-        raise UsageError(f"{self.name} has no task {task_id!r}; {near_ids(task_id, [each.id for each in self.tasks])}")
+        raise UsageError(
+            f"{self.name} has no task {task_id!r}; {suggest_ids(task_id, [each.id for each in self.tasks])}"
+        )
 
 
-def near_ids(wanted: str, ids: Sequence[str]) -> str:
+def suggest_ids(wanted: str, ids: Sequence[str]) -> str:
     """Return the ids that are most similar to ``wanted``, as the end of a message; if none is similar, the first
     ids.
     """
-    if near := near_words(wanted.strip("*?"), ids, _NEAR):
+    if near := near_words(wanted.strip("*?"), ids, _MAX_SUGGESTIONS):
         return f"similar ids: {', '.join(near)}"
-    more = f", … ({len(ids)} in all)" if len(ids) > _NEAR else ""
-    return f"the ids are {', '.join(ids[:_NEAR])}{more}" if ids else "it is empty"
+    more = f", … ({len(ids)} in all)" if len(ids) > _MAX_SUGGESTIONS else ""
+    return f"the ids are {', '.join(ids[:_MAX_SUGGESTIONS])}{more}" if ids else "it is empty"
 
 
 def read_task(row: Any, *, folder: Path | None = None, build_fingerprint: str | None = None) -> Task | list[Fault]:
@@ -174,7 +176,7 @@ def read_task(row: Any, *, folder: Path | None = None, build_fingerprint: str | 
         folder=folder,
         build_fingerprint=build_fingerprint,
     )
-    fields.no_assets()
+    fields.check_no_assets()
     return fields.faults or task
 
 
@@ -188,17 +190,19 @@ class _Fields:
     def text(self, field: str, *, needed: bool = True) -> str:
         value = self._row.get(field)
         if value is None or value == "":
-            return self._refused(field, "is missing" if value is None else "is empty") if needed else ""
+            return self._add_problem(field, "is missing" if value is None else "is empty") if needed else ""
         if not isinstance(value, str):
             nested = isinstance(value, dict | list)
-            return self._refused(field, f"is {kind(value) if nested else shown(value)}, but must be a text in quotes")
+            return self._add_problem(
+                field, f"is {kind(value) if nested else shown(value)}, but must be a text in quotes"
+            )
         return value if self._encodable(field, value) else ""
 
     def instance_id(self) -> str:
         value = self.text("instance_id")
         if value and not _ID.fullmatch(value):
             # The id is the name of a directory of a run, and of a container.
-            return self._refused(
+            return self._add_problem(
                 "instance_id",
                 "must have at most 200 letters, digits, '_', '-', '.' and '+', and start with a letter or digit "
                 f"(found {shown(value)})",
@@ -208,7 +212,7 @@ class _Fields:
     def image(self) -> str:
         value = self.text("image")
         if any(character.isspace() for character in value):
-            return self._refused("image", f"is not the name of an image (found {shown(value)})")
+            return self._add_problem("image", f"is not the name of an image (found {shown(value)})")
         return value
 
     def eval_script(self) -> str:
@@ -222,32 +226,34 @@ class _Fields:
         for marker, lines in ((harness.START_MARKER, start), (harness.END_MARKER, end)):
             if len(lines) != 1:
                 found = "no line" if not lines else f"{len(lines)} lines"
-                self._refused(
+                self._add_problem(
                     "eval_script",
                     f"has {found} with '{marker}', but needs one: otherwise the exit code of the tests is not recorded",
                 )
         if len(start) == len(end) == 1 and start > end:
-            self._refused("eval_script", f"has '{harness.END_MARKER}' before '{harness.START_MARKER}'")
+            self._add_problem("eval_script", f"has '{harness.END_MARKER}' before '{harness.START_MARKER}'")
         return value
 
     def one_of(self, field: str, known: Callable[[], Iterable[str]]) -> str:
         value = self.text(field)
         if value and value not in (names := sorted(known())):
-            near = near_words(value, names, _NEAR) or names
-            return self._refused(field, f"swebench does not know {value!r}; similar: {', '.join(near[:_NEAR])}")
+            near = near_words(value, names, _MAX_SUGGESTIONS) or names
+            return self._add_problem(
+                field, f"swebench does not know {value!r}; similar: {', '.join(near[:_MAX_SUGGESTIONS])}"
+            )
         return value
 
     def tests(self, field: str, *, may_be_empty: bool = False) -> tuple[str, ...]:
         value = self._row.get(field)
         if value is None:
-            self._refused(field, "is missing")
+            self._add_problem(field, "is missing")
             return ()
-        value = _parsed(value)
+        value = _parse_json(value)
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            self._refused(field, "is neither a list of test names nor such a list as JSON text")
+            self._add_problem(field, "is neither a list of test names nor such a list as JSON text")
             return ()
         if not value and not may_be_empty:
-            self._refused(field, "is empty, so no test would show that the task is solved")
+            self._add_problem(field, "is empty, so no test would show that the task is solved")
         return tuple(value) if all(self._encodable(field, each) for each in value) else ()
 
     def grading_setting(self) -> GradingSetting:
@@ -255,28 +261,30 @@ class _Fields:
         try:
             return GradingSetting(value)
         except ValueError:
-            self._refused("grading_setting", f"must be one of {', '.join(GradingSetting)} (found {shown(value)})")
+            self._add_problem("grading_setting", f"must be one of {', '.join(GradingSetting)} (found {shown(value)})")
             return GradingSetting.closed
 
-    def no_assets(self) -> None:
-        assets = _parsed(self._row.get("image_assets"))
+    def check_no_assets(self) -> None:
+        assets = _parse_json(self._row.get("image_assets"))
         if any(assets.values()) if isinstance(assets, Mapping) else assets:
-            self._refused("image_assets", "names files to add before grading, which twinbench does not support")
+            self._add_problem("image_assets", "names files to add before grading, which twinbench does not support")
 
     def _encodable(self, field: str, value: str) -> bool:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            self._refused(field, f"has half a surrogate pair at character {error.start + 1}, which no file can hold")
+            self._add_problem(
+                field, f"has half a surrogate pair at character {error.start + 1}, which no file can hold"
+            )
             return False
         return True
 
-    def _refused(self, field: str, what: str) -> str:
+    def _add_problem(self, field: str, what: str) -> str:
         self.faults.append(Fault(field, what))
         return ""
 
 
-def _parsed(value: Any) -> Any:
+def _parse_json(value: Any) -> Any:
     """Return the value of a column's JSON text; any other value unchanged."""
     if isinstance(value, str):
         with suppress(ValueError, RecursionError):

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from static_track import references
 from static_track.banks.bank import Bank
-from static_track.board import InSetting, Setting
-from static_track.judge import Judge
+from static_track.board import Setting, SettingResult
+from static_track.judge import Evaluator
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
 from twinbench.plugins.loading import router_name
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import NoCalls
+from twinbench.routing.own_calls import NoRouterLlm
 from twinbench.routing.router import Call, Decision, Router, RouterError
 from twinbench.routing.tiers import Tier
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 POINTS = 11
 
-_WHY_NOT = "it asks an LLM itself, and would pay for that again at every threshold"
+_REFUSAL = "it asks an LLM itself, and would pay for that again at every threshold"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Point:
 
 
 @dataclass(frozen=True, repr=False)
-class Curve(InSetting):
+class Curve(SettingResult):
     """The curve of a router on a bank, over its thresholds."""
 
     router: str
@@ -81,7 +81,7 @@ class Curve(InSetting):
         return (self.area - self.area_random) / room if room > 0 else None
 
     @property
-    def at(self) -> list[tuple[float, float]]:
+    def cost_and_quality(self) -> list[tuple[float, float]]:
         """Cost and TrajPass at each threshold."""
         return [(point.cost_usd, point.traj_pass) for point in self.points]
 
@@ -111,7 +111,7 @@ class Curve(InSetting):
         return {"router": found.pop("router"), **self.setting.summary(), **found, "gain": self.gain}
 
 
-class _Refusing(NoCalls):
+class _RefusingLlm(NoRouterLlm):
     """An LLM handle that refuses every call and remembers that there was one, even if the router caught the error."""
 
     refused = False
@@ -119,12 +119,12 @@ class _Refusing(NoCalls):
     def ask(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse the question and remember it."""
         self.refused = True
-        raise LlmError(_WHY_NOT)
+        raise LlmError(_REFUSAL)
 
 
 def curve(
     bank: Bank,
-    judge: Judge,
+    evaluator: Evaluator,
     router: str | RouterLike,
     *,
     weak: Tier = Tier.LOW,
@@ -135,7 +135,7 @@ def curve(
 
     Args:
         bank: the bank that the router is evaluated on.
-        judge: the bank's evaluator.
+        evaluator: the bank's evaluator.
         router: a spec or a router object, whose decisions have a score.
         weak: the tier for calls with a score below the threshold.
         strong: the tier for all other calls.
@@ -148,32 +148,32 @@ def curve(
     if weak >= strong:
         raise UsageError(f"the weak tier {weak.label} is not below the strong one {strong.label}")
     with ExitStack() as stack:
-        refusing = _Refusing()
-        opened = stack.enter_context(judge.opened(router, refusing))
-        first = _Swept(opened, None, weak, strong)
-        swept: list[tuple[float | None, Predictions]] = [(None, judge.predictions(first))]
+        refusing = _RefusingLlm()
+        opened = stack.enter_context(evaluator.open_router(router, refusing))
+        first = _ThresholdRouter(opened, None, weak, strong)
+        swept: list[tuple[float | None, Predictions]] = [(None, evaluator.predictions(first))]
         for threshold in _thresholds(first.scores, points):
-            again = _Swept(opened, threshold, weak, strong)
-            swept.append((threshold, judge.predictions(again)))
+            again = _ThresholdRouter(opened, threshold, weak, strong)
+            swept.append((threshold, evaluator.predictions(again)))
     name = router_name(router)
     if refusing.refused:
-        raise UsageError(f"router {name!r} cannot be swept: {_WHY_NOT}")
+        raise UsageError(f"router {name!r} cannot be swept: {_REFUSAL}")
     if failed := next((each for _, each in swept if each.errors), None):
         raise UsageError(f"router {name!r} cannot be swept: {next(iter(failed.errors.values()))}")
-    with judge.scorer() as scorer:
-        optimal = references.cost_optimal(scorer.connection, judge.manifest)
+    with evaluator.scorer() as scorer:
+        optimal = references.cost_optimal(scorer.connection, evaluator.manifest)
         rows = len(optimal.row_nos)
         constants = [Predictions(optimal.row_nos, [int(tier)] * rows) for tier in (weak, strong)]
-        found = _measured(scorer.connection, scorer.load, [*(each for _, each in swept), *constants, optimal])
+        found = _measure(scorer.connection, scorer.load, [*(each for _, each in swept), *constants, optimal])
     shares = [100 * sum(tier == strong for tier in each.tier_ids) / rows for _, each in swept]
     measured = [
         Point(threshold, share, *values) for (threshold, _), share, values in zip(swept, shares, found, strict=False)
     ]
     at_weak, at_strong, at_best = ((cost, passed) for cost, passed, _ in found[len(swept) :])
-    return _drawn(name, judge.setting(), weak, strong, measured, at_weak, at_strong, at_best)
+    return _make_curve(name, evaluator.setting(), weak, strong, measured, at_weak, at_strong, at_best)
 
 
-class _Swept:
+class _ThresholdRouter:
     """A router at a fixed threshold; other attributes are those of the wrapped router."""
 
     def __init__(self, router: Router, threshold: float | None, weak: Tier, strong: Tier) -> None:
@@ -205,16 +205,14 @@ def _thresholds(scores: Sequence[float], points: int) -> list[float]:
     return list(dict.fromkeys(ordered[place] for place in places))
 
 
-def _measured(
-    connection: Any, load: Any, predictions: Sequence[Predictions]
-) -> list[tuple[float, float, float | None]]:
+def _measure(connection: Any, load: Any, predictions: Sequence[Predictions]) -> list[tuple[float, float, float | None]]:
     """Score predictions; return cost, TrajPass and Combined of each."""
     load(predictions)
     rows = connection.execute("SELECT cost_usd, traj_pass, combined FROM score ORDER BY router").fetchall()
     return [tuple(row) for row in rows]
 
 
-def _drawn(
+def _make_curve(
     router: str,
     setting: Setting,
     weak: Tier,

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from static_track.banks.bank import Bank
-from static_track.board import InSetting, Setting
-from static_track.judge import Judge
+from static_track.board import Setting, SettingResult
+from static_track.judge import Evaluator
 from static_track.predictions import Predictions
 from twinbench.plugins.loading import router_name
 from twinbench.routing.accepting import RouterLike
@@ -50,7 +50,7 @@ _OVERSPENT = """
     ORDER BY cost_pred - cost_target DESC, workload, instance_id, step_index
 """
 
-_APART = """
+_DIFFERING_SQL = """
     SELECT a.row_no, workload, instance_id, a.step_index, a.target, a.pred AS pred_a, b.pred AS pred_b,
            usd(coalesce(a.cost_pred, 0)) AS cost_a_usd, usd(coalesce(b.cost_pred, 0)) AS cost_b_usd
     FROM bill AS a JOIN bill AS b USING (row_no) JOIN trajectory ON trajectory.trajectory = a.trajectory
@@ -58,7 +58,7 @@ _APART = """
     ORDER BY workload, instance_id, a.step_index
 """
 
-_WORTH = """
+_SAVINGS_SQL = """
     SELECT workload, instance_id,
            bool_or(passes) FILTER (router = 0) AS passes_a, bool_or(passes) FILTER (router = 1) AS passes_b,
            usd(sum(n) FILTER (router = 0)) AS saved_a_usd, usd(sum(n) FILTER (router = 1)) AS saved_b_usd
@@ -70,7 +70,7 @@ _WORTH = """
 
 
 @dataclass(frozen=True)
-class Said:
+class ShownMessage:
     """A message at the end of a prompt, with its text shortened."""
 
     role: str
@@ -86,7 +86,7 @@ class Step:
     instance_id: str
     step_index: int
     target: str
-    tail: tuple[Said, ...]
+    tail: tuple[ShownMessage, ...]
     """The last messages of its prompt."""
 
 
@@ -116,7 +116,7 @@ class Overspending:
 
 
 @dataclass(frozen=True, repr=False)
-class Explanation(InSetting):
+class Explanation(SettingResult):
     """The steps that cost a router most of its score."""
 
     router: str
@@ -137,7 +137,7 @@ class Explanation(InSetting):
         failed = [
             {
                 "what": "failed",
-                **_plain(each.step),
+                **_to_record(each.step),
                 "predicted": each.predicted,
                 "error": each.error,
                 "usd": each.lost_usd,
@@ -145,7 +145,7 @@ class Explanation(InSetting):
             for each in self.failures
         ]
         return failed + [
-            {"what": "overspent", **_plain(each.step), "predicted": each.predicted, "usd": each.overspent_usd}
+            {"what": "overspent", **_to_record(each.step), "predicted": each.predicted, "usd": each.overspent_usd}
             for each in self.overspending
         ]
 
@@ -157,13 +157,13 @@ class Explanation(InSetting):
             **self.setting.summary(),
             "scores": dict(self.scores),
             **{name: getattr(self, name) for name in totals},
-            "failures": [_flat(each) for each in self.failures],
-            "overspending": [_flat(each) for each in self.overspending],
+            "failures": [_to_flat_json(each) for each in self.failures],
+            "overspending": [_to_flat_json(each) for each in self.overspending],
         }
 
 
 @dataclass(frozen=True)
-class Parting:
+class Disagreement:
     """A step at which two routers decided differently."""
 
     step: Step
@@ -174,7 +174,7 @@ class Parting:
 
 
 @dataclass(frozen=True)
-class TrajectoryParting:
+class TrajectoryDisagreement:
     """A trajectory on which two routers decided differently, with what each saved against always-high (negative if it
     failed).
     """
@@ -185,7 +185,7 @@ class TrajectoryParting:
     passes_b: bool
     saved_a_usd: float
     saved_b_usd: float
-    partings: tuple[Parting, ...]
+    disagreements: tuple[Disagreement, ...]
 
     @property
     def gained_usd(self) -> float:
@@ -194,7 +194,7 @@ class TrajectoryParting:
 
 
 @dataclass(frozen=True, repr=False)
-class Difference(InSetting):
+class Difference(SettingResult):
     """The steps where two routers decide differently on a bank, the most expensive trajectories first."""
 
     setting: Setting
@@ -204,20 +204,20 @@ class Difference(InSetting):
     scores_b: Mapping[str, float | None]
     rows: int
     """Rows on which they differ."""
-    parted: int
+    differing_trajectories: int
     """Trajectories on which they differ."""
     only_a_passes: int
     only_b_passes: int
     gained_usd: float
     """How much more the second router saves than the first, over all these trajectories."""
-    trajectories: tuple[TrajectoryParting, ...]
+    trajectories: tuple[TrajectoryDisagreement, ...]
     """The most expensive trajectories, up to the requested number."""
 
     def records(self) -> list[dict[str, Any]]:
         """Return a row for each step on which they differ."""
         return [
             {
-                **_plain(step.step),
+                **_to_record(step.step),
                 "a": step.predicted_a,
                 "b": step.predicted_b,
                 "cost_a_usd": step.cost_a_usd,
@@ -227,7 +227,7 @@ class Difference(InSetting):
                 "gained_usd": each.gained_usd,
             }
             for each in self.trajectories
-            for step in each.partings
+            for step in each.disagreements
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -237,18 +237,22 @@ class Difference(InSetting):
             "a": {"router": self.router_a, "scores": dict(self.scores_a)},
             "b": {"router": self.router_b, "scores": dict(self.scores_b)},
             "rows": self.rows,
-            "parted": self.parted,
+            "parted": self.differing_trajectories,
             "only_a_passes": self.only_a_passes,
             "only_b_passes": self.only_b_passes,
             "gained_usd": self.gained_usd,
             "trajectories": [
-                {**asdict(each), "gained_usd": each.gained_usd, "partings": [_flat(step) for step in each.partings]}
+                {
+                    **asdict(each),
+                    "gained_usd": each.gained_usd,
+                    "partings": [_to_flat_json(step) for step in each.disagreements],
+                }
                 for each in self.trajectories
             ],
         }
 
 
-def explain(bank: Bank, judge: Judge, router: str | RouterLike, *, limit: int | None = None) -> Explanation:
+def explain(bank: Bank, judge: Evaluator, router: str | RouterLike, *, limit: int | None = None) -> Explanation:
     """Find the steps that cost a router most of its score.
 
     Args:
@@ -271,7 +275,9 @@ def explain(bank: Bank, judge: Judge, router: str | RouterLike, *, limit: int | 
         setting=judge.setting(),
         scores=scores,
         failures=tuple(_failure(row, shown, predictions) for row in failed[:limit]),
-        overspending=tuple(Overspending(shown.of(row[:5]), Tier(row[5]).label, row[6]) for row in overspent[:limit]),
+        overspending=tuple(
+            Overspending(shown.step_for(row[:5]), Tier(row[5]).label, row[6]) for row in overspent[:limit]
+        ),
         failed_trajectories=len(by_trajectory),
         failing_steps=len(failed),
         lost_usd=sum(by_trajectory.values()),
@@ -281,7 +287,7 @@ def explain(bank: Bank, judge: Judge, router: str | RouterLike, *, limit: int | 
 
 
 def difference(
-    bank: Bank, judge: Judge, a: str | RouterLike, b: str | RouterLike, *, limit: int | None = None
+    bank: Bank, judge: Evaluator, a: str | RouterLike, b: str | RouterLike, *, limit: int | None = None
 ) -> Difference:
     """Find the steps where two routers decide differently, and what that cost.
 
@@ -297,8 +303,8 @@ def difference(
     with judge.scorer() as scorer:
         scorer.load(both)
         scores_a, scores_b = scorer.headline()
-        apart = scorer.connection.execute(_APART).fetchall()
-        worth = {(row[0], row[1]): row[2:] for row in scorer.connection.execute(_WORTH).fetchall()}
+        apart = scorer.connection.execute(_DIFFERING_SQL).fetchall()
+        worth = {(row[0], row[1]): row[2:] for row in scorer.connection.execute(_SAVINGS_SQL).fetchall()}
     rows: dict[tuple[str, str], list[Any]] = {}
     for row in apart:
         rows.setdefault((row[1], row[2]), []).append(row)
@@ -306,7 +312,8 @@ def difference(
     dearest = sorted(rows, key=lambda each: (-abs(worth[each][3] - worth[each][2]), each))[:limit]
     shown = _Steps(bank, [row[0] for each in dearest for row in rows[each]])
     found = tuple(
-        _trajectory_parting(each, worth[each], tuple(_parting(row, shown) for row in rows[each])) for each in dearest
+        _make_trajectory_disagreement(each, worth[each], tuple(_make_disagreement(row, shown) for row in rows[each]))
+        for each in dearest
     )
     return Difference(
         setting=judge.setting(),
@@ -315,7 +322,7 @@ def difference(
         scores_a=scores_a,
         scores_b=scores_b,
         rows=len(apart),
-        parted=len(parted),
+        differing_trajectories=len(parted),
         only_a_passes=sum(passes_a and not passes_b for passes_a, passes_b, _, _ in parted.values()),
         only_b_passes=sum(passes_b and not passes_a for passes_a, passes_b, _, _ in parted.values()),
         gained_usd=sum(saved_b - saved_a for _, _, saved_a, saved_b in parted.values()),
@@ -333,27 +340,27 @@ class _Steps:
             "SELECT row_no, messages[-$1:] FROM step WHERE row_no IN (SELECT unnest($2::INTEGER[]))",
             [_TAIL_MESSAGES, list(row_nos)],
         )
-        self._tails = {row_no: tuple(map(self._said, tail)) for row_no, tail in numbers.fetchall()}
+        self._tails = {row_no: tuple(map(self._shown_message, tail)) for row_no, tail in numbers.fetchall()}
 
-    def of(self, row: Sequence[Any]) -> Step:
+    def step_for(self, row: Sequence[Any]) -> Step:
         """Return the step of a row given as number, workload, instance, step index and target."""
         row_no, workload, instance_id, step_index, target = row
         return Step(
             self._ids[row_no], workload, instance_id, step_index, Tier(target).label, self._tails.get(row_no, ())
         )
 
-    def _said(self, number: int) -> Said:
+    def _shown_message(self, number: int) -> ShownMessage:
         message = json.loads(self._texts[number])
         text = message_text(message)
         if len(text) > _TAIL_CHARACTERS:
             text = f"…{text[-_TAIL_CHARACTERS:]}"
-        return Said(str(message.get("role")), text)
+        return ShownMessage(str(message.get("role")), text)
 
 
 def _failure(row: Sequence[Any], shown: _Steps, predictions: Predictions) -> Failure:
     row_no, pred = row[0], row[5]
     return Failure(
-        step=shown.of(row[:5]),
+        step=shown.step_for(row[:5]),
         predicted=None if pred is None else Tier(pred).label,
         error=predictions.errors.get(row_no),
         failing_steps=row[6],
@@ -362,24 +369,24 @@ def _failure(row: Sequence[Any], shown: _Steps, predictions: Predictions) -> Fai
     )
 
 
-def _parting(row: Sequence[Any], shown: _Steps) -> Parting:
+def _make_disagreement(row: Sequence[Any], shown: _Steps) -> Disagreement:
     labels = [None if pred is None else Tier(pred).label for pred in row[5:7]]
-    return Parting(shown.of(row[:5]), labels[0], labels[1], row[7], row[8])
+    return Disagreement(shown.step_for(row[:5]), labels[0], labels[1], row[7], row[8])
 
 
-def _trajectory_parting(
-    whose: tuple[str, str], worth: Sequence[Any], partings: tuple[Parting, ...]
-) -> TrajectoryParting:
+def _make_trajectory_disagreement(
+    whose: tuple[str, str], worth: Sequence[Any], partings: tuple[Disagreement, ...]
+) -> TrajectoryDisagreement:
     passes_a, passes_b, saved_a_usd, saved_b_usd = worth
-    return TrajectoryParting(*whose, passes_a, passes_b, saved_a_usd, saved_b_usd, partings)
+    return TrajectoryDisagreement(*whose, passes_a, passes_b, saved_a_usd, saved_b_usd, partings)
 
 
-def _flat(each: Failure | Overspending | Parting) -> dict[str, Any]:
+def _to_flat_json(each: Failure | Overspending | Disagreement) -> dict[str, Any]:
     content = asdict(each)
     return {**content.pop("step"), **content}
 
 
-def _plain(step: Step) -> dict[str, Any]:
+def _to_record(step: Step) -> dict[str, Any]:
     content = asdict(step)
     tail = content.pop("tail")
     return {**content, "last_message": tail[-1]["text"] if tail else None}

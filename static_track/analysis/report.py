@@ -11,8 +11,8 @@ from static_track import references
 from static_track.analysis.curves import POINTS, Curve, curve
 from static_track.analysis.explain import Explanation, explain
 from static_track.banks.bank import Bank
-from static_track.board import ARITHMETIC, Board, Entry
-from static_track.judge import Judge
+from static_track.board import SCORE_NOTE, Board, Entry
+from static_track.judge import Evaluator
 from twinbench.display.html.page import MISSING, interval, number, rendered
 from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
 from twinbench.display.wording import counted, numbered, shown_spec, trajectories, without_folders
@@ -30,7 +30,7 @@ TITLES = {
 """The metrics' titles, in the order of the table."""
 
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
-_MOST_SHADE = 0.3
+_MAX_SHADE = 0.3
 """Darkest shade of a cell of a confusion matrix on which text is still readable."""
 
 
@@ -56,9 +56,9 @@ class Report:
         return rendered(_TEMPLATE, _content(_without_folders(self)) | {"command": command})
 
 
-def report(
+def make_report(
     bank: Bank,
-    judge: Judge,
+    judge: Evaluator,
     routers: Sequence[str],
     prediction_files: Sequence[str] = (),
     resampling: Resampling | None = None,
@@ -147,9 +147,9 @@ def _content(report: Report) -> dict[str, Any]:
         "facts": _facts(board),
         "sections": sections,
         "metrics": TITLES,
-        "arithmetic": ARITHMETIC,
+        "arithmetic": SCORE_NOTE,
         "best_constant": board.best_constant,
-        "groups": [(name, [_line(board, entry, keys) for entry in of]) for name, of in _groups(asked, compared)],
+        "groups": [(name, [_table_row(board, entry, keys) for entry in of]) for name, of in _groups(asked, compared)],
         "notes": _notes(board),
         "cost": _cost_plot(asked, compared, keys),
         "curves": _curve_plot(report.curves, keys) if report.curves else None,
@@ -162,7 +162,7 @@ def _content(report: Report) -> dict[str, Any]:
                 block,
                 [
                     (entry.router, entry.score.by_workload[name], entry.reference, ends[name])
-                    for entry, ends in zip(board.entries, map(_saved_between, board.entries), strict=True)
+                    for entry, ends in zip(board.entries, map(_cost_save_intervals, board.entries), strict=True)
                 ],
             )
             for name, block in board.entries[0].score.by_workload.items()
@@ -176,7 +176,7 @@ def _groups(asked: Sequence[Entry], compared: Sequence[Entry]) -> list[tuple[str
     return [("Routers", asked), ("References", compared)]
 
 
-def _saved_between(entry: Entry) -> Mapping[str, tuple[float, float] | None]:
+def _cost_save_intervals(entry: Entry) -> Mapping[str, tuple[float, float] | None]:
     """Return the interval of CostSave for each workload; None if there is none."""
     found = {} if entry.workload_intervals is None else entry.workload_intervals()
     return {name: found[name]["cost_save"].ends if name in found else None for name in entry.score.by_workload}
@@ -192,7 +192,7 @@ def _facts(board: Board) -> list[tuple[str, str]]:
     ]
 
 
-def _line(board: Board, entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
+def _table_row(board: Board, entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]:
     cells = []
     for name in TITLES:
         found = None if entry.intervals is None else entry.intervals.get(name)
@@ -320,6 +320,6 @@ def _matrix(entry: Entry) -> list[tuple[str, list[tuple[int, str, float]], int]]
         for predicted, rows in enumerate(cells):
             under = predicted < target or predicted == len(Tier)
             kind = "good" if predicted == target else "under" if under else "over"
-            shaded.append((rows, kind, round(_MOST_SHADE * rows / total, 3) if total else 0.0))
+            shaded.append((rows, kind, round(_MAX_SHADE * rows / total, 3) if total else 0.0))
         lines.append((Tier(target).label, shaded, total))
     return lines

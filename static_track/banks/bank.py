@@ -16,12 +16,12 @@ from static_track.banks import databases
 from static_track.banks.bank_file import group_name_sql
 from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.near_duplicates import FirstMessage
-from static_track.banks.near_duplicates import groups as near_duplicates_of
-from static_track.banks.order import place_in_order
+from static_track.banks.near_duplicates import find_groups as near_duplicates_of
+from static_track.banks.order import order_key
 from static_track.banks.rows import canonical_line
 from static_track.banks.splits import (
-    ALL,
-    Split,
+    WHOLE_BANK,
+    BankPart,
     SplitPlan,
     TrajectoryLabel,
     load_split,
@@ -41,7 +41,7 @@ from twinbench.storage.store import Store, check_name
 from twinbench.text.messages import Message, message_text
 
 _PARSED_MESSAGES = 10_000
-_BRING_BACK = "import it again with --replace"
+_REIMPORT_ADVICE = "import it again with --replace"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Bank:
         try:
             self._connection = databases.connect(path)
         except duckdb.Error as error:
-            raise _unreadable(info.name, error) from None
+            raise _read_error(info.name, error) from None
 
     @classmethod
     def open(cls, name: str, store: Store | None = None) -> Self:
@@ -100,7 +100,7 @@ class Bank:
             info = bank_info(name, store)
             path = store.bank_dir(name) / info.file_name
         if not path.is_file():
-            raise TwinbenchError(f"the file of bank {name!r} is missing ({path}): {_BRING_BACK}")
+            raise TwinbenchError(f"the file of bank {name!r} is missing ({path}): {_REIMPORT_ADVICE}")
         return cls(store, info, path)
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ class Bank:
         self.close()
         # DuckDB verifies blocks when it reads them, and raises plain duckdb.Error for a damaged one.
         if type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, duckdb.FatalException)):
-            raise _unreadable(self.info.name, error) from error
+            raise _read_error(self.info.name, error) from error
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a separate connection to the opened file."""
@@ -170,13 +170,13 @@ class Bank:
         """The bank's folder in the store, with its sidecar files."""
         return self.store.bank_dir(self.info.name)
 
-    def split(self, name: str | None) -> Split:
+    def split(self, name: str | None) -> BankPart:
         """Return the part of the bank that ``--split`` names; without a name, the whole bank.
 
         Raises:
             UsageError: the part does not exist.
         """
-        return ALL if name is None else load_split(self.folder, self.info.sha256, name, self.heldout())
+        return WHOLE_BANK if name is None else load_split(self.folder, self.info.sha256, name, self.heldout())
 
     def make_split(self, name: str, parts: str, seed: int, *, near_duplicates: bool = True) -> SplitPlan:
         """Split the bank and save the split beside it, replacing a split of that name.
@@ -199,14 +199,14 @@ class Bank:
             temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
         return plan
 
-    def row_nos(self, split: Split) -> list[int]:
+    def row_nos(self, split: BankPart) -> list[int]:
         """Return the row numbers of a part of the bank."""
         if split.trajectories is None:
             return list(range(self.info.rows))
         rows = self._connection.execute(f"SELECT row_no FROM base WHERE {split.condition()} ORDER BY row_no").fetchall()  # noqa: S608
         return [row_no for (row_no,) in rows]
 
-    def size(self, split: Split) -> PartSize:
+    def size(self, split: BankPart) -> PartSize:
         """Return the size of a part of the bank."""
         if split.trajectories is None:
             return PartSize(self.info.rows, self.info.trajectories, self.info.groups)
@@ -263,14 +263,14 @@ class Bank:
         """Count rows, trajectories, groups and labels of each workload, and its longest prompt in tokens of the high
         tier.
         """
-        return self._counts("workload", "true")
+        return self._count_by("workload", "true")
 
     def part_counts(self, trajectories: Sequence[int]) -> dict[str, Any]:
         """Count rows, trajectories, groups and labels of some trajectories."""
-        counted = self._counts("true", Split(None, tuple(trajectories)).condition())
+        counted = self._count_by("true", BankPart(None, tuple(trajectories)).condition())
         return {key: value for key, value in (counted[0] if counted else {}).items() if key != "workload"}
 
-    def _counts(self, group: str, condition: str) -> list[dict[str, Any]]:
+    def _count_by(self, group: str, condition: str) -> list[dict[str, Any]]:
         labels = ", ".join(f"count(*) FILTER (target = {int(tier)}) AS {tier.label}" for tier in Tier)
         result = self._connection.execute(f"""
             SELECT {group} AS workload, count(*) AS rows, count(DISTINCT trajectory) AS trajectories,
@@ -281,7 +281,7 @@ class Bank:
         names = [column[0] for column in result.description or []]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
-    def prompt_tokens(self, split: Split) -> dict[Tier, int]:
+    def prompt_tokens(self, split: BankPart) -> dict[Tier, int]:
         """Return the total tokens of all prompts in a part, under each tier's tokenizer."""
         sums = ", ".join(f"coalesce(sum(prompt[{int(tier) + 1}]), 0)" for tier in Tier)
         row = self._connection.execute(f"SELECT {sums} FROM base WHERE {split.condition()}").fetchone()  # noqa: S608
@@ -343,11 +343,11 @@ class Bank:
                     extra=extra,
                 )
 
-    def _dealt(self, order_seed: int) -> list[int]:
+    def _presentation_order(self, order_seed: int) -> list[int]:
         """Return the numbers of all trajectories in the order in which routers see them."""
         found = self._connection.execute("SELECT trajectory, workload, instance_id FROM trajectory").fetchall()
         sha256 = self.info.sha256
-        return [number for number, _, _ in sorted(found, key=lambda row: place_in_order(sha256, order_seed, *row[1:]))]
+        return [number for number, _, _ in sorted(found, key=lambda row: order_key(sha256, order_seed, *row[1:]))]
 
     def rows(self, split: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the rows as they were imported, in canonical order.
@@ -364,7 +364,7 @@ class Bank:
     def trajectories(
         self,
         candidates: Sequence[Candidate],
-        split: Split = ALL,
+        split: BankPart = WHOLE_BANK,
         base_file: Path | None = None,
         *,
         order_seed: int = 0,
@@ -397,7 +397,7 @@ class Bank:
                  JOIN (SELECT unnest($1) AS trajectory, generate_subscripts($1, 1) AS place) USING (trajectory)
             WHERE {split.condition("step.trajectory")} ORDER BY place, row_no
         """,  # noqa: S608 - the condition is ours, made of integers
-            [self._dealt(order_seed)],
+            [self._presentation_order(order_seed)],
         )
 
         def message(number: int) -> Message:
@@ -433,5 +433,5 @@ class Bank:
             yield finished(rows)
 
 
-def _unreadable(name: str, error: duckdb.Error) -> TwinbenchError:
-    return TwinbenchError(f"cannot read the bank {name!r} ({str(error).splitlines()[0]}): {_BRING_BACK}")
+def _read_error(name: str, error: duckdb.Error) -> TwinbenchError:
+    return TwinbenchError(f"cannot read the bank {name!r} ({str(error).splitlines()[0]}): {_REIMPORT_ADVICE}")

@@ -18,7 +18,7 @@ SCHEMA_VERSION = 4
 text in Anthropic's blocks was not counted, and up to 3, groups were not stored: banks with such blocks or groups are
 rewritten when they are opened."""
 
-_ROWS_A_BATCH = 2000
+_ROWS_PER_BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +47,14 @@ class StepRow:
     extra: str
 
 
-def own_group(workload: str, instance_id: str) -> str:
+def default_group_name(workload: str, instance_id: str) -> str:
     """Return the group name of a trajectory whose rows name no group; unique within a bank."""
     return f"{workload.replace('%', '%25').replace('/', '%2F')}/{instance_id}"
 
 
 def group_name_sql(connection: duckdb.DuckDBPyConnection, bank: str | None = None) -> str:
-    """Return the SQL expression for the group of a row of ``trajectory``: the named group, else as in ``own_group``.
+    """Return the SQL expression for the group of a row of ``trajectory``: the named group, else as in
+    ``default_group_name``.
 
     It also works for files up to schema 3, whose table has no group column.
 
@@ -135,5 +136,5 @@ def _insert(
 
 def _batches(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
     iterator = iter(rows)
-    while batch := list(islice(iterator, _ROWS_A_BATCH)):
+    while batch := list(islice(iterator, _ROWS_PER_BATCH)):
         yield batch

@@ -88,7 +88,7 @@ class BankInfo:
             found.append(f"Its rows have {counted(len(self.caveats) - _MOST_CAVEATS, 'more caveat')}.")
         return " ".join(found) or None
 
-    def described(self) -> dict[str, Any]:
+    def to_json_with_caveat(self) -> dict[str, Any]:
         """Return the bank's metadata as a JSON object, with its caveat."""
         return self.to_json() | ({} if self.caveat is None else {"caveat": self.caveat})
 

@@ -13,7 +13,7 @@ ROWS_FILE = "rows.jsonl.gz"
 MANIFEST_FILE = "manifest.json"
 
 
-def rows_of_build(folder: Path) -> Path:
+def find_build_rows(folder: Path) -> Path:
     """Return the file of rows in a bank build's directory.
 
     Raises:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class _Kept:
+class _OpenDatabase:
     version: Version
     database: duckdb.DuckDBPyConnection
     """A connection that nobody uses: it keeps the database open."""
@@ -41,7 +41,7 @@ class _Kept:
             connection.close()
 
 
-_kept: OrderedDict[Path, _Kept] = OrderedDict()
+_open_databases: OrderedDict[Path, _OpenDatabase] = OrderedDict()
 _attached: dict[Path, Version] = {}
 _lock = threading.RLock()
 
@@ -68,19 +68,19 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
             opened = duckdb.connect(str(path), read_only=True)
             if not version or version[2] > MOST_KEPT_BYTES:
                 return opened
-            known = _kept[path] = _Kept(version, opened)
-            while len(_kept) > MOST_KEPT:
-                _kept.popitem(last=False)[1].close()
-        _kept.move_to_end(path)
+            known = _open_databases[path] = _OpenDatabase(version, opened)
+            while len(_open_databases) > MOST_KEPT:
+                _open_databases.popitem(last=False)[1].close()
+        _open_databases.move_to_end(path)
         # DuckDB opens a file once per process, so this is quick. A cursor would be closed with its parent connection.
         return duckdb.connect(str(path), read_only=True)
 
 
-def take(path: Path, of: Hashable) -> duckdb.DuckDBPyConnection | None:
-    """Take a connection that was given back under ``of``, with the views made on it; None if there is none."""
+def take(path: Path, key: Hashable) -> duckdb.DuckDBPyConnection | None:
+    """Take a connection that was given back under ``key``, with the views made on it; None if there is none."""
     with _lock:
         known = _current(path)
-        return None if known is None else known.prepared.pop(of, None)
+        return None if known is None else known.prepared.pop(key, None)
 
 
 def give_back(path: Path, of: Hashable, connection: duckdb.DuckDBPyConnection) -> None:
@@ -93,17 +93,17 @@ def give_back(path: Path, of: Hashable, connection: duckdb.DuckDBPyConnection) -
             known.prepared[of] = connection
 
 
-def read_once(path: Path, what: Hashable, read: Callable[[], T]) -> T:
-    """Return what ``read`` reads from a bank file, cached under ``what`` while the file stays open. Callers must not
+def read_once(path: Path, key: Hashable, read: Callable[[], T]) -> T:
+    """Return what ``read`` reads from a bank file, cached under ``key`` while the file stays open. Callers must not
     modify it.
     """
     with _lock:
         known = _current(path)
         if known is None:
             return read()
-        if what not in known.read:
-            known.read[what] = read()
-        found: T = known.read[what]
+        if key not in known.read:
+            known.read[key] = read()
+        found: T = known.read[key]
         return found
 
 
@@ -126,14 +126,14 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
 def close_all() -> None:
     """Close all databases that are kept open; for callers that delete the files in the same process."""
     with _lock:
-        while _kept:
-            _kept.popitem()[1].close()
+        while _open_databases:
+            _open_databases.popitem()[1].close()
 
 
-def _current(path: Path) -> _Kept | None:
+def _current(path: Path) -> _OpenDatabase | None:
     """Return what is kept for a path, unless another file is there now."""
-    known = _kept.get(path)
+    known = _open_databases.get(path)
     if known is not None and known.version != file_version(path):
-        _kept.pop(path).close()
+        _open_databases.pop(path).close()
         return None
     return known

@@ -16,7 +16,7 @@ from static_track.banks.rows import ROW_FIELDS, compact_json
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.reading.rows import STDIN, SUFFIXES
 from twinbench.sql import sql_name, sql_text
-from twinbench.storage.files import written
+from twinbench.storage.files import atomic_write
 
 _TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "target_tier": "VARCHAR"} | dict.fromkeys(
     ("step_index", "total_steps", "target_tier_id"), "INTEGER"
@@ -40,7 +40,7 @@ def export_bank(bank: Bank, target: str, split: str | None = None) -> None:
         return
     if not target.endswith(SUFFIXES):
         raise UsageError(f"{target}: unknown suffix; use {', '.join(SUFFIXES)}, or - for standard output")
-    with written(Path(target)) as path:
+    with atomic_write(Path(target)) as path:
         if target.endswith(".parquet"):
             _write_parquet(path, bank, split)
             return

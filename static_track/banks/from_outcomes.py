@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from static_track.banks.bank_info import BankInfo
-from static_track.banks.importing import ParsedBank, keep_bank
+from static_track.banks.importing import ParsedBank, store_bank
 from static_track.banks.rows import row_problems
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
@@ -114,8 +114,8 @@ def bank_from_outcomes(
             parsed.add(NumberedRow(number, row))
     if problems:
         raise ContentError(problems, hint="Nothing was imported.")
-    parsed.put_in_order()
-    kept_bank = keep_bank(
+    parsed.sort_rows()
+    kept_bank = store_bank(
         parsed,
         name,
         store,

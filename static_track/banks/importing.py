@@ -12,12 +12,12 @@ from typing import Any
 
 import duckdb
 
-from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, own_group, write_bank_file
+from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, default_group_name, write_bank_file
 from static_track.banks.bank_info import BankInfo
-from static_track.banks.built import rows_of_build
+from static_track.banks.built import find_build_rows
 from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, foreign_row, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
-from static_track.banks.unique_messages import UniqueMessages, numbered
+from static_track.banks.unique_messages import UniqueMessages, number_of
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import is_folder
@@ -70,9 +70,9 @@ class ParsedBank:
     def add(self, numbered_row: NumberedRow) -> None:
         """Add a valid row."""
         row = numbered_row.row
-        functions_id = numbered(self.functions, compact_json(row["functions"])) if "functions" in row else None
+        functions_id = number_of(self.functions, compact_json(row["functions"])) if "functions" in row else None
         # Banks imported by earlier releases may have invalid values in these fields.
-        group, caveat = (_text(row.get(name)) for name in ("group", "caveat"))
+        group, caveat = (_nonblank_text(row.get(name)) for name in ("group", "caveat"))
         if caveat is not None:
             self.caveats.add(caveat)
         self.rows.append(
@@ -115,7 +115,7 @@ class ParsedBank:
             self.caveats.add(caveat)
         extra = "{}" if caveat is None else extra_json({"caveat": caveat})
         numbers = [self.messages.add(message) for message in messages]
-        functions_id = numbered(self.functions, compact_json(functions)) if functions else None
+        functions_id = number_of(self.functions, compact_json(functions)) if functions else None
         for step, prefix in enumerate(prefixes, 1):
             self.rows.append(
                 _Row(
@@ -142,7 +142,7 @@ class ParsedBank:
         """Whether the labels look like task labels that are repeated on every step."""
         return are_task_labels((row.trajectory, row.target) for row in self.rows)
 
-    def put_in_order(self) -> None:
+    def sort_rows(self) -> None:
         """Sort the rows canonically: by workload, instance, step."""
         self.rows.sort(key=lambda row: (*row.trajectory, row.step_index))
 
@@ -158,7 +158,7 @@ class ParsedBank:
         # Earlier releases did not check that all rows of a trajectory name the same group.
         return {place: next(iter(found)) if len(found) == 1 else None for place, found in named.items()}
 
-    def base(
+    def base_rows(
         self, manifest: StaticManifest, tokenizers: TokenizerSet, progress: Progress = no_progress
     ) -> Iterator[BaseRow]:
         """Yield the numbers of each row that scoring needs."""
@@ -201,7 +201,7 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
     _refuse_trajectories(path)
     parsed = ParsedBank()
     with open_source(path) as source:
-        places = _Places(source)
+        places = _SeenRows(source)
         for found in source.rows:
             if isinstance(found, Problem):
                 parsed.problems.append(found)
@@ -220,7 +220,7 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
     parsed.problems += islice(_missing_labels(source, parsed.rows), MOST_PROBLEMS)
     if not parsed.rows and not parsed.problems:
         parsed.problems.append(source.problem(None, None, "the file contains no rows"))
-    parsed.put_in_order()
+    parsed.sort_rows()
     return source, parsed
 
 
@@ -265,11 +265,11 @@ def import_bank(
     if not replace:
         store.refuse_existing(name)
     if path != STDIN and is_folder(Path(path)):
-        path = str(rows_of_build(Path(path)))
+        path = str(find_build_rows(Path(path)))
     source, parsed = read_bank(path, progress)
     if parsed.problems:
         raise ContentError(parsed.problems, hint="Nothing was imported.")
-    return keep_bank(
+    return store_bank(
         parsed,
         name,
         store,
@@ -280,7 +280,7 @@ def import_bank(
     )
 
 
-def keep_bank(
+def store_bank(
     parsed: ParsedBank,
     name: str,
     store: Store,
@@ -307,7 +307,7 @@ def keep_bank(
         source=source,
         rows=len(parsed.rows),
         trajectories=len(trajectories),
-        groups=len({group or own_group(*place) for place, group in groups.items()}),
+        groups=len({group or default_group_name(*place) for place, group in groups.items()}),
         workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
         heldout_trajectories=sum(
             _is_held_out(instance, groups[workload, instance]) for workload, instance in trajectories
@@ -322,7 +322,7 @@ def keep_bank(
     )
     folder = store.bank_dir(name)
     with store.new_folder(folder):
-        _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
+        _write(parsed, info, store, parsed.base_rows(manifest, tokenizers, progress), progress)
         before = store.current_content(name)
         try:
             store.write_pointer(name, info.to_json(), replace=replace)
@@ -331,7 +331,7 @@ def keep_bank(
             store.remove_bank_files(name, info.sha256)
             raise
         if not (folder / info.file_name).exists():  # removed by a concurrent import that replaced the same content
-            _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
+            _write(parsed, info, store, parsed.base_rows(manifest, tokenizers, progress), progress)
     for former in {before, *store.abandoned_contents(name)} - {info.sha256}:
         if former is not None:
             store.remove_bank_files(name, former)
@@ -387,12 +387,12 @@ def validate_file(path: str, progress: Progress = no_progress) -> tuple[int, lis
     return len(parsed.rows), parsed.problems
 
 
-def _text(value: Any) -> str | None:
+def _nonblank_text(value: Any) -> str | None:
     """Return ``value`` if it is a non-blank string, else None."""
     return value if isinstance(value, str) and value.strip() else None
 
 
-class _Places:
+class _SeenRows:
     """Remembers the ids, steps and groups of rows, to find duplicates and contradictions."""
 
     def __init__(self, source: Source) -> None:

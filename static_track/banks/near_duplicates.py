@@ -38,14 +38,14 @@ class FirstMessage:
     text: str
 
 
-def groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
+def find_groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
     """Return groups of two or more trajectories that are near-duplicates.
 
     A trajectory belongs to a group if its message is a near-duplicate of any other in it. The order of ``messages``
     makes no difference. A message with fewer than five words has no shingle and is never a near-duplicate.
     """
     same: dict[tuple[str, frozenset[int]], list[int]] = defaultdict(list)
-    for message, shingles in _numbered(messages):
+    for message, shingles in _number_shingles(messages):
         same[message.workload, shingles].append(message.trajectory)
     texts = list(same)
     templates = _templates(texts)
@@ -55,11 +55,11 @@ def groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
     for place, (_, shingles) in enumerate(texts):  # the same text in several workloads
         components.join(place, first.setdefault(shingles, place))
     for one, other in _candidates(telling):
-        if components.of(one) != components.of(other) and near(telling[one], telling[other]):
+        if components.find(one) != components.find(other) and are_near_duplicates(telling[one], telling[other]):
             components.join(one, other)
     found: dict[int, list[int]] = defaultdict(list)
     for place, text in enumerate(texts):
-        found[components.of(place)] += same[text]
+        found[components.find(place)] += same[text]
     return sorted(tuple(sorted(numbers)) for numbers in found.values() if len(numbers) > 1)
 
 
@@ -69,7 +69,7 @@ def shingles_of(text: str) -> set[str]:
     return {" ".join(words[start : start + SHINGLE_WORDS]) for start in range(len(words) - SHINGLE_WORDS + 1)}
 
 
-def near(one: AbstractSet[int], other: AbstractSet[int]) -> bool:
+def are_near_duplicates(one: AbstractSet[int], other: AbstractSet[int]) -> bool:
     """Return whether two non-empty sets of shingles have a Jaccard index of at least 0.8."""
     wanted, of = JACCARD.as_integer_ratio()
     smaller, larger = sorted((len(one), len(other)))
@@ -79,7 +79,7 @@ def near(one: AbstractSet[int], other: AbstractSet[int]) -> bool:
     return of * shared >= wanted * (smaller + larger - shared)
 
 
-def _numbered(messages: Iterable[FirstMessage]) -> Iterator[tuple[FirstMessage, frozenset[int]]]:
+def _number_shingles(messages: Iterable[FirstMessage]) -> Iterator[tuple[FirstMessage, frozenset[int]]]:
     """Yield each message that has shingles, with these as numbers; equal shingles have the same number."""
     numbers: dict[str, int] = {}
     for message in sorted(messages, key=lambda each: each.trajectory):
@@ -121,7 +121,7 @@ class Components:
         """Start with ``size`` separate things."""
         self._parent = list(range(size))
 
-    def of(self, thing: int) -> int:
+    def find(self, thing: int) -> int:
         """Return the representative of a thing's component."""
         while self._parent[thing] != thing:
             self._parent[thing] = thing = self._parent[self._parent[thing]]
@@ -129,4 +129,4 @@ class Components:
 
     def join(self, one: int, other: int) -> None:
         """Merge the components of two things."""
-        self._parent[self.of(one)] = self.of(other)
+        self._parent[self.find(one)] = self.find(other)

@@ -22,9 +22,9 @@ def open_bank(name: str | None, store: Store, progress: Progress = no_progress) 
     if name is None or name == STARTER:
         ensure_starter(store, progress)
     elif bank_info(name, store).schema < SCHEMA_VERSION:
-        from static_track.banks.updating import bring_up_to_date  # rarely needed
+        from static_track.banks.updating import upgrade_bank  # rarely needed
 
-        info = bring_up_to_date(name, store)  # a read-only store does not save the upgrade
+        info = upgrade_bank(name, store)  # a read-only store does not save the upgrade
         return Bank(store, info, store.bank_dir(name) / info.file_name)
     return Bank.open(name or STARTER, store)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 
-def place_in_order(bank_sha256: str, order_seed: int, workload: str, instance_id: str) -> str:
+def order_key(bank_sha256: str, order_seed: int, workload: str, instance_id: str) -> str:
     """Return the sort key of a trajectory.
 
     Args:

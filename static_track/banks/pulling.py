@@ -31,7 +31,7 @@ _IMPORT = "twinbench bank import FILE --name NAME"
 
 
 @dataclass(frozen=True)
-class Pulled:
+class PulledBank:
     """A published bank that is now in the store."""
 
     info: BankInfo
@@ -45,7 +45,7 @@ class Pulled:
 
 def pull_bank(
     published: PublishedBank, name: str, store: Store, *, replace: bool = False, progress: Progress = no_progress
-) -> Pulled:
+) -> PulledBank:
     """Import a published bank into the store as ``name``; nothing is downloaded if the store has it already.
 
     huggingface_hub's environment variables apply, among them ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and
@@ -59,17 +59,17 @@ def pull_bank(
         return there
     if not replace:
         store.refuse_existing(name)
-    path, downloaded = _fetched(published, progress)
+    path, downloaded = _download(published, progress)
     info = import_bank(str(path), name, store, replace=replace, progress=progress)
     with open_bank(name, store) as bank:
-        return Pulled(info, True, downloaded, tuple(_differences(published, bank)))
+        return PulledBank(info, True, downloaded, tuple(_differences(published, bank)))
 
 
-def _in_store(published: PublishedBank, name: str, store: Store) -> Pulled | None:
+def _in_store(published: PublishedBank, name: str, store: Store) -> PulledBank | None:
     """Return the bank if the store has it and can read it."""
     with suppress(TwinbenchError), open_bank(name, store) as bank:
         if bank.info.source_sha256 == published.sha256:
-            return Pulled(bank.info, False, False, tuple(_differences(published, bank)))
+            return PulledBank(bank.info, False, False, tuple(_differences(published, bank)))
     return None
 
 
@@ -85,17 +85,17 @@ def _differences(published: PublishedBank, bank: Bank) -> Iterator[str]:
         expected, counts = published.labels.get(workload), labels_found.get(workload)
         if expected != counts:
             labels_of = f"labels of {workload}, low to high"
-            yield f"{labels_of}: published {_counts(expected)}, imported {_counts(counts)}"
+            yield f"{labels_of}: published {_format_counts(expected)}, imported {_format_counts(counts)}"
 
 
-def _counts(labels: tuple[int, ...] | None) -> str:
+def _format_counts(labels: tuple[int, ...] | None) -> str:
     return "none" if labels is None else ", ".join(map(str, labels))
 
 
 # The hub
 
 
-def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
+def _download(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
     """Return the file, and whether it had to be downloaded."""
     from huggingface_hub import (
         constants,
@@ -119,10 +119,10 @@ def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
             url = hf_hub_url(published.hub, published.file, **place)
             get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
             # A cached file with another hash is damaged or of an earlier revision; the hub would use it unchecked.
-            bar = _bar("fetching kilobytes", progress)
+            bar = _progress_bar_class("fetching kilobytes", progress)
             path = Path(hf_hub_download(published.hub, published.file, **place, force_download=there, tqdm_class=bar))
     except Exception as error:  # noqa: BLE001 - its own errors, those of its HTTP client and of its transfer library
-        raise _unfetched(published, error, endpoint, constants.HF_HUB_CACHE, get_token()) from None
+        raise _download_error(published, error, endpoint, constants.HF_HUB_CACHE, get_token()) from None
     found = sha256_file(path)
     if found != published.sha256:
         _remove_from_cache(path)
@@ -135,7 +135,7 @@ def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
     return path, True
 
 
-def _bar(what: str, progress: Progress) -> type[Any]:
+def _progress_bar_class(what: str, progress: Progress) -> type[Any]:
     """Return a class that reports the hub's download progress to twinbench."""
     from huggingface_hub.utils.tqdm import tqdm
 
@@ -175,7 +175,7 @@ def _remove_from_cache(path: Path) -> None:
             each.unlink(missing_ok=True)
 
 
-def _unfetched(
+def _download_error(
     published: PublishedBank, error: Exception, endpoint: str, cache: str, token: str | None
 ) -> TwinbenchError:
     """Explain why a file could not be downloaded, and what to do."""
@@ -193,14 +193,14 @@ def _unfetched(
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
         reason = f"no space left on the disk for {where}: the cache is {cache}; set HF_HOME to move it"
     else:
-        reason = f"{where} could not be downloaded from {endpoint} ({_shown(error, token)})"
+        reason = f"{where} could not be downloaded from {endpoint} ({_redacted_message(error, token)})"
     return TwinbenchError(
         f"{reason}. Nothing was imported. Or download the file yourself (sha256 {published.sha256}), then run "
         f"{_IMPORT.replace('NAME', published.name)}"
     )
 
 
-def _shown(error: Exception, token: str | None) -> str:
+def _redacted_message(error: Exception, token: str | None) -> str:
     """Return an error's first line without tokens and signed query strings."""
     text = str(error).strip().partition("\n")[0]
     text = re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)

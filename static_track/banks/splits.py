@@ -25,7 +25,7 @@ DEFAULT_SPLIT = "default"
 
 
 @dataclass(frozen=True)
-class Split:
+class BankPart:
     """A part of a bank: some of its trajectories, by number."""
 
     name: str | None
@@ -44,7 +44,7 @@ class Split:
         return None if self.trajectories is None else fingerprint(self.trajectories)
 
 
-ALL = Split(None, None)
+WHOLE_BANK = BankPart(None, None)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Grouping:
     """Trajectories that are held out only because an instance of heldout100 is in their group."""
 
     @classmethod
-    def of(cls, groups: Sequence[tuple[int, ...]], trajectories: Sequence[TrajectoryLabel]) -> Self:
+    def from_groups(cls, groups: Sequence[tuple[int, ...]], trajectories: Sequence[TrajectoryLabel]) -> Self:
         """Make a grouping from groups of these trajectories."""
         held_out = {label.trajectory for label in trajectories if label.heldout}
         joined = {number for group in groups if held_out.intersection(group) for number in group} - held_out
@@ -160,9 +160,9 @@ def plan_split(
         near_duplicates: near-duplicates to keep together; None: they are not kept together, and the plan says so.
         named_groups: named groups, which are always kept together.
     """
-    together = _united([*(near_duplicates or ()), *named_groups])
-    whole = Grouping.of(together, trajectories)
-    found = None if near_duplicates is None else Grouping.of(near_duplicates, trajectories)
+    together = _merge_groups([*(near_duplicates or ()), *named_groups])
+    whole = Grouping.from_groups(together, trajectories)
+    found = None if near_duplicates is None else Grouping.from_groups(near_duplicates, trajectories)
     named = None
     if named_groups:
         joined = set(whole.joined_heldout).difference(() if found is None else found.joined_heldout)
@@ -175,7 +175,9 @@ def plan_split(
         strata[_stratum(unit)].append(unit)
     owed = dict.fromkeys(shares, 0.0)
     for stratum in sorted(strata):
-        for unit in sorted(strata[stratum], key=lambda unit: (-len(unit), min(_draw(seed, label) for label in unit))):
+        for unit in sorted(
+            strata[stratum], key=lambda unit: (-len(unit), min(_draw_key(seed, label) for label in unit))
+        ):
             for part, share in shares.items():
                 owed[part] += share * len(unit)
             due = max(owed, key=lambda part: owed[part])
@@ -187,7 +189,7 @@ def plan_split(
     return SplitPlan(name, seed, shares, dealt, found, named)
 
 
-def _united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def _merge_groups(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Merge groups that share a trajectory."""
     components = Components(1 + max((number for group in groups for number in group), default=0))
     for group in groups:
@@ -195,7 +197,7 @@ def _united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
             components.join(group[0], number)
     united: dict[int, list[int]] = defaultdict(list)
     for number in sorted({number for group in groups for number in group}):
-        united[components.of(number)].append(number)
+        united[components.find(number)].append(number)
     return sorted(map(tuple, united.values()))
 
 
@@ -221,20 +223,20 @@ def split_path(folder: Path, bank_sha256: str, name: str) -> Path:
     return folder / f"{bank_sha256}.split-{name}.json"
 
 
-def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[int]) -> Split:
+def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[int]) -> BankPart:
     """Return the part that ``wanted`` names: ``part``, or ``split/part`` if several splits have such a part.
 
     Raises:
         UsageError: the part does not exist, or the name is ambiguous.
         TwinbenchError: the sidecar file is damaged.
     """
-    plans = [_read(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
+    plans = [_read_split(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
     split_name, slash, part = wanted.rpartition("/")
     if wanted == HELDOUT:
-        return Split(wanted, tuple(held_out))
+        return BankPart(wanted, tuple(held_out))
     found = [plan for plan in plans if part in plan["parts"] and (not slash or plan["name"] == split_name)]
     if len(found) == 1:
-        return Split(wanted, tuple(found[0]["parts"][part]))
+        return BankPart(wanted, tuple(found[0]["parts"][part]))
     if found:
         ways = " or ".join(f"{plan['name']}/{part}" for plan in found)
         raise UsageError(f"several splits have a part {part!r}: name {ways}")
@@ -246,7 +248,7 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
 
 def list_splits(folder: Path, bank_sha256: str) -> list[dict[str, Any]]:
     """Return the splits of a bank."""
-    return [_read(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
+    return [_read_split(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
 
 
 def part_columns(folder: Path, bank_sha256: str, held_out: Sequence[int]) -> dict[str, dict[int, str]]:
@@ -262,7 +264,7 @@ def part_columns(folder: Path, bank_sha256: str, held_out: Sequence[int]) -> dic
     return columns
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_split(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text("utf-8"))
         claimed = content.pop("fingerprint")
@@ -275,5 +277,5 @@ def _read(path: Path) -> dict[str, Any]:
     return {**content, "fingerprint": claimed}
 
 
-def _draw(seed: int, label: TrajectoryLabel) -> str:
+def _draw_key(seed: int, label: TrajectoryLabel) -> str:
     return hashlib.sha256(f"{seed}\0{label.workload}\0{label.instance_id}".encode()).hexdigest()

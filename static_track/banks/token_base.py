@@ -77,7 +77,7 @@ def base_rows(
     """
     per_message = manifest.tokens_per_message
 
-    def spoken(step: StepMessages, following: StepMessages) -> list[int]:
+    def answer_tokens(step: StepMessages, following: StepMessages) -> list[int]:
         """Count the assistant's tokens between two rows by tier, without the list's own 2 tokens."""
         said = [number for number in following.messages[len(step.messages) :] if messages.assistant[number]]
         counted = {name: sum(of[number] for number in said) + per_message * len(said) for name, of in tokens.items()}
@@ -98,7 +98,7 @@ def base_rows(
 
     for _, group in groupby(steps, key=attrgetter("trajectory")):
         rows = list(group)
-        visible: list[list[int] | None] = [*(spoken(*pair) for pair in pairwise(rows)), None]
+        visible: list[list[int] | None] = [*(answer_tokens(*pair) for pair in pairwise(rows)), None]
         outputs = _outputs([row.target for row in rows], visible, manifest.fallback_output_tokens)
         previous: tuple[StepMessages, list[int]] | None = None
         for row, counts, output in zip(rows, visible, outputs, strict=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from static_track.banks.bank_info import BankInfo
-from static_track.banks.importing import ParsedBank, keep_bank
+from static_track.banks.importing import ParsedBank, store_bank
 from static_track.banks.rows import compact_json
 from twinbench.calls.mini_swe_agent import Trajectory, read_trajectories, trajectory_files
 from twinbench.display.progress import Progress, no_progress
@@ -74,7 +74,7 @@ def import_trajectories(
     for done, found in enumerate(read_trajectories(files), 1):
         if isinstance(found, ContentError):
             problems += found.problems
-        elif (refused := _refused(found)) is not None:
+        elif (refused := _storage_problem(found)) is not None:
             problems.append(refused)
         else:
             prefixes = [call.prefix for call in found.calls]
@@ -90,12 +90,12 @@ def import_trajectories(
         progress("reading trajectories", done, len(files))
     if not taken:
         raise ContentError(problems, hint="Nothing was imported.")
-    parsed.put_in_order()
-    info = keep_bank(
+    parsed.sort_rows()
+    info = store_bank(
         parsed,
         name,
         store,
-        source=_source(taken),
+        source=_source_name(taken),
         source_sha256=taken[0].sha256 if len(taken) == 1 else fingerprint(sorted(each.sha256 for each in taken)),
         replace=replace,
         progress=progress,
@@ -103,7 +103,7 @@ def import_trajectories(
     return ImportedTrajectories(info, len(files), tuple(problems))
 
 
-def _refused(trajectory: Trajectory) -> Problem | None:
+def _storage_problem(trajectory: Trajectory) -> Problem | None:
     """Return the problem of a valid conversation that a bank cannot store; None if there is none."""
     try:
         compact_json(trajectory.messages).encode()
@@ -112,7 +112,7 @@ def _refused(trajectory: Trajectory) -> Problem | None:
     return None
 
 
-def _source(taken: Sequence[Trajectory]) -> str:
+def _source_name(taken: Sequence[Trajectory]) -> str:
     if len(taken) > 1:
         return counted(len(taken), "trajectory file")
     return Path(taken[0].source).name.encode("utf-8", "backslashreplace").decode()  # a file name need not be text

@@ -9,7 +9,7 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.text.messages import PROTOCOL_TEXT, exact_key, message_text, semantic_key, text_rules
 from twinbench.text.tokens import TokenizerSet
 
-_TEXTS_A_BATCH = 512
+_TEXTS_PER_BATCH = 512
 
 
 class UniqueMessages:
@@ -43,23 +43,23 @@ class UniqueMessages:
         known = self._exact.get(key)
         if known is not None:
             return known
-        self.semantic_ids.append(numbered(self._semantic, semantic_key(message)))
-        self._text_ids.append(numbered(self._texts, message_text(message)))
+        self.semantic_ids.append(number_of(self._semantic, semantic_key(message)))
+        self._text_ids.append(number_of(self._texts, message_text(message)))
         self.assistant.append(message.get("role") == "assistant")
         self.text_rules = max(self.text_rules, text_rules(message))
-        return numbered(self._exact, key)
+        return number_of(self._exact, key)
 
     def count_tokens(self, tokenizers: TokenizerSet, progress: Progress = no_progress) -> dict[str, list[int]]:
         """Count the tokens of each message's text, by tokenizer."""
         texts = self.texts
         counts: dict[str, list[int]] = {name: [] for name in tokenizers.distinct}
-        for start in range(0, len(texts), _TEXTS_A_BATCH):
+        for start in range(0, len(texts), _TEXTS_PER_BATCH):
             progress("counting tokens", start, len(texts))
-            for name, counted in tokenizers.count(texts[start : start + _TEXTS_A_BATCH]).items():
+            for name, counted in tokenizers.count(texts[start : start + _TEXTS_PER_BATCH]).items():
                 counts[name] += counted
         return {name: [counted[text] for text in self._text_ids] for name, counted in counts.items()}
 
 
-def numbered(numbers: dict[str, int], key: str) -> int:
+def number_of(numbers: dict[str, int], key: str) -> int:
     """Return the number of ``key``; a new key gets the next number."""
     return numbers.setdefault(key, len(numbers))

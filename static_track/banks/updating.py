@@ -11,7 +11,7 @@ from typing import Any
 from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.bank_info import BankInfo
-from static_track.banks.importing import ParsedBank, keep_bank
+from static_track.banks.importing import ParsedBank, store_bank
 from static_track.banks.rows import are_task_labels
 from twinbench.errors import StoreWriteError, TwinbenchError
 from twinbench.reading.numbered import NumberedRow
@@ -22,7 +22,7 @@ _COUNTS_BLOCKS = 3
 """The first schema under which the text of Anthropic's blocks was counted."""
 
 
-def bring_up_to_date(name: str, store: Store) -> BankInfo:
+def upgrade_bank(name: str, store: Store) -> BankInfo:
     """Upgrade a bank of an earlier schema to this release's.
 
     It is rewritten only if it contains something that earlier releases did not count or store; rows, splits and SHA-256
@@ -43,7 +43,7 @@ def bring_up_to_date(name: str, store: Store) -> BankInfo:
         for number, row in enumerate(bank.rows(), 1):
             parsed.add(NumberedRow(number, row))
     try:
-        return keep_bank(parsed, info.name, store, source=info.source, source_sha256=info.source_sha256, replace=True)
+        return store_bank(parsed, info.name, store, source=info.source, source_sha256=info.source_sha256, replace=True)
     except StoreWriteError as error:
         raise TwinbenchError(
             f"the bank {info.name!r} was imported by a release that did not {missing}, and cannot be rewritten: {error}"

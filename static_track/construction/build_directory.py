@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from static_track.banks.built import MANIFEST_FILE, ROWS_FILE
 from static_track.construction.execution_log import EXECUTIONS_FILE, ExecutionLog
-from static_track.construction.plan import PLAN_FILE, Plan, read_plan
+from static_track.construction.plan import PLAN_FILE, BuildPlan, read_plan
 from static_track.construction.publishing import EVIDENCE_FILE
 from static_track.construction.recordings import RECORDINGS_FILE
 from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
@@ -55,7 +55,7 @@ class BuildDirectory:
             raise StoreWriteError(f"cannot write {folder} ({error.strerror or error})") from None
         return folder
 
-    def keep_plan(self, plan: Plan) -> None:
+    def write_or_check_plan(self, plan: BuildPlan) -> None:
         """Write the plan of a new build, or compare it with the plan of the build that is continued.
 
         Raises:
@@ -69,7 +69,7 @@ class BuildDirectory:
             raise UsageError(f"{self.path} has executions but no {PLAN_FILE}: choose another directory")
         plan.write(self.path)
 
-    def refuse_other(self, plan: Plan) -> Plan:
+    def refuse_other(self, plan: BuildPlan) -> BuildPlan:
         """Hold a plan against that of the build that is here; returns the latter.
 
         Raises:
@@ -83,7 +83,7 @@ class BuildDirectory:
         return kept
 
     @contextmanager
-    def log(self) -> Iterator[ExecutionLog]:
+    def open_log(self) -> Iterator[ExecutionLog]:
         """Open the log of executions.
 
         Raises:

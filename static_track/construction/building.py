@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 from static_track.construction.build_directory import BuildDirectory, open_directory
 from static_track.construction.ladder import Ladder
 from static_track.construction.lines import HeaderLine
-from static_track.construction.plan import ExecutorIdentity, Identity, Plan, SearchIdentity
-from static_track.construction.proposers import Hints, open_proposer
+from static_track.construction.plan import BuildIdentity, BuildPlan, ExecutorIdentity, SearchIdentity
+from static_track.construction.proposers import HintSource, open_proposer
 from static_track.construction.publishing import Publication
 from static_track.construction.recordings import (
     RECORDINGS_FILE,
@@ -24,9 +24,9 @@ from static_track.construction.recordings import (
     recording_lines,
     unpack_recordings,
 )
-from static_track.construction.search import Outcome
+from static_track.construction.search import SearchOutcome
 from static_track.construction.settings import BuildSettings
-from static_track.construction.working import BuildState, Listener, OpenTask, Work, tell_nobody
+from static_track.construction.working import BuildState, BuildWork, Listener, UnfinishedTask, ignore_progress
 from twinbench.construction.execution import ConstructionTask, ExecutorContext, TaskExecutor
 from twinbench.construction.finding import EXECUTORS, find_factory
 from twinbench.construction.proposing import Proposer
@@ -40,7 +40,7 @@ from twinbench.unexpected import describe_error
 _T = TypeVar("_T")
 
 
-def never() -> bool:
+def never_stop() -> bool:
     """Never request a stop."""
     return False
 
@@ -56,15 +56,15 @@ class BuildLimits:
 
 
 @dataclass(frozen=True, repr=False)
-class Build(Tabular):
+class BuildResult(Tabular):
     """The result of one execution of a build."""
 
     directory: Path
-    plan: Plan
+    plan: BuildPlan
     state: BuildState
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[SearchOutcome]
     """Results of the tasks whose search has finished."""
-    open_tasks: Sequence[OpenTask]
+    unfinished_tasks: Sequence[UnfinishedTask]
     tiers_not_executed: Sequence[str]
     manifest: Mapping[str, Any] | None
     """The manifest of the published bank; None if a task is unfinished, or no task got labels."""
@@ -72,12 +72,12 @@ class Build(Tabular):
     @property
     def is_complete(self) -> bool:
         """Whether the search of every task has finished."""
-        return not self.open_tasks
+        return not self.unfinished_tasks
 
     @property
     def was_stopped(self) -> bool:
         """Whether a task is unfinished because the build was asked to stop."""
-        return any(each.cause is None for each in self.open_tasks)
+        return any(each.cause is None for each in self.unfinished_tasks)
 
     @property
     def caveat(self) -> str | None:
@@ -88,16 +88,16 @@ class Build(Tabular):
         """Return a record for each task: its labels, or why it has none."""
         tier_of = self.plan.identity.ladder().tier_of
         found = {outcome.task.id: self._record(outcome, tier_of) for outcome in self.outcomes}
-        for each in self.open_tasks:
-            found[each.task.id] = _place(each.task) | {"open": each.cause or "stopped", "detail": each.detail}
+        for each in self.unfinished_tasks:
+            found[each.task.id] = _task_fields(each.task) | {"open": each.cause or "stopped", "detail": each.detail}
         tasks = [found[task.id] for task in self.plan.identity.construction_tasks()]
         names = dict.fromkeys(name for task in tasks for name in task)
         return [dict.fromkeys(names) | task for task in tasks]
 
-    def _record(self, outcome: Outcome, tier_of: Mapping[str, Tier]) -> dict[str, Any]:
-        locked = outcome.locked
+    def _record(self, outcome: SearchOutcome, tier_of: Mapping[str, Tier]) -> dict[str, Any]:
+        locked = outcome.labelled_execution
         labels = [] if locked is None else [tier_of[step.candidate].label for step in locked.steps]
-        return _place(outcome.task) | {
+        return _task_fields(outcome.task) | {
             "steps": len(labels) or None,
             **{tier: labels.count(tier) for tier in TIER_LABELS},
             "left_out": outcome.reason,
@@ -107,14 +107,16 @@ class Build(Tabular):
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object."""
-        left_out = [each for each in self.outcomes if each.locked is None]
+        left_out = [each for each in self.outcomes if each.labelled_execution is None]
         return {
             "directory": str(self.directory),
             "complete": self.is_complete,
             "tasks": self.state.tasks,
             "labelled": len(self.outcomes) - len(left_out),
             "left_out": [{"task": each.task.id, "reason": each.reason} for each in left_out],
-            "open": [{"task": each.task.id, "cause": each.cause, "detail": each.detail} for each in self.open_tasks],
+            "open": [
+                {"task": each.task.id, "cause": each.cause, "detail": each.detail} for each in self.unfinished_tasks
+            ],
             "executions": self.state.executions,
             "executed_now": self.state.executed_now,
             "cost_usd": float(self.state.cost_usd),
@@ -130,10 +132,10 @@ def build(
     directory: Path,
     limits: BuildLimits,
     *,
-    is_stopping: Callable[[], bool] = never,
-    listener: Listener = tell_nobody,
+    is_stopping: Callable[[], bool] = never_stop,
+    listener: Listener = ignore_progress,
     progress: Progress = no_progress,
-) -> Build:
+) -> BuildResult:
     """Build a bank, or continue a build; nothing is executed twice.
 
     Args:
@@ -152,21 +154,21 @@ def build(
     with open_directory(directory) as opened:
         context = ExecutorContext(opened.make_executor_folder(), limits.cap_usd, limits.workers, is_stopping, progress)
         with open_executor(settings, context) as executor:
-            ladder = ladder_of(settings, executor)
-            refuse_without_cap(executor, limits.cap_usd)
+            ladder = make_ladder(settings, executor)
+            require_cap(executor, limits.cap_usd)
             with open_proposer_of(settings, ladder) as proposer:
-                plan = plan_of(settings, executor, ladder, proposer.identity)
-                opened.keep_plan(plan)
-                return _work(opened, plan, executor, Hints(proposer), limits.workers, is_stopping, listener)
+                plan = make_plan(settings, executor, ladder, proposer.identity)
+                opened.write_or_check_plan(plan)
+                return _run_build(opened, plan, executor, HintSource(proposer), limits.workers, is_stopping, listener)
 
 
 def rebuild(
     recordings: Path,
     directory: Path,
     *,
-    is_stopping: Callable[[], bool] = never,
-    listener: Listener = tell_nobody,
-) -> Build:
+    is_stopping: Callable[[], bool] = never_stop,
+    listener: Listener = ignore_progress,
+) -> BuildResult:
     """Rebuild a bank from recordings, without models and containers; its rows are byte-identical.
 
     Args:
@@ -182,51 +184,51 @@ def rebuild(
     """
     with open_directory(directory) as opened:
         header = read_header(recordings)
-        opened.keep_plan(header.plan)
+        opened.write_or_check_plan(header.plan)
         if not opened.has_executions:
             unpack_recordings(recordings, directory)
         executor = RecordedExecutor(header, recordings)
-        return _work(opened, header.plan, executor, Hints(RecordedProposer()), 1, is_stopping, listener)
+        return _run_build(opened, header.plan, executor, HintSource(RecordedProposer()), 1, is_stopping, listener)
 
 
-def _work(
+def _run_build(
     directory: BuildDirectory,
-    plan: Plan,
+    plan: BuildPlan,
     executor: TaskExecutor,
-    hints: Hints,
+    hints: HintSource,
     workers: int,
     is_stopping: Callable[[], bool],
     listener: Listener,
-) -> Build:
+) -> BuildResult:
     ladder = plan.identity.ladder()
     tasks = plan.identity.construction_tasks()
-    with directory.log() as log:
-        work = Work(
-            executor, log, ladder, plan.identity.rules_of_search(), hints, is_stopping=is_stopping, listener=listener
+    with directory.open_log() as log:
+        work = BuildWork(
+            executor, log, ladder, plan.identity.search_rules(), hints, is_stopping=is_stopping, listener=listener
         )
         ended = work.run(tasks, workers)
-        outcomes = [each for task in tasks if isinstance(each := ended[task.id], Outcome)]
-        open_tasks = [each for task in tasks if isinstance(each := ended[task.id], OpenTask)]
+        outcomes = [each for task in tasks if isinstance(each := ended[task.id], SearchOutcome)]
+        open_tasks = [each for task in tasks if isinstance(each := ended[task.id], UnfinishedTask)]
         manifest = None
-        if not open_tasks and any(each.locked is not None for each in outcomes):
+        if not open_tasks and any(each.labelled_execution is not None for each in outcomes):
             spent = executor.spent_usd
             hints_usd = sum((log.hints_usd(task.id) for task in tasks), Decimal(0))
             lines = recording_lines(HeaderLine(plan=plan, spent_usd=spent), outcomes, log)
             manifest = Publication(plan, outcomes, ladder, spent, log.requests, lines, hints_usd, log.review).write(
                 directory.path, RECORDINGS_FILE
             )
-        return Build(
+        return BuildResult(
             directory=directory.path,
             plan=plan,
             state=work.state(),
             outcomes=outcomes,
-            open_tasks=open_tasks,
+            unfinished_tasks=open_tasks,
             tiers_not_executed=[tier.label for tier in ladder.missing],
             manifest=manifest,
         )
 
 
-def _place(task: ConstructionTask) -> dict[str, Any]:
+def _task_fields(task: ConstructionTask) -> dict[str, Any]:
     return {"task": task.id, "workload": task.workload, "group": task.group}
 
 
@@ -278,19 +280,19 @@ def _entered(where: str, opening: Callable[[], AbstractContextManager[_T]]) -> I
         yield entered
 
 
-def ladder_of(settings: BuildSettings, executor: TaskExecutor) -> Ladder:
+def make_ladder(settings: BuildSettings, executor: TaskExecutor) -> Ladder:
     """Return the ladder of an executor's tiers.
 
     Raises:
         UsageError: the tiers do not allow a search.
     """
     try:
-        return Ladder.of(executor.tiers, settings.search.cascade)
+        return Ladder.from_tiers(executor.tiers, settings.search.cascade)
     except UsageError as error:
         raise UsageError(f"{settings.source}, [executor]: {error}") from None
 
 
-def refuse_without_cap(executor: TaskExecutor, cap: Decimal | None) -> None:
+def require_cap(executor: TaskExecutor, cap: Decimal | None) -> None:
     """Check that there is a spending cap if executions can cost anything.
 
     Raises:
@@ -300,7 +302,9 @@ def refuse_without_cap(executor: TaskExecutor, cap: Decimal | None) -> None:
         raise UsageError("executing tasks costs money: give a spending cap with --usd (see: --dry-run)")
 
 
-def plan_of(settings: BuildSettings, executor: TaskExecutor, ladder: Ladder, proposer: Mapping[str, Any]) -> Plan:
+def make_plan(
+    settings: BuildSettings, executor: TaskExecutor, ladder: Ladder, proposer: Mapping[str, Any]
+) -> BuildPlan:
     """Make the plan of a build.
 
     Raises:
@@ -309,20 +313,22 @@ def plan_of(settings: BuildSettings, executor: TaskExecutor, ladder: Ladder, pro
     tasks = executor.tasks
     _refuse_tasks(settings, tasks)
     search = settings.search
-    return Plan(
-        identity=Identity(
+    return BuildPlan(
+        identity=BuildIdentity(
             search=SearchIdentity(step_rule=search.rule.name, cascade=search.cascade, repeats=search.repeats),
-            proposer=as_json(proposer),
+            proposer=to_plain_json(proposer),
             tiers=ladder.to_json(),
             tasks=[(task.id, task.workload, task.group) for task in tasks],
-            executor=ExecutorIdentity(kind=_portable(settings.executor.kind), identity=as_json(executor.identity)),
+            executor=ExecutorIdentity(
+                kind=_portable(settings.executor.kind), identity=to_plain_json(executor.identity)
+            ),
         ),
         bank=settings.bank,
         review_share=search.review_share,
     )
 
 
-def as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
+def to_plain_json(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return an identity as it will be read back from JSON: tuples as lists, other values as text."""
     found: dict[str, Any] = json.loads(canonical_json(identity))
     return found

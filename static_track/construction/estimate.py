@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from static_track.construction.build_directory import open_directory
-from static_track.construction.building import ladder_of, open_executor, open_proposer_of, plan_of
+from static_track.construction.building import make_ladder, make_plan, open_executor, open_proposer_of
 from static_track.construction.ladder import Ladder
 from static_track.construction.plan import PLAN_FILE
 from static_track.construction.settings import BuildSettings
@@ -71,15 +71,15 @@ def estimate(
     with tempfile.TemporaryDirectory() as folder:
         context = ExecutorContext(Path(folder), None, progress=progress)
         with open_executor(settings, context) as executor:
-            ladder = ladder_of(settings, executor)
+            ladder = make_ladder(settings, executor)
             with open_proposer_of(settings, ladder) as proposer:
-                plan = plan_of(settings, executor, ladder, proposer.identity)
+                plan = make_plan(settings, executor, ladder, proposer.identity)
             known: dict[str, int] = {}
             kept = 0
             if (directory / PLAN_FILE).exists():
                 with open_directory(directory) as opened:
                     opened.refuse_other(plan)
-                    with opened.log() as log:
+                    with opened.open_log() as log:
                         kept = len(log)
                         for task in executor.tasks:
                             for candidate in ladder.strongest:
@@ -89,7 +89,8 @@ def estimate(
             mean = math.ceil(sum(known.values()) / len(known)) if known else ASSUMED_STEPS
             assumed = mean if steps is None else steps
             most = {
-                task.id: _most(ladder, known.get(task.id, assumed), settings.search.repeats) for task in executor.tasks
+                task.id: _max_executions(ladder, known.get(task.id, assumed), settings.search.repeats)
+                for task in executor.tasks
             }
             worst = sum((count * executor.worst_case_usd(task) for task, count in most.items()), Decimal(0))
             return BuildEstimate(
@@ -104,5 +105,5 @@ def estimate(
             )
 
 
-def _most(ladder: Ladder, steps: int, repeats: int) -> int:
-    return ladder.most_executions(steps) + 2 * repeats
+def _max_executions(ladder: Ladder, steps: int, repeats: int) -> int:
+    return ladder.max_executions(steps) + 2 * repeats

@@ -23,9 +23,9 @@ from static_track.construction.lines import (
     StepLine,
     ValueLine,
     conversations_of,
-    dumped,
+    encode_line,
     parse_line,
-    steps_as_lines,
+    steps_to_lines,
 )
 from twinbench.construction.execution import Assignment, ExecutedStep, Execution
 from twinbench.errors import ContentError, Problem
@@ -49,7 +49,7 @@ class ExecutionLog:
         """
         self._path = path
         self._lock = threading.Lock()
-        self._reading = threading.Lock()
+        self._file_lock = threading.Lock()
         self._numbers: dict[bytes, int] = {}
         """The number of each value, by the SHA-256 of its text."""
         self._places: list[tuple[int, int]] = []
@@ -99,7 +99,7 @@ class ExecutionLog:
             OSError: it cannot be written; the file is unchanged.
         """
         with self._lock:
-            writing = _Writing(len(self._places), self._numbers)
+            writing = _NewValues(len(self._places), self._numbers)
             steps = [(step, [writing.number(message) for message in step.messages]) for step in execution.steps]
             line = ExecutionLine(
                 task=execution.task,
@@ -107,7 +107,7 @@ class ExecutionLog:
                 rest=execution.assignment.rest,
                 repeat=execution.repeat,
                 passed=bool(execution.passed),
-                steps=steps_as_lines(
+                steps=steps_to_lines(
                     [numbers for _, numbers in steps],
                     [
                         (
@@ -125,7 +125,7 @@ class ExecutionLog:
             )
             self._append(writing.lines, line)
             self._numbers |= writing.new
-            self._keep(line)
+            self._add_execution_line(line)
         return self._execution(line)
 
     def hints(self, task: str) -> Sequence[str] | None:
@@ -181,7 +181,7 @@ class ExecutionLog:
             with self._path.open("rb") as file:
                 file.seek(start)
                 return file.read(length)
-        with self._reading:
+        with self._file_lock:
             self._file.seek(start)
             return self._file.read(length)
 
@@ -196,11 +196,11 @@ class ExecutionLog:
         return self._executions[execution.task, execution.assignment, execution.repeat]
 
     def _append(self, values: Sequence[bytes], line: HintsLine | ExecutionLine | ReviewLine) -> None:
-        data = b"".join((*values, dumped(line)))
+        data = b"".join((*values, encode_line(line)))
         if self._torn is not None:
             raise self._torn
         try:
-            with self._reading:  # readers use the same file position
+            with self._file_lock:  # readers use the same file position
                 written = 0
                 while written < len(data):
                     written += self._file.write(data[written:]) or 0
@@ -226,7 +226,7 @@ class ExecutionLog:
                 if not data.endswith(b"\n"):
                     break
                 try:
-                    self._take(data, end)
+                    self._process_line(data, end)
                 except ValueError as error:
                     raise ContentError(
                         [Problem(str(self._path), number, None, str(error))],
@@ -235,7 +235,7 @@ class ExecutionLog:
                 end += len(data)
         return end
 
-    def _take(self, data: bytes, start: int) -> None:
+    def _process_line(self, data: bytes, start: int) -> None:
         line = parse_line(data)
         if isinstance(line, ValueLine):
             self._numbers[_digest(compact_json(line.value))] = len(self._places)
@@ -243,13 +243,13 @@ class ExecutionLog:
         elif isinstance(line, HintsLine):
             self._hints[line.task] = line
         elif isinstance(line, ExecutionLine):
-            self._keep(line)
+            self._add_execution_line(line)
         elif isinstance(line, ReviewLine):
             self._review[line.row] = line
         else:
             raise ValueError("is the first line of recordings, which is not allowed here")
 
-    def _keep(self, line: ExecutionLine) -> None:
+    def _add_execution_line(self, line: ExecutionLine) -> None:
         used = {number for step in line.steps for number in (*step.added, step.functions) if number is not None}
         if used and max(used) >= len(self._places):
             raise ValueError(f"field steps: refers to value {max(used)}, but only {len(self._places)} come before it")
@@ -283,7 +283,7 @@ class ExecutionLog:
         return ExecutedStep(_Messages(self, numbers), functions, line.candidate, line.usage.usage(), line.cost_usd)
 
 
-class _Writing:
+class _NewValues:
     """Collects the values of one execution that are new to a log."""
 
     def __init__(self, next_number: int, known: Mapping[bytes, int]) -> None:

@@ -14,7 +14,7 @@ from operator import eq
 from typing import Any
 
 from static_track.construction.ladder import Ladder
-from static_track.construction.search import Outcome, SearchRules, assignment_of, search
+from static_track.construction.search import SearchOutcome, SearchRules, make_assignment, search_labels
 from static_track.construction.step_rules import StepRule, parse_step_rule
 from twinbench.construction.execution import Assignment, ConstructionTask, Execution, TaskExecutor
 from twinbench.display.frames import Tabular
@@ -45,9 +45,9 @@ class TaskComparison:
         """How many steps both have."""
         return min(len(self.labels), len(self.cheapest))
 
-    def count(self, is_so: Callable[[Tier, Tier], bool]) -> int:
+    def count(self, predicate: Callable[[Tier, Tier], bool]) -> int:
         """Count the steps for which ``is_so(label, cheapest tier)`` is true."""
-        return sum(is_so(*pair) for pair in zip(self.labels, self.cheapest, strict=False))
+        return sum(predicate(*pair) for pair in zip(self.labels, self.cheapest, strict=False))
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,12 +114,12 @@ def compare_exhaustively(
         UsageError: a step rule is unknown, or the tiers do not allow a search.
         TwinbenchError: an execution got no verdict.
     """
-    ladder = Ladder.of(executor.tiers, cascade)
+    ladder = Ladder.from_tiers(executor.tiers, cascade)
     rules = [_rule(name) for name in step_rules]
     found: list[TaskComparison] = []
     left_out: list[str] = []
     for task in executor.tasks:
-        compared = _compare(task, ladder, rules, _Executed(executor, task), most_steps)
+        compared = _compare(task, ladder, rules, _ExecutionCache(executor, task), most_steps)
         found += compared
         if not compared:
             left_out.append(task.id)
@@ -133,7 +133,7 @@ def _rule(name: str) -> StepRule:
         raise UsageError(str(error)) from None
 
 
-class _Executed:
+class _ExecutionCache:
     """The executions of a task, each executed once."""
 
     def __init__(self, executor: TaskExecutor, task: ConstructionTask) -> None:
@@ -156,18 +156,22 @@ class _Executed:
 
 
 def _compare(
-    task: ConstructionTask, ladder: Ladder, rules: Sequence[StepRule], execute: _Executed, most_steps: int
+    task: ConstructionTask, ladder: Ladder, rules: Sequence[StepRule], execute: _ExecutionCache, most_steps: int
 ) -> list[TaskComparison]:
     """Return the comparison under each rule; empty if the task is left out."""
-    outcomes = [search(task, ladder, SearchRules(rule), execute, lambda _seed: ()) for rule in rules]
-    seeds = [outcome.seed for outcome in outcomes if outcome.locked is not None and outcome.seed is not None]
+    outcomes = [search_labels(task, ladder, SearchRules(rule), execute, lambda _seed: ()) for rule in rules]
+    seeds = [
+        outcome.seed for outcome in outcomes if outcome.labelled_execution is not None and outcome.seed is not None
+    ]
     if not seeds or len(seeds[0].steps) > most_steps:
         return []
     cheapest = _cheapest(ladder, seeds[0], execute)
-    return [_compared(rule, outcome, cheapest, ladder) for rule, outcome in zip(rules, outcomes, strict=True)]
+    return [
+        _compare_with_cheapest(rule, outcome, cheapest, ladder) for rule, outcome in zip(rules, outcomes, strict=True)
+    ]
 
 
-def _cheapest(ladder: Ladder, seed: Execution, execute: _Executed) -> list[Execution]:
+def _cheapest(ladder: Ladder, seed: Execution, execute: _ExecutionCache) -> list[Execution]:
     """Return the cheapest passing executions among all assignments of the seed's steps and the search's executions.
 
     Steps beyond the seed's are assigned to the strongest candidate.
@@ -175,15 +179,17 @@ def _cheapest(ladder: Ladder, seed: Execution, execute: _Executed) -> list[Execu
     rest = seed.assignment.rest
     candidates = [each for _, of_tier in ladder.rungs[:-1] for each in of_tier] + [rest]
     for first in product(candidates, repeat=len(seed.steps)):
-        execute(assignment_of(first, rest), 0)
+        execute(make_assignment(first, rest), 0)
     passing = [each for each in execute.all() if each.passed]
     least = min(each.cost_usd for each in passing)
     return [each for each in passing if each.cost_usd == least]
 
 
-def _compared(rule: StepRule, outcome: Outcome, cheapest: Sequence[Execution], ladder: Ladder) -> TaskComparison:
+def _compare_with_cheapest(
+    rule: StepRule, outcome: SearchOutcome, cheapest: Sequence[Execution], ladder: Ladder
+) -> TaskComparison:
     """Compare labels with the cheapest execution; if several tie, with the one that agrees most."""
-    locked = outcome.locked
+    locked = outcome.labelled_execution
     assert locked is not None  # noqa: S101 - the same seed passed under every rule
     labels = _tiers(locked, ladder.tier_of)
     tiers = [_tiers(each, ladder.tier_of) for each in cheapest]

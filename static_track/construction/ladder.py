@@ -22,7 +22,7 @@ class Ladder:
     """Each tier with the ids of its candidates, in the order in which they are tried."""
 
     @classmethod
-    def of(cls, tiers: Mapping[str, Sequence[str]], cascade: int = MOST_CANDIDATES) -> Ladder:
+    def from_tiers(cls, tiers: Mapping[str, Sequence[str]], cascade: int = MOST_CANDIDATES) -> Ladder:
         """Make the ladder of an executor's tiers.
 
         Args:
@@ -62,7 +62,7 @@ class Ladder:
         """The tier of each candidate, by candidate id."""
         return {candidate: tier for tier, candidates in self.rungs for candidate in candidates}
 
-    def worth_trying(self, hint: str) -> list[tuple[Tier, str]]:
+    def candidates_to_try(self, hint: str) -> list[tuple[Tier, str]]:
         """Return the candidates below the strongest tier to try at a step, in order, each with its tier.
 
         Args:
@@ -73,7 +73,7 @@ class Ladder:
         lowest = Tier.from_label(hint)
         return [(tier, each) for tier, candidates in self.rungs[:-1] if tier >= lowest for each in candidates]
 
-    def most_executions(self, steps: int) -> int:
+    def max_executions(self, steps: int) -> int:
         """Return the largest number of executions that a search over ``steps`` steps needs, with its seed, without
         repeats.
         """

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from static_track.banks.rows import compact_json
-from static_track.construction.plan import Plan
+from static_track.construction.plan import BuildPlan
 from twinbench.reading.strict_json import parse_json
 from twinbench.reading.validation import field_path, worded
 from twinbench.routing.usage import Usage
@@ -114,7 +114,7 @@ class HeaderLine(_Line):
 
     kind: Literal["recordings"] = "recordings"
     version: Literal[1] = 1
-    plan: Plan
+    plan: BuildPlan
     """The build's plan."""
     spent_usd: _Usd
     """What was paid in total, including executions without a verdict."""
@@ -142,12 +142,12 @@ _KINDS = ("value", "hints", "execution", "review", "recordings")
 """Discriminator values, which pydantic puts first in an error's location."""
 
 
-def dumped(line: HintsLine | ExecutionLine | ReviewLine | HeaderLine) -> bytes:
+def encode_line(line: HintsLine | ExecutionLine | ReviewLine | HeaderLine) -> bytes:
     """Encode a line as it is written."""
     return (compact_json(line.model_dump(mode="json", exclude_none=True)) + "\n").encode()
 
 
-def steps_as_lines(
+def steps_to_lines(
     conversations: Sequence[Sequence[int]], others: Sequence[tuple[int | None, str, Usage, Decimal]]
 ) -> tuple[StepLine, ...]:
     """Convert steps to lines, each conversation stored as its difference to the previous one.

@@ -24,7 +24,7 @@ from twinbench.providers.metering import metered_llm
 from twinbench.reading.strict_json import parse_json
 from twinbench.reading.validation import field_path, worded
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import Deciding
+from twinbench.routing.own_calls import DecisionContext
 from twinbench.storage.manifest_files import DEFAULT_LIVE
 from twinbench.text.messages import message_text
 
@@ -80,7 +80,7 @@ class ModelProposer:
             CausedError: the provider fails, or the cap is reached.
         """
         steps = len(seed.steps)
-        with self._llm.deciding(Deciding(f"proposer-{task.id}", 1)) as deciding:
+        with self._llm.within_decision(DecisionContext(f"proposer-{task.id}", 1)) as deciding:
             try:
                 said = self._llm.ask(
                     [

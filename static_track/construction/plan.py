@@ -19,7 +19,7 @@ from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.reading.strict_json import parse_json
 from twinbench.reading.validation import field_path, worded
-from twinbench.storage.files import written
+from twinbench.storage.files import atomic_write
 
 PLAN_FILE = "plan.json"
 
@@ -48,7 +48,7 @@ class ExecutorIdentity(_Model):
     """The identity that the executor reports."""
 
 
-class Identity(_Model):
+class BuildIdentity(_Model):
     """Everything that labels depend on."""
 
     rules: Literal[1] = 1
@@ -76,13 +76,13 @@ class Identity(_Model):
         Raises:
             UsageError: the tiers do not allow a search.
         """
-        return Ladder.of(self.tiers, self.search.cascade)
+        return Ladder.from_tiers(self.tiers, self.search.cascade)
 
-    def rules_of_search(self) -> SearchRules:
+    def search_rules(self) -> SearchRules:
         """What decides which downgrades are accepted."""
         return SearchRules(parse_step_rule(self.search.step_rule), self.search.repeats)
 
-    def differences(self, other: Identity) -> list[str]:
+    def differences(self, other: BuildIdentity) -> list[str]:
         """Return what prevents another build from being continued as this one, each as a part of a sentence."""
         found = []
         for name, was, now in (
@@ -92,14 +92,14 @@ class Identity(_Model):
             *_named(self.executor.identity, other.executor.identity),
         ):
             if name not in (_MAY_CHANGE,) and was != now:
-                found.append(f"{name} was {_shown(was)}, is now {_shown(now)}")
+                found.append(f"{name} was {_short_json(was)}, is now {_short_json(now)}")
         return found
 
 
-class Plan(_Model):
+class BuildPlan(_Model):
     """The plan of a build, with the description of its bank."""
 
-    identity: Identity
+    identity: BuildIdentity
     bank: BankSection
     review_share: float
     """Default share of the rows that may be lowered to draw for review."""
@@ -110,11 +110,11 @@ class Plan(_Model):
         Raises:
             TwinbenchError: it cannot be written.
         """
-        with written(folder / PLAN_FILE) as file:
+        with atomic_write(folder / PLAN_FILE) as file:
             file.write_text(json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> BuildPlan:
     """Read the plan of a build's directory.
 
     Raises:
@@ -123,7 +123,7 @@ def read_plan(folder: Path) -> Plan:
     """
     path = folder / PLAN_FILE
     try:
-        return Plan.model_validate_json(json.dumps(parse_json(read_regular(path).decode())))
+        return BuildPlan.model_validate_json(json.dumps(parse_json(read_regular(path).decode())))
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder} is not a build's directory: it has no {PLAN_FILE}") from None
     except ValidationError as error:
@@ -142,5 +142,5 @@ def _named(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any
     return [(f"executor.{name}", was.get(name), now.get(name)) for name in dict.fromkeys([*was, *now])]
 
 
-def _shown(value: Any) -> str:
+def _short_json(value: Any) -> str:
     return shortened(json.dumps(value, default=str, ensure_ascii=False), _MOST_SHOWN)

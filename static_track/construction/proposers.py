@@ -14,7 +14,7 @@ from static_track.banks.token_base import StepMessages, base_rows
 from static_track.banks.tools import as_openai_tools
 from static_track.banks.unique_messages import UniqueMessages
 from static_track.construction.ladder import Ladder
-from static_track.walk import Walk
+from static_track.walk import TrajectoryWalk
 from twinbench.construction.execution import ConstructionTask, Execution
 from twinbench.construction.finding import PROPOSERS, find_factory
 from twinbench.construction.proposing import NOT_DOWNGRADEABLE, Proposer
@@ -32,7 +32,7 @@ MODEL = "model"
 _ROUTER = "router:"
 
 
-class Aggressive:
+class AggressiveProposer:
     """Never prunes: every step is tried from the lowest tier on."""
 
     def __init__(self, lowest: str) -> None:
@@ -78,8 +78,8 @@ class RouterProposer:
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
         """Propose the tier that the router picks for each step."""
         manifest = static_manifest()
-        trajectory = trajectory_of(task, seed)
-        walk = Walk(
+        trajectory = to_trajectory(task, seed)
+        walk = TrajectoryWalk(
             self._router, trajectory, manifest.candidates(), salt="construction", ttl_steps=manifest.cache_ttl_steps
         )
         picked = [walk.ask(step).choice for step in trajectory.steps]
@@ -88,7 +88,7 @@ class RouterProposer:
         return [NOT_DOWNGRADEABLE if tier >= self._strongest else tier.label for tier in tiers]
 
 
-def trajectory_of(task: ConstructionTask, execution: Execution) -> Trajectory:
+def to_trajectory(task: ConstructionTask, execution: Execution) -> Trajectory:
     """Convert an execution to a trajectory of a bank, as routers see it."""
     manifest = static_manifest()
     tokenizers = tokenizer_set(manifest)
@@ -98,7 +98,7 @@ def trajectory_of(task: ConstructionTask, execution: Execution) -> Trajectory:
     numbers = [[messages.add(message) for message in step.messages] for step in steps]
     rows = [StepMessages(number, 0, number + 1, None, each) for number, each in enumerate(numbers)]
     base = base_rows(rows, messages, messages.count_tokens(tokenizers), manifest, tokenizers)
-    spoken = [_said(later.messages[len(earlier.messages) :]) for earlier, later in pairwise(steps)]
+    spoken = [_assistant_text(later.messages[len(earlier.messages) :]) for earlier, later in pairwise(steps)]
     return Trajectory(
         task.workload,
         task.id,
@@ -120,7 +120,7 @@ def trajectory_of(task: ConstructionTask, execution: Execution) -> Trajectory:
     )
 
 
-def _said(messages: Sequence[Mapping[str, Any]]) -> str:
+def _assistant_text(messages: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(message_text(message) for message in messages if message.get("role") == "assistant")
 
 
@@ -136,11 +136,11 @@ def open_proposer(name: str, settings: Mapping[str, Any], ladder: Ladder) -> Ite
     Raises:
         UsageError: the proposer is not found, or a setting is invalid.
     """
-    with _opened(name, settings, ladder) as proposer:
+    with _open(name, settings, ladder) as proposer:
         yield proposer
 
 
-def _opened(name: str, settings: Mapping[str, Any], ladder: Ladder) -> AbstractContextManager[Proposer]:
+def _open(name: str, settings: Mapping[str, Any], ladder: Ladder) -> AbstractContextManager[Proposer]:
     if name == MODEL:
         from static_track.construction.model_proposer import open_model  # which has an HTTP client
 
@@ -157,17 +157,17 @@ def _opened(name: str, settings: Mapping[str, Any], ladder: Ladder) -> AbstractC
 
 @contextmanager
 def _aggressive(ladder: Ladder) -> Iterator[Proposer]:
-    yield Aggressive(ladder.rungs[0][0].label)
+    yield AggressiveProposer(ladder.rungs[0][0].label)
 
 
 @contextmanager
 def _router(spec: str, ladder: Ladder) -> Iterator[Proposer]:
     loaded = load_router(spec)
-    with loaded.opened(static_manifest().candidates()) as router:
+    with loaded.open(static_manifest().candidates()) as router:
         yield RouterProposer(router, {"router": spec, "fingerprint": loaded.fingerprint}, ladder)
 
 
-class Hints:
+class HintSource:
     """Asks a proposer, one thread at a time, and validates its hints."""
 
     def __init__(self, proposer: Proposer) -> None:

@@ -16,9 +16,9 @@ from static_track.banks.built import MANIFEST_FILE, ROWS_FILE
 from static_track.banks.rows import canonical_line, compact_json, extra_json, row_problems
 from static_track.construction.ladder import Ladder
 from static_track.construction.lines import ReviewLine
-from static_track.construction.plan import Plan
-from static_track.construction.reviewing import ReviewState, review_state, reviewed_rows
-from static_track.construction.search import Finding, Outcome
+from static_track.construction.plan import BuildPlan
+from static_track.construction.reviewing import ReviewState, apply_review, review_state
+from static_track.construction.search import Finding, SearchOutcome
 from static_track.construction.step_rules import StepRule
 from twinbench.calls.translation import PLAIN_FIELDS
 from twinbench.construction.execution import Execution
@@ -26,7 +26,7 @@ from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import canonical_json
 from twinbench.routing.tiers import TIER_LABELS
 from twinbench.routing.usage import Usage
-from twinbench.storage.files import written
+from twinbench.storage.files import atomic_write
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.text.tokens import tokenizer_set
 
@@ -41,7 +41,7 @@ _FIELDS = frozenset(
 """The fields of a published row; nothing else is published, so that rows name no model, search or reviewer."""
 
 
-def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> Iterator[dict[str, Any]]:
+def bank_rows(outcomes: Iterable[SearchOutcome], ladder: Ladder, caveat: str | None) -> Iterator[dict[str, Any]]:
     """Yield the rows of a bank in canonical order: each step of the labelled execution, with the prompt that was sent.
 
     Args:
@@ -49,9 +49,9 @@ def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> 
         ladder: has the tier of each candidate.
         caveat: the caveat that must accompany numbers of the bank.
     """
-    labelled = [outcome for outcome in outcomes if outcome.locked is not None]
+    labelled = [outcome for outcome in outcomes if outcome.labelled_execution is not None]
     for outcome in sorted(labelled, key=lambda each: (each.task.workload, each.task.id)):
-        task, locked = outcome.task, outcome.locked
+        task, locked = outcome.task, outcome.labelled_execution
         assert locked is not None  # noqa: S101 - chosen above
         for number, step in enumerate(locked.steps, 1):
             tier = ladder.tier_of[locked.assignment.candidate(number)]
@@ -74,20 +74,21 @@ def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> 
 
 
 def release_problems(
-    outcomes: Iterable[Outcome], ladder: Ladder, rule: StepRule, caveat: str | None
+    outcomes: Iterable[SearchOutcome], ladder: Ladder, rule: StepRule, caveat: str | None
 ) -> Iterator[Problem]:
     """Yield what forbids publishing; derived from the executions themselves, not from the search's conclusions."""
     for outcome in outcomes:
-        if outcome.locked is not None:
+        if outcome.labelled_execution is not None:
             yield from (
-                Problem(f"task {outcome.task.id}", None, None, what) for what in _unproven(outcome, ladder, rule)
+                Problem(f"task {outcome.task.id}", None, None, what)
+                for what in _release_violations(outcome, ladder, rule)
             )
-    for row in rows_of(outcomes, ladder, caveat):
+    for row in bank_rows(outcomes, ladder, caveat):
         yield from _row_problems(row)
 
 
-def _unproven(outcome: Outcome, ladder: Ladder, rule: StepRule) -> Iterator[str]:
-    seed, locked = outcome.seed, outcome.locked
+def _release_violations(outcome: SearchOutcome, ladder: Ladder, rule: StepRule) -> Iterator[str]:
+    seed, locked = outcome.seed, outcome.labelled_execution
     if seed is None or locked is None or not seed.passed:
         yield "its seed did not pass"
         return
@@ -121,8 +122,8 @@ def _row_problems(row: Mapping[str, Any]) -> Iterator[Problem]:
 class Publication:
     """A bank that is to be published."""
 
-    plan: Plan
-    outcomes: Sequence[Outcome]
+    plan: BuildPlan
+    outcomes: Sequence[SearchOutcome]
     """The outcomes of all tasks, in the order of the tasks."""
     ladder: Ladder
     spent_usd: Decimal
@@ -135,13 +136,13 @@ class Publication:
     review: Mapping[str, ReviewLine]
     """The last verdict on each row."""
 
-    def refuse_unproven(self) -> None:
+    def check_release_rules(self) -> None:
         """Check every row against the rules for publication.
 
         Raises:
             ContentError: something forbids publishing.
         """
-        rule = self.plan.identity.rules_of_search().step_rule
+        rule = self.plan.identity.search_rules().step_rule
         if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank.caveat)):
             raise ContentError(problems, hint="No rows were written; every execution is kept.")
         if uncertain := self.review_state().uncertain:
@@ -153,7 +154,7 @@ class Publication:
 
     def searched_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows with the labels that the search found."""
-        return rows_of(self.outcomes, self.ladder, self.plan.bank.caveat)
+        return bank_rows(self.outcomes, self.ladder, self.plan.bank.caveat)
 
     def review_state(self) -> ReviewState:
         """Return the state of the review of the labels."""
@@ -167,15 +168,15 @@ class Publication:
             TwinbenchError: a file cannot be written.
         """
         (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, the other files are no bank
-        self.refuse_unproven()
-        rows = list(reviewed_rows(self.searched_rows(), self.review, self.ladder))
+        self.check_release_rules()
+        rows = list(apply_review(self.searched_rows(), self.review, self.ladder))
         sums = {
-            ROWS_FILE: write_packed(folder / ROWS_FILE, map(_canonical, rows)),
-            recordings_file: write_packed(folder / recordings_file, self.recordings),
-            EVIDENCE_FILE: write_packed(folder / EVIDENCE_FILE, map(_json_line, evidence(self.outcomes))),
+            ROWS_FILE: write_gzip(folder / ROWS_FILE, map(_canonical, rows)),
+            recordings_file: write_gzip(folder / recordings_file, self.recordings),
+            EVIDENCE_FILE: write_gzip(folder / EVIDENCE_FILE, map(_json_line, evidence(self.outcomes))),
         }
         manifest = self._manifest(rows, sums)
-        with written(folder / MANIFEST_FILE) as file:
+        with atomic_write(folder / MANIFEST_FILE) as file:
             file.write_text(canonical_manifest(manifest), "utf-8")
         return manifest
 
@@ -191,7 +192,7 @@ class Publication:
         labels: dict[str, Counter[str]] = {}
         for row in rows:
             labels.setdefault(row["benchmark"], Counter())[row["target_tier"]] += 1
-        left_out = [outcome for outcome in self.outcomes if outcome.locked is None]
+        left_out = [outcome for outcome in self.outcomes if outcome.labelled_execution is None]
         return {
             **self.plan.bank.to_json(),
             "fingerprint": identity.fingerprint,
@@ -238,7 +239,7 @@ class Publication:
         return spent, saved
 
 
-def evidence(outcomes: Iterable[Outcome]) -> Iterator[dict[str, Any]]:
+def evidence(outcomes: Iterable[SearchOutcome]) -> Iterator[dict[str, Any]]:
     """Yield every execution of a build with what the search concluded from it, in the search's order."""
     for outcome in outcomes:
         for number, finding in enumerate(outcome.findings, 1):
@@ -267,7 +268,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def write_packed(path: Path, lines: Iterable[bytes]) -> str:
+def write_gzip(path: Path, lines: Iterable[bytes]) -> str:
     """Write lines compressed with gzip; the same lines give the same bytes.
 
     Returns:
@@ -278,7 +279,7 @@ def write_packed(path: Path, lines: Iterable[bytes]) -> str:
     """
     digest = hashlib.sha256()
     with (
-        written(path) as target,
+        atomic_write(path) as target,
         target.open("wb") as file,
         gzip.GzipFile(filename="", fileobj=file, mode="wb", mtime=0) as packed,
     ):

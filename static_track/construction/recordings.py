@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from static_track.construction.execution_log import EXECUTIONS_FILE, ExecutionLog
-from static_track.construction.lines import HeaderLine, HintsLine, StepLine, dumped, parse_line
-from static_track.construction.search import Outcome
+from static_track.construction.lines import HeaderLine, HintsLine, StepLine, encode_line, parse_line
+from static_track.construction.search import SearchOutcome
 from twinbench.construction.execution import Assignment, ConstructionTask, Execution
 from twinbench.errors import ContentError, Problem, TwinbenchError
 from twinbench.reading.input_files import InputError, InputRows, open_input
-from twinbench.storage.files import written
+from twinbench.storage.files import atomic_write
 
 RECORDINGS_FILE = "recordings.jsonl.gz"
 
 
-def recording_lines(header: HeaderLine, outcomes: Iterable[Outcome], log: ExecutionLog) -> Iterator[bytes]:
+def recording_lines(header: HeaderLine, outcomes: Iterable[SearchOutcome], log: ExecutionLog) -> Iterator[bytes]:
     """Yield the lines of a build's recordings.
 
     Args:
@@ -31,31 +31,31 @@ def recording_lines(header: HeaderLine, outcomes: Iterable[Outcome], log: Execut
         outcomes: the outcomes of all tasks, in the order of the tasks.
         log: the log with their executions.
     """
-    yield dumped(header)
+    yield encode_line(header)
     numbers: dict[int, int] = {}
     for outcome in outcomes:
         if outcome.hints:
             paid = log.hints_usd(outcome.task.id)
-            yield dumped(HintsLine(task=outcome.task.id, hints=tuple(outcome.hints), cost_usd=paid))
+            yield encode_line(HintsLine(task=outcome.task.id, hints=tuple(outcome.hints), cost_usd=paid))
         for finding in outcome.findings:
             line = log.line_of(finding.execution)
-            for number in _used(line.steps):
+            for number in _used_values(line.steps):
                 if number not in numbers:
                     numbers[number] = len(numbers)
                     yield log.value_line(number)
-            yield dumped(line.model_copy(update={"steps": tuple(_renumbered(step, numbers) for step in line.steps)}))
+            yield encode_line(line.model_copy(update={"steps": tuple(_renumber(step, numbers) for step in line.steps)}))
     for row in sorted(log.review):
-        yield dumped(log.review[row])
+        yield encode_line(log.review[row])
 
 
-def _used(steps: Sequence[StepLine]) -> Iterator[int]:
+def _used_values(steps: Sequence[StepLine]) -> Iterator[int]:
     for step in steps:
         yield from step.added
         if step.functions is not None:
             yield step.functions
 
 
-def _renumbered(step: StepLine, numbers: Mapping[int, int]) -> StepLine:
+def _renumber(step: StepLine, numbers: Mapping[int, int]) -> StepLine:
     functions = None if step.functions is None else numbers[step.functions]
     return step.model_copy(update={"added": tuple(numbers[each] for each in step.added), "functions": functions})
 
@@ -90,7 +90,7 @@ def unpack_recordings(path: Path, folder: Path) -> None:
         ContentError: the file is damaged.
         TwinbenchError: the folder cannot be written.
     """
-    with _lines(path) as lines, written(folder / EXECUTIONS_FILE) as target, target.open("wb") as laid_out:
+    with _lines(path) as lines, atomic_write(folder / EXECUTIONS_FILE) as target, target.open("wb") as laid_out:
         next(lines, b"")  # skip the header
         for line in lines:
             laid_out.write(line)

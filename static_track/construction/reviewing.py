@@ -29,7 +29,7 @@ _TEMPLATE = Path(__file__).with_name("review.html")
 Row = Mapping[str, Any]
 
 
-def may_be_lowered(rows: Iterable[Row], ladder: Ladder) -> list[Row]:
+def reviewable_rows(rows: Iterable[Row], ladder: Ladder) -> list[Row]:
     """Return the rows that can be reviewed: those of multi-step workloads with a tier below their label."""
     rows = list(rows)
     several = {row["benchmark"] for row in rows if row["total_steps"] > 1}
@@ -37,7 +37,7 @@ def may_be_lowered(rows: Iterable[Row], ladder: Ladder) -> list[Row]:
     return [row for row in rows if row["benchmark"] in several and row["target_tier_id"] > lowest]
 
 
-def draw(rows: Iterable[Row], ladder: Ladder, share: float, seed: int) -> list[Row]:
+def draw_rows(rows: Iterable[Row], ladder: Ladder, share: float, seed: int) -> list[Row]:
     """Draw a share (at least one) of the rows of each workload that may be lowered, in their order.
 
     Args:
@@ -47,7 +47,7 @@ def draw(rows: Iterable[Row], ladder: Ladder, share: float, seed: int) -> list[R
         seed: the seed of the draw.
     """
     by_workload: dict[str, list[Row]] = {}
-    for row in may_be_lowered(rows, ladder):
+    for row in reviewable_rows(rows, ladder):
         by_workload.setdefault(row["benchmark"], []).append(row)
     drawn: set[str] = set()
     for of_workload in by_workload.values():
@@ -62,7 +62,7 @@ def review_record(row: Row, ladder: Ladder) -> dict[str, Any]:
     return {
         "row": row["id"],
         "label": row["target_tier"],
-        "lower": lowered(Tier(row["target_tier_id"]), ladder).label,
+        "lower": next_lower_tier(Tier(row["target_tier_id"]), ladder).label,
         "verdict": None,
         "messages": row["messages"],
         **functions,
@@ -82,7 +82,7 @@ def review_page(rows: Sequence[Row], ladder: Ladder, name: str, command: str) ->
         {
             "id": row["id"],
             "label": row["target_tier"],
-            "lower": lowered(Tier(row["target_tier_id"]), ladder).label,
+            "lower": next_lower_tier(Tier(row["target_tier_id"]), ladder).label,
             "place": f"step {row['step_index']} of {row['total_steps']}",
             "messages": [(str(message["role"]), message_text(message)) for message in row["messages"]],
         }
@@ -139,12 +139,12 @@ def _verdict(record: Any, labels: Mapping[str, str]) -> Iterator[ReviewLine]:
     yield ReviewLine(row=row, label=labels[row], verdict=Verdict(verdict))
 
 
-def lowered(tier: Tier, ladder: Ladder) -> Tier:
+def next_lower_tier(tier: Tier, ladder: Ladder) -> Tier:
     """Return the next tier below ``tier`` that has a candidate; ``tier`` itself if there is none."""
     return max((each for each, _ in ladder.rungs if each < tier), default=tier)
 
 
-def reviewed_rows(
+def apply_review(
     rows: Iterable[dict[str, Any]], review: Mapping[str, ReviewLine], ladder: Ladder
 ) -> Iterator[dict[str, Any]]:
     """Yield rows with the labels after review: one tier lower if the verdict says so.
@@ -163,7 +163,7 @@ def reviewed_rows(
         ):
             yield row
         else:
-            tier = lowered(Tier(row["target_tier_id"]), ladder)
+            tier = next_lower_tier(Tier(row["target_tier_id"]), ladder)
             yield row | {"target_tier": tier.label, "target_tier_id": int(tier)}
 
 
@@ -223,7 +223,7 @@ def review_state(rows: Iterable[Row], review: Mapping[str, ReviewLine], ladder: 
     counts: dict[Verdict, int] = {}
     groups: dict[str, tuple[int, int]] = {}
     uncertain: list[str] = []
-    about = may_be_lowered(rows, ladder)
+    about = reviewable_rows(rows, ladder)
     for row in about:
         said = review.get(row["id"])
         if said is None or said.label != row["target_tier"]:

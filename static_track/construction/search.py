@@ -62,7 +62,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """The result of the search for one task."""
 
     task: ConstructionTask
@@ -72,7 +72,7 @@ class Outcome:
     """The hint for each step of the seed; empty if no seed passed."""
     seed: Execution | None = None
     """The passing execution by the strongest tier alone; None if none passed."""
-    locked: Execution | None = None
+    labelled_execution: Execution | None = None
     """The execution whose candidates give the labels and whose prompts give the rows; None if there are no labels."""
     reason: Reason | None = None
     """Why there are no labels."""
@@ -91,7 +91,7 @@ Execute = Callable[[Assignment, int], Execution]
 """Returns the execution of a task under an assignment, for a repeat; raises if there is no verdict."""
 
 
-def assignment_of(candidates: Sequence[str], rest: str) -> Assignment:
+def make_assignment(candidates: Sequence[str], rest: str) -> Assignment:
     """Return the assignment of candidates to steps, in canonical form.
 
     Args:
@@ -104,13 +104,13 @@ def assignment_of(candidates: Sequence[str], rest: str) -> Assignment:
     return Assignment(tuple(first), rest)
 
 
-def search(
+def search_labels(
     task: ConstructionTask,
     ladder: Ladder,
     rules: SearchRules,
     execute: Execute,
     propose: Callable[[Execution], Sequence[str]],
-) -> Outcome:
+) -> SearchOutcome:
     """Find the labels of a task.
 
     Args:
@@ -131,20 +131,20 @@ class _Search:
     execute: Execute
     findings: list[Finding] = field(default_factory=list)
 
-    def run(self, propose: Callable[[Execution], Sequence[str]]) -> Outcome:
+    def run(self, propose: Callable[[Execution], Sequence[str]]) -> SearchOutcome:
         seed = self._seed()
         if seed is None:
-            return Outcome(self.task, self.findings, reason=Reason.seed_failed)
+            return SearchOutcome(self.task, self.findings, reason=Reason.seed_failed)
         if not seed.steps:
-            return Outcome(self.task, self.findings, seed=seed, reason=Reason.seed_made_no_call)
+            return SearchOutcome(self.task, self.findings, seed=seed, reason=Reason.seed_made_no_call)
         if not self._passes_again(seed, Purpose.seed_repeat):
-            return Outcome(self.task, self.findings, seed=seed, reason=Reason.seed_flaky)
+            return SearchOutcome(self.task, self.findings, seed=seed, reason=Reason.seed_flaky)
         hints = tuple(propose(seed))
         locked = self._lock(seed, hints)
         # If nothing was downgraded, the repeats of the seed have shown it already.
         if locked is not seed and not self._passes_again(locked, Purpose.labels_repeat):
-            return Outcome(self.task, self.findings, hints, seed, reason=Reason.labels_flaky)
-        return Outcome(self.task, self.findings, hints, seed, locked)
+            return SearchOutcome(self.task, self.findings, hints, seed, reason=Reason.labels_flaky)
+        return SearchOutcome(self.task, self.findings, hints, seed, locked)
 
     def _seed(self) -> Execution | None:
         """Return the first passing execution by a candidate of the strongest tier alone."""
@@ -189,8 +189,8 @@ class _Search:
     def _downgrade(self, step: int, chosen: Sequence[str], hint: str, seed: Execution) -> Execution | None:
         """Return the first accepted execution with a lower tier at one step; None if there is none."""
         rest = seed.assignment.rest
-        for tier, candidate in self.ladder.worth_trying(hint):
-            execution = self.execute(assignment_of([*chosen, candidate], rest), 0)
+        for tier, candidate in self.ladder.candidates_to_try(hint):
+            execution = self.execute(make_assignment([*chosen, candidate], rest), 0)
             accepted = bool(execution.passed) and self.rules.step_rule.admits(len(seed.steps), len(execution.steps))
             self.findings.append(Finding(Purpose.downgrade, execution, accepted, step, tier))
             if accepted:

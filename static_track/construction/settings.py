@@ -31,7 +31,7 @@ class ConfigurationError(ContentError):
     exit_code = 2
 
 
-def _said(text: str) -> str:
+def _require_nonblank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text
@@ -49,7 +49,7 @@ def _bank_name(text: str) -> str:
     return text
 
 
-_Said = Annotated[str, AfterValidator(_said)]
+_NonBlank = Annotated[str, AfterValidator(_require_nonblank)]
 
 
 class _Section(BaseModel):
@@ -61,10 +61,10 @@ class BankSection(_Section):
 
     name: Annotated[str, AfterValidator(_bank_name)]
     """As a store can call it."""
-    licence: _Said
+    licence: _NonBlank
     description: str = ""
-    caveat: Annotated[_Said, Field(max_length=MOST_CAVEAT_CHARACTERS)] | None = None
-    sources: list[_Said] = []
+    caveat: Annotated[_NonBlank, Field(max_length=MOST_CAVEAT_CHARACTERS)] | None = None
+    sources: list[_NonBlank] = []
 
     def to_json(self) -> dict[str, Any]:
         """The section as JSON."""
@@ -76,7 +76,7 @@ class SearchSection(_Section):
 
     step_rule: Annotated[str, AfterValidator(_step_rule)] = "equal"
     repeats: Annotated[int, Field(ge=0, le=MOST_REPEATS)] = 0
-    proposer: _Said = "aggressive"
+    proposer: _NonBlank = "aggressive"
     cascade: Annotated[int, Field(ge=1, le=MOST_CANDIDATES)] = MOST_CANDIDATES
     review_share: Annotated[float, Field(ge=0, le=1)] = 0.1
 
@@ -91,7 +91,7 @@ class ExecutorSection(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
-    kind: _Said
+    kind: _NonBlank
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from static_track.construction.build_directory import open_directory
-from static_track.construction.building import never
+from static_track.construction.building import never_stop
 from static_track.construction.execution_log import ExecutionLog
 from static_track.construction.lines import HeaderLine
-from static_track.construction.plan import PLAN_FILE, Plan, read_plan
-from static_track.construction.proposers import Hints
+from static_track.construction.plan import PLAN_FILE, BuildPlan, read_plan
+from static_track.construction.proposers import HintSource
 from static_track.construction.publishing import Publication
 from static_track.construction.recordings import (
     RECORDINGS_FILE,
@@ -23,29 +23,29 @@ from static_track.construction.recordings import (
     read_header,
     recording_lines,
 )
-from static_track.construction.reviewing import Row, draw, read_verdicts
-from static_track.construction.search import Outcome
-from static_track.construction.working import Work
+from static_track.construction.reviewing import Row, draw_rows, read_verdicts
+from static_track.construction.search import SearchOutcome
+from static_track.construction.working import BuildWork
 from twinbench.errors import StoreWriteError, UsageError
 
 
 @dataclass(frozen=True)
-class UnderReview:
+class BuildReview:
     """A finished build, opened for review."""
 
     directory: Path
-    plan: Plan
+    plan: BuildPlan
     log: ExecutionLog
     publication: Publication
 
-    def drawn(self, share: float, seed: int) -> list[Row]:
+    def draw(self, share: float, seed: int) -> list[Row]:
         """Draw rows for review.
 
         Args:
             share: the share of each workload's rows that may be lowered.
             seed: the seed of the draw.
         """
-        return draw(self.publication.searched_rows(), self.publication.ladder, share, seed)
+        return draw_rows(self.publication.searched_rows(), self.publication.ladder, share, seed)
 
     def apply(self, file: Path) -> tuple[int, Mapping[str, Any]]:
         """Store the verdicts of a file, and publish the bank accordingly.
@@ -69,7 +69,7 @@ class UnderReview:
 
 
 @contextmanager
-def open_review(directory: Path) -> Iterator[UnderReview]:
+def open_review(directory: Path) -> Iterator[BuildReview]:
     """Open a finished build for review, and lock it within the block.
 
     Raises:
@@ -86,12 +86,17 @@ def open_review(directory: Path) -> Iterator[UnderReview]:
         header = HeaderLine(plan=plan, spent_usd=read_header(directory / RECORDINGS_FILE).spent_usd)
         ladder = plan.identity.ladder()
         executor = RecordedExecutor(header, directory / RECORDINGS_FILE)
-        with opened.log() as log:
-            work = Work(
-                executor, log, ladder, plan.identity.rules_of_search(), Hints(RecordedProposer()), is_stopping=never
+        with opened.open_log() as log:
+            work = BuildWork(
+                executor,
+                log,
+                ladder,
+                plan.identity.search_rules(),
+                HintSource(RecordedProposer()),
+                is_stopping=never_stop,
             )
             ended = work.run(plan.identity.construction_tasks(), 1)
-            outcomes = [each for each in ended.values() if isinstance(each, Outcome)]
+            outcomes = [each for each in ended.values() if isinstance(each, SearchOutcome)]
             if len(outcomes) < len(ended):
                 raise unfinished
             hints_usd = sum((log.hints_usd(each) for each in ended), Decimal(0))
@@ -99,4 +104,4 @@ def open_review(directory: Path) -> Iterator[UnderReview]:
             publication = Publication(
                 plan, outcomes, ladder, header.spent_usd, log.requests, lines, hints_usd, log.review
             )
-            yield UnderReview(directory, plan, log, publication)
+            yield BuildReview(directory, plan, log, publication)

@@ -9,9 +9,9 @@ from decimal import Decimal
 
 from static_track.construction.execution_log import ExecutionLog
 from static_track.construction.ladder import Ladder
-from static_track.construction.proposers import Hints
-from static_track.construction.search import Outcome, SearchRules, search
-from twinbench.causes import CAUSES, Cause, CausedError, Counts
+from static_track.construction.proposers import HintSource
+from static_track.construction.search import SearchOutcome, SearchRules, search_labels
+from twinbench.causes import CAUSES, Cause, CausedError, OutcomeClass
 from twinbench.construction.execution import (
     Assignment,
     BuildStoppedError,
@@ -27,7 +27,7 @@ _FIRST_TASKS = 3
 
 
 @dataclass(frozen=True)
-class OpenTask:
+class UnfinishedTask:
     """A task whose search was interrupted by something that says nothing about its labels."""
 
     task: ConstructionTask
@@ -54,11 +54,11 @@ class BuildState:
     """Cost of calls that were answered from the response cache."""
 
 
-Listener = Callable[[BuildState, "Outcome | OpenTask | None"], None]
+Listener = Callable[[BuildState, "SearchOutcome | UnfinishedTask | None"], None]
 """Called after each execution (with None) and for each task whose search ends, by one thread at a time."""
 
 
-def tell_nobody(_state: BuildState, _ended: Outcome | OpenTask | None) -> None:
+def ignore_progress(_state: BuildState, _ended: SearchOutcome | UnfinishedTask | None) -> None:
     """Do nothing."""
 
 
@@ -71,7 +71,7 @@ class _LostExecutionError(Exception):
         self.detail = detail
 
 
-class Work:
+class BuildWork:
     """Searches the labels of all tasks of a build."""
 
     def __init__(
@@ -80,10 +80,10 @@ class Work:
         log: ExecutionLog,
         ladder: Ladder,
         rules: SearchRules,
-        hints: Hints,
+        hints: HintSource,
         *,
         is_stopping: Callable[[], bool],
-        listener: Listener = tell_nobody,
+        listener: Listener = ignore_progress,
     ) -> None:
         """Prepare the searches.
 
@@ -104,7 +104,7 @@ class Work:
         self._is_stopping = is_stopping
         self._listener = listener
         self._counting = threading.Lock()
-        self._ended: dict[str, Outcome | OpenTask] = {}
+        self._ended: dict[str, SearchOutcome | UnfinishedTask] = {}
         self._executed_now = 0
         self._cost = sum((each.cost_usd for each in log.executions()), Decimal(0))
         self._saved = self._cost - sum((each.spend_usd for each in log.executions()), Decimal(0))
@@ -112,7 +112,7 @@ class Work:
         self._cap_detail: str | None = None
         self._tasks = 0
 
-    def run(self, tasks: Sequence[ConstructionTask], workers: int) -> Mapping[str, Outcome | OpenTask]:
+    def run(self, tasks: Sequence[ConstructionTask], workers: int) -> Mapping[str, SearchOutcome | UnfinishedTask]:
         """Search the labels of tasks.
 
         Returns:
@@ -122,8 +122,8 @@ class Work:
             TwinbenchError: something ended the whole build, such as a full disk; recorded executions are kept.
         """
         self._tasks = len(tasks)
-        Threads[ConstructionTask, str, "Outcome | OpenTask"]({"here": workers}).run(
-            tasks, self._work_on, self._end, self._giving_up.set
+        Threads[ConstructionTask, str, "SearchOutcome | UnfinishedTask"]({"here": workers}).run(
+            tasks, self._work_on, self._record_end, self._giving_up.set
         )
         return self._ended
 
@@ -131,7 +131,7 @@ class Work:
         """Return the progress of the build."""
         return BuildState(
             tasks=self._tasks,
-            done=sum(isinstance(each, Outcome) for each in self._ended.values()),
+            done=sum(isinstance(each, SearchOutcome) for each in self._ended.values()),
             executions=len(self._log),
             executed_now=self._executed_now,
             cost_usd=self._cost,
@@ -139,7 +139,7 @@ class Work:
             saved_usd=self._saved,
         )
 
-    def _end(self, task: ConstructionTask, ended: Outcome | OpenTask) -> None:
+    def _record_end(self, task: ConstructionTask, ended: SearchOutcome | UnfinishedTask) -> None:
         with self._counting:
             self._ended[task.id] = ended
             if self._all_lost_alike():
@@ -148,18 +148,18 @@ class Work:
 
     def _all_lost_alike(self) -> bool:
         """Return whether the first tasks were all lost to the same infrastructure cause, as the others would be."""
-        causes = [each.cause if isinstance(each, OpenTask) else None for each in self._ended.values()]
+        causes = [each.cause if isinstance(each, UnfinishedTask) else None for each in self._ended.values()]
         first = causes[0]
         return (
             len(causes) == _FIRST_TASKS
             and first is not None
-            and CAUSES[first].counts is Counts.infra
+            and CAUSES[first].outcome_class is OutcomeClass.infra
             and set(causes) == {first}
         )
 
-    def _work_on(self, task: ConstructionTask, _place: str) -> Outcome | OpenTask:
+    def _work_on(self, task: ConstructionTask, _place: str) -> SearchOutcome | UnfinishedTask:
         try:
-            return search(
+            return search_labels(
                 task,
                 self._ladder,
                 self._rules,
@@ -167,19 +167,19 @@ class Work:
                 lambda seed: self._propose(task, seed),
             )
         except BuildStoppedError:
-            return OpenTask(task, None)
+            return UnfinishedTask(task, None)
         except _LostExecutionError as lost:
             if lost.cause is Cause.cap:
                 self._cap_detail = lost.detail
-            return OpenTask(task, lost.cause, lost.detail)
+            return UnfinishedTask(task, lost.cause, lost.detail)
         except (JournalError, StoreWriteError):
             raise
         except Exception as error:
             if is_disk_failure(error):
-                raise _full(error) from error
+                raise _disk_full_error(error) from error
             if isinstance(error, TwinbenchError) and not hasattr(error, "cause"):
                 raise
-            return OpenTask(task, getattr(error, "cause", Cause.internal), describe_error(error))
+            return UnfinishedTask(task, getattr(error, "cause", Cause.internal), describe_error(error))
 
     def _execute(self, task: ConstructionTask, assignment: Assignment, repeat: int) -> Execution:
         if (kept := self._log.find(task.id, assignment, repeat)) is not None:
@@ -191,7 +191,7 @@ class Work:
         execution = self._executor.execute(task.id, assignment, repeat)
         if execution.passed is None:
             raise _LostExecutionError(execution.cause or Cause.internal, execution.detail)
-        _refuse_another(execution, task, assignment, repeat)
+        _require_requested_execution(execution, task, assignment, repeat)
         kept = self._log.add(execution)
         with self._counting:
             self._executed_now += 1
@@ -212,7 +212,9 @@ class Work:
         return hints
 
 
-def _refuse_another(execution: Execution, task: ConstructionTask, assignment: Assignment, repeat: int) -> None:
+def _require_requested_execution(
+    execution: Execution, task: ConstructionTask, assignment: Assignment, repeat: int
+) -> None:
     """Check that an execution is the requested one.
 
     Raises:
@@ -229,7 +231,7 @@ def _refuse_another(execution: Execution, task: ConstructionTask, assignment: As
             )
 
 
-def _full(error: Exception) -> StoreWriteError:
+def _disk_full_error(error: Exception) -> StoreWriteError:
     origin: BaseException | None = error
     while origin is not None and not isinstance(origin, OSError):
         origin = origin.__cause__ or origin.__context__

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from static_track.banks.bank import Bank
-from static_track.banks.splits import ALL, Split
+from static_track.banks.splits import WHOLE_BANK, BankPart
 from static_track.leaks.lookup import Guesses, Labels, Lookup, largest_class, look_up
 from static_track.leaks.traits import Trait, read_traits
 from twinbench.checks import CheckResult, Status
@@ -49,7 +49,7 @@ _FEW = 30
 _RESAMPLING = Resampling(RESAMPLES, LEVEL)
 
 
-def groups(bank: Bank) -> dict[int, str]:
+def row_groups(bank: Bank) -> dict[int, str]:
     """Return the group of each row (``Bank.groups``) by row number, named by the first of its trajectories."""
     names = bank.groups()
     first = {name: str(number) for number, name in reversed(list(enumerate(names)))}
@@ -142,7 +142,7 @@ class LeakReport(Tabular):
         return content | ({} if self.caveat is None else {"caveat": self.caveat})
 
 
-def check_bank(bank: Bank, *, split: Split = ALL, progress: Progress = no_progress) -> LeakReport:
+def check_bank(bank: Bank, *, split: BankPart = WHOLE_BANK, progress: Progress = no_progress) -> LeakReport:
     """Check how well each feature besides the text predicts a bank's labels alone.
 
     Args:
@@ -155,7 +155,7 @@ def check_bank(bank: Bank, *, split: Split = ALL, progress: Progress = no_progre
     """
     if not bank.info.labelled:
         raise UsageError(f"the bank {bank.info.name!r} has no labels that could leak")
-    group_of = groups(bank)
+    group_of = row_groups(bank)
     of_row = {
         row_no: (target, workload)
         for row_no, target, workload in bank.cursor()
@@ -215,12 +215,12 @@ def glance(bank: Bank, progress: Progress = no_progress) -> list[LeakCheck]:
         first_rows.append(first)
     if not enough_groups(bank, first_rows):
         return []
-    return check_bank(bank, split=Split(None, tuple(sorted(chosen))), progress=progress).found
+    return check_bank(bank, split=BankPart(None, tuple(sorted(chosen))), progress=progress).found
 
 
 def enough_groups(bank: Bank, row_nos: Collection[int]) -> bool:
     """Return whether some rows have enough groups for anything to be significant."""
-    group_of = groups(bank)
+    group_of = row_groups(bank)
     return len({group_of[row_no] for row_no in row_nos}) >= _RESAMPLING.fewest_clusters
 
 

@@ -118,23 +118,23 @@ def views(measures: Mapping[str, Sequence[Value]], *, remainders: bool = True) -
 def _views(name: str, values: Sequence[Value], remainders: bool) -> list[View]:
     present = [value for value in values if value is not None]
     if all(isinstance(value, str) for value in present):
-        return [View(name, _numbered(values))]
+        return [View(name, _number_values(values))]
     numbers = np.array([np.nan if value is None else float(value) for value in values])
     distinct = np.unique(numbers[~np.isnan(numbers)])
-    found = [View(name, _numbered(numbers))] if 2 * len(distinct) <= len(values) else []
+    found = [View(name, _number_values(numbers))] if 2 * len(distinct) <= len(values) else []
     for count in _RANGES:
         if len(distinct) > count:
             edges = np.unique(np.quantile(numbers[~np.isnan(numbers)], np.arange(1, count) / count))
             ranges = np.where(np.isnan(numbers), -1, np.searchsorted(edges, numbers, side="right"))
-            found.append(View(f"{name}, in {count} ranges", _numbered(ranges)))
+            found.append(View(f"{name}, in {count} ranges", _number_values(ranges)))
     if remainders and len(distinct) > 2 and all(isinstance(value, int) for value in present):
         for modulus in _MODULI:
             left = [None if value is None else int(value) % modulus for value in values]
-            found.append(View(f"{name}, remainder by {modulus}", _numbered(left)))
+            found.append(View(f"{name}, remainder by {modulus}", _number_values(left)))
     return found
 
 
-def _numbered(values: Sequence[object] | NDArray[np.generic]) -> Ints:
+def _number_values(values: Sequence[object] | NDArray[np.generic]) -> Ints:
     """Number equal values equally, in the order of their first appearance."""
     numbers: dict[object, int] = {}
     listed = values.tolist() if isinstance(values, np.ndarray) else values
@@ -153,7 +153,7 @@ def largest_class(labels: Labels, strata: Ints) -> Guesses:
     return Guesses(np.asarray(counts.argmax(axis=1)[strata], np.intp), None)
 
 
-def guesses(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
+def predict_by_views(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
     """Predict labels by the best of some views.
 
     Args:
@@ -175,7 +175,7 @@ def guesses(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
     for view in found:
         table = _Table(view, labels, strata, default)
         gains = (table.right_without_own_group().astype(np.intp) - right_anyhow) * learnt_from
-        weights = np.maximum(_sure_part(labels.by_group(gains)), 0)
+        weights = np.maximum(_significant_gain(labels.by_group(gains)), 0)
         if weights.any():
             votes += (weights[labels.folds, None] * table.shares()).sum(axis=0)
             if weights.sum() > best:
@@ -198,10 +198,10 @@ class Lookup:
 def look_up(lookup: Lookup, _place: None) -> tuple[Guesses, ...] | None:
     """Return the predictions with each strata; None if the trait is the same on every row."""
     found = views(lookup.measures, remainders=lookup.remainders)
-    return tuple(guesses(found, lookup.labels, strata) for strata in lookup.strata) if found else None
+    return tuple(predict_by_views(found, lookup.labels, strata) for strata in lookup.strata) if found else None
 
 
-def _sure_part(gains: Ints) -> Floats:
+def _significant_gain(gains: Ints) -> Floats:
     """Return sums of gains minus 1.5 standard errors, since some of many views look good by chance.
 
     Args:

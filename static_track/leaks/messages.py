@@ -108,7 +108,7 @@ _LANGUAGE = {"arguments", "input"}
 
 
 @dataclass(frozen=True)
-class Facts:
+class MessageFeatures:
     """The features of a message or a list of tools."""
 
     values: Mapping[tuple[str, str], Value] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Facts:
     role: str = ""
 
 
-def message_facts(message: Message) -> Facts:
+def message_features(message: Message) -> MessageFeatures:
     """Extract the features of a message."""
     keys: set[str] = set()
     orders: list[str] = []
@@ -158,7 +158,7 @@ def message_facts(message: Message) -> Facts:
     counts = {("label-like words in text", word): number for word, number in words.items()}
     calls, answered = _ids(message)
     counts["number of tool calls", "calls"] = len(calls)
-    return Facts(
+    return MessageFeatures(
         values,
         counts,
         frozenset(keys),
@@ -171,7 +171,7 @@ def message_facts(message: Message) -> Facts:
     )
 
 
-def tools_facts(tools: Sequence[Mapping[str, Any]]) -> Facts:
+def tool_features(tools: Sequence[Mapping[str, Any]]) -> MessageFeatures:
     """Extract the features of a call's tools."""
     keys: set[str] = set()
     orders: list[str] = []
@@ -193,7 +193,7 @@ def tools_facts(tools: Sequence[Mapping[str, Any]]) -> Facts:
         ("names of tools", "all"): ", ".join(names),
         ("names of tools", "sorted"): int(names == sorted(names)),
     }
-    return Facts(values, {}, frozenset(keys), tuple(dict.fromkeys(orders)), extra)
+    return MessageFeatures(values, {}, frozenset(keys), tuple(dict.fromkeys(orders)), extra)
 
 
 def id_values(ids: Sequence[str]) -> Iterator[tuple[str, Value]]:

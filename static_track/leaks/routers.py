@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from static_track.banks.bank import Bank
-from static_track.banks.splits import Split
+from static_track.banks.splits import BankPart
 from static_track.leaks.checking import LeakCheck, check_bank, enough_groups
 from static_track.predictions import Predictions
 from static_track.scoring import Scorer
@@ -15,7 +15,7 @@ from twinbench.storage.manifest_files import static_manifest
 
 
 @dataclass(frozen=True)
-class ScoreAlone:
+class LeakScore:
     """The score of the most predictive trait, used as a router on the rows that a router answered."""
 
     check: LeakCheck | None
@@ -49,7 +49,7 @@ class ScoreAlone:
         )
 
 
-def score_alone(bank: Bank, answers: Mapping[int, int | None], progress: Progress = no_progress) -> ScoreAlone:
+def score_leaks(bank: Bank, answers: Mapping[int, int | None], progress: Progress = no_progress) -> LeakScore:
     """Score a router's answers, and the cross-validated predictions of the most predictive trait.
 
     Args:
@@ -62,11 +62,11 @@ def score_alone(bank: Bank, answers: Mapping[int, int | None], progress: Progres
     """
     bank.require_labels()
     if not enough_groups(bank, answers):
-        return ScoreAlone(None, None, None, too_few=True)
+        return LeakScore(None, None, None, too_few=True)
     part = _part(bank, answers)
     report = check_bank(bank, split=part, progress=progress)
     if not report.found:
-        return ScoreAlone(None, None, None)
+        return LeakScore(None, None, None)
     check = report.found[0]
     row_nos = sorted(answers)
     by_row = dict(zip(report.row_nos, check.answers, strict=True))
@@ -78,10 +78,10 @@ def score_alone(bank: Bank, answers: Mapping[int, int | None], progress: Progres
             ]
         )
         router, alone = scorer.headline()
-    return ScoreAlone(check, alone["combined"], router["combined"])
+    return LeakScore(check, alone["combined"], router["combined"])
 
 
-def _part(bank: Bank, answers: Mapping[int, int | None]) -> Split:
+def _part(bank: Bank, answers: Mapping[int, int | None]) -> BankPart:
     """Return the part of the bank with the trajectories of some rows."""
     rows = bank.cursor().execute("SELECT row_no, trajectory FROM base").fetchall()
-    return Split(None, tuple(sorted({trajectory for row_no, trajectory in rows if row_no in answers})))
+    return BankPart(None, tuple(sorted({trajectory for row_no, trajectory in rows if row_no in answers})))

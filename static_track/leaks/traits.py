@@ -11,16 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
-from static_track.banks.splits import ALL, Split
+from static_track.banks.splits import WHOLE_BANK, BankPart
 from static_track.leaks.lookup import Value
 from static_track.leaks.messages import (
     LABEL_WORDS,
-    Facts,
+    MessageFeatures,
     id_values,
-    message_facts,
+    message_features,
     text_times,
     time_values,
-    tools_facts,
+    tool_features,
     words_of_keys,
 )
 from static_track.predict import SESSION_SALT
@@ -94,7 +94,7 @@ class Trait:
 
 
 @dataclass(frozen=True)
-class Seen:
+class RowTraits:
     """The traits of a bank's rows, or of some of its trajectories."""
 
     row_nos: Sequence[int]
@@ -113,7 +113,7 @@ class _Measures:
         if value is not None:
             self._columns[trait, measure][self.rows - 1] = value
 
-    def of(self, trait: str) -> dict[str, list[Value]]:
+    def measures_of(self, trait: str) -> dict[str, list[Value]]:
         """Return all measures of a trait, with None for rows without a value."""
         return {
             measure: [values.get(row) for row in range(self.rows)]
@@ -121,7 +121,7 @@ class _Measures:
             if name == trait
         }
 
-    def beginning(self, prefix: str) -> list[str]:
+    def traits_with_prefix(self, prefix: str) -> list[str]:
         """Return the traits whose names begin with ``prefix``, those on most rows first."""
         rows: dict[str, int] = defaultdict(int)
         for (trait, _), values in self._columns.items():
@@ -134,24 +134,24 @@ class _Reader:
     """Extracts the features of prompts; each message is processed once, however many prompts repeat it."""
 
     def __init__(self) -> None:
-        self._messages: dict[int, tuple[object, Facts]] = {}
-        self._tools: dict[int, tuple[object, Facts]] = {}
+        self._messages: dict[int, tuple[object, MessageFeatures]] = {}
+        self._tools: dict[int, tuple[object, MessageFeatures]] = {}
 
-    def messages(self, step: PrefixStep) -> list[Facts]:
+    def messages(self, step: PrefixStep) -> list[MessageFeatures]:
         """Return the features of a prompt's messages."""
         found = []
         for message in step.prompt.messages:
             known = self._messages.get(id(message))
             if known is None:
-                known = self._messages[id(message)] = message, message_facts(message)
+                known = self._messages[id(message)] = message, message_features(message)
             found.append(known[1])
         return found
 
-    def tools(self, step: PrefixStep) -> Facts:
+    def tools(self, step: PrefixStep) -> MessageFeatures:
         """Return the features of a prompt's tools."""
         tools = step.prompt.tools
         if id(tools) not in self._tools:
-            self._tools[id(tools)] = tools, tools_facts(tools)
+            self._tools[id(tools)] = tools, tool_features(tools)
         return self._tools[id(tools)][1]
 
     def forget(self) -> None:
@@ -160,7 +160,7 @@ class _Reader:
             self._messages.clear()
 
 
-def read_traits(bank: Bank, split: Split = ALL, progress: Progress = no_progress) -> Seen:
+def read_traits(bank: Bank, split: BankPart = WHOLE_BANK, progress: Progress = no_progress) -> RowTraits:
     """Extract the traits of a bank's rows, or of a part's, as routers see them.
 
     Args:
@@ -175,17 +175,17 @@ def read_traits(bank: Bank, split: Split = ALL, progress: Progress = no_progress
         for position, step in enumerate(trajectory.steps):
             measures.rows += 1
             row_nos.append(step.row_no)
-            _of_session(measures, key, number)
+            _add_session_measures(measures, key, number)
             _of_history(measures, trajectory, position)
             _of_prompt(measures, step, reader.messages(step), reader.tools(step))
         reader.forget()
         progress("reading what a router sees", len(row_nos), total)
-    traits = [Trait(name, measures.of(name)) for name in TRAITS]
-    traits += [Trait(name, measures.of(name)) for name in measures.beginning(_KEY)[:_MOST_EXTRA_KEYS]]
-    return Seen(row_nos, traits)
+    traits = [Trait(name, measures.measures_of(name)) for name in TRAITS]
+    traits += [Trait(name, measures.measures_of(name)) for name in measures.traits_with_prefix(_KEY)[:_MOST_EXTRA_KEYS]]
+    return RowTraits(row_nos, traits)
 
 
-def _of_session(measures: _Measures, key: str, number: int) -> None:
+def _add_session_measures(measures: _Measures, key: str, number: int) -> None:
     measures.add("session key", "first digit", key[0])
     measures.add("session key", "last digit", key[-1])
     measures.add("session key", "key as a number", int(key[:8], 16))
@@ -211,7 +211,9 @@ def _of_history(measures: _Measures, trajectory: Trajectory, position: int) -> N
         measures.add("earlier answers", "mean tokens", sum(answers) / len(answers))
 
 
-def _of_prompt(measures: _Measures, step: PrefixStep, messages: Sequence[Facts], tools: Facts) -> None:
+def _of_prompt(
+    measures: _Measures, step: PrefixStep, messages: Sequence[MessageFeatures], tools: MessageFeatures
+) -> None:
     for (trait, measure), value in tools.values.items():
         measures.add(trait, measure, value)
     measures.add("prompt length", "tokens", max(step.prompt.tokens.values()))
@@ -234,12 +236,12 @@ def _of_prompt(measures: _Measures, step: PrefixStep, messages: Sequence[Facts],
     _of_times(measures, messages)
 
 
-def _length(facts: Facts) -> int:
+def _length(facts: MessageFeatures) -> int:
     value = facts.values["prompt length", "characters"]
     return value if isinstance(value, int) else 0
 
 
-def _places(messages: Sequence[Facts]) -> Iterator[tuple[str, Facts]]:
+def _places(messages: Sequence[MessageFeatures]) -> Iterator[tuple[str, MessageFeatures]]:
     """Yield messages at positions that every prompt has."""
     if not messages:
         return
@@ -264,7 +266,7 @@ def _of_roles(measures: _Measures, roles: Sequence[str]) -> None:
     measures.add("roles", "changes", len(changes))
 
 
-def _sums(messages: Sequence[Facts]) -> Iterator[tuple[str, str, int]]:
+def _sums(messages: Sequence[MessageFeatures]) -> Iterator[tuple[str, str, int]]:
     """Yield what is summed over all messages of a prompt."""
     calls = sum(facts.counts["number of tool calls", "calls"] for facts in messages)
     yield "number of tool calls", "calls", calls
@@ -292,12 +294,12 @@ def _sums(messages: Sequence[Facts]) -> Iterator[tuple[str, str, int]]:
     )
 
 
-def _sum(messages: Sequence[Facts], named: tuple[str, str]) -> int:
+def _sum(messages: Sequence[MessageFeatures], named: tuple[str, str]) -> int:
     values = [facts.values[named] for facts in messages]
     return sum(value for value in values if isinstance(value, int))
 
 
-def _of_keys(measures: _Measures, messages: Sequence[Facts], tools: Facts) -> None:
+def _of_keys(measures: _Measures, messages: Sequence[MessageFeatures], tools: MessageFeatures) -> None:
     keys = frozenset[str]().union(*(facts.keys for facts in messages))
     measures.add("message keys", "all keys", ", ".join(sorted(keys)))
     orders = sorted({order for facts in messages for order in facts.orders})
@@ -335,7 +337,7 @@ def _of_value(measures: _Measures, trait: str, place: str, value: Value) -> None
                 measures.add(trait, f"{part} of the {place}", number)
 
 
-def _of_ids(measures: _Measures, messages: Sequence[Facts]) -> None:
+def _of_ids(measures: _Measures, messages: Sequence[MessageFeatures]) -> None:
     calls = [one for facts in messages for one in facts.call_ids]
     answered = {one for facts in messages for one in facts.answered_ids}
     for measure, value in id_values(calls) if calls else ():
@@ -345,7 +347,7 @@ def _of_ids(measures: _Measures, messages: Sequence[Facts]) -> None:
         measures.add("ids of tool calls", "answers without a call", len(answered - set(calls)))
 
 
-def _of_times(measures: _Measures, messages: Sequence[Facts]) -> None:
+def _of_times(measures: _Measures, messages: Sequence[MessageFeatures]) -> None:
     moments = [moment for facts in messages for moment in facts.times]
     if not moments:
         return

@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.small_models.making import TEMPLATES, all_tasks, write_tasks
 from benchmarks.small_models.templates import EASY, HARD, MIDDLE, MadeTask
-from static_track.construction.turns.evaluating import Answer, Evaluation, ProgramResult, Tools
+from static_track.construction.turns.evaluating import Answer, CheckContext, Evaluation, ProgramResult
 from static_track.construction.turns.programs import Programs
 from static_track.construction.turns.tasks import TurnTask, read_tasks
 from twinbench.containers.engine import Engine
@@ -59,7 +59,7 @@ class Contained(Here):
         return self._programs.run(files, command, timeout_s, task="a")
 
 
-def last_evaluation(task: TurnTask, answers: Sequence[str], tools: Tools) -> Evaluation:
+def last_evaluation(task: TurnTask, answers: Sequence[str], tools: CheckContext) -> Evaluation:
     found = Evaluation(passed=None)
     for number in range(1, len(answers) + 1):
         found = task.evaluator.evaluate([Answer(text) for text in answers[:number]], tools)

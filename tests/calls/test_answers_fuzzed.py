@@ -16,10 +16,10 @@ from twinbench.calls.attempts import CallFailedError, RetryLimits
 from twinbench.calls.completion import MOST_TOOL_CALLS
 from twinbench.calls.exchange import Request, Response
 from twinbench.calls.journal import read_journal
-from twinbench.calls.judging import judge
+from twinbench.calls.judging import classify_response
 from twinbench.calls.recording import DivergedError, RecordedEndError
-from twinbench.calls.routed import Answer, RecordingDecides
-from twinbench.calls.translation import Utterance, translated, utterance_of
+from twinbench.calls.routed import Answer, RecordingDecider
+from twinbench.calls.translation import ConversationMessage, to_conversation_message, translate_conversation
 from twinbench.causes import Cause
 from twinbench.routing.router import Call
 from twinbench.text.messages import message_text, semantic_key
@@ -55,7 +55,7 @@ def mutants(seed: int, how_many: int) -> list[tuple[int, bytes]]:
 def test_ten_thousand_damaged_responses_are_answers_or_causes() -> None:
     answers = unusable = 0
     for status, body in mutants(1, 10_000):
-        judged = judge(Response(status, body, None, 0.1), POOL[LOW], switched=False)
+        judged = classify_response(Response(status, body, None, 0.1), POOL[LOW], switched=False)
         assert (judged.cause is None) == (judged.message is not None)
         json.dumps(judged.detail, allow_nan=False)
         if judged.message is None:
@@ -66,17 +66,17 @@ def test_ten_thousand_damaged_responses_are_answers_or_causes() -> None:
         assert judged.usage is not None
         assert judged.billed
         assert len(judged.message.tool_calls) <= MOST_TOOL_CALLS
-        said = utterance_of(judged.message, LOW, 2, [each.plain for each in GO])
+        said = to_conversation_message(judged.message, LOW, 2, [each.plain for each in GO])
         _is_plain(said)
         for candidate in (LOW, HIGH):
-            json.dumps(translated([*GO, said], POOL[candidate]), allow_nan=False).encode()
+            json.dumps(translate_conversation([*GO, said], POOL[candidate]), allow_nan=False).encode()
         message_text(said.plain).encode()
         semantic_key(said.plain).encode()
     assert answers > 1000, "the mutants are damaged beyond recognition"
     assert unusable > 100, "the mutants are too harmless"
 
 
-def _is_plain(said: Utterance) -> None:
+def _is_plain(said: ConversationMessage) -> None:
     assert said.plain.keys() <= {"role", "content", "tool_calls"}
     assert isinstance(said.plain["content"], str | None)
     ids = set()
@@ -121,7 +121,7 @@ def test_what_was_answered_goes_on_to_other_models_and_resumes_the_same(
                 assert message["role"] == "assistant" or message.keys() <= {"role", "content"}
         for entry in read_journal(folder / "journal"):
             json.dumps(entry.fields, allow_nan=False)
-        with case(folder, None, decider=RecordingDecides(), limits=once, replay=True) as running:
+        with case(folder, None, decider=RecordingDecider(), limits=once, replay=True) as running:
             assert _asked(running)[: len(answers)] == answers
         with case(folder, Sends(status, body), InTurn(), limits=once) as running:
             assert _asked(running)[: len(answers)] == answers

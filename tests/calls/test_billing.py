@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from twinbench.calls.billing import (
     BillError,
     bill_usd,
+    read_usage,
     reported_cost_usd,
     served_by,
     served_model,
-    usage_of,
     worst_case_usd,
 )
 from twinbench.calls.response_json import decode_response
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.routing.usage import Prices, UnpricedTokensError, Usage
 
 OPUS = Prices(input=Decimal(5), cache_read=Decimal("0.5"), cache_write=Decimal("6.25"), output=Decimal(25))
@@ -410,14 +410,14 @@ def with_cache(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(("path", "value"), CACHES, ids=str)
 def test_a_count_of_a_cache_under_an_unknown_key_is_refused_by_name(path: tuple[str, ...], value: Any) -> None:
     with pytest.raises(BillError, match="an unknown key that seems to count cached tokens") as refused:
-        usage_of({"usage": with_cache(path, value)})
+        read_usage({"usage": with_cache(path, value)})
     assert str(refused.value).startswith("usage." + ".".join(path))
 
 
 @pytest.mark.parametrize("value", [0, 0.0, "0", None, False, "ephemeral", "", [], {}, [0, None]], ids=str)
 @pytest.mark.parametrize("path", [("cache_type",), ("prompt_tokens_details", "cacheMode"), ("cache", "read")], ids=str)
 def test_a_cache_that_counts_nothing_is_no_trouble(path: tuple[str, ...], value: Any) -> None:
-    assert usage_of({"usage": with_cache(path, value)}) == Usage(1000, 0, 0, 50)
+    assert read_usage({"usage": with_cache(path, value)}) == Usage(1000, 0, 0, 50)
 
 
 @pytest.mark.parametrize("value", ["9000", -1, 5.0, True, [600], {"x": 1}, 10**9], ids=str)
@@ -428,7 +428,7 @@ def test_a_cache_that_counts_nothing_is_no_trouble(path: tuple[str, ...], value:
 )
 def test_a_known_count_of_a_cache_is_a_whole_number(path: tuple[str, ...], value: Any) -> None:
     with pytest.raises(BillError, match=r"is not a token count|an unknown key"):
-        usage_of({"usage": with_cache(path, value)})
+        read_usage({"usage": with_cache(path, value)})
 
 
 TWICE = {
@@ -443,19 +443,19 @@ TWICE = {
 @pytest.mark.parametrize("case", TWICE)
 def test_a_key_that_stands_twice_has_no_one_cost(case: str) -> None:
     with pytest.raises(BillError, match=r"has a duplicate key: |appears twice"):
-        usage_of(decode_response(TWICE[case].encode()))
+        read_usage(decode_response(TWICE[case].encode()))
 
 
 def test_a_key_that_stands_twice_outside_the_usage_is_no_trouble() -> None:
     body = decode_response(b'{"id": 1, "id": 2, "usage": {"prompt_tokens": 1000, "completion_tokens": 50}}')
-    assert usage_of(body) == Usage(1000, 0, 0, 50)
+    assert read_usage(body) == Usage(1000, 0, 0, 50)
 
 
 def test_two_usages_have_to_agree() -> None:
     gemini = {"promptTokenCount": 1000, "candidatesTokenCount": 50}
-    assert usage_of({"usage": ONE, "usageMetadata": gemini}) == Usage(1000, 0, 0, 50)
+    assert read_usage({"usage": ONE, "usageMetadata": gemini}) == Usage(1000, 0, 0, 50)
     with pytest.raises(BillError, match="usage and usageMetadata of the response do not agree"):
-        usage_of({"usage": ONE, "usageMetadata": {**gemini, "candidatesTokenCount": 51}})
+        read_usage({"usage": ONE, "usageMetadata": {**gemini, "candidatesTokenCount": 51}})
 
 
 def test_writes_for_an_hour_have_a_price_of_their_own() -> None:
@@ -466,7 +466,7 @@ def test_writes_for_an_hour_have_a_price_of_their_own() -> None:
         "cache_creation": {"ephemeral_5m_input_tokens": 400, "ephemeral_1h_input_tokens": 600},
         "output_tokens": 50,
     }
-    usage = usage_of({"usage": told}, one_hour_writes=True)
+    usage = read_usage({"usage": told}, one_hour_writes=True)
     assert usage == Usage(100, 0, 1000, 50, cache_write_1h=600)
     # 100 · 5 + 400 · 6.25 + 600 · 10 + 50 · 25 = 10250
     assert usage.cost_usd(HOURLY) == Decimal("0.01025")
@@ -489,29 +489,29 @@ def test_usage_of_old_journals_is_written_and_read_as_before() -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_of_usage_gives_four_buckets(shape: str) -> None:
     told, expected = SHAPES[shape]
-    assert usage_of({"id": "x", "usage": told}) == expected
+    assert read_usage({"id": "x", "usage": told}) == expected
 
 
 def test_geminis_own_response_is_read_under_its_own_name() -> None:
     told, expected = SHAPES["Gemini's own"]
-    assert usage_of({"usageMetadata": told}) == expected
-    assert usage_of({"usage": None, "usageMetadata": told}) == expected
+    assert read_usage({"usageMetadata": told}) == expected
+    assert read_usage({"usage": None, "usageMetadata": told}) == expected
     with pytest.raises(BillError, match=r"usageMetadata.promptTokenCount is not a token count: -1"):
-        usage_of({"usageMetadata": {**told, "promptTokenCount": -1}})
+        read_usage({"usageMetadata": {**told, "promptTokenCount": -1}})
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_true_is_never_zero(case: str) -> None:
     told, message = REFUSED[case]
     with pytest.raises(BillError, match=message) as refused:
-        usage_of({"usage": told})
+        read_usage({"usage": told})
     assert refused.value.cause is Cause.usage
-    assert CAUSES[refused.value.cause].counts is Counts.infra
+    assert CAUSES[refused.value.cause].outcome_class is OutcomeClass.infra
 
 
 def test_a_response_without_usage_is_refused() -> None:
     with pytest.raises(BillError, match="no usage: missing"):
-        usage_of({"choices": []})
+        read_usage({"choices": []})
 
 
 COUNTS = st.integers(0, 200_000)
@@ -543,7 +543,7 @@ def test_the_buckets_sum_to_the_prompt_in_every_shape(
             "prompt_cache_miss_tokens": input_ + write,
         },
     ]
-    usage = usage_of({"usage": data.draw(st.sampled_from(shapes))})
+    usage = read_usage({"usage": data.draw(st.sampled_from(shapes))})
     assert usage == Usage(input_, read, write, output)
     assert usage.input + usage.cache_read + usage.cache_write == prompt
 
@@ -565,7 +565,7 @@ def test_any_usage_is_whole_counts_or_an_error(told: Any) -> None:
     assert cost is None or cost >= 0
     assert served_model(body) == (told or None if isinstance(told, str) else None)
     try:
-        usage = usage_of(body)
+        usage = read_usage(body)
     except BillError:
         return
     assert min(usage.input, usage.cache_read, usage.cache_write, usage.output) >= 0
@@ -574,9 +574,9 @@ def test_any_usage_is_whole_counts_or_an_error(told: Any) -> None:
 def test_a_call_costs_what_its_buckets_cost() -> None:
     told = SHAPES["OpenRouter, read and written"][0]
     # 100 · 5 + 700 · 0.5 + 200 · 6.25 + 50 · 25 = 3350 USD a million tokens
-    assert usage_of({"usage": told}).cost_usd(OPUS) == Decimal("0.00335")
+    assert read_usage({"usage": told}).cost_usd(OPUS) == Decimal("0.00335")
     # 40 · 0.252 + 960 · 0.0252 + 50 · 0.378 = 53.172
-    assert usage_of({"usage": SHAPES["DeepSeek"][0]}).cost_usd(DEEPSEEK) == Decimal("0.000053172")
+    assert read_usage({"usage": SHAPES["DeepSeek"][0]}).cost_usd(DEEPSEEK) == Decimal("0.000053172")
 
 
 @pytest.mark.parametrize(

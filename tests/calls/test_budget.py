@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.timing import HANG_S
 from twinbench.calls.budget import Budget, CapError, Reservation
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 
 USD = Decimal
 
@@ -71,7 +71,7 @@ def test_no_room_and_nothing_in_flight_is_the_cap() -> None:
     with pytest.raises(CapError, match=r"the cap of \$5 .* \$4\.5 are spent, .* \$0\.75") as refused:
         budget.reserve(USD("0.75"))
     assert refused.value.cause is Cause.cap
-    assert CAUSES[Cause.cap].counts is Counts.cap
+    assert CAUSES[Cause.cap].outcome_class is OutcomeClass.cap
     budget.reserve(USD("0.5")).settle(USD(0))
 
 

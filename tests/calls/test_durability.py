@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.power_cut import disk
 from twinbench.calls.journal import JOURNAL_FILE, Journal
-from twinbench.storage.files import written
+from twinbench.storage.files import atomic_write
 
 
 def test_what_nobody_flushed_is_not_left(tmp_path: Path) -> None:
@@ -45,6 +45,6 @@ def test_a_file_that_is_replaced_outlasts_a_power_cut(tmp_path: Path) -> None:
     target = tmp_path / "file.json"
     with disk(tmp_path) as watched:
         for content in ("one", "two"):
-            with written(target) as path:
+            with atomic_write(target) as path:
                 path.write_text(content)
             assert watched.left(target) == content.encode()

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from tests.timing import HANG_S, cpu_s
 from twinbench.calls.journal import JOURNAL_FILE, Journal, _Reader, read_journal
-from twinbench.calls.packing import packed, unpacked
+from twinbench.calls.packing import pack, unpack
 from twinbench.calls.redaction import Secrets
 from twinbench.errors import JournalError, TwinbenchError
 
@@ -117,13 +117,13 @@ def test_what_has_no_form_is_refused_and_leaves_no_trace(folder: Path) -> None:
 
 @given(st.binary(max_size=2000))
 def test_packing_loses_nothing(data: bytes) -> None:
-    assert unpacked(packed(data)) == data
+    assert unpack(pack(data)) == data
 
 
-@pytest.mark.parametrize("text", ["", "zlib:", "zlib:!!!", "zlib:AAAA", "plain", packed(b"x" * 100)[:-8]])
+@pytest.mark.parametrize("text", ["", "zlib:", "zlib:!!!", "zlib:AAAA", "plain", pack(b"x" * 100)[:-8]])
 def test_what_was_not_packed_is_refused(text: str) -> None:
     with pytest.raises(JournalError, match="packed data"):
-        unpacked(text)
+        unpack(text)
 
 
 def test_a_large_response_is_small_in_the_journal(folder: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_large_response_is_small_in_the_journal(folder: Path) -> None:
     with Journal.open(folder) as journal:
         journal.append("settle", response=body)
     assert (folder / JOURNAL_FILE).stat().st_size < len(body) / 20
-    assert unpacked(read_journal(folder)[0].fields["response"]) == body
+    assert unpack(read_journal(folder)[0].fields["response"]) == body
 
 
 # What was changed
@@ -492,15 +492,15 @@ def test_no_form_of_a_secret_reaches_the_disk(folder: Path, form: str, secret: s
     text = forms(secret)[form]
     with Journal.open(folder, ["", "  ", "other-secret", secret]) as journal:
         journal.append("observation", output=f"KEY={text};", deep=[{"a": (text, {text: 1})}], path=Path("x") / text)
-        journal.append("settle", response=f"<{text}>".encode(), by_hand=packed(f"<{text}>".encode()))
+        journal.append("settle", response=f"<{text}>".encode(), by_hand=pack(f"<{text}>".encode()))
         journal.append(f"kind {text}")
     first, second, third = read_journal(folder)
     for shown in (first.fields["output"], first.fields["deep"][0]["a"][0], third.kind):
         assert "[secret]" in shown
     for name in ("response", "by_hand"):
-        assert b"[secret]" in unpacked(second.fields[name])
+        assert b"[secret]" in unpack(second.fields[name])
     on_disk = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-    everything = on_disk + unpacked(second.fields["response"]) + unpacked(second.fields["by_hand"])
+    everything = on_disk + unpack(second.fields["response"]) + unpack(second.fields["by_hand"])
     assert secret.encode() not in everything
     for written_form in {text, json.dumps(text)[1:-1]}:
         core = written_form[3:-3] if "ba" in form else written_form
@@ -510,14 +510,14 @@ def test_no_form_of_a_secret_reaches_the_disk(folder: Path, form: str, secret: s
 def test_a_long_run_of_backslashes_is_read_in_no_time() -> None:
     """In quadratic time this would take hours, and no other thread would run."""
     text = "\\" * 1_000_000 + "u0041"
-    assert Secrets([SECRET]).redacted(text) == text
-    assert Secrets([SECRET]).redacted_bytes(text.encode()) == text.encode()
+    assert Secrets([SECRET]).redact(text) == text
+    assert Secrets([SECRET]).redact_bytes(text.encode()) == text.encode()
 
 
 def test_what_stands_in_a_keys_place_is_no_secret(folder: Path) -> None:
     with Journal.open(folder, ["EMPTY", "none", "x"]) as journal:
-        journal.append("x", text="none of the EMPTY boxes", packed_by_hand=packed(b"none"))
-    assert read_journal(folder)[0].fields == {"text": "none of the EMPTY boxes", "packed_by_hand": packed(b"none")}
+        journal.append("x", text="none of the EMPTY boxes", packed_by_hand=pack(b"none"))
+    assert read_journal(folder)[0].fields == {"text": "none of the EMPTY boxes", "packed_by_hand": pack(b"none")}
 
 
 def test_appending_takes_little_more_than_packing_and_hashing(folder: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from twinbench.calls.completion import read_message
 from twinbench.calls.exchange import Response, TransportError
-from twinbench.calls.judging import judge
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.calls.judging import classify_response
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.storage.manifest_files import live_manifest
 
 CANDIDATE = live_manifest().candidates[0]
@@ -48,9 +48,9 @@ def saying(**message: Any) -> Response:
     switched=st.booleans(),
 )
 def test_whatever_comes_is_judged_and_is_no_verdict_on_the_router(status: int, body: bytes, switched: bool) -> None:
-    judged = judge(Response(status, body, None, 0.1), CANDIDATE, switched=switched)
+    judged = classify_response(Response(status, body, None, 0.1), CANDIDATE, switched=switched)
     assert judged.cause is not None
-    assert CAUSES[judged.cause].counts is Counts.infra
+    assert CAUSES[judged.cause].outcome_class is OutcomeClass.infra
     assert judged.billed == (status < 300 or status >= 500 or judged.usage is not None) or status == 200
     assert not (judged.retry and judged.cause in (Cause.access, Cause.usage, Cause.request, Cause.switch))
 
@@ -67,7 +67,7 @@ def test_whatever_comes_is_judged_and_is_no_verdict_on_the_router(status: int, b
     ],
 )
 def test_a_message_that_can_stand_in_a_conversation_is_an_answer(message: dict[str, Any]) -> None:
-    judged = judge(saying(**message), CANDIDATE, switched=False)
+    judged = classify_response(saying(**message), CANDIDATE, switched=False)
     assert (judged.cause, judged.retry, judged.billed, judged.message) == (None, False, True, read_message(message))
     assert judged.message is not None
     assert judged.message.problem is None
@@ -92,12 +92,12 @@ UNUSABLE: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("message", UNUSABLE.values(), ids=UNUSABLE)
 def test_one_that_cannot_is_a_format_error_and_billed(message: dict[str, Any]) -> None:
-    judged = judge(saying(**message, reasoning_content="because"), CANDIDATE, switched=False)
+    judged = classify_response(saying(**message, reasoning_content="because"), CANDIDATE, switched=False)
     assert (judged.cause, judged.retry, judged.billed) == (None, False, True)
     assert judged.usage is not None
     assert judged.message is not None
     assert judged.message.problem
-    assert (judged.message.content, judged.message.tool_calls, judged.message.own) == (None, (), {})
+    assert (judged.message.content, judged.message.tool_calls, judged.message.provider_fields) == (None, (), {})
 
 
 def nested(depth: int) -> Any:
@@ -125,7 +125,7 @@ NO_COMPLETION: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", NO_COMPLETION.values(), ids=NO_COMPLETION)
 def test_what_is_no_chat_completion_counts_its_reservation_and_is_tried_again(body: bytes) -> None:
-    judged = judge(Response(200, body, None, 0.1), CANDIDATE, switched=False)
+    judged = classify_response(Response(200, body, None, 0.1), CANDIDATE, switched=False)
     assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, True, None)
     assert judged.detail is not None
     assert judged.detail.startswith("the response cannot be read: ")
@@ -144,54 +144,54 @@ def test_what_is_no_chat_completion_counts_its_reservation_and_is_tried_again(bo
     ],
 )
 def test_more_tokens_than_fit_the_model_cannot_be_true(usage: Any) -> None:
-    judged = judge(answered(usage=usage), CANDIDATE, switched=False)
+    judged = classify_response(answered(usage=usage), CANDIDATE, switched=False)
     assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.usage, False, True, None)
     full = CANDIDATE.context_window
     exact = {"prompt_tokens": full - 2, "completion_tokens": 2, "total_tokens": full}
-    assert judge(answered(usage=exact), CANDIDATE, switched=False).cause is None
+    assert classify_response(answered(usage=exact), CANDIDATE, switched=False).cause is None
 
 
 @pytest.mark.parametrize("cost", ["1e-120000000", "1e-999999999", "0." + "1" * 100_000, "NaN", -1])
 def test_a_reported_cost_that_is_no_plausible_amount_is_none(cost: Any) -> None:
-    judged = judge(answered(usage={**USAGE, "cost": cost}), CANDIDATE, switched=False)
+    judged = classify_response(answered(usage={**USAGE, "cost": cost}), CANDIDATE, switched=False)
     assert (judged.cause, judged.reported_cost_usd) == (None, None)
-    assert judge(answered(usage={**USAGE, "cost": "0.00012"}), CANDIDATE, switched=False).reported_cost_usd
+    assert classify_response(answered(usage={**USAGE, "cost": "0.00012"}), CANDIDATE, switched=False).reported_cost_usd
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", None, 7, "tool_calls"])
 def test_an_answer_that_was_cut_short_by_its_own_limit_is_one(finish: Any) -> None:
     choice = {"message": {"content": ""}, "finish_reason": finish}
-    judged = judge(answered(choices=[choice]), CANDIDATE, switched=False)
+    judged = classify_response(answered(choices=[choice]), CANDIDATE, switched=False)
     assert judged.cause is None
     assert judged.finish_reason == (finish if isinstance(finish, str) else None)
 
 
 def test_names_that_the_pool_lists_are_the_same_model() -> None:
     dated = CANDIDATE.model_copy(update={"served_as": (CANDIDATE.model, "deepseek-v3.2-2026")})
-    assert judge(answered(model="deepseek-v3.2-2026"), dated, switched=False).cause is None
-    judged = judge(answered(model="deepseek-v3.2-2026"), CANDIDATE, switched=False)
+    assert classify_response(answered(model="deepseek-v3.2-2026"), dated, switched=False).cause is None
+    judged = classify_response(answered(model="deepseek-v3.2-2026"), CANDIDATE, switched=False)
     assert (judged.cause, judged.retry, judged.usage is not None) == (Cause.model, False, True)
     assert judged.served_model == "deepseek-v3.2-2026"
 
 
 @pytest.mark.parametrize("billed", [False, True])
 def test_no_response_is_billed_where_it_may_have_been(billed: bool) -> None:
-    judged = judge(TransportError("cut", may_be_billed=billed, latency_s=1), CANDIDATE, switched=True)
+    judged = classify_response(TransportError("cut", may_be_billed=billed, latency_s=1), CANDIDATE, switched=True)
     assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, billed, None)
 
 
 @pytest.mark.parametrize("kind", [["context_length_exceeded"], {"context_length_exceeded": 1}, None, 400])
 def test_only_the_name_of_an_error_says_that_a_prompt_is_too_long(kind: Any) -> None:
     body = json.dumps({"error": {"message": "context_length_exceeded", "code": kind, "type": kind}}).encode()
-    assert judge(Response(400, body, None, 0.1), CANDIDATE, switched=False).cause is Cause.request
+    assert classify_response(Response(400, body, None, 0.1), CANDIDATE, switched=False).cause is Cause.request
 
 
 def test_an_error_beside_choices_is_no_error() -> None:
-    assert judge(answered(error={"message": "a warning"}), CANDIDATE, switched=False).cause is None
+    assert classify_response(answered(error={"message": "a warning"}), CANDIDATE, switched=False).cause is None
 
 
 def test_a_long_error_text_is_shortened() -> None:
     body = json.dumps({"error": {"message": "x" * 10_000}}).encode()
-    detail = judge(Response(400, body, None, 0.1), CANDIDATE, switched=False).detail
+    detail = classify_response(Response(400, body, None, 0.1), CANDIDATE, switched=False).detail
     assert detail is not None
     assert len(detail) < 400

@@ -10,16 +10,16 @@ from threading import Thread
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts, Message, Reply, rate_limited
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, Reply, TokenCounts, rate_limit_reply
+from dynamic_track.rehearsal.server import ReceivedRequest
 from tests.scripted.server import ScriptedServer
 from tests.timing import HANG_S
-from twinbench.calls.attempts import Answered, Attempts, RetryLimits
+from twinbench.calls.attempts import AnsweredAttempt, Attempts, RetryLimits
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.kept_responses import KeptResponses
-from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.kept_responses import ResponseCache
+from twinbench.calls.recording import Recording, read_recordings
 from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.clock import WallClock
@@ -34,21 +34,23 @@ class Build:
 
     def __init__(self, path: Path, api_base: str, cap: str | None) -> None:
         self.gateway = Gateway(api_base, None)
-        recorded = recordings(read_journal(path)) if path.exists() else {}
+        recorded = read_recordings(read_journal(path)) if path.exists() else {}
         self.journal = Journal.open(path)
-        self.kept = KeptResponses()
+        self.kept = ResponseCache()
         for session in ("one", "two"):
             self.kept.fill(session, [each for each in recorded.values() if each.case == session])
         spent = sum((each.spend_usd for each in recorded.values()), Decimal(0))
         self.budget = Budget(None if cap is None else Decimal(cap), spent)
         self.attempts = Attempts(self.gateway, self.budget, WallClock(), RetryLimits(attempt_s=HANG_S), self.kept)
 
-    def ask(self, trial: int, text: str, session: str = "one", candidate: str = LOW.id) -> tuple[Answered, Recording]:
+    def ask(
+        self, trial: int, text: str, session: str = "one", candidate: str = LOW.id
+    ) -> tuple[AnsweredAttempt, Recording]:
         """The answer to a question in a new trial, and what is recorded of that."""
         chosen = LOW if candidate == LOW.id else MID
         log = TrialLog(Recording(session, trial), self.journal)
         body = {"model": chosen.model, "messages": [{"role": "user", "content": text}], "max_tokens": 100}
-        return self.attempts.answered(Request(body, session), chosen, WORST, CallLog(log, 1)), log.recording
+        return self.attempts.fetch_answer(Request(body, session), chosen, WORST, CallLog(log, 1)), log.recording
 
 
 @contextmanager
@@ -58,15 +60,15 @@ def build(path: Path, server: ScriptedServer, cap: str | None = None) -> Iterato
         yield opened
 
 
-def numbered(asked: Asked) -> Reply:
+def numbered(asked: ReceivedRequest) -> Reply:
     """Answers nobody twice alike; the third request is refused for the moment."""
     if asked.number == 2:
-        return rate_limited(0)
-    return Message(f"Answer {asked.number}.", usage=Counts(prompt=100, read=0, output=5 + asked.number))
+        return rate_limit_reply(0)
+    return MessageReply(f"Answer {asked.number}.", usage=TokenCounts(prompt=100, read=0, output=5 + asked.number))
 
 
-def text(answered: Answered) -> str | None:
-    return None if answered.judged.message is None else str(answered.judged.message.content)
+def text(answered: AnsweredAttempt) -> str | None:
+    return None if answered.result.message is None else str(answered.result.message.content)
 
 
 def test_the_same_is_asked_once_and_costs_what_it_cost_then(tmp_path: Path) -> None:
@@ -90,7 +92,7 @@ def test_the_same_is_asked_once_and_costs_what_it_cost_then(tmp_path: Path) -> N
             assert text(second.ask(6, "It took 1s.", session="two")[0]) == "Answer 3."
             with pytest.raises(CapError):
                 second.ask(7, "Something new.")
-        told = recordings(read_journal(tmp_path / "journal"))
+        told = read_recordings(read_journal(tmp_path / "journal"))
         assert sum(each.spend_usd for each in told.values()) == spent
         assert len(server.completions) == 4
 

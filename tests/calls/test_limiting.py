@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from twinbench.calls.exchange import Request, Response
-from twinbench.calls.limiting import CandidateLimits, Limited, parse_limits
+from twinbench.calls.limiting import CandidateLimits, RateLimitedSource, parse_limits
 from twinbench.errors import UsageError
 
 LARGE, SMALL = "acme/large", "acme/small"
@@ -38,7 +38,7 @@ class Counting:
         return Response(200, b"{}", None, self.takes_s)
 
 
-def asked(limited: Limited, model: str, times: int, content: str = "hi") -> None:
+def asked(limited: RateLimitedSource, model: str, times: int, content: str = "hi") -> None:
     request = Request({"model": model, "messages": [{"role": "user", "content": content}]}, "s")
     with ThreadPoolExecutor(12) as threads:
         assert [each.status for each in threads.map(lambda _: limited.fetch(request, 5), range(times))] == [200] * times
@@ -46,7 +46,7 @@ def asked(limited: Limited, model: str, times: int, content: str = "hi") -> None
 
 def test_connections_at_once_are_limited_for_each_candidate() -> None:
     source = Counting()
-    limited = Limited(source, {LARGE: CandidateLimits(connections=2), "*": CandidateLimits(connections=5)})
+    limited = RateLimitedSource(source, {LARGE: CandidateLimits(connections=2), "*": CandidateLimits(connections=5)})
     asked(limited, LARGE, 12)
     asked(limited, SMALL, 24)
     assert (source.most[LARGE], source.most[SMALL]) == (2, 5)
@@ -54,7 +54,7 @@ def test_connections_at_once_are_limited_for_each_candidate() -> None:
 
 def test_requests_a_minute_are_limited_and_who_is_over_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Counting(0)
-    limited = Limited(source, {LARGE: CandidateLimits(requests_per_minute=6)})
+    limited = RateLimitedSource(source, {LARGE: CandidateLimits(requests_per_minute=6)})
     waited = threading.Event()
 
     def sleep(seconds: float) -> None:
@@ -72,7 +72,7 @@ def test_requests_a_minute_are_limited_and_who_is_over_waits(monkeypatch: pytest
 
 def test_tokens_a_minute_are_limited_and_a_longer_prompt_takes_the_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Counting(0)
-    limited = Limited(source, {LARGE: CandidateLimits(tokens_per_minute=1000)})
+    limited = RateLimitedSource(source, {LARGE: CandidateLimits(tokens_per_minute=1000)})
     asked(limited, LARGE, 1, "word " * 10_000)
 
     def sleep(seconds: float) -> None:

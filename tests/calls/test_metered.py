@@ -13,16 +13,16 @@ import pytest
 
 from dynamic_track.rehearsal.replies import (
     ABSENT,
-    Counts,
-    Message,
+    MessageReply,
     Reply,
+    TokenCounts,
     bad_request,
     not_found,
-    rate_limited,
+    rate_limit_reply,
     server_error,
     unauthorized,
 )
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.server import ReceivedRequest
 from tests.calls.test_routed import HIGH, LOW, MID, Case, Waits, case
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.attempts import RetryLimits
@@ -31,7 +31,7 @@ from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request
 from twinbench.calls.metered import MeteredLlm, OwnCallError
 from twinbench.calls.recording import DivergedError
-from twinbench.calls.routed import Decider, RecordingDecides, RouterDecides, RouterFailedError, RouterIsCompared
+from twinbench.calls.routed import ComparingDecider, Decider, RecordingDecider, RouterDecider, RouterFailedError
 from twinbench.calls.trial_log import CallLog
 from twinbench.causes import Cause, CausedError
 from twinbench.providers.gateway import Gateway
@@ -41,7 +41,7 @@ from twinbench.routing.router import Call, Candidate, Decision
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifest_files import live_manifest
 
-USED = Counts(prompt=1000, read=600, output=50)
+USED = TokenCounts(prompt=1000, read=600, output=50)
 MANIFEST = live_manifest()
 QUESTION = [{"role": "user", "content": "Which model?"}]
 OWN_USD = Decimal("0.0001348200")  # 400 · 0.252 + 600 · 0.0252 + 50 · 0.378, per million
@@ -73,25 +73,25 @@ class Asks:
         return Decision(said.text)
 
 
-def is_own(asked: Asked) -> bool:
+def is_own(asked: ReceivedRequest) -> bool:
     return bool(asked.body["messages"][0]["content"] == QUESTION[0]["content"])
 
 
-def answering(*own: Reply) -> Callable[[Asked], Reply]:
+def answering(*own: Reply) -> Callable[[ReceivedRequest], Reply]:
     """The agent is always answered; the router from a list, the last one for ever."""
     turn = -1
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         nonlocal turn
         if not is_own(asked):
-            return Message(AGENT, usage=USED)
+            return MessageReply(AGENT, usage=USED)
         turn += 1
         return own[min(turn, len(own) - 1)]
 
     return answer
 
 
-PICKS_HIGH = Message(HIGH, usage=USED)
+PICKS_HIGH = MessageReply(HIGH, usage=USED)
 
 
 @dataclass
@@ -102,14 +102,14 @@ class Running:
     budget: Budget
 
     @property
-    def own_requests(self) -> list[Asked]:
+    def own_requests(self) -> list[ReceivedRequest]:
         return [asked for asked in self.server.completions if is_own(asked)]
 
 
 @contextmanager
 def running(
     tmp_path: Path,
-    script: Callable[[Asked], Reply] | Sequence[Reply],
+    script: Callable[[ReceivedRequest], Reply] | Sequence[Reply],
     router: Asks | None = None,
     *,
     cap: str | None = None,
@@ -119,15 +119,15 @@ def running(
     router = router or Asks()
     limits = RetryLimits(attempts=2, attempt_s=5)
     deciders: dict[str, Decider] = {
-        "live": RouterDecides(router),
-        "route": RouterIsCompared(router),
-        "replay": RecordingDecides(),
+        "live": RouterDecider(router),
+        "route": ComparingDecider(router),
+        "replay": RecordingDecider(),
     }
     with ScriptedServer(script) as server, Gateway(server.api_base, None) as gateway:
         source = gateway if mode == "live" else None
         with case(tmp_path, source, decider=deciders[mode], cap=cap, replay=mode != "live", limits=limits) as trial:
             own = MeteredLlm(MANIFEST, source, trial.routed.budget, Waits(), limits)
-            trial.routed.own = own
+            trial.routed.router_llm = own
             router.use(own)
             yield Running(trial, server, router, trial.routed.budget)
 
@@ -137,9 +137,9 @@ def test_an_own_call_is_in_the_cost_and_not_in_what_the_agent_is_told(tmp_path: 
         answer = run.trial.ask()
         recording = run.trial.recording
         assert run.budget.spent_usd == recording.spend_usd == recording.cost_usd
-        assert run.trial.routed.session.call(run.trial.routed.counter.prompt([], [], 2)).spent_usd == pytest.approx(
-            float(answer.cost_usd)
-        )
+        assert run.trial.routed.session.open_call(
+            run.trial.routed.counter.make_prompt([], [], 2)
+        ).spent_usd == pytest.approx(float(answer.cost_usd))
     assert answer.candidate.id == HIGH
     (said,) = run.router.heard
     assert isinstance(said, Said)
@@ -147,7 +147,7 @@ def test_an_own_call_is_in_the_cost_and_not_in_what_the_agent_is_told(tmp_path: 
     assert (said.usage.input, said.usage.cache_read, said.usage.output) == (400, 600, 50)
     assert recording.router_usd == OWN_USD
     assert recording.cost_usd == answer.cost_usd + OWN_USD
-    assert len(recording.own_answers) == 1
+    assert len(recording.router_answers) == 1
     assert recording.models == {HIGH: 1}
     assert recording.usage == answer.usage
 
@@ -158,7 +158,7 @@ def test_what_is_on_the_wire_is_what_was_asked_and_no_more(tmp_path: Path) -> No
     def ask(llm: Llm, _: Call) -> Said:
         return llm.ask([marked], candidate=Tier.HIGH, max_tokens=70, temperature=0.5)
 
-    with running(tmp_path, answering(Message(LOW, usage=USED)), Asks(ask)) as run:
+    with running(tmp_path, answering(MessageReply(LOW, usage=USED)), Asks(ask)) as run:
         run.trial.ask()
     (own,) = run.own_requests
     assert own.body == {"model": HIGH, "messages": QUESTION, "max_tokens": 70, "temperature": 0.5}
@@ -171,14 +171,14 @@ NAMES: list[tuple[Any, str]] = [
     (Tier.MID, MID),
     (HIGH, HIGH),
     (Candidate("high", "high", Tier.HIGH, MANIFEST.candidates[0].prices.prices()), HIGH),
-    (MANIFEST.candidates[1].candidate(), MID),
+    (MANIFEST.candidates[1].to_candidate(), MID),
 ]
 
 
 @pytest.mark.parametrize(("named", "model"), NAMES, ids=[str(number) for number in range(len(NAMES))])
 def test_a_candidate_is_named_as_in_either_track(tmp_path: Path, named: Any, model: str) -> None:
     asks = Asks(lambda llm, _: llm.ask(QUESTION, candidate=named, max_tokens=50))
-    with running(tmp_path, answering(Message(LOW, usage=USED)), asks) as run:
+    with running(tmp_path, answering(MessageReply(LOW, usage=USED)), asks) as run:
         run.trial.ask()
     assert run.own_requests[0].body["model"] == model
 
@@ -241,15 +241,15 @@ def test_a_failure_that_the_router_catches_is_no_end_and_counts_what_it_may_have
         recording = run.trial.recording
     assert len(run.own_requests) == 2
     assert recording.router_usd == 0
-    assert recording.own_answers == []
-    reserved = [each.reserve.reserved_usd for each in recording.steps[1].own[1].attempts]
+    assert recording.router_answers == []
+    reserved = [each.reserve.reserved_usd for each in recording.steps[1].router_calls[1].attempts]
     assert recording.spend_usd == recording.cost_usd + sum(reserved)
     assert str(run.router.heard[0]).startswith(f"{LOW}: status 500")
 
 
 CAUSES: list[tuple[str, Reply, Cause]] = [
     ("transport", server_error(), Cause.transport),
-    ("quota", rate_limited(0), Cause.quota),
+    ("quota", rate_limit_reply(0), Cause.quota),
     ("access", unauthorized(), Cause.access),
     ("gone", not_found(), Cause.model),
 ]
@@ -271,9 +271,9 @@ def test_a_request_that_is_refused_is_the_routers_own_mistake(tmp_path: Path) ->
 
 
 BAD: list[tuple[Reply, Cause]] = [
-    (Message(HIGH, usage=ABSENT), Cause.usage),
-    (Message(HIGH, usage={"prompt_tokens": -1, "completion_tokens": 1}), Cause.usage),
-    (Message(HIGH, usage=USED, model="another"), Cause.model),
+    (MessageReply(HIGH, usage=ABSENT), Cause.usage),
+    (MessageReply(HIGH, usage={"prompt_tokens": -1, "completion_tokens": 1}), Cause.usage),
+    (MessageReply(HIGH, usage=USED, model="another"), Cause.model),
 ]
 
 
@@ -286,7 +286,7 @@ def test_a_call_that_has_no_bill_ends_the_case_whatever_the_router_makes_of_it(
     assert ended.value.cause is cause
     assert len(run.own_requests) == 1
     recording = run.trial.recording
-    (attempt,) = recording.steps[1].own[1].attempts
+    (attempt,) = recording.steps[1].router_calls[1].attempts
     assert attempt.settle is not None
     assert attempt.settle.at_reservation is (cause is Cause.usage)
     assert recording.cost_usd == 0
@@ -305,8 +305,8 @@ def test_the_cap_ends_the_case_whatever_the_router_makes_of_it_and_a_higher_one_
 def test_a_reservation_is_the_worst_case_of_the_question(tmp_path: Path) -> None:
     with running(tmp_path, answering(PICKS_HIGH)) as run:
         run.trial.ask()
-        (attempt,) = run.trial.recording.steps[1].own[1].attempts
-    tokens = run.trial.routed.counter.prompt(QUESTION, [], 1).tokens[LOW]
+        (attempt,) = run.trial.recording.steps[1].router_calls[1].attempts
+    tokens = run.trial.routed.counter.make_prompt(QUESTION, [], 1).tokens[LOW]
     prices = MANIFEST.candidates[0].prices.prices()
     assert attempt.reserve.reserved_usd == worst_case_usd(tokens, prices, 64)
 
@@ -348,18 +348,18 @@ def test_a_resume_pays_for_nothing_twice_and_goes_on_in_the_middle_of_a_decision
 
     with running(tmp_path, answering(PICKS_HIGH), Asks(twice)) as run:
         run.trial.ask()
-    with running(tmp_path, answering(Message(MID, usage=USED)), Asks(twice)) as run:
+    with running(tmp_path, answering(MessageReply(MID, usage=USED)), Asks(twice)) as run:
         run.trial.ask()
         assert run.own_requests == []
         run.router._ask = killed
         with pytest.raises(KilledError):
             run.trial.ask()
-    with running(tmp_path, answering(Message(LOW, usage=USED)), Asks(twice)) as run:
+    with running(tmp_path, answering(MessageReply(LOW, usage=USED)), Asks(twice)) as run:
         assert [run.trial.ask().candidate.id for _ in range(2)] == [HIGH, LOW]
         recording = run.trial.recording
     assert len(run.own_requests) == 1
     assert [said.text for said in run.router.heard if isinstance(said, Said)] == [HIGH, LOW]
-    assert len(recording.own_answers) == 4
+    assert len(recording.router_answers) == 4
     assert recording.router_usd == 4 * OWN_USD
 
 
@@ -369,7 +369,7 @@ def test_a_resume_tries_again_what_the_provider_had_ended(tmp_path: Path) -> Non
     with running(tmp_path, answering(PICKS_HIGH)) as run:
         assert run.trial.ask().candidate.id == HIGH
         recording = run.trial.recording
-    assert [attempt.answered for attempt in recording.steps[1].own[1].attempts] == [False, False, True]
+    assert [attempt.answered for attempt in recording.steps[1].router_calls[1].attempts] == [False, False, True]
     with running(tmp_path, [], mode="route") as again:
         assert again.trial.ask().candidate.id == HIGH
 
@@ -386,10 +386,10 @@ def test_a_router_that_asks_something_else_in_a_resume_is_overruled_and_nothing_
 def test_an_attempt_in_flight_at_a_kill_is_settled_at_its_reservation(tmp_path: Path) -> None:
     with running(tmp_path, answering(PICKS_HIGH)) as run:
         request = Request({"max_tokens": 1}, "session")
-        CallLog(run.trial.routed.log, 1, own=1).reserve(1, LOW, request, Decimal("0.5"))
+        CallLog(run.trial.routed.trial_log, 1, router_call=1).reserve(1, LOW, request, Decimal("0.5"))
     with running(tmp_path, answering(PICKS_HIGH)) as run:
         recording = run.trial.recording
-        (attempt,) = recording.steps[1].own[1].attempts
+        (attempt,) = recording.steps[1].router_calls[1].attempts
         assert attempt.settle is not None
         assert (attempt.settle.own, attempt.settle.at_reservation) == (1, True)
         assert (recording.spend_usd, recording.cost_usd) == (Decimal("0.5"), Decimal(0))

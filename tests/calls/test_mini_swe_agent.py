@@ -20,7 +20,7 @@ def test_an_answer_of_1x_that_did_not_parse_is_a_call_and_stays_in_the_conversat
 
     assert [(call.number, call.prefix, call.kept) for call in run.calls] == [(1, 2, True), (2, 4, True), (3, 6, True)]
     assert (run.instance_id, run.style, list(run.tools)) == ("a__a-1", "text", [])
-    assert [message["role"] for message in run.heard(run.calls[1])] == ["user"]
+    assert [message["role"] for message in run.messages_after(run.calls[1])] == ["user"]
     assert run.messages[-1]["content"] == run.submission == "diff --git a/x b/x\n"
 
 

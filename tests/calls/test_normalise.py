@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timing import cpu_s, growth
-from twinbench.calls.normalise import GROUPS, RULES, normalised, normalised_text
+from twinbench.calls.normalise import GROUPS, RULES, normalise, normalise_text
 
 NOT_KEPT = 70_000
 """The length of a text that is too long to be remembered, and so is normalised each time."""
@@ -169,13 +169,13 @@ STAYS = [
     ("rule", "text", "expected"), [(rule, *case) for rule, cases in TAKEN_OUT.items() for case in cases]
 )
 def test_what_differs_from_run_to_run_is_taken_out(rule: str, text: str, expected: str) -> None:
-    assert normalised_text(text) == expected
-    assert normalised_text(f"before\n{text}\nafter") == f"before\n{expected}\nafter"
+    assert normalise_text(text) == expected
+    assert normalise_text(f"before\n{text}\nafter") == f"before\n{expected}\nafter"
 
 
 @pytest.mark.parametrize("text", STAYS)
 def test_what_may_be_content_stays(text: str) -> None:
-    assert normalised_text(text) == text
+    assert normalise_text(text) == text
 
 
 def test_every_rule_has_a_reason_and_a_test() -> None:
@@ -188,7 +188,7 @@ def test_strings_are_normalised_at_any_depth_and_nothing_else_is() -> None:
         "pid 12": ["pid 12", {"n": 4711, "t": ("pid 13", None, 0.5)}],
         "flag": True,
     }
-    assert normalised(value) == {"pid 12": ["pid <pid>", {"n": 4711, "t": ["pid <pid>", None, 0.5]}], "flag": True}
+    assert normalise(value) == {"pid 12": ["pid <pid>", {"n": 4711, "t": ["pid <pid>", None, 0.5]}], "flag": True}
     assert value["pid 12"][0] == "pid 12"
 
 
@@ -199,21 +199,21 @@ GLUE = [*" \n\t:.-/[]()'\"=@>_<,", "<time>", "<duration>", "in ", "at ", " s", "
 
 @given(st.lists(st.sampled_from(PIECES) | st.sampled_from(GLUE), max_size=12).map("".join))
 def test_normalising_twice_is_the_same_as_once(text: str) -> None:
-    once = normalised_text(text)
-    assert normalised_text(once) == once
+    once = normalise_text(text)
+    assert normalise_text(once) == once
 
 
 @given(st.text(alphabet="0127: .-/[]()<>=smin x@pidtorab'\n", max_size=80))
 def test_any_text_is_the_same_after_the_second_time(text: str) -> None:
-    once = normalised_text(text)
-    assert normalised_text(once) == once
+    once = normalise_text(text)
+    assert normalise_text(once) == once
 
 
 @given(st.lists(st.sampled_from(PIECES) | st.sampled_from(GLUE), max_size=12).map("".join))
 def test_the_signs_of_a_group_hide_nothing_from_its_rules(text: str) -> None:
     for group in GROUPS:
         everywhere = "\n".join(_applied(group.rules, line) for line in text.split("\n"))
-        assert group.applied(text) == everywhere
+        assert group.apply(text) == everywhere
 
 
 def _applied(rules: Any, line: str) -> str:
@@ -252,7 +252,7 @@ def _applied(rules: Any, line: str) -> str:
 )
 def test_no_text_takes_more_time_than_grows_with_its_length(piece: str) -> None:
     small, large = ((piece * (size // len(piece) + 1))[:size] for size in (NOT_KEPT, 16 * NOT_KEPT))
-    assert growth(normalised_text, small, large) < 64  # linear takes 16 times as long, quadratic 256 times
+    assert growth(normalise_text, small, large) < 64  # linear takes 16 times as long, quadratic 256 times
 
 
 def test_a_long_conversation_takes_a_few_times_as_long_as_a_look_for_digits() -> None:
@@ -260,4 +260,4 @@ def test_a_long_conversation_takes_a_few_times_as_long_as_a_look_for_digits() ->
         f"{n:6}\tdef method_{n}(self, value: int = {n}) -> None:  # does what it says" for n in range(2600)
     )
     assert 190_000 < len(code) < 250_000
-    assert cpu_s(lambda: normalised_text(code)) < 20 * cpu_s(lambda: re.sub(r"\d+", "0", code))  # it takes twice that
+    assert cpu_s(lambda: normalise_text(code)) < 20 * cpu_s(lambda: re.sub(r"\d+", "0", code))  # it takes twice that

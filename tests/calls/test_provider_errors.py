@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from twinbench.calls.exchange import Response
-from twinbench.calls.judging import Judged, judge
+from twinbench.calls.judging import AttemptResult, classify_response
 from twinbench.causes import Cause
 from twinbench.storage.manifest_files import live_manifest
 
 CANDIDATE = live_manifest().candidates[0]
 
 
-def refused(status: int, body: Any, *, switched: bool = False) -> Judged:
+def refused(status: int, body: Any, *, switched: bool = False) -> AttemptResult:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return judge(Response(status, raw, None, 0.1), CANDIDATE, switched=switched)
+    return classify_response(Response(status, raw, None, 0.1), CANDIDATE, switched=switched)
 
 
 SHAPES: dict[str, Any] = {

@@ -10,23 +10,23 @@ import pytest
 
 from twinbench.calls.exchange import Request, Response, TransportError
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.judging import Judged
+from twinbench.calls.judging import AttemptResult
 from twinbench.calls.lines import (
     KINDS,
     CommandLine,
-    Decision,
+    DecisionLine,
     End,
     Observation,
-    OfTrial,
     Reserve,
-    Sitting,
+    RunExecution,
     TrialBegins,
+    TrialLine,
     read_line,
 )
-from twinbench.calls.packing import packed
-from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, add_line, recordings
+from twinbench.calls.packing import pack
+from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, add_line, read_recordings
 from twinbench.calls.redaction import Secrets
-from twinbench.calls.trial_log import IN_FLIGHT, CallLog, TrialLog, WithoutSecrets
+from twinbench.calls.trial_log import IN_FLIGHT, CallLog, RedactedSource, TrialLog
 from twinbench.causes import Cause
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
@@ -54,12 +54,12 @@ def attempt(log: TrialLog, step: int, number: int, reserved: str, cost: str | No
     call.reserve(number, "m", Request({}, "session"), Decimal(reserved))
     if cost is not None:
         usage = USAGE if cause is None else None
-        judged = Judged(cause, None, retry=False, billed=True, usage=usage)
+        judged = AttemptResult(cause, None, retry=False, billed=True, usage=usage)
         call.settle(number, None, judged, Decimal(cost), at_reservation=False)
 
 
 def read(folder: Path, case: str = "c", trial: int = 1) -> Recording:
-    return recordings(read_journal(folder))[(case, trial)]
+    return read_recordings(read_journal(folder))[(case, trial)]
 
 
 def test_cost_is_of_answers_and_spend_of_every_attempt(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_cost_is_of_answers_and_spend_of_every_attempt(tmp_path: Path) -> None:
             assert (recording.cost_usd, recording.spend_usd) == (Decimal("0.75"), Decimal("12.75"))
             assert (recording.models, recording.usage.cache_write) == ({"m": 2}, 6)
             assert [answer.reserve.attempt for answer in recording.answers] == [3, 1]
-        log.settle_lost()
-        log.settle_lost()
+        log.settle_in_flight()
+        log.settle_in_flight()
     settled = read(tmp_path).steps[3].attempts[0].settle
     assert settled is not None
     assert (settled.cause, settled.cost_usd, settled.at_reservation) == (Cause.transport, Decimal(7), True)
@@ -95,7 +95,7 @@ def test_a_trial_begun_anew_counts_what_it_lost_as_spent_alone(tmp_path: Path) -
                 log.start_over(DivergedError(1, "observation", "a", "b"))
         for recording in (held, log.recording, read(tmp_path)):
             assert (recording.cost_usd, recording.spend_usd) == (Decimal(4), Decimal(7))
-            assert len(recording.earlier) == 2
+            assert len(recording.previous_recordings) == 2
 
 
 def test_killed_between_giving_up_and_beginning_anew_nothing_is_forgotten(tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ def test_trials_are_told_apart_and_other_lines_left_alone(tmp_path: Path) -> Non
         journal.append("sitting", pid=1)
         for case, trial in (("a", 1), ("a", 2), ("b", 1)):
             attempt(TrialLog(Recording(case, trial), journal), 1, 1, "9", f"{trial}")
-    found = recordings(read_journal(tmp_path))
+    found = read_recordings(read_journal(tmp_path))
     assert set(found) == {("a", 1), ("a", 2), ("b", 1)}
     assert found["a", 2].spend_usd == 2
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if issubclass(kind, OfTrial)])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if issubclass(kind, TrialLine)])
 def test_every_line_about_a_trial_has_a_place_in_its_recording(kind: Any) -> None:
     first: dict[str, Any] = {"case": "c", "trial": 1, "step": 1, "attempt": 1, "own": 0, "index": 0, "command": "ls"}
     recording = Recording("c", 1)
@@ -142,17 +142,17 @@ def test_a_settled_attempt_that_was_not_reserved_is_named(tmp_path: Path, own: i
         with pytest.raises(IndexError):
             CallLog(log, 1, own).settle(1, None, IN_FLIGHT, Decimal(1), at_reservation=True)
     with pytest.raises(JournalError, match="line 2: a line of kind settle without the line that must come before it"):
-        recordings(read_journal(tmp_path))
+        read_recordings(read_journal(tmp_path))
 
 
 def test_an_observation_without_its_command_is_named(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         begin(TrialLog(Recording("c", 1), journal))
-        journal.write(Observation(**HERE, index=0, output=b"", returncode=0, exception_info=""))
+        journal.append_line(Observation(**HERE, index=0, output=b"", returncode=0, exception_info=""))
     with pytest.raises(
         JournalError, match="line 2: a line of kind observation without the line that must come before it"
     ):
-        recordings(read_journal(tmp_path))
+        read_recordings(read_journal(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -171,19 +171,19 @@ def test_a_line_that_is_not_as_its_kind_is_is_named(
         begin(TrialLog(Recording("c", 1), journal))
         journal.append(kind, **fields)
     with pytest.raises(JournalError, match=f"journal.jsonl, line 2: {told}$"):
-        recordings(read_journal(tmp_path))
+        read_recordings(read_journal(tmp_path))
 
 
 def test_a_line_writes_what_was_set_and_is_read_as_it_was_written(tmp_path: Path) -> None:
     written = [
-        Sitting(cases=["c"], trials=1, run_usd=Decimal("1E-9"), at=1.5),
-        Decision(**HERE, candidate=None, error=HALF, latency_ms=0.25, prompt_tokens={"m": 3}, further=[1]),
+        RunExecution(cases=["c"], trials=1, run_usd=Decimal("1E-9"), at=1.5),
+        DecisionLine(**HERE, candidate=None, error=HALF, latency_ms=0.25, prompt_tokens={"m": 3}, further=[1]),
         Reserve(**HERE, attempt=1, candidate="m", request_sha256="a" * 64, request_key="b" * 64, reserved_usd="0.10"),
         End(**HERE, exit_status="Submitted", patch=b"\xff", patch_sha256="c" * 64, cause=Cause.quota, detail=None),
     ]
     with Journal.open(tmp_path) as journal:
         for line in written:
-            journal.write(line)
+            journal.append_line(line)
     entries = read_journal(tmp_path)
     assert [entry.fields for entry in entries] == [
         {"cases": ["c"], "trials": 1, "run_usd": "0.000000001", "at": 1.5},
@@ -199,7 +199,7 @@ def test_a_line_writes_what_was_set_and_is_read_as_it_was_written(tmp_path: Path
         {
             **HERE,
             "exit_status": "Submitted",
-            "patch": packed(b"\xff"),
+            "patch": pack(b"\xff"),
             "patch_sha256": "c" * 64,
             "cause": "quota",
             "detail": None,
@@ -238,7 +238,7 @@ def test_what_a_journal_takes_out_nobody_is_told() -> None:
                 raise TransportError(f"refused {key}", may_be_billed=False, latency_s=2.0)
             return Response(200, f"{{{key}}}".encode(), 3.0, 4.0)
 
-    source = WithoutSecrets(Tells(), Secrets([key]))
+    source = RedactedSource(Tells(), Secrets([key]))
     assert source.fetch(Request({}, "s"), 2) == Response(200, b"{[secret]}", 3.0, 4.0)
     with pytest.raises(TransportError, match=r"^refused \[secret\]$") as caught:
         source.fetch(Request({}, "s"), 1)

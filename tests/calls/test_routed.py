@@ -15,30 +15,30 @@ import pytest
 from dynamic_track.rehearsal.replies import (
     ABSENT,
     ABSURD_USAGE,
-    Close,
-    Counts,
-    Cut,
-    Hang,
-    Message,
-    Raw,
+    CloseReply,
+    CutReply,
+    HangReply,
+    MessageReply,
+    RawReply,
     Reply,
-    Reset,
-    Trickle,
+    ResetReply,
+    TokenCounts,
+    TrickleReply,
     bad_request,
     empty_body,
-    error,
+    error_reply,
     forbidden,
     foreign_reasoning,
     invalid_json,
     not_found,
     payment_required,
-    rate_limited,
+    rate_limit_reply,
     server_error,
     too_long,
     unauthorized,
     unavailable,
 )
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.running.unexpected import record_end
 from tests.scripted.server import Script, ScriptedServer
 from tests.timing import HANG_S, limit_for
@@ -49,21 +49,21 @@ from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.lines import Settle
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, recordings
+from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, read_recordings
 from twinbench.calls.routed import (
     Answer,
+    ComparingDecider,
     Decider,
-    RecordingDecides,
+    RecordingDecider,
     RoutedCall,
-    RouterDecides,
+    RouterDecider,
     RouterFailedError,
-    RouterIsCompared,
     TrialClock,
 )
-from twinbench.calls.translation import Utterance
+from twinbench.calls.translation import ConversationMessage
 from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CAUSES, Cause
-from twinbench.causes import Counts as CountsAs
+from twinbench.causes import OutcomeClass as CountsAs
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.cache_policy import WallClockTtl
 from twinbench.routing.router import Call, Limits
@@ -74,9 +74,12 @@ from twinbench.text.tokens import tokenizer_set
 
 POOL = {candidate.id: candidate for candidate in live_manifest().candidates}
 LOW, MID, MID_HIGH, HIGH = POOL
-GO = [Utterance({"role": "system", "content": "You fix bugs."}), Utterance({"role": "user", "content": "Fix this."})]
+GO = [
+    ConversationMessage({"role": "system", "content": "You fix bugs."}),
+    ConversationMessage({"role": "user", "content": "Fix this."}),
+]
 TOKENIZERS = tokenizer_set(static_manifest())
-USED = Counts(prompt=1000, read=600, output=50)
+USED = TokenCounts(prompt=1000, read=600, output=50)
 
 
 class Waits:
@@ -126,18 +129,21 @@ class Case:
     routed: RoutedCall
     journal: Path
     clock: Waits
-    said: list[Utterance] = field(default_factory=lambda: list(GO))
+    said: list[ConversationMessage] = field(default_factory=lambda: list(GO))
 
     def ask(self) -> Answer:
         """One more call of the conversation."""
         answer = self.routed.ask(self.said, [])
-        self.said += [answer.utterance, Utterance({"role": "user", "content": f"Result {answer.step}."})]
+        self.said += [
+            answer.conversation_message,
+            ConversationMessage({"role": "user", "content": f"Result {answer.step}."}),
+        ]
         return answer
 
     @property
     def recording(self) -> Recording:
         """What the journal tells."""
-        return recordings(read_journal(self.journal))[("c", 1)]
+        return read_recordings(read_journal(self.journal))[("c", 1)]
 
     def attempts(self, step: int = 1) -> list[Settle]:
         """The settles of a step; each attempt has one."""
@@ -165,23 +171,23 @@ def case(
     folder = tmp_path / "journal"
     if isinstance(router, str):
         router = Scripted(router)
-    kept = recordings(read_journal(folder)).get(("c", 1)) if folder.exists() else None
+    kept = read_recordings(read_journal(folder)).get(("c", 1)) if folder.exists() else None
     recording = kept or Recording("c", 1)
     with Journal.open(folder) as journal:
         log = TrialLog(recording, None if replay else journal, clock)
-        log.settle_lost()
+        log.settle_in_flight()
         ticking = TrialClock(clock)
         routed = RoutedCall(
             session=Session(
                 "key",
-                tuple(candidate.candidate() for candidate in pool.values()),
+                tuple(candidate.to_candidate() for candidate in pool.values()),
                 WallClockTtl(300, ticking),
                 Limits(250, 3.0),
             ),
             session_header="header",
-            decider=decider or RouterDecides(router),
+            decider=decider or RouterDecider(router),
             source=source,
-            log=log,
+            trial_log=log,
             budget=Budget(None if cap is None else Decimal(cap), recording.spend_usd),
             clock=ticking,
             pool=pool,
@@ -206,30 +212,30 @@ def asking(tmp_path: Path, script: Script, router: Any = LOW, **more: Any) -> It
 
 def patience_s(tmp_path: Path, reply: Reply) -> float:
     """How long an attempt may take: many times what a good one takes, where the reply will not come."""
-    if not isinstance(reply, Hang | Trickle):
+    if not isinstance(reply, HangReply | TrickleReply):
         return HANG_S
     with asking(tmp_path / "good", always(ANSWER)) as (running, _):
         running.ask()
         return limit_for(running.ask, at_least_s=0.4)
 
 
-def always(reply: Reply) -> Callable[[Asked], Reply]:
+def always(reply: Reply) -> Callable[[ReceivedRequest], Reply]:
     return lambda _: reply
 
 
-ANSWER = Message("ok", usage=USED)
+ANSWER = MessageReply("ok", usage=USED)
 PRICED = (Decimal(400) * Decimal("0.252") + 600 * Decimal("0.0252") + 50 * Decimal("0.378")) / 10**6
 """What that costs of the cheapest candidate, by hand."""
 
 
 def worst(step: int = 1, candidate: str = LOW) -> Decimal:
     """The reservation of a call, from its length by hand."""
-    tokens = {LOW: TOKENIZERS.of_tier(live_manifest().candidates[0].candidate().tier)}
+    tokens = {LOW: TOKENIZERS.of_tier(live_manifest().candidates[0].to_candidate().tier)}
     assert step == 1
     texts = [str(each.plain["content"]) for each in GO]
     counted = TOKENIZERS.count(texts)[tokens[candidate]]
     found = POOL[candidate]
-    return worst_case_usd(TOKENIZERS.prompt_tokens(counted), found.candidate().prices, found.max_tokens)
+    return worst_case_usd(TOKENIZERS.prompt_tokens(counted), found.to_candidate().prices, found.max_tokens)
 
 
 FREE, RESERVED, KNOWN = "free", "reserved", "known"
@@ -240,30 +246,30 @@ LLAMA_CPP_TOO_LONG = (
 """As its server said it to us."""
 
 FAULTS: dict[str, tuple[Reply, Cause, bool, str]] = {
-    "429": (rate_limited(), Cause.quota, True, FREE),
-    "429 with Retry-After": (rate_limited(3), Cause.quota, True, FREE),
-    "429 with a date": (rate_limited(20, as_date=True), Cause.quota, True, FREE),
-    "429 with nonsense in Retry-After": (rate_limited("soon"), Cause.quota, True, FREE),
+    "429": (rate_limit_reply(), Cause.quota, True, FREE),
+    "429 with Retry-After": (rate_limit_reply(3), Cause.quota, True, FREE),
+    "429 with a date": (rate_limit_reply(20, as_date=True), Cause.quota, True, FREE),
+    "429 with nonsense in Retry-After": (rate_limit_reply("soon"), Cause.quota, True, FREE),
     "500": (server_error(), Cause.transport, True, RESERVED),
     "500 that speaks of a rate limit": (server_error("rate limit"), Cause.transport, True, RESERVED),
     "503": (unavailable(2), Cause.transport, True, RESERVED),
-    "an error within 200": (error(200, "upstream", 503), Cause.transport, True, RESERVED),
-    "429 within 200": (error(200, "upstream", 429), Cause.quota, True, FREE),
-    "hang": (Hang(), Cause.transport, True, RESERVED),
-    "trickle": (Trickle(every_s=0.05), Cause.transport, True, RESERVED),
-    "trickle from the first byte": (Trickle(every_s=0.05, head_too=True), Cause.transport, True, RESERVED),
-    "cut": (Cut(), Cause.transport, True, RESERVED),
-    "reset": (Reset(), Cause.transport, True, RESERVED),
-    "reset within the body": (Reset(30), Cause.transport, True, RESERVED),
-    "closed": (Close(), Cause.transport, True, RESERVED),
+    "an error within 200": (error_reply(200, "upstream", 503), Cause.transport, True, RESERVED),
+    "429 within 200": (error_reply(200, "upstream", 429), Cause.quota, True, FREE),
+    "hang": (HangReply(), Cause.transport, True, RESERVED),
+    "trickle": (TrickleReply(every_s=0.05), Cause.transport, True, RESERVED),
+    "trickle from the first byte": (TrickleReply(every_s=0.05, head_too=True), Cause.transport, True, RESERVED),
+    "cut": (CutReply(), Cause.transport, True, RESERVED),
+    "reset": (ResetReply(), Cause.transport, True, RESERVED),
+    "reset within the body": (ResetReply(30), Cause.transport, True, RESERVED),
+    "closed": (CloseReply(), Cause.transport, True, RESERVED),
     "invalid JSON": (invalid_json(), Cause.transport, True, RESERVED),
     "no body": (empty_body(), Cause.transport, True, RESERVED),
-    "HTML": (Raw(200, b"<html>Bad gateway</html>"), Cause.transport, True, RESERVED),
-    "a list": (Raw(200, b"[1, 2]"), Cause.transport, True, RESERVED),
-    "no choices": (Raw(200, b'{"choices": [], "usage": {}}'), Cause.transport, True, RESERVED),
-    "a redirect": (Raw(302, b"", {"Location": "http://127.0.0.1:1/"}), Cause.request, False, FREE),
+    "HTML": (RawReply(200, b"<html>Bad gateway</html>"), Cause.transport, True, RESERVED),
+    "a list": (RawReply(200, b"[1, 2]"), Cause.transport, True, RESERVED),
+    "no choices": (RawReply(200, b'{"choices": [], "usage": {}}'), Cause.transport, True, RESERVED),
+    "a redirect": (RawReply(302, b"", {"Location": "http://127.0.0.1:1/"}), Cause.request, False, FREE),
     "ended with an error": (
-        Message("par", usage=USED, finish_reason="error"),
+        MessageReply("par", usage=USED, finish_reason="error"),
         Cause.transport,
         True,
         KNOWN,
@@ -280,15 +286,15 @@ FAULTS: dict[str, tuple[Reply, Cause, bool, str]] = {
         False,
         FREE,
     ),
-    "413": (error(413, "too large"), Cause.request, False, FREE),
-    "422": (error(422, "unprocessable"), Cause.request, False, FREE),
+    "413": (error_reply(413, "too large"), Cause.request, False, FREE),
+    "422": (error_reply(422, "unprocessable"), Cause.request, False, FREE),
     "400: too long": (too_long(), Cause.router, False, FREE),
-    "400: too long, as llama.cpp says it": (Raw(400, LLAMA_CPP_TOO_LONG), Cause.router, False, FREE),
-    "another model": (Message("ok", usage=USED, model="gpt-17"), Cause.model, False, KNOWN),
-    "no model": (Message("ok", usage=USED, more={"model": None}), Cause.model, False, KNOWN),
-    "another model without usage": (Message("ok", usage=ABSENT, model="gpt-17"), Cause.usage, False, RESERVED),
+    "400: too long, as llama.cpp says it": (RawReply(400, LLAMA_CPP_TOO_LONG), Cause.router, False, FREE),
+    "another model": (MessageReply("ok", usage=USED, model="gpt-17"), Cause.model, False, KNOWN),
+    "no model": (MessageReply("ok", usage=USED, response_fields={"model": None}), Cause.model, False, KNOWN),
+    "another model without usage": (MessageReply("ok", usage=ABSENT, model="gpt-17"), Cause.usage, False, RESERVED),
     **{
-        f"usage: {name}": (Message("ok", usage=usage), Cause.usage, False, RESERVED)
+        f"usage: {name}": (MessageReply("ok", usage=usage), Cause.usage, False, RESERVED)
         for name, usage in ABSURD_USAGE.items()
     },
 }
@@ -305,7 +311,7 @@ def test_each_fault_ends_in_its_cause_and_every_attempt_is_accounted_for(
         attempts = running.attempts()
         sent = len(server.completions)
     assert caught.value.cause is cause
-    assert CAUSES[cause].counts is (CountsAs.unresolved if cause is Cause.router else CountsAs.infra)
+    assert CAUSES[cause].outcome_class is (CountsAs.unresolved if cause is Cause.router else CountsAs.infra)
     assert sent == len(attempts) == (2 if retried else 1)
     assert len(running.clock.slept) == sent - 1
     cost = {FREE: Decimal(0), RESERVED: worst(), KNOWN: PRICED}[billed]
@@ -346,7 +352,7 @@ def test_where_nobody_listens_nothing_can_be_billed(tmp_path: Path) -> None:
 
 
 def test_retry_after_is_waited_for_and_jitter_else(tmp_path: Path) -> None:
-    replies: list[Reply] = [rate_limited(7), rate_limited(), unavailable(2.5), server_error(), ANSWER]
+    replies: list[Reply] = [rate_limit_reply(7), rate_limit_reply(), unavailable(2.5), server_error(), ANSWER]
     with asking(tmp_path, replies, limits=RetryLimits()) as (running, _):
         running.ask()
         slept = running.clock.slept
@@ -356,7 +362,7 @@ def test_retry_after_is_waited_for_and_jitter_else(tmp_path: Path) -> None:
 
 
 def test_a_call_is_tried_six_times_at_most(tmp_path: Path) -> None:
-    with asking(tmp_path, always(rate_limited(1)), limits=RetryLimits()) as (running, server):
+    with asking(tmp_path, always(rate_limit_reply(1)), limits=RetryLimits()) as (running, server):
         with pytest.raises(CallFailedError):
             running.ask()
         assert len(server.completions) == 6
@@ -366,7 +372,7 @@ def test_a_call_is_tried_six_times_at_most(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("asked_s", "attempts"), [(1000, 1), (121, 1), (50, 3), (119, 2)])
 def test_a_call_waits_for_two_minutes_at_most(tmp_path: Path, asked_s: float, attempts: int) -> None:
-    with asking(tmp_path, always(rate_limited(asked_s)), limits=RetryLimits()) as (running, server):
+    with asking(tmp_path, always(rate_limit_reply(asked_s)), limits=RetryLimits()) as (running, server):
         with pytest.raises(CallFailedError):
             running.ask()
         assert len(server.completions) == attempts
@@ -402,7 +408,7 @@ def test_after_a_switch_that_went_well_a_400_is_no_switch(tmp_path: Path) -> Non
 
 
 def test_the_journal_keeps_the_answer_its_host_and_the_providers_own_price(tmp_path: Path) -> None:
-    reply = Message("ok", usage=Counts(1000, 600, 0, 50, cost_usd=0.25), more={"provider": "Acme"})
+    reply = MessageReply("ok", usage=TokenCounts(1000, 600, 0, 50, cost_usd=0.25), response_fields={"provider": "Acme"})
     with asking(tmp_path, [reply]) as (running, server):
         running.ask()
         attempt = running.attempts()[0]
@@ -468,7 +474,7 @@ def test_a_router_that_fails_ends_the_case_for_its_own_fault(tmp_path: Path, rou
     decision = running.recording.steps[step].decision
     assert decision is not None
     assert said in str(decision.error)
-    with case(tmp_path, None, decider=RecordingDecides(), replay=True) as again:
+    with case(tmp_path, None, decider=RecordingDecider(), replay=True) as again:
         for _ in range(step - 1):
             again.ask()
         with pytest.raises(RouterFailedError, match=said):
@@ -498,7 +504,7 @@ def test_a_failure_that_the_router_repeats_is_no_difference(
 
     with asking(tmp_path, always(ANSWER), router, pool=pool) as (running, _):
         then = fail(running)
-    with case(tmp_path, None, decider=RouterIsCompared(router), pool=pool, replay=True) as again:
+    with case(tmp_path, None, decider=ComparingDecider(router), pool=pool, replay=True) as again:
         assert fail(again) == then
 
 
@@ -506,7 +512,7 @@ def test_a_router_that_decides_otherwise_is_a_difference(tmp_path: Path) -> None
     with asking(tmp_path, always(ANSWER), Scripted(LOW, MID)) as (running, _):
         running.ask()
         running.ask()
-    with case(tmp_path, None, decider=RouterIsCompared(Scripted(LOW, HIGH)), replay=True) as again:
+    with case(tmp_path, None, decider=ComparingDecider(Scripted(LOW, HIGH)), replay=True) as again:
         again.ask()
         with pytest.raises(DivergedError) as caught:
             again.ask()
@@ -517,7 +523,7 @@ def test_a_router_that_decides_otherwise_is_a_difference(tmp_path: Path) -> None
 
 def test_a_router_is_told_what_was_billed_and_nothing_of_attempts(tmp_path: Path) -> None:
     router = Scripted(LOW)
-    with asking(tmp_path, [rate_limited(1), ANSWER, ANSWER], router) as (running, _):
+    with asking(tmp_path, [rate_limit_reply(1), ANSWER, ANSWER], router) as (running, _):
         running.ask()
         running.ask()
     assert [hook for hook, _ in router.told] == ["start", "observe", "observe", "end"]
@@ -539,7 +545,7 @@ def test_a_call_that_the_cap_leaves_no_room_for_is_not_sent_and_goes_on_under_a_
             running.ask()
         assert len(server.completions) == 1
     assert caught.value.cause is Cause.cap
-    assert CAUSES[Cause.cap].counts is CountsAs.cap
+    assert CAUSES[Cause.cap].outcome_class is CountsAs.cap
     with asking(tmp_path, always(ANSWER), router, cap="1") as (again, server):
         again.ask()
         again.ask()
@@ -597,8 +603,8 @@ def test_an_attempt_in_flight_at_a_kill_counts_its_reservation_and_is_tried_agai
 def test_another_request_than_the_recorded_one_is_a_difference(tmp_path: Path) -> None:
     with asking(tmp_path, always(ANSWER)) as (running, _):
         running.ask()
-    with case(tmp_path, None, decider=RecordingDecides(), replay=True) as again:
-        again.said[1] = Utterance({"role": "user", "content": "Fix that."})
+    with case(tmp_path, None, decider=RecordingDecider(), replay=True) as again:
+        again.said[1] = ConversationMessage({"role": "user", "content": "Fix that."})
         with pytest.raises(DivergedError) as caught:
             again.ask()
     assert (caught.value.step, caught.value.what) == (1, "request")
@@ -606,13 +612,13 @@ def test_another_request_than_the_recorded_one_is_a_difference(tmp_path: Path) -
 
 
 def test_requests_that_differ_in_times_alone_are_the_same(tmp_path: Path) -> None:
-    def at(time: str) -> Utterance:
-        return Utterance({"role": "user", "content": f"ran at 2026-11-24 {time}, 3 passed in 0.1{time[-1]}s"})
+    def at(time: str) -> ConversationMessage:
+        return ConversationMessage({"role": "user", "content": f"ran at 2026-11-24 {time}, 3 passed in 0.1{time[-1]}s"})
 
     with asking(tmp_path, always(ANSWER)) as (running, _):
         running.said[1] = at("10:00:01")
         running.ask()
-    with case(tmp_path, None, decider=RecordingDecides(), replay=True) as again:
+    with case(tmp_path, None, decider=RecordingDecider(), replay=True) as again:
         again.said[1] = at("11:22:33")
         assert again.ask().cost_usd == PRICED
 
@@ -623,7 +629,7 @@ def test_other_prices_are_a_difference(tmp_path: Path) -> None:
     prices = POOL[LOW].prices.model_copy(update={"output": Decimal("0.4")})
     dearer = {**POOL, LOW: POOL[LOW].model_copy(update={"prices": prices})}
     with (
-        case(tmp_path, None, decider=RecordingDecides(), replay=True, pool=dearer) as again,
+        case(tmp_path, None, decider=RecordingDecider(), replay=True, pool=dearer) as again,
         pytest.raises(DivergedError) as caught,
     ):
         again.ask()
@@ -641,7 +647,7 @@ def test_a_recording_that_has_no_more_is_a_difference_unless_it_ended_there(tmp_
             with pytest.raises(DivergedError) as caught:
                 again.ask()
         assert (caught.value.step, caught.value.what, caught.value.recorded) == (2, "response", None)
-        record_end(running.routed.log, Cause.access, "401")
+        record_end(running.routed.trial_log, Cause.access, "401")
         with case_replayed(tmp_path, running) as again:
             again.ask()
             with pytest.raises(RecordedEndError) as ended:
@@ -649,11 +655,11 @@ def test_a_recording_that_has_no_more_is_a_difference_unless_it_ended_there(tmp_
         assert ended.value.cause is Cause.access
 
 
-@pytest.mark.parametrize("decider", [RecordingDecides(), RouterIsCompared(Scripted(LOW))])
+@pytest.mark.parametrize("decider", [RecordingDecider(), ComparingDecider(Scripted(LOW))])
 def test_a_recording_that_ended_before_a_decision_ends_there_again(tmp_path: Path, decider: Decider) -> None:
     with asking(tmp_path, always(ANSWER)) as (running, _):
         running.ask()
-        record_end(running.routed.log, Cause.engine, "it went away")
+        record_end(running.routed.trial_log, Cause.engine, "it went away")
         with case_replayed(tmp_path, running, decider) as again:
             again.ask()
             with pytest.raises(RecordedEndError) as ended:
@@ -668,7 +674,7 @@ def case_replayed(tmp_path: Path, running: Case, decider: Decider | None = None)
     copy = tmp_path / "again" / "journal"
     copy.mkdir(exist_ok=True)
     (copy / "journal.jsonl").write_bytes((running.journal / "journal.jsonl").read_bytes())
-    with case(tmp_path / "again", None, decider=decider or RecordingDecides(), replay=True) as again:
+    with case(tmp_path / "again", None, decider=decider or RecordingDecider(), replay=True) as again:
         yield again
 
 
@@ -687,7 +693,7 @@ def test_what_a_router_is_shown_to_be_warm_is_what_was_warm_then(tmp_path: Path)
     with asking(tmp_path, always(ANSWER), router) as (running, _):
         ask(running, router, gaps=gaps)
     again = Scripted(LOW)
-    with case(tmp_path, None, decider=RouterIsCompared(again), replay=True) as replaying:
+    with case(tmp_path, None, decider=ComparingDecider(again), replay=True) as replaying:
         ask(replaying, again, gaps=(0, 0, 0))
     later = Scripted(LOW)
     late = Waits()

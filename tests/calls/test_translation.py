@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from twinbench.calls.completion import read_message, replace_surrogates
 from twinbench.calls.translation import (
     PLAIN_FIELDS,
-    Utterance,
-    conversation_message,
-    request_body,
-    translated,
-    utterance_of,
+    ConversationMessage,
+    build_request_body,
+    read_agent_message,
+    to_conversation_message,
+    translate_conversation,
 )
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveCandidate
@@ -61,8 +61,8 @@ def test_plain_fields_go_to_everybody_and_the_others_to_their_speaker(
     message: dict[str, Any], said_by: str, asked: str
 ) -> None:
     before = copy.deepcopy(message)
-    utterance = utterance_of(read_message(message), said_by, 1, [])
-    (sent,) = translated([utterance], POOL[asked].model_copy(update={"cache_control": None}))
+    utterance = to_conversation_message(read_message(message), said_by, 1, [])
+    (sent,) = translate_conversation([utterance], POOL[asked].model_copy(update={"cache_control": None}))
     assert message == before
     assert (sent["role"], sent["content"]) == ("assistant", message["content"])
     own = {name for name, value in message.items() if name not in PLAIN_FIELDS and value is not None}
@@ -80,8 +80,10 @@ def test_plain_fields_go_to_everybody_and_the_others_to_their_speaker(
         assert all(sent[name] == message[name] for name in own)
 
 
-def answered(message: Mapping[str, Any], step: int, before: Sequence[Utterance] = (), by: str = LOW) -> Utterance:
-    return utterance_of(read_message(message), by, step, [each.plain for each in before])
+def answered(
+    message: Mapping[str, Any], step: int, before: Sequence[ConversationMessage] = (), by: str = LOW
+) -> ConversationMessage:
+    return to_conversation_message(read_message(message), by, step, [each.plain for each in before])
 
 
 def calling(*ids: Any, **function: Any) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def calling(*ids: Any, **function: Any) -> dict[str, Any]:
     return {"content": None, "tool_calls": [{"id": each, "type": "function", "function": function} for each in ids]}
 
 
-def ids_of(utterance: Utterance) -> list[str]:
+def ids_of(utterance: ConversationMessage) -> list[str]:
     return [call["id"] for call in utterance.plain["tool_calls"]]
 
 
@@ -119,7 +121,7 @@ def test_the_ids_that_a_model_gets_back_are_those_of_the_conversation() -> None:
     function = {"name": "bash", "arguments": {}}
     signed = {"id": "a", "index": 0, "extra_content": {"signature": "s"}, "function": function}
     again = answered({"tool_calls": [signed]}, 2, [first])
-    (call,) = again.own["tool_calls"]
+    (call,) = again.provider_fields["tool_calls"]
     assert (call["id"], call["index"], call["extra_content"]) == (ids_of(again)[0], 0, {"signature": "s"})
     assert call["id"] != "a"
 
@@ -142,15 +144,15 @@ THINKING = [
 def test_thinking_among_content_goes_back_to_its_own_model_alone() -> None:
     said = answered({"content": THINKING, "reasoning_content": "Hm."}, 1, by=HIGH)
     assert said.plain == {"role": "assistant", "content": "First.\nSecond."}
-    (other,) = translated([said], POOL[LOW])
+    (other,) = translate_conversation([said], POOL[LOW])
     assert other == said.plain
-    (same,) = translated([said], POOL[HIGH].model_copy(update={"cache_control": None}))
+    (same,) = translate_conversation([said], POOL[HIGH].model_copy(update={"cache_control": None}))
     assert same == {"role": "assistant", "content": THINKING, "reasoning_content": "Hm."}
-    (marked,) = translated([said], POOL[HIGH])
+    (marked,) = translate_conversation([said], POOL[HIGH])
     assert [block.get("cache_control") for block in marked["content"]] == [None, None, MARK]
     only = answered({"content": THINKING[:1]}, 1, by=HIGH)
     assert only.plain == {"role": "assistant", "content": None}
-    (marked,) = translated([only], POOL[HIGH])
+    (marked,) = translate_conversation([only], POOL[HIGH])
     assert marked == {"role": "assistant", "content": THINKING[:1], "cache_control": MARK}
 
 
@@ -166,24 +168,24 @@ def test_thinking_among_content_goes_back_to_its_own_model_alone() -> None:
 def test_content_in_parts_is_one_text(content: Any, text: str | None) -> None:
     said = answered({"content": content}, 1)
     assert said.plain["content"] == text
-    assert said.own == {}
+    assert said.provider_fields == {}
 
 
 def test_what_is_noted_of_an_answer_reaches_no_other_role() -> None:
     """After a format error the agent's complaint carries the notes of the answer that it complains of."""
     notes = {"candidate": LOW, "own": {"reasoning_content": "Hm.", "tool_calls": ["broken"]}}
     for role in ("system", "user", "tool"):
-        (sent,) = translated([conversation_message({"role": role, "content": "No."}, notes)], POOL[LOW])
+        (sent,) = translate_conversation([read_agent_message({"role": role, "content": "No."}, notes)], POOL[LOW])
         assert sent == {"role": role, "content": "No."}
-    (sent,) = translated([conversation_message({"role": "assistant", "content": "x"}, notes)], POOL[LOW])
+    (sent,) = translate_conversation([read_agent_message({"role": "assistant", "content": "x"}, notes)], POOL[LOW])
     assert sent["reasoning_content"] == "Hm."
 
 
-def of(role: str, content: Any, **more: Any) -> Utterance:
-    return Utterance({"role": role, "content": content, **more})
+def of(role: str, content: Any, **more: Any) -> ConversationMessage:
+    return ConversationMessage({"role": role, "content": content, **more})
 
 
-MARKED: dict[str, tuple[Utterance, Mapping[str, Any]]] = {
+MARKED: dict[str, tuple[ConversationMessage, Mapping[str, Any]]] = {
     "a user's text": (
         of("user", "go"),
         {"role": "user", "content": [{"type": "text", "text": "go", "cache_control": MARK}]},
@@ -208,20 +210,20 @@ MARKED: dict[str, tuple[Utterance, Mapping[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("last", "wanted"), MARKED.values(), ids=MARKED)
-def test_the_last_message_is_marked_for_claude_alone(last: Utterance, wanted: Mapping[str, Any]) -> None:
+def test_the_last_message_is_marked_for_claude_alone(last: ConversationMessage, wanted: Mapping[str, Any]) -> None:
     conversation = [of("system", "You …"), last]
     before = copy.deepcopy(conversation)
-    assert translated(conversation, POOL[HIGH]) == [{"role": "system", "content": "You …"}, wanted]
+    assert translate_conversation(conversation, POOL[HIGH]) == [{"role": "system", "content": "You …"}, wanted]
     for name in (LOW, MID, MID_HIGH):
-        assert translated(conversation, POOL[name]) == [dict(each.plain) for each in conversation]
+        assert translate_conversation(conversation, POOL[name]) == [dict(each.plain) for each in conversation]
     assert conversation == before
-    assert translated([], POOL[HIGH]) == []
+    assert translate_conversation([], POOL[HIGH]) == []
 
 
 @pytest.mark.parametrize("candidate", POOL.values(), ids=POOL)
 def test_a_request_has_what_the_pool_says_and_tools_where_there_are_any(candidate: LiveCandidate) -> None:
-    with_tools = request_body(candidate, [of("user", "go")], [CALL], {"parallel_tool_calls": True})
-    without = request_body(candidate, [of("user", "go")], [], {"parallel_tool_calls": True})
+    with_tools = build_request_body(candidate, [of("user", "go")], [CALL], {"parallel_tool_calls": True})
+    without = build_request_body(candidate, [of("user", "go")], [], {"parallel_tool_calls": True})
     assert (without["model"], without["max_tokens"], without["temperature"]) == (candidate.model, 32_768, 0)
     assert set(with_tools) - set(without) == {"tools", "parallel_tool_calls"}
     assert set(without) == {"model", "messages", "max_tokens", "temperature"}
@@ -229,7 +231,7 @@ def test_a_request_has_what_the_pool_says_and_tools_where_there_are_any(candidat
 
 def test_parameters_are_sent_and_a_temperature_only_where_one_is_taken() -> None:
     candidate = POOL[LOW].model_copy(update={"temperature": None, "parameters": {"reasoning": {"effort": "high"}}})
-    body = request_body(candidate, [of("user", "go")], [], {})
+    body = build_request_body(candidate, [of("user", "go")], [], {})
     assert "temperature" not in body
     assert body["reasoning"] == {"effort": "high"}
 

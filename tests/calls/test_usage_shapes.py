@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.calls.usage_shapes import SHAPES, Counts, Printed
-from twinbench.calls.billing import BillError, usage_of
+from twinbench.calls.billing import BillError, read_usage
 from twinbench.calls.response_json import RepeatedKeys, decode_response
 from twinbench.routing.usage import Prices, Usage
 
@@ -50,9 +50,9 @@ def counts(draw: st.DrawFn) -> Counts:
 @given(shape=st.sampled_from(sorted(SHAPES)), counted=counts())
 def test_every_provider_reads_back_to_the_counts_that_it_printed(shape: str, counted: Counts) -> None:
     told = SHAPES[shape].told(counted)
-    assert usage_of(SHAPES[shape].body(counted), one_hour_writes=True) == told.usage
+    assert read_usage(SHAPES[shape].body(counted), one_hour_writes=True) == told.usage
     if not told.hour:
-        assert usage_of(SHAPES[shape].body(counted)) == told.usage
+        assert read_usage(SHAPES[shape].body(counted)) == told.usage
 
 
 @given(shape=st.sampled_from(sorted(SHAPES)), counted=counts())
@@ -60,10 +60,10 @@ def test_a_limit_of_the_answer_holds_for_all_but_reasoning_beside_it(shape: str,
     told, body = SHAPES[shape].told(counted), SHAPES[shape].body(counted)
     beside = told.reasoning if shape in ("xAI", "Gemini", "Gemini's library") else 0
     limited = told.output - beside
-    assert usage_of(body, one_hour_writes=True, max_tokens=limited) == told.usage
+    assert read_usage(body, one_hour_writes=True, max_tokens=limited) == told.usage
     if limited:
         with pytest.raises(BillError, match=f"an answer of {limited} tokens where max_tokens allows {limited - 1}"):
-            usage_of(body, one_hour_writes=True, max_tokens=limited - 1)
+            read_usage(body, one_hour_writes=True, max_tokens=limited - 1)
 
 
 @given(shape=st.sampled_from(sorted(SHAPES)), counted=counts())
@@ -71,7 +71,7 @@ def test_writes_for_an_hour_are_refused_where_they_have_no_price(shape: str, cou
     told = SHAPES[shape].told(counted)
     if told.hour:
         with pytest.raises(BillError, match=f"{told.hour} tokens were written to a cache for one hour"):
-            usage_of(SHAPES[shape].body(counted))
+            read_usage(SHAPES[shape].body(counted))
 
 
 def drawn(chance: random.Random) -> Counts:
@@ -139,7 +139,7 @@ def test_ten_thousand_mutants_are_whole_counts_that_add_up_or_an_error() -> None
 def outcome(body: Printed, max_tokens: int | None) -> tuple[Usage | None, BillError | None]:
     """What a response is read as, or why it is refused; any other exception is a bug."""
     try:
-        return usage_of(body, max_tokens=max_tokens, one_hour_writes=True), None
+        return read_usage(body, max_tokens=max_tokens, one_hour_writes=True), None
     except BillError as error:
         return None, error
 

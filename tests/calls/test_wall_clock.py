@@ -11,7 +11,7 @@ from twinbench.routing.session import Session
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import live_manifest
 
-CANDIDATES = tuple(candidate.candidate() for candidate in live_manifest().candidates)
+CANDIDATES = tuple(candidate.to_candidate() for candidate in live_manifest().candidates)
 A, B = CANDIDATES[0], CANDIDATES[-1]
 TTL_S = 300.0
 
@@ -46,12 +46,12 @@ def session(clock: Clock) -> Session:
 
 def read(session: Session, *texts: str) -> dict[str, int]:
     """What is warm for each candidate."""
-    return {name: session.call(prompt(*texts)).cache[name].read_tokens for name in (A.id, B.id)}
+    return {name: session.open_call(prompt(*texts)).cache[name].read_tokens for name in (A.id, B.id)}
 
 
 def answered(session: Session, candidate: object, texts: Sequence[str]) -> None:
-    session.call(prompt(*texts))
-    session.billed(next(each for each in CANDIDATES if each == candidate), Usage(input=1))
+    session.open_call(prompt(*texts))
+    session.record_billed_answer(next(each for each in CANDIDATES if each == candidate), Usage(input=1))
 
 
 @pytest.mark.parametrize(("later_s", "warm"), [(0, True), (299.9, True), (TTL_S, True), (300.1, False), (86400, False)])
@@ -85,33 +85,35 @@ def test_a_rewritten_conversation_is_cold_and_its_own_extension_warm(session: Se
 def test_a_call_that_nobody_answered_changes_nothing(session: Session, clock: Clock) -> None:
     answered(session, A, ["1"])
     clock.time += 299
-    session.call(prompt("1", "2"))
-    session.failed()
+    session.open_call(prompt("1", "2"))
+    session.record_failure()
     clock.time += 2
     assert read(session, "1", "2") == {A.id: 0, B.id: 0}
 
 
 def test_it_is_a_hint(session: Session) -> None:
     answered(session, A, ["1"])
-    assert not session.call(prompt("1", "2")).cache[A].exact
+    assert not session.open_call(prompt("1", "2")).cache[A].exact
 
 
 def test_what_was_billed_counts_and_not_what_was_foreseen(session: Session) -> None:
-    call = session.call(prompt("1"))
+    call = session.open_call(prompt("1"))
     assert (call.spent_usd, call.mean_output_tokens) == (0, 500)
-    outcome = session.billed(A, Usage(input=1_000_000, cache_read=1_000_000, output=1_000_000), "text", None)
+    outcome = session.record_billed_answer(
+        A, Usage(input=1_000_000, cache_read=1_000_000, output=1_000_000), "text", None
+    )
     assert outcome.cost_usd == pytest.approx(0.252 + 0.0252 + 0.378)
     assert (outcome.session, outcome.step_index, outcome.text, outcome.cause) == ("key", 1, "text", None)
-    session.call(prompt("1", "2"))
-    session.billed(B, Usage(output=500_000))
-    call = session.call(prompt("1", "2", "3"))
+    session.open_call(prompt("1", "2"))
+    session.record_billed_answer(B, Usage(output=500_000))
+    call = session.open_call(prompt("1", "2", "3"))
     assert call.spent_usd == pytest.approx(0.6552 + 12.5)
     assert call.mean_output_tokens == 750_000
 
 
 def test_nothing_is_billed_without_a_call(session: Session) -> None:
     with pytest.raises(RuntimeError, match="no call is open"):
-        session.billed(A, Usage())
+        session.record_billed_answer(A, Usage())
     answered(session, A, ["1"])
     with pytest.raises(RuntimeError, match="no call is open"):
-        session.billed(A, Usage())
+        session.record_billed_answer(A, Usage())

@@ -21,7 +21,7 @@ from tests.dynamic_track.tasks.task_rows import a_row as a_task
 from tests.dynamic_track.tasks.task_rows import write_repo
 from tests.examples import thinned
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.packing import unpacked
+from twinbench.calls.packing import unpack
 from twinbench.errors import JournalError
 from twinbench.reading import input_files
 from twinbench.reading.input_files import MOST_LINE_BYTES
@@ -241,7 +241,7 @@ def test_what_a_journal_holds_packed_is_not_unpacked_beyond_all_bounds() -> None
     assert said.startswith("packed data is larger than any that was packed")
     assert int(said.split()[-2]) // 1024 < MOST_MIB
     with pytest.raises(JournalError, match="cut short"):
-        unpacked("zlib:eJw=")
+        unpack("zlib:eJw=")
 
 
 def one_long_text(path: Path) -> None:

@@ -84,9 +84,9 @@ def test_a_score_imports_no_litellm_and_no_large_library_for_its_intervals() -> 
 
 
 def test_the_default_pattern_of_commands_in_text_is_the_packages_and_loads_no_litellm() -> None:
-    from dynamic_track.running.agent import _default_pattern, _importing
+    from dynamic_track.running.agent import _default_pattern, _quiet_import
 
-    with _importing():  # else litellm looks for prices on the network, and says so while other tests run
+    with _quiet_import():  # else litellm looks for prices on the network, and says so while other tests run
         from minisweagent.models.litellm_textbased_model import LitellmTextbasedModelConfig
 
     assert _default_pattern() == LitellmTextbasedModelConfig.model_fields["action_regex"].default

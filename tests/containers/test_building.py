@@ -10,7 +10,7 @@ import pytest
 
 from tests.containers.running import SMALL, said
 from twinbench.causes import Cause
-from twinbench.containers.building import build, context_files, parents
+from twinbench.containers.building import build_image, context_files, parent_images
 from twinbench.containers.engine import Engine, ImageError
 from twinbench.containers.sandbox import Sandbox
 
@@ -46,7 +46,7 @@ def made(engine: Engine, image: str, context: Path, dockerfile: str) -> list[str
     """Build it; what progress was told. An image that it replaces is removed."""
     told: list[str] = []
     before = engine.client.images.get(image).id if engine.has_image(image) else None
-    build(
+    build_image(
         engine,
         image,
         dockerfile,
@@ -73,7 +73,7 @@ def test_the_images_that_a_dockerfile_starts_from_are_known() -> None:
     text = (
         "# FROM no\nFROM --platform=linux/amd64 one:1 AS First\nRUN echo FROM x\n  from two\nFROM first\nFROM scratch\n"
     )
-    assert parents(text) == ["one:1", "two"]
+    assert parent_images(text) == ["one:1", "two"]
 
 
 def test_an_image_is_built_once_and_again_when_its_recipe_changes(

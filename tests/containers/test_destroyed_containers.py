@@ -117,7 +117,7 @@ def test_a_container_that_is_ended_from_outside_is_lost_also_after_what_commands
 def test_a_first_process_that_the_machine_kills_is_no_doing_of_a_command(
     open_sandbox: OpenSandbox, engine: Engine
 ) -> None:
-    if not engine.is_here:
+    if not engine.is_local:
         pytest.skip("the engine is on another machine")
     with open_sandbox() as opened:
         said(opened, NOTHING)

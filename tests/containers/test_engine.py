@@ -16,7 +16,7 @@ from tests.containers.conftest import OpenSandbox
 from tests.containers.registry import registry
 from tests.containers.running import SMALL, loses_connections, ours, refused, said
 from tests.containers.second_engine import second_engine_running
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.engine import DiskError, Engine, EngineLostError, ImageError, NoEngineError
 from twinbench.containers.sandbox import Sandbox
 
@@ -71,7 +71,7 @@ def test_an_image_that_is_missing_is_said(engine: Engine) -> None:
     assert told is not None
     assert told[0] is ImageError
     assert told[2].startswith("image twinbench-missing:latest is not present")
-    assert CAUSES[told[1]].counts is Counts.infra
+    assert CAUSES[told[1]].outcome_class is OutcomeClass.infra
     with pytest.raises(ImageError):
         engine.image_identity("twinbench-missing:latest")
     assert engine.recipe("twinbench-missing:latest") is None
@@ -123,7 +123,7 @@ def test_a_disk_at_its_watermark_starts_nothing_and_says_what_to_do(engine: Engi
     assert told is not None
     assert told[:2] == (DiskError, Cause.disk)
     assert re.search("docker image prune.*twinbench dynamic gc.*--min-free-mib", told[2])
-    assert CAUSES[Cause.disk].counts is Counts.infra
+    assert CAUSES[Cause.disk].outcome_class is OutcomeClass.infra
     assert not [each for each in ours(engine, "case") if each.labels["twinbench.case"] == "full"]
     ran = twinbench("dynamic", "doctor", "--json", "--min-free-mib", str(ABSURD_MIB))
     assert ran.code == 1

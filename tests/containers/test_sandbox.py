@@ -15,7 +15,7 @@ import pytest
 from tests.containers.conftest import OpenSandbox
 from tests.containers.running import SMALL, ours, said
 from tests.timing import until
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError
 from twinbench.containers.ownership import NAMESPACE, namespace
 from twinbench.containers.sandbox import Sandbox, WriteLimitError
@@ -230,7 +230,7 @@ def test_a_container_that_writes_too_much_is_ended_and_its_case_with_it(open_san
             with pytest.raises(WriteLimitError, match=r"wrote \d[\d,]* MiB, 50 are allowed") as raised:
                 opened.run_command(command, timeout_s=20)
             assert raised.value.cause is Cause.writes
-    assert CAUSES[Cause.writes].counts is Counts.unresolved
+    assert CAUSES[Cause.writes].outcome_class is OutcomeClass.unresolved
 
 
 def test_a_container_that_is_ended_from_outside_is_lost_and_no_result(open_sandbox: OpenSandbox) -> None:
@@ -247,7 +247,7 @@ def test_a_container_that_is_ended_from_outside_is_lost_and_no_result(open_sandb
         opened.container.remove(force=True)
         with pytest.raises((ContainerLostError, EngineLostError)):
             opened.run_command("echo later")
-    assert CAUSES[Cause.container].counts is Counts.infra
+    assert CAUSES[Cause.container].outcome_class is OutcomeClass.infra
 
 
 def test_nothing_is_left_of_a_sandbox_however_its_block_ends(engine: Engine, open_sandbox: OpenSandbox) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
@@ -28,7 +28,7 @@ from twinbench.containers.engine import Engine, ImageError
 from twinbench.containers.ownership import NAMESPACE, namespace
 from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
-from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.output import RouterOutput
@@ -76,10 +76,10 @@ def write(tmp_path: Path) -> Write:
     return write_code
 
 
-def undescribed(spec: str, isolation: StrictIsolation, **fields: Any) -> HostedRouter:
+def undescribed(spec: str, isolation: StrictIsolation, **fields: Any) -> ProcessRouter:
     """The router of a spec without a look at what it depends on, which takes a container more."""
     parsed = parse_spec(spec)
-    place = isolation.located(
+    place = isolation.locate(
         {
             "kind": parsed.kind,
             "target": parsed.target,
@@ -87,7 +87,7 @@ def undescribed(spec: str, isolation: StrictIsolation, **fields: Any) -> HostedR
             "arguments": dict(parsed.arguments),
         }
     )
-    return HostedRouter(spec, place, TIERS, limits(isolation=isolation, **fields), {})
+    return ProcessRouter(spec, place, TIERS, limits(isolation=isolation, **fields), {})
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_bank_is_scored_as_in_default_isolation(strict: StrictIsolation, start
     spec = f"{write(GOOD)}?salt=3"
     with Bank.open("starter", starter_store) as bank:
         scores = [
-            Judge(bank, plugins=limits(isolation=isolation), fresh=True).board([spec]).entries[0]
+            Evaluator(bank, plugins=limits(isolation=isolation), fresh=True).board([spec]).entries[0]
             for isolation in (None, strict)
         ]
         assert scores[0].first_error is scores[1].first_error is None
@@ -115,7 +115,7 @@ def test_decisions_and_fingerprint_are_the_same_each_time(strict: StrictIsolatio
     with Bank.open("bank", banked) as bank:
         for isolation in (strict, strict, None):
             loaded = load_router(spec, limits(isolation=isolation))
-            with loaded.opened(TIERS) as router:
+            with loaded.open(TIERS) as router:
                 made = predict(router, bank, static_manifest())
             assert not made.errors
             runs.append(((made.tier_ids, made.scores, made.rationales), loaded.fingerprint))
@@ -364,7 +364,7 @@ def test_wheels_bring_routers_and_what_they_import(
         assert isolations[1].conditions() != identity
     finally:
         for isolation in isolations:
-            engine.client.images.remove(isolation._prepared, force=True)
+            engine.client.images.remove(isolation._image_with_wheels, force=True)
 
 
 REFUSED: list[tuple[list[str], int, str]] = [

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.rehearsal.replies import Counts, Message
+from dynamic_track.rehearsal.replies import MessageReply, TokenCounts
 from tests.plugins.hosting import limits
 from tests.scripted.server import ScriptedServer
 from tests.twinbench.calls import TIERS, a_call
@@ -16,7 +16,7 @@ from twinbench.containers.engine import Engine
 from twinbench.containers.strict import StrictIsolation
 from twinbench.plugins.loading import load_router
 from twinbench.providers.gateway import Gateway
-from twinbench.routing.own_calls import Deciding
+from twinbench.routing.own_calls import DecisionContext
 from twinbench.storage.manifest_files import live_manifest
 
 ASKS = """
@@ -44,11 +44,11 @@ def test_it_asks_without_a_network_and_the_answer_is_not_in_its_limit(
     (folder / "asking.py").write_text(ASKS, "utf-8")
     (folder / "asking.py").chmod(0o644)
     strict = limits(decision_s=LIMIT_S, isolation=StrictIsolation(engine, base_image))
-    slow = Message("mid", usage=Counts(prompt=100, output=1), after_s=1.2 * LIMIT_S)
+    slow = MessageReply("mid", usage=TokenCounts(prompt=100, output=1), after_s=1.2 * LIMIT_S)
     with ScriptedServer(lambda _: slow) as server, Gateway(server.api_base, None) as gateway:
         llm = MeteredLlm(live_manifest(), gateway, Budget(Decimal(1)))
-        with load_router(f"{folder / 'asking.py'}:R", strict).opened(TIERS, llm) as router:
-            with llm.deciding(Deciding("s", 1)) as deciding:
+        with load_router(f"{folder / 'asking.py'}:R", strict).open(TIERS, llm) as router:
+            with llm.within_decision(DecisionContext("s", 1)) as deciding:
                 decision: Any = router.route(a_call())
             outside: Any = router.route(a_call(session="another"))
     assert (decision.candidate, decision.rationale) == ("mid", "anthropic/claude-opus-4.6")

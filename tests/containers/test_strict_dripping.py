@@ -134,7 +134,7 @@ DESCRIBING = [
 def test_an_image_that_describes_no_router_is_said_in_time(
     script: str, message: str, engine: Engine, strict: StrictIsolation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("twinbench.containers.strict._DESCRIBE_WITHIN_S", 3.0)
+    monkeypatch.setattr("twinbench.containers.strict._DESCRIBE_TIMEOUT_S", 3.0)
     with image_with_python(engine, f"#!/bin/bash\n{script}") as image, growth_bounded(), ended_soon():
         isolation = StrictIsolation(engine, image)
         with pytest.raises(UsageError, match=message):

@@ -74,13 +74,13 @@ def _load_all() -> None:
     from dynamic_track import harness
     from dynamic_track.rehearsal import rehearsing  # noqa: F401
     from dynamic_track.running import runner  # noqa: F401
-    from dynamic_track.running.agent import ActionStyle, agent_settings
+    from dynamic_track.running.agent import ActionFormat, agent_settings
     from static_track import judge, scoring  # noqa: F401
     from twinbench.providers import gateway
     from twinbench.storage.manifest_files import live_manifest
 
     harness.version()
-    agent_settings(ActionStyle.tool, live_manifest().agent)
+    agent_settings(ActionFormat.tool, live_manifest().agent)
     gateway._litellm()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamic_track.rehearsal.replies import Message, Reply
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, Reply
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.dynamic_track.live import SENTINEL, SUBMIT, heredoc, pool_file, said, step_of
 from twinbench.routing.session import session_key
@@ -133,13 +133,13 @@ def hasty_pool(path: Path, timeout_s: int, steps: int) -> Path:
     )
 
 
-def play_agents(agents: Sequence[HostileAgent], task: Task) -> Callable[[Asked], Reply]:
+def play_agents(agents: Sequence[HostileAgent], task: Task) -> Callable[[ReceivedRequest], Reply]:
     """A script in which each trial of a case plays an agent, whose last answer is repeated."""
     by_session = {session_key("0", "header", task.id, str(number)): agent for number, agent in enumerate(agents, 1)}
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         commands = by_session[asked.session].commands
-        replies: list[Message] = [said(each) for each in (*commands, heredoc(task.gold_patch), SUBMIT)]
+        replies: list[MessageReply] = [said(each) for each in (*commands, heredoc(task.gold_patch), SUBMIT)]
         return replies[min(step_of(asked), len(replies)) - 1]
 
     return answer

@@ -17,8 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.rehearsal.replies import Message, Reply, Shape, bash
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, Reply, UsageFormat, bash_call
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
 from tests.plugins.hosting import SESSION_WIDE_VARIABLE
@@ -113,15 +113,15 @@ def gold(task: Task) -> list[str]:
     return ["ls", heredoc(task.gold_patch), SUBMIT]
 
 
-def said(command: str | Sequence[str], *, text: bool = False, **more: Any) -> Message:
+def said(command: str | Sequence[str], *, text: bool = False, **more: Any) -> MessageReply:
     """An answer with commands, in either style."""
     commands = [command] if isinstance(command, str) else command
     if text:
-        return Message("So:\n" + "\n".join(f"```mswea_bash_command\n{each}\n```" for each in commands), **more)
-    return Message("So:", calls=[bash(each) for each in commands], **{"usage": Shape.own, **more})
+        return MessageReply("So:\n" + "\n".join(f"```mswea_bash_command\n{each}\n```" for each in commands), **more)
+    return MessageReply("So:", calls=[bash_call(each) for each in commands], **{"usage": UsageFormat.own, **more})
 
 
-def step_of(asked: Asked) -> int:
+def step_of(asked: ReceivedRequest) -> int:
     """Which call of the trial it is, from 1, by what the conversation holds: a repeated request has the same."""
     messages = asked.body["messages"]
     observed = [each for each in messages if each["role"] in ("user", "tool")][1:]
@@ -133,20 +133,20 @@ def step_of(asked: Asked) -> int:
     return len(spoken) + max(errors, 0) + 1
 
 
-def by_step(replies: Sequence[Reply | Callable[[Asked], Reply]]) -> Callable[[Asked], Reply]:
+def by_step(replies: Sequence[Reply | Callable[[ReceivedRequest], Reply]]) -> Callable[[ReceivedRequest], Reply]:
     """A script that answers by the step, so that a request that comes twice gets the same answer twice."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         reply = replies[step_of(asked) - 1]
         return reply(asked) if callable(reply) else reply
 
     return answer
 
 
-def solving(tasks: Sequence[Task], *, text: bool = False) -> Callable[[Asked], Reply]:
+def solving(tasks: Sequence[Task], *, text: bool = False) -> Callable[[ReceivedRequest], Reply]:
     """A script that solves every task with its gold patch."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         prompt = json.dumps(asked.body["messages"][1])
         task = next(task for task in tasks if json.dumps(task.problem_statement.strip()[:200])[1:-1] in prompt)
         return said(gold(task)[step_of(asked) - 1], text=text)
@@ -362,7 +362,7 @@ def _load_all() -> None:
 
     from dynamic_track import harness
     from dynamic_track.running import runner  # noqa: F401
-    from dynamic_track.running.agent import ActionStyle, agent_settings
+    from dynamic_track.running.agent import ActionFormat, agent_settings
     from dynamic_track.tasks.sources import load_tasks
     from twinbench.calls.exchange import Request, TransportError
     from twinbench.calls.prompts import PromptCounter
@@ -374,11 +374,11 @@ def _load_all() -> None:
 
     harness.version()
     pool = live_manifest()
-    agent_settings(ActionStyle.tool, pool.agent)
+    agent_settings(ActionFormat.tool, pool.agent)
     for task in load_tasks("rehearsal").tasks:
         harness.eval_script(task)
     message = {"role": "user", "content": "hi"}
-    PromptCounter(pool.candidates, tokenizer_set(static_manifest())).prompt([message], (), 1)
+    PromptCounter(pool.candidates, tokenizer_set(static_manifest())).make_prompt([message], (), 1)
     with Engine.connect(), Gateway("http://127.0.0.1:9/v1", None) as gateway, suppress(TransportError):
         gateway.fetch(Request({"model": LOW, "messages": [message]}, "nobody"), 5)
 

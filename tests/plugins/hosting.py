@@ -14,10 +14,10 @@ import psutil
 
 from tests.timing import HANG_S
 from tests.twinbench.calls import TIERS, a_call
-from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.routing.router import Call, DecisionError, RouterError, checked
+from twinbench.routing.router import Call, DecisionError, RouterError, validate_decision
 
 MARK_VARIABLE = "TWINBENCH_TEST_MARK"
 SESSION_WIDE_VARIABLE = "TWINBENCH_TEST_SESSION_WIDE"
@@ -36,10 +36,10 @@ def limits(**fields: Any) -> PluginLimits:
 
 
 @contextmanager
-def hosted(spec: str, **fields: Any) -> Iterator[HostedRouter]:
+def hosted(spec: str, **fields: Any) -> Iterator[ProcessRouter]:
     """The router of a spec, in its process."""
-    with load_router(spec, limits(**fields)).opened(TIERS) as router:
-        assert isinstance(router, HostedRouter)
+    with load_router(spec, limits(**fields)).open(TIERS) as router:
+        assert isinstance(router, ProcessRouter)
         yield router
 
 
@@ -52,7 +52,7 @@ def asked(router: Any, session: str = "session", step: int = 1, **fields: Any) -
 def decided(router: Any, call: Call) -> str:
     """The same for a call."""
     try:
-        return checked(router.route(call), call.candidates).candidate.id
+        return validate_decision(router.route(call), call.candidates).candidate.id
     except (RouterError, DecisionError) as error:
         return f"error: {error}"
 

@@ -11,8 +11,8 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.board import Entry
-from static_track.judge import Judge
-from static_track.results import Results
+from static_track.judge import Evaluator
+from static_track.results import ResultCache
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import SCRIPT, spawned, twinbench
 from tests.plugins.conftest import WriteRouter
@@ -65,12 +65,12 @@ def test_bad_routers_cost_the_good_ones_nothing(banked: Store, write_router: Wri
         judged: list[Entry] = []
         # What a decision takes is a part of what all of them take.
         decision_s = limit_for(
-            lambda: judged.append(Judge(bank, plugins=limits(), fresh=True).board([good]).entries[0]),
+            lambda: judged.append(Evaluator(bank, plugins=limits(), fresh=True).board([good]).entries[0]),
             at_least_s=0.2,
             times=1,
         )
         (alone,) = judged
-        several = Judge(bank, plugins=limits(decision_s=decision_s), fresh=True)
+        several = Evaluator(bank, plugins=limits(decision_s=decision_s), fresh=True)
         entries = several.board([bad[0], flaky, *bad[1:], good]).entries
     by_name = {entry.router: entry for entry in entries}
     assert by_name[good].score == alone.score
@@ -114,7 +114,7 @@ def test_a_router_that_fails_on_every_row_of_a_short_bank_has_failed_too_and_is_
         assert ran.err.startswith(why)
         assert ran.err.count("error: ") == 1
         assert [entry["given_up"] for entry in ran.json["routers"][:2]] == [False, False]
-    with Results(store).connect() as connection:
+    with ResultCache(store).connect() as connection:
         kept = {router for (router,) in connection.execute("SELECT DISTINCT router FROM predictions").fetchall()}
     assert good in kept
     assert bad not in kept
@@ -222,7 +222,7 @@ LOADING = [
 def test_a_router_that_cannot_be_loaded_fails_every_row(name: str, message: str, banked: Store) -> None:
     spec = hostile("loading", name)
     with Bank.open("bank", banked) as bank:
-        entry = Judge(bank, plugins=limits(load_s=0.5 if name == "Hangs" else 30.0)).board([spec]).entries[0]
+        entry = Evaluator(bank, plugins=limits(load_s=0.5 if name == "Hangs" else 30.0)).board([spec]).entries[0]
     assert (entry.first_error or "").startswith(message.format(spec=spec))
     assert entry.given_up
     assert entry.score.counts["errors"] == ROWS

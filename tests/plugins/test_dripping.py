@@ -15,7 +15,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.board import Entry
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.examples import thinned
 from tests.plugins.hosting import asked, hosted, hostile, limits
@@ -110,7 +110,7 @@ def test_a_hook_that_drips_or_floods_is_ended_at_its_limit(name: str, hook: str,
 def scored(spec: str, store: Store) -> Entry:
     import_rows([*a_trajectory([0, 1], instance="a"), *a_trajectory([0, 1], instance="b")], store, "small")
     with Bank.open("small", store) as bank:
-        return Judge(bank, plugins=limits(decision_s=LIMIT_S)).board([spec]).entries[0]
+        return Evaluator(bank, plugins=limits(decision_s=LIMIT_S)).board([spec]).entries[0]
 
 
 def test_a_process_that_reads_no_request_is_ended_at_its_limit() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import files, twinbench
@@ -36,7 +36,7 @@ def low(handler: Handler) -> None:
 
 @contextmanager
 def opened(url: str, decision_s: float = 20.0) -> Iterator[Router]:
-    with load_router(url, PluginLimits(decision_s=decision_s)).opened(TIERS) as router:
+    with load_router(url, PluginLimits(decision_s=decision_s)).open(TIERS) as router:
         yield router
 
 
@@ -327,11 +327,11 @@ def test_an_endpoint_decides_like_the_same_code_elsewhere(store: Store) -> None:
 
 def test_results_of_an_endpoint_are_never_kept(store: Store) -> None:
     with Bank.open("bank", banked(store)) as bank:
-        Judge(bank).board(["always-low"])
+        Evaluator(bank).board(["always-low"])
         before = set(files(store.root))
         with endpoint(stateless) as server:
             for times in (1, 2):
-                entry = Judge(bank).board([server.url]).entries[0]
+                entry = Evaluator(bank).board([server.url]).entries[0]
                 assert entry.first_error is None
                 assert len(server.asked) == times * 16
         assert set(files(store.root)) == before

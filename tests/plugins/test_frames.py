@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, spawned, twinbench
@@ -26,11 +26,11 @@ from tests.plugins.mutants import ANSWERS, mutant
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import TwinbenchError
 from twinbench.plugins.answers import DECISION, HOOK, LOADING, AnswerKind, Question
-from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.process import RouterProcess
 from twinbench.routing.asking import asked as ask_router
-from twinbench.routing.own_calls import NoCalls
+from twinbench.routing.own_calls import NoRouterLlm
 from twinbench.routing.router import Choice, RouterError
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -235,7 +235,7 @@ def test_a_router_of_this_process_is_measured_here_too(claimed: object, banked: 
             return "low"
 
     with Bank.open("bank", banked) as bank:
-        entry = Judge(bank).board([Boastful()]).entries[0]
+        entry = Evaluator(bank).board([Boastful()]).entries[0]
     assert all(value is not None and value > 0 for value in entry.latency_ms.values())
 
 
@@ -264,7 +264,7 @@ class Scripted(RouterProcess):
         data, self._left = self._left[:size], self._left[size:]
         return data
 
-    def _obituary(self) -> str:
+    def _ending_message(self) -> str:
         self.ended = True
         return self._killed_because or "its process exited with code 0"
 
@@ -317,7 +317,7 @@ def test_mutants_of_decisions_become_rows_that_json_can_hold() -> None:
     for kind, body in mutants(21, 2_000):
         if kind != "route":
             continue
-        router = HostedRouter("mutant", {}, TIERS, limits(), {}, NoCalls())
+        router = ProcessRouter("mutant", {}, TIERS, limits(), {}, NoRouterLlm())
         process = Scripted(draw)
         process.sends(body)
         router._process = process

@@ -13,7 +13,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.board import Entry
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.examples import thinned
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked
@@ -33,7 +33,7 @@ def board(store: Store, *specs: str, **fields: float) -> list[Entry]:
     rows = [*a_trajectory([0, 1], instance="a"), *a_trajectory([0, 1], instance="b")]
     import_rows(rows, store, "small")
     with Bank.open("small", store) as bank:
-        return [*Judge(bank, plugins=limits(**fields)).board(specs).entries]
+        return [*Evaluator(bank, plugins=limits(**fields)).board(specs).entries]
 
 
 FAILING = [
@@ -214,7 +214,7 @@ def test_nothing_that_is_like_a_label_can_be_reached(store: Store, tmp_path: Pat
     report = tmp_path / "report"
     with Bank.open("secretbank", store) as bank:
         peeks = f"{hostile('answering', 'Peeks')}?words={','.join(known_words)}&report={report}"
-        entry = Judge(bank, plugins=limits()).board([peeks]).entries[0]
+        entry = Evaluator(bank, plugins=limits()).board([peeks]).entries[0]
     assert entry.first_error is None
     for line in report.read_text().splitlines():
         looked_at, _, found = line.partition(" ")

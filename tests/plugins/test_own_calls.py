@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts, Message, server_error
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, TokenCounts, server_error
+from dynamic_track.rehearsal.server import ReceivedRequest
 from tests.plugins.conftest import WriteRouter
 from tests.plugins.hosting import limits
 from tests.scripted.server import Script, ScriptedServer
@@ -23,18 +23,18 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.metered import MeteredLlm
-from twinbench.plugins.hosted import HostedRouter
+from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import UNPAID, Deciding, OwnCalls, checked_question
+from twinbench.routing.own_calls import NO_PROVIDER, DecisionContext, RouterLlm, validate_question
 from twinbench.routing.router import Call, Decision, RouterError
 from twinbench.storage.manifest_files import live_manifest
 
 KEY = "sk-own-0123456789-must-never-show"
 KEY_VARIABLE = "TWINBENCH_TEST_OWN_KEY"
-USED = Counts(prompt=100, output=5)
+USED = TokenCounts(prompt=100, output=5)
 
 ASKS = """
 from twinbench import Call, Decision, LlmError
@@ -60,13 +60,13 @@ class R:
 
 @dataclass
 class Running:
-    router: HostedRouter
-    llm: OwnCalls
+    router: ProcessRouter
+    llm: RouterLlm
     server: ScriptedServer
 
     def route(self, **fields: Any) -> Decision:
         call = a_call(**fields)
-        with self.llm.deciding(Deciding(call.session, call.step_index)):
+        with self.llm.within_decision(DecisionContext(call.session, call.step_index)):
             return self.router.route(call)
 
     def error(self, **fields: Any) -> str:
@@ -80,8 +80,8 @@ def running(spec: str, script: Script, plugin_limits: PluginLimits | None = None
     """A hosted router with a handle on a scripted server."""
     with ScriptedServer(script, api_key=KEY) as server, Gateway(server.api_base, KEY_VARIABLE) as gateway:
         llm = MeteredLlm(live_manifest(), gateway, Budget(Decimal(1)), limits=RetryLimits(attempts=1, attempt_s=20))
-        with load_router(spec, plugin_limits or limits()).opened(TIERS, llm) as router:
-            assert isinstance(router, HostedRouter)
+        with load_router(spec, plugin_limits or limits()).open(TIERS, llm) as router:
+            assert isinstance(router, ProcessRouter)
             yield Running(router, llm, server)
 
 
@@ -91,7 +91,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def says(text: str, **more: Any) -> Script:
-    return lambda _: Message(text, usage=USED, **more)
+    return lambda _: MessageReply(text, usage=USED, **more)
 
 
 def test_it_is_answered_with_text_usage_and_cost(write_router: WriteRouter) -> None:
@@ -136,12 +136,12 @@ def test_what_it_catches_is_its_own_affair(write_router: WriteRouter) -> None:
 
 
 def test_without_anybody_who_pays_it_is_told_which_flags_there_are(write_router: WriteRouter) -> None:
-    with load_router(write_router(ASKS), limits()).opened(TIERS) as router:
-        assert isinstance(router, HostedRouter)
-        with router.llm.deciding(Deciding("s", 1)) as deciding, pytest.raises(RouterError) as error:
+    with load_router(write_router(ASKS), limits()).open(TIERS) as router:
+        assert isinstance(router, ProcessRouter)
+        with router.llm.within_decision(DecisionContext("s", 1)) as deciding, pytest.raises(RouterError) as error:
             router.route(a_call())
-    assert f"route raised LlmError: {UNPAID}" in str(error.value)
-    assert deciding.asked == len(deciding.failures) == 1
+    assert f"route raised LlmError: {NO_PROVIDER}" in str(error.value)
+    assert deciding.calls == len(deciding.failures) == 1
 
 
 LIMIT = 2.0
@@ -245,8 +245,8 @@ class R:
         return Decision("low", rationale=" ".join(said))
 """
 
-    def echo(asked: Asked) -> Message:
-        return Message(asked.body["messages"][0]["content"], usage=USED)
+    def echo(asked: ReceivedRequest) -> MessageReply:
+        return MessageReply(asked.body["messages"][0]["content"], usage=USED)
 
     with running(write_router(code), echo) as run:
         assert run.route().rationale == "0 1 2 3 4 5 6 7"
@@ -307,7 +307,7 @@ def test_a_conversation_of_megabytes_can_be_asked_about(write_router: WriteRoute
 
 def test_a_handle_that_is_refused_fails_the_loading(write_router: WriteRouter) -> None:
     with pytest.raises(RouterLoadError, match="use raised ValueError: no thanks"):
-        load_router(f"{write_router(HANDLES)}?how=raises", limits()).opened(TIERS).__enter__()
+        load_router(f"{write_router(HANDLES)}?how=raises", limits()).open(TIERS).__enter__()
 
 
 def test_a_new_process_gets_a_handle_too(write_router: WriteRouter) -> None:
@@ -324,7 +324,7 @@ def test_a_watched_decision_is_not_said_to_read_what_was_answered(write_router: 
     with running(write_router(ASKS), says("high", fields={"x": "y" * 500}), limits(watch=True)) as run:
         for _ in range(3):
             run.route()
-        assert run.router.reached == []
+        assert run.router.accesses == []
 
 
 FORGES = """
@@ -404,7 +404,7 @@ class R:
             exec(code, names)  # noqa: S102 - the same router in this process
             router = names["R"]()
             router.use(run.llm)
-            with run.llm.deciding(Deciding("s", 1)):
+            with run.llm.within_decision(DecisionContext("s", 1)):
                 decision = router.route(a_call())
     assert decision.candidate == "low"
     assert re.search(f"^messages cannot be sent: .*({message})", decision.rationale or "")
@@ -414,13 +414,13 @@ class R:
 @pytest.mark.parametrize("text", ["half \\ud83d", "\\udc00"])
 def test_half_a_surrogate_pair_reaches_no_provider(text: str) -> None:
     with pytest.raises(LlmError, match="half a surrogate pair"):
-        checked_question([{"role": "user", "content": [{"text": text.encode().decode("unicode_escape")}]}], None, 1, 0)
+        validate_question([{"role": "user", "content": [{"text": text.encode().decode("unicode_escape")}]}], None, 1, 0)
 
 
 class InProcess:
     """A router of this process."""
 
-    def use(self, llm: OwnCalls) -> None:
+    def use(self, llm: RouterLlm) -> None:
         self.llm = llm
         self.process = os.getpid()
 
@@ -431,7 +431,10 @@ class InProcess:
 def test_a_router_of_this_process_gets_the_same_handle() -> None:
     with ScriptedServer(says("mid")) as server, Gateway(server.api_base, None) as gateway:
         llm = MeteredLlm(live_manifest(), gateway, Budget(Decimal(1)))
-        with load_router(InProcess()).opened(TIERS, llm) as router, llm.deciding(Deciding("s", 1)) as deciding:
+        with (
+            load_router(InProcess()).open(TIERS, llm) as router,
+            llm.within_decision(DecisionContext("s", 1)) as deciding,
+        ):
             assert router.route(a_call()) == "mid"
     assert deciding.spent_usd == Decimal("0.00002709")
     assert server.completions[0].body["model"] == "deepseek/deepseek-v3.2"

@@ -20,7 +20,7 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.plugins import process, wire
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
-from twinbench.routing.router import Call, Candidate, Decision, Outcome, Router, RouterError, checked
+from twinbench.routing.router import Call, Candidate, Decision, Outcome, Router, RouterError, validate_decision
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
@@ -34,7 +34,7 @@ Requests = list[dict[str, Any]]
 def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
     """All that is sent to routers' processes, as the other side reads it."""
     sent: Requests = []
-    frame = wire.request_frame
+    frame = wire.encode_request
 
     def recorded(content: Mapping[str, Any]) -> bytes:
         made = frame(content)
@@ -48,7 +48,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> Requests:
         sent.append(wire.read_request(read) | {"bytes": len(made)})
         return made
 
-    monkeypatch.setattr(process, "request_frame", recorded)
+    monkeypatch.setattr(process, "encode_request", recorded)
     return sent
 
 
@@ -62,7 +62,7 @@ def lived(router: Any, calls: list[Call]) -> dict[tuple[str, int], Decision]:
             started.add(call.session)
             router.start(call.session)
         decision = router.route(call)
-        choice = checked(decision, call.candidates)
+        choice = validate_decision(decision, call.candidates)
         decisions[call.session, call.step_index] = Decision(choice.candidate.id, choice.score, choice.rationale)
         router.observe(an_outcome(call, choice.candidate))
         if call.step_index == last[call.session]:
@@ -383,7 +383,7 @@ def test_what_a_session_said_is_forgotten_at_its_end() -> None:
 
 
 def test_the_process_of_a_library_call_gets_the_default_limits(write_router: WriteRouter) -> None:
-    with load_router(write_router(SEEN)).opened(TIERS) as router:
+    with load_router(write_router(SEEN)).open(TIERS) as router:
         assert isinstance(router, Router)
         assert decided(router, a_call()) == "low"
     assert limits().load_s < PluginLimits().load_s

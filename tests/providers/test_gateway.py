@@ -23,25 +23,25 @@ from typing import Any
 import pytest
 
 from dynamic_track.rehearsal.replies import (
-    Call,
-    Close,
-    Cut,
-    Hang,
-    Message,
-    Raw,
+    CloseReply,
+    CutReply,
+    HangReply,
+    MessageReply,
+    RawReply,
     Reply,
-    Reset,
-    Trickle,
+    ResetReply,
+    ToolCall,
+    TrickleReply,
     bad_request,
-    bash,
+    bash_call,
     empty_body,
-    error,
+    error_reply,
     forbidden,
     foreign_reasoning,
     invalid_json,
     not_found,
     payment_required,
-    rate_limited,
+    rate_limit_reply,
     server_error,
     too_long,
     unauthorized,
@@ -118,7 +118,7 @@ BODIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("asked", BODIES.values(), ids=BODIES)
 def test_the_body_is_sent_as_it_is(asked: dict[str, Any]) -> None:
     before = json.dumps(asked)
-    with ScriptedServer([Message("ok")], api_key=KEY) as server, gateway_to(server) as gateway:
+    with ScriptedServer([MessageReply("ok")], api_key=KEY) as server, gateway_to(server) as gateway:
         assert gateway.fetch(Request(asked, "s"), 20).status == 200
     assert json.loads(server.asked[0].raw) == asked
     assert b'"max_tokens":' in server.asked[0].raw
@@ -128,7 +128,7 @@ def test_the_body_is_sent_as_it_is(asked: dict[str, Any]) -> None:
 def test_headers_are_the_key_the_session_and_what_http_needs() -> None:
     with (
         pytest.MonkeyPatch.context() as patch,
-        ScriptedServer([Message("ok")]) as server,
+        ScriptedServer([MessageReply("ok")]) as server,
         gateway_to(server) as gateway,
     ):
         patch.setenv("OPENAI_ORG_ID", "org-of-the-user")
@@ -150,7 +150,7 @@ def test_headers_are_the_key_the_session_and_what_http_needs() -> None:
 
 
 def test_a_server_without_a_key_is_sent_none() -> None:
-    with ScriptedServer([Message("ok")]) as server, Gateway(server.api_base + "/", None) as gateway:
+    with ScriptedServer([MessageReply("ok")]) as server, Gateway(server.api_base + "/", None) as gateway:
         assert gateway.fetch(request(), 20).status == 200
     assert "authorization" not in server.asked[0].headers
 
@@ -158,7 +158,7 @@ def test_a_server_without_a_key_is_sent_none() -> None:
 def test_a_proxy_of_the_environment_is_not_asked() -> None:
     with (
         pytest.MonkeyPatch.context() as patch,
-        ScriptedServer([Message("ok")]) as server,
+        ScriptedServer([MessageReply("ok")]) as server,
     ):
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             patch.setenv(name, "http://127.0.0.1:9")
@@ -170,7 +170,7 @@ def test_a_proxy_of_the_environment_is_not_asked() -> None:
 
 
 def test_an_answer_comes_back_byte_by_byte() -> None:
-    with ScriptedServer([Message("ü", [bash("ls -l")])]) as server, gateway_to(server) as gateway:
+    with ScriptedServer([MessageReply("ü", [bash_call("ls -l")])]) as server, gateway_to(server) as gateway:
         response = gateway.fetch(request(), 20)
     answer = json.loads(response.body)
     assert response.status == 200
@@ -189,21 +189,21 @@ ANSWERS: dict[str, tuple[Reply, int]] = {
     "402": (payment_required(), 402),
     "403": (forbidden(), 403),
     "404": (not_found(), 404),
-    "429": (rate_limited(), 429),
+    "429": (rate_limit_reply(), 429),
     "500": (server_error(), 500),
     "500 whose text speaks of a limit": (server_error("rate limit reached"), 500),
     "500 whose text speaks of time": (server_error("Request timed out."), 500),
     "503": (unavailable(), 503),
-    "307": (Raw(307, b"", {"Location": "http://127.0.0.1:9/v1/chat/completions"}), 307),
+    "307": (RawReply(307, b"", {"Location": "http://127.0.0.1:9/v1/chat/completions"}), 307),
     "invalid JSON": (invalid_json(), 200),
     "empty": (empty_body(), 200),
-    "no JSON at all": (Raw(502, b"<html>Bad gateway</html>", {"Content-Type": "text/html"}), 502),
-    "absurd usage": (Message("ok", usage={"prompt_tokens": "twelve"}), 200),
-    "no usage": (Message("ok", usage=None), 200),
-    "another model": (Message("ok", model="acme/other"), 200),
-    "cut by length": (Message("ok", finish_reason="length"), 200),
-    "an error as a reason": (Message("ok", finish_reason="error"), 200),
-    "arguments that are no JSON": (Message(None, [Call("{command: ls")]), 200),
+    "no JSON at all": (RawReply(502, b"<html>Bad gateway</html>", {"Content-Type": "text/html"}), 502),
+    "absurd usage": (MessageReply("ok", usage={"prompt_tokens": "twelve"}), 200),
+    "no usage": (MessageReply("ok", usage=None), 200),
+    "another model": (MessageReply("ok", model="acme/other"), 200),
+    "cut by length": (MessageReply("ok", finish_reason="length"), 200),
+    "an error as a reason": (MessageReply("ok", finish_reason="error"), 200),
+    "arguments that are no JSON": (MessageReply(None, [ToolCall("{command: ls")]), 200),
 }
 
 
@@ -213,23 +213,23 @@ def test_whatever_was_on_the_wire_is_the_response(reply: Reply, status: int) -> 
         response = gateway.fetch(request(), 20)
         assert len(server.asked) == 1, "the request was repeated"
     assert response.status == status
-    if isinstance(reply, Raw):
+    if isinstance(reply, RawReply):
         assert response.body == reply.body
-    if isinstance(reply, Message) and reply.finish_reason is not None:
+    if isinstance(reply, MessageReply) and reply.finish_reason is not None:
         assert json.loads(response.body)["choices"][0]["finish_reason"] == reply.finish_reason
 
 
 @pytest.mark.parametrize(
     ("reply", "least", "most"),
     [
-        (rate_limited(7), 7, 7),
-        (rate_limited("0"), 0, 0),
-        (rate_limited(2.5), 2.5, 2.5),
-        (rate_limited(100_000, as_date=True), 90_000, 100_000),
-        (rate_limited(-60, as_date=True), 0, 0),
+        (rate_limit_reply(7), 7, 7),
+        (rate_limit_reply("0"), 0, 0),
+        (rate_limit_reply(2.5), 2.5, 2.5),
+        (rate_limit_reply(100_000, as_date=True), 90_000, 100_000),
+        (rate_limit_reply(-60, as_date=True), 0, 0),
         (unavailable(3), 3, 3),
         (
-            error(
+            error_reply(
                 429,
                 "",
                 headers={"Retry-After": "Wed, 21 Oct 2015 07:28:09 GMT", "Date": "Wed, 21 Oct 2015 07:28:00 GMT"},
@@ -247,24 +247,24 @@ def test_retry_after_is_seconds_from_now(reply: Reply, least: float, most: float
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "nan", "inf", "1e400", "9" * 400, "Wed, 99 Oct 2015 07:28:00 GMT"])
 def test_a_retry_after_that_means_nothing_is_none(value: str) -> None:
-    assert answered(rate_limited(value)).retry_after_s is None
+    assert answered(rate_limit_reply(value)).retry_after_s is None
 
 
 def test_an_answer_that_is_compressed_unasked_is_unpacked() -> None:
     packed = gzip.compress(b'{"id": "x"}')
-    assert answered(Raw(200, packed, {"Content-Encoding": "gzip"})).body == b'{"id": "x"}'
-    assert failed(Raw(200, packed[:-9], {"Content-Encoding": "gzip"})).may_be_billed
-    assert "br" in str(failed(Raw(200, b"what", {"Content-Encoding": "br"})))
+    assert answered(RawReply(200, packed, {"Content-Encoding": "gzip"})).body == b'{"id": "x"}'
+    assert failed(RawReply(200, packed[:-9], {"Content-Encoding": "gzip"})).may_be_billed
+    assert "br" in str(failed(RawReply(200, b"what", {"Content-Encoding": "br"})))
 
 
 # What goes wrong
 
 BROKEN: dict[str, Reply] = {
-    "closed without an answer": Close(),
-    "reset": Reset(),
-    "reset within the answer": Reset(after_bytes=10),
-    "cut": Cut(),
-    "no HTTP": Raw(0, b"", {"\r\n\r\nnonsense": "x"}),
+    "closed without an answer": CloseReply(),
+    "reset": ResetReply(),
+    "reset within the answer": ResetReply(after_bytes=10),
+    "cut": CutReply(),
+    "no HTTP": RawReply(0, b"", {"\r\n\r\nnonsense": "x"}),
 }
 
 
@@ -278,11 +278,11 @@ def test_an_answer_that_breaks_off_may_be_billed(reply: Reply) -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [Hang(), Trickle(), Trickle(head_too=True), Message("late", after_s=2 * HANG_S)],
+    [HangReply(), TrickleReply(), TrickleReply(head_too=True), MessageReply("late", after_s=2 * HANG_S)],
     ids=["hangs", "trickles", "trickles from the first byte", "late"],
 )
 def test_the_deadline_holds_however_slowly_it_comes(reply: Reply) -> None:
-    with ScriptedServer([Message("warm"), reply]) as server, gateway_to(server) as gateway:
+    with ScriptedServer([MessageReply("warm"), reply]) as server, gateway_to(server) as gateway:
         gateway.fetch(request(), 60)
         with pytest.raises(TransportError, match="no full answer within") as caught:
             gateway.fetch(request(), 1)
@@ -291,8 +291,8 @@ def test_the_deadline_holds_however_slowly_it_comes(reply: Reply) -> None:
 
 
 def test_a_trickle_that_ends_in_time_is_an_answer() -> None:
-    answer = Raw(200, b'{"a": 1}')
-    assert answered(Trickle(answer, every_s=0.02)).body == answer.body
+    answer = RawReply(200, b'{"a": 1}')
+    assert answered(TrickleReply(answer, every_s=0.02)).body == answer.body
 
 
 def test_a_server_that_reads_slowly_is_given_up_on() -> None:
@@ -353,7 +353,7 @@ def test_a_resolver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     with Gateway("http://slow.invalid/v1", None) as gateway:
         with pytest.raises(TransportError, match="not resolved") as caught:
-            gateway.models(0.5)
+            gateway.fetch_models(0.5)
         over.set()
     assert caught.value.latency_s < HANG_S
     assert not caught.value.may_be_billed
@@ -361,7 +361,7 @@ def test_a_resolver_that_hangs_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_second_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(0, 0, 0, "", (address, 0)) for address in ("127.0.0.2", "127.0.0.1")]
-    with ScriptedServer([Message("ok")]) as server:
+    with ScriptedServer([MessageReply("ok")]) as server:
         monkeypatch.setattr(wire, "_addresses", lambda *_: [each[-1][0] for each in found])
         with Gateway(f"http://two.invalid:{server.port}/v1", None) as gateway:
             assert gateway.fetch(request(), 20).status == 200
@@ -369,7 +369,7 @@ def test_a_second_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_tls_that_fails_is_not_billed() -> None:
-    with ScriptedServer([Message("ok")]) as server:
+    with ScriptedServer([MessageReply("ok")]) as server:
         gateway = Gateway(f"https://127.0.0.1:{server.port}/v1", KEY_VARIABLE, environment=ENVIRONMENT)
         with gateway, pytest.raises(TransportError) as caught:
             gateway.fetch(request(), 5)
@@ -385,7 +385,7 @@ def test_tls_carries_long_requests_and_keeps_deadlines(tmp_path: Path) -> None:
     subprocess.run(["openssl", *made, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    server = ScriptedServer([Message("ok"), Trickle()])
+    server = ScriptedServer([MessageReply("ok"), TrickleReply()])
     server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
     api_base = f"https://localhost:{server.port}/v1"
     asked = Request(body(messages=[{"role": "user", "content": "ü" * (1 << 20)}]), "s")
@@ -409,20 +409,20 @@ def test_a_handshake_that_hangs_ends_by_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         gateway = Gateway(f"https://127.0.0.1:{deaf.getsockname()[1]}/v1", None)
         with gateway, pytest.raises(TransportError, match="no connection within") as caught:
-            gateway.models(0.5)
+            gateway.fetch_models(0.5)
     assert not caught.value.may_be_billed
     assert caught.value.latency_s < HANG_S
 
 
 def test_an_answer_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MOST_BYTES", 1000)
-    assert "longer than" in str(failed(Raw(200, b"x" * 1001)))
-    assert "longer than" in str(failed(Raw(200, gzip.compress(b"x" * 1001), {"Content-Encoding": "gzip"})))
-    assert len(answered(Raw(200, b"x" * 1000)).body) == 1000
+    monkeypatch.setattr(wire, "MAX_ANSWER_BYTES", 1000)
+    assert "longer than" in str(failed(RawReply(200, b"x" * 1001)))
+    assert "longer than" in str(failed(RawReply(200, gzip.compress(b"x" * 1001), {"Content-Encoding": "gzip"})))
+    assert len(answered(RawReply(200, b"x" * 1000)).body) == 1000
 
 
 def test_what_litellm_does_not_send_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ScriptedServer([Message("ok")]) as server, gateway_to(server) as gateway:
+    with ScriptedServer([MessageReply("ok")]) as server, gateway_to(server) as gateway:
         with pytest.raises(TransportError, match="litellm did not send") as caught:
             gateway.fetch(Request(body(temperature=float("nan")), "s"), 20)
         assert not caught.value.may_be_billed
@@ -433,7 +433,10 @@ def test_what_litellm_does_not_send_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_many_threads_leave_no_connection() -> None:
-    with ScriptedServer(lambda asked: Message(asked.session, after_s=0.01)) as server, gateway_to(server) as gateway:
+    with (
+        ScriptedServer(lambda asked: MessageReply(asked.session, after_s=0.01)) as server,
+        gateway_to(server) as gateway,
+    ):
         gateway.fetch(request("first"), 60)
 
         def ask(number: int) -> str:
@@ -478,7 +481,16 @@ def test_what_stands_behind_an_answer_is_no_answer_to_the_next_request() -> None
 
 
 def test_failures_leave_no_connection() -> None:
-    replies: list[Reply] = [Cut(), Reset(), Hang(), Close(), server_error(), invalid_json(), Trickle(), Message("ok")]
+    replies: list[Reply] = [
+        CutReply(),
+        ResetReply(),
+        HangReply(),
+        CloseReply(),
+        server_error(),
+        invalid_json(),
+        TrickleReply(),
+        MessageReply("ok"),
+    ]
     with ScriptedServer(lambda asked: replies[asked.number % len(replies)]) as server:
         with gateway_to(server, max_connections=2) as gateway:
             for _ in range(3 * len(replies)):
@@ -490,7 +502,7 @@ def test_failures_leave_no_connection() -> None:
 
 def test_no_more_connections_than_allowed() -> None:
     with (
-        ScriptedServer(lambda _: Message("ok", after_s=0.1)) as server,
+        ScriptedServer(lambda _: MessageReply("ok", after_s=0.1)) as server,
         gateway_to(server, max_connections=2) as gateway,
         ThreadPoolExecutor(8) as threads,
     ):
@@ -500,7 +512,10 @@ def test_no_more_connections_than_allowed() -> None:
 
 
 def test_waiting_for_a_connection_is_within_the_deadline_and_not_billed() -> None:
-    with ScriptedServer([Message("warm"), Hang()]) as server, gateway_to(server, max_connections=1) as gateway:
+    with (
+        ScriptedServer([MessageReply("warm"), HangReply()]) as server,
+        gateway_to(server, max_connections=1) as gateway,
+    ):
         gateway.fetch(request(), 60)
         with ThreadPoolExecutor(2) as threads:
             first = threads.submit(gateway.fetch, request(), 5)
@@ -557,7 +572,14 @@ def test_an_address_that_is_none_is_wrong_usage(api_base: str) -> None:
 
 def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
     echo = unauthorized(f"Incorrect API key provided: {KEY}")
-    replies: list[Reply] = [Message("ok"), echo, Cut(), Reset(), invalid_json(), Raw(200, b"", {"\r\n\r\n": KEY})]
+    replies: list[Reply] = [
+        MessageReply("ok"),
+        echo,
+        CutReply(),
+        ResetReply(),
+        invalid_json(),
+        RawReply(200, b"", {"\r\n\r\n": KEY}),
+    ]
     seen: list[str] = []
     caplog.set_level(logging.DEBUG)
     with ScriptedServer(replies) as server, gateway_to(server) as gateway:
@@ -577,7 +599,7 @@ def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture, capfd: pytest.C
 
 def test_a_placeholder_for_a_key_changes_no_answer() -> None:
     with (
-        ScriptedServer([Message("ollama needs none")]) as server,
+        ScriptedServer([MessageReply("ollama needs none")]) as server,
         Gateway(server.api_base, "K", environment={"K": "ollama"}) as gateway,
     ):
         response = gateway.fetch(request(), 20)

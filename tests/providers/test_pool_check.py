@@ -9,28 +9,28 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.refusals import Model
+from dynamic_track.rehearsal.refusals import OfferedModel
 from dynamic_track.rehearsal.replies import (
     ABSENT,
     ABSURD_USAGE,
-    Counts,
-    Cut,
-    Hang,
-    Message,
-    Raw,
+    CutReply,
+    HangReply,
+    MessageReply,
+    RawReply,
     Reply,
-    Shape,
+    TokenCounts,
+    UsageFormat,
     bad_request,
     invalid_json,
-    rate_limited,
+    rate_limit_reply,
     server_error,
     unauthorized,
 )
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.server import ReceivedRequest
 from tests.cli.commands import Ran, twinbench
 from tests.providers.asking import KEY, KEY_VARIABLE
 from tests.scripted.server import ScriptedServer
-from twinbench.providers.checking import bounds
+from twinbench.providers.checking import cost_bounds
 from twinbench.storage import resources
 from twinbench.storage.manifest_files import live_manifest, load_manifest
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
@@ -44,7 +44,7 @@ def pool() -> LiveManifest:
     return manifest
 
 
-def listed(**changed: str) -> list[Model]:
+def listed(**changed: str) -> list[OfferedModel]:
     """The pool's models at its prices; ``changed`` are prices of the first."""
     names = {
         "prompt": "input",
@@ -55,7 +55,7 @@ def listed(**changed: str) -> list[Model]:
     models = []
     for index, candidate in enumerate(pool().candidates):
         prices = {key: f"{getattr(candidate.prices, bucket).scaleb(-6):f}" for key, bucket in names.items()}
-        models.append(Model(candidate.model, prices | (changed if index == 0 else {}), candidate.context_window))
+        models.append(OfferedModel(candidate.model, prices | (changed if index == 0 else {}), candidate.context_window))
     return models
 
 
@@ -69,19 +69,19 @@ def check(server: ScriptedServer, *more: str, named: str | Path = POOL) -> Ran:
 def first(reply: Reply, **options: Any) -> tuple[Ran, dict[str, Any]]:
     """The check where the pool's first candidate answers so and the others well; what is found about the first."""
 
-    def script(asked: Asked) -> Reply:
-        return reply if asked.body["model"] == pool().candidates[0].model else Message("Ready")
+    def script(asked: ReceivedRequest) -> Reply:
+        return reply if asked.body["model"] == pool().candidates[0].model else MessageReply("Ready")
 
     with ScriptedServer(script, **({"models": listed(), "api_key": KEY} | options)) as server:
         # Who hangs is waited for; on a busy machine, and where litellm is loaded first, the others take seconds too.
-        ran = check(server, "--json", "--call-timeout", "15" if isinstance(reply, Hang) else "120")
+        ran = check(server, "--json", "--call-timeout", "15" if isinstance(reply, HangReply) else "120")
     found = ran.json["live"][POOL]["candidates"]
     assert not any(each["problems"] for each in found[1:])
     return ran, found[0]
 
 
 def test_a_gateway_that_has_all_is_well() -> None:
-    with ScriptedServer(lambda _: Message("Ready", usage=Shape.own), models=listed(), api_key=KEY) as server:
+    with ScriptedServer(lambda _: MessageReply("Ready", usage=UsageFormat.own), models=listed(), api_key=KEY) as server:
         ran = check(server, "--json").succeeded()
         seen = check(server).succeeded()
     live = ran.json["live"][POOL]
@@ -101,7 +101,7 @@ def test_a_gateway_that_has_all_is_well() -> None:
 
 
 def test_a_candidate_is_asked_once_as_a_run_would_ask_it() -> None:
-    with ScriptedServer(lambda _: Message("Ready"), models=listed()) as server:
+    with ScriptedServer(lambda _: MessageReply("Ready"), models=listed()) as server:
         check(server, "--json").succeeded()
     bodies = {asked.body["model"]: asked.body for asked in server.completions}
     assert len(server.completions) == len(bodies) == len(pool().candidates)
@@ -113,20 +113,20 @@ def test_a_candidate_is_asked_once_as_a_run_would_ask_it() -> None:
 
 
 def test_a_model_that_is_not_listed_is_wrong() -> None:
-    ran, found = first(Message("Ready"), models=listed()[1:])
+    ran, found = first(MessageReply("Ready"), models=listed()[1:])
     assert ran.code == 1
     assert found["listed"] is False
     assert "no deepseek/deepseek-v3.2" in found["problems"][0]
 
 
 def test_a_gateway_without_a_list_is_no_problem() -> None:
-    with ScriptedServer(lambda _: Message("Ready")) as server:
+    with ScriptedServer(lambda _: MessageReply("Ready")) as server:
         ran = check(server, "--json").succeeded()
     assert {each["listed"] for each in ran.json["live"][POOL]["candidates"]} == {None}
 
 
 def test_other_prices_are_named() -> None:
-    ran, found = first(Message("Ready"), models=listed(completion="0.0000005", input_cache_write="0"))
+    ran, found = first(MessageReply("Ready"), models=listed(completion="0.0000005", input_cache_write="0"))
     assert ran.code == 1
     assert found["problems"] == ["output costs 0.5 USD per million tokens; the locked price is 0.378"]
     assert found["prices_differ"] is True
@@ -134,13 +134,13 @@ def test_other_prices_are_named() -> None:
 
 @pytest.mark.parametrize("pricing", [{"completion": "-1"}, {"completion": "free"}, {"completion": "NaN"}])
 def test_a_price_that_is_none_is_not_told(pricing: dict[str, str]) -> None:
-    ran, found = first(Message("Ready"), models=listed(**pricing))
+    ran, found = first(MessageReply("Ready"), models=listed(**pricing))
     assert ran.code == 0
     assert "output" not in found["told_usd"]
 
 
 def test_another_name_is_proposed() -> None:
-    ran, found = first(Message("Ready", model="deepseek/deepseek-v3.2-20251201"))
+    ran, found = first(MessageReply("Ready", model="deepseek/deepseek-v3.2-20251201"))
     assert ran.code == 1
     assert found["answered"] is True
     assert found["proposed"] == ["deepseek/deepseek-v3.2", "deepseek/deepseek-v3.2-20251201"]
@@ -148,7 +148,7 @@ def test_another_name_is_proposed() -> None:
 
 
 def test_the_table_tells_what_to_write() -> None:
-    with ScriptedServer(lambda _: Message("Ready", model="other/[red]\x1b[31m"), models=listed()) as server:
+    with ScriptedServer(lambda _: MessageReply("Ready", model="other/[red]\x1b[31m"), models=listed()) as server:
         ran = check(server)
     assert ran.code == 1
     assert 'served_as = ["deepseek/deepseek-v3.2", "other/[red]' in ran.text
@@ -157,35 +157,35 @@ def test_the_table_tells_what_to_write() -> None:
 
 @pytest.mark.parametrize("usage", [*ABSURD_USAGE.values(), None, ABSENT], ids=[*ABSURD_USAGE, "null itself", "none"])
 def test_usage_that_cannot_be_billed_is_wrong(usage: Any) -> None:
-    ran, found = first(Message("Ready", usage=usage))
+    ran, found = first(MessageReply("Ready", usage=usage))
     assert ran.code == 1
     assert found["usage"] is None
     assert found["answered"] is True
     assert "usage" in found["problems"][0]
 
 
-@pytest.mark.parametrize("shape", [*Shape, Counts(prompt=10, read=4, output=2, cost_usd=0.0001)], ids=str)
-def test_every_shape_of_usage_is_known(shape: Shape | Counts) -> None:
-    ran, found = first(Message("Ready", usage=shape))
+@pytest.mark.parametrize("shape", [*UsageFormat, TokenCounts(prompt=10, read=4, output=2, cost_usd=0.0001)], ids=str)
+def test_every_shape_of_usage_is_known(shape: UsageFormat | TokenCounts) -> None:
+    ran, found = first(MessageReply("Ready", usage=shape))
     assert ran.code == 0
     assert found["usage"]["output"] > 0
 
 
 def test_usage_is_judged_by_what_was_asked_for() -> None:
     longer = {"prompt_tokens": 10, "completion_tokens": 17, "total_tokens": 27}
-    ran, found = first(Message("Ready", usage=longer))
+    ran, found = first(MessageReply("Ready", usage=longer))
     assert ran.code == 1
     assert found["problems"] == ["usage: an answer of 17 tokens where max_tokens allows 16"]
 
 
 def test_a_count_that_stands_twice_is_wrong() -> None:
-    def twice(asked: Asked) -> Reply:
+    def twice(asked: ReceivedRequest) -> Reply:
         body = {
             "model": asked.body["model"],
             "choices": [{"message": {"role": "assistant", "content": "Ready"}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 10, "completion_tokens": 2},
         }
-        return Raw(
+        return RawReply(
             200, json.dumps(body).replace('"prompt_tokens": 10', '"prompt_tokens": 10, "prompt_tokens": 9').encode()
         )
 
@@ -200,12 +200,12 @@ HOURLY = {"deepseek/deepseek-v3.2": "0.6", "anthropic/claude-opus-4.6": "10.0"}
 """Prices of writes for an hour, of a pool of one's own."""
 
 
-def dearest(candidate: LiveCandidate) -> Message:
+def dearest(candidate: LiveCandidate) -> MessageReply:
     """An answer that costs all that the question may: nothing read, all written, for an hour where that is sold."""
-    bound = bounds(pool().candidates)[candidate.id]
+    bound = cost_bounds(pool().candidates)[candidate.id]
     prompt = bound.prompt_tokens * 13 // 10
     hour = prompt if candidate.model in HOURLY else 0
-    return Message(
+    return MessageReply(
         "Ready",
         usage={
             "input_tokens": 0,
@@ -241,7 +241,7 @@ def test_at_most_is_what_the_dearest_answers_cost(tmp_path: Path) -> None:
     cheap = [each for each in by_model.values() if each.prices.cache_write < each.prices.input]
     for each in live["candidates"]:
         assert each["problems"] == []
-        bound = bounds(live_manifest(str(hourly)).candidates)[each["id"]].usd
+        bound = cost_bounds(live_manifest(str(hourly)).candidates)[each["id"]].usd
         spent = Decimal(each["spent_usd"])
         assert spent <= bound
         assert spent > bound * Decimal("0.99") or each["id"] in [candidate.id for candidate in cheap]
@@ -249,7 +249,9 @@ def test_at_most_is_what_the_dearest_answers_cost(tmp_path: Path) -> None:
     assert Decimal(live["spent_usd"]) <= Decimal(live["estimate_usd"])
 
 
-@pytest.mark.parametrize("reply", [server_error(), Cut(), Message("Ready", usage={})], ids=["500", "cut", "no usage"])
+@pytest.mark.parametrize(
+    "reply", [server_error(), CutReply(), MessageReply("Ready", usage={})], ids=["500", "cut", "no usage"]
+)
 def test_what_may_have_been_billed_counts_in_full(reply: Reply) -> None:
     with ScriptedServer(lambda _: reply, models=listed()) as server:
         live = check(server, "--json").json["live"][POOL]
@@ -277,18 +279,18 @@ def test_what_was_refused_costs_nothing() -> None:
     ids=["a long prompt of its own", "reasoning beside the answer"],
 )
 def test_who_bills_more_than_can_be_reserved_is_named(usage: dict[str, Any]) -> None:
-    ran, found = first(Message("Ready", usage=usage))
+    ran, found = first(MessageReply("Ready", usage=usage))
     assert ran.code == 1
     assert "reservations of a run would be too small:" in found["problems"][0]
-    assert Decimal(found["spent_usd"]) == Decimal(found["cost_usd"]) > bounds(pool().candidates)[found["id"]].usd
+    assert Decimal(found["spent_usd"]) == Decimal(found["cost_usd"]) > cost_bounds(pool().candidates)[found["id"]].usd
 
 
 REFUSED: dict[str, tuple[Reply, str]] = {
     "bad key": (unauthorized(), "status 401"),
     "bad request": (bad_request("max_tokens: at least 1024"), "max_tokens: at least 1024"),
-    "busy": (rate_limited(17), "ask again in 17 s"),
-    "hang": (Hang(), "no full answer within"),
-    "cut": (Cut(), "connection broke"),
+    "busy": (rate_limit_reply(17), "ask again in 17 s"),
+    "hang": (HangReply(), "no full answer within"),
+    "cut": (CutReply(), "connection broke"),
     "no JSON": (invalid_json(), "cannot be read"),
 }
 
@@ -302,7 +304,7 @@ def test_a_candidate_that_does_not_answer_is_wrong(reply: Reply, said: str) -> N
 
 
 def test_more_than_allowed_is_not_asked() -> None:
-    with ScriptedServer(lambda _: Message("Ready"), models=listed()) as server:
+    with ScriptedServer(lambda _: MessageReply("Ready"), models=listed()) as server:
         ran = check(server, "--max-usd", "0.0001")
         assert not server.asked
     assert ran.code == 2
@@ -312,7 +314,7 @@ def test_more_than_allowed_is_not_asked() -> None:
 def test_a_manifest_that_is_wrong_is_not_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('kind = "live"\n', "utf-8")
-    with ScriptedServer(lambda _: Message("Ready")) as server:
+    with ScriptedServer(lambda _: MessageReply("Ready")) as server:
         ran = check(server, "--json", named=path)
         assert not server.asked
     assert ran.code == 1

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from static_track.analysis.report import Report, report
+from static_track.analysis.report import Report, make_report
 from static_track.banks.bank import Bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from tests.cli.test_hostile_text import HOSTILE, SHOWN, hostile_rows
@@ -43,7 +43,7 @@ def bank(kept: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
 
 
 def reported(bank: Bank, routers: Sequence[str] = ROUTERS, limit: int = 5, points: int = 11) -> Report:
-    return report(bank, Judge(bank), routers, resampling=Resampling(200), limit=limit, points=points)
+    return make_report(bank, Evaluator(bank), routers, resampling=Resampling(200), limit=limit, points=points)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_page_has_every_section_and_says_what_it_is_of(page: Page, bank: Ban
         *("Scores", "Cost against pass", "Curves", "Confusion", "Workloads", "Worst steps"),
         *("How to read this", "How this page was made"),
     ]
-    for fact in (bank.info.sha256, bank.info.source_sha256, Judge(bank).protocol, "32 rows of 12 trajectories"):
+    for fact in (bank.info.sha256, bank.info.source_sha256, Evaluator(bank).protocol, "32 rows of 12 trajectories"):
         assert fact in page.text
     assert "twinbench static report …" in page.text
 
@@ -86,7 +86,7 @@ def test_scores_stand_there_with_intervals_and_references_apart(page: Page, bank
 
 
 def test_the_cost_of_a_path_is_what_the_scoring_billed(bank: Bank) -> None:
-    judge = Judge(bank)
+    judge = Evaluator(bank)
     for entry in judge.board(ROUTERS).entries[:3]:
         with judge.scorer() as scorer:
             scorer.load([judge.predictions(entry.router)])

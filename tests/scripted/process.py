@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dynamic_track.rehearsal.server import COMPLETIONS, Asked
+from dynamic_track.rehearsal.server import COMPLETIONS, ReceivedRequest
 from tests.scripted.server import RECORD, read_back
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,13 +30,13 @@ class ServerProcess:
         return f"http://127.0.0.1:{self.port}/v1"
 
     @property
-    def asked(self) -> list[Asked]:
+    def asked(self) -> list[ReceivedRequest]:
         """What it was asked until now."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{RECORD}", timeout=10) as answer:
             return [read_back(each) for each in json.load(answer)]
 
     @property
-    def completions(self) -> list[Asked]:
+    def completions(self) -> list[ReceivedRequest]:
         """The requests for completions among it."""
         return [asked for asked in self.asked if asked.path == COMPLETIONS]
 

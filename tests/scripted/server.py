@@ -2,7 +2,7 @@
 
 A script is a list of replies, which every session gets one after the other, or a function of the request. In a test::
 
-    with ScriptedServer([Message(calls=[bash("ls")]), rate_limited(1), Message("done")]) as server:
+    with ScriptedServer([Message(calls=[bash("ls")]), rate_limit_reply(1), Message("done")]) as server:
         … server.api_base …
     assert server.completions[0].body["model"] == "…"
 
@@ -23,12 +23,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dynamic_track.rehearsal.replies import Reply, error
-from dynamic_track.rehearsal.server import COMPLETIONS, Asked, ProviderServer, json_reply
+from dynamic_track.rehearsal.replies import Reply, error_reply
+from dynamic_track.rehearsal.server import COMPLETIONS, ProviderServer, ReceivedRequest, json_reply
 
 RECORD = "/control/record"
 
-Script = Sequence[Reply] | Callable[[Asked], Reply]
+Script = Sequence[Reply] | Callable[[ReceivedRequest], Reply]
 
 
 class ScriptedServer(ProviderServer):
@@ -41,39 +41,39 @@ class ScriptedServer(ProviderServer):
 
     def __init__(self, script: Script = (), **options: Any) -> None:
         super().__init__(self._scripted, **options)
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedRequest] = []
         self._script = script
 
     @property
-    def completions(self) -> list[Asked]:
+    def completions(self) -> list[ReceivedRequest]:
         """The requests for completions, in the order in which they came."""
         return [asked for asked in self.asked if asked.path == COMPLETIONS]
 
-    def received(self, asked: Asked) -> None:
+    def on_request(self, asked: ReceivedRequest) -> None:
         self.asked.append(asked)
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Reply:
+    def reply_to(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Reply:
         if path == RECORD:
             return json_reply([shown(asked) for asked in self.asked])
-        return super().answer(method, path, headers, raw)
+        return super().reply_to(method, path, headers, raw)
 
-    def _scripted(self, asked: Asked) -> Reply:
+    def _scripted(self, asked: ReceivedRequest) -> Reply:
         if callable(self._script):
             return self._script(asked)
         if asked.turn >= len(self._script):
-            return error(500, f"the script has {len(self._script)} replies, this is request {asked.turn + 1}")
+            return error_reply(500, f"the script has {len(self._script)} replies, this is request {asked.turn + 1}")
         return self._script[asked.turn]
 
 
-def shown(asked: Asked) -> dict[str, Any]:
+def shown(asked: ReceivedRequest) -> dict[str, Any]:
     """A request as the control endpoint shows it."""
     plain = {name: getattr(asked, name) for name in ("number", "turn", "method", "path", "at")}
     return {**plain, "headers": dict(asked.headers), "raw": base64.b64encode(asked.raw).decode()}
 
 
-def read_back(content: Mapping[str, Any]) -> Asked:
+def read_back(content: Mapping[str, Any]) -> ReceivedRequest:
     """What ``shown`` has written."""
-    return Asked(**{**content, "raw": base64.b64decode(content["raw"])})
+    return ReceivedRequest(**{**content, "raw": base64.b64decode(content["raw"])})
 
 
 def main() -> None:

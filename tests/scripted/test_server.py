@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from dynamic_track.rehearsal.prompt_cache import PromptCache
-from dynamic_track.rehearsal.refusals import Model
-from dynamic_track.rehearsal.replies import Counts, Message, Reply, Shape, bash, rate_limited
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.refusals import OfferedModel
+from dynamic_track.rehearsal.replies import MessageReply, Reply, TokenCounts, UsageFormat, bash_call, rate_limit_reply
+from dynamic_track.rehearsal.server import ReceivedRequest
 from tests.scripted.process import server_process
 from tests.scripted.server import ScriptedServer
 from tests.timing import HANG_S
-from twinbench.calls.billing import usage_of
+from twinbench.calls.billing import read_usage
 from twinbench.routing.session import SESSION_HEADER
 from twinbench.routing.usage import Usage
 
@@ -50,7 +50,7 @@ def ask(port: int, messages: Sequence[Any] = (GO,), session: str = "s", key: str
 
 
 def test_every_session_gets_the_script_from_its_start() -> None:
-    script: list[Reply] = [Message(calls=[bash("ls")]), rate_limited(1), Message("done")]
+    script: list[Reply] = [MessageReply(calls=[bash_call("ls")]), rate_limit_reply(1), MessageReply("done")]
     with ScriptedServer(script) as server:
         statuses = [ask(server.port, session=session)[0] for session in ("a", "b", "a", "a", "b", "a")]
     assert statuses == [200, 200, 429, 200, 429, 500], "the fourth of a has no reply"
@@ -58,8 +58,8 @@ def test_every_session_gets_the_script_from_its_start() -> None:
 
 
 def test_a_function_sees_what_is_asked() -> None:
-    def script(asked: Asked) -> Reply:
-        return Message(f"{asked.session} {asked.turn} {asked.body['model']}")
+    def script(asked: ReceivedRequest) -> Reply:
+        return MessageReply(f"{asked.session} {asked.turn} {asked.body['model']}")
 
     with ScriptedServer(script) as server:
         _, answer = ask(server.port, session="opaque")
@@ -68,38 +68,38 @@ def test_a_function_sees_what_is_asked() -> None:
 
 
 def test_tool_calls_have_ids_of_their_own() -> None:
-    with ScriptedServer(lambda _: Message(calls=[bash("ls"), bash("pwd")])) as server:
+    with ScriptedServer(lambda _: MessageReply(calls=[bash_call("ls"), bash_call("pwd")])) as server:
         answers = [ask(server.port)[1]["choices"][0] for _ in range(2)]
     ids = [call["id"] for answer in answers for call in answer["message"]["tool_calls"]]
     assert len(set(ids)) == 4
     assert {answer["finish_reason"] for answer in answers} == {"tool_calls"}
 
 
-COUNTS = Counts(prompt=100, read=60, output=7)
-WRITES = Counts(prompt=100, read=60, written=30, output=7)
+COUNTS = TokenCounts(prompt=100, read=60, output=7)
+WRITES = TokenCounts(prompt=100, read=60, written=30, output=7)
 
 
 @pytest.mark.parametrize(
     ("shape", "counts", "usage"),
     [
-        (Shape.openai, COUNTS, Usage(40, 60, 0, 7)),
-        (Shape.deepseek, COUNTS, Usage(40, 60, 0, 7)),
-        (Shape.gemini, COUNTS, Usage(40, 60, 0, 7)),
-        (Shape.openrouter, WRITES, Usage(10, 60, 30, 7)),
-        (Shape.anthropic, WRITES, Usage(10, 60, 30, 7)),
+        (UsageFormat.openai, COUNTS, Usage(40, 60, 0, 7)),
+        (UsageFormat.deepseek, COUNTS, Usage(40, 60, 0, 7)),
+        (UsageFormat.gemini, COUNTS, Usage(40, 60, 0, 7)),
+        (UsageFormat.openrouter, WRITES, Usage(10, 60, 30, 7)),
+        (UsageFormat.anthropic, WRITES, Usage(10, 60, 30, 7)),
     ],
 )
-def test_every_shape_tells_the_same_counts(shape: Shape, counts: Counts, usage: Usage) -> None:
-    assert usage_of({"usage": counts.usage(shape)}) == usage
+def test_every_shape_tells_the_same_counts(shape: UsageFormat, counts: TokenCounts, usage: Usage) -> None:
+    assert read_usage({"usage": counts.to_usage(shape)}) == usage
 
 
-@pytest.mark.parametrize("shape", [shape for shape in Shape if shape is not Shape.own])
-def test_no_answer_is_billed_as_longer_than_what_was_asked_for(shape: Shape) -> None:
-    with ScriptedServer(lambda _: Message("a long answer " * 20, usage=shape)) as server:
+@pytest.mark.parametrize("shape", [shape for shape in UsageFormat if shape is not UsageFormat.own])
+def test_no_answer_is_billed_as_longer_than_what_was_asked_for(shape: UsageFormat) -> None:
+    with ScriptedServer(lambda _: MessageReply("a long answer " * 20, usage=shape)) as server:
         _, free = ask(server.port)
         _, short = ask(server.port, max_tokens=16)
-    assert usage_of(free).output > 16
-    assert usage_of(short, max_tokens=16).output == 16
+    assert read_usage(free).output > 16
+    assert read_usage(short, max_tokens=16).output == 16
 
 
 def marked(message: dict[str, Any]) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def marked(message: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_longer_conversation_reads_what_the_shorter_one_left() -> None:
     cache = PromptCache()
-    short = cache.count("s", {"model": "m", "messages": [SYSTEM, GO]}, Shape.openai)
-    longer = cache.count("s", {"model": "m", "messages": [SYSTEM, GO, CALLED, RESULT]}, Shape.openai)
+    short = cache.count("s", {"model": "m", "messages": [SYSTEM, GO]}, UsageFormat.openai)
+    longer = cache.count("s", {"model": "m", "messages": [SYSTEM, GO, CALLED, RESULT]}, UsageFormat.openai)
     assert (short.read, short.written) == (0, 0)
     assert longer.read == short.prompt < longer.prompt
 
@@ -118,28 +118,28 @@ def test_a_longer_conversation_reads_what_the_shorter_one_left() -> None:
 def test_another_session_model_or_tools_read_nothing(changed: dict[str, Any]) -> None:
     cache = PromptCache()
     body = {"model": "m", "messages": [SYSTEM, GO]}
-    cache.count("s", body, Shape.openai)
+    cache.count("s", body, UsageFormat.openai)
     session = changed.get("session", "s")
-    assert cache.count(session, body | changed, Shape.openai).read == 0
-    assert cache.count("s", body, Shape.openai).read > 0
+    assert cache.count(session, body | changed, UsageFormat.openai).read == 0
+    assert cache.count("s", body, UsageFormat.openai).read > 0
 
 
 def test_a_prefix_is_forgotten_after_its_time() -> None:
     now = [0.0]
     cache = PromptCache(ttl_s=300, clock=lambda: now[0])
     body = {"model": "m", "messages": [SYSTEM, GO]}
-    cache.count("s", body, Shape.openai)
+    cache.count("s", body, UsageFormat.openai)
     now[0] = 300
-    assert cache.count("s", body, Shape.openai).read > 0, "read again, and so kept"
+    assert cache.count("s", body, UsageFormat.openai).read > 0, "read again, and so kept"
     now[0] = 601
-    assert cache.count("s", body, Shape.openai).read == 0
+    assert cache.count("s", body, UsageFormat.openai).read == 0
 
 
 def test_claude_writes_and_reads_what_stands_before_a_mark() -> None:
     cache = PromptCache()
-    unmarked = cache.count("s", {"model": "m", "messages": [SYSTEM, GO]}, Shape.anthropic)
-    first = cache.count("s", {"model": "m", "messages": [SYSTEM, marked(GO)]}, Shape.anthropic)
-    then = cache.count("s", {"model": "m", "messages": [SYSTEM, GO, CALLED, marked(RESULT)]}, Shape.anthropic)
+    unmarked = cache.count("s", {"model": "m", "messages": [SYSTEM, GO]}, UsageFormat.anthropic)
+    first = cache.count("s", {"model": "m", "messages": [SYSTEM, marked(GO)]}, UsageFormat.anthropic)
+    then = cache.count("s", {"model": "m", "messages": [SYSTEM, GO, CALLED, marked(RESULT)]}, UsageFormat.anthropic)
     assert (unmarked.read, unmarked.written) == (0, 0)
     assert (first.read, first.written) == (0, first.prompt)
     assert (then.read, then.written) == (first.prompt, then.prompt - first.prompt)
@@ -160,15 +160,15 @@ def test_claude_writes_and_reads_what_stands_before_a_mark() -> None:
     ],
 )
 def test_what_a_real_one_refuses_is_refused(asked: dict[str, Any], status: int, said: str) -> None:
-    models = [Model("acme/small-2", context_length=1500)]
-    with ScriptedServer(lambda _: Message("ok"), models=models, api_key="k") as server:
+    models = [OfferedModel("acme/small-2", context_length=1500)]
+    with ScriptedServer(lambda _: MessageReply("ok"), models=models, api_key="k") as server:
         got, answer = ask(server.port, **asked)
     assert got == status
     assert said in str(answer.get("error", ""))
 
 
 def test_thirty_two_connections_at_once_are_served() -> None:
-    with ScriptedServer(lambda _: Message("ok", after_s=0.2)) as server:
+    with ScriptedServer(lambda _: MessageReply("ok", after_s=0.2)) as server:
         program = f"""
 from concurrent.futures import ThreadPoolExecutor
 from tests.scripted.test_server import ask
@@ -228,7 +228,7 @@ def test_a_mark_that_moves_on_breaks_no_cache() -> None:
         "role": "user",
         "content": [{"type": "text", "text": GO["content"], "cache_control": {"type": "ephemeral"}}],
     }
-    first = cache.count("s", {"model": "m", "messages": [SYSTEM, block]}, Shape.anthropic)
-    then = cache.count("s", {"model": "m", "messages": [SYSTEM, GO, CALLED, marked(RESULT)]}, Shape.anthropic)
+    first = cache.count("s", {"model": "m", "messages": [SYSTEM, block]}, UsageFormat.anthropic)
+    then = cache.count("s", {"model": "m", "messages": [SYSTEM, GO, CALLED, marked(RESULT)]}, UsageFormat.anthropic)
     assert first.written == first.prompt
     assert then.read == first.prompt

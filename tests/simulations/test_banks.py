@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.simulations import BankWorld
-from static_track.intervals import Sample
+from static_track.intervals import RouterSample
 from static_track.metrics import SCORES
-from static_track.parts import Parts
+from static_track.parts import TrajectoryParts
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Floats
 
@@ -43,8 +43,8 @@ def coverage(world: BankWorld, seed: int, *, grouped: bool = True) -> tuple[Floa
     for number in range(BANKS):
         parts = world.draw(random)
         if not grouped:
-            parts = Parts(parts.workloads, parts.instances, parts.values)
-        found = [each.ends for each in Sample([parts], Resampling(RESAMPLES, seed=number)).intervals(0).values()]
+            parts = TrajectoryParts(parts.workloads, parts.instances, parts.values)
+        found = [each.ends for each in RouterSample([parts], Resampling(RESAMPLES, seed=number)).intervals(0).values()]
         points.append([np.nan if value is None else value for value in parts.metrics().values()])
         none += None in found
         both = np.array([(np.nan, np.nan) if each is None else each for each in found])

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from static_track.banks.bank_file import insert_base, own_group, write_bank_file
+from static_track.banks.bank_file import default_group_name, insert_base, write_bank_file
 from static_track.banks.importing import ParsedBank
 from static_track.banks.rows import row_problems
 from static_track.predictions import Predictions
@@ -38,7 +38,7 @@ def parsed(rows: Sequence[Row]) -> ParsedBank:
     for number, row in enumerate(rows, 1):
         assert row_problems(row) == []
         bank.add(NumberedRow(number, row))
-    bank.put_in_order()
+    bank.sort_rows()
     return bank
 
 
@@ -67,9 +67,10 @@ def scorer_of(bank: ParsedBank) -> Scorer:
     scorer = _scorer()
     connection: duckdb.DuckDBPyConnection = scorer.connection
     connection.execute("DELETE FROM base; DELETE FROM trajectory")
-    insert_base(connection, bank.base(MANIFEST, tokenizers()))
+    insert_base(connection, bank.base_rows(MANIFEST, tokenizers()))
     rows = [
-        (number, *place, bank.groups()[place] or own_group(*place)) for place, number in bank.trajectories().items()
+        (number, *place, bank.groups()[place] or default_group_name(*place))
+        for place, number in bank.trajectories().items()
     ]
     connection.executemany("INSERT INTO trajectory VALUES (?, ?, ?, ?)", rows)
     return scorer

@@ -13,8 +13,8 @@ import pytest
 from static_track import references
 from static_track.banks.bank import Bank
 from static_track.board import Board
-from static_track.judge import Judge
-from static_track.results import Results
+from static_track.judge import Evaluator
+from static_track.results import ResultCache
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
 from twinbench.errors import ContentError, UsageError
 from twinbench.routing.router import Call
@@ -92,7 +92,7 @@ def names(board: Board) -> list[tuple[str, bool]]:
 
 def test_those_asked_for_come_first_and_in_order_then_every_reference(bank: Bank, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "p.jsonl", [{"id": row["id"], "tier_id": 3} for row in ROWS])
-    board = Judge(bank).board(["sticky", "depth-rule?mid=4"], [str(path)])
+    board = Evaluator(bank).board(["sticky", "depth-rule?mid=4"], [str(path)])
     assert names(board) == [
         ("sticky", False),
         ("depth-rule?mid=4", False),
@@ -104,7 +104,7 @@ def test_those_asked_for_come_first_and_in_order_then_every_reference(bank: Bank
 
 
 def test_a_reference_that_was_asked_for_stands_once_and_as_a_router(bank: Bank) -> None:
-    board = Judge(bank).board(["random", "always-high"])
+    board = Evaluator(bank).board(["random", "always-high"])
     assert names(board)[:2] == [("random", False), ("always-high", False)]
     assert [name for name, reference in names(board) if reference] == [
         name for name in references.NAMES if name not in ("random", "always-high")
@@ -112,7 +112,7 @@ def test_a_reference_that_was_asked_for_stands_once_and_as_a_router(bank: Bank) 
 
 
 def test_a_reference_with_arguments_is_another_router(bank: Bank) -> None:
-    board = Judge(bank).board(["random?seed=7"])
+    board = Evaluator(bank).board(["random?seed=7"])
     assert ("random?seed=7", False) in names(board)
     assert ("random", True) in names(board)
 
@@ -125,7 +125,7 @@ def test_two_instances_of_a_class_have_a_line_and_a_score_each(bank: Bank) -> No
         def route(self, call: Call) -> Tier:
             return self._tier
 
-    board = Judge(bank).board([Fixed(Tier.LOW), Fixed(Tier.HIGH)])
+    board = Evaluator(bank).board([Fixed(Tier.LOW), Fixed(Tier.HIGH)])
     by_name = {entry.router: entry.score.scores for entry in board.entries}
     assert names(board)[:2] == [("instance:Fixed", False), ("instance:Fixed#2", False)]
     assert by_name["instance:Fixed"] == by_name["always-low"]
@@ -133,7 +133,7 @@ def test_two_instances_of_a_class_have_a_line_and_a_score_each(bank: Bank) -> No
 
 
 def test_labels_score_100_but_for_their_cost_and_cost_optimal_saves_at_least_as_much(bank: Bank) -> None:
-    scores = {entry.router: entry.score.scores for entry in Judge(bank).board([]).entries}
+    scores = {entry.router: entry.score.scores for entry in Evaluator(bank).board([]).entries}
     labels, optimal = scores["labels"], scores["cost-optimal"]
     assert (labels["row_pass"], labels["row_exact"], labels["traj_pass"]) == (100, 100, 100)
     assert (optimal["row_pass"], optimal["traj_pass"]) == (100, 100)
@@ -155,7 +155,7 @@ def test_the_published_row_of_always_high_follows_from_the_label_counts(store: S
     (row,) = (row for row in published["static_970_rows"] if row["router"] == "always-high")
     assert info.rows == published["official_bank"]["rows"]
     with Bank.open("counts", store) as bank:
-        (scores,) = (e.score.scores for e in Judge(bank).board([]).entries if e.router == "always-high")
+        (scores,) = (e.score.scores for e in Evaluator(bank).board([]).entries if e.router == "always-high")
     assert {name: round(value or 0, 2) for name, value in scores.items()} == {
         name: value for name, value in row.items() if name != "router"
     }
@@ -165,33 +165,33 @@ def test_the_published_row_of_always_high_follows_from_the_label_counts(store: S
 
 
 def test_the_same_router_on_the_same_bank_is_not_asked_twice_unless_fresh(bank: Bank, counted: Counted) -> None:
-    first = Judge(bank).board([counted.spec()])
+    first = Evaluator(bank).board([counted.spec()])
     assert counted.asked() == len(ROWS)
-    again = Judge(bank).board([counted.spec()])
+    again = Evaluator(bank).board([counted.spec()])
     assert counted.asked() == 0
     assert again.to_json(legacy=True) == first.to_json(legacy=True)  # the measured latency too
-    Judge(bank, fresh=True).board([counted.spec()])
+    Evaluator(bank, fresh=True).board([counted.spec()])
     assert counted.asked() == len(ROWS)
 
 
 def test_predictions_that_were_kept_serve_the_score_and_the_other_way_round(bank: Bank, counted: Counted) -> None:
-    predicted = Judge(bank).predictions(counted.spec())
+    predicted = Evaluator(bank).predictions(counted.spec())
     assert counted.asked() == len(ROWS)
-    Judge(bank).board([counted.spec()])
-    again = Judge(bank).predictions(counted.spec())
+    Evaluator(bank).board([counted.spec()])
+    again = Evaluator(bank).predictions(counted.spec())
     assert counted.asked() == 0
     assert again.fingerprint == predicted.fingerprint
     assert list(again.latencies_ms or ()) == list(predicted.latencies_ms or ())
 
 
 def test_a_part_and_a_bank_of_other_rows_are_asked_about_anew(bank: Bank, counted: Counted, store: Store) -> None:
-    Judge(bank).board([counted.spec()])
+    Evaluator(bank).board([counted.spec()])
     counted.asked()
-    Judge(bank, split=part_of(bank)).board([counted.spec()])
+    Evaluator(bank, split=part_of(bank)).board([counted.spec()])
     assert 0 < counted.asked() < len(ROWS)
     import_rows(ROWS[:-1], store, replace=True)
     with Bank.open("bank", store) as other:
-        Judge(other).board([counted.spec()])
+        Evaluator(other).board([counted.spec()])
     assert counted.asked() == len(ROWS) - 1
 
 
@@ -201,17 +201,17 @@ def part_of(bank: Bank) -> str:
 
 
 def test_the_same_rows_under_another_name_are_the_same_bank(bank: Bank, counted: Counted, store: Store) -> None:
-    Judge(bank).board([counted.spec()])
+    Evaluator(bank).board([counted.spec()])
     counted.asked()
     import_rows(ROWS[::-1], store, "twin")
     with Bank.open("twin", store) as twin:
-        Judge(twin).board([counted.spec()])
+        Evaluator(twin).board([counted.spec()])
     assert counted.asked() == 0
 
 
 @pytest.mark.parametrize("change", ["file", "sibling", "argument"])
 def test_an_edit_of_what_a_router_depends_on_has_it_asked_again(change: str, bank: Bank, counted: Counted) -> None:
-    before = Judge(bank).board([counted.spec()]).entries[0]
+    before = Evaluator(bank).board([counted.spec()]).entries[0]
     counted.asked()
     more = ""
     if change == "file":
@@ -220,7 +220,7 @@ def test_an_edit_of_what_a_router_depends_on_has_it_asked_again(change: str, ban
         write(counted.sibling, SIBLING.replace("return tier", "return 'high'"))
     else:
         more = "&tier=high"
-    after = Judge(bank).board([counted.spec(more)]).entries[0]
+    after = Evaluator(bank).board([counted.spec(more)]).entries[0]
     assert counted.asked() == len(ROWS)
     assert before.score.scores != after.score.scores
     assert after.score.scores["row_pass"] == 100
@@ -235,10 +235,10 @@ def test_an_instance_is_never_kept(bank: Bank, store: Store) -> None:
             return "low"
 
     router = Counting()
-    Judge(bank).board([router])
-    Judge(bank).board([router])
+    Evaluator(bank).board([router])
+    Evaluator(bank).board([router])
     assert router.asked == 2 * len(ROWS)
-    with Results(store).connect() as connection:
+    with ResultCache(store).connect() as connection:
         kept = connection.execute("SELECT DISTINCT router FROM predictions").fetchall()
     assert sorted(name for (name,) in kept) == sorted(references.NAMES)
 
@@ -255,7 +255,7 @@ def test_a_router_that_was_given_up_on_is_asked_again(store: Store, tmp_path: Pa
     spec = f"{write(tmp_path / 'failing.py', failing)}:Failing"
     for times in (1, 2):
         with Bank.open("bank", store) as bank:
-            entry = Judge(bank).board([spec]).entries[0]
+            entry = Evaluator(bank).board([spec]).entries[0]
         assert entry.given_up
         assert entry.score.counts["errors"] == 12
         assert "down" in (entry.first_error or "")
@@ -263,8 +263,8 @@ def test_a_router_that_was_given_up_on_is_asked_again(store: Store, tmp_path: Pa
 
 
 def test_what_is_kept_can_be_queried(bank: Bank, store: Store) -> None:
-    board = Judge(bank).board(["depth-rule?mid=4"])
-    with Results(store).connect() as connection:
+    board = Evaluator(bank).board(["depth-rule?mid=4"])
+    with ResultCache(store).connect() as connection:
         combined = dict(connection.execute("SELECT router, combined FROM scores").fetchall())
         rows = connection.execute("SELECT sum(rows) FROM trajectories WHERE router = 'labels'")
         assert rows.fetchone() == (len(ROWS),)
@@ -277,7 +277,7 @@ def test_what_is_kept_can_be_queried(bank: Bank, store: Store) -> None:
 
 
 def test_a_store_without_results_has_views_of_none(store: Store) -> None:
-    with Results(store).connect() as connection, pytest.raises(duckdb.CatalogException):
+    with ResultCache(store).connect() as connection, pytest.raises(duckdb.CatalogException):
         connection.execute("FROM scores")
 
 
@@ -286,9 +286,9 @@ def test_a_store_without_results_has_views_of_none(store: Store) -> None:
 
 def test_a_router_that_does_not_exist_is_wrong_usage(bank: Bank, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nobody"):
-        Judge(bank).board(["nobody"])
+        Evaluator(bank).board(["nobody"])
     with pytest.raises(UsageError, match=r"no file .*missing\.py"):
-        Judge(bank).board([f"{tmp_path / 'missing.py'}:Mine"])
+        Evaluator(bank).board([f"{tmp_path / 'missing.py'}:Mine"])
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_a_prediction_file_that_is_refused_names_its_line(
 ) -> None:
     path = write_jsonl(tmp_path / "p.jsonl", records)
     with pytest.raises(ContentError) as refused:
-        Judge(bank).board([], [str(path)])
+        Evaluator(bank).board([], [str(path)])
     assert f"{path}, {said}" in str(refused.value)
 
 
@@ -312,8 +312,8 @@ def test_a_row_without_a_prediction_is_an_error_and_rows_of_other_parts_are_left
     bank: Bank, tmp_path: Path
 ) -> None:
     path = write_jsonl(tmp_path / "p.jsonl", [{"id": row["id"], "tier_id": 3} for row in ROWS[1:]])
-    whole = Judge(bank).board([], [str(path)]).entries[0].score
+    whole = Evaluator(bank).board([], [str(path)]).entries[0].score
     assert whole.counts["errors"] == 1
-    part = Judge(bank, split=part_of(bank)).board([], [str(path)])
+    part = Evaluator(bank, split=part_of(bank)).board([], [str(path)])
     assert part.rows < len(ROWS)
     assert part.entries[0].score.counts["rows"] == part.rows

@@ -13,7 +13,7 @@ import pytest
 
 import twinbench as tb
 from static_track.banks.opening import open_bank
-from static_track.results import Results
+from static_track.results import ResultCache
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import commands, twinbench
 from tests.examples import thinned
@@ -126,7 +126,7 @@ def _is_text(artist: Any) -> bool:
 
 def test_they_stand_in_every_kept_result(told_store: Store) -> None:
     tb.score("depth-rule", "told", resampling=None)
-    with Results(told_store).connect() as results:
+    with ResultCache(told_store).connect() as results:
         for view in ("scores", "workloads", "trajectories", "predictions"):
             found = results.execute(f"SELECT DISTINCT caveat FROM {view} WHERE bank = 'told'").fetchall()  # noqa: S608
             assert [both(text) for (text,) in found] == [True], view

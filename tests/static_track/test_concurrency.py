@@ -17,7 +17,7 @@ from static_track.banks.bank import Bank
 from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import validate_bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from twinbench.storage.store import Store
 
@@ -147,7 +147,7 @@ def banks_of(store: Store) -> list[BankInfo]:
 
 
 def combined(bank: Bank) -> list[float | None]:
-    return [entry.score.scores["combined"] for entry in Judge(bank, fresh=True).board([]).entries]
+    return [entry.score.scores["combined"] for entry in Evaluator(bank, fresh=True).board([]).entries]
 
 
 @pytest.mark.parametrize("same_content", [True, False])

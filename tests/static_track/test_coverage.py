@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from static_track.intervals import Sample
+from static_track.intervals import RouterSample
 from static_track.metrics import SCORES
-from static_track.parts import D, Parts, headline
+from static_track.parts import D, TrajectoryParts, headline
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Floats
 
@@ -55,7 +55,7 @@ class World:
         columns[-1] = p * SAVED - (1 - p) * SPENT
         return headline(np.stack(columns, axis=1) * size[:, None])
 
-    def draw(self, random: np.random.Generator, like: Parts | None = None) -> Parts:
+    def draw(self, random: np.random.Generator, like: TrajectoryParts | None = None) -> TrajectoryParts:
         """A sample; with ``like``, of a second router on the same trajectories, of which it treats half alike."""
         workload = np.repeat(np.arange(len(self.sizes)), self.sizes)
         count = len(workload)
@@ -71,7 +71,9 @@ class World:
         values = np.stack([rows, passing, exact, np.where(passes, rows, 0), cost, saved], axis=1)
         if like is not None:
             values = np.where((random.random(count) < 0.5)[:, None], like.values, values)
-        return Parts([f"{number:02}" for number in workload], [f"{number:05}" for number in range(count)], values)
+        return TrajectoryParts(
+            [f"{number:02}" for number in workload], [f"{number:05}" for number in range(count)], values
+        )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -82,7 +84,7 @@ def test_an_interval_of_95_percent_holds_the_truth_as_often_as_it_says(layout: s
     truth = world.truth
     held = dict.fromkeys(SCORES, 0)
     for seed in range(SIMULATIONS):
-        intervals = Sample([world.draw(random)], Resampling(seed=seed)).intervals(0)
+        intervals = RouterSample([world.draw(random)], Resampling(seed=seed)).intervals(0)
         for name, true in zip(SCORES, truth, strict=True):
             ends = intervals[name].ends
             held[name] += ends is not None and ends[0] <= true <= ends[1]
@@ -101,7 +103,7 @@ def test_false_differences_are_found_as_often_as_the_level_says(layout: str, rat
     passed_alone = 0
     for seed in range(SIMULATIONS):
         first = world.draw(random)
-        sample = Sample([first, world.draw(random, like=first)], Resampling(seed=seed))
+        sample = RouterSample([first, world.draw(random, like=first)], Resampling(seed=seed))
         for name, each in sample.differences(0, 1).items():
             found[name] += each.p is not None and each.p <= 0.05
         passed_alone += sample.mcnemar(0, 1).p <= 0.05

@@ -9,7 +9,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.comparing import assert_agree
 from tests.vectors import make
 from twinbench.storage.store import Store
@@ -27,7 +27,7 @@ def test_a_golden_bank_scores_as_committed(name: str, store: Store) -> None:
     import_bank(str(make.bank_path(name)), "golden", store)
 
     with Bank.open("golden", store) as bank:
-        board = Judge(bank).board([], [str(path) for path in files.values()]).to_json(legacy=True)
+        board = Evaluator(bank).board([], [str(path) for path in files.values()]).to_json(legacy=True)
 
     by_name = {entry["router"]: entry for entry in board["routers"]}
     assert len(wanted) >= 9

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.board import Board
-from static_track.intervals import Interval, Sample
-from static_track.judge import Judge
+from static_track.intervals import Interval, RouterSample
+from static_track.judge import Evaluator
 from static_track.metrics import SCORES
-from static_track.parts import IF_PASSING, PASSING, ROWS, N, Parts, headline
+from static_track.parts import IF_PASSING, PASSING, ROWS, N, TrajectoryParts, headline
 from tests import strategies
 from tests.banks import Row, a_trajectory, import_rows
 from tests.examples import examples
@@ -87,7 +87,7 @@ def test_the_sums_that_are_drawn_again_give_the_printed_metrics_to_the_last_bit(
 def test_sums_beyond_64_bits_are_exact() -> None:
     large = 2**62 + 1
     values = np.array([[1, 1, 1, 1, large, large - 3]] * 5)
-    found = Parts(["w"] * 5, list("abcde"), values).metrics()
+    found = TrajectoryParts(["w"] * 5, list("abcde"), values).metrics()
     assert found["cost_save"] == 100 * float(5 * (large - 3)) / float(5 * large)
 
 
@@ -100,15 +100,15 @@ def test_a_resample_is_scored_as_a_bank_would_be() -> None:
 
 
 def test_a_kept_score_has_the_intervals_of_a_new_one(bank: Bank) -> None:
-    new = intervals(Judge(bank, fresh=True).board(ROUTERS, resampling=QUICK))
-    kept = intervals(Judge(bank).board(ROUTERS, resampling=QUICK))
+    new = intervals(Evaluator(bank, fresh=True).board(ROUTERS, resampling=QUICK))
+    kept = intervals(Evaluator(bank).board(ROUTERS, resampling=QUICK))
     assert kept == new
     assert any(ends is not None for ends in kept[ROUTERS[0]][0].values())
 
 
 def test_other_settings_are_other_intervals_of_the_same_kept_score(bank: Bank) -> None:
     def interval(resampling: Resampling) -> list[float]:
-        found: list[float] = intervals(Judge(bank).board(ROUTERS, resampling=resampling))[ROUTERS[0]][0]["combined"]
+        found: list[float] = intervals(Evaluator(bank).board(ROUTERS, resampling=resampling))[ROUTERS[0]][0]["combined"]
         return found
 
     low, high = interval(QUICK)
@@ -119,14 +119,14 @@ def test_other_settings_are_other_intervals_of_the_same_kept_score(bank: Bank) -
 
 
 def test_a_kept_score_without_its_trajectories_is_made_again(bank: Bank) -> None:
-    before = intervals(Judge(bank).board(ROUTERS, resampling=QUICK))
+    before = intervals(Evaluator(bank).board(ROUTERS, resampling=QUICK))
     for path in (bank.store.root / "scores").rglob("trajectories.parquet"):
         path.write_bytes(b"no parquet")
-    assert intervals(Judge(bank).board(ROUTERS, resampling=QUICK)) == before
+    assert intervals(Evaluator(bank).board(ROUTERS, resampling=QUICK)) == before
 
 
 def test_without_resampling_nothing_is_said(bank: Bank) -> None:
-    board = Judge(bank).board(ROUTERS).to_json()
+    board = Evaluator(bank).board(ROUTERS).to_json()
     assert board["resampling"] is None
     assert {(entry["intervals"], entry["rank"]) for entry in board["routers"]} == {(None, None)}
 
@@ -137,8 +137,8 @@ def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_
     store = Store(tmp_path / "store")
     import_rows(shuffled, store)
     with Bank.open("bank", store) as other:
-        there = intervals(Judge(other).board(ROUTERS[:1], resampling=QUICK))
-    here = intervals(Judge(bank).board(ROUTERS, resampling=QUICK))
+        there = intervals(Evaluator(other).board(ROUTERS[:1], resampling=QUICK))
+    here = intervals(Evaluator(bank).board(ROUTERS, resampling=QUICK))
     assert there[ROUTERS[0]][:2] == here[ROUTERS[0]][:2]
     assert there["always-low"][:2] == here["always-low"][:2]
 
@@ -160,8 +160,8 @@ def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_
 def test_too_little_gives_a_reason_instead_of_an_interval(rows: list[Row], said: str, store: Store) -> None:
     import_rows(rows, store)
     with Bank.open("bank", store) as bank:
-        board = Judge(bank).board(["sticky"], resampling=QUICK)
-        comparison = Judge(bank).compare(["sticky", "always-low"], [], QUICK).to_json()
+        board = Evaluator(bank).board(["sticky"], resampling=QUICK)
+        comparison = Evaluator(bank).compare(["sticky", "always-low"], [], QUICK).to_json()
     ranked = len(board.entries) - 2
     for ends, reasons, rank in intervals(board).values():
         assert ends == dict.fromkeys(SCORES)
@@ -176,7 +176,7 @@ def test_too_little_gives_a_reason_instead_of_an_interval(rows: list[Row], said:
 
 
 def test_a_rate_of_0_or_100_has_an_exact_interval(bank: Bank) -> None:
-    found = intervals(Judge(bank).board(["always-high"], resampling=QUICK))
+    found = intervals(Evaluator(bank).board(["always-high"], resampling=QUICK))
     bound = 100 * exact_bound(24, 0.95)
     assert bound == pytest.approx(14.247, abs=0.001)
     for metric in ("row_pass", "traj_pass"):
@@ -189,28 +189,32 @@ def test_a_rate_of_0_or_100_has_an_exact_interval(bank: Bank) -> None:
 
 def test_a_rate_of_0_has_an_exact_interval() -> None:
     values = np.array([[3, 1, 0, 0, 100, -10 - number] for number in range(12)])
-    found = Sample([Parts(["w"] * 12, [str(number) for number in range(12)], values)], QUICK).intervals(0)
+    found = RouterSample([TrajectoryParts(["w"] * 12, [str(number) for number in range(12)], values)], QUICK).intervals(
+        0
+    )
     for metric in ("row_exact", "traj_pass"):
         assert found[metric].to_json() == pytest.approx([0, 100 * exact_bound(12, 0.95)])
 
 
 def test_what_is_undefined_has_no_interval() -> None:
     values = np.array([[3, 0, 0, 0, 0, 0]] * 8)
-    sample = Sample([Parts(["w"] * 8, [str(number) for number in range(8)], values)] * 2, QUICK)
+    sample = RouterSample([TrajectoryParts(["w"] * 8, [str(number) for number in range(8)], values)] * 2, QUICK)
     assert sample.intervals(0)["cost_save"].reason == "undefined"
     assert sample.differences(0, 1)["combined"].difference is None
     assert sample.ranks([0, 1]) == {}
 
 
 def test_the_ends_of_a_rate_are_possible() -> None:
-    found = Sample([passing([True] * 2 + [False] * 19)], QUICK).intervals(0)["traj_pass"].to_json()
+    found = RouterSample([passing([True] * 2 + [False] * 19)], QUICK).intervals(0)["traj_pass"].to_json()
     assert found is not None
     assert 0 < found[0] < 100 * 2 / 21 < found[1] < 35
 
 
 def test_where_every_trajectory_passes_cost_save_reaches_down_by_what_may_fail() -> None:
     values = np.array([[2, 2, 1, 2, 100, 60 + number] for number in range(20)])
-    found = Sample([Parts(["w"] * 20, [f"{number:02}" for number in range(20)], values)], QUICK).intervals(0)
+    found = RouterSample(
+        [TrajectoryParts(["w"] * 20, [f"{number:02}" for number in range(20)], values)], QUICK
+    ).intervals(0)
     assert found["cost_save"].ends is not None
     low, high = found["cost_save"].ends
     assert low < 69.5 - 100 * exact_bound(20, 0.95)
@@ -222,13 +226,13 @@ def test_where_every_trajectory_passes_cost_save_reaches_down_by_what_may_fail()
 
 def test_the_embedded_bank_has_intervals(starter_store: Store) -> None:
     with Bank.open("starter", starter_store) as bank:
-        board = Judge(bank).board(["sticky"], resampling=QUICK)
+        board = Evaluator(bank).board(["sticky"], resampling=QUICK)
     found = intervals(board)["sticky"]
     assert all(ends is not None for ends in found[0].values())
     assert found[1] == {}
 
 
-def in_workloads(sizes: dict[str, int], rate: float = 0.7, rows: int = 3) -> Parts:
+def in_workloads(sizes: dict[str, int], rate: float = 0.7, rows: int = 3) -> TrajectoryParts:
     """Trajectories of workloads, of which that share passes."""
     drawn = random.Random(1)  # noqa: S311 - no secret
     workloads = [name for name, size in sizes.items() for _ in range(size)]
@@ -237,12 +241,12 @@ def in_workloads(sizes: dict[str, int], rate: float = 0.7, rows: int = 3) -> Par
         passes = drawn.random() < rate
         exact = drawn.randint(0, 2) if passes else drawn.randint(0, 1)
         values.append([rows, rows if passes else 1, exact, rows * passes, 100 + number, 60 if passes else -40])
-    return Parts(workloads, [f"{number:03}" for number in range(len(workloads))], np.array(values))
+    return TrajectoryParts(workloads, [f"{number:03}" for number in range(len(workloads))], np.array(values))
 
 
 def test_a_single_trajectory_of_a_workload_takes_no_interval_away() -> None:
-    sample = Sample([in_workloads({"a": 12, "alone": 1})], QUICK)
-    assert sample.too_little is None
+    sample = RouterSample([in_workloads({"a": 12, "alone": 1})], QUICK)
+    assert sample.shortage is None
     overall = sample.intervals(0)
     assert all(each.ends is not None for each in overall.values())
     by_workload = sample.by_workload(0)
@@ -254,7 +258,7 @@ def test_a_single_trajectory_of_a_workload_takes_no_interval_away() -> None:
 
 def test_an_interval_of_a_workload_is_that_of_a_bank_of_it_alone() -> None:
     both, alone = in_workloads({"a": 12, "b": 9}), in_workloads({"a": 12})
-    assert Sample([both], QUICK).by_workload(0)["a"] == Sample([alone], QUICK).intervals(0)
+    assert RouterSample([both], QUICK).by_workload(0)["a"] == RouterSample([alone], QUICK).intervals(0)
 
 
 def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +267,7 @@ def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow(monkeypa
     values[18:] = [12, 12, 6, 12, 5000, 3000]
 
     def widths() -> dict[str, float]:
-        found = Sample([Parts(parts.workloads, parts.instances, values)], QUICK).intervals(0)
+        found = RouterSample([TrajectoryParts(parts.workloads, parts.instances, values)], QUICK).intervals(0)
         return {name: each.ends[1] - each.ends[0] for name, each in found.items() if each.ends is not None}
 
     collapsed = widths()
@@ -277,19 +281,21 @@ def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow(monkeypa
 # --- Groups ---------------------------------------------------------------------------------------------------------
 
 
-def several_draws(groups: int = 21, draws: int = 5) -> Parts:
+def several_draws(groups: int = 21, draws: int = 5) -> TrajectoryParts:
     """Several trajectories of each task, which all turn out alike."""
     one = in_workloads({"w": groups})
     values = np.repeat(one.values, draws, axis=0)
     names = [name for name in one.instances for _ in range(draws)]
-    return Parts(["w"] * len(names), [f"{name}-{place % draws}" for place, name in enumerate(names)], values, names)
+    return TrajectoryParts(
+        ["w"] * len(names), [f"{name}-{place % draws}" for place, name in enumerate(names)], values, names
+    )
 
 
 def test_draws_of_one_task_are_one_group() -> None:
     parts = several_draws()
-    sample, once = Sample([parts], QUICK), Sample([in_workloads({"w": 21})], QUICK)
+    sample, once = RouterSample([parts], QUICK), RouterSample([in_workloads({"w": 21})], QUICK)
     assert (sample.groups, once.groups) == (21, 21)
-    by_trajectory = Sample([Parts(parts.workloads, parts.instances, parts.values)], QUICK)
+    by_trajectory = RouterSample([TrajectoryParts(parts.workloads, parts.instances, parts.values)], QUICK)
     assert by_trajectory.groups == 105
     widths = {
         name: {metric: each.ends[1] - each.ends[0] for metric, each in found.intervals(0).items() if each.ends}
@@ -308,8 +314,8 @@ def test_what_saves_nothing_wherever_has_no_interval_of_cost_save(grouped: bool)
     values = parts.values.copy()
     values[:, PASSING] = values[:, IF_PASSING] = values[:, ROWS]
     values[:, N] = 0
-    alike = Parts(parts.workloads, parts.instances, values, parts.groups if grouped else ())
-    found = Sample([alike], QUICK).intervals(0)
+    alike = TrajectoryParts(parts.workloads, parts.instances, values, parts.groups if grouped else ())
+    found = RouterSample([alike], QUICK).intervals(0)
     assert found["cost_save"] == Interval(None, "the same on every trajectory")
     assert found["traj_pass"].ends is not None
 
@@ -321,25 +327,25 @@ def test_tests_count_groups() -> None:
     flipped = slice(0, 5)
     assert (values[flipped, 3] > 0).all()
     values[flipped, 1:4], values[flipped, 5] = 0, -40
-    second = Parts(first.workloads, first.instances, values, first.groups)
-    sample = Sample([first, second], QUICK)
+    second = TrajectoryParts(first.workloads, first.instances, values, first.groups)
+    sample = RouterSample([first, second], QUICK)
     split = sample.mcnemar(0, 1)
     assert (split.first_only, split.second_only, split.p) == (1, 0, 1)
     found = sample.differences(0, 1)["traj_pass"]
     assert found.p is not None
     assert found.p >= 0.9
-    few = Sample([several_draws(5)], QUICK)
-    assert few.too_little == "too little: 5 groups, but an interval at this level needs 6"
+    few = RouterSample([several_draws(5)], QUICK)
+    assert few.shortage == "too little: 5 groups, but an interval at this level needs 6"
 
 
 def test_a_group_may_reach_over_workloads_and_is_drawn_as_one() -> None:
     parts = in_workloads({"a": 14, "b": 12})
     names = list(parts.instances)
     names[14:20] = names[0:6]  # six of b are near-duplicates of six of a
-    sample = Sample([Parts(parts.workloads, parts.instances, parts.values, names)], QUICK)
+    sample = RouterSample([TrajectoryParts(parts.workloads, parts.instances, parts.values, names)], QUICK)
     assert sample.groups == 20
-    assert sample.too_little is None
-    apart = Sample([parts], QUICK)
+    assert sample.shortage is None
+    apart = RouterSample([parts], QUICK)
     for metric, each in sample.intervals(0).items():
         other = apart.intervals(0)[metric].ends
         assert each.ends is not None
@@ -353,23 +359,23 @@ def test_a_group_may_reach_over_workloads_and_is_drawn_as_one() -> None:
 def test_equal_instances_of_two_workloads_are_two_groups_by_default() -> None:
     parts = in_workloads({"a": 8, "b": 8})
     same = [f"{number % 8}" for number in range(16)]
-    assert Sample([Parts(parts.workloads, same, parts.values)], QUICK).groups == 16
+    assert RouterSample([TrajectoryParts(parts.workloads, same, parts.values)], QUICK).groups == 16
     named = [f"task-{number % 8}" for number in range(16)]
-    assert Sample([Parts(parts.workloads, same, parts.values, named)], QUICK).groups == 8
+    assert RouterSample([TrajectoryParts(parts.workloads, same, parts.values, named)], QUICK).groups == 8
 
 
 # --- Comparing ------------------------------------------------------------------------------------------------------
 
 
-def passing(flags: list[bool], rows: int = 2) -> Parts:
+def passing(flags: list[bool], rows: int = 2) -> TrajectoryParts:
     """A router that passes these trajectories whole and fails the others whole; what it costs is the same."""
     values = [[rows, rows * flag, 0, rows * flag, 100 + number, 10] for number, flag in enumerate(flags)]
-    return Parts(["w"] * len(flags), [f"{number:04}" for number in range(len(flags))], np.array(values))
+    return TrajectoryParts(["w"] * len(flags), [f"{number:04}" for number in range(len(flags))], np.array(values))
 
 
 def test_routers_that_never_differ_are_tied() -> None:
     one = passing([True, False] * 10)
-    sample = Sample([one, one], QUICK)
+    sample = RouterSample([one, one], QUICK)
     for each in sample.differences(0, 1).values():
         assert (each.difference, each.p, each.needed_trajectories) == (0, 1, None)
         assert each.interval.reason == "they differ on no trajectory"
@@ -378,7 +384,9 @@ def test_routers_that_never_differ_are_tied() -> None:
 
 @pytest.mark.parametrize("differing", [1, 3, 5])
 def test_few_trajectories_that_differ_prove_nothing(differing: int) -> None:
-    sample = Sample([passing([True] * 100), passing([number >= differing for number in range(100)])], Resampling())
+    sample = RouterSample(
+        [passing([True] * 100), passing([number >= differing for number in range(100)])], Resampling()
+    )
     found = sample.differences(0, 1)["traj_pass"]
     assert found.p is not None
     assert found.p >= sample.mcnemar(0, 1).p > 0.05
@@ -388,7 +396,7 @@ def test_few_trajectories_that_differ_prove_nothing(differing: int) -> None:
 
 
 def test_all_against_none_has_an_interval_still() -> None:
-    sample = Sample([passing([True] * 20), passing([False] * 20)], QUICK)
+    sample = RouterSample([passing([True] * 20), passing([False] * 20)], QUICK)
     found = sample.differences(0, 1)["traj_pass"]
     assert found.difference == 100
     assert found.interval.to_json() == pytest.approx([100 - 200 * exact_bound(20, 0.95), 100])
@@ -399,7 +407,7 @@ def test_all_against_none_has_an_interval_still() -> None:
 
 def test_a_comparison_is_of_every_pair_once_and_corrected_for_all(bank: Bank) -> None:
     routers = [*ROUTERS, "always-high", "random"]
-    comparison = Judge(bank).compare(routers, [], Resampling())
+    comparison = Evaluator(bank).compare(routers, [], Resampling())
     assert [(pair.first, pair.second) for pair in comparison.pairs] == [
         (routers[first], routers[second]) for first in range(4) for second in range(first + 1, 4)
     ]
@@ -416,14 +424,14 @@ def test_a_comparison_is_of_every_pair_once_and_corrected_for_all(bank: Bank) ->
 @pytest.mark.parametrize("routers", [[], ["sticky"], ["sticky", "sticky"]])
 def test_a_comparison_needs_two(routers: list[str], bank: Bank) -> None:
     with pytest.raises(UsageError, match="two different routers"):
-        Judge(bank).compare(routers, [], QUICK)
+        Evaluator(bank).compare(routers, [], QUICK)
 
 
 def test_twice_the_trajectories_are_needed_for_a_difference_of_0_7_times_the_size() -> None:
     def needed(ahead: int) -> int:
         first = [number < 30 + ahead for number in range(400)]
         second = [number >= 370 for number in range(400)]
-        sample = Sample([passing(first), passing(second)], Resampling())
+        sample = RouterSample([passing(first), passing(second)], Resampling())
         found = sample.differences(0, 1)["traj_pass"].needed_trajectories
         exact = sample.mcnemar_needed(sample.mcnemar(0, 1))
         assert found is not None

@@ -9,7 +9,7 @@ import pytest
 
 import twinbench as tb
 from static_track.banks.bank import Bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import Row, a_row, import_rows
 from tests.cli.commands import twinbench
 from twinbench.routing.router import Call, Decision
@@ -111,7 +111,7 @@ def test_answers_stand_in_the_order_of_the_bank_s_rows(banked: Store, tmp_path: 
     assert target.read_text("utf-8") == dealt
     with Bank.open("sorted", banked) as bank:
         assert [line.split('"')[3] for line in dealt.splitlines()] == list(bank.row_ids)
-        assert list(Judge(bank).predictions(Steady()).row_nos) == list(range(40))
+        assert list(Evaluator(bank).predictions(Steady()).row_nos) == list(range(40))
 
 
 def test_answers_are_kept_by_order_and_json_says_which_it_was(banked: Store, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import twinbench as tb
-from dynamic_track.rehearsal.replies import ABSENT, Counts, Message, Reply, server_error
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import ABSENT, MessageReply, Reply, TokenCounts, server_error
+from dynamic_track.rehearsal.server import ReceivedRequest
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, twinbench
 from tests.scripted.server import Script, ScriptedServer
@@ -22,7 +22,7 @@ from twinbench.storage.store import STORE_VARIABLE, Store
 
 KEY = "sk-own-0123456789-must-never-show"
 KEY_VARIABLE = "TWINBENCH_TEST_OWN_KEY"
-USED = Counts(prompt=1000, output=10)
+USED = TokenCounts(prompt=1000, output=10)
 EACH = Decimal("0.00025578")
 """1000 · 0.252 + 10 · 0.378, per million."""
 
@@ -71,7 +71,7 @@ def routers(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> st
 
 
 def says(text: str) -> Script:
-    return lambda _: Message(text, usage=USED)
+    return lambda _: MessageReply(text, usage=USED)
 
 
 @contextmanager
@@ -197,9 +197,9 @@ def kept(store: Store, router: str) -> int:
 
 @pytest.mark.parametrize("how", ["unpaid", "cap", "provider", "usage"])
 def test_what_was_decided_without_an_answer_is_never_kept(routers: str, store: Store, how: str) -> None:
-    scripts: dict[str, Reply] = {"provider": server_error(), "usage": Message("mid", usage=ABSENT)}
+    scripts: dict[str, Reply] = {"provider": server_error(), "usage": MessageReply("mid", usage=ABSENT)}
     spec = f"{routers}Asks?catches=true&most=1"
-    with serving(lambda _: scripts.get(how, Message("mid", usage=USED))) as server, no_waiting():
+    with serving(lambda _: scripts.get(how, MessageReply("mid", usage=USED))) as server, no_waiting():
         more = [] if how == "unpaid" else paid(server, "0.0002" if how == "cap" else "1")
         ran = scored(spec, *more).succeeded()
         assert first(ran)["counts"]["errors"] == 0
@@ -233,7 +233,7 @@ def test_a_cap_is_held_and_the_rows_beyond_it_are_errors(routers: str) -> None:
 
 
 def test_of_unknown_usage_the_reservation_counts(routers: str) -> None:
-    with serving(lambda _: Message("mid", usage=ABSENT)) as server:
+    with serving(lambda _: MessageReply("mid", usage=ABSENT)) as server:
         entry = first(scored(f"{routers}Asks?most=1", *paid(server)).succeeded())
     assert entry["counts"]["errors"] == 3
     assert 0 < entry["router_usd"] < 0.01
@@ -243,7 +243,7 @@ def test_of_unknown_usage_the_reservation_counts(routers: str) -> None:
 def test_nothing_that_the_provider_sees_tells_of_labels_or_instances(routers: str) -> None:
     with serving(says("mid")) as server:
         scored(f"{routers}Asks", *paid(server)).succeeded()
-    asked: Sequence[Asked] = server.completions
+    asked: Sequence[ReceivedRequest] = server.completions
     assert len({each.session for each in asked}) == 3, "one a trajectory"
     for each in asked:
         assert set(each.body) == {"model", "messages", "max_tokens", "temperature"}

@@ -323,7 +323,7 @@ def test_a_failing_decision_is_an_error_of_its_row_and_says_why(answer: Answer, 
     assert predicted.tier_ids == [1, None, 1]
     assert list(predicted.errors) == [1]
     assert predicted.errors[1].startswith(said)
-    assert not predicted.given_up
+    assert not predicted.stopped
     assert len(predicted.latencies_ms or ()) == 3
 
 
@@ -355,7 +355,7 @@ def test_ten_failures_in_a_row_are_enough(store: Store) -> None:
     router = Recorder(fail_at(*range(3, 30)))
     rows = [*a_trajectory([0] * 14, instance="i-1"), *a_trajectory([0, 0], instance="i-2")]
     predicted = ask(router, rows, store)
-    assert predicted.given_up
+    assert predicted.stopped
     assert predicted.tier_ids == [1, 1, *[None] * 14]
     assert len(router.calls) == 12
     assert predicted.errors[11] == "route raised LookupError: no idea at 12"
@@ -368,7 +368,7 @@ def test_ten_failures_in_a_row_are_enough(store: Store) -> None:
 def test_nine_failures_and_a_decision_are_no_reason_to_give_up(store: Store) -> None:
     router = Recorder(fail_at(*range(1, 10), *range(11, 20)))
     predicted = ask(router, a_trajectory([0] * 20), store)
-    assert not predicted.given_up
+    assert not predicted.stopped
     assert [row for row, tier in enumerate(predicted.tier_ids) if tier is not None] == [9, 19]
 
 

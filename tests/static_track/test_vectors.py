@@ -10,7 +10,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.comparing import assert_agree
 from tests.conftest import SHARED
 from twinbench.storage.store import Store
@@ -61,7 +61,7 @@ def test_all_predictions_of_a_bank_score_as_the_vectors_say(name: str, shared: P
     import_bank(str(bank_path(shared, name)), name, store)
 
     with Bank.open(name, store) as bank:
-        board = Judge(bank).board([], [str(path) for path in files.values()]).to_json(legacy=True)
+        board = Evaluator(bank).board([], [str(path) for path in files.values()]).to_json(legacy=True)
 
     by_name = {entry["router"]: entry for entry in board["routers"]}
     prediction_sets = {path.name.split(".")[1]: by_name[spec] for spec, path in files.items()}
@@ -76,7 +76,7 @@ def test_all_predictions_of_a_bank_score_as_the_vectors_say(name: str, shared: P
 def test_cost_optimal_beats_the_labels_on_plain_as_the_protocol_says(shared: Path, store: Store) -> None:
     import_bank(str(bank_path(shared, "plain")), "plain", store)
     with Bank.open("plain", store) as bank:
-        board = Judge(bank).board([]).to_json()
+        board = Evaluator(bank).board([]).to_json()
     scores = {entry["router"]: entry["scores"] for entry in board["routers"]}
     assert scores["cost-optimal"]["cost_save"] == pytest.approx(46.30, abs=0.005)
     assert scores["labels"]["cost_save"] == pytest.approx(39.99, abs=0.005)

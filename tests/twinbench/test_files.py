@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from twinbench.errors import TwinbenchError
-from twinbench.storage.files import written
+from twinbench.storage.files import atomic_write
 
 
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
@@ -18,14 +18,14 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     target.write_text("old")
 
     def interrupted() -> None:
-        with written(target) as path:
+        with atomic_write(target) as path:
             path.write_text("half")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         interrupted()
     assert target.read_text() == "old"
-    with written(target) as path:
+    with atomic_write(target) as path:
         path.write_text("new")
         assert target.read_text() == "old"
     assert target.read_text() == "new"
@@ -36,7 +36,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     target, link = tmp_path / "real.txt", tmp_path / "link.txt"
     target.write_text("old")
     link.symlink_to(target)
-    with written(link) as path:
+    with atomic_write(link) as path:
         path.write_text("new")
     assert link.is_symlink()
     assert target.read_text() == "new"
@@ -49,7 +49,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     read: list[str] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
     reader.start()
-    with written(pipe) as path:
+    with atomic_write(pipe) as path:
         path.write_text("through")
     reader.join()
     assert read == ["through"]
@@ -58,5 +58,5 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "missing/out.txt"])
 def test_a_target_that_cannot_be_a_file_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(TwinbenchError, match="cannot write"), written(tmp_path / name) as path:
+    with pytest.raises(TwinbenchError, match="cannot write"), atomic_write(tmp_path / name) as path:
         path.write_text("x")

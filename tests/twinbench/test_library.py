@@ -66,7 +66,11 @@ def test_a_function_is_a_router_in_every_function_of_the_library(store: Path) ->
     assert tb.explain(by_step, "bank", store=store).router == "function:by_step"
     curves = tb.curve([Always(), by_step, "depth-rule"], "bank", store=store, points=3, plugins=tb.PluginLimits())
     assert [each.router for each in curves] == ["instance:Always", "function:by_step", "depth-rule"]
-    assert curves[0].at == curves[1].at == tb.curve(by_step, "bank", store=store, points=3).at
+    assert (
+        curves[0].cost_and_quality
+        == curves[1].cost_and_quality
+        == tb.curve(by_step, "bank", store=store, points=3).cost_and_quality
+    )
 
 
 def test_a_board_is_shown_on_one_screen(store: Path) -> None:

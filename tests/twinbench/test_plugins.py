@@ -15,7 +15,7 @@ import pytest
 
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import UsageError
-from twinbench.plugins.arguments import ArgumentError, typed_arguments
+from twinbench.plugins.arguments import ArgumentError, convert_arguments
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.routing.built_in import BUILT_IN
@@ -130,7 +130,7 @@ class Everything:
     ],
 )
 def test_an_argument_has_the_type_that_the_constructor_declares(name: str, text: str, value: object) -> None:
-    (converted,) = typed_arguments(Everything, {name: text}).values()
+    (converted,) = convert_arguments(Everything, {name: text}).values()
     assert converted == value
     assert type(converted) is type(value)
 
@@ -151,7 +151,7 @@ def test_an_argument_has_the_type_that_the_constructor_declares(name: str, text:
 )
 def test_an_argument_that_does_not_fit_is_refused_in_words(name: str, text: str, said: str) -> None:
     with pytest.raises(ArgumentError) as refused:
-        typed_arguments(Everything, {name: text})
+        convert_arguments(Everything, {name: text})
     assert str(refused.value).startswith(said)
 
 
@@ -160,7 +160,7 @@ def test_a_required_argument_must_be_given() -> None:
         def __init__(self, path: str) -> None: ...
 
     with pytest.raises(ArgumentError, match=r"it needs the argument 'path': add \?path=…"):
-        typed_arguments(Needs, {})
+        convert_arguments(Needs, {})
 
 
 def test_a_factory_a_class_without_a_constructor_and_open_arguments_are_all_served() -> None:
@@ -169,28 +169,28 @@ def test_a_factory_a_class_without_a_constructor_and_open_arguments_are_all_serv
     class Bare:
         pass
 
-    assert typed_arguments(factory, {"k": "1"}) == {"k": 1}
-    assert typed_arguments(factory, {"k": "1", "other": "x"}) == {"k": 1, "other": "x"}
-    assert typed_arguments(Bare, {}) == {}
+    assert convert_arguments(factory, {"k": "1"}) == {"k": 1}
+    assert convert_arguments(factory, {"k": "1", "other": "x"}) == {"k": 1, "other": "x"}
+    assert convert_arguments(Bare, {}) == {}
     with pytest.raises(ArgumentError, match="its arguments: none"):
-        typed_arguments(Bare, {"k": "1"})
+        convert_arguments(Bare, {"k": "1"})
 
 
 def test_annotations_that_name_what_does_not_exist_leave_the_text() -> None:
     class Broken:
         def __init__(self, k: "Missing") -> None: ...  # type: ignore[name-defined] # noqa: F821, UP037
 
-    assert typed_arguments(Broken, {"k": "5"}) == {"k": "5"}
+    assert convert_arguments(Broken, {"k": "5"}) == {"k": "5"}
 
 
 def test_relative_paths_start_from_the_folder_of_the_user() -> None:
     folder = Path("/home/me")
-    assert typed_arguments(Everything, {"path": "knn.bin"}, folder) == {"path": folder / "knn.bin"}
-    assert typed_arguments(Everything, {"path": "/knn.bin"}, folder) == {"path": Path("/knn.bin")}
+    assert convert_arguments(Everything, {"path": "knn.bin"}, folder) == {"path": folder / "knn.bin"}
+    assert convert_arguments(Everything, {"path": "/knn.bin"}, folder) == {"path": Path("/knn.bin")}
 
 
 def test_built_in_routers_take_arguments_and_refuse_wrong_ones() -> None:
-    with load_router("random?seed=7&mix=0:0:0:1").opened(TIERS) as router:
+    with load_router("random?seed=7&mix=0:0:0:1").open(TIERS) as router:
         assert router.route(a_call()) == 3
     for spec, said in {
         "random?sead=7": "it takes no argument 'sead'; its arguments: seed, mix",

@@ -307,7 +307,7 @@ def test_static_candidates_are_the_four_tiers_at_their_rates() -> None:
 def test_a_live_candidate_shows_a_router_its_limits_and_how_it_is_billed() -> None:
     manifest = load_manifest(LIVE)
     assert isinstance(manifest, LiveManifest)
-    shown = {candidate.tier: candidate.candidate() for candidate in manifest.candidates}
+    shown = {candidate.tier: candidate.to_candidate() for candidate in manifest.candidates}
     assert shown["high"].writes_cache
     assert not shown["low"].writes_cache
     assert (shown["low"].context_window, shown["low"].max_tokens) == (163800, 32768)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.twinbench.calls import TIERS, a_call, a_candidate
-from twinbench.routing.router import CacheView, Candidate, Choice, Decision, DecisionError, Router, checked
+from twinbench.routing.router import CacheView, Candidate, Choice, Decision, DecisionError, Router, validate_decision
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Prices, Usage
 
@@ -38,7 +38,7 @@ POOL = (SMALL, SPARE, LARGE)
     ],
 )
 def test_a_candidate_a_tier_a_name_and_a_decision_are_answers(answer: object, choice: Choice) -> None:
-    assert checked(answer, TIERS) == choice
+    assert validate_decision(answer, TIERS) == choice
 
 
 class Scalar:
@@ -55,7 +55,7 @@ class Scalar:
 
 @pytest.mark.parametrize("score", [Fraction(1, 4), Decimal("0.25"), Scalar(0.25), Scalar(0.25, "torch.float16")])
 def test_a_real_number_of_any_kind_is_a_score(score: Any) -> None:
-    choice = checked(Decision("low", score=score), TIERS)
+    choice = validate_decision(Decision("low", score=score), TIERS)
     assert choice.score == 0.25
     assert type(choice.score) is float
 
@@ -75,7 +75,7 @@ def test_a_real_number_of_any_kind_is_a_score(score: Any) -> None:
 )
 def test_no_number_from_0_to_1_is_no_score_whatever_its_kind(score: Any) -> None:
     with pytest.raises(DecisionError, match="score must be a number from 0 to 1 or None"):
-        checked(Decision("low", score=score), TIERS)
+        validate_decision(Decision("low", score=score), TIERS)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_no_number_from_0_to_1_is_no_score_whatever_its_kind(score: Any) -> None
 def test_a_tier_means_its_default_candidate_and_an_id_comes_before_a_tiers_name(
     answer: object, picked: Candidate
 ) -> None:
-    assert checked(answer, POOL).candidate is picked
+    assert validate_decision(answer, POOL).candidate is picked
     misleading = (a_candidate("high", Tier.LOW), LARGE)
-    assert checked("high", misleading).candidate is misleading[0]
+    assert validate_decision("high", misleading).candidate is misleading[0]
 
 
 def test_an_equal_candidate_that_was_made_elsewhere_is_taken() -> None:
-    assert checked(replace(MID), TIERS).candidate == MID
+    assert validate_decision(replace(MID), TIERS).candidate == MID
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_an_equal_candidate_that_was_made_elsewhere_is_taken() -> None:
 )
 def test_any_other_answer_is_refused_in_words_for_its_author(answer: object, said: str) -> None:
     with pytest.raises(DecisionError) as refused:
-        checked(answer, POOL)
+        validate_decision(answer, POOL)
     assert str(refused.value).startswith(said)
 
 
@@ -129,7 +129,7 @@ def test_any_other_answer_is_refused_in_words_for_its_author(answer: object, sai
 )
 def test_whatever_is_answered_is_a_choice_or_a_decision_error(answer: object) -> None:
     with suppress(DecisionError):
-        assert checked(answer, TIERS).candidate in TIERS
+        assert validate_decision(answer, TIERS).candidate in TIERS
 
 
 # --- Calls ----------------------------------------------------------------------------------------------------------

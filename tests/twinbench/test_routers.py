@@ -13,7 +13,7 @@ from static_track.predict import predict
 from tests.banks import Message
 from tests.twinbench.calls import a_call, a_candidate
 from twinbench.routing.built_in import BUILT_IN, DepthRule, Random, RoundRobin, Sticky
-from twinbench.routing.router import Call, Decision, Router, checked
+from twinbench.routing.router import Call, Decision, Router, validate_decision
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
@@ -25,7 +25,7 @@ def call_of(messages: int, last: str = "user", **fields: Any) -> Call:
 
 
 def decided(router: Router, call: Call) -> Tier:
-    return checked(router.route(call), call.candidates).candidate.tier
+    return validate_decision(router.route(call), call.candidates).candidate.tier
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -81,7 +81,7 @@ def test_round_robin_takes_the_tiers_that_the_pool_has() -> None:
     pool = [a_candidate("b", Tier.HIGH), a_candidate("a", Tier.LOW), a_candidate("c", Tier.HIGH, tier_default=False)]
     router = RoundRobin()
     router.start("session")
-    picked = [checked(router.route(a_call(pool)), pool).candidate.id for _ in range(4)]
+    picked = [validate_decision(router.route(a_call(pool)), pool).candidate.id for _ in range(4)]
     assert picked == ["a", "b", "a", "b"]
 
 

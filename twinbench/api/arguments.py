@@ -10,7 +10,7 @@ from twinbench.routing.tiers import Tier
 from twinbench.statistics import Resampling
 
 
-def refuse_below(least: int, **values: object) -> None:
+def require_at_least(least: int, **values: object) -> None:
     """Check that values are integers of at least ``least``.
 
     Raises:
@@ -21,7 +21,7 @@ def refuse_below(least: int, **values: object) -> None:
             raise UsageError(f"{name} is {value!r}: give an integer of at least {least}")
 
 
-def refuse_resampling(value: object, *, needed: bool = False) -> None:
+def require_resampling(value: object, *, needed: bool = False) -> None:
     """Check that a value is a ``Resampling``, or None unless one is needed.
 
     Raises:
@@ -31,7 +31,7 @@ def refuse_resampling(value: object, *, needed: bool = False) -> None:
         raise UsageError(f"resampling is {value!r}: give a twinbench.Resampling{'' if needed else ' or None'}")
 
 
-def routers_of(routers: object) -> list[Any]:
+def router_list(routers: object) -> list[Any]:
     """Routers as a list; one alone is one. Whether each is a router is said where it is loaded."""
     return list(routers) if is_several(routers) else [routers]  # type: ignore[call-overload]
 
@@ -41,13 +41,13 @@ def is_several(routers: object) -> bool:
     return isinstance(routers, Sequence) and not isinstance(routers, str | bytes)
 
 
-def specs_of(routers: object) -> list[str]:
+def spec_list(routers: object) -> list[str]:
     """Return router specs as a list; a live run needs specs, since it records its router and can be continued.
 
     Raises:
         UsageError: one is not a spec.
     """
-    found = routers_of(routers)
+    found = router_list(routers)
     for each in found:
         if not isinstance(each, str):
             by_spec = "a live run takes routers by their specs, such as my_router.py:"
@@ -59,7 +59,7 @@ def specs_of(routers: object) -> list[str]:
     return found
 
 
-def seeds_of(seeds: object) -> list[str]:
+def seed_list(seeds: object) -> list[str]:
     """Return seeds as strings: a number n means 0 to n - 1, a sequence lists distinct integers.
 
     Raises:
@@ -79,7 +79,7 @@ def seeds_of(seeds: object) -> list[str]:
     return found
 
 
-def tier_of(tier: Tier | str) -> Tier:
+def to_tier(tier: Tier | str) -> Tier:
     """Return a tier given as a tier or by its name.
 
     Raises:
@@ -91,7 +91,7 @@ def tier_of(tier: Tier | str) -> Tier:
         raise UsageError(str(error)) from None
 
 
-def patches_of(patches: Mapping[Any, Any]) -> dict[str, str]:
+def validate_patches(patches: Mapping[Any, Any]) -> dict[str, str]:
     """Check and return patches by task id.
 
     Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twinbench.api.arguments import patches_of, refuse_below, refuse_resampling, seeds_of, specs_of
+from twinbench.api.arguments import require_at_least, require_resampling, seed_list, spec_list, validate_patches
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from dynamic_track.auditing.audit import Audit
     from dynamic_track.grading.patches import Grades
     from dynamic_track.rehearsal.standings import RehearsalResult
-    from dynamic_track.results.live_score import LiveScore, RunsCompared
-    from dynamic_track.running.regrading import Regraded
-    from dynamic_track.running.replay import Replayed
+    from dynamic_track.results.live_score import LiveScore, RunComparison
+    from dynamic_track.running.regrading import RegradeResult
+    from dynamic_track.running.replay import ReplayResult
     from dynamic_track.running.runner import RunSummary
     from dynamic_track.tasks.selection import TaskChoice
 
@@ -50,7 +50,9 @@ def score_run(
     return live_score(loaded, resampling, exclude_infra=exclude_infra)
 
 
-def compare_runs(first: Path | str, second: Path | str, *, resampling: Resampling = DEFAULT_RESAMPLING) -> RunsCompared:
+def compare_runs(
+    first: Path | str, second: Path | str, *, resampling: Resampling = DEFAULT_RESAMPLING
+) -> RunComparison:
     """Compare two live runs case by case."""
     from dynamic_track.results.live_score import compared
     from dynamic_track.results.loaded import load_run
@@ -87,13 +89,18 @@ def run(
 
     from dynamic_track.running.preparing import RunRequest, prepare_run
 
-    named = {"router": specs_of(router)[0], "run_dir": Path(run), "api_base": api_base, "choice": _choice(tasks)}
+    named = {
+        "router": spec_list(router)[0],
+        "run_dir": Path(run),
+        "api_base": api_base,
+        "choice": _to_task_choice(tasks),
+    }
     try:
         request = TypeAdapter(RunRequest).validate_python(named | more)
     except ValidationError as error:
         details = error.errors()[0]
         raise UsageError(f"{field_path(details['loc'])}: {worded(details)}") from None
-    return prepare_run(request, progress).work(progress=progress)
+    return prepare_run(request, progress).execute(progress=progress)
 
 
 def rehearse(
@@ -105,7 +112,7 @@ def rehearse(
     pool: str = DEFAULT_LIVE,
     skills: str = "spread",
     faults: str | None = None,
-    actions: str = "tool",
+    action_format: str = "tool",
     on_router_error: str | None = None,
     workers: int = 2,
     min_free_mib: int = 2048,
@@ -123,7 +130,7 @@ def rehearse(
         pool: the live pool that is simulated, by name or file.
         skills: the models' declared skills: ``spread``, ``flat-2026``, or a file.
         faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: none fails.
-        actions: how models give their commands: by ``tool`` call or as ``text``.
+        action_format: how models give their commands: by ``tool`` call or as ``text``.
         on_router_error: the tier that answers if a router fails; None: the case is unresolved.
         workers: how many runs are executed in parallel.
         min_free_mib: start no case with less free disk space than this, in MiB.
@@ -137,16 +144,16 @@ def rehearse(
     from dynamic_track.rehearsal.preparing import prepare_rehearsal, rehearse_routers
     from twinbench.plugins.loading import load_router
 
-    asked = specs_of(routers)
-    refuse_below(1, workers=workers)
-    refuse_resampling(resampling)
+    asked = spec_list(routers)
+    require_at_least(1, workers=workers)
+    require_resampling(resampling)
     rehearsal = prepare_rehearsal(
-        _choice(tasks),
+        _to_task_choice(tasks),
         pool=pool,
-        seeds=seeds_of(seeds),
+        seeds=seed_list(seeds),
         skills=skills,
         faults=faults,
-        actions=actions,
+        actions=action_format,
         on_router_error=on_router_error,
         progress=progress,
     )
@@ -173,7 +180,7 @@ def replay(
     build: bool = False,
     plugins: PluginLimits | None = None,
     progress: Progress = no_progress,
-) -> Replayed:
+) -> ReplayResult:
     """Replay a recorded run with real containers and grading but without a provider, and compare everything.
 
     Args:
@@ -213,7 +220,7 @@ def grade(
     *,
     workers: int = 2,
     build: bool = False,
-    fresh: bool = False,
+    no_cache: bool = False,
     swebench_setting: Sequence[str] = (),
     store: Path | str | None = None,
     progress: Progress = no_progress,
@@ -225,7 +232,7 @@ def grade(
         tasks: ``verified``, ``heldout100``, ``rehearsal``, a file or folder, or a ``TaskChoice``.
         workers: how many patches are graded in parallel.
         build: build images from the tasks' Dockerfiles.
-        fresh: grade again even if a cached verdict exists.
+        no_cache: grade again even if a cached verdict exists.
         swebench_setting: globs of tasks that are graded in swebench's own setting.
         store: the folder in which verdicts are cached; default as on the command line.
         progress: called with the number of graded patches.
@@ -238,9 +245,9 @@ def grade(
     from dynamic_track.grading.verdict_store import VerdictStore
     from twinbench.containers.engine import Engine
 
-    refuse_below(1, workers=workers)
-    wanted = patches_of(patches) if isinstance(patches, Mapping) else read_predictions(Path(patches))
-    chosen, all_of = _choice(tasks).load(progress, swebench_setting=swebench_setting)
+    require_at_least(1, workers=workers)
+    wanted = validate_patches(patches) if isinstance(patches, Mapping) else read_predictions(Path(patches))
+    chosen, all_of = _to_task_choice(tasks).load(progress, swebench_setting=swebench_setting)
     for name in wanted:
         all_of.task(name)
     if isinstance(patches, Mapping):  # only the given tasks, not the whole set
@@ -253,12 +260,14 @@ def grade(
             VerdictStore(Store(store)),
             workers=workers,
             build=build,
-            fresh=fresh,
+            fresh=no_cache,
             progress=progress,
         )
 
 
-def grade_run(run: Path | str, *, workers: int = 2, build: bool = False, progress: Progress = no_progress) -> Regraded:
+def grade_run(
+    run: Path | str, *, workers: int = 2, build: bool = False, progress: Progress = no_progress
+) -> RegradeResult:
     """Grade all patches of a run again and update its directory; no model is asked.
 
     Args:
@@ -272,7 +281,7 @@ def grade_run(run: Path | str, *, workers: int = 2, build: bool = False, progres
     """
     from dynamic_track.running.again import regrade_run
 
-    refuse_below(1, workers=workers)
+    require_at_least(1, workers=workers)
     return regrade_run(Path(run), workers=workers, build=build, progress=progress)
 
 
@@ -305,7 +314,7 @@ def audit(
     return audited(path, run_pool(path, pool), head=head, against=[Path(each) for each in against], progress=progress)
 
 
-def _choice(tasks: str | TaskChoice) -> TaskChoice:
+def _to_task_choice(tasks: str | TaskChoice) -> TaskChoice:
     from dynamic_track.tasks.selection import TaskChoice
 
     return TaskChoice(tasks=tasks) if isinstance(tasks, str) else tasks

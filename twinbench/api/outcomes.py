@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinbench.api.arguments import refuse_resampling
+from twinbench.api.arguments import require_resampling
 from twinbench.errors import UsageError
 from twinbench.outcomes.foreseen import Foreseen, foresee
 from twinbench.outcomes.headroom import Headroom
@@ -133,7 +133,7 @@ def headroom(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    refuse_resampling(resampling)
+    require_resampling(resampling)
     for given, value in (("sensitivity", sensitivity), ("specificity", specificity)):
         if value is not None and not 0 <= value <= 1:
             raise UsageError(f"{given} is {value!r}: give a chance from 0 to 1")
@@ -190,7 +190,7 @@ def outcomes_power(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    refuse_resampling(resampling)
+    require_resampling(resampling)
     if not 0 < power < 1 or not 0 < difference <= 100:
         raise UsageError(
             f"power {power!r} and difference {difference!r}: give a chance between 0 and 1, and points from 0 to 100"

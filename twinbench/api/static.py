@@ -22,14 +22,14 @@ from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import import_bank as _import_bank
 from static_track.banks.opening import open_bank as _open_bank
 from static_track.board import Board, Comparison
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank
-from twinbench.api.arguments import is_several, refuse_below, refuse_resampling, routers_of, tier_of
+from twinbench.api.arguments import is_several, require_at_least, require_resampling, router_list, to_tier
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
-from twinbench.providers.metering import amount_in_usd, metered_llm
+from twinbench.providers.metering import metered_llm, parse_usd
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import COMPARED_RESAMPLES, Resampling
@@ -38,7 +38,7 @@ from twinbench.storage.store import Store
 from twinbench.text.tokens import OFFLINE
 
 if TYPE_CHECKING:
-    from static_track.construction.building import Build
+    from static_track.construction.building import BuildResult
     from static_track.construction.working import BuildState
     from static_track.many import Answers, ManyScores
 
@@ -65,7 +65,7 @@ def build_bank(
     workers: int = 1,
     repeats: int | None = None,
     progress: Progress = no_progress,
-) -> Build:
+) -> BuildResult:
     """Build a bank: find the cheapest sufficient tier for each step of tasks by executing them. Continues an earlier
     build.
 
@@ -90,7 +90,7 @@ def build_bank(
         if ended is not None:
             progress("executing tasks", state.done, state.tasks)
 
-    refuse_below(1, workers=workers)
+    require_at_least(1, workers=workers)
     if (config is None) == (recordings is None):
         raise UsageError("give either config or recordings")
     if config is None:
@@ -98,8 +98,8 @@ def build_bank(
             raise UsageError("usd and repeats are not allowed with recordings, which execute nothing")
         return rebuild(Path(recordings or ""), Path(out), listener=tell)
     if repeats is not None:
-        refuse_below(0, repeats=repeats)
-    cap = None if usd is None else amount_in_usd(usd, "usd")
+        require_at_least(0, repeats=repeats)
+    cap = None if usd is None else parse_usd(usd, "usd")
     settings = read_settings(Path(config), repeats=repeats)
     return build(settings, Path(out), BuildLimits(cap, workers), listener=tell, progress=progress)
 
@@ -127,7 +127,7 @@ def score(
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
-    fresh: bool = False,
+    no_cache: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -149,7 +149,7 @@ def score(
         tokenizers: the tokenizer set, ``offline`` or ``native``.
         order_seed: another one asks routers about the trajectories in another order, which changes no honest router's
             score.
-        fresh: run again what the store already holds.
+        no_cache: run again what the store already holds.
         api_base: the gateway for routers that ask an LLM themselves, such as ``https://host/v1``.
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that routers may spend there; needed where the pool costs anything.
@@ -163,9 +163,9 @@ def score(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    asked = routers_of(routers)
-    refuse_resampling(resampling)
-    with _judge(
+    asked = router_list(routers)
+    require_resampling(resampling)
+    with _open_evaluator(
         bank,
         store,
         (api_base, api_key_env, router_usd, pool),
@@ -173,7 +173,7 @@ def score(
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
-        fresh=fresh,
+        fresh=no_cache,
         plugins=plugins,
         progress=progress,
     ) as judge:
@@ -207,7 +207,7 @@ def score_many(
         raise UsageError(f"sets is {type(sets).__name__}: give a mapping from names to sets of predictions")
 
     with open_bank(bank, store=store) as opened:
-        return scored(opened, Judge(opened, split=split, tokenizers=tokenizers), sets)
+        return scored(opened, Evaluator(opened, split=split, tokenizers=tokenizers), sets)
 
 
 def compare(
@@ -218,7 +218,7 @@ def compare(
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
-    fresh: bool = False,
+    no_cache: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -234,8 +234,8 @@ def compare(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    refuse_resampling(resampling, needed=True)
-    with _judge(
+    require_resampling(resampling, needed=True)
+    with _open_evaluator(
         bank,
         store,
         (api_base, api_key_env, router_usd, pool),
@@ -243,11 +243,11 @@ def compare(
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
-        fresh=fresh,
+        fresh=no_cache,
         plugins=plugins,
         progress=progress,
     ) as judge:
-        return judge.compare(routers_of(routers), predictions, resampling)
+        return judge.compare(router_list(routers), predictions, resampling)
 
 
 def explain(
@@ -270,9 +270,9 @@ def explain(
         store: the store's folder; default as on the command line.
     """
     if limit is not None:
-        refuse_below(0, limit=limit)
+        require_at_least(0, limit=limit)
     with open_bank(bank, store=store) as opened:
-        return _explain(opened, Judge(opened, split=split, order_seed=order_seed), router, limit=limit)
+        return _explain(opened, Evaluator(opened, split=split, order_seed=order_seed), router, limit=limit)
 
 
 def difference(
@@ -287,9 +287,9 @@ def difference(
 ) -> Difference:
     """List the steps where two routers decide differently, and what that cost; arguments as for ``explain``."""
     if limit is not None:
-        refuse_below(0, limit=limit)
+        require_at_least(0, limit=limit)
     with open_bank(bank, store=store) as opened:
-        return _difference(opened, Judge(opened, split=split, order_seed=order_seed), a, b, limit=limit)
+        return _difference(opened, Evaluator(opened, split=split, order_seed=order_seed), a, b, limit=limit)
 
 
 class _CurveSettings(TypedDict, total=False):
@@ -350,11 +350,11 @@ def curve(
     Raises:
         twinbench.errors.UsageError: no such tiers, a decision without a score, or a router that asks an LLM.
     """
-    refuse_below(2, points=points)
-    weak, strong = tier_of(weak), tier_of(strong)
-    asked = routers_of(router)
+    require_at_least(2, points=points)
+    weak, strong = to_tier(weak), to_tier(strong)
+    asked = router_list(router)
     with open_bank(bank, store=store) as opened:
-        judge = Judge(
+        judge = Evaluator(
             opened,
             split=split,
             manifest=static_manifest(prices),
@@ -369,13 +369,13 @@ def curve(
 
 
 @contextmanager
-def _judge(
+def _open_evaluator(
     bank: str | None,
     store: Path | str | None,
     gateway: tuple[str | None, str | None, str | float | Decimal | None, str],
     prices: str,
     **settings: Any,
-) -> Iterator[Judge]:
+) -> Iterator[Evaluator]:
     """Open an evaluator over a bank of the store; ``gateway`` has the arguments of ``metered_llm``."""
     with open_bank(bank, store=store) as opened, metered_llm(*gateway) as llm:
-        yield Judge(opened, manifest=static_manifest(prices), llm=llm, pool=gateway[-1], **settings)
+        yield Evaluator(opened, manifest=static_manifest(prices), llm=llm, pool=gateway[-1], **settings)

@@ -16,8 +16,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
-from twinbench.calls.judging import Judged, judge
-from twinbench.calls.kept_responses import KeptPlace, KeptResponses
+from twinbench.calls.judging import AttemptResult, classify_response
+from twinbench.calls.kept_responses import CacheSlot, ResponseCache
 from twinbench.calls.recording import DivergedError, RecordedAttempt
 from twinbench.causes import CausedError
 from twinbench.routing.clock import Clock
@@ -40,7 +40,7 @@ class AttemptLog(Protocol):
         self,
         attempt: int,
         outcome: Response | TransportError,
-        judged: Judged,
+        judged: AttemptResult,
         cost_usd: Decimal,
         /,
         *,
@@ -53,10 +53,10 @@ class AttemptLog(Protocol):
 class CallFailedError(CausedError):
     """No attempt of a call brought an answer."""
 
-    def __init__(self, judged: Judged) -> None:
+    def __init__(self, judged: AttemptResult) -> None:
         super().__init__(judged.detail or "no answer")
         assert judged.cause is not None  # noqa: S101 - an answer is no failure
-        self.judged = judged
+        self.result = judged
         self.cause = judged.cause
 
 
@@ -72,10 +72,10 @@ class RetryLimits:
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredAttempt:
     """An attempt that brought an answer, with its usage and cost."""
 
-    judged: Judged
+    result: AttemptResult
     usage: Usage
     cost_usd: Decimal
 
@@ -88,19 +88,19 @@ class Attempts:
     budget: Budget
     clock: Clock
     limits: RetryLimits = RetryLimits()
-    kept: KeptResponses | None = None
+    response_cache: ResponseCache | None = None
     """Cached responses, used instead of sending the same request again; None: every request is sent."""
 
-    def answered(
+    def fetch_answer(
         self,
         request: Request,
         chosen: LiveCandidate,
         worst_usd: Decimal,
         log: AttemptLog,
         *,
-        before: int = 0,
+        previous_attempts: int = 0,
         switched: bool = False,
-    ) -> Answered:
+    ) -> AnsweredAttempt:
         """Send a request, with retries, and return its answer.
 
         Args:
@@ -108,21 +108,25 @@ class Attempts:
             chosen: the candidate that is asked.
             worst_usd: the most that one attempt may cost.
             log: where this call's attempts are recorded.
-            before: how many attempts of this call are recorded already.
+            previous_attempts: how many attempts of this call are recorded already.
             switched: whether another candidate answered the trial's previous call.
 
         Raises:
             CallFailedError: no attempt brought an answer.
             CapError: the budget leaves no room for another attempt.
         """
-        if self.kept is None:
-            return self._tried(request, chosen, worst_usd, log, before=before, switched=switched)
-        with self.kept.held(chosen.id, request) as place:
+        if self.response_cache is None:
+            return self._fetch_with_retries(
+                request, chosen, worst_usd, log, before=previous_attempts, switched=switched
+            )
+        with self.response_cache.hold_slot(chosen.id, request) as place:
             if place.response is None:
-                return self._tried(request, chosen, worst_usd, log, before=before, switched=switched, place=place)
-            return _reused(place.response, request, chosen, log, before + 1, switched=switched)
+                return self._fetch_with_retries(
+                    request, chosen, worst_usd, log, before=previous_attempts, switched=switched, place=place
+                )
+            return _reuse_response(place.response, request, chosen, log, previous_attempts + 1, switched=switched)
 
-    def _tried(
+    def _fetch_with_retries(
         self,
         request: Request,
         chosen: LiveCandidate,
@@ -131,14 +135,14 @@ class Attempts:
         *,
         before: int,
         switched: bool,
-        place: KeptPlace | None = None,
-    ) -> Answered:
+        place: CacheSlot | None = None,
+    ) -> AnsweredAttempt:
         number = before
         failed: CallFailedError | None = None
         retrying = Retrying(
-            stop=self._stops,
+            stop=self._should_stop,
             wait=partial(_wait_s, request),
-            retry=retry_if_exception(lambda error: isinstance(error, CallFailedError) and error.judged.retry),
+            retry=retry_if_exception(lambda error: isinstance(error, CallFailedError) and error.result.retry),
             sleep=self.clock.sleep,
             reraise=True,
         )
@@ -146,16 +150,18 @@ class Attempts:
             with attempt:
                 number += 1
                 try:
-                    return self._attempted(number, request, chosen, worst_usd, log, switched=switched, place=place)
+                    return self._attempt_once(number, request, chosen, worst_usd, log, switched=switched, place=place)
                 except CallFailedError as error:
                     failed = error
                     raise
                 except CapError as error:
                     # Say what used up the cap: failed attempts count at what they may have cost.
-                    raise error if failed is None else error.after(f"attempt {number - 1} failed: {failed}") from None
+                    raise (
+                        error if failed is None else error.with_context(f"attempt {number - 1} failed: {failed}")
+                    ) from None
         raise AssertionError  # tenacity either returns from the block or raises
 
-    def _attempted(
+    def _attempt_once(
         self,
         number: int,
         request: Request,
@@ -164,8 +170,8 @@ class Attempts:
         log: AttemptLog,
         *,
         switched: bool,
-        place: KeptPlace | None,
-    ) -> Answered:
+        place: CacheSlot | None,
+    ) -> AnsweredAttempt:
         with self.budget.reserve(worst_usd) as reservation:
             log.reserve(number, chosen.id, request, worst_usd)
             outcome: Response | TransportError
@@ -173,7 +179,7 @@ class Attempts:
                 outcome = self.source.fetch(request, self.limits.attempt_s)
             except TransportError as error:
                 outcome = error
-            judged = judge(outcome, chosen, switched=switched, max_tokens=_most_tokens(request))
+            judged = classify_response(outcome, chosen, switched=switched, max_tokens=_max_tokens(request))
             known = judged.usage is not None or not judged.billed
             cost_usd = Decimal(0) if judged.usage is None else judged.usage.cost_usd(chosen.prices.prices())
             cost_usd = cost_usd if known else worst_usd
@@ -183,29 +189,29 @@ class Attempts:
             raise CallFailedError(judged)
         if place is not None and isinstance(outcome, Response):
             place.response = outcome
-        return Answered(judged, judged.usage, cost_usd)
+        return AnsweredAttempt(judged, judged.usage, cost_usd)
 
-    def _stops(self, state: RetryCallState) -> bool:
+    def _should_stop(self, state: RetryCallState) -> bool:
         waited = state.idle_for + state.upcoming_sleep
         return stop_after_attempt(self.limits.attempts)(state) or waited > self.limits.waiting_s
 
 
-def _reused(
+def _reuse_response(
     response: Response, request: Request, chosen: LiveCandidate, log: AttemptLog, number: int, *, switched: bool
-) -> Answered:
+) -> AnsweredAttempt:
     """Record a cached response as an attempt for which nothing is reserved and nothing is paid."""
-    judged = judge(response, chosen, switched=switched, max_tokens=_most_tokens(request))
+    judged = classify_response(response, chosen, switched=switched, max_tokens=_max_tokens(request))
     if judged.cause is not None or judged.usage is None:
         raise CallFailedError(judged)
     cost_usd = judged.usage.cost_usd(chosen.prices.prices())
     log.reserve(number, chosen.id, request, Decimal(0))
     log.settle(number, replace(response, reused=True), judged, cost_usd, at_reservation=False)
-    return Answered(judged, judged.usage, cost_usd)
+    return AnsweredAttempt(judged, judged.usage, cost_usd)
 
 
-def recorded_answer(
+def reclassify_recorded_answer(
     found: RecordedAttempt, request: Request, step: int, chosen: LiveCandidate, *, switched: bool
-) -> Answered:
+) -> AnsweredAttempt:
     """Classify and price a recorded answer again.
 
     Raises:
@@ -214,16 +220,16 @@ def recorded_answer(
     assert found.settle is not None  # noqa: S101 - an answer is settled
     settle = found.settle
     response = Response(settle.status or 0, settle.body or b"", None, settle.latency_s or 0.0)
-    judged = judge(response, chosen, switched=switched, max_tokens=_most_tokens(request))
+    judged = classify_response(response, chosen, switched=switched, max_tokens=_max_tokens(request))
     if judged.cause is not None or judged.usage is None:
         raise DivergedError(step, "response", None, judged.detail)
     cost_usd = judged.usage.cost_usd(chosen.prices.prices())
     if cost_usd != settle.cost_usd:
         raise DivergedError(step, "cost", f"{settle.cost_usd:f}", f"{cost_usd}")
-    return Answered(judged, judged.usage, cost_usd)
+    return AnsweredAttempt(judged, judged.usage, cost_usd)
 
 
-def _most_tokens(request: Request) -> int | None:
+def _max_tokens(request: Request) -> int | None:
     """Return the ``max_tokens`` of a request; None if it sets none."""
     most = request.body.get("max_tokens")
     return most if isinstance(most, int) else None
@@ -237,7 +243,7 @@ def _wait_s(request: Request, state: RetryCallState) -> float:
     digest = hashlib.sha256(f"{request.session} {request.key} {state.attempt_number}".encode()).digest()
     jitter = digest[0] / 256
     error = state.outcome.exception() if state.outcome is not None else None
-    asked_s = error.judged.retry_after_s if isinstance(error, CallFailedError) else None
+    asked_s = error.result.retry_after_s if isinstance(error, CallFailedError) else None
     if asked_s is not None:
         return asked_s + jitter * min(_MOST_MORE_S, asked_s / 10)
     longest: float = wait_exponential(max=_LONGEST_WAIT_S)(state)

@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from twinbench.calls.usage_reading import BillError, usage_of
+from twinbench.calls.usage_reading import BillError, read_usage
 from twinbench.routing.usage import Prices
 
 __all__ = [
     "BillError",
     "bill_usd",
     "is_plausible",
+    "read_usage",
     "reported_cost_usd",
     "served_by",
     "served_model",
-    "usage_of",
     "worst_case_usd",
 ]
 
@@ -78,7 +78,7 @@ def worst_case_usd(prompt_tokens: int, prices: Prices, max_tokens: int) -> Decim
     """
     if prompt_tokens < 0 or max_tokens < 0:
         raise ValueError(f"token counts must be 0 or more, not {prompt_tokens} and {max_tokens}")
-    prompt_fusd = -(-13 * prompt_tokens * prices.dearest_prompt_fusd() // 10)
+    prompt_fusd = -(-13 * prompt_tokens * prices.max_prompt_fusd_per_token() // 10)
     return Decimal(prompt_fusd + max_tokens * prices.fusd_per_token()[3]).scaleb(-15)
 
 

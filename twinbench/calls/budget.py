@@ -22,7 +22,7 @@ class CapError(CausedError):
 
     cause = Cause.cap
 
-    def after(self, what: str) -> CapError:
+    def with_context(self, what: str) -> CapError:
         """Return the same error with a sentence on what happened before it."""
         return CapError(f"{self}; {what}")
 
@@ -84,7 +84,7 @@ class Budget:
             self._waiting.append(ticket)
             try:
                 while not (self._waiting[0] is ticket and self._fits(worst_usd)):
-                    if self._hopeless(worst_usd, first=self._waiting[0] is ticket):
+                    if self._never_fits(worst_usd, first=self._waiting[0] is ticket):
                         raise self._cap_error(worst_usd)
                     self._changed.wait()
                 self._reserved += worst_usd
@@ -97,7 +97,7 @@ class Budget:
     def _fits(self, worst_usd: Decimal) -> bool:
         return self.limit_usd is None or self._spent + self._reserved + worst_usd <= self.limit_usd
 
-    def _hopeless(self, worst_usd: Decimal, *, first: bool) -> bool:
+    def _never_fits(self, worst_usd: Decimal, *, first: bool) -> bool:
         """Return whether the amount will not fit whatever the other attempts settle at."""
         if self.limit_usd is None:
             return False

@@ -35,11 +35,11 @@ _TEXT_PARTS = (None, "text", "output_text")
 """``type`` of content parts that every model is sent; others (thinking, images …) go back to their model only."""
 
 
-class _Checked(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ToolCall(_Checked):
+class ToolCall(_FrozenModel):
     """One tool call that a model asked for."""
 
     id: str | None
@@ -47,19 +47,19 @@ class ToolCall(_Checked):
     name: str
     arguments: str
     """The arguments as JSON text, or whatever the model wrote instead."""
-    own: Mapping[str, Any] = {}
+    provider_fields: Mapping[str, Any] = {}
     """Provider-specific fields of the call, such as signatures; sent back to the same model only."""
-    own_function: Mapping[str, Any] = {}
+    provider_function_fields: Mapping[str, Any] = {}
     """Provider-specific fields of the call's ``function``; sent back to the same model only."""
 
 
-class AssistantMessage(_Checked):
+class AssistantMessage(_FrozenModel):
     """A model's answer."""
 
     content: str | None
     """The message's text; None if it has none."""
     tool_calls: tuple[ToolCall, ...] = ()
-    own: Mapping[str, Any] = {}
+    provider_fields: Mapping[str, Any] = {}
     """Provider-specific fields of the message (reasoning, signatures, non-text content parts); sent back to the same
     model only."""
     problem: str | None = None
@@ -71,7 +71,7 @@ class AssistantMessage(_Checked):
         return self.content or ""
 
 
-class Completion(_Checked):
+class Completion(_FrozenModel):
     """The first choice of a chat completion."""
 
     message: AssistantMessage
@@ -119,7 +119,7 @@ def read_message(message: Mapping[str, Any]) -> AssistantMessage:
     own = {name: value for name, value in message.items() if name not in _MESSAGE_FIELDS and value is not None}
     if parts is not None:
         own["content"] = parts
-    return AssistantMessage(content=content, tool_calls=calls, own=own)
+    return AssistantMessage(content=content, tool_calls=calls, provider_fields=own)
 
 
 def replace_surrogates(value: Any) -> Any:
@@ -138,7 +138,7 @@ def _read_content(content: Any) -> tuple[str | None, list[Any] | None]:
     if content is None or isinstance(content, str):
         return content, None
     if not isinstance(content, list):
-        raise _UnusableError(f"content must be a string or a list of parts, not {_shown(content)}")
+        raise _UnusableError(f"content must be a string or a list of parts, not {_short_json(content)}")
     if len(content) > MOST_PARTS:
         raise _UnusableError(f"content has {len(content):,} parts; at most {MOST_PARTS:,} are allowed")
     texts: list[str] = []
@@ -148,13 +148,13 @@ def _read_content(content: Any) -> tuple[str | None, list[Any] | None]:
             texts.append(part)
             continue
         if not isinstance(part, dict):
-            raise _UnusableError(f"content[{number}] must be an object, not {_shown(part)}")
+            raise _UnusableError(f"content[{number}] must be an object, not {_short_json(part)}")
         if part.get("type") not in _TEXT_PARTS:
             only_text = False
             continue
         text = part.get("text")
         if not isinstance(text, str | None):
-            raise _UnusableError(f"content[{number}].text must be a string, not {_shown(text)}")
+            raise _UnusableError(f"content[{number}].text must be a string, not {_short_json(text)}")
         texts.append(text or "")
         only_text = only_text and set(part) <= {"type", "text"}
     joined = "\n".join(texts) if texts else None
@@ -165,7 +165,7 @@ def _read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
     if calls is None:
         return ()
     if not isinstance(calls, list):
-        raise _UnusableError(f"tool_calls must be a list, not {_shown(calls)}")
+        raise _UnusableError(f"tool_calls must be a list, not {_short_json(calls)}")
     if len(calls) > MOST_TOOL_CALLS:
         raise _UnusableError(f"the answer has {len(calls):,} tool calls; at most {MOST_TOOL_CALLS} are run at once")
     return tuple(_read_tool_call(f"tool_calls[{number}]", call) for number, call in enumerate(calls))
@@ -173,14 +173,14 @@ def _read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
 
 def _read_tool_call(place: str, call: Any) -> ToolCall:
     if not isinstance(call, dict):
-        raise _UnusableError(f"{place} must be an object, not {_shown(call)}")
+        raise _UnusableError(f"{place} must be an object, not {_short_json(call)}")
     function = call.get("function")
     if not isinstance(function, dict | None):
-        raise _UnusableError(f"{place}.function must be an object, not {_shown(function)}")
+        raise _UnusableError(f"{place}.function must be an object, not {_short_json(function)}")
     function = function or {}
     name = function.get("name")
     if not isinstance(name, str | None):
-        raise _UnusableError(f"{place}.function.name must be a string, not {_shown(name)}")
+        raise _UnusableError(f"{place}.function.name must be a string, not {_short_json(name)}")
     if name is not None and len(name) > _MOST_NAME_CHARACTERS:
         raise _UnusableError(
             f"{place}.function.name has {len(name):,} characters, at most {_MOST_NAME_CHARACTERS} allowed"
@@ -189,20 +189,20 @@ def _read_tool_call(place: str, call: Any) -> ToolCall:
     if isinstance(arguments, dict):
         arguments = json.dumps(arguments, ensure_ascii=False)
     if not isinstance(arguments, str | None):
-        raise _UnusableError(f"{place}.function.arguments must be an object as JSON text, not {_shown(arguments)}")
+        raise _UnusableError(f"{place}.function.arguments must be an object as JSON text, not {_short_json(arguments)}")
     known = call.get("id")
     usable = isinstance(known, str) and len(known.strip()) > 0 and len(known) <= _MOST_ID_CHARACTERS
     return ToolCall(
         id=known if usable else None,
         name=name or "",
         arguments=arguments or "",
-        own={key: value for key, value in call.items() if key not in _CALL_FIELDS and value is not None},
-        own_function={
+        provider_fields={key: value for key, value in call.items() if key not in _CALL_FIELDS and value is not None},
+        provider_function_fields={
             key: value for key, value in function.items() if key not in _FUNCTION_FIELDS and value is not None
         },
     )
 
 
-def _shown(value: Any) -> str:
+def _short_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return shortened(text, _SHOWN_CHARACTERS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from twinbench.calls.normalise import normalised
+from twinbench.calls.normalise import normalise
 from twinbench.fingerprint import fingerprint
 
 
@@ -30,7 +30,7 @@ class Request:
         """Hash of the normalised body (``normalise``), without what differs from run to run; recordings are looked up
         by it.
         """
-        return fingerprint(normalised(self.body))
+        return fingerprint(normalise(self.body))
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class TransportError(Exception):
 class ResponseSource(Protocol):
     """Where responses come from: a provider, or a recording."""
 
-    def fetch(self, request: Request, within_s: float) -> Response:
+    def fetch(self, request: Request, timeout_s: float) -> Response:
         """Send a request once and return the response.
 
         Args:
             request: the request to send.
-            within_s: total time limit in seconds, from connecting to the last byte, however slowly bytes arrive.
+            timeout_s: total time limit in seconds, from connecting to the last byte, however slowly bytes arrive.
 
         Raises:
             TransportError: there is no response.

@@ -32,9 +32,9 @@ from twinbench.reading.input_files import in_mib, open_regular
 from twinbench.storage.files import flush_folder, make_folder
 
 JOURNAL_FILE = "journal.jsonl"
-LOCK = "writer.lock"
+LOCK_FILE = "writer.lock"
 """Lock file of the process that writes the journal."""
-_LOOKING_S = 0.5
+_LOCK_TIMEOUT_S = 0.5
 """How long to wait for the lock; a process that only checks for a writer holds it for much less."""
 _MOST_SHOWN = in_mib(MOST_LINE_BYTES)
 _MOST_LINE_DEPTH = MOST_DEPTH + 2
@@ -134,14 +134,14 @@ class Journal:
             JournalError: another process writes to it, it cannot be written, or a line was changed.
         """
         path = folder / JOURNAL_FILE
-        lock = FileLock(folder / LOCK, thread_local=False)
+        lock = FileLock(folder / LOCK_FILE, thread_local=False)
         try:
             make_folder(folder)
-            lock.acquire(timeout=_LOOKING_S, poll_interval=0.01)
+            lock.acquire(timeout=_LOCK_TIMEOUT_S, poll_interval=0.01)
         except Timeout:
             raise JournalError(f"another process is writing the journal in {folder}: wait for it or stop it") from None
         except (OSError, NotImplementedError) as error:
-            raise _cannot_write(path, error) from None
+            raise _write_error(path, error) from None
         fd = None
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -151,13 +151,13 @@ class Journal:
                 pass
             journal = cls(path, fd, lock, reader, Secrets(secrets))
             if reader.torn:
-                journal._cut(reader.torn)
+                journal._cut_torn_line(reader.torn)
         except BaseException as error:
             if fd is not None:
                 os.close(fd)
             lock.release()
             if isinstance(error, OSError):
-                raise _cannot_write(path, error) from None
+                raise _write_error(path, error) from None
             raise
         return journal
 
@@ -184,8 +184,8 @@ class Journal:
         Raises:
             JournalError: the line cannot be written; the journal is unchanged.
         """
-        plain = self._secrets.plain(fields)
-        kind = self._secrets.redacted(kind)
+        plain = self._secrets.to_plain_json(fields)
+        kind = self._secrets.redact(kind)
         with self._appending:
             self._refuse_if_broken()
             number = self._head.number + 1
@@ -202,7 +202,7 @@ class Journal:
             self.sync()
         return number
 
-    def write(self, line: Line, *, sync: bool = False) -> int:
+    def append_line(self, line: Line, *, sync: bool = False) -> int:
         """Append a line given as a model, with the fields that were set, like ``append``.
 
         Args:
@@ -212,7 +212,7 @@ class Journal:
         Raises:
             JournalError: the line cannot be written; the journal is unchanged.
         """
-        return self.append(line.kind, sync=sync, **line.written())
+        return self.append(line.kind, sync=sync, **line.to_fields())
 
     def sync(self) -> None:
         """Make everything appended so far survive a crash of the machine; threads that wait for it share one fsync.
@@ -234,7 +234,7 @@ class Journal:
             except OSError as error:
                 with self._appending:
                     self._broken = f"an fsync failed before ({error.strerror})"
-                raise _cannot_write(self.path, error) from None
+                raise _write_error(self.path, error) from None
             self._synced_to = end
 
     def entries(self) -> Sequence[Entry]:
@@ -273,12 +273,12 @@ class Journal:
             except OSError as second:
                 self._broken = f"a line was written in part only ({second.strerror})"
             if isinstance(error, OSError):
-                raise _cannot_write(self.path, error) from None
+                raise _write_error(self.path, error) from None
             raise
 
-    def _cut(self, torn: bytes) -> None:
+    def _cut_torn_line(self, torn: bytes) -> None:
         """Remove an incomplete last line from the journal and keep it in a file of its own."""
-        self.torn = aside = _unused(self.path.with_name(f"torn-{self._head.number + 1}.bin"))
+        self.torn = aside = _unused_path(self.path.with_name(f"torn-{self._head.number + 1}.bin"))
         with aside.open("xb") as file:
             file.write(torn)
             file.flush()
@@ -321,7 +321,7 @@ class _Reader:
                     if not line.endswith(b"\n"):
                         self.torn = line
                         return
-                    entry = self._entry(line[:-1])
+                    entry = self._verify_line(line[:-1])
                     self.head = _Head(entry.number, entry.sha256, self.head.end + len(line))
                     yield entry
         except FileNotFoundError:
@@ -329,7 +329,7 @@ class _Reader:
         except OSError as error:
             raise JournalError(f"cannot read {self.path} ({error.strerror or error})") from None
 
-    def _entry(self, line: bytes) -> Entry:
+    def _verify_line(self, line: bytes) -> Entry:
         expected = self.head.number + 1
         place = f"{self.path}, line {expected}"
         match = _LINE.fullmatch(line)
@@ -338,7 +338,7 @@ class _Reader:
         sha256 = match["sha256"].decode()
         if hashlib.sha256(match["body"] + b"}").hexdigest() != sha256:
             raise JournalError(f"{place}: the line was edited: its hash does not match its content")
-        entry = _parsed(line)
+        entry = _parse(line)
         if entry is None:
             raise JournalError(f"{place}: not a journal line, though its hash matches")
         if entry.number != expected:
@@ -351,11 +351,11 @@ class _Reader:
         return entry
 
 
-def _parsed(line: bytes) -> Entry | None:
+def _parse(line: bytes) -> Entry | None:
     try:
         record = from_json(line)  # which refuses what is nested deep, and halves of surrogate pairs
     except ValueError:
-        record = _parsed_slowly(line)
+        record = _parse_leniently(line)
     if not isinstance(record, dict) or len(record) != len(_TYPES):
         return None
     for key, kind in _TYPES.items():
@@ -364,7 +364,7 @@ def _parsed(line: bytes) -> Entry | None:
     return Entry(**record)
 
 
-def _parsed_slowly(line: bytes) -> Any:
+def _parse_leniently(line: bytes) -> Any:
     """Parse a line with Python's own parser; None if it is not JSON or is nested too deeply."""
     try:
         record = json.loads(line)
@@ -384,7 +384,7 @@ def _depth(line: bytes) -> int:
     return deepest
 
 
-def _unused(path: Path) -> Path:
+def _unused_path(path: Path) -> Path:
     tries = 0
     candidate = path
     while candidate.exists():
@@ -393,5 +393,5 @@ def _unused(path: Path) -> Path:
     return candidate
 
 
-def _cannot_write(path: Path, error: Exception) -> JournalError:
+def _write_error(path: Path, error: Exception) -> JournalError:
     return JournalError(f"cannot write {path} ({getattr(error, 'strerror', None) or error})")

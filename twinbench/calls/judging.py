@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from twinbench.calls.billing import BillError, reported_cost_usd, served_by, served_model, usage_of
+from twinbench.calls.billing import BillError, read_usage, reported_cost_usd, served_by, served_model
 from twinbench.calls.completion import AssistantMessage, Completion, is_simulated, read_completion
 from twinbench.calls.exchange import Response, TransportError
 from twinbench.calls.provider_errors import ProviderError, Refusal, read_error
@@ -20,7 +20,7 @@ from twinbench.storage.manifests import LiveCandidate
 
 
 @dataclass(frozen=True)
-class Judged:
+class AttemptResult:
     """The classified result of one attempt."""
 
     cause: Cause | None
@@ -43,9 +43,9 @@ class Judged:
     retry_after_s: float | None = None
 
 
-def judge(
+def classify_response(
     outcome: Response | TransportError, candidate: LiveCandidate, *, switched: bool, max_tokens: int | None = None
-) -> Judged:
+) -> AttemptResult:
     """Classify the outcome of an attempt.
 
     Args:
@@ -55,20 +55,20 @@ def judge(
         max_tokens: the request's ``max_tokens``; default: the candidate's.
     """
     if isinstance(outcome, TransportError):
-        return Judged(Cause.transport, str(outcome), retry=True, billed=outcome.may_be_billed)
-    body, unreadable = _decoded(outcome.body)
+        return AttemptResult(Cause.transport, str(outcome), retry=True, billed=outcome.may_be_billed)
+    body, unreadable = _decode(outcome.body)
     completion = read_completion(body) if outcome.status == 200 else None
     if completion is not None:
-        return _answered(body, completion, candidate, candidate.max_tokens if max_tokens is None else max_tokens)
+        return _classify_answer(body, completion, candidate, candidate.max_tokens if max_tokens is None else max_tokens)
     error = read_error(outcome.status, body, outcome.body)
     if error is None:
         what = unreadable or "it is not a chat completion: it has no message"
-        return Judged(Cause.transport, f"the response cannot be read: {what}", retry=True, billed=True)
-    return _refused(error, outcome, body, switched=switched)
+        return AttemptResult(Cause.transport, f"the response cannot be read: {what}", retry=True, billed=True)
+    return _classify_refusal(error, outcome, body, switched=switched)
 
 
-def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_tokens: int) -> Judged:
-    answered = Judged(
+def _classify_answer(body: Any, completion: Completion, candidate: LiveCandidate, max_tokens: int) -> AttemptResult:
+    answered = AttemptResult(
         None,
         None,
         retry=False,
@@ -80,10 +80,10 @@ def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_t
     )
     try:
         priced = candidate.prices.cache_write_1h is not None
-        answered = replace(answered, usage=usage_of(body, max_tokens=max_tokens, one_hour_writes=priced))
+        answered = replace(answered, usage=read_usage(body, max_tokens=max_tokens, one_hour_writes=priced))
     except BillError as error:
         return replace(answered, cause=Cause.usage, detail=str(error))
-    if (told := _more_than_fits(answered.usage, candidate)) is not None:
+    if (told := _excess_tokens_message(answered.usage, candidate)) is not None:
         return replace(answered, usage=None, cause=Cause.usage, detail=told)
     if answered.served_model not in candidate.served_as:
         what = f"{candidate.id} was asked, but {answered.served_model or 'an unnamed model'} answered"
@@ -93,7 +93,7 @@ def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_t
     return replace(answered, message=completion.message, finish_reason=completion.finish_reason)
 
 
-def _more_than_fits(usage: Usage | None, candidate: LiveCandidate) -> str | None:
+def _excess_tokens_message(usage: Usage | None, candidate: LiveCandidate) -> str | None:
     """Return why a usage is impossible for this model, if it is; otherwise one absurd count would use up the cap of all
     other cases.
     """
@@ -103,55 +103,55 @@ def _more_than_fits(usage: Usage | None, candidate: LiveCandidate) -> str | None
     return f"usage: {tokens:,} tokens in all, and the context window of {candidate.id} has {candidate.context_window:,}"
 
 
-def _refused(error: ProviderError, response: Response, body: Any, *, switched: bool) -> Judged:
-    judged = _without_answer(error, response, switched=switched)
-    usage = _usage_told(body)
+def _classify_refusal(error: ProviderError, response: Response, body: Any, *, switched: bool) -> AttemptResult:
+    judged = _classify_by_status(error, response, switched=switched)
+    usage = _reported_usage(body)
     return judged if usage is None else replace(judged, billed=True, usage=usage)
 
 
-def _usage_told(body: Any) -> Usage | None:
+def _reported_usage(body: Any) -> Usage | None:
     """Return the usage that a refusal reports; None if it reports none, as usual."""
     try:
-        return usage_of(body) if isinstance(body, dict) else None  # without one-hour writes: nothing was answered
+        return read_usage(body) if isinstance(body, dict) else None  # without one-hour writes: nothing was answered
     except BillError:
         return None
 
 
-def _without_answer(error: ProviderError, response: Response, *, switched: bool) -> Judged:
+def _classify_by_status(error: ProviderError, response: Response, *, switched: bool) -> AttemptResult:
     """Classify a refused request by its status; a 4xx that is not named here was refused because of the request
     itself.
     """
     status = error.status
     detail = f"status {status or response.status}" + (f": {error.text}" if error.text else "")
     if error.refusal is Refusal.too_long:
-        return Judged(
+        return AttemptResult(
             Cause.router, f"prompt and max_tokens do not fit the context window: {detail}", retry=False, billed=False
         )
     if error.refusal is Refusal.used_up:
-        return Judged(Cause.quota, detail, retry=False, billed=False)
+        return AttemptResult(Cause.quota, detail, retry=False, billed=False)
     if status == 429:
-        return Judged(Cause.quota, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
+        return AttemptResult(Cause.quota, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
     if status is None:  # an error with HTTP 200 and no status of its own: refused, so nothing was billed
-        return Judged(Cause.transport, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
+        return AttemptResult(Cause.transport, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
     if 300 <= status < 400:
         what = f"{detail} (a redirect, which is not followed: give --api-base as the address that answers)"
-        return Judged(Cause.request, what, retry=False, billed=False)
+        return AttemptResult(Cause.request, what, retry=False, billed=False)
     if status >= 500 or status < 300:
-        return Judged(Cause.transport, detail, retry=True, billed=True, retry_after_s=response.retry_after_s)
+        return AttemptResult(Cause.transport, detail, retry=True, billed=True, retry_after_s=response.retry_after_s)
     if status == 408:
-        return Judged(Cause.transport, detail, retry=True, billed=False)
+        return AttemptResult(Cause.transport, detail, retry=True, billed=False)
     causes = {401: Cause.access, 403: Cause.access}
     if status == 404 and error.is_structured:
-        return Judged(Cause.model, detail, retry=False, billed=False)
+        return AttemptResult(Cause.model, detail, retry=False, billed=False)
     if status == 404:
         what = f"{detail} (there is no /chat/completions at this address: does --api-base end in /v1?)"
-        return Judged(Cause.request, what, retry=False, billed=False)
+        return AttemptResult(Cause.request, what, retry=False, billed=False)
     if status == 400 and switched:
-        return Judged(Cause.switch, detail, retry=False, billed=False)
-    return Judged(causes.get(status, Cause.request), detail, retry=False, billed=False)
+        return AttemptResult(Cause.switch, detail, retry=False, billed=False)
+    return AttemptResult(causes.get(status, Cause.request), detail, retry=False, billed=False)
 
 
-def _decoded(body: bytes) -> tuple[Any, str | None]:
+def _decode(body: bytes) -> tuple[Any, str | None]:
     """Decode a body's JSON; return it, or the reason why it cannot be decoded."""
     try:
         return decode_response(body), None

@@ -16,7 +16,7 @@ from twinbench.calls.recording import RecordedAttempt, Recording
 
 
 @dataclass
-class KeptPlace:
+class CacheSlot:
     """The place of one request in the cache, with its response once there is one."""
 
     recorded: RecordedAttempt | None = None
@@ -36,11 +36,11 @@ class KeptPlace:
         self.fetched = response
 
 
-class KeptResponses:
+class ResponseCache:
     """The cached responses of a build, by session, candidate and request; thread-safe."""
 
     def __init__(self) -> None:
-        self._places: dict[tuple[str, str, str], KeptPlace] = {}
+        self._slots: dict[tuple[str, str, str], CacheSlot] = {}
         self._lock = threading.Lock()
 
     def fill(self, session: str, recordings: Iterable[Recording]) -> None:
@@ -51,13 +51,13 @@ class KeptResponses:
             recordings: the trials' recordings; the parts that were started over are read too.
         """
         for recording in recordings:
-            for each in (*recording.earlier, recording):
+            for each in (*recording.previous_recordings, recording):
                 for answer in each.answers:
                     key = (session, answer.reserve.candidate, answer.reserve.request_key)
-                    self._places.setdefault(key, KeptPlace(answer))
+                    self._slots.setdefault(key, CacheSlot(answer))
 
     @contextmanager
-    def held(self, candidate: str, request: Request) -> Iterator[KeptPlace]:
+    def hold_slot(self, candidate: str, request: Request) -> Iterator[CacheSlot]:
         """Hold the place of a request; another thread with the same request waits for the response.
 
         Args:
@@ -65,6 +65,6 @@ class KeptResponses:
             request: the request.
         """
         with self._lock:
-            place = self._places.setdefault((request.session, candidate, request.key), KeptPlace())
+            place = self._slots.setdefault((request.session, candidate, request.key), CacheSlot())
         with place.lock:
             yield place

@@ -13,11 +13,11 @@ from typing import Any
 from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.errors import UsageError
 
-EVERY = "*"
+ANY_CANDIDATE = "*"
 """In ``--candidate-limit``, stands for every candidate that has no limits of its own."""
 
 _CHARACTERS_PER_TOKEN = 4
-_LOOK_AGAIN_S = 0.5
+_POLL_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def parse_limits(text: str) -> tuple[str, CandidateLimits]:
 
 
 @dataclass
-class Limited:
+class RateLimitedSource:
     """A response source that keeps to the candidates' rate limits by waiting before it sends.
 
     Waiting does not count towards an attempt's time limit.
@@ -74,7 +74,7 @@ class Limited:
     def fetch(self, request: Request, within_s: float) -> Response:
         """Send a request once, as soon as the limits allow it."""
         model = str(request.body.get("model"))
-        of = self.limits.get(model) or self.limits.get(EVERY) or CandidateLimits()
+        of = self.limits.get(model) or self.limits.get(ANY_CANDIDATE) or CandidateLimits()
         with ExitStack() as held:
             if of.connections is not None:
                 held.enter_context(self._connection(model, of.connections))
@@ -97,4 +97,4 @@ class Limited:
         item: Any = RateLimitItemPerMinute(most)
         while not self._window.hit(item, what, model, cost=cost):
             stats = self._window.get_window_stats(item, what, model)
-            time.sleep(min(max(stats.reset_time - time.time(), 0.01), _LOOK_AGAIN_S))
+            time.sleep(min(max(stats.reset_time - time.time(), 0.01), _POLL_INTERVAL_S))

@@ -25,8 +25,8 @@ from pydantic import (
 )
 
 from twinbench.calls.billing import is_plausible
-from twinbench.calls.packing import unpacked
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.calls.packing import unpack
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.display.wording import shortened
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
@@ -44,7 +44,7 @@ _PLAIN = {str, bytes, int, float, bool, type(None), Decimal}
 """Types that are written unchanged; most fields have one of them."""
 
 
-def _decimal(value: Any) -> Decimal:
+def _validate_amount(value: Any) -> Decimal:
     written = isinstance(value, str) and _AMOUNT.fullmatch(value) is not None
     found = value if isinstance(value, Decimal) else Decimal(value) if written else None
     if found is None or not is_plausible(found):
@@ -52,26 +52,26 @@ def _decimal(value: Any) -> Decimal:
     return found
 
 
-def _cause(value: Any) -> Cause:
+def _validate_cause(value: Any) -> Cause:
     if not isinstance(value, str):
         raise ValueError("not a cause")
     return Cause(value)
 
 
-def _packed(value: Any, info: ValidationInfo) -> str | bytes:
+def _validate_packed(value: Any, info: ValidationInfo) -> str | bytes:
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
         raise ValueError("not packed data")
     if info.context is not None:
         try:
-            unpacked(value)
+            unpack(value)
         except JournalError as error:
             raise ValueError(str(error)) from None
     return value
 
 
-def _usage(value: Any) -> Usage:
+def _validate_usage(value: Any) -> Usage:
     if isinstance(value, Usage):
         return value
     if not isinstance(value, Mapping) or value.keys() not in (_BUCKETS, _BUCKETS_WITH_1H):
@@ -84,7 +84,7 @@ def _usage(value: Any) -> Usage:
     return Usage(**value)
 
 
-def _case_name(value: Any) -> str:
+def _validate_case_name(value: Any) -> str:
     if not isinstance(value, str) or value in _NO_NAMES or "/" in value or "\\" in value or "\0" in value:
         raise ValueError("not a valid case name")
     return value
@@ -95,39 +95,39 @@ Whole = Annotated[int, Field(strict=True)]
 Count = Annotated[int, Field(strict=True, ge=1)]
 Number = Annotated[float, Field(strict=True, gt=-_FARTHEST, lt=_FARTHEST)]
 Sha256 = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
-Amount = Annotated[Decimal, PlainValidator(_decimal)]
-CauseText = Annotated[Cause, PlainValidator(_cause)]
-Packed = Annotated[str | bytes, PlainValidator(_packed)]
+Amount = Annotated[Decimal, PlainValidator(_validate_amount)]
+CauseText = Annotated[Cause, PlainValidator(_validate_cause)]
+Packed = Annotated[str | bytes, PlainValidator(_validate_packed)]
 """Packed text as in the journal, or the bytes themselves; ``payload`` returns the bytes. Packed text is unpacked on
 demand and not checked when a line is read, except by ``read_line(..., whole=True)``."""
-UsageObject = Annotated[Usage, PlainValidator(_usage)]
-CaseName = Annotated[str, PlainValidator(_case_name)]
+UsageObject = Annotated[Usage, PlainValidator(_validate_usage)]
+CaseName = Annotated[str, PlainValidator(_validate_case_name)]
 
 
-def payload(told: str | bytes) -> bytes:
+def payload(value: str | bytes) -> bytes:
     """Return the bytes of a packed field.
 
     Raises:
         JournalError: the packed data is damaged.
     """
-    return told if isinstance(told, bytes) else unpacked(told)
+    return value if isinstance(value, bytes) else unpack(value)
 
 
-def _written(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Usage):
         return value.to_json()
     if isinstance(value, _Fields):
-        return value.written()
-    return [_written(each) for each in value] if isinstance(value, list | tuple) else value
+        return value.to_fields()
+    return [_to_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class _Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True, arbitrary_types_allowed=True)
 
-    def written(self) -> dict[str, Any]:
+    def to_fields(self) -> dict[str, Any]:
         """Return the fields that were set, in the form that a journal writes."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
-        return {name: value if type(value) in _PLAIN else _written(value) for name, value in fields.items()}
+        return {name: value if type(value) in _PLAIN else _to_json(value) for name, value in fields.items()}
 
 
 class Line(_Fields):
@@ -136,7 +136,7 @@ class Line(_Fields):
     kind: ClassVar[str]
 
 
-class OfCases(Line):
+class CasesLine(Line):
     """A line about cases of the run."""
 
     cases: Sequence[CaseName]
@@ -163,7 +163,7 @@ class Merge(Line):
     sources: Sequence[MergedRun]
 
 
-class Sitting(OfCases):
+class RunExecution(CasesLine):
     """One execution of ``dynamic run`` on the run directory, and what it was to run."""
 
     kind = "sitting"
@@ -177,13 +177,13 @@ class Sitting(OfCases):
     """Whether patches were to be graded."""
 
 
-class Widened(OfCases):
+class CasesAdded(CasesLine):
     """Cases that were added to the run's plan from here on."""
 
     kind = "widened"
 
 
-class OfTrial(Line):
+class TrialLine(Line):
     """A line about a trial."""
 
     case: CaseName
@@ -191,7 +191,7 @@ class OfTrial(Line):
     at: Number
 
 
-class TrialBegins(OfTrial):
+class TrialBegins(TrialLine):
     """The start of a trial, and what it runs: pool, task, image, agent."""
 
     kind = "trial"
@@ -211,7 +211,7 @@ class TrialBegins(OfTrial):
     """In an imported run: the messages before the first call."""
 
 
-class Decided(_Fields):
+class DecisionResult(_Fields):
     """A router's decision about a call: the candidate that is asked, or why there is none."""
 
     candidate: Text | None
@@ -225,7 +225,7 @@ class Decided(_Fields):
     """Why the router failed, if the fallback candidate answers instead."""
 
 
-class Decision(Decided, OfTrial):
+class DecisionLine(DecisionResult, TrialLine):
     """A router's decision about a call, as a journal line."""
 
     kind = "decision"
@@ -234,7 +234,7 @@ class Decision(Decided, OfTrial):
     """Tokens of the prompt by candidate, each under its own tokenizer."""
 
 
-class OfAttempt(OfTrial):
+class AttemptLine(TrialLine):
     """A line about one HTTP request."""
 
     step: Count
@@ -243,7 +243,7 @@ class OfAttempt(OfTrial):
     """The number of the router's own LLM call within its decision, from 1; left out (0) for the agent's call."""
 
 
-class Reserve(OfAttempt):
+class Reserve(AttemptLine):
     """An attempt that is about to be sent, and the most that it may cost."""
 
     kind = "reserve"
@@ -255,7 +255,7 @@ class Reserve(OfAttempt):
     """``max_tokens`` of a router's own LLM call; the agent's calls use their candidate's."""
 
 
-class Settle(OfAttempt):
+class Settle(AttemptLine):
     """The result of an attempt."""
 
     kind = "settle"
@@ -287,7 +287,7 @@ class Settle(OfAttempt):
         return None if self.response is None else payload(self.response)
 
 
-class OwnFailed(OfTrial):
+class OwnFailed(TrialLine):
     """A router's own LLM call that got no answer."""
 
     kind = "own_failed"
@@ -298,7 +298,7 @@ class OwnFailed(OfTrial):
     """The error message that the router got."""
 
 
-class CommandLine(OfTrial):
+class CommandLine(TrialLine):
     """A command of the agent that is about to run."""
 
     kind = "command"
@@ -307,7 +307,7 @@ class CommandLine(OfTrial):
     command: Text
 
 
-class Observation(OfTrial):
+class Observation(TrialLine):
     """The result of a command."""
 
     kind = "observation"
@@ -333,7 +333,7 @@ class Observation(OfTrial):
         return payload(self.output).decode("utf-8", "replace")
 
 
-class Conversation(OfTrial):
+class Conversation(TrialLine):
     """In an imported run: the messages from a step's answer up to the next call."""
 
     kind = "conversation"
@@ -341,7 +341,7 @@ class Conversation(OfTrial):
     messages: list[Any]
 
 
-class End(OfTrial):
+class End(TrialLine):
     """How the agent ended."""
 
     kind = "end"
@@ -364,10 +364,10 @@ class End(OfTrial):
     @property
     def is_final(self) -> bool:
         """Whether the agent has ended for good; a trial that infrastructure or the cap ended is resumed."""
-        return self.cause is None or CAUSES[self.cause].counts is Counts.unresolved
+        return self.cause is None or CAUSES[self.cause].outcome_class is OutcomeClass.unresolved
 
 
-class VerdictLine(OfTrial):
+class VerdictLine(TrialLine):
     """The verdict of the tests on the patch."""
 
     kind = "verdict"
@@ -378,7 +378,7 @@ class VerdictLine(OfTrial):
     """Why there is no verdict, in words; None if there is one."""
 
 
-class Lost(OfTrial):
+class TrialRestart(TrialLine):
     """A trial whose resumption diverged from its recording, so that it was started over."""
 
     kind = "lost"
@@ -390,8 +390,8 @@ class Lost(OfTrial):
 KINDS: Mapping[str, type[Line]] = {
     each.kind: each
     for each in (
-        *(Merge, Sitting, Widened, TrialBegins, Decision, Reserve, Settle, OwnFailed),
-        *(CommandLine, Observation, Conversation, End, VerdictLine, Lost),
+        *(Merge, RunExecution, CasesAdded, TrialBegins, DecisionLine, Reserve, Settle, OwnFailed),
+        *(CommandLine, Observation, Conversation, End, VerdictLine, TrialRestart),
     )
 }
 """The model of each kind of line."""
@@ -401,7 +401,7 @@ LineKind = TypeVar("LineKind", bound=Line, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered(Generic[LineKind]):
+class NumberedLine(Generic[LineKind]):
     """A journal line with its number."""
 
     number: int
@@ -415,13 +415,13 @@ class LineError(ValueError):
         super().__init__(f"without {field}" if missing else f"whose {field} cannot be {shortened(repr(value), 60)}")
 
 
-def read_line(kind: str, fields: Mapping[str, Any], *, whole: bool = False) -> Line | None:
+def read_line(kind: str, fields: Mapping[str, Any], *, unpack: bool = False) -> Line | None:
     """Read a line into its model; None if its kind is unknown.
 
     Args:
         kind: the kind of line.
         fields: the line's fields, as they are in the journal.
-        whole: check packed fields too, by unpacking them; this doubles the time.
+        unpack: check packed fields too, by unpacking them; this doubles the time.
 
     Raises:
         LineError: a field is missing or invalid.
@@ -430,7 +430,7 @@ def read_line(kind: str, fields: Mapping[str, Any], *, whole: bool = False) -> L
     if model is None:
         return None
     try:
-        return model.model_validate(fields, context=True if whole else None)
+        return model.model_validate(fields, context=True if unpack else None)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)[0]
         field = str(details["loc"][0])

@@ -54,7 +54,7 @@ _KNOWN_PATTERNS = (*PATTERNS.values(), "<mswea_bash_command>(.*?)</mswea_bash_co
 """The patterns of the package's own settings; others are not run, since a pattern from a file could take forever."""
 
 _ROLES = ("system", "user", "assistant", "tool", "exit")
-_OWN_RUNS = "trajectory.json"
+_RUN_TRAJECTORY_FILE = "trajectory.json"
 """The name of the trajectory file in twinbench's own runs, in ``cases/CASE/TRIAL/``."""
 _MOST_PROBLEMS = 20
 _LAST_SECOND = 2**32
@@ -116,7 +116,7 @@ class Trajectory:
         """The tools that were offered to the model."""
         return [BASH_TOOL] if self.style == "tool" else []
 
-    def heard(self, call: ModelCall) -> Sequence[Mapping[str, Any]]:
+    def messages_after(self, call: ModelCall) -> Sequence[Mapping[str, Any]]:
         """Return the agent's messages between a call's answer and the next call."""
         following = self.calls[call.number].prefix if call.number < len(self.calls) else len(self.messages)
         return self.messages[call.prefix + call.kept : following]
@@ -159,7 +159,9 @@ def _files_in(folder: Path) -> Iterator[Path]:
         raise error
 
     for inside, _, names in os.walk(folder, onerror=fail):
-        yield from (Path(inside) / name for name in names if name == _OWN_RUNS or name.endswith(TRAJECTORY_SUFFIXES))
+        yield from (
+            Path(inside) / name for name in names if name == _RUN_TRAJECTORY_FILE or name.endswith(TRAJECTORY_SUFFIXES)
+        )
 
 
 def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentError]:
@@ -172,7 +174,7 @@ def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentErr
                 what = (
                     f"{shown(trajectory.instance_id)} is also in {other}: only one trajectory per instance is allowed"
                 )
-                raise _wrong(str(file), "instance_id", what)
+                raise _content_error(str(file), "instance_id", what)
         except ContentError as error:
             yield error
         else:
@@ -186,17 +188,19 @@ def read_trajectory(file: Path) -> Trajectory:
         ContentError: the file cannot be read or is not a valid trajectory; the problems say where.
     """
     source = str(file)
-    data = _bytes(file)
-    content = _parsed(source, data)
+    data = _read_bytes(file)
+    content = _parse(source, data)
     if not isinstance(content, dict):
-        raise _wrong(source, None, f"a trajectory must be a JSON object, not {kind(content)}")
+        raise _content_error(source, None, f"a trajectory must be a JSON object, not {kind(content)}")
     form = content.get("trajectory_format")
     if form not in FORMATS:
         what = "is missing" if form is None else f"{shown(form)} is not known"
-        raise _wrong(source, "trajectory_format", f"{what}: it must be {' or '.join(FORMATS)}")
+        raise _content_error(source, "trajectory_format", f"{what}: it must be {' or '.join(FORMATS)}")
     messages = content.get("messages")
     if not isinstance(messages, list):
-        raise _wrong(source, "messages", "is missing" if messages is None else f"must be a list, not {kind(messages)}")
+        raise _content_error(
+            source, "messages", "is missing" if messages is None else f"must be a list, not {kind(messages)}"
+        )
     problems = (
         Problem(source, None, f"messages[{number}]{field}", what)
         for number, message in enumerate(messages)
@@ -205,12 +209,12 @@ def read_trajectory(file: Path) -> Trajectory:
     if some := list(islice(problems, _MOST_PROBLEMS)):
         raise ContentError(some)
     info = _object(content.get("info"))
-    conversation, calls = _calls(messages)
+    conversation, calls = _split_calls(messages)
     if not calls:
-        raise _wrong(source, "messages", "no message is a model's answer")
+        raise _content_error(source, "messages", "no message is a model's answer")
     if calls[0].prefix == 0:
         place = f"messages[{calls[0].position}]"
-        raise _wrong(source, place, "is a model's answer, but no message comes before it")
+        raise _content_error(source, place, "is a model's answer, but no message comes before it")
     style = _style(messages, info)
     last = _object(messages[-1].get("extra"))
     return Trajectory(
@@ -229,29 +233,29 @@ def read_trajectory(file: Path) -> Trajectory:
     )
 
 
-def _bytes(file: Path) -> bytes:
+def _read_bytes(file: Path) -> bytes:
     source = str(file)
     try:
         with open_regular(file) as opened:
             return read_document(opened)
     except InputError as error:
-        raise _wrong(source, None, str(error)) from None
+        raise _content_error(source, None, str(error)) from None
     except OSError as error:
-        raise _wrong(source, None, f"cannot be read ({error.strerror or error})") from None
+        raise _content_error(source, None, f"cannot be read ({error.strerror or error})") from None
 
 
-def _parsed(source: str, data: bytes) -> Any:
+def _parse(source: str, data: bytes) -> Any:
     try:
         content = parse_json(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise _wrong(source, None, f"not UTF-8: byte {error.start + 1:,}") from None
+        raise _content_error(source, None, f"not UTF-8: byte {error.start + 1:,}") from None
     except FaultyJsonError as error:
         raise ContentError(error.problems(source)) from None
     except JsonError as error:
         cut = "; the file is cut short" if isinstance(error, NotJsonError) and error.cut_short else ""
-        raise _wrong(source, None, f"{error}{cut}") from None
+        raise _content_error(source, None, f"{error}{cut}") from None
     if (found := find_unkeepable(content, surrogates=False)) is not None:
-        raise _wrong(source, *found)
+        raise _content_error(source, *found)
     return content
 
 
@@ -278,7 +282,7 @@ def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
             yield f".tool_calls[{number}]", "must be an object with a function"
 
 
-def _calls(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[ModelCall]]:
+def _split_calls(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[ModelCall]]:
     """Split a file's messages into the conversation and the model calls in it."""
     conversation: list[dict[str, Any]] = []
     calls: list[ModelCall] = []
@@ -293,7 +297,7 @@ def _calls(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], li
             at = _seconds(extra.get("timestamp"), message.get("timestamp"), (response or {}).get("created"))
             actions = _actions(extra.get("actions")) if kept else None
             calls.append(ModelCall(len(calls) + 1, position, len(conversation), kept, response, actions, at))
-        conversation.append(_plain(message))
+        conversation.append(_to_plain_message(message))
     return conversation, calls
 
 
@@ -305,7 +309,7 @@ def _actions(value: Any) -> list[str] | None:
     return commands if len(commands) == len(found) else None
 
 
-def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
+def _to_plain_message(message: Mapping[str, Any]) -> dict[str, Any]:
     if message["role"] == "assistant" and (read := read_message(message)).problem is None:
         return plain_message(read)
     plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
@@ -337,7 +341,7 @@ def _instance(file: Path, content: Mapping[str, Any], info: Mapping[str, Any]) -
     for value in (content.get("instance_id"), info.get("instance_id")):
         if isinstance(value, str) and value.strip():
             return str(replace_surrogates(value))
-    if file.name == _OWN_RUNS and len(file.absolute().parts) > 3:
+    if file.name == _RUN_TRAJECTORY_FILE and len(file.absolute().parts) > 3:
         return file.absolute().parts[-3]
     name = re.sub(r"(\.traj)?(\.json)?(\.gz)?$", "", file.name) or file.name
     return name.encode("utf-8", "backslashreplace").decode()  # a file name need not be text
@@ -358,5 +362,5 @@ def _text(value: Any) -> str:
     return str(replace_surrogates(value)) if isinstance(value, str) else ""
 
 
-def _wrong(source: str, field: str | None, what: str) -> ContentError:
+def _content_error(source: str, field: str | None, what: str) -> ContentError:
     return ContentError([Problem(source, None, field, what)])

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-_KEPT_TEXTS = 4096
+_CACHED_TEXTS = 4096
 """Size of the cache of normalised texts: a conversation is normalised at every call, and most of it is unchanged."""
-_KEPT_LENGTH = 65_536
+_CACHED_LENGTH = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,63 +26,63 @@ class Rule:
     name: str
     why: str
     pattern: re.Pattern[str]
-    by: str | Callable[[re.Match[str]], str]
+    replacement: str | Callable[[re.Match[str]], str]
     """The replacement for a match."""
 
 
-Sign = Callable[[str, int], int]
+Marker = Callable[[str, int], int]
 """Finds where, from a position on, a text may have something to replace; -1 if nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RuleGroup:
     """Rules for lines that contain one of the same markers."""
 
-    signs: tuple[Sign, ...]
+    markers: tuple[Marker, ...]
     """Markers: a line without any of them has nothing to replace."""
     rules: tuple[Rule, ...]
 
-    def applied(self, text: str) -> str:
+    def apply(self, text: str) -> str:
         """Return ``text`` after applying these rules."""
         parts: list[str] = []
         done = 0
-        for start, end in _lines_with(self.signs, text):
+        for start, end in _lines_with(self.markers, text):
             line = text[start:end]
             for rule in self.rules:
-                line = rule.pattern.sub(rule.by, line)
+                line = rule.pattern.sub(rule.replacement, line)
             parts += (text[done:start], line)
             done = end
         return "".join((*parts, text[done:])) if parts else text
 
 
-def normalised(value: Any) -> Any:
+def normalise(value: Any) -> Any:
     """Return ``value`` with every string in it normalised, at any depth; mapping keys and other values are
     unchanged.
     """
     if isinstance(value, str):
-        return normalised_text(value)
+        return normalise_text(value)
     if isinstance(value, Mapping):
-        return {key: normalised(item) for key, item in value.items()}
+        return {key: normalise(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [normalised(item) for item in value]
+        return [normalise(item) for item in value]
     return value
 
 
-def normalised_text(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Return ``text`` after applying all rules."""
-    return _kept(text) if len(text) <= _KEPT_LENGTH else _normalised(text)
+    return _apply_rules_cached(text) if len(text) <= _CACHED_LENGTH else _apply_rules(text)
 
 
-def _normalised(text: str) -> str:
+def _apply_rules(text: str) -> str:
     for group in GROUPS:
-        text = group.applied(text)
+        text = group.apply(text)
     return text
 
 
-_kept = lru_cache(maxsize=_KEPT_TEXTS)(_normalised)
+_apply_rules_cached = lru_cache(maxsize=_CACHED_TEXTS)(_apply_rules)
 
 
-def _lines_with(signs: tuple[Sign, ...], text: str) -> list[tuple[int, int]]:
+def _lines_with(signs: tuple[Marker, ...], text: str) -> list[tuple[int, int]]:
     """Return start and end of each line that contains one of the markers, in order."""
     found: set[tuple[int, int]] = set()
     for sign in signs:
@@ -95,17 +95,17 @@ def _lines_with(signs: tuple[Sign, ...], text: str) -> list[tuple[int, int]]:
     return sorted(found)
 
 
-def _literal(sign: str) -> Sign:
+def _literal_marker(sign: str) -> Marker:
     return lambda text, start: text.find(sign, start)
 
 
-def _form(pattern: str) -> Sign:
+def _pattern_marker(pattern: str) -> Marker:
     """Make a marker from a pattern; patterns that begin with a character that is rare in code are fastest."""
     search = re.compile(pattern).search
     return lambda text, start: match.start() if (match := search(text, start)) else -1
 
 
-def _long_word(text: str, start: int) -> int:
+def _find_long_hex(text: str, start: int) -> int:
     """Return where a run of 64 hexadecimal digits may be, by sampling every eighth character."""
     for begin in range(start, len(text), _PIECE):
         if match := _EIGHT_HEX.search(text[begin : begin + _PIECE + 64 : 8]):
@@ -300,26 +300,34 @@ _PORTS = (
     ),
 )
 
-GROUPS: tuple[Group, ...] = (
-    Group(tuple(map(_literal, _MONTHS)), _WRITTEN_DATES),
-    Group((_form(r":[0-5]\d"),), _CLOCK_TIMES),
-    Group((_form(r"-[01]\d-[0-3]"),), _DATES),
-    Group(
-        (_form(rf"\.\d{{1,9}} ?{_UNIT}"), _form(r"in \d{1,9} ?m?s"), _form(r"ook\W{1,4}\d"), _form(r"loops?, b")),
+GROUPS: tuple[RuleGroup, ...] = (
+    RuleGroup(tuple(map(_literal_marker, _MONTHS)), _WRITTEN_DATES),
+    RuleGroup((_pattern_marker(r":[0-5]\d"),), _CLOCK_TIMES),
+    RuleGroup((_pattern_marker(r"-[01]\d-[0-3]"),), _DATES),
+    RuleGroup(
+        (
+            _pattern_marker(rf"\.\d{{1,9}} ?{_UNIT}"),
+            _pattern_marker(r"in \d{1,9} ?m?s"),
+            _pattern_marker(r"ook\W{1,4}\d"),
+            _pattern_marker(r"loops?, b"),
+        ),
         _DURATIONS,
     ),
-    Group(tuple(map(_literal, ("real\t", "real ", "user\t", "user ", "sys\t", "sys "))), _SHELL_TIMES),
-    Group((_literal("0x"),), _ADDRESSES),
-    Group((_long_word,), _CONTAINERS),
-    Group(tuple(map(_literal, ("@", "HOSTNAME", "hostname", "Linux "))), _HOSTS),
-    Group(
+    RuleGroup(tuple(map(_literal_marker, ("real\t", "real ", "user\t", "user ", "sys\t", "sys "))), _SHELL_TIMES),
+    RuleGroup((_literal_marker("0x"),), _ADDRESSES),
+    RuleGroup((_find_long_hex,), _CONTAINERS),
+    RuleGroup(tuple(map(_literal_marker, ("@", "HOSTNAME", "hostname", "Linux "))), _HOSTS),
+    RuleGroup(
         (
-            *map(_literal, ("pid", "Pid", "PID", " id ", " id=", " id:", ": line ", "<time> ")),
-            _form(r"\][+-]? {1,3}\d"),
+            *map(_literal_marker, ("pid", "Pid", "PID", " id ", " id=", " id:", ": line ", "<time> ")),
+            _pattern_marker(r"\][+-]? {1,3}\d"),
         ),
         _PROCESSES,
     ),
-    Group((_literal("/tmp/"),), _PATHS),  # noqa: S108 - to be found, not used
-    Group((*map(_literal, ("127.0.0.1", "0.0.0.0:", "localhost:", "[::")), _form(r"ort[ =:]{1,3}\d{5}")), _PORTS),
+    RuleGroup((_literal_marker("/tmp/"),), _PATHS),  # noqa: S108 - to be found, not used
+    RuleGroup(
+        (*map(_literal_marker, ("127.0.0.1", "0.0.0.0:", "localhost:", "[::")), _pattern_marker(r"ort[ =:]{1,3}\d{5}")),
+        _PORTS,
+    ),
 )
 RULES: tuple[Rule, ...] = tuple(rule for group in GROUPS for rule in group.rules)

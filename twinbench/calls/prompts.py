@@ -21,7 +21,7 @@ class PromptCounter:
         self._tokenizers = tokenizers
         self._counted: dict[str, Mapping[str, int]] = {}
 
-    def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], step_index: int) -> Prompt:
+    def make_prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], step_index: int) -> Prompt:
         """Make a prompt from a conversation; the offered tools count as their JSON text."""
         texts = {exact_key(message): message_text(message) for message in messages}
         keys = [exact_key(message) for message in messages]

@@ -145,12 +145,12 @@ def read_error(status: int, body: Any, raw: bytes) -> ProviderError | None:
         return None
     texts = list(_texts(error))[:_MOST_TEXTS]
     names = {name.lower() for name in _names(error)}
-    text = _shortened("; ".join(dict.fromkeys(texts)) or raw[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
-    meant = status if status != 200 else _status_told(names)
-    return ProviderError(meant, text, _refusal(meant, names, texts), error is not None and not _is_of_a_router(error))
+    text = _shorten("; ".join(dict.fromkeys(texts)) or raw[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
+    meant = status if status != 200 else _status_from_names(names)
+    return ProviderError(meant, text, _refusal(meant, names, texts), error is not None and not _is_framework_404(error))
 
 
-def _is_of_a_router(error: Any) -> bool:
+def _is_framework_404(error: Any) -> bool:
     """Return whether an error is a web framework's plain "Not Found" for an unknown address."""
     return isinstance(error, dict) and error.get("detail") == "Not Found"
 
@@ -218,7 +218,7 @@ def _inner_json(text: str) -> Any:
     return found if isinstance(found, dict | list) else None
 
 
-def _status_told(names: set[str]) -> int | None:
+def _status_from_names(names: set[str]) -> int | None:
     numbers = sorted(int(name) for name in names if re.fullmatch(r"[45]\d\d", name))
     known = sorted(_STATUS_OF_NAME[name] for name in names if name in _STATUS_OF_NAME)
     return next(iter((*numbers, *known)), None)
@@ -236,6 +236,6 @@ def _refusal(status: int | None, names: set[str], texts: list[str]) -> Refusal |
     return None
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     text = " ".join(text.split())
     return shortened(text, _SHOWN_CHARACTERS)

@@ -21,18 +21,18 @@ from twinbench.calls.journal import Entries, Entry
 from twinbench.calls.lines import (
     CommandLine,
     Conversation,
-    Decision,
+    DecisionLine,
     End,
     Line,
     LineError,
-    Lost,
-    Numbered,
+    NumberedLine,
     Observation,
-    OfTrial,
     OwnFailed,
     Reserve,
     Settle,
     TrialBegins,
+    TrialLine,
+    TrialRestart,
     VerdictLine,
     read_line,
 )
@@ -116,7 +116,7 @@ class RecordedAttempt:
 
 
 @dataclass
-class RecordedOwnCall:
+class RecordedRouterCall:
     """One recorded LLM call of the router's own, as far as it got."""
 
     attempts: list[RecordedAttempt] = field(default_factory=list)
@@ -146,10 +146,10 @@ class RecordedCommand:
 class RecordedStep:
     """One recorded step, as far as it got."""
 
-    decision: Decision | None = None
+    decision: DecisionLine | None = None
     attempts: list[RecordedAttempt] = field(default_factory=list)
     commands: list[RecordedCommand] = field(default_factory=list)
-    own: dict[int, RecordedOwnCall] = field(default_factory=dict)
+    router_calls: dict[int, RecordedRouterCall] = field(default_factory=dict)
     """The LLM calls that the router made to decide, by number."""
     conversation: Sequence[Mapping[str, Any]] | None = None
     """In an imported run: the messages from this step's answer up to the next call."""
@@ -157,7 +157,7 @@ class RecordedStep:
     @property
     def all_attempts(self) -> list[RecordedAttempt]:
         """All attempts of the step: the agent's and those of the router's own calls."""
-        return [*self.attempts, *(attempt for call in self.own.values() for attempt in call.attempts)]
+        return [*self.attempts, *(attempt for call in self.router_calls.values() for attempt in call.attempts)]
 
     @property
     def answer(self) -> RecordedAttempt | None:
@@ -175,17 +175,19 @@ class Recording:
     steps: dict[int, RecordedStep] = field(default_factory=dict)
     end: End | None = None
     verdict: VerdictLine | None = None
-    lost: Lost | None = None
+    lost: TrialRestart | None = None
     """Why the trial was started over, if it was."""
-    earlier: tuple[Recording, ...] = ()
+    previous_recordings: tuple[Recording, ...] = ()
     """The trial's recordings before it was started over; what they cost is spent but not part of the bill."""
     at: float | None = None
     """When the trial's last line was written, in seconds since 1970."""
 
     def start_over(self) -> None:
         """Begin the recording anew, in place: what was recorded so far moves to ``earlier``."""
-        before = replace(self, earlier=())
-        vars(self).update(vars(Recording(self.case, self.trial, earlier=(*self.earlier, before))))
+        before = replace(self, previous_recordings=())
+        vars(self).update(
+            vars(Recording(self.case, self.trial, previous_recordings=(*self.previous_recordings, before)))
+        )
 
     @property
     def answers(self) -> list[RecordedAttempt]:
@@ -204,15 +206,15 @@ class Recording:
         return dict(Counter(answer.reserve.candidate for answer in self.answers))
 
     @property
-    def own_answers(self) -> list[RecordedAttempt]:
+    def router_answers(self) -> list[RecordedAttempt]:
         """The attempts that brought the answers of the router's own calls."""
-        calls = [call.answer for step in self.steps.values() for call in step.own.values()]
+        calls = [call.answer for step in self.steps.values() for call in step.router_calls.values()]
         return [answer for answer in calls if answer is not None]
 
     @property
     def router_usd(self) -> Decimal:
         """The cost of the responses that the router received to its own LLM calls, in USD."""
-        return sum((answer.cost_usd for answer in self.own_answers), Decimal(0))
+        return sum((answer.cost_usd for answer in self.router_answers), Decimal(0))
 
     @property
     def router_errors(self) -> list[str]:
@@ -235,12 +237,12 @@ class Recording:
         """Whether any response of the trial says that a simulated model gave it."""
         attempts = (attempt for step in self.steps.values() for attempt in step.all_attempts)
         said = any(attempt.settle is not None and attempt.settle.simulated for attempt in attempts)
-        return said or any(recording.is_simulated for recording in self.earlier)
+        return said or any(recording.is_simulated for recording in self.previous_recordings)
 
     @property
     def reported_usd(self) -> Decimal | None:
         """The provider's reported cost of all answers in USD; None unless it reported a cost for every answer."""
-        told = [answer.reported_usd for answer in (*self.answers, *self.own_answers)]
+        told = [answer.reported_usd for answer in (*self.answers, *self.router_answers)]
         known = [usd for usd in told if usd is not None]
         return sum(known, Decimal(0)) if known and len(known) == len(told) else None
 
@@ -255,11 +257,11 @@ class Recording:
         that were started over.
         """
         attempts = (attempt for step in self.steps.values() for attempt in step.all_attempts)
-        earlier = sum((recording.spend_usd for recording in self.earlier), Decimal(0))
+        earlier = sum((recording.spend_usd for recording in self.previous_recordings), Decimal(0))
         return sum((attempt.spent_usd for attempt in attempts), earlier)
 
 
-def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
+def read_recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
     """Return the recording of every trial in a journal, by case and trial number.
 
     Raises:
@@ -267,11 +269,15 @@ def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
     """
     of = _name_of(entries)
     of_trials = (entry for entry in entries if "case" in entry.fields and "trial" in entry.fields)
-    return recordings_of((Numbered(entry.number, _line(entry, of)) for entry in of_trials), of)
+    return recordings_from_lines((NumberedLine(entry.number, _read_trial_line(entry, of)) for entry in of_trials), of)
 
 
-def recordings_of(lines: Iterable[Numbered[OfTrial]], of: str = _JOURNAL) -> dict[tuple[str, int], Recording]:
-    """Like ``recordings``, from lines that were read already; ``of`` is the journal's name in error messages."""
+def recordings_from_lines(
+    lines: Iterable[NumberedLine[TrialLine]], journal_name: str = _JOURNAL
+) -> dict[tuple[str, int], Recording]:
+    """Like ``recordings``, from lines that were read already; ``journal_name`` is the journal's name in error
+    messages.
+    """
     found: dict[tuple[str, int], Recording] = {}
     for each in lines:
         line = each.line
@@ -284,11 +290,11 @@ def recordings_of(lines: Iterable[Numbered[OfTrial]], of: str = _JOURNAL) -> dic
             add_line(recording, line)
         except IndexError:
             what = f"a line of kind {line.kind} without the line that must come before it"
-            raise JournalError(f"{of}, line {each.number}: {what}") from None
+            raise JournalError(f"{journal_name}, line {each.number}: {what}") from None
     return found
 
 
-def lines_of(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[Numbered[Kind]]:
+def lines_of_kinds(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[NumberedLine[Kind]]:
     """Yield the lines of the given kinds.
 
     Raises:
@@ -297,31 +303,31 @@ def lines_of(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[Numbered[
     names, of = {kind.kind for kind in kinds}, _name_of(entries)
     for entry in entries:
         if entry.kind in names:
-            line = _read(entry, of)
+            line = _read_entry(entry, of)
             assert isinstance(line, kinds)  # noqa: S101 - their kinds say so
-            yield Numbered(entry.number, line)
+            yield NumberedLine(entry.number, line)
 
 
 def _name_of(entries: Iterable[Entry]) -> str:
     return str(entries.path) if isinstance(entries, Entries) else _JOURNAL
 
 
-def _read(entry: Entry, of: str) -> Line | None:
+def _read_entry(entry: Entry, of: str) -> Line | None:
     try:
         return read_line(entry.kind, entry.fields)
     except LineError as error:
         raise JournalError(f"{of}, line {entry.number}: a line of kind {entry.kind} {error}") from None
 
 
-def _line(entry: Entry, of: str) -> OfTrial:
-    line = _read(entry, of)
-    if not isinstance(line, OfTrial):
+def _read_trial_line(entry: Entry, of: str) -> TrialLine:
+    line = _read_entry(entry, of)
+    if not isinstance(line, TrialLine):
         what = f"a line of kind {entry.kind}, which does not belong to a trial"
         raise JournalError(f"{of}, line {entry.number}: {what}")
     return line
 
 
-def add_line(recording: Recording, line: OfTrial) -> None:
+def add_line(recording: Recording, line: TrialLine) -> None:
     """Add a journal line to a recording.
 
     Raises:
@@ -329,39 +335,41 @@ def add_line(recording: Recording, line: OfTrial) -> None:
     """
     match line:  # the most frequent kinds first: the cases are tried in this order for every line
         case Settle(own=0):
-            _step(recording, line.step).attempts[line.attempt - 1].settle = line
+            _get_or_add_step(recording, line.step).attempts[line.attempt - 1].settle = line
         case Reserve(own=0):
-            _step(recording, line.step).attempts.append(RecordedAttempt(line))
-        case Decision():
-            _step(recording, line.step).decision = line
+            _get_or_add_step(recording, line.step).attempts.append(RecordedAttempt(line))
+        case DecisionLine():
+            _get_or_add_step(recording, line.step).decision = line
         case CommandLine():
-            _step(recording, line.step).commands.append(RecordedCommand(line.command))
+            _get_or_add_step(recording, line.step).commands.append(RecordedCommand(line.command))
         case Observation():
-            _step(recording, line.step).commands[line.index].observation = line
+            _get_or_add_step(recording, line.step).commands[line.index].observation = line
         case Reserve() | Settle() | OwnFailed():
-            _add_own(_step(recording, line.step).own.setdefault(line.own, RecordedOwnCall()), line)
+            _add_router_call_line(
+                _get_or_add_step(recording, line.step).router_calls.setdefault(line.own, RecordedRouterCall()), line
+            )
         case Conversation():
-            _step(recording, line.step).conversation = line.messages
+            _get_or_add_step(recording, line.step).conversation = line.messages
         case TrialBegins():
             recording.start = line
         case End():
             recording.end = line
         case VerdictLine():
             recording.verdict = line
-        case Lost():
+        case TrialRestart():
             recording.lost = line
         case _:
             raise NotImplementedError(f"a recording cannot store a line of kind {line.kind}")
 
 
-def _step(recording: Recording, number: int) -> RecordedStep:
+def _get_or_add_step(recording: Recording, number: int) -> RecordedStep:
     step = recording.steps.get(number)
     if step is None:
         step = recording.steps[number] = RecordedStep()
     return step
 
 
-def _add_own(call: RecordedOwnCall, line: Reserve | Settle | OwnFailed) -> None:
+def _add_router_call_line(call: RecordedRouterCall, line: Reserve | Settle | OwnFailed) -> None:
     match line:
         case Reserve():
             call.attempts.append(RecordedAttempt(line))

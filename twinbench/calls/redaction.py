@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from twinbench.calls.packing import MOST_DEPTH, PACKED, packed, unpacked
+from twinbench.calls.packing import MOST_DEPTH, PACKED_PREFIX, pack, unpack
 from twinbench.errors import JournalError
 
 REDACTED = "[secret]"
@@ -40,7 +40,7 @@ class Secrets:
         self._escaped = [re.compile(form) for form in escaped]
         self._escaped_bytes = [re.compile(form.encode()) for form in escaped]
 
-    def redacted(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Replace each secret in ``text`` by ``[secret]``."""
         for form in self._texts:
             text = text.replace(form, REDACTED)
@@ -51,7 +51,7 @@ class Secrets:
             text = escaped.sub(REDACTED, text)
         return text
 
-    def redacted_bytes(self, data: bytes) -> bytes:
+    def redact_bytes(self, data: bytes) -> bytes:
         """Replace each secret in ``data`` by ``[secret]``."""
         for form in self._bytes:
             data = data.replace(form, REDACTED.encode())
@@ -61,7 +61,7 @@ class Secrets:
             data = escaped.sub(REDACTED.encode(), data)
         return data
 
-    def plain(self, value: Any, depth: int = 0) -> Any:
+    def to_plain_json(self, value: Any, depth: int = 0) -> Any:
         """Convert ``value`` to plain JSON without secrets.
 
         Args:
@@ -73,7 +73,7 @@ class Secrets:
             JournalError: the value is nested more than ``MOST_DEPTH`` levels deep.
         """
         if isinstance(value, str):
-            return self._plain_text(str(value))
+            return self._redact_text(str(value))
         if value is None or isinstance(value, bool | int):
             return value
         if isinstance(value, float):
@@ -81,24 +81,24 @@ class Secrets:
         if isinstance(value, Decimal):
             return format(value, "f")
         if isinstance(value, bytes | bytearray | memoryview):
-            return packed(self.redacted_bytes(bytes(value)))
+            return pack(self.redact_bytes(bytes(value)))
         if isinstance(value, Path):
-            return self.redacted(str(value))
+            return self.redact(str(value))
         if depth > MOST_DEPTH:
             raise JournalError(f"a journal line cannot be nested more than {MOST_DEPTH} levels deep")
         if isinstance(value, Mapping):
-            return {self.redacted(str(key)): self.plain(item, depth + 1) for key, item in value.items()}
+            return {self.redact(str(key)): self.to_plain_json(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.plain(item, depth + 1) for item in value]
+            return [self.to_plain_json(item, depth + 1) for item in value]
         raise TypeError(f"a journal cannot store a {type(value).__name__}: {value!r:.60}")
 
-    def _plain_text(self, text: str) -> str:
-        if self._texts and text.startswith(PACKED):
+    def _redact_text(self, text: str) -> str:
+        if self._texts and text.startswith(PACKED_PREFIX):
             with suppress(JournalError):
-                data = unpacked(text)
-                cleaned = self.redacted_bytes(data)
-                return text if cleaned == data else packed(cleaned)
-        return self.redacted(text)
+                data = unpack(text)
+                cleaned = self.redact_bytes(data)
+                return text if cleaned == data else pack(cleaned)
+        return self.redact(text)
 
 
 def _forms(secret: str) -> set[str]:

@@ -13,22 +13,22 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from twinbench.calls.attempts import Answered, Attempts, RetryLimits, recorded_answer
+from twinbench.calls.attempts import AnsweredAttempt, Attempts, RetryLimits, reclassify_recorded_answer
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, ResponseSource
-from twinbench.calls.kept_responses import KeptResponses
-from twinbench.calls.lines import Decided, Decision
-from twinbench.calls.metered import RecordedDeciding
+from twinbench.calls.kept_responses import ResponseCache
+from twinbench.calls.lines import DecisionLine, DecisionResult
+from twinbench.calls.metered import RecordedDecisionContext
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, RecordedStep
-from twinbench.calls.translation import Utterance, request_body, utterance_of
+from twinbench.calls.translation import ConversationMessage, build_request_body, to_conversation_message
 from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import Cause, CausedError
-from twinbench.routing.asking import asked, told
+from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.clock import Clock
-from twinbench.routing.own_calls import OwnCalls
+from twinbench.routing.own_calls import RouterLlm
 from twinbench.routing.router import Call, Candidate, Choice, Router
 from twinbench.routing.session import Session
 from twinbench.routing.usage import Usage
@@ -49,7 +49,7 @@ class Answer:
     step: int
     candidate: Candidate
     message: AssistantMessage
-    utterance: Utterance
+    conversation_message: ConversationMessage
     """The message as it is added to the conversation."""
     finish_reason: str | None
     usage: Usage
@@ -59,7 +59,7 @@ class Answer:
 class Decider(Protocol):
     """Decides which candidate answers a call: the router, the recording, or both compared."""
 
-    def decide(self, call: Call, recorded: Decision | None) -> Decided:
+    def decide(self, call: Call, recorded: DecisionLine | None) -> DecisionResult:
         """Decide which candidate answers a call.
 
         Args:
@@ -68,7 +68,7 @@ class Decider(Protocol):
         """
         ...
 
-    def compare(self, step: int, recorded: Decision | None, decided: Decided) -> None:
+    def compare(self, step: int, recorded: DecisionLine | None, decided: DecisionResult) -> None:
         """Compare the final decision with the recorded one; a decision that could not be carried out is an error by
         now.
 
@@ -77,73 +77,73 @@ class Decider(Protocol):
         """
         ...
 
-    def tell(self, hook: str, argument: Any) -> str | None:
+    def call_hook(self, hook: str, argument: Any) -> str | None:
         """Call the router's hook ``start``, ``observe`` or ``end``; return an error message if it failed."""
         ...
 
 
-class RouterDecides:
+class RouterDecider:
     """The router decides. For a recorded step the router is asked too, to restore its state, but the recording wins."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    def decide(self, call: Call, recorded: Decision | None) -> Decided:
+    def decide(self, call: Call, recorded: DecisionLine | None) -> DecisionResult:
         """Return the recorded decision, else the router's."""
-        decided = _decided(*asked(self._router, call))
+        decided = _to_decision_result(*asked(self._router, call))
         return decided if recorded is None else recorded
 
-    def compare(self, _step: int, _recorded: Decision | None, _decided: Decided) -> None:
+    def compare(self, _step: int, _recorded: DecisionLine | None, _decided: DecisionResult) -> None:
         """Do nothing: a recorded decision is used as it is."""
 
-    def tell(self, hook: str, argument: Any) -> str | None:
+    def call_hook(self, hook: str, argument: Any) -> str | None:
         """Call the router's hook."""
-        return told(self._router, hook, argument)
+        return call_hook(self._router, hook, argument)
 
 
-class RecordingDecides:
+class RecordingDecider:
     """The recording alone decides; the router is not needed."""
 
-    def decide(self, call: Call, recorded: Decision | None) -> Decided:
+    def decide(self, call: Call, recorded: DecisionLine | None) -> DecisionResult:
         """Return the recorded decision."""
         if recorded is None:
             raise DivergedError(call.step_index, "decision", None, "a call that is not in the recording")
         return recorded
 
-    def compare(self, _step: int, _recorded: Decision | None, _decided: Decided) -> None:
+    def compare(self, _step: int, _recorded: DecisionLine | None, _decided: DecisionResult) -> None:
         """Do nothing: the recorded decision is used as it is."""
 
-    def tell(self, _hook: str, _argument: Any) -> str | None:
+    def call_hook(self, _hook: str, _argument: Any) -> str | None:
         """Do nothing: there is no router."""
         return None
 
 
-class RouterIsCompared:
+class ComparingDecider:
     """The router decides again, and must decide as recorded."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
-    def decide(self, call: Call, _recorded: Decision | None) -> Decided:
+    def decide(self, call: Call, _recorded: DecisionLine | None) -> DecisionResult:
         """Return the router's decision."""
-        return _decided(*asked(self._router, call))
+        return _to_decision_result(*asked(self._router, call))
 
-    def compare(self, step: int, recorded: Decision | None, decided: Decided) -> None:
+    def compare(self, step: int, recorded: DecisionLine | None, decided: DecisionResult) -> None:
         """Raise ``DivergedError`` unless the decision equals the recorded one."""
         compared = ("candidate", "error")
         then, now = ({name: getattr(each, name, None) for name in compared} for each in (recorded, decided))
         if then != now:
             raise DivergedError(step, "decision", then, now)
 
-    def tell(self, hook: str, argument: Any) -> str | None:
+    def call_hook(self, hook: str, argument: Any) -> str | None:
         """Call the router's hook."""
-        return told(self._router, hook, argument)
+        return call_hook(self._router, hook, argument)
 
 
-def _decided(answer: Choice | str, latency_ms: float) -> Decided:
+def _to_decision_result(answer: Choice | str, latency_ms: float) -> DecisionResult:
     if isinstance(answer, str):
-        return Decided(candidate=None, error=answer, latency_ms=latency_ms)
-    return Decided(
+        return DecisionResult(candidate=None, error=answer, latency_ms=latency_ms)
+    return DecisionResult(
         candidate=answer.candidate.id,
         score=answer.score,
         rationale=answer.rationale,
@@ -181,7 +181,7 @@ class RoutedCall:
     decider: Decider
     source: ResponseSource | None
     """Where responses that are not recorded come from; None in a replay."""
-    log: TrialLog
+    trial_log: TrialLog
     budget: Budget
     clock: TrialClock
     """The trial's clock, which the session's cache policy uses too."""
@@ -189,34 +189,34 @@ class RoutedCall:
     counter: PromptCounter
     tool_options: Mapping[str, Any] = field(default_factory=dict)
     limits: RetryLimits = field(default_factory=RetryLimits)
-    kept: KeptResponses | None = None
+    response_cache: ResponseCache | None = None
     """Cached responses of earlier executions, used before a request is sent."""
-    own: OwnCalls | None = None
+    router_llm: RouterLlm | None = None
     """The handle through which the router may ask an LLM itself."""
-    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    router_lock: AbstractContextManager[Any] = field(default_factory=nullcontext)
     """Lock held while the router is called, so that it is called serially however many cases run."""
     checkpoint: Callable[[], None] = lambda: None
     """Called before each call; raises if no new call may be started."""
-    instead: str | None = None
+    fallback: str | None = None
     """Id of the fallback candidate that answers if the router fails; None: the failure ends the case."""
     answers: list[Answer] = field(default_factory=list)
     """The answers so far."""
     _steps: int = 0
-    _complaint: str | None = None
+    _hook_error: str | None = None
 
     def start(self) -> None:
         """Call the router's ``start`` hook."""
-        self._complaint = self._tell("start", self.session.key)
+        self._hook_error = self._call_hook("start", self.session.key)
 
     def end(self) -> None:
         """Call the router's ``end`` hook; an error in it has no effect any more."""
-        self._tell("end", self.session.key)
+        self._call_hook("end", self.session.key)
 
-    def _tell(self, hook: str, argument: Any) -> str | None:
-        with self.turn:
-            return self.decider.tell(hook, argument)
+    def _call_hook(self, hook: str, argument: Any) -> str | None:
+        with self.router_lock:
+            return self.decider.call_hook(hook, argument)
 
-    def ask(self, conversation: Sequence[Utterance], tools: Sequence[Mapping[str, Any]]) -> Answer:
+    def ask(self, conversation: Sequence[ConversationMessage], tools: Sequence[Mapping[str, Any]]) -> Answer:
         """Make the next call of the trial and return its answer.
 
         Raises:
@@ -228,44 +228,51 @@ class RoutedCall:
         self.checkpoint()
         self._steps += 1
         step = self._steps
-        recorded = self.log.step(step)
+        recorded = self.trial_log.step(step)
         self.clock.recorded = None if recorded.decision is None else recorded.decision.at
-        prompt = self.counter.prompt([each.plain for each in conversation], tools, step)
-        call = self.session.call(prompt)
-        candidate = self._decided(call, recorded)
+        prompt = self.counter.make_prompt([each.plain for each in conversation], tools, step)
+        call = self.session.open_call(prompt)
+        candidate = self._decide(call, recorded)
         chosen = self.pool[candidate.id]
-        request = Request(request_body(chosen, conversation, tools, self.tool_options), self.session_header)
+        request = Request(build_request_body(chosen, conversation, tools, self.tool_options), self.session_header)
         worst = worst_case_usd(call.prompt_tokens(candidate), candidate.prices, chosen.max_tokens)
-        answered = self._recorded(step, chosen, candidate, request, recorded)
+        answered = self._answer_from_recording(step, chosen, candidate, request, recorded)
         if answered is None:
-            answered = self._fetched(step, chosen, candidate, request, worst, recorded)
-        answer = _answer(step, candidate, answered, conversation, tools)
+            answered = self._fetch_answer(step, chosen, candidate, request, worst, recorded)
+        answer = _make_answer(step, candidate, answered, conversation, tools)
         self.answers.append(answer)
         found = recorded.answer
         self.clock.recorded = None if found is None or found.settle is None else found.settle.at
-        outcome = self.session.billed(candidate, answer.usage, message_text(answer.utterance.plain))
+        outcome = self.session.record_billed_answer(
+            candidate, answer.usage, message_text(answer.conversation_message.plain)
+        )
         self.clock.recorded = None
-        self._complaint = self._tell("observe", outcome)
+        self._hook_error = self._call_hook("observe", outcome)
         return answer
 
-    def _decided(self, call: Call, recorded: RecordedStep) -> Candidate:
+    def _decide(self, call: Call, recorded: RecordedStep) -> Candidate:
         if recorded.decision is None:
-            self.log.refuse_beyond_end(call.step_index, "decision")
+            self.trial_log.refuse_beyond_end(call.step_index, "decision")
         stands = recorded.decision is not None
-        deciding = RecordedDeciding(self.session_header, call.step_index, log=self.log, decided=stands)
+        deciding = RecordedDecisionContext(
+            self.session_header, call.step_index, log=self.trial_log, already_decided=stands
+        )
         try:
-            with self.turn, nullcontext() if self.own is None else self.own.deciding(deciding):
+            with (
+                self.router_lock,
+                nullcontext() if self.router_llm is None else self.router_llm.within_decision(deciding),
+            ):
                 decided = self.decider.decide(call, recorded.decision)
         except DivergedError as diverged:
-            raise deciding.ending or diverged from None
-        ended_by = deciding.ending
+            raise deciding.fatal_error or diverged from None
+        ended_by = deciding.fatal_error
         if decided.error is not None and recorded.decision is None:
-            ended_by = ended_by or deciding.infra
+            ended_by = ended_by or deciding.first_infra_failure
         if ended_by is not None:  # not recorded as a decision: a resume asks the router again
-            self.session.failed()
+            self.session.record_failure()
             raise ended_by
-        if self._complaint is not None and decided is not recorded.decision:
-            decided = Decided(candidate=None, error=self._complaint, latency_ms=decided.latency_ms)
+        if self._hook_error is not None and decided is not recorded.decision:
+            decided = DecisionResult(candidate=None, error=self._hook_error, latency_ms=decided.latency_ms)
         candidates = {candidate.id: candidate for candidate in call.candidates}
         picked = candidates.get(decided.candidate or "")
         if decided.error is None and picked is not None and not call.fits(picked):
@@ -275,35 +282,37 @@ class RoutedCall:
                 f"its context window of {most:,}"
             )
             decided = decided.model_copy(update={"error": error})
-        if decided.error is not None and self.instead is not None and call.fits(candidates[self.instead]):
-            picked = candidates[self.instead]
+        if decided.error is not None and self.fallback is not None and call.fits(candidates[self.fallback]):
+            picked = candidates[self.fallback]
             instead = {"candidate": picked.id, "error": None, "router_error": decided.error}
             decided = decided.model_copy(update=instead)
         self.decider.compare(call.step_index, recorded.decision, decided)
         if recorded.decision is None:
             counted = dict(call.counted_tokens)
-            decision = Decision(**self.log.stamp(), step=call.step_index, prompt_tokens=counted, **decided.written())
-            self.log.write(decision)
+            decision = DecisionLine(
+                **self.trial_log.stamp(), step=call.step_index, prompt_tokens=counted, **decided.to_fields()
+            )
+            self.trial_log.write(decision)
         if decided.error is not None:
-            self.session.failed()
+            self.session.record_failure()
             raise RouterFailedError(f"step {call.step_index}: {decided.error}")
         if picked is None:
             raise DivergedError(call.step_index, "pool", decided.candidate, sorted(candidates))
         return picked
 
-    def _recorded(
+    def _answer_from_recording(
         self, step: int, chosen: LiveCandidate, candidate: Candidate, request: Request, recorded: RecordedStep
-    ) -> Answered | None:
+    ) -> AnsweredAttempt | None:
         """Return the recorded answer to this request, if there is one."""
         found = recorded.answer
         if found is None:
-            self.log.refuse_beyond_end(step, "response")
+            self.trial_log.refuse_beyond_end(step, "response")
             return None
         if found.reserve.request_key != request.key:
             raise DivergedError(step, "request", found.reserve.request_key, request.key)
-        return recorded_answer(found, request, step, chosen, switched=self._switched(candidate))
+        return reclassify_recorded_answer(found, request, step, chosen, switched=self._is_switch(candidate))
 
-    def _fetched(
+    def _fetch_answer(
         self,
         step: int,
         chosen: LiveCandidate,
@@ -311,33 +320,33 @@ class RoutedCall:
         request: Request,
         worst_usd: Decimal,
         recorded: RecordedStep,
-    ) -> Answered:
+    ) -> AnsweredAttempt:
         assert self.source is not None  # noqa: S101 - a replay never comes here
-        return Attempts(self.source, self.budget, self.clock, self.limits, self.kept).answered(
+        return Attempts(self.source, self.budget, self.clock, self.limits, self.response_cache).fetch_answer(
             request,
             chosen,
             worst_usd,
-            CallLog(self.log, step),
-            before=len(recorded.attempts),
-            switched=self._switched(candidate),
+            CallLog(self.trial_log, step),
+            previous_attempts=len(recorded.attempts),
+            switched=self._is_switch(candidate),
         )
 
-    def _switched(self, candidate: Candidate) -> bool:
+    def _is_switch(self, candidate: Candidate) -> bool:
         return bool(self.answers) and self.answers[-1].candidate.id != candidate.id
 
 
-def _answer(
+def _make_answer(
     step: int,
     candidate: Candidate,
-    answered: Answered,
-    conversation: Sequence[Utterance],
+    answered: AnsweredAttempt,
+    conversation: Sequence[ConversationMessage],
     tools: Sequence[Mapping[str, Any]],
 ) -> Answer:
-    judged = answered.judged
+    judged = answered.result
     message = judged.message
     assert message is not None  # noqa: S101 - judged to be an answer
     if not tools and message.tool_calls:
         # No tool was offered, so no tool message will follow: strict providers refuse such a conversation.
         message = message.model_copy(update={"tool_calls": ()})
-    said = utterance_of(message, candidate.id, step, [each.plain for each in conversation])
+    said = to_conversation_message(message, candidate.id, step, [each.plain for each in conversation])
     return Answer(step, candidate, message, said, judged.finish_reason, answered.usage, answered.cost_usd)

@@ -24,20 +24,20 @@ _MADE_ID_CHARACTERS = 9
 
 
 @dataclass(frozen=True)
-class Utterance:
+class ConversationMessage:
     """One message of a live conversation, in plain form and with its provider-specific fields."""
 
     plain: Mapping[str, Any]
     """The message as an OpenAI chat message, without provider-specific fields."""
     candidate: str | None = None
     """Id of the candidate that wrote the message; None for the agent's messages."""
-    own: Mapping[str, Any] = field(default_factory=dict)
+    provider_fields: Mapping[str, Any] = field(default_factory=dict)
     """Provider-specific fields, sent back to that candidate only; they replace plain fields of the same name."""
 
 
-def utterance_of(
+def to_conversation_message(
     message: AssistantMessage, candidate: str, step: int, conversation: Iterable[Mapping[str, Any]]
-) -> Utterance:
+) -> ConversationMessage:
     """Turn a candidate's answer into a message of the conversation.
 
     Args:
@@ -48,17 +48,21 @@ def utterance_of(
         conversation: the plain messages before it, whose tool call ids cannot be used again.
     """
     plain: dict[str, Any] = {"role": "assistant", "content": message.content}
-    own = dict(message.own)
+    own = dict(message.provider_fields)
     if message.tool_calls:
         taken = {call.get("id") for each in conversation for call in each.get("tool_calls") or ()}
-        ids = list(_ids(message.tool_calls, step, taken))
+        ids = list(_tool_call_ids(message.tool_calls, step, taken))
         plain["tool_calls"] = [_plain_call(call, name) for call, name in zip(message.tool_calls, ids, strict=True)]
-        if any(call.own or call.own_function for call in message.tool_calls):
+        if any(call.provider_fields or call.provider_function_fields for call in message.tool_calls):
             own["tool_calls"] = [
-                {**call.own, **plain_call, "function": {**call.own_function, **plain_call["function"]}}
+                {
+                    **call.provider_fields,
+                    **plain_call,
+                    "function": {**call.provider_function_fields, **plain_call["function"]},
+                }
                 for call, plain_call in zip(message.tool_calls, plain["tool_calls"], strict=True)
             ]
-    return Utterance(plain, candidate, own)
+    return ConversationMessage(plain, candidate, own)
 
 
 def plain_message(message: AssistantMessage) -> dict[str, Any]:
@@ -69,7 +73,7 @@ def plain_message(message: AssistantMessage) -> dict[str, Any]:
     return plain
 
 
-def conversation_message(message: Mapping[str, Any], extra: Mapping[str, Any]) -> Utterance:
+def read_agent_message(message: Mapping[str, Any], extra: Mapping[str, Any]) -> ConversationMessage:
     """Convert a message of an agent's conversation back to a message with provider-specific fields.
 
     ``extra`` is used for assistant messages only: the agent's error message about an answer that did not parse has the
@@ -81,21 +85,25 @@ def conversation_message(message: Mapping[str, Any], extra: Mapping[str, Any]) -
     """
     plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
     if message.get("role") != "assistant":
-        return Utterance(plain)
-    return Utterance(plain, extra.get("candidate"), extra.get("own") or {})
+        return ConversationMessage(plain)
+    return ConversationMessage(plain, extra.get("candidate"), extra.get("own") or {})
 
 
-def translated(conversation: Sequence[Utterance], candidate: LiveCandidate) -> list[dict[str, Any]]:
+def translate_conversation(
+    conversation: Sequence[ConversationMessage], candidate: LiveCandidate
+) -> list[dict[str, Any]]:
     """Return a conversation as it is sent to a candidate; the result shares no objects with the conversation."""
-    messages = [{**each.plain, **(each.own if each.candidate == candidate.id else {})} for each in conversation]
+    messages = [
+        {**each.plain, **(each.provider_fields if each.candidate == candidate.id else {})} for each in conversation
+    ]
     if candidate.cache_control is not None and messages:
-        messages[-1] = _marked(messages[-1], candidate.cache_control)
+        messages[-1] = _add_cache_mark(messages[-1], candidate.cache_control)
     return messages
 
 
-def request_body(
+def build_request_body(
     candidate: LiveCandidate,
-    conversation: Sequence[Utterance],
+    conversation: Sequence[ConversationMessage],
     tools: Sequence[Mapping[str, Any]],
     tool_options: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -107,7 +115,7 @@ def request_body(
         tools: the tools offered to the model, possibly none.
         tool_options: options that are sent along with tools, such as ``parallel_tool_calls``.
     """
-    body: dict[str, Any] = {"model": candidate.model, "messages": translated(conversation, candidate)}
+    body: dict[str, Any] = {"model": candidate.model, "messages": translate_conversation(conversation, candidate)}
     if tools:
         body |= {"tools": list(tools), **tool_options}
     body["max_tokens"] = candidate.max_tokens
@@ -121,7 +129,7 @@ def _plain_call(call: ToolCall, name: str | None) -> dict[str, Any]:
     return {**known, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def _ids(calls: Iterable[ToolCall], step: int, taken: set[str | None]) -> Iterable[str]:
+def _tool_call_ids(calls: Iterable[ToolCall], step: int, taken: set[str | None]) -> Iterable[str]:
     """Yield an id for each tool call: the model's own if it is unique, else one made of step and position."""
     taken = set(taken)
     for place, call in enumerate(calls):
@@ -136,7 +144,7 @@ def _ids(calls: Iterable[ToolCall], step: int, taken: set[str | None]) -> Iterab
         yield name
 
 
-def _marked(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def _add_cache_mark(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Add a cache mark at the end of a message: on its last text part, or on the message if it is a tool's or has no
     text.
     """

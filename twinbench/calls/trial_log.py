@@ -9,8 +9,8 @@ from typing import Any
 
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
 from twinbench.calls.journal import Journal
-from twinbench.calls.judging import Judged
-from twinbench.calls.lines import Lost, OfTrial, OwnFailed, Reserve, Settle
+from twinbench.calls.judging import AttemptResult
+from twinbench.calls.lines import OwnFailed, Reserve, Settle, TrialLine, TrialRestart
 from twinbench.calls.recording import DivergedError, RecordedEndError, RecordedStep, Recording, add_line
 from twinbench.calls.redaction import Secrets
 from twinbench.causes import Cause
@@ -18,7 +18,7 @@ from twinbench.routing.clock import Clock, WallClock
 
 
 @dataclass(frozen=True)
-class WithoutSecrets:
+class RedactedSource:
     """A response source that removes from responses the secrets that a journal would remove.
 
     So the conversation equals its recording: no secret reaches the conversation or a file made of it, and a resumed
@@ -33,15 +33,15 @@ class WithoutSecrets:
         try:
             response = self.source.fetch(request, within_s)
         except TransportError as error:
-            said, billed = self.secrets.redacted(str(error)), error.may_be_billed
+            said, billed = self.secrets.redact(str(error)), error.may_be_billed
             raise TransportError(said, may_be_billed=billed, latency_s=error.latency_s) from None
-        return replace(response, body=self.secrets.redacted_bytes(response.body))
+        return replace(response, body=self.secrets.redact_bytes(response.body))
 
 
-IN_FLIGHT = Judged(Cause.transport, "twinbench was ended while it was in flight", retry=True, billed=True)
+IN_FLIGHT = AttemptResult(Cause.transport, "twinbench was ended while it was in flight", retry=True, billed=True)
 """The result of an attempt that was in flight when twinbench was killed."""
 
-Listener = Callable[[Recording, OfTrial], None]
+Listener = Callable[[Recording, TrialLine], None]
 """Called for each line of a trial with its recording so far and the line."""
 
 
@@ -67,7 +67,7 @@ class TrialLog:
         """Return the fields that every line of this trial has: case, trial and time."""
         return {"case": self.recording.case, "trial": self.recording.trial, "at": round(self.clock.now(), 3)}
 
-    def write(self, line: OfTrial, *, sync: bool = False) -> None:
+    def write(self, line: TrialLine, *, sync: bool = False) -> None:
         """Write a line of this trial, made with ``stamp``, and add it to the recording.
 
         Args:
@@ -78,12 +78,12 @@ class TrialLog:
             JournalError: the line cannot be written.
         """
         if self.journal is not None:
-            self.journal.write(line, sync=sync)
+            self.journal.append_line(line, sync=sync)
             add_line(self.recording, line)
             if self.listener is not None:
                 self.listener(self.recording, line)
 
-    def settle_lost(self) -> None:
+    def settle_in_flight(self) -> None:
         """Settle at their reservations the attempts that were in flight when twinbench was killed."""
         for number, step in self.recording.steps.items():
             for attempt in step.all_attempts:
@@ -95,7 +95,7 @@ class TrialLog:
 
     def start_over(self, diverged: DivergedError) -> None:
         """Discard the trial's recording, whose spend is lost, and begin again."""
-        self.write(Lost(**self.stamp(), step=diverged.step, what=diverged.what))
+        self.write(TrialRestart(**self.stamp(), step=diverged.step, what=diverged.what))
         self.recording.start_over()
 
     def refuse_beyond_end(self, step: int, what: str) -> None:
@@ -123,9 +123,9 @@ class CallLog:
     it.
     """
 
-    log: TrialLog
+    trial_log: TrialLog
     step: int
-    own: int = 0
+    router_call: int = 0
     """The number of the router's own LLM call within its decision; 0 for the agent's call."""
 
     def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal) -> None:
@@ -138,10 +138,10 @@ class CallLog:
             reserved_usd: the most that the attempt may cost.
         """
         # max_tokens is the router's choice in its own calls, and the candidate's in the agent's calls.
-        own = {**self._own, "max_tokens": request.body["max_tokens"]} if self.own else {}
-        self.log.write(
+        own = {**self._router_call_field, "max_tokens": request.body["max_tokens"]} if self.router_call else {}
+        self.trial_log.write(
             Reserve(
-                **self.log.stamp(),
+                **self.trial_log.stamp(),
                 **own,
                 step=self.step,
                 attempt=attempt,
@@ -157,7 +157,7 @@ class CallLog:
         self,
         attempt: int,
         outcome: Response | TransportError | None,
-        judged: Judged,
+        result: AttemptResult,
         cost_usd: Decimal,
         *,
         at_reservation: bool,
@@ -167,26 +167,26 @@ class CallLog:
         Args:
             attempt: the attempt's number within the call.
             outcome: the response or error; None if twinbench was killed before it arrived.
-            judged: the classified result.
+            result: the classified result.
             cost_usd: the settled cost.
             at_reservation: whether the cost is the reservation, because the actual cost is unknown.
         """
         response = outcome if isinstance(outcome, Response) else None
-        simulated = {"simulated": True} if judged.simulated else {}
-        self.log.write(
+        simulated = {"simulated": True} if result.simulated else {}
+        self.trial_log.write(
             Settle(
-                **self.log.stamp(),
-                **self._own,
+                **self.trial_log.stamp(),
+                **self._router_call_field,
                 step=self.step,
                 attempt=attempt,
-                cause=judged.cause,
-                detail=judged.detail,
-                usage=judged.usage,
+                cause=result.cause,
+                detail=result.detail,
+                usage=result.usage,
                 cost_usd=cost_usd,
                 at_reservation=at_reservation,
-                reported_cost_usd=judged.reported_cost_usd,
-                served_model=judged.served_model,
-                served_by=judged.served_by,
+                reported_cost_usd=result.reported_cost_usd,
+                served_model=result.served_model,
+                served_by=result.served_by,
                 **simulated,
                 latency_s=None if outcome is None else outcome.latency_s,
                 status=None if response is None else response.status,
@@ -197,8 +197,10 @@ class CallLog:
 
     def give_up(self, cause: Cause, detail: str) -> None:
         """Write that no attempt at a router's own LLM call brought an answer."""
-        self.log.write(OwnFailed(**self.log.stamp(), **self._own, step=self.step, cause=cause, detail=detail))
+        self.trial_log.write(
+            OwnFailed(**self.trial_log.stamp(), **self._router_call_field, step=self.step, cause=cause, detail=detail)
+        )
 
     @property
-    def _own(self) -> dict[str, int]:
-        return {"own": self.own} if self.own else {}
+    def _router_call_field(self) -> dict[str, int]:
+        return {"own": self.router_call} if self.router_call else {}

@@ -30,7 +30,7 @@ class BillError(CausedError):
     cause = Cause.usage
 
 
-def usage_of(body: Mapping[str, Any], *, max_tokens: int | None = None, one_hour_writes: bool = False) -> Usage:
+def read_usage(body: Mapping[str, Any], *, max_tokens: int | None = None, one_hour_writes: bool = False) -> Usage:
     """Read the usage of a response into buckets that do not overlap.
 
     If the provider does not mention a cache, none was used; no other count defaults to zero. Several keys for one count
@@ -53,7 +53,7 @@ def usage_of(body: Mapping[str, Any], *, max_tokens: int | None = None, one_hour
     if not found:
         raise BillError(f"the response has no usage: {'null' if 'usage' in body else 'missing'}")
     usages = [
-        _UsageReader(name, usage).usage(max_tokens=max_tokens, one_hour_writes=one_hour_writes)
+        _UsageReader(name, usage).read(max_tokens=max_tokens, one_hour_writes=one_hour_writes)
         for name, usage in found.items()
     ]
     if len(set(usages)) > 1:
@@ -98,7 +98,7 @@ class _UsageReader:
 
     def __init__(self, name: str, usage: Any) -> None:
         if not isinstance(usage, Mapping):
-            raise BillError(f"{name} is not an object: {_shown(usage)}")
+            raise BillError(f"{name} is not an object: {_short_repr(usage)}")
         if not usage:
             raise BillError(f"{name} is empty")
         self._name = name
@@ -107,7 +107,7 @@ class _UsageReader:
         for key, place, value in _walk(name, usage):
             self._values[key].append((place, value))
 
-    def usage(self, *, max_tokens: int | None = None, one_hour_writes: bool = False) -> Usage:
+    def read(self, *, max_tokens: int | None = None, one_hour_writes: bool = False) -> Usage:
         """Put the counts into buckets; raise ``BillError`` where that cannot be done."""
         self._refuse_wrong_types()
         self._refuse_unpriced()
@@ -134,7 +134,7 @@ class _UsageReader:
 
     def _prompt_and_answer(self, cached: _CacheCounts) -> tuple[int, _Answer]:
         """Find the only reading of the counts that adds up."""
-        total = self._agreed(keys.TOTAL)
+        total = self._agreed_count(keys.TOTAL)
         prompts, answers = self._prompts(cached), self._answers(has_total=total is not None)
         fitting = {
             (prompt, answer)
@@ -145,11 +145,11 @@ class _UsageReader:
         if len(fitting) == 1:
             return fitting.pop()
         if not fitting:
-            raise BillError(self._mismatch(total or 0, cached, min(prompts), min(answers)))
+            raise BillError(self._mismatch_message(total or 0, cached, min(prompts), min(answers)))
         why = "no total_tokens says which" if total is None else "total_tokens fits both"
         raise BillError(f"{self._name}: input_tokens may include the cached tokens or not, and {why}")
 
-    def _mismatch(self, total: int, cached: _CacheCounts, prompt: int, answer: _Answer) -> str:
+    def _mismatch_message(self, total: int, cached: _CacheCounts, prompt: int, answer: _Answer) -> str:
         if answer.reasoning_beside and prompt + answer.limited == total:
             reasoning = f"{answer.reasoning_beside} tokens of reasoning"
             return f"{self._name}: {reasoning} in an answer of {answer.limited}, by its total of {total}"
@@ -163,7 +163,11 @@ class _UsageReader:
 
     def _prompts(self, cached: _CacheCounts) -> set[int]:
         """Find how long the whole prompt may be."""
-        prompt, fresh, missed = self._agreed(keys.PROMPT), self._agreed(keys.INPUT), self._agreed(keys.CACHE_MISS)
+        prompt, fresh, missed = (
+            self._agreed_count(keys.PROMPT),
+            self._agreed_count(keys.INPUT),
+            self._agreed_count(keys.CACHE_MISS),
+        )
         if prompt is not None:
             if fresh is not None and fresh not in (prompt, prompt - cached.tokens):
                 # Beside prompt_tokens some gateways repeat the whole prompt under this key.
@@ -173,9 +177,9 @@ class _UsageReader:
         if fresh is not None:
             found = {fresh + cached.tokens} if cached.counted_beside else set()
             return found | ({fresh} if cached.counted_inside or not found else set())
-        if missed is not None and self._agreed((*keys.READ_INSIDE, *keys.READ_BESIDE)) is not None:
+        if missed is not None and self._agreed_count((*keys.READ_INSIDE, *keys.READ_BESIDE)) is not None:
             return {cached.read + missed}
-        raise BillError(f"{self._name} does not say how long the prompt was: no {_listed(keys.PROMPT, keys.INPUT)}")
+        raise BillError(f"{self._name} does not say how long the prompt was: no {_join_keys(keys.PROMPT, keys.INPUT)}")
 
     def _answers(self, *, has_total: bool) -> set[_Answer]:
         """Find how long the answer may be.
@@ -183,12 +187,12 @@ class _UsageReader:
         Only a total proves where reasoning is counted. Without one it is part of the answer under OpenAI's names, and
         beside it under Gemini's, as these two document it.
         """
-        answer, candidates = self._agreed(keys.ANSWER), self._agreed(keys.CANDIDATES)
-        reasoning = self._agreed((*keys.REASONING, *keys.THOUGHTS)) or 0
+        answer, candidates = self._agreed_count(keys.ANSWER), self._agreed_count(keys.CANDIDATES)
+        reasoning = self._agreed_count((*keys.REASONING, *keys.THOUGHTS)) or 0
         if answer is None and candidates is None:
-            proved = has_total and self._agreed(keys.GEMINI_PROMPT) is not None
-            if self._agreed(keys.THOUGHTS) is None and not proved:
-                known = _listed(keys.ANSWER, keys.CANDIDATES)
+            proved = has_total and self._agreed_count(keys.GEMINI_PROMPT) is not None
+            if self._agreed_count(keys.THOUGHTS) is None and not proved:
+                known = _join_keys(keys.ANSWER, keys.CANDIDATES)
                 raise BillError(f"{self._name} does not say how long the answer was: no {known}")
             candidates = 0  # Gemini leaves out what is zero
         readings: list[set[_Answer]] = []
@@ -211,17 +215,19 @@ class _UsageReader:
         write_beside, hour_beside = self._writes(keys.WRITE_BESIDE, keys.WRITE_SPLIT_BESIDE)
         if (by_ttl := self._by_label(keys.WRITE_LIST_BESIDE, "ttl", "input_tokens")) is not None:
             if unknown := set(by_ttl) - {"5m", "1h"}:
-                raise BillError(f"{self._name}.cacheDetails: no price is known for a ttl of {_shown(unknown.pop())}")
+                raise BillError(
+                    f"{self._name}.cacheDetails: no price is known for a ttl of {_short_repr(unknown.pop())}"
+                )
             write_beside["cacheDetails"], hour_beside["cacheDetails"] = sum(by_ttl.values()), by_ttl.get("1h", 0)
-        read = self._same(read_inside | read_beside) or 0
+        read = self._require_same(read_inside | read_beside) or 0
         by_modality = self._by_label(keys.READ_LIST_INSIDE, "modality", "token_count")
         if by_modality is not None and sum(by_modality.values()) != read:
             what = f"{sum(by_modality.values())} tokens read from a cache by modality, {read} in all"
             raise BillError(f"{self._name}: {what}")
         return _CacheCounts(
             read,
-            self._same(write_inside | write_beside) or 0,
-            self._same(hour_inside | hour_beside) or 0,
+            self._require_same(write_inside | write_beside) or 0,
+            self._require_same(hour_inside | hour_beside) or 0,
             counted_inside=any((*read_inside.values(), *write_inside.values())),
             counted_beside=any((*read_beside.values(), *write_beside.values())),
         )
@@ -232,7 +238,7 @@ class _UsageReader:
         hours: dict[str, int] = {}
         for split in splits:
             name = ".".join(split)
-            five_minutes, hour = (self._agreed([(*split, part)]) for part in (keys.FIVE_MINUTES, keys.ONE_HOUR))
+            five_minutes, hour = (self._agreed_count([(*split, part)]) for part in (keys.FIVE_MINUTES, keys.ONE_HOUR))
             if five_minutes is not None or hour is not None:
                 found[name] = (five_minutes or 0) + (hour or 0)
                 hours[name] = hour or 0
@@ -246,10 +252,10 @@ class _UsageReader:
             if len(fields) < len(entry) or any(
                 map(_is_amount, (fields[each] for each in set(fields) - {label, count}))
             ):
-                raise BillError(f"{place} is not known: {_shown(entry)}")
+                raise BillError(f"{place} is not known: {_short_repr(entry)}")
             name = fields.get(label)
             if not isinstance(name, str):
-                raise BillError(f"{place}.{label} is not a string: {_shown(name)}")
+                raise BillError(f"{place}.{label} is not a string: {_short_repr(name)}")
             found[name] = found.get(name, 0) + (_count(f"{place}.{count}", fields.get(count)) or 0)
         return found or None
 
@@ -257,10 +263,10 @@ class _UsageReader:
         """Go through the objects of a list, each with its place."""
         for place, value in self._at(key):
             if not isinstance(value, list):
-                raise BillError(f"{place} is not a list: {_shown(value)}")
+                raise BillError(f"{place} is not a list: {_short_repr(value)}")
             for number, entry in enumerate(value):
                 if not isinstance(entry, Mapping):
-                    raise BillError(f"{place}[{number}] is not an object: {_shown(entry)}")
+                    raise BillError(f"{place}[{number}] is not an object: {_short_repr(entry)}")
                 yield f"{place}[{number}]", entry
 
     def _compare_with_iterations(self, usage: Usage) -> None:
@@ -268,7 +274,7 @@ class _UsageReader:
         compacted.
         """
         each = [
-            _UsageReader(place, entry).usage(one_hour_writes=True) for place, entry in self._entries(keys.ITERATIONS)
+            _UsageReader(place, entry).read(one_hour_writes=True) for place, entry in self._entries(keys.ITERATIONS)
         ]
         if each and sum(each, Usage()) != usage:
             raise BillError(f"{self._name}.iterations add up to other counts than the usage around them")
@@ -279,7 +285,7 @@ class _UsageReader:
         if cached.tokens > prompt:
             what = f"{cached.read} tokens read and {cached.write} written are more than a prompt of {prompt}"
             raise BillError(f"{self._name}: {what}")
-        missed = self._agreed(keys.CACHE_MISS)
+        missed = self._agreed_count(keys.CACHE_MISS)
         if missed is not None and cached.read + missed != prompt:
             what = f"{missed} missed and {cached.read} hit are no prompt of {prompt}"
             raise BillError(f"{self._name}.prompt_cache_miss_tokens: {what}")
@@ -291,7 +297,7 @@ class _UsageReader:
                 entries = value if isinstance(value, list) else [None]
                 by_modality = all(isinstance(entry, Mapping) and "modality" in entry for entry in entries)
                 if not isinstance(value, Mapping) and not by_modality:
-                    raise BillError(f"{place} is not an object: {_shown(value)}")
+                    raise BillError(f"{place} is not an object: {_short_repr(value)}")
 
     def _refuse_unpriced(self) -> None:
         for key, entries in self._values.items():
@@ -302,7 +308,7 @@ class _UsageReader:
                 elif isinstance(value, Mapping) and _is_unpriced_modality(key, value):
                     what = "audio, or an answer that is not text"
                 if what is not None:
-                    raise BillError(f"{place} = {_shown(value)}: {what}, which no price of the pool covers")
+                    raise BillError(f"{place} = {_short_repr(value)}: {what}, which no price of the pool covers")
 
     def _refuse_unknown_caches(self) -> None:
         """Refuse any number but zero under a key that is named after a cache and that is not read."""
@@ -313,11 +319,13 @@ class _UsageReader:
             if any("cach" in part.casefold() for part in key):
                 for place, value in entries:
                     if _is_amount(value):
-                        raise BillError(f"{place} = {_shown(value)}: an unknown key that seems to count cached tokens")
+                        raise BillError(
+                            f"{place} = {_short_repr(value)}: an unknown key that seems to count cached tokens"
+                        )
 
-    def _agreed(self, alternatives: Iterable[Key]) -> int | None:
+    def _agreed_count(self, alternatives: Iterable[Key]) -> int | None:
         """Get the count that stands under any of these keys; None where it stands under none."""
-        return self._same(self._counts(alternatives))
+        return self._require_same(self._counts(alternatives))
 
     def _counts(self, wanted: Iterable[Key]) -> dict[str, int]:
         """Get the counts that stand under these keys, by place within the usage."""
@@ -329,7 +337,7 @@ class _UsageReader:
                     found[place.removeprefix(f"{self._name}.")] = count
         return found
 
-    def _same(self, found: Mapping[str, int]) -> int | None:
+    def _require_same(self, found: Mapping[str, int]) -> int | None:
         """Get the one value that all of these counts have; None where there are none."""
         if len(set(found.values())) > 1:
             counts = " and ".join(f"{place} = {count}" for place, count in found.items())
@@ -352,8 +360,8 @@ def _walk(name: str, usage: Mapping[str, Any]) -> Iterator[tuple[Key, str, Any]]
             yield key, place, value
         if isinstance(value, Mapping):
             if isinstance(value, RepeatedKeys):
-                raise BillError(f"{place} has a duplicate key: {_shown(value.repeated[0])}")
-            waiting += (((*key, snake_case(part)), f"{place}.{_cut(part)}", inner) for part, inner in value.items())
+                raise BillError(f"{place} has a duplicate key: {_short_repr(value.repeated[0])}")
+            waiting += (((*key, snake_case(part)), f"{place}.{_shorten(part)}", inner) for part, inner in value.items())
         elif isinstance(value, list):
             waiting += (((*key, f"[{number}]"), f"{place}[{number}]", inner) for number, inner in enumerate(value))
 
@@ -363,7 +371,7 @@ def _count(place: str, value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
-        raise BillError(f"{place} is not a token count: {_shown(value)}")
+        raise BillError(f"{place} is not a token count: {_short_repr(value)}")
     return value
 
 
@@ -393,18 +401,18 @@ def _is_amount(value: Any) -> bool:
     return isinstance(value, int | float | Decimal) and bool(value != 0)
 
 
-def _listed(*alternatives: Iterable[Key]) -> str:
+def _join_keys(*alternatives: Iterable[Key]) -> str:
     return ", ".join(".".join(key) for some in alternatives for key in some)
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return shortened(text, _SHOWN_CHARACTERS)
 
 
-def _shown(value: Any) -> str:
+def _short_repr(value: Any) -> str:
     """Show a value in few characters, however large or deep it is."""
     if isinstance(value, int) and abs(value) >= 10**_SHOWN_CHARACTERS:
         return f"a number of more than {_SHOWN_CHARACTERS} digits"
     brief = reprlib.Repr()
     brief.maxstring = brief.maxother = brief.maxlong = 10 * _SHOWN_CHARACTERS
-    return _cut(brief.repr(value))
+    return _shorten(brief.repr(value))

@@ -18,7 +18,7 @@ import typer
 import typer.main
 
 from twinbench.cli.help import Command, Group
-from twinbench.cli.signals import interrupted_by_signals, received_exit_code
+from twinbench.cli.signals import interrupt_on_signals, received_exit_code
 from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
@@ -30,7 +30,7 @@ _QUERY_INTERRUPTED = "Query interrupted"
 
 
 @dataclass(frozen=True)
-class _Part:
+class _CommandEntry:
     """A top-level command or group of commands."""
 
     module: str
@@ -40,20 +40,22 @@ class _Part:
     is_group: bool = True
 
 
-_PARTS = {
-    "demo": _Part(
+_COMMANDS = {
+    "demo": _CommandEntry(
         "demo", "Score the built-in routers on the embedded bank: offline, no key, no spend.", is_group=False
     ),
-    "static": _Part("static.commands", "Score routers offline on labelled banks: deterministic, no spend."),
-    "dynamic": _Part("dynamic.commands", "Run routers live: agents solve tasks in containers, tests give verdicts."),
-    "rehearse": _Part(
+    "static": _CommandEntry("static.commands", "Score routers offline on labelled banks: deterministic, no spend."),
+    "dynamic": _CommandEntry(
+        "dynamic.commands", "Run routers live: agents solve tasks in containers, tests give verdicts."
+    ),
+    "rehearse": _CommandEntry(
         "dynamic.rehearse",
         "Rehearse routers: the whole live track on small tasks with simulated models, free of charge.",
     ),
-    "bank": _Part("static.bank", "Import, build, inspect, split and export banks of recorded calls."),
-    "outcomes": _Part("outcomes.commands", "Outcomes of models on tasks: is there anything to win by routing?"),
-    "pool": _Part("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
-    "router": _Part("router", "List routers, create a new one, or check one."),
+    "bank": _CommandEntry("static.bank", "Import, build, inspect, split and export banks of recorded calls."),
+    "outcomes": _CommandEntry("outcomes.commands", "Outcomes of models on tasks: is there anything to win by routing?"),
+    "pool": _CommandEntry("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
+    "router": _CommandEntry("router", "List routers, create a new one, or check one."),
 }
 """Commands and groups by their first word on the command line."""
 
@@ -70,7 +72,7 @@ class _Commands(UserDict[str, Any]):
 @cache
 def _load(name: str) -> Any:
     """Import a command or group and return it as typer's object; done once, even for several command lines."""
-    part = _PARTS[name]
+    part = _COMMANDS[name]
     module = import_module(f"twinbench.cli.{part.module}")
     alone = typer.Typer(rich_markup_mode=None)
     alone.callback()(lambda: None)
@@ -89,11 +91,11 @@ class _Root(Group):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands(dict.fromkeys(_PARTS))
+        self.commands = _Commands(dict.fromkeys(_COMMANDS))
 
     def summary(self, name: str) -> tuple[str | None, str]:
         """Return no panel, and the command's summary without loading the command."""
-        return None, _PARTS[name].about
+        return None, _COMMANDS[name].about
 
 
 app = typer.Typer(
@@ -107,8 +109,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         import twinbench
 
         typer.echo(f"twinbench {twinbench.__version__}")
@@ -130,7 +132,7 @@ def run() -> None:
     # Importing modules makes many objects and no garbage; collecting at the default threshold, and once more at exit,
     # takes a tenth of a short command's time.
     gc.set_threshold(50_000)
-    with interrupted_by_signals():
+    with interrupt_on_signals():
         code = exit_code()
         gc.freeze()
     sys.exit(code)
@@ -146,39 +148,39 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
         0 success, 1 failure, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
     """
     _write_utf8()
-    code = _ended(arguments)
+    code = _run_app(arguments)
     if code == INTERRUPTED:
         with contextlib.suppress(OSError):  # the terminal may be gone
             typer.echo("interrupted", err=True)
         code = received_exit_code() or code
-    written = _write_out(tell=code == 0)
+    written = _flush_stdout(tell=code == 0)
     return code or written
 
 
-def _ended(arguments: Sequence[str] | None) -> int:
+def _run_app(arguments: Sequence[str] | None) -> int:
     try:
         app(arguments, prog_name="twinbench")
     except SystemExit as ended:  # typer always ends this way, also on success
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except TwinbenchError as error:
-        _complain(str(error), error)
+        _print_error(str(error), error)
         return error.exit_code
     except OSError as error:  # for example an unreadable file, or a full disk behind standard output
-        return INTERRUPTED if received_exit_code() is not None else _refused(error)
+        return INTERRUPTED if received_exit_code() is not None else _report_os_error(error)
     except RuntimeError as error:
-        return INTERRUPTED if str(error) == _QUERY_INTERRUPTED else _unexpected(error)
+        return INTERRUPTED if str(error) == _QUERY_INTERRUPTED else _report_unexpected(error)
     except Exception as error:  # noqa: BLE001 - the last resort: tell the user what to do
-        return _unexpected(error)
+        return _report_unexpected(error)
     return 0
 
 
-def _write_out(*, tell: bool) -> int:
+def _flush_stdout(*, tell: bool) -> int:
     """Flush standard output, whose errors the interpreter would otherwise report in its own words at exit."""
     try:
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard the rest
-        return _refused(error) if tell and not isinstance(error, BrokenPipeError) else 1
+        return _report_os_error(error) if tell and not isinstance(error, BrokenPipeError) else 1
     return 0
 
 
@@ -189,13 +191,13 @@ def _write_utf8() -> None:
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
-def _refused(error: OSError) -> int:
-    _complain(f"cannot read or write {error.filename or 'standard output'} ({error.strerror or error})", error)
+def _report_os_error(error: OSError) -> int:
+    _print_error(f"cannot read or write {error.filename or 'standard output'} ({error.strerror or error})", error)
     return 1
 
 
-def _unexpected(error: Exception) -> int:
-    _complain(
+def _report_unexpected(error: Exception) -> int:
+    _print_error(
         f"unexpected {type(error).__name__}: {error}\nThis is a bug in twinbench. Please report it with the "
         f"traceback that {DEBUG_VARIABLE}=1 shows.",
         error,
@@ -203,7 +205,7 @@ def _unexpected(error: Exception) -> int:
     return 1
 
 
-def _complain(text: str, error: Exception) -> None:
+def _print_error(text: str, error: Exception) -> None:
     from twinbench.cli.output import printable
 
     if os.environ.get(DEBUG_VARIABLE):

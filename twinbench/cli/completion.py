@@ -18,7 +18,7 @@ _REHEARSAL = "rehearsal"
 
 
 @dataclass(frozen=True)
-class _Typed:
+class _CommandLine:
     """The command line up to the word that is being completed."""
 
     parameters: Mapping[str, Any]
@@ -34,7 +34,7 @@ class _Typed:
         return next(iter(self.arguments), None)
 
 
-def _offered(words: Callable[[_Typed], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
+def _completion(words: Callable[[_CommandLine], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
     """Turn a function that lists words into a completion: words that begin with what was typed, sorted; none on an
     error.
     """
@@ -43,7 +43,7 @@ def _offered(words: Callable[[_Typed], Iterable[str]]) -> Callable[[typer.Contex
         from twinbench.errors import TwinbenchError
 
         try:
-            found = words(_Typed(context.params, context.args, incomplete))
+            found = words(_CommandLine(context.params, context.args, incomplete))
             return sorted({word for word in found if word.startswith(incomplete)})
         except (TwinbenchError, OSError, ValueError):
             return []
@@ -51,16 +51,16 @@ def _offered(words: Callable[[_Typed], Iterable[str]]) -> Callable[[typer.Contex
     return offered
 
 
-@_offered
-def banks(typed: _Typed) -> Iterable[str]:
+@_completion
+def banks(typed: _CommandLine) -> Iterable[str]:
     """Complete bank names of the store that the command line names."""
     from twinbench.storage.store import Store
 
     return [_STARTER, *Store(typed.parameters.get("store")).bank_names()]
 
 
-@_offered
-def parts(typed: _Typed) -> Iterable[str]:
+@_completion
+def parts(typed: _CommandLine) -> Iterable[str]:
     """Complete parts of the bank that the command line names, as SPLIT/PART if several splits have a part of that
     name.
     """
@@ -79,32 +79,32 @@ def parts(typed: _Typed) -> Iterable[str]:
     return [*words, HELDOUT] if pointer.get("heldout_trajectories") else words
 
 
-@_offered
-def routers(_: _Typed) -> Iterable[str]:
+@_completion
+def routers(_: _CommandLine) -> Iterable[str]:
     """Complete the names of built-in routers."""
     from twinbench.routing.built_in import BUILT_IN
 
     return BUILT_IN
 
 
-@_offered
-def manifests(_: _Typed) -> Iterable[str]:
+@_completion
+def manifests(_: _CommandLine) -> Iterable[str]:
     """Complete the names of shipped manifests."""
     from twinbench.storage.manifest_files import manifest_names
 
     return manifest_names()
 
 
-@_offered
-def task_ids(typed: _Typed) -> Iterable[str]:
+@_completion
+def task_ids(typed: _CommandLine) -> Iterable[str]:
     """Complete ids of tasks of the set that the command line names, if they are on this machine."""
-    from dynamic_track.tasks.sources import ids_at_hand
+    from dynamic_track.tasks.sources import local_task_ids
 
-    return ids_at_hand(typed.parameters.get("tasks") or _REHEARSAL, typed.parameters.get("dataset"))
+    return local_task_ids(typed.parameters.get("tasks") or _REHEARSAL, typed.parameters.get("dataset"))
 
 
-@_offered
-def run_cases(typed: _Typed) -> Iterable[str]:
+@_completion
+def run_cases(typed: _CommandLine) -> Iterable[str]:
     """Complete cases of the run that the command line names."""
     from dynamic_track.running.plan import read_plan
 
@@ -112,8 +112,8 @@ def run_cases(typed: _Typed) -> Iterable[str]:
     return [] if run_dir is None else read_plan(Path(run_dir)).cases
 
 
-@_offered
-def runs(typed: _Typed) -> Iterable[str]:
+@_completion
+def runs(typed: _CommandLine) -> Iterable[str]:
     """Complete run directories below the typed folder; without a folder, those of the default folder too."""
     from dynamic_track.running.folders import run_folders
     from twinbench.storage.store import runs_dir

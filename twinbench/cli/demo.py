@@ -17,8 +17,13 @@ if TYPE_CHECKING:
     from dynamic_track.rehearsal.standings import RehearsalResult
 
 ROUTERS = ("depth-rule", "sticky?at_least=mid", "round-robin")
-REHEARSED = ("always-low", "always-high", "depth-rule?mid=8&high=9")
-CASES = ("rehearsal__slotbook-17", "rehearsal__verspan-36", "rehearsal__tidecache-41", "rehearsal__gatelist-31")
+REHEARSAL_ROUTERS = ("always-low", "always-high", "depth-rule?mid=8&high=9")
+REHEARSAL_CASES = (
+    "rehearsal__slotbook-17",
+    "rehearsal__verspan-36",
+    "rehearsal__tidecache-41",
+    "rehearsal__gatelist-31",
+)
 
 
 def demo(
@@ -32,18 +37,18 @@ def demo(
 ) -> None:
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
     from static_track.banks.opening import open_bank
-    from static_track.judge import Judge
+    from static_track.judge import Evaluator
     from twinbench.cli.dynamic.rehearse import rehearsal_table
     from twinbench.cli.static.tables import board_table
     from twinbench.statistics import Resampling
     from twinbench.storage.store import Store
 
     with progress() as shown, open_bank(None, Store(store), shown) as bank:
-        board = Judge(bank, progress=shown).board(ROUTERS, resampling=Resampling())
+        board = Evaluator(bank, progress=shown).board(ROUTERS, resampling=Resampling())
     if not json_:
         print_table(board_table(board))
         typer.echo("")
-    rehearsed = _rehearsed() if rehearse else None
+    rehearsed = _try_rehearsal() if rehearse else None
     if received_exit_code() is not None:  # the rehearsal was stopped by a signal
         raise typer.Exit(INTERRUPTED)
     if json_:
@@ -61,7 +66,10 @@ def demo(
         print_table(rehearsal_table(rehearsed))
         typer.echo("")
         spent = "Nothing was spent, and no model was asked."
-        live = f", and {len(REHEARSED)} routers through {len(CASES)} live cases each, with simulated models"
+        live = (
+            f", and {len(REHEARSAL_ROUTERS)} routers through {len(REHEARSAL_CASES)} live cases each, with simulated "
+            "models"
+        )
     typer.echo(
         f"Ran: {len(ROUTERS)} routers and {len(board.entries) - len(ROUTERS)} references over {board.rows} calls of "
         f"{counted(board.trajectories, 'agent trajectory', 'agent trajectories')}{live}. {spent}\n"
@@ -73,26 +81,26 @@ def demo(
     )
 
 
-def _rehearsed() -> RehearsalResult | str:
+def _try_rehearsal() -> RehearsalResult | str:
     """Rehearse a few cases; return the result, or a text that says why that was not possible."""
     try:
         return _rehearse()
     except TwinbenchError as error:
         reason = str(error).splitlines()[0]
         return (
-            f"No rehearsal was possible ({reason}). With a Docker engine and twinbench[dynamic], {len(REHEARSED)} "
-            f"routers solve {len(CASES)} small tasks in containers with simulated models, for a table of costs and "
-            "bills."
+            f"No rehearsal was possible ({reason}). With a Docker engine and twinbench[dynamic], "
+            f"{len(REHEARSAL_ROUTERS)} routers solve {len(REHEARSAL_CASES)} small tasks in containers with simulated "
+            "models, for a table of costs and bills."
         )
 
 
 def _rehearse() -> RehearsalResult:
-    from dynamic_track.rehearsal.preparing import new_folder, prepare_rehearsal
+    from dynamic_track.rehearsal.preparing import new_rehearsal_folder, prepare_rehearsal
     from dynamic_track.tasks.selection import TaskChoice
     from twinbench.cli.dynamic.rehearse import rehearse_with_progress
     from twinbench.plugins.loading import load_router
     from twinbench.statistics import Resampling
 
-    rehearsal = prepare_rehearsal(TaskChoice(only=CASES))
-    routers = [load_router(router) for router in REHEARSED]
-    return rehearse_with_progress(rehearsal, routers, new_folder(), resampling=Resampling())
+    rehearsal = prepare_rehearsal(TaskChoice(only=REHEARSAL_CASES))
+    routers = [load_router(router) for router in REHEARSAL_ROUTERS]
+    return rehearse_with_progress(rehearsal, routers, new_rehearsal_folder(), resampling=Resampling())

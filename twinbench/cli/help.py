@@ -13,9 +13,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from twinbench.display.wording import did_you_mean
 
-_BRACED = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
+_BRACED_ARGUMENT = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
 """An argument as typer writes it: {PATH}, {PATH...}..."""
-_WHOLE = 10_000
+_NO_LIMIT = 10_000
 """Largest length of a command's summary in the help of its group: practically unlimited."""
 _WIDEST_NAME = 28
 """Largest width of the column of names; the explanation of a longer name starts on the next line."""
@@ -42,7 +42,7 @@ class Command(TyperCommand):
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the pieces of the usage line."""
-        return [_BRACED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+        return [_BRACED_ARGUMENT.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options."""
@@ -72,7 +72,7 @@ class Group(TyperGroup):
     def summary(self, name: str) -> tuple[str | None, str]:
         """Return a command's panel and summary in the group's help."""
         command: Any = self.commands[name]
-        return command.rich_help_panel, command.get_short_help_str(_WHOLE)
+        return command.rich_help_panel, command.get_short_help_str(_NO_LIMIT)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's own signature
         """Return the names of the commands without loading them."""

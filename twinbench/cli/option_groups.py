@@ -18,7 +18,7 @@ class HasLastWords(Protocol):
         ...
 
 
-def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+def expand_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Decorate a command so that each field of a dataclass parameter becomes an option of its own.
 
     Typer reads options from a function's signature, and has no groups of options.

@@ -162,7 +162,7 @@ PricesOption = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgingOptions:
+class EvaluationOptions:
     """Options of an evaluation: bank, split, prices, cache."""
 
     bank: BankOption = None
@@ -209,7 +209,7 @@ ResamplesOption = Annotated[
         rich_help_panel=Panel.STATISTICS,
     ),
 ]
-ComparedResamplesOption = Annotated[
+ComparisonResamplesOption = Annotated[
     int,
     typer.Option(
         "--resamples",
@@ -247,7 +247,7 @@ class ResamplingOptions:
     level: LevelOption = LEVEL
     seed: SeedOption = 0
 
-    def drawing(self) -> Resampling | None:
+    def resampling(self) -> Resampling | None:
         """Return the resampling settings; None if no intervals are wanted.
 
         Raises:
@@ -269,12 +269,12 @@ class ResamplingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparedResamplingOptions(ResamplingOptions):
+class ComparisonResamplingOptions(ResamplingOptions):
     """Options of the resampling for a comparison, which always needs resamples."""
 
-    resamples: ComparedResamplesOption = COMPARED_RESAMPLES
+    resamples: ComparisonResamplesOption = COMPARED_RESAMPLES
 
-    def drawing(self) -> Resampling:
+    def resampling(self) -> Resampling:
         """Return the resampling settings.
 
         Raises:
@@ -282,6 +282,6 @@ class ComparedResamplingOptions(ResamplingOptions):
         """
         from twinbench.errors import UsageError
 
-        if (found := super().drawing()) is None:
+        if (found := super().resampling()) is None:
             raise UsageError("--resamples 0: a comparison needs resamples")
         return found

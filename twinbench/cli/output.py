@@ -61,9 +61,9 @@ class Column:
     """The type of the values in Parquet, even if all are missing. None: float if ``decimals`` is set, else inferred."""
     signed: bool = False
     """Whether people see a plus sign before positive numbers."""
-    spare: int = 0
+    drop_order: int = 0
     """If a terminal is too narrow, columns with the highest number are dropped first, and those with 0 never."""
-    around: tuple[str, str] | None = None
+    interval_keys: tuple[str, str] | None = None
     """Keys of the ends of an interval that people see after the number, with one decimal."""
     tiny: bool = False
     """Whether a positive number that would be rounded to 0 is shown as, for example, <0.01."""
@@ -85,9 +85,9 @@ class Table:
     notes: Sequence[str] = ()
     caveat: str | None = None
     """A warning that must accompany the rows: as a note for people, as an extra column for programs."""
-    dimmed: str | None = None
+    dimmed_if: str | None = None
     """Key of a boolean: rows in which it is true are shown dimmed."""
-    left_out: str | None = None
+    hidden_if: str | None = None
     """Key of a boolean: rows in which it is true are for programs only; a note tells people about them."""
 
 
@@ -121,10 +121,10 @@ def print_table(table: Table, form: Format = Format.table, output: str = "-") ->
             rows=[{"caveat": table.caveat} | row for row in table.rows],
         )
     if form is Format.table:
-        write_text(_drawn(table, output), output)
+        write_text(_draw(table, output), output)
     elif form.for_people:
         write = markdown_table if form is Format.markdown else latex_table
-        write_text(write(_shown(table)), output)
+        write_text(write(_people_view(table)), output)
     elif form is Format.csv:
         buffer = io.StringIO(newline="")
         writer = csv.writer(buffer)
@@ -150,24 +150,24 @@ def _keys(table: Table) -> list[str]:
     return [column.key for column in table.columns if column.for_programs]
 
 
-def _shown(table: Table, left_out: Sequence[Column] = ()) -> ShownTable:
+def _people_view(table: Table, left_out: Sequence[Column] = ()) -> ShownTable:
     """Return a table as people see it, without the columns in ``left_out``."""
     columns = [column for column in table.columns if column.for_people and column not in left_out]
-    rows = [row for row in table.rows if table.left_out is None or not row.get(table.left_out)]
+    rows = [row for row in table.rows if table.hidden_if is None or not row.get(table.hidden_if)]
     return ShownTable(
         title=printable(table.title),
         heads=[column.title for column in columns],
         numbers=[
-            column.around is not None or all(isinstance(row.get(column.key), int | float | None) for row in rows)
+            column.interval_keys is not None or all(isinstance(row.get(column.key), int | float | None) for row in rows)
             for column in columns
         ],
-        rows=[[_cell(row.get(column.key), column) + _around(row, column) for column in columns] for row in rows],
-        dimmed=[bool(table.dimmed is not None and row.get(table.dimmed)) for row in rows],
+        rows=[[_cell(row.get(column.key), column) + _interval_text(row, column) for column in columns] for row in rows],
+        dimmed=[bool(table.dimmed_if is not None and row.get(table.dimmed_if)) for row in rows],
         notes=[printable(note) for note in (*table.notes, *([] if table.caveat is None else [table.caveat]))],
     )
 
 
-def _drawn(table: Table, output: str) -> str:
+def _draw(table: Table, output: str) -> str:
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -181,7 +181,7 @@ def _drawn(table: Table, output: str) -> str:
         highlight=False,
         soft_wrap=False,
     )
-    shown = _fitting(table, console.width)
+    shown = _fit_to_width(table, console.width)
     drawn = RichTable(title=Text(shown.title), title_justify="left", header_style="bold")
     keep_whole = _width(shown, _FOLDED_FOR_NUMBERS) <= console.width
     for head, numbers in zip(shown.heads, shown.numbers, strict=True):
@@ -195,15 +195,15 @@ def _drawn(table: Table, output: str) -> str:
     return "".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines())
 
 
-def _fitting(table: Table, width: int) -> ShownTable:
+def _fit_to_width(table: Table, width: int) -> ShownTable:
     """Return a table as people see it within ``width`` characters, dropping columns until it fits."""
     spared: list[Column] = []
-    more = [column for column in table.columns if column.for_people and column.spare]
-    more.sort(key=lambda column: column.spare)
-    shown = _shown(table)
+    more = [column for column in table.columns if column.for_people and column.drop_order]
+    more.sort(key=lambda column: column.drop_order)
+    shown = _people_view(table)
     while more and _width(shown) > width:
         spared.append(more.pop())
-        shown = _shown(table, spared)
+        shown = _people_view(table, spared)
     if spared:
         titles = "; ".join(column.title.replace("\n", " ") for column in table.columns if column in spared)
         shown = replace(shown, notes=[f"Not shown, because {width} characters are too narrow: {titles}.", *shown.notes])
@@ -238,10 +238,10 @@ def _cell(value: Any, column: Column) -> str:
     return printable(value)
 
 
-def _around(row: dict[str, Any], column: Column) -> str:
+def _interval_text(row: dict[str, Any], column: Column) -> str:
     if column.mark is not None and row.get(column.mark):
         return " *"
-    low, high = (None, None) if column.around is None else map(row.get, column.around)
+    low, high = (None, None) if column.interval_keys is None else map(row.get, column.interval_keys)
     return "" if low is None or high is None else f" [{low:,.1f}, {high:,.1f}]"
 
 
@@ -250,14 +250,14 @@ def _parquet(table: Table) -> bytes:
 
     import duckdb
 
-    from twinbench.storage.parquet_files import type_of, write_columns
+    from twinbench.storage.parquet_files import sql_type, write_columns
 
     found = []
     for column in table.columns:
         if column.for_programs:
             values = [row.get(column.key) for row in table.rows]
             kind = column.kind or (None if column.decimals is None else float)
-            found.append((column.key, type_of(values) if kind is None else _SQL_TYPES[kind], values))
+            found.append((column.key, sql_type(values) if kind is None else _SQL_TYPES[kind], values))
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         path = Path(folder) / "table.parquet"
         write_columns(connection, path, found)
@@ -292,9 +292,9 @@ def _write_bytes(content: bytes, output: str) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    from twinbench.storage.files import written
+    from twinbench.storage.files import atomic_write
 
-    with written(Path(output)) as path:
+    with atomic_write(Path(output)) as path:
         path.write_bytes(content)
 
 

@@ -20,7 +20,7 @@ PageOption = Annotated[
 ]
 
 
-def refuse_output(output: str, *, json_: bool) -> None:
+def check_output(output: str, *, json_: bool) -> None:
     """Check before the work begins that the report can be written.
 
     Raises:

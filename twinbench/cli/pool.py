@@ -16,7 +16,7 @@ from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
     from twinbench.errors import Problem
-    from twinbench.providers.checking import Found
+    from twinbench.providers.checking import CandidateCheck
     from twinbench.storage.manifests import AnyManifest
 
 LiveOption = Annotated[
@@ -145,7 +145,7 @@ def check(
     if not live and (api_base is not None or api_key_env is not None):
         raise UsageError("--api-base and --api-key-env need --live")
     found = {pool: check_manifest(pool) for pool in pools or manifest_names()}
-    asked = _asked(found, pools, api_base, api_key_env, max_usd, call_timeout) if live else {}
+    asked = _check_live(found, pools, api_base, api_key_env, max_usd, call_timeout) if live else {}
     if json_:
         problems_ = {pool: [problem.to_json() for problem in problems] for pool, problems in found.items()}
         shown = {pool: answers.to_json() for pool, answers in asked.items()}
@@ -164,11 +164,11 @@ def check(
 
 
 @dataclass(frozen=True)
-class _Answers:
+class _LiveCheck:
     """The results of checking the candidates of one pool with a gateway."""
 
     estimate_usd: Decimal
-    found: list[Found]
+    found: list[CandidateCheck]
 
     @property
     def spent_usd(self) -> Decimal:
@@ -178,11 +178,11 @@ class _Answers:
         return [f"{each.id}: {problem}" for each in self.found for problem in each.problems]
 
     def to_json(self) -> dict[str, Any]:
-        from twinbench.providers.checking import plain
+        from twinbench.providers.checking import decimal_text
 
         return {
-            "estimate_usd": plain(self.estimate_usd),
-            "spent_usd": plain(self.spent_usd),
+            "estimate_usd": decimal_text(self.estimate_usd),
+            "spent_usd": decimal_text(self.spent_usd),
             "candidates": [each.to_json() for each in self.found],
         }
 
@@ -191,7 +191,7 @@ class _Answers:
             {
                 "id": each.id,
                 "listed": each.listed,
-                "prices": _prices_told(each),
+                "prices": _price_status(each),
                 "answers": each.answered,
                 "served_model": each.served_model,
                 "usage": "ok" if each.usage is not None else None,
@@ -212,20 +212,20 @@ class _Answers:
         ]
         notes = [f"spent {self.spent_usd:.7f} USD at the locked prices, of at most {self.estimate_usd:.7f} estimated"]
         for each in self.found:
-            if each.proposed is not None:
-                names = ", ".join(f'"{name}"' for name in each.proposed)
+            if each.proposed_served_as is not None:
+                names = ", ".join(f'"{name}"' for name in each.proposed_served_as)
                 notes.append(f"{each.id}: if that is the same model, set in a pool of your own: served_as = [{names}]")
         return Table(f"{pool}, as served by the gateway", columns, rows, notes)
 
 
-def _asked(
+def _check_live(
     found: Mapping[str, Sequence[Problem]],
     named: Sequence[str] | None,
     api_base: str | None,
     api_key_env: str | None,
     max_usd: float,
     within_s: float,
-) -> dict[str, _Answers]:
+) -> dict[str, _LiveCheck]:
     """Check every valid live pool that is named with the gateway."""
     from twinbench.errors import UsageError
     from twinbench.providers.checking import check_candidates, estimate_usd
@@ -246,17 +246,17 @@ def _asked(
     total = sum(estimates.values(), Decimal(0))
     if total > Decimal(str(max_usd)):
         raise UsageError(f"the requests may cost {total:.7f} USD, more than --max-usd {max_usd:g}")
-    asked: dict[str, _Answers] = {}
+    asked: dict[str, _LiveCheck] = {}
     with Gateway(api_base, api_key_env) as gateway, progress() as shown:
         count = sum(len(manifest.candidates) for manifest in pools.values())
         typer.echo(f"asking {counted(count, 'model')} for one word each, for {total:.7f} USD at most", err=True)
         for pool, manifest in pools.items():
-            asked[pool] = _Answers(estimates[pool], check_candidates(gateway, manifest.candidates, within_s, shown))
+            asked[pool] = _LiveCheck(estimates[pool], check_candidates(gateway, manifest.candidates, within_s, shown))
     return asked
 
 
-def _prices_told(found: Found) -> str:
-    if not found.told_usd:
+def _price_status(found: CandidateCheck) -> str:
+    if not found.listed_usd:
         return "not reported"
     return "differ" if found.prices_differ else "as locked"
 
@@ -305,9 +305,9 @@ def _table(manifest: AnyManifest) -> Table:
         *_PRICES,
         *([_HOUR] if has_hour else []),
         Column("context_window", "Context", kind=int),
-        Column("max_tokens", "Max tokens", kind=int, spare=1),
-        Column("temperature", "Temperature", 1, spare=2),
-        Column("cache_control", "Cache marks", spare=3),
+        Column("max_tokens", "Max tokens", kind=int, drop_order=1),
+        Column("temperature", "Temperature", 1, drop_order=2),
+        Column("cache_control", "Cache marks", drop_order=3),
     ]
     notes.insert(0, "USD per million tokens")
     notes.insert(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from twinbench.cli.help import Group
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
     BankOption,
     FormatOption,
@@ -72,9 +72,9 @@ def new(
     json_: JsonOption = False,
 ) -> None:
     """Create a plugin project: a router, its test, and the entry point that registers its name."""
-    from twinbench.plugins.scaffold import new_project
+    from twinbench.plugins.scaffold import write_project
 
-    written = new_project(name, folder)
+    written = write_project(name, folder)
     if json_:
         print_json({"name": name, "files": [str(path) for path in written]})
         return
@@ -86,7 +86,7 @@ def new(
 
 
 @app.command()
-@takes_option_groups
+@expand_option_groups
 def check(
     router: RouterArgument,
     *,

@@ -28,23 +28,23 @@ def received_exit_code() -> int | None:
 
 
 @contextmanager
-def interrupted_by_signals() -> Iterator[None]:
+def interrupt_on_signals() -> Iterator[None]:
     """Within the block, the first signal raises KeyboardInterrupt in the main thread."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    with _handled(interrupt):
+    with _handle_signals(interrupt):
         yield
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], None], then: str) -> Iterator[None]:
+def stop_on_signals(stop: Callable[[], None], hint: str) -> Iterator[None]:
     """Within the block, the first signal only requests a stop.
 
     Args:
         stop: requests the stop.
-        then: what the user is told in addition: where the results are and how to continue.
+        hint: what the user is told in addition: where the results are and how to continue.
     """
     import typer
 
@@ -53,15 +53,15 @@ def stopped_by_signals(stop: Callable[[], None], then: str) -> Iterator[None]:
     def ask() -> None:
         stop()
         with contextlib.suppress(OSError):  # a terminal that is closed
-            told = f"stopping after the calls in flight ({then}); press again to exit at once"
+            told = f"stopping after the calls in flight ({hint}); press again to exit at once"
             typer.echo(printable(told), err=True)
 
-    with _handled(ask):
+    with _handle_signals(ask):
         yield
 
 
 @contextmanager
-def _handled(on_first: Callable[[], None]) -> Iterator[None]:
+def _handle_signals(on_first: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return

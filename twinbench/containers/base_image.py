@@ -14,8 +14,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from twinbench.containers.building import build
-from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, translated
+from twinbench.containers.building import build_image
+from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, docker_errors_as_ours
 from twinbench.display.progress import Progress, no_progress
 from twinbench.fingerprint import sha256_file
 
@@ -32,7 +32,7 @@ _SOURCE_DATE = "1700000000"
 
 _SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 _MIRROR = re.compile(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+)", re.MULTILINE)
-_MADE_WITHIN_S = 900
+_BUILD_TIMEOUT_S = 900
 
 
 def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
@@ -44,7 +44,7 @@ def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
     if engine.has_image(BASE_IMAGE):
         return
     try:
-        build(engine, BASE_IMAGE, _DOCKERFILE, {}, progress)
+        build_image(engine, BASE_IMAGE, _DOCKERFILE, {}, progress)
     except ImageError as error:
         not_built = error
     else:
@@ -66,15 +66,15 @@ def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
                 env={**os.environ, "SOURCE_DATE_EPOCH": _SOURCE_DATE},
                 check=True,
                 capture_output=True,
-                timeout=_MADE_WITHIN_S,
+                timeout=_BUILD_TIMEOUT_S,
             )
         except subprocess.CalledProcessError as error:
             last = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise ImageError(f"mmdebstrap could not make the base image: {''.join(last)}") from None
         except subprocess.TimeoutExpired:
-            raise ImageError(f"mmdebstrap did not make the base image in {_MADE_WITHIN_S} s") from None
+            raise ImageError(f"mmdebstrap did not make the base image in {_BUILD_TIMEOUT_S} s") from None
         recipe = sha256_file(archive)
-        with translated("import the base image"):
+        with docker_errors_as_ours("import the base image"):
             engine.client.api.import_image_from_file(
                 str(archive),
                 repository=BASE_IMAGE.partition(":")[0],

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, translated
+from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, docker_errors_as_ours
 from twinbench.display.progress import Progress, no_progress
 from twinbench.fingerprint import fingerprint, sha256_file
 
@@ -24,7 +24,7 @@ _EXECUTABLE = 0o111
 _SHOWN_LINES = 15
 
 
-def parents(dockerfile: str) -> list[str]:
+def parent_images(dockerfile: str) -> list[str]:
     """Return the images from which a Dockerfile starts."""
     found: list[str] = []
     stages = {_NOTHING}
@@ -56,7 +56,7 @@ def context_content(files: Mapping[str, Path]) -> dict[str, list[object]]:
     return {path: [_mode(file), sha256_file(file)] for path, file in files.items()}
 
 
-def build(
+def build_image(
     engine: Engine, name: str, dockerfile: str, files: Mapping[str, Path], progress: Progress = no_progress
 ) -> None:
     """Build an image, unless it exists and was built from the same recipe.
@@ -73,7 +73,7 @@ def build(
     """
     import docker.errors
 
-    for parent in parents(dockerfile):
+    for parent in parent_images(dockerfile):
         if not engine.has_image(parent):
             engine.pull(parent, progress)
     recipe = _recipe(engine, dockerfile, files)
@@ -81,7 +81,7 @@ def build(
         return
     said: list[str] = []
     archive = _archive(dockerfile, files)
-    with translated(f"build image {name}"):
+    with docker_errors_as_ours(f"build image {name}"):
         events = engine.client.api.build(
             fileobj=archive,
             custom_context=True,
@@ -109,7 +109,7 @@ def build(
 
 
 def _recipe(engine: Engine, dockerfile: str, files: Mapping[str, Path]) -> str:
-    layers = {parent: engine.layers(parent) for parent in parents(dockerfile)}
+    layers = {parent: engine.layers(parent) for parent in parent_images(dockerfile)}
     return fingerprint({"dockerfile": dockerfile, "files": context_content(files), "parents": layers})
 
 

@@ -13,9 +13,9 @@ from twinbench.containers.engine import (
     EngineLostError,
     EngineRefusedError,
     ImageError,
-    translated,
+    docker_errors_as_ours,
 )
-from twinbench.containers.ownership import labels, new_name, remove
+from twinbench.containers.ownership import labels, new_name, remove_container
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -80,7 +80,7 @@ def start_container(
     engine.refuse_full_disk(limits.min_free_mib)
     largest = limits.file_mib * 2**20
     try:
-        with translated(f"create a container of {image}"):
+        with docker_errors_as_ours(f"create a container of {image}"):
             container = engine.client.containers.create(
                 image,
                 ["bash", "-c", _FIRST_PROCESS],
@@ -106,29 +106,29 @@ def start_container(
         engine.image_identity(image)  # reports an image name that the engine refuses
         raise
     try:
-        with translated(f"start a container of {image}"):
+        with docker_errors_as_ours(f"start a container of {image}"):
             container.start()
     except (ContainerLostError, EngineLostError) as error:
-        reason = _start_failure(container, image, error)
-        remove(container)
+        reason = _start_error(container, image, error)
+        remove_container(container)
         raise reason from None
     except BaseException:
-        remove(container)
+        remove_container(container)
         raise
     return container
 
 
 def last_log_line(container: Container) -> str:
     """Return the last line that the first process of a container wrote; empty if there is none."""
-    with translated("read the log of a container"):
+    with docker_errors_as_ours("read the log of a container"):
         lines: list[str] = container.logs(tail=1).decode("utf-8", "replace").splitlines()
     return lines[-1].strip() if lines else ""
 
 
-def _start_failure(container: Container, image: str, error: CausedError) -> CausedError:
+def _start_error(container: Container, image: str, error: CausedError) -> CausedError:
     """Return an error about the image if the engine could not execute the first process."""
     try:
-        with translated("look at a container that did not start"):
+        with docker_errors_as_ours("look at a container that did not start"):
             container.reload()
     except CausedError:
         return error

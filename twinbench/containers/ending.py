@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from twinbench.containers.engine import translated
+from twinbench.containers.engine import docker_errors_as_ours
 
 if TYPE_CHECKING:
     import docker
 
-_KNOWN_WITHIN_S = 5
+_EVENT_TIMEOUT_S = 5
 """How long after a container's end its engine may take to report it."""
 _SIGKILL = 137
 """The exit code that SIGKILL gives."""
@@ -47,10 +47,10 @@ def ended_from_inside(client: docker.DockerClient, container_id: str, state: Map
     """
     started_ns = _nanoseconds(state["StartedAt"])
     seen: set[str] = set()
-    with translated("ask the engine for its events"):
+    with docker_errors_as_ours("ask the engine for its events"):
         events = client.api.events(
             since=started_ns // 10**9,
-            until=_nanoseconds(state["FinishedAt"]) // 10**9 + _KNOWN_WITHIN_S,  # on the engine's own clock
+            until=_nanoseconds(state["FinishedAt"]) // 10**9 + _EVENT_TIMEOUT_S,  # on the engine's own clock
             filters={"container": container_id},
             decode=True,
         )

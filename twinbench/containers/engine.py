@@ -29,8 +29,8 @@ RECIPE_LABEL = "twinbench.recipe"
 MIN_FREE_MIB = 2048
 """The disk limit: no container is started with less free space than this where the engine keeps its files."""
 
-_ANSWER_WITHIN_S = 120
-_CONNECTIONS = 64
+_ANSWER_TIMEOUT_S = 120
+_MAX_CONNECTIONS = 64
 
 
 class NoEngineError(CausedError):
@@ -113,7 +113,7 @@ class Engine:
             raise TwinbenchError("the live track needs more packages: pip install 'twinbench[dynamic]'") from None
         try:
             variables = {**os.environ, **({} if address is None else {"DOCKER_HOST": address})}
-            client = docker.from_env(timeout=_ANSWER_WITHIN_S, max_pool_size=_CONNECTIONS, environment=variables)
+            client = docker.from_env(timeout=_ANSWER_TIMEOUT_S, max_pool_size=_MAX_CONNECTIONS, environment=variables)
             root_dir = client.info()["DockerRootDir"]
         except Exception as error:  # noqa: BLE001 - each transport raises its own errors
             at = "" if address is None else f" at {address}"
@@ -132,19 +132,19 @@ class Engine:
     def answers(self) -> bool:
         """Return whether the engine still answers."""
         try:
-            with translated("ask the engine whether it answers"):
+            with docker_errors_as_ours("ask the engine whether it answers"):
                 return bool(self.client.ping())
         except CausedError:
             return False
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether it keeps its files on this machine, so that this machine's disk and memory are its own."""
         return Path(self.root_dir).is_dir()
 
     def info(self) -> EngineInfo:
         """Return what the engine reports about itself."""
-        with translated("ask the engine about itself"):
+        with docker_errors_as_ours("ask the engine about itself"):
             told: Mapping[str, Any] = self.client.info()
         return EngineInfo(
             version=told["ServerVersion"],
@@ -159,7 +159,7 @@ class Engine:
 
     def free_mib(self) -> int | None:
         """Return the free disk space of the engine, or None if it cannot be seen from here."""
-        return shutil.disk_usage(self.root_dir).free // 2**20 if self.is_here else None
+        return shutil.disk_usage(self.root_dir).free // 2**20 if self.is_local else None
 
     def refuse_full_disk(self, min_free_mib: int = MIN_FREE_MIB) -> None:
         """Raise DiskError if less than ``min_free_mib`` is free."""
@@ -191,12 +191,12 @@ class Engine:
         Raises:
             ImageError: the image is not present.
         """
-        return list(self._present(name)["RootFS"].get("Layers") or ())
+        return list(self._require_image(name)["RootFS"].get("Layers") or ())
 
     def _image(self, name: str) -> Mapping[str, Any] | None:
         import docker.errors
 
-        with translated(f"inspect image {name}"):
+        with docker_errors_as_ours(f"inspect image {name}"):
             try:
                 attributes: Mapping[str, Any] = self.client.images.get(name).attrs
             except docker.errors.NotFound:
@@ -209,7 +209,7 @@ class Engine:
                 raise ImageError(f"the engine refuses the name of image {name}: {error.explanation or error}") from None
         return attributes
 
-    def _present(self, name: str) -> Mapping[str, Any]:
+    def _require_image(self, name: str) -> Mapping[str, Any]:
         attributes = self._image(name)
         if attributes is None:
             raise ImageError(f"image {name} is not present")
@@ -219,7 +219,7 @@ class Engine:
         """Remove an image; nothing happens if it does not exist or a container still needs it."""
         import docker.errors
 
-        with translated(f"remove image {name}"):
+        with docker_errors_as_ours(f"remove image {name}"):
             try:
                 self.client.images.remove(name)
             except docker.errors.ImageNotFound:
@@ -237,7 +237,7 @@ class Engine:
         """
         if recipe := self.recipe(name):
             return f"recipe:{recipe}"
-        attributes = self._present(name)
+        attributes = self._require_image(name)
         digests = sorted(digest.partition("@")[2] for digest in attributes.get("RepoDigests") or ())
         return digests[0] if digests else str(attributes["Id"])
 
@@ -267,7 +267,7 @@ class Engine:
                         progress(f"pulling {name}, MiB", done, total)
             except docker.errors.APIError as error:  # the registry's refusal, which the engine passes on
                 raise ImageError(f"image {name} does not pull: {error.explanation or error}") from None
-            except _failures() as error:
+            except _docker_exceptions() as error:
                 if not self.answers():
                     raise EngineLostError(f"cannot pull image {name}: {_reason(error)}") from None
                 raise ImageError(f"image {name} does not pull: {_reason(error)}") from None
@@ -290,7 +290,7 @@ def connected_engines(addresses: Sequence[str]) -> Iterator[list[Engine]]:
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
+def docker_errors_as_ours(doing: str) -> Iterator[None]:
     """Raise docker's exceptions as our own.
 
     Args:
@@ -312,11 +312,11 @@ def translated(doing: str) -> Iterator[None]:
         if error.status_code == HTTPStatus.CONFLICT:  # the answer to an exec in a container that is not running
             raise ContainerLostError(said) from None
         raise (EngineRefusedError if error.is_client_error() else EngineLostError)(said) from None
-    except _failures() as error:
+    except _docker_exceptions() as error:
         raise EngineLostError(f"cannot {doing}: {_reason(error)}") from None
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def _docker_exceptions() -> tuple[type[Exception], ...]:
     """Return the exceptions of docker and of the connection to an engine: sockets, requests, urllib3 in a stream, JSON
     that is cut short.
     """

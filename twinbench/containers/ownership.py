@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from twinbench.containers.engine import ContainerLostError, Engine, translated
+from twinbench.containers.engine import ContainerLostError, Engine, docker_errors_as_ours
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -27,7 +27,7 @@ namespace without a name is used."""
 _PREFIX = "twinbench."
 ROLE, RUN, CASE, DEADLINE = (f"{_PREFIX}{name}" for name in ("role", "run", "case", "deadline"))
 NAMESPACE = f"{_PREFIX}namespace"
-_CLOCK_STEP_S = 5.0
+_CLOCK_TOLERANCE_S = 5.0
 """The tolerance for the start time of a process, which a change of the machine's clock may move."""
 
 _MACHINE, _PROCESS = f"{_PREFIX}machine", f"{_PREFIX}process"
@@ -48,7 +48,7 @@ def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
         CASE: case,
         DEADLINE: str(int(time.time() + life_s)),
         NAMESPACE: namespace(),
-        _MACHINE: machine(),
+        _MACHINE: machine_identity(),
         _PROCESS: process_identity(os.getpid()),
     }
 
@@ -67,7 +67,7 @@ def new_name(role: str) -> str:
 
 
 @dataclass(frozen=True)
-class Abandoned:
+class AbandonedContainer:
     """A container that no live run owns."""
 
     name: str
@@ -77,31 +77,31 @@ class Abandoned:
     why: str
 
 
-def abandoned(engine: Engine) -> list[Abandoned]:
+def find_abandoned(engine: Engine) -> list[AbandonedContainer]:
     """Return the containers of twinbench in this namespace that no live run owns."""
     return [found for found, _ in _abandoned(engine)]
 
 
-def collect_garbage(engine: Engine) -> list[Abandoned]:
+def collect_garbage(engine: Engine) -> list[AbandonedContainer]:
     """Remove the containers of twinbench in this namespace that no live run owns, and return what was removed."""
     removed = []
     for found, container in _abandoned(engine):
-        remove(container)
+        remove_container(container)
         removed.append(found)
     return removed
 
 
-def remove(container: Container) -> None:
+def remove_container(container: Container) -> None:
     """Remove a container, whatever it is doing; nothing happens if it does not exist any more."""
     try:
-        with translated(f"remove container {container.name}"):
+        with docker_errors_as_ours(f"remove container {container.name}"):
             container.remove(force=True, v=True)
     except ContainerLostError:  # it was just removed, or is being removed
         return
 
 
-def _abandoned(engine: Engine) -> list[tuple[Abandoned, Container]]:
-    with translated("list containers"):
+def _abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]]:
+    with docker_errors_as_ours("list containers"):
         # A container that is removed while the list is made cannot be inspected.
         containers = engine.client.containers.list(all=True, filters={"label": ROLE}, ignore_removed=True)
     found = []
@@ -110,7 +110,7 @@ def _abandoned(engine: Engine) -> list[tuple[Abandoned, Container]]:
         marks: Mapping[str, str] = container.labels
         # Containers that were started before there were namespaces have no such label: they count as without a name.
         if marks.get(NAMESPACE, "") == mine and (why := _why_abandoned(marks)) is not None:
-            told = Abandoned(str(container.name), marks[ROLE], marks.get(RUN, ""), marks.get(CASE, ""), why)
+            told = AbandonedContainer(str(container.name), marks[ROLE], marks.get(RUN, ""), marks.get(CASE, ""), why)
             found.append((told, container))
     return found
 
@@ -118,7 +118,7 @@ def _abandoned(engine: Engine) -> list[tuple[Abandoned, Container]]:
 def _why_abandoned(marks: Mapping[str, str]) -> str | None:
     if time.time() > float(marks.get(DEADLINE, "0")):
         return "its deadline has passed"
-    if marks.get(_MACHINE) != machine():
+    if marks.get(_MACHINE) != machine_identity():
         return None  # processes of another machine, or of another PID namespace, cannot be seen from here
     return None if is_alive(marks.get(_PROCESS, "")) else "the process that made it has ended"
 
@@ -133,12 +133,12 @@ def is_alive(process: str) -> bool:
     number, _, started = process.partition("@")
     try:
         now = psutil.Process(int(number))
-        return abs(now.create_time() - float(started)) < _CLOCK_STEP_S and now.status() != psutil.STATUS_ZOMBIE
+        return abs(now.create_time() - float(started)) < _CLOCK_TOLERANCE_S and now.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False
 
 
-def machine() -> str:
+def machine_identity() -> str:
     """Return an identity of this machine since its last start, and of its PID namespace; it does not reveal the host
     name.
     """

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.container import CANNOT_EXECUTE, ContainerLimits, last_log_line, start_container
 from twinbench.containers.ending import ended_from_inside
-from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError, ImageError, translated
-from twinbench.containers.ownership import remove
+from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError, ImageError, docker_errors_as_ours
+from twinbench.containers.ownership import remove_container
 from twinbench.containers.paths import is_plain_file
-from twinbench.containers.shell import CommandResult, Ended, Running, Shell
+from twinbench.containers.shell import CommandResult, Ended, RunningCommand, Shell
 from twinbench.containers.stream import StreamLostError
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ KEPT_OUTPUT_BYTES = 2**20
 _END = files(__package__).joinpath("end.sh").read_text("utf-8")
 _KILL_ALL = ["bash", "-c", "kill -KILL -1"]
 _NOTHING = ["bash", "-c", ":"]
-_MOST_SHELLS = 3
-_OPENS_WITHIN_S = 60.0
-_ENDS_WITHIN_S = 10.0
-_TOKEN_WITHIN_S = 2.0
-_KNOWN_WITHIN_S = 3.0
+_MAX_SHELLS = 3
+_OPEN_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 10.0
+_TOKEN_TIMEOUT_S = 2.0
+_STATE_TIMEOUT_S = 3.0
 _SURE_AFTER_S = 1.0
-_LOOK_AGAIN_S = 0.05
-_LOOK_EVERY_S = 1.0
-_CHECK_EVERY_S = 0.25
+_RECHECK_INTERVAL_S = 0.05
+_WRITE_CHECK_INTERVAL_S = 1.0
+_CHECKPOINT_INTERVAL_S = 0.25
 _REST = 5.0
-_READ_BY_THE_ENGINE = ("/etc/passwd", "/etc/group")
+_FILES_READ_BY_ENGINE = ("/etc/passwd", "/etc/group")
 """The files of a container that its engine opens to start a process in it; if one were a FIFO, it would wait forever.
 """
 
@@ -77,7 +77,7 @@ class Sandbox:
     _container: Container | None = None
     _shell: Shell | None = None
     _watch: _WriteWatch | None = None
-    _spoiled: bool = False
+    _is_unusable: bool = False
     """Whether commands have damaged the container so that no further command can run."""
 
     def __enter__(self) -> Self:
@@ -95,11 +95,11 @@ class Sandbox:
     def __exit__(self, *_: object) -> None:
         if self._watch is not None:
             self._watch.stop()
-        self._let_go()
+        self._close_shell()
         if self._container is not None:
             # If the engine does not answer any more, the container cannot be removed now; gc will do it later.
             with contextlib.suppress(EngineLostError):
-                remove(self._container)
+                remove_container(self._container)
             self._container = None
 
     @property
@@ -140,11 +140,11 @@ class Sandbox:
             exit_code = _wait(running, time.monotonic() + timeout_s, checkpoint)
             return running.result(Ended.exited, exit_code)
         except TimeoutError:
-            self._end(running)
+            self._stop_command(running)
             return running.result(Ended.timeout)
         except StreamLostError:
-            self._let_go()
-            self._see_what_was_lost()
+            self._close_shell()
+            self._recover()
             return running.result(Ended.lost)
 
     def put(self, contents: Mapping[str, bytes]) -> None:
@@ -160,7 +160,7 @@ class Sandbox:
                 member.size = len(content)
                 member.mode = 0o644
                 tar.addfile(member, io.BytesIO(content))
-        with translated("write files into a container"):
+        with docker_errors_as_ours("write files into a container"):
             self.container.put_archive("/", archive.getvalue())
 
     def _refuse_unusable_image(self) -> None:
@@ -169,38 +169,38 @@ class Sandbox:
             if (ran := self.run_command("")).exit_code in CANNOT_EXECUTE:
                 raise ImageError(f"no command runs in a container of image {self.image}: {ran.output.strip()}")
             return
-        until = time.monotonic() + _KNOWN_WITHIN_S
-        while runs := self._runs():
+        until = time.monotonic() + _STATE_TIMEOUT_S
+        while runs := self._is_running():
             if time.monotonic() >= until:
                 break
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(_RECHECK_INTERVAL_S)
         line = last_log_line(self.container) or complaint
         if runs:
             raise ImageError(f"no command runs in a container of image {self.image}: {line}")
         code = self.container.attrs["State"].get("ExitCode")
         raise ImageError(f"a container of image {self.image} ends at once (exit code {code}): {line}")
 
-    def _start(self, command: str, directory: str, keep_bytes: int) -> Running | None:
+    def _start(self, command: str, directory: str, keep_bytes: int) -> RunningCommand | None:
         """Start a command; None if no command can run any more."""
-        for _ in range(_MOST_SHELLS):
+        for _ in range(_MAX_SHELLS):
             if (shell := self._open_shell()) is None:
                 return None
             try:
                 return shell.start(command, directory, keep_bytes)
             except StreamLostError:  # a process that an earlier command left running ended the shell
-                self._let_go()
-                self._see_what_was_lost()
-        self._give_up()
+                self._close_shell()
+                self._recover()
+        self._mark_unusable()
         return None
 
     def _open_shell(self) -> Shell | None:
         """Return the shell, or a new one if it was lost; None if no shell starts in the present state of the
         container.
         """
-        if self._shell is not None or self._spoiled or self._new_shell() is None:
+        if self._shell is not None or self._is_unusable or self._new_shell() is None:
             return self._shell
         if self._restart() and self._new_shell() is not None:  # before, all memory or processes may have been in use
-            self._give_up()
+            self._mark_unusable()
         return self._shell
 
     def _new_shell(self) -> str | None:
@@ -209,39 +209,39 @@ class Sandbox:
             return "/etc/passwd or /etc/group is not a plain file"
         shell: Shell | None = None
         try:
-            with translated("start a shell in a container"):
+            with docker_errors_as_ours("start a shell in a container"):
                 api = self.engine.client.api
                 shell = Shell(api, str(self.container.id), self.interpreter, self.environment)
-            shell.try_out(_OPENS_WITHIN_S)
+            shell.check(_OPEN_TIMEOUT_S)
         except (TimeoutError, StreamLostError, ContainerLostError, EngineLostError) as error:
             complaint = str(error)
             if shell is not None:
-                complaint = shell.complaint or "its shell gave no output"
+                complaint = shell.error_output or "its shell gave no output"
                 shell.close()
-            self._runs()
+            self._is_running()
             return complaint
         self._shell = shell
         return None
 
-    def _let_go(self) -> None:
+    def _close_shell(self) -> None:
         if self._shell is not None:
             self._shell.close()
             self._shell = None
 
-    def _end(self, running: Running) -> None:
+    def _stop_command(self, running: RunningCommand) -> None:
         """Stop a command and what it started; each further step is for processes that survived the step before."""
         if self._engine_can_enter():
             if running.group is not None and self._exec(
                 ["bash", "-c", _END, "bash", str(running.group), running.cookie], lives=True
             ):
                 with contextlib.suppress(TimeoutError, StreamLostError):
-                    running.wait(time.monotonic() + _TOKEN_WITHIN_S)
+                    running.wait(time.monotonic() + _TOKEN_TIMEOUT_S)
                     return
-            self._let_go()
+            self._close_shell()
             if self._exec(_KILL_ALL) and self._exec(_NOTHING):
                 return
-        self._let_go()
-        self._runs()
+        self._close_shell()
+        self._is_running()
         self._restart()
 
     def _exec(self, command: list[str], *, lives: bool = False) -> bool:
@@ -252,7 +252,7 @@ class Sandbox:
         done = threading.Event()
 
         def run() -> None:
-            with contextlib.suppress(ContainerLostError, EngineLostError), translated("run an exec"):
+            with contextlib.suppress(ContainerLostError, EngineLostError), docker_errors_as_ours("run an exec"):
                 exec_id = api.exec_create(self.container.id, command, workdir="/")["Id"]
                 api.exec_start(exec_id)
                 if api.exec_inspect(exec_id)["ExitCode"] in ((0,) if lives else (0, 1, 137)):
@@ -260,10 +260,10 @@ class Sandbox:
 
         thread = threading.Thread(target=run, name="twinbench-exec", daemon=True)
         thread.start()
-        thread.join(_ENDS_WITHIN_S)
+        thread.join(_END_TIMEOUT_S)
         return done.is_set()
 
-    def _see_what_was_lost(self) -> None:
+    def _recover(self) -> None:
         """After a shell was lost: start the container again if it ended too.
 
         The engine's streams end a moment before it reports the end of a container. A container in which a command can
@@ -271,22 +271,25 @@ class Sandbox:
         executed is running; one that still has processes after a while very probably is.
         """
         lost = time.monotonic()
-        while self._runs():
+        while self._is_running():
             if self._engine_can_enter() and self._exec(_NOTHING, lives=True):
                 return
             since = time.monotonic() - lost
-            if since >= _KNOWN_WITHIN_S or (since >= _SURE_AFTER_S and self._has_processes()):
+            if since >= _STATE_TIMEOUT_S or (since >= _SURE_AFTER_S and self._has_processes()):
                 return
-            time.sleep(_LOOK_AGAIN_S)
+            time.sleep(_RECHECK_INTERVAL_S)
         self._restart()
 
     def _has_processes(self) -> bool:
         """Return whether the engine sees processes of the container, which needs nothing inside it."""
-        with contextlib.suppress(ContainerLostError, EngineLostError), translated("list a container's processes"):
+        with (
+            contextlib.suppress(ContainerLostError, EngineLostError),
+            docker_errors_as_ours("list a container's processes"),
+        ):
             return bool(self.container.top()["Processes"])
         return False
 
-    def _runs(self) -> bool:
+    def _is_running(self) -> bool:
         """Return whether the container runs; False if a process inside it ended it.
 
         Raises:
@@ -296,7 +299,7 @@ class Sandbox:
         """
         if self._watch is not None and self._watch.exceeded is not None:
             raise WriteLimitError(self._watch.exceeded)
-        with translated(f"look for the container of {self.image}"):
+        with docker_errors_as_ours(f"look for the container of {self.image}"):
             self.container.reload()
         status = self.container.status
         if status == "running":
@@ -313,26 +316,29 @@ class Sandbox:
         """End everything that runs in the container and start it again with its files; return whether it starts with
         them.
         """
-        with contextlib.suppress(ContainerLostError), translated("end a container"):  # it may have ended already
+        with (
+            contextlib.suppress(ContainerLostError),
+            docker_errors_as_ours("end a container"),
+        ):  # it may have ended already
             self.container.kill()
         if not self._engine_can_enter():
-            self._give_up()
+            self._mark_unusable()
             return False
         try:
-            with translated("restart a container"):
+            with docker_errors_as_ours("restart a container"):
                 self.container.start()
         except (ContainerLostError, EngineLostError):
             if not self.engine.answers():
                 raise
-            self._give_up()
+            self._mark_unusable()
             return False
         return True
 
     def _engine_can_enter(self) -> bool:
-        with translated("look at a file of a container"):
-            return all(is_plain_file(self.engine.client.api, self.container, path) for path in _READ_BY_THE_ENGINE)
+        with docker_errors_as_ours("look at a file of a container"):
+            return all(is_plain_file(self.engine.client.api, self.container, path) for path in _FILES_READ_BY_ENGINE)
 
-    def _give_up(self) -> None:
+    def _mark_unusable(self) -> None:
         """Accept no more commands: the files that earlier commands left do not let any command run.
 
         To make sure that the files are the reason, a command is run in a fresh container of the same image; if that
@@ -343,16 +349,16 @@ class Sandbox:
         with Sandbox(
             self.engine, self.image, self.role, self.run, self.case, limits, self.interpreter, self.environment
         ):
-            self._spoiled = True
+            self._is_unusable = True
 
 
-def _wait(running: Running, until: float, checkpoint: Callable[[], None] | None) -> int:
+def _wait(running: RunningCommand, until: float, checkpoint: Callable[[], None] | None) -> int:
     """Return the exit code of a command, like ``Running.wait``, and call the checkpoint meanwhile."""
     if checkpoint is None:
         return running.wait(until)
     while True:
         with contextlib.suppress(TimeoutError):
-            return running.wait(min(until, time.monotonic() + _CHECK_EVERY_S))
+            return running.wait(min(until, time.monotonic() + _CHECKPOINT_INTERVAL_S))
         if time.monotonic() >= until:
             raise TimeoutError
         checkpoint()
@@ -367,19 +373,22 @@ class _WriteWatch:
         self._container = container
         self._limit_mib = limit_mib
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="twinbench-writes", daemon=True)
+        self._thread = threading.Thread(target=self._check_repeatedly, name="twinbench-writes", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop checking."""
         self._over.set()
 
-    def _look(self) -> None:
+    def _check_repeatedly(self) -> None:
         only = {"id": self._container.id}
-        wait_s = _LOOK_EVERY_S
+        wait_s = _WRITE_CHECK_INTERVAL_S
         while not self._over.wait(wait_s):
             started = time.monotonic()
-            with contextlib.suppress(ContainerLostError, EngineLostError), translated("see what a container wrote"):
+            with (
+                contextlib.suppress(ContainerLostError, EngineLostError),
+                docker_errors_as_ours("see what a container wrote"),
+            ):
                 for told in self._api.containers(all=True, size=True, filters=only):
                     written_mib = told.get("SizeRw", 0) // 2**20
                     if written_mib > self._limit_mib:
@@ -390,4 +399,4 @@ class _WriteWatch:
                         self._container.kill()
                         return
             # The engine walks through all written files, so a large tree is checked less often.
-            wait_s = max(_LOOK_EVERY_S, _REST * (time.monotonic() - started))
+            wait_s = max(_WRITE_CHECK_INTERVAL_S, _REST * (time.monotonic() - started))

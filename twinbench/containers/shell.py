@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import docker
 
 _SLACK_BYTES = 2**16
-_TAKES_WITHIN_S = 30.0
+_START_TIMEOUT_S = 30.0
 _ANSWER_BYTES = 64
 """The longest answer of the shell: a token, and a number of at most twenty digits."""
 
@@ -106,7 +106,7 @@ class Shell:
         )["Id"]
         self._stream = ExecStream(api, exec_id)
         try:
-            self._stream.send(_SHELL.encode(), _TAKES_WITHIN_S)
+            self._stream.send(_SHELL.encode(), _START_TIMEOUT_S)
         except BaseException:
             self._stream.close()
             raise
@@ -116,11 +116,11 @@ class Shell:
         self._stream.close()
 
     @property
-    def complaint(self) -> str:
+    def error_output(self) -> str:
         """What it, or the engine in its place, wrote before it accepted commands."""
-        return self._stream.complaint
+        return self._stream.error_output
 
-    def try_out(self, within_s: float) -> None:
+    def check(self, within_s: float) -> None:
         """Let the interpreter run an empty command, to make sure that the shell accepts commands.
 
         Raises:
@@ -129,7 +129,7 @@ class Shell:
         """
         self.start("", "/", _SLACK_BYTES).wait(time.monotonic() + within_s)
 
-    def start(self, command: str, directory: str, keep_bytes: int) -> Running:
+    def start(self, command: str, directory: str, keep_bytes: int) -> RunningCommand:
         """Start a command.
 
         Args:
@@ -140,15 +140,15 @@ class Shell:
         Raises:
             StreamLostError: the shell does not accept it.
         """
-        running = Running(self._stream, _Output(keep_bytes))
+        running = RunningCommand(self._stream, _Output(keep_bytes))
         fields = (running.token, running.cookie, directory, command.partition("\0")[0])
         self._stream.send(
-            b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields), _TAKES_WITHIN_S
+            b"".join(field.encode("utf-8", "surrogateescape") + b"\0" for field in fields), _START_TIMEOUT_S
         )
         return running
 
 
-class Running:
+class RunningCommand:
     """A command that was started."""
 
     def __init__(self, stream: ExecStream, output: _Output) -> None:

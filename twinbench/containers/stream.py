@@ -14,7 +14,7 @@ _HEADER_BYTES = 8
 _READ_BYTES = 2**16
 _STDERR = 2
 _STDERR_KEPT_BYTES = 2**16
-_LEAST_S = 0.001
+_MIN_TIMEOUT_S = 0.001
 """The least timeout: zero would mean not to wait at all."""
 
 
@@ -38,7 +38,7 @@ class ExecStream:
         """How much came there in all."""
 
     @property
-    def complaint(self) -> str:
+    def error_output(self) -> str:
         """The standard error, or the engine's message why the exec did not start."""
         return bytes(self.stderr or self._raw).decode("utf-8", "replace").strip()
 
@@ -58,7 +58,7 @@ class ExecStream:
             StreamLostError: it is not accepted, or not in time.
         """
         try:
-            self._socket.settimeout(max(within_s, _LEAST_S))
+            self._socket.settimeout(max(within_s, _MIN_TIMEOUT_S))
             self._socket.sendall(data)
         except OSError:
             raise StreamLostError from None
@@ -80,7 +80,7 @@ class ExecStream:
             left_s = until - time.monotonic()
             if left_s <= 0:
                 raise TimeoutError
-            self._socket.settimeout(max(left_s, _LEAST_S))
+            self._socket.settimeout(max(left_s, _MIN_TIMEOUT_S))
             try:
                 data = self._socket.recv(_READ_BYTES)
             except TimeoutError:

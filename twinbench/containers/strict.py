@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING, Any
 
 from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
-from twinbench.containers.building import build
+from twinbench.containers.building import build_image
 from twinbench.containers.container import ContainerLimits, start_container
-from twinbench.containers.engine import Engine, EngineLostError, translated
-from twinbench.containers.ownership import remove
+from twinbench.containers.engine import Engine, EngineLostError, docker_errors_as_ours
+from twinbench.containers.ownership import remove_container
 from twinbench.containers.stream import ExecStream, StreamLostError
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
-from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
+from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescription, RouterNotFound, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
-from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, ending
+from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ _PACKAGES = "/opt/router-packages"
 _MOUNT = "mount"
 """The key of a located request with the router's folder on this machine."""
 
-_NOBODY = 65534
+_NOBODY_UID = 65534
 _PROCESSES = 256
 _TMPFS = "size=64m,nr_inodes=4096,mode=1777"
-_DESCRIBE_WITHIN_S = 60.0
-_ENDS_WITHIN_S = 2.0
+_DESCRIBE_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 2.0
 _OUTPUT_COMES_WITHIN_S = 0.1
 """The engine carries what is printed apart from answers, so it may come after one."""
 _SIGNALLED = 128
@@ -70,7 +70,7 @@ class StrictIsolation:
     """A folder of wheels that routers may import; pip installs nothing, and nothing is downloaded."""
     progress: Progress = no_progress
 
-    def located(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def locate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request with the paths in the container; of our files, the router only sees the folder of its own
         file.
 
@@ -89,7 +89,7 @@ class StrictIsolation:
             _MOUNT: str(file.parent),
         }
 
-    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
+    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFound:
         """Return the result of ``provenance.describe`` in the container.
 
         Raises:
@@ -101,9 +101,9 @@ class StrictIsolation:
             runtime = stack.enter_context(runtime_folder())
             container = stack.enter_context(contextlib.closing(self._container(request, runtime, limits)))
             stream = stack.enter_context(contextlib.closing(container.run("describe.py")))
-            until = time.monotonic() + _DESCRIBE_WITHIN_S
+            until = time.monotonic() + _DESCRIBE_TIMEOUT_S
             try:
-                stream.send(json.dumps(request).encode(), _DESCRIBE_WITHIN_S)
+                stream.send(json.dumps(request).encode(), _DESCRIBE_TIMEOUT_S)
                 stream.finish()
                 while len(said) <= MOST_DESCRIPTION_BYTES:
                     said += stream.receive(until - time.monotonic())
@@ -117,7 +117,7 @@ class StrictIsolation:
 
     def conditions(self) -> Mapping[str, Any]:
         """Return the image, which contains the wheels."""
-        return {"image": self.engine.image_identity(self._prepared)}
+        return {"image": self.engine.image_identity(self._image_with_wheels)}
 
     def start(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> RouterProcess:
         """Start a router's process in its own container."""
@@ -127,7 +127,7 @@ class StrictIsolation:
             raise RouterLoadError(f"the router's container cannot be started: {error}") from None
 
     @cached_property
-    def _prepared(self) -> str:
+    def _image_with_wheels(self) -> str:
         """The image with the wheels in it."""
         if self.image == BASE_IMAGE:
             ensure_base_image(self.engine, self.progress)
@@ -140,11 +140,11 @@ class StrictIsolation:
             raise UsageError(f"--plugin-wheels {self.wheels}: the folder contains no .whl file")
         content = {name: sha256_file(path) for name, path in wheels.items()}
         name = f"twinbench-router:{short(fingerprint({'image': self.image, 'wheels': content}))}"
-        build(self.engine, name, _DOCKERFILE.format(image=self.image), wheels, self.progress)
+        build_image(self.engine, name, _DOCKERFILE.format(image=self.image), wheels, self.progress)
         return name
 
     def _container(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> _RouterContainer:
-        return _RouterContainer(self.engine, self._prepared, request.get(_MOUNT), runtime, limits)
+        return _RouterContainer(self.engine, self._image_with_wheels, request.get(_MOUNT), runtime, limits)
 
 
 class _RouterContainer:
@@ -153,7 +153,7 @@ class _RouterContainer:
     def __init__(self, engine: Engine, image: str, folder: str | None, runtime: Path, limits: PluginLimits) -> None:
         _let_all_read(runtime / "runtime")
         mounts = {str(runtime / "runtime"): {"bind": _RUNTIME, "mode": "ro"}}
-        user = _NOBODY
+        user = _NOBODY_UID
         if folder is not None:
             mounts[folder] = {"bind": _ROUTER, "mode": "ro"}
             user = _user(Path(folder))
@@ -179,7 +179,7 @@ class _RouterContainer:
 
     def run(self, script: str) -> ExecStream:
         """Start one of the runtime's scripts."""
-        with translated("start a router's process"):
+        with docker_errors_as_ours("start a router's process"):
             self._exec_id = self._engine.client.api.exec_create(
                 self.container.id,
                 ["python3", f"{_RUNTIME}/{script}", *RESOURCE_LIMITS],
@@ -205,7 +205,7 @@ class _RouterContainer:
     def close(self) -> None:
         """Remove it with everything that runs in it."""
         with contextlib.suppress(EngineLostError):  # if the engine does not answer, gc will remove it
-            remove(self.container)
+            remove_container(self.container)
 
 
 class ContainerProcess(RouterProcess):
@@ -252,25 +252,25 @@ class ContainerProcess(RouterProcess):
     def _left_s(self) -> float:
         return 0.0 if self._deadline is None else max(self._deadline[0] - time.monotonic(), 0.0)
 
-    def _obituary(self) -> str:
+    def _end_reason(self) -> str:
         if self._killed_because is None:
             try:
-                with translated("ask how a router's process ended"):
-                    self._killed_because = self._ending()
+                with docker_errors_as_ours("ask how a router's process ended"):
+                    self._killed_because = self._ending_message()
             except CausedError as error:
                 self._killed_because = f"its container was lost: {error}"
         self.close()
         return self._killed_because
 
-    def _ending(self) -> str:
-        until = time.monotonic() + _ENDS_WITHIN_S
+    def _ending_message(self) -> str:
+        until = time.monotonic() + _END_TIMEOUT_S
         while (code := self._container.exit_code()) is None:  # the pipe closes a moment before the process ends
             if time.monotonic() > until:
                 return CLOSED
             time.sleep(0.02)
         if self._container.out_of_memory():
             return f"its process took more than {self._limits.memory_mib:,} MiB of memory"
-        return ending(code, bytes(self._stream.stderr[-MOST_STDERR_SHOWN:]))
+        return describe_ending(code, bytes(self._stream.stderr[-MOST_STDERR_SHOWN:]))
 
     def kill(self, because: str) -> None:
         """End the container with everything in it."""
@@ -296,7 +296,7 @@ class ContainerProcess(RouterProcess):
 
     def tree_mib(self) -> float:
         """Return the memory of everything that runs in the container, as the engine reports it."""
-        with translated("ask what a container takes"):
+        with docker_errors_as_ours("ask what a container takes"):
             told: Any = self._container.container.stats(stream=False)
         return float(told["memory_stats"].get("usage", 0)) / 2**20
 
@@ -310,11 +310,11 @@ def _let_all_read(folder: Path) -> None:
 def _user(folder: Path) -> int:
     """Return the user of a router: the owner of its folder, who can read it; nobody if the owner is root."""
     owner = folder.stat().st_uid
-    return owner if owner != 0 else _NOBODY
+    return owner if owner != 0 else _NOBODY_UID
 
 
 def _refuse_unreadable(file: Path) -> None:
-    if _user(file.parent) != _NOBODY:
+    if _user(file.parent) != _NOBODY_UID:
         return
     for path in (file.parent, file):
         if path.stat().st_mode & 0o005 not in (0o005, 0o004 if path is file else 0o005):

@@ -22,7 +22,7 @@ from twinbench.outcomes.summaries import PolicySummary, plain_count
 from twinbench.outcomes.table import Grid
 from twinbench.routing.tiers import TIER_LABELS
 from twinbench.statistics import Resampling
-from twinbench.statistics.bills import Ends, run_intervals, too_few
+from twinbench.statistics.bills import Ends, run_intervals, why_too_few_cases
 from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.intervals import bca
 from twinbench.statistics.sampling import bootstrap
@@ -275,7 +275,7 @@ def _saving(
     bills = np.stack([policy.bill_usd(penalty_usd)[here] for policy in (best.policy, hindsight)], axis=1)
     total, least = bills.sum(axis=0).tolist()
     size = len(bills)
-    reason = "not asked for: 0 resamples" if resampling is None else too_few(size, resampling)
+    reason = "not asked for: 0 resamples" if resampling is None else why_too_few_cases(size, resampling)
     ends: list[Ends | None] = [None, None]
     if resampling is not None and reason is None:
         names = [name for name, known in zip(grid.tasks, here, strict=True) if known]

@@ -10,7 +10,7 @@ import numpy as np
 
 from twinbench.outcomes.table import Grid
 from twinbench.statistics import Resampling
-from twinbench.statistics.bills import Ends, too_few
+from twinbench.statistics.bills import Ends, why_too_few_cases
 from twinbench.statistics.clusters import Clusters
 from twinbench.statistics.intervals import bca
 from twinbench.statistics.sampling import bootstrap
@@ -90,7 +90,7 @@ def _agreement(
     if not size:
         return Agreement(model, other, 0, None, None)
     ends = None
-    if resampling is not None and too_few(size, resampling) is None:
+    if resampling is not None and why_too_few_cases(size, resampling) is None:
         clusters = Clusters.of(names)
         sums = clusters.sums(np.column_stack([np.ones(size), same]))
         [drawn] = bootstrap(

@@ -3,7 +3,7 @@
 The router's code can write to the pipe itself. So a frame's size is limited before it is decoded, every field is
 checked, and an invalid frame is refused: no other module sees raw JSON of a router's process. The one exception is the
 content of an LLM question, which an honest router may get wrong and needs an error message for: it is checked where
-it is answered (``own_calls.checked_question``).
+it is answered (``own_calls.validate_question``).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class HookFailure(_Frame):
     error: ErrorText
 
 
-class _Watched(_Frame):
+class _RouteMeasurements(_Frame):
     """Measurements that come with a decision or its failure."""
 
     route_ms: float | None = Field(
@@ -93,11 +93,11 @@ class _Watched(_Frame):
     """How long ``route`` took as the process measured it; never used in place of twinbench's own measurement."""
     mutated: bool = Field(False, description="true or false")
     """Whether ``route`` modified the conversation that it was given (checked by ``router check`` only)."""
-    reached: list[str] = Field(default_factory=list, description="a list of texts")
+    accesses: list[str] = Field(default_factory=list, description="a list of texts")
     """Files, sockets and processes that ``route`` used (checked by ``router check`` only)."""
 
 
-class RouteAnswer(_Watched):
+class RouteAnswer(_RouteMeasurements):
     """A decision as the process sends it; whether the candidate exists is checked against the call later."""
 
     candidate: str = Field(description="a text")
@@ -109,7 +109,7 @@ class RouteAnswer(_Watched):
     )
 
 
-class RouteFailure(_Watched):
+class RouteFailure(_RouteMeasurements):
     """``route`` failed, or its answer is not a valid decision."""
 
     error: ErrorText
@@ -197,16 +197,16 @@ def check_answer(body: bytes, number: int, kind: AnswerKind[Answer, Failure]) ->
     if "ask" in content:
         if not kind.may_ask:
             raise AnswerError("asked an LLM outside route()")
-        return _validated(Question, content)
+        return _validate(Question, content)
     if len(body) > MOST_ANSWER_BYTES:
         raise _too_long(len(body))
-    return _validated(kind.failure, content) if "error" in content else _validated(kind.answer, content)
+    return _validate(kind.failure, content) if "error" in content else _validate(kind.answer, content)
 
 
 Model = TypeVar("Model", bound=_Frame)
 
 
-def _validated(model: type[Model], content: dict[str, Any]) -> Model:
+def _validate(model: type[Model], content: dict[str, Any]) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -222,7 +222,7 @@ def _validated(model: type[Model], content: dict[str, Any]) -> Model:
         raise AnswerError(f"sent an answer with {path} = {shown(details['input'])}; it must be {wanted}") from None
 
 
-def is_deep(value: object) -> bool:
+def is_nested_too_deeply(value: object) -> bool:
     """Return whether a value is nested more than ``MOST_DEPTH`` levels deep; printing such a value may fail."""
     level = [value]
     for _ in range(MOST_DEPTH + 1):
@@ -246,14 +246,14 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
 
 
-def _finite(text: str) -> float:
+def _parse_finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text:.40} is too large a number")
     return number
 
 
-def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make the dict of a decoded JSON object.
 
     Raises:
@@ -266,5 +266,5 @@ def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode: Callable[[str], Any] = json.JSONDecoder(
-    object_pairs_hook=object_of_pairs, parse_constant=_refuse_constant, parse_float=_finite
+    object_pairs_hook=refuse_duplicate_keys, parse_constant=_refuse_constant, parse_float=_parse_finite
 ).decode

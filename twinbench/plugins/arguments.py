@@ -25,7 +25,7 @@ CALL = "call"
 """What functions that are routers call their parameter."""
 
 
-def typed_arguments(
+def convert_arguments(
     constructor: Callable[..., Any],
     texts: Mapping[str, str],
     folder: Path | None = None,
@@ -46,7 +46,7 @@ def typed_arguments(
     Raises:
         ArgumentError: unknown name, wrong value, or a required parameter that is missing.
     """
-    parameters = _parameters(constructor)
+    parameters = _signature_parameters(constructor)
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     named = {
         name: parameter
@@ -61,7 +61,7 @@ def typed_arguments(
         if parameter.default is parameter.empty and name not in texts:
             raise ArgumentError(f"it needs the argument {name!r}: add ?{name}=…")
     hints = _type_hints(constructor)
-    values = {name: _converted(name, text, hints.get(name, str)) for name, text in texts.items()}
+    values = {name: _convert(name, text, hints.get(name, str)) for name, text in texts.items()}
     return {name: folder / value if folder and isinstance(value, Path) else value for name, value in values.items()}
 
 
@@ -73,7 +73,7 @@ def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> st
     """
     if inspect.isclass(function):
         return None
-    parameters = list(_parameters(function).values())
+    parameters = list(_signature_parameters(function).values())
     needed = [
         each
         for each in parameters
@@ -90,7 +90,7 @@ def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> st
     return None if by_text else needed[0].name
 
 
-def _parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+def _signature_parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(constructor).parameters
     except (TypeError, ValueError):  # a class written in C may have no signature
@@ -105,14 +105,14 @@ def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _converted(name: str, text: str, declared: Any) -> Any:
+def _convert(name: str, text: str, declared: Any) -> Any:
     origin = typing.get_origin(declared)
     if origin is typing.Union or origin is types.UnionType:
-        return _first_that_fits(name, text, typing.get_args(declared), declared)
+        return _convert_to_first_fitting(name, text, typing.get_args(declared), declared)
     if origin is typing.Annotated:
-        return _converted(name, text, typing.get_args(declared)[0])
+        return _convert(name, text, typing.get_args(declared)[0])
     if origin is typing.Literal:
-        return _first_that_fits(name, text, [type(value) for value in typing.get_args(declared)], declared)
+        return _convert_to_first_fitting(name, text, [type(value) for value in typing.get_args(declared)], declared)
     if declared is bool:
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE
@@ -131,21 +131,21 @@ def _converted(name: str, text: str, declared: Any) -> Any:
     elif declared in (str, Any):
         return text
     else:
-        raise ArgumentError(f"its argument {name!r} has type {_named(declared)}, which a spec cannot express")
-    raise ArgumentError(f"its argument {name!r} must be of type {_named(declared)}, not {text!r}")
+        raise ArgumentError(f"its argument {name!r} has type {_type_name(declared)}, which a spec cannot express")
+    raise ArgumentError(f"its argument {name!r} must be of type {_type_name(declared)}, not {text!r}")
 
 
-def _first_that_fits(name: str, text: str, types_: typing.Iterable[Any], declared: Any) -> Any:
+def _convert_to_first_fitting(name: str, text: str, types_: typing.Iterable[Any], declared: Any) -> Any:
     # A text always fits str, so the other members of a union are tried first.
     for type_ in sorted(types_, key=lambda candidate: candidate is str):
         try:
-            value = _converted(name, text, type_)
+            value = _convert(name, text, type_)
         except ArgumentError:
             continue
         if typing.get_origin(declared) is not typing.Literal or value in typing.get_args(declared):
             return value
-    raise ArgumentError(f"its argument {name!r} must be {_named(declared)}, not {text!r}")
+    raise ArgumentError(f"its argument {name!r} must be {_type_name(declared)}, not {text!r}")
 
 
-def _named(declared: Any) -> str:
+def _type_name(declared: Any) -> str:
     return declared.__name__ if inspect.isclass(declared) else str(declared).removeprefix("typing.")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twinbench.plugins import published, trb
-from twinbench.plugins.arguments import ArgumentError, call_parameter, typed_arguments
+from twinbench.plugins.arguments import ArgumentError, call_parameter, convert_arguments
 from twinbench.plugins.raised import describe_error
 from twinbench.routing.accepting import NotARouterError, as_router
 
@@ -44,7 +44,7 @@ def construct_router(request: Mapping[str, Any]) -> Any:
     try:
         if kind == "trb":
             texts = published.read_arguments(found, arguments, folder, attribute)
-            return trb.adapted(found(**texts), request["models"])
+            return trb.adapt(found(**texts), request["models"])
         made = _made(found, attribute, arguments, folder)
     except (ArgumentError, trb.NotPublishedError) as error:
         raise LoadError(str(error), usage=True) from error
@@ -89,8 +89,8 @@ def _made(found: Any, attribute: str, arguments: Mapping[str, str], folder: Path
             raise ArgumentError(f"{attribute} is a router already, which takes no arguments: name its class")
         return found
     if (takes_call := call_parameter(found, arguments)) is not None:
-        return partial(found, **typed_arguments(found, arguments, folder, given=takes_call))
-    return found(**typed_arguments(found, arguments, folder))
+        return partial(found, **convert_arguments(found, arguments, folder, given=takes_call))
+    return found(**convert_arguments(found, arguments, folder))
 
 
 def _import_file(path: Path) -> Any:

@@ -29,7 +29,7 @@ class RouterDescription(BaseModel):
     """SHA-256 of the files that its arguments name, by argument."""
 
 
-class NotFound(BaseModel):
+class RouterNotFound(BaseModel):
     """The router does not exist in that environment."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -38,20 +38,20 @@ class NotFound(BaseModel):
     """Why it was not found, and which routers exist."""
 
 
-def parse_description(said: bytes) -> RouterDescription | NotFound:
+def parse_description(output: bytes) -> RouterDescription | RouterNotFound:
     """Parse the output of ``provenance.describe``.
 
     Raises:
         ValueError: the output is not a description; the text quotes it.
     """
-    if len(said) > MOST_DESCRIPTION_BYTES:
+    if len(output) > MOST_DESCRIPTION_BYTES:
         raise ValueError(f"its output has more than {MOST_DESCRIPTION_BYTES:,} bytes")
     try:
-        content: Any = json.loads(said)
+        content: Any = json.loads(output)
         json.dumps(content, ensure_ascii=False).encode()  # fails on half a surrogate pair, which is no text
         if isinstance(content, dict) and "not_found" in content:
-            return NotFound.model_validate(content)
+            return RouterNotFound.model_validate(content)
         return RouterDescription.model_validate(content)
     except (ValidationError, ValueError, RecursionError):
-        shown = said.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
+        shown = output.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
         raise ValueError(shown[0][:200]) from None

@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from twinbench.display.wording import shortened
 from twinbench.errors import UsageError
-from twinbench.plugins.answers import MOST_DEPTH, is_deep, object_of_pairs
+from twinbench.plugins.answers import MOST_DEPTH, is_nested_too_deeply, refuse_duplicate_keys
 from twinbench.plugins.wire import MOST_ANSWER_BYTES, MOST_RATIONALE_CHARACTERS, call_to_json
 from twinbench.routing.asking import RemoteRouter
 from twinbench.routing.router import Call, Decision, RouterError
@@ -82,17 +82,17 @@ class EndpointRouter(RemoteRouter):
         body = json.dumps(call_to_json(call), ensure_ascii=False).encode("utf-8", "surrogatepass")
         started = time.perf_counter()
         late = threading.Event()
-        limit = threading.Timer(self._timeout_s, self._cut_off, [late])
+        limit = threading.Timer(self._timeout_s, self._shut_down, [late])
         limit.daemon = True
         limit.start()
         try:
-            status, content = self._exchanged(body, call.session, late)
+            status, content = self._exchange(body, call.session, late)
         except (OSError, http.client.HTTPException, ValueError) as error:  # headers may contain anything
             self._connection.close()
             if late.is_set() or isinstance(error, TimeoutError):
                 raise RouterError(f"the endpoint took longer than {self._timeout_s:g} s") from None
             why = f"{type(error).__name__}: {error}"
-            raise RouterError(f"the request to the endpoint failed: {_cut(why)}") from None
+            raise RouterError(f"the request to the endpoint failed: {_shorten(why)}") from None
         finally:
             limit.cancel()
             self.last_decision_ms = (time.perf_counter() - started) * 1e3
@@ -104,21 +104,21 @@ class EndpointRouter(RemoteRouter):
             raise RouterError(f"the endpoint's answer has more than {MOST_ANSWER_BYTES:,} bytes")
         if status != http.client.OK:
             note = " (redirects are not followed)" if 300 <= status < 400 else ""
-            raise RouterError(f"the endpoint answered with status {status}{note}: {_shown(content)}")
-        return _decision(content)
+            raise RouterError(f"the endpoint answered with status {status}{note}: {_short_text(content)}")
+        return _parse_decision(content)
 
-    def _exchanged(self, body: bytes, session: str, late: threading.Event) -> tuple[int, bytes]:
-        if self._hung_up():
+    def _exchange(self, body: bytes, session: str, late: threading.Event) -> tuple[int, bytes]:
+        if self._is_closed_by_server():
             self._connection.close()
         if self._connection.sock is None:
-            self._connection.sock = self._connected(late)
+            self._connection.sock = self._connect(late)
         # The connection drops its socket as soon as it sees that the server will close it.
         self._socket = self._connection.sock
         self._connection.request("POST", self._target, body, self._headers | {SESSION_HEADER: session})
         with self._connection.getresponse() as response:
             return response.status, response.read(MOST_ANSWER_BYTES + 1)
 
-    def _connected(self, late: threading.Event) -> socket.socket:
+    def _connect(self, late: threading.Event) -> socket.socket:
         """Open a connection. http.client's own function would apply the full time limit to each address and each TLS
         step.
         """
@@ -127,7 +127,7 @@ class EndpointRouter(RemoteRouter):
         for family, kind, protocol, _, address in socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM):
             connecting = socket.socket(family, kind, protocol)
             try:
-                self._cut_off_at_limit(connecting, late)
+                self._shut_down_at_limit(connecting, late)
                 connecting.settimeout(max(until - time.monotonic(), _LEAST_S))
                 connecting.connect(address)
                 connecting.settimeout(self._timeout_s)
@@ -137,7 +137,7 @@ class EndpointRouter(RemoteRouter):
                 connecting = self._tls.wrap_socket(
                     connecting, server_hostname=self._address[0], do_handshake_on_connect=False
                 )
-                self._cut_off_at_limit(connecting, late)
+                self._shut_down_at_limit(connecting, late)
                 connecting.do_handshake()
             except OSError as error:
                 connecting.close()
@@ -151,7 +151,7 @@ class EndpointRouter(RemoteRouter):
                 break
         raise failure
 
-    def _cut_off_at_limit(self, connection: socket.socket, late: threading.Event) -> None:
+    def _shut_down_at_limit(self, connection: socket.socket, late: threading.Event) -> None:
         """Register a socket to be shut down at the time limit.
 
         Raises:
@@ -161,7 +161,7 @@ class EndpointRouter(RemoteRouter):
         if late.is_set():
             raise TimeoutError
 
-    def _hung_up(self) -> bool:
+    def _is_closed_by_server(self) -> bool:
         """Return whether the server closed the persistent connection: it is readable although no answer is due."""
         if self._connection.sock is None:
             return False
@@ -169,7 +169,7 @@ class EndpointRouter(RemoteRouter):
             selector.register(self._connection.sock, selectors.EVENT_READ)
             return bool(selector.select(0))
 
-    def _cut_off(self, late: threading.Event) -> None:
+    def _shut_down(self, late: threading.Event) -> None:
         late.set()
         if self._socket is not None:
             with contextlib.suppress(OSError):
@@ -177,21 +177,21 @@ class EndpointRouter(RemoteRouter):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _shown(content: bytes) -> str:
-    return _cut(content[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
+def _short_text(content: bytes) -> str:
+    return _shorten(content[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace"))
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return shortened(text, _SHOWN_CHARACTERS)
 
 
-def _decision(content: bytes) -> Decision:
+def _parse_decision(content: bytes) -> Decision:
     try:
-        answer = json.loads(content, object_pairs_hook=object_of_pairs)
+        answer = json.loads(content, object_pairs_hook=refuse_duplicate_keys)
     except (ValueError, RecursionError):
-        raise RouterError(f"the endpoint's answer is not JSON: {_shown(content)}") from None
-    if is_deep(answer):
-        raise RouterError(f"the endpoint's answer is nested more than {MOST_DEPTH} levels deep: {_shown(content)}")
+        raise RouterError(f"the endpoint's answer is not JSON: {_short_text(content)}") from None
+    if is_nested_too_deeply(answer):
+        raise RouterError(f"the endpoint's answer is nested more than {MOST_DEPTH} levels deep: {_short_text(content)}")
     if not isinstance(answer, Mapping) or not ("candidate" in answer or "tier" in answer):
         wanted = '{"candidate": id} or {"tier": name}, optionally with "score" and "rationale"'
         raise RouterError(f"the endpoint must answer {wanted}")

@@ -29,16 +29,16 @@ from twinbench.plugins.wire import (
     MOST_QUESTION_BYTES,
     MOST_RATIONALE_CHARACTERS,
     Reader,
-    answer_frame,
     call_from_head,
     candidate_from_json,
+    encode_answer,
     outcome_from_json,
     question_to_json,
     read_request,
     reply_from_json,
 )
 from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply
-from twinbench.routing.router import Candidate, DecisionError, checked
+from twinbench.routing.router import Candidate, DecisionError, validate_decision
 from twinbench.routing.tiers import Tier
 
 HOOKS = ("start", "observe", "end")
@@ -49,7 +49,7 @@ PIPE_LOST = 71
 _HERE = Path(__file__).parent
 _MOST_PRINTED_SHOWN = 200
 _MOST_REACHED = 50
-_REACHING = frozenset(
+_ACCESS_EVENTS = frozenset(
     {
         "open",
         "sqlite3.connect",
@@ -65,7 +65,7 @@ _REACHING = frozenset(
     }
 )
 _CODE = (".py", ".pyc", ".so", ".pyd")
-_LOOKING_VARIES_BYTES = 64
+_COUNT_TOLERANCE_BYTES = 64
 
 
 class Host:
@@ -83,12 +83,12 @@ class Host:
         self._messages: dict[str, list[Any]] = {}
         self._tools: dict[str, tuple[Any, ...]] = {}
         self._number = 0
-        self._deciding = False
-        self._asking = threading.Lock()
+        self._inside_route = False
+        self._ask_lock = threading.Lock()
         self._replied_bytes = 0
-        self._counter: _Counter | None = None
+        self._counter: _ReadCounter | None = None
         """Counts bytes read during decisions; None unless decisions are watched (``router check``)."""
-        self._reached: list[str] = []
+        self._accesses: list[str] = []
         self._imported = False
 
     def serve(self) -> None:
@@ -111,7 +111,7 @@ class Host:
         if isinstance(text, str) and len(text) > MOST_RATIONALE_CHARACTERS:
             error = f"its rationale has {len(text):,} characters; at most {MOST_RATIONALE_CHARACTERS:,} are allowed"
             answer = {"number": answer["number"], "error": error, "route_ms": answer["route_ms"]}
-        self._send_frame(answer_frame(answer))
+        self._send_frame(encode_answer(answer))
 
     def _send_frame(self, frame: bytes) -> None:
         left = memoryview(frame)
@@ -124,11 +124,11 @@ class Host:
         Raises:
             LlmError: there is no answer.
         """
-        with self._asking:
-            if not self._deciding or os.getpid() != self._process:
+        with self._ask_lock:
+            if not self._inside_route or os.getpid() != self._process:
                 raise LlmError("an LLM can be asked inside route() only, so that each call belongs to a decision")
             try:
-                frame = answer_frame({"number": self._number, "ask": question})
+                frame = encode_answer({"number": self._number, "ask": question})
             except (TypeError, ValueError, RecursionError) as error:
                 raise LlmError(f"messages cannot be sent: {error}") from None
             if len(frame) > MOST_QUESTION_BYTES:
@@ -143,8 +143,8 @@ class Host:
         return data
 
     def _end_deciding(self) -> None:
-        with self._asking:  # a thread of the router may still be waiting for a reply
-            self._deciding = False
+        with self._ask_lock:  # a thread of the router may still be waiting for a reply
+            self._inside_route = False
 
     def _do_load(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._candidates = tuple(candidate_from_json(candidate) for candidate in request["candidates"])
@@ -152,7 +152,7 @@ class Host:
             self._arguments = request["arguments"]
             self._router = construct_router(request)
             if callable(use := getattr(self._router, "use", None)):
-                _called_once(use, "use", Handle(self.ask))
+                _called_once(use, "use", LlmHandle(self.ask))
             if callable(warm_up := getattr(self._router, "warm_up", None)):
                 _called_once(warm_up, "warm_up")
             hooks = [hook for hook in HOOKS if callable(getattr(self._router, hook, None))]
@@ -161,7 +161,7 @@ class Host:
         except BaseException as error:  # noqa: BLE001 - looking up a router's methods may run its code
             return {"error": f"looking at its methods {describe_error(error, self._arguments)}", "usage": False}
         if request["watch"]:
-            self._counter = _Counter()
+            self._counter = _ReadCounter()
             sys.addaudithook(self._audit)
         return {"hooks": hooks}
 
@@ -189,7 +189,7 @@ class Host:
             self._tools[session] = tuple(request["tools"])
         call = call_from_head(request["head"], tuple(messages), self._tools.get(session, ()), self._candidates)
         before = (_digest(messages), self._counter.now()) if self._counter is not None else None
-        self._deciding, self._replied_bytes = True, 0
+        self._inside_route, self._replied_bytes = True, 0
         started = time.perf_counter()
         try:
             answer = self._router.route(call)
@@ -197,32 +197,32 @@ class Host:
         except BaseException as error:  # noqa: BLE001 - as above
             self._end_deciding()
             found = {"error": f"route {describe_error(error, self._arguments)}", "route_ms": _ms_since(started)}
-            return found | self._noticed(messages, before)
-        found = {"route_ms": _ms_since(started)} | self._noticed(messages, before)
+            return found | self._observations(messages, before)
+        found = {"route_ms": _ms_since(started)} | self._observations(messages, before)
         try:
-            choice = checked(answer, self._candidates)
+            choice = validate_decision(answer, self._candidates)
         except DecisionError as error:
             return {"error": str(error)} | found
         except BaseException as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
             return {"error": f"looking at the answer {describe_error(error, self._arguments)}"} | found
         return {"candidate": choice.candidate.id, "score": choice.score, "rationale": choice.rationale} | found
 
-    def _noticed(self, messages: list[Any], before: tuple[str, int] | None) -> dict[str, Any]:
+    def _observations(self, messages: list[Any], before: tuple[str, int] | None) -> dict[str, Any]:
         """Return what was observed of a decision, if decisions are watched."""
         if before is None or self._counter is None:
             return {}
         digest, read = before
-        if not self._reached and not self._imported:
+        if not self._accesses and not self._imported:
             # Not everything that reads files raises Python audit events: a database library in C does not.
             unseen = self._counter.since(read) - self._replied_bytes
-            if unseen > _LOOKING_VARIES_BYTES:
-                self._reached = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
-        reached, self._reached, self._imported = self._reached, [], False
+            if unseen > _COUNT_TOLERANCE_BYTES:
+                self._accesses = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
+        reached, self._accesses, self._imported = self._accesses, [], False
         return {"mutated": digest != _digest(messages), "reached": reached}
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note a decision's access to files, sockets or processes; called as a Python audit hook."""
-        if event not in _REACHING or len(self._reached) >= _MOST_REACHED:
+        if event not in _ACCESS_EVENTS or len(self._accesses) >= _MOST_REACHED:
             return
         if event == "open":
             name = arguments[0] if arguments else None
@@ -232,10 +232,10 @@ class Host:
                 self._imported = True  # importing code is allowed
                 return
         detail = next((ascii(each) for each in arguments if isinstance(each, str | bytes | tuple)), "")
-        self._reached.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
+        self._accesses.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
 
 
-class Handle:
+class LlmHandle:
     """The router's side of the LLM handle (``twinbench.routing.llm.Llm``): it only passes questions and replies on."""
 
     def __init__(self, ask: Callable[[Mapping[str, Any]], Reply]) -> None:
@@ -280,7 +280,7 @@ def _ms_since(started: float) -> float:
     return (time.perf_counter() - started) * 1e3
 
 
-class _Counter:
+class _ReadCounter:
     """Counts all bytes that this process ever read, from any file (Linux only)."""
 
     def __init__(self) -> None:
@@ -330,7 +330,7 @@ def _forget_modules() -> None:
         del sys.modules[name]
 
 
-def _limit(limits: Mapping[str, int]) -> None:
+def _set_resource_limits(limits: Mapping[str, int]) -> None:
     """Set resource limits for this process and its children; on platforms without them, twinbench warns."""
     try:
         import resource
@@ -348,7 +348,7 @@ def main() -> None:
     """Run as ``python start.py LIMIT=n …``, after reaper.py."""
     limits = {name: int(number) for name, number in (argument.split("=") for argument in sys.argv[1:])}
     read, answers = _private_pipes()
-    _limit(limits)
+    _set_resource_limits(limits)
     _forget_modules()
     # A router may have left threads that never end, so always exit immediately.
     try:

@@ -27,12 +27,12 @@ from twinbench.plugins.answers import (
 )
 from twinbench.plugins.limits import PluginLimits, RouterLoadError, RouterRefusedError
 from twinbench.plugins.local_process import LocalProcess
-from twinbench.plugins.process import RouterProcess, Serve
+from twinbench.plugins.process import AnswerQuestion, RouterProcess
 from twinbench.plugins.runtime import runtime_folder
-from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json, reply_to_json
+from twinbench.plugins.wire import FrameError, call_head_to_json, candidate_to_json, outcome_to_json, reply_to_json
 from twinbench.routing.asking import RemoteRouter
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import NoCalls, OwnCalls
+from twinbench.routing.own_calls import NoRouterLlm, RouterLlm
 from twinbench.routing.router import Call, Candidate, Decision, Outcome, RouterError
 
 _MOST_REACHED = 1_000
@@ -44,19 +44,19 @@ _FIRST_IS_LATE = (
 
 
 @dataclass
-class _Sent:
+class _SentConversation:
     """Which part of a session's conversation was sent to the process already."""
 
     messages: Sequence[Mapping[str, Any]] = ()
     tools: Sequence[Mapping[str, Any]] | None = None
     generation: int = -1
     """The process that it was sent to: the how-manieth that was started."""
-    complaint: str | None = None
+    start_error: str | None = None
     """Error of the ``start`` hook, reported with the next row."""
 
 
 @dataclass
-class HostedRouter(RemoteRouter):
+class ProcessRouter(RemoteRouter):
     """A user router that is asked over a pipe; use it as a context manager, which loads it.
 
     One process serves all sessions. If it ended, the next call starts another one, calls ``start`` again and sends the
@@ -64,13 +64,13 @@ class HostedRouter(RemoteRouter):
     """
 
     name: str
-    place: Mapping[str, Any]
+    location: Mapping[str, Any]
     """``kind``, ``target``, ``attribute``, ``arguments``, ``path`` and ``folder``, as ``host.load`` takes them."""
     candidates: tuple[Candidate, ...]
     limits: PluginLimits
     models: Mapping[str, str]
     """The model name by which a published TwinRouterBench live router knows each candidate."""
-    llm: OwnCalls = field(default_factory=NoCalls)
+    llm: RouterLlm = field(default_factory=NoRouterLlm)
     """The handle through which the router may ask an LLM."""
     last_decision_ms: float | None = None
     last_route_ms: float | None = None
@@ -82,7 +82,7 @@ class HostedRouter(RemoteRouter):
     """Whether this life of the process has answered a decision."""
     _generation: int = 0
     _hooks: frozenset[str] = frozenset()
-    _sent: dict[str, _Sent] = field(default_factory=dict)
+    _sent: dict[str, _SentConversation] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _folder: Path | None = None
     _reached: dict[str, None] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class HostedRouter(RemoteRouter):
     def __enter__(self) -> Self:
         self._folder = self._stack.enter_context(runtime_folder())
         try:
-            self._loaded()
+            self._load_process()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -106,7 +106,7 @@ class HostedRouter(RemoteRouter):
         self._stack.close()
 
     @property
-    def reached(self) -> list[str]:
+    def accesses(self) -> list[str]:
         """Files, sockets and processes that decisions used, each once (noted by ``router check`` only)."""
         return [*self._reached]
 
@@ -116,19 +116,19 @@ class HostedRouter(RemoteRouter):
 
     def start(self, session: str) -> None:
         """Start a session."""
-        self._sent[session] = _Sent()
+        self._sent[session] = _SentConversation()
 
     def end(self, session: str) -> None:
         """End a session."""
         try:
-            self._hook("end", session, session)
+            self._call_hook("end", session, session)
         finally:
             self._sent.pop(session, None)
 
     def observe(self, outcome: Outcome) -> None:
         """Call the router's ``observe`` hook."""
         if "observe" in self._hooks:
-            self._hook("observe", outcome_to_json(outcome), outcome.session)
+            self._call_hook("observe", outcome_to_json(outcome), outcome.session)
 
     def route(self, call: Call) -> Decision:
         """Ask the router for a decision.
@@ -137,39 +137,39 @@ class HostedRouter(RemoteRouter):
             RouterError: the router gave no decision; the text says why.
         """
         self.last_decision_ms = self.last_route_ms = None
-        process = self._restarted()
-        sent = self._sent.setdefault(call.session, _Sent())
+        process = self._ensure_process()
+        sent = self._sent.setdefault(call.session, _SentConversation())
         if sent.generation != self._generation:
-            sent = self._sent[call.session] = _Sent(generation=self._generation)
+            sent = self._sent[call.session] = _SentConversation(generation=self._generation)
             if "start" in self._hooks:
                 told = self._ask(process, HOOK, "start", {"do": "hook", "hook": "start", "argument": call.session})
-                sent.complaint = told.error if isinstance(told, HookFailure) else None
+                sent.start_error = told.error if isinstance(told, HookFailure) else None
         kept = _shared_prefix(sent.messages, call.messages)
         request: dict[str, Any] = {
             "do": "route",
-            "head": call_head(call),
+            "head": call_head_to_json(call),
             "keep": kept,
             "append": call.messages[kept:],
         }
         if sent.tools is not call.tools and sent.tools != call.tools:
             request["tools"] = call.tools
         try:
-            answer = self._ask(process, DECISION, "the decision", request, self._served)
+            answer = self._ask(process, DECISION, "the decision", request, self._answer_question)
         finally:
             self.last_decision_ms = process.took_ms
         sent.messages, sent.tools = call.messages, call.tools
         self.last_route_ms = answer.route_ms
         self.mutations += answer.mutated
-        for each in answer.reached[: _MOST_REACHED - len(self._reached)]:
+        for each in answer.accesses[: _MOST_REACHED - len(self._reached)]:
             self._reached[each] = None
-        complaint, sent.complaint = sent.complaint, None
+        complaint, sent.start_error = sent.start_error, None
         if complaint is not None:
             raise RouterError(complaint)
         if isinstance(answer, RouteFailure):
             raise RouterError(answer.error)
         return Decision(answer.candidate, answer.score, answer.rationale)
 
-    def _served(self, question: QuestionContent) -> dict[str, Any]:
+    def _answer_question(self, question: QuestionContent) -> dict[str, Any]:
         """Answer an LLM question of the router, whose values may be anything."""
         try:
             reply = self.llm.ask(  # which checks each
@@ -182,7 +182,7 @@ class HostedRouter(RemoteRouter):
             return {"error": str(error)}
         return reply_to_json(reply)
 
-    def _hook(self, hook: str, argument: object, session: str) -> None:
+    def _call_hook(self, hook: str, argument: object, session: str) -> None:
         """Call a hook for a session that the current process knows; a new process does not know earlier sessions."""
         process = self._process
         if process is None or session not in self._sent or self._sent[session].generation != self._generation:
@@ -197,7 +197,7 @@ class HostedRouter(RemoteRouter):
         kind: AnswerKind[Answer, Failure],
         what: str,
         request: Mapping[str, Any],
-        serve: Serve | None = None,
+        serve: AnswerQuestion | None = None,
     ) -> Answer | Failure:
         late = _FIRST_IS_LATE if kind is DECISION and not self._decided else ""
         try:
@@ -220,21 +220,21 @@ class HostedRouter(RemoteRouter):
         if failed:
             output.note_failure(self.name)
 
-    def _restarted(self) -> RouterProcess:
+    def _ensure_process(self) -> RouterProcess:
         """Return the running process, or start a new one if it ended."""
         try:
-            return self._loaded()
+            return self._load_process()
         except TwinbenchError as failure:
             raise RouterError(f"its process ended and cannot be restarted: {failure}") from None
 
-    def _loaded(self) -> RouterProcess:
+    def _load_process(self) -> RouterProcess:
         """Return the process with the router loaded; start a new one if there is none."""
         if self._process is not None:
             return self._process
         assert self._folder is not None  # noqa: S101 - used as a context manager
         request = {
             "do": "load",
-            **self.place,
+            **self.location,
             "candidates": [candidate_to_json(candidate) for candidate in self.candidates],
             "models": dict(self.models),
             "watch": self.limits.watch,
@@ -243,7 +243,7 @@ class HostedRouter(RemoteRouter):
             if self.limits.isolation is None:
                 process: RouterProcess = LocalProcess(self._folder, self.limits)
             else:
-                process = self.limits.isolation.start(self.place, self._folder, self.limits)
+                process = self.limits.isolation.start(self.location, self._folder, self.limits)
         except OSError as error:
             raise RouterLoadError(f"router {self.name!r}: its process cannot be started ({error})") from None
         try:

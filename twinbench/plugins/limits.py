@@ -16,7 +16,7 @@ from twinbench.errors import TwinbenchError, UsageError
 from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
-    from twinbench.plugins.description import NotFound, RouterDescription
+    from twinbench.plugins.description import RouterDescription, RouterNotFound
     from twinbench.plugins.process import RouterProcess
 
 
@@ -36,11 +36,11 @@ NOT_LOADED = (RouterLoadError, RouterRefusedError)
 class Isolation(Protocol):
     """Runs routers' processes elsewhere than directly on this machine, such as in a container."""
 
-    def located(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def locate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request to find or load a router with its paths translated to that place."""
         ...
 
-    def described(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
+    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFound:
         """Run ``provenance.describe`` in that place and return the description.
 
         Raises:
@@ -56,7 +56,7 @@ class Isolation(Protocol):
         """Start a router's process.
 
         Args:
-            request: a request returned by ``located``.
+            request: a request returned by ``locate``.
             runtime: the folder made by ``runtime.runtime_folder``.
             limits: the process's limits.
         """

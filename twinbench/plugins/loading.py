@@ -20,20 +20,20 @@ from typing import Any
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
-from twinbench.plugins.arguments import ArgumentError, typed_arguments
-from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
+from twinbench.plugins.arguments import ArgumentError, convert_arguments
+from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescription, RouterNotFound, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
-from twinbench.routing.asking import told
+from twinbench.routing.asking import call_hook
 from twinbench.routing.built_in import BUILT_IN
-from twinbench.routing.own_calls import NoCalls, OwnCalls
+from twinbench.routing.own_calls import NoRouterLlm, RouterLlm
 from twinbench.routing.router import Candidate, Router
 from twinbench.storage.manifest_files import live_models
 
 _PACKAGE = Path(__file__).parents[1]
-_DESCRIBE_WITHIN_S = 60
+_DESCRIBE_TIMEOUT_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = (
     *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
@@ -49,13 +49,13 @@ class LoadedRouter:
     name: str
     fingerprint: str | None
     """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
-    _open: Callable[[tuple[Candidate, ...], OwnCalls], contextlib.AbstractContextManager[Router]]
+    _opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]]
     may_ask: bool = True
     """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
     """
 
     @contextmanager
-    def opened(self, candidates: tuple[Candidate, ...], llm: OwnCalls | None = None) -> Iterator[Router]:
+    def open(self, candidates: tuple[Candidate, ...], llm: RouterLlm | None = None) -> Iterator[Router]:
         """Open the router for use within the block; its process, if it has one, ends with the block.
 
         Args:
@@ -66,7 +66,7 @@ class LoadedRouter:
             UsageError: the router is not found, or its arguments are invalid.
             RouterLoadError: its code fails while it loads.
         """
-        with self._open(candidates, llm or NoCalls()) as router:
+        with self._opener(candidates, llm or NoRouterLlm()) as router:
             yield router
 
 
@@ -78,7 +78,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     """
     if not isinstance(spec, str):
         return _loaded_object(spec)
-    limits = _resolved(limits or PluginLimits())
+    limits = _resolve_python(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
         place = {
@@ -89,10 +89,12 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
             "path": [],
             "folder": str(Path.cwd()),
         }
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_hosted, spec, place, limits), may_ask=False)
+        return LoadedRouter(
+            spec, _built_in_fingerprint(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
+        )
     if parsed.kind == "built-in":
-        router = _built_in(parsed)
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_instance, router), may_ask=False)
+        router = _make_built_in(parsed)
+        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_open_instance, router), may_ask=False)
     if parsed.kind == "endpoint" and limits.isolation is not None:
         raise UsageError(f"router {spec!r} is an HTTP endpoint: --isolation strict has no network to reach it")
     if parsed.kind == "endpoint":
@@ -100,8 +102,10 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
 
         endpoint = EndpointRouter(parsed.target, limits.decision_s)
         return LoadedRouter(spec, None, lambda _, __: endpoint, may_ask=False)
-    place, identity = _located(parsed, limits)
-    return LoadedRouter(spec, fingerprint(identity | _conditions(limits)), partial(_hosted, spec, place, limits))
+    place, identity = _locate(parsed, limits)
+    return LoadedRouter(
+        spec, fingerprint(identity | _conditions(limits)), partial(_open_process_router, spec, place, limits)
+    )
 
 
 def _loaded_object(router: RouterLike) -> LoadedRouter:
@@ -114,7 +118,7 @@ def _loaded_object(router: RouterLike) -> LoadedRouter:
         accepted = as_router(router, f"{router!r:.200}")
     except NotARouterError as error:
         raise UsageError(f"no router: {error}") from None
-    return LoadedRouter(router_name(router), None, partial(_instance, accepted))
+    return LoadedRouter(router_name(router), None, partial(_open_instance, accepted))
 
 
 def router_name(router: str | RouterLike) -> str:
@@ -124,7 +128,7 @@ def router_name(router: str | RouterLike) -> str:
     return f"instance:{type(router).__name__}" if hasattr(router, "route") else f"function:{name_of(router)}"
 
 
-def _resolved(limits: PluginLimits) -> PluginLimits:
+def _resolve_python(limits: PluginLimits) -> PluginLimits:
     """Return ``limits`` with the interpreter's absolute path; a symbolic link is kept, since it identifies a venv.
 
     Raises:
@@ -154,23 +158,23 @@ def _conditions(limits: PluginLimits) -> dict[str, Any]:
 
 
 @contextmanager
-def _instance(router: Router, _: tuple[Candidate, ...], llm: OwnCalls) -> Iterator[Router]:
+def _open_instance(router: Router, _: tuple[Candidate, ...], llm: RouterLlm) -> Iterator[Router]:
     """Open a router that is an object in this process.
 
     Raises:
         RouterLoadError: its ``use`` hook failed.
     """
-    if (said := told(router, "use", llm)) is not None:
+    if (said := call_hook(router, "use", llm)) is not None:
         raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
-    if (said := told(router, "warm_up")) is not None:
+    if (said := call_hook(router, "warm_up")) is not None:
         raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
     yield router
 
 
-def _hosted(
-    name: str, place: dict[str, Any], limits: PluginLimits, candidates: tuple[Candidate, ...], llm: OwnCalls
+def _open_process_router(
+    name: str, place: dict[str, Any], limits: PluginLimits, candidates: tuple[Candidate, ...], llm: RouterLlm
 ) -> contextlib.AbstractContextManager[Router]:
-    from twinbench.plugins.hosted import HostedRouter  # as for endpoints: a score that asks no router does without
+    from twinbench.plugins.hosted import ProcessRouter  # as for endpoints: a score that asks no router does without
 
     models = live_models()
     # A tier of the static track stands for the live pool's default model; a candidate of a live pool is a model.
@@ -180,18 +184,18 @@ def _hosted(
         else candidate.model
         for candidate in candidates
     }
-    return HostedRouter(name, place, candidates, limits, names, llm)
+    return ProcessRouter(name, place, candidates, limits, names, llm)
 
 
-def _built_in(spec: RouterSpec) -> Router:
+def _make_built_in(spec: RouterSpec) -> Router:
     constructor = BUILT_IN[spec.target]
     try:
-        return constructor(**typed_arguments(constructor, spec.arguments))
+        return constructor(**convert_arguments(constructor, spec.arguments))
     except (ArgumentError, ValueError) as error:
         raise UsageError(f"router {spec.text!r}: {error}") from None
 
 
-def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dict[str, Any]]:
+def _locate(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a router's location, as its process needs it, and what its decisions depend on."""
     folder = Path.cwd()
     is_file = spec.kind == "file"
@@ -204,12 +208,12 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
         "folder": str(folder),
     }
     if limits.isolation is not None:
-        request = limits.isolation.located(request)
+        request = limits.isolation.locate(request)
     elsewhere = limits.python is not None or limits.isolation is not None
     try:
-        found = _described_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
+        found = _describe_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
     except RouterNotFoundError as error:
-        raise UsageError(f"router {spec.text!r}: {error}{_known_routers(spec, elsewhere=elsewhere)}") from None
+        raise UsageError(f"router {spec.text!r}: {error}{_known_routers_hint(spec, elsewhere=elsewhere)}") from None
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
@@ -229,7 +233,7 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
     return place, identity
 
 
-def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
+def _known_routers_hint(spec: RouterSpec, *, elsewhere: bool) -> str:
     """Return the end of an error message that lists existing routers; empty if the spec names a file or module.
 
     Args:
@@ -243,7 +247,7 @@ def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
     return f"; built-in routers are {', '.join(BUILT_IN)}; name your own as {FORMS}{meant}"
 
 
-def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
+def _describe_elsewhere(request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
     """Run ``describe`` in the environment that the router will run in.
 
     Raises:
@@ -251,15 +255,17 @@ def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> Route
         UsageError: ``describe`` cannot be run there.
     """
     if limits.isolation is not None:
-        said = limits.isolation.described(request, limits)
+        said = limits.isolation.describe(request, limits)
     else:
-        said = _described_by(limits.python or sys.executable, request, limits)
-    if isinstance(said, NotFound):
+        said = _describe_with_python(limits.python or sys.executable, request, limits)
+    if isinstance(said, RouterNotFound):
         raise RouterNotFoundError(said.not_found)
     return said
 
 
-def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
+def _describe_with_python(
+    python: str, request: dict[str, Any], limits: PluginLimits
+) -> RouterDescription | RouterNotFound:
     from twinbench.plugins.runtime import plugin_environment, runtime_folder
 
     with runtime_folder() as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:
@@ -270,7 +276,7 @@ def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) ->
                 stdout=out,
                 stderr=complaints,
                 env=plugin_environment(folder / "home", limits),
-                timeout=_DESCRIBE_WITHIN_S,
+                timeout=_DESCRIBE_TIMEOUT_S,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:

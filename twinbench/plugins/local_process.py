@@ -22,7 +22,7 @@ import psutil
 
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.output import MOST_KEPT_BYTES
-from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, ending
+from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, plugin_environment
 
 COOKIE = "TWINBENCH_ROUTER_PROCESS"
@@ -30,9 +30,9 @@ COOKIE = "TWINBENCH_ROUTER_PROCESS"
 
 _POLL_S = 0.05
 _TREE_EVERY_POLLS = 4
-_END_WITHIN_S = 3.0
-_GONE_WITHIN_S = 1.0
-_READY_WITHIN_MS = 250
+_END_TIMEOUT_S = 3.0
+_REAP_TIMEOUT_S = 1.0
+_POLL_TIMEOUT_MS = 250
 _PIPE_BYTES = 2**20
 _MOST_STRAY_ROUNDS = 50
 _MOST_OUTPUT_IN_FILE = 2**20
@@ -70,7 +70,7 @@ class LocalProcess(RouterProcess):
             env=plugin_environment(home, limits) | {COOKIE: self._cookie},
             start_new_session=True,
         )
-        self._pipe = _Pipe(cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout), self._over)
+        self._pipe = _Pipes(cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout), self._over)
         self._watcher = threading.Thread(target=self._watch, name="twinbench-router-watch", daemon=True)
         self._watcher.start()
 
@@ -88,10 +88,10 @@ class LocalProcess(RouterProcess):
 
     def close(self) -> None:
         """Let the process end, and make sure that it and all its descendants do."""
-        self._pipe.hang_up()
+        self._pipe.close_requests()
         self._end(patient=True)
         if threading.current_thread() is not self._watcher:
-            self._watcher.join(_END_WITHIN_S)
+            self._watcher.join(_END_TIMEOUT_S)
         self._pipe.close()
         self._output.file.close()
 
@@ -137,13 +137,13 @@ class LocalProcess(RouterProcess):
                 return
             if patient:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._popen.wait(_END_WITHIN_S)
+                    self._popen.wait(_END_TIMEOUT_S)
             if self._popen.poll() is None:
                 self._tree()
                 # The signal goes to the reaper, which kills all descendants before it exits.
                 self._popen.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._popen.wait(_END_WITHIN_S)
+                    self._popen.wait(_END_TIMEOUT_S)
             if hasattr(os, "killpg"):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._popen.pid, signal.SIGKILL)
@@ -174,20 +174,20 @@ class LocalProcess(RouterProcess):
                         found = True
             if not found:
                 break
-        limit = time.monotonic() + _GONE_WITHIN_S
-        while any(map(_lives, killed)) and time.monotonic() < limit:
+        limit = time.monotonic() + _REAP_TIMEOUT_S
+        while any(map(_is_alive, killed)) and time.monotonic() < limit:
             time.sleep(0.005)  # a killed process needs a moment to disappear
 
-    def _obituary(self) -> str:
+    def _ending_message(self) -> str:
         """Make sure that the process has ended, and return why there is no answer."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(_GONE_WITHIN_S)  # the pipe closes a moment before the process ends
+            self._popen.wait(_REAP_TIMEOUT_S)  # the pipe closes a moment before the process ends
         if self._popen.poll() is None:
             self.kill(CLOSED)
         self._end(patient=False)
         if self._killed_because is not None:
             return self._killed_because
-        return ending(self._popen.returncode, self._output.end())
+        return describe_ending(self._popen.returncode, self._output.end())
 
 
 class _Output:
@@ -239,7 +239,7 @@ class _Output:
         return os.pread(self.file.fileno(), MOST_KEPT_BYTES, start)  # from whatever thread
 
 
-class _Pipe:
+class _Pipes:
     """Both pipes of a process; reads and writes end with the process, if the platform can poll a pipe.
 
     A descendant may hold a copy of the process's end of a pipe, so that the end of the process alone would not end a
@@ -270,17 +270,17 @@ class _Pipe:
             written = self._requests.write(left)
             if written:
                 left = left[written:]
-            elif self._waits and not self._writable.poll(_READY_WITHIN_MS) and self._over.is_set():
+            elif self._waits and not self._writable.poll(_POLL_TIMEOUT_MS) and self._over.is_set():
                 raise BrokenPipeError
 
     def read(self, size: int) -> bytes:
         """Wait for data and read it; empty at the end."""
-        while self._waits and not self._readable.poll(_READY_WITHIN_MS):
+        while self._waits and not self._readable.poll(_POLL_TIMEOUT_MS):
             if self._over.is_set():
                 return b""
         return self._answers.read(size)
 
-    def hang_up(self) -> None:
+    def close_requests(self) -> None:
         """Close the request pipe, so that the process sees that no more requests come."""
         self._requests.close()
 
@@ -327,7 +327,7 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

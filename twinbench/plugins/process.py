@@ -20,7 +20,7 @@ from twinbench.plugins.answers import (
     read_body,
 )
 from twinbench.plugins.host import PIPE_LOST
-from twinbench.plugins.wire import request_frame
+from twinbench.plugins.wire import encode_request
 from twinbench.routing.router import RouterError
 
 CLOSED = "its process closed its pipe to twinbench"
@@ -31,11 +31,11 @@ MOST_STDERR_SHOWN = 500
 _NUMBER_BITS = 52
 """Bits of a request's number: every JSON reader represents such an integer exactly."""
 
-Serve = Callable[[QuestionContent], Mapping[str, Any]]
+AnswerQuestion = Callable[[QuestionContent], Mapping[str, Any]]
 """Answers an LLM question that a router's process sends while it decides."""
 
 
-def ending(code: int, stderr: bytes) -> str:
+def describe_ending(code: int, stderr: bytes) -> str:
     """Describe how a process ended.
 
     Args:
@@ -66,9 +66,9 @@ class RouterProcess(ABC):
         self,
         request: Mapping[str, Any],
         kind: AnswerKind[Answer, Failure],
-        within_s: float,
-        what: str,
-        serve: Serve | None = None,
+        timeout_s: float,
+        operation: str,
+        serve: AnswerQuestion | None = None,
         late: str = "",
     ) -> Answer | Failure:
         """Send a request and wait for its answer.
@@ -76,8 +76,8 @@ class RouterProcess(ABC):
         Args:
             request: the request.
             kind: the frames that may answer it.
-            within_s: the time limit in seconds.
-            what: a name for the operation, used in the timeout message.
+            timeout_s: the time limit in seconds.
+            operation: a name for the operation, used in the timeout message.
             serve: answers LLM questions that come before the answer; this time does not count.
             late: goes on to say what to do where it takes longer.
 
@@ -88,8 +88,8 @@ class RouterProcess(ABC):
         self.took_ms = None
         # Random, not a counter: otherwise the process could send the next answer in advance, in no measured time.
         self._number = secrets.randbits(_NUMBER_BITS)
-        frame = request_frame({**request, "number": self._number})
-        self._deadline = (time.monotonic() + within_s, f"{what} took longer than {within_s:g} s{late}")
+        frame = encode_request({**request, "number": self._number})
+        self._deadline = (time.monotonic() + timeout_s, f"{operation} took longer than {timeout_s:g} s{late}")
         started = time.perf_counter()
         try:
             self._write(frame)
@@ -101,15 +101,15 @@ class RouterProcess(ABC):
                 if not isinstance(answer, Question):
                     return answer
                 assert serve is not None  # noqa: S101 - given whenever questions are allowed
-                self._write(self._served(serve, answer.ask))
+                self._write(self._answer_question(serve, answer.ask))
         except (EOFError, OSError):
             self._deadline = None  # it was not a timeout
             self.took_ms = _ms_since(started)
-            raise RouterError(self._obituary()) from None
+            raise RouterError(self._ending_message()) from None
         except AnswerError as error:
             self.took_ms = _ms_since(started)
             self.kill(f"its process {error}")
-            raise RouterError(self._obituary()) from None
+            raise RouterError(self._ending_message()) from None
         finally:
             self._deadline = None
 
@@ -123,13 +123,13 @@ class RouterProcess(ABC):
             self.kill(self._deadline[1])
             raise EOFError
 
-    def _served(self, serve: Serve, question: QuestionContent) -> bytes:
+    def _answer_question(self, serve: AnswerQuestion, question: QuestionContent) -> bytes:
         """Answer an LLM question and return the reply's frame; meanwhile the deadline is suspended."""
         assert self._deadline is not None  # noqa: S101 - something is asked of the process
         until, late = self._deadline
         left_s = until - time.monotonic()
         self._deadline = None
-        frame = request_frame({**serve(question), "do": "reply", "number": self._number})
+        frame = encode_request({**serve(question), "do": "reply", "number": self._number})
         self._deadline = (time.monotonic() + left_s, late)
         return frame
 
@@ -142,7 +142,7 @@ class RouterProcess(ABC):
         """Wait for data and read it; empty at the end."""
 
     @abstractmethod
-    def _obituary(self) -> str:
+    def _ending_message(self) -> str:
         """Make sure that the process has ended, and return why there is no answer."""
 
     @abstractmethod

@@ -100,7 +100,7 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
             continue
         content = here.read_bytes()
         files[name] = hashlib.sha256(content).hexdigest()
-        for imported in _run_by(_imports(content, inside), inside):
+        for imported in _with_parent_packages(_imported_names(content, inside), inside):
             top = imported.split(".")[0]
             if top in sys.stdlib_module_names or top == "twinbench":
                 continue
@@ -126,7 +126,7 @@ def _argument_files(arguments: Mapping[str, str], folder: Path) -> dict[str, str
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
 
 
-def _imports(content: bytes, package: str | None) -> Iterator[str]:
+def _imported_names(content: bytes, package: str | None) -> Iterator[str]:
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):  # loading the router will say so
@@ -142,7 +142,7 @@ def _imports(content: bytes, package: str | None) -> Iterator[str]:
                 yield from (f"{origin}.{alias.name}" for alias in node.names)
 
 
-def _run_by(imports: Iterable[str], package: str | None) -> list[str]:
+def _with_parent_packages(imports: Iterable[str], package: str | None) -> list[str]:
     """Return all modules that run when these are imported by a module of ``package``, including enclosing packages."""
     names = {*imports, *([package] if package else [])}
     return sorted(
@@ -190,10 +190,10 @@ def _add_distribution(name: str, found: dict[str, str]) -> None:
         except importlib.metadata.PackageNotFoundError:
             continue
         found[current] = distribution.version
-        pending.extend(_required(distribution.requires or ()))
+        pending.extend(_requirement_names(distribution.requires or ()))
 
 
-def _required(requirements: Iterable[str]) -> Iterator[str]:
+def _requirement_names(requirements: Iterable[str]) -> Iterator[str]:
     for requirement in requirements:
         if "extra ==" not in requirement and (match := re.match(r"[A-Za-z0-9._-]+", requirement)):
             yield match.group()

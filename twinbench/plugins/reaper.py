@@ -24,7 +24,7 @@ _GRACE_S = 2.0
 _SIGNALS = (signal.SIGTERM, signal.SIGCHLD) if sys.platform != "win32" else ()
 
 
-def split_off() -> None:
+def fork_reaper() -> None:
     """Fork: the parent becomes the reaper, the child continues as the router's process. Outside Linux do nothing."""
     if sys.platform != "linux" or not hasattr(os, "fork"):
         return

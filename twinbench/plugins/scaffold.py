@@ -16,7 +16,7 @@ _TAKEN = {"twinbench", "static_track", "dynamic_track", "tests"}
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
-def new_project(name: str, parent: Path) -> list[Path]:
+def write_project(name: str, parent: Path) -> list[Path]:
     """Write a plugin project into ``parent / name`` and return the files written.
 
     Raises:

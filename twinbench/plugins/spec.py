@@ -48,7 +48,7 @@ def parse_spec(text: str) -> RouterSpec:
     if text.startswith(("http://", "https://")):
         return RouterSpec(text, "endpoint", text, "", {})
     name, _, query = text.partition("?")
-    arguments = _arguments(text, query)
+    arguments = _parse_arguments(text, query)
     if name in BUILT_IN:
         return RouterSpec(text, "built-in", name, "", arguments)
     if name.startswith("trb:"):
@@ -68,7 +68,7 @@ def parse_spec(text: str) -> RouterSpec:
     return RouterSpec(text, "file", target, attribute, arguments)
 
 
-def _arguments(text: str, query: str) -> dict[str, str]:
+def _parse_arguments(text: str, query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:

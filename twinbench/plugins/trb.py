@@ -28,7 +28,7 @@ class NotPublishedError(Exception):
     """An object that has neither of the methods of a published router."""
 
 
-def adapted(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapter:
+def adapt(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapter:
     """A published router behind our interface.
 
     Args:

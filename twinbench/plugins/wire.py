@@ -16,7 +16,7 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from twinbench.routing.llm import LlmError, Reply, name_of
+from twinbench.routing.llm import LlmError, Reply, candidate_name
 from twinbench.routing.router import CacheView, CacheViews, Call, Candidate, Limits, Outcome
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Prices, Usage
@@ -52,7 +52,7 @@ class FrameError(Exception):
     """A request cannot be encoded as a frame."""
 
 
-def request_frame(content: Mapping[str, Any]) -> bytes:
+def encode_request(content: Mapping[str, Any]) -> bytes:
     """Encode a request to a router's process as a frame.
 
     Raises:
@@ -79,7 +79,7 @@ def read_request(read: Reader) -> dict[str, Any]:
     return request
 
 
-def answer_frame(content: Mapping[str, Any]) -> bytes:
+def encode_answer(content: Mapping[str, Any]) -> bytes:
     """Encode an answer as a frame, or, under ``ask``, an LLM question before the answer."""
     encoded = _encode(content).encode("utf-8", "replace")  # UTF-8 cannot encode a lone surrogate
     return FRAME_LENGTH.pack(len(encoded)) + encoded
@@ -131,7 +131,7 @@ def candidate_from_json(content: Mapping[str, Any]) -> Candidate:
     return Candidate(**{**content, "tier": Tier.from_label(content["tier"]), "prices": prices})
 
 
-def call_head(call: Call) -> dict[str, Any]:
+def call_head_to_json(call: Call) -> dict[str, Any]:
     """Return everything of a call except messages, tools and candidates; lists are in the order of the candidates."""
     views = [call.cache[candidate] for candidate in call.candidates]
     return {
@@ -194,7 +194,7 @@ def question_to_json(messages: Any, candidate: object, max_tokens: object, tempe
     """Convert an LLM question to JSON, with its candidate by name; it is validated where it is answered."""
     return {
         "messages": messages,
-        "candidate": name_of(candidate),
+        "candidate": candidate_name(candidate),
         "max_tokens": max_tokens,
         "temperature": temperature,
     }

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import openai
 
 MAX_CONNECTIONS = 64
-_SHOWN = 300
-_LOADING = threading.Lock()
+_MAX_SHOWN_CHARACTERS = 300
+_LOADING_LOCK = threading.Lock()
 
 
 class Gateway:
@@ -61,8 +61,10 @@ class Gateway:
         max_connections: int = MAX_CONNECTIONS,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.api_base = _checked_base(api_base)
-        key = None if api_key_env is None else _key(api_key_env, os.environ if environment is None else environment)
+        self.api_base = _check_base(api_base)
+        key = (
+            None if api_key_env is None else _read_key(api_key_env, os.environ if environment is None else environment)
+        )
         self._headers = {"User-Agent": "twinbench", "Accept-Encoding": "identity"}
         self._wire = Wire(max_connections, key)
         self._http = httpx.Client(transport=self._wire, trust_env=False)
@@ -99,15 +101,15 @@ class Gateway:
                 )
             except Exception as error:  # noqa: BLE001 - its errors about an answer do not matter here
                 unsent = error
-        if not exchange.over and unsent is not None:
+        if not exchange.has_ended and unsent is not None:
             raise TransportError(
-                f"litellm did not send the request: {type(unsent).__name__}: {str(unsent)[:_SHOWN]}",
+                f"litellm did not send the request: {type(unsent).__name__}: {str(unsent)[:_MAX_SHOWN_CHARACTERS]}",
                 may_be_billed=exchange.sent,
                 latency_s=0.0,
             ) from None
         return _response(exchange)
 
-    def models(self, within_s: float) -> Response:
+    def fetch_models(self, within_s: float) -> Response:
         """Request the list of models (``/models``), which is free of charge.
 
         Raises:
@@ -153,12 +155,12 @@ def _response(exchange: Exchange) -> Response:
 
 def _litellm() -> ModuleType:
     """Return litellm with its output switched off; the first call takes seconds."""
-    with _LOADING:  # it has circular imports: threads that import it at the same time may see an incomplete module
-        return _loaded_litellm()
+    with _LOADING_LOCK:  # it has circular imports: threads that import it at the same time may see an incomplete module
+        return _load_litellm()
 
 
 @cache
-def _loaded_litellm() -> ModuleType:
+def _load_litellm() -> ModuleType:
     # Read when it is imported: its price map from the network, and .env files up to the root of the disk.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
@@ -172,7 +174,7 @@ def _loaded_litellm() -> ModuleType:
     return litellm
 
 
-def _checked_base(api_base: str) -> str:
+def _check_base(api_base: str) -> str:
     try:
         parts = urlsplit(api_base)
         usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
@@ -186,7 +188,7 @@ def _checked_base(api_base: str) -> str:
     return api_base.rstrip("/")
 
 
-def _key(variable: str, environment: Mapping[str, str]) -> str:
+def _read_key(variable: str, environment: Mapping[str, str]) -> str:
     key = environment.get(variable, "").strip()
     if not key:
         raise UsageError(f"the API key is missing: set the environment variable {variable} (--api-key-env)")

@@ -69,10 +69,10 @@ def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, optio
         if pool.costs_nothing:
             return None
         raise UsageError(f"pool {pool.name} costs money: give the most that {who} may spend with {option}")
-    return amount_in_usd(amount, option)
+    return parse_usd(amount, option)
 
 
-def amount_in_usd(amount: str | float | Decimal, option: str) -> Decimal:
+def parse_usd(amount: str | float | Decimal, option: str) -> Decimal:
     """Parse the amount of USD of an option.
 
     Raises:

@@ -26,9 +26,9 @@ import httpx
 
 from twinbench.calls.redaction import Secrets
 
-MOST_BYTES = 64 << 20
+MAX_ANSWER_BYTES = 64 << 20
 """The largest size of an answer; the longest real ones have a few hundred kB."""
-CONNECT_WITHIN_S = 15.0
+CONNECT_TIMEOUT_S = 15.0
 """The time limit for each address of a host, so that time is left for the next address."""
 _SENT_HEADERS = frozenset({"accept", "content-length", "content-type", "host"})
 """The client's own headers that are sent. The others describe the machine (``x-stainless-…``, ``OpenAI-Organization``
@@ -54,7 +54,7 @@ class Exchange:
     """Why there is no answer, as a text for people."""
 
     @property
-    def over(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it ended, with or without an answer; False if no request was made."""
         return self.status is not None or self.failure is not None
 
@@ -69,7 +69,7 @@ class Exchange:
             raise httpcore.ReadTimeout
         return left
 
-    def traced(self, event: str, info: Mapping[str, Any]) -> None:
+    def on_trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Called by httpcore before and after each of its steps."""
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             self.sent = True
@@ -112,15 +112,15 @@ class Wire(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and read its answer to the end, into the present exchange."""
         exchange = _running.get()
-        if exchange.over:
+        if exchange.has_ended:
             raise httpx.UnsupportedProtocol("one exchange is one request")  # a client that repeated it would pay again
         exchange.began = time.monotonic()
         try:
-            self._ask(request, exchange)
+            self._send(request, exchange)
         except httpcore.LocalProtocolError:
             exchange.failure = "the request cannot be sent: a header has characters that HTTP does not allow"
         except _FAILURES as error:
-            exchange.failure = self._secrets.redacted(_worded(error, exchange))
+            exchange.failure = self._secrets.redact(_failure_text(error, exchange))
         exchange.latency_s = time.monotonic() - exchange.began
         return httpx.Response(200, json=_EMPTY, request=request)
 
@@ -128,7 +128,7 @@ class Wire(httpx.BaseTransport):
         """Close every connection."""
         self._pool.close()
 
-    def _ask(self, request: httpx.Request, exchange: Exchange) -> None:
+    def _send(self, request: httpx.Request, exchange: Exchange) -> None:
         answer = self._pool.handle_request(
             httpcore.Request(
                 method=request.method.encode(),
@@ -136,7 +136,7 @@ class Wire(httpx.BaseTransport):
                 headers=_headers(request, exchange.headers),
                 content=request.read(),
                 # Only the wait for a connection uses this timeout; everything else uses the deadline.
-                extensions={"timeout": {"pool": exchange.left_s()}, "trace": exchange.traced},
+                extensions={"timeout": {"pool": exchange.left_s()}, "trace": exchange.on_trace},
             )
         )
         try:
@@ -144,12 +144,12 @@ class Wire(httpx.BaseTransport):
             body = bytearray()
             for part in answer.iter_stream():
                 body += part
-                if len(body) > MOST_BYTES:
-                    raise _AnswerError(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+                if len(body) > MAX_ANSWER_BYTES:
+                    raise _AnswerError(f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
         finally:
             answer.close()
-        plain = _unpacked(bytes(body), exchange.answer_headers.get("content-encoding", ""))
-        exchange.body = self._secrets.redacted_bytes(plain)
+        plain = _unpack(bytes(body), exchange.answer_headers.get("content-encoding", ""))
+        exchange.body = self._secrets.redact_bytes(plain)
         exchange.status = answer.status
 
 
@@ -208,7 +208,7 @@ class _Backend(httpcore.NetworkBackend):
         exchange = _running.get()
         failure: httpcore.NetworkError | httpcore.TimeoutException | None = None
         for address in _addresses(host, port, exchange.left_s()):
-            within_s = min(CONNECT_WITHIN_S, exchange.left_s())
+            within_s = min(CONNECT_TIMEOUT_S, exchange.left_s())
             try:
                 return _Stream(self._plain.connect_tcp(address, port, within_s, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -287,23 +287,23 @@ def _headers(request: httpx.Request, more: Mapping[str, str]) -> list[tuple[str,
     return [*kept, ("connection", "close"), *more.items()]
 
 
-def _unpacked(body: bytes, encoding: str) -> bytes:
+def _unpack(body: bytes, encoding: str) -> bytes:
     """Return the body as text; it is only compressed if a server ignores that compression was not requested."""
     if encoding.strip().lower() in ("", "identity"):
         return body
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is
     try:
-        plain = unpacker.decompress(body, MOST_BYTES + 1)
+        plain = unpacker.decompress(body, MAX_ANSWER_BYTES + 1)
     except zlib.error:
         raise _AnswerError(f"the answer is compressed in a way that cannot be read ({encoding})") from None
-    if len(plain) > MOST_BYTES:
-        raise _AnswerError(f"the answer is longer than {MOST_BYTES >> 20} MiB")
+    if len(plain) > MAX_ANSWER_BYTES:
+        raise _AnswerError(f"the answer is longer than {MAX_ANSWER_BYTES >> 20} MiB")
     if not unpacker.eof:
         raise _AnswerError("the answer is cut short")
     return plain
 
 
-def _worded(error: Exception, exchange: Exchange) -> str:
+def _failure_text(error: Exception, exchange: Exchange) -> str:
     what = f" ({error})" if str(error) else ""
     if isinstance(error, httpcore.TimeoutException):
         waited = f"{time.monotonic() - exchange.began:.3g} s"

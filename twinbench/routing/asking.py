@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twinbench.routing.router import Call, Choice, DecisionError, Router, RouterError, checked
+from twinbench.routing.router import Call, Choice, DecisionError, Router, RouterError, validate_decision
 
 
 class RemoteRouter:
@@ -28,14 +28,14 @@ def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
         return f"route raised {type(error).__name__}: {error}", _ms_since(started)
     latency_ms = _latency_ms(router, started)
     try:
-        return checked(answer, call.candidates), latency_ms
+        return validate_decision(answer, call.candidates), latency_ms
     except DecisionError as error:
         return str(error), latency_ms
     except Exception as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
         return f"looking at the answer raised {type(error).__name__}: {error}", latency_ms
 
 
-def told(router: Router, hook: str, *arguments: Any) -> str | None:
+def call_hook(router: Router, hook: str, *arguments: Any) -> str | None:
     """Call an optional hook of a router if it has one; return an error message if it raised, else None."""
     method: Callable[..., None] | None = getattr(router, hook, None)
     if method is None:

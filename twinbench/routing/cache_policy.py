@@ -39,7 +39,7 @@ class CachePolicy(Protocol):
         """Return what the candidate's cache would give this prompt."""
         ...
 
-    def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
+    def record_served(self, candidate: Candidate | None, prompt: Prompt) -> None:
         """Record which candidate answered a prompt; None if nobody answered."""
         ...
 
@@ -65,7 +65,7 @@ class StepTtl:
             return CacheView(0, exact=True)
         return CacheView(earlier.tokens[candidate.id], exact=True)
 
-    def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
+    def record_served(self, candidate: Candidate | None, prompt: Prompt) -> None:
         """Record which candidate answered the row; None for an error, after which the next row is cold."""
         self._previous = (candidate, prompt)
 
@@ -91,7 +91,7 @@ class WallClockTtl:
             return CacheView(0, exact=False)
         return CacheView(earlier.tokens[candidate.id], exact=False)
 
-    def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
+    def record_served(self, candidate: Candidate | None, prompt: Prompt) -> None:
         """Record a candidate's last call; None (nobody answered) changes nothing."""
         if candidate is not None:
             self._last[candidate.id] = (self._clock.now(), prompt)

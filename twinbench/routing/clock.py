@@ -21,12 +21,12 @@ class Clock(Protocol):
 class Clocks(Protocol):
     """Makes the clock of each trial."""
 
-    def of(self, session: str, since: float | None = None) -> Clock:
+    def clock_for(self, session: str, recorded_until: float | None = None) -> Clock:
         """Return the clock of a trial.
 
         Args:
             session: the session key that the trial's requests carry.
-            since: the time of the last journal line of the trial; None if nothing is recorded of it.
+            recorded_until: the time of the last journal line of the trial; None if nothing is recorded of it.
         """
         ...
 
@@ -46,6 +46,6 @@ class WallClock:
 class WallClocks:
     """Gives every trial the machine's own time."""
 
-    def of(self, _session: str, _since: float | None = None) -> Clock:
+    def clock_for(self, _session: str, _since: float | None = None) -> Clock:
         """Return the machine's clock, whatever the trial."""
         return WallClock()

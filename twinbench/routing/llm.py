@@ -17,7 +17,7 @@ from twinbench.routing.usage import Usage
 MAX_TOKENS = 512
 """Default ``max_tokens`` of a router's own LLM call."""
 
-MOST_ASKS = 100
+MAX_ASKS_PER_DECISION = 100
 """Largest number of LLM calls within one decision; their duration does not count towards the decision's time limit."""
 
 
@@ -66,7 +66,7 @@ class Llm(Protocol):
         ...
 
 
-def name_of(candidate: object) -> str | None:
+def candidate_name(candidate: object) -> str | None:
     """Return the name of a candidate or tier as text: a candidate's id or a tier's name.
 
     Raises:

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from twinbench.causes import CAUSES, Cause, CausedError, Counts
-from twinbench.routing.llm import MAX_TOKENS, MOST_ASKS, LlmError, Reply, name_of
+from twinbench.causes import CAUSES, Cause, CausedError, OutcomeClass
+from twinbench.routing.llm import MAX_ASKS_PER_DECISION, MAX_TOKENS, LlmError, Reply, candidate_name
 from twinbench.routing.router import Candidate
 from twinbench.routing.tiers import Tier
 
-MOST_DEPTH = 64
+MAX_DEPTH = 64
 """Largest nesting depth of a router's messages, so that recursive code that reads them is safe."""
 
-OUTSIDE = "an LLM can be asked inside route() only, so that each call belongs to a decision"
-UNPAID = (
+OUTSIDE_ROUTE = "an LLM can be asked inside route() only, so that each call belongs to a decision"
+NO_PROVIDER = (
     "this router asks an LLM itself: give --api-base URL, a spending cap with --router-usd USD and, if the server "
     "wants a key, --api-key-env NAME"
 )
@@ -41,44 +41,44 @@ class Question:
 
 
 @dataclass
-class Deciding:
+class DecisionContext:
     """One decision during which the router may ask an LLM; afterwards, the calls' number, cost and failures."""
 
     session: str
     """The value of ``SESSION_HEADER`` on its requests."""
     step: int
-    asked: int = 0
+    calls: int = 0
     """How many LLM calls the router tried to make, answered or not."""
     spent_usd: Decimal = Decimal(0)
     """What all attempts cost; an attempt of unknown cost counts at its reservation."""
     failures: list[CausedError] = field(default_factory=list)
     """Why calls got no answer, for reasons outside the router: provider failed, cap reached, no provider given."""
-    ending: Exception | None = None
+    fatal_error: Exception | None = None
     """An error that ends the case, even if the router caught it."""
 
     @property
-    def infra(self) -> CausedError | None:
+    def first_infra_failure(self) -> CausedError | None:
         """The first failure whose cause counts as infrastructure."""
-        return next((each for each in self.failures if CAUSES[each.cause].counts is Counts.infra), None)
+        return next((each for each in self.failures if CAUSES[each.cause].outcome_class is OutcomeClass.infra), None)
 
 
-class OwnCalls(ABC):
+class RouterLlm(ABC):
     """The LLM handle of one router; implements ``twinbench.routing.llm.Llm`` while a decision is being made."""
 
-    def __init__(self, outside: str = OUTSIDE) -> None:
-        self._outside = outside
-        self._deciding: Deciding | None = None
-        self._asking = threading.Lock()
+    def __init__(self, outside: str = OUTSIDE_ROUTE) -> None:
+        self._outside_message = outside
+        self._deciding: DecisionContext | None = None
+        self._lock = threading.Lock()
 
     @contextmanager
-    def deciding(self, deciding: Deciding) -> Iterator[Deciding]:
+    def within_decision(self, deciding: DecisionContext) -> Iterator[DecisionContext]:
         """Allow LLM calls within the block; on exit, wait for a call that is in progress."""
-        with self._asking:
+        with self._lock:
             self._deciding = deciding
         try:
             yield deciding
         finally:
-            with self._asking:
+            with self._lock:
                 self._deciding = None
 
     def ask(
@@ -90,24 +90,24 @@ class OwnCalls(ABC):
         temperature: float | None = 0.0,
     ) -> Reply:
         """Ask the router's LLM one question; same arguments and errors as ``Llm.ask``."""
-        with self._asking:
+        with self._lock:
             deciding = self._deciding
             if deciding is None:
-                raise LlmError(self._outside)
-            deciding.asked += 1
-            if deciding.asked > MOST_ASKS:
-                raise LlmError(f"a decision may make at most {MOST_ASKS} LLM calls")
-            question = checked_question(messages, name_of(candidate), max_tokens, temperature)
+                raise LlmError(self._outside_message)
+            deciding.calls += 1
+            if deciding.calls > MAX_ASKS_PER_DECISION:
+                raise LlmError(f"a decision may make at most {MAX_ASKS_PER_DECISION} LLM calls")
+            question = validate_question(messages, candidate_name(candidate), max_tokens, temperature)
             try:
-                return self._answered(deciding, question)
+                return self._answer(deciding, question)
             except LlmError:
                 raise
             except Exception as error:  # noqa: BLE001 - a router would take it for its own; the case ends by it
-                deciding.ending = error
+                deciding.fatal_error = error
                 raise LlmError(str(error)) from None
 
     @abstractmethod
-    def _answered(self, deciding: Deciding, question: Question) -> Reply:
+    def _answer(self, deciding: DecisionContext, question: Question) -> Reply:
         """Answer a router's question.
 
         Raises:
@@ -116,25 +116,25 @@ class OwnCalls(ABC):
         """
 
 
-class _NobodyPaysError(CausedError):
+class _NoProviderError(CausedError):
     """The router asked an LLM, but no provider and no spending cap were given."""
 
     cause = Cause.cap
 
 
-class NoCalls(OwnCalls):
+class NoRouterLlm(RouterLlm):
     """An LLM handle that refuses every call, because no provider was given."""
 
-    def __init__(self, why: str = UNPAID) -> None:
+    def __init__(self, why: str = NO_PROVIDER) -> None:
         super().__init__(why)
         self._why = why
 
-    def _answered(self, deciding: Deciding, question: Question) -> Reply:  # noqa: ARG002 - whatever is asked
-        deciding.failures.append(_NobodyPaysError(self._why))
+    def _answer(self, deciding: DecisionContext, question: Question) -> Reply:  # noqa: ARG002 - whatever is asked
+        deciding.failures.append(_NoProviderError(self._why))
         raise LlmError(self._why)
 
 
-def checked_question(messages: object, candidate: str | None, max_tokens: object, temperature: object) -> Question:
+def validate_question(messages: object, candidate: str | None, max_tokens: object, temperature: object) -> Question:
     """Check the arguments of ``Llm.ask``.
 
     Raises:
@@ -145,7 +145,7 @@ def checked_question(messages: object, candidate: str | None, max_tokens: object
     for number, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise LlmError(f"messages[{number}] must be a chat message: an object with a role")
-    if (why := _unsendable(messages)) is not None:
+    if (why := _why_unsendable(messages)) is not None:
         raise LlmError(f"messages cannot be sent: {why}")
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
         raise LlmError(f"max_tokens must be an integer above 0, not {max_tokens!r:.80}")
@@ -156,12 +156,12 @@ def checked_question(messages: object, candidate: str | None, max_tokens: object
     return Question(tuple(messages), candidate, max_tokens, temperature)
 
 
-def _unsendable(messages: object) -> str | None:
+def _why_unsendable(messages: object) -> str | None:
     """Return why messages cannot be sent as UTF-8 JSON or are nested too deeply; None if they can. Walks level by
     level, without recursion.
     """
     level = [messages]
-    for _ in range(MOST_DEPTH + 1):
+    for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []
         for each in level:
             if isinstance(each, str):
@@ -178,7 +178,7 @@ def _unsendable(messages: object) -> str | None:
         if not inner:
             return None
         level = inner
-    return f"they are nested more than {MOST_DEPTH} levels deep"
+    return f"they are nested more than {MAX_DEPTH} levels deep"
 
 
 def _is_unicode(text: str) -> bool:

@@ -31,7 +31,7 @@ from typing import Any, Protocol, runtime_checkable
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Prices, Usage
 
-MEAN_OUTPUT_BEFORE_ANY = 500
+DEFAULT_MEAN_OUTPUT_TOKENS = 500
 
 NOT_AWAITED = "decisions are not awaited: write {instead}, with asyncio.run(…) in it where something is asynchronous"
 """What an author of a router in async def is told."""
@@ -116,7 +116,7 @@ class Call:
     limits: Limits
     counted_tokens: Mapping[str, int]
     """Tokens of ``messages`` by candidate id, under that candidate's tokenizer."""
-    mean_output_tokens: float = MEAN_OUTPUT_BEFORE_ANY
+    mean_output_tokens: float = DEFAULT_MEAN_OUTPUT_TOKENS
     """Mean output tokens of this session's earlier calls; 500 before any."""
 
     def prompt_tokens(self, candidate: Candidate) -> int:
@@ -212,7 +212,7 @@ class Choice:
     rationale: str | None = None
 
 
-def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
+def validate_decision(answer: object, candidates: Sequence[Candidate]) -> Choice:
     """Validate a router's answer and resolve it to one of ``candidates``.
 
     A string is a candidate's id, else a tier's name. A tier means the default candidate of that tier.
@@ -221,16 +221,16 @@ def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
         DecisionError: wrong type, unknown name, candidate of another pool, tier without candidate, or invalid score.
     """
     decision = answer if isinstance(answer, Decision) else Decision(answer)  # type: ignore[arg-type]
-    score = None if decision.score is None else _real(decision.score)
+    score = None if decision.score is None else _to_float(decision.score)
     if decision.score is not None and (score is None or not 0 <= score <= 1):
-        raise DecisionError(f"score must be a number from 0 to 1 or None, not {_shown(decision.score)}")
+        raise DecisionError(f"score must be a number from 0 to 1 or None, not {_short_repr(decision.score)}")
     if decision.rationale is not None and not _is_text(decision.rationale):
-        raise DecisionError(f"rationale must be a str or None, not {_shown(decision.rationale)}")
-    candidate = _picked(decision.candidate, candidates)
+        raise DecisionError(f"rationale must be a str or None, not {_short_repr(decision.rationale)}")
+    candidate = _resolve_candidate(decision.candidate, candidates)
     return Choice(candidate, score, decision.rationale)
 
 
-def _real(value: object) -> float | None:
+def _to_float(value: object) -> float | None:
     """Convert a real number of any library to float; None if ``value`` is not one.
 
     Booleans are numbers to Python and numpy, but never an intended score. Library booleans share no base class, so
@@ -246,11 +246,11 @@ def _real(value: object) -> float | None:
         return None
 
 
-def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
+def _resolve_candidate(picked: object, candidates: Sequence[Candidate]) -> Candidate:
     by_id = {candidate.id: candidate for candidate in candidates}
     if isinstance(picked, Candidate):
         if by_id.get(picked.id) != picked:
-            raise DecisionError(f"candidate {_shown(picked.id)} is not one of this call's candidates")
+            raise DecisionError(f"candidate {_short_repr(picked.id)} is not one of this call's candidates")
         return picked
     if isinstance(picked, str) and picked in by_id:
         return by_id[picked]
@@ -259,7 +259,7 @@ def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
             picked = Tier.from_label(picked)
         except ValueError:
             known = ", ".join(by_id)
-            raise DecisionError(f"{_shown(picked)} is neither a candidate ({known}) nor a tier") from None
+            raise DecisionError(f"{_short_repr(picked)} is neither a candidate ({known}) nor a tier") from None
     if inspect.isawaitable(picked):
         if inspect.iscoroutine(picked):
             picked.close()  # nobody waits for it, of which Python would tell in its own words
@@ -269,7 +269,7 @@ def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
     if not isinstance(picked, Tier):
         wanted = "a Decision, a Candidate, a Tier or a str"
         raise DecisionError(
-            f"route returned {_shown(picked)}, of type {type(picked).__name__}; it must return {wanted}"
+            f"route returned {_short_repr(picked)}, of type {type(picked).__name__}; it must return {wanted}"
         )
     for candidate in candidates:
         if candidate.tier == picked and candidate.tier_default:
@@ -285,6 +285,6 @@ def _is_text(value: object) -> bool:
         return False
 
 
-def _shown(value: object) -> str:
+def _short_repr(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

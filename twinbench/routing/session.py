@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from twinbench.routing.cache_policy import CachePolicy, Prompt
-from twinbench.routing.router import MEAN_OUTPUT_BEFORE_ANY, CacheViews, Call, Candidate, Limits, Outcome
+from twinbench.routing.router import DEFAULT_MEAN_OUTPUT_TOKENS, CacheViews, Call, Candidate, Limits, Outcome
 from twinbench.routing.usage import Usage
 
 SESSION_HEADER = "X-Twinbench-Session"
@@ -23,8 +23,8 @@ def session_key(salt: str, *identity: str) -> str:
 class Session:
     """Keeps the state of one trajectory and shows a router exactly what it may see.
 
-    A driver (the static track over frozen prefixes, the live track over a running agent) makes a ``call`` for each
-    prompt and then says that it was ``answered`` or ``billed``, or that it ``failed``.
+    A driver (the static track over frozen prefixes, the live track over a running agent) makes a ``open_call`` for each
+    prompt and then says that it was ``record_answer`` or ``record_billed_answer``, or that it ``record_failure``.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Session:
         self._output_tokens: list[int] = []
         self._open: tuple[Prompt, Call] | None = None
 
-    def call(self, prompt: Prompt) -> Call:
+    def open_call(self, prompt: Prompt) -> Call:
         """Open the next call of the trajectory, as the router may see it."""
         views = {candidate.id: self._policy.view(candidate, prompt) for candidate in self._candidates}
         outputs = self._output_tokens
@@ -52,21 +52,23 @@ class Session:
             spent_usd=self._spent_usd,
             limits=self._limits,
             counted_tokens=prompt.tokens,
-            mean_output_tokens=sum(outputs) / len(outputs) if outputs else MEAN_OUTPUT_BEFORE_ANY,
+            mean_output_tokens=sum(outputs) / len(outputs) if outputs else DEFAULT_MEAN_OUTPUT_TOKENS,
         )
         self._open = (prompt, call)
         return call
 
-    def answered(self, candidate: Candidate, output_tokens: int, text: str = "") -> Outcome:
+    def record_answer(self, candidate: Candidate, output_tokens: int, text: str = "") -> Outcome:
         """Record that ``candidate`` answered the open call, with the prompt billed as the cache policy predicts.
 
         Returns:
             The outcome that the router is told.
         """
-        _, call = self._seen_open()
-        return self.billed(candidate, call.prompt_usage(candidate) + Usage(output=output_tokens), text)
+        _, call = self._require_open_call()
+        return self.record_billed_answer(candidate, call.prompt_usage(candidate) + Usage(output=output_tokens), text)
 
-    def billed(self, candidate: Candidate, usage: Usage, text: str = "", cause: str | None = None) -> Outcome:
+    def record_billed_answer(
+        self, candidate: Candidate, usage: Usage, text: str = "", cause: str | None = None
+    ) -> Outcome:
         """Record that ``candidate`` answered the open call and was billed for ``usage``.
 
         Args:
@@ -78,7 +80,7 @@ class Session:
         Returns:
             The outcome that the router is told.
         """
-        prompt, call = self._seen_open()
+        prompt, call = self._require_open_call()
         self._open = None
         outcome = Outcome(
             session=self.key,
@@ -89,18 +91,18 @@ class Session:
             text=text,
             cause=cause,
         )
-        self._policy.served(candidate, prompt)
+        self._policy.record_served(candidate, prompt)
         self._spent_usd += outcome.cost_usd
         self._output_tokens.append(usage.output)
         return outcome
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """Record that nobody answered the open call."""
-        prompt, _ = self._seen_open()
+        prompt, _ = self._require_open_call()
         self._open = None
-        self._policy.served(None, prompt)
+        self._policy.record_served(None, prompt)
 
-    def _seen_open(self) -> tuple[Prompt, Call]:
+    def _require_open_call(self) -> tuple[Prompt, Call]:
         if self._open is None:
             raise RuntimeError("no call is open in this session")
         return self._open

@@ -32,7 +32,7 @@ class Prices:
         """Return the prices in femtodollars per token: input, cache_read, cache_write, output."""
         return (_fusd(self.input), _fusd(self.cache_read), _fusd(self.cache_write), _fusd(self.output))
 
-    def dearest_prompt_fusd(self) -> int:
+    def max_prompt_fusd_per_token(self) -> int:
         """Return the highest price of a prompt token in femtodollars, over all prompt buckets."""
         dearest = max(self.input, self.cache_read, self.cache_write)
         return _fusd(dearest if self.cache_write_1h is None else max(dearest, self.cache_write_1h))

@@ -27,7 +27,7 @@ Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class PairOfBills:
+class BillDifference:
     """How far the bill of one run is from that of another, over the cases of both; the first less the second."""
 
     difference_usd: float
@@ -44,7 +44,7 @@ NO_RESAMPLES = "not asked for: 0 resamples"
 _INTERVALS = ("bill_usd", "cost_usd", "resolved")
 
 
-def too_few(cases: int, resampling: Resampling) -> str | None:
+def why_too_few_cases(cases: int, resampling: Resampling) -> str | None:
     """Why so many cases allow no interval, as a sentence; None where they do."""
     fewest = resampling.fewest_clusters
     if cases >= fewest:
@@ -66,7 +66,7 @@ def run_intervals(
         penalty_usd: for an unresolved trial.
         resampling: how cases are drawn again; None: no intervals are wanted.
     """
-    reason = NO_RESAMPLES if resampling is None else too_few(len(cases), resampling)
+    reason = NO_RESAMPLES if resampling is None else why_too_few_cases(len(cases), resampling)
     if resampling is None or reason is not None:
         return dict.fromkeys(_INTERVALS), reason
     return {**_run_intervals(cases, sums, penalty_usd, resampling)}, None
@@ -102,7 +102,7 @@ def _run_intervals(cases: Sequence[str], sums: Floats, penalty_usd: float, resam
 
 def compare_bills(
     cases: Sequence[str], first: Floats, second: Floats, penalty_usd: float, resampling: Resampling
-) -> PairOfBills:
+) -> BillDifference:
     """Compare the bills of two runs on the same cases, by the functions that compare routers in the static track.
 
     Args:
@@ -115,13 +115,13 @@ def compare_bills(
     size = len(cases)
     total = _total_bill(penalty_usd, size)
     difference = float(np.sum((first - second)[:, [COST, UNRESOLVED]] * [1.0, penalty_usd]))
-    if (reason := too_few(size, resampling)) is not None:
-        return PairOfBills(difference, None, reason, None, None)
+    if (reason := why_too_few_cases(size, resampling)) is not None:
+        return BillDifference(difference, None, reason, None, None)
     clusters = Clusters.of(cases)
     one, other = clusters.sums(first), clusters.sums(second)
     differing = int((one != other).any(axis=1).sum())
     if not differing:
-        return PairOfBills(difference, None, "they differ on no case", 1.0, None)
+        return BillDifference(difference, None, "they differ on no case", 1.0, None)
     drawn = bootstrap(clusters, [one, other], total, resampling)
     found = paired_difference(
         drawn[0] - drawn[1],
@@ -131,14 +131,14 @@ def compare_bills(
         resampling,
         reach=size * penalty_usd * exact_bound(size, resampling.level),
     )
-    return PairOfBills(difference, found.ends, None, found.p, found.needed)
+    return BillDifference(difference, found.ends, None, found.p, found.needed)
 
 
 @dataclass(frozen=True)
 class AllPairs:
     """Each of several runs compared with each behind it, in the order of ``itertools.combinations``."""
 
-    pairs: Sequence[PairOfBills]
+    pairs: Sequence[BillDifference]
     p_holm: Sequence[float]
     """Corrected for all pairs; 1 where a pair has no p-value."""
     ranks: Sequence[tuple[int, int]]

@@ -12,7 +12,7 @@ from twinbench.errors import TwinbenchError
 
 
 @contextmanager
-def written(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path) -> Iterator[Path]:
     """Provide a path to write to that becomes ``target`` if everything went well.
 
     Content and name are flushed (fsync), in that order: after a crash of the machine there is either the old file or

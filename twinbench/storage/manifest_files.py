@@ -42,7 +42,7 @@ _MOST_BYTES = 2**22
 _MOST_EXPONENT = 40
 """The largest exponent of a number: no price needs more, and converting 1e999999999 to an int would take forever."""
 
-_MOST_SHOWN = 60
+_MAX_SHOWN_CHARACTERS = 60
 
 
 def manifest_names() -> list[str]:
@@ -88,13 +88,13 @@ def load_manifest(name_or_path: str) -> AnyManifest:
 
 
 @cache
-def _shipped(name: str) -> AnyManifest:
+def _load_shipped(name: str) -> AnyManifest:
     """Return a shipped manifest, which is read only once; a user's own file may change in the meantime."""
     return load_manifest(name)
 
 
 def _known(name: str) -> AnyManifest:
-    return _shipped(name) if name in manifest_names() else load_manifest(name)
+    return _load_shipped(name) if name in manifest_names() else load_manifest(name)
 
 
 def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
@@ -165,7 +165,7 @@ def check_manifest(name_or_path: str) -> list[Problem]:
 def _decimal(text: str) -> Decimal:
     number = Decimal(text)
     if number and number.is_finite() and abs(number.adjusted()) > _MOST_EXPONENT:
-        raise ValueError(f"the number {text[:_MOST_SHOWN]} is too large or too small")
+        raise ValueError(f"the number {text[:_MAX_SHOWN_CHARACTERS]} is too large or too small")
     return number
 
 

@@ -31,14 +31,14 @@ from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.routing.usage import Prices
 from twinbench.storage.locks import locked_fingerprints
 
-_MOST = 10**9
+_MAX_COUNT = 10**9
 """The largest value of a count: a larger one is a mistake, and does not fit into a column of a bank."""
 
 T = TypeVar("T")
 TierLabel = Literal["low", "mid", "mid_high", "high"]
 Price = Annotated[Decimal, Field(ge=0, le=10**6, decimal_places=30, allow_inf_nan=False)]
-Natural = Annotated[int, Field(ge=0, le=_MOST)]
-Positive = Annotated[int, Field(gt=0, le=_MOST)]
+Natural = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+Positive = Annotated[int, Field(gt=0, le=_MAX_COUNT)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -73,7 +73,7 @@ class LivePriceTable(PriceTable):
         return replace(super().prices(), cache_write_1h=self.cache_write_1h)
 
     @model_serializer(mode="wrap")
-    def _without_what_is_not_priced(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_missing_prices(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Manifests from before there was this price keep their fingerprints.
         content: dict[str, Any] = serialise(self)
         if self.cache_write_1h is None:
@@ -105,7 +105,7 @@ class TokenizerFile(_Model):
     sha256: Sha256 | None = None
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _check_location(self) -> Self:
         if (self.package is None) == (self.hub is None):
             raise ValueError("name either a package or a hub repository")
         if self.package is not None and self.sha256 is None:
@@ -115,14 +115,14 @@ class TokenizerFile(_Model):
 
 class _Manifest(_Model):
     name: str
-    version: Annotated[int, Field(ge=0, le=_MOST)]
+    version: Annotated[int, Field(ge=0, le=_MAX_COUNT)]
     dated: date
     source: str
 
     @cached_property
     def fingerprint(self) -> str:
         """The SHA-256 (hex) of the manifest's content."""
-        return fingerprint(_normalised(self.model_dump(mode="python")))
+        return fingerprint(_normalise(self.model_dump(mode="python")))
 
 
 class StaticManifest(_Manifest):
@@ -141,7 +141,7 @@ class StaticManifest(_Manifest):
     tokenizer_sets: Mapping[str, PerTier[str]]
 
     @model_validator(mode="after")
-    def _names_resolve(self) -> Self:
+    def _check_names(self) -> Self:
         for set_name, names in self.tokenizer_sets.items():
             for tier in Tier:
                 if names[tier] not in self.tokenizers:
@@ -194,7 +194,7 @@ class LiveCandidate(_Model):
     sources: Mapping[str, str] = {}
 
     @model_validator(mode="after")
-    def _output_fits(self) -> Self:
+    def _check_candidate(self) -> Self:
         if self.max_tokens > min(self.max_output, self.context_window):
             raise ValueError("max_tokens is larger than max_output or the context window")
         unknown = set(self.sources) - set(LiveCandidate.model_fields)
@@ -202,7 +202,7 @@ class LiveCandidate(_Model):
             raise ValueError(f"sources names fields that do not exist: {', '.join(sorted(unknown))}")
         return self
 
-    def candidate(self) -> Candidate:
+    def to_candidate(self) -> Candidate:
         """Return the part of it that a router sees."""
         return Candidate(
             id=self.id,
@@ -250,7 +250,7 @@ class LiveManifest(_Manifest):
         return () if self.division == "locked" else (note,)
 
     @model_validator(mode="after")
-    def _candidates_are_told_apart(self) -> Self:
+    def _check_candidates(self) -> Self:
         ids = [candidate.id for candidate in self.candidates]
         if repeated := {name for name in ids if ids.count(name) > 1}:
             raise ValueError(f"candidate ids occur twice: {', '.join(sorted(repeated))}")
@@ -270,7 +270,7 @@ class NamedSplit(_Model):
     instances: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
-    def _counted(self) -> Self:
+    def _check_count(self) -> Self:
         if self.instances is not None and len(set(self.instances)) != self.count:
             raise ValueError(f"count is {self.count}, but the list has {len(set(self.instances))} different instances")
         return self
@@ -309,7 +309,7 @@ class PublishedBank(_Model):
     """The number of rows with each label (low to high), by workload."""
 
     @model_validator(mode="after")
-    def _counted(self) -> Self:
+    def _check_count(self) -> Self:
         if (labels := sum(map(sum, self.labels.values()))) != self.rows:
             raise ValueError(f"rows is {self.rows}, but there are {labels} labels")
         return self
@@ -332,14 +332,14 @@ KINDS: Mapping[str, type[AnyManifest]] = {
 """The model of each kind of manifest."""
 
 
-def _normalised(value: Any) -> Any:
+def _normalise(value: Any) -> Any:
     """Return ``value`` with equal decimals in the same form (5.0 and 5.00), so that a fingerprint depends only on the
     content.
     """
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if isinstance(value, Mapping):
-        return {key: _normalised(item) for key, item in value.items()}
+        return {key: _normalise(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_normalised(item) for item in value]
+        return [_normalise(item) for item in value]
     return value

@@ -47,7 +47,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     lines.unlink()
 
 
-def type_of(values: Sequence[Any]) -> str:
+def sql_type(values: Sequence[Any]) -> str:
     """Return the SQL type of a column of plain values; other values than booleans and numbers become strings."""
     present = [value for value in values if value is not None]
     for kind, python in (("BOOLEAN", bool), ("BIGINT", int), ("DOUBLE", int | float)):

@@ -16,16 +16,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from twinbench.calls.attempts import Answered, Attempts, RetryLimits, recorded_answer
+from twinbench.calls.attempts import AnsweredAttempt, Attempts, RetryLimits, reclassify_recorded_answer
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, ResponseSource
 from twinbench.calls.journal import Journal
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, RecordedAttempt, Recording, recordings
+from twinbench.calls.recording import DivergedError, RecordedAttempt, Recording, read_recordings
 from twinbench.calls.redaction import Secrets
-from twinbench.calls.translation import Utterance, request_body
-from twinbench.calls.trial_log import CallLog, TrialLog, WithoutSecrets
+from twinbench.calls.translation import ConversationMessage, build_request_body
+from twinbench.calls.trial_log import CallLog, RedactedSource, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.construction.execution import BuildStoppedError
 from twinbench.errors import JournalError
@@ -45,7 +45,7 @@ class DoesNotFitError(CausedError):
 
 
 @dataclass(frozen=True)
-class Asked:
+class CandidateSource:
     """A candidate, and where its responses come from."""
 
     candidate: LiveCandidate
@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass
-class Paid:
+class Spend:
     """What an execution paid."""
 
     usd: Decimal = Decimal(0)
@@ -80,11 +80,11 @@ class BuildClock:
         """
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            self.check()
+            self.raise_if_stopping()
             time.sleep(min(left, _LOOKS_EVERY_S))
-        self.check()
+        self.raise_if_stopping()
 
-    def check(self) -> None:
+    def raise_if_stopping(self) -> None:
         """Raise if a stop was requested.
 
         Raises:
@@ -103,7 +103,7 @@ class BuildCalls:
     clock: BuildClock
     limits: RetryLimits
     secrets: Secrets
-    _kept: dict[tuple[int, str, str], RecordedAttempt] = field(default_factory=dict)
+    _answers: dict[tuple[int, str, str], RecordedAttempt] = field(default_factory=dict)
     """Answers by repeat, candidate and request key."""
     _logs: dict[tuple[str, int], TrialLog] = field(default_factory=dict)
     _asking: defaultdict[tuple[int, str, str], threading.Lock] = field(
@@ -113,11 +113,11 @@ class BuildCalls:
 
     def __post_init__(self) -> None:
         self._tokenizers = tokenizer_set(static_manifest())
-        for name, recording in recordings(self.journal.entries()).items():
+        for name, recording in read_recordings(self.journal.entries()).items():
             log = self._logs[name] = TrialLog(recording, self.journal, self.clock)
-            log.settle_lost()
+            log.settle_in_flight()
             for answer in recording.answers:
-                self._keep(recording.trial - 1, answer)
+                self._remember_answer(recording.trial - 1, answer)
         spent = sum((log.recording.spend_usd for log in self._logs.values()), Decimal(0))
         self.budget = Budget(self.cap_usd, spent, option=_OPTION)
 
@@ -128,16 +128,16 @@ class BuildCalls:
 
     def ask(
         self,
-        asked: Asked,
-        conversation: Sequence[Utterance],
+        asked: CandidateSource,
+        conversation: Sequence[ConversationMessage],
         tools: Sequence[Mapping[str, Any]],
         schema: Mapping[str, Any] | None,
         *,
         task: str,
         repeat: int,
-        paid: Paid,
+        paid: Spend,
         switched: bool = False,
-    ) -> Answered:
+    ) -> AnsweredAttempt:
         """Return the answer to a conversation, from the journal or newly requested.
 
         Args:
@@ -155,9 +155,9 @@ class BuildCalls:
             BuildStoppedError: a stop was requested.
             JournalError: the call cannot be recorded.
         """
-        self.clock.check()
+        self.clock.raise_if_stopping()
         chosen = asked.candidate
-        body = request_body(chosen, conversation, tools, {})
+        body = build_request_body(chosen, conversation, tools, {})
         if schema is not None:
             answer_format = {"name": "answer", "schema": dict(schema), "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": answer_format}
@@ -166,8 +166,8 @@ class BuildCalls:
         with self._lock:
             asking = self._asking[key]
         with asking:  # another thread that needs the same answer waits for it instead of paying too
-            if (found := self._kept.get(key)) is not None:
-                return self._again(found, request, chosen, switched=switched)
+            if (found := self._answers.get(key)) is not None:
+                return self._reuse_answer(found, request, chosen, switched=switched)
             tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
             if tokens + chosen.max_tokens > chosen.context_window:
                 raise DoesNotFitError(
@@ -176,24 +176,24 @@ class BuildCalls:
                 )
             worst = worst_case_usd(tokens, chosen.prices.prices(), chosen.max_tokens)
             log, step = self._next_step(task, repeat)
-            attempts = Attempts(WithoutSecrets(asked.source, self.secrets), self.budget, self.clock, self.limits)
+            attempts = Attempts(RedactedSource(asked.source, self.secrets), self.budget, self.clock, self.limits)
             try:
-                return attempts.answered(request, chosen, worst, CallLog(log, step), switched=switched)
+                return attempts.fetch_answer(request, chosen, worst, CallLog(log, step), switched=switched)
             finally:
                 made = log.recording.steps[step]
                 paid.usd += sum((each.spent_usd for each in made.attempts), Decimal(0))
                 if made.answer is not None:
                     paid.calls += 1
-                    self._keep(repeat, made.answer)
+                    self._remember_answer(repeat, made.answer)
 
     def prompt_tokens(
         self, candidate: LiveCandidate, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
     ) -> int:
         """Count the tokens of a prompt with the tokenizer of the candidate's tier."""
-        return PromptCounter([candidate], self._tokenizers).prompt(messages, tools, 1).tokens[candidate.id]
+        return PromptCounter([candidate], self._tokenizers).make_prompt(messages, tools, 1).tokens[candidate.id]
 
-    def _keep(self, repeat: int, answer: RecordedAttempt) -> None:
-        self._kept[repeat, answer.reserve.candidate, answer.reserve.request_key] = answer
+    def _remember_answer(self, repeat: int, answer: RecordedAttempt) -> None:
+        self._answers[repeat, answer.reserve.candidate, answer.reserve.request_key] = answer
 
     def _next_step(self, task: str, repeat: int) -> tuple[TrialLog, int]:
         """Return the log and step number of a task's new call."""
@@ -206,9 +206,11 @@ class BuildCalls:
             log.recording.steps[step] = log.step(step)  # reserve the number before another thread takes it
             return log, step
 
-    def _again(self, found: RecordedAttempt, request: Request, chosen: LiveCandidate, *, switched: bool) -> Answered:
+    def _reuse_answer(
+        self, found: RecordedAttempt, request: Request, chosen: LiveCandidate, *, switched: bool
+    ) -> AnsweredAttempt:
         try:
-            return recorded_answer(found, request, found.reserve.step, chosen, switched=switched)
+            return reclassify_recorded_answer(found, request, found.reserve.step, chosen, switched=switched)
         except DivergedError as error:
             what = f"a recorded answer of {chosen.id} is classified differently now ({error.replayed})"
             raise JournalError(f"{self.path}: {what}; build into another directory") from None

@@ -14,28 +14,28 @@ _TOLERANCE = 1e-9
 _FENCE = "```"
 
 
-def equal_values(answered: Any, expected: Any) -> bool:
+def equal_values(actual: Any, expected: Any) -> bool:
     """Return whether two JSON values mean the same.
 
     Strings are compared ignoring case and white space, numbers by value; true is not 1, and a string is never a number.
     """
-    if isinstance(expected, bool) or isinstance(answered, bool) or expected is None or answered is None:
-        return answered is expected
+    if isinstance(expected, bool) or isinstance(actual, bool) or expected is None or actual is None:
+        return actual is expected
     if isinstance(expected, str):
-        return isinstance(answered, str) and _plain_text(answered) == _plain_text(expected)
+        return isinstance(actual, str) and _plain_text(actual) == _plain_text(expected)
     if isinstance(expected, int | float):
-        return isinstance(answered, int | float) and math.isclose(answered, expected, rel_tol=_TOLERANCE)
+        return isinstance(actual, int | float) and math.isclose(actual, expected, rel_tol=_TOLERANCE)
     if isinstance(expected, Mapping):
         return (
-            isinstance(answered, Mapping)
-            and answered.keys() == expected.keys()
-            and all(equal_values(answered[key], value) for key, value in expected.items())
+            isinstance(actual, Mapping)
+            and actual.keys() == expected.keys()
+            and all(equal_values(actual[key], value) for key, value in expected.items())
         )
     return (
-        isinstance(answered, Sequence)
-        and not isinstance(answered, str)
-        and len(answered) == len(expected)
-        and all(equal_values(each, value) for each, value in zip(answered, expected, strict=True))
+        isinstance(actual, Sequence)
+        and not isinstance(actual, str)
+        and len(actual) == len(expected)
+        and all(equal_values(each, value) for each, value in zip(actual, expected, strict=True))
     )
 
 
@@ -44,19 +44,19 @@ def is_accepted(answered: Any, expected: Any, others: Sequence[Any] = ()) -> boo
     return any(equal_values(answered, each) for each in (expected, *others))
 
 
-def answered_json(text: str) -> Any:
+def parse_answer_json(text: str) -> Any:
     """Parse an answer that is JSON, alone or in a fenced block.
 
     Raises:
         ValueError: it is not JSON; the text says why.
     """
     try:
-        return parse_json(text if text.lstrip().startswith(("{", "[")) else fenced(text) or text)
+        return parse_json(text if text.lstrip().startswith(("{", "[")) else first_fenced_block(text) or text)
     except JsonError as error:
         raise ValueError(f"the answer is {error}") from None
 
 
-def fenced(text: str) -> str | None:
+def first_fenced_block(text: str) -> str | None:
     """Return the content of a text's first fenced block, even if it is not closed; None if there is none."""
     _, fence, rest = text.partition(_FENCE)
     if not fence:

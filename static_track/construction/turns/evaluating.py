@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from twinbench.calls.completion import ToolCall
 from twinbench.construction.finding import find_factory
 
-EVALUATORS = "twinbench.evaluators"
+ENTRY_POINTS = "twinbench.evaluators"
 """The entry point group of checks."""
 
 
@@ -44,12 +44,12 @@ class Evaluation:
 PASSED = Evaluation(passed=True)
 
 
-def failed(reason: str) -> Evaluation:
+def fail(reason: str) -> Evaluation:
     """Make the evaluation of a failed task."""
     return Evaluation(passed=False, reason=reason)
 
 
-def goes_on(reply: str) -> Evaluation:
+def continue_with(reply: str) -> Evaluation:
     """Make the evaluation of a task that continues with a reply."""
     return Evaluation(passed=None, reply=reply)
 
@@ -65,7 +65,7 @@ class ProgramResult:
     timed_out: bool = False
 
 
-class Tools(Protocol):
+class CheckContext(Protocol):
     """What a check may use besides the answers."""
 
     @property
@@ -99,7 +99,7 @@ class Tools(Protocol):
         ...
 
 
-class Evaluator(Protocol):
+class AnswerCheck(Protocol):
     """Checks the answers to one task."""
 
     @property
@@ -118,16 +118,16 @@ class Evaluator(Protocol):
         ...
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """The number of answers after which the check always decides that the task is passed or failed."""
         ...
 
     @property
-    def longest_reply(self) -> int:
+    def max_reply_characters(self) -> int:
         """Largest number of characters of a reply, for cost estimates."""
         ...
 
-    def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], tools: CheckContext) -> Evaluation:
         """Decide whether a task is passed, failed or continues.
 
         Args:
@@ -161,17 +161,17 @@ class Check(BaseModel):
 
 
 @dataclass(frozen=True)
-class FoundEvaluator:
+class CheckKind:
     """A kind of check: how to make one, and what its verdicts depend on."""
 
     kind: str
     """The kind's name in tasks."""
-    open: Callable[..., Evaluator]
+    open: Callable[..., AnswerCheck]
     """Makes a check from the fields of a task's ``check`` except ``kind``; raises ValueError or TypeError for wrong
     ones.
     """
 
-    def identity(self, evaluator: Evaluator) -> dict[str, Any]:
+    def identity(self, evaluator: AnswerCheck) -> dict[str, Any]:
         """Return what a check's verdicts depend on: its version, and for user checks the source too."""
         found: dict[str, Any] = {"version": evaluator.version}
         if ":" in self.kind:
@@ -180,7 +180,7 @@ class FoundEvaluator:
         return found
 
 
-def find_evaluator(kind: str) -> FoundEvaluator:
+def find_check_kind(kind: str) -> CheckKind:
     """Find a kind of check.
 
     Args:
@@ -189,4 +189,4 @@ def find_evaluator(kind: str) -> FoundEvaluator:
     Raises:
         UsageError: the kind is not found.
     """
-    return FoundEvaluator(kind, find_factory(EVALUATORS, kind))
+    return CheckKind(kind, find_factory(ENTRY_POINTS, kind))

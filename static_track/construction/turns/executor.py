@@ -12,18 +12,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from static_track.construction.turns.calls import Asked, BuildCalls, BuildClock, Paid
+from static_track.construction.turns.calls import BuildCalls, BuildClock, CandidateSource, Spend
 from static_track.construction.turns.evaluating import Answer, Evaluation, ProgramResult
 from static_track.construction.turns.programs import Programs
-from static_track.construction.turns.settings import Base, TurnSettings, judge_candidate, read_settings
+from static_track.construction.turns.settings import ApiAddress, TurnSettings, judge_candidate, read_settings
 from static_track.construction.turns.tasks import TurnTask, TurnTasks, read_tasks
-from twinbench.calls.attempts import Answered, RetryLimits
+from twinbench.calls.attempts import AnsweredAttempt, RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.journal import Journal
 from twinbench.calls.redaction import Secrets
-from twinbench.calls.translation import Utterance, utterance_of
-from twinbench.causes import CAUSES, Cause, CausedError, Counts
+from twinbench.calls.translation import ConversationMessage, to_conversation_message
+from twinbench.causes import CAUSES, Cause, CausedError, OutcomeClass
 from twinbench.construction.execution import (
     Assignment,
     BuildStoppedError,
@@ -52,7 +52,7 @@ class CheckFailedError(CausedError):
 
 @dataclass(frozen=True)
 class _Judge:
-    asked: Asked
+    asked: CandidateSource
     identity: Mapping[str, Any]
 
 
@@ -65,7 +65,7 @@ class _Tools:
     calls: BuildCalls
     programs: Programs | None
     judge: _Judge | None
-    paid: Paid
+    paid: Spend
 
     @property
     def messages(self) -> Sequence[Mapping[str, Any]]:
@@ -84,7 +84,7 @@ class _Tools:
             raise TypeError("it asks a judge, but does not declare needs_judge")
         answered = self.calls.ask(
             self.judge.asked,
-            [Utterance(each) for each in messages],
+            [ConversationMessage(each) for each in messages],
             (),
             schema,
             task=self.task.row.id,
@@ -100,7 +100,7 @@ class SingleTurnExecutor:
 
     pool: LiveManifest
     found: TurnTasks
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, CandidateSource]
     """Where each candidate is asked, by candidate id."""
     calls: BuildCalls
     programs: Programs | None
@@ -152,25 +152,25 @@ class SingleTurnExecutor:
             return most
         judge = self.judge.asked.candidate
         shown = [{"role": "user", "content": found.row.model_dump_json()}]
-        answer = max(_limited(asked.candidate, found).max_tokens for asked in self.asked.values())
+        answer = max(_with_max_tokens(asked.candidate, found).max_tokens for asked in self.asked.values())
         prompt = self.calls.prompt_tokens(judge, shown, ()) + answer + _JUDGE_INSTRUCTIONS_TOKENS
         return most + worst_case_usd(prompt, judge.prices.prices(), judge.max_tokens)
 
     def _worst_of(self, task: TurnTask, candidate: LiveCandidate) -> Decimal:
-        chosen, evaluator = _limited(candidate, task), task.evaluator
+        chosen, evaluator = _with_max_tokens(candidate, task), task.evaluator
         prompt = self.calls.prompt_tokens(chosen, task.row.messages, task.tools)
         total = Decimal(0)
-        for _ in range(evaluator.most_steps):
+        for _ in range(evaluator.max_steps):
             total += worst_case_usd(prompt, chosen.prices.prices(), chosen.max_tokens)
-            prompt += chosen.max_tokens + evaluator.longest_reply  # a token has at least one character
+            prompt += chosen.max_tokens + evaluator.max_reply_characters  # a token has at least one character
             prompt = min(prompt, chosen.context_window)
         return total
 
     def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
         """Execute a task; recorded answers are used again."""
-        found, paid = self._by_id[task], Paid()
+        found, paid = self._by_id[task], Spend()
         tools = _Tools(found, repeat, self.calls, self.programs, self.judge, paid)
-        running = _Running(found, assignment, repeat, self.asked, self.calls, tools, paid)
+        running = _Execution(found, assignment, repeat, self.asked, self.calls, tools, paid)
         try:
             return running.execute()
         except JournalError as error:
@@ -178,40 +178,40 @@ class SingleTurnExecutor:
 
 
 @dataclass
-class _Running:
+class _Execution:
     """One running execution."""
 
     task: TurnTask
     assignment: Assignment
     repeat: int
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, CandidateSource]
     calls: BuildCalls
     tools: _Tools
-    paid: Paid
+    paid: Spend
     steps: list[ExecutedStep] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
 
     def execute(self) -> Execution:
         """Ask, and check the answer, until the check decides."""
-        conversation = [Utterance(each) for each in self.task.row.messages]
+        conversation = [ConversationMessage(each) for each in self.task.row.messages]
         try:
             while True:
                 self._ask(conversation)
                 evaluation = self._evaluate()
                 if evaluation.passed is not None:
-                    return self._ended(evaluation.passed, None, evaluation.reason or None)
-                conversation.append(Utterance({"role": "user", "content": evaluation.reply}))
+                    return self._make_execution(evaluation.passed, None, evaluation.reason or None)
+                conversation.append(ConversationMessage({"role": "user", "content": evaluation.reply}))
         except CausedError as error:
-            passed = False if CAUSES[error.cause].counts is Counts.unresolved else None
-            return self._ended(passed, error.cause, str(error))
+            passed = False if CAUSES[error.cause].outcome_class is OutcomeClass.unresolved else None
+            return self._make_execution(passed, error.cause, str(error))
 
-    def _ask(self, conversation: list[Utterance]) -> None:
+    def _ask(self, conversation: list[ConversationMessage]) -> None:
         """Get the answer of the next step, and add it to the conversation."""
         number = len(self.steps) + 1
         asked = self.asked[self.assignment.candidate(number)]
         shown = [each.plain for each in conversation]
         answered = self.calls.ask(
-            Asked(_limited(asked.candidate, self.task), asked.source),
+            CandidateSource(_with_max_tokens(asked.candidate, self.task), asked.source),
             conversation,
             self.task.tools,
             self.task.row.response_format,
@@ -226,7 +226,7 @@ class _Running:
         self.answers.append(Answer(message.text, message.tool_calls))
         if not self.task.tools:  # no tool was offered, so no tool message follows: strict providers refuse that
             message = message.model_copy(update={"tool_calls": ()})
-        conversation.append(utterance_of(message, asked.candidate.id, number, shown))
+        conversation.append(to_conversation_message(message, asked.candidate.id, number, shown))
 
     def _evaluate(self) -> Evaluation:
         """Run the check; an error in a user's check counts as infrastructure, not as the model's failure."""
@@ -237,11 +237,11 @@ class _Running:
             raise
         except Exception as error:
             raise CheckFailedError(f"check {kind} failed: {describe_error(error)}") from error
-        if evaluation.passed is None and len(self.answers) >= self.task.evaluator.most_steps:
-            raise CheckFailedError(f"check {kind} has not decided after most_steps = {self.task.evaluator.most_steps}")
+        if evaluation.passed is None and len(self.answers) >= self.task.evaluator.max_steps:
+            raise CheckFailedError(f"check {kind} has not decided after most_steps = {self.task.evaluator.max_steps}")
         return evaluation
 
-    def _ended(self, passed: bool | None, cause: Cause | None, detail: str | None) -> Execution:
+    def _make_execution(self, passed: bool | None, cause: Cause | None, detail: str | None) -> Execution:
         return Execution(
             task=self.task.row.id,
             assignment=self.assignment,
@@ -270,14 +270,17 @@ def open_single_turn(settings: Mapping[str, Any], context: ExecutorContext) -> I
     checks = [each.evaluator for each in found.tasks]
     clock = BuildClock(context.is_stopping)
     with ExitStack() as stack:
-        bases = {each.id: checked.base_of(each) for each in pool.candidates}
-        asked = {each.id: Asked(each, _gateway(stack, bases[each.id], f"of {each.id}")) for each in pool.candidates}
-        judge = _opened_judge(stack, checked, asked) if any(each.needs_judge for each in checks) else None
+        bases = {each.id: checked.address_of(each) for each in pool.candidates}
+        asked = {
+            each.id: CandidateSource(each, _open_gateway(stack, bases[each.id], f"of {each.id}"))
+            for each in pool.candidates
+        }
+        judge = _open_judge(stack, checked, asked) if any(each.needs_judge for each in checks) else None
         programs, image = None, None
         if any(each.needs_containers for each in checks):
             engine = stack.enter_context(Engine.connect())
             ensure_base_image(engine, context.progress)
-            programs, image = Programs(engine, clock.check), engine.image_identity(BASE_IMAGE)
+            programs, image = Programs(engine, clock.raise_if_stopping), engine.image_identity(BASE_IMAGE)
         used = [*bases.values(), *([] if checked.judge is None else [checked.judge])]
         secrets = [secret for base in used for secret in base.secrets]
         journal = stack.enter_context(Journal.open(context.directory / "journal", secrets))
@@ -286,14 +289,14 @@ def open_single_turn(settings: Mapping[str, Any], context: ExecutorContext) -> I
         yield SingleTurnExecutor(pool, found, asked, calls, programs, judge, image)
 
 
-def _gateway(stack: ExitStack, base: Base, whose: str) -> Gateway:
+def _open_gateway(stack: ExitStack, base: ApiAddress, whose: str) -> Gateway:
     try:
         return stack.enter_context(Gateway(base.api_base, base.api_key_env))
     except UsageError as error:
         raise UsageError(f"[executor], address {whose}: {error}") from None
 
 
-def _opened_judge(stack: ExitStack, settings: TurnSettings, asked: Mapping[str, Asked]) -> _Judge:
+def _open_judge(stack: ExitStack, settings: TurnSettings, asked: Mapping[str, CandidateSource]) -> _Judge:
     if settings.judge is None:
         raise UsageError(
             "executor.judge is missing: tasks are checked by an LLM judge; give its pool, candidate and api_base"
@@ -305,10 +308,10 @@ def _opened_judge(stack: ExitStack, settings: TurnSettings, asked: Mapping[str, 
             "stored by candidate id: give it another id in one of them"
         )
     identity = {"pool": pool.fingerprint, "candidate": candidate.id, "model": candidate.model}
-    return _Judge(Asked(candidate, _gateway(stack, settings.judge, "of the judge")), identity)
+    return _Judge(CandidateSource(candidate, _open_gateway(stack, settings.judge, "of the judge")), identity)
 
 
-def _limited(candidate: LiveCandidate, task: TurnTask) -> LiveCandidate:
+def _with_max_tokens(candidate: LiveCandidate, task: TurnTask) -> LiveCandidate:
     """Return the candidate with the task's ``max_tokens``, if that is lower."""
     most = task.row.max_tokens
     if most is None or most >= candidate.max_tokens:
@@ -316,8 +319,8 @@ def _limited(candidate: LiveCandidate, task: TurnTask) -> LiveCandidate:
     return candidate.model_copy(update={"max_tokens": most})
 
 
-def _message(answered: Answered) -> AssistantMessage:
-    message = answered.judged.message
+def _message(answered: AnsweredAttempt) -> AssistantMessage:
+    message = answered.result.message
     assert message is not None  # noqa: S101 - judged to be an answer
     return message
 

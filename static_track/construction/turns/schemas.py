@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 
-def schema_complaint(value: Any, schema: Mapping[str, Any]) -> str | None:
+def schema_error(value: Any, schema: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a value; None if it fits the schema.
 
     References to other documents are never fetched; they are errors in the schema.
@@ -24,7 +24,7 @@ def schema_complaint(value: Any, schema: Mapping[str, Any]) -> str | None:
     return f"{f'{place}: ' if place else ''}{error.message[:200]}"
 
 
-def _checked(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def _validate_schema(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
 
@@ -49,5 +49,5 @@ def _foreign_reference(value: Any) -> str | None:
     return None
 
 
-Schema = Annotated[dict[str, Any], AfterValidator(_checked)]
+Schema = Annotated[dict[str, Any], AfterValidator(_validate_schema)]
 """A self-contained JSON schema (draft 2020-12)."""

@@ -21,7 +21,7 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Base(_Settings):
+class ApiAddress(_Settings):
     """An OpenAI-compatible API address."""
 
     api_base: str
@@ -35,7 +35,7 @@ class Base(_Settings):
         return [key] if key else []
 
 
-class JudgeSettings(Base):
+class JudgeSettings(ApiAddress):
     """The LLM judge: its address, pool and candidate."""
 
     pool: str
@@ -53,7 +53,7 @@ class TurnSettings(_Settings):
     api_base: str | None = None
     """The address of candidates that ``bases`` does not name."""
     api_key_env: str | None = None
-    bases: dict[str, Base] = {}
+    bases: dict[str, ApiAddress] = {}
     """Separate addresses of some candidates, by candidate id."""
     judge: JudgeSettings | None = None
     """Required if a task is checked by an LLM judge."""
@@ -66,7 +66,7 @@ class TurnSettings(_Settings):
             raise ValueError("api_key_env is the key of api_base: give that too")
         return self
 
-    def base_of(self, candidate: LiveCandidate) -> Base:
+    def address_of(self, candidate: LiveCandidate) -> ApiAddress:
         """Return the address of a candidate.
 
         Raises:
@@ -79,7 +79,7 @@ class TurnSettings(_Settings):
                 f"executor.api_base is missing: give the address of {candidate.id} there, or an address for each "
                 "candidate in executor.bases"
             )
-        return Base(api_base=self.api_base, api_key_env=self.api_key_env)
+        return ApiAddress(api_base=self.api_base, api_key_env=self.api_key_env)
 
 
 def read_settings(content: Mapping[str, Any]) -> tuple[TurnSettings, LiveManifest]:
@@ -101,7 +101,7 @@ def read_settings(content: Mapping[str, Any]) -> tuple[TurnSettings, LiveManifes
             f"executor.bases.{unknown[0]}: pool {pool.name} has no such candidate; it has {', '.join(sorted(known))}"
         )
     for candidate in pool.candidates:
-        settings.base_of(candidate)
+        settings.address_of(candidate)
     return settings, pool
 
 

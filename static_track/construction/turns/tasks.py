@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from static_track.construction.turns.evaluating import Evaluator, FoundEvaluator, find_evaluator
+from static_track.construction.turns.evaluating import AnswerCheck, CheckKind, find_check_kind
 from static_track.construction.turns.schemas import Schema
 from twinbench.construction.execution import ConstructionTask
 from twinbench.errors import ContentError, Problem, UsageError
@@ -80,7 +80,7 @@ class TurnTask:
     """A task with its check."""
 
     row: TaskRow
-    evaluator: Evaluator
+    evaluator: AnswerCheck
 
     @property
     def task(self) -> ConstructionTask:
@@ -114,7 +114,7 @@ def read_tasks(path: Path) -> TurnTasks:
     require_file(path, SUFFIXES)
     found: list[TurnTask] = []
     problems: list[Problem] = []
-    kinds: dict[str, FoundEvaluator] = {}
+    kinds: dict[str, CheckKind] = {}
     ids: set[str] = set()
     for each in _read_rows(path, kinds, ids):
         if isinstance(each, Problem):
@@ -132,7 +132,7 @@ def read_tasks(path: Path) -> TurnTasks:
     return TurnTasks(found, fingerprint(content), evaluators)
 
 
-def _read_rows(path: Path, kinds: dict[str, FoundEvaluator], ids: set[str]) -> Iterator[TurnTask | Problem]:
+def _read_rows(path: Path, kinds: dict[str, CheckKind], ids: set[str]) -> Iterator[TurnTask | Problem]:
     unit = unit_of(path)
     for each in file_rows(path, json_columns=("messages", "functions", "response_format", "check")):
         if isinstance(each, Problem):
@@ -149,7 +149,7 @@ def _read_rows(path: Path, kinds: dict[str, FoundEvaluator], ids: set[str]) -> I
         ids.add(row.id)
         try:
             if row.check.kind not in kinds:
-                kinds[row.check.kind] = find_evaluator(row.check.kind)
+                kinds[row.check.kind] = find_check_kind(row.check.kind)
             evaluator = kinds[row.check.kind].open(**row.check.fields)
         except UsageError as error:
             yield Problem(str(path), each.number, "check.kind", str(error), unit)

@@ -21,16 +21,16 @@ from hypothesis import strategies as st
 from dynamic_track.auditing import conduct
 from dynamic_track.auditing.audit import CHECKS, audit
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, read_evidence
-from dynamic_track.auditing.patches import patched_files
-from dynamic_track.auditing.shell import taken_apart
+from dynamic_track.auditing.patches import read_patched_files
+from dynamic_track.auditing.shell import parse_command
 from dynamic_track.auditing.tokens import honest_ratio, token_ratios, tokens
-from dynamic_track.rehearsal.replies import Cut, Message, Reply, server_error
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import CutReply, MessageReply, Reply, server_error
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.results.loaded import load_run
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
-from dynamic_track.running.run_state import is_worked_on
-from dynamic_track.running.trial import concluded
+from dynamic_track.running.run_state import is_active
+from dynamic_track.running.trial import summarise_trial
 from dynamic_track.tasks.sources import load_tasks
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, files, twinbench
@@ -61,9 +61,9 @@ from tests.examples import examples, thinned
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import JOURNAL_FILE, Journal, read_journal
-from twinbench.calls.lines import End, Numbered
-from twinbench.calls.packing import packed, unpacked
-from twinbench.calls.recording import recordings
+from twinbench.calls.lines import End, NumberedLine
+from twinbench.calls.packing import pack, unpack
+from twinbench.calls.recording import read_recordings
 from twinbench.fingerprint import sha256_text
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import live_manifest
@@ -172,9 +172,9 @@ def in_response(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str,
     """Change the recorded response of a settle."""
 
     def edit(fields: dict[str, Any]) -> None:
-        body = json.loads(unpacked(fields["response"]))
+        body = json.loads(unpack(fields["response"]))
         change(body)
-        fields["response"] = packed(json.dumps(body).encode())
+        fields["response"] = pack(json.dumps(body).encode())
 
     return edit
 
@@ -231,7 +231,7 @@ def test_runs_against_a_gateway_are_clean(
     replies: list[Reply] = [
         said(["ls", "git log -3"]),
         server_error(),
-        Cut(),
+        CutReply(),
         said([], fields={"content": "I do not know."}),
         said(f"{look}; date; mktemp", fields={"reasoning_content": "hm"}),
         said(apply),
@@ -267,9 +267,9 @@ def test_a_run_whose_router_asks_a_model_itself_is_clean(tmp_path: Path, rehears
     (tmp_path / "asking.py").write_text(ASKS, "utf-8")
     agent = by_step([said(command) for command in gold(named(rehearsal, EASY))])
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         first = str(asked.body["messages"][0]["content"])
-        return Message("no") if first.startswith("Is step") else agent(asked)
+        return MessageReply("no") if first.startswith("Is step") else agent(asked)
 
     run = tmp_path / "run"
     with ScriptedServer(answer) as server:
@@ -550,8 +550,8 @@ def _usage(**counts: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def _twice(fields: dict[str, Any]) -> None:
-    body = unpacked(fields["response"])
-    fields["response"] = packed(body.replace(b'"usage": {', b'"usage": {"x": 1, "x": 1, ', 1))
+    body = unpack(fields["response"])
+    fields["response"] = pack(body.replace(b'"usage": {', b'"usage": {"x": 1, "x": 1, ', 1))
 
 
 REFUSED: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -637,8 +637,10 @@ def consistently(run: Path, usage: Callable[[dict[str, Any]], dict[str, int]]) -
             content["info"]["model_stats"]["instance_cost"] = sum(message["extra"]["cost"] for message in answers)
 
         json_file(run / "cases" / case / "1" / "trajectory.json", trajectory)
-    for (case, _), recording in recordings(read_journal(run / "journal")).items():
-        json_file(run / "cases" / case / "1" / "case.json", setting(**concluded(live_manifest(), recording).to_json()))
+    for (case, _), recording in read_recordings(read_journal(run / "journal")).items():
+        json_file(
+            run / "cases" / case / "1" / "case.json", setting(**summarise_trial(live_manifest(), recording).to_json())
+        )
 
 
 def test_constant_usage_is_found_however_well_it_is_forged(dear: Path) -> None:
@@ -806,9 +808,9 @@ def test_verdicts_that_cannot_be_are_found(turns: Path, fields: dict[str, Any]) 
 
 
 def test_a_patch_in_another_s_place_is_found(turns: Path) -> None:
-    patch = packed(b"diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n")
-    edited(turns, "end", lambda fields: fields.update(patch=patch, patch_sha256=sha256_text(unpacked(patch).decode())))
-    (turns / "cases" / next(iter(read_cases(turns))) / "1" / "patch.diff").write_bytes(unpacked(patch))
+    patch = pack(b"diff --git a/x.py b/x.py\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n")
+    edited(turns, "end", lambda fields: fields.update(patch=patch, patch_sha256=sha256_text(unpack(patch).decode())))
+    (turns / "cases" / next(iter(read_cases(turns))) / "1" / "patch.diff").write_bytes(unpack(patch))
     assert {"submission", "trajectory"} <= found(turns).keys()
     edited(turns, "end", setting(patch_sha256="0" * 64))
     assert "patch" in found(turns)
@@ -825,11 +827,13 @@ def test_an_unresolved_case_that_passes_for_an_infrastructure_failure_is_found(t
     rewritten(turns, lambda line: None if line["kind"] == "verdict" and line["fields"]["case"] == EASY else line)
     (turns / "cases" / EASY / "1" / "verdict.json").unlink()
     assert "missing-case" in found(turns)  # it was to be graded
-    nothing = {"patch": packed(b""), "patch_sha256": sha256_text(""), "cause": cause, "exit_status": cause}
+    nothing = {"patch": pack(b""), "patch_sha256": sha256_text(""), "cause": cause, "exit_status": cause}
     edited(turns, "end", setting(**nothing), number=1 + read_cases(turns).index(EASY))
     (turns / "cases" / EASY / "1" / "patch.diff").write_text("", "utf-8")
-    recording = recordings(read_journal(turns / "journal"))[EASY, 1]
-    json_file(turns / "cases" / EASY / "1" / "case.json", setting(**concluded(live_manifest(), recording).to_json()))
+    recording = read_recordings(read_journal(turns / "journal"))[EASY, 1]
+    json_file(
+        turns / "cases" / EASY / "1" / "case.json", setting(**summarise_trial(live_manifest(), recording).to_json())
+    )
     shutil.rmtree(turns / "verdicts")
     assert found(turns).keys() == {"end"}
 
@@ -1185,7 +1189,7 @@ def another(value: Any) -> Any:
         return value[1:]
     text = str(value)
     if text.startswith("zlib:"):
-        return packed(unpacked(text) + b"x")
+        return pack(unpack(text) + b"x")
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return f"{Decimal(text) + 1:f}"
     if re.fullmatch(r"[0-9a-f]{64}", text):
@@ -1322,7 +1326,7 @@ FAKE = "+import os\n+print('tests/test_a.py::test_a PASSED')\n+os._exit(0)"
     ],
 )
 def test_patches_that_change_what_decides_are_found(turns: Path, patch: str, checks: set[str]) -> None:
-    edited(turns, "end", lambda fields: fields.update(patch=packed(patch.encode()), patch_sha256=sha256_text(patch)))
+    edited(turns, "end", lambda fields: fields.update(patch=pack(patch.encode()), patch_sha256=sha256_text(patch)))
     assert found(turns).keys() & {"conftest", "runner", "tests"} == checks
 
 
@@ -1353,11 +1357,11 @@ def test_the_gold_patches_of_swe_bench_verified_are_no_findings(shared: Path) ->
         patches = {row["instance_id"]: row["patch"] for row in map(json.loads, file)}
     assert len(patches) == 500
     trials = {
-        (case, 1): AuditedTrial(case, 1, Path(), [Numbered(1, submitting(case, patch))])
+        (case, 1): AuditedTrial(case, 1, Path(), [NumberedLine(1, submitting(case, patch))])
         for case, patch in patches.items()
     }
     run = Evidence(RunDirectory(Path()), RunPlan({}, {}, ()), (), live_manifest(), (), (), None, None, (), trials)
-    assert all(patched_files(trial.patch) for trial in run.each())
+    assert all(read_patched_files(trial.patch) for trial in run.each_trial())
     assert [remark for check in (conduct.conftest, conduct.runner, conduct.tests) for remark in check(run)] == []
 
 
@@ -1369,8 +1373,8 @@ def submitting(case: str, patch: str) -> End:
 
 def test_gold_patches_are_no_findings(turns: Path) -> None:
     for task in load_tasks("rehearsal").tasks:
-        assert patched_files(task.gold_patch)
-        edited(turns, "end", setting(patch=packed(task.gold_patch.encode())))
+        assert read_patched_files(task.gold_patch)
+        edited(turns, "end", setting(patch=pack(task.gold_patch.encode())))
         assert not found(turns).keys() & {"conftest", "runner", "tests"}
 
 
@@ -1380,21 +1384,21 @@ def test_a_patch_is_read_file_by_file() -> None:
         + NEW.format("b/c.py", 1, "+new")
         + "--- a/d.py\t2020\n+++ b/d.py\t2020\n@@ -1 +1 @@\n-q\n+r\n"
     )
-    told = [(file.path, file.is_new, file.added, file.removed) for file in patched_files(patch)]
+    told = [(file.path, file.is_new, file.added, file.removed) for file in read_patched_files(patch)]
     assert told == [("a.py", False, ("--- x",), ()), ("b/c.py", True, ("new",), ()), ("d.py", False, ("r",), ("q",))]
 
 
 def test_a_file_that_is_renamed_counts_under_both_names_and_one_that_is_cut_by_its_head() -> None:
     renamed = "diff --git a/a.py b/b.py\nsimilarity index 100%\nrename from a.py\nrename to b.py\n"
-    assert [file.path for file in patched_files(renamed)] == ["a.py", "b.py"]
+    assert [file.path for file in read_patched_files(renamed)] == ["a.py", "b.py"]
     cut = "--- /dev/null\n+++ b/conftest.py\n@@ -0,0 +1,9 @@\n+import os\n"
-    assert [(file.path, file.added) for file in patched_files(cut)] == [("conftest.py", ())]
+    assert [(file.path, file.added) for file in read_patched_files(cut)] == [("conftest.py", ())]
 
 
 @given(st.text(max_size=200))
 def test_any_text_can_be_taken_apart(text: str) -> None:
-    taken_apart(text)
-    patched_files(text)
+    parse_command(text)
+    read_patched_files(text)
 
 
 def test_a_run_directory_is_not_written_to(turns: Path) -> None:
@@ -1542,14 +1546,14 @@ def test_looking_at_a_run_is_not_working_on_it(turns: Path) -> None:
     """Many may look at once, also where nobody may write, and whoever begins to work meanwhile can."""
     run = RunDirectory(turns)
     with ThreadPoolExecutor(4) as pool:
-        looks = [pool.submit(is_worked_on, run) for _ in range(400)]
+        looks = [pool.submit(is_active, run) for _ in range(400)]
         for _ in range(20):
             Journal.open(run.journal).close()
         seen = [look.result() for look in looks]
     assert seen.count(False) > 0
     with Journal.open(run.journal):
-        assert is_worked_on(run)
-    assert not is_worked_on(run)
+        assert is_active(run)
+    assert not is_active(run)
     (run.journal / "writer.lock").unlink()
     (run.journal / "writer.lock").mkdir()
-    assert not is_worked_on(run)
+    assert not is_active(run)

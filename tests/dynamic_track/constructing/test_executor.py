@@ -20,8 +20,8 @@ from dynamic_track.tasks.task import Task
 from tests.dynamic_track.live import EASY, HIGH, KEY, KEY_VARIABLE, LOW, MID, MID_HIGH, rewritten, solving
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import JOURNAL_FILE, read_journal
-from twinbench.calls.normalise import normalised
-from twinbench.calls.recording import recordings
+from twinbench.calls.normalise import normalise
+from twinbench.calls.recording import read_recordings
 from twinbench.causes import Cause
 from twinbench.construction.execution import Assignment, BuildStoppedError, ConstructionTask, Execution, ExecutorContext
 from twinbench.containers.engine import Engine
@@ -48,7 +48,7 @@ def opened(folder: Path, cap: str | None = None, **more: Any) -> Iterator[AgentE
 
 def outcome(execution: Execution) -> tuple[Any, ...]:
     """What an execution gives the search for labels, without what was paid now, and how long its commands took."""
-    steps = [(normalised(list(each.messages)), each.functions, each.candidate, each.usage) for each in execution.steps]
+    steps = [(normalise(list(each.messages)), each.functions, each.candidate, each.usage) for each in execution.steps]
     return execution.passed, execution.cause, execution.cost_usd, steps
 
 
@@ -132,7 +132,7 @@ def test_what_was_ended_goes_on_and_nothing_is_paid_twice(tmp_path: Path, engine
     assert [each.spend_usd for each in done] == [each.spend_usd for each in whole]
     with opened(build) as executor:
         assert executor.spent_usd == spent
-    told = recordings(read_journal(build / "journal"))
+    told = read_recordings(read_journal(build / "journal"))
     assert [each.trial for each in told.values()] == [1, 2]
     # A kill leaves the beginning of a journal. What was in flight may have been billed, and is asked again; no more is.
     for kind, in_flight in (("reserve", True), ("verdict", False)):

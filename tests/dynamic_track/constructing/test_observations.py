@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dynamic_track.constructing.observations import ContainerState, RepeatedCommands
+from dynamic_track.constructing.observations import ContainerState, ReusedCommands
 from twinbench.calls.recording import DivergedError
 from twinbench.calls.redaction import Secrets
 from twinbench.containers.shell import CommandResult, Ended
@@ -53,7 +53,7 @@ def executed(
     containers: Containers, known: ContainerState, *commands: str, own: list[tuple[str, CommandResult]] | None = None
 ) -> list[CommandResult]:
     """What one execution is given."""
-    with RepeatedCommands(known, own or [], containers, lambda: 7, Secrets(["hunter2"])) as running:
+    with ReusedCommands(known, own or [], containers, lambda: 7, Secrets(["hunter2"])) as running:
         return [
             running.run_command(each, directory="/", timeout_s=20, keep_bytes=1000, checkpoint=None)
             for each in commands

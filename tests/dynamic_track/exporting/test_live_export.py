@@ -19,21 +19,21 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.exporting.inspect_logs import inspect_log
-from dynamic_track.exporting.jsonl import What, json_lines
+from dynamic_track.exporting.inspect_logs import to_inspect_log
+from dynamic_track.exporting.jsonl import LineContent, json_lines
 from dynamic_track.exporting.otel import otlp_lines
 from dynamic_track.rehearsal.replies import Reply, server_error
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.results.loaded import LoadedRun, load_run
-from dynamic_track.running.trial import concluded
+from dynamic_track.running.trial import summarise_trial
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, files, twinbench
 from tests.dynamic_track.live import EASY, KEY, KEY_VARIABLE, live, rewritten, said, solving, step_of, until
 from tests.reports.chromium import chromium
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.journal import read_journal
-from twinbench.calls.lines import Lost
-from twinbench.calls.recording import RecordedAttempt, RecordedOwnCall
+from twinbench.calls.lines import TrialRestart
+from twinbench.calls.recording import RecordedAttempt, RecordedRouterCall
 
 MEDIUM = "rehearsal__tidecache-41"
 BUCKETS = ("input", "cache_read", "cache_write", "output")
@@ -235,7 +235,7 @@ def real_time(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task
     """A run whose models a script plays, in text: each second call fails once, the first command takes a while."""
     solved = solving(rehearsal, text=True)
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         if step_of(asked) == 2 and asked.turn % 2:
             return server_error()
         return said("sleep 0.3; ls", text=True) if step_of(asked) == 1 else solved(asked)
@@ -268,7 +268,7 @@ def test_spans_of_a_run_in_real_time_follow_one_another(real_time: Path) -> None
 
 
 def test_a_log_of_a_run_in_real_time_says_nothing_of_a_rehearsal(real_time: Path, inspect_ai: None) -> None:
-    log = inspect_log(load_run(real_time))
+    log = to_inspect_log(load_run(real_time))
 
     assert log.tags == ["twinbench"]
     assert log.eval.task == "rehearsal"
@@ -425,11 +425,11 @@ def test_a_trial_that_infrastructure_ended_has_an_error_and_no_score(
 
 
 def test_without_a_trajectory_the_conversation_is_the_journals(copy: Path, inspect_ai: None) -> None:
-    whole = inspect_log(load_run(copy)).samples
+    whole = to_inspect_log(load_run(copy)).samples
     (copy / "cases" / EASY / "1" / "trajectory.json").unlink()
     (copy / "cases" / MEDIUM / "1" / "trajectory.json").write_text('{"messages": [{"role": "user"}]}', "utf-8")
 
-    left = inspect_log(load_run(copy)).samples
+    left = to_inspect_log(load_run(copy)).samples
 
     assert whole is not None
     assert left is not None
@@ -492,27 +492,27 @@ def test_hostile_text_stays_text_in_a_log(copy: Path, tmp_path: Path, inspect_ai
 def rough(run: Path) -> LoadedRun:
     """A run in which a trial was begun anew, the router asked an LLM itself, and an attempt was in flight at a kill."""
     loaded = load_run(run)
-    recording = loaded.recorded[0]
+    recording = loaded.recordings[0]
     first = recording.steps[1]
-    own = replace(first, own={1: RecordedOwnCall([replace(first.attempts[0])])})
+    own = replace(first, router_calls={1: RecordedRouterCall([replace(first.attempts[0])])})
     (asked,) = first.attempts
     again = RecordedAttempt(asked.reserve.model_copy(update={"attempt": 2}), asked.settle)
     flight = replace(first, attempts=[RecordedAttempt(asked.reserve), again])
-    lost = Lost(case=recording.case, trial=1, at=0.0, step=1, what="observation")
+    lost = TrialRestart(case=recording.case, trial=1, at=0.0, step=1, what="observation")
     changed = replace(
         recording,
         steps={**recording.steps, 1: own},
-        earlier=(replace(recording, steps={1: flight}, end=None, lost=lost),),
+        previous_recordings=(replace(recording, steps={1: flight}, end=None, lost=lost),),
     )
-    recorded = (changed, *loaded.recorded[1:])
-    return replace(loaded, recorded=recorded, trials=tuple(concluded(loaded.pool, each) for each in recorded))
+    recorded = (changed, *loaded.recordings[1:])
+    return replace(loaded, recordings=recorded, trials=tuple(summarise_trial(loaded.pool, each) for each in recorded))
 
 
 def test_what_was_lost_and_what_the_router_asked_itself_is_in_the_spend(run: Path, inspect_ai: None) -> None:
     loaded = rough(run)
     score = loaded.score
 
-    attempts = [json.loads(line) for line in json_lines(loaded, What.attempts)]
+    attempts = [json.loads(line) for line in json_lines(loaded, LineContent.attempts)]
     spans = spans_of("".join(otlp_lines(loaded)))
     calls = [attributes(span) for span in of_operation(spans, "chat")]
 
@@ -524,7 +524,7 @@ def test_what_was_lost_and_what_the_router_asked_itself_is_in_the_spend(run: Pat
     assert {row["try"] for row in attempts} == {1, 2}
     assert [span.name for span in spans].count("lost") == 1
     assert "twinbench was ended while it was in flight" in {span.status.message for span in spans}
-    log = inspect_log(loaded)
+    log = to_inspect_log(loaded)
     assert log.results is not None
     assert log.results.scores[0].metrics["spend_usd"].value == pytest.approx(float(score.spend_usd))
 

@@ -120,9 +120,9 @@ def test_doctor_lists_how_tasks_grade_here(tmp_path: Path, rehearsal: Sequence[T
 
 def test_doctor_names_tasks_that_do_not_grade(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     task = next(task for task in rehearsal if task.id == CASE)
-    never = {**task.row(), "instance_id": "never", "FAIL_TO_PASS": ["tests/test_agenda.py::test_that_is_not_there"]}
-    always = {**task.row(), "instance_id": "always", "FAIL_TO_PASS": list(task.pass_to_pass[:1])}
-    rows = write_rows(tmp_path / "rows.jsonl", [task.row(), never, always])
+    never = {**task.to_row(), "instance_id": "never", "FAIL_TO_PASS": ["tests/test_agenda.py::test_that_is_not_there"]}
+    always = {**task.to_row(), "instance_id": "always", "FAIL_TO_PASS": list(task.pass_to_pass[:1])}
+    rows = write_rows(tmp_path / "rows.jsonl", [task.to_row(), never, always])
     result = twinbench("dynamic", "doctor", "--tasks", rows, "--json")
     assert result.code == 1
     found = {check["subject"]: check for check in result.json["checks"] if check["name"] == "grades"}

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dynamic_track.grading.together import Checkpoint, GivenUpError, work_on_all
+from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
 from twinbench.containers.engine import Engine
 
 WAITING_S = 60
@@ -29,7 +29,7 @@ def test_results_are_in_the_order_of_the_items(engine: Engine) -> None:
         time.sleep(0.05 * (3 - item))
         return 10 * item
 
-    assert work_on_all(engine, [0, 1, 2, 2], work, 3, done.append) == [0, 10, 20, 20]
+    assert process_in_parallel(engine, [0, 1, 2, 2], work, 3, done.append) == [0, 10, 20, 20]
     assert done == [1, 2, 3, 4]
 
 
@@ -43,12 +43,12 @@ def test_what_one_raises_is_raised_and_the_others_give_up(engine: Engine) -> Non
             raise OSError("the disk is full")
         try:
             wait_for_the_end(checkpoint)
-        except GivenUpError:
+        except AbortedError:
             given_up.append(item)
             raise
 
     with pytest.raises(OSError, match="the disk is full"):
-        work_on_all(engine, range(6), work, 2, lambda _: pytest.fail("none is done"))
+        process_in_parallel(engine, range(6), work, 2, lambda _: pytest.fail("none is done"))
     assert sorted(begun) == [0, 1]
     assert given_up == [0]
 
@@ -71,6 +71,6 @@ def test_an_interrupt_is_raised_once_all_have_given_up(engine: Engine) -> None:
     interrupting = threading.Thread(target=interrupt)
     interrupting.start()
     with pytest.raises(KeyboardInterrupt):
-        work_on_all(engine, range(6), work, 2, lambda _: None)
+        process_in_parallel(engine, range(6), work, 2, lambda _: None)
     interrupting.join()
     assert sorted(given_up) == [0, 1]

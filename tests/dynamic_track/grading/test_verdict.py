@@ -16,10 +16,10 @@ from dynamic_track.grading.verdict import GradingLimits, Verdict, grade
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
-from dynamic_track.tasks.task import ANSWERS, GradingSetting, Task
+from dynamic_track.tasks.task import ANSWER_FILES, GradingSetting, Task
 from tests.dynamic_track.live import SIX
 from tests.examples import thinned
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
@@ -49,7 +49,7 @@ def test_the_gold_patch_resolves_and_a_wrong_one_does_not(
 ) -> None:
     task = named(rehearsal, name)
     gold = grade(engine, task, task.gold_patch, verdicts)
-    assert (gold.resolved, gold.cause, gold.kept) == (True, None, False)
+    assert (gold.resolved, gold.cause, gold.from_cache) == (True, None, False)
     assert gold.tests is not None
     assert set(gold.tests["FAIL_TO_PASS"]["success"]) == set(task.fail_to_pass)
     assert set(gold.tests["PASS_TO_PASS"]["success"]) == set(task.pass_to_pass)
@@ -128,7 +128,7 @@ def test_tests_that_do_not_end_are_ended_and_not_kept(
     endless = new_file("conftest.py", "import time\nwhile True:\n    time.sleep(1)\n")
     for _ in range(2):
         verdict = grade(engine, task, endless, verdicts, GradingLimits(tests_s=2))
-        assert (verdict.resolved, verdict.cause, verdict.kept) == (False, Cause.timeout, False)
+        assert (verdict.resolved, verdict.cause, verdict.from_cache) == (False, Cause.timeout, False)
         assert verdict.is_verdict
 
 
@@ -139,8 +139,8 @@ def test_a_patch_that_is_graded_twice_at_once_has_one_verdict(
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda _: grade(engine, task, task.gold_patch, verdicts), range(2))
     assert one.resolved
-    assert replace(one, kept=False) == replace(other, kept=False), "how long its tests took among it"
-    assert replace(grade(engine, task, task.gold_patch, verdicts), kept=False) == replace(one, kept=False)
+    assert replace(one, from_cache=False) == replace(other, from_cache=False), "how long its tests took among it"
+    assert replace(grade(engine, task, task.gold_patch, verdicts), from_cache=False) == replace(one, from_cache=False)
 
 
 def test_a_verdict_is_kept_under_all_that_it_depends_on(
@@ -149,9 +149,9 @@ def test_a_verdict_is_kept_under_all_that_it_depends_on(
     task = easy(rehearsal)
     first = grade(engine, task, task.gold_patch, verdicts)
     again = grade(engine, task, task.gold_patch, verdicts)
-    assert again.kept
-    assert replace(again, kept=False) == first
-    assert not grade(engine, task, task.gold_patch, verdicts, fresh=True).kept
+    assert again.from_cache
+    assert replace(again, from_cache=False) == first
+    assert not grade(engine, task, task.gold_patch, verdicts, fresh=True).from_cache
     others = [
         replace(task, pass_to_pass=task.pass_to_pass[1:]),
         replace(task, eval_script=f"{task.eval_script}\n# another"),
@@ -159,11 +159,11 @@ def test_a_verdict_is_kept_under_all_that_it_depends_on(
     ]
     for other in others:
         found = grade(engine, other, task.gold_patch, verdicts)
-        assert not found.kept
+        assert not found.from_cache
         assert found.fingerprint != first.fingerprint
     assert first.log is not None
     (first.log.parent / "verdict.json").write_text("{")
-    assert not grade(engine, task, task.gold_patch, verdicts).kept
+    assert not grade(engine, task, task.gold_patch, verdicts).from_cache
 
 
 def test_grading_runs_without_network_or_capability_unless_the_task_needs_them(
@@ -189,7 +189,7 @@ def test_no_image_holds_an_answer(engine: Engine, rehearsal: Sequence[Task]) -> 
                 "git -C /testbed rev-parse HEAD; git -C /testbed status --short; ls -A /testbed"
             )
             assert found.output.splitlines()[0] == task.base_commit
-            assert not ANSWERS & set(found.output.splitlines())
+            assert not ANSWER_FILES & set(found.output.splitlines())
             hidden = [line[1:] for line in task.test_patch.splitlines() if line.startswith("+def test_")]
             for line in hidden:
                 name = line.removeprefix("def ").partition("(")[0]
@@ -202,7 +202,7 @@ def test_infrastructure_gives_no_verdict(engine: Engine, rehearsal: Sequence[Tas
     full = grade(engine, easy(rehearsal), task.gold_patch, verdicts, GradingLimits(min_free_mib=10**9))
     for verdict, cause in ((missing, Cause.image), (full, Cause.disk)):
         assert (verdict.resolved, verdict.cause, verdict.is_verdict) == (None, cause, False)
-        assert CAUSES[cause].counts is Counts.infra
+        assert CAUSES[cause].outcome_class is OutcomeClass.infra
 
 
 def test_many_are_graded_at_once_in_the_order_of_the_tasks(

@@ -33,7 +33,7 @@ from tests.runs import (
     write_run,
 )
 from twinbench.calls.journal import read_journal
-from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.recording import Recording, read_recordings
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import live_manifest
 
@@ -64,7 +64,7 @@ def replayed(run: Path, *more: str | Path) -> Ran:
 
 
 def recorded(run: Path) -> dict[str, Recording]:
-    return {case: each for (case, _), each in recordings(read_journal(run / "journal")).items()}
+    return {case: each for (case, _), each in read_recordings(read_journal(run / "journal")).items()}
 
 
 def test_each_calls_cost_stands_beside_the_gateways_with_the_difference(tmp_path: Path, pool: Path) -> None:
@@ -386,7 +386,7 @@ def test_the_five_real_runs_cost_exactly_what_the_gateway_said_and_replay(tmp_pa
 
     found = import_runs([str(shared / "trajectories")], tmp_path / "run", manifest, str(pool), lambda *_: None)
 
-    assert found.whole
+    assert found.is_complete
     assert {run.case: (len(run.calls), run.sums[1]) for run in found.runs} == {
         case: (calls, Decimal(usd)) for case, (calls, usd) in REPORTED.items()
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.rehearsal.edits import Edit
-from dynamic_track.rehearsal.simulation import Known, known
+from dynamic_track.rehearsal.simulation import KnownTask, known_tasks
 from dynamic_track.tasks.sources import load_tasks
 from twinbench.routing.session import SESSION_HEADER
 
@@ -37,15 +37,15 @@ Ask = Callable[[int, Sequence[Message]], Mapping[str, Any]]
 
 
 @cache
-def all_known() -> tuple[Known, ...]:
-    return known(load_tasks("rehearsal").tasks)
+def all_known() -> tuple[KnownTask, ...]:
+    return known_tasks(load_tasks("rehearsal").tasks)
 
 
-def known_as(name: str) -> Known:
+def known_as(name: str) -> KnownTask:
     return next(task for task in all_known() if task.id == name)
 
 
-def opening(task: Known) -> list[Message]:
+def opening(task: KnownTask) -> list[Message]:
     """How mini-swe-agent begins."""
     return [
         {"role": "system", "content": "You can interact with a computer shell."},
@@ -65,7 +65,7 @@ class Project:
     path: Path
 
     @classmethod
-    def of(cls, task: Known, path: Path) -> Project:
+    def of(cls, task: KnownTask, path: Path) -> Project:
         """A fresh copy."""
         shutil.copytree(TASKS / task.id / "source", path)
         for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "x"]):
@@ -99,7 +99,7 @@ class Played:
     submitted: bool = False
 
 
-def play(project: Project, task: Known, ask: Ask) -> Played:
+def play(project: Project, task: KnownTask, ask: Ask) -> Played:
     """Let a model work as mini-swe-agent does, with tool calls."""
     played = Played(opening(task))
     while not played.submitted and played.steps < _MOST_STEPS:

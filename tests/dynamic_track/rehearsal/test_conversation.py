@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.conversation import Seen, Turn, check_command, edit_command, turns_of
+from dynamic_track.rehearsal.conversation import CommandTurn, TaskConversation, check_command, edit_command, read_turns
 from dynamic_track.rehearsal.edits import EditKind
-from dynamic_track.tasks.task import ANSWERS
+from dynamic_track.tasks.task import ANSWER_FILES
 from tests.dynamic_track.rehearsal.playing import EASY, Project, all_known, known_as, observed
 
 
@@ -21,37 +21,37 @@ def test_there_are_twenty_tasks_of_every_difficulty_and_more_than_one_domain() -
 
 
 def test_no_declaration_reaches_an_image() -> None:
-    assert "edits.toml" in ANSWERS
+    assert "edits.toml" in ANSWER_FILES
 
 
 def test_an_edit_can_be_made_once_all_that_it_changes_was_shown(tmp_path: Path) -> None:
     task = known_as(EASY)
     project = Project.of(task, tmp_path / "project")
-    (right,) = task.edits.of_kind(EditKind.right)[:1]
-    turns: list[Turn] = [Turn("git ls-files", project.run("git ls-files"))]
-    assert not Seen(task.edits, tuple(turns)).can_make(right)
-    turns += [Turn(f"head -n 3 {file}", project.run(f"head -n 3 {file}")) for file in right.files]
-    assert not Seen(task.edits, tuple(turns)).can_make(right)
+    (right,) = task.edits.edits_of_kind(EditKind.right)[:1]
+    turns: list[CommandTurn] = [CommandTurn("git ls-files", project.run("git ls-files"))]
+    assert not TaskConversation(task.edits, tuple(turns)).can_make(right)
+    turns += [CommandTurn(f"head -n 3 {file}", project.run(f"head -n 3 {file}")) for file in right.files]
+    assert not TaskConversation(task.edits, tuple(turns)).can_make(right)
     for file in right.files:
-        assert not Seen(task.edits, tuple(turns)).can_make(right)
-        turns.append(Turn(f"cat {file}", project.run(f"cat {file}")))
-    assert Seen(task.edits, tuple(turns)).can_make(right)
+        assert not TaskConversation(task.edits, tuple(turns)).can_make(right)
+        turns.append(CommandTurn(f"cat {file}", project.run(f"cat {file}")))
+    assert TaskConversation(task.edits, tuple(turns)).can_make(right)
 
 
 @pytest.mark.parametrize("kind", list(EditKind))
 def test_an_edit_stands_until_it_is_taken_back(kind: EditKind, tmp_path: Path) -> None:
     task = known_as(EASY)
     project = Project.of(task, tmp_path / "project")
-    edit = task.edits.of_kind(kind)[0]
-    made = Turn(edit_command(edit), project.run(edit_command(edit)))
+    edit = task.edits.edits_of_kind(kind)[0]
+    made = CommandTurn(edit_command(edit), project.run(edit_command(edit)))
     assert not made.failed
     assert project.holds(edit)
-    twice = Turn(edit_command(edit), project.run(edit_command(edit)))
+    twice = CommandTurn(edit_command(edit), project.run(edit_command(edit)))
     assert twice.failed, "it is of the project as it was given"
-    checked = Turn(check_command(task.edits), project.run(check_command(task.edits)))
+    checked = CommandTurn(check_command(task.edits), project.run(check_command(task.edits)))
     assert checked.failed is (kind in (EditKind.wrong, EditKind.breaking))
-    seen = Seen(task.edits, (made, twice, checked))
-    assert (seen.current, seen.checks) == (edit, (checked,))
+    seen = TaskConversation(task.edits, (made, twice, checked))
+    assert (seen.current_edit, seen.checks) == (edit, (checked,))
 
 
 def test_commands_are_read_in_both_styles() -> None:
@@ -66,4 +66,4 @@ def test_commands_are_read_in_both_styles() -> None:
         {"role": "assistant", "content": "THOUGHT: so\n```mswea_bash_command\nls\n```"},
         {"role": "user", "content": observed(0, "a.py")},
     ]
-    assert list(turns_of(tool)) == list(turns_of(text)) == [Turn("ls", observed(0, "a.py"))]
+    assert list(read_turns(tool)) == list(read_turns(text)) == [CommandTurn("ls", observed(0, "a.py"))]

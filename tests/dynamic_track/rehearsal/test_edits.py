@@ -10,7 +10,7 @@ import pytest
 
 from dynamic_track.grading.verdict import TESTBED, grade
 from dynamic_track.grading.verdict_store import VerdictStore
-from dynamic_track.rehearsal.edits import Change, Edit, EditKind, edits_of, read_edits
+from dynamic_track.rehearsal.edits import Change, Edit, EditKind, read_edits, read_task_edits
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
 from dynamic_track.tasks.task import Task
@@ -83,7 +83,7 @@ SEEN = {
 @pytest.mark.parametrize("name", NAMES)
 def test_every_edit_does_what_its_kind_says(name: str, engine: Engine, base_image: str, verdicts: VerdictStore) -> None:
     task = load_tasks("rehearsal").task(name)
-    declared = edits_of(task)
+    declared = read_task_edits(task)
     with alone_on_this_machine("rehearsal-images"):
         assert prepare_images(engine, [task], build_them=True) == {}
     assert seen(engine, task, None, declared.symptom)[:2] == (False, True), "as it was given"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dynamic_track.rehearsal.provider import SimulatedModels, simulated_provider
-from dynamic_track.rehearsal.simulation import known
+from dynamic_track.rehearsal.simulation import known_tasks
 from dynamic_track.running.origin import Origin
 from dynamic_track.tasks.sources import load_tasks
 from tests.cli.commands import SCRIPT, twinbench
@@ -135,7 +135,7 @@ def test_a_run_against_the_server_says_that_its_models_are_simulated(
     monkeypatch.setenv(KEY_VARIABLE, "k" * 20)
     pool, tasks = live_manifest(), load_tasks("rehearsal").tasks
     run = tmp_path / "run"
-    with simulated_provider(SimulatedModels(known(tasks), pool), pool) as server:
+    with simulated_provider(SimulatedModels(known_tasks(tasks), pool), pool) as server:
         ran = live(server.api_base, run, "--on-router-error", "low", router=routers["Third"])
     assert (ran.code, ran.json["simulated"], ran.json["router_failure"]) == (0, True, None), ran.err
     [trial] = ran.json["trials"]

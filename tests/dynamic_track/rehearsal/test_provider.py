@@ -18,8 +18,8 @@ from dynamic_track.rehearsal.conversation import check_command, edit_command
 from dynamic_track.rehearsal.edits import Edit, EditKind, Subject, TaskEdits
 from dynamic_track.rehearsal.provider import FAULTS, Faults, SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.server import ProviderServer
-from dynamic_track.rehearsal.simulation import LIST_COMMAND, SUBMIT_COMMAND, Known
-from dynamic_track.rehearsal.skills import Skill, SkillTable, skill_table
+from dynamic_track.rehearsal.simulation import LIST_COMMAND, SUBMIT_COMMAND, KnownTask
+from dynamic_track.rehearsal.skills import Skill, SkillTable, read_skill_table
 from tests.dynamic_track.rehearsal.playing import (
     EASY,
     HIGH,
@@ -36,7 +36,7 @@ from tests.dynamic_track.rehearsal.playing import (
     opening,
     play,
 )
-from twinbench.calls.billing import usage_of
+from twinbench.calls.billing import read_usage
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifest_files import live_manifest
@@ -45,7 +45,7 @@ POOL = live_manifest()
 
 
 @contextmanager
-def serving(tasks: Sequence[Known] = (), api_key: str | None = None, **options: Any) -> Iterator[ProviderServer]:
+def serving(tasks: Sequence[KnownTask] = (), api_key: str | None = None, **options: Any) -> Iterator[ProviderServer]:
     models = SimulatedModels(tasks or all_known(), POOL, **options)
     with simulated_provider(models, POOL, api_key=api_key) as server:
         yield server
@@ -53,7 +53,7 @@ def serving(tasks: Sequence[Known] = (), api_key: str | None = None, **options: 
 
 def sure(**fields: Any) -> SkillTable:
     """A table in which all are as good as the best, but for some fields, and nothing is left to luck."""
-    best = skill_table().high.model_dump()
+    best = read_skill_table().high.model_dump()
     certain = {
         **best,
         "finds": 1,
@@ -86,7 +86,7 @@ def answer(
     return message
 
 
-def played(server: ProviderServer, task: Known, path: Path, model: str = HIGH, session: str = "s") -> Played:
+def played(server: ProviderServer, task: KnownTask, path: Path, model: str = HIGH, session: str = "s") -> Played:
     """A task played by one model."""
     return play(Project.of(task, path), task, lambda _, messages: answer(server, model, messages, session))
 
@@ -95,7 +95,7 @@ def said_commands(message: Mapping[str, Any]) -> list[str]:
     return [json.loads(call["function"]["arguments"])["command"] for call in message.get("tool_calls") or ()]
 
 
-def after(task: Known, project: Project, *commands: str) -> list[Message]:
+def after(task: KnownTask, project: Project, *commands: str) -> list[Message]:
     """A conversation in which somebody ran these commands."""
     messages = opening(task)
     for number, command in enumerate(commands):
@@ -106,11 +106,11 @@ def after(task: Known, project: Project, *commands: str) -> list[Message]:
     return messages
 
 
-def of_kind(task: Known, kind: EditKind) -> Edit:
-    return task.edits.of_kind(kind)[0]
+def of_kind(task: KnownTask, kind: EditKind) -> Edit:
+    return task.edits.edits_of_kind(kind)[0]
 
 
-def reading(task: Known) -> list[str]:
+def reading(task: KnownTask) -> list[str]:
     return [LIST_COMMAND, *(f"cat {file}" for file in task.edits.faulty_files)]
 
 
@@ -259,8 +259,8 @@ def test_every_candidate_bills_in_its_providers_shape_and_reads_its_own_cache(mo
     with serving() as server:
         bodies = [completion(server.port, model, messages, tools=TOOLS)[1] for messages in (first, second)]
         _, elsewhere = completion(server.port, model, second, session="other", tools=TOOLS)
-    cold, warm = usage_of(bodies[0]), usage_of(bodies[1])
-    assert cold.cache_read == usage_of(elsewhere).cache_read == 0
+    cold, warm = read_usage(bodies[0]), read_usage(bodies[1])
+    assert cold.cache_read == read_usage(elsewhere).cache_read == 0
     assert warm.cache_read == cold.input + cold.cache_write
     assert (cold.cache_write > 0) is (model == HIGH)
     assert cold.output > 0
@@ -277,7 +277,7 @@ def test_a_cache_is_cold_after_its_time_by_the_sessions_own_clock(tmp_path: Path
         assert (status, first["simulated"]["seconds"] > POOL.wallclock_ttl_seconds) == (200, True)
         longer = [*messages, {"role": "user", "content": "Go on."}]
         _, second = completion(server.port, MID, longer, tools=TOOLS)
-    assert usage_of(second).cache_read == 0
+    assert read_usage(second).cache_read == 0
 
 
 @pytest.mark.parametrize("kind", sorted(FAULTS))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamic_track.rehearsal.edits import Subject
-from dynamic_track.rehearsal.skills import skill_names, skill_table
+from dynamic_track.rehearsal.skills import read_skill_table, skill_names
 from tests.cli.commands import twinbench
 from tests.dynamic_track.rehearsal.playing import all_known
 from twinbench.routing.tiers import Tier
@@ -19,10 +19,10 @@ SOLVED = 0.8
 
 
 def test_in_spread_every_tier_is_the_cheapest_that_is_good_for_a_tenth_of_the_tasks() -> None:
-    table = skill_table("spread")
+    table = read_skill_table("spread")
     tasks = all_known()
     cheapest = Counter(
-        next(tier for tier in Tier if table.of(tier).solves.of(task.edits.subject, task.difficulty) >= SOLVED)
+        next(tier for tier in Tier if table.for_tier(tier).solves.chance(task.edits.subject, task.difficulty) >= SOLVED)
         for task in tasks
     )
     assert min(cheapest[tier] for tier in Tier) >= len(tasks) / 10
@@ -30,18 +30,20 @@ def test_in_spread_every_tier_is_the_cheapest_that_is_good_for_a_tenth_of_the_ta
 
 
 def test_in_flat_no_tier_is_much_better_and_some_tasks_are_out_of_reach_for_all() -> None:
-    table = skill_table("flat-2026")
+    table = read_skill_table("flat-2026")
     for subject in Subject:
         for difficulty in ("easy", "medium", "hard"):
-            chances = [table.of(tier).solves.of(subject, difficulty) for tier in Tier]
+            chances = [table.for_tier(tier).solves.chance(subject, difficulty) for tier in Tier]
             assert max(chances) - min(chances) < 0.2
-    out_of_reach = [task for task in all_known() if table.high.solves.of(task.edits.subject, task.difficulty) < 0.05]
+    out_of_reach = [
+        task for task in all_known() if table.high.solves.chance(task.edits.subject, task.difficulty) < 0.05
+    ]
     assert len(out_of_reach) / len(all_known()) == pytest.approx(73 / 497, abs=0.02), "as in the public table"
 
 
 @pytest.mark.parametrize("name", ["flat-2026", "spread"])
 def test_a_dearer_tier_never_works_worse_but_for_what_it_solves(name: str) -> None:
-    for weak, strong in pairwise(skill_table(name).of(tier) for tier in Tier):
+    for weak, strong in pairwise(read_skill_table(name).for_tier(tier) for tier in Tier):
         assert (weak.finds, weak.tests, weak.repairs) <= (strong.finds, strong.tests, strong.repairs)
         assert (weak.spoils, weak.circles, weak.slips) >= (strong.spoils, strong.circles, strong.slips)
         assert weak.thinking_tokens < strong.thinking_tokens
@@ -50,7 +52,7 @@ def test_a_dearer_tier_never_works_worse_but_for_what_it_solves(name: str) -> No
 def test_skills_are_shown_by_name() -> None:
     for name in skill_names():
         shown = twinbench("rehearse", "skills", "--skills", name, "--json").succeeded().json
-        assert (shown["name"], shown["fingerprint"]) == (name, skill_table(name).fingerprint)
+        assert (shown["name"], shown["fingerprint"]) == (name, read_skill_table(name).fingerprint)
         assert [tier for tier in shown if tier in {each.label for each in Tier}] == [tier.label for tier in Tier]
         text = twinbench("rehearse", "skills", "--skills", name).succeeded().text
         assert "solves, numbers" in text
@@ -63,8 +65,8 @@ def test_a_table_of_ones_own_is_read_and_what_is_wrong_in_it_is_named(tmp_path: 
     own = tmp_path / "mine.toml"
     source = Path(__file__).parents[3] / "dynamic_track/rehearsal/skill_tables/spread.toml"
     own.write_text(source.read_text("utf-8").replace("finds = 0.80", "finds = 0.81"), "utf-8")
-    assert skill_table(str(own)).low.finds == 0.81
-    assert skill_table(str(own)).fingerprint != skill_table("spread").fingerprint
+    assert read_skill_table(str(own)).low.finds == 0.81
+    assert read_skill_table(str(own)).fingerprint != read_skill_table("spread").fingerprint
     broken = tmp_path / "broken.toml"
     broken.write_text(source.read_text("utf-8").replace("finds = 0.80", "finds = 1.80"), "utf-8")
     ran = twinbench("rehearse", "always-low", "--skills", broken)

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from dynamic_track.grading.verdict_store import VerdictStore
-from dynamic_track.rehearsal.preparing import seeds_of
-from dynamic_track.rehearsal.rehearsing import Rehearsed, run_folders
+from dynamic_track.rehearsal.preparing import parse_seeds
+from dynamic_track.rehearsal.rehearsing import RehearsalRun, name_run_folders
 from dynamic_track.rehearsal.shared_verdicts import SharedVerdicts
-from dynamic_track.rehearsal.standings import Standings, standings
+from dynamic_track.rehearsal.standings import Standings, compute_standings
 from dynamic_track.running.runner import RunSummary
-from dynamic_track.running.score import scored
-from dynamic_track.running.trial import Trial
+from dynamic_track.running.score import score_trials
+from dynamic_track.running.trial import TrialOutcome
 from twinbench.causes import Cause
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
@@ -28,9 +28,9 @@ POOL = live_manifest()
 TASKS = [f"task-{number:02}" for number in range(21)]
 
 
-def trial(task: str, *, resolved: bool | None, cost_usd: str) -> Trial:
+def trial(task: str, *, resolved: bool | None, cost_usd: str) -> TrialOutcome:
     cost = Decimal(cost_usd)
-    return Trial(
+    return TrialOutcome(
         id=task,
         trial=1,
         resolved=resolved,
@@ -53,27 +53,27 @@ def trial(task: str, *, resolved: bool | None, cost_usd: str) -> Trial:
 
 def runs(
     seeds: int, resolves: Callable[[str, int], bool | None], router: str = "mine", cost: str = "0.01"
-) -> list[Rehearsed]:
+) -> list[RehearsalRun]:
     """A router's runs, by whether a task is resolved under a seed."""
     return [
-        Rehearsed(
+        RehearsalRun(
             router,
             str(seed),
-            RunSummary("run", scored([trial(t, resolved=resolves(t, seed), cost_usd=cost) for t in TASKS], POOL)),
+            RunSummary("run", score_trials([trial(t, resolved=resolves(t, seed), cost_usd=cost) for t in TASKS], POOL)),
         )
         for seed in range(seeds)
     ]
 
 
-def found(done: Sequence[Rehearsed]) -> Standings:
-    return standings(done, POOL, Resampling(500))
+def found(done: Sequence[RehearsalRun]) -> Standings:
+    return compute_standings(done, POOL, Resampling(500))
 
 
 def by_task(task: str, _seed: int) -> bool:
     return int(task[-2:]) % 3 > 0
 
 
-def width(done: Sequence[Rehearsed]) -> float:
+def width(done: Sequence[RehearsalRun]) -> float:
     [one] = found(done).routers
     assert one.intervals is not None
     ends = one.intervals["bill_usd"]
@@ -92,7 +92,7 @@ def test_more_seeds_of_tasks_that_end_by_luck_say_more() -> None:
 
 def test_money_is_of_one_run_of_all_tasks_averaged_over_seeds() -> None:
     [one] = found(runs(4, lambda _, seed: seed > 0)).routers
-    assert one.scores == {
+    assert one.headline == {
         "bill_usd": pytest.approx(0.21 + 0.25 * 21 * 0.6),
         "cost_usd": pytest.approx(0.21),
         "penalty_usd": pytest.approx(0.25 * 21 * 0.6),
@@ -102,7 +102,7 @@ def test_money_is_of_one_run_of_all_tasks_averaged_over_seeds() -> None:
     assert (one.tasks, one.seeds, one.rank) == (21, 4, (1, 1))
     assert one.intervals is not None
     low, high = one.intervals["bill_usd"] or (0, 0)
-    assert low <= one.scores["bill_usd"] <= high  # type: ignore[operator]
+    assert low <= one.headline["bill_usd"] <= high  # type: ignore[operator]
 
 
 def test_routers_are_told_apart_by_tasks_and_not_by_seeds() -> None:
@@ -122,7 +122,7 @@ def test_routers_are_told_apart_by_tasks_and_not_by_seeds() -> None:
     assert 0 < bill["p"] <= bill["p_holm"] < 0.05
 
 
-def failing(router: str, *, cases: int = len(TASKS)) -> list[Rehearsed]:
+def failing(router: str, *, cases: int = len(TASKS)) -> list[RehearsalRun]:
     """The run of a router that raises at the first step of so many tasks, and solves the others."""
     trials = [trial(task, resolved=number >= cases, cost_usd="0.01") for number, task in enumerate(TASKS)]
     told = "step 1: oops"
@@ -132,11 +132,13 @@ def failing(router: str, *, cases: int = len(TASKS)) -> list[Rehearsed]:
         else each
         for number, each in enumerate(trials)
     ]
-    return [Rehearsed(router, "0", RunSummary("run", scored(ended, POOL)))]
+    return [RehearsalRun(router, "0", RunSummary("run", score_trials(ended, POOL)))]
 
 
 def test_a_router_that_fails_in_every_case_has_a_bill_and_no_rank_and_is_in_no_test() -> None:
-    not_loaded = [Rehearsed("no router", "0", RunSummary("run", scored([], POOL, not_loaded="it has no route")))]
+    not_loaded = [
+        RehearsalRun("no router", "0", RunSummary("run", score_trials([], POOL, not_loaded="it has no route")))
+    ]
     routers = [*runs(1, by_task, "good"), *failing("broken"), *failing("shaky", cases=20), *not_loaded]
     told = found(routers)
     good, broken, shaky, nothing = told.routers
@@ -163,15 +165,17 @@ def test_where_another_model_answers_a_router_failed_that_decided_nothing_itself
     assert not replace(one, router_errors=4, first_router_error="step 1: x").router_failed
     assert replace(one, router_errors=5, first_router_error="step 1: x").router_failed
     lost = trial("task-01", resolved=None, cost_usd="0.01")
-    assert scored([replace(one, router_errors=5), lost], POOL).router_failure is not None, "a lost case tells nothing"
-    assert scored([lost], POOL).router_failure is None
+    assert score_trials([replace(one, router_errors=5), lost], POOL).router_failure is not None, (
+        "a lost case tells nothing"
+    )
+    assert score_trials([lost], POOL).router_failure is None
 
 
 def test_how_an_agent_ended_that_did_not_submit_is_told() -> None:
     ended = replace(trial("task-00", resolved=False, cost_usd="0.01"), cause=Cause.empty, exit_status="LimitsExceeded")
     odd = replace(ended, id="task-01", exit_status="RepeatedFormatError")
     by_cause = replace(ended, id="task-02", cause=Cause.transport, exit_status="transport", resolved=None)
-    score = scored([ended, odd, odd, by_cause, trial("task-03", resolved=True, cost_usd="0.01")], POOL)
+    score = score_trials([ended, odd, odd, by_cause, trial("task-03", resolved=True, cost_usd="0.01")], POOL)
     assert score.agent_ends == {"LimitsExceeded": 1, "RepeatedFormatError": 2}
     [note] = score.failure_notes("mine")
     assert note.startswith("mine: the agent ended without submitting in 3 cases: 1 by LimitsExceeded (")
@@ -186,28 +190,28 @@ def test_cases_without_a_verdict_are_in_no_comparison() -> None:
 
 
 def test_without_resamples_there_are_scores_alone() -> None:
-    told = standings(runs(2, by_task), POOL, None)
+    told = compute_standings(runs(2, by_task), POOL, None)
     assert told.routers[0].to_json()["intervals"] is None
     assert told.routers[0].rank is None
     assert not told.pairs
     few = [
-        replace(run, summary=replace(run.summary, score=scored(run.summary.trials[:3], POOL)))
+        replace(run, summary=replace(run.summary, score=score_trials(run.summary.trials[:3], POOL)))
         for run in runs(2, by_task)
     ]
     assert "3" in (found(few).routers[0].no_interval or "")
 
 
 def test_seeds_are_a_number_or_named() -> None:
-    assert seeds_of("0", None) == ("0",)
-    assert seeds_of("any text", None) == ("any text",)
-    assert seeds_of("0", "3") == ("0", "1", "2")
-    assert seeds_of("0", "5,7") == ("5", "7")
-    assert seeds_of("0", "7,") == ("7",)
+    assert parse_seeds("0", None) == ("0",)
+    assert parse_seeds("any text", None) == ("any text",)
+    assert parse_seeds("0", "3") == ("0", "1", "2")
+    assert parse_seeds("0", "5,7") == ("5", "7")
+    assert parse_seeds("0", "7,") == ("7",)
     for wrong in ("", "0", "x", "5,5", "5,05", "-1", "1.5", ","):
         with pytest.raises(UsageError, match="--seeds"):
-            seeds_of("0", wrong)
+            parse_seeds("0", wrong)
     with pytest.raises(UsageError, match="one of the two"):
-        seeds_of("1", "3")
+        parse_seeds("1", "3")
 
 
 def test_every_router_has_a_folder_of_its_own() -> None:
@@ -221,19 +225,19 @@ def test_every_router_has_a_folder_of_its_own() -> None:
         "verdicts": "verdicts-2",
         "…": "router",
     }
-    assert run_folders(list(specs)) == list(specs.values())
+    assert name_run_folders(list(specs)) == list(specs.values())
 
 
 def test_a_patch_that_two_runs_submit_is_graded_once_and_kept_in_both(tmp_path: Path) -> None:
     beside = VerdictStore(Store(tmp_path))
     first, second = (SharedVerdicts(Store(tmp_path / name), beside) for name in ("one", "two"))
     assert second.find("f" * 64) is None
-    first.keep("f" * 64, {"resolved": True}, "two passed", first.times_kept("f" * 64))
+    first.store("f" * 64, {"resolved": True}, "two passed", first.times_stored("f" * 64))
     content, log = second.find("f" * 64) or ({}, tmp_path)
     assert content == {"resolved": True}
     assert log.is_relative_to(tmp_path / "two")
     assert VerdictStore(Store(tmp_path / "two")).find("f" * 64) is not None, "the run's directory stands alone"
-    second.keep("f" * 64, {"resolved": False}, "graded again", second.times_kept("f" * 64))
+    second.store("f" * 64, {"resolved": False}, "graded again", second.times_stored("f" * 64))
     assert (second.find("f" * 64) or ({},))[0] == {"resolved": False}
     (tmp_path / "verdicts" / ("f" * 64) / "test_output.txt.gz").write_bytes(b"no gzip")
     assert SharedVerdicts(Store(tmp_path / "three"), beside).find("f" * 64) is None, "what is damaged is graded again"

@@ -36,7 +36,7 @@ def test_what_is_left_out_is_told_with_its_reason(wide: Path, narrow: Path) -> N
     assert common.cases == ("a__a-1", "b__b-2")
     told = {
         path: [(each.case, f"{each.what} in {each.run}") for each in left_out]
-        for path, left_out in common.left_out.items()
+        for path, left_out in common.left_out_cases.items()
     }
     assert told == {
         str(wide): [("c__c-3", f"not chosen in {narrow}"), ("d__d-4", f"no verdict in {narrow}")],

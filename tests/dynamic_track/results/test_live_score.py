@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts, Message, Reply, server_error
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, Reply, TokenCounts, server_error
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.results.live_results import views
 from dynamic_track.results.loaded import load_run
 from dynamic_track.tasks.task import Task
@@ -61,21 +61,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) ->
     folder = tmp_path_factory.mktemp("runs")
     solved = solving(rehearsal)
 
-    def priced(asked: Asked) -> Reply:
+    def priced(asked: ReceivedRequest) -> Reply:
         """Every call reads what its model read before, but for the third; the second fails once."""
         step = step_of(asked)
         if step == 2 and asked.body["model"] == LOW and asked.turn == 1:
             return server_error()
         reply = solved(asked)
-        assert isinstance(reply, Message)
+        assert isinstance(reply, MessageReply)
         statement = json.dumps(asked.body["messages"][1])
         weak = asked.body["model"] == LOW and any(
             json.dumps(task.problem_statement.strip()[:200])[1:-1] in statement
             for task in rehearsal
             if task.id in UNSOLVED
         )
-        usage = Counts(prompt=1000 * step, read=0 if step == 3 else 1000 * (step - 1), output=100, cost_usd=0.001)
-        return said(f"echo {SENTINEL}", usage=usage) if weak else Message(reply.text, reply.calls, usage=usage)
+        usage = TokenCounts(prompt=1000 * step, read=0 if step == 3 else 1000 * (step - 1), output=100, cost_usd=0.001)
+        return said(f"echo {SENTINEL}", usage=usage) if weak else MessageReply(reply.text, reply.calls, usage=usage)
 
     every = [word for name in SIX for word in ("--only", name)]
     with pytest.MonkeyPatch.context() as patch:

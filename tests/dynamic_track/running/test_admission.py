@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.running.admission import Admission, Images
+from dynamic_track.running.admission import Admission, CaseImages
 from dynamic_track.running.stopping import Stop, StoppedError, ask_to_stop
 from dynamic_track.tasks.sources import load_tasks
 from tests.containers.registry import registry
@@ -27,7 +27,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(
         "dynamic_track.running.admission.psutil.virtual_memory", lambda: type("Memory", (), {"available": free[0]})
     )
-    monkeypatch.setattr("dynamic_track.running.admission._LOOK_AGAIN_S", 0.02)
+    monkeypatch.setattr("dynamic_track.running.admission._RECHECK_INTERVAL_S", 0.02)
     return free
 
 
@@ -36,10 +36,10 @@ def test_a_case_waits_while_memory_is_short_and_one_may_always_begin(memory: lis
     memory[0] = GIB // 2
 
     def second() -> None:
-        with admission.room(Stop()):
+        with admission.admit(Stop()):
             begun.set()
 
-    with admission.room(Stop()):  # the first may begin though memory is short
+    with admission.admit(Stop()):  # the first may begin though memory is short
         waiting = threading.Thread(target=second)
         waiting.start()
         assert not begun.wait(0.2)
@@ -55,12 +55,12 @@ def test_who_waits_leaves_when_the_run_is_to_stop(memory: list[int]) -> None:
 
     def second() -> None:
         try:
-            with admission.room(stop):
+            with admission.admit(stop):
                 found.append("begun")
         except StoppedError:
             found.append("stopped")
 
-    with admission.room(stop):
+    with admission.admit(stop):
         waiting = threading.Thread(target=second)
         waiting.start()
         time.sleep(0.05)
@@ -72,11 +72,11 @@ def test_who_waits_leaves_when_the_run_is_to_stop(memory: list[int]) -> None:
 def test_another_process_asks_for_a_stop_with_a_file_and_an_old_one_counts_no_more(tmp_path: Path) -> None:
     ask_to_stop(tmp_path)
     stop = Stop(tmp_path)
-    stop.check()
+    stop.raise_if_requested()
     ask_to_stop(tmp_path)
     time.sleep(0.6)
     with pytest.raises(StoppedError):
-        stop.check()
+        stop.raise_if_requested()
 
 
 def test_an_image_that_was_pulled_goes_with_its_last_case_and_others_stay(engine: Engine, base_image: str) -> None:
@@ -85,19 +85,19 @@ def test_an_image_that_was_pulled_goes_with_its_last_case_and_others_stay(engine
         pulled = replace(task, image=served.image(), folder=None)
         present = replace(task, image=base_image, folder=None)
         lost = replace(task, image="127.0.0.1:9/lost/lost:1", folder=None)
-        images = Images(engine, [pulled, pulled, present, lost], build=False, evict=True)
+        images = CaseImages(engine, [pulled, pulled, present, lost], build=False, evict=True)
         assert images.get(pulled) is None
         assert images.get(present) is None
         assert "does not pull" in str(images.get(lost))
-        images.over(pulled)
+        images.release(pulled)
         assert engine.has_image(served.image())
         for each in (pulled, present, lost):
-            images.over(each)
+            images.release(each)
         assert not engine.has_image(served.image())
         assert engine.has_image(base_image)
-        kept = Images(engine, [pulled], build=False)
+        kept = CaseImages(engine, [pulled], build=False)
         assert kept.get(pulled) is None
-        kept.over(pulled)
+        kept.release(pulled)
         assert engine.has_image(served.image())
         engine.remove_image(served.image())
         engine.remove_image(served.image())

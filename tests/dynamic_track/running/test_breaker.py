@@ -8,24 +8,24 @@ import pytest
 
 from dynamic_track.running.breaker import Breaker
 from dynamic_track.running.stopping import Stop
-from dynamic_track.running.trial import Trial, concluded
+from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.lines import End
 from twinbench.calls.recording import Recording
 from twinbench.calls.trial_log import TrialLog
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.fingerprint import sha256_text
 from twinbench.storage.manifest_files import live_manifest
 
-INFRA = [cause for cause, handling in CAUSES.items() if handling.counts is Counts.infra]
+INFRA = [cause for cause, handling in CAUSES.items() if handling.outcome_class is OutcomeClass.infra]
 
 
-def ended(number: int, cause: Cause | None) -> Trial:
+def ended(number: int, cause: Cause | None) -> TrialOutcome:
     """A trial that ended with a cause, or by its agent."""
     log = TrialLog(Recording(f"case-{number}", 1), None)
     detail = None if cause is None else f"why {number}"
     patch = {"patch": b"", "patch_sha256": sha256_text("")}
     log.recording.end = End(**log.stamp(), exit_status="Submitted", **patch, cause=cause, detail=detail)
-    return concluded(live_manifest(), log.recording)
+    return summarise_trial(live_manifest(), log.recording)
 
 
 def stopped_after(causes: Sequence[Cause | None]) -> tuple[int | None, str | None]:

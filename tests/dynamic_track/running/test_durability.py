@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dynamic_track.rehearsal.replies import Reply
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.tasks.task import Task
 from tests.dynamic_track.live import EASY, KEY, KEY_VARIABLE, by_step, gold, live, named, said
@@ -48,7 +48,7 @@ def test_a_run_outlasts_a_power_cut(tmp_path: Path, rehearsal: Sequence[Task], m
 
     asking = by_step([said(command) for command in gold(named(rehearsal, EASY))])
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         kinds = left_kinds()
         assert kinds[-1] == "reserve", f"what is asked is reserved on the disk, not only in memory: {kinds}"
         seen.append("request")
@@ -85,4 +85,4 @@ def test_a_file_of_a_trial_outlasts_a_power_cut_with_its_folders(tmp_path: Path)
     run = RunDirectory(tmp_path)
     with disk(tmp_path) as watched:
         run.write("a__a-1", 2, "case.json", "{}")
-        assert watched.left(run.case("a__a-1", 2) / "case.json") == b"{}"
+        assert watched.left(run.trial_folder("a__a-1", 2) / "case.json") == b"{}"

@@ -21,7 +21,7 @@ from tests.dynamic_track.live import (
     run_arguments,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import RUN
 
@@ -47,7 +47,7 @@ def ends_as_it_must(done: Done, agent: HostileAgent) -> bool:
     """Whether a trial ended by what its agent did, and as that lets it end."""
     case = done.case
     cause = None if case["cause"] is None else Cause(case["cause"])
-    if cause is not None and CAUSES[cause].counts is not Counts.unresolved:
+    if cause is not None and CAUSES[cause].outcome_class is not OutcomeClass.unresolved:
         return False
     return {True: "resolved", False: "unresolved"}.get(case["resolved"]) in agent.ends
 

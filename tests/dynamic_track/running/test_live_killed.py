@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts, Hang, Message, Reply, error
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import HangReply, MessageReply, Reply, TokenCounts, error_reply
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
 from tests.dynamic_track.hostile_agents import submit_file
@@ -67,9 +67,9 @@ def solving_it(tasks: Sequence[Task]) -> list[Reply]:
     return priced(said(["ls; date", "git status"]), said([heredoc(named(tasks, EASY).gold_patch), SUBMIT]))
 
 
-def priced(*messages: Message) -> list[Reply]:
+def priced(*messages: MessageReply) -> list[Reply]:
     """Answers whose usage does not depend on what a server has in its cache."""
-    return [replace(each, usage=Counts(1000 * number, output=100)) for number, each in enumerate(messages, 1)]
+    return [replace(each, usage=TokenCounts(1000 * number, output=100)) for number, each in enumerate(messages, 1)]
 
 
 def kept_containers(engine: Engine, run: str) -> list[str]:
@@ -103,7 +103,7 @@ ROUTER = "round-robin"
 class Whole:
     """A run that nobody killed."""
 
-    script: Callable[[Asked], Reply]
+    script: Callable[[ReceivedRequest], Reply]
     case: dict[str, Any]
     spend: Decimal
 
@@ -180,8 +180,8 @@ def test_a_run_killed_while_a_server_hangs_goes_on(
     hanging = True
     whole = wholes(False)
 
-    def answer(asked: Asked) -> Reply:
-        return Hang() if hanging and len(asked.body["messages"]) > 2 else whole.script(asked)
+    def answer(asked: ReceivedRequest) -> Reply:
+        return HangReply() if hanging and len(asked.body["messages"]) > 2 else whole.script(asked)
 
     done = Done(tmp_path / f"killed-{os.urandom(4).hex()}")
     with ScriptedServer(answer) as server:
@@ -312,7 +312,7 @@ def test_a_wait_for_a_provider_is_not_waited_for_when_a_signal_comes(
 ) -> None:
     done = Done(tmp_path / "run")
     arguments = partial(run_arguments, run=done.run, router=ROUTER)
-    with ScriptedServer(lambda _: error(429, "later", headers={"Retry-After": "9"})) as server:
+    with ScriptedServer(lambda _: error_reply(429, "later", headers={"Retry-After": "9"})) as server:
         killing.start(arguments(server.api_base), ("after", "settle", 1), signal.SIGTERM)
         assert killing.ended() == 128 + signal.SIGTERM
         assert len(server.completions) == 1, "one that is waited for is asked again"
@@ -331,9 +331,9 @@ def test_a_run_that_sigterm_ends_at_any_moment_goes_on_to_the_same_end(
     whole = wholes(True)
     draw = random.Random(20)  # noqa: S311 - moments, no secrets
 
-    def slowly(asked: Asked) -> Reply:
+    def slowly(asked: ReceivedRequest) -> Reply:
         reply = whole.script(asked)
-        assert isinstance(reply, Message)
+        assert isinstance(reply, MessageReply)
         return replace(reply, after_s=0.3)
 
     with ScriptedServer(slowly) as server:

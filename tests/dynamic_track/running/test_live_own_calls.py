@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts, Message, Reply
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, Reply, TokenCounts
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import twinbench
 from tests.dynamic_track.live import (
@@ -52,7 +52,7 @@ class Asks:
             return Decision("low", rationale=str(error))
         return Decision("high" if reply.text == "yes" else "low", rationale=reply.text)
 """
-OWN = Counts(prompt=100, output=2)
+OWN = TokenCounts(prompt=100, output=2)
 OWN_USD = Decimal("0.0000324")
 """100 · 0.3 + 2 · 1.2, per million."""
 
@@ -64,18 +64,18 @@ def asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{tmp_path / 'asking.py'}:Asks"
 
 
-def own(asked: Asked) -> bool:
+def own(asked: ReceivedRequest) -> bool:
     return bool(asked.body["messages"][0]["content"].startswith("Is step"))
 
 
-def solving(tasks: Sequence[Task]) -> Callable[[Asked], Reply]:
+def solving(tasks: Sequence[Task]) -> Callable[[ReceivedRequest], Reply]:
     """The agent applies the gold patch; the router is told that the second step is hard."""
     agent = by_step([said(command) for command in gold(named(tasks, EASY))])
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         if not own(asked):
             return agent(asked)
-        return Message("yes" if "step 2" in asked.body["messages"][0]["content"] else "no", usage=OWN)
+        return MessageReply("yes" if "step 2" in asked.body["messages"][0]["content"] else "no", usage=OWN)
 
     return answer
 

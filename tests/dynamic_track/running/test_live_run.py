@@ -13,18 +13,18 @@ import pytest
 
 from dynamic_track.rehearsal.replies import (
     ABSENT,
-    Call,
-    Counts,
-    Hang,
-    Message,
+    HangReply,
+    MessageReply,
     Reply,
-    error,
-    rate_limited,
+    TokenCounts,
+    ToolCall,
+    error_reply,
+    rate_limit_reply,
     server_error,
     too_long,
     unauthorized,
 )
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import files, twinbench
 from tests.dynamic_track.live import (
@@ -52,7 +52,7 @@ from tests.dynamic_track.live import (
 from tests.examples import thinned
 from tests.plugins.serving import endpoint
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.packing import unpacked
+from twinbench.calls.packing import unpack
 from twinbench.storage.manifest_files import live_manifest
 
 LEAVES = f"echo {SENTINEL}"
@@ -82,7 +82,7 @@ def routers(tmp_path: Path) -> str:
     return f"{tmp_path / 'live_routers.py'}:"
 
 
-def leaving(command: str = LEAVES) -> Callable[[Asked], Reply]:
+def leaving(command: str = LEAVES) -> Callable[[ReceivedRequest], Reply]:
     """A script that submits at once."""
     return lambda _: said(command)
 
@@ -193,9 +193,9 @@ def test_routers_of_every_kind_run_unchanged(
 def test_answers_without_a_command_are_paid_and_counted(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     done = Done(tmp_path / "run")
     replies = [
-        Message("I think that …", usage=Counts(100, output=10)),
-        Message(None, calls=[Call("{not json")], usage=Counts(100, output=10)),
-        said(LEAVES, usage=Counts(100, output=10)),
+        MessageReply("I think that …", usage=TokenCounts(100, output=10)),
+        MessageReply(None, calls=[ToolCall("{not json")], usage=TokenCounts(100, output=10)),
+        said(LEAVES, usage=TokenCounts(100, output=10)),
     ]
     with ScriptedServer(replies) as server:
         live(server.api_base, done.run).succeeded()
@@ -207,12 +207,16 @@ def test_answers_without_a_command_are_paid_and_counted(tmp_path: Path, rehearsa
 
 def test_whatever_a_model_says_ends_in_a_verdict(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     """Halves of surrogate pairs, NUL, odd types: each is a model's own fault and none is an error of ours."""
-    odd: list[Message] = [
+    odd: list[MessageReply] = [
         said("printf '\\xff\\xfe\\n'; echo \ud83d"),
         said("echo a\0b"),
-        Message(None, calls=[Call('{"command": ["ls", 1]}')]),
-        Message("[bold]\x1b[31m\ud800", calls=[Call('{"command": "true"}')], fields={"reasoning_content": "\udfff"}),
-        Message(None, calls=[Call('{"command": null}')], fields={"role": "user", "name": None}),
+        MessageReply(None, calls=[ToolCall('{"command": ["ls", 1]}')]),
+        MessageReply(
+            "[bold]\x1b[31m\ud800",
+            calls=[ToolCall('{"command": "true"}')],
+            message_fields={"reasoning_content": "\udfff"},
+        ),
+        MessageReply(None, calls=[ToolCall('{"command": null}')], message_fields={"role": "user", "name": None}),
     ]
     done = Done(tmp_path / "run")
     with ScriptedServer([*odd, said(f"echo {SENTINEL}; printf 'diff \\xff\\n'")], strict=False) as server:
@@ -224,7 +228,7 @@ def test_whatever_a_model_says_ends_in_a_verdict(tmp_path: Path, rehearsal: Sequ
 def test_the_agents_own_limit_ends_a_case_unresolved(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     """The call that reaches 3 USD counts in full, and no other is made."""
     done = Done(tmp_path / "run")
-    with ScriptedServer(lambda _: said("true", usage=Counts(200_000, output=20_000))) as server:
+    with ScriptedServer(lambda _: said("true", usage=TokenCounts(200_000, output=20_000))) as server:
         live(server.api_base, done.run, usd="30").succeeded()
         assert len(server.completions) == 2
     case = done.case
@@ -239,7 +243,7 @@ FAULTS: dict[str, tuple[Reply, str, int]] = {
     "401": (unauthorized(), "access", 1),
     "no usage": (said("ls", usage=ABSENT), "usage", 1),
     "another model": (said("ls", model="gpt-17"), "model", 1),
-    "a switch": (error(400, "Invalid `signature` in `thinking` block"), "switch", 1),
+    "a switch": (error_reply(400, "Invalid `signature` in `thinking` block"), "switch", 1),
 }
 
 
@@ -269,7 +273,7 @@ def test_a_fault_of_the_provider_is_infrastructure_and_goes_on_when_it_is_over(
 
 def test_what_passes_is_tried_again_and_accounted_for(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     done = Done(tmp_path / "run")
-    replies: list[Reply] = [rate_limited(0), server_error(), Hang(), said(LEAVES)]
+    replies: list[Reply] = [rate_limit_reply(0), server_error(), HangReply(), said(LEAVES)]
     with ScriptedServer(replies) as server:
         live(server.api_base, done.run, "--call-timeout", "15").succeeded()
         assert len(server.completions) == 4
@@ -355,9 +359,12 @@ def test_what_the_provider_says_that_a_call_cost_stands_beside_the_locked_price(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = Done(tmp_path / "run")
-    script = by_step([said("ls", usage=Counts(1000, output=10, cost_usd=0.125)), said(LEAVES)])
+    script = by_step([said("ls", usage=TokenCounts(1000, output=10, cost_usd=0.125)), said(LEAVES)])
     told = by_step(
-        [said("ls", usage=Counts(1000, output=10, cost_usd=0.125)), said(LEAVES, usage=Counts(9, cost_usd=0.5))]
+        [
+            said("ls", usage=TokenCounts(1000, output=10, cost_usd=0.125)),
+            said(LEAVES, usage=TokenCounts(9, cost_usd=0.5)),
+        ]
     )
     with ScriptedServer(script) as server:
         live(server.api_base, done.run).succeeded()
@@ -423,7 +430,7 @@ def test_a_cap_stops_a_case_which_goes_on_under_a_higher_one_and_pays_nothing_tw
 ) -> None:
     done = Done(tmp_path / "run")
     with ScriptedServer(
-        by_step([said(each, usage=Counts(2000, output=400)) for each in ("ls", "true", LEAVES)])
+        by_step([said(each, usage=TokenCounts(2000, output=400)) for each in ("ls", "true", LEAVES)])
     ) as server:
         ran = live(server.api_base, done.run, usd="0.1")
         assert (ran.code, ran.json["cap"], ran.json["infra"], ran.json["spend_usd"]) == (1, 1, 0, 0)
@@ -475,13 +482,13 @@ def test_the_key_is_nowhere_though_the_server_tells_it(
         said(f"echo {SENTINEL}; echo '{told}'"),
     ]
     done = Done(tmp_path / "run")
-    with ScriptedServer(lambda _: error(401, told) if refused else by_step(script)(_), api_key=key) as server:
+    with ScriptedServer(lambda _: error_reply(401, told) if refused else by_step(script)(_), api_key=key) as server:
         ran = live(server.api_base, done.run)
     assert ran.code == int(refused), ran.err
     everything = {"stdout": ran.out, "stderr": ran.err.encode(), **files(done.run)}
     packed = [each["response"] for each in done.fields("settle")]
     packed += [each["output"] for each in done.fields("observation")]
-    everything |= {f"packed {number}": unpacked(text) for number, text in enumerate(packed)}
+    everything |= {f"packed {number}": unpack(text) for number, text in enumerate(packed)}
     assert len(packed) == (1 if refused else 4)
     for form in forms:
         assert [name for name, content in everything.items() if form.encode() in content] == [], form

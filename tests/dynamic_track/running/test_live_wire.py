@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Message, Reply, unauthorized
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, Reply, unauthorized
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.dynamic_track.live import (
     HIGH,
@@ -36,7 +36,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
 
 
-def talkative(asked: Asked, *, text: bool) -> Reply:
+def talkative(asked: ReceivedRequest, *, text: bool) -> Reply:
     """Says much of its own with each answer, told apart by its step, and leaves in the end."""
     step = sum(message["role"] == "assistant" for message in asked.body["messages"]) + 1
     fields: dict[str, Any] = {
@@ -53,13 +53,13 @@ def talkative(asked: Asked, *, text: bool) -> Reply:
     function = {"name": "bash", "arguments": json.dumps({"command": command}), "signature": f"inside {step}"}
     call = {"id": f"call-{step}", "type": "function", "index": 0, "extra_content": f"beside {step}"}
     fields["tool_calls"] = [{**call, "function": function}]
-    return Message("So:", fields=fields, finish_reason="tool_calls")
+    return MessageReply("So:", message_fields=fields, finish_reason="tool_calls")
 
 
 @pytest.fixture(scope="module", params=["tool", "text"])
 def asked(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]
-) -> Iterator[tuple[str, list[Asked]]]:
+) -> Iterator[tuple[str, list[ReceivedRequest]]]:
     """The requests of a run whose router takes turns, twice through the pool and once more."""
     text = request.param == "text"
     with pytest.MonkeyPatch.context() as patch, ScriptedServer(lambda each: talkative(each, text=text)) as server:
@@ -70,7 +70,7 @@ def asked(
         yield request.param, server.completions
 
 
-def sent(asked: Asked) -> dict[str, Any]:
+def sent(asked: ReceivedRequest) -> dict[str, Any]:
     """The body, each of whose keys stands there once."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def sent(asked: Asked) -> dict[str, Any]:
     return body
 
 
-def test_model_limits_and_tools_are_as_the_pool_and_the_settings_say(asked: tuple[str, list[Asked]]) -> None:
+def test_model_limits_and_tools_are_as_the_pool_and_the_settings_say(asked: tuple[str, list[ReceivedRequest]]) -> None:
     style, requests = asked
     assert [sent(each)["model"] for each in requests] == [POOL[step % 4] for step in range(STEPS)]
     for each in requests:
@@ -104,7 +104,7 @@ def marks(value: Any) -> int:
     return sum(marks(item) for item in value) if isinstance(value, list) else 0
 
 
-def test_claude_gets_one_cache_mark_at_the_end_and_the_others_none(asked: tuple[str, list[Asked]]) -> None:
+def test_claude_gets_one_cache_mark_at_the_end_and_the_others_none(asked: tuple[str, list[ReceivedRequest]]) -> None:
     style, requests = asked
     for each in requests:
         body = sent(each)
@@ -124,7 +124,7 @@ def test_claude_gets_one_cache_mark_at_the_end_and_the_others_none(asked: tuple[
     assert {sent(each)["model"] for each in requests} == set(POOL)
 
 
-def test_what_a_model_said_of_its_own_goes_back_to_it_alone(asked: tuple[str, list[Asked]]) -> None:
+def test_what_a_model_said_of_its_own_goes_back_to_it_alone(asked: tuple[str, list[ReceivedRequest]]) -> None:
     style, requests = asked
     seen = 0
     for each in requests:
@@ -157,7 +157,7 @@ def test_what_a_model_said_of_its_own_goes_back_to_it_alone(asked: tuple[str, li
     assert seen == 6, "a model is asked after four others, and in the end for the third time"
 
 
-def test_results_are_tied_to_their_calls_across_models(asked: tuple[str, list[Asked]]) -> None:
+def test_results_are_tied_to_their_calls_across_models(asked: tuple[str, list[ReceivedRequest]]) -> None:
     style, requests = asked
     messages = sent(requests[-1])["messages"]
     assert [message["role"] for message in messages[:2]] == ["system", "user"]
@@ -169,7 +169,7 @@ def test_results_are_tied_to_their_calls_across_models(asked: tuple[str, list[As
         assert all(set(each) == {"role", "content"} for each in results)
 
 
-def test_a_conversation_grows_and_is_never_rewritten(asked: tuple[str, list[Asked]]) -> None:
+def test_a_conversation_grows_and_is_never_rewritten(asked: tuple[str, list[ReceivedRequest]]) -> None:
     _, requests = asked
     plain = [[(message["role"], _text(message)) for message in sent(each)["messages"]] for each in requests]
     for earlier, later in itertools.pairwise(plain):
@@ -185,7 +185,7 @@ def test_the_session_header_is_opaque_and_a_trials_own(tmp_path: Path, rehearsal
     cases = [task.id for task in rehearsal[:2]]
     fails = True
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         first = len(asked.body["messages"]) == 2
         return said("ls") if first else unauthorized() if fails else said(f"echo {SENTINEL}")
 

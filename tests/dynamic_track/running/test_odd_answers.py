@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Raw, Reply
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import RawReply, Reply
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.dynamic_track.live import (
     EASY,
@@ -28,7 +28,7 @@ from tests.dynamic_track.live import (
     said,
 )
 from tests.scripted.server import ScriptedServer
-from twinbench.calls.packing import unpacked
+from twinbench.calls.packing import unpack
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +36,12 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
 
 
-def saying(**message: Any) -> Raw:
+def saying(**message: Any) -> RawReply:
     """A readable response with this message, in bytes, since no library would write some of them."""
     usage = {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920}
     choice = {"index": 0, "message": {"role": "assistant", "content": None, **message}, "finish_reason": "stop"}
     body = {"id": "r", "object": "chat.completion", "model": HIGH, "choices": [choice], "usage": usage}
-    return Raw(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    return RawReply(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 def calling(**function: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_an_answer_that_cannot_be_read_is_a_format_error_that_is_billed(
 ) -> None:
     run = tmp_path / "run"
     # The package gives up after three format errors in a row.
-    odd: list[Reply | Callable[[Asked], Reply]] = []
+    odd: list[Reply | Callable[[ReceivedRequest], Reply]] = []
     for message in FORMAT_ERRORS.values():
         odd += [saying(**message), said("ls", text=style == "text")]
     good = [said(command, text=style == "text") for command in gold(named(rehearsal, EASY))]
@@ -89,7 +89,7 @@ def test_an_answer_that_cannot_be_read_is_a_format_error_that_is_billed(
 def test_ids_are_made_where_a_model_gives_none_or_one_twice(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     run = tmp_path / "run"
 
-    def naming(command: str, *names: Any) -> Raw:
+    def naming(command: str, *names: Any) -> RawReply:
         calls = [
             {"id": name, "type": "function", "function": {"name": "bash", "arguments": {"command": command}}}
             for name in names
@@ -97,7 +97,7 @@ def test_ids_are_made_where_a_model_gives_none_or_one_twice(tmp_path: Path, rehe
         return saying(tool_calls=calls)
 
     look, edit, submit = gold(named(rehearsal, EASY))
-    replies: list[Reply | Callable[[Asked], Reply]] = [
+    replies: list[Reply | Callable[[ReceivedRequest], Reply]] = [
         naming(look, "call_0", "call_0", None),
         naming(edit, "call_0"),
         naming(submit, ""),
@@ -117,10 +117,10 @@ def test_ids_are_made_where_a_model_gives_none_or_one_twice(tmp_path: Path, rehe
     replayed(run).succeeded()
 
 
-def by_step_of_calls(replies: Sequence[Any]) -> Callable[[Asked], Reply]:
+def by_step_of_calls(replies: Sequence[Any]) -> Callable[[ReceivedRequest], Reply]:
     """By how many answers the conversation has."""
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         reply: Reply = replies[sum(message["role"] == "assistant" for message in asked.body["messages"])]
         return reply
 
@@ -145,7 +145,7 @@ def test_the_key_in_escapes_lands_in_no_file(tmp_path: Path, rehearsal: Sequence
     body = first.body if nested else first.body.replace(marks.encode(), ESCAPED.encode())
     assert KEY.encode() not in body
     good = [said(command) for command in gold(named(rehearsal, EASY))]
-    with ScriptedServer(by_step([Raw(200, body, first.headers), *good])) as server:
+    with ScriptedServer(by_step([RawReply(200, body, first.headers), *good])) as server:
         live(server.api_base, run).succeeded()
         assert not any(KEY in json.dumps(asked.body) for asked in server.completions)
     _holds_no_key(run)
@@ -170,7 +170,7 @@ def _holds_no_key(run: Path) -> None:
         if path.is_file():
             assert KEY.encode() not in path.read_bytes(), path
     for fields in Done(run).fields("settle"):
-        assert KEY not in json.dumps(json.loads(unpacked(fields["response"])))
+        assert KEY not in json.dumps(json.loads(unpack(fields["response"])))
 
 
 def test_no_answer_of_one_case_ends_another(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
@@ -178,7 +178,7 @@ def test_no_answer_of_one_case_ends_another(tmp_path: Path, rehearsal: Sequence[
     run = tmp_path / "run"
     messages = list(FORMAT_ERRORS.values())
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         prompt = json.dumps(asked.body["messages"][1])
         number, task = next(
             (number, task)

@@ -12,41 +12,41 @@ from pathlib import Path
 import pytest
 
 from dynamic_track.rehearsal.replies import (
-    Close,
-    Cut,
-    Message,
-    Raw,
+    CloseReply,
+    CutReply,
+    MessageReply,
+    RawReply,
     Reply,
-    bash,
-    error,
+    bash_call,
+    error_reply,
     invalid_json,
     payment_required,
-    rate_limited,
+    rate_limit_reply,
     server_error,
     too_long,
     unauthorized,
 )
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.sources import load_tasks
 from dynamic_track.tasks.task import Task
 from tests.calls.mutants import damaged
 from tests.dynamic_track.live import KEY, KEY_VARIABLE, SIX, Done, gold, live
 from tests.dynamic_track.running.test_odd_answers import FORMAT_ERRORS, saying
 from tests.scripted.server import ScriptedServer
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 
 _ATTEMPTS = 2
 """How often what may pass is sent before it does; a call is tried six times."""
 
 PASSING: Sequence[Callable[[random.Random], Reply]] = (
-    lambda _: Cut(),
-    lambda _: Close(),
+    lambda _: CutReply(),
+    lambda _: CloseReply(),
     lambda _: invalid_json(),
-    lambda _: rate_limited(0.05),
+    lambda _: rate_limit_reply(0.05),
     lambda _: server_error(),
-    lambda _: error(200, "upstream", 502),
-    lambda _: Raw(200, b'{"error": "not now"}'),
-    lambda _: Raw(200, b'{"choices": [{"message": {"content": ' + b"[" * 900 + b"]" * 900 + b"}}]}"),
+    lambda _: error_reply(200, "upstream", 502),
+    lambda _: RawReply(200, b'{"error": "not now"}'),
+    lambda _: RawReply(200, b'{"choices": [{"message": {"content": ' + b"[" * 900 + b"]" * 900 + b"}}]}"),
 )
 """Gone at the third attempt, and the case goes on."""
 
@@ -54,13 +54,13 @@ LASTING: Sequence[Callable[[random.Random], Reply]] = (
     lambda _: too_long(),
     lambda _: unauthorized(),
     lambda _: payment_required(),
-    lambda _: error(429, "You exceeded your current quota", "insufficient_quota"),
-    lambda _: Message("x", usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
-    lambda _: Message("x", usage={"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 99}),
-    lambda _: Message("x", usage={"prompt_tokens": 10, "completion_tokens": 2, "prompt_cache_new_tokens": 7}),
-    lambda _: Message("x", model="another"),
+    lambda _: error_reply(429, "You exceeded your current quota", "insufficient_quota"),
+    lambda _: MessageReply("x", usage={"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
+    lambda _: MessageReply("x", usage={"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 99}),
+    lambda _: MessageReply("x", usage={"prompt_tokens": 10, "completion_tokens": 2, "prompt_cache_new_tokens": 7}),
+    lambda _: MessageReply("x", model="another"),
     lambda dice: saying(**dice.choice(list(FORMAT_ERRORS.values()))),
-    lambda dice: Raw(200, damaged(json.loads(saying(content="x").body), dice)),
+    lambda dice: RawReply(200, damaged(json.loads(saying(content="x").body), dice)),
 )
 """Sent whenever the call is made."""
 
@@ -106,7 +106,7 @@ def _poisoned_run(run: Path, tasks: Sequence[Task], seed: int, alone: dict[str, 
     }
     attempts = dict.fromkeys(sick, 0)
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         task = _task_of(asked, tasks)
         if task.id in poisons:
             step, both, poison, own_dice = poisons[task.id]
@@ -139,7 +139,7 @@ def _end(done: Done) -> str:
         return "resolved" if case["resolved"] else "unresolved"
     cause = Cause(case["cause"])
     assert str(cause) != "internal", case["detail"]
-    assert (case["resolved"] is None) == (CAUSES[cause].counts is not Counts.unresolved)
+    assert (case["resolved"] is None) == (CAUSES[cause].outcome_class is not OutcomeClass.unresolved)
     return str(cause)
 
 
@@ -147,18 +147,18 @@ def _only(names: Sequence[str]) -> list[str]:
     return [word for name in names for word in ("--only", name)]
 
 
-def _task_of(asked: Asked, tasks: Sequence[Task]) -> Task:
+def _task_of(asked: ReceivedRequest, tasks: Sequence[Task]) -> Task:
     prompt = json.dumps(asked.body["messages"][1])
     return next(task for task in tasks if json.dumps(task.problem_statement.strip()[:200])[1:-1] in prompt)
 
 
-def _answers_in(asked: Asked) -> int:
+def _answers_in(asked: ReceivedRequest) -> int:
     return sum(message["role"] == "assistant" for message in asked.body["messages"])
 
 
-def _healthy(tasks: Sequence[Task], asked: Asked) -> Reply:
+def _healthy(tasks: Sequence[Task], asked: ReceivedRequest) -> Reply:
     """The gold patch, by how many answers the conversation has; its usage too."""
     command = gold(_task_of(asked, tasks))[_answers_in(asked)]
     length = 1000 + 100 * _answers_in(asked)  # not that of the text, in which times stand
     counts = {"prompt_tokens": length, "completion_tokens": 20, "total_tokens": length + 20}
-    return Message("So:", calls=[bash(command)], usage=counts)
+    return MessageReply("So:", calls=[bash_call(command)], usage=counts)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts, Message, Reply
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, Reply, TokenCounts
+from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
 from tests.containers.running import ours
@@ -48,9 +48,9 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
 
 
-def dear(*replies: Message) -> Callable[[Asked], Reply]:
+def dear(*replies: MessageReply) -> Callable[[ReceivedRequest], Reply]:
     """A script whose every answer costs the same."""
-    return by_step([Message(each.text, each.calls, usage=Counts(1000, output=400)) for each in replies])
+    return by_step([MessageReply(each.text, each.calls, usage=TokenCounts(1000, output=400)) for each in replies])
 
 
 def all_three(api_base: str, run: Path, *more: str, **options: Any) -> Any:
@@ -210,10 +210,10 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
 ) -> None:
     run = tmp_path / "run"
 
-    def slowly(asked: Asked) -> Reply:
+    def slowly(asked: ReceivedRequest) -> Reply:
         reply = solving(rehearsal)(asked)
-        assert isinstance(reply, Message)
-        return Message(reply.text, reply.calls, usage=reply.usage, after_s=0.4)
+        assert isinstance(reply, MessageReply)
+        return MessageReply(reply.text, reply.calls, usage=reply.usage, after_s=0.4)
 
     with ScriptedServer(slowly) as server:
         words = run_arguments(server.api_base, run, *EVERY_ONE, "--workers", "2", only="")

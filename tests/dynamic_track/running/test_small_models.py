@@ -28,8 +28,8 @@ from tests.dynamic_track.running.small_models import (
     small_gateway,
 )
 from twinbench.calls.journal import read_journal
-from twinbench.calls.packing import unpacked
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.calls.packing import unpack
+from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import live_manifest
 
@@ -149,7 +149,7 @@ def answers(done: Done) -> list[Answered]:
     """The responses of a trial, in order: every request has one."""
     reserves, settles = done.fields("reserve"), done.fields("settle")
     return [
-        Answered(settle["step"], reserve["candidate"], settle, unpacked(settle["response"]))
+        Answered(settle["step"], reserve["candidate"], settle, unpack(settle["response"]))
         for reserve, settle in zip(reserves, settles, strict=True)
     ]
 
@@ -199,7 +199,7 @@ def test_a_pool_of_real_small_models_is_checked_run_billed_and_replayed(both: Fe
 def ended_by_itself(done: Done, summary: Mapping[str, Any]) -> None:
     """With a verdict, or by a cause that is the agent's or the router's."""
     case = done.case
-    assert case["cause"] is None or CAUSES[Cause(case["cause"])].counts is Counts.unresolved
+    assert case["cause"] is None or CAUSES[Cause(case["cause"])].outcome_class is OutcomeClass.unresolved
     assert (summary["resolved"] + summary["unresolved"], summary["infra"], summary["cap"]) == (1, 0, 0)
 
 
@@ -283,7 +283,7 @@ def test_a_prompt_that_a_real_server_has_no_room_for_ends_the_case_by_the_router
     assert (ran.code, ran.json["router_failure"]) == (1, "failed in every case")
     done = Done(run)
     [settle] = done.fields("settle")
-    assert json.loads(unpacked(settle["response"]))["error"]["type"] == "exceed_context_size_error"
+    assert json.loads(unpack(settle["response"]))["error"]["type"] == "exceed_context_size_error"
     assert (settle["status"], settle["cause"], settle["usage"]) == (400, "router", None)
     assert (Decimal(settle["cost_usd"]), settle["at_reservation"]) == (Decimal(0), False)
     assert (ran.json["unresolved"], done.case["cause"], done.case["steps"]) == (1, "router", 0)

@@ -15,8 +15,8 @@ import pytest
 
 from dynamic_track import harness
 from dynamic_track.rehearsal.replies import ABSENT, Reply
-from dynamic_track.rehearsal.server import Asked
-from dynamic_track.running.agent import ActionStyle, agent_settings
+from dynamic_track.rehearsal.server import ReceivedRequest
+from dynamic_track.running.agent import ActionFormat, agent_settings
 from dynamic_track.running.unexpected import TRACEBACK_FILE
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
@@ -75,7 +75,7 @@ def strike(
 def strike_everywhere(patch: pytest.MonkeyPatch, tasks: Sequence[Task]) -> dict[str, str]:
     """Strike one case in each layer: the reading of an answer, the agent's package, docker's, grading, the journal."""
     answer, agent, container, grading, journal = SIX[:5]
-    agent_settings(ActionStyle.tool, live_manifest().agent)  # imports the package, which is loud otherwise
+    agent_settings(ActionFormat.tool, live_manifest().agent)  # imports the package, which is loud otherwise
     from minisweagent.agents.default import DefaultAgent
 
     statement = named(tasks, agent).problem_statement
@@ -195,8 +195,8 @@ def test_a_disk_that_is_full_stops_the_run_and_with_more_room_it_goes_on(
 
 
 def by_case(
-    scripts: Mapping[str, Callable[[Asked], Reply]], other: Callable[[Asked], Reply]
-) -> Callable[[Asked], Reply]:
+    scripts: Mapping[str, Callable[[ReceivedRequest], Reply]], other: Callable[[ReceivedRequest], Reply]
+) -> Callable[[ReceivedRequest], Reply]:
     """A script that is another one for some cases."""
     sessions = {session_key("0", "header", case, "1"): script for case, script in scripts.items()}
     return lambda asked: sessions.get(asked.session, other)(asked)
@@ -206,11 +206,11 @@ LOST = {Cause.usage: said(LEAVES, usage=ABSENT), Cause.model: said(LEAVES, model
 """Answers by which a case is lost to infrastructure, and its money with it."""
 
 
-def one_by_one(causes: Sequence[Cause | None]) -> Callable[[Asked], Reply]:
+def one_by_one(causes: Sequence[Cause | None]) -> Callable[[ReceivedRequest], Reply]:
     """A script in which the sessions, as they begin, are lost to one cause after the other; None: the case ends."""
     sessions: list[str] = []
 
-    def answer(asked: Asked) -> Reply:
+    def answer(asked: ReceivedRequest) -> Reply:
         if asked.session not in sessions:
             sessions.append(asked.session)
         cause = causes[min(sessions.index(asked.session), len(causes) - 1)]

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dynamic_track.rehearsal.replies import Counts
+from dynamic_track.rehearsal.replies import TokenCounts
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT, twinbench
 from tests.conftest import SHARED
@@ -28,7 +28,7 @@ from tests.dynamic_track.live import KEY, KEY_VARIABLE, SENTINEL, SIX, Victims, 
 from tests.scripted.server import ScriptedServer
 from tests.timing import wall_s
 from twinbench.calls.journal import read_journal
-from twinbench.containers.building import build
+from twinbench.containers.building import build_image
 from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import NAMESPACE, namespace
 from twinbench.display.wording import counted
@@ -134,7 +134,7 @@ def peak_mib(api_base: str, run: Path, workers: int) -> float:
 def test_sixteen_cases_at_once_lose_no_step_and_take_little_memory(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     steps = 12
     script = by_step(
-        [*(said("seq 500", usage=Counts(1000, output=50)) for _ in range(steps - 1)), said(f"echo {SENTINEL}")]
+        [*(said("seq 500", usage=TokenCounts(1000, output=50)) for _ in range(steps - 1)), said(f"echo {SENTINEL}")]
     )
     with ScriptedServer(script) as server:
         alone = peak_mib(server.api_base, tmp_path / "alone", 1)
@@ -151,12 +151,15 @@ def test_sixteen_cases_at_once_lose_no_step_and_take_little_memory(tmp_path: Pat
 @pytest.mark.skipif(not VERIFIED.exists(), reason="shared/tasks is not here")
 def test_five_hundred_cases_take_little_time_and_memory(tmp_path: Path, base_image: str, engine: Engine) -> None:
     image = "twinbench-testbed:latest"
-    build(engine, image, f"FROM {base_image}\nRUN mkdir /testbed && echo A project. > /testbed/README\n", {})
+    build_image(engine, image, f"FROM {base_image}\nRUN mkdir /testbed && echo A project. > /testbed/README\n", {})
     steps, workers = 10, 4
     script = by_step(
         [
-            *(said("ls; cat README* 2>/dev/null | head -5", usage=Counts(1000, output=50)) for _ in range(steps - 1)),
-            said(f"echo {SENTINEL}", usage=Counts(1000, output=5)),
+            *(
+                said("ls; cat README* 2>/dev/null | head -5", usage=TokenCounts(1000, output=50))
+                for _ in range(steps - 1)
+            ),
+            said(f"echo {SENTINEL}", usage=TokenCounts(1000, output=5)),
         ]
     )
     run = tmp_path / "run"

@@ -21,13 +21,13 @@ from benchmarks.emulated import Emulation, emulation
 from dynamic_track.rehearsal.preparing import prepare_rehearsal
 from dynamic_track.rehearsal.rehearsing import Rehearsal
 from dynamic_track.rehearsal.skills import skill_names
-from dynamic_track.running.trial import concluded
+from dynamic_track.running.trial import summarise_trial
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks
 from tests.cli.commands import SCRIPT
 from tests.engine import alone_on_this_machine
 from twinbench.calls.journal import read_journal
-from twinbench.calls.recording import Recording, recordings
+from twinbench.calls.recording import Recording, read_recordings
 from twinbench.containers.engine import Engine
 from twinbench.plugins.loading import load_router
 from twinbench.routing.built_in import CONSTANTS
@@ -91,7 +91,7 @@ def cases_of(emulated: Emulation, rehearsal: Rehearsal, router: str) -> Cases:
     found: dict[str, list[Case]] = defaultdict(list)
     for seed in SEEDS:
         for recording in emulated.recordings(rehearsal, load_router(router), seed):
-            trial = concluded(rehearsal.pool, recording)
+            trial = summarise_trial(rehearsal.pool, recording)
             assert trial.bill_usd is not None
             found[trial.id].append(Case(bool(trial.resolved), float(trial.bill_usd), trial.steps))
     return found
@@ -192,12 +192,12 @@ def test_an_emulated_case_is_the_case_in_a_container(table: str, emulated: Emula
     done = subprocess.run([SCRIPT, "rehearse", router, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (run,) = json.loads(done.stdout)["runs"]
-    real = recordings(read_journal(Path(run["run"]) / "journal"))
+    real = read_recordings(read_journal(Path(run["run"]) / "journal"))
     rehearsal = prepare_rehearsal(skills=table)
     for mine in emulated.recordings(rehearsal, load_router(router), seed):
         other = real[mine.case, 1]
         assert asked(mine) == asked(other)
-        one, two = (replace(concluded(rehearsal.pool, each), detail=None) for each in (mine, other))
+        one, two = (replace(summarise_trial(rehearsal.pool, each), detail=None) for each in (mine, other))
         assert one == two
     calls = sum(len(asked(each)) for each in real.values())
     what = f"{len(real)} cases and {calls} calls of {router}"

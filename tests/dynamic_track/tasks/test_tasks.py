@@ -17,7 +17,7 @@ import pytest
 
 from dynamic_track import harness
 from dynamic_track.tasks.sources import HUB_DATASETS, load_tasks
-from dynamic_track.tasks.task import GradingSetting, Task, TaskSet, near_ids, read_task
+from dynamic_track.tasks.task import GradingSetting, Task, TaskSet, read_task, suggest_ids
 from tests.dynamic_track.tasks.task_rows import EVAL_SCRIPT, Row, a_row, verified_rows, write_repo, write_rows
 from tests.timing import HANG_S
 from tests.twinbench.hub import COMMIT, Hub, dataset_hub
@@ -52,7 +52,7 @@ def test_a_file_of_rows_is_read_in_its_order_and_to_the_letter(tmp_path: Path, s
     assert (found.name, found.source) == (f"tasks{suffix}", str(tmp_path / f"tasks{suffix}"))
     for task, row in zip(found.tasks, rows, strict=True):
         row.pop("hints_text")
-        assert task.row() == row
+        assert task.to_row() == row
         assert task.grading_setting is GradingSetting.closed
         assert task.folder is None
 
@@ -153,7 +153,7 @@ def test_a_task_is_found_by_id_and_near_ids_are_named() -> None:
     assert found.task("acme__crane-2") is found.tasks[1]
     with pytest.raises(UsageError, match="some has no task 'acme__rokcet-1'; near it: acme__rocket-1, "):
         found.task("acme__rokcet-1")
-    assert near_ids("anything", []) == "it is empty"
+    assert suggest_ids("anything", []) == "it is empty"
 
 
 # Named splits

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from static_track.analysis.curves import curve, mean_height, upper_hull
 from static_track.banks.bank import Bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from twinbench.errors import UsageError
@@ -62,7 +62,7 @@ class Silent:
 
 
 def test_the_ends_of_a_sweep_are_the_two_tiers_alone(bank: Bank) -> None:
-    judge = Judge(bank)
+    judge = Evaluator(bank)
     found = curve(bank, judge, Knows())
     by_name = {entry.router: entry.score for entry in judge.board([]).entries}
     assert found.points[0].threshold is None
@@ -75,7 +75,7 @@ def test_the_ends_of_a_sweep_are_the_two_tiers_alone(bank: Bank) -> None:
 
 
 def test_who_knows_gains_more_than_who_does_not(bank: Bank) -> None:
-    knows, constant = curve(bank, Judge(bank), Knows()), curve(bank, Judge(bank), Constant())
+    knows, constant = curve(bank, Evaluator(bank), Knows()), curve(bank, Evaluator(bank), Constant())
     assert constant.gain == pytest.approx(0)
     assert knows.gain is not None
     assert 0.2 < knows.gain <= 1
@@ -86,15 +86,15 @@ def test_who_knows_gains_more_than_who_does_not(bank: Bank) -> None:
 
 def test_the_router_lives_through_every_threshold_anew(bank: Bank) -> None:
     router = Knows()
-    found = curve(bank, Judge(bank), router)
+    found = curve(bank, Evaluator(bank), router)
     assert len(router.started) == len(TARGETS) * len(found.points)
 
 
 def test_a_router_without_a_score_cannot_be_swept(bank: Bank) -> None:
     with pytest.raises(UsageError, match=r"instance:Silent.*have no score"):
-        curve(bank, Judge(bank), Silent())
+        curve(bank, Evaluator(bank), Silent())
     with pytest.raises(UsageError, match="not below"):
-        curve(bank, Judge(bank), Knows(), weak=Tier.HIGH, strong=Tier.LOW)
+        curve(bank, Evaluator(bank), Knows(), weak=Tier.HIGH, strong=Tier.LOW)
 
 
 @given(

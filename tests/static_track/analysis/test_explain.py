@@ -9,7 +9,7 @@ import pytest
 
 from static_track.analysis.explain import difference, explain
 from static_track.banks.bank import Bank
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from twinbench.errors import UsageError
@@ -49,7 +49,7 @@ def bank(tmp_path: Path) -> Any:
 
 
 def test_every_failing_step_is_named_with_what_its_trajectory_costs(bank: Bank) -> None:
-    judge = Judge(bank)
+    judge = Evaluator(bank)
     found = explain(bank, judge, Depth())
     assert [(each.step.instance_id, each.step.step_index, each.predicted) for each in found.failures] == [
         ("hard", 3, "mid_high"),
@@ -66,9 +66,9 @@ def test_every_failing_step_is_named_with_what_its_trajectory_costs(bank: Bank) 
 
 def test_what_was_lost_is_what_cost_save_lacks(bank: Bank) -> None:
     """With its failing trajectories repaired at no further cost, CostSave is higher by just the points shown."""
-    found = explain(bank, Judge(bank), "always-low")
+    found = explain(bank, Evaluator(bank), "always-low")
     points = {(each.step.workload, each.step.instance_id): each.lost_points for each in found.failures}
-    judge = Judge(bank)
+    judge = Evaluator(bank)
     with judge.scorer() as scorer:
         scorer.load([judge.predictions("always-low")])
         would = scorer.connection.execute(
@@ -82,7 +82,7 @@ def test_what_was_lost_is_what_cost_save_lacks(bank: Bank) -> None:
 
 
 def test_overspending_counts_passing_trajectories_and_what_is_above_the_target(bank: Bank) -> None:
-    found = explain(bank, Judge(bank), "always-high")
+    found = explain(bank, Evaluator(bank), "always-high")
     assert found.failures == ()
     assert [each.overspent_usd for each in found.overspending] == sorted(
         (each.overspent_usd for each in found.overspending), reverse=True
@@ -93,7 +93,7 @@ def test_overspending_counts_passing_trajectories_and_what_is_above_the_target(b
 
 
 def test_an_error_is_a_failing_step_with_its_words(bank: Bank) -> None:
-    found = explain(bank, Judge(bank), Fails())
+    found = explain(bank, Evaluator(bank), Fails())
     assert {each.step.step_index for each in found.failures} == {2}
     assert all("[bold]no[/bold]" in (each.error or "") for each in found.failures)
     assert all(each.predicted is None for each in found.failures)
@@ -105,17 +105,17 @@ def test_the_end_of_the_prompt_is_shown_and_long_texts_are_cut_at_their_beginnin
     rows[0]["messages"][-1]["content"] = "a" * 5000 + "the end"
     import_rows(rows, store)
     with Bank.open("bank", store) as bank:
-        (failure,) = explain(bank, Judge(bank), "always-low").failures
+        (failure,) = explain(bank, Evaluator(bank), "always-low").failures
     assert failure.step.tail[-1].text.endswith("the end")
     assert len(failure.step.tail[-1].text) < 1000
     assert [each.role for each in failure.step.tail] == ["system", "user"]
 
 
 def test_two_routers_part_where_they_answer_differently(bank: Bank) -> None:
-    judge = Judge(bank)
+    judge = Evaluator(bank)
     found = difference(bank, judge, "always-low", Depth())
-    assert found.rows == sum(len(each.partings) for each in found.trajectories) == 4
-    assert found.parted == 3
+    assert found.rows == sum(len(each.disagreements) for each in found.trajectories) == 4
+    assert found.differing_trajectories == 3
     assert (found.only_a_passes, found.only_b_passes) == (0, 0)
     assert found.gained_usd == pytest.approx(sum(each.gained_usd for each in found.trajectories))
     n_usd = []
@@ -134,7 +134,7 @@ def test_a_bank_without_labels_explains_nothing(tmp_path: Path) -> None:
     rows = [{k: v for k, v in row.items() if not k.startswith("target")} for row in ROWS]
     import_rows(rows, store)
     with Bank.open("bank", store) as bank, pytest.raises(UsageError, match="no labels"):
-        explain(bank, Judge(bank), "always-low")
+        explain(bank, Evaluator(bank), "always-low")
 
 
 def test_both_commands_print_a_table_and_json() -> None:

@@ -15,8 +15,8 @@ from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import open_bank, validate_bank
-from static_track.banks.splits import ALL
-from static_track.judge import Judge
+from static_track.banks.splits import WHOLE_BANK
+from static_track.judge import Evaluator
 from tests import oracle
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.owner_only import as_owner_only
@@ -100,7 +100,7 @@ def test_a_bank_without_them_is_known_by_the_same_fingerprints_as_before(store: 
     with open_bank("bank", store) as bank, Bank.open("before", store) as earlier:
         assert bank.info.text_rules == PROTOCOL_TEXT
         assert bank.info.base == before.base == earlier.info.base
-        assert Judge(bank)._key({}) == Judge(earlier)._key({})
+        assert Evaluator(bank)._key({}) == Evaluator(earlier)._key({})
 
 
 def test_the_bank_of_an_earlier_release_is_written_anew_where_it_has_them(store: Store) -> None:
@@ -108,7 +108,7 @@ def test_the_bank_of_an_earlier_release_is_written_anew_where_it_has_them(store:
     before = import_as_before(rows, store)
     with Bank(store, before, store.bank_dir("bank") / before.file_name) as stale:
         assert [prompt for prompt, _, _ in counts(stale)] != of_oracle(rows)
-        stale_scores = {entry["router"]: entry["scores"] for entry in Judge(stale).board([]).to_json()["routers"]}
+        stale_scores = {entry["router"]: entry["scores"] for entry in Evaluator(stale).board([]).to_json()["routers"]}
     import_rows(rows, store, "fresh")
 
     with open_bank("bank", store) as bank, Bank.open("fresh", store) as fresh:
@@ -116,7 +116,7 @@ def test_the_bank_of_an_earlier_release_is_written_anew_where_it_has_them(store:
         assert (bank.info.sha256, bank.info.source_sha256) == (before.sha256, before.source_sha256)
         assert (bank.info.schema, bank.info.text_rules) == (SCHEMA_VERSION, BLOCK_TEXT)
         assert bank.info.base == fresh.info.base != before.base
-        scores = {entry["router"]: entry["scores"] for entry in Judge(bank).board([]).to_json()["routers"]}
+        scores = {entry["router"]: entry["scores"] for entry in Evaluator(bank).board([]).to_json()["routers"]}
     assert scores.keys() == stale_scores.keys()
     assert scores["labels"] != stale_scores["labels"]  # which the store still holds, under another fingerprint
     assert bank_info("bank", store).schema == SCHEMA_VERSION
@@ -131,7 +131,7 @@ def test_splits_of_a_bank_that_is_written_anew_stay(store: Store) -> None:
         plan = stale.make_split("mine", "left=1,right=1", seed=0, near_duplicates=False)
     with open_bank("bank", store) as bank:
         assert list(bank.split("left").trajectories or ()) == list(plan.parts["left"])
-        assert len(bank.row_nos(ALL)) == 4
+        assert len(bank.row_nos(WHOLE_BANK)) == 4
 
 
 def test_the_bank_of_an_earlier_release_without_them_is_not_written_anew(store: Store) -> None:

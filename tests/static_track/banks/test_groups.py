@@ -16,10 +16,10 @@ from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.bank_info import STARTER_SHA256, bank_info
 from static_track.banks.opening import open_bank
-from static_track.banks.splits import ALL, HELDOUT
+from static_track.banks.splits import HELDOUT, WHOLE_BANK
 from static_track.banks.starter import ensure_starter
-from static_track.judge import Judge
-from static_track.leaks.checking import groups
+from static_track.judge import Evaluator
+from static_track.leaks.checking import row_groups
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from twinbench.errors import ContentError
@@ -71,7 +71,7 @@ def test_a_trajectory_whose_rows_name_none_is_a_group_by_itself(store: Store) ->
     ]
     info = import_rows(rows, store)
     with open_bank("bank", store) as bank:
-        assert len(set(bank.groups())) == bank.size(ALL).groups == info.groups == info.trajectories == len(names)
+        assert len(set(bank.groups())) == bank.size(WHOLE_BANK).groups == info.groups == info.trajectories == len(names)
 
 
 def test_the_same_name_in_two_workloads_is_one_group(store: Store) -> None:
@@ -147,19 +147,21 @@ def test_a_part_counts_the_groups_in_it(drawn: Store) -> None:
     with Bank.open("drawn", drawn) as bank:
         bank.make_split("s", "left=1,right=2", seed=0, near_duplicates=False)
         sizes = [bank.size(bank.split(part)) for part in ("left", "right")]
-        board = Judge(bank, split="left").board([]).to_json()
-        names = groups(bank)
-        assert [names[row_no] for row_no in bank.row_nos(ALL)] == [str(first) for first in (0, 2, 4) for _ in range(4)]
+        board = Evaluator(bank, split="left").board([]).to_json()
+        names = row_groups(bank)
+        assert [names[row_no] for row_no in bank.row_nos(WHOLE_BANK)] == [
+            str(first) for first in (0, 2, 4) for _ in range(4)
+        ]
     assert [(size.trajectories, size.groups) for size in sizes] == [(2, 1), (4, 2)]
     assert (board["bank"]["trajectories"], board["bank"]["groups"]) == (2, 1)
 
 
 def test_what_scores_are_made_of_names_the_groups_fresh_and_kept(drawn: Store) -> None:
     with Bank.open("drawn", drawn) as bank:
-        judge = Judge(bank)
-        fresh = judge._scored([judge._wanted(judge._loaded("sticky"), reference=False)], parts=True)
-        again = Judge(bank)
-        kept = again._kept_scores([again._wanted(again._loaded("sticky"), reference=False)], parts=True)
+        judge = Evaluator(bank)
+        fresh = judge._score([judge._make_line(judge._load_router("sticky"), reference=False)], parts=True)
+        again = Evaluator(bank)
+        kept = again._kept_scores([again._make_line(again._load_router("sticky"), reference=False)], parts=True)
         for found in (fresh["sticky"], kept["sticky"]):
             assert found.parts is not None
             assert list(found.parts.groups) == bank.groups()
@@ -247,8 +249,8 @@ def test_a_bank_of_an_earlier_release_is_read_with_each_trajectory_as_a_group(
     with open_bank("old", store) as old, Bank.open("new", store) as new:
         assert old.info.schema == bank_info("old", store).schema == SCHEMA_VERSION
         assert old.groups() == new.groups()
-        assert (old.info.groups, old.size(ALL)) == (2, new.size(ALL))
-        boards = [Judge(bank, fresh=True).board([], resampling=Resampling(100)).to_json() for bank in (old, new)]
+        assert (old.info.groups, old.size(WHOLE_BANK)) == (2, new.size(WHOLE_BANK))
+        boards = [Evaluator(bank, fresh=True).board([], resampling=Resampling(100)).to_json() for bank in (old, new)]
     assert [each["intervals"] for each in boards[0]["routers"]] == [each["intervals"] for each in boards[1]["routers"]]
     assert file.stat().st_mtime_ns == written
 
@@ -267,7 +269,7 @@ def test_what_an_earlier_release_took_for_any_field_is_no_group_where_rows_disag
     rows = [row | {"other": number} for number, row in enumerate(a_trajectory([0, 1]))]
     with monkeypatch.context() as patch:
         patch.setattr(importing, "row_problems", lambda _: [])
-        patch.setattr(importing._Places, "conflicts", lambda *_: iter(()))
+        patch.setattr(importing._SeenRows, "conflicts", lambda *_: iter(()))
         as_of_schema_3(store, [row | {"group": row["other"]} for row in rows], monkeypatch)
     with open_bank("old", store) as bank:
         assert bank.groups() == ["swebench/i-1"]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from static_track.banks.near_duplicates import FirstMessage, groups, shingles_of
+from static_track.banks.near_duplicates import FirstMessage, find_groups, shingles_of
 from static_track.banks.splits import HELDOUT, TrajectoryLabel, list_splits, plan_split
 from tests.banks import a_row, import_rows
 from tests.cli.commands import twinbench
@@ -72,9 +72,9 @@ def some_messages(draw: st.DrawFn) -> list[FirstMessage]:
 @examples(60, 300)
 @given(some_messages(), st.randoms())
 def test_groups_are_those_that_comparing_all_pairs_finds(messages: list[FirstMessage], order: random.Random) -> None:
-    found = groups(messages)
+    found = find_groups(messages)
     assert found == brute_force(messages)
-    assert groups(order.sample(messages, len(messages))) == found
+    assert find_groups(order.sample(messages, len(messages))) == found
 
 
 @pytest.mark.parametrize(
@@ -93,20 +93,20 @@ def test_groups_are_those_that_comparing_all_pairs_finds(messages: list[FirstMes
 )
 def test_four_fifths_of_the_shingles_make_near_duplicates(one: str, other: str, together: bool) -> None:
     messages = [FirstMessage(3, "a", one), FirstMessage(5, "b", other)]
-    assert groups(messages) == ([(3, 5)] if together else [])
+    assert find_groups(messages) == ([(3, 5)] if together else [])
 
 
 def test_a_chain_of_near_duplicates_is_one_group() -> None:
     chain = [LONG, LIKE_LONG, LIKE_LONG.replace("word10", "another")]
-    assert groups(FirstMessage(number, "a", text) for number, text in enumerate(chain)) == [(0, 1, 2)]
+    assert find_groups(FirstMessage(number, "a", text) for number, text in enumerate(chain)) == [(0, 1, 2)]
 
 
 def test_what_most_messages_of_a_workload_share_does_not_make_them_alike() -> None:
     messages = [FirstMessage(n, "a", f"{LONG} bug {n}") for n in range(20)]
     again = FirstMessage(20, "a", messages[4].text)
-    assert groups(messages) == []
-    assert groups([*messages, again]) == [(4, 20)]
-    assert groups(messages[:9]) == [tuple(range(9))]  # too few to know what is a template
+    assert find_groups(messages) == []
+    assert find_groups([*messages, again]) == [(4, 20)]
+    assert find_groups(messages[:9]) == [tuple(range(9))]  # too few to know what is a template
 
 
 # --- Dealing --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
 from static_track.banks.splits import HELDOUT, TrajectoryLabel, parse_shares, plan_split, split_path
-from static_track.judge import Judge
+from static_track.judge import Evaluator
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from tests.examples import examples
@@ -106,11 +106,11 @@ def test_a_part_scores_as_a_bank_of_its_trajectories_alone(store: Store) -> None
     with Bank.open("bank", store) as bank:
         plan = bank.make_split("default", "train=60,test=40", seed=3)
         instances = {label.trajectory: label.instance_id for label in bank.labels()}
-        of_part = Judge(bank, split="train").board(["round-robin"]).to_json(legacy=True)
+        of_part = Evaluator(bank, split="train").board(["round-robin"]).to_json(legacy=True)
     chosen = {instances[number] for number in plan.parts["train"]}
     import_rows([row for row in rows if row["instance_id"] in chosen], store, "alone")
     with Bank.open("alone", store) as bank:
-        alone = Judge(bank).board(["round-robin"]).to_json(legacy=True)
+        alone = Evaluator(bank).board(["round-robin"]).to_json(legacy=True)
 
     assert 0 < of_part["bank"]["rows"] == alone["bank"]["rows"] < len(rows)
     assert of_part["bank"]["split"] == "train"
@@ -121,7 +121,7 @@ def test_a_part_scores_as_a_bank_of_its_trajectories_alone(store: Store) -> None
 def test_heldout_is_a_part_of_every_bank_and_in_no_other(store: Store) -> None:
     import_rows(eight_trajectories(), store)
     with Bank.open("bank", store) as bank:
-        board = Judge(bank, split=HELDOUT).board(["sticky"])
+        board = Evaluator(bank, split=HELDOUT).board(["sticky"])
         assert (board.rows, board.trajectories) == (2, 1)
         plan = bank.make_split("default", "train=1", seed=0)
         (held_out,) = [label.trajectory for label in bank.labels() if label.instance_id == HELD_OUT_INSTANCE]
@@ -176,7 +176,7 @@ def test_a_part_without_rows_is_refused(store: Store) -> None:
     with Bank.open("bank", store) as bank:
         bank.make_split("default", "train=1,test=1", seed=0)
         with pytest.raises(UsageError, match="'test' of the bank 'bank' has no rows"):
-            Judge(bank, split="test")
+            Evaluator(bank, split="test")
 
 
 # --- Parts given away ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import twinbench as tb
-from static_track.construction.building import Build, BuildLimits, build
+from static_track.construction.building import BuildLimits, BuildResult, build
 from static_track.construction.settings import example, read_settings
 from tests.banks import write_jsonl
 from tests.cli.commands import files, twinbench
@@ -25,7 +25,7 @@ from twinbench.storage.store import Store
 PUBLISHED = ("rows.jsonl.gz", "recordings.jsonl.gz", "evidence.jsonl.gz", "manifest.json")
 
 
-def built(config: Path, out: Path, **limits: Any) -> Build:
+def built(config: Path, out: Path, **limits: Any) -> BuildResult:
     return build(read_settings(config), out, BuildLimits(**limits))
 
 
@@ -134,7 +134,7 @@ def test_a_build_stops_where_the_first_tasks_are_all_lost_alike(tmp_path: Path) 
     tasks = {f"t-{number}": shells.NOTHING_BAD for number in range(8)}
     config = shells.configuration(tmp_path, candidates=dict.fromkeys(shells.CANDIDATES, "exit 1"), tasks=tasks)
     ran = built(config, tmp_path / "out")
-    assert [each.cause for each in ran.open_tasks] == ["transport"] * 3 + [None] * 5
+    assert [each.cause for each in ran.unfinished_tasks] == ["transport"] * 3 + [None] * 5
     assert len(begun(tmp_path / "out")) == 3
 
 

@@ -12,13 +12,13 @@ import pytest
 import twinbench as tb
 from static_track.construction.ladder import Ladder
 from static_track.construction.lines import ReviewLine, Verdict
-from static_track.construction.reviewing import draw, review_state
+from static_track.construction.reviewing import draw_rows, review_state
 from tests.banks import a_row, write_jsonl
 from tests.cli.commands import files, twinbench
 from tests.static_track.construction import shells
 from tests.static_track.construction.worlds import ALL_TIERS
 
-LADDER = Ladder.of(ALL_TIERS)
+LADDER = Ladder.from_tiers(ALL_TIERS)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_what_is_drawn_is_a_share_of_each_workload_that_has_several_steps() -> N
         for step in range(1, 9)
     ]
     single = [a_row(3, workload="single", instance=f"s-{number}", total_steps=1) for number in range(20)]
-    drawn = draw([*rows, *single], LADDER, 0.1, 0)
+    drawn = draw_rows([*rows, *single], LADDER, 0.1, 0)
     # Of a workload's 80 rows, 60 have a label above low.
     assert {name: sum(row["benchmark"] == name for row in drawn) for name in ("one", "two", "single")} == {
         "one": 6,
@@ -139,10 +139,10 @@ def test_what_is_drawn_is_a_share_of_each_workload_that_has_several_steps() -> N
         "single": 0,
     }
     assert all(row["target_tier"] != "low" for row in drawn)
-    again = draw(reversed([*rows, *single]), LADDER, 0.1, 0)
+    again = draw_rows(reversed([*rows, *single]), LADDER, 0.1, 0)
     assert {row["id"] for row in drawn} == {row["id"] for row in again}
-    assert {row["id"] for row in drawn} != {row["id"] for row in draw(rows, LADDER, 0.1, 1)}
-    assert draw(rows, LADDER, 0, 0) == []
+    assert {row["id"] for row in drawn} != {row["id"] for row in draw_rows(rows, LADDER, 0.1, 1)}
+    assert draw_rows(rows, LADDER, 0, 0) == []
 
 
 def test_the_tight_share_has_an_interval_by_groups_of_tasks() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.construction.ladder import Ladder
-from static_track.construction.search import Outcome, Purpose, Reason, SearchRules, assignment_of, search
+from static_track.construction.search import Purpose, Reason, SearchOutcome, SearchRules, make_assignment, search_labels
 from static_track.construction.step_rules import parse_step_rule
 from tests.examples import examples
 from tests.static_track.construction.worlds import ALL_TIERS, TASK, World, of_length, random_world, tier_number
@@ -25,13 +25,13 @@ HINTS = (*TIER_LABELS, NOT_DOWNGRADEABLE)
 
 def searched(
     world: World, rule: str = "equal", *, hints: Sequence[str] = (), repeats: int = 0, cascade: int = 3
-) -> Outcome:
-    ladder = Ladder.of(world.tiers, cascade)
-    return search(TASK, ladder, SearchRules(parse_step_rule(rule), repeats), world.run(), lambda _seed: hints)
+) -> SearchOutcome:
+    ladder = Ladder.from_tiers(world.tiers, cascade)
+    return search_labels(TASK, ladder, SearchRules(parse_step_rule(rule), repeats), world.run(), lambda _seed: hints)
 
 
-def labels(outcome: Outcome) -> list[str]:
-    locked = outcome.locked
+def labels(outcome: SearchOutcome) -> list[str]:
+    locked = outcome.labelled_execution
     assert locked is not None
     return [locked.assignment.candidate(number) for number in range(1, len(locked.steps) + 1)]
 
@@ -51,7 +51,7 @@ def test_each_step_gets_the_lowest_tier_that_passes_with_those_before_it_in_plac
 def test_downgrades_that_pass_alone_and_fail_together_are_not_both_locked() -> None:
     world = World(lambda _task, path, _repeat: sum(each != "high" for each in path) <= 1, of_length(3))
     for step in range(3):
-        alone = assignment_of(["high"] * step + ["low"], "high")
+        alone = make_assignment(["high"] * step + ["low"], "high")
         assert world.execute(TASK.id, alone, 0).passed
     for rule in RULES:
         assert labels(searched(world, rule)) == ["low", "high", "high"]
@@ -64,7 +64,7 @@ def test_labels_are_of_an_execution_that_passed_whatever_a_proposer_hints(
 ) -> None:
     world = random_world(seed, steps, varies=True)
     outcome = searched(world, rule, hints=hints)
-    locked = outcome.locked
+    locked = outcome.labelled_execution
     assert locked is not None
     assert outcome.seed is not None
     assert locked.passed
@@ -78,11 +78,11 @@ def test_labels_are_of_an_execution_that_passed_whatever_a_proposer_hints(
         # No tier that passed in place is below the label: the search ends a step with the first that it accepts.
         chosen = chosen[: finding.step - 1] + ["high"] * (finding.step - 1 - len(chosen))
         tried = finding.execution.assignment.candidate(finding.step)
-        assert finding.execution.assignment == assignment_of([*chosen, tried], "high")
+        assert finding.execution.assignment == make_assignment([*chosen, tried], "high")
         if finding.accepted:
             chosen.append(tried)
-    assert assignment_of(chosen, "high") == locked.assignment
-    most = Ladder.of(world.tiers).most_executions(max(len(each.execution.steps) for each in outcome.findings))
+    assert make_assignment(chosen, "high") == locked.assignment
+    most = Ladder.from_tiers(world.tiers).max_executions(max(len(each.execution.steps) for each in outcome.findings))
     assert len(world.asked) <= most
 
 
@@ -92,8 +92,8 @@ def test_a_hint_never_lowers_a_step_below_what_was_executed_there(seed: int, ste
     world = random_world(seed, steps)
     hinted = searched(world, hints=hints)
     tried = {finding.execution.assignment for finding in hinted.findings if finding.accepted}
-    assert hinted.locked is not None
-    assert hinted.locked.assignment in tried
+    assert hinted.labelled_execution is not None
+    assert hinted.labelled_execution.assignment in tried
     for label, hint in zip(labels(hinted), hints, strict=False):
         assert hint != NOT_DOWNGRADEABLE or label == "high"
         assert hint == NOT_DOWNGRADEABLE or tier_number(label) >= tier_number(hint)
@@ -136,7 +136,7 @@ def test_a_tier_without_candidates_is_skipped() -> None:
     world = World(
         lambda _task, _path, _repeat: True, of_length(2), {"low": (), "mid": ("mid",), "mid_high": ("mid_high",)}
     )
-    ladder = Ladder.of(world.tiers)
+    ladder = Ladder.from_tiers(world.tiers)
     assert [tier.label for tier in ladder.missing] == ["low", "high"]
     assert labels(searched(world, hints=["low", "mid_high"])) == ["mid", "mid_high"]
 
@@ -152,7 +152,7 @@ def test_a_tier_without_candidates_is_skipped() -> None:
 )
 def test_tiers_that_allow_no_search_are_refused(tiers: dict[str, tuple[str, ...]], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        Ladder.of(tiers)
+        Ladder.from_tiers(tiers)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_task_that_passes_only_sometimes_is_left_out(flaky: str, reason: Reaso
     world = World(passes, of_length(2))
     outcome = searched(world, repeats=3)
     assert outcome.reason == reason
-    assert (outcome.locked is None) == (reason is not None)
+    assert (outcome.labelled_execution is None) == (reason is not None)
     repeats = [(assignment, repeat) for _, assignment, repeat in world.asked if repeat]
     of_seed = [(Assignment((), "high"), repeat) for repeat in (1, 2, 3)]
     of_labels = [(Assignment(("low", "low"), "high"), repeat) for repeat in (1, 2, 3)]
@@ -197,7 +197,7 @@ def test_an_execution_that_came_to_no_verdict_ends_the_search_and_is_no_failed_d
 
     rules = SearchRules(parse_step_rule("equal"))
     with pytest.raises(LostError):
-        search(TASK, Ladder.of(ALL_TIERS), rules, execute, lambda _seed: ())
+        search_labels(TASK, Ladder.from_tiers(ALL_TIERS), rules, execute, lambda _seed: ())
     assert len(world.asked) == 2
 
 
@@ -208,5 +208,5 @@ def test_a_step_rule_that_does_not_exist_is_refused(name: str) -> None:
 
 
 def test_equal_assignments_are_written_alike() -> None:
-    assert assignment_of(["low", "high", "high"], "high") == assignment_of(["low"], "high")
-    assert assignment_of(["high"], "high") == Assignment((), "high")
+    assert make_assignment(["low", "high", "high"], "high") == make_assignment(["low"], "high")
+    assert make_assignment(["high"], "high") == Assignment((), "high")

@@ -10,7 +10,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.leaks.checking import LEVEL, Examination, check_bank, glance
-from static_track.leaks.routers import score_alone
+from static_track.leaks.routers import score_leaks
 from static_track.leaks.traits import TRAITS, read_traits
 from tests.banks import import_rows
 from tests.static_track.leaks.planted import PLANTED, Plant, planted, rows, step_index
@@ -164,8 +164,8 @@ def test_a_router_that_uses_a_leak_alone_is_told_what_that_gives(store: Store, c
 
     with Bank.open("bank", store) as bank:
         labels = dict(bank.cursor().execute("SELECT row_no, target FROM base").fetchall())
-        leaking = score_alone(bank, labels)
-    honest = score_alone(clean, dict.fromkeys(range(120), 3))
+        leaking = score_leaks(bank, labels)
+    honest = score_leaks(clean, dict.fromkeys(range(120), 3))
 
     assert leaking.check is not None
     assert leaking.check.name == "step index"

@@ -56,7 +56,7 @@ def audit(
     from dynamic_track.auditing.audit import audit as audit_run
     from dynamic_track.auditing.audit import run_pool
 
-    known = None if head is None else _line(head)
+    known = None if head is None else _parse_head(head)
     manifest = run_pool(run_dir, pool)
     with progress() as shown:
         found = audit_run(run_dir, manifest, head=known, against=against or (), progress=shown)
@@ -65,12 +65,12 @@ def audit(
             typer.echo(f"note: this is {_REHEARSAL}", err=True)
         print_json(found.to_json(), output)
     else:
-        print_table(_for_people(found) if form.for_people else _for_programs(found), form, output)
+        print_table(_people_table(found) if form.for_people else _program_table(found), form, output)
     if found.findings:
         raise typer.Exit(1)
 
 
-def _line(text: str) -> tuple[int, str]:
+def _parse_head(text: str) -> tuple[int, str]:
     from twinbench.errors import UsageError
 
     match = _HEAD.fullmatch(text.lower())
@@ -79,7 +79,7 @@ def _line(text: str) -> tuple[int, str]:
     return int(match["number"]), match["sha256"]
 
 
-def _for_people(found: Audit) -> Table:
+def _people_table(found: Audit) -> Table:
     from dynamic_track.auditing.audit import CHECKS
 
     columns = [
@@ -91,8 +91,8 @@ def _for_people(found: Audit) -> Table:
     rows = [
         {
             "check": check.name,
-            "looked_at": counted(found.over(check), check.of, "patches" if check.of == "patch" else None),
-            "found": found.of(check),
+            "looked_at": counted(found.unit_count(check), check.unit, "patches" if check.unit == "patch" else None),
+            "found": found.finding_count(check),
             "reason": check.reason,
         }
         for check in CHECKS
@@ -105,7 +105,7 @@ def _for_people(found: Audit) -> Table:
     return Table(title, columns, rows, [*told, *found.notes, *head, found.summary])
 
 
-def _for_programs(found: Audit) -> Table:
+def _program_table(found: Audit) -> Table:
     columns = [
         Column("name", "Check"),
         Column("subject", "Run or case"),

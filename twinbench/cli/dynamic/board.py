@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from twinbench.calls.lines import CommandLine, Decision, End, OfTrial, Settle, VerdictLine
+from twinbench.calls.lines import CommandLine, DecisionLine, End, Settle, TrialLine, VerdictLine
 from twinbench.causes import Cause
 from twinbench.cli.output import printable
 from twinbench.display.wording import shortened
@@ -71,25 +71,25 @@ class LiveBoard:
             with suppress(OSError):
                 self._live.stop()
 
-    def __call__(self, recording: Recording, line: OfTrial) -> None:
+    def __call__(self, recording: Recording, line: TrialLine) -> None:
         """Process a journal line; a lost terminal must not fail a case."""
         with self._lock, suppress(OSError):
             key = (recording.case, recording.trial)
             row = self._rows.setdefault(key, _Row(recording.case, recording.trial, since=time.monotonic()))
-            self._take(row, line)
+            self._update_row(row, line)
             self._ended.discard(key)  # in case another machine continues a trial that one has lost
-            if (last := self._last(line)) is not None:
+            if (last := self._ending_line(line)) is not None:
                 self._ended.add(key)
                 del self._rows[key]
                 if self._live is None:
-                    self._say(row, last)
+                    self._print_result(row, last)
             if self._live is not None and time.monotonic() - self._drawn > _REDRAW_EVERY_S:
                 self._drawn = time.monotonic()
                 self._live.update(self._table(), refresh=True)
 
-    def _take(self, row: _Row, line: OfTrial) -> None:
+    def _update_row(self, row: _Row, line: TrialLine) -> None:
         match line:
-            case Decision():
+            case DecisionLine():
                 row.step, row.model, row.state = line.step, str(line.candidate), "waiting for model"
             case Settle():
                 row.cost_usd += line.cost_usd
@@ -100,13 +100,13 @@ class LiveBoard:
             case End():
                 row.state = "grading"
 
-    def _last(self, line: OfTrial) -> VerdictLine | End | None:
+    def _ending_line(self, line: TrialLine) -> VerdictLine | End | None:
         """Return a line that ends its trial; None for all other lines."""
         if isinstance(line, VerdictLine):
             return line
         return line if isinstance(line, End) and (line.cause is not None or not self._graded) else None
 
-    def _say(self, row: _Row, last: VerdictLine | End) -> None:
+    def _print_result(self, row: _Row, last: VerdictLine | End) -> None:
         none = "no verdict" if self._graded else "not graded"
         resolved = last.resolved if isinstance(last, VerdictLine) else None
         came = {True: "resolved", False: "unresolved", None: none}[resolved]

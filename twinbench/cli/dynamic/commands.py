@@ -12,15 +12,15 @@ from twinbench.cli import completion
 from twinbench.cli.dynamic import auditing, exporting, importing, replaying, report, running, runs, scores
 from twinbench.cli.dynamic.options import (
     BuildOption,
-    ChoosingOptions,
     ContainerOptions,
     EnginesOption,
+    TaskOptions,
     TasksOption,
     WorkersOption,
-    chosen_tasks,
+    load_tasks,
 )
 from twinbench.cli.help import Group, Panel
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
@@ -40,7 +40,7 @@ app = typer.Typer(cls=Group, no_args_is_help=True)
 
 _WORKERS = 2
 
-OpenOption = Annotated[
+SwebenchSettingOption = Annotated[
     list[str] | None,
     typer.Option(
         "--swebench-setting",
@@ -52,17 +52,17 @@ OpenOption = Annotated[
 ]
 
 
-@takes_option_groups
+@expand_option_groups
 def tasks(
     *,
     tasks: TasksOption = "rehearsal",
-    choosing: ChoosingOptions,
+    choosing: TaskOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
     """List tasks, and report those that cannot be graded."""
-    chosen, all_of = chosen_tasks(choosing.of(tasks))
+    chosen, all_of = load_tasks(choosing.task_choice(tasks))
     rows = [
         {
             "id": task.id,
@@ -92,7 +92,7 @@ def tasks(
     print_table(Table(f"Tasks: {all_of.name}", columns, rows, notes), form, output)
 
 
-@takes_option_groups
+@expand_option_groups
 def grade(
     run_dir: Annotated[
         Path | None,
@@ -123,11 +123,11 @@ def grade(
         ),
     ] = None,
     tasks: TasksOption = "rehearsal",
-    choosing: ChoosingOptions,
+    choosing: TaskOptions,
     build: BuildOption = False,
     workers: WorkersOption = _WORKERS,
     containers: ContainerOptions,
-    swebench_setting: OpenOption = None,
+    swebench_setting: SwebenchSettingOption = None,
     no_cache: NoCacheOption = False,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -148,7 +148,7 @@ def grade(
     if run_dir is not None:
         if patch is not None or predictions is not None or case is not None:
             raise UsageError("RUN grades all patches of a run: leave out --patch, --case and --predictions")
-        limits = containers.grading()
+        limits = containers.grading_limits()
         _grade_run(run_dir, limits, workers, build=build, json_=json_, form=form, output=output)
         return
     if (patch is None) == (predictions is None) or (patch is None) != (case is None):
@@ -157,15 +157,15 @@ def grade(
         if choosing.only or choosing.shuffle is not None or choosing.slice_ or choosing.limit:
             raise UsageError("--only, --shuffle, --slice and --limit need --predictions; --case names a single task")
         patches = {case: read_patch(patch)}
-        chosen, all_of = chosen_tasks(ChoosingOptions(dataset=choosing.dataset).of(tasks), swebench_setting)
+        chosen, all_of = load_tasks(TaskOptions(dataset=choosing.dataset).task_choice(tasks), swebench_setting)
         chosen = tuple(task for task in chosen if task.id == all_of.task(case).id)
     else:
         assert predictions is not None  # noqa: S101 - checked above
         patches = read_predictions(predictions)
-        chosen, all_of = chosen_tasks(choosing.of(tasks), swebench_setting)
+        chosen, all_of = load_tasks(choosing.task_choice(tasks), swebench_setting)
         for name in patches:
             all_of.task(name)
-    limits = containers.grading()
+    limits = containers.grading_limits()
     with progress() as shown, Engine.connect() as engine:
         grades = grade_all(
             engine,
@@ -186,7 +186,7 @@ def grade(
         raise typer.Exit(1)
 
 
-@takes_option_groups
+@expand_option_groups
 def doctor(
     *,
     tasks: Annotated[
@@ -199,7 +199,7 @@ def doctor(
             rich_help_panel=Panel.TASKS,
         ),
     ] = None,
-    choosing: ChoosingOptions,
+    choosing: TaskOptions,
     build: BuildOption = False,
     workers: WorkersOption = _WORKERS,
     containers: ContainerOptions,
@@ -218,8 +218,8 @@ def doctor(
     if tasks is None:
         chosen: tuple[Task, ...] = ()
     else:
-        chosen, _ = chosen_tasks(choosing.of(tasks))
-    limits = containers.grading()
+        chosen, _ = load_tasks(choosing.task_choice(tasks))
+    limits = containers.grading_limits()
     with progress() as shown, Engine.connect() as engine:
         checks = check_engine(engine, limits)
         graded = check_tasks(engine, chosen, limits, workers=workers, build=build, progress=shown)
@@ -258,10 +258,10 @@ def gc(
     from dataclasses import asdict
 
     from twinbench.containers.engine import connected_engines
-    from twinbench.containers.ownership import abandoned, collect_garbage
+    from twinbench.containers.ownership import collect_garbage, find_abandoned
 
     with connected_engines(engines or ()) as each_engine:
-        found = [each for engine in each_engine for each in (abandoned if dry_run else collect_garbage)(engine)]
+        found = [each for engine in each_engine for each in (find_abandoned if dry_run else collect_garbage)(engine)]
     rows = [asdict(each) for each in found]
     if json_:
         print_json({"removed": [] if dry_run else rows, "abandoned": rows if dry_run else []}, output)
@@ -293,7 +293,7 @@ def _grade_run(
         print_json(regraded.to_json(), output)
     else:
         columns = [Column("case", "Case"), Column("trial", "Trial", kind=int), Column("counts", "Counted as")]
-        rows = [{"case": each.id, "trial": each.trial, "counts": each.counts} for each in summary.trials]
+        rows = [{"case": each.id, "trial": each.trial, "counts": each.outcome_class} for each in summary.trials]
         notes = [f"verdicts that changed: {', '.join(regraded.changed) or 'none'}"]
         if regraded.without_task:
             notes.append(f"not graded, because the task was not found: {', '.join(regraded.without_task)}")
@@ -331,7 +331,7 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
         "cause": None if verdict.cause is None else str(verdict.cause),
         "failing": failing,
         "seconds": verdict.seconds,
-        "kept": verdict.kept,
+        "kept": verdict.from_cache,
         "detail": verdict.detail,
         "log": None if verdict.log is None else str(verdict.log),
     }

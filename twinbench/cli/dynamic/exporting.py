@@ -26,7 +26,7 @@ class ExportFormat(StrEnum):
     inspect = "inspect"
 
 
-class Lines(StrEnum):
+class RecordKind(StrEnum):
     """What each line of a ``jsonl`` export describes."""
 
     calls = "calls"
@@ -57,7 +57,7 @@ def export(
         ),
     ] = ExportFormat.jsonl,
     what: Annotated[
-        Lines | None,
+        RecordKind | None,
         typer.Option(
             "--what",
             help="What each jsonl line describes; default: calls. predictions: patches in SWE-bench's format.",
@@ -92,7 +92,7 @@ def export(
         raise UsageError("--json prints a summary to standard output, so the export needs a file: add -o FILE")
     if what is not None and form is not ExportFormat.jsonl:
         raise UsageError(f"--what works with --format jsonl only; {form} contains everything")
-    if trial is not None and what is not Lines.predictions:
+    if trial is not None and what is not RecordKind.predictions:
         raise UsageError("--trial works with --what predictions only; other exports contain every trial")
     if form is ExportFormat.inspect and output.suffix != ".eval":
         raise UsageError(f"-o {output}: the name must end in .eval, by which inspect_ai recognises logs")
@@ -103,15 +103,18 @@ def export(
         run = load_run(run_dir)
         if not run.trials:
             raise TwinbenchError(f"no trial of {run_dir} has finished: there is nothing to export")
-        lines = None if form is ExportFormat.inspect else _lines(run, form, what or Lines.calls, trial or 1, shown)
+        lines = None if form is ExportFormat.inspect else _lines(run, form, what or RecordKind.calls, trial or 1, shown)
         if lines is None:
             _write_log(run, output, shown)
     if lines is None:
         records, noun = len(run.trials), "sample"
     else:
         _write_lines(lines, output, to_stdout=to_stdout)
-        records, noun = len(lines), "trace" if form is ExportFormat.otel else (what or Lines.calls).removesuffix("s")
-    if what is Lines.predictions and (lost := sum(each.trial == (trial or 1) for each in run.trials) - records):
+        records, noun = (
+            len(lines),
+            "trace" if form is ExportFormat.otel else (what or RecordKind.calls).removesuffix("s"),
+        )
+    if what is RecordKind.predictions and (lost := sum(each.trial == (trial or 1) for each in run.trials) - records):
         typer.echo(f"note: left out, because infrastructure or the cap ended them: {counted(lost, 'trial')}", err=True)
     if run.unended:
         typer.echo(f"note: left out, because they have not finished: {counted(run.unended, 'trial')}", err=True)
@@ -136,7 +139,7 @@ def export(
         typer.echo(printable(f"{counted(records, noun)}: {output}"), err=True)
 
 
-def _lines(run: LoadedRun, form: ExportFormat, what: Lines, trial: int, shown: Progress) -> list[str]:
+def _lines(run: LoadedRun, form: ExportFormat, what: RecordKind, trial: int, shown: Progress) -> list[str]:
     if form is ExportFormat.otel:
         from dynamic_track.exporting.otel import otlp_lines
 
@@ -145,25 +148,25 @@ def _lines(run: LoadedRun, form: ExportFormat, what: Lines, trial: int, shown: P
             lines.append(line)
             shown("exporting, trials", done, len(run.trials))
         return lines
-    from dynamic_track.exporting.jsonl import What, json_lines
+    from dynamic_track.exporting.jsonl import LineContent, json_lines
 
-    return list(json_lines(run, What(what.value), trial))
+    return list(json_lines(run, LineContent(what.value), trial))
 
 
 def _write_lines(lines: list[str], output: Path, *, to_stdout: bool) -> None:
-    from twinbench.storage.files import written
+    from twinbench.storage.files import atomic_write
 
     if to_stdout:
         for line in lines:
             typer.echo(line, nl=False)
         return
-    with written(output) as path, path.open("w", encoding="utf-8", newline="") as file:
+    with atomic_write(output) as path, path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(lines)
 
 
 def _write_log(run: LoadedRun, output: Path, shown: Progress) -> None:
     from dynamic_track.exporting.inspect_logs import write_inspect_log
-    from twinbench.storage.files import written
+    from twinbench.storage.files import atomic_write
 
-    with written(output) as path:
+    with atomic_write(output) as path:
         write_inspect_log(run, path, shown)

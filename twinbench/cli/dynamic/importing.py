@@ -18,9 +18,9 @@ from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:
     from dynamic_track.importing.costs import CallCost
-    from dynamic_track.importing.recording import ImportedRuns
-    from dynamic_track.importing.replaying import ReplayedRun
-    from dynamic_track.running.kept import KeptRun
+    from dynamic_track.importing.recording import ImportResult
+    from dynamic_track.importing.replaying import ImportedReplay
+    from dynamic_track.running.kept import SavedRun
 
 _SHOWN_CHARACTERS = 200
 _USD_DECIMALS = 6
@@ -75,9 +75,9 @@ def import_(
     for problem in found.problems:
         typer.echo(printable(f"error: {problem}"), err=True)
     for run in found.runs:
-        if run.why is not None:
+        if run.incomplete_reason is not None:
             recorded = f"{run.recorded:,} of {counted(len(run.calls), 'call')} recorded"
-            typer.echo(printable(f"error: {run.source}: {recorded}; {run.why}"), err=True)
+            typer.echo(printable(f"error: {run.source}: {recorded}; {run.incomplete_reason}"), err=True)
     if json_:
         print_json(found.to_json(), output)
     elif calls:
@@ -85,12 +85,12 @@ def import_(
         print_table(_call_table(f"Calls of imported runs, at prices of {found.pool}", every), form, output)
     else:
         print_table(_run_table(found, form), form, output)
-    if not found.whole:
+    if not found.is_complete:
         raise typer.Exit(1)
 
 
 def replay_imported_run(
-    run: KeptRun,
+    run: SavedRun,
     pool: str | None,
     only: Sequence[str] | None,
     *,
@@ -115,7 +115,7 @@ def replay_imported_run(
             f"{run_dir}: --route compares a router's decisions, and an imported run has none; to ask a router about "
             "its calls, use: twinbench bank import … --format mini-swe-agent, twinbench static predict"
         )
-    recorded = run.matching(only or ())
+    recorded = run.matching_trials(only or ())
     if not recorded:
         raise UsageError(f"{run_dir} contains no run{' that matches --only' if only else ''}")
     manifest = live_manifest(pool or run.plan.pool)
@@ -131,7 +131,7 @@ def replay_imported_run(
         raise typer.Exit(1)
 
 
-def _run_table(found: ImportedRuns, form: Format) -> Table:
+def _run_table(found: ImportResult, form: Format) -> Table:
     columns = [
         Column("case", "Case"),
         Column("mini_version", "Version"),
@@ -149,7 +149,7 @@ def _run_table(found: ImportedRuns, form: Format) -> Table:
         if usages:
             row |= {column.key: sum(getattr(usage, column.key) for usage in usages) for column in _TOKENS}
         rows.append(row)
-    notes = [_summed([call for run in found.runs for call in run.calls], "run", len(found.runs))]
+    notes = [_cost_summary([call for run in found.runs for call in run.calls], "run", len(found.runs))]
     if left_out := len({problem.source for problem in found.problems}):
         notes.append(f"{counted(left_out, 'file')} left out; all others are imported")
     last = "nothing is recorded" if found.path is None else f"next: twinbench dynamic replay {found.path}"
@@ -168,10 +168,10 @@ def _call_table(title: str, calls: Sequence[CallCost]) -> Table:
         Column("problem", "Problem"),
     ]
     rows = [call.to_json() | (call.to_json()["usage"] or {}) for call in calls]
-    return Table(title, columns, rows, [_summed(calls, "call", len(calls))])
+    return Table(title, columns, rows, [_cost_summary(calls, "call", len(calls))])
 
 
-def _replay_table(run_dir: Path, runs: Sequence[ReplayedRun]) -> Table:
+def _replay_table(run_dir: Path, runs: Sequence[ImportedReplay]) -> Table:
     columns = [
         Column("case", "Case"),
         Column("calls", "Calls", kind=int),
@@ -190,18 +190,18 @@ def _replay_table(run_dir: Path, runs: Sequence[ReplayedRun]) -> Table:
         shown = run.to_json()
         difference = shown["difference"] or {}
         shown |= {"step": difference.get("step"), "what": difference.get("what")}
-        shown |= {"was": _shortened(difference.get("recorded")), "is": _shortened(difference.get("replayed"))}
+        shown |= {"was": _shorten(difference.get("recorded")), "is": _shorten(difference.get("replayed"))}
         rows.append(shown)
     equal = sum(run.equal for run in runs)
     notes = [
-        _summed([call for run in runs for call in run.calls], "run", len(runs)),
+        _cost_summary([call for run in runs for call in run.calls], "run", len(runs)),
         f"{counted(len(runs), 'run')} replayed as far as responses are recorded, {equal:,} equal",
         "only the model calls were replayed: no command ran, and nothing was graded",
     ]
     return Table(f"Replay of {run_dir}", columns, rows, notes)
 
 
-def _summed(calls: Sequence[CallCost], noun: str, number: int) -> str:
+def _cost_summary(calls: Sequence[CallCost], noun: str, number: int) -> str:
     """Return computed and reported cost, summed over the calls in which both are known."""
     known = [call for call in calls if call.difference_usd is not None]
     computed = sum((call.cost_usd or Decimal(0) for call in known), Decimal(0))
@@ -214,7 +214,7 @@ def _summed(calls: Sequence[CallCost], noun: str, number: int) -> str:
     return f"{what}: computed {computed:.6f} USD, reported {reported:.6f} USD, difference {difference:.6f} USD{of}"
 
 
-def _shortened(value: Any) -> str | None:
+def _shorten(value: Any) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, default=str)

@@ -162,7 +162,7 @@ NoBreakerOption = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChoosingOptions:
+class TaskOptions:
     """Options that choose tasks of a set."""
 
     dataset: DatasetOption = None
@@ -171,7 +171,7 @@ class ChoosingOptions:
     slice_: SliceOption = None
     limit: LimitOption = None
 
-    def of(self, tasks: str) -> TaskChoice:
+    def task_choice(self, tasks: str) -> TaskChoice:
         """Return the choice of tasks from a set."""
         from dynamic_track.tasks.selection import TaskChoice
 
@@ -193,14 +193,14 @@ class ContainerOptions:
     tests_timeout: TestsTimeoutOption = 1800
     min_free_mib: MinFreeOption = 2048
 
-    def grading(self) -> GradingLimits:
+    def grading_limits(self) -> GradingLimits:
         """Return the limits of grading."""
         from dynamic_track.grading.verdict import GradingLimits
 
         return GradingLimits(tests_s=self.tests_timeout, memory_mib=self.memory, min_free_mib=self.min_free_mib)
 
 
-def chosen_tasks(choice: TaskChoice, swebench_setting: Sequence[str] | None = None) -> tuple[tuple[Task, ...], TaskSet]:
+def load_tasks(choice: TaskChoice, swebench_setting: Sequence[str] | None = None) -> tuple[tuple[Task, ...], TaskSet]:
     """Load the chosen tasks and their set, showing progress.
 
     Args:

@@ -11,16 +11,16 @@ import typer
 from twinbench.cli import INTERRUPTED, completion
 from twinbench.cli.dynamic.options import (
     ActionFormatOption,
-    ChoosingOptions,
     LimitOption,
     MinFreeOption,
     OnlyOption,
     RouterErrorOption,
-    chosen_tasks,
+    TaskOptions,
+    load_tasks,
 )
 from twinbench.cli.dynamic.scores import LevelOption, ResamplesOption
 from twinbench.cli.help import Group, Panel
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
@@ -40,7 +40,7 @@ from twinbench.cli.output import (
     rank_cells,
 )
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.signals import stopped_by_signals
+from twinbench.cli.signals import stop_on_signals
 from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dynamic_track.rehearsal.rehearsing import Rehearsal
-    from dynamic_track.rehearsal.standings import RehearsalResult, Standing
+    from dynamic_track.rehearsal.standings import RehearsalResult, RouterStanding
     from twinbench.plugins.loading import LoadedRouter
     from twinbench.statistics import Resampling
 
@@ -137,7 +137,7 @@ _FaultsOption = Annotated[
 
 
 @app.command()
-@takes_option_groups
+@expand_option_groups
 def run(
     routers: RoutersArgument = None,
     *,
@@ -175,18 +175,18 @@ def run(
 
     Exit code 1 if a case ended because of infrastructure, or a router failed in every case or could not be loaded.
     """
-    from dynamic_track.rehearsal.preparing import new_folder, prepare_rehearsal, seeds_of
+    from dynamic_track.rehearsal.preparing import new_rehearsal_folder, parse_seeds, prepare_rehearsal
     from twinbench.errors import UsageError
     from twinbench.plugins.loading import load_router
 
     if not routers:
         raise UsageError("name the routers to rehearse, such as always-low always-high")
-    drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
+    drawing = ResamplingOptions(resamples=resamples, level=level).resampling()
     with progress() as shown:
         rehearsal = prepare_rehearsal(
-            ChoosingOptions(only=only, limit=limit).of(tasks),
+            TaskOptions(only=only, limit=limit).task_choice(tasks),
             pool=pool,
-            seeds=seeds_of(seed, seeds),
+            seeds=parse_seeds(seed, seeds),
             skills=skills,
             faults=faults,
             actions=action_format,
@@ -196,7 +196,12 @@ def run(
     limits = plugins.limits(processes=True)
     loaded = [load_router(router, limits) for router in routers]
     result = rehearse_with_progress(
-        rehearsal, loaded, runs or new_folder(), resampling=drawing, workers=workers, min_free_mib=min_free_mib
+        rehearsal,
+        loaded,
+        runs or new_rehearsal_folder(),
+        resampling=drawing,
+        workers=workers,
+        min_free_mib=min_free_mib,
     )
     if json_:
         print_json(result.to_json(), output)
@@ -231,7 +236,7 @@ def build(
     from dynamic_track.tasks.images import prepare_images
     from twinbench.containers.engine import Engine
 
-    chosen, _ = chosen_tasks(ChoosingOptions(only=only).of(tasks))
+    chosen, _ = load_tasks(TaskOptions(only=only).task_choice(tasks))
     with progress() as shown, Engine.connect() as engine:
         failed = prepare_images(engine, chosen, build_them=True, progress=shown)
         ready = {task.image: engine.image_identity(task.image) for task in chosen if task.image not in failed}
@@ -271,8 +276,8 @@ def serve(
     import threading
 
     from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
-    from dynamic_track.rehearsal.simulation import known
-    from dynamic_track.rehearsal.skills import skill_table
+    from dynamic_track.rehearsal.simulation import known_tasks
+    from dynamic_track.rehearsal.skills import read_skill_table
     from twinbench.errors import UsageError
     from twinbench.storage.manifest_files import live_manifest
 
@@ -280,9 +285,9 @@ def serve(
     if api_key_env is not None and not key:
         raise UsageError(f"set the environment variable {api_key_env} (--api-key-env)")
     manifest = live_manifest(pool)
-    chosen, _ = chosen_tasks(ChoosingOptions().of(tasks))
+    chosen, _ = load_tasks(TaskOptions().task_choice(tasks))
     models = SimulatedModels(
-        known(chosen), manifest, seed=seed, faults=Faults.parse(faults), skills=skill_table(skills)
+        known_tasks(chosen), manifest, seed=seed, faults=Faults.parse(faults), skills=read_skill_table(skills)
     )
     with simulated_provider(models, manifest, api_key=key, port=port) as server:
         typer.echo(server.api_base)
@@ -299,13 +304,13 @@ def show_skills(
     output: OutputOption = "-",
 ) -> None:
     """Show the declared skills of the simulated models."""
-    from dynamic_track.rehearsal.skills import skill_names, skill_table
+    from dynamic_track.rehearsal.skills import read_skill_table, skill_names
 
-    table = skill_table(skills)
+    table = read_skill_table(skills)
     if json_:
         print_json({"name": skills, "fingerprint": table.fingerprint, **table.model_dump(mode="json")}, output)
         return
-    tiers = {tier: _flat(skill) for tier, skill in table.model_dump(mode="json", exclude={"about"}).items()}
+    tiers = {tier: _flatten_skill(skill) for tier, skill in table.model_dump(mode="json", exclude={"about"}).items()}
     fields = list(next(iter(tiers.values())))
     rows = [{"skill": name, **{tier: skill[name] for tier, skill in tiers.items()}} for name in fields]
     columns = [Column("skill", "Skill"), *(Column(tier, tier) for tier in tiers)]
@@ -331,7 +336,7 @@ def rehearse_with_progress(
 
     stop = Stop()
     then = f"everything is in {folder}; the same command with --runs {folder} continues"
-    with progress() as shown, stopped_by_signals(stop.request, then):
+    with progress() as shown, stop_on_signals(stop.request, then):
         return rehearse_routers(
             rehearsal,
             routers,
@@ -369,10 +374,10 @@ def rehearsal_table(result: RehearsalResult) -> Table:
         Column("bill_high", "Bill to", kind=float, for_people=False),
         Column("cost_usd", "Cost, USD", 4),
         Column("penalty_usd", "Penalty, USD", 2, for_people=False),
-        Column("router_errors", "Router failures", kind=int, spare=1),
+        Column("router_errors", "Router failures", kind=int, drop_order=1),
         Column("router_failure", "Router's failure as a whole", for_people=False),
-        Column("avg_steps", "Steps", 1, spare=2),
-        Column("calls", f"Calls, %: {' / '.join(tiers)}", spare=1, for_programs=False),
+        Column("avg_steps", "Steps", 1, drop_order=2),
+        Column("calls", f"Calls, %: {' / '.join(tiers)}", drop_order=1, for_programs=False),
         *(Column(f"share_{tier}", f"Share of {tier}", kind=float, for_people=False) for tier in tiers),
     ]
     rows = [_standing_row(each, rehearsal, tiers) for each in found.routers]
@@ -381,11 +386,11 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     rows.append({"router": "give up", "who": "give up (computed)", **given_up, "computed": True})
     rows.sort(key=lambda row: (row["bill_usd"] is None, row["bill_usd"] or 0.0))  # what has no bill stands below
     return Table(
-        Origin.rehearsal.heading, columns, rows, _table_notes(result), dimmed="computed", left_out="router_failure"
+        Origin.rehearsal.heading, columns, rows, _table_notes(result), dimmed_if="computed", hidden_if="router_failure"
     )
 
 
-def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]) -> dict[str, Any]:
+def _standing_row(standing: RouterStanding, rehearsal: Rehearsal, tiers: Sequence[str]) -> dict[str, Any]:
     shares = standing.score.tier_shares(rehearsal.pool)
     solved = standing.score.count("resolved") / standing.seeds
     low, high = (standing.intervals or {}).get("bill_usd") or (None, None)
@@ -394,7 +399,7 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
         "who": standing.router,
         **rank_cells(standing.rank),
         "solved": f"{solved:.0f}" if standing.seeds == 1 else f"{solved:.1f}",
-        **standing.scores,
+        **standing.headline,
         "interval": None if low is None or high is None else f"{low:.2f} to {high:.2f}",
         "bill_low": low,
         "bill_high": high,
@@ -413,7 +418,7 @@ def _table_notes(result: RehearsalResult) -> list[str]:
     infra = sum(run.summary.score.count("infra") for run in result.runs)
     under = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
     notes = [
-        f"{counted(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.where.get('skills')}; "
+        f"{counted(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.sources.get('skills')}; "
         + (f"{counted(infra, 'case')} lost to infrastructure" if infra else "no case lost to infrastructure"),
         f"prices of pool {pool.name}; penalty of an unresolved case: {pool.unresolved_penalty_usd} USD",
     ]
@@ -430,7 +435,7 @@ def _table_notes(result: RehearsalResult) -> list[str]:
     return [*notes, *pool.division_notes, f"run directories: {result.folder}"]
 
 
-def _flat(skill: dict[str, Any]) -> dict[str, str]:
+def _flatten_skill(skill: dict[str, Any]) -> dict[str, str]:
     """Flatten a skill's fields to text; the chances of a solution get one line per subject."""
     found: dict[str, str] = {}
     for name, value in skill.items():

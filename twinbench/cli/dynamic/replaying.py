@@ -18,7 +18,7 @@ from twinbench.cli.dynamic.options import (
     RunArgument,
 )
 from twinbench.cli.help import Panel
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
     FormatOption,
     JsonOption,
@@ -29,12 +29,12 @@ from twinbench.cli.plugin_options import PluginOptions
 from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:
-    from dynamic_track.running.replay import Replayed
+    from dynamic_track.running.replay import ReplayResult
 
 _SHOWN_CHARACTERS = 300
 
 
-@takes_option_groups
+@expand_option_groups
 def replay(
     run_dir: RunArgument,
     *,
@@ -97,7 +97,7 @@ def replay(
             pool=pool,
             router=router,
             build=build,
-            limits=containers.grading(),
+            limits=containers.grading_limits(),
             plugins=router_limits,
             progress=shown,
         )
@@ -111,7 +111,7 @@ def replay(
         raise typer.Exit(1)
 
 
-def _replay_table(replayed: Replayed, run_dir: Path) -> Table:
+def _replay_table(replayed: ReplayResult, run_dir: Path) -> Table:
     columns = [
         Column("case", "Case"),
         Column("trial", "Trial", kind=int),
@@ -126,8 +126,8 @@ def _replay_table(replayed: Replayed, run_dir: Path) -> Table:
             "trial": each.trial,
             "step": each.step,
             "what": each.what,
-            "recorded": _shortened(each.recorded),
-            "replayed": _shortened(each.replayed),
+            "recorded": _shorten(each.recorded),
+            "replayed": _shorten(each.replayed),
         }
         for each in replayed.differences
     ]
@@ -138,6 +138,6 @@ def _replay_table(replayed: Replayed, run_dir: Path) -> Table:
     return Table(title, columns, rows, notes)
 
 
-def _shortened(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return shortened(text, _SHOWN_CHARACTERS)

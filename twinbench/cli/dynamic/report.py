@@ -9,14 +9,14 @@ import typer
 from twinbench.cli.dynamic.options import MovedPoolOption, RunsArgument
 from twinbench.cli.help import Panel
 from twinbench.cli.options import JsonOption
-from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
+from twinbench.cli.pages import PageOption, check_output, command_line, write_page
 
 
 def report(
     run_dirs: RunsArgument,
     *,
     output: PageOption,
-    cut: Annotated[
+    max_characters: Annotated[
         int,
         typer.Option(
             "--cut",
@@ -33,12 +33,12 @@ def report(
 
     It is a single file that opens offline, and says at the top whether the runs are rehearsals.
     """
-    from dynamic_track.results.report import report as report_of
+    from dynamic_track.results.report import make_report as report_of
     from twinbench.display.html.plots import require_plots
 
-    refuse_output(output, json_=json_)
+    check_output(output, json_=json_)
     require_plots()
-    found = report_of(run_dirs, cut=cut or None, pool=pool)
-    options = {"--cut": None if cut == 2000 else cut, "--pool": pool}
+    found = report_of(run_dirs, cut=max_characters or None, pool=pool)
+    options = {"--cut": None if max_characters == 2000 else max_characters, "--pool": pool}
     made_by = command_line("dynamic", [str(path) for path in run_dirs], options, output)
     write_page(found.html(made_by), output, json_=json_)

@@ -13,15 +13,15 @@ from twinbench.cli import INTERRUPTED, completion
 from twinbench.cli.dynamic.options import (
     ActionFormatOption,
     BuildOption,
-    ChoosingOptions,
     ContainerOptions,
     EnginesOption,
     NoBreakerOption,
     RouterErrorOption,
+    TaskOptions,
     TasksOption,
 )
 from twinbench.cli.help import Panel
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
     FormatOption,
     GatewayKeyEnvOption,
@@ -31,7 +31,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.signals import stopped_by_signals
+from twinbench.cli.signals import stop_on_signals
 from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _SHOWN_CHARACTERS = 300
 
 
-@takes_option_groups
+@expand_option_groups
 def run(
     router: RouterArgument,
     *,
@@ -68,7 +68,7 @@ def run(
     ],
     api_key_env: GatewayKeyEnvOption = None,
     tasks: TasksOption = "rehearsal",
-    choosing: ChoosingOptions,
+    choosing: TaskOptions,
     pool: Annotated[
         str,
         typer.Option(
@@ -218,10 +218,10 @@ def run(
         run_dir=run_dir,
         api_base=api_base,
         api_key_env=api_key_env,
-        choice=choosing.of(tasks),
+        choice=choosing.task_choice(tasks),
         pool=pool,
         run_usd=run_usd,
-        actions=action_format,
+        action_format=action_format,
         seed=seed,
         on_router_error=on_router_error,
         trials=trials,
@@ -246,9 +246,9 @@ def run(
         prepared = prepare_run(request, shown)
     if dry_run:
         foreseen = None if outcomes is None else _foreseen(prepared, outcomes, tiers or [])
-        _tell_plan(prepared, foreseen, json_=json_, output=output)
+        _print_plan(prepared, foreseen, json_=json_, output=output)
         return
-    prepared.refuse_without_key()
+    prepared.check_gateway()
     if not json_ and not yes and prepared.cap is not None:
         _confirm(prepared.estimate, prepared.cap)
     stop = Stop(run_dir)
@@ -256,9 +256,9 @@ def run(
     with (
         progress() as shown,
         LiveBoard(every, prepared.spent_usd, prepared.cap, graded=request.graded) as board,
-        stopped_by_signals(stop.request, f"results so far: {run_dir}; run the same command to continue"),
+        stop_on_signals(stop.request, f"results so far: {run_dir}; run the same command to continue"),
     ):
-        summary = prepared.work(stop=stop, listener=board, progress=shown)
+        summary = prepared.execute(stop=stop, listener=board, progress=shown)
     if json_:
         write_text(json.dumps(summary.to_json()) + "\n", output)
     else:
@@ -277,7 +277,7 @@ def run(
         raise typer.Exit(1)
 
 
-def _worded(foreseen: Estimate, cap: Decimal | None) -> str:
+def _estimate_text(foreseen: Estimate, cap: Decimal | None) -> str:
     basis = (
         f"from {counted(foreseen.measured_on, 'finished case')}"
         if foreseen.measured_on
@@ -309,7 +309,7 @@ def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Foreseen:
     )
 
 
-def _tell_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool, output: str) -> None:
+def _print_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool, output: str) -> None:
     """What a run would do, and what a table of outcomes says of that."""
     if json_:
         print_json(prepared.to_json() | ({} if foreseen is None else {"outcomes": foreseen.to_json()}), output)
@@ -319,17 +319,17 @@ def _tell_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool,
     shard = "" if setup.shard is None else f", shard {setup.shard[0]} of {setup.shard[1]}"
     lines = [
         f"{prepared.request.router} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
-        _worded(prepared.estimate, prepared.cap),
+        _estimate_text(prepared.estimate, prepared.cap),
         *([] if foreseen is None else foreseen.lines()),
     ]
     write_text(printable("".join(f"{line}\n" for line in lines)), output)
 
 
-def _confirm(foreseen: Estimate, cap: Decimal) -> None:
+def _confirm(estimate: Estimate, cap: Decimal) -> None:
     """Print what may be spent; on a terminal, ask for confirmation."""
     import sys
 
-    typer.echo(_worded(foreseen, cap), err=True)
+    typer.echo(_estimate_text(estimate, cap), err=True)
     if sys.stdin.isatty():
         typer.confirm("Spend up to that?", abort=True, err=True)
 
@@ -360,7 +360,7 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
     notes = [
         *summary.score.failure_notes(router),
         f"{counted(len(rows), 'case')}: {told}; {spent}",
-        *_reported(summary),
+        *_reported_cost_notes(summary),
         *pool.division_notes,
         f"run directory: {summary.run}",
     ]
@@ -369,7 +369,7 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
     return Table(title if caveat is None else f"{title}; simulated models", columns, rows, notes, caveat=caveat)
 
 
-def _reported(summary: RunSummary) -> list[str]:
+def _reported_cost_notes(summary: RunSummary) -> list[str]:
     """Return a note that compares the provider's reported cost with the cost at the locked prices; empty if it reported
     none.
     """

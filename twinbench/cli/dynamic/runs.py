@@ -67,10 +67,10 @@ def _status_table(state: RunState) -> Table:
     spent = sum(trial.spend_usd for trial in state.trials)
     cap = "" if state.run_usd is None else f" of {state.run_usd}"
     if state.origin in (Origin.imported, Origin.imported_simulated):
-        how_far = f"{_counts(state)}; its calls cost {spent:.4f} USD at the pool's prices"
+        how_far = f"{_state_counts(state)}; its calls cost {spent:.4f} USD at the pool's prices"
     else:
-        working = "active" if state.working else "not active"
-        how_far = f"{_counts(state)}; {spent:.4f}{cap} USD spent; {working}"
+        working = "active" if state.active else "not active"
+        how_far = f"{_state_counts(state)}; {spent:.4f}{cap} USD spent; {working}"
     notes = [*state.score.failure_notes(state.router), how_far]
     of = "" if state.origin is Origin.real else f"{state.origin.heading}: "
     return Table(f"{of}{state.router}, {state.run}", columns, rows, notes)
@@ -79,12 +79,12 @@ def _status_table(state: RunState) -> Table:
 def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:
     """Ask the process that executes a run to stop: calls in flight finish, and all results are kept."""
     from dynamic_track.running.run_dir import RunDirectory
-    from dynamic_track.running.run_state import is_worked_on
+    from dynamic_track.running.run_state import is_active
     from dynamic_track.running.stopping import ask_to_stop
 
     run = RunDirectory(run_dir)
     run.plan()
-    working = is_worked_on(run)
+    working = is_active(run)
     if working:
         ask_to_stop(run_dir)
     if json_:
@@ -109,7 +109,7 @@ def merge(
     if json_:
         print_json(state.to_json())
     else:
-        typer.echo(f"{counted(len(run_dirs), 'run')} merged into {run_dir}: {_counts(state)}")
+        typer.echo(f"{counted(len(run_dirs), 'run')} merged into {run_dir}: {_state_counts(state)}")
 
 
 def list_(
@@ -120,7 +120,7 @@ def list_(
     output: OutputOption = "-",
 ) -> None:
     """List the runs in a folder with progress, spend and disk usage."""
-    rows = _rows(folder)
+    rows = _run_rows(folder)
     if json_:
         print_json({"runs": rows}, output)
         return
@@ -152,13 +152,13 @@ def rm(
     import sys
 
     from dynamic_track.running.run_dir import RunDirectory
-    from dynamic_track.running.run_state import is_worked_on
+    from dynamic_track.running.run_state import is_active
     from twinbench.errors import UsageError
 
     runs = [RunDirectory(path) for path in run_dirs]
     for run in runs:
         run.plan()
-        if is_worked_on(run):
+        if is_active(run):
             raise UsageError(f"{run.path} is active; stop it first: twinbench dynamic stop {run.path}")
     if not yes:
         if json_ or not sys.stdin.isatty():
@@ -172,7 +172,7 @@ def rm(
         typer.echo(f"{counted(len(runs), 'run')} removed")
 
 
-def _rows(folder: Path | None) -> list[dict[str, Any]]:
+def _run_rows(folder: Path | None) -> list[dict[str, Any]]:
     from dynamic_track.running.folders import run_folders
     from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state, size_bytes
@@ -196,7 +196,7 @@ def _rows(folder: Path | None) -> list[dict[str, Any]]:
                 "resolved": state.score.count("resolved"),
                 "left": left,
                 "spend_usd": sum(trial.spend_usd for trial in state.trials),
-                "working": state.working,
+                "working": state.active,
                 "problem": None,
             }
         )
@@ -209,6 +209,6 @@ def _folder(folder: Path | None) -> Path:
     return runs_dir() if folder is None else folder
 
 
-def _counts(state: RunState) -> str:
+def _state_counts(state: RunState) -> str:
     states = dict.fromkeys(trial.state for trial in state.trials)
     return ", ".join(f"{state.count(name)} {name}" for name in states) or "no trial"

@@ -13,7 +13,7 @@ from twinbench.cli import completion
 from twinbench.cli.dynamic.options import RunArgument, RunsArgument
 from twinbench.cli.help import Panel
 from twinbench.cli.options import (
-    ComparedResamplingOptions,
+    ComparisonResamplingOptions,
     FormatOption,
     JsonOption,
     OutputOption,
@@ -25,7 +25,7 @@ from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
 
 if TYPE_CHECKING:
-    from dynamic_track.results.live_score import LiveScore, RunsCompared
+    from dynamic_track.results.live_score import LiveScore, RunComparison
     from dynamic_track.results.loaded import LoadedRun
     from twinbench.storage.manifests import LiveManifest
 
@@ -88,14 +88,14 @@ def score(
     in every case: such a router has no rank.
     """
     from dynamic_track.results.common import common_cases
-    from dynamic_track.results.live_results import keep
+    from dynamic_track.results.live_results import save_score
     from dynamic_track.results.live_score import (
         bill_ranks,
         failed_runs,
         live_score,
-        penalties,
+        rankings_by_penalty,
         references,
-        refuse_different,
+        require_comparable,
     )
     from dynamic_track.results.loaded import load_run
     from twinbench.errors import StoreWriteError
@@ -103,8 +103,8 @@ def score(
 
     what_if = _prices(prices)
     runs = [load_run(path, what_if) for path in run_dirs]
-    refuse_different(runs)
-    drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
+    require_comparable(runs)
+    drawing = ResamplingOptions(resamples=resamples, level=level).resampling()
     scores = [live_score(run, drawing, exclude_infra=exclude_infra) for run in runs]
     failed = failed_runs(runs)
     standing = [run for run in runs if run.score.is_ranked]
@@ -115,13 +115,13 @@ def score(
     ]
     for each in scores:
         try:
-            keep(Store(store), each)
+            save_score(Store(store), each)
         except StoreWriteError as error:
             typer.echo(f"warning: the score was not saved: {error}", err=True)
     ranked = [each.run for each in of_common] or standing
     trials = {str(run.path): run.trials for run in ranked}
     ranks = bill_ranks(trials, runs[0].pool.unresolved_penalty_usd, drawing) if ranked else None
-    at_penalties = penalties(ranked, drawing) if ranked else []
+    at_penalties = rankings_by_penalty(ranked, drawing) if ranked else []
     if json_:
         content = [
             {
@@ -138,12 +138,14 @@ def score(
     else:
         different = common.notes if of_common else ()
         print_table(
-            _told_simulated(_score_table(scores, of_common, different, ranks, at_penalties), runs, form), form, output
+            _with_caveat_column(_score_table(scores, of_common, different, ranks, at_penalties), runs, form),
+            form,
+            output,
         )
     if json_ or not form.for_people:  # a table for people has these notes already
         for note in (_DIFFERENT, *common.notes) if of_common else ():
             typer.echo(printable(f"note: {note}"), err=True)
-        _tell_failed(failed)
+        _print_failed(failed)
     missing = sum(len(run.missing) for run in runs)
     if missing:
         what = f"{counted(missing, 'planned trial')} not in the journal"
@@ -179,28 +181,28 @@ def compare(
     from dynamic_track.results.live_score import compared, failed_runs
     from dynamic_track.results.loaded import load_run
 
-    drawing = ComparedResamplingOptions(resamples=resamples, level=level).drawing()
+    drawing = ComparisonResamplingOptions(resamples=resamples, level=level).resampling()
     what_if = _prices(prices)
     found = compared(load_run(first, what_if), load_run(second, what_if), drawing)
     common = common_cases((found.first, found.second))
     if json_:
         print_json({**found.to_json(), "common": common.to_json()}, output)
     else:
-        told = _told_simulated(_compared_table(found, common.notes), (found.first, found.second), form)
+        told = _with_caveat_column(_comparison_table(found, common.notes), (found.first, found.second), form)
         print_table(told, form, output)
     if failed := failed_runs((found.first, found.second)):
-        _tell_failed(failed)
+        _print_failed(failed)
         raise typer.Exit(1)
 
 
-def _tell_failed(runs: Sequence[LoadedRun]) -> None:
+def _print_failed(runs: Sequence[LoadedRun]) -> None:
     """Print the routers that failed in every case to standard error."""
     for run in runs:
-        for note in run.score.failure_notes(run.shown_router, bill_usd=float(run.score.bill_usd)):
+        for note in run.score.failure_notes(run.display_router, bill_usd=float(run.score.bill_usd)):
             typer.echo(printable(f"error: {note}"), err=True)
 
 
-def _told_simulated(table: Table, runs: Sequence[LoadedRun], form: Format) -> Table:
+def _with_caveat_column(table: Table, runs: Sequence[LoadedRun], form: Format) -> Table:
     """Add a column to a table for programs that says that its runs are simulated; a table for people has it in its
     title.
     """
@@ -220,8 +222,8 @@ def _without_cases(score: LiveScore) -> dict[str, Any]:
 
 def _score_table(
     scores: list[LiveScore],
-    of_common: list[LiveScore],
-    different: Sequence[str],
+    common_scores: list[LiveScore],
+    left_out_notes: Sequence[str],
     ranks: Mapping[str, tuple[int, int]] | None,
     at_penalties: Sequence[Mapping[str, Any]],
 ) -> Table:
@@ -229,8 +231,8 @@ def _score_table(
 
     Args:
         scores: the runs' scores.
-        of_common: scores of the same runs on their common cases; empty if all runs have the same cases.
-        different: notes on the cases that are left out of the common ones.
+        common_scores: scores of the same runs on their common cases; empty if all runs have the same cases.
+        left_out_notes: notes on the cases that are left out of the common ones.
         ranks: ranks of the runs and of giving up; None if nothing was tested.
         at_penalties: the rankings at other penalties.
     """
@@ -242,34 +244,34 @@ def _score_table(
         Column("who", "Router", for_programs=False),
         Column("computed", "Computed", kind=bool, for_people=False),
         *RANK_COLUMNS,
-        Column("trials", "Trials", kind=int, spare=1),
-        Column("resolved", "Resolved", kind=int, spare=1 if of_common else 0),
+        Column("trials", "Trials", kind=int, drop_order=1),
+        Column("resolved", "Resolved", kind=int, drop_order=1 if common_scores else 0),
         Column("infra", "Infra", kind=int),
-        Column("cap", "Cap", kind=int, spare=3),
-        Column("bill", "Bill, USD", spare=1 if of_common else 0, for_programs=False),
+        Column("cap", "Cap", kind=int, drop_order=3),
+        Column("bill", "Bill, USD", drop_order=1 if common_scores else 0, for_programs=False),
         *_bill_columns("bill"),
-        Column("cost_usd", "Cost, USD", 4, spare=2),
-        Column("penalty_usd", "Penalty, USD", 2, spare=4),
-        Column("lost_usd", "Lost, USD", 4, spare=5),
-        Column("router_errors", "Router failures", kind=int, spare=1 if of_common else 0),
+        Column("cost_usd", "Cost, USD", 4, drop_order=2),
+        Column("penalty_usd", "Penalty, USD", 2, drop_order=4),
+        Column("lost_usd", "Lost, USD", 4, drop_order=5),
+        Column("router_errors", "Router failures", kind=int, drop_order=1 if common_scores else 0),
         Column("router_failure", "Router's failure as a whole", for_people=False),
-        Column("avg_steps", "Steps", 1, spare=6),
-        Column("switches", "Switches", kind=int, spare=7),
-        Column("broken_cache_usd", "Broken caches, USD", 4, spare=8, for_people=not of_common),
+        Column("avg_steps", "Steps", 1, drop_order=6),
+        Column("switches", "Switches", kind=int, drop_order=7),
+        Column("broken_cache_usd", "Broken caches, USD", 4, drop_order=8, for_people=not common_scores),
     ]
-    if of_common:
+    if common_scores:
         columns += [
-            Column("common_trials", "Common trials", kind=int, spare=2),
+            Column("common_trials", "Common trials", kind=int, drop_order=2),
             Column("common_resolved", "Common resolved", kind=int),
             Column("common_bill", "Common bill, USD", for_programs=False),
             *_bill_columns("common_bill"),
         ]
-    on_common = {str(each.run.path): each for each in of_common}
+    on_common = {str(each.run.path): each for each in common_scores}
     rows: list[dict[str, Any]] = []
     for each in sorted(scores, key=lambda each: each.score.bill_usd):
         content = each.to_json()
         rank = (ranks or {}).get(str(each.run.path))
-        router = each.run.shown_router
+        router = each.run.display_router
         row = {
             **content,
             "router": router,
@@ -305,7 +307,7 @@ def _score_table(
         for each in scores
         for note in each.score.failure_notes(each.run.router, bill_usd=float(each.score.bill_usd))
     ]
-    notes += [_DIFFERENT, *different] if of_common else []
+    notes += [_DIFFERENT, *left_out_notes] if common_scores else []
     notes += [each.no_interval for each in scores if each.no_interval and not each.score.router_failure][:1]
     notes += [f"{what}: not run" for what, path in references(runs).items() if path is None]
     notes += [
@@ -323,7 +325,7 @@ def _score_table(
         notes.append("cases without a verdict are left out of all totals")
     title = scores[0].run.origin.heading if scores[0].run.simulated else "Live scores"
     shown = [note for note in notes if note]
-    return Table(title, columns, rows, shown, dimmed="computed", left_out="router_failure")
+    return Table(title, columns, rows, shown, dimmed_if="computed", hidden_if="router_failure")
 
 
 def _bill_columns(name: str) -> list[Column]:
@@ -343,7 +345,7 @@ def _router_of(runs: list[Any], path: str) -> str:
     return next((run.shown_router for run in runs if str(run.path) == path), path)
 
 
-def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
+def _comparison_table(found: RunComparison, different: Sequence[str]) -> Table:
     columns = [
         Column("case", "Contested case"),
         Column("first", "First resolved", for_programs=False),
@@ -367,7 +369,7 @@ def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
     interval = f"({found.no_interval})" if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}], p {found.p:.3g}"
     needed = "" if found.needed_cases is None else f"; to confirm this needs {found.needed_cases} cases"
     won = found.resolved
-    who = f"first: {found.first.shown_router}; second: {found.second.shown_router}"
+    who = f"first: {found.first.display_router}; second: {found.second.display_router}"
     notes = [
         f"{who}; {counted(found.cases, 'common case')}",
         f"bill of the first minus that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",

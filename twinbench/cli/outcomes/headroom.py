@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.outcomes.options import (
     ChoosingOptions,
@@ -32,7 +32,7 @@ TiersOption = Annotated[
 ]
 
 
-@takes_option_groups
+@expand_option_groups
 def headroom(
     name: TableArgument,
     *,
@@ -81,7 +81,7 @@ def headroom(
     workloads = workloads_of(name, choosing.workload, store, list(models.values()))
     if html is not None:
         _refuse_page(html, len(workloads), json_=json_ and output == "-")
-    drawing = resampling.drawing()
+    drawing = resampling.resampling()
     with progress() as shown:
         shown("comparing policies", 0, None)
         found = [
@@ -108,7 +108,7 @@ def headroom(
 
 
 def _refuse_page(html: str, workloads: int, *, json_: bool) -> None:
-    from twinbench.cli.pages import refuse_output
+    from twinbench.cli.pages import check_output
     from twinbench.display.html.plots import require_plots
     from twinbench.errors import UsageError
 
@@ -116,7 +116,7 @@ def _refuse_page(html: str, workloads: int, *, json_: bool) -> None:
         raise UsageError("--html -: the table is written to standard output; name a file for the page")
     if workloads > 1:
         raise UsageError("--html: a page is of one workload; name it with --workload")
-    refuse_output(html, json_=json_)
+    check_output(html, json_=json_)
     require_plots()
 
 
@@ -169,7 +169,7 @@ def _table(found: list[Headroom]) -> Table:
         Column("resolved", "Resolved", 1),
         Column("verdicts", "Verdicts", kind=int),
         Column("tasks", "Tasks priced too", kind=int),
-        Column("share", "Resolved, %", 1, around=("resolved_low", "resolved_high")),
+        Column("share", "Resolved, %", 1, interval_keys=("resolved_low", "resolved_high")),
         Column("mean_cost_usd", "Cost of a task, USD", 3),
         Column("mean_bill_usd", "Bill of a task, USD", 3),
         Column("bill", "Bill, USD", for_programs=False),

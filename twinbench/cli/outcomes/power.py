@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.outcomes.options import (
     ChoosingOptions,
@@ -20,7 +20,7 @@ from twinbench.cli.outcomes.options import (
 from twinbench.cli.output import RANK_COLUMNS, Column, Format, Table, print_json, print_table, progress, rank_cells
 
 
-@takes_option_groups
+@expand_option_groups
 def power(
     name: TableArgument,
     *,
@@ -99,7 +99,7 @@ def power(
 
     chosen = [each for given in models or [] for each in given.split(",") if each]
     called = pairs_of("--same", same or [], "MODEL=MODEL, the first as it is called in this table")
-    drawing = resampling.drawing()
+    drawing = resampling.resampling()
     with progress() as shown:
         shown("comparing models", 0, None)
         found = [

@@ -14,9 +14,9 @@ from twinbench.cli.options import BankArgument, FormatOption, JsonOption, Output
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
-from twinbench.cli.static.bank_check import check, look_at_once, tell_found
+from twinbench.cli.static.bank_check import check, print_leaks, quick_check
 from twinbench.cli.static.bank_outcomes import from_outcomes
-from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
+from twinbench.cli.static.bank_split import grouping_summary, groups_column, split
 from twinbench.display.wording import counted, did_you_mean, trajectories
 
 if TYPE_CHECKING:
@@ -92,11 +92,13 @@ def import_(
         else:
             info = import_bank(paths[0], name, opened, replace=replace, progress=shown)
         _score_references(info, opened, shown)
-        given_away = look_at_once(info, opened, shown)
+        given_away = quick_check(info, opened, shown)
     _tell_left_out(left_out)
-    tell_found(info, given_away)
+    print_leaks(info, given_away)
     if json_:
-        print_json(info.described() | ({"problems": [each.to_json() for each in left_out]} if left_out else {}))
+        print_json(
+            info.to_json_with_caveat() | ({"problems": [each.to_json() for each in left_out]} if left_out else {})
+        )
     else:
         _tell_imported(info)
     if left_out:
@@ -151,7 +153,7 @@ def pull(
         typer.echo(printable(f"note: {difference}"), err=True)
     if json_:
         told = {"imported_now": pulled.imported, "downloaded": pulled.downloaded, "differences": pulled.differences}
-        print_json(pulled.info.described() | told)
+        print_json(pulled.info.to_json_with_caveat() | told)
     elif pulled.imported:
         if not pulled.downloaded:
             typer.echo("nothing was downloaded: the hub's cache on this machine has the file")
@@ -171,11 +173,11 @@ def _refuse_reserved(name: str) -> None:
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
     """Score the references, which depend on the bank alone, so that later scores need not wait for them."""
     from static_track.banks.bank import Bank
-    from static_track.judge import Judge
+    from static_track.judge import Evaluator
 
     if info.labelled:
         with Bank.open(info.name, store) as bank:
-            Judge(bank, progress=shown).board([])
+            Evaluator(bank, progress=shown).board([])
 
 
 def _tell_left_out(problems: Sequence[Problem]) -> None:
@@ -237,7 +239,7 @@ def list_(
     for error in damaged:
         typer.echo(printable(f"error: {error}"), err=True)
     if json_:
-        print_json({"banks": [info.described() for info in banks]}, output)
+        print_json({"banks": [info.to_json_with_caveat() for info in banks]}, output)
     else:
         _print_banks(banks, opened.root, form, output)
     if damaged:
@@ -252,8 +254,8 @@ def _print_banks(banks: Sequence[BankInfo], root: Path, form: Format, output: st
         groups_column(info.groups < info.trajectories for info in banks),
         Column("heldout_trajectories", "Held out", kind=int),
         Column("workloads", "Workloads"),
-        Column("sha256", "SHA-256", spare=1),
-        Column("imported", "Imported", spare=2),
+        Column("sha256", "SHA-256", drop_order=1),
+        Column("imported", "Imported", drop_order=2),
     ]
     rows = [info.to_json() | {"workloads": ", ".join(info.workloads), "caveat": info.caveat} for info in banks]
     if form.for_people:
@@ -293,7 +295,7 @@ def show(
             }
             for each in splits
         ]
-        print_json(bank.info.described() | {"by_workload": workloads, "splits": described}, output)
+        print_json(bank.info.to_json_with_caveat() | {"by_workload": workloads, "splits": described}, output)
         return
     columns = [
         Column("workload", "Workload"),
@@ -301,7 +303,7 @@ def show(
         Column("trajectories", "Trajectories", kind=int),
         groups_column(row["groups"] < row["trajectories"] for row in workloads),
         *(Column(label, label) for label in TIER_LABELS),
-        Column("longest_prompt_tokens", "Longest prompt, tokens", kind=int, spare=1),
+        Column("longest_prompt_tokens", "Longest prompt, tokens", kind=int, drop_order=1),
     ]
     info = bank.info
     notes = [
@@ -310,7 +312,7 @@ def show(
         *(
             f"split {each['name']} (seed {each['seed']}): "
             + ", ".join(f"{part} {trajectories(len(numbers))}" for part, numbers in each["parts"].items())
-            + f"; {kept_together_told(each.get('near_duplicates'), each.get('named_groups'))}"
+            + f"; {grouping_summary(each.get('near_duplicates'), each.get('named_groups'))}"
             for each in splits
         ),
     ]

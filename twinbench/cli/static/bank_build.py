@@ -16,17 +16,17 @@ import typer
 from twinbench.cli import INTERRUPTED
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
-from twinbench.cli.signals import stopped_by_signals
+from twinbench.cli.signals import stop_on_signals
 from twinbench.display.wording import counted
 from twinbench.routing.tiers import TIER_LABELS
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from static_track.construction.building import Build
+    from static_track.construction.building import BuildResult
     from static_track.construction.estimate import BuildEstimate
-    from static_track.construction.search import Outcome
-    from static_track.construction.working import BuildState, OpenTask
+    from static_track.construction.search import SearchOutcome
+    from static_track.construction.working import BuildState, UnfinishedTask
 
 _REDRAW_EVERY_S = 0.25
 _SHOWN_TASKS = 20
@@ -125,15 +125,15 @@ def build(
         assert recordings is not None  # noqa: S101 - one of the two is given
         if dry_run or usd is not None or repeats is not None:
             raise UsageError("--recordings executes nothing: --dry-run, --usd and --repeats need a CONFIG")
-        with _Board(None) as board, stopped_by_signals(stop.set, continues):
+        with _BuildProgress(None) as board, stop_on_signals(stop.set, continues):
             built = rebuild_bank(recordings, out, is_stopping=stop.is_set, listener=board)
     else:
         settings = read_settings(config, repeats=repeats)
         with progress() as shown:
             if dry_run:
-                _tell_estimate(estimate(settings, out, steps=assume_steps, progress=shown), json_=json_, output=output)
+                _print_estimate(estimate(settings, out, steps=assume_steps, progress=shown), json_=json_, output=output)
                 return
-            with _Board(cap) as board, stopped_by_signals(stop.set, continues):
+            with _BuildProgress(cap) as board, stop_on_signals(stop.set, continues):
                 built = build_bank(
                     settings,
                     out,
@@ -146,18 +146,18 @@ def build(
         print_json(built.to_json(), output)
     elif built.manifest is not None:
         print_table(_table(built), form, output)
-    _end(built)
+    _finish(built)
 
 
 def _cap(usd: str | None) -> Decimal | None:
     if usd is None:
         return None
-    from twinbench.providers.metering import amount_in_usd
+    from twinbench.providers.metering import parse_usd
 
-    return amount_in_usd(usd, "--usd")
+    return parse_usd(usd, "--usd")
 
 
-def _tell_estimate(found: BuildEstimate, *, json_: bool, output: str) -> None:
+def _print_estimate(found: BuildEstimate, *, json_: bool, output: str) -> None:
     if json_:
         print_json(found.to_json(), output)
         return
@@ -176,7 +176,7 @@ def _missing(tiers: Sequence[str]) -> str:
     return f" (no candidate: {', '.join(tiers)})" if tiers else ""
 
 
-def _table(built: Build) -> Table:
+def _table(built: BuildResult) -> Table:
     manifest = built.manifest or {}
     columns = [
         Column("workload", "Workload"),
@@ -199,7 +199,7 @@ def _table(built: Build) -> Table:
     return Table(f"Bank {manifest['name']}: {counted(manifest['rows'], 'row')}", columns, rows, notes, caveat=caveat)
 
 
-def _left_out(built: Build) -> list[str]:
+def _left_out(built: BuildResult) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for outcome in built.outcomes:
         if outcome.reason is not None:
@@ -219,7 +219,7 @@ def _spent(state: BuildState) -> str:
     )
 
 
-def _end(built: Build) -> None:
+def _finish(built: BuildResult) -> None:
     """Print the unfinished tasks, and exit with the corresponding code.
 
     Raises:
@@ -232,7 +232,7 @@ def _end(built: Build) -> None:
         if built.manifest is None:
             raise TwinbenchError("\n".join(["no task got labels, so no bank was made", *_left_out(built)]))
         return
-    lost = [each for each in built.open_tasks if each.cause is not None]
+    lost = [each for each in built.unfinished_tasks if each.cause is not None]
     for each in lost[:_SHOWN_TASKS]:
         assert each.cause is not None  # noqa: S101 - chosen above
         said = f": {each.detail}" if each.detail else ""
@@ -242,14 +242,14 @@ def _end(built: Build) -> None:
         advice = f": {remedy}" if remedy else ""
         typer.echo(printable(f"{counted(number, 'task')} unfinished with cause {cause}{advice}"), err=True)
     typer.echo(
-        f"stopped: {counted(len(built.open_tasks), 'task')} of {built.state.tasks:,} left; {_spent(built.state)}; "
-        "run the same command to continue; nothing is executed twice",
+        f"stopped: {counted(len(built.unfinished_tasks), 'task')} of {built.state.tasks:,} left; "
+        f"{_spent(built.state)}; run the same command to continue; nothing is executed twice",
         err=True,
     )
     raise typer.Exit(1 if lost else INTERRUPTED)
 
 
-class _Board:
+class _BuildProgress:
     """Shows the progress of a build: one changing line on a terminal, else a line for each finished task."""
 
     def __init__(self, cap: Decimal | None) -> None:
@@ -271,7 +271,7 @@ class _Board:
             with suppress(OSError):
                 self._live.stop()
 
-    def __call__(self, state: BuildState, ended: Outcome | OpenTask | None) -> None:
+    def __call__(self, state: BuildState, ended: SearchOutcome | UnfinishedTask | None) -> None:
         """Show the progress; a lost terminal must not fail the build."""
         with suppress(OSError):
             capped = "" if self._cap is None else f" of {self._cap}"
@@ -280,7 +280,7 @@ class _Board:
                 f"{state.spent_usd:.4f}{capped} USD spent, {state.saved_usd:.4f} saved"
             )
             if self._live is None and ended is not None:
-                typer.echo(printable(f"{ended.task.id}: {_came_to(ended)} ({so_far})"), err=True)
+                typer.echo(printable(f"{ended.task.id}: {_result_text(ended)} ({so_far})"), err=True)
             elif self._live is not None and (ended is not None or time.monotonic() - self._drawn > _REDRAW_EVERY_S):
                 from rich.text import Text
 
@@ -288,10 +288,10 @@ class _Board:
                 self._live.update(Text(so_far), refresh=True)
 
 
-def _came_to(ended: Outcome | OpenTask) -> str:
-    from static_track.construction.working import OpenTask
+def _result_text(ended: SearchOutcome | UnfinishedTask) -> str:
+    from static_track.construction.working import UnfinishedTask
 
-    if isinstance(ended, OpenTask):
+    if isinstance(ended, UnfinishedTask):
         return "unfinished" if ended.cause is None else f"unfinished ({ended.cause})"
     if ended.reason is not None:
         return f"left out, {_REASONS[ended.reason]}"

@@ -45,7 +45,7 @@ def check(
         columns = [
             Column("name", "Check"),
             Column("status", "Status"),
-            Column("value", "Points over largest class", 1, around=("low", "high")),
+            Column("value", "Points over largest class", 1, interval_keys=("low", "high")),
             Column("low", "", kind=float, for_people=False),
             Column("high", "", kind=float, for_people=False),
             Column("within_workloads", "Within workloads", 1, for_people=report.workload is not None),
@@ -64,7 +64,7 @@ def check(
         raise typer.Exit(1)
 
 
-def look_at_once(info: BankInfo, store: Store, shown: Progress) -> list[LeakCheck]:
+def quick_check(info: BankInfo, store: Store, shown: Progress) -> list[LeakCheck]:
     """Check a sample of a bank that was just imported for label leaks."""
     from static_track.banks.bank import Bank
     from static_track.leaks.checking import glance
@@ -73,7 +73,7 @@ def look_at_once(info: BankInfo, store: Store, shown: Progress) -> list[LeakChec
         return glance(bank, shown)
 
 
-def tell_found(info: BankInfo, found: list[LeakCheck]) -> None:
+def print_leaks(info: BankInfo, found: list[LeakCheck]) -> None:
     """Print to standard error which leaks were found; nothing if none."""
     if not found:
         return

@@ -68,7 +68,7 @@ def from_outcomes(
             progress=shown,
         )
     if json_:
-        print_json(info.described() | {"tasks": counts.to_json()})
+        print_json(info.to_json_with_caveat() | {"tasks": counts.to_json()})
         return
     typer.echo(
         f"imported {info.name}: {counted(info.rows, 'row')}, one a task, sha256 {info.sha256}; left out: "

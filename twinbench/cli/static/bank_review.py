@@ -74,7 +74,7 @@ def export(
         raise UsageError("--json prints a summary to standard output, so the records need a file: add -o FILE")
     with open_review(directory) as opened:
         ladder = opened.publication.ladder
-        rows = opened.drawn(opened.plan.review_share if share is None else share, seed)
+        rows = opened.draw(opened.plan.review_share if share is None else share, seed)
         write_text("".join(f"{compact_json(review_record(row, ladder))}\n" for row in rows), output)
         if page is not None:
             command = f"twinbench bank review export {directory} --seed {seed} --html {page}"
@@ -140,7 +140,7 @@ def _table(state: ReviewState, name: str) -> Table:
         Column("tight", "Tight"),
         Column("further_downgradeable", "Lowered"),
         Column("uncertain", "Uncertain"),
-        Column("tight_percent", "Tight, %", 1, around=("tight_low", "tight_high")),
+        Column("tight_percent", "Tight, %", 1, interval_keys=("tight_low", "tight_high")),
         Column("tight_low", "Low", for_people=False),
         Column("tight_high", "High", for_people=False),
     ]

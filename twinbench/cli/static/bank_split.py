@@ -64,20 +64,20 @@ def split(
     ]
     title = f"Split {split_name} of {name}, seed {seed}"
     near, named = (None if each is None else each.to_json() for each in (plan.near_duplicates, plan.named_groups))
-    notes = [kept_together_told(near, named)]
+    notes = [grouping_summary(near, named)]
     print_table(Table(title, columns, rows, notes, caveat=bank.info.caveat), form, output)
 
 
-def kept_together_told(near: Mapping[str, Any] | None, named: Mapping[str, Any] | None) -> str:
+def grouping_summary(near: Mapping[str, Any] | None, named: Mapping[str, Any] | None) -> str:
     """Describe in one line what a split did with near-duplicates and with named groups."""
     if near is None:
         found = "near-duplicates: not kept together"
     else:
-        found = _grouping_told("near-duplicates", near) if near["groups"] else "near-duplicates: none"
-    return found if named is None else f"{found}; {_grouping_told('named groups', named)}"
+        found = _grouping_text("near-duplicates", near) if near["groups"] else "near-duplicates: none"
+    return found if named is None else f"{found}; {_grouping_text('named groups', named)}"
 
 
-def _grouping_told(what: str, grouping: Mapping[str, Any]) -> str:
+def _grouping_text(what: str, grouping: Mapping[str, Any]) -> str:
     joined = len(grouping["joined_heldout"])
     return (
         f"{what}: {counted(grouping['groups'], 'group')}, each in one part: "

@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from twinbench.cli.help import Group, Panel
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
-    ComparedResamplingOptions,
+    ComparisonResamplingOptions,
+    EvaluationOptions,
     FormatOption,
     GatewayOptions,
     JsonOption,
-    JudgingOptions,
     OutputOption,
     PredictionsOption,
     ResamplingOptions,
@@ -23,19 +23,19 @@ from twinbench.cli.options import (
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static import curve, explain, report
-from twinbench.cli.static.judging import judged, tell_failures
+from twinbench.cli.static.judging import open_evaluator, print_failures
 from twinbench.display.wording import counted
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
 
 @app.command()
-@takes_option_groups
+@expand_option_groups
 def score(
     routers: RoutersArgument = None,
     *,
     predictions: PredictionsOption = None,
-    judging: JudgingOptions,
+    judging: EvaluationOptions,
     resampling: ResamplingOptions,
     fail_under: Annotated[
         list[str] | None,
@@ -72,11 +72,11 @@ def score(
 
     Exit code 1 if a router failed on every row, or ten times in a row and was stopped, or scores below --fail-under.
     """
-    from twinbench.cli.static.tables import board_summary, board_table, floors_of, missed_floors
+    from twinbench.cli.static.tables import board_summary, board_table, missed_floors, parse_floors
 
-    drawing = resampling.drawing()
-    floors = floors_of(fail_under or [])
-    with judged(judging, plugins, gateway, routers or []) as (_, judge):
+    drawing = resampling.resampling()
+    floors = parse_floors(fail_under or [])
+    with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
         board = judge.board(routers or [], predictions or [], drawing)
     if json_:
         print_json(board.to_json(legacy=legacy), output)
@@ -85,7 +85,7 @@ def score(
     missed = missed_floors(board, floors)
     if summary is not None:
         append_text(board_summary(board, floors, missed), summary)
-    failed = tell_failures(board.entries)
+    failed = print_failures(board.entries)
     for each in missed:
         typer.echo(printable(f"error: {each}"), err=True)
     if failed or missed:
@@ -93,13 +93,13 @@ def score(
 
 
 @app.command()
-@takes_option_groups
+@expand_option_groups
 def compare(
     routers: RoutersArgument = None,
     *,
     predictions: PredictionsOption = None,
-    judging: JudgingOptions,
-    resampling: ComparedResamplingOptions,
+    judging: EvaluationOptions,
+    resampling: ComparisonResamplingOptions,
     plugins: PluginOptions,
     gateway: GatewayOptions,
     json_: JsonOption = False,
@@ -112,24 +112,24 @@ def compare(
     """
     from twinbench.cli.static.tables import comparison_table
 
-    drawing = resampling.drawing()
-    with judged(judging, plugins, gateway, routers or []) as (_, judge):
+    drawing = resampling.resampling()
+    with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
         comparison = judge.compare(routers or [], predictions or [], drawing)
     if json_:
         print_json(comparison.to_json(), output)
     else:
         print_table(comparison_table(comparison), form, output)
-    if tell_failures(comparison.entries):
+    if print_failures(comparison.entries):
         raise typer.Exit(1)
 
 
 @app.command()
-@takes_option_groups
+@expand_option_groups
 def predict(
     router: RouterArgument,
     *,
     output: OutputOption = "-",
-    judging: JudgingOptions,
+    judging: EvaluationOptions,
     plugins: PluginOptions,
     gateway: GatewayOptions,
     json_: Annotated[
@@ -149,7 +149,7 @@ def predict(
 
     if json_ and output == "-":
         raise UsageError("--json prints a summary to standard output, so the predictions need a file: add -o FILE")
-    with judged(judging, plugins, gateway, [router]) as (opened, judge):
+    with open_evaluator(judging, plugins, gateway, [router]) as (opened, judge):
         found = judge.predictions(router)
         write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
         summary: dict[str, Any] = {
@@ -160,15 +160,15 @@ def predict(
             "rows": len(found.row_nos),
             "errors": len(found.errors),
             "output": output,
-            "router_usd": found.own_usd,
+            "router_usd": found.total_router_usd,
             **({} if opened.info.caveat is None else {"caveat": opened.info.caveat}),
         }
     if json_:
         print_json(summary)
     elif output != "-":
         predictions = f"{counted(len(found.row_nos), 'prediction')}, {counted(len(found.errors), 'error')}"
-        if found.own_usd is not None:
-            predictions += f", {found.own_usd:.4f} USD for the router's own LLM calls"
+        if found.total_router_usd is not None:
+            predictions += f", {found.total_router_usd:.4f} USD for the router's own LLM calls"
         typer.echo(printable(f"{predictions}: {output}"), err=True)
     if not json_ and opened.info.caveat is not None:
         typer.echo(printable(f"note: {opened.info.caveat}"), err=True)

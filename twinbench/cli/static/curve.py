@@ -6,28 +6,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
+    EvaluationOptions,
     FormatOption,
     GatewayOptions,
     JsonOption,
-    JudgingOptions,
     OutputOption,
     RoutersArgument,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.static.judging import judged
+from twinbench.cli.static.judging import open_evaluator
 
 if TYPE_CHECKING:
     from static_track.analysis.curves import Curve
 
 
-@takes_option_groups
+@expand_option_groups
 def curve(
     routers: RoutersArgument = None,
     *,
-    judging: JudgingOptions,
+    judging: EvaluationOptions,
     weak: Annotated[
         str, typer.Option("--weak", metavar="TIER", help="Tier for calls with a score below the threshold.")
     ] = "low",
@@ -49,7 +49,7 @@ def curve(
         tiers = Tier.from_label(weak), Tier.from_label(strong)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    with judged(judging, plugins, GatewayOptions(), routers) as (opened, judge):
+    with open_evaluator(judging, plugins, GatewayOptions(), routers) as (opened, judge):
         found = [swept(opened, judge, router, weak=tiers[0], strong=tiers[1], points=points) for router in routers]
     if json_:
         print_json({"curves": [each.to_json() for each in found]}, output)

@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
+    EvaluationOptions,
     FormatOption,
     GatewayOptions,
     JsonOption,
-    JudgingOptions,
     OutputOption,
     RouterArgument,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.static.judging import judged
+from twinbench.cli.static.judging import open_evaluator
 from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ LimitOption = Annotated[
 ]
 
 
-@takes_option_groups
+@expand_option_groups
 def explain(
     router: RouterArgument,
     *,
-    judging: JudgingOptions,
+    judging: EvaluationOptions,
     limit: LimitOption = 10,
     plugins: PluginOptions,
     gateway: GatewayOptions,
@@ -45,7 +45,7 @@ def explain(
     """Show the steps that cost a router most in USD: steps that failed trajectories, and steps that overspent."""
     from static_track.analysis.explain import explain as explained
 
-    with judged(judging, plugins, gateway, [router]) as (opened, judge):
+    with open_evaluator(judging, plugins, gateway, [router]) as (opened, judge):
         found = explained(opened, judge, router, limit=limit or None)
     if json_:
         print_json(found.to_json(), output)
@@ -53,12 +53,12 @@ def explain(
         print_table(_explained_table(found), form, output)
 
 
-@takes_option_groups
+@expand_option_groups
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A router, as for static score.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another router.")],
     *,
-    judging: JudgingOptions,
+    judging: EvaluationOptions,
     limit: LimitOption = 10,
     plugins: PluginOptions,
     gateway: GatewayOptions,
@@ -69,7 +69,7 @@ def diff(
     """Show the steps where two routers decide differently, and what that cost."""
     from static_track.analysis.explain import difference
 
-    with judged(judging, plugins, gateway, [a, b]) as (opened, judge):
+    with open_evaluator(judging, plugins, gateway, [a, b]) as (opened, judge):
         found = difference(opened, judge, a, b, limit=limit or None)
     if json_:
         print_json(found.to_json(), output)
@@ -146,9 +146,9 @@ def _difference_table(found: Difference) -> Table:
             "b": step.predicted_b or "error",
         }
         for each in found.trajectories
-        for step in each.partings
+        for step in each.disagreements
     ]
-    apart = f"{counted(found.rows, 'row')} in {counted(found.parted, 'trajectory', 'trajectories')}"
+    apart = f"{counted(found.rows, 'row')} in {counted(found.differing_trajectories, 'trajectory', 'trajectories')}"
     notes = [
         f"A is {found.router_a}, B is {found.router_b}; they differ on {apart}",
         f"only A passes {found.only_a_passes}, only B {found.only_b_passes}; B saves {found.gained_usd:+.4f} USD more",

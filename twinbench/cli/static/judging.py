@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from twinbench.cli.options import GatewayOptions, JudgingOptions
+from twinbench.cli.options import EvaluationOptions, GatewayOptions
 from twinbench.cli.output import printable, progress
 from twinbench.cli.plugin_options import PluginOptions
 
 if TYPE_CHECKING:
     from static_track.banks.bank import Bank
     from static_track.board import Entry
-    from static_track.judge import Judge
+    from static_track.judge import Evaluator
     from twinbench.calls.metered import MeteredLlm
 
 
 @contextmanager
-def judged(
-    chosen: JudgingOptions, plugins: PluginOptions, gateway: GatewayOptions, routers: Sequence[str]
-) -> Iterator[tuple[Bank, Judge]]:
+def open_evaluator(
+    chosen: EvaluationOptions, plugins: PluginOptions, gateway: GatewayOptions, routers: Sequence[str]
+) -> Iterator[tuple[Bank, Evaluator]]:
     """Open a bank and make its evaluator; warnings are printed when the block ends without an error.
 
     Args:
@@ -35,7 +35,7 @@ def judged(
         UsageError: the bank, part or tokenizer set does not exist, or options contradict each other.
     """
     from static_track.banks.opening import open_bank
-    from static_track.judge import Judge
+    from static_track.judge import Evaluator
     from twinbench.providers.metering import metered_llm
     from twinbench.storage.manifest_files import static_manifest
     from twinbench.storage.store import Store
@@ -46,7 +46,7 @@ def judged(
         open_bank(chosen.bank, Store(chosen.store), shown) as opened,
         metered_llm(gateway.api_base, gateway.api_key_env, gateway.router_usd, gateway.pool) as llm,
     ):
-        judge = Judge(
+        judge = Evaluator(
             opened,
             split=chosen.split,
             manifest=None if chosen.prices is None else static_manifest(chosen.prices),
@@ -58,13 +58,13 @@ def judged(
             pool=gateway.pool,
             progress=shown,
         )
-        _tell_estimate(judge, llm)
+        _print_estimate(judge, llm)
         yield opened, judge
     for warning in judge.warnings:
         typer.echo(printable(f"warning: {warning}"), err=True)
 
 
-def tell_failures(entries: Iterable[Entry]) -> bool:
+def print_failures(entries: Iterable[Entry]) -> bool:
     """Print the routers that failed on every row or were stopped to standard error; return whether there are any."""
     failed = [entry for entry in entries if entry.failure is not None]
     for entry in failed:
@@ -79,7 +79,7 @@ def _have_processes(routers: Sequence[str]) -> bool:
     return any(parse_spec(router).has_process for router in routers)
 
 
-def _tell_estimate(judge: Any, llm: MeteredLlm | None) -> None:
+def _print_estimate(judge: Any, llm: MeteredLlm | None) -> None:
     """Print what may be spent, before anything is."""
     if llm is None:
         return

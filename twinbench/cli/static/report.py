@@ -7,28 +7,28 @@ from typing import Annotated
 import typer
 
 from twinbench.cli.help import Panel
-from twinbench.cli.option_groups import takes_option_groups
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
+    EvaluationOptions,
     GatewayOptions,
     JsonOption,
-    JudgingOptions,
     PredictionsOption,
     ResamplingOptions,
     RoutersArgument,
 )
-from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
+from twinbench.cli.pages import PageOption, check_output, command_line, write_page
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.static.judging import judged, tell_failures
+from twinbench.cli.static.judging import open_evaluator, print_failures
 from twinbench.statistics import LEVEL, RESAMPLES
 
 
-@takes_option_groups
+@expand_option_groups
 def report(
     routers: RoutersArgument = None,
     *,
     output: PageOption,
     predictions: PredictionsOption = None,
-    judging: JudgingOptions,
+    judging: EvaluationOptions,
     resampling: ResamplingOptions,
     limit: Annotated[
         int,
@@ -59,12 +59,12 @@ def report(
     It is a single file that opens offline. Exit code 1 if a router failed on every row or was stopped; the report says
     so.
     """
-    from static_track.analysis.report import report as report_of
+    from static_track.analysis.report import make_report as report_of
     from twinbench.display.html.plots import require_plots
 
-    refuse_output(output, json_=json_)
+    check_output(output, json_=json_)
     require_plots()
-    drawing = resampling.drawing()
+    drawing = resampling.resampling()
     asked = routers or []
     options = {
         "--predictions": predictions,
@@ -79,8 +79,8 @@ def report(
         "--limit": None if limit == 5 else limit,
         "--points": None if points == 11 else points,
     }
-    with judged(judging, plugins, gateway, asked) as (opened, judge):
+    with open_evaluator(judging, plugins, gateway, asked) as (opened, judge):
         found = report_of(opened, judge, asked, predictions or [], drawing, limit=limit or None, points=points)
     write_page(found.html(command_line("static", asked, options, output)), output, json_=json_)
-    if tell_failures(found.board.entries):
+    if print_failures(found.board.entries):
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from static_track.board import ARITHMETIC, Board, Comparison, Entry, Setting
+from static_track.board import SCORE_NOTE, Board, Comparison, Entry, Setting
 from static_track.metrics import SCORES
 from twinbench.cli.output import RANK_COLUMNS, Column, Table, rank_cells
 from twinbench.display.markup import markdown_text
@@ -25,38 +25,38 @@ TITLES = {
 }
 """The metrics' titles, in the order of tables."""
 
-_SPARE = {"row_exact": 3, "row_pass": 2, "traj_pass": 1, "cost_save": 1}
+_DROP_ORDER = {"row_exact": 3, "row_pass": 2, "traj_pass": 1, "cost_save": 1}
 """Which metrics a narrow terminal drops first."""
-_METRICS = [Column(name, title, 2, spare=_SPARE.get(name, 0)) for name, title in TITLES.items()]
+_METRICS = [Column(name, title, 2, drop_order=_DROP_ORDER.get(name, 0)) for name, title in TITLES.items()]
 PUBLISHED_COLUMNS = (Column("router", "Router"), *_METRICS)
 
 _COLUMNS = (
     Column("router", "Router", mark="reference"),
     Column("reference", "Reference", kind=bool, for_people=False),
     *RANK_COLUMNS,
-    Column("combined", "Combined", 2, around=("combined_low", "combined_high")),
+    Column("combined", "Combined", 2, interval_keys=("combined_low", "combined_high")),
     Column("combined_low", "Combined from", kind=float, for_people=False),
     Column("combined_high", "Combined to", kind=float, for_people=False),
     Column("above_best_constant", "vs best\nconstant", 2, signed=True),
     *_METRICS[1:],
     Column("cost_usd", "Cost,\nUSD", 4, tiny=True),
-    Column("errors", "Errors", kind=int, spare=4),
+    Column("errors", "Errors", kind=int, drop_order=4),
     Column("latency_p50_ms", "p50 ms", 3, for_people=False),
-    Column("latency_p95_ms", "p95 ms", 3, spare=5),
+    Column("latency_p95_ms", "p95 ms", 3, drop_order=5),
     Column("latency_p99_ms", "p99 ms", 3, for_people=False),
 )
 
-_COMPARED = (
+_COMPARISON_COLUMNS = (
     Column("first", "Router"),
     Column("second", "vs"),
     Column("metric", "Metric", for_people=False),
     Column("tested", "Metric", for_programs=False),
-    Column("difference", "Difference", 1, around=("low", "high")),
+    Column("difference", "Difference", 1, interval_keys=("low", "high")),
     Column("low", "from", kind=float, for_people=False),
     Column("high", "to", kind=float, for_people=False),
-    Column("p", "p", 4, tiny=True, spare=2),
+    Column("p", "p", 4, tiny=True, drop_order=2),
     Column("p_holm", "p, all pairs", 4, tiny=True),
-    Column("needed_trajectories", "Needed", kind=int, spare=1),
+    Column("needed_trajectories", "Needed", kind=int, drop_order=1),
     Column("first_only", "Passed by the first only", kind=int, for_people=False),
     Column("second_only", "Passed by the second only", kind=int, for_people=False),
 )
@@ -72,7 +72,7 @@ class Floor:
     least: float
 
 
-def floors_of(texts: Sequence[str]) -> list[Floor]:
+def parse_floors(texts: Sequence[str]) -> list[Floor]:
     """Parse ``METRIC=X`` arguments of ``--fail-under``.
 
     Raises:
@@ -132,16 +132,16 @@ def board_table(board: Board) -> Table:
         if entry.own is not None
     ]
     notes += [
-        ARITHMETIC,
+        SCORE_NOTE,
         "* reference; labels and cost-optimal see the labels and are not routers.",
         "Percentages, higher is better. Cost: of all rows as the router routed them.",
     ]
     if (best := board.best_constant) is not None:
         notes.append(f"vs best constant: points of Combined above {best.router}, the best router with a fixed tier.")
     if board.resampling is not None:
-        notes.append(_how_sure(board))
+        notes.append(_interval_note(board))
     notes += _order_note(board)
-    return Table(_title(board), _COLUMNS, rows, notes, dimmed="reference", caveat=board.bank.caveat)
+    return Table(_title(board), _COLUMNS, rows, notes, dimmed_if="reference", caveat=board.bank.caveat)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -188,17 +188,17 @@ def comparison_table(comparison: Comparison) -> Table:
     if any(each.interval.ends for pair in comparison.pairs for each in pair.differences.values()):
         how = (
             f"Differences in percentage points with {100 * drawn.level:.4g} % intervals by the paired bootstrap over "
-            f"{_drawn(comparison)}, resampled {drawn.resamples:,} times within workloads (seed {drawn.seed})."
+            f"{_resampled_unit(comparison)}, resampled {drawn.resamples:,} times within workloads (seed {drawn.seed})."
         )
     alone = "trajectories that only one of the two passes"
     if comparison.groups < comparison.trajectories:
         alone = "groups in which one of the two passes more trajectories"
     more = (
-        f"Passed alone: {alone}, by McNemar's exact test. Needed: number of {_drawn(comparison)} for a power of "
-        f"{POWER}."
+        f"Passed alone: {alone}, by McNemar's exact test. Needed: number of {_resampled_unit(comparison)} for a "
+        f"power of {POWER}."
     )
     notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more, *order]
-    return Table(_title(comparison), _COMPARED, rows, notes, caveat=comparison.bank.caveat)
+    return Table(_title(comparison), _COMPARISON_COLUMNS, rows, notes, caveat=comparison.bank.caveat)
 
 
 def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) -> str:
@@ -247,7 +247,7 @@ def _order_note(setting: Setting) -> list[str]:
     return [f"Trajectories in the order of --order-seed {setting.order_seed}."] if setting.order_seed else []
 
 
-def _how_sure(board: Board) -> str:
+def _interval_note(board: Board) -> str:
     """Describe the intervals, or why there are none."""
     assert board.resampling is not None  # noqa: S101 - asked by the caller
     drawn = board.resampling
@@ -256,13 +256,13 @@ def _how_sure(board: Board) -> str:
     if reasons and not any(each.ends for each in every):
         return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
     return (
-        f"[…]: {100 * drawn.level:.4g} % interval, {_drawn(board)} resampled {drawn.resamples:,} times within "
+        f"[…]: {100 * drawn.level:.4g} % interval, {_resampled_unit(board)} resampled {drawn.resamples:,} times within "
         f"workloads (seed {drawn.seed}). Rank by Combined: the range from best to worst that the data allow; all "
         "intervals: --json."
     )
 
 
-def _drawn(setting: Setting) -> str:
+def _resampled_unit(setting: Setting) -> str:
     """Name the unit that is resampled, tested and counted."""
     return "groups of trajectories" if setting.groups < setting.trajectories else "trajectories"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from static_track.construction.turns.comparing import answered_json, is_accepted, shown_value
-from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed
-from static_track.construction.turns.schemas import Schema, schema_complaint
+from static_track.construction.turns.comparing import is_accepted, parse_answer_json, shown_value
+from static_track.construction.turns.evaluating import PASSED, Answer, Check, CheckContext, Evaluation, fail
+from static_track.construction.turns.schemas import Schema, schema_error
 
 
 class JsonFields(Check):
@@ -20,19 +20,19 @@ class JsonFields(Check):
     accept: dict[str, list[Any]] = {}  # noqa: RUF012 - pydantic copies it
     """Further accepted values by field."""
 
-    def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], _tools: CheckContext) -> Evaluation:
         """Compare the object's fields."""
         try:
-            said = answered_json(answers[-1].text)
+            said = parse_answer_json(answers[-1].text)
         except ValueError as error:
-            return failed(str(error))
+            return fail(str(error))
         if not isinstance(said, Mapping):
-            return failed("the answer is not a JSON object")
-        if (complaint := schema_complaint(said, self.json_schema)) is not None:
-            return failed(f"the answer does not fit its schema: {complaint}")
+            return fail("the answer is not a JSON object")
+        if (complaint := schema_error(said, self.json_schema)) is not None:
+            return fail(f"the answer does not fit its schema: {complaint}")
         for name, expected in self.fields.items():
             if name not in said:
-                return failed(f"the answer has no field {name!r}")
+                return fail(f"the answer has no field {name!r}")
             if not is_accepted(said[name], expected, self.accept.get(name, ())):
-                return failed(f"field {name!r} is {shown_value(said[name])}, not {shown_value(expected)}")
+                return fail(f"field {name!r} is {shown_value(said[name])}, not {shown_value(expected)}")
         return PASSED

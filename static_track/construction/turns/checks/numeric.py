@@ -9,8 +9,8 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
-from static_track.construction.turns.comparing import answered_json
-from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed
+from static_track.construction.turns.comparing import parse_answer_json
+from static_track.construction.turns.evaluating import PASSED, Answer, Check, CheckContext, Evaluation, fail
 
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3}){1,6}|\d{1,30})(?:\.\d{1,30})?(?![\w]|\.\d)")
 
@@ -24,14 +24,14 @@ class Numeric(Check):
     field: str | None = None
     """The field of the JSON answer with the number; None: the last number in the text."""
 
-    def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], _tools: CheckContext) -> Evaluation:
         """Compare the number."""
         found = self._number(answers[-1].text)
         if isinstance(found, str):
-            return failed(found)
+            return fail(found)
         if math.isfinite(found) and abs(found - self.value) <= self.tolerance:
             return PASSED
-        return failed(f"the answer is {found:g}, not {self.value:g}")
+        return fail(f"the answer is {found:g}, not {self.value:g}")
 
     def _number(self, text: str) -> float | str:
         """Return the number, or what is wrong if there is none."""
@@ -39,7 +39,7 @@ class Numeric(Check):
             found = _NUMBER.findall(text)
             return float(found[-1].replace(",", "")) if found else "the answer has no number"
         try:
-            said = answered_json(text)
+            said = parse_answer_json(text)
         except ValueError as error:
             return str(error)
         value = said.get(self.field) if isinstance(said, Mapping) else None

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from static_track.construction.turns.comparing import answered_json, fenced
-from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed
+from static_track.construction.turns.comparing import first_fenced_block, parse_answer_json
+from static_track.construction.turns.evaluating import PASSED, Answer, Check, CheckContext, Evaluation, fail
 from twinbench.fingerprint import sha256_text
 
 MODULE = "answer"
@@ -30,34 +30,34 @@ class Program(Check):
     """The field of the JSON answer with the code; None: the first fenced block, or else the whole text."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
-    def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], tools: CheckContext) -> Evaluation:
         """Run the test."""
         code = self._code(answers[-1].text)
         if not code.strip():
-            return failed("the answer has no code")
-        return test_result(tools, {f"{MODULE}.py": code}, self.test, self.timeout_s)
+            return fail("the answer has no code")
+        return run_test(tools, {f"{MODULE}.py": code}, self.test, self.timeout_s)
 
     def _code(self, text: str) -> str:
         """Return the answer's code; empty if there is none."""
         if self.field is None:
-            return fenced(text) or text
+            return first_fenced_block(text) or text
         try:
-            said: Any = answered_json(text)
+            said: Any = parse_answer_json(text)
         except ValueError:
             return ""
         code = said.get(self.field) if isinstance(said, dict) else None
         return code if isinstance(code, str) else ""
 
 
-def test_result(tools: Tools, files: dict[str, str], test: str, timeout_s: float) -> Evaluation:
+def run_test(tools: CheckContext, files: dict[str, str], test: str, timeout_s: float) -> Evaluation:
     """Run a test against files; if it fails, the reason is the last line of its output."""
     mark = sha256_text("\0".join((test, *files, *files.values())))[:16]
     ran = tools.run_program(
         {**files, _TEST: f"{test}\nprint({mark!r})\n"}, f"python3 -B -s {_TEST} </dev/null", timeout_s
     )
     if ran.timed_out:
-        return failed(f"the test took longer than {timeout_s:g} s")
+        return fail(f"the test took longer than {timeout_s:g} s")
     lines = ran.output.strip().splitlines()
     if ran.exit_code == 0 and lines and lines[-1] == mark:
         return PASSED
-    return failed(lines[-1][:_SHOWN_CHARACTERS] if lines else "the test did not finish")
+    return fail(lines[-1][:_SHOWN_CHARACTERS] if lines else "the test did not finish")

@@ -12,9 +12,17 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from static_track.construction.turns.checks.program import test_result
-from static_track.construction.turns.comparing import answered_json
-from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed, goes_on
+from static_track.construction.turns.checks.program import run_test
+from static_track.construction.turns.comparing import parse_answer_json
+from static_track.construction.turns.evaluating import (
+    PASSED,
+    Answer,
+    Check,
+    CheckContext,
+    Evaluation,
+    continue_with,
+    fail,
+)
 
 _MOST_SHOWN = 4000
 """Largest number of characters of a reply, which shows the file and the tests' result."""
@@ -72,14 +80,14 @@ class Repair(Check):
         """The largest number of characters of a reply."""
         return _MOST_SHOWN
 
-    def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], tools: CheckContext) -> Evaluation:
         """Apply all commands so far, and reply to the last one."""
         source, complaint, note = self.source, "", ""
         for answer in answers:
-            command = _command(answer.text)
+            command = _parse_command(answer.text)
             if command == "submit":
-                result = self._tested(source, tools)
-                return PASSED if result.passed else failed(f"submitted, and the tests fail: {result.reason}")
+                result = self._run_tests(source, tools)
+                return PASSED if result.passed else fail(f"submitted, and the tests fail: {result.reason}")
             if isinstance(command, str):
                 complaint, note = ("" if command == "show" else command), ""
             else:
@@ -90,19 +98,19 @@ class Repair(Check):
                 note = f"Line {line} is the same as before: nothing changed.\n" if edited == source else ""
                 source = source if edited is None else edited
         if len(answers) >= self.steps:
-            return failed(f"nothing was submitted in {self.steps} steps")
-        return goes_on(complaint or f"{note}{self._shown(source, tools)}")
+            return fail(f"nothing was submitted in {self.steps} steps")
+        return continue_with(complaint or f"{note}{self._file_and_test_result(source, tools)}")
 
-    def _tested(self, source: str, tools: Tools) -> Evaluation:
-        return test_result(tools, {self.file: source}, self.test, self.timeout_s)
+    def _run_tests(self, source: str, tools: CheckContext) -> Evaluation:
+        return run_test(tools, {self.file: source}, self.test, self.timeout_s)
 
-    def _shown(self, source: str, tools: Tools) -> str:
-        result = self._tested(source, tools)
+    def _file_and_test_result(self, source: str, tools: CheckContext) -> str:
+        result = self._run_tests(source, tools)
         said = "All tests pass." if result.passed else f"Tests fail: {result.reason}"
-        return f"{numbered(self.file, source)}\n{said}"[-_MOST_SHOWN:]
+        return f"{with_line_numbers(self.file, source)}\n{said}"[-_MOST_SHOWN:]
 
 
-def numbered(file: str, source: str) -> str:
+def with_line_numbers(file: str, source: str) -> str:
     """Return a file as models see it, with line numbers."""
     lines = "".join(f"{number}: {line}\n" for number, line in enumerate(source.splitlines(), 1))
     return f"{file}:\n{lines}"
@@ -125,12 +133,12 @@ def edit_line(source: str, line: int, text: str) -> str | None:
     return "".join(f"{each}\n" for each in lines)
 
 
-def _command(text: str) -> str | tuple[int, str]:
+def _parse_command(text: str) -> str | tuple[int, str]:
     """Parse a command: ``show``, ``submit``, or line and text of an edit; otherwise return an error message for the
     model.
     """
     try:
-        said = answered_json(text)
+        said = parse_answer_json(text)
     except ValueError as error:
         return f"This is not a command: {error}"
     match said:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from static_track.construction.turns.comparing import equal_values
-from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed
+from static_track.construction.turns.evaluating import PASSED, Answer, Check, CheckContext, Evaluation, fail
 
 Texts = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -19,12 +19,12 @@ class Exact(Check):
     text: Texts
     ignore_case: bool = False
 
-    def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], _tools: CheckContext) -> Evaluation:
         """Compare the answer."""
         said = answers[-1].text
-        if any(_is(said, each, ignore_case=self.ignore_case) for each in self.text):
+        if any(_equals(said, each, ignore_case=self.ignore_case) for each in self.text):
             return PASSED
-        return failed(f"the answer is not {self.text[0]!r:.80}")
+        return fail(f"the answer is not {self.text[0]!r:.80}")
 
 
 class Contains(Check):
@@ -34,14 +34,14 @@ class Contains(Check):
     most_characters: Annotated[int, Field(gt=0)]
     """Largest length of the answer; otherwise an answer that quotes its whole prompt would pass."""
 
-    def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], _tools: CheckContext) -> Evaluation:
         """Look for each text."""
         said = answers[-1].text.casefold()
         if len(said) > self.most_characters:
-            return failed(f"the answer has {len(said):,} characters; {self.most_characters:,} are allowed")
+            return fail(f"the answer has {len(said):,} characters; {self.most_characters:,} are allowed")
         missing = [each for each in self.text if each.casefold() not in said]
-        return failed(f"the answer does not contain {missing[0]!r:.80}") if missing else PASSED
+        return fail(f"the answer does not contain {missing[0]!r:.80}") if missing else PASSED
 
 
-def _is(said: str, expected: str, *, ignore_case: bool) -> bool:
+def _equals(said: str, expected: str, *, ignore_case: bool) -> bool:
     return equal_values(said, expected) if ignore_case else said.split() == expected.split()

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from static_track.construction.turns.comparing import answered_json, fenced, is_accepted, shown_value
-from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed
+from static_track.construction.turns.comparing import first_fenced_block, is_accepted, parse_answer_json, shown_value
+from static_track.construction.turns.evaluating import PASSED, Answer, Check, CheckContext, Evaluation, fail
 
 _MOST_CHARACTERS = 20_000
 """Largest length of a text that is parsed as Python."""
@@ -35,7 +35,7 @@ class ExpectedCall(BaseModel):
     optional: tuple[str, ...] = ()
     """Arguments that may be left out; if given, they must have their value."""
 
-    def complaint(self, call: Call) -> str | None:
+    def difference(self, call: Call) -> str | None:
         """Return how a call differs from this one; None if it does not."""
         name, arguments = call
         if name != self.name:
@@ -57,19 +57,19 @@ class ToolCalls(Check):
 
     calls: Annotated[tuple[ExpectedCall, ...], Field(min_length=1)]
 
-    def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
+    def evaluate(self, answers: Sequence[Answer], _tools: CheckContext) -> Evaluation:
         """Compare the calls."""
         try:
             made = calls_of(answers[-1])
         except ValueError as error:
-            return failed(str(error))
+            return fail(str(error))
         if len(made) != len(self.calls):
-            return failed(f"the answer makes {len(made)} tool calls, not {len(self.calls)}")
+            return fail(f"the answer makes {len(made)} tool calls, not {len(self.calls)}")
         left = list(made)
         for expected in self.calls:
-            complaints = [expected.complaint(call) for call in left]
+            complaints = [expected.difference(call) for call in left]
             if None not in complaints:
-                return failed(str(complaints[0]))
+                return fail(str(complaints[0]))
             left.pop(complaints.index(None))
         return PASSED
 
@@ -83,9 +83,9 @@ def calls_of(answer: Answer) -> list[Call]:
     if answer.tool_calls:
         return [_call({"name": each.name, "arguments": each.arguments}) for each in answer.tool_calls]
     text = answer.text.strip()
-    text = text if text.startswith(("{", "[")) else (fenced(text) or text).strip()
+    text = text if text.startswith(("{", "[")) else (first_fenced_block(text) or text).strip()
     if text.startswith(("{", "[{")):
-        found = answered_json(text)
+        found = parse_answer_json(text)
         return [_call(each) for each in (found if isinstance(found, list) else [found])]
     return _python_calls(text)
 

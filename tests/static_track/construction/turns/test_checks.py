@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from static_track.construction.turns.checks.judge import SCHEMA, Judge
+from static_track.construction.turns.checks.judge import SCHEMA, LlmJudge
 from static_track.construction.turns.checks.repair import edit_line
-from static_track.construction.turns.evaluating import Answer, Evaluation, ProgramResult, find_evaluator
+from static_track.construction.turns.evaluating import Answer, Evaluation, ProgramResult, find_check_kind
 from twinbench.calls.completion import ToolCall
 
 YES = {"reason": "It is right.", "hard_fails": []} | dict.fromkeys(
@@ -38,7 +38,7 @@ class Tools:
 
 def evaluated(check: Mapping[str, Any], answer: Answer | str, tools: Tools | None = None) -> Evaluation:
     fields = {key: value for key, value in check.items() if key != "kind"}
-    evaluator = find_evaluator(check["kind"]).open(**fields)
+    evaluator = find_check_kind(check["kind"]).open(**fields)
     return evaluator.evaluate([Answer(answer) if isinstance(answer, str) else answer], tools or Tools())
 
 
@@ -141,7 +141,7 @@ def test_an_empty_answer_is_not_judged_and_a_task_without_evidence_is_refused() 
     assert evaluated({"kind": "judge", "evidence": "x"}, " ", tools).passed is False
     assert not tools.asked
     with pytest.raises(ValueError, match="evidence"):
-        Judge(evidence="  ")
+        LlmJudge(evidence="  ")
 
 
 def test_an_edit_keeps_the_indentation_of_the_line_that_it_replaces() -> None:

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from dynamic_track.rehearsal.replies import Call, Counts, Message, Raw, Reply
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply, RawReply, Reply, TokenCounts, ToolCall
+from dynamic_track.rehearsal.server import ReceivedRequest
 from tests.scripted.server import ScriptedServer
 from tests.static_track.construction.turns.building import HIGH, JUDGE, LOW, all_by, opened, settings_of, task
 from tests.static_track.construction.turns.test_checks import YES
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.recording import recordings
+from twinbench.calls.recording import read_recordings
 from twinbench.causes import Cause
 from twinbench.construction.execution import Assignment, BuildStoppedError
 from twinbench.errors import ContentError, TwinbenchError, UsageError
 
-USAGE = Counts(prompt=8, output=10)
+USAGE = TokenCounts(prompt=8, output=10)
 COST = {LOW: Decimal("0.000018"), HIGH: Decimal("0.00018"), JUDGE: Decimal("0.00009")}
 """Of a call with that usage, at the prices of the pool."""
 EXACT = {"kind": "exact", "text": ["right"]}
@@ -29,7 +29,7 @@ EXACT = {"kind": "exact", "text": ["right"]}
 
 def by_model(**texts: str) -> Any:
     """A script: each model says one thing."""
-    return lambda asked: Message(texts[asked.body["model"]], usage=USAGE)
+    return lambda asked: MessageReply(texts[asked.body["model"]], usage=USAGE)
 
 
 def test_an_answer_is_checked_recorded_and_paid_once_over_sittings(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_tool_calls_are_checked_of_a_candidate_with_an_address_and_a_key_of_its_
 ) -> None:
     monkeypatch.setenv("WEAK_KEY", "the-key-of-weak")
     check = {"kind": "tool-call", "calls": [{"name": "look", "arguments": {"at": "x"}}]}
-    with ScriptedServer([Message(calls=[Call({"at": "X"}, "look")])]) as server:
+    with ScriptedServer([MessageReply(calls=[ToolCall({"at": "X"}, "look")])]) as server:
         own = {LOW: {"api_base": server.api_base, "api_key_env": "WEAK_KEY"}}
         settings = settings_of(tmp_path, "http://127.0.0.1:9/v1", [task("a", check)], bases=own)
         with opened(settings, tmp_path / "executor") as executor:
@@ -99,8 +99,8 @@ def test_a_judge_is_paid_from_the_same_cap_and_prose_of_it_fails(tmp_path: Path)
     check = {"kind": "judge", "evidence": "The answer is right."}
     verdicts = iter([json.dumps(YES), "I think it is fine."])
 
-    def script(asked: Asked) -> Reply:
-        return Message(next(verdicts) if asked.body["model"] == JUDGE else "right", usage=USAGE)
+    def script(asked: ReceivedRequest) -> Reply:
+        return MessageReply(next(verdicts) if asked.body["model"] == JUDGE else "right", usage=USAGE)
 
     with ScriptedServer(script) as server:
         judge = {"pool": str(tmp_path / "pool.toml"), "candidate": JUDGE, "api_base": server.api_base}
@@ -125,7 +125,7 @@ def test_a_judge_is_paid_from_the_same_cap_and_prose_of_it_fails(tmp_path: Path)
 def test_infrastructure_is_no_failure_and_a_prompt_that_does_not_fit_is_one(tmp_path: Path) -> None:
     long = task("long", EXACT)
     long["messages"] = [{"role": "user", "content": "word " * 9000}]
-    with ScriptedServer(lambda _: Raw(401, b'{"error": {"message": "no"}}')) as server:
+    with ScriptedServer(lambda _: RawReply(401, b'{"error": {"message": "no"}}')) as server:
         settings = settings_of(tmp_path, server.api_base, [task("a", EXACT), long])
         with opened(settings, tmp_path / "executor") as executor:
             refused = executor.execute("a", all_by(LOW), 0)
@@ -151,12 +151,12 @@ def test_what_was_in_flight_when_a_build_was_killed_counts_and_is_asked_again(tm
             assert (found.passed, found.spend_usd) == (True, COST[LOW])
             assert executor.spent_usd == reserved + COST[LOW]
     assert len(server.completions) == 2
-    [recording] = recordings(read_journal(tmp_path / "executor" / "journal")).values()
+    [recording] = read_recordings(read_journal(tmp_path / "executor" / "journal")).values()
     assert recording.spend_usd == reserved + COST[LOW]
 
 
 def test_the_same_call_of_several_threads_is_sent_once(tmp_path: Path) -> None:
-    with ScriptedServer(lambda _: Message("right", usage=USAGE, after_s=0.2)) as server:
+    with ScriptedServer(lambda _: MessageReply("right", usage=USAGE, after_s=0.2)) as server:
         settings = settings_of(tmp_path, server.api_base, [task("a", EXACT)])
         with opened(settings, tmp_path / "executor", workers=4) as executor:
             passed: list[bool | None] = []

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.rehearsal.replies import Message
-from dynamic_track.rehearsal.server import Asked
+from dynamic_track.rehearsal.replies import MessageReply
+from dynamic_track.rehearsal.server import ReceivedRequest
 from static_track.construction.turns.programs import Programs
 from tests.scripted.server import ScriptedServer
 from tests.static_track.construction.turns.building import HIGH, LOW, all_by, opened, settings_of, task
@@ -50,17 +50,17 @@ def test_a_function_passes_its_test_or_fails_it_whatever_it_does(engine: Engine,
     assert Program(test=TEST, field="code").evaluate([Answer(json.dumps({"code": GOOD[16:-3]}))], Contained()).passed
 
 
-def repair_script(asked: Asked) -> Message:
+def repair_script(asked: ReceivedRequest) -> MessageReply:
     """The strong model repairs; the weak one shows and submits, whatever stands in the file."""
     last = str(asked.body["messages"][-1]["content"])
     if asked.body["model"] == LOW:
-        return Message('{"command": "show"}' if last.startswith("Task") else '{"command": "submit"}')
+        return MessageReply('{"command": "show"}' if last.startswith("Task") else '{"command": "submit"}')
     if last.startswith("Task"):
-        return Message("What should I do?")
+        return MessageReply("What should I do?")
     if "This is not a command" in last:
-        return Message('{"command": "edit", "line": 2, "text": "return n"}')
+        return MessageReply('{"command": "edit", "line": 2, "text": "return n"}')
     edit = {"command": "edit", "line": 2, "text": "return 2 * n"}
-    return Message('{"command": "submit"}' if "All tests pass" in last else json.dumps(edit))
+    return MessageReply('{"command": "submit"}' if "All tests pass" in last else json.dumps(edit))
 
 
 def test_a_repair_goes_on_until_it_is_submitted_and_each_step_may_be_another_models(
