@@ -30,11 +30,11 @@ from twinbench.storage.manifest_files import live_manifest
 
 _STEPS = 40
 _SCRIPT = f"""
-from dynamic_track.rehearsal.replies import Message, bash
+from dynamic_track.rehearsal.replies import MessageReply, bash_call
 
 COMMANDS = ["ls -la", "git status --short", "grep -rn def . | head -20", "cat README.md"]
-SCRIPT = [Message("Next.", calls=[bash(COMMANDS[number % 4])]) for number in range({_STEPS})]
-SCRIPT.append(Message("Done.", calls=[bash("echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT")]))
+SCRIPT = [MessageReply("Next.", calls=[bash_call(COMMANDS[number % 4])]) for number in range({_STEPS})]
+SCRIPT.append(MessageReply("Done.", calls=[bash_call("echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT")]))
 """
 
 

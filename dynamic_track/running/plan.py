@@ -187,9 +187,9 @@ def _problem(content: Any) -> tuple[str, str] | None:
     for name, needed in (("tasks", identity.get("imported") is None), ("pool", True), ("dataset", False)):
         told = content["where"].get(name)
         if not isinstance(told, str) and (needed or told is not None):
-            return f"where.{name}", "must be a text"
+            return f"where.{name}", "must be a string"
         if "\0" in (told or ""):
-            return f"where.{name}", "must be a text without NUL characters"
+            return f"where.{name}", "must be a string without NUL characters"
     trials = identity.get("trials", 1)
     if type(trials) is not int or not 1 <= trials <= MOST_TRIALS:
         return "identity.trials", f"must be a whole number from 1 to {MOST_TRIALS:,}"

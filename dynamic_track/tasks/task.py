@@ -194,7 +194,7 @@ class _Fields:
         if not isinstance(value, str):
             nested = isinstance(value, dict | list)
             return self._add_problem(
-                field, f"is {kind(value) if nested else shown(value)}, but must be a text in quotes"
+                field, f"is {kind(value) if nested else shown(value)}, but must be a string in quotes"
             )
         return value if self._encodable(field, value) else ""
 

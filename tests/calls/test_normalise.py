@@ -218,7 +218,7 @@ def test_the_signs_of_a_group_hide_nothing_from_its_rules(text: str) -> None:
 
 def _applied(rules: Any, line: str) -> str:
     for rule in rules:
-        line = rule.pattern.sub(rule.by, line)
+        line = rule.pattern.sub(rule.replacement, line)
     return line
 
 

@@ -101,7 +101,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "content a number": (saying(5), "messages[0].content", "a text, null or a list of blocks, not a number"),
     "content an object": (saying({"text": "x"}), "messages[0].content", "not an object"),
     "content with a number": (saying([5]), "messages[0].content[0]", "must be an object or a text, not a number"),
-    "text of a block a number": (saying(["x", {"text": 5}]), "messages[0].content[1].text", "must be a text"),
+    "text of a block a number": (saying(["x", {"text": 5}]), "messages[0].content[1].text", "must be a string"),
     "thinking of a block a number": (
         saying([{"type": "thinking", "thinking": 5}]),
         "messages[0].content[0].thinking",
@@ -132,7 +132,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "call's name a number": (
         calling({"function": {"name": 5}}),
         "messages[0].tool_calls[0].function.name",
-        "must be a text",
+        "must be a string",
     ),
     "arguments a list": (
         calling({"function": {"name": "f"}}, {"function": {"name": "f", "arguments": [1]}}),

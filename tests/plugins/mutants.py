@@ -11,7 +11,7 @@ from tests.plugins.hostile.frames import NUMBER
 
 _MARK = f"<{NUMBER}>"
 _KEYS = (
-    *("number", "hooks", "error", "usage", "candidate", "score", "rationale", "route_ms", "mutated", "reached"),
+    *("number", "hooks", "error", "usage", "candidate", "score", "rationale", "route_ms", "mutated", "accesses"),
     *("ask", "messages", "max_tokens", "temperature", "do", "", "\ud800"),
 )
 
@@ -26,7 +26,7 @@ ANSWERS: dict[str, list[dict[str, Any]]] = {
             "rationale": None,
             "route_ms": 1.0,
             "mutated": False,
-            "reached": ["open x"],
+            "accesses": ["open x"],
         },
         {"error": "no idea", "route_ms": 0.1},
         {

@@ -47,7 +47,7 @@ class R:
 """
 
 MILLISECONDS = "it must be milliseconds, from 0 to those of a day"
-RATIONALE = "it must be a text of at most 131,072 characters, or null"
+RATIONALE = "it must be a string of at most 131,072 characters, or null"
 UNASKED = "sent an answer with a wrong request number: some code in it wrote to twinbench's pipe"
 HALF = "sent a string with half a surrogate pair, which UTF-8 cannot encode"
 
@@ -59,7 +59,7 @@ MESSAGES = {
     "hooks unhashable": r"sent an answer with hooks\[0\] = a list; it must be a list of 'start', 'observe' and 'end'",
     "error without usage": "sent an answer without usage",
     "usage no truth value": "sent an answer with usage = 'yes'; it must be true or false",
-    "load error no text": "sent an answer with error = an object; it must be a text",
+    "load error no text": "sent an answer with error = an object; it must be a string",
     "decision at load": "sent an answer without hooks",
     "question at load": "asked an LLM outside route()",
     "route_ms nan": r"sent an answer that is not JSON \(NaN is no number\)",
@@ -77,14 +77,14 @@ MESSAGES = {
     "rationale a list": f"sent an answer with rationale = a list; {RATIONALE}",
     "rationale half a pair": HALF,
     "rationale too long": f"sent an answer with rationale = 'x{{59}}…; {RATIONALE}",
-    "candidate an object": "sent an answer with candidate = an object; it must be a text",
-    "candidate 900 deep": "sent an answer (with candidate = a list; it must be a text|that is no JSON .*)",
+    "candidate an object": "sent an answer with candidate = an object; it must be a string",
+    "candidate 900 deep": "sent an answer (with candidate = a list; it must be a string|that is no JSON .*)",
     "100,000 deep": r"sent an answer that is not JSON \(.*\)",
     "error half a pair": HALF,
-    "error a number": "sent an answer with error = 5; it must be a text",
+    "error a number": "sent an answer with error = 5; it must be a string",
     "mutated a text": "sent an answer with mutated = 'no'; it must be true or false",
-    "reached a number": "sent an answer with reached = 3; it must be a list of texts",
-    "reached of lists": r"sent an answer with reached\[0\] = a list; it must be a list of texts",
+    "reached a number": "sent an answer with accesses = 3; it must be a list of texts",
+    "reached of lists": r"sent an answer with accesses\[0\] = a list; it must be a list of texts",
     "neither": "sent an answer without candidate",
     "hooks at a decision": "sent an answer without candidate",
     "unknown field": "sent an answer with an unknown field: 'usage'",
@@ -99,7 +99,7 @@ MESSAGES = {
     "empty": r"sent an answer that is not JSON \(.*\)",
     "decision at a hook": "sent an answer with an unknown field: 'candidate'",
     "question at a hook": "asked an LLM outside route()",
-    "hook error a list": r"sent an answer with error = a list; it must be a text",
+    "hook error a list": r"sent an answer with error = a list; it must be a string",
     "hook error half a pair": HALF,
 }
 

@@ -349,7 +349,7 @@ FORGED = [
     ("[]", "sent an answer with ask = a list; it must be an object with messages, candidate, "),
     (
         '{"messages": 1, "candidate": [], "max_tokens": {}}',
-        "sent an answer with ask.candidate = a list; it must be a text, or null",
+        "sent an answer with ask.candidate = a list; it must be a string, or null",
     ),
     ('{"messages": [], "candidate": None, "max_tokens": 1}', "sent an answer without ask.temperature"),
 ]

@@ -615,10 +615,10 @@ def test_litellm_is_loaded_by_the_first_fetches_alone_and_says_nothing() -> None
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from tests.providers.asking import gateway_to, request
-from dynamic_track.rehearsal.replies import Message
+from dynamic_track.rehearsal.replies import MessageReply
 from tests.timing import HANG_S
 from tests.scripted.server import ScriptedServer
-with ScriptedServer(lambda _: Message("ok"), models=["acme/small-2"]) as server, gateway_to(server) as gateway:
+with ScriptedServer(lambda _: MessageReply("ok"), models=["acme/small-2"]) as server, gateway_to(server) as gateway:
     gateway.models(20)
     assert not {"litellm", "openai"} & set(sys.modules)
     with ThreadPoolExecutor(32) as threads:

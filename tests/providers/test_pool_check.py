@@ -91,7 +91,7 @@ def test_a_gateway_that_has_all_is_well() -> None:
         assert each["listed"] is True
         assert each["answered"] is True
         assert each["prices_differ"] is False
-        assert set(each["told_usd"]) == {"input", "cache_read", "cache_write", "output"}
+        assert set(each["listed_usd"]) == {"input", "cache_read", "cache_write", "output"}
         assert each["served_model"] == each["id"]
         assert sum(each["usage"].values()) > 0
     assert 0 < float(live["spent_usd"]) <= float(live["estimate_usd"]) < 0.01
@@ -136,14 +136,14 @@ def test_other_prices_are_named() -> None:
 def test_a_price_that_is_none_is_not_told(pricing: dict[str, str]) -> None:
     ran, found = first(MessageReply("Ready"), models=listed(**pricing))
     assert ran.code == 0
-    assert "output" not in found["told_usd"]
+    assert "output" not in found["listed_usd"]
 
 
 def test_another_name_is_proposed() -> None:
     ran, found = first(MessageReply("Ready", model="deepseek/deepseek-v3.2-20251201"))
     assert ran.code == 1
     assert found["answered"] is True
-    assert found["proposed"] == ["deepseek/deepseek-v3.2", "deepseek/deepseek-v3.2-20251201"]
+    assert found["proposed_served_as"] == ["deepseek/deepseek-v3.2", "deepseek/deepseek-v3.2-20251201"]
     assert float(found["cost_usd"]) > 0
 
 

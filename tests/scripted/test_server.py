@@ -181,8 +181,8 @@ with ThreadPoolExecutor(32) as threads:
 
 
 SCRIPT = """
-from dynamic_track.rehearsal.replies import Message, Hang
-SCRIPT = [Message("one"), Hang(), Message("three")]
+from dynamic_track.rehearsal.replies import MessageReply, HangReply
+SCRIPT = [MessageReply("one"), HangReply(), MessageReply("three")]
 OPTIONS = {"api_key": "k"}
 """
 

@@ -218,7 +218,7 @@ class Host:
             if unseen > _COUNT_TOLERANCE_BYTES:
                 self._accesses = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
         reached, self._accesses, self._imported = self._accesses, [], False
-        return {"mutated": digest != _digest(messages), "reached": reached}
+        return {"mutated": digest != _digest(messages), "accesses": reached}
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Note a decision's access to files, sockets or processes; called as a Python audit hook."""

@@ -30,7 +30,7 @@ _RUNTIME: Mapping[str, Sequence[str]] = {
 """The files that a router's process runs, by folder of the package; they need the standard library only."""
 
 _SCRIPTS = {
-    "start": (("reaper", "split_off"), ("host", "main")),
+    "start": (("reaper", "fork_reaper"), ("host", "main")),
     "describe": (("provenance", "main"),),
 }
 

@@ -83,8 +83,8 @@ class CandidateCheck:
         return {
             **asdict(self),
             "problems": list(self.problems),
-            "told_usd": {bucket: str(price) for bucket, price in self.listed_usd.items()},
-            "proposed": None if self.proposed_served_as is None else list(self.proposed_served_as),
+            "listed_usd": {bucket: str(price) for bucket, price in self.listed_usd.items()},
+            "proposed_served_as": None if self.proposed_served_as is None else list(self.proposed_served_as),
             "usage": None if self.usage is None else self.usage.to_json(),
             "cost_usd": None if self.cost_usd is None else decimal_text(self.cost_usd),
             "spent_usd": decimal_text(self.spent_usd),

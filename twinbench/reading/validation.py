@@ -30,7 +30,7 @@ _WORDS: Mapping[str, str] = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "must be a number"),
     "finite_number": "must be a number, neither infinite nor NaN",
-    **dict.fromkeys(("string_type", "string_unicode", "bytes_type", "path_type"), "must be a text"),
+    **dict.fromkeys(("string_type", "string_unicode", "bytes_type", "path_type"), "must be a string"),
     **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"), "must be a list"),
     **dict.fromkeys(("dict_type", "mapping_type", "model_type", "dataclass_type"), "must be an object"),
     **dict.fromkeys(("model_attributes_type", "dataclass_exact_type", "arguments_type"), "must be an object"),

@@ -75,7 +75,7 @@ def message_problems(message: Any) -> Iterator[tuple[str, str]]:
     if "role" not in message:
         yield ".role", "is missing"
     elif not isinstance(message["role"], str):
-        yield ".role", f"must be a text, not {kind(message['role'])}"
+        yield ".role", f"must be a string, not {kind(message['role'])}"
     yield from _content_problems(".content", message.get("content"))
     yield from _tool_call_problems(message.get("tool_calls"))
 
@@ -123,7 +123,7 @@ def _content_problems(path: str, content: Any) -> Iterator[tuple[str, str]]:
         for number, block in enumerate(content):
             yield from _block_problems(f"{path}[{number}]", block)
     elif not isinstance(content, str | None):
-        yield path, f"must be a text, null or a list of blocks, not {kind(content)}"
+        yield path, f"must be a string, null or a list of blocks, not {kind(content)}"
 
 
 def _block_problems(path: str, block: Any) -> Iterator[tuple[str, str]]:
@@ -134,9 +134,9 @@ def _block_problems(path: str, block: Any) -> Iterator[tuple[str, str]]:
         return
     sort = block.get("type")
     if not isinstance(block.get("text"), str | None):
-        yield f"{path}.text", f"must be a text, not {kind(block['text'])}"
+        yield f"{path}.text", f"must be a string, not {kind(block['text'])}"
     if sort == _THINKING and not isinstance(block.get("thinking"), str | None):
-        yield f"{path}.thinking", f"must be a text, not {kind(block['thinking'])}"
+        yield f"{path}.thinking", f"must be a string, not {kind(block['thinking'])}"
     elif sort in _TOOL_USES:
         yield from _call_problems(path, block, "input")
     elif sort in _TOOL_RESULTS:
@@ -165,6 +165,6 @@ def _tool_call_problems(calls: Any) -> Iterator[tuple[str, str]]:
 
 def _call_problems(path: str, call: Mapping[str, Any], arguments: str) -> Iterator[tuple[str, str]]:
     if not isinstance(call.get("name"), str | None):
-        yield f"{path}.name", f"must be a text, not {kind(call['name'])}"
+        yield f"{path}.name", f"must be a string, not {kind(call['name'])}"
     if not isinstance(call.get(arguments), str | dict | None):
         yield f"{path}.{arguments}", f"must be an object or a JSON text, not {kind(call[arguments])}"

@@ -150,12 +150,12 @@ class Check(BaseModel):
     needs_judge: ClassVar[bool] = False
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """One answer is enough."""
         return 1
 
     @property
-    def longest_reply(self) -> int:
+    def max_reply_characters(self) -> int:
         """There are no replies."""
         return 0
 

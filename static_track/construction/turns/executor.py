@@ -238,7 +238,7 @@ class _Execution:
         except Exception as error:
             raise CheckFailedError(f"check {kind} failed: {describe_error(error)}") from error
         if evaluation.passed is None and len(self.answers) >= self.task.evaluator.max_steps:
-            raise CheckFailedError(f"check {kind} has not decided after most_steps = {self.task.evaluator.max_steps}")
+            raise CheckFailedError(f"check {kind} has not decided after max_steps = {self.task.evaluator.max_steps}")
         return evaluation
 
     def _make_execution(self, passed: bool | None, cause: Cause | None, detail: str | None) -> Execution:

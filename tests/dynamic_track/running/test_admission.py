@@ -27,7 +27,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     monkeypatch.setattr(
         "dynamic_track.running.admission.psutil.virtual_memory", lambda: type("Memory", (), {"available": free[0]})
     )
-    monkeypatch.setattr("dynamic_track.running.admission._RECHECK_INTERVAL_S", 0.02)
+    monkeypatch.setattr("dynamic_track.running.admission._LOOK_AGAIN_S", 0.02)
     return free
 
 

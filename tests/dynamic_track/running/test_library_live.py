@@ -121,7 +121,7 @@ def test_routers_are_rehearsed(tmp_path: Path) -> None:
     [
         ({"workers": 0}, "--workers 0: at least 1"),
         ({"trials": 1001}, "--trials 1001: at least 1, at most 1000"),
-        ({"actions": "shout"}, "--action-format shout: one of tool, text"),
+        ({"action_format": "shout"}, "--action-format shout: one of tool, text"),
         ({"image": "mine:latest"}, "add --grade none"),
         ({"run_usd": None}, "--run-usd"),
         ({"run_usd": "1e13"}, "--run-usd 1e13: an amount in USD"),

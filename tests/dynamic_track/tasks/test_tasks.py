@@ -243,10 +243,10 @@ def test_rows_for_an_older_swebench_get_a_hint(tmp_path: Path) -> None:
 
 NO_TESTS = "is neither a list of test names nor such a list as JSON text"
 WRONG: list[tuple[Row, str]] = [
-    ({"version": 4.3}, "field version: is 4.3, but must be a text in quotes"),
-    ({"repo": ["acme"]}, "field repo: is a list, but must be a text in quotes"),
+    ({"version": 4.3}, "field version: is 4.3, but must be a string in quotes"),
+    ({"repo": ["acme"]}, "field repo: is a list, but must be a string in quotes"),
     ({"repo": ""}, "field repo: is empty"),
-    ({"problem_statement": 5}, "field problem_statement: is 5, but must be a text in quotes"),
+    ({"problem_statement": 5}, "field problem_statement: is 5, but must be a string in quotes"),
     ({"patch": "half \ud800"}, "field patch: has half a surrogate pair at character 6, which no file can hold"),
     ({"image": "two words"}, "field image: is not the name of an image (found 'two words')"),
     (
@@ -385,7 +385,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("task.yaml", writing("- a\n"), "task.yaml: is not a YAML mapping of fields"),
     ("task.yaml", writing(b"\xff"), "task.yaml: not UTF-8: byte 1"),
     ("tests.json", writing('{"a": [], "a": []}'), "tests.json, field a: stands twice in one object"),
-    ("task.yaml", writing("version: 4.3\n"), "task.yaml, field version: is 4.3, but must be a text in quotes"),
+    ("task.yaml", writing("version: 4.3\n"), "task.yaml, field version: is 4.3, but must be a string in quotes"),
     (
         "task.yaml",
         writing("instance_id: other\n"),

@@ -106,7 +106,7 @@ class WritesToPipe:
             "list": b"\0\0\0\2[]",
             "deep": struct.pack(">I", 200_000) + b"[" * 200_000,
             "other-session": _frame({**answer, "number": 7}),
-            "odd-answer": _frame({"number": 2, "route_ms": "long", "reached": 3, "candidate": {"a": 1}}),
+            "odd-answer": _frame({"number": 2, "route_ms": "long", "accesses": 3, "candidate": {"a": 1}}),
             "no-answer": _frame({"number": 2}),
         }
         for descriptor in range(3, 64):

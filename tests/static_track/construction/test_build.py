@@ -412,7 +412,7 @@ def test_what_may_not_be_published_is_named_and_no_rows_are_written(tmp_path: Pa
     answered = next(each for each in lines if "assistant" in str(each.get("value")))
     for name, said in (
         ("reasoning_content", "messages[1].reasoning_content: belongs to one model alone"),
-        ("content", "field messages[1].content: must be a text"),
+        ("content", "field messages[1].content: must be a string"),
     ):
         value = answered["value"] | {name: {"by": "low-1"}}
         changed = [header, *(each | {"value": value} if each is answered else each for each in lines)]

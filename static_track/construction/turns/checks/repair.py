@@ -71,12 +71,12 @@ class Repair(Check):
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
     @property
-    def most_steps(self) -> int:
+    def max_steps(self) -> int:
         """The number of answers within which the repair must be submitted."""
         return self.steps
 
     @property
-    def longest_reply(self) -> int:
+    def max_reply_characters(self) -> int:
         """The largest number of characters of a reply."""
         return _MOST_SHOWN
 

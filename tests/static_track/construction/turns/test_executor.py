@@ -198,7 +198,7 @@ OWN_CHECK = """
 class Own:
     version = 3
     needs_containers = needs_judge = False
-    most_steps, longest_reply = 2, 10
+    max_steps, max_reply_characters = 2, 10
 
     def __init__(self, mode):
         if mode not in ("ask", "break"):
@@ -206,10 +206,10 @@ class Own:
         self.mode = mode
 
     def evaluate(self, answers, tools):
-        from static_track.construction.turns.evaluating import PASSED, goes_on
+        from static_track.construction.turns.evaluating import PASSED, continue_with
         if self.mode == "break":
             raise ZeroDivisionError("by zero")
-        return goes_on("And then?") if len(answers) == 1 else PASSED
+        return continue_with("And then?") if len(answers) == 1 else PASSED
 """
 
 
