@@ -18,7 +18,7 @@ from typing import Any
 from dynamic_track.grading.verdict import GradingLimits, Verdict, grade
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.rehearsal.provider import SimulatedModels, simulated_provider
-from dynamic_track.rehearsal.rehearsing import Rehearsal
+from dynamic_track.rehearsal.rehearsal_runs import Rehearsal
 from dynamic_track.rehearsal.replies import RawReply
 from dynamic_track.rehearsal.server import COMPLETIONS, ProviderServer
 from dynamic_track.rehearsal.virtual_time import DeclaredTimeSource, VirtualClocks

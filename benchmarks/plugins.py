@@ -16,8 +16,8 @@ from benchmarks.measuring import Measurement
 from benchmarks.static import BANK
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.process_router import ProcessRouter
 from twinbench.routing.built_in import DepthRule
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.router import Candidate, Router

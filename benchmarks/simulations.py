@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from static_track.parts import TrajectoryParts, headline
+from static_track.trajectory_parts import TrajectoryParts, headline
 from twinbench.statistics.clusters import Floats
 
 _FEMTODOLLARS = 1e12

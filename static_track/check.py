@@ -17,17 +17,17 @@ from static_track.banks.order import order_key
 from static_track.leaks.routers import score_leaks
 from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import MAX_FAILURES_IN_A_ROW, SESSION_SALT
-from static_track.walk import TrajectoryWalk
+from static_track.trajectory_walk import TrajectoryWalk
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
-from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.process_router import ProcessRouter
 from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.cache_policy import Prompt, StepTtl
-from twinbench.routing.own_calls import NoRouterLlm
 from twinbench.routing.router import Choice, Router
+from twinbench.routing.router_llm import NoRouterLlm
 from twinbench.routing.session import Session, session_key
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifest_files import static_manifest

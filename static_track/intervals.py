@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from static_track.metrics import SCORES
-from static_track.parts import EXACT, IF_PASSING, PASSING, ROWS, D, N, TrajectoryParts, headline
+from static_track.trajectory_parts import EXACT, IF_PASSING, PASSING, ROWS, D, N, TrajectoryParts, headline
 from twinbench.display.wording import counted, trajectories
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import FEWEST_OF_SEVERAL, Clusters, Floats

@@ -10,10 +10,10 @@ from typing import TypeVar
 from static_track.banks.bank import Bank
 from static_track.banks.splits import WHOLE_BANK, BankPart
 from static_track.predictions import Predictions
-from static_track.walk import TrajectoryWalk
+from static_track.trajectory_walk import TrajectoryWalk
 from twinbench.display.progress import Progress, no_progress
-from twinbench.routing.own_calls import DecisionContext, RouterLlm
 from twinbench.routing.router import Choice, Router
+from twinbench.routing.router_llm import DecisionContext, RouterLlm
 from twinbench.storage.manifests import StaticManifest
 
 _Value = TypeVar("_Value")

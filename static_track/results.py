@@ -24,7 +24,7 @@ from twinbench.storage.parquet_files import Column, write_columns
 from twinbench.storage.store import Store
 
 if TYPE_CHECKING:
-    from static_track.parts import TrajectoryParts
+    from static_track.trajectory_parts import TrajectoryParts
 
 LATENCIES = ("p50", "p95", "p99")
 
@@ -290,7 +290,7 @@ def _read_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], p
 
 
 def _kept_parts(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Mapping[str, TrajectoryParts]:
-    from static_track.parts import parts_by
+    from static_track.trajectory_parts import parts_by
 
     query = """
         SELECT fingerprint AS whose, workload, instance_id, group_name, rows, passing_rows, exact_rows,

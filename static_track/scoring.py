@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from static_track.parts import TrajectoryParts
+    from static_track.trajectory_parts import TrajectoryParts
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class Scorer:
 
     def parts(self) -> dict[int, TrajectoryParts]:
         """Return the contribution of each trajectory to the headline, for each loaded router."""
-        from static_track.parts import parts_by
+        from static_track.trajectory_parts import parts_by
 
         return parts_by(
             self._connection.execute("""

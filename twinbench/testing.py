@@ -8,8 +8,8 @@ from typing import Any
 
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply, candidate_name
-from twinbench.routing.own_calls import Question, validate_question
 from twinbench.routing.router import Call, Candidate
+from twinbench.routing.router_llm import Question, validate_question
 from twinbench.routing.session import Session
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage

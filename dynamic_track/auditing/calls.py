@@ -13,8 +13,8 @@ from dynamic_track.auditing.trajectory import calls_with_conversation, read_traj
 from twinbench.calls.billing import served_by
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, Response
-from twinbench.calls.judging import AttemptResult, classify_response
 from twinbench.calls.lines import DecisionLine
+from twinbench.calls.response_classification import AttemptResult, classify_response
 from twinbench.calls.translation import build_request_body, plain_message
 from twinbench.routing.usage import UnpricedTokensError
 from twinbench.text.messages import message_text

@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import TypeVar
 
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark, lines_of_kind
-from dynamic_track.auditing.life import TrialOrder, attempt_key
-from dynamic_track.running.planned import find_unplanned, missing_trials
+from dynamic_track.auditing.trial_order import TrialOrder, attempt_key
+from dynamic_track.running.plan_comparison import find_unplanned, missing_trials
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.completion import is_simulated
 from twinbench.calls.journal import Entry

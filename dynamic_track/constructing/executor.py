@@ -28,16 +28,16 @@ from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.runner import has_agent_ended, run_trial
 from dynamic_track.running.stopping import Stop, StoppedError
 from dynamic_track.running.trial import TrialContext, fresh_container, run_trial_agent, summarise_trial
-from dynamic_track.running.unexpected import TRACEBACK_FILE
+from dynamic_track.running.unexpected_errors import TRACEBACK_FILE
 from dynamic_track.running.workplace import Commands
 from dynamic_track.tasks.task import Task
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.journal import Journal
-from twinbench.calls.kept_responses import ResponseCache
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Recording, read_recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.response_cache import ResponseCache
 from twinbench.calls.trial_log import RedactedSource, TrialLog
 from twinbench.causes import CausedError
 from twinbench.construction.execution import (

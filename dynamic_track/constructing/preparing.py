@@ -16,17 +16,17 @@ from dynamic_track.constructing.settings import AgentExecutorSettings, errors_na
 from dynamic_track.rehearsal.edits import has_edits
 from dynamic_track.rehearsal.preparing import prepare_rehearsal
 from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
-from dynamic_track.rehearsal.rehearsing import Rehearsal
+from dynamic_track.rehearsal.rehearsal_runs import Rehearsal
 from dynamic_track.rehearsal.simulation import read_difficulty
 from dynamic_track.rehearsal.skills import read_skill_table
 from dynamic_track.rehearsal.virtual_time import DeclaredTimeSource, VirtualClocks
 from dynamic_track.running.agent import AgentSettings, agent_settings
 from dynamic_track.running.estimate import LAST_PROMPT_TOKENS, OUTPUT_TOKENS
-from dynamic_track.running.sitting import ExecutionLimits, Provider
+from dynamic_track.running.execution import ExecutionLimits, Provider
 from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
-from twinbench.calls.limiting import RateLimitedSource, parse_limits
+from twinbench.calls.rate_limits import RateLimitedSource, parse_limits
 from twinbench.construction.execution import ConstructionTask
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted

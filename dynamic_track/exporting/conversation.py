@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.results.loaded import LoadedRun
+from dynamic_track.results.loading import LoadedRun
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import payload

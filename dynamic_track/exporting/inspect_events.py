@@ -19,7 +19,7 @@ from dynamic_track.exporting.conversation import (
     read_conversation,
     tool_calls,
 )
-from dynamic_track.results.loaded import LoadedRun
+from dynamic_track.results.loading import LoadedRun
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import TrialLine
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.conversation import patch_text
 from dynamic_track.exporting.inspect_events import EventBuilder, to_datetime, to_model_usage, trial_times
-from dynamic_track.results.loaded import LoadedRun, shown_content
+from dynamic_track.results.loading import LoadedRun, shown_content
 from dynamic_track.running.trial import TrialOutcome
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import Recording

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from dynamic_track.exporting.conversation import patch_text, starts_of_trial
-from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
+from dynamic_track.results.loading import LoadedRun, call_rows, case_rows
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import RecordedAttempt
 from twinbench.causes import CAUSES, OutcomeClass

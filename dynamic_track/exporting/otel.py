@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from dynamic_track.exporting.conversation import command_output, finish_reason, how_ended, starts_of_trial
-from dynamic_track.results.loaded import LoadedRun, shown_content
+from dynamic_track.results.loading import LoadedRun, shown_content
 from dynamic_track.running.trial import TrialOutcome
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import TrialLine

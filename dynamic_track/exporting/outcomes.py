@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.results.loaded import LoadedRun, load_run
+from dynamic_track.results.loading import LoadedRun, load_run
 from dynamic_track.running.folders import PLAN_FILE
 from dynamic_track.running.origin import Origin
 

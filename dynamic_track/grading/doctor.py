@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
+from dynamic_track.grading.parallel import AbortedError, Checkpoint, process_in_parallel
 from dynamic_track.grading.verdict import GradingLimits, no_verdict, run_tests, verdict_from_tests
 from dynamic_track.harness import HarnessMissingError
 from dynamic_track.tasks.images import prepare_images

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
+from dynamic_track.grading.parallel import AbortedError, Checkpoint, process_in_parallel
 from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verdict
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.harness import HarnessMissingError

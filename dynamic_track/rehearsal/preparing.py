@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from dynamic_track.rehearsal.provider import Faults
-from dynamic_track.rehearsal.rehearsing import Rehearsal, rehearse
+from dynamic_track.rehearsal.rehearsal_runs import Rehearsal, rehearse
 from dynamic_track.rehearsal.simulation import known_tasks
 from dynamic_track.rehearsal.skills import read_skill_table
 from dynamic_track.rehearsal.standings import RehearsalResult
 from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
+from dynamic_track.running.execution import ExecutionLimits
 from dynamic_track.running.preparing import require_tier
-from dynamic_track.running.sitting import ExecutionLimits
 from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.selection import TaskChoice
 from twinbench.containers.engine import MIN_FREE_MIB, Engine

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dynamic_track.rehearsal.rehearsing import Rehearsal, RehearsalRun
+from dynamic_track.rehearsal.rehearsal_runs import Rehearsal, RehearsalRun
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.score import RunScore, give_up_usd, score_trials
 from twinbench.display.frames import Tabular

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.results.loaded import LoadedRun
+from dynamic_track.results.loading import LoadedRun
 from dynamic_track.running.run_dir import run_names
 from twinbench.display.wording import counted
 

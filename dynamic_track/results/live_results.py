@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from dynamic_track.results.live_score import LiveScore
-from dynamic_track.results.loaded import call_rows, case_rows
+from dynamic_track.results.loading import call_rows, case_rows
 from twinbench.fingerprint import fingerprint
 from twinbench.sql import sql_file, sql_text
 from twinbench.storage.parquet_files import write_rows

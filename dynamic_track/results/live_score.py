@@ -10,7 +10,7 @@ from itertools import combinations
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dynamic_track.results.loaded import LoadedRun, call_rows, case_rows
+from dynamic_track.results.loading import LoadedRun, call_rows, case_rows
 from dynamic_track.running.score import RunScore, give_up_usd
 from dynamic_track.running.trial import TrialOutcome
 from twinbench.display.frames import Tabular, frame

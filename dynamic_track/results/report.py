@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from dynamic_track.results.live_score import GIVE_UP, bill_ranks, score_intervals
-from dynamic_track.results.shown import RunView, make_run_view
-from dynamic_track.running.kept import read_run
+from dynamic_track.results.report_data import RunView, make_run_view
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import common_folder, run_names
+from dynamic_track.running.saved_run import read_run
 from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
 from twinbench.display.html.page import number, rendered

@@ -16,16 +16,16 @@ from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.admission import Admission, CaseImages
 from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
 from dynamic_track.running.estimate import Estimate, estimate
+from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan, parse_shard
 from dynamic_track.running.nodes import Node, node_executor
 from dynamic_track.running.plan import MOST_TRIALS
 from dynamic_track.running.runner import RunSummary
-from dynamic_track.running.sitting import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan, parse_shard
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trial import TrialOutcome
 from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.task import Task
 from twinbench.calls.attempts import RetryLimits
-from twinbench.calls.limiting import CandidateLimits, RateLimitedSource, parse_limits
+from twinbench.calls.rate_limits import CandidateLimits, RateLimitedSource, parse_limits
 from twinbench.calls.trial_log import Listener
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import connected_engines

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
+from dynamic_track.grading.parallel import AbortedError, Checkpoint, process_in_parallel
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.harness import HarnessMissingError
@@ -15,7 +15,7 @@ from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.runner import RunSummary, give_verdict, write_case
 from dynamic_track.running.score import score_trials
 from dynamic_track.running.trial import TrialOutcome, summarise_trial
-from dynamic_track.running.unexpected import record_unexpected
+from dynamic_track.running.unexpected_errors import record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.journal import Journal
 from twinbench.calls.recording import read_recordings

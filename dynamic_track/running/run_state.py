@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.kept import SavedRun
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.saved_run import SavedRun
 from dynamic_track.running.score import RunScore, score_trials
 from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.journal import LOCK_FILE
@@ -73,7 +73,7 @@ class RunState:
 
     def to_json(self) -> dict[str, Any]:
         """The state as a JSON object."""
-        content = {name: getattr(self, name) for name in ("run", "working", "simulated", "router", "run_usd")}
+        content = {name: getattr(self, name) for name in ("run", "active", "simulated", "router", "run_usd")}
         told = {"origin": self.origin.name, "about": self.origin.value}
         return {**content, **told, **self.score.to_json(), "trials": [trial.to_json() for trial in self.trials]}
 

@@ -18,7 +18,7 @@ from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, score_trials
 from dynamic_track.running.stopping import StoppedError
 from dynamic_track.running.trial import TrialContext, TrialOutcome, run_trial_agent, summarise_trial
-from dynamic_track.running.unexpected import TRACEBACK_FILE, record_end, record_unexpected
+from dynamic_track.running.unexpected_errors import TRACEBACK_FILE, record_end, record_unexpected
 from dynamic_track.tasks.task import Task
 from twinbench.calls.completion import SIMULATED
 from twinbench.calls.journal import Journal

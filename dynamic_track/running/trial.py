@@ -19,11 +19,11 @@ from twinbench.calls.billing import bill_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal
-from twinbench.calls.kept_responses import ResponseCache
 from twinbench.calls.lines import TrialBegins
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.response_cache import ResponseCache
 from twinbench.calls.routed import Decider, RoutedCall, TrialClock
 from twinbench.calls.trial_log import Listener, TrialLog
 from twinbench.causes import CAUSES, Cause, OutcomeClass
@@ -32,8 +32,8 @@ from twinbench.containers.engine import Engine, ImageError
 from twinbench.containers.sandbox import Sandbox
 from twinbench.routing.cache_policy import WallClockTtl
 from twinbench.routing.clock import Clocks, WallClocks
-from twinbench.routing.own_calls import RouterLlm
 from twinbench.routing.router import Limits
+from twinbench.routing.router_llm import RouterLlm
 from twinbench.routing.session import Session, session_key
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveManifest

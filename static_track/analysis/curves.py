@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from static_track import references
 from static_track.banks.bank import Bank
 from static_track.board import Setting, SettingResult
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
 from twinbench.plugins.loading import router_name
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import NoRouterLlm
 from twinbench.routing.router import Call, Decision, Router, RouterError
+from twinbench.routing.router_llm import NoRouterLlm
 from twinbench.routing.tiers import Tier
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import Any
 
 from static_track.banks.bank import Bank
 from static_track.board import Setting, SettingResult
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.predictions import Predictions
 from twinbench.plugins.loading import router_name
 from twinbench.routing.accepting import RouterLike

@@ -12,7 +12,7 @@ from static_track.analysis.curves import POINTS, Curve, curve
 from static_track.analysis.explain import Explanation, explain
 from static_track.banks.bank import Bank
 from static_track.board import SCORE_NOTE, Board, Entry
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from twinbench.display.html.page import MISSING, interval, number, rendered
 from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
 from twinbench.display.wording import counted, numbered, shown_spec, trajectories, without_folders

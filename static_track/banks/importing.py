@@ -14,7 +14,7 @@ import duckdb
 
 from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, default_group_name, write_bank_file
 from static_track.banks.bank_info import BankInfo
-from static_track.banks.built import find_build_rows
+from static_track.banks.build_output import find_build_rows
 from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, foreign_row, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, number_of

@@ -22,7 +22,7 @@ def open_bank(name: str | None, store: Store, progress: Progress = no_progress) 
     if name is None or name == STARTER:
         ensure_starter(store, progress)
     elif bank_info(name, store).schema < SCHEMA_VERSION:
-        from static_track.banks.updating import upgrade_bank  # rarely needed
+        from static_track.banks.upgrading import upgrade_bank  # rarely needed
 
         info = upgrade_bank(name, store)  # a read-only store does not save the upgrade
         return Bank(store, info, store.bank_dir(name) / info.file_name)

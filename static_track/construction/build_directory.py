@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from static_track.banks.built import MANIFEST_FILE, ROWS_FILE
+from static_track.banks.build_output import MANIFEST_FILE, ROWS_FILE
 from static_track.construction.execution_log import EXECUTIONS_FILE, ExecutionLog
 from static_track.construction.plan import PLAN_FILE, BuildPlan, read_plan
 from static_track.construction.publishing import EVIDENCE_FILE

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from static_track.construction.build_directory import BuildDirectory, open_directory
+from static_track.construction.build_work import BuildState, BuildWork, Listener, UnfinishedTask, ignore_progress
 from static_track.construction.ladder import Ladder
 from static_track.construction.lines import HeaderLine
 from static_track.construction.plan import BuildIdentity, BuildPlan, ExecutorIdentity, SearchIdentity
@@ -26,7 +27,6 @@ from static_track.construction.recordings import (
 )
 from static_track.construction.search import SearchOutcome
 from static_track.construction.settings import BuildSettings
-from static_track.construction.working import BuildState, BuildWork, Listener, UnfinishedTask, ignore_progress
 from twinbench.construction.execution import ConstructionTask, ExecutorContext, TaskExecutor
 from twinbench.construction.finding import EXECUTORS, find_factory
 from twinbench.construction.proposing import Proposer

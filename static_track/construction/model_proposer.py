@@ -24,7 +24,7 @@ from twinbench.providers.metering import metered_llm
 from twinbench.reading.strict_json import parse_json
 from twinbench.reading.validation import field_path, worded
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import DecisionContext
+from twinbench.routing.router_llm import DecisionContext
 from twinbench.storage.manifest_files import DEFAULT_LIVE
 from twinbench.text.messages import message_text
 

@@ -14,7 +14,7 @@ from static_track.banks.token_base import StepMessages, base_rows
 from static_track.banks.tools import as_openai_tools
 from static_track.banks.unique_messages import UniqueMessages
 from static_track.construction.ladder import Ladder
-from static_track.walk import TrajectoryWalk
+from static_track.trajectory_walk import TrajectoryWalk
 from twinbench.construction.execution import ConstructionTask, Execution
 from twinbench.construction.finding import PROPOSERS, find_factory
 from twinbench.construction.proposing import NOT_DOWNGRADEABLE, Proposer

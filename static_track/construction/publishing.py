@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from static_track.banks.built import MANIFEST_FILE, ROWS_FILE
+from static_track.banks.build_output import MANIFEST_FILE, ROWS_FILE
 from static_track.banks.rows import canonical_line, compact_json, extra_json, row_problems
 from static_track.construction.ladder import Ladder
 from static_track.construction.lines import ReviewLine

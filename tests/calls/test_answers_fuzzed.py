@@ -16,8 +16,8 @@ from twinbench.calls.attempts import CallFailedError, RetryLimits
 from twinbench.calls.completion import MOST_TOOL_CALLS
 from twinbench.calls.exchange import Request, Response
 from twinbench.calls.journal import read_journal
-from twinbench.calls.judging import classify_response
 from twinbench.calls.recording import DivergedError, RecordedEndError
+from twinbench.calls.response_classification import classify_response
 from twinbench.calls.routed import Answer, RecordingDecider
 from twinbench.calls.translation import ConversationMessage, to_conversation_message, translate_conversation
 from twinbench.causes import Cause

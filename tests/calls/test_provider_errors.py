@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from twinbench.calls.exchange import Response
-from twinbench.calls.judging import AttemptResult, classify_response
+from twinbench.calls.response_classification import AttemptResult, classify_response
 from twinbench.causes import Cause
 from twinbench.storage.manifest_files import live_manifest
 

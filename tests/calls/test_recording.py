@@ -10,7 +10,6 @@ import pytest
 
 from twinbench.calls.exchange import Request, Response, TransportError
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.judging import AttemptResult
 from twinbench.calls.lines import (
     KINDS,
     CommandLine,
@@ -26,6 +25,7 @@ from twinbench.calls.lines import (
 from twinbench.calls.packing import pack
 from twinbench.calls.recording import DivergedError, RecordedEndError, Recording, add_line, read_recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.response_classification import AttemptResult
 from twinbench.calls.trial_log import IN_FLIGHT, CallLog, RedactedSource, TrialLog
 from twinbench.causes import Cause
 from twinbench.errors import JournalError

@@ -39,7 +39,7 @@ from dynamic_track.rehearsal.replies import (
     unavailable,
 )
 from dynamic_track.rehearsal.server import ReceivedRequest
-from dynamic_track.running.unexpected import record_end
+from dynamic_track.running.unexpected_errors import record_end
 from tests.scripted.server import Script, ScriptedServer
 from tests.timing import HANG_S, limit_for
 from twinbench.calls.attempts import CallFailedError, RetryLimits

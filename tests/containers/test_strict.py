@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
@@ -28,10 +28,10 @@ from twinbench.containers.engine import Engine, ImageError
 from twinbench.containers.ownership import NAMESPACE, namespace
 from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
-from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.output import RouterOutput
+from twinbench.plugins.process_router import ProcessRouter
 from twinbench.plugins.spec import parse_spec
 from twinbench.routing.router import RouterError
 from twinbench.storage.manifest_files import static_manifest

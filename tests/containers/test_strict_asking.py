@@ -16,7 +16,7 @@ from twinbench.containers.engine import Engine
 from twinbench.containers.strict import StrictIsolation
 from twinbench.plugins.loading import load_router
 from twinbench.providers.gateway import Gateway
-from twinbench.routing.own_calls import DecisionContext
+from twinbench.routing.router_llm import DecisionContext
 from twinbench.storage.manifest_files import live_manifest
 
 ASKS = """

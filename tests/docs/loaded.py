@@ -72,10 +72,10 @@ def _load_all() -> None:
     for module in pkgutil.walk_packages(twinbench.cli.__path__, "twinbench.cli."):
         importlib.import_module(module.name)
     from dynamic_track import harness
-    from dynamic_track.rehearsal import rehearsing  # noqa: F401
+    from dynamic_track.rehearsal import rehearsal_runs  # noqa: F401
     from dynamic_track.running import runner  # noqa: F401
     from dynamic_track.running.agent import ActionFormat, agent_settings
-    from static_track import judge, scoring  # noqa: F401
+    from static_track import evaluator, scoring  # noqa: F401
     from twinbench.providers import gateway
     from twinbench.storage.manifest_files import live_manifest
 

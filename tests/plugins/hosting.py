@@ -14,9 +14,9 @@ import psutil
 
 from tests.timing import HANG_S
 from tests.twinbench.calls import TIERS, a_call
-from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.process_router import ProcessRouter
 from twinbench.routing.router import Call, DecisionError, RouterError, validate_decision
 
 MARK_VARIABLE = "TWINBENCH_TEST_MARK"

@@ -11,7 +11,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.board import Entry
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.results import ResultCache
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import SCRIPT, spawned, twinbench

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran, spawned, twinbench
@@ -26,12 +26,12 @@ from tests.plugins.mutants import ANSWERS, mutant
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import TwinbenchError
 from twinbench.plugins.answers import DECISION, HOOK, LOADING, AnswerKind, Question
-from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.process import RouterProcess
+from twinbench.plugins.process_router import ProcessRouter
 from twinbench.routing.asking import asked as ask_router
-from twinbench.routing.own_calls import NoRouterLlm
 from twinbench.routing.router import Choice, RouterError
+from twinbench.routing.router_llm import NoRouterLlm
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import STORE_VARIABLE, Store
 

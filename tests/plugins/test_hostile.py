@@ -13,7 +13,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.board import Entry
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.examples import thinned
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked

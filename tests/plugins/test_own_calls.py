@@ -23,13 +23,13 @@ from tests.twinbench.calls import TIERS, a_call
 from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.budget import Budget
 from twinbench.calls.metered import MeteredLlm
-from twinbench.plugins.hosted import ProcessRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.process_router import ProcessRouter
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import NO_PROVIDER, DecisionContext, RouterLlm, validate_question
 from twinbench.routing.router import Call, Decision, RouterError
+from twinbench.routing.router_llm import NO_PROVIDER, DecisionContext, RouterLlm, validate_question
 from twinbench.storage.manifest_files import live_manifest
 
 KEY = "sk-own-0123456789-must-never-show"

@@ -10,7 +10,7 @@ import pytest
 
 from static_track.analysis.report import Report, make_report
 from static_track.banks.bank import Bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from tests.cli.test_hostile_text import HOSTILE, SHOWN, hostile_rows

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.simulations import BankWorld
 from static_track.intervals import RouterSample
 from static_track.metrics import SCORES
-from static_track.parts import TrajectoryParts
+from static_track.trajectory_parts import TrajectoryParts
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Floats
 

@@ -13,7 +13,7 @@ import pytest
 from static_track import references
 from static_track.banks.bank import Bank
 from static_track.board import Board
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.results import ResultCache
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
 from twinbench.errors import ContentError, UsageError

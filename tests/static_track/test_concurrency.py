@@ -17,7 +17,7 @@ from static_track.banks.bank import Bank
 from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import validate_bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from twinbench.storage.store import Store
 

@@ -13,7 +13,7 @@ import pytest
 
 from static_track.intervals import RouterSample
 from static_track.metrics import SCORES
-from static_track.parts import D, TrajectoryParts, headline
+from static_track.trajectory_parts import D, TrajectoryParts, headline
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Floats
 

@@ -9,7 +9,7 @@ import pytest
 
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests.comparing import assert_agree
 from tests.vectors import make
 from twinbench.storage.store import Store

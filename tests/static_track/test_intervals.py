@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.board import Board
+from static_track.evaluator import Evaluator
 from static_track.intervals import Interval, RouterSample
-from static_track.judge import Evaluator
 from static_track.metrics import SCORES
-from static_track.parts import IF_PASSING, PASSING, ROWS, N, TrajectoryParts, headline
+from static_track.trajectory_parts import IF_PASSING, PASSING, ROWS, N, TrajectoryParts, headline
 from tests import strategies
 from tests.banks import Row, a_trajectory, import_rows
 from tests.examples import examples

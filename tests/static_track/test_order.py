@@ -9,7 +9,7 @@ import pytest
 
 import twinbench as tb
 from static_track.banks.bank import Bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests.banks import Row, a_row, import_rows
 from tests.cli.commands import twinbench
 from twinbench.routing.router import Call, Decision

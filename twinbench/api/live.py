@@ -44,7 +44,7 @@ def score_run(
         resampling: how cases are resampled for intervals.
     """
     from dynamic_track.results.live_score import live_score
-    from dynamic_track.results.loaded import load_run
+    from dynamic_track.results.loading import load_run
 
     loaded = load_run(Path(run), None if prices is None else live_manifest(prices))
     return live_score(loaded, resampling, exclude_infra=exclude_infra)
@@ -55,7 +55,7 @@ def compare_runs(
 ) -> RunComparison:
     """Compare two live runs case by case."""
     from dynamic_track.results.live_score import compared
-    from dynamic_track.results.loaded import load_run
+    from dynamic_track.results.loading import load_run
 
     return compared(load_run(Path(first)), load_run(Path(second)), resampling)
 
@@ -198,7 +198,7 @@ def replay(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    from dynamic_track.running.again import replay_run
+    from dynamic_track.running.rerun import replay_run
 
     return replay_run(
         Path(run),
@@ -279,7 +279,7 @@ def grade_run(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    from dynamic_track.running.again import regrade_run
+    from dynamic_track.running.rerun import regrade_run
 
     require_at_least(1, workers=workers)
     return regrade_run(Path(run), workers=workers, build=build, progress=progress)

@@ -22,7 +22,7 @@ from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import import_bank as _import_bank
 from static_track.banks.opening import open_bank as _open_bank
 from static_track.board import Board, Comparison
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank
 from twinbench.api.arguments import is_several, require_at_least, require_resampling, router_list, to_tier
@@ -38,9 +38,9 @@ from twinbench.storage.store import Store
 from twinbench.text.tokens import OFFLINE
 
 if TYPE_CHECKING:
+    from static_track.construction.build_work import BuildState
     from static_track.construction.building import BuildResult
-    from static_track.construction.working import BuildState
-    from static_track.many import Answers, ManyScores
+    from static_track.score_many import Answers, ManyScores
 
 DEFAULT_RESAMPLING = Resampling()
 COMPARED_RESAMPLING = Resampling(COMPARED_RESAMPLES)
@@ -201,7 +201,7 @@ def score_many(
     Raises:
         twinbench.errors.UsageError: a set has an unknown row or tier, or its length is not that of the bank.
     """
-    from static_track.many import score_many as scored
+    from static_track.score_many import score_many as scored
 
     if not isinstance(sets, Mapping):
         raise UsageError(f"sets is {type(sets).__name__}: give a mapping from names to sets of predictions")

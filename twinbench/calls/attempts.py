@@ -16,9 +16,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
-from twinbench.calls.judging import AttemptResult, classify_response
-from twinbench.calls.kept_responses import CacheSlot, ResponseCache
 from twinbench.calls.recording import DivergedError, RecordedAttempt
+from twinbench.calls.response_cache import CacheSlot, ResponseCache
+from twinbench.calls.response_classification import AttemptResult, classify_response
 from twinbench.causes import CausedError
 from twinbench.routing.clock import Clock
 from twinbench.routing.usage import Usage

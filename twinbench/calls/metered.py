@@ -14,15 +14,15 @@ from twinbench.calls.attempts import AnsweredAttempt, Attempts, CallFailedError,
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
-from twinbench.calls.judging import AttemptResult
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import RecordedRouterCall
+from twinbench.calls.response_classification import AttemptResult
 from twinbench.calls.translation import PLAIN_FIELDS, ConversationMessage, build_request_body
 from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import CAUSES, Cause, CausedError, OutcomeClass
 from twinbench.routing.clock import Clock, WallClock
 from twinbench.routing.llm import LlmError, Reply
-from twinbench.routing.own_calls import DecisionContext, Question, RouterLlm
+from twinbench.routing.router_llm import DecisionContext, Question, RouterLlm
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveCandidate, LiveManifest

@@ -18,18 +18,18 @@ from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, ResponseSource
-from twinbench.calls.kept_responses import ResponseCache
 from twinbench.calls.lines import DecisionLine, DecisionResult
 from twinbench.calls.metered import RecordedDecisionContext
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, RecordedStep
+from twinbench.calls.response_cache import ResponseCache
 from twinbench.calls.translation import ConversationMessage, build_request_body, to_conversation_message
 from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.clock import Clock
-from twinbench.routing.own_calls import RouterLlm
 from twinbench.routing.router import Call, Candidate, Choice, Router
+from twinbench.routing.router_llm import RouterLlm
 from twinbench.routing.session import Session
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveCandidate

@@ -9,10 +9,10 @@ from typing import Any
 
 from twinbench.calls.exchange import Request, Response, ResponseSource, TransportError
 from twinbench.calls.journal import Journal
-from twinbench.calls.judging import AttemptResult
 from twinbench.calls.lines import OwnFailed, Reserve, Settle, TrialLine, TrialRestart
 from twinbench.calls.recording import DivergedError, RecordedEndError, RecordedStep, Recording, add_line
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.response_classification import AttemptResult
 from twinbench.causes import Cause
 from twinbench.routing.clock import Clock, WallClock
 

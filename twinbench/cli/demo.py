@@ -37,7 +37,7 @@ def demo(
 ) -> None:
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
     from static_track.banks.opening import open_bank
-    from static_track.judge import Evaluator
+    from static_track.evaluator import Evaluator
     from twinbench.cli.dynamic.rehearse import rehearsal_table
     from twinbench.cli.static.tables import board_table
     from twinbench.statistics import Resampling

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twinbench.plugins import published, trb
+from twinbench.plugins import published, twinrouterbench
 from twinbench.plugins.arguments import ArgumentError, call_parameter, convert_arguments
 from twinbench.plugins.raised import describe_error
 from twinbench.routing.accepting import NotARouterError, as_router
@@ -44,9 +44,9 @@ def construct_router(request: Mapping[str, Any]) -> Any:
     try:
         if kind == "trb":
             texts = published.read_arguments(found, arguments, folder, attribute)
-            return trb.adapt(found(**texts), request["models"])
+            return twinrouterbench.adapt(found(**texts), request["models"])
         made = _made(found, attribute, arguments, folder)
-    except (ArgumentError, trb.NotPublishedError) as error:
+    except (ArgumentError, twinrouterbench.NotPublishedError) as error:
         raise LoadError(str(error), usage=True) from error
     except BaseException as error:
         raise LoadError(f"its constructor {describe_error(error, arguments)}", usage=False) from error

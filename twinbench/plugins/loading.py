@@ -28,8 +28,8 @@ from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
 from twinbench.routing.asking import call_hook
 from twinbench.routing.built_in import BUILT_IN
-from twinbench.routing.own_calls import NoRouterLlm, RouterLlm
 from twinbench.routing.router import Candidate, Router
+from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
 from twinbench.storage.manifest_files import live_models
 
 _PACKAGE = Path(__file__).parents[1]
@@ -37,7 +37,7 @@ _DESCRIBE_TIMEOUT_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = (
     *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
-    *("plugins/trb.py", "plugins/published.py", "plugins/published_text.py"),
+    *("plugins/twinrouterbench.py", "plugins/published.py", "plugins/published_text.py"),
     *("plugins/arguments.py", "plugins/constructing.py", "routing/accepting.py"),
 )
 
@@ -174,7 +174,9 @@ def _open_instance(router: Router, _: tuple[Candidate, ...], llm: RouterLlm) -> 
 def _open_process_router(
     name: str, place: dict[str, Any], limits: PluginLimits, candidates: tuple[Candidate, ...], llm: RouterLlm
 ) -> contextlib.AbstractContextManager[Router]:
-    from twinbench.plugins.hosted import ProcessRouter  # as for endpoints: a score that asks no router does without
+    from twinbench.plugins.process_router import (
+        ProcessRouter,  # as for endpoints: a score that asks no router does without
+    )
 
     models = live_models()
     # A tier of the static track stands for the live pool's default model; a candidate of a live pool is a model.

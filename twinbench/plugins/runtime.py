@@ -24,7 +24,7 @@ _RUNTIME: Mapping[str, Sequence[str]] = {
     "routing": ("__init__.py", "accepting.py", "built_in.py", "llm.py", "router.py", "tiers.py", "usage.py"),
     "plugins": (
         *("__init__.py", "arguments.py", "constructing.py", "host.py", "provenance.py", "raised.py", "reaper.py"),
-        *("published.py", "published_text.py", "trb.py", "wire.py"),
+        *("published.py", "published_text.py", "twinrouterbench.py", "wire.py"),
     ),
 }
 """The files that a router's process runs, by folder of the package; they need the standard library only."""

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.exchange import Request, Response, TransportError
-from twinbench.calls.judging import AttemptResult, classify_response
 from twinbench.calls.prompts import PromptCounter
+from twinbench.calls.response_classification import AttemptResult, classify_response
 from twinbench.calls.translation import ConversationMessage, build_request_body
 from twinbench.causes import Cause
 from twinbench.routing.usage import Usage

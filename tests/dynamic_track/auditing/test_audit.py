@@ -26,7 +26,7 @@ from dynamic_track.auditing.shell import parse_command
 from dynamic_track.auditing.tokens import honest_ratio, token_ratios, tokens
 from dynamic_track.rehearsal.replies import CutReply, MessageReply, Reply, server_error
 from dynamic_track.rehearsal.server import ReceivedRequest
-from dynamic_track.results.loaded import load_run
+from dynamic_track.results.loading import load_run
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.run_state import is_active

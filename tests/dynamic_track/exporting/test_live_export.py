@@ -24,7 +24,7 @@ from dynamic_track.exporting.jsonl import LineContent, json_lines
 from dynamic_track.exporting.otel import otlp_lines
 from dynamic_track.rehearsal.replies import Reply, server_error
 from dynamic_track.rehearsal.server import ReceivedRequest
-from dynamic_track.results.loaded import LoadedRun, load_run
+from dynamic_track.results.loading import LoadedRun, load_run
 from dynamic_track.running.trial import summarise_trial
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, files, twinbench

@@ -12,7 +12,7 @@ import pytest
 
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.rehearsal.preparing import parse_seeds
-from dynamic_track.rehearsal.rehearsing import RehearsalRun, name_run_folders
+from dynamic_track.rehearsal.rehearsal_runs import RehearsalRun, name_run_folders
 from dynamic_track.rehearsal.shared_verdicts import SharedVerdicts
 from dynamic_track.rehearsal.standings import Standings, compute_standings
 from dynamic_track.running.runner import RunSummary

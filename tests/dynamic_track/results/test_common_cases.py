@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dynamic_track.results.common import common_cases
-from dynamic_track.results.loaded import load_run
+from dynamic_track.results.loading import load_run
 from tests.cli.commands import twinbench
 from tests.reports.journals import Case, write_live_run
 

@@ -16,7 +16,7 @@ import pytest
 from dynamic_track.rehearsal.replies import MessageReply, Reply, TokenCounts, server_error
 from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.results.live_results import views
-from dynamic_track.results.loaded import load_run
+from dynamic_track.results.loading import load_run
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import twinbench
 from tests.dynamic_track.live import (

@@ -223,7 +223,7 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
         ) as process:
             until(lambda: len(server.completions) >= 3)
             shown = twinbench("dynamic", "status", run, "--json").succeeded().json
-            assert shown["working"] is True
+            assert shown["active"] is True
             assert {trial["state"] for trial in shown["trials"]} >= {"planned", "running"}
             assert twinbench("dynamic", "rm", run, "--yes").code == 2
             if how == "stop":
@@ -286,7 +286,7 @@ def test_runs_are_listed_weighed_and_removed(tmp_path: Path, rehearsal: Sequence
     listed = twinbench("dynamic", "list", "--in", folder, "--json").succeeded().json["runs"]
     by_name = {Path(row["run"]).name: row for row in listed}
     assert set(by_name) == {"a", "b", "broken"}
-    assert (by_name["a"]["trials"], by_name["a"]["left"], by_name["a"]["working"]) == (1, 0, False)
+    assert (by_name["a"]["trials"], by_name["a"]["left"], by_name["a"]["active"]) == (1, 0, False)
     assert "plan.json" in by_name["broken"]["problem"]
     text = twinbench("dynamic", "list", "--in", folder).succeeded().text
     assert "Active" in text

@@ -17,7 +17,7 @@ from dynamic_track import harness
 from dynamic_track.rehearsal.replies import ABSENT, Reply
 from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.running.agent import ActionFormat, agent_settings
-from dynamic_track.running.unexpected import TRACEBACK_FILE
+from dynamic_track.running.unexpected_errors import TRACEBACK_FILE
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
 from tests.dynamic_track.live import (

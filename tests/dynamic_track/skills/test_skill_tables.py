@@ -19,7 +19,7 @@ import pytest
 
 from benchmarks.emulated import Emulation, emulation
 from dynamic_track.rehearsal.preparing import prepare_rehearsal
-from dynamic_track.rehearsal.rehearsing import Rehearsal
+from dynamic_track.rehearsal.rehearsal_runs import Rehearsal
 from dynamic_track.rehearsal.skills import skill_names
 from dynamic_track.running.trial import summarise_trial
 from dynamic_track.tasks.images import prepare_images

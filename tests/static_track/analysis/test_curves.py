@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from static_track.analysis.curves import curve, mean_height, upper_hull
 from static_track.banks.bank import Bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from twinbench.errors import UsageError

@@ -9,7 +9,7 @@ import pytest
 
 from static_track.analysis.explain import difference, explain
 from static_track.banks.bank import Bank
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from twinbench.errors import UsageError

@@ -16,7 +16,7 @@ from static_track.banks.bank_info import BankInfo, bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import open_bank, validate_bank
 from static_track.banks.splits import WHOLE_BANK
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from tests import oracle
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.owner_only import as_owner_only

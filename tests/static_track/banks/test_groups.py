@@ -18,7 +18,7 @@ from static_track.banks.bank_info import STARTER_SHA256, bank_info
 from static_track.banks.opening import open_bank
 from static_track.banks.splits import HELDOUT, WHOLE_BANK
 from static_track.banks.starter import ensure_starter
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.leaks.checking import row_groups
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench

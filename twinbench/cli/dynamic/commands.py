@@ -284,7 +284,7 @@ def _grade_run(
     run_dir: Path, limits: GradingLimits, workers: int, *, build: bool, json_: bool, form: Format, output: str
 ) -> None:
     """Grade all patches of a run again, and print what changed."""
-    from dynamic_track.running.again import regrade_run
+    from dynamic_track.running.rerun import regrade_run
 
     with progress() as shown:
         regraded = regrade_run(run_dir, build=build, workers=workers, limits=limits, progress=shown)

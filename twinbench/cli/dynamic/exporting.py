@@ -14,7 +14,7 @@ from twinbench.cli.output import print_json, printable, progress
 from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
-    from dynamic_track.results.loaded import LoadedRun
+    from dynamic_track.results.loading import LoadedRun
     from twinbench.display.progress import Progress
 
 
@@ -84,7 +84,7 @@ def export(
     ] = False,
 ) -> None:
     """Export the finished trials of a run, for data frames, trace viewers and inspect view."""
-    from dynamic_track.results.loaded import load_run
+    from dynamic_track.results.loading import load_run
     from twinbench.errors import TwinbenchError, UsageError
 
     to_stdout = str(output) == "-"

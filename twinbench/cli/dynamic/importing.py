@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dynamic_track.importing.costs import CallCost
     from dynamic_track.importing.recording import ImportResult
     from dynamic_track.importing.replaying import ImportedReplay
-    from dynamic_track.running.kept import SavedRun
+    from dynamic_track.running.saved_run import SavedRun
 
 _SHOWN_CHARACTERS = 200
 _USD_DECIMALS = 6

@@ -47,7 +47,7 @@ from twinbench.statistics import LEVEL, RESAMPLES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dynamic_track.rehearsal.rehearsing import Rehearsal
+    from dynamic_track.rehearsal.rehearsal_runs import Rehearsal
     from dynamic_track.rehearsal.standings import RehearsalResult, RouterStanding
     from twinbench.plugins.loading import LoadedRouter
     from twinbench.statistics import Resampling

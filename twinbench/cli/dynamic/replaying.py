@@ -79,8 +79,8 @@ def replay(
 
     Of an imported run only the model calls are replayed. Exit code 0 if everything is equal, 1 if something differs.
     """
-    from dynamic_track.running.again import replay_run
-    from dynamic_track.running.kept import read_run
+    from dynamic_track.running.rerun import replay_run
+    from dynamic_track.running.saved_run import read_run
 
     run = read_run(run_dir)
     if run.plan.is_imported:

@@ -34,8 +34,8 @@ def status(
 
     Exit code 1 if all trials have finished and the router failed in every one.
     """
-    from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state
+    from dynamic_track.running.saved_run import read_run
 
     state = run_state(read_run(run_dir))
     if json_:
@@ -100,9 +100,9 @@ def merge(
     json_: JsonOption = False,
 ) -> None:
     """Merge the runs of all shards into one run; runs with different plans are refused."""
-    from dynamic_track.running.kept import read_run
     from dynamic_track.running.merging import merge as merged
     from dynamic_track.running.run_state import run_state
+    from dynamic_track.running.saved_run import read_run
 
     merged(run_dirs, run_dir)
     state = run_state(read_run(run_dir))
@@ -134,7 +134,7 @@ def list_(
         Column("spend_usd", "Spend, USD", 4),
         Column("bytes", "Bytes", for_people=False, kind=int),
         Column("mib", "MiB", 2, for_programs=False),
-        Column("working", "Active", kind=bool),
+        Column("active", "Active", kind=bool),
         Column("problem", "Problem"),
     ]
     shown = [{**row, "mib": row["bytes"] / 2**20} for row in rows]
@@ -174,8 +174,8 @@ def rm(
 
 def _run_rows(folder: Path | None) -> list[dict[str, Any]]:
     from dynamic_track.running.folders import run_folders
-    from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state, size_bytes
+    from dynamic_track.running.saved_run import read_run
     from twinbench.errors import TwinbenchError
 
     rows: list[dict[str, Any]] = []
@@ -196,7 +196,7 @@ def _run_rows(folder: Path | None) -> list[dict[str, Any]]:
                 "resolved": state.score.count("resolved"),
                 "left": left,
                 "spend_usd": sum(trial.spend_usd for trial in state.trials),
-                "working": state.active,
+                "active": state.active,
                 "problem": None,
             }
         )

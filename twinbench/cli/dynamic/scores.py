@@ -26,7 +26,7 @@ from twinbench.statistics import LEVEL, RESAMPLES
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunComparison
-    from dynamic_track.results.loaded import LoadedRun
+    from dynamic_track.results.loading import LoadedRun
     from twinbench.storage.manifests import LiveManifest
 
 ResamplesOption = Annotated[
@@ -97,7 +97,7 @@ def score(
         references,
         require_comparable,
     )
-    from dynamic_track.results.loaded import load_run
+    from dynamic_track.results.loading import load_run
     from twinbench.errors import StoreWriteError
     from twinbench.storage.store import Store
 
@@ -179,7 +179,7 @@ def compare(
     """
     from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_score import compared, failed_runs
-    from dynamic_track.results.loaded import load_run
+    from dynamic_track.results.loading import load_run
 
     drawing = ComparisonResamplingOptions(resamples=resamples, level=level).resampling()
     what_if = _prices(prices)

@@ -173,7 +173,7 @@ def _refuse_reserved(name: str) -> None:
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
     """Score the references, which depend on the bank alone, so that later scores need not wait for them."""
     from static_track.banks.bank import Bank
-    from static_track.judge import Evaluator
+    from static_track.evaluator import Evaluator
 
     if info.labelled:
         with Bank.open(info.name, store) as bank:

@@ -23,10 +23,10 @@ from twinbench.routing.tiers import TIER_LABELS
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from static_track.construction.build_work import BuildState, UnfinishedTask
     from static_track.construction.building import BuildResult
     from static_track.construction.estimate import BuildEstimate
     from static_track.construction.search import SearchOutcome
-    from static_track.construction.working import BuildState, UnfinishedTask
 
 _REDRAW_EVERY_S = 0.25
 _SHOWN_TASKS = 20
@@ -289,7 +289,7 @@ class _BuildProgress:
 
 
 def _result_text(ended: SearchOutcome | UnfinishedTask) -> str:
-    from static_track.construction.working import UnfinishedTask
+    from static_track.construction.build_work import UnfinishedTask
 
     if isinstance(ended, UnfinishedTask):
         return "unfinished" if ended.cause is None else f"unfinished ({ended.cause})"

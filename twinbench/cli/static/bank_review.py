@@ -66,8 +66,8 @@ def export(
     Verdicts are tight, further_downgradeable (lowers the label by one tier) or uncertain (blocks publishing the bank).
     """
     from static_track.banks.rows import compact_json
+    from static_track.construction.review_session import open_review
     from static_track.construction.reviewing import review_page, review_record
-    from static_track.construction.under_review import open_review
     from twinbench.errors import UsageError
 
     if json_ and output == "-":
@@ -97,7 +97,7 @@ def apply(
 
     Exit code 1 if a verdict is uncertain: then nothing is published.
     """
-    from static_track.construction.under_review import open_review
+    from static_track.construction.review_session import open_review
 
     with open_review(directory) as opened:
         verdicts, manifest = opened.apply(file)
@@ -120,7 +120,7 @@ def status(
 
     Exit code 1 if a verdict is uncertain, which blocks publishing.
     """
-    from static_track.construction.under_review import open_review
+    from static_track.construction.review_session import open_review
 
     with open_review(directory) as opened:
         state = opened.publication.review_state()

@@ -17,7 +17,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.static.judging import open_evaluator
+from twinbench.cli.static.evaluating import open_evaluator
 from twinbench.display.wording import counted
 
 if TYPE_CHECKING:

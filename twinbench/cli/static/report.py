@@ -18,7 +18,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.pages import PageOption, check_output, command_line, write_page
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.static.judging import open_evaluator, print_failures
+from twinbench.cli.static.evaluating import open_evaluator, print_failures
 from twinbench.statistics import LEVEL, RESAMPLES
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from twinbench.calls.exchange import Request, Response
-from twinbench.calls.limiting import CandidateLimits, RateLimitedSource, parse_limits
+from twinbench.calls.rate_limits import CandidateLimits, RateLimitedSource, parse_limits
 from twinbench.errors import UsageError
 
 LARGE, SMALL = "acme/large", "acme/small"
@@ -63,7 +63,7 @@ def test_requests_a_minute_are_limited_and_who_is_over_waits(monkeypatch: pytest
 
     asked(limited, LARGE, 6)
     asked(limited, SMALL, 50)
-    monkeypatch.setattr("twinbench.calls.limiting.time.sleep", sleep)
+    monkeypatch.setattr("twinbench.calls.rate_limits.time.sleep", sleep)
     with pytest.raises(TimeoutError):
         limited.fetch(Request({"model": LARGE, "messages": []}, "s"), 5)
     assert waited.is_set()
@@ -78,7 +78,7 @@ def test_tokens_a_minute_are_limited_and_a_longer_prompt_takes_the_minute(monkey
     def sleep(seconds: float) -> None:
         raise TimeoutError
 
-    monkeypatch.setattr("twinbench.calls.limiting.time.sleep", sleep)
+    monkeypatch.setattr("twinbench.calls.rate_limits.time.sleep", sleep)
     with pytest.raises(TimeoutError):
         limited.fetch(Request({"model": LARGE, "messages": []}, "s"), 5)
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dynamic_track.grading.together import AbortedError, Checkpoint, process_in_parallel
+from dynamic_track.grading.parallel import AbortedError, Checkpoint, process_in_parallel
 from twinbench.containers.engine import Engine
 
 WAITING_S = 60

@@ -15,7 +15,7 @@ from twinbench.cli.plugin_options import PluginOptions
 if TYPE_CHECKING:
     from static_track.banks.bank import Bank
     from static_track.board import Entry
-    from static_track.judge import Evaluator
+    from static_track.evaluator import Evaluator
     from twinbench.calls.metered import MeteredLlm
 
 
@@ -35,7 +35,7 @@ def open_evaluator(
         UsageError: the bank, part or tokenizer set does not exist, or options contradict each other.
     """
     from static_track.banks.opening import open_bank
-    from static_track.judge import Evaluator
+    from static_track.evaluator import Evaluator
     from twinbench.providers.metering import metered_llm
     from twinbench.storage.manifest_files import static_manifest
     from twinbench.storage.store import Store

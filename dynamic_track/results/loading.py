@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.running.kept import read_run
 from dynamic_track.running.origin import Origin
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.saved_run import read_run
 from dynamic_track.running.score import RunScore, score_trials
 from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.billing import bill_usd

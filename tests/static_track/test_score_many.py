@@ -112,6 +112,6 @@ def test_all_sets_are_scored_where_they_do_not_fit_at_once(
 ) -> None:
     sets = {str(seed): drawn(row_ids, seed) for seed in range(7)}
     at_once = tb.score_many(sets, "bank", store=store.root)
-    monkeypatch.setattr("static_track.many._ROWS_AT_ONCE", 3 * len(row_ids))
+    monkeypatch.setattr("static_track.score_many._ROWS_AT_ONCE", 3 * len(row_ids))
     assert tb.score_many(sets, "bank", store=store.root) == at_once
     assert set(at_once.scores["0"]) == set(SCORES)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from static_track.construction.build_directory import open_directory
+from static_track.construction.build_work import BuildWork
 from static_track.construction.building import never_stop
 from static_track.construction.execution_log import ExecutionLog
 from static_track.construction.lines import HeaderLine
@@ -25,7 +26,6 @@ from static_track.construction.recordings import (
 )
 from static_track.construction.reviewing import Row, draw_rows, read_verdicts
 from static_track.construction.search import SearchOutcome
-from static_track.construction.working import BuildWork
 from twinbench.errors import StoreWriteError, UsageError
 
 

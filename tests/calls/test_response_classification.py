@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from twinbench.calls.completion import read_message
 from twinbench.calls.exchange import Response, TransportError
-from twinbench.calls.judging import classify_response
+from twinbench.calls.response_classification import classify_response
 from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.storage.manifest_files import live_manifest
 

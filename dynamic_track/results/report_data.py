@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dynamic_track.results.loaded import portable_detail
-from dynamic_track.running.kept import SavedRun
+from dynamic_track.results.loading import portable_detail
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_state import RunState, run_state
+from dynamic_track.running.saved_run import SavedRun
 from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.lines import payload
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording

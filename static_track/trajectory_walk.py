@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from static_track.banks.bank import PrefixStep, Trajectory
 from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.cache_policy import StepTtl
-from twinbench.routing.own_calls import DecisionContext, NoRouterLlm, RouterLlm
 from twinbench.routing.router import Candidate, Choice, Router
+from twinbench.routing.router_llm import DecisionContext, NoRouterLlm, RouterLlm
 from twinbench.routing.session import Session, session_key
 
 

@@ -32,8 +32,8 @@ from twinbench.plugins.runtime import runtime_folder
 from twinbench.plugins.wire import FrameError, call_head_to_json, candidate_to_json, outcome_to_json, reply_to_json
 from twinbench.routing.asking import RemoteRouter
 from twinbench.routing.llm import LlmError
-from twinbench.routing.own_calls import NoRouterLlm, RouterLlm
 from twinbench.routing.router import Call, Candidate, Decision, Outcome, RouterError
+from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
 
 _MOST_REACHED = 1_000
 

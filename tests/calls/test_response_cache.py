@@ -18,8 +18,8 @@ from twinbench.calls.attempts import AnsweredAttempt, Attempts, RetryLimits
 from twinbench.calls.budget import Budget, CapError
 from twinbench.calls.exchange import Request
 from twinbench.calls.journal import Journal, read_journal
-from twinbench.calls.kept_responses import ResponseCache
 from twinbench.calls.recording import Recording, read_recordings
+from twinbench.calls.response_cache import ResponseCache
 from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.clock import WallClock

@@ -34,8 +34,8 @@ from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.reading.rows import STDIN
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import MAX_TOKENS
-from twinbench.routing.own_calls import NoRouterLlm, RouterLlm
 from twinbench.routing.router import Router
+from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
 from twinbench.sql import sql_file
@@ -47,7 +47,7 @@ from twinbench.text.tokens import OFFLINE, tokenizer_set
 
 if TYPE_CHECKING:
     from static_track.intervals import RouterSample
-    from static_track.parts import TrajectoryParts
+    from static_track.trajectory_parts import TrajectoryParts
     from twinbench.calls.metered import MeteredLlm
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dynamic_track.running.origin import Origin, origin_of
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.running.planned import UnplannedItem, chosen_cases, find_unplanned, missing_trials
+from dynamic_track.running.plan_comparison import UnplannedItem, chosen_cases, find_unplanned, missing_trials
 from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import Entries, read_journal
 from twinbench.calls.recording import Recording, read_recordings

@@ -21,10 +21,10 @@ from dynamic_track.rehearsal.skills import SkillTable, read_skill_table
 from dynamic_track.rehearsal.virtual_time import DeclaredTimeSource, VirtualClocks
 from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.agent import AgentSettings
+from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan
 from dynamic_track.running.nodes import Node, node_executor
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.score import score_trials
-from dynamic_track.running.sitting import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan
 from dynamic_track.running.stopping import Stop, StoppedError
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task

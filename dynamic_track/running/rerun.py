@@ -14,11 +14,11 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.agent import ActionFormat, agent_settings
 from dynamic_track.running.folders import PLAN_FILE
-from dynamic_track.running.kept import read_run
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.regrading import RegradeResult, regrade
 from dynamic_track.running.replay import ReplayResult, replay
 from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.saved_run import read_run
 from dynamic_track.running.trial import TrialContext
 from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.sources import load_tasks

@@ -16,7 +16,7 @@ from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.nodes import CaseExecutor, Job
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.running.planned import add_cases
+from dynamic_track.running.plan_comparison import add_cases
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.runner import RunSummary, run_jobs
 from dynamic_track.running.stopping import Stop

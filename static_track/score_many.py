@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from static_track.banks.bank import Bank
 from static_track.board import Setting
-from static_track.judge import Evaluator
+from static_track.evaluator import Evaluator
 from static_track.metrics import SCORES
 from static_track.scoring import Scorer
 from twinbench.display.frames import Tabular
