@@ -172,6 +172,38 @@ def test_what_stop_raises_after_an_interrupt_is_raised_when_nothing_runs(made: M
     assert not [each for each in threading.enumerate() if each.name.startswith("twinbench-job")]
 
 
+@pytest.mark.parametrize("first", ["a job", "the interrupt"])
+def test_stop_raises_for_what_it_was_called_for_whoever_calls_it(first: str) -> None:
+    """Killing workers makes their jobs raise, in other threads: that must hide neither the interrupt nor stop's error."""
+    begun, interrupted, failed = threading.Event(), threading.Event(), threading.Event()
+
+    def work(_job: int, _place: None) -> None:
+        begun.set()
+        assert (interrupted if first == "the interrupt" else begun).wait(60)
+        raise ValueError("killed")
+
+    def refuse() -> None:
+        if first == "a job":
+            failed.set()
+            assert interrupted.wait(60)  # the interrupt comes while the job's thread is in here
+        raise OSError("the disk is full")
+
+    def interrupt_workers() -> None:
+        interrupted.set()
+        time.sleep(0.2)  # time enough for the job to raise before the interrupted thread calls stop
+
+    def press() -> None:
+        assert (begun if first == "the interrupt" else failed).wait(60)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    pressing = threading.Thread(target=press)
+    pressing.start()
+    with pytest.raises(OSError, match="the disk is full") as raised:
+        Threads({None: 1}, interrupt=interrupt_workers).run([1], work, lambda *_: None, refuse)
+    pressing.join()
+    assert type(raised.value.__context__) is (KeyboardInterrupt if first == "the interrupt" else ValueError)
+
+
 @pytest.mark.parametrize("workers", [0, -1])
 def test_without_workers_there_is_no_executor(made: Made, workers: int) -> None:
     with pytest.raises(ValueError, match=f"^at least 1 job has to be worked on at once, not {workers}$"):

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import Generic
 
 from twinbench.executing.executor import Job, Place, Result, nothing_to_stop
@@ -111,7 +112,10 @@ class Threads(Generic[Job, Place, Result]):
                         crew.stop()
                     finally:
                         crew.wait()  # leaving the block does not wait for a thread whose start was interrupted
-                raise
+                if crew.stop_error is None:
+                    raise
+        if crew.stop_error is not None:  # raised in a worker: it called stop before the interrupt did
+            raise crew.stop_error
         if crew.failed is not None:
             raise crew.failed
 
@@ -121,7 +125,9 @@ class _Crew(Generic[Job, Place]):
 
     def __init__(self, places: Mapping[Place, int], jobs: Sequence[Job], stop: Callable[[], None]) -> None:
         self.failed: BaseException | None = None
-        """What was raised by the first job that raised something, or by ``stop`` after that."""
+        """What the first job that raised something raised, if that was before the run was interrupted."""
+        self.stop_error: BaseException | None = None
+        """What ``stop`` raised."""
         self.ending = threading.Lock()
         """Held by the one thread that tells of a job's end."""
         self._places = frozenset(places)
@@ -129,6 +135,7 @@ class _Crew(Generic[Job, Place]):
         self._stopping = threading.Lock()
         self._waiting = deque(jobs)
         self._running = 0
+        self._is_dismissed = False
         self._lost: set[Place] = set()
         self._changed = threading.Condition()
 
@@ -162,13 +169,18 @@ class _Crew(Generic[Job, Place]):
     def dismiss(self) -> None:
         """Have no job begun any more."""
         with self._changed:
+            self._is_dismissed = True
             self._lost |= self._places
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Ask all jobs to stop, unless they were asked before."""
         if self._stopping.acquire(blocking=False):  # never given back
-            self._stop()
+            try:
+                self._stop()
+            except BaseException as error:
+                self.stop_error = error
+                raise
 
     def wait(self) -> None:
         """Wait until no job is worked on."""
@@ -177,16 +189,16 @@ class _Crew(Generic[Job, Place]):
                 self._changed.wait()
 
     def _fail(self, error: BaseException) -> None:
-        """Keep what a job raised, and ask the others to stop, where it is the first; raises nothing."""
+        """Keep what a job raised and ask the others to stop, if it is the first to raise; raises nothing itself.
+
+        An interrupt ends jobs, which then raise: that is not what the run failed of.
+        """
         with self._changed:
-            if self.failed is not None:
+            if self.failed is not None or self._is_dismissed:
                 return
             self.failed = error
-        try:
+        with suppress(BaseException):  # kept as ``stop_error``, and raised where all jobs are awaited
             self.stop()
-        except BaseException as of_stop:  # noqa: BLE001 - raised where all are awaited
-            with self._changed:
-                self.failed = of_stop
 
     def _taken_at(self, place: Place) -> Iterator[Job]:
         while True:
