@@ -174,7 +174,7 @@ def test_what_stop_raises_after_an_interrupt_is_raised_when_nothing_runs(made: M
 
 @pytest.mark.parametrize("first", ["a job", "the interrupt"])
 def test_stop_raises_for_what_it_was_called_for_whoever_calls_it(first: str) -> None:
-    """Killing workers makes their jobs raise, in other threads: that must hide neither the interrupt nor stop's error."""
+    """Killing workers makes their jobs raise in other threads: that hides neither the interrupt nor stop's error."""
     begun, interrupted, failed = threading.Event(), threading.Event(), threading.Event()
 
     def work(_job: int, _place: None) -> None:
@@ -198,8 +198,9 @@ def test_stop_raises_for_what_it_was_called_for_whoever_calls_it(first: str) -> 
 
     pressing = threading.Thread(target=press)
     pressing.start()
+    executor: AnyExecutor = Threads({None: 1}, interrupt=interrupt_workers)
     with pytest.raises(OSError, match="the disk is full") as raised:
-        Threads({None: 1}, interrupt=interrupt_workers).run([1], work, lambda *_: None, refuse)
+        executor.run([1], work, lambda *_: None, refuse)
     pressing.join()
     assert type(raised.value.__context__) is (KeyboardInterrupt if first == "the interrupt" else ValueError)
 
