@@ -219,6 +219,7 @@ def test_nothing_can_be_asked_outside_of_route(tmp_path: Path) -> None:
     assert len(run.own_requests) == 2
 
 
+@pytest.mark.slow
 def test_a_decision_asks_a_hundred_times_at_most(tmp_path: Path) -> None:
     def ask(llm: Llm, _: Call) -> Said:
         said = None
@@ -277,6 +278,7 @@ BAD: list[tuple[Reply, Cause]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reply", "cause"), BAD, ids=["absent", "negative", "model"])
 def test_a_call_that_has_no_bill_ends_the_case_whatever_the_router_makes_of_it(
     tmp_path: Path, reply: Reply, cause: Cause

@@ -222,6 +222,7 @@ def _applied(rules: Any, line: str) -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

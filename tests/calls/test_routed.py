@@ -300,6 +300,7 @@ FAULTS: dict[str, tuple[Reply, Cause, bool, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reply", "cause", "retried", "billed"), FAULTS.values(), ids=FAULTS)
 def test_each_fault_ends_in_its_cause_and_every_attempt_is_accounted_for(
     tmp_path: Path, reply: Reply, cause: Cause, retried: bool, billed: str
@@ -325,6 +326,7 @@ def test_each_fault_ends_in_its_cause_and_every_attempt_is_accounted_for(
     assert running.recording.cost_usd == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, fault in FAULTS.items() if fault[2]])
 def test_after_a_fault_that_may_pass_the_next_attempt_answers(tmp_path: Path, name: str) -> None:
     reply, _, _, billed = FAULTS[name]

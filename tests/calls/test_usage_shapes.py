@@ -87,6 +87,7 @@ def drawn(chance: random.Random) -> Counts:
     )
 
 
+@pytest.mark.slow
 def test_no_count_of_a_total_is_dropped_or_inflated_unseen() -> None:
     chance = random.Random(random.getrandbits(64))  # noqa: S311 - no secret
     refused = 0
@@ -115,6 +116,7 @@ def test_no_count_of_a_total_is_dropped_or_inflated_unseen() -> None:
     assert refused > MUTANTS * 0.8
 
 
+@pytest.mark.slow
 def test_ten_thousand_mutants_are_whole_counts_that_add_up_or_an_error() -> None:
     chance = random.Random(random.getrandbits(64))  # noqa: S311 - no secret
     read = 0

@@ -76,6 +76,7 @@ def test_parts_of_the_bank_that_was_named_are_completed(kept_store: Store, tmp_p
     assert offered("static", "score", "--bank", "nope", *store, "--split", "") == []
 
 
+@pytest.mark.slow
 def test_tasks_are_completed(tmp_path: Path) -> None:
     rehearsed = ["rehearsal__slotbook-17", "rehearsal__stockyard-63"]
     assert offered("rehearse", "run", "always-low", "--only", "rehearsal__s")[1:] == rehearsed
@@ -89,6 +90,7 @@ def test_tasks_are_completed(tmp_path: Path) -> None:
     assert offered("dynamic", "tasks", "--tasks", "verified", "--only", "d", environment=empty) == []
 
 
+@pytest.mark.slow
 def test_runs_are_completed_and_their_cases(tmp_path: Path) -> None:
     write_run(tmp_path / "a.traj.json", v2())
     pool = a_pool(tmp_path / "pool.toml")

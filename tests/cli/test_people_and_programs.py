@@ -118,6 +118,7 @@ def test_every_table_format_of_a_command_has_the_same_cells(kept_store: Store) -
         assert "A score is computed from" in text
 
 
+@pytest.mark.slow
 def test_a_narrow_terminal_gets_whole_cells_and_is_told_what_is_missing(store: Store) -> None:
     rows = [row for number in range(8) for row in a_trajectory([number % 4, 0], instance=str(number))]
     import_rows(rows, store, "mine")

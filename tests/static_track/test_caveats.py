@@ -65,6 +65,7 @@ def test_every_command_that_takes_a_bank_is_walked_here() -> None:
     assert {command for command, options in commands() if "--bank" in options} <= TABLES.keys() | OTHERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", TABLES)
 @pytest.mark.parametrize("form", thinned(["--json", "table", "csv", "jsonl", "parquet"], 3))
 def test_they_stand_in_every_table_in_every_format(command: str, form: str, told_store: Store, tmp_path: Path) -> None:
@@ -83,6 +84,7 @@ def test_they_stand_in_every_table_in_every_format(command: str, form: str, told
         assert both(ran.err)
 
 
+@pytest.mark.slow
 def test_they_stand_in_what_is_no_table(told_store: Store, tmp_path: Path) -> None:
     page, summary, target = (tmp_path / name for name in ("page.html", "summary.md", "out.jsonl"))
     twinbench("static", "report", "depth-rule", *BANK, "--resamples", "100", "-o", page).succeeded()
@@ -161,6 +163,7 @@ def test_a_caveat_that_says_nothing_or_too_much_is_refused(caveat: Any, store: S
         import_rows([row | {"caveat": caveat} for row in a_trajectory([0])], store)
 
 
+@pytest.mark.slow
 def test_the_embedded_bank_s_goes_with_its_rows_whatever_they_are_called(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "s.jsonl"
     twinbench("bank", "export", "starter", "-o", target, "--store", store.root).succeeded()

@@ -118,6 +118,7 @@ def test_other_settings_are_other_intervals_of_the_same_kept_score(bank: Bank) -
     assert interval(Resampling(200, seed=1)) != [low, high]
 
 
+@pytest.mark.slow
 def test_a_kept_score_without_its_trajectories_is_made_again(bank: Bank) -> None:
     before = intervals(Evaluator(bank).board(ROUTERS, resampling=QUICK))
     for path in (bank.store.root / "scores").rglob("trajectories.parquet"):
@@ -146,6 +147,7 @@ def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_
 # --- Too little, and the ends ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

@@ -67,6 +67,7 @@ def counter(tmp_path: Path) -> str:
     return f"{path}:Counter"
 
 
+@pytest.mark.slow
 def test_a_router_that_counts_sessions_scores_no_better_than_chance(banked: Store, counter: str) -> None:
     exact = []
     for order_seed in range(3):
@@ -78,6 +79,7 @@ def test_a_router_that_counts_sessions_scores_no_better_than_chance(banked: Stor
     assert all(each <= 25 + 3 * 7 for each in exact), exact
 
 
+@pytest.mark.slow
 def test_and_it_does_not_pass_the_check(banked: Store, counter: str) -> None:
     ran = twinbench("router", "check", counter, "--bank", "sorted", "--store", banked.root, "--json")
     assert ran.code == 1
@@ -114,6 +116,7 @@ def test_answers_stand_in_the_order_of_the_bank_s_rows(banked: Store, tmp_path: 
         assert list(Evaluator(bank).predictions(Steady()).row_nos) == list(range(40))
 
 
+@pytest.mark.slow
 def test_answers_are_kept_by_order_and_json_says_which_it_was(banked: Store, tmp_path: Path) -> None:
     log = tmp_path / "log"
     router = tmp_path / "logging_router.py"

@@ -59,6 +59,7 @@ def test_a_router_is_asked_about_every_row_of_it(kept: Store) -> None:
     assert [json.loads(line)["tier_id"] for line in ran.text.splitlines()] == [1] * 9
 
 
+@pytest.mark.slow
 def test_a_router_is_told_what_the_assistant_said_as_on_a_labelled_bank(kept: Store, store: Store) -> None:
     import_rows([*a_trajectory([0] * 3), *a_trajectory([0] * 3, instance="i-2")], store, "labelled")
     twinbench("router", "check", "sticky", "--bank", "plain", "--store", kept.root).succeeded()

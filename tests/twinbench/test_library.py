@@ -134,6 +134,7 @@ def test_what_is_installed_decides_the_kind(monkeypatch: pytest.MonkeyPatch) -> 
         frame(rows, "excel")
 
 
+@pytest.mark.slow
 def test_prices_that_might_be_are_another_protocol(store: Path, tmp_path: Path) -> None:
     from tests.cli.commands import twinbench
     from twinbench.storage.resources import pools_dir
@@ -153,6 +154,7 @@ def test_prices_that_might_be_are_another_protocol(store: Path, tmp_path: Path) 
     assert twinbench(*words, "--prices", "live-2026-04").code == 2
 
 
+@pytest.mark.slow
 def test_a_price_list_that_was_edited_meanwhile_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "store"))
     shipped = (ROOT / "pools" / "static-2026-04.toml").read_text("utf-8")

@@ -109,6 +109,7 @@ KINDS: dict[str, tuple[bytes | None, Callable[[bytes, random.Random], bytes], Ca
 }
 
 
+@pytest.mark.slow
 @pytest.mark.drawn
 @pytest.mark.parametrize("name", thinned(KINDS, 3))
 def test_a_changed_file_is_read_or_refused_in_words(tmp_path: Path, name: str) -> None:

@@ -362,6 +362,7 @@ def distribution(site: Path, name: str, version: str, requires: str = "", code: 
     )
 
 
+@pytest.mark.slow
 def test_an_installed_distribution_counts_by_its_version_and_those_of_what_it_requires(tmp_path: Path) -> None:
     site = tmp_path / "site"
     write(tmp_path, {"router.py": "import knn_lib\n" + textwrap.dedent(ROUTER)})

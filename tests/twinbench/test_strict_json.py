@@ -38,6 +38,7 @@ def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strict_json, "_FIRST_WINDOW", 1)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     st.lists(VALUES, max_size=6),

@@ -57,6 +57,7 @@ def test_grade_reads_predictions_from_standard_input() -> None:
     assert malformed.err.startswith("error: standard input, line 1, field model_patch: is missing")
 
 
+@pytest.mark.slow
 def test_no_export_tells_a_path_of_this_machine(run: Path, tmp_path: Path) -> None:
     written = [
         twinbench("dynamic", "export", run, "--what", what, "-o", "-").succeeded().out

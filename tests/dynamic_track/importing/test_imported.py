@@ -361,6 +361,7 @@ def test_the_tables_can_be_written_to_a_file(tmp_path: Path, pool: Path, form: s
     assert b"b__b-2" in (tmp_path / "again").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", thinned(["tool", "text"], 2))
 def test_a_run_of_the_installed_package_is_recorded_and_replays(tmp_path: Path, pool: Path, style: str) -> None:
     submit = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && echo done"
@@ -380,6 +381,7 @@ def test_a_run_of_the_installed_package_is_recorded_and_replays(tmp_path: Path, 
     assert (again["replayed"], again["answers"], again["commands"]) == (3, 2, 2)
 
 
+@pytest.mark.slow
 def test_the_five_real_runs_cost_exactly_what_the_gateway_said_and_replay(tmp_path: Path, shared: Path) -> None:
     pool = a_pool(tmp_path / "gemini.toml", "google/gemini-3-pro-preview")
     manifest = live_manifest(str(pool))

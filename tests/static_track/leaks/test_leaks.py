@@ -188,6 +188,7 @@ def test_the_known_leak_of_a_real_bank_is_named(shared: Path, store: Store) -> N
     assert "step index" in [check.name for check in report.found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bfcl_2024_08", "official_part"])
 def test_other_real_banks_pass(name: str, shared: Path, store: Store) -> None:
     from static_track.banks.importing import import_bank

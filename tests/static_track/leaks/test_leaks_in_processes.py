@@ -40,6 +40,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workloads", [1, 2])
 def test_the_result_is_the_same_however_many_workers_there_are(workloads: int, store: Store) -> None:
     import_rows(rows(step_index), store)
@@ -64,6 +65,7 @@ def test_the_result_is_the_same_however_many_workers_there_are(workloads: int, s
     assert told.count((len(seen.traits), len(seen.traits))) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(usable_cores() < 2, reason="on one core, all is done in one process")
 def test_an_interrupt_of_a_check_leaves_no_process_behind(large: Store) -> None:
     with subprocess.Popen(
@@ -86,6 +88,7 @@ def test_an_interrupt_of_a_check_leaves_no_process_behind(large: Store) -> None:
     assert psutil.wait_procs(workers, timeout=20)[1] == []
 
 
+@pytest.mark.slow
 def test_a_large_bank_has_the_findings_of_one_process(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with Bank.open("bank", large) as bank:
         spread = check_bank(bank).to_json()

@@ -122,6 +122,7 @@ def test_a_judge_is_paid_from_the_same_cap_and_prose_of_it_fails(tmp_path: Path)
             assert "continue with a higher --usd" in str(ended.detail)
 
 
+@pytest.mark.slow
 def test_infrastructure_is_no_failure_and_a_prompt_that_does_not_fit_is_one(tmp_path: Path) -> None:
     long = task("long", EXACT)
     long["messages"] = [{"role": "user", "content": "word " * 9000}]
