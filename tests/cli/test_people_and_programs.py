@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import duckdb
+import pytest
 from markdown_it import MarkdownIt
 
 import twinbench as tb
