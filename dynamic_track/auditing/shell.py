@@ -48,7 +48,7 @@ class ParsedCommand:
 
 
 def parse_command(command: str) -> ParsedCommand:
-    """Return the simple commands of a command line, including those in substitutions and in ``bash_call -c``."""
+    """Return the simple commands of a command line, including those in substitutions and in ``bash -c``."""
     outside, documents = _without_documents(command)
     return ParsedCommand(tuple(_parse_commands(outside, 0)), tuple(documents))
 

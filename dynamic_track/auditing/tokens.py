@@ -232,7 +232,7 @@ def _by_candidate(run: Evidence) -> dict[str, list[_BilledCall]]:
 
 
 def _find_outliers(ratio: TokenRatio, calls: Sequence[_BilledCall]) -> Iterator[Remark]:
-    """Find single calls that are billed for far more or fewer tokens than they have, although most calls are not."""
+    """Find calls billed for far more or fewer tokens than their text has, where the bills of most calls fit."""
     low = _any_ratio(ratio.tokenizer).low
     for trial, call, billed, ours in calls:
         if billed > _MAX_CALL_RATIO * ours + TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:

@@ -103,7 +103,7 @@ class ToolCall:
 
 
 def bash_call(command: str) -> ToolCall:
-    """Return a call of the agent's ``bash_call`` tool."""
+    """Return a call of the agent's ``bash`` tool."""
     return ToolCall({"command": command})
 
 

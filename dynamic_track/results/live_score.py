@@ -270,7 +270,8 @@ GIVE_UP = "give up"
 def rankings_by_penalty(
     runs: Sequence[LoadedRun], resampling: Resampling | None = _DEFAULT_RESAMPLING
 ) -> list[dict[str, Any]]:
-    """Rank runs, and giving up, at several penalties of an unresolved case; the cheapest bill first.
+    """Rank the runs, and a baseline that gives up on every case, at several penalties for an unresolved case; lowest
+    bill first.
 
     Args:
         runs: the runs of one table.

@@ -92,7 +92,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Failure:
-    """A step below its target, or an error, that failed its trajectory."""
+    """The step that failed its trajectory: it was routed below its target tier, or ended in an error."""
 
     step: Step
     predicted: str | None

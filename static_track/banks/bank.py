@@ -237,7 +237,7 @@ class Bank:
         return [tuple(numbers) for numbers in members.values() if len(numbers) > 1]
 
     def labels(self) -> list[TrajectoryLabel]:
-        """Return what a split is stratified by, for each trajectory."""
+        """Return what a split needs to know of each trajectory, such as the stratum that it belongs to."""
         rows = self._connection.execute("""
             SELECT trajectory, workload, instance_id, coalesce(max(target), 0), heldout -- without labels: one stratum
             FROM base JOIN trajectory USING (trajectory) GROUP BY ALL ORDER BY trajectory

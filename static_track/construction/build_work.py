@@ -28,7 +28,7 @@ _FIRST_TASKS = 3
 
 @dataclass(frozen=True)
 class UnfinishedTask:
-    """A task whose search was interrupted by something that says nothing about its labels."""
+    """A task whose search for labels was stopped by something else than the task: an outage, the cap, a full disk."""
 
     task: ConstructionTask
     cause: Cause | None

@@ -204,7 +204,7 @@ def score_many(
     from static_track.score_many import score_many as scored
 
     if not isinstance(sets, Mapping):
-        raise UsageError(f"sets is {type(sets).__name__}: give a mapping from names to sets of predictions")
+        raise UsageError(f"sets must be a mapping from names to sets of predictions, not {type(sets).__name__}")
 
     with open_bank(bank, store=store) as opened:
         return scored(opened, Evaluator(opened, split=split, tokenizers=tokenizers), sets)

@@ -54,7 +54,7 @@ def _validate_amount(value: Any) -> Decimal:
 
 def _validate_cause(value: Any) -> Cause:
     if not isinstance(value, str):
-        raise ValueError("not a cause")
+        raise ValueError("must be the name of a cause")
     return Cause(value)
 
 
@@ -137,7 +137,7 @@ class Line(_Fields):
 
 
 class CasesLine(Line):
-    """A line about cases of the run."""
+    """A line that lists cases of the run: those chosen, or added when the run was widened."""
 
     cases: Sequence[CaseName]
     at: Number

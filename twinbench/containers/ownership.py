@@ -54,7 +54,7 @@ def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
 
 
 def namespace() -> str:
-    """Return the container namespace of this process; empty for the one without a name.
+    """Return the prefix that tells whose containers are whose on a shared engine; empty by default.
 
     Users who share an engine set ``TWINBENCH_NAMESPACE``: garbage is only collected within a namespace.
     """

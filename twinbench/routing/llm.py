@@ -40,7 +40,7 @@ class Reply:
 
 
 class Llm(Protocol):
-    """What a router asks an LLM through; every call is priced and recorded."""
+    """The client through which a router calls an LLM; every call is priced and recorded."""
 
     def ask(
         self,

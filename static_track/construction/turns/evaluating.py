@@ -32,7 +32,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A check's evaluation of the answers so far."""
+    """What a check concludes from a model's answers so far: passed, failed, or that the task continues."""
 
     passed: bool | None
     """Whether the task is passed; None: it continues, with ``reply`` as the next message to the model."""

@@ -88,7 +88,9 @@ def import_(
         elif len(paths) > 1:
             raise UsageError("give one bank file; only --format mini-swe-agent takes several paths")
         elif workload is not None:
-            raise UsageError("--workload needs --format mini-swe-agent; rows name their workload themselves")
+            raise UsageError(
+                "--workload works with --format mini-swe-agent only: the rows of other formats state their workload"
+            )
         else:
             info = import_bank(paths[0], name, opened, replace=replace, progress=shown)
         _score_references(info, opened, shown)
