@@ -194,7 +194,7 @@ class ContainerOptions:
     min_free_mib: MinFreeOption = 2048
 
     def grading_limits(self) -> GradingLimits:
-        """Return the time limits of grading that the options give."""
+        """Return the limits on time, memory and disk for grading that the options give."""
         from dynamic_track.grading.verdict import GradingLimits
 
         return GradingLimits(tests_s=self.tests_timeout, memory_mib=self.memory, min_free_mib=self.min_free_mib)
