@@ -252,7 +252,7 @@ def test_another_directory_is_refused_and_nothing_in_it_is_touched(tmp_path: Pat
     recordings = tmp_path / "recordings.jsonl.gz"
     recordings.write_bytes(before["recordings.jsonl.gz"])
     (out / "plan.json").unlink()
-    with pytest.raises(UsageError, match="has executions and no plan"):
+    with pytest.raises(UsageError, match="has executions but no plan"):
         tb.build_bank(recordings=recordings, out=out)
     assert files(out) == {name: content for name, content in before.items() if name != "plan.json"}
 
