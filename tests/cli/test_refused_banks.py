@@ -98,7 +98,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "a message a text": (row(2, messages=["hi"]), "messages[0]", "must be an object, not a text"),
     "no role": (row(2, messages=[{"content": "x"}]), "messages[0].role", "is missing"),
     "role null": (row(2, messages=[{"role": None}]), "messages[0].role", "must be a string, not null"),
-    "content a number": (saying(5), "messages[0].content", "a text, null or a list of blocks, not a number"),
+    "content a number": (saying(5), "messages[0].content", "a string, null or a list of blocks, not a number"),
     "content an object": (saying({"text": "x"}), "messages[0].content", "not an object"),
     "content with a number": (saying([5]), "messages[0].content[0]", "must be an object or a text, not a number"),
     "text of a block a number": (saying(["x", {"text": 5}]), "messages[0].content[1].text", "must be a string"),

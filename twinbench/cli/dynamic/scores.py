@@ -342,7 +342,7 @@ def _bill_cells(name: str, score: LiveScore) -> dict[str, Any]:
 
 
 def _router_of(runs: list[Any], path: str) -> str:
-    return next((run.shown_router for run in runs if str(run.path) == path), path)
+    return next((run.display_router for run in runs if str(run.path) == path), path)
 
 
 def _comparison_table(found: RunComparison, different: Sequence[str]) -> Table:

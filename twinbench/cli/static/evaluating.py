@@ -83,7 +83,7 @@ def _print_estimate(judge: Any, llm: MeteredLlm | None) -> None:
     """Print what may be spent, before anything is."""
     if llm is None:
         return
-    least, most = judge.own_estimate_usd()
+    least, most = judge.estimate_router_llm_usd()
     cap = "without a cap" if llm.budget.limit_usd is None else f"capped at {llm.budget.limit_usd} USD"
     typer.echo(
         f"a router that asks an LLM about every row spends about {least:.4f} to {most:.4f} USD (cheapest to most "
