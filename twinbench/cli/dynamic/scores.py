@@ -341,7 +341,7 @@ def _bill_cells(name: str, score: LiveScore) -> dict[str, Any]:
     return {name: f"{bill:.4f}{interval}", f"{name}_usd": float(bill), f"{name}_low": low, f"{name}_high": high}
 
 
-def _router_of(runs: list[Any], path: str) -> str:
+def _router_of(runs: Sequence[LoadedRun], path: str) -> str:
     return next((run.display_router for run in runs if str(run.path) == path), path)
 
 
