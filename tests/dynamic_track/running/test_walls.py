@@ -79,7 +79,7 @@ def strike_everywhere(patch: pytest.MonkeyPatch, tasks: Sequence[Task]) -> dict[
     from minisweagent.agents.default import DefaultAgent
 
     statement = named(tasks, agent).problem_statement
-    strike(patch, RoutedCall, "ask", lambda routed, *_: routed.log.recording.case == answer, after=True)
+    strike(patch, RoutedCall, "ask", lambda routed, *_: routed.trial_log.recording.case == answer, after=True)
     strike(patch, DefaultAgent, "run", lambda _, task: task == statement)
     strike(
         patch,
