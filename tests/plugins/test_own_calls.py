@@ -321,7 +321,7 @@ def test_a_new_process_gets_a_handle_too(write_router: WriteRouter) -> None:
 
 
 def test_a_watched_decision_is_not_said_to_read_what_was_answered(write_router: WriteRouter) -> None:
-    with running(write_router(ASKS), says("high", fields={"x": "y" * 500}), limits(watch=True)) as run:
+    with running(write_router(ASKS), says("high", message_fields={"x": "y" * 500}), limits(watch=True)) as run:
         for _ in range(3):
             run.route()
         assert run.router.accesses == []

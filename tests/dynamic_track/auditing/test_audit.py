@@ -232,8 +232,8 @@ def test_runs_against_a_gateway_are_clean(
         said(["ls", "git log -3"]),
         server_error(),
         CutReply(),
-        said([], fields={"content": "I do not know."}),
-        said(f"{look}; date; mktemp", fields={"reasoning_content": "hm"}),
+        said([], message_fields={"content": "I do not know."}),
+        said(f"{look}; date; mktemp", message_fields={"reasoning_content": "hm"}),
         said(apply),
         said(submit),
     ]
