@@ -206,7 +206,7 @@ class Emulation:
                 yield self._played(bench, task, self._counter(rehearsal.pool))
 
     def _played(self, bench: TrialContext, task: Task, counter: PromptCounter) -> Recording:
-        """As ``dynamic_track.running.trial.work`` and the runner after it, without a container and files."""
+        """As ``dynamic_track.running.trial.run_trial_agent`` and the runner after it, without a container and files."""
         log = bench.make_log(Recording(task.id, 1), _NoJournal())  # type: ignore[arg-type]
         routed = make_routed_call(bench, task, log, counter)
         routed.start()

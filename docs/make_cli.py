@@ -31,9 +31,9 @@ shows each.
   for programs: all digits, names without marks, ranges of ranks and intervals as two numbers, and in Parquet columns of
   numbers also where no row has one. `table`, `markdown` and `latex` are for people: rounded, with notes below. A
   terminal that is too narrow for a table gets fewer columns, and is told which are missing.
-- Exit codes: 0 all went well; 1 the content is bad, or a router failed on every row or was given up on; 2 wrong usage
-(a flag, name or spec that does not exist); 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP: the first signal lets
-a command clean up, the second ends it at once.
+- Exit codes: 0 all went well; 1 the content is bad, or a router failed on every row or ten times in a row; 2 wrong
+usage (a flag, name or spec that does not exist); 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP: the first signal
+lets a command clean up, the second ends it at once.
 - A router spec with arguments needs quotes in a shell, which would read `?` and `&` itself:
 `'random?seed=1&mix=3:1:1:1'`.
 - `TWINBENCH_STORE` names the store where `--store` does not. `TWINBENCH_DEBUG=1` adds a traceback to an error.

@@ -6,9 +6,8 @@ Conventions of README.md and docs/*.md:
 
 ``console`` block
     A line that starts with ``$ `` is a command, continued on lines that start with ``> ``. Bash runs it in a folder
-    that
-    looks like a clone of the repository; a page's commands share one folder with an empty store. The lines below are
-    what it prints, standard output and standard error together. It has to exit with 0.
+    that looks like a clone of the repository; a page's commands share one folder with an empty store. The lines below
+    are what it prints, standard output and standard error together. It has to exit with 0.
 ``python`` block
     Is run by itself in the same folder.
 ``text`` or ``json`` block right after a block that shows no output

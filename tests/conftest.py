@@ -49,7 +49,7 @@ SLOW = (
     "tests/dynamic_track/auditing/",
     "tests/dynamic_track/rehearsal/",
     "tests/dynamic_track/results/",
-    "tests/dynamic_track/running/test_imported.py",
+    "tests/dynamic_track/importing/test_imported.py",
     "tests/dynamic_track/tasks/test_tasks.py",
     "tests/executing/test_executors.py",
     "tests/executing/test_processes.py",

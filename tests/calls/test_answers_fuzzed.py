@@ -136,7 +136,7 @@ class InTurn:
 
 def _asked(running: Any) -> list[Answer]:
     """Three calls, as far as they are answered: a replay ends where the recording does."""
-    with suppress(CallFailedError, *([DivergedError, RecordedEndError] if running.routed.log.is_replay else [])):
+    with suppress(CallFailedError, *([DivergedError, RecordedEndError] if running.routed.trial_log.is_replay else [])):
         for _ in range(3):
             running.ask()
     return list(running.routed.answers)

@@ -181,7 +181,7 @@ def test_a_bank_whose_file_is_gone_says_so(damaged_store: Store) -> None:
     for command in READERS.values():
         ran = twinbench(*command)
         assert ran.code == 1, command
-        assert ran.err == f"error: the bank 'mine' lacks its file {path}: import it again with --replace\n"
+        assert ran.err == f"error: the file of bank 'mine' is missing ({path}): import it again with --replace\n"
 
 
 def test_validating_a_bank_finds_rows_that_were_changed(damaged_store: Store) -> None:

@@ -248,7 +248,7 @@ def test_a_pull_whose_cache_fills_the_disk_says_so_and_leaves_nothing(disk: Path
 
     assert ran.code == 1
     assert ran.err.startswith(
-        "error: no space left on the disk for rows.jsonl of the data set some/bank: its cache is "
+        "error: no space left on the disk for rows.jsonl of the data set some/bank: the cache is "
     )
     assert files(disk / "store") == before
     assert not [path for path in (disk / "hf").rglob("*") if path.is_file() and path.stat().st_size > KIB]

@@ -76,7 +76,7 @@ def test_a_bank_is_fetched_checked_and_imported_and_then_fetched_no_more(tmp_pat
         assert len(hub.requests) == asked, "nobody asks for what is here"
     assert first.text.startswith("imported official: 120 rows, 40 trajectories, sha256 ")
     assert first.err == ""
-    assert again.text.startswith("nothing was downloaded: the store has official is here, sha256 ")
+    assert again.text.startswith("nothing was downloaded: the store has official, sha256 ")
     assert kept(tmp_path).bank_names() == ["official", "other"]
     assert other.json["source"] == "rows.jsonl"
     assert other.json["source_sha256"] == hashlib.sha256(CONTENT).hexdigest()
@@ -106,7 +106,7 @@ def test_a_token_goes_to_the_endpoint_alone(tmp_path: Path) -> None:
 
 
 BY_HAND = "Or download the file yourself (sha256 "
-IMPORT = "), then twinbench bank import FILE --name official"
+IMPORT = "), then run twinbench bank import FILE --name official"
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
@@ -130,7 +130,7 @@ def test_without_access_one_is_told_where_to_ask_for_it(tmp_path: Path, token: s
         ({"error": "EntryNotFound"}, "has no rows.jsonl of the data set some/bank at revision main (404)"),
         ({"error": "RepoNotFound"}, "has no rows.jsonl of the data set some/bank at revision main (404)"),
         ({"error": "RevisionNotFound"}, "has no rows.jsonl of the data set some/bank at revision main (404)"),
-        ({"status": 503}, "could not be fetched from"),
+        ({"status": 503}, "could not be downloaded from"),
     ],
 )
 def test_a_hub_that_answers_badly_is_a_clear_error(tmp_path: Path, behaviour: dict[str, Any], said: str) -> None:
@@ -199,18 +199,18 @@ def test_counts_that_are_not_the_published_ones_are_told(tmp_path: Path) -> None
     with hub_with({FILE: CONTENT}) as hub:
         ran = pull(tmp_path, hub, "--json", trajectories=41, rows=119, labels=[49, 10, 10, 50]).succeeded()
     assert ran.json["differences"] == [
-        "rows: 119 are published, 120 were imported",
-        "trajectories: 41 are published, 40 were imported",
-        "labels of swebench, low to high: 49, 10, 10, 50 are published, 50, 10, 10, 50 were imported",
+        "rows: published 119, imported 120",
+        "trajectories: published 41, imported 40",
+        "labels of swebench, low to high: published 49, 10, 10, 50, imported 50, 10, 10, 50",
     ]
-    assert ran.err.startswith("note: rows: 119 are published, 120 were imported\n")
+    assert ran.err.startswith("note: rows: published 119, imported 120\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("nowhere",), "no bank is called 'nowhere' in banks-2026-04; known: official"),
-        (("official", "--name", "starter"), "the name 'starter' is the embedded bank's"),
+        (("nowhere",), "banks-2026-04 has no bank 'nowhere'; known: official"),
+        (("official", "--name", "starter"), "the name 'starter' is reserved for the embedded bank"),
         (("official", "--manifest", "splits-2026-04"), "of kind 'splits', but one of banks is needed"),
         (("official", "--name", "a/b"), "bank name 'a/b': use letters"),
     ],

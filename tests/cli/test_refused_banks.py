@@ -98,7 +98,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "a message a text": (row(2, messages=["hi"]), "messages[0]", "must be an object, not a text"),
     "no role": (row(2, messages=[{"content": "x"}]), "messages[0].role", "is missing"),
     "role null": (row(2, messages=[{"role": None}]), "messages[0].role", "must be a string, not null"),
-    "content a number": (saying(5), "messages[0].content", "a text, null or a list of blocks, not a number"),
+    "content a number": (saying(5), "messages[0].content", "a string, null or a list of blocks, not a number"),
     "content an object": (saying({"text": "x"}), "messages[0].content", "not an object"),
     "content with a number": (saying([5]), "messages[0].content[0]", "must be an object or a text, not a number"),
     "text of a block a number": (saying(["x", {"text": 5}]), "messages[0].content[1].text", "must be a string"),
@@ -167,8 +167,8 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     ),
     "surrogate in a key of the row": (row(2, **{"k\udc00": 1}), "'k\\udc00'", "lone surrogate"),
     "surrogate in an id": (row(2, id="x\ud800"), "id", "lone surrogate"),
-    "id repeated": (row(2, id=row(1)["id"]), "id", f"{row(1)['id']!r} stands in line 1 already"),
-    "step repeated": (row(1, id="another"), "step_index", "step 1 of swebench/i-1 stands in line 1 already"),
+    "id repeated": (row(2, id=row(1)["id"]), "id", f"{row(1)['id']!r} is a duplicate of line 1"),
+    "step repeated": (row(1, id="another"), "step_index", "step 1 of swebench/i-1 is a duplicate of line 1"),
 }
 
 CASES = LINES | {name: (jsonl(row(1), wrong), 2, field, words) for name, (wrong, field, words) in FIELDS.items()}
@@ -344,7 +344,7 @@ def test_the_name_of_the_embedded_bank_is_reserved(kept_store: Store, one_row: P
     ran = twinbench("bank", "import", one_row, "--name", "starter", "--replace")
 
     assert ran.code == 2
-    assert "embedded bank's" in ran.err
+    assert "reserved for the embedded bank" in ran.err
     assert files(kept_store.root) == before
 
 
@@ -445,7 +445,7 @@ def test_fields_that_parquet_cannot_tell_apart_are_refused_there(default_store: 
     ran = twinbench("bank", "export", "odd", "-o", tmp_path / "out.parquet")
 
     assert ran.code == 1
-    assert ran.err.startswith("error: Parquet cannot store both fields 'ID' beside 'id': export as .jsonl")
+    assert ran.err.startswith("error: Parquet cannot store both fields 'ID' and 'id': export as .jsonl")
     assert not (tmp_path / "out.parquet").exists()
 
 

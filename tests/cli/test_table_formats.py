@@ -68,7 +68,7 @@ WITH_BUILD = TABLES_WITH_BUILD | {"bank review apply", "bank review export"}
 """These need a bank that is built: tried in tests/static_track/construction."""
 
 ONCE = {"dynamic import"}
-"""Begins a directory, and does so once: tried in tests/dynamic_track/running/test_imported.py."""
+"""Begins a directory, and does so once: tried in tests/dynamic_track/importing/test_imported.py."""
 
 OTHER_FORMATS = {"bank import", "dynamic export"}
 """These print no table; their ``--format`` is of what they read or export."""

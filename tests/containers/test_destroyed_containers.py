@@ -138,7 +138,7 @@ def test_a_paused_container_is_no_doing_of_a_command(open_sandbox: OpenSandbox) 
 
 
 UNUSABLE = {
-    "no bash": ({"etc/x": b""}, "runs no bash: .*executable file not found"),
+    "no bash": ({"etc/x": b""}, "cannot run bash: .*executable file not found"),
     "bash of another machine": ({"bin/bash": program(machine=0xB7)}, "ends at once .*exec format error"),
     "bash is a text": ({"bin/bash": b"hello\n"}, "ends at once .*exec format error"),
     "bash without its libraries": ({"bin/bash": program()}, "ends at once .*no such file or directory"),

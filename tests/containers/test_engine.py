@@ -132,7 +132,7 @@ def test_a_disk_at_its_watermark_starts_nothing_and_says_what_to_do(engine: Engi
         "disk": "fail",
         "container": "fail",
     }
-    assert "error: failed: disk, container" in ran.err
+    assert "error: failed checks: disk, container" in ran.err
 
 
 def test_threads_share_an_engine(engine: Engine, open_sandbox: OpenSandbox) -> None:

@@ -227,7 +227,7 @@ def test_a_container_that_writes_too_much_is_ended_and_its_case_with_it(open_san
     writes = "for n in {1..100}; do head -c 20M /dev/zero >/file$n; sleep 0.05; done"
     with open_sandbox(written_mib=50) as opened:
         for command in (writes, "echo anything", "true"):
-            with pytest.raises(WriteLimitError, match=r"wrote \d[\d,]* MiB, 50 are allowed") as raised:
+            with pytest.raises(WriteLimitError, match=r"wrote \d[\d,]* MiB, but only 50 are allowed") as raised:
                 opened.run_command(command, timeout_s=20)
             assert raised.value.cause is Cause.writes
     assert CAUSES[Cause.writes].outcome_class is OutcomeClass.unresolved

@@ -88,7 +88,7 @@ def test_a_router_that_always_fails_is_given_up_on_and_the_run_says_so(
     ran = twinbench("static", "score", bad, good, "--bank", "bank")
     assert ran.code == 1
     why = "its process was killed by signal 11 (SIGSEGV)"
-    assert ran.err == f"error: {bad} was given up on: {why}\n"
+    assert ran.err == f"error: {bad} was stopped after too many failures in a row: {why}\n"
     assert bad in ran.text
     assert good in ran.text
     ran = twinbench("static", "predict", bad, "--bank", "bank", "-o", tmp_path / "predictions.jsonl")
@@ -130,7 +130,7 @@ def test_what_a_router_given_up_on_did_is_not_kept(banked: Store, write_router: 
     assert twinbench("static", "score", fails, "--bank", "bank").code == 1
     kept = twinbench("static", "score", fails, "--bank", "bank")
     assert kept.code == 1
-    assert "was given up on: route raised LookupError: down" in kept.err
+    assert "was stopped after too many failures in a row: route raised LookupError: down" in kept.err
 
 
 def test_other_limits_and_another_environment_are_another_run(
@@ -257,7 +257,7 @@ WRONG = [
     ("{folder}/good.py:R.inner", "{folder}/good.py has no class 'R.inner'; it has R"),
     ("{loading}:NoRouter", "NoRouter has no method route(call)"),
     ("{folder}/good.py:R?k=5", "it takes no argument 'k'; its arguments: none"),
-    ("{folder}/none.py:R", "no file {folder}/none.py"),
+    ("{folder}/none.py:R", "file {folder}/none.py does not exist"),
     ("no_such_package:R", "no module 'no_such_package'; install it, or run from its folder"),
     ("no-such-router", "no router has that name; installed: "),
 ]
@@ -300,5 +300,5 @@ def test_a_router_that_loads_only_once_is_an_error_of_the_row(tmp_path: Path) ->
 def test_the_command_in_a_process_of_its_own_tells_the_same(banked: Store, write_router: WriteRouter) -> None:
     ran = spawned("static", "score", hostile("failing", "SysExits"), write_router(GOOD), "--bank", "bank")
     assert ran.code == 1
-    assert "was given up on: route raised SystemExit: 3 (failing.py, line " in ran.err
+    assert "was stopped after too many failures in a row: route raised SystemExit: 3 (failing.py, line " in ran.err
     assert children() == []

@@ -41,7 +41,7 @@ FEEDING = [
     ("FloodsInChild", LATE),
     ("DripsHeader", LATE),
     ("DripsFrame", LATE),
-    ("FloodsPipe", "error: its process sent an answer of 2,021,161,080 bytes; at most 1,048,576 are taken"),
+    ("FloodsPipe", "error: its process sent an answer of 2,021,161,080 bytes; at most 1,048,576 are allowed"),
     ("FloodsOutput", "error: "),  # File too large, or late where the disk is slow
     ("ClosesAndLives", CLOSED),
     ("Bombs", LATE),
@@ -166,7 +166,7 @@ class R:
 """
     (tmp_path / "routers.py").write_text(code, "utf-8")
     with hosted(f"{tmp_path / 'routers.py'}:R") as router:
-        assert asked(router) == "error: its process exited with code 4; its last words: I give up"
+        assert asked(router) == "error: its process exited with code 4; last line of standard error: I give up"
 
 
 @pytest.mark.parametrize("name", thinned(FOUND, 2))

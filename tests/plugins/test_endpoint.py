@@ -84,8 +84,8 @@ ANSWERS: list[tuple[Any, str]] = [
     ({"candidate": "low", "rationale": 1}, "error: rationale must be a string or None, not 1"),
     (b'{"candidate": "low", "rationale": "\\ud800"}', "error: rationale must be a string or None, not '\\ud800'"),
     ({"candidate": "low", "rationale": "x" * 500_000}, "error: its rationale has 500,000 characters; at most 131,072"),
-    ([], 'error: the endpoint must answer {"candidate": id} or {"tier": name}, with "score" and'),
-    ({"error": "no idea"}, 'error: the endpoint must answer {"candidate": id} or {"tier": name}, with "score" and'),
+    ([], 'error: the endpoint must answer {"candidate": id} or {"tier": name}, optionally with'),
+    ({"error": "no idea"}, 'error: the endpoint must answer {"candidate": id} or {"tier": name}, optionally with'),
     (b"<html>", "error: the endpoint's answer is not JSON: <html>"),
     (b"", "error: the endpoint's answer is not JSON: "),
     (b"[" * 100_000, "error: the endpoint's answer is not JSON: [["),
@@ -96,11 +96,11 @@ ANSWERS: list[tuple[Any, str]] = [
     ),
     (
         b'{"candidate": ' + b"[" * 900 + b"]" * 900 + b"}",
-        "error: the endpoint answered JSON that is nested more than 64",
+        "error: the endpoint's answer is nested more than 64",
     ),
     (
         b'{"candidate": "low", "score": ' + b'{"a":' * 900 + b"1" + b"}" * 901,
-        "error: the endpoint answered JSON that is",
+        "error: the endpoint's answer is ",
     ),
     (b'{"candidate": "low", "score": 1e999}', "error: score must be a number from 0 to 1 or None, not inf"),
     (
@@ -109,7 +109,7 @@ ANSWERS: list[tuple[Any, str]] = [
     ),
     (b'{"candidate": "low", "score": 1' + b"0" * 5000 + b"}", "error: the endpoint's answer is not JSON: "),
     (b'{"candidate": "\\udfff"}', "error: '\\udfff' is neither a candidate"),
-    (b'"' + b"x" * 10 * 2**20 + b'"', "error: the endpoint answered more than 1,048,576 bytes"),
+    (b'"' + b"x" * 10 * 2**20 + b'"', "error: the endpoint's answer has more than 1,048,576 bytes"),
 ]
 
 
@@ -255,7 +255,7 @@ def test_what_is_no_http_is_a_short_error_of_the_row(raw: bytes) -> None:
     with endpoint(sends) as server, opened(server.url) as router:
         for _ in range(2):
             found = asked(router)
-            assert found.startswith("error: the endpoint ")
+            assert found.startswith(("error: the endpoint ", "error: the request to the endpoint failed: "))
             assert len(found) < 400
 
 
@@ -279,7 +279,7 @@ def test_a_server_that_hangs_up_is_an_error_of_that_row() -> None:
 
     with endpoint(hangs_up) as server, opened(server.url) as router:
         first, second = asked(router), asked(router)
-    assert first.startswith("error: the endpoint cannot be asked: RemoteDisconnected: ")
+    assert first.startswith("error: the request to the endpoint failed: RemoteDisconnected: ")
     assert second == "low"
 
 
@@ -287,7 +287,7 @@ def test_nobody_there_is_an_error_of_the_row() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with opened(f"http://127.0.0.1:{port}/") as router:
-        assert asked(router).startswith("error: the endpoint cannot be asked: ConnectionRefusedError: ")
+        assert asked(router).startswith("error: the request to the endpoint failed: ConnectionRefusedError: ")
 
 
 def test_a_password_in_the_address_is_sent_and_the_environment_has_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +343,7 @@ def test_an_endpoint_that_fails_is_given_up_on(store: Store, monkeypatch: pytest
         ran = twinbench("static", "score", server.url, "--bank", "bank")
         assert len(server.asked) == 10
     assert ran.code == 1
-    assert "was given up on: the endpoint answered with status 503: down" in ran.err
+    assert "was stopped after too many failures in a row: the endpoint answered with status 503: down" in ran.err
 
 
 def test_a_check_of_an_endpoint_says_what_it_cannot_see(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ FAILING = [
     ("Raises", r"route raised ValueError: no idea about 1 messages \(failing.py, line \d+\)"),
     ("RaisesWithoutText", r"route raised _MuteError: an error whose text cannot be had \(failing.py, line \d+\)"),
     ("SysExits", r"route raised SystemExit: 3 \(failing.py, line \d+\)"),
-    ("OsExits", "its process exited with code 4; its last words: I give up"),
+    ("OsExits", "its process exited with code 4; last line of standard error: I give up"),
     ("Kills", r"its process was killed by signal 9 \(SIGKILL\)"),
     ("Segfaults", r"its process was killed by signal 11 \(SIGSEGV\)"),
     ("WritesHugeFile", r"route raised OSError: \[Errno 27\] File too large \(failing.py, line \d+\)"),
@@ -104,12 +104,12 @@ ODD = [
     ("nan", "score must be a number from 0 to 1 or None, not nan"),
     ("infinite", "score must be a number from 0 to 1 or None, not inf"),
     ("text-score", "score must be a number from 0 to 1 or None, not '0.5'"),
-    ("long-rationale", "its rationale has 10,485,760 characters; at most 131,072 are taken"),
+    ("long-rationale", "its rationale has 10,485,760 characters; at most 131,072 are allowed"),
     ("long-text", r"'x{70,76}… is neither a candidate \(.*\) nor a tier"),
     ("bytes-rationale", "rationale must be a str or None, not b'x'"),
     ("surrogate-rationale", r"rationale must be a str or None, not '\\ud800'"),
     ("raising-repr", r"looking at the answer raised ZeroDivisionError: no repr \(answering.py, line \d+\)"),
-    ("long-name", r"its process sent an answer of 2,097,\d\d\d bytes; at most 1,048,576 are taken"),
+    ("long-name", r"its process sent an answer of 2,097,\d\d\d bytes; at most 1,048,576 are allowed"),
     ("surrogate-error", r"route raised ValueError: half a \? and a \0 \(answering.py, line \d+\)"),
 ]
 
@@ -172,7 +172,7 @@ def test_a_closed_pipe_is_seen(then: str) -> None:
 
 
 ON_THE_PIPE = [
-    ("text", "its process sent an answer of 1,751,477,356 bytes; at most 1,048,576 are taken"),
+    ("text", "its process sent an answer of 1,751,477,356 bytes; at most 1,048,576 are allowed"),
     ("no-json", r"its process sent an answer that is not JSON \(.*\)"),
     ("list", "its process sent an answer that is not a JSON object"),
     ("deep", r"its process sent an answer that is not JSON \(.*\)"),

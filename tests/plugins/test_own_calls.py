@@ -285,7 +285,7 @@ class R:
 @pytest.mark.parametrize(
     ("how", "told"),
     [
-        ("endless", "at most 16,777,216 are taken"),
+        ("endless", "at most 16,777,216 are allowed"),
         ("object", "messages cannot be sent"),
         ("none", "must be a non-empty list of OpenAI chat messages"),
     ],
@@ -321,7 +321,7 @@ def test_a_new_process_gets_a_handle_too(write_router: WriteRouter) -> None:
 
 
 def test_a_watched_decision_is_not_said_to_read_what_was_answered(write_router: WriteRouter) -> None:
-    with running(write_router(ASKS), says("high", fields={"x": "y" * 500}), limits(watch=True)) as run:
+    with running(write_router(ASKS), says("high", message_fields={"x": "y" * 500}), limits(watch=True)) as run:
         for _ in range(3):
             run.route()
         assert run.router.accesses == []
@@ -364,10 +364,10 @@ def test_a_forged_question_is_an_error_of_its_decision(write_router: WriteRouter
 
 
 MESSAGES_THAT_CANNOT_BE_SENT = [
-    ("deep(900)", "nested (more than 64 deep|too deeply)"),
-    ("deep(70)", "nested more than 64 deep"),
-    ("[{'role': 'user', 'content': float('nan')}]", "not JSON compliant|no number in JSON"),
-    ("[{'role': 'user', 'content': 'hi', 'n': [1e308 * 10]}]", "not JSON compliant|no number in JSON"),
+    ("deep(900)", "nested (more than 64 levels deep|too deeply)"),
+    ("deep(70)", "nested more than 64 levels deep"),
+    ("[{'role': 'user', 'content': float('nan')}]", "not JSON compliant|not a JSON number"),
+    ("[{'role': 'user', 'content': 'hi', 'n': [1e308 * 10]}]", "not JSON compliant|not a JSON number"),
 ]
 
 

@@ -99,5 +99,5 @@ def test_what_cannot_be_used_says_why() -> None:
         hosted("trb:published:Neither"),
     ):
         pass
-    with pytest.raises(UsageError, match="no module 'no_such_thing' here"), hosted("trb:no_such_thing:x"):
+    with pytest.raises(UsageError, match="no module 'no_such_thing'"), hosted("trb:no_such_thing:x"):
         pass

@@ -55,7 +55,7 @@ class Way:
 
 
 REFUSED = [
-    Way("nowhere/my.py:R", (2, r"no file nowhere/my\.py")),
+    Way("nowhere/my.py:R", (2, r"file nowhere/my\.py does not exist")),
     Way("MisspeltClass", (2, r"has no class 'MisspeltClass'; it has Low, .*Awaits")),
     Way("MisspeltMethod", (2, r"has no method route\(call\); rename its rout to route")),
     Way("Awaits", (2, r"is async def, and decisions are not awaited: write def route\(self, call\)")),
@@ -101,7 +101,7 @@ FAILING = [
     Way("ReadsFileLate", (1, "starts in an empty folder: take the path from __file__")),
     Way("Hangs", (1, r"longer than 3 s, the first of its process: .* belongs in the constructor or in warm_up\(\)")),
     Way("Exits", (1, r"route raised SystemExit: cannot go on \(ways\.py, line \d+\)")),
-    Way("DiesSilently", (1, "exited with code 3; its last words: about to die"), printed="about to die"),
+    Way("DiesSilently", (1, "exited with code 3; last line of standard error: about to die"), printed="about to die"),
     Way("Crashes", (1, r"its process was killed by signal 11 \(SIGSEGV\)")),
     Way("Leaks", (1, "its process took more than 300 MiB of memory")),
     Way(
@@ -111,11 +111,11 @@ FAILING = [
 """It fails where it is asked."""
 
 ODD = [
-    Way("Prints", (0, ""), (0, "reach for nothing outside")),
+    Way("Prints", (0, ""), (0, "decisions use no file, socket or command")),
     Way("SlowFirst", (0, ""), (0, r"the first decision of its process took 1,\d\d\d ms.*Load .* in warm_up\(\)")),
-    Way("Draws", (0, ""), (1, "decided differently: .*Seed what is drawn")),
-    Way("Mutates", (0, ""), (1, "the conversation that is shown is changed .*Copy before you change")),
-    Way("MixesSessions", (0, ""), (1, "decided differently: .*Keep state by call.session")),
+    Way("Draws", (0, ""), (1, "decided differently, .*Seed random draws")),
+    Way("Mutates", (0, ""), (1, "modified the given conversation .*Copy the messages before changing them")),
+    Way("MixesSessions", (0, ""), (1, "decided differently, .*Keep state by call.session")),
 ]
 """It is scored, and only ``router check`` says what is wrong."""
 

@@ -95,7 +95,7 @@ def test_a_gateway_that_has_all_is_well() -> None:
         assert each["served_model"] == each["id"]
         assert sum(each["usage"].values()) > 0
     assert 0 < float(live["spent_usd"]) <= float(live["estimate_usd"]) < 0.01
-    assert f"asking 4 models for one word: {float(live['estimate_usd']):.7f} USD at most" in seen.err
+    assert f"asking 4 models for one word each, for {float(live['estimate_usd']):.7f} USD at most" in seen.err
     assert "as locked" in seen.text
     assert KEY not in ran.text + ran.err + seen.text + seen.err
 
@@ -325,7 +325,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "no pool": (("--live", "--api-base", "http://127.0.0.1:9/v1"), "name the pool"),
     "no address": ((POOL, "--live"), "--api-base"),
     "no live pool": (("static-2026-04", "--live", "--api-base", "http://127.0.0.1:9/v1"), "is for live pools"),
-    "no --live": ((POOL, "--api-base", "http://127.0.0.1:9/v1"), "of --live"),
+    "no --live": ((POOL, "--api-base", "http://127.0.0.1:9/v1"), "need --live"),
     "no key": (
         (POOL, "--live", "--api-base", "http://127.0.0.1:9/v1", "--api-key-env", "NOT_SET_HERE"),
         "NOT_SET_HERE",

@@ -56,7 +56,7 @@ def test_runs_of_other_cases_are_said_not_to_compare(two_runs: tuple[Path, Path]
     third = write_live_run(tmp_path / "third", [Case("a__a-1")], router="always-low")
     words = " ".join(reported(*two_runs, third).text.split())
     assert "do not have verdicts on the same cases" in words
-    assert "On the 1 case: 1 sticky: 1 of 1 trial resolved, bill" in words
+    assert "On their 1 common case: 1 sticky: 1 of 1 trial resolved, bill" in words
     assert "; 3 always-low: 1 of 1 trial resolved, bill 0.0020 USD." in words
     other = write_live_run(tmp_path / "other", [Case("e__e-5")])
     assert "They have no common case with a verdict." in reported(*two_runs, other).text
@@ -71,7 +71,7 @@ def test_a_run_of_many_cases_has_intervals_and_one_of_few_says_why_not(
     low, high = scored["intervals"]["bill_usd"]
     words = " ".join(reported(many, two_runs[0]).text.split())
     assert f"[{low:.2f}, {high:.2f}]" in words
-    assert "In brackets 95 % intervals" in words
+    assert "In brackets: 95 % intervals" in words
     assert f"No intervals of {two_runs[0].name}: too little: 2 cases with a verdict" in words
 
 
@@ -214,7 +214,7 @@ def test_what_is_no_run_leaves_no_file(tmp_path: Path) -> None:
     journal.write_bytes(journal.read_bytes().replace(b"README", b"readme").replace(b'"ls"', b'"rm"'))
     target = tmp_path / "page.html"
     for folder, code, said in (
-        (tmp_path / "none", 2, "contains no run"),
+        (tmp_path / "none", 2, "is not a run directory"),
         (damaged, 1, "was edited"),
     ):
         ran = twinbench("dynamic", "report", folder, "-o", target)

@@ -287,7 +287,7 @@ def test_a_store_without_results_has_views_of_none(store: Store) -> None:
 def test_a_router_that_does_not_exist_is_wrong_usage(bank: Bank, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nobody"):
         Evaluator(bank).board(["nobody"])
-    with pytest.raises(UsageError, match=r"no file .*missing\.py"):
+    with pytest.raises(UsageError, match=r"file .*missing\.py does not exist"):
         Evaluator(bank).board([f"{tmp_path / 'missing.py'}:Mine"])
 
 
@@ -296,7 +296,7 @@ def test_a_router_that_does_not_exist_is_wrong_usage(bank: Bank, tmp_path: Path)
     [
         ([{"id": ROWS[0]["id"], "tier_id": 4}], "line 1, field tier_id: must be 0, 1, 2 or 3"),
         ([{"id": "nobody", "tier_id": 1}], "line 1, field id: the bank has no row 'nobody'"),
-        ([{"id": ROWS[0]["id"], "tier_id": 0}] * 2, "line 2, field id: 'swebench/i-1/1' stands in line 1 already"),
+        ([{"id": ROWS[0]["id"], "tier_id": 0}] * 2, "line 2, field id: 'swebench/i-1/1' is a duplicate of line 1"),
     ],
 )
 def test_a_prediction_file_that_is_refused_names_its_line(

@@ -107,7 +107,7 @@ def test_every_command_that_judges_routers_can_reach_their_gateway(routers: str,
             assert "spends about" in ran.err
             assert len(server.completions) == 6
             server.asked.clear()
-    assert "asked LLMs itself for 0.0015 USD" in page.read_text("utf-8")
+    assert "its own LLM calls cost 0.0015 USD" in page.read_text("utf-8")
     assert KEY not in page.read_text("utf-8")
     assert "cannot be swept" not in page.read_text("utf-8"), "its decisions have no score"
 
@@ -169,7 +169,7 @@ def test_a_table_says_what_a_router_asked_for(routers: str) -> None:
     with serving(says("mid")) as server:
         ran = twinbench("static", "score", f"{routers}Asks?most=1", "--bank", "mine", *paid(server)).succeeded()
     told = " ".join(ran.text.split())
-    assert "asked LLMs itself for 0.0008 USD; CostSave minus that: " in told
+    assert "its own LLM calls cost 0.0008 USD; CostSave minus that: " in told
 
 
 def test_a_summary_of_predictions_says_it_too(routers: str, tmp_path: Path) -> None:
@@ -261,8 +261,8 @@ def test_the_same_trajectories_are_shown_with_a_handle_and_without(routers: str)
 
 
 WRONG: list[tuple[list[str], str]] = [
-    (["--router-usd", "1"], "--router-usd is of routers that ask an LLM themselves"),
-    (["--api-key-env", KEY_VARIABLE], "--api-key-env is of routers"),
+    (["--router-usd", "1"], "--router-usd is for routers that call an LLM themselves"),
+    (["--api-key-env", KEY_VARIABLE], "--api-key-env is for routers"),
     (["--api-base", "http://127.0.0.1:9/v1"], "pool live-2026-04 costs money"),
     (["--api-base", "http://127.0.0.1:9/v1", "--router-usd", "0"], "--router-usd 0: an amount"),
     (["--api-base", "http://127.0.0.1:9/v1", "--router-usd", "much"], "--router-usd much: an amount"),

@@ -171,7 +171,7 @@ class Journal:
         """Append a line; once this returns, it survives a kill of the process.
 
         Secrets are replaced by ``[secret]``, also within bytes and within text that was packed before. Bytes are packed
-        (``unpacked`` restores them). Decimals, paths and non-finite numbers become text.
+        (``unpack`` restores them). Decimals, paths and non-finite numbers become text.
 
         Args:
             kind: the kind of line.

@@ -18,7 +18,7 @@ _MOST_UNPACKED_BYTES = 2 * MOST_LINE_BYTES
 
 
 def pack(data: bytes) -> str:
-    """Compress ``data`` and encode it as text; ``unpacked`` restores it.
+    """Compress ``data`` and encode it as text; ``unpack`` restores it.
 
     Raises:
         JournalError: ``data`` is too large to be unpacked again.
@@ -29,7 +29,7 @@ def pack(data: bytes) -> str:
 
 
 def unpack(text: str) -> bytes:
-    """Restore the bytes that ``packed`` encoded.
+    """Restore the bytes that ``pack`` encoded.
 
     Raises:
         JournalError: the text is not packed data, is damaged or is too large.

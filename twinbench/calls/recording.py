@@ -275,7 +275,7 @@ def read_recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording
 def recordings_from_lines(
     lines: Iterable[NumberedLine[TrialLine]], journal_name: str = _JOURNAL
 ) -> dict[tuple[str, int], Recording]:
-    """Like ``recordings``, from lines that were read already; ``journal_name`` is the journal's name in error
+    """Like ``read_recordings``, from lines that were read already; ``journal_name`` is the journal's name in error
     messages.
     """
     found: dict[tuple[str, int], Recording] = {}

@@ -53,7 +53,7 @@ def stop_on_signals(stop: Callable[[], None], hint: str) -> Iterator[None]:
     def ask() -> None:
         stop()
         with contextlib.suppress(OSError):  # a terminal that is closed
-            told = f"stopping after the calls in flight ({hint}); press again to exit at once"
+            told = f"stopping after the calls in flight ({hint}); interrupt again to exit at once"
             typer.echo(printable(told), err=True)
 
     with _handle_signals(ask):

@@ -252,17 +252,17 @@ class ContainerProcess(RouterProcess):
     def _left_s(self) -> float:
         return 0.0 if self._deadline is None else max(self._deadline[0] - time.monotonic(), 0.0)
 
-    def _end_reason(self) -> str:
+    def _ending_message(self) -> str:
         if self._killed_because is None:
             try:
                 with docker_errors_as_ours("ask how a router's process ended"):
-                    self._killed_because = self._ending_message()
+                    self._killed_because = self._exit_message()
             except CausedError as error:
                 self._killed_because = f"its container was lost: {error}"
         self.close()
         return self._killed_because
 
-    def _ending_message(self) -> str:
+    def _exit_message(self) -> str:
         until = time.monotonic() + _END_TIMEOUT_S
         while (code := self._container.exit_code()) is None:  # the pipe closes a moment before the process ends
             if time.monotonic() > until:

@@ -65,7 +65,7 @@ class ProcessRouter(RemoteRouter):
 
     name: str
     location: Mapping[str, Any]
-    """``kind``, ``target``, ``attribute``, ``arguments``, ``path`` and ``folder``, as ``host.load`` takes them."""
+    """``kind``, ``target``, ``attribute``, ``arguments``, ``path`` and ``folder``, as for ``construct_router``."""
     candidates: tuple[Candidate, ...]
     limits: PluginLimits
     models: Mapping[str, str]

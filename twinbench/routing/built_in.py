@@ -125,11 +125,11 @@ class DepthRule:
 
 
 class Sticky:
-    """Picks the candidate that is cheapest for this call, prompt cache included: an expensive tier with a warm cache
-    can cost less than a cheap tier with a cold one.
+    """Picks the candidate that is cheapest for this call, prompt cache included.
 
-    ``at_least`` is the lowest tier that it trusts at first. Each failed command of mini-swe-agent
-    (``<returncode>1</returncode>``) raises that by one tier for the rest of the session, unless ``climbs=no``.
+    An expensive tier with a warm cache can cost less than a cheap tier with a cold one. ``at_least`` is the lowest
+    tier that it trusts at first. Each failed command of mini-swe-agent (``<returncode>1</returncode>``) raises that by
+    one tier for the rest of the session, unless ``climbs=no``.
     """
 
     _FAILED: ClassVar[re.Pattern[str]] = re.compile(r"<returncode>(?!0</)")

@@ -232,8 +232,8 @@ def test_runs_against_a_gateway_are_clean(
         said(["ls", "git log -3"]),
         server_error(),
         CutReply(),
-        said([], fields={"content": "I do not know."}),
-        said(f"{look}; date; mktemp", fields={"reasoning_content": "hm"}),
+        said([], message_fields={"content": "I do not know."}),
+        said(f"{look}; date; mktemp", message_fields={"reasoning_content": "hm"}),
         said(apply),
         said(submit),
     ]
@@ -282,7 +282,7 @@ def test_a_run_whose_router_asks_a_model_itself_is_clean(tmp_path: Path, rehears
     # Twenty tokens were asked for: the limit of the router's call, not of the candidate, is what an answer is held to.
     edited(run, "settle", in_response(lambda body: body["usage"].update(completion_tokens=21, total_tokens=None)))
     [finding] = found(run)["usage"]
-    assert "one of the router's own: the journal has an answer, the response is usage" in finding["detail"]
+    assert "one of the router's own LLM calls: the journal has an answer, the response is usage" in finding["detail"]
 
 
 @pytest.mark.usefixtures("key")
@@ -909,7 +909,7 @@ def test_cases_that_nobody_chose_are_found_and_not_scored(turns: Path) -> None:
     shutil.copytree(copy / "cases" / EASY, copy / "cases" / "rehearsal__of-a-friend")
     assert found(copy).keys() == {"missing-case"}
     ran = twinbench("dynamic", "score", copy)
-    assert (ran.code, "cases/rehearsal__of-a-friend/1 is there" in ran.err) == (1, True)
+    assert (ran.code, "cases/rehearsal__of-a-friend/1 exists" in ran.err) == (1, True)
 
 
 def test_a_trial_that_no_sitting_was_to_run_is_found(turns: Path) -> None:
@@ -1022,7 +1022,7 @@ def test_responses_of_another_run_are_found_beside_that_run(
     assert found(copy, "--against", other, "--against", turns) == by_itself
     beside = found(copy, "--against", other, "--against", one)
     assert len(beside["reused-trace"]) == Done(one).case["steps"]
-    assert all(f"stands in {one}, {EASY}/1, " in each["detail"] for each in beside["reused-trace"])
+    assert all(f"is in {one}, {EASY}/1, " in each["detail"] for each in beside["reused-trace"])
     assert "reused-trace" not in found(turns, "--against", turns), "simulated models may repeat themselves"
     assert audited(copy, "--against", tmp_path / "nowhere").code == 2
 

@@ -532,7 +532,7 @@ def test_what_was_lost_and_what_the_router_asked_itself_is_in_the_spend(run: Pat
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["nowhere", "-o", "out"], 2, "nowhere holds no run"),
+        (["nowhere", "-o", "out"], 2, "nowhere is not a run directory"),
         (["{run}", "-o", "out", "--format", "xml"], 2, "xml"),
         (["{run}"], 2, "--output"),
         (["{run}", "-o", "there"], 2, "there exists already: choose another -o"),
@@ -546,8 +546,8 @@ def test_what_was_lost_and_what_the_router_asked_itself_is_in_the_spend(run: Pat
         (["{run}", "-o", "-", "--json"], 2, "add -o FILE"),
         (["{run}", "-o", "out", "--format", "otel", "--what", "trials"], 2, "--what works with --format jsonl"),
         (["{run}", "-o", "/dev/full"], 1, "No space left"),
-        (["imported", "-o", "out"], 2, "imported holds imported runs"),
-        (["begun", "-o", "out"], 1, "no trial of begun has ended"),
+        (["imported", "-o", "out"], 2, "imported has imported runs"),
+        (["begun", "-o", "out"], 1, "no trial of begun has finished"),
     ],
 )
 def test_what_cannot_be_exported_is_told_and_leaves_nothing(
@@ -588,7 +588,7 @@ def test_a_trial_that_has_not_ended_is_left_out_and_said(copy: Path, tmp_path: P
 
     ran = exported(copy, "jsonl", tmp_path / "out").succeeded()
 
-    assert "left out: 1 trial" in ran.err
+    assert "left out, because they have not finished: 1 trial" in ran.err
     assert {json.loads(line)["case"] for line in (tmp_path / "out").read_text("utf-8").splitlines()} == {EASY}
 
 

@@ -111,8 +111,8 @@ def test_no_edit_is_in_an_image(engine: Engine, rehearsal: Sequence[Task]) -> No
     ("was", "becomes", "told"),
     [
         ('kind = "right"', 'kind = "perfect"', "edits[0].kind"),
-        ('file = "one.py"', 'file = "two.py"', "two.py.file"),
-        ("x = 1\n", "x = 3\n", "stands 0 times in one.py"),
+        ('file = "one.py"', 'file = "two.py"', "changes[0].file: two.py is not a file of the project"),
+        ("x = 1\n", "x = 3\n", "occurs 0 times in one.py"),
         ('says = "It is two."', "", "edits[0].says: is missing"),
         ("[[edits.changes]]", "[[edits.changes]]\nmore = 1", "more"),
         ("[[edits]]", "[[edits", "line"),

@@ -213,7 +213,7 @@ def test_the_models_are_served_alone_and_a_live_run_uses_them(tmp_path: Path, mo
     [
         ([], "name the routers to rehearse"),
         (["always-low", "--faults", "2"], "--faults 2"),
-        (["always-low", "--seeds", "0"], "--seeds 0: give how many"),
+        (["always-low", "--seeds", "0"], "--seeds 0: give the number of seeds"),
         (["always-low", "--seeds", "2", "--seed", "7"], "one of the two"),
         (["always-low", "--resamples", "7"], "--resamples 7"),
         (["always-low", "--action-format", "prose"], "--action-format prose"),

@@ -478,7 +478,7 @@ def test_the_key_is_nowhere_though_the_server_tells_it(
     forms = [key, base64.b64encode(key.encode()).decode(), urllib.parse.quote(key, safe="")]
     told = f"{' '.join(forms)} {json.dumps(key)}"
     script: list[Reply] = [
-        said(f"echo '{told}'", fields={"reasoning_content": told}),
+        said(f"echo '{told}'", message_fields={"reasoning_content": told}),
         said(f"echo {SENTINEL}; echo '{told}'"),
     ]
     done = Done(tmp_path / "run")

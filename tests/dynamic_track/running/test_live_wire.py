@@ -47,7 +47,7 @@ def talkative(asked: ReceivedRequest, *, text: bool) -> Reply:
         "refusal": None,
     }
     command = f"echo {SENTINEL}" if step == STEPS else f"echo {step}"
-    message = said(command, text=text, fields=fields)
+    message = said(command, text=text, message_fields=fields)
     if text:
         return message
     function = {"name": "bash", "arguments": json.dumps({"command": command}), "signature": f"inside {step}"}

@@ -135,7 +135,7 @@ def test_every_trial_of_a_case_has_its_directory_and_another_number_is_another_r
     assert [Done(tmp_path / "run", EASY, number).case["trial"] for number in (1, 2, 3)] == [1, 2, 3]
     assert sorted(sessions.values()) == [2, 2, 2]
     assert refused.code == 2
-    assert "trials was 3, is 2" in refused.err
+    assert "trials was 3, is now 2" in refused.err
 
 
 def test_shards_are_merged_into_one_run_and_other_plans_are_refused(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
@@ -159,7 +159,7 @@ def test_shards_are_merged_into_one_run_and_other_plans_are_refused(tmp_path: Pa
     assert replayed(tmp_path / "merged", "--only", EASY).succeeded().json["equal"] == 1
     for sources, told in (
         ([parts[0], tmp_path / "other"], "seed"),
-        ([parts[0], parts[0]], "stands in"),
+        ([parts[0], parts[0]], "trial 1 is in both"),
         ([parts[0]], "two runs"),
         ([parts[0], tmp_path], "no plan.json"),
     ):
@@ -244,7 +244,7 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
         asked = len(server.completions)
         assert ours(engine, "case") == []
         state = twinbench("dynamic", "status", run).succeeded()
-        assert "no process is executing this run" in state.text
+        assert "USD spent; not active" in state.text
         assert twinbench("dynamic", "stop", run).succeeded().text == "no process is executing this run\n"
         done = all_three(server.api_base, run, "--workers", "2").succeeded().json
     assert (done["cases"], done["resolved"]) == (3, 3)
@@ -266,7 +266,7 @@ def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
             until(lambda: len(server.completions) == 2)
             process.send_signal(number)
             assert process.stderr is not None
-            assert "once more" in process.stderr.readline()
+            assert any("interrupt again to exit at once" in line for line in process.stderr)
             process.send_signal(number)
             assert process.wait(HANG_S) == 128 + number
     assert twinbench("dynamic", "gc", "--json").code == 0

@@ -79,7 +79,7 @@ def strike_everywhere(patch: pytest.MonkeyPatch, tasks: Sequence[Task]) -> dict[
     from minisweagent.agents.default import DefaultAgent
 
     statement = named(tasks, agent).problem_statement
-    strike(patch, RoutedCall, "ask", lambda routed, *_: routed.log.recording.case == answer, after=True)
+    strike(patch, RoutedCall, "ask", lambda routed, *_: routed.trial_log.recording.case == answer, after=True)
     strike(patch, DefaultAgent, "run", lambda _, task: task == statement)
     strike(
         patch,
@@ -337,7 +337,7 @@ def test_a_run_whose_journal_is_lost_is_refused_and_left_as_it_is(
             refused += [live(server.api_base, run, "--dry-run"), twinbench("dynamic", "status", run)]
         for ran in refused:
             assert ran.code == 1, ran.text
-            assert f"cases/{EASY}/1 has ended, and the journal does not tell of it" in ran.err
+            assert f"cases/{EASY}/1 has ended, but the journal has no line about it" in ran.err
         assert server.completions == []
     after = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path.suffix != ".lock"}
     assert {path: content for path, content in after.items() if content} == {

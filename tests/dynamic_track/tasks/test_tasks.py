@@ -151,7 +151,7 @@ def test_the_fingerprint_is_of_what_an_image_is_built_from(tmp_path: Path) -> No
 def test_a_task_is_found_by_id_and_near_ids_are_named() -> None:
     found = TaskSet("some", "here", (a_task("acme__rocket-1"), a_task("acme__crane-2")))
     assert found.task("acme__crane-2") is found.tasks[1]
-    with pytest.raises(UsageError, match="some has no task 'acme__rokcet-1'; near it: acme__rocket-1, "):
+    with pytest.raises(UsageError, match="some has no task 'acme__rokcet-1'; similar ids: acme__rocket-1, "):
         found.task("acme__rokcet-1")
     assert suggest_ids("anything", []) == "it is empty"
 
@@ -251,9 +251,9 @@ WRONG: list[tuple[Row, str]] = [
     ({"image": "two words"}, "field image: is not the name of an image (found 'two words')"),
     (
         {"log_parser": "parse_log_pytst"},
-        "field log_parser: swebench knows no 'parse_log_pytst'; near it: parse_log_pytest",
+        "field log_parser: swebench does not know 'parse_log_pytst'; similar: parse_log_pytest",
     ),
-    ({"eval_type": "all"}, "field eval_type: swebench knows no 'all'; near it: "),
+    ({"eval_type": "all"}, "field eval_type: swebench does not know 'all'; similar: "),
     ({"FAIL_TO_PASS": []}, "field FAIL_TO_PASS: is empty, so no test would show that the task is solved"),
     ({"FAIL_TO_PASS": "[]"}, "field FAIL_TO_PASS: is empty, so no test would show that the task is solved"),
     ({"FAIL_TO_PASS": "test_a"}, f"field FAIL_TO_PASS: {NO_TESTS}"),
@@ -262,16 +262,16 @@ WRONG: list[tuple[Row, str]] = [
     ({"FAIL_TO_PASS": "[" * 100_000}, f"field FAIL_TO_PASS: {NO_TESTS}"),
     ({"PASS_TO_PASS": {"a": "b"}}, f"field PASS_TO_PASS: {NO_TESTS}"),
     ({"PASS_TO_PASS": ["\udfff"]}, "field PASS_TO_PASS: has half a surrogate pair at character 1"),
-    ({"grading_setting": "open"}, "field grading_setting: is one of closed, swebench (found 'open')"),
-    ({"image_assets": {"test_patch": [{"path": "a.png"}]}}, "field image_assets: names files to place before grading"),
-    ({"image_assets": '{"test_patch": ["a.png"]}'}, "field image_assets: names files to place before grading"),
+    ({"grading_setting": "open"}, "field grading_setting: must be one of closed, swebench (found 'open')"),
+    ({"image_assets": {"test_patch": [{"path": "a.png"}]}}, "field image_assets: names files to add before grading"),
+    ({"image_assets": '{"test_patch": ["a.png"]}'}, "field image_assets: names files to add before grading"),
     (
         {"eval_script": "#!/bin/bash\npytest\n"},
         f"field eval_script: has no line with '{harness.END_MARKER}', but needs one: otherwise the exit code of",
     ),
     (
         {"eval_script": f"{EVAL_SCRIPT}\n: '>>>>> End Test Output'\n"},
-        "field eval_script: has 2 lines with '>>>>> End Test Output' and needs one",
+        "field eval_script: has 2 lines with '>>>>> End Test Output', but needs one",
     ),
     (
         {"eval_script": ": '>>>>> End Test Output'\n: '>>>>> Start Test Output'\n"},
@@ -289,12 +289,12 @@ def test_a_wrong_field_is_refused(tmp_path: Path, fields: Row, said: str) -> Non
 @pytest.mark.parametrize("instance_id", ["../../etc", "a/b", ".hidden", "-x", "a b", "a\nb", "x" * 201, "ü"])
 def test_an_id_that_could_name_no_directory_is_refused(tmp_path: Path, instance_id: str) -> None:
     said = refusal(write_rows(tmp_path / "tasks.jsonl", [a_row(instance_id)]))
-    assert "line 1, field instance_id: may have at most 200 letters, digits, " in said
+    assert "line 1, field instance_id: must have at most 200 letters, digits, " in said
 
 
 def test_an_id_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "tasks.jsonl", [a_row("a__a-1"), a_row("b__b-2"), a_row("a__a-1", version="5")])
-    assert refusal(path) == f"{path}, line 3, field instance_id: a__a-1 stands at line 1 already"
+    assert refusal(path) == f"{path}, line 3, field instance_id: a__a-1 is already at line 1"
 
 
 def test_every_problem_is_named(tmp_path: Path) -> None:
@@ -314,8 +314,8 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl", b"", ": holds no task"),
-        ("a.json", b"[]", ": holds no task"),
+        ("a.jsonl", b"", ": contains no task"),
+        ("a.json", b"[]", ": contains no task"),
         ("a.json", b"{}", ": a .json file is one list of rows; for a row a line use .jsonl"),
         ("a.json", b"[1,\n2", ": not JSON: Expecting ',' delimiter at line 2, column 2"),
         ("a.jsonl", b"\xff\n", ", line 1: not UTF-8: byte 1"),
@@ -343,10 +343,10 @@ FORMS = r"verified, heldout100, rehearsal, a file of rows \(.*\), or a folder in
         ("there/is/none", None, "no file there/is/none"),
         ("none.jsonl", None, "no file none.jsonl"),
         (__file__, None, "the ending says no format; known are .jsonl, "),
-        (str(Path(__file__).parent), None, f"is no task repo: it has no folder tasks/; give {FORMS}"),
+        (str(Path(__file__).parent), None, f"is not a task repo: it has no folder tasks/; give {FORMS}"),
         ("verified", "none.parquet", "no file none.parquet"),
         ("verified", str(Path(__file__).parent), "is no file"),
-        ("rehearsal", "a.jsonl", "--dataset is only for verified and heldout100 are taken from"),
+        ("rehearsal", "a.jsonl", "--dataset is only for verified and heldout100; rehearsal needs no data set"),
     ],
 )
 def test_what_is_no_source_of_tasks_is_refused(tasks: str, dataset: str | None, said: str) -> None:
@@ -373,11 +373,11 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("gold.patch", removed, "gold.patch: is missing"),
     ("tests.json", removed, "tests.json: is missing"),
     ("task.yaml", removed, "acme__rocket-1: has no task.yaml, so it is not a task"),
-    ("eval.sh", writing("pytest\n"), "eval.sh: has no line with '>>>>> Start Test Output' and needs one"),
+    ("eval.sh", writing("pytest\n"), "eval.sh: has no line with '>>>>> Start Test Output', but needs one"),
     ("gold.patch", writing(b"caf\xe9"), "gold.patch: not UTF-8: byte 4"),
     ("tests.json", writing("{"), "tests.json: not JSON: "),
     ("tests.json", writing(b"\xef\xbb\xbf{}"), "tests.json: not JSON: it begins with a byte order mark"),
-    ("tests.json", writing("[]"), "tests.json: is no JSON object"),
+    ("tests.json", writing("[]"), "tests.json: is not a JSON object"),
     ("tests.json", writing('{"PASS_TO_PASS": []}'), "tests.json, field FAIL_TO_PASS: is missing"),
     ("tests.json", writing('{"FAIL_TO_PASS": [], "PASS_TO_PASS": []}'), "tests.json, field FAIL_TO_PASS: is empty"),
     ("task.yaml", writing("a: b: c\n"), "task.yaml: mapping values are not allowed here at line 1"),
@@ -408,7 +408,7 @@ def test_a_damaged_task_folder_is_refused_by_file(
 
 def test_a_repo_without_a_task_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tasks" / ".git").mkdir(parents=True)
-    assert refusal(tmp_path) == f"{tmp_path}: holds no task"
+    assert refusal(tmp_path) == f"{tmp_path}: contains no task"
 
 
 # The hub
@@ -485,9 +485,8 @@ def test_an_id_that_stands_twice_in_the_parts_of_a_data_set_names_both(tmp_path:
     with dataset_hub(VERIFIED, {"data/test-0.parquet": part, "data/test-1.parquet": part}) as hub:
         done = from_hub(tmp_path / "hf", hub)
     source = f"{VERIFIED}@{COMMIT}"
-    wanted = (
-        f"{source}/test-1.parquet, row 1, field instance_id: acme__rocket-1 stands at row 1 of {source}/test-0.parquet"
-    )
+    twice = "field instance_id: acme__rocket-1 is already at row 1 of"
+    wanted = f"{source}/test-1.parquet, row 1, {twice} {source}/test-0.parquet"
     assert wanted in done.stderr
 
 

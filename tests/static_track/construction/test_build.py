@@ -100,7 +100,7 @@ def test_a_cap_leaves_tasks_open_and_a_higher_one_finishes_them(tmp_path: Path) 
     capped = twinbench(*asked, "--usd", "0.12", "--json")
     assert capped.code == 1
     assert [(each["task"], each["cause"]) for each in capped.json["open"]] == [("a-2", "cap"), ("b-1", "cap")]
-    assert "2 tasks open for cap: raise the cap: --usd" in capped.err
+    assert "2 tasks unfinished with cause cap: raise the cap: --usd" in capped.err
     assert "the same command to continue" in capped.err
     assert capped.json["manifest"] is None
     assert not (out / "rows.jsonl.gz").exists()
@@ -120,7 +120,7 @@ def test_a_lost_execution_is_no_failed_downgrade(tmp_path: Path) -> None:
     out = tmp_path / "out"
     ran = twinbench("bank", "build", config, "--out", out)
     assert ran.code == 1
-    assert "a-1 is open: no attempt brought a readable response: no route to host" in ran.err
+    assert "a-1 is unfinished: no attempt brought a readable response: no route to host" in ran.err
     assert "b-1: left out" in ran.err
     flag.touch()
     before = len(begun(out))
@@ -221,8 +221,8 @@ def test_what_differs_from_the_build_that_is_continued_is_named(tmp_path: Path) 
     out = tmp_path / "out"
     built(shells.configuration(tmp_path / "one"), out)
     for changed, said in (
-        ({"search": 'step_rule = "any"'}, 'step_rule was "equal", is "any"'),
-        ({"search": "cascade = 2"}, "cascade was 3, is 2"),
+        ({"search": 'step_rule = "any"'}, 'step_rule was "equal", is now "any"'),
+        ({"search": "cascade = 2"}, "cascade was 3, is now 2"),
         ({"tasks": {"a-1": "true"}}, "tasks was"),
         ({"candidates": shells.CANDIDATES | {"low-1": "echo other done"}}, "executor.files was"),
     ):
@@ -242,7 +242,7 @@ def test_another_directory_is_refused_and_nothing_in_it_is_touched(tmp_path: Pat
     config = shells.configuration(tmp_path / "config")
     (other := tmp_path / "other").mkdir()
     (other / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"holds something else \(notes.txt\)"):
+    with pytest.raises(UsageError, match=r"has other content \(notes.txt\)"):
         built(config, other)
     assert files(other) == {"notes.txt": b"mine"}
     with pytest.raises(UsageError, match="is a file"):
@@ -252,7 +252,7 @@ def test_another_directory_is_refused_and_nothing_in_it_is_touched(tmp_path: Pat
     recordings = tmp_path / "recordings.jsonl.gz"
     recordings.write_bytes(before["recordings.jsonl.gz"])
     (out / "plan.json").unlink()
-    with pytest.raises(UsageError, match="has executions and no plan"):
+    with pytest.raises(UsageError, match="has executions but no plan"):
         tb.build_bank(recordings=recordings, out=out)
     assert files(out) == {name: content for name, content in before.items() if name != "plan.json"}
 
@@ -272,7 +272,7 @@ def test_a_full_disk_ends_a_build_and_keeps_what_was_executed(tmp_path: Path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(StoreWriteError, match=r"executions.jsonl \(No space left on device\).*free some disk"):
+        with pytest.raises(StoreWriteError, match=r"executions.jsonl \(No space left on device\).*free disk space"):
             built(config, out)
     kept = (out / "executions.jsonl").read_bytes()
     assert kept.endswith(b"\n")
@@ -310,7 +310,7 @@ def test_a_configuration_is_checked_before_anything_is_executed(tmp_path: Path) 
         (tmp_path / "candidates" / f"{name}.sh").unlink()
     ran = twinbench("bank", "build", config, "--out", tmp_path / "out")
     assert ran.code == 2
-    assert "two tiers at least need a candidate; the executor has candidates for: high" in ran.err
+    assert "a search needs candidates in at least two tiers; the executor has candidates in: high" in ran.err
     assert not (tmp_path / "out" / "executions.jsonl").exists()
 
 
@@ -374,7 +374,7 @@ def test_damaged_recordings_and_rows_are_refused_by_file_and_line(tmp_path: Path
         "short": (lines[:last], "incomplete"),
         "number": (
             [*lines[:-1], lines[-1] | {"steps": [lines[-1]["steps"][0] | {"added": [99]}]}],
-            "names the value 99",
+            "refers to value 99",
         ),
         "kept": ([*lines[:-1], execution | {"steps": [step | {"kept": 5}]}], "5 messages"),
         "passed": ([*lines[:-1], execution | {"passed": None}], "passed"),
@@ -411,7 +411,7 @@ def test_what_may_not_be_published_is_named_and_no_rows_are_written(tmp_path: Pa
     ]
     answered = next(each for each in lines if "assistant" in str(each.get("value")))
     for name, said in (
-        ("reasoning_content", "messages[1].reasoning_content: belongs to one model alone"),
+        ("reasoning_content", "messages[1].reasoning_content: is a provider-specific field"),
         ("content", "field messages[1].content: must be a string"),
     ):
         value = answered["value"] | {name: {"by": "low-1"}}
@@ -432,7 +432,7 @@ def test_an_executor_that_does_something_else_than_it_was_asked_for_is_found(tmp
     config.write_text(config.read_text().replace(shells.EXECUTOR, f"{wrong}:open_shell"))
     ran = twinbench("bank", "build", config, "--out", tmp_path / "out")
     assert ran.code == 1
-    assert "had step 1 of a-1 answered by 'high-1' where 'low-1': a bug in the executor" in ran.err
+    assert "step 1 of a-1 was answered by 'high-1' instead of 'low-1': a bug in the executor" in ran.err
 
 
 def test_a_signal_stops_a_build_that_the_same_command_goes_on_with(tmp_path: Path) -> None:

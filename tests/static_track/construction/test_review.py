@@ -80,7 +80,8 @@ def test_an_uncertain_verdict_forbids_to_publish_until_there_is_another(out: Pat
     assert (ran.code, ran.json["uncertain"], ran.json["open"]) == (1, 1, ["shell/a-1/2"])
     assert ran.json["reviewed"] == 1
     write_jsonl(file, [records[0] | {"verdict": "tight"}])
-    assert "1 verdict taken; 0 labels" in twinbench("bank", "review", "apply", out, file).succeeded().text
+    applied = twinbench("bank", "review", "apply", out, file).succeeded()
+    assert "1 verdict applied; reviews lowered 0 labels" in applied.text
     assert "100.0" in twinbench("bank", "review", "status", out).succeeded().text
     assert (out / "manifest.json").exists()
 
@@ -94,7 +95,7 @@ def test_wrong_records_are_refused_by_line_and_no_verdict_is_taken(out: Path, tm
     for number, said in (
         (2, "the bank has no row 'shell/a-1/9'"),
         (3, "has the label mid, but the reviewer saw 'high'"),
-        (4, "'fine' is none: tight, further_downgradeable, uncertain"),
+        (4, "'fine' is invalid; use tight, further_downgradeable, uncertain"),
         (5, "must be a JSON object"),
     ):
         assert f"wrong.jsonl, line {number}: " in ran.err

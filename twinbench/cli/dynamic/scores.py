@@ -341,8 +341,8 @@ def _bill_cells(name: str, score: LiveScore) -> dict[str, Any]:
     return {name: f"{bill:.4f}{interval}", f"{name}_usd": float(bill), f"{name}_low": low, f"{name}_high": high}
 
 
-def _router_of(runs: list[Any], path: str) -> str:
-    return next((run.shown_router for run in runs if str(run.path) == path), path)
+def _router_of(runs: Sequence[LoadedRun], path: str) -> str:
+    return next((run.display_router for run in runs if str(run.path) == path), path)
 
 
 def _comparison_table(found: RunComparison, different: Sequence[str]) -> Table:

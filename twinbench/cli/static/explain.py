@@ -149,9 +149,10 @@ def _difference_table(found: Difference) -> Table:
         for step in each.disagreements
     ]
     apart = f"{counted(found.rows, 'row')} in {counted(found.differing_trajectories, 'trajectory', 'trajectories')}"
+    passes = f"trajectories that only A passes: {found.only_a_passes}, only B: {found.only_b_passes}"
     notes = [
         f"A is {found.router_a}, B is {found.router_b}; they differ on {apart}",
-        f"only A passes {found.only_a_passes}, only B {found.only_b_passes}; B saves {found.gained_usd:+.4f} USD more",
+        f"{passes}; B saves {found.gained_usd:+.4f} USD more than A",
     ]
     title = f"{found.router_a} and {found.router_b} on {found.setting.title}"
     return Table(title, columns, rows, notes, caveat=found.caveat)
