@@ -382,11 +382,8 @@ class Judge:
                 if wanted.name == references.LABELS
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
-        if predicted.unanswered is not None and predicted.failure is None:
-            self._warn(
-                f"{wanted.name} asked an LLM and was not always answered, so its result is not kept; the first time: "
-                f"{predicted.unanswered}"
-            )
+        for warning in predicted.warnings:
+            self._warn(f"{wanted.name} {warning}")
         if (key := wanted.kept_under(predicted)) is not None:
             identity = self._identity(wanted, key)
             self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))

@@ -29,7 +29,7 @@ from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, 
 from twinbench.routing.asking import told
 from twinbench.routing.built_in import BUILT_IN
 from twinbench.routing.own_calls import NoCalls, OwnCalls
-from twinbench.routing.router import Candidate, Router
+from twinbench.routing.router import Candidate, Router, show_object
 from twinbench.storage.manifest_files import live_models
 
 _PACKAGE = Path(__file__).parents[1]
@@ -111,7 +111,7 @@ def _loaded_object(router: RouterLike) -> LoadedRouter:
         UsageError: it is none.
     """
     try:
-        accepted = as_router(router, f"{router!r:.200}")
+        accepted = as_router(router, show_object(router, 200))
     except NotARouterError as error:
         raise UsageError(f"no router: {error}") from None
     return LoadedRouter(router_name(router), None, partial(_instance, accepted))
@@ -209,7 +209,13 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
     try:
         found = _described_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
     except RouterNotFoundError as error:
-        raise UsageError(f"router {spec.text!r}: {error}{_known_routers(spec, elsewhere=elsewhere)}") from None
+        strict = (
+            "; in strict isolation modules come from --plugin-wheels or the image, and from this folder only as a "
+            "file, path/to/file.py:Class"
+            if limits.isolation is not None and spec.kind in ("module", "trb")
+            else ""
+        )
+        raise UsageError(f"router {spec.text!r}: {error}{strict}{_known_routers(spec, elsewhere=elsewhere)}") from None
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
