@@ -116,12 +116,18 @@ def test_json_of_one_model_is_called_by_its_folder_or_as_one_says(store: Store, 
 def test_a_leaderboard_has_a_workload_a_board_and_leaves_out_results_without_details(
     store: Store, tmp_path: Path
 ) -> None:
-    results: list[Mapping[str, Any]] = [{"name": "A (x)", "per_instance_details": DETAILS}, {"name": "B", "cost": 1}]
+    again = {"name": "A (x)", "folder": "2026_a", "per_instance_details": {"t-1": {"resolved": False}}}
+    results: list[Mapping[str, Any]] = [
+        {"name": "A (x)", "per_instance_details": DETAILS},
+        {"name": "B", "cost": 1},
+        again,
+    ]
     path = tmp_path / "leaderboards.json"
     path.write_text(json.dumps({"leaderboards": [{"name": "bash-only", "results": results}]}), "utf-8")
     assert described(imported(path, store=store)) == [
         ("bash-only", "A (x)", "t-1", 1, 0.5),
         ("bash-only", "A (x)", "t-2", 0, None),
+        ("bash-only", "A (x) (2026_a)", "t-1", 0, None),
     ]
 
 
@@ -167,6 +173,9 @@ def test_columns_of_other_names_are_guessed_with_a_word_or_named(tmp_path: Path)
         ([outcome("a", "t")], ("--column", "cost_usd=nope"), 2, "there is no such column"),
         ([outcome("a", "t")], ("--column", "colour=x"), 2, "FIELD is one of model, task, resolved"),
         ([outcome("a", "t")], ("--name", "openhands-verified"), 2, "ships with twinbench"),
+        ([outcome("a", "t")], ("--model", ""), 2, "the model of all outcomes must be a name"),
+        ([outcome("a", "t")], ("--workload", "a\x1b[31m"), 2, "the workload of all outcomes must be a name"),
+        ([outcome(" a", "t"), outcome("a ", " t", 0)], (), 1, "line 3: a on t stands at line 2 already"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_place_and_nothing_is_imported(

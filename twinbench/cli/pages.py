@@ -20,8 +20,13 @@ PageOption = Annotated[
 ]
 
 
-def refuse_output(output: str, *, json_: bool) -> None:
+def refuse_output(output: str, *, json_: bool, option: str = "-o") -> None:
     """Check before the work begins that the report can be written.
+
+    Args:
+        output: where to.
+        json_: whether JSON is written to standard output.
+        option: that says where to.
 
     Raises:
         UsageError: it cannot be written to that file.
@@ -29,11 +34,11 @@ def refuse_output(output: str, *, json_: bool) -> None:
     from twinbench.errors import UsageError
 
     if output == "-" and json_:
-        raise UsageError("-o - writes the page to standard output, and --json would too: name a file")
+        raise UsageError(f"{option} - writes the page to standard output, and --json would too: name a file")
     folder = Path(output).parent
     if output != "-" and (Path(output).is_dir() or not folder.is_dir()):
         what = f"{folder} is no folder" if not folder.is_dir() else "it is a folder"
-        raise UsageError(f"-o {output}: {what}; name a file, such as report.html")
+        raise UsageError(f"{option} {output}: {what}; name a file, such as report.html")
 
 
 def command_line(track: str, arguments: list[str], options: dict[str, Any], output: str) -> str:

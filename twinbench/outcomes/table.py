@@ -92,7 +92,7 @@ class Outcomes:
             UsageError: there is no such workload, or there are several and none is named, or it is too large.
         """
         if workload is None and len(self.workloads) > 1:
-            raise UsageError(f"the table has several workloads: name one of {', '.join(self.workloads)}")
+            raise UsageError(f"the table has several workloads: name one with --workload: {', '.join(self.workloads)}")
         if workload is not None and workload not in self.workloads:
             raise UsageError(f"no workload {workload!r} in the table: there are {', '.join(self.workloads)}")
         here = np.flatnonzero(self.workload == (0 if workload is None else list(self.workloads).index(workload)))

@@ -84,7 +84,7 @@ class LiveAdapter:
             for read in [call.cache[candidate].read_tokens]
         }
         take_call(call)
-        decision = self._router.select(
+        decision: Any = self._router.select(  # foreign code, whatever it declares
             RouterContext(
                 instance_id=call.session,
                 step_index=call.step_index - 1,
