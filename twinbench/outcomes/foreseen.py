@@ -78,7 +78,7 @@ class Foreseen:
         cases = counted(self.cases, "case")
         bound = (
             f"a model chosen for each case could save at most {self.saving_usd:.2f} USD of the bill of always "
-            f"{saving.against}; {cases} find "
+            f"{saving.against}; {cases} {'finds' if self.cases == 1 else 'find'} "
         )
         if self.detectable_usd is None:
             alike = "the two never differ" if saving.tasks > 1 else "one known case says nothing of the spread"
@@ -92,7 +92,7 @@ class Foreseen:
         return [
             f"by the outcomes {found.info.name}, which has {len(found.tasks):,} of {cases}: {alone} USD",
             bound,
-            f"of resolved cases they find {least}",
+            f"of resolved cases {'it finds' if self.cases == 1 else 'they find'} {least}",
             *([found.caveat] if found.caveat else []),
         ]
 
