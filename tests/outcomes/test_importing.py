@@ -235,9 +235,13 @@ def test_a_name_is_taken_once_and_tables_are_listed_and_removed(tmp_path: Path, 
     assert "ships with twinbench and stays" in twinbench("outcomes", "rm", "openhands-verified").err
 
 
-def test_the_library_refuses_as_the_command_does(store: Store, tmp_path: Path) -> None:
+def test_the_library_refuses_as_the_command_does(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_csv(tmp_path / "rows.csv", [outcome("a", "t", "maybe")])
     with pytest.raises(ContentError, match="Nothing was imported"):
         tb.import_outcomes(path, "x", store=store.root)
+    monkeypatch.chdir(tmp_path)
+    for name in (str(path), path.name):
+        with pytest.raises(UsageError, match=r"twinbench outcomes import .*rows\.csv --name rows, and then give rows"):
+            tb.open_outcomes(name, store=store.root)
     with pytest.raises(UsageError, match="no table of outcomes 'x'"):
         tb.open_outcomes("x", store=store.root)
