@@ -21,6 +21,8 @@ from twinbench.outcomes.keeping import open_table
 from twinbench.outcomes.table import Outcomes
 from twinbench.storage.store import STORE_VARIABLE, Store
 
+EMPTY_LINES = gzip.compress(b"model,task,resolved" + b"\n" * 1_000_100)
+
 ROWS = [
     outcome("a", "t-1", 1, 0.5, benchmark="one", trial=0),
     outcome("a", "t-2", 0, 0.25, benchmark="one", trial=0),
@@ -195,6 +197,8 @@ def test_what_is_wrong_is_named_by_its_place_and_nothing_is_imported(
         ("x.csv", b"model,task,resolved\na,b\n", "line 2: has 2 cells, where the first line has 3 names"),
         ("x.csv", b"model,task,resolved\na,\xff,1\n", "not UTF-8"),
         ("x.csv.gz", b"\x1f\x8b\x08garbage", "gzip data is damaged"),
+        ("x.csv.gz", EMPTY_LINES, "more than 1,000,000 empty lines follow each other here"),
+        ("x.jsonl.gz", EMPTY_LINES, "more than 1,000,000 empty lines follow each other here"),
         ("x.json", b'{"t-1": {"cost": 1}}', "JSON of no form that is known"),
         ("x.json", b'{"t-1": {"resolved": 1, "resolved": 0}}', "stands twice in one object"),
         ("x.jsonl", b'{"model": "a"\n', "not JSON"),
