@@ -177,6 +177,7 @@ def test_workloads_of_one_file_are_shown_apart(store: Store, tmp_path: Path, mon
     [
         (("--tiers", "low=DeepSeek-V3.2-Reasoner"), "at least two of the tiers"),
         (("--tiers", "low=nobody,high=claude-opus-4-6"), "no model 'nobody'"),
+        (("--tiers", "low=minimax-m2.7,high=claude-opus-4-6"), "did you mean 'MiniMax-M2.7'"),
         (("--tiers", "cheap=GLM-5,high=claude-opus-4-6"), "low, mid, mid_high, high"),
         (("--tiers", "low"), "give TIER=MODEL"),
         ((*TIERS, "--split", "nope"), "no named part of tasks 'nope'"),
@@ -216,6 +217,11 @@ def test_tiers_without_a_common_task_have_no_saving_and_no_bill_of_nothing() -> 
     [lot] = [each for each in found.of_kind("mix") if each.policy.name == "any tier by lot"]
     assert (lot.resolved, lot.cost_usd, lot.bill_usd) == (None, None, None)
     told = headroom_notes(found)
+    assert not [each for each in told if "a lower tier costs more" in each]
+    turned = headroom(a_grid(rows), INFO, {"low": "b", "high": "a"}, penalty_usd=0.6, resampling=None)
+    assert "a lower tier costs more here than a higher one, and a cascade begins with" in "".join(
+        headroom_notes(turned)
+    )
     assert told[0].startswith("what a model chosen for each task could save is not known: no task has a verdict and")
     with pytest.raises(UsageError, match="no verdict and cost of every tier on any of the cases"):
         foresee(a_grid(rows), INFO, {"low": "a", "high": "b"}, ["t-0", "t-1"], penalty_usd=0.6)

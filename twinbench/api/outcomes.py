@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from twinbench.api.arguments import refuse_below, refuse_no_numbers, refuse_no_texts, refuse_resampling
-from twinbench.errors import UsageError
+from twinbench.errors import TwinbenchError, UsageError
 from twinbench.outcomes.columns import COLUMNS
 from twinbench.outcomes.foreseen import Foreseen, foresee
 from twinbench.outcomes.headroom import Headroom
@@ -306,9 +306,12 @@ def texts(of: Path | str | Mapping[str, str]) -> Texts:
         return texts_of(of)
     if Path(of).is_file():
         return read_texts(Path(of))
-    from dynamic_track.tasks.sources import load_tasks
+    from dynamic_track.tasks.sources import HubError, load_tasks
 
-    tasks = load_tasks(str(of)).tasks
+    try:
+        tasks = load_tasks(str(of)).tasks
+    except HubError as error:
+        raise TwinbenchError(f"{error.what}; give a file of its rows instead: .jsonl, .json or .parquet") from None
     return texts_of(
         {task.id: task.problem_statement for task in tasks}, {task.id: task.repo for task in tasks if task.repo}
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinbench.display.wording import counted
+from twinbench.display.wording import counted, did_you_mean
 from twinbench.errors import UsageError
 from twinbench.outcomes.columns import UNKNOWN
 from twinbench.statistics.clusters import Floats, Ints
@@ -149,7 +149,10 @@ class Grid:
         """
         place = {name: number for number, name in enumerate(self.models)}
         if unknown := [name for name in models if name not in place]:
-            raise UsageError(f"no model {unknown[0]!r} in workload {self.workload}: there are {', '.join(self.models)}")
+            meant = did_you_mean(unknown[0], self.models)
+            raise UsageError(
+                f"no model {unknown[0]!r} in workload {self.workload}: there are {', '.join(self.models)}{meant}"
+            )
         if len(set(models)) < len(models):
             raise UsageError(f"a model stands twice in {', '.join(models)}")
         rows = [place[name] for name in models]

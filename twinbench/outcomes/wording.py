@@ -41,6 +41,9 @@ def headroom_notes(found: Headroom) -> list[str]:
         "the cheapest single model by bill: "
         + _by_penalty([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
     ]
+    prices = [each.mean_cost_usd for each in found.of_kind("constant") if each.mean_cost_usd is not None]
+    if prices != sorted(prices):
+        notes.append("a lower tier costs more here than a higher one, and a cascade begins with the lowest tier")
     if len({each.tasks for each in found.of_kind("constant")}) > 1 or found.kinds["unknown"]:
         notes.append("bills are of the tasks whose verdict and cost are known; compare them by the task")
     notes += [
