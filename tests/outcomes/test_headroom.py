@@ -184,7 +184,7 @@ def test_workloads_of_one_file_are_shown_apart(store: Store, tmp_path: Path, mon
         ((*TIERS, "--only", "nope*"), "matches no task"),
         ((*TIERS, "--workload", "nope"), "no workload 'nope'"),
         ((*TIERS, "--penalty-usd", "-1"), "the penalty is -1.0"),
-        ((*TIERS, "--html", "no/such/page.html"), "--html no/such/page.html: no/such is no folder"),
+        ((*TIERS, "--html", "no/such/page.html"), "--html no/such/page.html: no/such is not a folder"),
         ((*TIERS, "--sensitivity", "2"), "'--sensitivity': must be at most 1.0"),
     ],
 )

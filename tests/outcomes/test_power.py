@@ -258,7 +258,7 @@ def test_workloads_in_which_nothing_can_be_compared_are_left_out(
         (("--difference", "0"), "points from 0 to 100"),
         (("--against", "nothing"), "no table of outcomes 'nothing'"),
         (("--same", "x"), "give MODEL=MODEL"),
-        (("--level", "2"), "a level lies between"),
+        (("--level", "2"), "must be between"),
     ],
 )
 def test_what_makes_no_sense_is_refused(more: tuple[str, ...], said: str) -> None:

@@ -93,7 +93,7 @@ BROKEN = [
 """It does not load, so every row is an error."""
 
 FAILING = [
-    Way("ReturnsNothing", (1, "route returned None, .* it must return a Decision, a Candidate, a Tier or a text")),
+    Way("ReturnsNothing", (1, "route returned None, .* it must return a Decision, a Candidate, a Tier or a str")),
     Way("ReturnsModel", (1, r"'gpt-4o' is neither a candidate \(.*\) nor a tier")),
     Way("ReturnsDecisionOfNothing", (1, "route returned a Decision of None, .*; it must be of a Candidate, a Tier")),
     Way("ReturnsObject", (1, "route returned <object object>, of type object")),

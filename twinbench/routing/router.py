@@ -227,7 +227,7 @@ def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
     if decision.score is not None and (score is None or not 0 <= score <= 1):
         raise DecisionError(f"score must be a number from 0 to 1 or None, not {show_object(decision.score)}")
     if decision.rationale is not None and not _is_text(decision.rationale):
-        raise DecisionError(f"rationale must be a text or None, not {show_object(decision.rationale)}")
+        raise DecisionError(f"rationale must be a str or None, not {show_object(decision.rationale)}")
     candidate = _picked(decision.candidate, candidates, returned)
     return Choice(candidate, score, decision.rationale)
 
@@ -269,7 +269,7 @@ def _picked(picked: object, candidates: Sequence[Candidate], returned: str) -> C
             f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
         )
     if not isinstance(picked, Tier):
-        wanted = "a Candidate, a Tier or a text" if returned else "a Decision, a Candidate, a Tier or a text"
+        wanted = "a Candidate, a Tier or a str" if returned else "a Decision, a Candidate, a Tier or a str"
         must = f"it must be of {wanted}" if returned else f"it must return {wanted}"
         if inspect.isgenerator(picked):
             must = "it has a yield in it: write return instead"
