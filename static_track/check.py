@@ -17,11 +17,8 @@ from static_track.banks.order import order_key
 from static_track.leaks.routers import score_leaks
 from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import MAX_FAILURES_IN_A_ROW, SESSION_SALT
-<<<<<<< branch
 from static_track.predictions import TIMES_SLOWER
-=======
 from static_track.trajectory_walk import TrajectoryWalk
->>>>>>> main
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted

@@ -54,7 +54,7 @@ class Predictions:
         if self.llm_failure is not None and self.failure is None:
             found.append(
                 "asked an LLM and was not always answered, so its result is not kept; the first time: "
-                f"{self.unanswered}"
+                f"{self.llm_failure}"
             )
         return found
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinbench.api.arguments import refuse_below, refuse_no_numbers, refuse_no_texts, require_resampling
+from twinbench.api.arguments import refuse_no_numbers, refuse_no_texts, require_at_least, require_resampling
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.outcomes.columns import COLUMNS
 from twinbench.outcomes.foreseen import Foreseen, foresee
@@ -199,7 +199,7 @@ def outcomes_power(
     require_resampling(resampling)
     refuse_no_numbers(power=power, difference=difference)
     refuse_no_texts(same=same or {})
-    refuse_below(1, **{name: value for name, value in (("tasks", tasks), ("pilot", pilot)) if value is not None})
+    require_at_least(1, **{name: value for name, value in (("tasks", tasks), ("pilot", pilot)) if value is not None})
     if not 0 < power < 1 or not 0 < difference <= 100:
         raise UsageError(
             f"power {power!r} and difference {difference!r}: give a chance between 0 and 1, and points from 0 to 100"

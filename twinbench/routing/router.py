@@ -225,17 +225,10 @@ def validate_decision(answer: object, candidates: Sequence[Candidate]) -> Choice
     returned = "a Decision of " if decision is answer else ""
     score = None if decision.score is None else _to_float(decision.score)
     if decision.score is not None and (score is None or not 0 <= score <= 1):
-<<<<<<< branch
         raise DecisionError(f"score must be a number from 0 to 1 or None, not {show_object(decision.score)}")
     if decision.rationale is not None and not _is_text(decision.rationale):
         raise DecisionError(f"rationale must be a str or None, not {show_object(decision.rationale)}")
     candidate = _resolve_candidate(decision.candidate, candidates, returned)
-=======
-        raise DecisionError(f"score must be a number from 0 to 1 or None, not {_short_repr(decision.score)}")
-    if decision.rationale is not None and not _is_text(decision.rationale):
-        raise DecisionError(f"rationale must be a str or None, not {_short_repr(decision.rationale)}")
-    candidate = _resolve_candidate(decision.candidate, candidates)
->>>>>>> main
     return Choice(candidate, score, decision.rationale)
 
 
@@ -259,11 +252,7 @@ def _resolve_candidate(picked: object, candidates: Sequence[Candidate], returned
     by_id = {candidate.id: candidate for candidate in candidates}
     if isinstance(picked, Candidate):
         if by_id.get(picked.id) != picked:
-<<<<<<< branch
             raise DecisionError(f"candidate {show_object(picked.id)} is not one of this call's candidates")
-=======
-            raise DecisionError(f"candidate {_short_repr(picked.id)} is not one of this call's candidates")
->>>>>>> main
         return picked
     if isinstance(picked, str) and picked in by_id:
         return by_id[picked]
@@ -272,11 +261,7 @@ def _resolve_candidate(picked: object, candidates: Sequence[Candidate], returned
             picked = Tier.from_label(picked)
         except ValueError:
             known = ", ".join(by_id)
-<<<<<<< branch
             raise DecisionError(f"{show_object(picked)} is neither a candidate ({known}) nor a tier") from None
-=======
-            raise DecisionError(f"{_short_repr(picked)} is neither a candidate ({known}) nor a tier") from None
->>>>>>> main
     if inspect.isawaitable(picked):
         if inspect.iscoroutine(picked):
             picked.close()  # nobody waits for it, of which Python would tell in its own words
@@ -284,18 +269,11 @@ def _resolve_candidate(picked: object, candidates: Sequence[Candidate], returned
             f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
         )
     if not isinstance(picked, Tier):
-<<<<<<< branch
         wanted = "a Candidate, a Tier or a str" if returned else "a Decision, a Candidate, a Tier or a str"
         must = f"it must be of {wanted}" if returned else f"it must return {wanted}"
         if inspect.isgenerator(picked):
             must = "it has a yield in it: write return instead"
         raise DecisionError(f"route returned {returned}{show_object(picked)}, of type {type(picked).__name__}; {must}")
-=======
-        wanted = "a Decision, a Candidate, a Tier or a str"
-        raise DecisionError(
-            f"route returned {_short_repr(picked)}, of type {type(picked).__name__}; it must return {wanted}"
-        )
->>>>>>> main
     for candidate in candidates:
         if candidate.tier == picked and candidate.tier_default:
             return candidate
