@@ -17,6 +17,7 @@ from static_track.banks.order import order_key
 from static_track.leaks.routers import score_leaks
 from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import MAX_FAILURES_IN_A_ROW, SESSION_SALT
+from static_track.predictions import TIMES_SLOWER
 from static_track.trajectory_walk import TrajectoryWalk
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
@@ -37,8 +38,6 @@ from twinbench.testing import make_prompt
 DEFAULT_ROWS = 200
 SLOW_P95_MS = 1000.0
 SLOW_FIRST_MS = 1000.0
-TIMES_SLOWER = 10
-"""How much longer than the others a first decision takes that loads something."""
 
 _NO_LLM = "router check provides no LLM: a router that cannot decide without one fails here"
 
@@ -53,6 +52,8 @@ class CheckReport:
     order_seed: int
     """Seed of the order in which the router saw the trajectories first."""
     checks: Sequence[CheckResult]
+    cut_short: bool = False
+    """Whether the other checks were not run, since the router answers nothing."""
 
     @property
     def failed(self) -> list[str]:
@@ -68,6 +69,7 @@ class CheckReport:
             "rows": self.rows,
             "order_seed": self.order_seed,
             "ok": not self.failed,
+            "cut_short": self.cut_short,
             "checks": [check.to_json() for check in self.checks],
         }
 
@@ -127,10 +129,10 @@ def check_router(
     except RouterLoadError as failure:
         advice = "Mend what was seen; a router runs in a process of its own, in an empty folder and with few variables."
         failed = CheckResult("loads", spec, Status.failed, str(failure), advice=advice)
-        return CheckReport(spec, bank.info, calls, order_seed, [failed])
+        return CheckReport(spec, bank.info, calls, order_seed, [failed], cut_short=True)
     if first.given_up:
         given_up = [_loads(spec, first), _answers(spec, first, calls, names)]
-        return CheckReport(spec, bank.info, calls, order_seed, given_up)
+        return CheckReport(spec, bank.info, calls, order_seed, given_up, cut_short=True)
     again = checker.run_sequentially(trajectories, SESSION_SALT)
     other_order = checker.run_sequentially(reordered, SESSION_SALT)
     mixed = checker.run_interleaved(reordered, SESSION_SALT)

@@ -388,11 +388,8 @@ class Evaluator:
                 if wanted.name == references.LABELS
                 else references.cost_optimal(scorer.connection, self._manifest)
             )
-        if predicted.llm_failure is not None and predicted.failure is None:
-            self._warn(
-                f"{wanted.name}: some of its LLM calls got no answer, so its result is not cached; the first error: "
-                f"{predicted.llm_failure}"
-            )
+        for warning in predicted.warnings:
+            self._warn(f"{wanted.name} {warning}")
         if (key := wanted.cache_key_for(predicted)) is not None:
             identity = self._identity(wanted, key)
             self._keep(partial(self._results.store_predictions, identity, predicted, self._bank.row_ids))

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from statistics import median
 from typing import Any
 
 from twinbench.errors import ContentError, Problem
@@ -19,6 +20,10 @@ from twinbench.reading.validation import shown
 from twinbench.routing.tiers import Tier
 
 _TIERS = len(Tier)
+
+SLOW_DECISION_MS = 5000.0
+TIMES_SLOWER = 10
+"""How much longer than the others a decision takes that loads something."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,29 @@ class Predictions:
     """
     stopped: bool = False
     """Whether the router was stopped after too many failures in a row."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said of a router beside its failure, each as the end of a sentence."""
+        found = [] if (slow := self._slow_decision) is None else [slow]
+        if self.llm_failure is not None and self.failure is None:
+            found.append(
+                "asked an LLM and was not always answered, so its result is not kept; the first time: "
+                f"{self.llm_failure}"
+            )
+        return found
+
+    @property
+    def _slow_decision(self) -> str | None:
+        """Whether one decision took far longer than the others, as the first does that loads a model."""
+        slowest, usual = max(self.latencies_ms or [0.0]), median(self.latencies_ms or [0.0])
+        if slowest < SLOW_DECISION_MS or slowest < TIMES_SLOWER * usual:
+            return None
+        return (
+            f"took {slowest / 1e3:,.1f} s for its slowest decision, {usual:,.0f} ms for the median; what takes long to "
+            "load belongs in the constructor or in warm_up(), which does not count as deciding (twinbench router check "
+            "says whether it was the first)"
+        )
 
     @property
     def failure(self) -> str | None:

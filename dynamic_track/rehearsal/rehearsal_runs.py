@@ -171,6 +171,7 @@ def rehearse(
         router = routers[number]
         run_dir = folder / names[number] / f"seed-{_plain(seed)}"
         if number not in not_loaded and not all_stop.requested:
+            progress(f"loading {router.name}", 0, None)
             try:
                 summary = _execute_run(
                     engine,

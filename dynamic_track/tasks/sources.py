@@ -55,6 +55,20 @@ class _Row:
         return Problem(str(self.folder / file), None, None if whole_file else field, what)
 
 
+class HubError(TwinbenchError):
+    """A data set that the hub does not give; ``what`` is that alone, for whoever takes a file by another option."""
+
+    def __init__(self, what: str) -> None:
+        """Make the error.
+
+        Args:
+            what: which data set, and why.
+        """
+        rows = "its rows are taken from a local .jsonl, .jsonl.gz, .json or .parquet"
+        super().__init__(f"{what}; with --dataset FILE {rows}")
+        self.what = what
+
+
 def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
     """Load the tasks of a set, given by name or path; every one of them is complete.
 
@@ -319,8 +333,5 @@ def _test_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if _TEST_PARQUET.fullmatch(path.relative_to(folder).as_posix()))
 
 
-def _hub_error(dataset: str, reason: str) -> TwinbenchError:
-    return TwinbenchError(
-        f"{dataset} could not be read from the Hugging Face hub ({reason}); "
-        "with --dataset FILE its rows are read from a local .jsonl, .jsonl.gz, .json or .parquet file"
-    )
+def _hub_error(dataset: str, reason: str) -> HubError:
+    return HubError(f"{dataset} could not be read from the Hugging Face hub ({reason})")

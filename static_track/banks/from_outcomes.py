@@ -104,7 +104,11 @@ def bank_from_outcomes(
         without_text=len(labels) - len(texted),
     )
     if not kept:
-        raise UsageError(f"no task of workload {grid.workload} has both a label and a text: {counts}")
+        raise UsageError(
+            f"no task of workload {grid.workload} has both a label and a text: of {counted(len(labels), 'task')}, "
+            f"{counts.hopeless:,} solved by no tier, {counts.unknown:,} without a known verdict, "
+            f"{counts.without_text:,} without a text"
+        )
     caveat = _caveat(info, tiers, counts, hopeless)
     parsed, problems = ParsedBank(), []
     for number, (task, label) in enumerate(kept.items(), 1):

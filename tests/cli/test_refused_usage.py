@@ -83,7 +83,21 @@ WRONG_USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "a part twice": (("bank", "split", "mine", "--parts", "train=1,train=1"), "'train' is given twice"),
     "the reserved part": (("bank", "split", "mine", "--parts", "heldout=1"), "reserved"),
     "a split outside its bank": (("bank", "split", "mine", "--name", "../x"), "split name '../x': use letters"),
-    "a seed that is no number": (("bank", "split", "mine", "--seed", "x"), "'--seed'"),
+    "a seed that is no number": (
+        ("bank", "split", "mine", "--seed", "x"),
+        "'--seed': must be an integer (found 'x')",
+    ),
+    "a number that is too small": (
+        ("static", "score", "--resamples", "-1"),
+        "'--resamples': must be at least 0 (found",
+    ),
+    "a number that is none": (("static", "score", "--decision-timeout", "nan"), "must be at least 0.01 (found 'nan')"),
+    "a word that is none of a list": (("static", "score", "--format", "x"), "'--format': 'x' is not one of 'table'"),
+    "a variable with its value": (
+        ("static", "score", "routers.py:Typed", "--plugin-env", "A=1"),
+        "give the name alone, A",
+    ),
+    "a file that is no code": (("static", "score", "/etc/hosts:Mine"), "/etc/hosts is not a file that ends in .py"),
     "an export of no format": (("bank", "export", "mine", "-o", "x.csv"), "unknown suffix; use .jsonl"),
     "rows and a summary on one output": (("bank", "export", "mine", "--json"), "add -o FILE"),
     "predictions and a summary on one output": (("static", "predict", "sticky", "--json"), "add -o FILE"),

@@ -13,13 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import twinbench as tb
+from tests.banks import write_jsonl
 from tests.cli.commands import twinbench
 from tests.examples import examples
 from tests.outcomes.tables import INFO, POOL, SHIPPED, TIERS, World, a_grid, grid_of, outcome, write_csv
 from tests.reports.pages import check
 from twinbench.errors import UsageError
+from twinbench.outcomes.foreseen import foresee
 from twinbench.outcomes.headroom import headroom
 from twinbench.outcomes.policies import cascade, constant, hull, mix, oracle
+from twinbench.outcomes.wording import headroom_notes
 from twinbench.statistics import Resampling
 from twinbench.storage.store import STORE_VARIABLE, Store
 
@@ -148,7 +151,9 @@ def test_kinds_of_tasks_inversions_and_penalties_are_counted() -> None:
     assert found.saving.usd == 0
     dear = headroom(a_grid(made), INFO, {"low": "a", "high": "b"}, penalty_usd=2, resampling=None)
     assert dear.saving.usd == pytest.approx(2 * (0.1 + 2 - 1.0))
-    assert found.oracle.bill_usd > found.of_kind("bound")[0].bill_usd
+    bills = [each.bill_usd for each in (found.oracle, *found.of_kind("bound"))]
+    assert bills == sorted(filter(None, bills), reverse=True)
+    assert bills[0] != bills[1]
 
 
 def test_workloads_of_one_file_are_shown_apart(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +168,7 @@ def test_workloads_of_one_file_are_shown_apart(store: Store, tmp_path: Path, mon
     two = ("outcomes", "headroom", "two", "--tiers", "low=a,high=b", "--resamples", "100")
     assert [each["workload"] for each in twinbench(*two, "--json").succeeded().json["workloads"]] == ["one", "two"]
     assert twinbench(*two, "--workload", "two", "--json").succeeded().json["workload"] == "two"
-    with pytest.raises(UsageError, match="several workloads: name one of one, two"):
+    with pytest.raises(UsageError, match="several workloads: name one with --workload: one, two"):
         tb.headroom("two", {"low": "a", "high": "b"})
 
 
@@ -172,19 +177,62 @@ def test_workloads_of_one_file_are_shown_apart(store: Store, tmp_path: Path, mon
     [
         (("--tiers", "low=DeepSeek-V3.2-Reasoner"), "at least two of the tiers"),
         (("--tiers", "low=nobody,high=claude-opus-4-6"), "no model 'nobody'"),
+        (("--tiers", "low=minimax-m2.7,high=claude-opus-4-6"), "did you mean 'MiniMax-M2.7'"),
         (("--tiers", "cheap=GLM-5,high=claude-opus-4-6"), "low, mid, mid_high, high"),
         (("--tiers", "low"), "give TIER=MODEL"),
         ((*TIERS, "--split", "nope"), "no named part of tasks 'nope'"),
         ((*TIERS, "--only", "nope*"), "matches no task"),
         ((*TIERS, "--workload", "nope"), "no workload 'nope'"),
         ((*TIERS, "--penalty-usd", "-1"), "the penalty is -1.0"),
-        ((*TIERS, "--html", "no/such/page.html"), "is not a folder"),
+        ((*TIERS, "--html", "no/such/page.html"), "--html no/such/page.html: no/such is not a folder"),
+        ((*TIERS, "--sensitivity", "2"), "'--sensitivity': must be at most 1.0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(more: tuple[str, ...], said: str) -> None:
     ran = twinbench("outcomes", "headroom", SHIPPED, *more)
     assert ran.code == 2
     assert said in ran.err
+
+
+def test_what_is_saved_is_of_tasks_that_are_known_of_every_tier() -> None:
+    """A model that never tried a task is no reason to say that choosing it there saves nothing."""
+    rows = [
+        *(outcome("a", f"t-{number}", 1, 1.0) for number in range(4)),
+        outcome("b", "t-0", 1, 0.25),
+        outcome("b", "t-1", 1, ""),
+        outcome("b", "t-2", "", 0.25),
+    ]
+    found = headroom(a_grid(rows), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
+    assert (found.saving.against, found.saving.tasks, found.saving.usd) == ("high", 1, 0.0)
+    cheap = [outcome("c", "t-0", 1, 0.5), outcome("c", "t-9", 1, 9.0), *rows]
+    found = headroom(a_grid(cheap), INFO, {"low": "a", "high": "c"}, penalty_usd=0.6, resampling=None)
+    assert (found.saving.against, found.saving.tasks, found.saving.usd) == ("high", 1, 0.0)
+    assert found.saving.share == 0
+
+
+def test_tiers_without_a_common_task_have_no_saving_and_no_bill_of_nothing() -> None:
+    rows = [outcome("a", "t-0", 1, 1.0), outcome("b", "t-1", 1, 2.0)]
+    found = headroom(a_grid(rows), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
+    assert (found.saving.usd, found.saving.tasks) == (None, 0)
+    [lot] = [each for each in found.of_kind("mix") if each.policy.name == "any tier by lot"]
+    assert (lot.resolved, lot.cost_usd, lot.bill_usd) == (None, None, None)
+    told = headroom_notes(found)
+    assert not [each for each in told if "a lower tier costs more" in each]
+    turned = headroom(a_grid(rows), INFO, {"low": "b", "high": "a"}, penalty_usd=0.6, resampling=None)
+    assert "a lower tier costs more here than a higher one, and a cascade begins with" in "".join(
+        headroom_notes(turned)
+    )
+    assert told[0].startswith("what a model chosen for each task could save is not known: no task has a verdict and")
+    with pytest.raises(UsageError, match="no verdict and cost of every tier on any of the cases"):
+        foresee(a_grid(rows), INFO, {"low": "a", "high": "b"}, ["t-0", "t-1"], penalty_usd=0.6)
+
+
+def test_a_model_may_have_a_comma_in_its_name(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(store.root))
+    rows = write_jsonl(tmp_path / "rows.jsonl", [outcome("a, b", "t"), outcome("x=y", "t", cost=2)])
+    twinbench("outcomes", "import", rows, "--name", "comma").succeeded()
+    ran = twinbench("outcomes", "headroom", "comma", "--tiers", "low=a, b,high=x=y", "--json").succeeded()
+    assert [each["model"] for each in ran.json["models"]] == ["a, b", "x=y"]
 
 
 def test_a_page_has_the_figures_the_plot_with_its_hull_and_the_command(tmp_path: Path) -> None:
@@ -219,6 +267,7 @@ def test_intervals_of_the_saving_hold_the_truth_on_simulated_tables() -> None:
     """A small version of ``tests/simulations/test_outcomes.py``."""
     world, random = World((-0.3, 0.8), (0.1, 0.9)), np.random.default_rng(7)
     whole = headroom(world.draw(random, 40_000), INFO, {"low": "m-0", "high": "m-1"}, penalty_usd=0.6, resampling=None)
+    assert whole.saving.usd is not None
     truth = whole.saving.usd / whole.saving.tasks
     held = 0
     for seed in range(60):

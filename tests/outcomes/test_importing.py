@@ -21,6 +21,8 @@ from twinbench.outcomes.keeping import open_table
 from twinbench.outcomes.table import Outcomes
 from twinbench.storage.store import STORE_VARIABLE, Store
 
+EMPTY_LINES = gzip.compress(b"model,task,resolved" + b"\n" * 1_000_100)
+
 ROWS = [
     outcome("a", "t-1", 1, 0.5, benchmark="one", trial=0),
     outcome("a", "t-2", 0, 0.25, benchmark="one", trial=0),
@@ -116,12 +118,18 @@ def test_json_of_one_model_is_called_by_its_folder_or_as_one_says(store: Store, 
 def test_a_leaderboard_has_a_workload_a_board_and_leaves_out_results_without_details(
     store: Store, tmp_path: Path
 ) -> None:
-    results: list[Mapping[str, Any]] = [{"name": "A (x)", "per_instance_details": DETAILS}, {"name": "B", "cost": 1}]
+    again = {"name": "A (x)", "folder": "2026_a", "per_instance_details": {"t-1": {"resolved": False}}}
+    results: list[Mapping[str, Any]] = [
+        {"name": "A (x)", "per_instance_details": DETAILS},
+        {"name": "B", "cost": 1},
+        again,
+    ]
     path = tmp_path / "leaderboards.json"
     path.write_text(json.dumps({"leaderboards": [{"name": "bash-only", "results": results}]}), "utf-8")
     assert described(imported(path, store=store)) == [
         ("bash-only", "A (x)", "t-1", 1, 0.5),
         ("bash-only", "A (x)", "t-2", 0, None),
+        ("bash-only", "A (x) (2026_a)", "t-1", 0, None),
     ]
 
 
@@ -167,6 +175,9 @@ def test_columns_of_other_names_are_guessed_with_a_word_or_named(tmp_path: Path)
         ([outcome("a", "t")], ("--column", "cost_usd=nope"), 2, "there is no such column"),
         ([outcome("a", "t")], ("--column", "colour=x"), 2, "FIELD is one of model, task, resolved"),
         ([outcome("a", "t")], ("--name", "openhands-verified"), 2, "ships with twinbench"),
+        ([outcome("a", "t")], ("--model", ""), 2, "the model of all outcomes must be a name"),
+        ([outcome("a", "t")], ("--workload", "a\x1b[31m"), 2, "the workload of all outcomes must be a name"),
+        ([outcome(" a", "t"), outcome("a ", " t", 0)], (), 1, "line 3: a on t stands at line 2 already"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_place_and_nothing_is_imported(
@@ -186,6 +197,8 @@ def test_what_is_wrong_is_named_by_its_place_and_nothing_is_imported(
         ("x.csv", b"model,task,resolved\na,b\n", "line 2: has 2 cells, where the first line has 3 names"),
         ("x.csv", b"model,task,resolved\na,\xff,1\n", "not UTF-8"),
         ("x.csv.gz", b"\x1f\x8b\x08garbage", "gzip data is damaged"),
+        ("x.csv.gz", EMPTY_LINES, "more than 1,000,000 empty lines follow each other here"),
+        ("x.jsonl.gz", EMPTY_LINES, "more than 1,000,000 empty lines follow each other here"),
         ("x.json", b'{"t-1": {"cost": 1}}', "JSON of no form that is known"),
         ("x.json", b'{"t-1": {"resolved": 1, "resolved": 0}}', "stands twice in one object"),
         ("x.jsonl", b'{"model": "a"\n', "not JSON"),
@@ -226,9 +239,13 @@ def test_a_name_is_taken_once_and_tables_are_listed_and_removed(tmp_path: Path, 
     assert "ships with twinbench and stays" in twinbench("outcomes", "rm", "openhands-verified").err
 
 
-def test_the_library_refuses_as_the_command_does(store: Store, tmp_path: Path) -> None:
+def test_the_library_refuses_as_the_command_does(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_csv(tmp_path / "rows.csv", [outcome("a", "t", "maybe")])
     with pytest.raises(ContentError, match="Nothing was imported"):
         tb.import_outcomes(path, "x", store=store.root)
+    monkeypatch.chdir(tmp_path)
+    for name in (str(path), path.name):
+        with pytest.raises(UsageError, match=r"twinbench outcomes import .*rows\.csv --name rows, and then give rows"):
+            tb.open_outcomes(name, store=store.root)
     with pytest.raises(UsageError, match="no table of outcomes 'x'"):
         tb.open_outcomes("x", store=store.root)

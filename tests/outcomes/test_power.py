@@ -19,6 +19,7 @@ from twinbench.outcomes.noise import between_tables
 from twinbench.outcomes.pilot import chosen_tasks, pilot, rank_agreement
 from twinbench.outcomes.power import Plan, power
 from twinbench.outcomes.predictability import group_of, predictability, texts_of
+from twinbench.outcomes.wording import power_notes
 from twinbench.statistics import Resampling
 from twinbench.statistics.auc import stratified_auc
 from twinbench.statistics.comparing import sign_test
@@ -81,7 +82,7 @@ def test_pairs_of_the_shipped_table_are_those_of_statsmodels() -> None:
         assert pair.tasks == known.sum()
     # A hundred tasks cannot tell the four apart by what they resolve; by their cost a few dozen can.
     assert found.detectable is not None
-    assert found.detectable > 10 > max(abs(pair.difference) for pair in found.pairs)
+    assert found.detectable > 10 > max(abs(pair.difference or 0.0) for pair in found.pairs)
     assert all(pair.cost["needed_tasks"] < 100 for pair in found.pairs if POOL["high"] in (pair.first, pair.second))
 
 
@@ -227,6 +228,25 @@ def test_the_issue_s_text_predicts_next_to_nothing(shared: Path) -> None:
         assert each.interval is not None
         assert 0.48 < each.auc < 0.6
         assert each.interval[0] < 0.53
+
+
+def test_models_without_a_common_verdict_are_not_called_equal() -> None:
+    rows = [outcome("a", "t-0"), outcome("b", "t-1"), outcome("c", "t-0", "")]
+    found = power(a_grid(rows), INFO, Plan(10, 5), penalty_usd=0.6, resampling=None)
+    assert [(pair.tasks, pair.difference, pair.p_holm) for pair in found.pairs] == [(0, None, None)] * 3
+    assert {each.model: each.resolved for each in found.models} == {"a": 1, "b": 1, "c": None}
+    assert "a less b: not known, since no task has a verdict of both" in power_notes(found)
+
+
+def test_workloads_in_which_nothing_can_be_compared_are_left_out(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(store.root))
+    rows = [outcome("a", "t", benchmark="one"), outcome("b", "t", benchmark="one"), outcome("a", "t", benchmark="two")]
+    twinbench("outcomes", "import", write_csv(tmp_path / "r.csv", rows), "--name", "r").succeeded()
+    assert twinbench("outcomes", "power", "r", "--json").succeeded().json["workload"] == "one"
+    apart = twinbench("outcomes", "power", "r", "--models", "b,c")
+    assert (apart.code, "no workload of the table has all of b, c; there are one, two" in apart.err) == (2, True)
 
 
 @pytest.mark.parametrize(

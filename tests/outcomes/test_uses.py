@@ -62,7 +62,15 @@ def test_a_bank_of_outcomes_has_a_row_a_task_and_says_what_its_labels_are(made: 
     again = twinbench(*command, "--name", "all")
     assert (again.code, "choose another --name, or --replace it" in again.err) == (2, True)
     nothing = twinbench(*command[:-1], write_jsonl(tmp_path / "no.jsonl", [{"task": "x", "text": "y"}]), "--name", "no")
-    assert (nothing.code, "has both a label and a text" in nothing.err) == (2, True)
+    assert nothing.code == 2
+    assert "of 6 tasks, 1 solved by no tier, 1 without a known verdict, 5 without a text" in nothing.err
+    for texts, said in (
+        ([{"task": "both", "text": "one"}, {"task": "both", "text": "two"}], "both stands in the file with another"),
+        ([{"task": "both", "text": " "}], "has no text in any of"),
+        ([{"text": "one"}], "has no name in any of"),
+    ):
+        ran = twinbench(*command[:-1], write_jsonl(tmp_path / "wrong.jsonl", texts), "--name", "wrong")
+        assert (ran.code, said in ran.err) == (1, True), ran.err
 
 
 def test_cases_that_can_show_something_are_told_from_those_that_cannot() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ ANSWERS = [
     ("function", "mid_high"),
     ("function?level=1", "mid"),
     ("predictors_are_a_module", "mid"),
-    ("Unknown", "error: route raised ValueError: select answered 'gpt-17'; the models are "),
+    ("Unknown", "error: route raised ValueError: select chose the model 'gpt-17'; the models are "),
     ("Odd?what=five", "error: route raised ValueError: predict answered 5, not a tier id from 0 to 3"),
     ("Odd?what=text", "error: route raised ValueError: predict answered 'high', not a tier id from 0 to 3"),
     ("Odd?what=true", "error: route raised ValueError: predict answered True, not a tier id from 0 to 3"),
@@ -100,4 +101,35 @@ def test_what_cannot_be_used_says_why() -> None:
     ):
         pass
     with pytest.raises(UsageError, match="no module 'no_such_thing'"), hosted("trb:no_such_thing:x"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("router", "said"),
+    [
+        ("Late", r"select answered something to be awaited, .* write def select\(self, ctx\)"),
+        ("Text", "select answered 'gpt-4o', not a RouterDecision"),
+        ("Unknown", r"select chose the model \['a'\]; the models are "),
+    ],
+)
+def test_an_answer_that_is_no_decision_is_shown(router: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("wrong")
+    with hosted(f"trb:published_ways:{router}") as opened:
+        assert re.search(said, asked(opened))
+
+
+@pytest.mark.parametrize(
+    ("router", "said"),
+    [
+        ("Needs", "it needs the argument 'path': add"),
+        ("Text?k=1", "it takes no argument 'k'; its arguments: none"),
+        ("decides", r"decides\(ctx\) decides itself: .* return FunctionRouter\('decides', decides\)"),
+        ("Ours", "leave out trb: before its name"),
+    ],
+)
+def test_what_is_wrong_about_its_name_is_refused_as_of_any_router(
+    router: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("wrong")
+    with pytest.raises(UsageError, match=said), hosted(f"trb:published_ways:{router}"):
         pass

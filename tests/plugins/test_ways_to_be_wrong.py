@@ -58,12 +58,19 @@ REFUSED = [
     Way("nowhere/my.py:R", (2, r"file nowhere/my\.py does not exist")),
     Way("MisspeltClass", (2, r"has no class 'MisspeltClass'; it has Low, .*Awaits")),
     Way("MisspeltMethod", (2, r"has no method route\(call\); rename its rout to route")),
-    Way("Awaits", (2, r"is async def, and decisions are not awaited: write def route\(self, call\)")),
-    Way("awaits", (2, r"is async def, and decisions are not awaited: write def awaits\(call\)")),
+    Way("Awaits", (2, r"is async def, and nothing is awaited: write def route\(self, call\)")),
+    Way("awaits", (2, r"is async def, and nothing is awaited: write def awaits\(call\)")),
     Way("TakesTwo", (2, r"takes .*: it is given one argument, the call; write def route\(self")),
     Way("TakesTyped", (2, r"it needs the argument 'k': add \?k=…")),
     Way("two", (2, r"it needs the argument 'llm': add \?llm=…")),
     Way("make", (2, r"it needs the argument 'k': add \?k=…")),
+    Way("returns_text", (2, r"returns_text\(\) returned 'low', which is no router: .* def returns_text\(call\)")),
+    Way("AwaitsHook", (2, r"the method warm_up of AwaitsHook is async def, .*: write def warm_up\(self\)")),
+    Way("YieldsInHook", (2, r"the method observe of YieldsInHook has a yield in it, so that nothing of it would run")),
+    Way("HookTakesNone", (2, r"given one argument, the session; write def start\(self, session\)")),
+    Way("ByPosition", (2, "it needs the argument 'k' by position, which a spec cannot give")),
+    Way("Low.route", (2, "Low.route is a method: name its class, Low")),
+    Way("trb:ways.py:Low", (2, "after trb: comes the name of a module, not a file: write trb:ways:Low")),
     Way("TakesTyped?k=many", (2, "its argument 'k' must be of type int, not 'many'")),
     Way("TakesTyped?k=1&modle=y", (2, "it takes no argument 'modle'; its arguments: k, model")),
 ]
@@ -79,6 +86,7 @@ BROKEN = [
     Way("NeedsOwnFile", (1, r"starts in an empty folder: take the path from __file__, or .* declared as Path")),
     Way("NeedsKey", (1, "pass it on with --plugin-env MY_SERVICE_KEY")),
     Way("WantsKey", (1, "pass it on with --plugin-env OPENAI_API_KEY")),
+    Way("WrapsMissingKey", (1, "RuntimeError: no client .*pass it on with --plugin-env MY_SERVICE_KEY")),
     Way("LoadsForever", (1, r"loading it took longer than 3 s")),
     Way("WarmsUpWrongly", (1, r"warm_up raised OSError: no such model \(ways\.py, line \d+\)")),
 ]
@@ -87,10 +95,16 @@ BROKEN = [
 FAILING = [
     Way("ReturnsNothing", (1, "route returned None, .* it must return a Decision, a Candidate, a Tier or a str")),
     Way("ReturnsModel", (1, r"'gpt-4o' is neither a candidate \(.*\) nor a tier")),
+    Way("ReturnsDecisionOfNothing", (1, "route returned a Decision of None, .*; it must be of a Candidate, a Tier")),
+    Way("ReturnsObject", (1, "route returned <object object>, of type object")),
+    Way("Yields", (1, "<generator object Yields.route>, of type generator; it has a yield in it: write return")),
+    Way("AsksPerson", (1, r"nobody answers a router's input\(\)"), printed="which tier?"),
+    Way("StopsInDebugger", (1, r"BdbQuit .*debug the router in your own process"), printed="-> return"),
+    Way("RaisesGroup", (1, "all of them .*: KeyError: 'first'; OSError: second")),
     Way("ReturnsScore", (1, "score must be a number from 0 to 1 or None, not 7.0")),
     Way(
         "ReturnsAwaitable",
-        (1, r"something to be awaited, and decisions are not awaited: write def route\(self, call\)"),
+        (1, r"something to be awaited, and nothing is awaited: write def route\(self, call\)"),
     ),
     Way(
         "Raises",
@@ -183,7 +197,9 @@ def test_a_score_names_the_failure_and_goes_on(way: Way, scored: Ran) -> None:
         assert way.printed in scored.err.partition(shown)[2].partition(" printed before")[0]
 
 
-CHECKED = [way for way in ASKED if way.router not in ("Leaks", "LoadsForever", "Crashes")]
+LIKE_OTHERS = ("ReturnsDecisionOfNothing", "ReturnsObject", "Yields", "AsksPerson", "StopsInDebugger", "RaisesGroup")
+"""A check takes its words from the same place as a score."""
+CHECKED = [way for way in ASKED if way.router not in ("Leaks", "LoadsForever", "Crashes", *LIKE_OTHERS)]
 
 
 @pytest.mark.parametrize("way", CHECKED, ids=lambda way: way.router)
@@ -192,6 +208,7 @@ def test_a_check_says_what_to_do(way: Way) -> None:
     with Bank.open("bank", Store(Path("store"))) as bank:
         report = check_router(way.spec, bank, limits(**LIMITS))
     assert bool(report.failed) == bool(code)
+    assert report.cut_short is (way in BROKEN)
     said = "\n".join(f"{each.reason} {each.advice or ''}" for each in report.checks)
     assert re.search(text, said), said
     assert all(each.advice for each in report.checks if each.status is not Status.passed)

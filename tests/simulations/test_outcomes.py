@@ -46,6 +46,7 @@ def test_intervals_hold_the_truth(tasks: int, abilities: tuple[float, ...]) -> N
         saving = found.saving
         if saving.against == whole.saving.against:
             assert saving.interval is not None
+            assert whole.saving.usd is not None
             wanted = tasks * whole.saving.usd / whole.saving.tasks
             held.setdefault("saving", []).append(saving.interval[0] <= wanted <= saving.interval[1])
     shares = {name: 100 * float(np.mean(each)) for name, each in held.items()}

@@ -427,3 +427,15 @@ def test_scores_and_rationales_are_kept_with_the_answers(store: Store) -> None:
     assert predicted.tier_ids == [1, 3]
     assert predicted.scores == [1.0, None]
     assert predicted.rationales == ["deep", None]
+
+
+def test_a_decision_that_is_far_slower_than_the_others_is_warned_of() -> None:
+    def warnings(*latencies_ms: float) -> list[str]:
+        rows = range(len(latencies_ms))
+        return Predictions(rows, [0 for _ in rows], latencies_ms=latencies_ms).warnings
+
+    [told] = warnings(20_000, 4, 5, 6)
+    assert told.startswith("took 20.0 s for its slowest decision, 6 ms for the median; what takes long to load")
+    assert warnings(20_000, 19_000, 18_000) == []
+    assert warnings(4_900, 1, 1) == []
+    assert warnings() == []

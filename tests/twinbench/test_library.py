@@ -13,6 +13,7 @@ import pytest
 
 import twinbench as tb
 from tests.banks import a_trajectory, import_rows
+from tests.outcomes.tables import SHIPPED
 from twinbench.display.frames import KINDS, frame
 from twinbench.errors import UsageError
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -178,8 +179,8 @@ def test_a_price_list_that_was_edited_meanwhile_is_read_again(tmp_path: Path, mo
         (lambda: ANY.score(Always), "Always'> is a class: give an object of it, such as Always()"),
         (lambda: ANY.curve(Always), "is a class"),
         (lambda: ANY.score(object()), " has no method route(call)"),
-        (lambda: ANY.score(Later()), " is async def, and decisions are not awaited: write def route(self, call)"),
-        (lambda: ANY.score(later), "decisions are not awaited: write def later(call)"),
+        (lambda: ANY.score(Later()), " is async def, and nothing is awaited: write def route(self, call)"),
+        (lambda: ANY.score(later), "nothing is awaited: write def later(call)"),
         (lambda: ANY.score(lambda: "low"), "takes (): it is given one argument, the call"),
         (lambda: ANY.score("sticky", resampling=100), "give a twinbench.Resampling or None"),
         (lambda: ANY.compare(["sticky", "depth-rule"], resampling=None), "give a twinbench.Resampling"),
@@ -198,6 +199,18 @@ def test_a_price_list_that_was_edited_meanwhile_is_read_again(tmp_path: Path, mo
         (lambda: ANY.grade({"a": None}), "the patch of 'a' is NoneType"),
         (lambda: ANY.grade({}, workers=-1), "workers is -1"),
         (lambda: ANY.audit("nowhere", head="x"), "head is 'x'"),
+        (lambda: ANY.headroom(None, {}), "table of outcomes name None: use letters"),
+        (lambda: ANY.headroom("t", None), "tiers is None: give a dict of texts"),
+        (lambda: ANY.headroom("t", {"low": 1}), "tiers is {'low': 1}: give a dict of texts"),
+        (lambda: ANY.headroom(SHIPPED, {}, penalty_usd="1"), "penalty_usd is '1': give a number"),
+        (lambda: ANY.headroom("t", {}, sensitivity="1"), "sensitivity is '1': give a number"),
+        (lambda: ANY.outcomes_power("t", tasks=-1), "tasks is -1: give a whole number of at least 1"),
+        (lambda: ANY.outcomes_power(SHIPPED, pilot=1.5), "pilot is 1.5"),
+        (lambda: ANY.outcomes_power("t", same=["a"]), "same is ['a']: give a dict of texts"),
+        (lambda: ANY.outcomes_power(SHIPPED, text={1: "x"}), "text is {1: 'x'}"),
+        (lambda: ANY.import_outcomes("t.csv", "t", columns={"modle": "m"}), "columns names 'modle': there are model, "),
+        (lambda: ANY.import_outcomes("t.csv", None), "table of outcomes name None"),
+        (lambda: ANY.import_outcomes(None, "t"), "name at least one file of outcomes"),
         (lambda: ANY.run("always-low", run="r", api_base=None), "api_base: "),
         (lambda: ANY.run("always-low", run="r", api_base="http://x/v1", trials="x"), "trials: "),
         (lambda: ANY.run("always-low", run="r", api_base="http://x/v1", nosuch=1), "nosuch: "),

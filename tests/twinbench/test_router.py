@@ -108,7 +108,7 @@ def test_an_equal_candidate_that_was_made_elsewhere_is_taken() -> None:
         (Tier.MID_HIGH, "the pool has no candidate of tier mid_high"),
         (MID, "candidate 'mid' is not one of this call's candidates"),
         (replace(LARGE, max_tokens=7), "candidate 'large' is not one of this call's candidates"),
-        (Decision(Decision("low")), "route returned Decision(candidate='low', "),  # type: ignore[arg-type]
+        (Decision(Decision("low")), "route returned a Decision of Decision(candidate='low', "),  # type: ignore[arg-type]
         (Decision("low", score=-0.1), "score must be a number from 0 to 1 or None, not -0.1"),
         (Decision("low", score=1.01), "score must be a number from 0 to 1 or None, not 1.01"),
         (Decision("low", score=float("nan")), "score must be a number from 0 to 1 or None, not nan"),

@@ -21,6 +21,28 @@ def require_at_least(least: int, **values: object) -> None:
             raise UsageError(f"{name} is {value!r}: give an integer of at least {least}")
 
 
+def refuse_no_numbers(**values: object) -> None:
+    """Check that values are numbers, or None.
+
+    Raises:
+        UsageError: a value is something else.
+    """
+    for name, value in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise UsageError(f"{name} is {value!r:.80}: give a number")
+
+
+def refuse_no_texts(**values: object) -> None:
+    """Check that values are texts by names.
+
+    Raises:
+        UsageError: a value is no mapping, or holds something else.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
+            raise UsageError(f"{name} is {value!r:.80}: give a dict of texts, such as {{'name': 'text'}}")
+
+
 def require_resampling(value: object, *, needed: bool = False) -> None:
     """Check that a value is a ``Resampling``, or None unless one is needed.
 

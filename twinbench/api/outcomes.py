@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from twinbench.api.arguments import require_resampling
-from twinbench.errors import UsageError
+from twinbench.api.arguments import refuse_no_numbers, refuse_no_texts, require_at_least, require_resampling
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.outcomes.columns import COLUMNS
 from twinbench.outcomes.foreseen import Foreseen, foresee
 from twinbench.outcomes.headroom import Headroom
 from twinbench.outcomes.headroom import headroom as _headroom
@@ -91,9 +92,12 @@ def import_outcomes(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
+    refuse_no_texts(columns=columns or {})
+    if unknown := sorted({*(columns or {})} - COLUMNS.keys()):
+        raise UsageError(f"columns names {unknown[0]!r}: there are {', '.join(COLUMNS)}")
     opened, told = Store(store), Told(origin, licence, note)
     refuse_existing(name, opened, replace=replace)
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    listed = [paths] if isinstance(paths, str | Path) else list(paths or [])
     read, caveat = read_outcomes(listed, Wanted(columns or {}, model, workload))
     return keep_table(read, name, opened, told.with_note(caveat), replace=replace)
 
@@ -134,6 +138,8 @@ def headroom(
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
     require_resampling(resampling)
+    refuse_no_texts(tiers=tiers)
+    refuse_no_numbers(sensitivity=sensitivity, specificity=specificity)
     for given, value in (("sensitivity", sensitivity), ("specificity", specificity)):
         if value is not None and not 0 <= value <= 1:
             raise UsageError(f"{given} is {value!r}: give a chance from 0 to 1")
@@ -191,6 +197,9 @@ def outcomes_power(
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
     require_resampling(resampling)
+    refuse_no_numbers(power=power, difference=difference)
+    refuse_no_texts(same=same or {})
+    require_at_least(1, **{name: value for name, value in (("tasks", tasks), ("pilot", pilot)) if value is not None})
     if not 0 < power < 1 or not 0 < difference <= 100:
         raise UsageError(
             f"power {power!r} and difference {difference!r}: give a chance between 0 and 1, and points from 0 to 100"
@@ -238,6 +247,7 @@ def foresee_cases(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
+    refuse_no_texts(tiers=tiers)
     opened = open_outcomes(table, store=store)
     grids = [opened.outcomes.grid(name) for name in opened.outcomes.workloads]
     fitting = max(grids, key=lambda grid: len(grid.at(cases).tasks))
@@ -274,6 +284,7 @@ def penalty_of(penalty_usd: float | None) -> float:
     Raises:
         UsageError: it is negative or no number.
     """
+    refuse_no_numbers(penalty_usd=penalty_usd)
     if penalty_usd is None:
         return float(live_manifest(DEFAULT_LIVE).unresolved_penalty_usd)
     if not 0 <= penalty_usd <= 1e6:
@@ -291,12 +302,16 @@ def texts(of: Path | str | Mapping[str, str]) -> Texts:
         TwinbenchError: there is no such file or set of tasks, or it cannot be read.
     """
     if isinstance(of, Mapping):
+        refuse_no_texts(text=of)
         return texts_of(of)
     if Path(of).is_file():
         return read_texts(Path(of))
-    from dynamic_track.tasks.sources import load_tasks
+    from dynamic_track.tasks.sources import HubError, load_tasks
 
-    tasks = load_tasks(str(of)).tasks
+    try:
+        tasks = load_tasks(str(of)).tasks
+    except HubError as error:
+        raise TwinbenchError(f"{error.what}; give a file of its rows instead: .jsonl, .json or .parquet") from None
     return texts_of(
         {task.id: task.problem_statement for task in tasks}, {task.id: task.repo for task in tasks if task.repo}
     )

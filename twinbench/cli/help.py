@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand, TyperGroup
 
 from twinbench.display.wording import did_you_mean
@@ -43,6 +44,17 @@ class Command(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the pieces of the usage line."""
         return [_BRACED_ARGUMENT.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; a value that an option does not take is refused in our words instead of pydantic's."""
+        try:
+            return super().parse_args(ctx, args)
+        except BadParameter as error:
+            if callable(details := getattr(error.__cause__, "errors", None)):
+                from twinbench.reading.validation import worded  # pydantic is loaded already
+
+                error.message = worded(details()[0])
+            raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options."""

@@ -20,8 +20,13 @@ PageOption = Annotated[
 ]
 
 
-def check_output(output: str, *, json_: bool) -> None:
+def check_output(output: str, *, json_: bool, option: str = "-o") -> None:
     """Check before the work begins that the report can be written.
+
+    Args:
+        output: where to.
+        json_: whether JSON is written to standard output.
+        option: that says where to.
 
     Raises:
         UsageError: it cannot be written to that file.
@@ -29,11 +34,11 @@ def check_output(output: str, *, json_: bool) -> None:
     from twinbench.errors import UsageError
 
     if output == "-" and json_:
-        raise UsageError("-o - and --json both write to standard output: name a file with -o")
+        raise UsageError(f"{option} - and --json both write to standard output: name a file")
     folder = Path(output).parent
     if output != "-" and (Path(output).is_dir() or not folder.is_dir()):
         what = f"{folder} is not a folder" if not folder.is_dir() else "it is a folder"
-        raise UsageError(f"-o {output}: {what}; name a file, such as report.html")
+        raise UsageError(f"{option} {output}: {what}; name a file, such as report.html")
 
 
 def command_line(track: str, arguments: list[str], options: dict[str, Any], output: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -40,6 +42,15 @@ def _strict(image: str | None, wheels: Path | None) -> Isolation:
     from twinbench.containers.strict import StrictIsolation
 
     return StrictIsolation(Engine.connect(), image or BASE_IMAGE, wheels)
+
+
+def _refuse_assignments(names: Iterable[str]) -> None:
+    from twinbench.errors import UsageError
+
+    for name in names:
+        if "=" in name or not name:
+            key = name.partition("=")[0] or "NAME"
+            raise UsageError(f"--plugin-env {name}: give the name alone, {key}, of a variable that is set")
 
 
 PythonOption = Annotated[
@@ -171,6 +182,10 @@ class PluginOptions:
         from twinbench.errors import UsageError
         from twinbench.plugins.limits import PluginLimits, missing_limits
 
+        _refuse_assignments(self.plugin_env or ())
+        for name in self.plugin_env or () if processes else ():
+            if name not in os.environ:
+                typer.echo(printable(f"note: --plugin-env {name}: no such variable is set"), err=True)
         limits = PluginLimits(
             self.load_timeout,
             self.decision_timeout,

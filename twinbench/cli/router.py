@@ -127,7 +127,10 @@ def check(
         ]
         title = f"{router}, {counted(report.rows, 'row')} of {report.bank.name}"
         found = [check.to_json() for check in report.checks]
-        print_table(Table(title, columns, found, caveat=report.bank.caveat), form, output)
+        notes = (
+            ["The other checks were not run: a router that answers nothing fails them all."] if report.cut_short else []
+        )
+        print_table(Table(title, columns, found, notes, caveat=report.bank.caveat), form, output)
     if report.failed:
         typer.echo(f"error: failed checks: {printable(', '.join(report.failed))}", err=True)
         raise typer.Exit(1)

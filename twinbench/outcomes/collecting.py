@@ -21,6 +21,19 @@ from twinbench.statistics.clusters import Ints
 _MOST_NAME = 500
 
 
+def read_name(value: Any) -> str:
+    """A name without the spaces around it; whole numbers are names too, as a file may write them without quotes.
+
+    Raises:
+        ValueError: it is none.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    text = text.strip() if isinstance(text, str) else ""
+    if not text or len(text) > _MOST_NAME or not text.isprintable():
+        raise ValueError(f"must be a name of up to {_MOST_NAME} characters (found {shown(value)})")
+    return text
+
+
 @dataclass
 class _Names:
     """Names, and the number of each in the order in which they were met."""
@@ -28,7 +41,7 @@ class _Names:
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, name: Any) -> int:
-        """Of a name; numbers are names too, as a file may write them without quotes.
+        """Of a name.
 
         Raises:
             ValueError: it is none.
@@ -37,9 +50,7 @@ class _Names:
             return self.numbers[name]
         except (KeyError, TypeError):
             pass
-        text = str(name) if isinstance(name, int) and not isinstance(name, bool) else name
-        if not isinstance(text, str) or not text.strip() or len(text) > _MOST_NAME or not text.isprintable():
-            raise ValueError(f"must be a name of up to {_MOST_NAME} characters (found {shown(name)})")
+        text = read_name(name)
         return self.numbers.setdefault(text, len(self.numbers))
 
     def ordered(self) -> tuple[list[str], Ints]:

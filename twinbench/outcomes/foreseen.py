@@ -45,7 +45,7 @@ class Foreseen:
     @property
     def saving_usd(self) -> float:
         """What choosing a model for each case could save at most, over all cases."""
-        return self.headroom.saving.usd * self.scale
+        return (self.headroom.saving.usd or 0.0) * self.scale
 
     def cost_usd(self) -> dict[str, float]:
         """By tier, what all trials of all cases would cost if its model did them alone."""
@@ -78,10 +78,11 @@ class Foreseen:
         cases = counted(self.cases, "case")
         bound = (
             f"a model chosen for each case could save at most {self.saving_usd:.2f} USD of the bill of always "
-            f"{saving.against}; {cases} find "
+            f"{saving.against}; {cases} {'finds' if self.cases == 1 else 'find'} "
         )
         if self.detectable_usd is None:
-            bound += "nothing of that, since the two never differ"
+            alike = "the two never differ" if saving.tasks > 1 else "one known case says nothing of the spread"
+            bound += f"nothing of that, since {alike}"
         else:
             bound += f"a difference of {self.detectable_usd:.2f} USD with a chance of {100 * POWER:.0f} %: " + (
                 "they can show a router that comes near the bound"
@@ -91,7 +92,7 @@ class Foreseen:
         return [
             f"by the outcomes {found.info.name}, which has {len(found.tasks):,} of {cases}: {alone} USD",
             bound,
-            f"of resolved cases they find {least}",
+            f"of resolved cases {'it finds' if self.cases == 1 else 'they find'} {least}",
             *([found.caveat] if found.caveat else []),
         ]
 
@@ -122,9 +123,11 @@ def foresee(
     if not here.tasks:
         raise UsageError(f"the table {info.name} has none of the {counted(len(cases), 'case')} in {grid.workload}")
     found = headroom(here, info, tiers, penalty_usd=penalty_usd, resampling=None)
+    if found.saving.usd is None:
+        raise UsageError(f"the table {info.name} has no verdict and cost of every tier on any of the cases")
     best = next(each for each in found.policies if each.policy.name == found.saving.against)
     bound = found.of_kind("bound")[0]
-    both = best.policy.known & bound.policy.known
+    both = np.all([each.policy.known for each in found.of_kind("constant")], axis=0)
     differences = (best.policy.bill_usd(penalty_usd) - bound.policy.bill_usd(penalty_usd))[both]
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     solved = here.of(list(found.tiers.values())).solved

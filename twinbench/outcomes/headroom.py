@@ -38,8 +38,9 @@ class Saving:
     against: str
     """The tier of the model whose bill is the lowest of all single ones."""
     tasks: int
-    """Whose outcome is known for both."""
-    usd: float
+    """Whose verdict and cost are known of every tier: where one is not, nobody knows what choosing it would save."""
+    usd: float | None
+    """None where there is no such task."""
     share: float | None
     """Percent of the best single model's bill; None where that is 0."""
     interval: Ends | None
@@ -268,10 +269,13 @@ def _saving(
     penalty_usd: float,
     resampling: Resampling | None,
 ) -> Saving:
-    """By the bills of tasks that are known for the best single model and for the lowest bill in hindsight."""
+    """By the bills of tasks that are known of every tier: of the best single model, and the lowest in hindsight."""
+    here = np.all([each.policy.known for each in constants], axis=0)
     priced = [each for each in constants if each.mean_bill_usd is not None]
-    best = min(priced, key=lambda each: each.mean_bill_usd or 0.0)
-    here = best.policy.known & hindsight.known
+    if not here.any():
+        best = min(priced, key=lambda each: each.mean_bill_usd or 0.0)
+        return Saving(best.policy.name, 0, None, None, None, None, "no task has a verdict and a cost of every tier")
+    best = min(constants, key=lambda each: float(each.policy.bill_usd(penalty_usd)[here].mean()))
     bills = np.stack([policy.bill_usd(penalty_usd)[here] for policy in (best.policy, hindsight)], axis=1)
     total, least = bills.sum(axis=0).tolist()
     size = len(bills)
@@ -355,7 +359,7 @@ def _of_split(grid: Grid, order: Sequence[str], penalty_usd: float) -> list[dict
             {
                 "tier": tier,
                 "model": grid.models[number],
-                "resolved": plain_count(each.resolved),
+                "resolved": None if each.resolved is None else plain_count(each.resolved),
                 "verdicts": each.verdicts,
                 "cost_usd": each.cost_usd,
                 "bill_usd": each.bill_usd,

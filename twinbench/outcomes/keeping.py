@@ -20,7 +20,7 @@ from twinbench.outcomes.reading import Read
 from twinbench.outcomes.table import Outcomes
 from twinbench.sql import sql_text
 from twinbench.storage import resources
-from twinbench.storage.store import Store
+from twinbench.storage.store import Store, outcomes_hint
 
 _KEY = "twinbench"
 """Of the metadata of the Parquet file, which hold a table's ``TableInfo``."""
@@ -203,7 +203,9 @@ def _file(name: str, store: Store) -> tuple[Path, bool]:
     if not path.is_file():
         known = ", ".join((*shipped_names(), *store.outcomes_names()))
         bring = f"bring one with: twinbench outcomes import FILE --name {name}"
-        raise UsageError(f"no table of outcomes {name!r} in {store.root} (tables: {known}); {bring}")
+        raise UsageError(
+            outcomes_hint(name) or f"no table of outcomes {name!r} in {store.root} (tables: {known}); {bring}"
+        )
     return path, False
 
 

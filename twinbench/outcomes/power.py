@@ -39,8 +39,8 @@ class PairOfModels:
     first: str
     second: str
     tasks: int
-    difference: float
-    """Points of resolved tasks, the first less the second."""
+    difference: float | None
+    """Points of resolved tasks, the first less the second; None where no task has a verdict of both."""
     interval: tuple[float, float] | None
     first_only: float
     second_only: float
@@ -71,7 +71,8 @@ class RankedModel:
     """A model among all that were compared."""
 
     model: str
-    resolved: float
+    resolved: float | None
+    """None where no verdict is known."""
     verdicts: int
     share: float | None
     """Percent of the known verdicts."""
@@ -192,7 +193,7 @@ def power(
     """
     models = len(grid.models)
     if models < 2:
-        raise UsageError(f"a comparison needs two models or more; there is {models}")
+        raise UsageError(f"a comparison needs two models or more; in workload {grid.workload} there is {models}")
     counts = _Counts.of(grid)
     first, second = np.triu_indices(models, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -338,7 +339,7 @@ def _pair(
     known = np.asarray(np.isfinite(solved).all(axis=0))
     here = solved[:, known]
     size = here.shape[1]
-    points = 100 * float((here[0] - here[1]).mean()) if size else 0.0
+    points = 100 * float((here[0] - here[1]).mean()) if size else None
     interval = None
     if resampling is not None and size >= resampling.fewest_clusters and (here[0] != here[1]).any():
         names = [name for name, found in zip(grid.tasks, known, strict=True) if found]
@@ -352,8 +353,8 @@ def _pair(
         interval,
         float((here[0] * (1 - here[1])).sum()),
         float((here[1] * (1 - here[0])).sum()),
-        None if np.isnan(p[0]) else float(p[0]),
-        None if np.isnan(p[0]) else float(p[1]),
+        None if np.isnan(p[0]) or not size else float(p[0]),
+        None if np.isnan(p[0]) or not size else float(p[1]),
         _points(detectable_difference(plan.tasks, differing, **asked)) if size else None,
         sign_test_power(plan.tasks, differing, plan.difference / 100, level=plan.level) if size else None,
         needed_tasks(plan.difference / 100, differing, **asked) if size else None,
@@ -397,7 +398,7 @@ def _ranked(
         found.append(
             RankedModel(
                 grid.models[place],
-                float(resolved[place]),
+                float(resolved[place]) if verdicts[place] else None,
                 int(verdicts[place]),
                 shares[place],
                 ranks[place],

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.outcomes.collecting import read_name
 from twinbench.outcomes.table import Grid
 from twinbench.reading.rows import SUFFIXES, file_rows, require_file
 from twinbench.statistics.auc import Auc, stratified_auc
@@ -91,19 +92,30 @@ def read_texts(path: Path) -> Texts:
             problems.append(found)
             continue
         row = found.row if isinstance(found.row, dict) else {}
-        task = next((row[name] for name in _ID_FIELDS if isinstance(row.get(name), str)), None)
-        text = next((row[name] for name in _TEXT_FIELDS if isinstance(row.get(name), str)), None)
+        task = next((name for field in _ID_FIELDS if (name := _name_in(row, field)) is not None), None)
+        text = next((row[name] for name in _TEXT_FIELDS if isinstance(row.get(name), str) and row[name].strip()), None)
         if task is None or text is None:
-            wanted = _ID_FIELDS if task is None else _TEXT_FIELDS
-            problems.append(Problem(str(path), found.number, None, f"has no text in any of {', '.join(wanted)}"))
+            what, wanted = ("name", _ID_FIELDS) if task is None else ("text", _TEXT_FIELDS)
+            problems.append(Problem(str(path), found.number, None, f"has no {what} in any of {', '.join(wanted)}"))
             continue
-        texts[task] = text
+        if texts.setdefault(task, text) != text:
+            problems.append(
+                Problem(str(path), found.number, None, f"{task} stands in the file with another text already")
+            )
         group = next((row[name] for name in _GROUP_FIELDS if isinstance(row.get(name), str)), None)
         if group:
             groups[task] = group
     if problems:
         raise ContentError(problems)
     return texts_of(texts, groups)
+
+
+def _name_in(row: Mapping[str, Any], field: str) -> str | None:
+    """The name of a task as a table of outcomes has it; None where the field holds none."""
+    try:
+        return read_name(row.get(field))
+    except ValueError:
+        return None
 
 
 def predictability(grid: Grid, texts: Texts, *, level: float = 0.95, seed: int = 0) -> list[Predictability]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from twinbench.errors import Problem, UsageError
 from twinbench.fingerprint import sha256_file
-from twinbench.outcomes.collecting import Collected
+from twinbench.outcomes.collecting import Collected, read_name
 from twinbench.outcomes.columns import find_columns
 from twinbench.reading.csv_rows import SUFFIXES as CSV_SUFFIXES
 from twinbench.reading.csv_rows import csv_rows
@@ -60,6 +60,18 @@ class Wanted:
     model: str | None = None
     """Of all outcomes."""
     workload: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no name.
+
+        Raises:
+            UsageError: a model or a workload that is given for all outcomes is none.
+        """
+        for what, name in (("model", self.model), ("workload", self.workload)):
+            try:
+                read_name("any" if name is None else name)
+            except ValueError as error:
+                raise UsageError(f"the {what} of all outcomes {error}") from None
 
     @property
     def said(self) -> dict[str, str]:
@@ -160,12 +172,27 @@ def _read_document(content: dict[str, Any], path: Path, wanted: Wanted, into: Re
         return False
     found = False
     for board in boards:
+        met: set[str] = set()
         for result in board.get("results") or [] if isinstance(board, dict) else []:
             details = result.get(_DETAILS_FILE) if isinstance(result, dict) else None
             if isinstance(details, dict) and _is_details(details):
-                model, workload = str(result.get("name")), wanted.workload or str(board.get("name"))
+                model, workload = _name_result(result, met), wanted.workload or str(board.get("name"))
                 _read_details(details, f"{path}, {workload}, {model}", wanted, model, workload, into)
                 found = True
+    return found
+
+
+def _name_result(result: Mapping[str, Any], met: set[str]) -> str:
+    """The model of a leaderboard's result; one that stands there again is called by its folder or date too.
+
+    Args:
+        result: of a board.
+        met: names of that board so far, to which this one is added.
+    """
+    name = str(result.get("name"))
+    beside = [str(result[key]) for key in ("folder", "date") if result.get(key)]
+    found = next((each for each in (name, *(f"{name} ({each})" for each in beside)) if each not in met), name)
+    met.add(found)
     return found
 
 

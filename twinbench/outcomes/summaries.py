@@ -26,9 +26,9 @@ class PolicySummary:
     on_hull: bool
 
     @property
-    def resolved(self) -> float:
-        """Tasks that are solved, in expectation, of those whose verdict is known."""
-        return float(np.nansum(self.policy.solved))
+    def resolved(self) -> float | None:
+        """Tasks that are solved, in expectation, of those whose verdict is known; None where none is."""
+        return float(np.nansum(self.policy.solved)) if self.verdicts else None
 
     @property
     def verdicts(self) -> int:
@@ -51,14 +51,14 @@ class PolicySummary:
         return None if mean is None else 100 * mean
 
     @property
-    def cost_usd(self) -> float:
-        """Of ``tasks``."""
-        return float(self.policy.cost_usd[self.policy.known].sum())
+    def cost_usd(self) -> float | None:
+        """Of ``tasks``; None where there are none."""
+        return float(self.policy.cost_usd[self.policy.known].sum()) if self.tasks else None
 
     @property
-    def bill_usd(self) -> float:
-        """Of ``tasks``: cost, and the penalty of each that is not solved."""
-        return float(self.policy.bill_usd(self.penalty_usd)[self.policy.known].sum())
+    def bill_usd(self) -> float | None:
+        """Of ``tasks``: cost, and the penalty of each that is not solved; None where there are none."""
+        return float(self.policy.bill_usd(self.penalty_usd)[self.policy.known].sum()) if self.tasks else None
 
     @property
     def mean_cost_usd(self) -> float | None:
@@ -76,7 +76,7 @@ class PolicySummary:
             "name": self.policy.name,
             "kind": self.policy.kind,
             "models": self.models,
-            "resolved": plain_count(self.resolved),
+            "resolved": None if self.resolved is None else plain_count(self.resolved),
             "verdicts": self.verdicts,
             "tasks": self.tasks,
             "share": self.share,

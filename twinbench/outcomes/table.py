@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinbench.display.wording import counted
+from twinbench.display.wording import counted, did_you_mean
 from twinbench.errors import UsageError
 from twinbench.outcomes.columns import UNKNOWN
 from twinbench.statistics.clusters import Floats, Ints
@@ -92,7 +92,7 @@ class Outcomes:
             UsageError: there is no such workload, or there are several and none is named, or it is too large.
         """
         if workload is None and len(self.workloads) > 1:
-            raise UsageError(f"the table has several workloads: name one of {', '.join(self.workloads)}")
+            raise UsageError(f"the table has several workloads: name one with --workload: {', '.join(self.workloads)}")
         if workload is not None and workload not in self.workloads:
             raise UsageError(f"no workload {workload!r} in the table: there are {', '.join(self.workloads)}")
         here = np.flatnonzero(self.workload == (0 if workload is None else list(self.workloads).index(workload)))
@@ -149,7 +149,10 @@ class Grid:
         """
         place = {name: number for number, name in enumerate(self.models)}
         if unknown := [name for name in models if name not in place]:
-            raise UsageError(f"no model {unknown[0]!r} in workload {self.workload}: there are {', '.join(self.models)}")
+            meant = did_you_mean(unknown[0], self.models)
+            raise UsageError(
+                f"no model {unknown[0]!r} in workload {self.workload}: there are {', '.join(self.models)}{meant}"
+            )
         if len(set(models)) < len(models):
             raise UsageError(f"a model stands twice in {', '.join(models)}")
         rows = [place[name] for name in models]

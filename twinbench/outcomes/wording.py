@@ -29,6 +29,8 @@ def headroom_notes(found: Headroom) -> list[str]:
             f"a model chosen for each task could save at most {saving.usd:.2f} USD{between}{share} of the bill of "
             f"always {saving.against} ({best}), over {counted(saving.tasks, 'task')} at a penalty of "
             f"{found.penalty_usd:g} USD; {HINDSIGHT}"
+            if saving.usd is not None
+            else f"what a model chosen for each task could save is not known: {saving.reason}"
         ),
         (
             f"{counted(kinds['solved_by_all'], 'task')} solved by all tiers, {kinds['contested']:,} contested, "
@@ -39,12 +41,17 @@ def headroom_notes(found: Headroom) -> list[str]:
         "the cheapest single model by bill: "
         + _by_penalty([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
     ]
+    prices = [each.mean_cost_usd for each in found.of_kind("constant") if each.mean_cost_usd is not None]
+    if prices != sorted(prices):
+        notes.append("a lower tier costs more here than a higher one, and a cascade begins with the lowest tier")
     if len({each.tasks for each in found.of_kind("constant")}) > 1 or found.kinds["unknown"]:
         notes.append("bills are of the tasks whose verdict and cost are known; compare them by the task")
     notes += [
         f"on the {each['tasks']:,} tasks of {each['name']}: "
         + ", ".join(
             f"{model['tier']} {model['resolved']:g} resolved, bill {model['bill_usd']:.2f} USD"
+            if model["bill_usd"] is not None and model["resolved"] is not None
+            else f"{model['tier']} not known"
             for model in each["models"]
         )
         for each in found.splits
@@ -77,11 +84,16 @@ def power_notes(found: Power) -> list[str]:
         )
     ]
     if found.differing is not None:
-        least = "no difference" if found.detectable is None else f"a difference of {found.detectable:.1f} points"
+        least = (
+            "no difference"
+            if found.detectable is None
+            else f"a difference of {found.detectable:.1f} points or more with a chance of {100 * plan.power:.0f} %"
+        )
+        find = "finds" if plan.tasks == 1 else "find"
         needed = "more tasks than anybody has" if found.needed is None else counted(found.needed, "task")
         notes.append(
             f"two models differ on {found.differing:.1f} % of tasks (the median of pairs): "
-            f"{counted(plan.tasks, 'task')} find {least} or more with a chance of {100 * plan.power:.0f} %; "
+            f"{counted(plan.tasks, 'task')} {find} {least}; "
             f"{plan.difference:g} points take {needed}"
         )
     notes += [_pair_note(each) for each in found.pairs]
@@ -99,6 +111,8 @@ def power_notes(found: Power) -> list[str]:
 
 
 def _pair_note(pair: PairOfModels) -> str:
+    if pair.difference is None:
+        return f"{pair.first} less {pair.second}: not known, since no task has a verdict of both"
     between = "" if pair.interval is None else f" [{pair.interval[0]:.1f}, {pair.interval[1]:.1f}]"
     p = "" if pair.p_holm is None else f", p {pair.p_holm:.2g}"
     said = f"{pair.first} less {pair.second}: {pair.difference:+.1f} points{between}{p}"

@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _TRUE = frozenset({"true", "yes", "1", "on"})
 _FALSE = frozenset({"false", "no", "0", "off"})
 
@@ -46,23 +47,37 @@ def convert_arguments(
     Raises:
         ArgumentError: unknown name, wrong value, or a required parameter that is missing.
     """
-    parameters = _signature_parameters(constructor)
-    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    named = {
-        name: parameter
-        for name, parameter in parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name != given
-    }
-    for name in texts:
-        if name not in named and not takes_any:
-            known = ", ".join(named) or "none"
-            raise ArgumentError(f"it takes no argument {name!r}; its arguments: {known}")
-    for name, parameter in named.items():
-        if parameter.default is parameter.empty and name not in texts:
-            raise ArgumentError(f"it needs the argument {name!r}: add ?{name}=…")
+    refuse_arguments(constructor, texts, given)
     hints = _type_hints(constructor)
     values = {name: _convert(name, text, hints.get(name, str)) for name, text in texts.items()}
     return {name: folder / value if folder and isinstance(value, Path) else value for name, value in values.items()}
+
+
+def refuse_arguments(constructor: Callable[..., Any], names: Iterable[str], given: str | None = None) -> None:
+    """Refuse arguments of a spec that a constructor does not take, and a spec that leaves one out.
+
+    Args:
+        constructor: a class or a function.
+        names: of the arguments in the spec.
+        given: a parameter that somebody else gives.
+
+    Raises:
+        ArgumentError: unknown name, or a required parameter that is missing.
+    """
+    parameters = _signature_parameters(constructor)
+    named = {name: each for name, each in parameters.items() if each.kind in _BY_NAME and name != given}
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    names = set(names)
+    if not takes_any and (unknown := sorted(names - named.keys())):
+        known = ", ".join(named) or "none"
+        raise ArgumentError(f"it takes no argument {unknown[0]!r}; its arguments: {known}")
+    for name, each in parameters.items():
+        if each.default is not each.empty or name in names or name == given:
+            continue
+        if each.kind is each.POSITIONAL_ONLY:
+            raise ArgumentError(f"it needs the argument {name!r} by position, which a spec cannot give")
+        if each.kind in _BY_NAME:
+            raise ArgumentError(f"it needs the argument {name!r}: add ?{name}=…")
 
 
 def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> str | None:

@@ -5,6 +5,7 @@ Standard library only: it is part of a router's own process.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -16,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from twinbench.plugins import published, twinrouterbench
-from twinbench.plugins.arguments import ArgumentError, call_parameter, convert_arguments
+from twinbench.plugins.arguments import ArgumentError, call_parameter, convert_arguments, refuse_arguments
 from twinbench.plugins.raised import describe_error
 from twinbench.routing.accepting import NotARouterError, as_router
+from twinbench.routing.router import show_object
+
+_MOST_NAMES = 40
 
 
 class LoadError(Exception):
@@ -44,6 +48,8 @@ def construct_router(request: Mapping[str, Any]) -> Any:
     try:
         if kind == "trb":
             texts = published.read_arguments(found, arguments, folder, attribute)
+            twinrouterbench.refuse_function(found, attribute)
+            refuse_arguments(found, texts)
             return twinrouterbench.adapt(found(**texts), request["models"])
         made = _made(found, attribute, arguments, folder)
     except (ArgumentError, twinrouterbench.NotPublishedError) as error:
@@ -53,7 +59,8 @@ def construct_router(request: Mapping[str, Any]) -> Any:
     try:
         return as_router(made, attribute)
     except NotARouterError as error:
-        raise LoadError(str(error), usage=True) from error
+        text = str(error) if _is_made_by_class(found, made) else _describe_returned(made, attribute)
+        raise LoadError(text, usage=True) from error
 
 
 def _imported(request: Mapping[str, Any]) -> Any:
@@ -71,15 +78,42 @@ def _imported(request: Mapping[str, Any]) -> Any:
 
 def _attribute(module: Any, target: str, attribute: str, *, published: bool) -> Any:
     """What stands under a name in a module: a class, a function, or a router that the module made."""
-    found = module
+    found, owner = module, None
     for part in attribute.split("."):
-        found = getattr(found, part, None)
+        found, owner = getattr(found, part, None), found
+    if (
+        inspect.isclass(owner)
+        and inspect.isfunction(found)
+        and next(iter(inspect.signature(found).parameters), "") == "self"
+    ):
+        raise LoadError(f"{attribute} is a method: name its class, {attribute.rpartition('.')[0]}", usage=True)
     if callable(found) or callable(getattr(found, "route", None)):
         return found
     methods = ("select", "predict") if published else ("route",)
     names = [name for name, value in vars(module).items() if inspect.isclass(value) and {*methods} & {*dir(value)}]
-    known = ", ".join(names) or f"none with a method {' or '.join(methods)}"
-    raise LoadError(f"{target} has no class {attribute!r}; it has {known}", usage=True)
+    known = ", ".join(names[:_MOST_NAMES]) or f"none with a method {' or '.join(methods)}"
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    close = difflib.get_close_matches(attribute, [name for name, value in vars(module).items() if callable(value)])
+    meant = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    raise LoadError(f"{target} has no class {attribute!r}; it has {known}{more}{meant}", usage=True)
+
+
+def _is_made_by_class(found: Any, made: Any) -> bool:
+    """Whether what was made is a class's object, what stands in the module itself, or a function of one call."""
+    return inspect.isclass(found) or made is found or isinstance(made, partial) or _has_route(made)
+
+
+def _has_route(made: Any) -> bool:
+    return not inspect.isclass(made) and hasattr(made, "route")
+
+
+def _describe_returned(made: Any, attribute: str) -> str:
+    """What a function returned that makes no router: it is the function that is at fault."""
+    what = f"the class {made.__name__}" if inspect.isclass(made) else show_object(made)
+    return (
+        f"{attribute}() returned {what}, which is no router: a function that makes a router returns an object with "
+        f"route(call), and one that decides itself takes the call: def {attribute}(call)"
+    )
 
 
 def _made(found: Any, attribute: str, arguments: Mapping[str, str], folder: Path) -> Any:

@@ -25,7 +25,7 @@ from twinbench.errors import UsageError
 from twinbench.plugins.answers import MOST_DEPTH, is_nested_too_deeply, refuse_duplicate_keys
 from twinbench.plugins.wire import MOST_ANSWER_BYTES, MOST_RATIONALE_CHARACTERS, call_to_json
 from twinbench.routing.asking import RemoteRouter
-from twinbench.routing.router import Call, Decision, RouterError
+from twinbench.routing.router import Call, Decision, RouterError, show_object
 from twinbench.routing.session import SESSION_HEADER
 from twinbench.routing.tiers import TIER_LABELS, Tier
 
@@ -198,6 +198,9 @@ def _parse_decision(content: bytes) -> Decision:
     picked: Any = answer["candidate"] if "candidate" in answer else answer["tier"]
     if "candidate" not in answer and picked in TIER_LABELS:
         picked = Tier.from_label(picked)
+    if not isinstance(picked, str | Tier):
+        which = "candidate" if "candidate" in answer else "tier"
+        raise RouterError(f"the endpoint's {which} must be a text, not {show_object(picked)}")
     rationale = answer.get("rationale")
     if isinstance(rationale, str) and len(rationale) > MOST_RATIONALE_CHARACTERS:
         most = f"at most {MOST_RATIONALE_CHARACTERS:,} are allowed"

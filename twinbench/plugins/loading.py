@@ -28,7 +28,7 @@ from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
 from twinbench.routing.asking import call_hook
 from twinbench.routing.built_in import BUILT_IN
-from twinbench.routing.router import Candidate, Router
+from twinbench.routing.router import Candidate, Router, show_object
 from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
 from twinbench.storage.manifest_files import live_models
 
@@ -115,7 +115,7 @@ def _loaded_object(router: RouterLike) -> LoadedRouter:
         UsageError: it is none.
     """
     try:
-        accepted = as_router(router, f"{router!r:.200}")
+        accepted = as_router(router, show_object(router, 200))
     except NotARouterError as error:
         raise UsageError(f"no router: {error}") from None
     return LoadedRouter(router_name(router), None, partial(_open_instance, accepted))
@@ -215,7 +215,15 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dic
     try:
         found = _describe_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
     except RouterNotFoundError as error:
-        raise UsageError(f"router {spec.text!r}: {error}{_known_routers_hint(spec, elsewhere=elsewhere)}") from None
+        strict = (
+            "; in strict isolation modules come from --plugin-wheels or the image, and from this folder only as a "
+            "file, path/to/file.py:Class"
+            if limits.isolation is not None and spec.kind in ("module", "trb")
+            else ""
+        )
+        raise UsageError(
+            f"router {spec.text!r}: {error}{strict}{_known_routers_hint(spec, elsewhere=elsewhere)}"
+        ) from None
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from twinbench.plugins import published_text
+from twinbench.routing.router import show_object
 from twinbench.routing.tiers import TIER_LABELS
 
 WALLCLOCK_TTL_S = 300
@@ -105,7 +106,8 @@ class FunctionRouter:
             return RouterDecision(answer, rationale=self.rationale_prefix)
         if not isinstance(answer, RouterDecision):
             raise TypeError(
-                f"the function of {self.label!r} answered {answer!r:.80}: a model's name or a RouterDecision is wanted"
+                f"the function of {self.label!r} answered {show_object(answer)}: "
+                "a model's name or a RouterDecision is wanted"
             )
         return answer
 
@@ -118,7 +120,7 @@ def validate_decision(decision: Any, available_models: Sequence[str]) -> RouterD
         ValueError: it does not name one.
     """
     if not isinstance(decision, RouterDecision):
-        raise TypeError(f"{decision!r:.80} is no RouterDecision")
+        raise TypeError(f"{show_object(decision)} is no RouterDecision")
     if decision.model_id not in available_models:
         raise ValueError(f"{decision!r} names none of the available models")
     return decision
@@ -155,7 +157,9 @@ class FunctionPredictor:
         """
         tier_id = self._fn(row)
         if not hasattr(tier_id, "__index__"):  # an integer of numpy is one too
-            raise TypeError(f"the predictor's function answered {tier_id!r:.80}: a tier id, an integer, is wanted")
+            raise TypeError(
+                f"the predictor's function answered {show_object(tier_id)}: a tier id, an integer, is wanted"
+            )
         return TierPrediction(tier_id)
 
 

@@ -5,15 +5,20 @@ Standard library only: it is part of a router's own process.
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 _RUNTIME = Path(__file__).parents[1]
 _LIBRARY = Path(os.__file__).parent
 _MOST_TEXT = 2000
+_MOST_REASONS = 8
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # which Python 3.10 has not
+_MOST_OF_GROUP = 3
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|SECRET|HOME|URL|BASE|HOST|PATH|DIR|FILE)\b")
 """A word in an error's text that reads like the name of an environment variable."""
 
@@ -25,16 +30,25 @@ def describe_error(error: BaseException, arguments: Mapping[str, str] | None = N
         error: what was raised.
         arguments: those of the router's spec, as texts.
     """
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - an exception's text is the router's code too
-        text = "an error whose text cannot be had"
+    text = _text(error)
     frames = traceback.extract_tb(error.__traceback__)
-    place = _place(frames)
+    if isinstance(error, _GROUP):
+        text = f"{text}: {'; '.join(f'{type(each).__name__}: {each}' for each in error.exceptions[:_MOST_OF_GROUP])}"
+    place = "" if isinstance(error, SyntaxError) and error.filename else _place(frames)  # its text says where
     shown = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
     what = f"raised {type(error).__name__}: {shown}{place}" if shown else f"raised {type(error).__name__}{place}"
-    remedy = _remedy(error, text, frames, arguments or {})
+    remedy = next(filter(None, (_remedy(each, arguments or {}) for each in _reasons(error))), None)
     return f"{what}; {remedy}" if remedy else what
+
+
+def _reasons(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from or while handling: libraries put their own in place of what went wrong."""
+    seen: list[BaseException] = []
+    reason: BaseException | None = error
+    while reason is not None and reason not in seen and len(seen) < _MOST_REASONS:
+        seen.append(reason)
+        yield reason
+        reason = reason.__cause__ or (None if reason.__suppress_context__ else reason.__context__)
 
 
 def _place(frames: traceback.StackSummary) -> str:
@@ -49,10 +63,20 @@ def _is_installed(file: Path) -> bool:
     return _LIBRARY in file.parents or "site-packages" in file.parts
 
 
-def _remedy(
-    error: BaseException, text: str, frames: traceback.StackSummary, arguments: Mapping[str, str]
-) -> str | None:
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 - an exception's text is the router's code too
+        return "an error whose text cannot be had"
+
+
+def _remedy(error: BaseException, arguments: Mapping[str, str]) -> str | None:
     """What to do where the reason is what a router's process has and has not."""
+    text, frames = _text(error), traceback.extract_tb(error.__traceback__)
+    if type(error).__name__ == "BdbQuit":
+        return "a router's process has no terminal: debug the router in your own process, with twinbench.score(object)"
+    if isinstance(error, EOFError) and "reading a line" in text:
+        return "nobody answers a router's input(): its process has no terminal"
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str | bytes):
         return _path_remedy(os.fsdecode(error.filename), arguments)
     if "huggingface" in text.lower() and "HF_HOME" not in os.environ:

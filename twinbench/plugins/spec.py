@@ -55,12 +55,20 @@ def parse_spec(text: str) -> RouterSpec:
         module, colon, attribute = name.removeprefix("trb:").partition(":")
         if not module or not attribute:
             raise UsageError(f"router {text!r}: write trb:module:factory")
+        if module.endswith(".py"):
+            stem = Path(module).stem
+            raise UsageError(
+                f"router {text!r}: after trb: comes the name of a module, not a file: write trb:{stem}:{attribute}, in "
+                f"the folder of {Path(module).name}"
+            )
         return RouterSpec(text, "trb", module, attribute, arguments)
     target, colon, attribute = name.rpartition(":")
     if not colon and name and "/" not in name and not name.endswith(".py"):
         return RouterSpec(text, "entry-point", name, "", arguments)
     if not target or not attribute:
         raise UsageError(f"router {text!r}: name your own router as {FORMS}")
+    if "/" in target and not target.endswith(".py"):
+        raise UsageError(f"router {text!r}: {target} is not a file that ends in .py; name your own router as {FORMS}")
     if not target.endswith(".py"):
         return RouterSpec(text, "module", target, attribute, arguments)
     if not Path(target).is_file():

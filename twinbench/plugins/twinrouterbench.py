@@ -6,6 +6,7 @@ instance's id, and no label. What they import is in ``published.py``. Standard l
 
 from __future__ import annotations
 
+import inspect
 import operator
 import time
 from collections.abc import Mapping
@@ -20,12 +21,29 @@ from twinbench.plugins.published import (
     RunConfig,
 )
 from twinbench.plugins.published_text import take_call
-from twinbench.routing.router import Call, Candidate, Decision
+from twinbench.routing.router import NOT_AWAITED, Call, Candidate, Decision, show_object
 from twinbench.routing.tiers import Tier
 
 
 class NotPublishedError(Exception):
     """An object that has neither of the methods of a published router."""
+
+
+def refuse_function(found: Any, attribute: str) -> None:
+    """Refuse a function that decides itself: what is published under a name is a class, or a function that makes one.
+
+    Raises:
+        NotPublishedError: it is one.
+    """
+    if not inspect.isfunction(found):
+        return
+    first = next(iter(inspect.signature(found).parameters.values()), None)
+    made = {"ctx": f"FunctionRouter({attribute!r}, {attribute})", "row": f"FunctionPredictor({attribute})"}
+    if first is not None and first.default is first.empty and first.name in made:
+        raise NotPublishedError(
+            f"{attribute}({first.name}) decides itself: name a function that makes a router, such as "
+            f"def make(): return {made[first.name]}"
+        )
 
 
 def adapt(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapter:
@@ -42,6 +60,8 @@ def adapt(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapter
         return LiveAdapter(router, models)
     if callable(getattr(router, "predict", None)):
         return StaticAdapter(router)
+    if callable(getattr(router, "route", None)):
+        raise NotPublishedError("it is a router of twinbench's own interface: leave out trb: before its name")
     raise NotPublishedError("it has neither select(ctx) nor predict(row)")
 
 
@@ -64,7 +84,7 @@ class LiveAdapter:
             for read in [call.cache[candidate].read_tokens]
         }
         take_call(call)
-        decision = self._router.select(
+        decision: Any = self._router.select(  # foreign code, whatever it declares
             RouterContext(
                 instance_id=call.session,
                 step_index=call.step_index - 1,
@@ -79,9 +99,11 @@ class LiveAdapter:
                 ),
             )
         )
-        model = getattr(decision, "model_id", None)
-        if model not in by_model:
-            raise ValueError(f"select answered {model!r}; the models are {', '.join(by_model)}")
+        if not hasattr(decision, "model_id"):
+            raise ValueError(_describe_answer("select", decision, "a RouterDecision", "def select(self, ctx)"))
+        model = decision.model_id
+        if not isinstance(model, str) or model not in by_model:
+            raise ValueError(f"select chose the model {show_object(model)}; the models are {', '.join(by_model)}")
         rationale = getattr(decision, "rationale", None)
         return Decision(by_model[model], rationale=None if rationale is None else str(rationale))
 
@@ -110,4 +132,14 @@ class StaticAdapter:
                 raise TypeError
             return Tier(operator.index(tier_id))  # accepts numpy integers too
         except (TypeError, ValueError):
-            raise ValueError(f"predict answered {tier_id!r}, not a tier id from 0 to {len(Tier) - 1}") from None
+            wanted = f"a tier id from 0 to {len(Tier) - 1}"
+            raise ValueError(_describe_answer("predict", tier_id, wanted, "def predict(self, row)")) from None
+
+
+def _describe_answer(method: str, answer: object, wanted: str, instead: str) -> str:
+    """What a method answered, and what it should have."""
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()  # nobody waits for it, of which Python would tell in its own words
+        return f"{method} answered something to be awaited, and {NOT_AWAITED.format(instead=instead)}"
+    return f"{method} answered {show_object(answer)}, not {wanted}"

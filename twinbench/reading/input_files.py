@@ -23,6 +23,8 @@ from twinbench.errors import UsageError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+MOST_EMPTY_LINES = 1_000_000
+"""Lines that hold nothing, one after the other: small files can unpack to billions of them."""
 MOST_LINE_BYTES = 64 * 2**20
 """Of one row. A row is one request, and no provider takes one of more than 50 MB."""
 
@@ -178,14 +180,18 @@ class InputRows:
         r"""The lines, which end with "\n" only.
 
         Raises:
-            InputError: one is larger than ``MOST_LINE_BYTES``, there is more than packed rows may unpack to, or it
-                cannot be read any further.
+            InputError: one is larger than ``MOST_LINE_BYTES``, more than ``MOST_EMPTY_LINES`` follow each other, there
+                is more than packed rows may unpack to, or it cannot be read any further.
         """
+        empty = 0
         with _translate_errors():
             stream, packed = self._stream()
             while line := stream.readline(MOST_LINE_BYTES + 1):
                 if len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
                     raise InputError(f"is larger than {in_mib(MOST_LINE_BYTES)}, which is the most that a row may have")
+                empty = empty + 1 if line.isspace() else 0
+                if empty > MOST_EMPTY_LINES:
+                    raise InputError(f"more than {MOST_EMPTY_LINES:,} empty lines follow each other here")
                 if packed:
                     self._add_unpacked(len(line))
                 yield line

@@ -21,6 +21,10 @@ RouterLike = Router | RouteFunction
 """What can be asked for decisions in this process."""
 
 
+HOOKS = {"use": "llm", "warm_up": "", "start": "session", "observe": "outcome", "end": "session"}
+"""Optional methods of a router, and what each is given."""
+
+
 class NotARouterError(Exception):
     """An object that cannot be asked for decisions; the text says why, and what to write instead."""
 
@@ -71,11 +75,17 @@ def as_router(value: object, named: str) -> Router:
     if callable(route):
         _refuse_async(route, f"the method route of {named}", "def route(self, call)")
         _refuse_signature(route, f"the method route of {named}", "def route(self, call)")
+        _refuse_wrong_hooks(value, named)
         return value  # type: ignore[return-value]
     if callable(value):
         _refuse_async(value, named, f"def {name_of(value)}(call)")
         _refuse_signature(value, named, f"def {name_of(value)}(call)")
         return FunctionRouter(value)
+    if route is not None:
+        raise NotARouterError(
+            f"{named} has an attribute route of type {type(route).__name__}, and no method route(call); "
+            "write def route(self, call) in it"
+        )
     raise NotARouterError(f"{named} has no method route(call){_close_to_route(value, '; ')}")
 
 
@@ -96,19 +106,34 @@ def _close_to_route(value: object, before: str = "") -> str:
     return f"{before}write def route(self, call) in it"
 
 
+def _refuse_wrong_hooks(router: object, named: str) -> None:
+    """Refuse optional methods in which nothing would ever run, and those that cannot be called."""
+    for name, argument in HOOKS.items():
+        hook = getattr(router, name, None)
+        if not callable(hook):
+            continue
+        instead = f"def {name}({', '.join(['self', argument] if argument else ['self'])})"
+        _refuse_async(hook, f"the method {name} of {named}", instead)
+        if inspect.isgeneratorfunction(hook):
+            raise NotARouterError(
+                f"the method {name} of {named} has a yield in it, so that nothing of it would run; write {instead} "
+                "without one"
+            )
+        _refuse_signature(hook, f"the method {name} of {named}", instead, argument)
+
+
 def _refuse_async(function: Callable[..., Any], named: str, instead: str) -> None:
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise NotARouterError(f"{named} is async def, and {NOT_AWAITED.format(instead=instead)}")
 
 
-def _refuse_signature(function: Callable[..., Any], named: str, instead: str) -> None:
+def _refuse_signature(function: Callable[..., Any], named: str, instead: str, argument: str = "call") -> None:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # what is written in C need not tell
         return
     try:
-        signature.bind(None)
+        signature.bind(*([None] if argument else []))
     except TypeError:
-        raise NotARouterError(
-            f"{named} takes {signature}: it is given one argument, the call; write {instead}"
-        ) from None
+        given = f"one argument, the {argument}" if argument else "no argument"
+        raise NotARouterError(f"{named} takes {signature}: it is given {given}; write {instead}") from None

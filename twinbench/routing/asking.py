@@ -38,7 +38,7 @@ def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
 def call_hook(router: Router, hook: str, *arguments: Any) -> str | None:
     """Call an optional hook of a router if it has one; return an error message if it raised, else None."""
     method: Callable[..., None] | None = getattr(router, hook, None)
-    if method is None:
+    if not callable(method):
         return None
     try:
         method(*arguments)

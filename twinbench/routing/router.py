@@ -24,6 +24,7 @@ An attribute ``concurrency = n`` says that ``route`` may be called from n thread
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -33,7 +34,7 @@ from twinbench.routing.usage import Prices, Usage
 
 DEFAULT_MEAN_OUTPUT_TOKENS = 500
 
-NOT_AWAITED = "decisions are not awaited: write {instead}, with asyncio.run(…) in it where something is asynchronous"
+NOT_AWAITED = "nothing is awaited: write {instead}, with asyncio.run(…) in it where something is asynchronous"
 """What an author of a router in async def is told."""
 
 
@@ -221,12 +222,13 @@ def validate_decision(answer: object, candidates: Sequence[Candidate]) -> Choice
         DecisionError: wrong type, unknown name, candidate of another pool, tier without candidate, or invalid score.
     """
     decision = answer if isinstance(answer, Decision) else Decision(answer)  # type: ignore[arg-type]
+    returned = "a Decision of " if decision is answer else ""
     score = None if decision.score is None else _to_float(decision.score)
     if decision.score is not None and (score is None or not 0 <= score <= 1):
-        raise DecisionError(f"score must be a number from 0 to 1 or None, not {_short_repr(decision.score)}")
+        raise DecisionError(f"score must be a number from 0 to 1 or None, not {show_object(decision.score)}")
     if decision.rationale is not None and not _is_text(decision.rationale):
-        raise DecisionError(f"rationale must be a str or None, not {_short_repr(decision.rationale)}")
-    candidate = _resolve_candidate(decision.candidate, candidates)
+        raise DecisionError(f"rationale must be a str or None, not {show_object(decision.rationale)}")
+    candidate = _resolve_candidate(decision.candidate, candidates, returned)
     return Choice(candidate, score, decision.rationale)
 
 
@@ -246,11 +248,11 @@ def _to_float(value: object) -> float | None:
         return None
 
 
-def _resolve_candidate(picked: object, candidates: Sequence[Candidate]) -> Candidate:
+def _resolve_candidate(picked: object, candidates: Sequence[Candidate], returned: str) -> Candidate:
     by_id = {candidate.id: candidate for candidate in candidates}
     if isinstance(picked, Candidate):
         if by_id.get(picked.id) != picked:
-            raise DecisionError(f"candidate {_short_repr(picked.id)} is not one of this call's candidates")
+            raise DecisionError(f"candidate {show_object(picked.id)} is not one of this call's candidates")
         return picked
     if isinstance(picked, str) and picked in by_id:
         return by_id[picked]
@@ -259,7 +261,7 @@ def _resolve_candidate(picked: object, candidates: Sequence[Candidate]) -> Candi
             picked = Tier.from_label(picked)
         except ValueError:
             known = ", ".join(by_id)
-            raise DecisionError(f"{_short_repr(picked)} is neither a candidate ({known}) nor a tier") from None
+            raise DecisionError(f"{show_object(picked)} is neither a candidate ({known}) nor a tier") from None
     if inspect.isawaitable(picked):
         if inspect.iscoroutine(picked):
             picked.close()  # nobody waits for it, of which Python would tell in its own words
@@ -267,10 +269,11 @@ def _resolve_candidate(picked: object, candidates: Sequence[Candidate]) -> Candi
             f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
         )
     if not isinstance(picked, Tier):
-        wanted = "a Decision, a Candidate, a Tier or a str"
-        raise DecisionError(
-            f"route returned {_short_repr(picked)}, of type {type(picked).__name__}; it must return {wanted}"
-        )
+        wanted = "a Candidate, a Tier or a str" if returned else "a Decision, a Candidate, a Tier or a str"
+        must = f"it must be of {wanted}" if returned else f"it must return {wanted}"
+        if inspect.isgenerator(picked):
+            must = "it has a yield in it: write return instead"
+        raise DecisionError(f"route returned {returned}{show_object(picked)}, of type {type(picked).__name__}; {must}")
     for candidate in candidates:
         if candidate.tier == picked and candidate.tier_default:
             return candidate
@@ -285,6 +288,11 @@ def _is_text(value: object) -> bool:
         return False
 
 
-def _short_repr(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
+"""Where an object lies in memory, which Python writes of objects without a text of their own."""
+
+
+def show_object(value: object, most: int = 80) -> str:
+    """A foreign object in a message, cut, and alike in every process."""
+    text = _ADDRESS.sub("", repr(value))
+    return text if len(text) <= most else f"{text[: most - 3]}…"

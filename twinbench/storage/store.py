@@ -49,16 +49,36 @@ def runs_dir() -> Path:
     return default_store().parent / "runs"
 
 
-def check_name(kind: str, name: str) -> str:
+OUTCOMES_KIND = "table of outcomes"
+"""As ``check_name`` calls it."""
+
+
+def check_name(kind: str, name: object) -> str:
     """``name`` if it can name a ``kind`` of thing in the store.
 
     Raises:
         UsageError: it has characters that a file name should not have.
     """
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
         wrong = f"{kind} name {name!r}: use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
-        raise UsageError(_import_hint(name) or wrong)
+        hint = {"bank": _import_hint, OUTCOMES_KIND: outcomes_hint}.get(kind)
+        raise UsageError((hint(name) if hint is not None and isinstance(name, str) else None) or wrong)
     return name
+
+
+def outcomes_hint(name: str) -> str | None:
+    """What to do with a file that was given where the name of a table of outcomes belongs; None where it is none."""
+    if not is_there(Path(name)):
+        return None
+    stem = _stem(name)
+    return (
+        f"{name!r} is a file, and tables of outcomes go by their names in the store: twinbench outcomes import {name} "
+        f"--name {stem}, and then give {stem}"
+    )
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).name.partition(".")[0]).strip("-._") or "mine"
 
 
 def _import_hint(name: str) -> str | None:
@@ -66,7 +86,7 @@ def _import_hint(name: str) -> str | None:
     file = Path(name)
     if not file.name.endswith(SUFFIXES) and not ("/" in name and is_there(file)):
         return None
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.name.partition(".")[0]).strip("-._") or "mine"
+    stem = _stem(name)
     runs = " --format mini-swe-agent" if file.name.endswith(TRAJECTORY_SUFFIXES) else ""
     return (
         f"{name!r} is a file, and banks go by their names in the store: twinbench bank import {name}{runs} "
@@ -135,7 +155,7 @@ class Store:
 
     def outcomes_file(self, name: str) -> Path:
         """The file of a table of outcomes."""
-        return self.root / "outcomes" / f"{check_name('table of outcomes', name)}.parquet"
+        return self.root / "outcomes" / f"{check_name(OUTCOMES_KIND, name)}.parquet"
 
     def outcomes_names(self) -> list[str]:
         """The tables of outcomes in the store, by name."""

@@ -425,6 +425,12 @@ from twinbench.errors import TwinbenchError
 try:
     found = load_tasks(sys.argv[1])
 except TwinbenchError as error:
+    from twinbench.api.outcomes import texts
+
+    try:  # where texts of tasks are asked for there is no such option
+        texts(sys.argv[1])
+    except TwinbenchError as told:
+        assert "--dataset" not in str(told) and "give a file of its rows instead" in str(told), told
     sys.exit(f"{type(error).__name__}: {error}")
 print(json.dumps({"name": found.name, "source": found.source, "ids": [task.id for task in found.tasks]}))
 """
@@ -507,14 +513,14 @@ def test_a_hub_that_answers_badly_is_a_clear_error(tmp_path: Path, settings: dic
     with dataset_hub(VERIFIED, **{"files": {"test.parquet": b""}, **settings}) as hub:
         done = from_hub(tmp_path / "hf", hub)
     assert done.returncode == 1
-    wanted = rf"TwinbenchError: {VERIFIED} could not be read from the Hugging Face hub \(.*{said}.*\); {WHAT_TO_DO}"
+    wanted = rf"HubError: {VERIFIED} could not be read from the Hugging Face hub \(.*{said}.*\); {WHAT_TO_DO}"
     assert re.fullmatch(wanted, done.stderr.strip()), done.stderr
 
 
 def test_a_hub_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
     done = from_hub(tmp_path / "hf", None)
     assert done.returncode == 1
-    assert re.fullmatch(rf"TwinbenchError: .*Connection refused\); {WHAT_TO_DO}", done.stderr.strip()), done.stderr
+    assert re.fullmatch(rf"HubError: .*Connection refused\); {WHAT_TO_DO}", done.stderr.strip()), done.stderr
 
 
 def test_a_hub_that_never_answers_is_given_up_on_in_time(tmp_path: Path) -> None:
@@ -522,7 +528,7 @@ def test_a_hub_that_never_answers_is_given_up_on_in_time(tmp_path: Path) -> None
         hub = Hub(f"http://127.0.0.1:{silent.getsockname()[1]}")
         done = from_hub(tmp_path / "hf", hub, HF_HUB_ETAG_TIMEOUT="1")
     assert done.returncode == 1
-    assert re.fullmatch(rf"TwinbenchError: .*timed out\); {WHAT_TO_DO}", done.stderr.strip()), done.stderr
+    assert re.fullmatch(rf"HubError: .*timed out\); {WHAT_TO_DO}", done.stderr.strip()), done.stderr
 
 
 # swebench

@@ -59,6 +59,30 @@ def make(k: int) -> Low:
     return Low()
 
 
+def returns_text():
+    return "low"
+
+
+class AwaitsHook(Low):
+    async def warm_up(self) -> None:
+        self.loaded = True
+
+
+class YieldsInHook(Low):
+    def observe(self, outcome: object):
+        yield outcome
+
+
+class HookTakesNone(Low):
+    def start(self) -> None:
+        pass
+
+
+class ByPosition(Low):
+    def __init__(self, k, /) -> None:
+        pass
+
+
 class RaisesInConstructor(Low):
     def __init__(self) -> None:
         self.table = {}["weights"]
@@ -84,6 +108,14 @@ class WantsKey(Low):
         raise ValueError("set the environment variable OPENAI_API_KEY")
 
 
+class WrapsMissingKey(Low):
+    def __init__(self) -> None:
+        try:
+            self.key = os.environ["MY_SERVICE_KEY"]
+        except KeyError as error:
+            raise RuntimeError("no client") from error
+
+
 class LoadsForever(Low):
     def __init__(self) -> None:
         time.sleep(60)
@@ -102,6 +134,37 @@ class ReturnsNothing(Low):
 class ReturnsModel(Low):
     def route(self, call: Call) -> object:
         return "gpt-4o"
+
+
+class ReturnsDecisionOfNothing(Low):
+    def route(self, call: Call) -> object:
+        return Decision(None)
+
+
+class ReturnsObject(Low):
+    def route(self, call: Call) -> object:
+        return object()
+
+
+class Yields(Low):
+    def route(self, call: Call) -> object:
+        yield "low"
+
+
+class AsksPerson(Low):
+    def route(self, call: Call) -> object:
+        return input("which tier? ")
+
+
+class StopsInDebugger(Low):
+    def route(self, call: Call) -> object:
+        breakpoint()
+        return "low"
+
+
+class RaisesGroup(Low):
+    def route(self, call: Call) -> object:
+        raise ExceptionGroup("all of them", [KeyError("first"), OSError("second")])
 
 
 class ReturnsScore(Low):

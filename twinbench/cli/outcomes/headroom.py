@@ -116,7 +116,7 @@ def _refuse_page(html: str, workloads: int, *, json_: bool) -> None:
         raise UsageError("--html -: the table is written to standard output; name a file for the page")
     if workloads > 1:
         raise UsageError("--html: a page is of one workload; name it with --workload")
-    check_output(html, json_=json_)
+    check_output(html, json_=json_, option="--html")
     require_plots()
 
 
@@ -194,7 +194,8 @@ def _table(found: list[Headroom]) -> Table:
             low, high = row["bill_usd_low"], row["bill_usd_high"]
             between = "" if low is None else f" [{low:.2f}, {high:.2f}]"
             hull = row["on_hull"] if row["kind"] == "constant" else None
-            rows.append(row | {"bill": f"{row['bill_usd']:.2f}{between}", "on_hull": hull})
+            bill = None if row["bill_usd"] is None else f"{row['bill_usd']:.2f}{between}"
+            rows.append(row | {"bill": bill, "on_hull": hull})
     notes = [f"{each.workload}: {note}" if several else note for each in found for note in headroom_notes(each)]
     title = f"Headroom in {found[0].info.name}" + ("" if several else f", {found[0].workload}")
     return Table(title, columns, rows, notes, caveat=found[0].caveat)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -102,7 +103,8 @@ def pairs_of(option: str, given: Sequence[str], example: str) -> dict[str, str]:
     from twinbench.errors import UsageError
 
     found: dict[str, str] = {}
-    for each in (part for text in given for part in text.split(",") if part):
+    # A comma may be part of a model's name: a part without = belongs to the one before it.
+    for each in (part for text in given for part in re.split(r",(?=[^,=]*=)", text.strip(",")) if part):
         name, equals, value = (part.strip() for part in each.partition("="))
         if not equals or not name or not value:
             raise UsageError(f"{option} {each!r}: give {example}")
@@ -112,8 +114,16 @@ def pairs_of(option: str, given: Sequence[str], example: str) -> dict[str, str]:
     return found
 
 
-def workloads_of(table: str, workload: str | None, store: str | None, models: Sequence[str]) -> list[str | None]:
-    """The workloads to show, each apart: the named one, or all in which all of these models are tried."""
+def workloads_of(
+    table: str, workload: str | None, store: str | None, models: Sequence[str], least: int = 1
+) -> list[str | None]:
+    """The workloads to show, each apart: the named one, or all in which all of these models are tried, and at least
+    so many.
+
+    Raises:
+        UsageError: there are several workloads, and no such one.
+    """
+    from twinbench.errors import UsageError
     from twinbench.outcomes.keeping import open_table
     from twinbench.storage.store import Store
 
@@ -122,8 +132,14 @@ def workloads_of(table: str, workload: str | None, store: str | None, models: Se
     outcomes = open_table(table, Store(store)).outcomes
     if len(outcomes.workloads) == 1:
         return [None]
-    fitting: list[str | None] = [each for each in outcomes.workloads if set(models) <= set(outcomes.grid(each).models)]
-    return fitting or [None]
+    tried = {each: outcomes.grid(each).models for each in outcomes.workloads}
+    fitting = [each for each, there in tried.items() if set(models) <= set(there) and len(there) >= least]
+    if not fitting:
+        what = f"all of {', '.join(models)}" if models else f"{least} models or more"
+        raise UsageError(
+            f"no workload of the table has {what}; there are {', '.join(tried)}: see outcomes show {table}"
+        )
+    return [*fitting]
 
 
 def alone_or_several(contents: Sequence[dict[str, Any]]) -> dict[str, Any]:

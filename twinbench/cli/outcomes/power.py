@@ -120,7 +120,7 @@ def power(
                 resampling=drawing,
                 store=store,
             )
-            for workload in workloads_of(name, choosing.workload, store, chosen)
+            for workload in workloads_of(name, choosing.workload, store, chosen, least=2)
         ]
     if json_:
         print_json(alone_or_several([each.to_json() for each in found]), output)
