@@ -72,6 +72,11 @@ class BankInfo:
         return f"{self.sha256}.duckdb"
 
     @property
+    def manifest_name(self) -> str:
+        """The name of the file in its folder with the manifest of the build that made it, if it was built."""
+        return f"{self.sha256}.manifest.json"
+
+    @property
     def caveat(self) -> str | None:
         """The caveat that must accompany the bank and its numbers; None if there is none.
 

@@ -14,6 +14,7 @@ from twinbench.cli.options import BankArgument, FormatOption, JsonOption, Output
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
+from twinbench.cli.static.bank_card import card
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
 from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
@@ -374,6 +375,7 @@ def validate(
 app.command()(check)
 app.command()(build)
 app.add_typer(bank_review.app, name="review")
+app.command()(card)
 
 
 @app.command()
