@@ -223,6 +223,7 @@ class Judge:
             protocol=self.protocol,
             order_seed=self._order_seed,
             resampling=resampling,
+            failure_usd=float(live_manifest().unresolved_penalty_usd) if self._bank.build_manifest else None,
         )
 
     def _entries(self, wanted: Sequence[_Wanted], resampling: Resampling | None) -> tuple[list[Entry], Sample | None]:

@@ -228,11 +228,11 @@ def _shape(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _kept_manifest(bank: Bank) -> dict[str, Any] | None:
-    path = bank.store.bank_dir(bank.info.name) / bank.info.manifest_name
+    path = bank.build_manifest
+    if path is None:
+        return None
     try:
         found: dict[str, Any] = parse_json(read_regular(path).decode())
-    except FileNotFoundError:
-        return None
     except (OSError, InputError, ValueError) as error:
         what = f"is damaged ({error}): import the bank again with --replace"
         raise ContentError([Problem(str(path), None, None, what)]) from None

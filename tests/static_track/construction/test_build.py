@@ -452,3 +452,22 @@ def test_a_signal_stops_a_build_that_the_same_command_goes_on_with(tmp_path: Pat
     assert "3 tasks of 3 left" in said
     assert "the same command goes on" in said
     assert built(config, out).is_complete
+
+
+def test_a_bank_of_whole_tasks_says_what_a_router_would_be_billed(tmp_path: Path, store: Store) -> None:
+    out = tmp_path / "out"
+    tb.build_bank(shells.configuration(tmp_path, usd_a_call="0.01"), out=out, usd=5)
+    tb.import_bank(out, "shell", store=store.root)
+    board = tb.score(["always-low", "always-mid"], "shell", store=store.root, resampling=None)
+    bills = {record["router"]: (record["expected_bill_usd"], record["cost_usd"]) for record in board.records()}
+    # Both tasks need mid at one step: two fail under low, none under mid.
+    assert bills["always-low"][0] == pytest.approx(bills["always-low"][1] + 2 * 0.60)
+    assert bills["always-mid"][0] == bills["always-mid"][1]
+    asked = ("static", "score", "always-low", "--bank", "shell", "--store", store.root, "--resamples", "0")
+    assert "bill, USD" in twinbench(*asked, "--format", "markdown").succeeded().text
+    # Of rows alone nobody knows whether trajectories are whole.
+    tb.import_bank(out / "rows.jsonl.gz", "rows", store=store.root)
+    rows_alone = tb.score("always-low", "rows", store=store.root, resampling=None)
+    assert "expected_bill_usd" not in rows_alone.records()[0]
+    assert "expected_bill_usd" not in rows_alone.to_json()["routers"][0]
+    assert board.to_json()["routers"][0]["expected_bill_usd"] == bills["always-low"][0]
