@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from static_track.banks.embedded import embedded_recordings
 from static_track.construction.build_directory import BuildDirectory, open_directory
 from static_track.construction.ladder import Ladder
 from static_track.construction.lines import HeaderLine
@@ -170,7 +171,7 @@ def rebuild(
     """Rebuild a bank from recordings, without models and containers; its rows are byte-identical.
 
     Args:
-        recordings: the recordings of a build.
+        recordings: the recordings of a build, or the name of an embedded bank.
         directory: the directory of the new build.
         is_stopping: returns whether a stop was requested, so that nothing new is started.
         listener: called for executions and tasks.
@@ -180,6 +181,7 @@ def rebuild(
         ContentError: the recordings are damaged.
         TwinbenchError: the recordings lack an execution, or something cannot be written.
     """
+    recordings = _recordings_file(recordings)
     with open_directory(directory) as opened:
         header = read_header(recordings)
         opened.keep_plan(header.plan)
@@ -187,6 +189,12 @@ def rebuild(
             unpack_recordings(recordings, directory)
         executor = RecordedExecutor(header, recordings)
         return _work(opened, header.plan, executor, Hints(RecordedProposer()), 1, is_stopping, listener)
+
+
+def _recordings_file(named: Path) -> Path:
+    """Return a file of recordings: the path as it is, or that of an embedded bank if there is no such file."""
+    embedded = None if named.exists() else embedded_recordings(str(named))
+    return embedded or named
 
 
 def _work(

@@ -210,7 +210,7 @@ def test_counts_that_are_not_the_published_ones_are_told(tmp_path: Path) -> None
     ("arguments", "said"),
     [
         (("nowhere",), "no bank is called 'nowhere' in banks-2026-04; known: official"),
-        (("official", "--name", "starter"), "the name 'starter' is the embedded bank's"),
+        (("official", "--name", "starter"), "the name 'starter' is an embedded bank's"),
         (("official", "--manifest", "splits-2026-04"), "of kind 'splits', one of banks is needed"),
         (("official", "--name", "a/b"), "bank name 'a/b': use letters"),
     ],

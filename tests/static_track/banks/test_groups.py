@@ -15,9 +15,10 @@ from static_track.banks import importing
 from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.bank_info import STARTER_SHA256, bank_info
+from static_track.banks.embedded import ensure_embedded
+from static_track.banks.embedded_names import DEFAULT_BANK
 from static_track.banks.opening import open_bank
 from static_track.banks.splits import ALL, HELDOUT
-from static_track.banks.starter import ensure_starter
 from static_track.judge import Judge
 from static_track.leaks.checking import groups
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl
@@ -80,7 +81,7 @@ def test_the_same_name_in_two_workloads_is_one_group(store: Store) -> None:
 
 
 def test_banks_without_groups_keep_their_fingerprint_and_with_them_have_another(store: Store) -> None:
-    assert ensure_starter(store).sha256 == STARTER_SHA256
+    assert ensure_embedded(DEFAULT_BANK, store).sha256 == STARTER_SHA256
     plain = import_rows(a_trajectory([0, 1]), store, "plain")
     # As releases that knew no groups computed it.
     assert plain.sha256 == "4f70c83af41a54794b9638a0841b8a80c88fd2c46ed7b06d4467619980062a82"

@@ -56,7 +56,7 @@ def test_the_card_of_a_build_says_how_its_labels_came_about(built: Path, store: 
 def test_what_croissant_describes_is_read_by_its_own_library(built: Path, tmp_path: Path) -> None:
     about = ("--url", "https://example.org/shell", "--creator", "Somebody", "--published", "2026-11-30")
     card = tmp_path / "croissant.json"
-    asked = ("bank", "card", built, "--format", "croissant", *about, "--version", "1.0.0", "-o", card)
+    asked = ("bank", "card", built, "--json", *about, "--version", "1.0.0", "-o", card)
     assert twinbench(*asked).succeeded().err == ""
 
     shutil.copy(built / "rows.jsonl.gz", tmp_path)
@@ -74,7 +74,7 @@ def test_what_croissant_describes_is_read_by_its_own_library(built: Path, tmp_pa
 
 def test_what_is_wrong_with_a_card_is_said(built: Path, tmp_path: Path) -> None:
     refused = twinbench("bank", "card", built, "--url", "https://example.org")
-    assert (refused.code, refused.err) == (2, "error: --url goes with --format croissant alone\n")
+    assert (refused.code, refused.err) == (2, "error: --url is for Croissant: add --json\n")
     unfinished = shutil.copytree(built, tmp_path / "unfinished", ignore=shutil.ignore_patterns("manifest.json"))
     refused = twinbench("bank", "card", unfinished)
     assert refused.code == 2

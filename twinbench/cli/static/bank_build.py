@@ -74,8 +74,9 @@ def build(
         Path | None,
         typer.Option(
             "--recordings",
-            metavar="FILE",
-            help="Instead of CONFIG: build again from what an earlier build recorded, without models and containers.",
+            metavar="FILE|NAME",
+            help="Instead of CONFIG: build again from what an earlier build recorded, or an embedded bank, without "
+            "models and containers.",
             show_default=False,
         ),
     ] = None,

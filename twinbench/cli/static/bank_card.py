@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,33 +17,26 @@ if TYPE_CHECKING:
     from static_track.banks.card import BankCard
 
 
-class CardFormat(StrEnum):
-    """Formats of a card."""
-
-    markdown = "markdown"
-    croissant = "croissant"
-
-
 def card(
     target: Annotated[
         str, typer.Argument(metavar="NAME|DIR", help="A bank of the store, or the directory of one that was built.")
     ],
     *,
-    form: Annotated[
-        CardFormat,
+    json_: Annotated[
+        bool,
         typer.Option(
-            "--format",
-            help="markdown: with the header that the Hugging Face hub reads; croissant: JSON-LD for catalogues.",
+            "--json",
+            help="Write Croissant (JSON-LD), which catalogues and loaders of data sets know, instead of Markdown.",
             rich_help_panel=Panel.OUTPUT,
         ),
-    ] = CardFormat.markdown,
+    ] = False,
     url: Annotated[
         str | None,
-        typer.Option("--url", metavar="URL", help="Of Croissant: the data set's page.", show_default=False),
+        typer.Option("--url", metavar="URL", help="For Croissant: the data set's page.", show_default=False),
     ] = None,
     creator: Annotated[
         str | None,
-        typer.Option("--creator", metavar="NAME", help="Of Croissant: who made it.", show_default=False),
+        typer.Option("--creator", metavar="NAME", help="For Croissant: who made it.", show_default=False),
     ] = None,
     published: Annotated[
         datetime | None,
@@ -52,18 +44,18 @@ def card(
             "--published",
             metavar="DATE",
             formats=["%Y-%m-%d"],
-            help="Of Croissant: the day of publication, as 2026-11-30.",
+            help="For Croissant: the day of publication, as 2026-11-30.",
             show_default=False,
         ),
     ] = None,
     version: Annotated[
         str | None,
-        typer.Option("--version", metavar="X.Y.Z", help="Of Croissant: the data set's version.", show_default=False),
+        typer.Option("--version", metavar="X.Y.Z", help="For Croissant: the data set's version.", show_default=False),
     ] = None,
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """Write a bank's card, to be published beside its rows.
+    """Write a bank's card, to be published beside its rows; Markdown, with the header that the Hugging Face hub reads.
 
     Of a bank of the store, the rows are what bank export -o NAME.jsonl writes.
     """
@@ -71,10 +63,10 @@ def card(
     from twinbench.errors import UsageError
 
     told = {"--url": url, "--creator": creator, "--published": published, "--version": version}
-    if form is not CardFormat.croissant and (given := [name for name, value in told.items() if value is not None]):
-        raise UsageError(f"{given[0]} goes with --format croissant alone")
+    if not json_ and (given := [name for name, value in told.items() if value is not None]):
+        raise UsageError(f"{given[0]} is for Croissant: add --json")
     found = _card(target, store)
-    if form is CardFormat.markdown:
+    if not json_:
         write_text(found.markdown(), output)
         return
     about = Published(url, creator, None if published is None else published.date(), version)
