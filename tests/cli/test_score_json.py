@@ -206,8 +206,8 @@ def test_every_command_prints_one_json_document_and_nothing_else(
     an_outcome.write_text("model,task,resolved\na,t,1\n", "utf-8")
     arguments: dict[str, tuple[str | Path, ...]] = {
         "bank import": (one_row, "--name", "one"),
-        "bank check": ("starter",),
-        "bank card": ("starter",),
+        "bank check": (DEFAULT_BANK,),
+        "bank card": (DEFAULT_BANK,),
         "bank from-outcomes": (
             *("openhands-verified", "--name", "of-outcomes", "--tiers", "low=GLM-5,high=GPT-5.5", "--text", a_text),
         ),
@@ -216,7 +216,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "bank export": ("other", "-o", tmp_path / "out.jsonl"),
         "bank pull": ("official", "--manifest", a_manifest(tmp_path / "banks.toml", one_row), "--name", "other"),
         "bank rm": ("other",),
-        "bank split": ("starter",),
+        "bank split": (DEFAULT_BANK,),
         "outcomes import": (an_outcome, "--name", "outcomes"),
         "outcomes show": ("openhands-verified",),
         "outcomes headroom": ("openhands-verified", "--tiers", "low=GLM-5,high=GPT-5.5", "--resamples", "100"),
