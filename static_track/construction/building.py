@@ -184,8 +184,7 @@ def rebuild(
     recordings = _recordings_file(recordings)
     with open_directory(directory) as opened:
         header = read_header(recordings)
-        opened.keep_plan(header.plan)
-        if not opened.has_executions:
+        if opened.keep_plan(header.plan) or not opened.has_executions:
             unpack_recordings(recordings, directory)
         executor = RecordedExecutor(header, recordings)
         return _work(opened, header.plan, executor, Hints(RecordedProposer()), 1, is_stopping, listener)

@@ -238,6 +238,30 @@ def test_what_differs_from_the_build_that_is_continued_is_named(tmp_path: Path) 
     assert ran.manifest["licence"] == "CC-BY-4.0"
 
 
+def test_tasks_may_be_added_to_a_build_and_not_taken_away(tmp_path: Path) -> None:
+    config = shells.configuration(tmp_path)
+    small, whole = tmp_path / "small", tmp_path / "whole"
+    built(config, whole)
+    lines = [json.loads(line) for line in gzip.decompress((whole / "recordings.jsonl.gz").read_bytes()).splitlines()]
+    lines[0]["plan"]["identity"]["tasks"] = lines[0]["plan"]["identity"]["tasks"][:1]
+    of_one = write_jsonl(tmp_path / "one.jsonl", lines)
+    tb.build_bank(recordings=of_one, out=small)
+    assert {row["instance_id"] for row in rows(small)} == {"a-1"}
+
+    kept = map(json.loads, (small / "executions.jsonl").read_text("utf-8").splitlines())
+    write_jsonl(small / "executions.jsonl", (line for line in list(kept) if line.get("task", "a-1") == "a-1"))
+    grown = built(config, small)
+    assert grown.state.executed_now == 5 + 1
+    for name in ("rows.jsonl.gz", "evidence.jsonl.gz"):  # the lines of the recordings were written anew above
+        assert (small / name).read_bytes() == (whole / name).read_bytes()
+    with pytest.raises(UsageError, match="a build of something else"):
+        tb.build_bank(recordings=of_one, out=small)
+    # From recordings too.
+    tb.build_bank(recordings=of_one, out=tmp_path / "again")
+    tb.build_bank(recordings=whole / "recordings.jsonl.gz", out=tmp_path / "again")
+    assert published(tmp_path / "again") == published(whole)
+
+
 def test_another_directory_is_refused_and_nothing_in_it_is_touched(tmp_path: Path) -> None:
     config = shells.configuration(tmp_path / "config")
     (other := tmp_path / "other").mkdir()
