@@ -159,8 +159,8 @@ class BuildCalls:
         tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
         if tokens + chosen.max_tokens > chosen.context_window:
             raise DoesNotFitError(
-                f"{chosen.id} cannot take it: {tokens:,} tokens and {chosen.max_tokens:,} to come, of "
-                f"{chosen.context_window:,}"
+                f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {chosen.max_tokens:,} exceed its "
+                f"context window of {chosen.context_window:,}"
             )
         worst = worst_case_usd(tokens, chosen.prices.prices(), chosen.max_tokens)
         log, step = self._next_step(task, repeat)
