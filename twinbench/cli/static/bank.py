@@ -14,7 +14,12 @@ from twinbench.cli.options import BankArgument, FormatOption, JsonOption, Output
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
+<<<<<<< branch
+from twinbench.cli.static.bank_card import card
+from twinbench.cli.static.bank_check import check, look_at_once, tell_found
+=======
 from twinbench.cli.static.bank_check import check, print_leaks, quick_check
+>>>>>>> main
 from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import grouping_summary, groups_column, split
 from twinbench.display.wording import counted, did_you_mean, trajectories
@@ -163,11 +168,11 @@ def pull(
 
 
 def _refuse_reserved(name: str) -> None:
-    from static_track.banks.bank_info import STARTER
+    from static_track.banks.embedded_names import EMBEDDED
     from twinbench.errors import UsageError
 
-    if name == STARTER:
-        raise UsageError(f"the name {STARTER!r} is reserved for the embedded bank; choose another --name")
+    if name in EMBEDDED:
+        raise UsageError(f"the name {name!r} is reserved for an embedded bank; choose another --name")
 
 
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
@@ -223,14 +228,20 @@ def list_(
     Exit code 1 if one of them cannot be read; the others are listed.
     """
     from static_track.banks.bank_info import list_banks
+<<<<<<< branch
+    from static_track.banks.embedded import ensure_embedded
+    from static_track.banks.embedded_names import EMBEDDED
+=======
     from static_track.banks.starter import ensure_starter
+>>>>>>> main
     from twinbench.errors import StoreWriteError
     from twinbench.storage.store import Store
 
     opened = Store(store)
     try:
         with progress() as shown:
-            ensure_starter(opened, shown)
+            for name in EMBEDDED:
+                ensure_embedded(name, opened, shown)
     except StoreWriteError:
         if not opened.root.is_dir():
             raise
@@ -345,7 +356,12 @@ def validate(
 
     Exit code 1 if something is wrong.
     """
+<<<<<<< branch
+    from static_track.banks.embedded import ensure_embedded
+    from static_track.banks.embedded_names import EMBEDDED
+=======
     from static_track.banks.bank_info import STARTER
+>>>>>>> main
     from static_track.banks.importing import validate_file
     from static_track.banks.opening import validate_bank
     from static_track.banks.starter import ensure_starter
@@ -357,15 +373,15 @@ def validate(
     with progress() as shown:
         if target == "-" or is_there(Path(target)):
             rows, problems = validate_file(target, shown)
-        elif target == STARTER or opened.pointer_exists(target):
-            if target == STARTER:
-                ensure_starter(opened, shown)
+        elif target in EMBEDDED or opened.pointer_exists(target):
+            if target in EMBEDDED:
+                ensure_embedded(target, opened, shown)
             rows, problems = validate_bank(target, opened)
         else:
             names = opened.bank_names()
             banks = f"banks in {opened.root}: {', '.join(names) or 'none yet'}"
             raise UsageError(
-                f"{target} is neither a file nor a bank ({banks}){did_you_mean(target, [STARTER, *names])}"
+                f"{target} is neither a file nor a bank ({banks}){did_you_mean(target, [*EMBEDDED, *names])}"
             )
     if json_:
         print_json({"target": target, "valid_rows": rows, "problems": [problem.to_json() for problem in problems]})
@@ -382,6 +398,7 @@ def validate(
 app.command()(check)
 app.command()(build)
 app.add_typer(bank_review.app, name="review")
+app.command()(card)
 
 
 @app.command()
