@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from static_track.banks.build_output import MANIFEST_FILE, ROWS_FILE
-
 from static_track.banks.embedded import DATA
 from static_track.construction.building import rebuild
 from static_track.construction.recordings import RECORDINGS_FILE

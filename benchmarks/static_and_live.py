@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import rankdata
-from static_track.evaluator import Judge
-from static_track.trajectory_parts import IF_PASSING, D, N, Parts, headline
 
 import twinbench as tb
 from benchmarks import evidence
 from dynamic_track.rehearsal.standings import RehearsalResult
 from dynamic_track.results.live_score import case_means, trials_by_case
 from dynamic_track.tasks.selection import TaskChoice
+from static_track.evaluator import Evaluator
 from static_track.metrics import SCORES
+from static_track.trajectory_parts import IF_PASSING, D, N, TrajectoryParts, headline
 from twinbench.display.markup import ShownTable, markdown_table
 from twinbench.statistics.clusters import Floats
 from twinbench.storage.manifest_files import live_manifest
@@ -67,7 +67,8 @@ class Both:
     routers: Sequence[str]
     tasks: Sequence[str]
     parts: Floats
-    """Shape (routers, tasks, workloads, columns of ``static_track.trajectory_parts``): sums over the task's trajectories."""
+    """Shape (routers, tasks, workloads, columns of ``static_track.trajectory_parts``): sums over the task's
+    trajectories."""
     expected: Floats
     """Shape (routers, tasks): the mean expected bill of the task's trajectories, in USD."""
     bills: Floats
@@ -132,15 +133,15 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def static_side(bank: tb.Bank, routers: Sequence[str]) -> dict[str, Parts]:
+def static_side(bank: tb.Bank, routers: Sequence[str]) -> dict[str, TrajectoryParts]:
     """Score routers on a bank; return each trajectory's part."""
-    judge = Judge(bank)
+    judge = Evaluator(bank)
     with judge.scorer() as scorer:
         scorer.load([judge.predictions(router) for router in routers])
         return dict(zip(routers, scorer.parts().values(), strict=True))
 
 
-def together(parts: Mapping[str, Parts], rehearsed: RehearsalResult) -> Both:
+def together(parts: Mapping[str, TrajectoryParts], rehearsed: RehearsalResult) -> Both:
     """Put both sides together, for the tasks that have a verdict under every router.
 
     Args:

@@ -14,12 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-<<<<<<< branch
 from static_track.banks.embedded import ensure_embedded
 from static_track.banks.embedded_names import DEFAULT_BANK
-=======
-from static_track.banks.starter import ensure_starter
->>>>>>> main
 from tests.banks import write_jsonl
 from tests.examples import examples
 from twinbench.storage.store import STORE_VARIABLE, Store

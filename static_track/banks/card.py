@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from static_track.banks.build_output import MANIFEST_FILE, find_build_rows
-
 from static_track.banks.bank import Bank
+from static_track.banks.build_output import MANIFEST_FILE, find_build_rows
 from twinbench.display.markup import ShownTable, markdown_table, markdown_text
 from twinbench.display.wording import counted, trajectories
 from twinbench.errors import ContentError, Problem

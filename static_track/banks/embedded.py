@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from static_track.banks.build_output import ROWS_FILE
-
 from static_track.banks.bank import Bank
 from static_track.banks.bank_info import BankInfo
+from static_track.banks.build_output import ROWS_FILE
 from static_track.banks.embedded_names import EMBEDDED
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError

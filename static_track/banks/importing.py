@@ -337,12 +337,8 @@ def store_bank(
     )
     folder = store.bank_dir(name)
     with store.new_folder(folder):
-<<<<<<< branch
-        _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
-        _keep_manifest(build_manifest, info, store)
-=======
         _write(parsed, info, store, parsed.base_rows(manifest, tokenizers, progress), progress)
->>>>>>> main
+        _keep_manifest(build_manifest, info, store)
         before = store.current_content(name)
         try:
             store.write_pointer(name, info.to_json(), replace=replace)
@@ -351,12 +347,8 @@ def store_bank(
             store.remove_bank_files(name, info.sha256)
             raise
         if not (folder / info.file_name).exists():  # removed by a concurrent import that replaced the same content
-<<<<<<< branch
-            _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
-            _keep_manifest(build_manifest, info, store)
-=======
             _write(parsed, info, store, parsed.base_rows(manifest, tokenizers, progress), progress)
->>>>>>> main
+            _keep_manifest(build_manifest, info, store)
     for former in {before, *store.abandoned_contents(name)} - {info.sha256}:
         if former is not None:
             store.remove_bank_files(name, former)

@@ -8,7 +8,6 @@ from static_track.banks.bank_info import bank_info
 from static_track.banks.embedded import ensure_embedded
 from static_track.banks.embedded_names import DEFAULT_BANK, EMBEDDED
 from static_track.banks.exporting import canonical_sha256
-from static_track.banks.starter import ensure_starter
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import Problem
 from twinbench.storage.store import Store

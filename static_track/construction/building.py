@@ -10,12 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-<<<<<<< branch
-from static_track.construction.build_work import BuildState, BuildWork, Listener, UnfinishedTask, ignore_progress
-
 from static_track.banks.embedded import embedded_recordings
-=======
->>>>>>> main
 from static_track.construction.build_directory import BuildDirectory, open_directory
 from static_track.construction.build_work import BuildState, BuildWork, Listener, UnfinishedTask, ignore_progress
 from static_track.construction.ladder import Ladder

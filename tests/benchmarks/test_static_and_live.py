@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from static_track.trajectory_parts import EXACT, IF_PASSING, PASSING, ROWS, D, N
 
 from benchmarks.static_and_live import TITLES, Both, correlation_table, report
+from static_track.trajectory_parts import EXACT, IF_PASSING, PASSING, ROWS, D, N
 
 ROUTERS, TASKS = 5, 8
 HIGH = 1e15

@@ -14,11 +14,8 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
-<<<<<<< branch
 from static_track.banks.embedded_names import DEFAULT_BANK
-=======
 from static_track.evaluator import Evaluator
->>>>>>> main
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import twinbench

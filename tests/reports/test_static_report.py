@@ -10,11 +10,8 @@ import pytest
 
 from static_track.analysis.report import Report, make_report
 from static_track.banks.bank import Bank
-<<<<<<< branch
 from static_track.banks.embedded_names import DEFAULT_BANK
-=======
 from static_track.evaluator import Evaluator
->>>>>>> main
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from tests.cli.test_hostile_text import HOSTILE, SHOWN, hostile_rows

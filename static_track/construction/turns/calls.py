@@ -15,8 +15,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from twinbench.calls.response_cache import ResponseCache
-
 from twinbench.calls.attempts import AnsweredAttempt, Attempts, RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
@@ -25,6 +23,7 @@ from twinbench.calls.journal import Journal
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import Recording, read_recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.response_cache import ResponseCache
 from twinbench.calls.translation import ConversationMessage, build_request_body
 from twinbench.calls.trial_log import CallLog, RedactedSource, TrialLog
 from twinbench.causes import Cause, CausedError
@@ -160,8 +159,8 @@ class BuildCalls:
         tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
         if tokens + chosen.max_tokens > chosen.context_window:
             raise DoesNotFitError(
-                f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {chosen.max_tokens:,} exceed its "
-                f"context window of {chosen.context_window:,}"
+                f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {chosen.max_tokens:,} "
+                f"exceed its context window of {chosen.context_window:,}"
             )
         worst = worst_case_usd(tokens, chosen.prices.prices(), chosen.max_tokens)
         log, step = self._next_step(task, repeat)

@@ -10,10 +10,6 @@ from typing import Any
 
 import duckdb
 import pytest
-<<<<<<< branch
-from static_track.evaluator import Evaluator
-=======
->>>>>>> main
 
 from static_track.banks import importing
 from static_track.banks.bank import Bank
@@ -22,7 +18,6 @@ from static_track.banks.bank_info import bank_info
 from static_track.banks.importing import import_bank
 from static_track.banks.opening import open_bank
 from static_track.banks.splits import HELDOUT, WHOLE_BANK
-from static_track.banks.starter import ensure_starter
 from static_track.evaluator import Evaluator
 from static_track.leaks.checking import row_groups
 from tests.banks import Row, a_trajectory, import_rows, write_jsonl

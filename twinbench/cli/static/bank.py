@@ -14,12 +14,8 @@ from twinbench.cli.options import BankArgument, FormatOption, JsonOption, Output
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
-<<<<<<< branch
 from twinbench.cli.static.bank_card import card
-from twinbench.cli.static.bank_check import check, look_at_once, tell_found
-=======
 from twinbench.cli.static.bank_check import check, print_leaks, quick_check
->>>>>>> main
 from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import grouping_summary, groups_column, split
 from twinbench.display.wording import counted, did_you_mean, trajectories
@@ -228,12 +224,8 @@ def list_(
     Exit code 1 if one of them cannot be read; the others are listed.
     """
     from static_track.banks.bank_info import list_banks
-<<<<<<< branch
     from static_track.banks.embedded import ensure_embedded
     from static_track.banks.embedded_names import EMBEDDED
-=======
-    from static_track.banks.starter import ensure_starter
->>>>>>> main
     from twinbench.errors import StoreWriteError
     from twinbench.storage.store import Store
 
@@ -356,15 +348,10 @@ def validate(
 
     Exit code 1 if something is wrong.
     """
-<<<<<<< branch
     from static_track.banks.embedded import ensure_embedded
     from static_track.banks.embedded_names import EMBEDDED
-=======
-    from static_track.banks.bank_info import STARTER
->>>>>>> main
     from static_track.banks.importing import validate_file
     from static_track.banks.opening import validate_bank
-    from static_track.banks.starter import ensure_starter
     from twinbench.errors import SHOWN_PROBLEMS, UsageError
     from twinbench.reading.input_files import is_there
     from twinbench.storage.store import Store

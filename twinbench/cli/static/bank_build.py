@@ -75,8 +75,8 @@ def build(
         typer.Option(
             "--recordings",
             metavar="FILE|NAME",
-            help="Instead of CONFIG: build from the recordings of an earlier build or an embedded bank, without models and "
-            "containers.",
+            help="Instead of CONFIG: build from the recordings of an earlier build or an embedded bank, without models "
+            "and containers.",
             show_default=False,
         ),
     ] = None,
