@@ -7,7 +7,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
 
 INSTALL := pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: demo test fast check engine bench acceptance lock clean
+.PHONY: demo test fast check engine bench acceptance build-banks lock clean
 
 # uv installs in seconds what pip installs in minutes, and compiles it on all cores. It reads no configuration of pip:
 # where packages come from a place that pip alone knows of, pip installs.
@@ -59,10 +59,15 @@ acceptance: $(VENV)/ready engine
 bench: $(VENV)/ready engine
 	$(BIN)/python -m benchmarks
 
+## The embedded bank `rehearsal` from nothing, by executing its tasks in containers: hours, resumable, no spend.
+## Then: python -m benchmarks.embedding results/banks/rehearsal. The bank small-models: docs/single-turn.md.
+build-banks: $(VENV)/ready engine
+	$(BIN)/twinbench bank build benchmarks/banks/rehearsal.toml --out results/banks/rehearsal --workers $(WORKERS)
+
 ## Pin the newest dependencies that pyproject.toml allows.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command 'make lock' --group dev --extra dynamic --extra inspect --extra report pyproject.toml --output-file requirements.lock
+		--custom-compile-command 'make lock' --group dev --extra dynamic --extra inspect --extra report --extra croissant pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -117,6 +117,8 @@ class Setting:
     """Seed of the order in which routers saw the trajectories."""
     resampling: Resampling | None
     """How trajectories were resampled; None if no intervals were requested."""
+    failure_usd: float | None
+    """What a failing task adds to an expected bill; None unless the bank's trajectories are whole tasks."""
 
     @property
     def caveat(self) -> str | None:
@@ -190,7 +192,7 @@ class Board(Setting, Tabular):
         {
             *SCORES,
             *(f"{metric}_{end}" for metric in SCORES for end in ("low", "high")),
-            *("rank_best", "rank_worst", "above_best_constant", "router_usd"),
+            *("rank_best", "rank_worst", "above_best_constant", "router_usd", "expected_bill_usd"),
             *("latency_p50_ms", "latency_p95_ms", "latency_p99_ms"),
         }
     )
@@ -202,6 +204,22 @@ class Board(Setting, Tabular):
             each for each in self.entries if each.router in CONSTANTS and each.score.scores[RANKED_BY] is not None
         ]
         return max(constants, key=lambda each: each.score.scores[RANKED_BY] or 0.0, default=None)
+
+    def expected_bill_usd(self, entry: Entry) -> float | None:
+        """Return the expected bill: the cost of a router's path with its own LLM calls, and what failing tasks add.
+
+        It compares with a live bill of the same tasks. None unless the bank's trajectories are whole tasks.
+        """
+        if self.failure_usd is None:
+            return None
+        counts = entry.score.counts
+        own = 0.0 if entry.own is None else entry.own.router_usd
+        failing = counts["trajectories"] - counts["passed_trajectories"]
+        return entry.score.cost_usd + own + self.failure_usd * failing
+
+    def _expected_bill(self, entry: Entry) -> dict[str, float | None]:
+        """Return the expected bill as a field of a record, which only banks of whole tasks have."""
+        return {} if self.failure_usd is None else {"expected_bill_usd": self.expected_bill_usd(entry)}
 
     def above_best_constant(self, entry: Entry) -> float | None:
         """Return by how many points of Combined an entry is above the best constant; negative if it is below."""
@@ -233,6 +251,7 @@ class Board(Setting, Tabular):
                 **rank_columns(entry.rank),
                 "above_best_constant": self.above_best_constant(entry),
                 "cost_usd": entry.score.cost_usd,
+                **self._expected_bill(entry),
                 **entry.score.counts,
                 **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
                 "router_usd": None if entry.own is None else entry.own.router_usd,
@@ -269,6 +288,7 @@ class Board(Setting, Tabular):
             "best_constant": None if self.best_constant is None else self.best_constant.router,
             "routers": [
                 entry.to_json(legacy=legacy, above_best_constant=self.above_best_constant(entry))
+                | self._expected_bill(entry)
                 for entry in self.entries
             ],
         }

@@ -227,6 +227,7 @@ class Evaluator:
             protocol=self.protocol,
             order_seed=self._order_seed,
             resampling=resampling,
+            failure_usd=float(live_manifest().unresolved_penalty_usd) if self._bank.build_manifest else None,
         )
 
     def _entries(

@@ -62,10 +62,10 @@ def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, TrajectoryParts]:
     starts = [0, *(np.flatnonzero(whose[1:] != whose[:-1]) + 1).tolist(), len(whose)]
     return {
         whose[start]: TrajectoryParts(
-            columns["workload"][start:end].tolist(),
-            columns["instance_id"][start:end].tolist(),
+            list(columns["workload"][start:end]),
+            list(columns["instance_id"][start:end]),
             values[start:end],
-            groups[start:end].tolist(),
+            list(groups[start:end]),
         )
         for start, end in pairwise(starts)
         if end > start

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from static_track.banks.starter import ensure_starter
+from static_track.banks.embedded import ensure_embedded
+from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import write_jsonl
 from tests.examples import examples
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -142,10 +143,10 @@ def bank_file(tmp_path: Path) -> BankFile:
 
 
 @pytest.fixture(scope="session")
-def starter_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store that has the embedded bank; for tests that add no bank of another name."""
-    store = Store(tmp_path_factory.mktemp("starter") / "store")
-    ensure_starter(store)
+    store = Store(tmp_path_factory.mktemp("embedded") / "store")
+    ensure_embedded(DEFAULT_BANK, store)
     return store
 
 

@@ -259,6 +259,15 @@ class Bank:
                 found.append(FirstMessage(trajectory, workload, message_text(first)))
         return found
 
+    @property
+    def build_manifest(self) -> Path | None:
+        """The file with the manifest of the build that made the bank; None if it was not built.
+
+        Each trajectory of a built bank is a whole task, which its own check passed.
+        """
+        path = self.store.bank_dir(self.info.name) / self.info.manifest_name
+        return path if path.is_file() else None
+
     def label_counts(self) -> list[dict[str, Any]]:
         """Count rows, trajectories, groups and labels of each workload, and its longest prompt in tokens of the high
         tier.

@@ -12,13 +12,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.embedded_names import DEFAULT_BANK
 from twinbench.display.wording import counted
 from twinbench.errors import TwinbenchError
 from twinbench.storage.store import Store
 from twinbench.text.messages import PROTOCOL_TEXT
-
-STARTER = "starter"
-"""The embedded bank's name in every store; reserved."""
 
 _ILLUSTRATIVE = (
     "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores cannot rank "
@@ -73,13 +71,18 @@ class BankInfo:
         return f"{self.sha256}.duckdb"
 
     @property
+    def manifest_name(self) -> str:
+        """The name of the file in its folder with the manifest of the build that made it, if it was built."""
+        return f"{self.sha256}.manifest.json"
+
+    @property
     def caveat(self) -> str | None:
         """The caveat that must accompany the bank and its numbers; None if there is none.
 
         Everything that shows numbers of a bank takes the caveat from here.
         """
         found = [] if self.labelled else [_UNLABELLED]
-        if self.labelled and (self.name == STARTER or self.sha256 == STARTER_SHA256):
+        if self.labelled and (self.name == DEFAULT_BANK or self.sha256 == STARTER_SHA256):
             found.append(_ILLUSTRATIVE)
         if self.task_labels:
             found.append(_TASK_LABELS)

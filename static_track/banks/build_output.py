@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, InputRows, open_input, read_regular
@@ -13,8 +14,8 @@ ROWS_FILE = "rows.jsonl.gz"
 MANIFEST_FILE = "manifest.json"
 
 
-def find_build_rows(folder: Path) -> Path:
-    """Return the file of rows in a bank build's directory.
+def find_build_rows(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the file of rows in a bank build's directory, and the manifest.
 
     Raises:
         UsageError: it is not a build's directory, or the build is not finished.
@@ -22,7 +23,7 @@ def find_build_rows(folder: Path) -> Path:
     """
     rows, manifest = folder / ROWS_FILE, folder / MANIFEST_FILE
     try:
-        content = parse_json(read_regular(manifest).decode())
+        content: dict[str, Any] = parse_json(read_regular(manifest).decode())
         told = content["sha256"][ROWS_FILE]
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
@@ -44,4 +45,4 @@ def find_build_rows(folder: Path) -> Path:
             f"its rows have the SHA-256 {digest.hexdigest()}, but {manifest.name} says {told}: one of them was changed"
         )
         raise ContentError([Problem(str(rows), None, None, what)], hint="Nothing was imported.")
-    return rows
+    return rows, content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -264,8 +265,10 @@ def import_bank(
     """
     if not replace:
         store.refuse_existing(name)
+    manifest = None
     if path != STDIN and is_folder(Path(path)):
-        path = str(find_build_rows(Path(path)))
+        file, manifest = find_build_rows(Path(path))
+        path = str(file)
     source, parsed = read_bank(path, progress)
     if parsed.problems:
         raise ContentError(parsed.problems, hint="Nothing was imported.")
@@ -275,6 +278,7 @@ def import_bank(
         store,
         source=Path(source.name).name.encode("utf-8", "backslashreplace").decode(),  # a file name need not be text
         source_sha256=source.digest(),
+        build_manifest=manifest,
         replace=replace,
         progress=progress,
     )
@@ -287,10 +291,21 @@ def store_bank(
     *,
     source: str,
     source_sha256: str,
+    build_manifest: Mapping[str, Any] | None = None,
     replace: bool = False,
     progress: Progress = no_progress,
 ) -> BankInfo:
     """Store checked rows, in canonical order, as the bank ``name``.
+
+    Args:
+        parsed: the rows.
+        name: the bank's name.
+        store: where it is stored.
+        source: the name of the imported file.
+        source_sha256: the SHA-256 of the imported file.
+        build_manifest: the manifest of the build that made the bank, which is kept with it; None if there is none.
+        replace: whether a bank of that name is replaced.
+        progress: called as tokens are counted.
 
     Raises:
         UsageError: the name exists and ``replace`` is False.
@@ -323,6 +338,7 @@ def store_bank(
     folder = store.bank_dir(name)
     with store.new_folder(folder):
         _write(parsed, info, store, parsed.base_rows(manifest, tokenizers, progress), progress)
+        _keep_manifest(build_manifest, info, store)
         before = store.current_content(name)
         try:
             store.write_pointer(name, info.to_json(), replace=replace)
@@ -332,10 +348,21 @@ def store_bank(
             raise
         if not (folder / info.file_name).exists():  # removed by a concurrent import that replaced the same content
             _write(parsed, info, store, parsed.base_rows(manifest, tokenizers, progress), progress)
+            _keep_manifest(build_manifest, info, store)
     for former in {before, *store.abandoned_contents(name)} - {info.sha256}:
         if former is not None:
             store.remove_bank_files(name, former)
     return info
+
+
+def _keep_manifest(manifest: Mapping[str, Any] | None, info: BankInfo, store: Store) -> None:
+    """Keep the manifest of the build that made a bank; a bank that was not built has none."""
+    path = store.bank_dir(info.name) / info.manifest_name
+    if manifest is not None:
+        with store.aside(path) as temporary:
+            temporary.write_text(json.dumps(manifest, ensure_ascii=False), "utf-8")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_held_out(instance: str, group: str | None) -> bool:

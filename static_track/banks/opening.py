@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
-from static_track.banks.bank_info import STARTER, bank_info
+from static_track.banks.bank_info import bank_info
+from static_track.banks.embedded import ensure_embedded
+from static_track.banks.embedded_names import DEFAULT_BANK, EMBEDDED
 from static_track.banks.exporting import canonical_sha256
-from static_track.banks.starter import ensure_starter
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import Problem
 from twinbench.storage.store import Store
 
 
 def open_bank(name: str | None, store: Store, progress: Progress = no_progress) -> Bank:
-    """Open a bank, upgrading it if an earlier release imported it; default: the embedded bank.
+    """Open a bank, upgrading it if an earlier release imported it; default: ``DEFAULT_BANK``.
 
     Raises:
         UsageError: the bank does not exist.
         TwinbenchError: its file is missing, damaged or of a newer schema, or cannot be upgraded.
     """
-    if name is None or name == STARTER:
-        ensure_starter(store, progress)
+    if name is None or name in EMBEDDED:
+        ensure_embedded(name or DEFAULT_BANK, store, progress)
     elif bank_info(name, store).schema < SCHEMA_VERSION:
         from static_track.banks.upgrading import upgrade_bank  # rarely needed
 
         info = upgrade_bank(name, store)  # a read-only store does not save the upgrade
         return Bank(store, info, store.bank_dir(name) / info.file_name)
-    return Bank.open(name or STARTER, store)
+    return Bank.open(name or DEFAULT_BANK, store)
 
 
 def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:

@@ -55,19 +55,31 @@ class BuildDirectory:
             raise StoreWriteError(f"cannot write {folder} ({error.strerror or error})") from None
         return folder
 
-    def write_or_check_plan(self, plan: BuildPlan) -> None:
+    def write_or_check_plan(self, plan: BuildPlan) -> bool:
         """Write the plan of a new build, or compare it with the plan of the build that is continued.
+
+        If tasks are added, the bank of the smaller build is none any more.
+
+        Returns:
+            Whether the plan has tasks that the build did not have.
 
         Raises:
             UsageError: the directory has a build with another plan; the text names the differences.
             TwinbenchError: the plan cannot be written.
         """
         if (self.path / PLAN_FILE).exists():
-            if self.refuse_other(plan) == plan:
-                return
+            kept = self.refuse_other(plan)
+            grows = not kept.identity.has_all_of(plan.identity)
+            if kept == plan:
+                return grows
+            if grows:
+                (self.path / MANIFEST_FILE).unlink(missing_ok=True)
         elif self.has_executions:
             raise UsageError(f"{self.path} has executions but no {PLAN_FILE}: choose another directory")
+        else:
+            grows = True
         plan.write(self.path)
+        return grows
 
     def refuse_other(self, plan: BuildPlan) -> BuildPlan:
         """Hold a plan against that of the build that is here; returns the latter.

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from static_track.banks.embedded import embedded_recordings
 from static_track.construction.build_directory import BuildDirectory, open_directory
 from static_track.construction.build_work import BuildState, BuildWork, Listener, UnfinishedTask, ignore_progress
 from static_track.construction.ladder import Ladder
@@ -172,7 +173,7 @@ def rebuild(
     """Rebuild a bank from recordings, without models and containers; its rows are byte-identical.
 
     Args:
-        recordings: the recordings of a build.
+        recordings: the recordings of a build, or the name of an embedded bank.
         directory: the directory of the new build.
         is_stopping: returns whether a stop was requested, so that nothing new is started.
         listener: called for executions and tasks.
@@ -182,13 +183,19 @@ def rebuild(
         ContentError: the recordings are damaged.
         TwinbenchError: the recordings lack an execution, or something cannot be written.
     """
+    recordings = _recordings_file(recordings)
     with open_directory(directory) as opened:
         header = read_header(recordings)
-        opened.write_or_check_plan(header.plan)
-        if not opened.has_executions:
+        if opened.write_or_check_plan(header.plan) or not opened.has_executions:
             unpack_recordings(recordings, directory)
         executor = RecordedExecutor(header, recordings)
         return _run_build(opened, header.plan, executor, HintSource(RecordedProposer()), 1, is_stopping, listener)
+
+
+def _recordings_file(named: Path) -> Path:
+    """Return a file of recordings: the path as it is, or that of an embedded bank if there is no such file."""
+    embedded = None if named.exists() else embedded_recordings(str(named))
+    return embedded or named
 
 
 def _run_build(

@@ -82,12 +82,19 @@ class BuildIdentity(_Model):
         """What decides which downgrades are accepted."""
         return SearchRules(parse_step_rule(self.search.step_rule), self.search.repeats)
 
+    def has_all_of(self, other: BuildIdentity) -> bool:
+        """Return whether the tasks of another identity are all among these."""
+        return {*other.tasks} <= {*self.tasks}
+
     def differences(self, other: BuildIdentity) -> list[str]:
-        """Return what prevents another build from being continued as this one, each as a part of a sentence."""
+        """Return what prevents a build from being continued as another, each as a part of a sentence.
+
+        Tasks may be added, since each task is searched by itself.
+        """
         found = []
         for name, was, now in (
             *_pairs(self.search, other.search, ""),
-            *_pairs(self, other, "search", "executor"),
+            *_pairs(self, other, "search", "executor", *(("tasks",) if other.has_all_of(self) else ())),
             *_pairs(self.executor, other.executor, "identity", prefix="executor."),
             *_named(self.executor.identity, other.executor.identity),
         ):

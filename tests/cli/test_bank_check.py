@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import twinbench as tb
+from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import a_row, import_rows, write_jsonl
 from tests.cli.commands import twinbench
 from tests.static_track.leaks.planted import rows, space_at_the_end
@@ -44,7 +45,7 @@ def test_an_import_is_silent_where_nothing_is_given_away(default_store: Store, t
         (("nowhere",), "nowhere"),
         (("one",), "1 row of 'one' in 1 group"),
         (("unlabelled",), "the bank 'unlabelled' has no labels that could leak"),
-        (("starter", "--split", "train"), "train"),
+        ((DEFAULT_BANK, "--split", "train"), "train"),
         ((), "NAME"),
     ],
 )

@@ -111,11 +111,11 @@ def test_rows_beyond_all_bounds_are_refused(tmp_path: Path, make: Callable[[Path
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_predictions_and_tasks_are_read_within_the_same_bounds(
-    starter_store: Store, tmp_path: Path, *, packed: bool
+    embedded_store: Store, tmp_path: Path, *, packed: bool
 ) -> None:
     path = bomb(tmp_path / "a.jsonl.gz", b"", ZEROS) if packed else sparse(tmp_path / "a.jsonl")
     for command in (
-        ("static", "score", "--predictions", path, "--store", starter_store.root),
+        ("static", "score", "--predictions", path, "--store", embedded_store.root),
         ("dynamic", "tasks", "--tasks", path),
     ):
         ran = run_measured(*command)
@@ -124,11 +124,11 @@ def test_predictions_and_tasks_are_read_within_the_same_bounds(
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_standard_input_without_an_end_is_refused(tmp_path: Path, starter_store: Store, *, packed: bool) -> None:
+def test_standard_input_without_an_end_is_refused(tmp_path: Path, embedded_store: Store, *, packed: bool) -> None:
     endless = bomb(tmp_path / "zeros.gz", b"", ZEROS) if packed else Path("/dev/zero")
     for command in (
         ("bank", "import", "-", "--name", "new", "--store", tmp_path / "store"),
-        ("static", "score", "--predictions", "-", "--store", starter_store.root),
+        ("static", "score", "--predictions", "-", "--store", embedded_store.root),
     ):
         ran = run_measured(*command, stdin=endless)
         assert ran.code == 1
@@ -327,13 +327,13 @@ def test_a_row_that_comes_again_and_again_takes_no_memory(tmp_path: Path) -> Non
     assert len(parsed.problems) == 1002  # two a row, and then no more is read
 
 
-def test_a_file_of_another_kind_is_not_read_to_its_end(starter_store: Store, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_not_read_to_its_end(embedded_store: Store, tmp_path: Path) -> None:
     path = bomb(tmp_path / "a.jsonl.gz", b"", b"{}\n" * (PART // 3))  # of a billion lines, each is wrong
     plain = tmp_path / "a.jsonl"
     path.rename(plain)  # what is packed is known by its content
     for command in (
         ("bank", "validate", plain),
-        ("static", "score", "--predictions", plain, "--store", starter_store.root),
+        ("static", "score", "--predictions", plain, "--store", embedded_store.root),
         ("dynamic", "tasks", "--tasks", plain),
         ("dynamic", "grade", "--predictions", plain),
     ):

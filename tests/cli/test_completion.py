@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from static_track.banks.embedded_names import EMBEDDED
 from tests.cli.commands import spawned, twinbench
 from tests.runs import a_pool, v2, write_run
 from twinbench.storage.store import Store
@@ -44,12 +45,12 @@ def test_commands_are_completed() -> None:
 
 
 def test_banks_of_the_store_are_completed_each_once(kept_store: Store) -> None:
-    assert offered("bank", "show", "") == ["mine", "starter"]
+    assert offered("bank", "show", "") == sorted(["mine", *EMBEDDED])
     assert offered("static", "score", "--bank", "m") == ["mine"]
 
 
 def test_banks_come_from_the_store_that_was_named(kept_store: Store, tmp_path: Path) -> None:
-    assert offered("bank", "show", "--store", str(tmp_path), "") == ["starter"]
+    assert offered("bank", "show", "--store", str(tmp_path), "") == sorted(EMBEDDED)
 
 
 def test_routers_are_completed() -> None:
@@ -127,7 +128,7 @@ def test_a_store_that_cannot_be_read_completes_quietly(tmp_path: Path) -> None:
         }
     )
 
-    assert ran.text.split() == ["starter"]
+    assert ran.text.split() == sorted(EMBEDDED)
     assert ran.err == ""
 
 

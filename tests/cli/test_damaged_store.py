@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.embedded_names import DEFAULT_BANK, EMBEDDED
 from tests.banks import write_jsonl
 from tests.cli.commands import files, spawned, twinbench
 from tests.cli.conftest import two_workloads
@@ -127,7 +128,7 @@ def test_the_banks_that_can_be_read_are_listed_beside_a_damaged_one(damaged_stor
     ran = twinbench("bank", "list", "--json")
 
     assert ran.code == 1
-    assert [bank["name"] for bank in ran.json["banks"]] == ["starter"]
+    assert [bank["name"] for bank in ran.json["banks"]] == sorted(EMBEDDED)
     assert ran.err == f"error: {pointer(damaged_store)} is damaged: import the bank again with --replace\n"
 
 
@@ -136,7 +137,7 @@ def test_a_damaged_bank_can_be_removed(damaged_store: Store) -> None:
 
     twinbench("bank", "rm", "mine").succeeded()
 
-    assert [bank["name"] for bank in twinbench("bank", "list", "--json").succeeded().json["banks"]] == ["starter"]
+    assert [bank["name"] for bank in twinbench("bank", "list", "--json").succeeded().json["banks"]] == sorted(EMBEDDED)
 
 
 def flipped(content: bytes) -> bytes:
@@ -200,7 +201,7 @@ def test_validating_a_bank_finds_rows_that_were_changed(damaged_store: Store) ->
 
 def test_the_embedded_bank_mends_itself(default_store: Store) -> None:
     twinbench("demo").succeeded()
-    folder = default_store.root / "banks" / "starter"
+    folder = default_store.root / "banks" / DEFAULT_BANK
     whole = files(folder)
     for path in list(folder.iterdir()):
         path.write_bytes(b"garbage")
@@ -208,7 +209,7 @@ def test_the_embedded_bank_mends_itself(default_store: Store) -> None:
     twinbench("demo").succeeded()
 
     assert files(folder).keys() == whole.keys()
-    twinbench("bank", "validate", "starter").succeeded()
+    twinbench("bank", "validate", DEFAULT_BANK).succeeded()
 
 
 def test_a_damaged_split_says_to_make_it_again(damaged_store: Store) -> None:
@@ -376,7 +377,7 @@ def test_a_store_named_on_the_command_line_wins_over_the_environment(
     twinbench("bank", "import", one_row, "--name", "elsewhere", "--store", other).succeeded()
 
     names = [bank["name"] for bank in twinbench("bank", "list", "--json", "--store", other).json["banks"]]
-    assert names == ["elsewhere", "starter"]
+    assert names == sorted(["elsewhere", *EMBEDDED])
     assert "elsewhere" not in twinbench("bank", "list").text
 
 

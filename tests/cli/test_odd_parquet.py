@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import a_row
 from tests.cli.commands import twinbench
 from twinbench.storage.store import Store
@@ -55,7 +56,7 @@ def test_a_bank_of_odd_columns_is_imported_and_comes_back_as_json(default_store:
 
 def test_predictions_of_odd_columns_are_read_or_refused_by_row(default_store: Store, tmp_path: Path) -> None:
     twinbench("bank", "list").succeeded()  # which brings the embedded bank
-    ids = [json.loads(line)["id"] for line in twinbench("bank", "export", "starter").succeeded().text.splitlines()]
+    ids = [json.loads(line)["id"] for line in twinbench("bank", "export", DEFAULT_BANK).succeeded().text.splitlines()]
     rows = " UNION ALL ".join(f"SELECT '{each}' AS id, 3::DECIMAL(38, 0) AS tier_id, now() AS at" for each in ids)
 
     fine = twinbench(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import a_manifest, a_trajectory, import_rows
 from tests.cli.commands import SCRIPT, Ran, files, twinbench, without_progress
 from tests.timing import wall_s
@@ -210,7 +211,7 @@ def test_counts_that_are_not_the_published_ones_are_told(tmp_path: Path) -> None
     ("arguments", "said"),
     [
         (("nowhere",), "banks-2026-04 has no bank 'nowhere'; known: official"),
-        (("official", "--name", "starter"), "the name 'starter' is reserved for the embedded bank"),
+        (("official", "--name", DEFAULT_BANK), f"the name {DEFAULT_BANK!r} is reserved for an embedded bank"),
         (("official", "--manifest", "splits-2026-04"), "of kind 'splits', but one of banks is needed"),
         (("official", "--name", "a/b"), "bank name 'a/b': use letters"),
     ],

@@ -85,7 +85,7 @@ WRONG_USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "a split outside its bank": (("bank", "split", "mine", "--name", "../x"), "split name '../x': use letters"),
     "a seed that is no number": (
         ("bank", "split", "mine", "--seed", "x"),
-        "'--seed': must be an integer (found 'x')",
+        "'--seed': must be a whole number (found 'x')",
     ),
     "a number that is too small": (
         ("static", "score", "--resamples", "-1"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from static_track.banks.bank_info import STARTER
+from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import a_manifest, write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
@@ -174,8 +174,8 @@ def test_a_part_of_a_bank_is_named_and_counted(default_store: Store, bank_file: 
 def test_without_a_bank_the_embedded_one_is_meant(default_store: Store) -> None:
     unnamed = twinbench("static", "score", "--json").succeeded().json
 
-    assert unnamed["bank"]["name"] == STARTER
-    assert unnamed == twinbench("static", "score", "--bank", STARTER, "--json").succeeded().json
+    assert unnamed["bank"]["name"] == DEFAULT_BANK
+    assert unnamed == twinbench("static", "score", "--bank", DEFAULT_BANK, "--json").succeeded().json
 
 
 def test_banks_are_listed_with_rows_trajectories_and_fingerprint(kept_store: Store) -> None:
@@ -183,7 +183,7 @@ def test_banks_are_listed_with_rows_trajectories_and_fingerprint(kept_store: Sto
 
     assert list(listed) == ["banks"]
     banks = {bank["name"]: bank for bank in listed["banks"]}
-    assert {STARTER, "mine"} <= banks.keys()
+    assert {DEFAULT_BANK, "mine"} <= banks.keys()
     assert banks["mine"]["rows"] == 7
     assert banks["mine"]["trajectories"] == 3
     assert len(banks["mine"]["sha256"]) == 64
@@ -206,7 +206,8 @@ def test_every_command_prints_one_json_document_and_nothing_else(
     an_outcome.write_text("model,task,resolved\na,t,1\n", "utf-8")
     arguments: dict[str, tuple[str | Path, ...]] = {
         "bank import": (one_row, "--name", "one"),
-        "bank check": ("starter",),
+        "bank check": (DEFAULT_BANK,),
+        "bank card": (DEFAULT_BANK,),
         "bank from-outcomes": (
             *("openhands-verified", "--name", "of-outcomes", "--tiers", "low=GLM-5,high=GPT-5.5", "--text", a_text),
         ),
@@ -215,7 +216,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "bank export": ("other", "-o", tmp_path / "out.jsonl"),
         "bank pull": ("official", "--manifest", a_manifest(tmp_path / "banks.toml", one_row), "--name", "other"),
         "bank rm": ("other",),
-        "bank split": ("starter",),
+        "bank split": (DEFAULT_BANK,),
         "outcomes import": (an_outcome, "--name", "outcomes"),
         "outcomes show": ("openhands-verified",),
         "outcomes headroom": ("openhands-verified", "--tiers", "low=GLM-5,high=GPT-5.5", "--resamples", "100"),

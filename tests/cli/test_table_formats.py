@@ -12,12 +12,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.cli.commands import commands, spawned, twinbench
 from tests.examples import thinned
 from twinbench.storage.store import Store
 
 TABLES = {
-    "bank check": ("starter",),
+    "bank check": (DEFAULT_BANK,),
     "bank list": (),
     "bank show": ("mine",),
     "bank split": ("mine",),

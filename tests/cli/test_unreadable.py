@@ -63,8 +63,8 @@ def command(name: str, folder: Path) -> tuple[Path, list[str]]:
 
 
 @pytest.fixture(autouse=True)
-def _place(starter_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(STORE_VARIABLE, str(starter_store.root))
+def _place(embedded_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(embedded_store.root))
     monkeypatch.chdir(tmp_path)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import twinbench as tb
+from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.cli.commands import Ran
 from twinbench.storage.store import STORE_VARIABLE
 
@@ -78,7 +80,9 @@ def test_the_wheel_carries_manifests_bank_results_templates_and_sql(wheel: zipfi
     for folder in ("twinbench/html", "static_track", "dynamic_track"):
         for path in (*(CHECKOUT / folder).glob("*.html"), *(CHECKOUT / folder).glob("*.css")):
             assert wheel.read(path.relative_to(CHECKOUT).as_posix()) == path.read_bytes()
-    assert {"static_track/banks/data/starter_bank.jsonl", "twinbench/py.typed", "static_track/py.typed"} <= names
+    for path in (CHECKOUT / "static_track" / "banks" / "data").rglob("*.json*"):
+        assert wheel.read(path.relative_to(CHECKOUT).as_posix()) == path.read_bytes()
+    assert {"twinbench/py.typed", "static_track/py.typed"} <= names
 
 
 def test_the_wheel_carries_every_module_and_nothing_of_the_checkout_beside(wheel: zipfile.ZipFile) -> None:
@@ -103,8 +107,8 @@ def test_the_demo_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 
     ran = run(installed, tmp_path, "demo", "--json", **{STORE_VARIABLE: str(store)}).succeeded()
 
-    assert ran.json["bank"]["rows"] == 48
-    assert (store / "banks" / "starter" / "bank.json").is_file()
+    assert ran.json["bank"]["rows"] == tb.open_bank(store=store).info.rows
+    assert (store / "banks" / DEFAULT_BANK / "bank.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
@@ -138,7 +142,7 @@ def test_without_a_checkout_the_store_is_in_the_users_data(installed: Path, tmp_
 
     store = tmp_path / "data" / "twinbench" / "store"
     assert f"Banks in {store}" in listed.text
-    assert (store / "banks" / "starter" / "bank.json").is_file()
+    assert (store / "banks" / DEFAULT_BANK / "bank.json").is_file()
 
 
 def test_a_router_file_runs_under_the_wheel(installed: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
+from static_track.banks.embedded_names import DEFAULT_BANK
 from static_track.evaluator import Evaluator
 from static_track.predict import predict
 from tests.banks import a_trajectory, import_rows
@@ -98,9 +99,9 @@ def banked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def test_a_bank_is_scored_as_in_default_isolation(strict: StrictIsolation, starter_store: Store, write: Write) -> None:
+def test_a_bank_is_scored_as_in_default_isolation(strict: StrictIsolation, embedded_store: Store, write: Write) -> None:
     spec = f"{write(GOOD)}?salt=3"
-    with Bank.open("starter", starter_store) as bank:
+    with Bank.open(DEFAULT_BANK, embedded_store) as bank:
         scores = [
             Evaluator(bank, plugins=limits(isolation=isolation), fresh=True).board([spec]).entries[0]
             for isolation in (None, strict)
@@ -291,14 +292,14 @@ class R:
 
 
 def test_nothing_of_this_machine_is_in_reach(
-    strict: StrictIsolation, starter_store: Store, write: Write, monkeypatch: pytest.MonkeyPatch
+    strict: StrictIsolation, embedded_store: Store, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_KEY", "secret")
     monkeypatch.setenv("NAMED", "seen")
-    spec = f"{write(REACHES)}?store={starter_store.root}"
+    spec = f"{write(REACHES)}?store={embedded_store.root}"
     with undescribed(spec, strict, environment=("NAMED",)) as router:
         found = json.loads(router.route(a_call()).rationale or "")
-    assert Path(starter_store.root).is_dir()
+    assert Path(embedded_store.root).is_dir()
     for what in ("store", "bank", "host root"):
         assert found[what].startswith("FileNotFoundError"), what
     assert found["import bank"].startswith("ModuleNotFoundError")

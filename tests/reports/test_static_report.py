@@ -10,6 +10,7 @@ import pytest
 
 from static_track.analysis.report import Report, make_report
 from static_track.banks.bank import Bank
+from static_track.banks.embedded_names import DEFAULT_BANK
 from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import twinbench
@@ -137,10 +138,10 @@ def test_the_same_bank_gives_the_same_bytes(bank: Bank, tmp_path: Path) -> None:
 
 
 def test_the_embedded_bank_s_caveat_is_on_the_page(tmp_path: Path) -> None:
-    target = tmp_path / "starter.html"
+    target = tmp_path / "embedded.html"
     twinbench("static", "report", "sticky", "--resamples", "100", "-o", target).succeeded()
     page = check(target.read_text("utf-8"))
-    assert "Its scores cannot rank routers." in page.text
+    assert twinbench("bank", "show", DEFAULT_BANK, "--json").succeeded().json["caveat"] in page.text
 
 
 def test_what_others_wrote_shows_as_text(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

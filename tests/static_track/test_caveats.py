@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 import twinbench as tb
+from static_track.banks.embedded_names import DEFAULT_BANK
 from static_track.banks.opening import open_bank
 from static_track.results import ResultCache
 from tests.banks import Row, a_trajectory, import_rows
@@ -166,9 +167,10 @@ def test_a_caveat_that_says_nothing_or_too_much_is_refused(caveat: Any, store: S
 @pytest.mark.slow
 def test_the_embedded_bank_s_goes_with_its_rows_whatever_they_are_called(store: Store, tmp_path: Path) -> None:
     target = tmp_path / "s.jsonl"
-    twinbench("bank", "export", "starter", "-o", target, "--store", store.root).succeeded()
+    twinbench("bank", "export", DEFAULT_BANK, "-o", target, "--store", store.root).succeeded()
     ran = twinbench("bank", "import", target, "--name", "mine", "--store", store.root, "--json").succeeded()
-    assert "illustrative" in ran.json["caveat"]
+    embedded = twinbench("bank", "show", DEFAULT_BANK, "--store", store.root, "--json").succeeded().json
+    assert ran.json["caveat"] == embedded["caveat"]
 
 
 def test_a_router_sees_neither_group_nor_caveat(store: Store) -> None:

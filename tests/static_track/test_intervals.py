@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
+from static_track.banks.embedded_names import DEFAULT_BANK
 from static_track.board import Board
 from static_track.evaluator import Evaluator
 from static_track.intervals import Interval, RouterSample
@@ -226,8 +227,8 @@ def test_where_every_trajectory_passes_cost_save_reaches_down_by_what_may_fail()
 # --- Few trajectories in a workload ---------------------------------------------------------------------------------
 
 
-def test_the_embedded_bank_has_intervals(starter_store: Store) -> None:
-    with Bank.open("starter", starter_store) as bank:
+def test_the_embedded_bank_has_intervals(embedded_store: Store) -> None:
+    with Bank.open(DEFAULT_BANK, embedded_store) as bank:
         board = Evaluator(bank).board(["sticky"], resampling=QUICK)
     found = intervals(board)["sticky"]
     assert all(ends is not None for ends in found[0].values())

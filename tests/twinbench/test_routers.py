@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.bank import Bank
+from static_track.banks.embedded_names import DEFAULT_BANK
 from static_track.predict import predict
 from tests.banks import Message
 from tests.twinbench.calls import a_call, a_candidate
@@ -29,8 +30,8 @@ def decided(router: Router, call: Call) -> Tier:
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_every_built_in_router_answers_every_row_of_the_embedded_bank(name: str, starter_store: Store) -> None:
-    with Bank.open("starter", starter_store) as bank:
+def test_every_built_in_router_answers_every_row_of_the_embedded_bank(name: str, embedded_store: Store) -> None:
+    with Bank.open(DEFAULT_BANK, embedded_store) as bank:
         predicted = predict(BUILT_IN[name](), bank, static_manifest())
         assert predict(BUILT_IN[name](), bank, static_manifest()).tier_ids == predicted.tier_ids
     assert not predicted.errors

@@ -18,9 +18,9 @@ from tests import oracle, strategies
 from tests.banks import write_jsonl
 
 HERE = Path(__file__).parent
-STARTER = HERE.parents[1] / "static_track" / "banks" / "data" / "starter_bank.jsonl"
 SEEDS = {"drawn_a": 1, "drawn_b": 2}
 NAMES = (*SEEDS, "starter")
+"""The last was written by hand, and cannot be drawn again."""
 
 _DRAWS = 400
 _MOST_BYTES = 40_000
@@ -30,8 +30,8 @@ Answers = Mapping[str, int | None]
 
 
 def bank_path(name: str) -> Path:
-    """The bank of a vector; the embedded one lies where it is shipped from."""
-    return STARTER if name == "starter" else HERE / name / "question_bank.jsonl"
+    """The bank of a vector."""
+    return HERE / name / "question_bank.jsonl"
 
 
 def prediction_files(name: str) -> dict[str, Path]:
@@ -120,10 +120,9 @@ def main() -> None:
     for number, name in enumerate(NAMES):
         folder = HERE / name
         if not folder.is_dir():
-            rows = oracle.read_jsonl(STARTER) if name == "starter" else draw_bank(SEEDS[name])
+            rows = draw_bank(SEEDS[name])
             folder.mkdir()
-            if name != "starter":
-                write_jsonl(bank_path(name), rows)
+            write_jsonl(bank_path(name), rows)
             for prediction_set, answers in draw_predictions(rows, number).items():
                 write_predictions(folder / f"predictions.{prediction_set}.jsonl", answers)
         text = json.dumps(expected(name), indent=1, ensure_ascii=False)

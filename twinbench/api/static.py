@@ -74,7 +74,8 @@ def build_bank(
     Args:
         config: a TOML file, such as the one that ``bank build --example`` prints.
         out: the build's directory.
-        recordings: recordings of an earlier build, used instead of ``config``: no model and no container is needed.
+        recordings: recordings of an earlier build, or the name of an embedded bank, used instead of ``config``: no
+            model and no container is needed.
         usd: the spending cap over all executions of the build; required if executing tasks costs anything.
         workers: how many tasks are searched in parallel.
         repeats: how often seed and labels are executed again, to find flaky tasks; default: as ``config`` says.

@@ -13,7 +13,6 @@ from typing import Any
 
 import typer
 
-_STARTER = "starter"
 _REHEARSAL = "rehearsal"
 
 
@@ -54,9 +53,10 @@ def _completion(words: Callable[[_CommandLine], Iterable[str]]) -> Callable[[typ
 @_completion
 def banks(typed: _CommandLine) -> Iterable[str]:
     """Complete bank names of the store that the command line names."""
+    from static_track.banks.embedded_names import EMBEDDED
     from twinbench.storage.store import Store
 
-    return [_STARTER, *Store(typed.parameters.get("store")).bank_names()]
+    return [*EMBEDDED, *Store(typed.parameters.get("store")).bank_names()]
 
 
 @_completion
@@ -64,11 +64,12 @@ def parts(typed: _CommandLine) -> Iterable[str]:
     """Complete parts of the bank that the command line names, as SPLIT/PART if several splits have a part of that
     name.
     """
+    from static_track.banks.embedded_names import DEFAULT_BANK
     from static_track.banks.splits import HELDOUT, list_splits
     from twinbench.storage.store import Store
 
     store = Store(typed.parameters.get("store"))
-    bank = typed.parameters.get("bank", typed.first_argument) or _STARTER  # bank check takes it as an argument
+    bank = typed.parameters.get("bank", typed.first_argument) or DEFAULT_BANK  # bank check takes it as an argument
     pointer = store.pointer(bank)
     content = store.current_content(bank)
     if pointer is None or content is None:

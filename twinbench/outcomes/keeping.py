@@ -274,7 +274,10 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> Outcomes:
         """,
         [str(path)],
     ).fetchnumpy()
+    columns = {name: np.asarray(values) for name, values in columns.items()}
     order = np.lexsort([columns[name] for name in ("trial", "task", "model", "workload")])
     workloads, models, tasks = names
-    workload, model, task, trial, resolved, cost_usd, steps = (columns[name][order] for name in (*_NAMES, *_NUMBERS))
+    workload, model, task, trial, resolved, cost_usd, steps = (
+        np.asarray(columns[name])[order] for name in (*_NAMES, *_NUMBERS)
+    )
     return Outcomes(workloads, models, tasks, workload, model, task, trial, resolved, cost_usd, steps)

@@ -1,34 +1,33 @@
 """The model calls of a build: each distinct call is sent and paid once, however many executions need it.
 
-The journal itself is the response cache: a call is identified by candidate, repeat and normalised request, and a
-recorded answer is used again. In the journal, a task is a case, a repeat is a trial, and a step is a newly made call;
-so attempts in flight when a build was killed count at their reservation, as in a live run.
+Responses are kept by ``KeptResponses``, as those of the live track's executions: all executions of a task and a repeat
+share a session. In the journal, a task is a case, a repeat is a trial, and a step is a call, answered anew or from the
+cache; so attempts in flight when a build was killed count at their reservation, as in a live run.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from twinbench.calls.attempts import AnsweredAttempt, Attempts, RetryLimits, reclassify_recorded_answer
+from twinbench.calls.attempts import AnsweredAttempt, Attempts, RetryLimits
 from twinbench.calls.billing import worst_case_usd
 from twinbench.calls.budget import Budget
 from twinbench.calls.exchange import Request, ResponseSource
 from twinbench.calls.journal import Journal
 from twinbench.calls.prompts import PromptCounter
-from twinbench.calls.recording import DivergedError, RecordedAttempt, Recording, read_recordings
+from twinbench.calls.recording import Recording, read_recordings
 from twinbench.calls.redaction import Secrets
+from twinbench.calls.response_cache import ResponseCache
 from twinbench.calls.translation import ConversationMessage, build_request_body
 from twinbench.calls.trial_log import CallLog, RedactedSource, TrialLog
 from twinbench.causes import Cause, CausedError
 from twinbench.construction.execution import BuildStoppedError
-from twinbench.errors import JournalError
 from twinbench.routing.session import session_key
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveCandidate
@@ -59,7 +58,7 @@ class Spend:
     usd: Decimal = Decimal(0)
     """Cost of all attempts, including failed ones."""
     calls: int = 0
-    """Number of calls that were not answered from the journal."""
+    """Number of calls that were not answered from the response cache."""
 
 
 @dataclass
@@ -103,12 +102,8 @@ class BuildCalls:
     clock: BuildClock
     limits: RetryLimits
     secrets: Secrets
-    _answers: dict[tuple[int, str, str], RecordedAttempt] = field(default_factory=dict)
-    """Answers by repeat, candidate and request key."""
+    _answers: ResponseCache = field(default_factory=ResponseCache)
     _logs: dict[tuple[str, int], TrialLog] = field(default_factory=dict)
-    _asking: defaultdict[tuple[int, str, str], threading.Lock] = field(
-        default_factory=lambda: defaultdict(threading.Lock)
-    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -116,8 +111,7 @@ class BuildCalls:
         for name, recording in read_recordings(self.journal.entries()).items():
             log = self._logs[name] = TrialLog(recording, self.journal, self.clock)
             log.settle_in_flight()
-            for answer in recording.answers:
-                self._remember_answer(recording.trial - 1, answer)
+            self._answers.fill(_session(recording.case, recording.trial - 1), [recording])
         spent = sum((log.recording.spend_usd for log in self._logs.values()), Decimal(0))
         self.budget = Budget(self.cap_usd, spent, option=_OPTION)
 
@@ -138,7 +132,7 @@ class BuildCalls:
         paid: Spend,
         switched: bool = False,
     ) -> AnsweredAttempt:
-        """Return the answer to a conversation, from the journal or newly requested.
+        """Return the answer to a conversation, from the response cache or newly requested.
 
         Args:
             asked: the candidate to ask, with ``max_tokens`` of the answer.
@@ -161,39 +155,30 @@ class BuildCalls:
         if schema is not None:
             answer_format = {"name": "answer", "schema": dict(schema), "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": answer_format}
-        request = Request(body, session_key(task, str(repeat)))
-        key = (repeat, chosen.id, request.key)
-        with self._lock:
-            asking = self._asking[key]
-        with asking:  # another thread that needs the same answer waits for it instead of paying too
-            if (found := self._answers.get(key)) is not None:
-                return self._reuse_answer(found, request, chosen, switched=switched)
-            tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
-            if tokens + chosen.max_tokens > chosen.context_window:
-                raise DoesNotFitError(
-                    f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {chosen.max_tokens:,} "
-                    f"exceed its context window of {chosen.context_window:,}"
-                )
-            worst = worst_case_usd(tokens, chosen.prices.prices(), chosen.max_tokens)
-            log, step = self._next_step(task, repeat)
-            attempts = Attempts(RedactedSource(asked.source, self.secrets), self.budget, self.clock, self.limits)
-            try:
-                return attempts.fetch_answer(request, chosen, worst, CallLog(log, step), switched=switched)
-            finally:
-                made = log.recording.steps[step]
-                paid.usd += sum((each.spent_usd for each in made.attempts), Decimal(0))
-                if made.answer is not None:
-                    paid.calls += 1
-                    self._remember_answer(repeat, made.answer)
+        request = Request(body, _session(task, repeat))
+        tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
+        if tokens + chosen.max_tokens > chosen.context_window:
+            raise DoesNotFitError(
+                f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {chosen.max_tokens:,} "
+                f"exceed its context window of {chosen.context_window:,}"
+            )
+        worst = worst_case_usd(tokens, chosen.prices.prices(), chosen.max_tokens)
+        log, step = self._next_step(task, repeat)
+        source = RedactedSource(asked.source, self.secrets)
+        attempts = Attempts(source, self.budget, self.clock, self.limits, self._answers)
+        try:
+            return attempts.fetch_answer(request, chosen, worst, CallLog(log, step), switched=switched)
+        finally:
+            made = log.recording.steps[step]
+            paid.usd += sum((each.spent_usd for each in made.attempts), Decimal(0))
+            if made.answer is not None and not made.answer.is_reused:
+                paid.calls += 1
 
     def prompt_tokens(
         self, candidate: LiveCandidate, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
     ) -> int:
         """Count the tokens of a prompt with the tokenizer of the candidate's tier."""
         return PromptCounter([candidate], self._tokenizers).make_prompt(messages, tools, 1).tokens[candidate.id]
-
-    def _remember_answer(self, repeat: int, answer: RecordedAttempt) -> None:
-        self._answers[repeat, answer.reserve.candidate, answer.reserve.request_key] = answer
 
     def _next_step(self, task: str, repeat: int) -> tuple[TrialLog, int]:
         """Return the log and step number of a task's new call."""
@@ -206,11 +191,7 @@ class BuildCalls:
             log.recording.steps[step] = log.step(step)  # reserve the number before another thread takes it
             return log, step
 
-    def _reuse_answer(
-        self, found: RecordedAttempt, request: Request, chosen: LiveCandidate, *, switched: bool
-    ) -> AnsweredAttempt:
-        try:
-            return reclassify_recorded_answer(found, request, found.reserve.step, chosen, switched=switched)
-        except DivergedError as error:
-            what = f"a recorded answer of {chosen.id} is classified differently now ({error.replayed})"
-            raise JournalError(f"{self.path}: {what}; build into another directory") from None
+
+def _session(task: str, repeat: int) -> str:
+    """Return the session that all executions of a task and a repeat share."""
+    return session_key(task, str(repeat))

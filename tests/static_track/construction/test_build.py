@@ -238,6 +238,30 @@ def test_what_differs_from_the_build_that_is_continued_is_named(tmp_path: Path) 
     assert ran.manifest["licence"] == "CC-BY-4.0"
 
 
+def test_tasks_may_be_added_to_a_build_and_not_taken_away(tmp_path: Path) -> None:
+    config = shells.configuration(tmp_path)
+    small, whole = tmp_path / "small", tmp_path / "whole"
+    built(config, whole)
+    lines = [json.loads(line) for line in gzip.decompress((whole / "recordings.jsonl.gz").read_bytes()).splitlines()]
+    lines[0]["plan"]["identity"]["tasks"] = lines[0]["plan"]["identity"]["tasks"][:1]
+    of_one = write_jsonl(tmp_path / "one.jsonl", lines)
+    tb.build_bank(recordings=of_one, out=small)
+    assert {row["instance_id"] for row in rows(small)} == {"a-1"}
+
+    kept = map(json.loads, (small / "executions.jsonl").read_text("utf-8").splitlines())
+    write_jsonl(small / "executions.jsonl", (line for line in list(kept) if line.get("task", "a-1") == "a-1"))
+    grown = built(config, small)
+    assert grown.state.executed_now == 5 + 1
+    for name in ("rows.jsonl.gz", "evidence.jsonl.gz"):  # the lines of the recordings were written anew above
+        assert (small / name).read_bytes() == (whole / name).read_bytes()
+    with pytest.raises(UsageError, match="a build of something else"):
+        tb.build_bank(recordings=of_one, out=small)
+    # From recordings too.
+    tb.build_bank(recordings=of_one, out=tmp_path / "again")
+    tb.build_bank(recordings=whole / "recordings.jsonl.gz", out=tmp_path / "again")
+    assert published(tmp_path / "again") == published(whole)
+
+
 def test_another_directory_is_refused_and_nothing_in_it_is_touched(tmp_path: Path) -> None:
     config = shells.configuration(tmp_path / "config")
     (other := tmp_path / "other").mkdir()
@@ -455,3 +479,22 @@ def test_a_signal_stops_a_build_that_the_same_command_goes_on_with(tmp_path: Pat
     assert "3 tasks of 3 left" in said
     assert "the same command to continue" in said
     assert built(config, out).is_complete
+
+
+def test_a_bank_of_whole_tasks_says_what_a_router_would_be_billed(tmp_path: Path, store: Store) -> None:
+    out = tmp_path / "out"
+    tb.build_bank(shells.configuration(tmp_path, usd_a_call="0.01"), out=out, usd=5)
+    tb.import_bank(out, "shell", store=store.root)
+    board = tb.score(["always-low", "always-mid"], "shell", store=store.root, resampling=None)
+    bills = {record["router"]: (record["expected_bill_usd"], record["cost_usd"]) for record in board.records()}
+    # Both tasks need mid at one step: two fail under low, none under mid.
+    assert bills["always-low"][0] == pytest.approx(bills["always-low"][1] + 2 * 0.60)
+    assert bills["always-mid"][0] == bills["always-mid"][1]
+    asked = ("static", "score", "always-low", "--bank", "shell", "--store", store.root, "--resamples", "0")
+    assert "bill, USD" in twinbench(*asked, "--format", "markdown").succeeded().text
+    # Of rows alone nobody knows whether trajectories are whole.
+    tb.import_bank(out / "rows.jsonl.gz", "rows", store=store.root)
+    rows_alone = tb.score("always-low", "rows", store=store.root, resampling=None)
+    assert "expected_bill_usd" not in rows_alone.records()[0]
+    assert "expected_bill_usd" not in rows_alone.to_json()["routers"][0]
+    assert board.to_json()["routers"][0]["expected_bill_usd"] == bills["always-low"][0]

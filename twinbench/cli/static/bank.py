@@ -14,6 +14,7 @@ from twinbench.cli.options import BankArgument, FormatOption, JsonOption, Output
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
+from twinbench.cli.static.bank_card import card
 from twinbench.cli.static.bank_check import check, print_leaks, quick_check
 from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import grouping_summary, groups_column, split
@@ -165,11 +166,11 @@ def pull(
 
 
 def _refuse_reserved(name: str) -> None:
-    from static_track.banks.bank_info import STARTER
+    from static_track.banks.embedded_names import EMBEDDED
     from twinbench.errors import UsageError
 
-    if name == STARTER:
-        raise UsageError(f"the name {STARTER!r} is reserved for the embedded bank; choose another --name")
+    if name in EMBEDDED:
+        raise UsageError(f"the name {name!r} is reserved for an embedded bank; choose another --name")
 
 
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
@@ -225,14 +226,16 @@ def list_(
     Exit code 1 if one of them cannot be read; the others are listed.
     """
     from static_track.banks.bank_info import list_banks
-    from static_track.banks.starter import ensure_starter
+    from static_track.banks.embedded import ensure_embedded
+    from static_track.banks.embedded_names import EMBEDDED
     from twinbench.errors import StoreWriteError
     from twinbench.storage.store import Store
 
     opened = Store(store)
     try:
         with progress() as shown:
-            ensure_starter(opened, shown)
+            for name in EMBEDDED:
+                ensure_embedded(name, opened, shown)
     except StoreWriteError:
         if not opened.root.is_dir():
             raise
@@ -347,10 +350,10 @@ def validate(
 
     Exit code 1 if something is wrong.
     """
-    from static_track.banks.bank_info import STARTER
+    from static_track.banks.embedded import ensure_embedded
+    from static_track.banks.embedded_names import EMBEDDED
     from static_track.banks.importing import validate_file
     from static_track.banks.opening import validate_bank
-    from static_track.banks.starter import ensure_starter
     from twinbench.errors import SHOWN_PROBLEMS, UsageError
     from twinbench.reading.input_files import is_there
     from twinbench.storage.store import Store
@@ -359,15 +362,15 @@ def validate(
     with progress() as shown:
         if target == "-" or is_there(Path(target)):
             rows, problems = validate_file(target, shown)
-        elif target == STARTER or opened.pointer_exists(target):
-            if target == STARTER:
-                ensure_starter(opened, shown)
+        elif target in EMBEDDED or opened.pointer_exists(target):
+            if target in EMBEDDED:
+                ensure_embedded(target, opened, shown)
             rows, problems = validate_bank(target, opened)
         else:
             names = opened.bank_names()
             banks = f"banks in {opened.root}: {', '.join(names) or 'none yet'}"
             raise UsageError(
-                f"{target} is neither a file nor a bank ({banks}){did_you_mean(target, [STARTER, *names])}"
+                f"{target} is neither a file nor a bank ({banks}){did_you_mean(target, [*EMBEDDED, *names])}"
             )
     if json_:
         print_json({"target": target, "valid_rows": rows, "problems": [problem.to_json() for problem in problems]})
@@ -384,6 +387,7 @@ def validate(
 app.command()(check)
 app.command()(build)
 app.add_typer(bank_review.app, name="review")
+app.command()(card)
 
 
 @app.command()

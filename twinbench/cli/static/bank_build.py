@@ -74,8 +74,9 @@ def build(
         Path | None,
         typer.Option(
             "--recordings",
-            metavar="FILE",
-            help="Instead of CONFIG: build from an earlier build's recordings, without models and containers.",
+            metavar="FILE|NAME",
+            help="Instead of CONFIG: build from the recordings of an earlier build or an embedded bank, without models "
+            "and containers.",
             show_default=False,
         ),
     ] = None,

@@ -30,6 +30,7 @@ _DROP_ORDER = {"row_exact": 3, "row_pass": 2, "traj_pass": 1, "cost_save": 1}
 _METRICS = [Column(name, title, 2, drop_order=_DROP_ORDER.get(name, 0)) for name, title in TITLES.items()]
 PUBLISHED_COLUMNS = (Column("router", "Router"), *_METRICS)
 
+_EXPECTED_BILL = "expected_bill_usd"
 _COLUMNS = (
     Column("router", "Router", mark="reference"),
     Column("reference", "Reference", kind=bool, for_people=False),
@@ -40,6 +41,7 @@ _COLUMNS = (
     Column("above_best_constant", "vs best\nconstant", 2, signed=True),
     *_METRICS[1:],
     Column("cost_usd", "Cost,\nUSD", 4, tiny=True),
+    Column(_EXPECTED_BILL, "Expected\nbill, USD", 4, drop_order=3),
     Column("errors", "Errors", kind=int, drop_order=4),
     Column("latency_p50_ms", "p50 ms", 3, for_people=False),
     Column("latency_p95_ms", "p95 ms", 3, drop_order=5),
@@ -118,6 +120,7 @@ def board_table(board: Board) -> Table:
             "combined_high": _ends(entry, "combined")[1],
             "above_best_constant": board.above_best_constant(entry),
             "cost_usd": entry.score.cost_usd,
+            _EXPECTED_BILL: board.expected_bill_usd(entry),
             "errors": entry.score.counts["errors"],
             **{f"latency_{name}_ms": value for name, value in entry.latency_ms.items()},
         }
@@ -138,10 +141,17 @@ def board_table(board: Board) -> Table:
     ]
     if (best := board.best_constant) is not None:
         notes.append(f"vs best constant: points of Combined above {best.router}, the best router with a fixed tier.")
+    columns = _COLUMNS
+    if board.failure_usd is None:
+        columns = tuple(each for each in _COLUMNS if each.key != _EXPECTED_BILL)
+    else:
+        notes.append(
+            f"Expected bill: the cost plus {board.failure_usd:.2f} USD for each failing task, as in a live run."
+        )
     if board.resampling is not None:
         notes.append(_interval_note(board))
     notes += _order_note(board)
-    return Table(_title(board), _COLUMNS, rows, notes, dimmed_if="reference", caveat=board.bank.caveat)
+    return Table(_title(board), columns, rows, notes, dimmed_if="reference", caveat=board.bank.caveat)
 
 
 def comparison_table(comparison: Comparison) -> Table:

@@ -1,0 +1,46 @@
+"""The embedded banks, with which everything can be tried offline immediately."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from static_track.banks.bank import Bank
+from static_track.banks.bank_info import BankInfo
+from static_track.banks.build_output import ROWS_FILE
+from static_track.banks.embedded_names import EMBEDDED
+from twinbench.display.progress import Progress, no_progress
+from twinbench.errors import TwinbenchError
+from twinbench.fingerprint import sha256_installed
+from twinbench.storage.store import Store
+
+DATA = Path(__file__).parent / "data"
+"""Has a file of rows, or the directory of a build, for each embedded bank."""
+
+
+def ensure_embedded(name: str, store: Store, progress: Progress = no_progress) -> BankInfo:
+    """Import an embedded bank into ``store`` if it is missing, damaged or of another release; return its metadata.
+
+    Args:
+        name: one of ``EMBEDDED``.
+        store: where it is to be.
+        progress: called as it is imported.
+
+    Raises:
+        StoreWriteError: the store cannot be written.
+    """
+    path = DATA / EMBEDDED[name]
+    try:
+        with Bank.open(name, store) as bank:
+            if bank.info.source_sha256 == sha256_installed(path / ROWS_FILE if path.is_dir() else path):
+                return bank.info
+    except TwinbenchError:
+        pass
+    from static_track.banks.importing import import_bank  # needed once per store
+
+    return import_bank(str(path), name, store, replace=True, progress=progress)
+
+
+def embedded_recordings(name: str) -> Path | None:
+    """Return the recordings from which an embedded bank can be built again; None if there are none of that name."""
+    path = DATA / EMBEDDED[name] / "recordings.jsonl.gz" if name in EMBEDDED else None
+    return path if path is not None and path.is_file() else None
