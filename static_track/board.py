@@ -50,6 +50,8 @@ class Entry:
     rank: tuple[int, int] | None = None
     """By Combined among the routers of the table: from the best that it may be to the worst; None for references that
     see labels."""
+    in_sample: bool = False
+    """Whether it was scored on what it was trained on, which its name says too."""
 
     @property
     def failed_rows(self) -> str | None:
@@ -67,6 +69,7 @@ class Entry:
             "above_best_constant": above_best_constant,
             "latency_ms": dict(self.latency_ms),
             "first_error": self.first_error,
+            **({"in_sample": True} if self.in_sample else {}),
             "given_up": self.given_up,
             "router_usd": None if self.own is None else self.own.router_usd,
             "cost_save_net": None if self.own is None else self.own.cost_save_net,

@@ -5,23 +5,22 @@ Everything is kept in the store under the fingerprints of bank, protocol, tokeni
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
+from static_track.asked_for import Answered, RouterLoader, Wanted, told_apart
 from static_track.banks.bank import Bank
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import Split
 from static_track.board import RANKED_BY, Board, Comparison, Entry, Setting, compared_pairs
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
-from static_track.predictions import Predictions, read_predictions
+from static_track.predictions import Predictions, is_marked, marked, read_predictions
 from static_track.results import KeptScore, PredictionsIdentity, Results, ScoreIdentity, percentiles
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
@@ -31,11 +30,8 @@ from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.reading.rows import STDIN
-from twinbench.routing.llm import MAX_TOKENS
 from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Router
-from twinbench.routing.tiers import Tier
-from twinbench.routing.usage import Usage
 from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest, static_manifest
@@ -49,30 +45,6 @@ if TYPE_CHECKING:
     from twinbench.calls.metered import MeteredLlm
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """A line to come: how it is named, and under which fingerprint its predictions are kept (None: never)."""
-
-    name: str
-    reference: bool
-    key: str | None
-    asking_key: str | None = None
-    """Under which they are where the router asked an LLM itself; None where it cannot."""
-    router: LoadedRouter | None = None
-    file: str | None = None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Where to look for them."""
-        return tuple(key for key in (self.key, self.asking_key) if key is not None)
-
-    def kept_under(self, predictions: Predictions) -> str | None:
-        """Where to keep them; None where they may be others the next time, or nobody knows what they depend on."""
-        if predictions.failure is not None or predictions.unanswered is not None:
-            return None
-        return self.key if predictions.router_usd is None else self.asking_key
-
-
 class Judge:
     """Predicts and scores over one part of one bank under one protocol."""
 
@@ -80,11 +52,12 @@ class Judge:
         self,
         bank: Bank,
         *,
-        split: str | None = None,
+        split: str | Split | None = None,
         manifest: StaticManifest | None = None,
         tokenizers: str = OFFLINE,
         order_seed: int = 0,
         fresh: bool = False,
+        in_sample: bool = False,
         plugins: PluginLimits | None = None,
         llm: MeteredLlm | None = None,
         pool: str = DEFAULT_LIVE,
@@ -94,11 +67,12 @@ class Judge:
 
         Args:
             bank: opened.
-            split: the part; None for all of it.
+            split: the part, or its name; None for all of it.
             manifest: rates, cache TTL and tokenizers; default: the locked one.
             tokenizers: the tokenizer set.
             order_seed: another one asks routers about the trajectories in another order.
             fresh: run again what the store already holds.
+            in_sample: also score trained routers on what they were trained on, and mark them.
             plugins: what routers that are not built in may take.
             llm: what routers that ask an LLM themselves ask; None: they cannot.
             pool: the live pool that ``llm`` asks: results of such routers are kept under it, and found without ``llm``.
@@ -107,34 +81,36 @@ class Judge:
         Raises:
             UsageError: there is no such part or tokenizer set, or the part has no rows.
         """
-        self._bank = bank
-        self._plugins = plugins
+        self.bank = bank
+        self.plugins = plugins
         self._llm = llm
         self._pool = pool
         self._manifest = manifest or static_manifest()
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._order_seed = order_seed
         self._fresh = fresh
-        self._progress = progress
+        self.progress = progress
         self._predicted: dict[str, Predictions] = {}
         """What routers answered this judge, which asks each once: that may take time and money."""
         self._results = Results(bank.store, bank.cursor())
-        self._split: Split = bank.split(split)
+        self.split = split if isinstance(split, Split) else bank.split(split)
+        self._routers = RouterLoader(bank, self.split, plugins, in_sample=in_sample)
         self.warnings: tuple[str, ...] = ()
         self.protocol = fingerprint(
             {"manifest": self._manifest.fingerprint, "tokenizers": self._tokenizers.fingerprint_parts}
         )
         if not self.row_nos:
-            raise UsageError(f"the part {self._split.name!r} of the bank {bank.info.name!r} has no rows")
+            raise UsageError(f"the part {self.split.name!r} of the bank {bank.info.name!r} has no rows")
 
     @cached_property
-    def _base_file(self) -> Path | None:
-        return base_file(self._bank, self._manifest, self._tokenizers, self._progress)
+    def base_file(self) -> Path | None:
+        """The file with token counts under the judge's tokenizers; None where those of the bank are the same."""
+        return base_file(self.bank, self._manifest, self._tokenizers, self.progress)
 
     @cached_property
     def row_nos(self) -> list[int]:
         """The rows of the part of the bank."""
-        return self._bank.row_nos(self._split)
+        return self.bank.row_nos(self.split)
 
     def board(
         self,
@@ -155,14 +131,34 @@ class Judge:
             TwinbenchError: a router's code fails while it loads.
         """
         wanted = self._asked_for(routers, prediction_files)
-        named = {each.name for each in wanted}
-        for name in references.NAMES:
-            if name in references.ROUTERS and name not in named:
-                wanted.append(self._wanted(load_router(name), reference=True))
-            elif name not in named:
-                wanted.append(_Wanted(name, reference=True, key=self._reference_key(name)))
-        entries, _ = self._entries(wanted, resampling)
+        entries, _ = self._entries([*wanted, *self._references_beside(wanted)], resampling)
         return Board(**vars(self.setting(resampling)), entries=entries)
+
+    def entries(self, lines: Sequence[str | Answered], resampling: Resampling | None = None) -> list[Entry]:
+        """Score lines of whatever origin, in their order, and then the references.
+
+        Args:
+            lines: specs of routers, and what was answered elsewhere.
+            resampling: as for ``board``.
+        """
+        wanted = [
+            self._wanted(self._routers.load(each), reference=False)
+            if isinstance(each, str)
+            else Wanted(each.name, each.reference, None if each.key is None else self._key(each.key), make=each.make)
+            for each in lines
+        ]
+        return self._entries([*wanted, *self._references_beside(wanted)], resampling)[0]
+
+    def _references_beside(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """The references that were not asked for by name."""
+        named = {each.name for each in wanted}
+        return [
+            self._wanted(load_router(name), reference=True)
+            if name in references.ROUTERS
+            else Wanted(name, reference=True, key=self._reference_key(name))
+            for name in references.NAMES
+            if name not in named
+        ]
 
     def compare(
         self, routers: Sequence[str | Router], prediction_files: Sequence[str], resampling: Resampling
@@ -195,13 +191,13 @@ class Judge:
             ranks=ranks,
         )
 
-    def _asked_for(self, routers: Sequence[str | Router], prediction_files: Sequence[str]) -> list[_Wanted]:
-        self._bank.require_labels()
-        loaded = _told_apart([self._loaded(router) for router in routers])
+    def _asked_for(self, routers: Sequence[str | Router], prediction_files: Sequence[str]) -> list[Wanted]:
+        self.bank.require_labels()
+        loaded = told_apart([self._routers.load(router) for router in routers])
         wanted = [self._wanted(router, reference=False) for router in loaded]
         if prediction_files.count(STDIN) > 1:
             raise UsageError("standard input can be read once: give --predictions - once")
-        wanted += (_Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
+        wanted += (Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
         return wanted
 
     def setting(self, resampling: Resampling | None = None) -> Setting:
@@ -210,10 +206,10 @@ class Judge:
         Args:
             resampling: how trajectories are drawn again; None: they are not.
         """
-        size = self._bank.size(self._split)
+        size = self.bank.size(self.split)
         return Setting(
-            bank=self._bank.info,
-            split=self._split.name,
+            bank=self.bank.info,
+            split=self.split.name,
             rows=size.rows,
             trajectories=size.trajectories,
             groups=size.groups,
@@ -222,7 +218,7 @@ class Judge:
             resampling=resampling,
         )
 
-    def _entries(self, wanted: Sequence[_Wanted], resampling: Resampling | None) -> tuple[list[Entry], Sample | None]:
+    def _entries(self, wanted: Sequence[Wanted], resampling: Resampling | None) -> tuple[list[Entry], Sample | None]:
         kept = self._kept_scores(wanted, parts=resampling is not None)
         missing = [each for each in wanted if each.name not in kept]
         if missing:
@@ -230,14 +226,15 @@ class Judge:
         found = [kept[each.name] for each in wanted]
         entries = [
             Entry(
-                each.name,
+                marked(each.name, in_sample=score.in_sample),
                 each.reference,
                 score.score,
                 score.latency_ms,
                 score.first_error,
                 score.given_up,
                 score.own,
-                None if each.router is None else score.failure,
+                None if each.router is None and each.make is None else score.failure,
+                in_sample=score.in_sample or is_marked(each.name),
             )
             for each, score in zip(wanted, found, strict=True)
         ]
@@ -245,7 +242,7 @@ class Judge:
             return entries, None
         from static_track.intervals import Sample
 
-        self._progress("drawing trajectories", 0, None)
+        self.progress("drawing trajectories", 0, None)
         sample = Sample([score.parts for score in found if score.parts is not None], resampling)
         see_labels = {name for name in references.NAMES if name not in references.ROUTERS}
         ranks = sample.ranks([number for number, each in enumerate(wanted) if each.name not in see_labels], RANKED_BY)
@@ -276,7 +273,7 @@ class Judge:
             UsageError: it does not exist.
             RouterLoadError: its code fails while it loads.
         """
-        with self._loaded(router).opened(self._manifest.candidates(), llm) as found:
+        with self._routers.load(router).opened(self._manifest.candidates(), llm) as found:
             yield found
 
     def _handle(self) -> OwnCalls:
@@ -285,61 +282,46 @@ class Judge:
 
     def scorer(self) -> Scorer:
         """The numbers of the part under the protocol, for predictions of one's own choice."""
-        return Scorer(self._bank.path, self._manifest, base_file=self._base_file, split=self._split)
+        return Scorer(self.bank.path, self._manifest, base_file=self.base_file, split=self.split)
 
     def predictions(self, router: str | Router) -> Predictions:
         """A router's answers for the rows of the part, kept ones where there are any."""
-        return self._predictions(self._wanted(self._loaded(router), reference=False))
+        wanted = self._wanted(self._routers.load(router), reference=False)
+        return replace(self._predictions(wanted), in_sample=is_marked(wanted.name))
 
-    def own_estimate_usd(self) -> tuple[Decimal, Decimal]:
-        """What a router spends that asks an LLM once a row: at the cheapest candidate of the pool and at the dearest.
+    def name_of(self, router: str | Router) -> str:
+        """The name that a router goes by in what is said of this part."""
+        return self._routers.load(router).name
 
-        It shows the whole conversation, finds no cache, and gets an answer as long as it is by default.
-        """
-        prompts = self._bank.prompt_tokens(self._split)
-        found = []
-        for each in live_manifest(self._pool).candidates:
-            usage = Usage(input=prompts[Tier.from_label(each.tier)], output=MAX_TOKENS * len(self.row_nos))
-            found.append(usage.cost_usd(each.prices.prices()))
-        return min(found), max(found)
-
-    def _loaded(self, router: str | Router) -> LoadedRouter:
-        if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
-            raise UsageError(
-                f"router {router!r}: it sees the labels, so it is no router and decides no call; its score stands in "
-                "every table, also where no router is named: twinbench static score"
-            )
-        return load_router(router, self._plugins)
-
-    def _wanted(self, router: LoadedRouter, *, reference: bool) -> _Wanted:
+    def _wanted(self, router: LoadedRouter, *, reference: bool) -> Wanted:
         if router.fingerprint is None:
-            return _Wanted(router.name, reference, None, router=router)
+            return Wanted(router.name, reference, None, router=router)
         who = {"router": router.fingerprint, "salt": SESSION_SALT, "order_seed": self._order_seed}
         asking = self._key(who | {"llm": live_manifest(self._pool).fingerprint}) if router.may_ask else None
-        return _Wanted(router.name, reference, self._key(who), asking, router)
+        return Wanted(router.name, reference, self._key(who), asking, router)
 
     def _reference_key(self, name: str) -> str:
         return self._key({"reference": name, "code": sha256_installed(Path(references.__file__))})
 
     def _key(self, who: Mapping[str, Any]) -> str:
-        info = self._bank.info
-        where = {"bank": info.sha256, "split": self._split.fingerprint, "protocol": self.protocol}
+        info = self.bank.info
+        where = {"bank": info.sha256, "split": self.split.fingerprint, "protocol": self.protocol}
         rules = {} if info.text_rules == PROTOCOL_TEXT else {"text_rules": info.text_rules}
         return fingerprint(where | rules | dict(who))
 
     def _score_key(self, predictions: str) -> str:
         return self._key({"predictions": predictions, "scoring": sha256_text(sql_file(__package__, "scoring.sql"))})
 
-    def _kept_scores(self, wanted: Sequence[_Wanted], *, parts: bool) -> dict[str, KeptScore]:
+    def _kept_scores(self, wanted: Sequence[Wanted], *, parts: bool) -> dict[str, KeptScore]:
         if self._fresh:
             return {}
         keys = {self._score_key(key): each.name for each in wanted for key in each.keys}
         return {keys[key]: kept for key, kept in self._results.scores(list(keys), parts=parts).items()}
 
-    def _scored(self, wanted: Sequence[_Wanted], *, parts: bool) -> dict[str, KeptScore]:
+    def _scored(self, wanted: Sequence[Wanted], *, parts: bool) -> dict[str, KeptScore]:
         with self.scorer() as scorer:
             predictions = [self._predictions(each, scorer) for each in wanted]
-            self._progress("scoring", 0, None)
+            self.progress("scoring", 0, None)
             scorer.load(predictions)
             kept: dict[str, KeptScore] = {}
             scores = scorer.scores()
@@ -353,6 +335,7 @@ class Judge:
                     given_up=predicted.given_up,
                     own=own.get(number),
                     parts=added.get(number),
+                    in_sample=predicted.in_sample,
                 )
                 kept[each.name] = found
                 if (key := each.kept_under(predicted)) is not None:
@@ -361,15 +344,17 @@ class Judge:
                     self._keep(partial(self._results.keep_score, identity, found, scorer, number))
             return kept
 
-    def _predictions(self, wanted: _Wanted, scorer: Scorer | None = None) -> Predictions:
+    def _predictions(self, wanted: Wanted, scorer: Scorer | None = None) -> Predictions:
         if wanted.file is not None:
-            return read_predictions(wanted.file, self._bank.row_ids, self.row_nos)
+            return read_predictions(wanted.file, self.bank.row_ids, self.row_nos)
         if wanted.key in self._predicted:
             return self._predicted[wanted.key]
         for known in () if self._fresh else wanted.keys:
             if (kept := self._results.predictions(known, self.row_nos)) is not None:
                 return kept
-        if wanted.router is not None:
+        if wanted.make is not None:
+            predicted = wanted.make()
+        elif wanted.router is not None:
             predicted = self._asked(wanted.router)
         else:
             assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
@@ -385,22 +370,22 @@ class Judge:
             )
         if (key := wanted.kept_under(predicted)) is not None:
             identity = self._identity(wanted, key)
-            self._keep(partial(self._results.keep_predictions, identity, predicted, self._bank.row_ids))
+            self._keep(partial(self._results.keep_predictions, identity, predicted, self.bank.row_ids))
         if wanted.key is not None:  # of an instance or an endpoint nobody knows whether it is the same
             self._predicted[wanted.key] = predicted
         return predicted
 
-    def _identity(self, wanted: _Wanted, key: str) -> PredictionsIdentity:
+    def _identity(self, wanted: Wanted, key: str) -> PredictionsIdentity:
         return PredictionsIdentity(
             predictions=key,
             router=wanted.name,
             router_fingerprint=wanted.router.fingerprint if wanted.router is not None else None,
-            bank=self._bank.info.name,
-            bank_sha256=self._bank.info.sha256,
-            split=self._split.name,
+            bank=self.bank.info.name,
+            bank_sha256=self.bank.info.sha256,
+            split=self.split.name,
             protocol=self.protocol,
             order_seed=None if wanted.router is None else str(self._order_seed),
-            caveat=self._bank.info.caveat,
+            caveat=self.bank.info.caveat,
         )
 
     def _asked(self, router: LoadedRouter) -> Predictions:
@@ -410,13 +395,13 @@ class Judge:
             with router.opened(self._manifest.candidates(), llm) as opened:
                 return predict(
                     opened,
-                    self._bank,
+                    self.bank,
                     self._manifest,
-                    split=self._split,
-                    base_file=self._base_file,
+                    split=self.split,
+                    base_file=self.base_file,
                     order_seed=self._order_seed,
                     llm=llm,
-                    progress=self._progress,
+                    progress=self.progress,
                 )
         except RouterLoadError as failure:
             errors = dict.fromkeys(self.row_nos, str(failure))
@@ -432,14 +417,3 @@ class Judge:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings = (*self.warnings, text)
-
-
-def _told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
-    """The routers, those that nobody can identify each under a name of its own: ``instance:Mine#2`` is the second."""
-    named = Counter[str]()
-    told_apart = []
-    for router in routers:
-        named[router.name] += 1
-        again = router.fingerprint is None and named[router.name] > 1
-        told_apart.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
-    return told_apart

@@ -20,6 +20,9 @@ from twinbench.routing.tiers import Tier
 
 _TIERS = len(Tier)
 
+_IN_SAMPLE = " (in-sample)"
+"""Ends the name of whatever was scored on what it was trained on, wherever the name is shown."""
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -40,6 +43,8 @@ class Predictions:
     """Why an own call was not answered, where that may be otherwise next time: provider, cap, nobody who pays."""
     given_up: bool = False
     """Whether the router failed so often in a row that it was not asked about the rest."""
+    in_sample: bool = False
+    """Whether they are of a router that was trained on these rows."""
 
     @property
     def failure(self) -> str | None:
@@ -57,6 +62,16 @@ class Predictions:
     def fingerprint(self) -> str:
         """Of the answers alone."""
         return fingerprint(list(zip(self.row_nos, self.tier_ids, strict=True)))
+
+
+def marked(name: str, *, in_sample: bool = True) -> str:
+    """A name that says, where that is so, that its bearer was scored on what it was trained on."""
+    return name if not in_sample or is_marked(name) else f"{name}{_IN_SAMPLE}"
+
+
+def is_marked(name: str) -> bool:
+    """Whether a name says so."""
+    return name.endswith(_IN_SAMPLE)
 
 
 def failure(*, given_up: bool, rows: int, errors: int) -> str | None:
@@ -85,6 +100,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
     errors: dict[int, str] = {}
     problems: list[Problem] = []
     lines: dict[int, int] = {}
+    in_sample = False
     with open_source(path) as source:
         for found in source.rows:
             if len(problems) > MOST_PROBLEMS:
@@ -103,6 +119,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
                 continue
             lines[row_no] = found.number
             answers[row_no] = found.row.get("tier_id")
+            in_sample |= found.row.get("in_sample") is True
             if "error" in found.row:
                 errors[row_no] = found.row["error"]
     _refuse(source, problems, has_lines=bool(lines))
@@ -112,6 +129,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
         row_nos=row_nos,
         tier_ids=[answers.get(number) for number in row_nos],
         errors={number: text for number, text in (errors | missing).items() if number in wanted},
+        in_sample=in_sample,
     )
 
 
@@ -123,6 +141,8 @@ def prediction_lines(predictions: Predictions, row_ids: Sequence[str]) -> Iterat
             line["error"] = predictions.errors.get(row_no, "error")
         else:
             line["tier_id"] = tier_id
+        if predictions.in_sample:
+            line["in_sample"] = True
         yield json.dumps(line, ensure_ascii=False)
 
 

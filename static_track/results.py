@@ -89,6 +89,8 @@ class KeptScore:
     """What the router's own LLM calls cost; None where it made none."""
     parts: Parts | None = None
     """What each trajectory adds to it; None where nobody asked for that."""
+    in_sample: bool = False
+    """Whether a prediction file says that it is of a router that was trained on these rows; such files are not kept."""
 
     @property
     def failure(self) -> str | None:

@@ -151,7 +151,7 @@ def curve(
         for threshold in _thresholds(first.scores, points):
             again = _Swept(opened, threshold, weak, strong)
             swept.append((threshold, judge.predictions(again)))
-    name = router if isinstance(router, str) else f"instance:{type(router).__name__}"
+    name = judge.name_of(router)
     if refusing.refused:
         raise UsageError(f"router {name!r} cannot be swept: {_WHY_NOT}")
     if failed := next((each for _, each in swept if each.errors), None):

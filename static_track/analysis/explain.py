@@ -264,7 +264,7 @@ def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None
     shown = _Steps(bank, [row[0] for row in (*failed[:limit], *overspent[:limit])])
     by_trajectory = {(row[1], row[2]): row[7] for row in failed}
     return Explanation(
-        router=_named(router),
+        router=judge.name_of(router),
         setting=judge.setting(),
         scores=scores,
         failures=tuple(_failure(row, shown, predictions) for row in failed[:limit]),
@@ -305,8 +305,8 @@ def difference(bank: Bank, judge: Judge, a: str | Router, b: str | Router, *, li
     )
     return Difference(
         setting=judge.setting(),
-        router_a=_named(a),
-        router_b=_named(b),
+        router_a=judge.name_of(a),
+        router_b=judge.name_of(b),
         scores_a=scores_a,
         scores_b=scores_b,
         rows=len(apart),
@@ -378,7 +378,3 @@ def _plain(step: Step) -> dict[str, Any]:
     content = asdict(step)
     tail = content.pop("tail")
     return {**content, "last_message": tail[-1]["text"] if tail else None}
-
-
-def _named(router: str | Router) -> str:
-    return router if isinstance(router, str) else f"instance:{type(router).__name__}"

@@ -48,8 +48,8 @@ def groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
     for message, shingles in _numbered(messages):
         same[message.workload, shingles].append(message.trajectory)
     texts = list(same)
-    templates = _templates(texts)
-    telling = [shingles - templates[workload] for workload, shingles in texts]
+    common = templates(texts)
+    telling = [shingles - common[workload] for workload, shingles in texts]
     components = Components(len(texts))
     first: dict[frozenset[int], int] = {}
     for place, (_, shingles) in enumerate(texts):  # the same text in several workloads
@@ -88,8 +88,8 @@ def _numbered(messages: Iterable[FirstMessage]) -> Iterator[tuple[FirstMessage, 
             yield message, frozenset(numbers.setdefault(shingle, len(numbers)) for shingle in sorted(shingles))
 
 
-def _templates(texts: Iterable[tuple[str, frozenset[int]]]) -> dict[str, frozenset[int]]:
-    """The shingles of each workload that most of its different texts have."""
+def templates(texts: Iterable[tuple[str, frozenset[int]]]) -> dict[str, frozenset[int]]:
+    """The shingles of each workload that most of its texts have; each text is given once, with its workload."""
     of_workload: dict[str, list[frozenset[int]]] = defaultdict(list)
     for workload, shingles in texts:
         of_workload[workload].append(shingles)

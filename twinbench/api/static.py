@@ -127,6 +127,7 @@ def score(
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
     fresh: bool = False,
+    in_sample: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -149,6 +150,7 @@ def score(
         order_seed: another one asks routers about the trajectories in another order, which changes no honest router's
             score.
         fresh: run again what the store already holds.
+        in_sample: also score trained routers on what they were trained on; their rows are marked.
         api_base: the gateway for routers that ask an LLM themselves, such as ``https://host/v1``.
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that routers may spend there; needed where the pool costs anything.
@@ -173,6 +175,7 @@ def score(
         tokenizers=tokenizers,
         order_seed=order_seed,
         fresh=fresh,
+        in_sample=in_sample,
         plugins=plugins,
         progress=progress,
     ) as judge:
@@ -218,6 +221,7 @@ def compare(
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
     fresh: bool = False,
+    in_sample: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -243,6 +247,7 @@ def compare(
         tokenizers=tokenizers,
         order_seed=order_seed,
         fresh=fresh,
+        in_sample=in_sample,
         plugins=plugins,
         progress=progress,
     ) as judge:

@@ -16,6 +16,7 @@ from twinbench.statistics import COMPARED_RESAMPLES, LEVEL, RESAMPLES
 
 if TYPE_CHECKING:
     from twinbench.plugins.limits import Isolation, PluginLimits
+    from twinbench.plugins.training import FitLimits
     from twinbench.statistics import Resampling
 
 
@@ -27,8 +28,8 @@ class IsolationLevel(StrEnum):
 
 
 _ROUTER_HELP = (
-    "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory or http://…; "
-    "arguments as ?name=value&…"
+    "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory, the folder of a "
+    "trained router or http://…; arguments as ?name=value&…"
 )
 
 
@@ -105,6 +106,14 @@ OrderSeedOption = Annotated[
 ]
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Run again what the store already holds.", rich_help_panel=Panel.BANK)
+]
+InSampleOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-sample",
+        help="Also score trained routers on what they were trained on; such rows are marked wherever they are shown.",
+        rich_help_panel=Panel.BANK,
+    ),
 ]
 RoutersArgument = Annotated[
     list[str] | None,
@@ -204,6 +213,42 @@ DecisionTimeoutOption = Annotated[
         rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]
+
+
+FitTimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--fit-timeout",
+        metavar="SECONDS",
+        min=0.1,
+        help="How long fit may take.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
+]
+FitMemoryOption = Annotated[
+    int,
+    typer.Option(
+        "--fit-memory",
+        metavar="MIB",
+        min=64,
+        help="The most memory a router's process may take while it is trained.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """What training a router may take, as options say."""
+
+    fit_timeout: FitTimeoutOption = 900
+    fit_memory: FitMemoryOption = 8192
+
+    def limits(self) -> FitLimits:
+        """The limits."""
+        from twinbench.plugins.training import FitLimits
+
+        return FitLimits(self.fit_timeout, self.fit_memory)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,6 +357,7 @@ class JudgingOptions:
     prices: PricesOption = None
     order_seed: OrderSeedOption = 0
     no_cache: NoCacheOption = False
+    in_sample: InSampleOption = False
     store: StoreOption = None
 
 

@@ -11,16 +11,20 @@ from twinbench.cli.help import Group
 from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     BankOption,
+    FitOptions,
     FormatOption,
     JsonOption,
     OrderSeedOption,
     OutputOption,
     PluginOptions,
+    PricesOption,
     RouterArgument,
+    SplitOption,
     StoreOption,
+    TokenizersOption,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import counted, trajectories
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
@@ -127,3 +131,62 @@ def check(
     if report.failed:
         typer.echo(f"error: failed: {printable(', '.join(report.failed))}", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+@takes_option_groups
+def train(
+    router: RouterArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make: the trained router.")],
+    bank: BankOption = None,
+    split: SplitOption = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Of the order in which trajectories are given, and of random generators in the router's process.",
+        ),
+    ] = 0,
+    tokenizers: TokenizersOption = "offline",
+    prices: PricesOption = None,
+    fit: FitOptions,
+    plugins: PluginOptions,
+    json_: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Train a router on a part of a bank: its methods fit and save are called in a process of its own.
+
+    The folder that is made is a router, by its path, in both tracks. Instances of heldout100 are left out.
+    """
+    from static_track.banks.opening import open_bank
+    from static_track.judge import Judge
+    from static_track.training import train as train_router
+    from twinbench.storage.manifest_files import static_manifest
+    from twinbench.storage.store import Store
+
+    limits = plugins.limits(processes=True)
+    with progress() as shown, open_bank(bank, Store(store), shown) as opened:
+        judge = Judge(
+            opened,
+            split=split,
+            manifest=None if prices is None else static_manifest(prices),
+            tokenizers=tokenizers,
+            plugins=limits,
+            progress=shown,
+        )
+        artefact = train_router(judge, router, out, seed=seed, fit=fit.limits())
+        caveat = opened.info.caveat
+    data = artefact.manifest.data
+    if json_:
+        told = {} if caveat is None else {"caveat": caveat}
+        print_json({"folder": str(out), "fingerprint": artefact.fingerprint, **artefact.manifest.model_dump(), **told})
+        return
+    rows, of = counted(data.rows, "row"), trajectories(data.trajectories, data.groups)
+    part = data.bank if data.part is None else f"{data.bank}, part {data.part}"
+    typer.echo(printable(f"trained on {rows} of {of} of {part} (seed {seed}): {out}"))
+    if caveat is not None:
+        typer.echo(printable(f"note: {caveat}"), err=True)
+    typer.echo(printable(f"next: twinbench static score {out} --bank {data.bank} --split PART"))

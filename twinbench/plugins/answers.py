@@ -74,6 +74,26 @@ class LoadFailure(_Frame):
     """Whether its name or arguments are at fault rather than its code."""
 
 
+class TrainingFailure(LoadFailure):
+    """A step of a training failed; ``usage`` where the router is none that can be trained."""
+
+
+class TrainingAnswer(_Frame):
+    """A trajectory was taken, or ``fit`` came to its end."""
+
+
+class SavedAnswer(_Frame):
+    """What ``save`` wrote, with the code of the router."""
+
+    files: dict[str, int] = Field(description="a size in bytes by the path of each file")
+
+
+class ChunkAnswer(_Frame):
+    """A piece of a file that was saved."""
+
+    data: str = Field(description="a text in base64")
+
+
 class HookAnswer(_Frame):
     """A hook was called."""
 
@@ -148,6 +168,9 @@ class AnswerKind(Generic[Answer, Failure]):
 
 LOADING = AnswerKind(LoadAnswer, LoadFailure)
 HOOK = AnswerKind(HookAnswer, HookFailure)
+TRAINING = AnswerKind(TrainingAnswer, TrainingFailure)
+SAVING = AnswerKind(SavedAnswer, TrainingFailure)
+CHUNK = AnswerKind(ChunkAnswer, TrainingFailure)
 DECISION = AnswerKind(RouteAnswer, RouteFailure, may_ask=True)
 
 

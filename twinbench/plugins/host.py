@@ -26,6 +26,7 @@ from typing import IO, Any
 
 from twinbench.plugins import trb
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
+from twinbench.plugins.fitting import Fitting, LoadError, load_learned
 from twinbench.plugins.wire import (
     MOST_QUESTION_BYTES,
     MOST_RATIONALE_CHARACTERS,
@@ -69,14 +70,6 @@ _CODE = (".py", ".pyc", ".so", ".pyd")
 _LOOKING_VARIES_BYTES = 64
 
 
-class LoadError(Exception):
-    """A router that cannot be loaded; ``usage`` where its name or arguments are at fault rather than its code."""
-
-    def __init__(self, text: str, *, usage: bool) -> None:
-        super().__init__(text)
-        self.usage = usage
-
-
 class Host:
     """Answers the requests of one twinbench process about one router."""
 
@@ -98,6 +91,7 @@ class Host:
         """Present where decisions are watched."""
         self._reached: list[str] = []
         self._imported = False
+        self._fitting = Fitting(_raised)
 
     def serve(self) -> None:
         """Answer until the other side is gone."""
@@ -157,6 +151,8 @@ class Host:
         self._candidates = tuple(candidate_from_json(candidate) for candidate in request["candidates"])
         try:
             self._router = load(request)
+            if "learned" in request:
+                load_learned(self._router, request["learned"], _raised)
             if callable(use := getattr(self._router, "use", None)):
                 _use(use, Handle(self.ask))
             hooks = [hook for hook in HOOKS if callable(getattr(self._router, hook, None))]
@@ -169,6 +165,9 @@ class Host:
             self._counter = _Counter()
             sys.addaudithook(self._audit)
         return {"hooks": hooks}
+
+    def _do_train(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._fitting.answer(self._router, self._candidates, request)
 
     def _do_hook(self, request: Mapping[str, Any]) -> dict[str, Any]:
         hook, argument = request["hook"], request["argument"]

@@ -29,7 +29,14 @@ from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.local_process import LocalProcess
 from twinbench.plugins.process import RouterProcess, Serve
 from twinbench.plugins.runtime import runtime_folder
-from twinbench.plugins.wire import FrameError, call_head, candidate_to_json, outcome_to_json, reply_to_json
+from twinbench.plugins.wire import (
+    FrameError,
+    call_head,
+    candidate_to_json,
+    outcome_to_json,
+    reply_to_json,
+    shared_prefix,
+)
 from twinbench.routing.asking import RemoteRouter
 from twinbench.routing.llm import LlmError
 from twinbench.routing.own_calls import NoCalls, OwnCalls
@@ -136,7 +143,7 @@ class HostedRouter(RemoteRouter):
             if "start" in self._hooks:
                 told = self._ask(process, HOOK, "start", {"do": "hook", "hook": "start", "argument": call.session})
                 sent.complaint = told.error if isinstance(told, HookFailure) else None
-        kept = _shared_prefix(sent.messages, call.messages)
+        kept = shared_prefix(sent.messages, call.messages)
         request: dict[str, Any] = {
             "do": "route",
             "head": call_head(call),
@@ -240,14 +247,3 @@ class HostedRouter(RemoteRouter):
         self._generation += 1
         self._hooks = frozenset(answer.hooks)
         return process
-
-
-def _shared_prefix(sent: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> int:
-    """How many messages at the start are the same in both.
-
-    The same when written down: ``True`` equals 1, and a dict one with its keys in another order, but a router can tell.
-    """
-    for position, (old, new) in enumerate(zip(sent, wanted, strict=False)):
-        if old is not new and repr(old) != repr(new):
-            return position
-    return min(len(sent), len(wanted))

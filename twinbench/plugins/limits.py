@@ -39,6 +39,10 @@ class Isolation(Protocol):
         """
         ...
 
+    def with_wheels(self, wheels: Path) -> Isolation:
+        """The same place, with the wheels of a folder where none were named before."""
+        ...
+
     def conditions(self) -> Mapping[str, Any]:
         """What decides about a router's answers beside its own files."""
         ...

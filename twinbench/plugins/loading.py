@@ -10,18 +10,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.arguments import ArgumentError, typed_arguments
+from twinbench.plugins.artefact import Artefact, read_artefact
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, NotFound, RouterDescription, parse_description
+from twinbench.plugins.fitting import CODE, LEARNED
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
@@ -31,6 +33,9 @@ from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Candidate, Router
 from twinbench.storage.manifest_files import live_models
 
+if TYPE_CHECKING:
+    from twinbench.plugins.training import RouterInTraining
+
 _PACKAGE = Path(__file__).parents[1]
 _DESCRIBE_WITHIN_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
@@ -38,6 +43,20 @@ _INTERFACE = (
     *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
     *("plugins/trb.py", "plugins/arguments.py"),
 )
+
+
+@dataclass(frozen=True)
+class Located:
+    """A router that was found."""
+
+    place: dict[str, Any]
+    """Where it is, as its process is told."""
+    identity: dict[str, Any]
+    """What its decisions depend on."""
+    kind: str
+    """``file``, ``module`` or ``built-in``."""
+    paths: Mapping[str, str]
+    """Where its own files lie in the environment that it runs in, by name."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class LoadedRouter:
     _open: Callable[[tuple[Candidate, ...], OwnCalls], contextlib.AbstractContextManager[Router]]
     may_ask: bool = True
     """Whether it may want to ask an LLM itself: built-in ones do not, and endpoints pay for themselves."""
+    artefact: Artefact | None = None
+    """What it was loaded from, where it was trained."""
 
     @contextmanager
     def opened(self, candidates: tuple[Candidate, ...], llm: OwnCalls | None = None) -> Iterator[Router]:
@@ -78,14 +99,7 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
     limits = _resolved(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
-        place = {
-            "kind": "module",
-            "target": BUILT_IN[parsed.target].__module__,
-            "attribute": BUILT_IN[parsed.target].__name__,
-            "arguments": dict(parsed.arguments),
-            "path": [],
-            "folder": str(Path.cwd()),
-        }
+        place = _place_of_built_in(parsed)
         return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_hosted, spec, place, limits), may_ask=False)
     if parsed.kind == "built-in":
         router = _built_in(parsed)
@@ -97,8 +111,90 @@ def load_router(spec: str | Router, limits: PluginLimits | None = None) -> Loade
 
         endpoint = EndpointRouter(parsed.target, limits.decision_s)
         return LoadedRouter(spec, None, lambda _, __: endpoint, may_ask=False)
-    place, identity = _located(parsed, limits)
-    return LoadedRouter(spec, fingerprint(identity | _conditions(limits)), partial(_hosted, spec, place, limits))
+    if parsed.kind == "artefact":
+        return load_trained(parsed, limits)
+    located = _located(parsed, limits)
+    key = fingerprint(located.identity | _conditions(limits))
+    return LoadedRouter(spec, key, partial(_hosted, spec, located.place, limits))
+
+
+def locate_for_training(spec: str, limits: PluginLimits) -> Located:
+    """Where the router is that ``spec`` names, and what it depends on, so that it can be trained.
+
+    Raises:
+        UsageError: nothing is found under that name, it is no router that can be trained, or an argument names a file.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind == "endpoint":
+        raise UsageError(f"router {spec!r} runs elsewhere: it can be trained there alone")
+    if parsed.kind == "trb":
+        raise UsageError(f"router {spec!r}: routers of the TwinRouterBench repository have no method fit(trajectories)")
+    if parsed.kind == "artefact":
+        raise UsageError(f"router {spec!r} was trained already: name the router that it was made of")
+    if parsed.kind == "built-in":
+        identity = {"built-in": parsed.target, "files": _built_in_files(), "python": _python(), "distributions": {}}
+        return Located(_place_of_built_in(parsed), identity, "built-in", {})
+    located = _located(parsed, _resolved(limits))
+    if located.identity["argument_files"]:
+        named = ", ".join(located.identity["argument_files"])
+        raise UsageError(
+            f"router {spec!r}: its argument {named} names a file, which a trained router does not take along; let fit "
+            "keep what it needs of it"
+        )
+    return located
+
+
+def open_for_training(
+    name: str, located: Located, limits: PluginLimits, candidates: tuple[Candidate, ...]
+) -> RouterInTraining:
+    """The router in a process of its own, which can be trained there; use as a context manager, which loads it."""
+    from twinbench.plugins.training import RouterInTraining
+
+    return RouterInTraining(name, located.place, candidates, _resolved(limits), {})
+
+
+def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
+    """A router that was trained, as its folder has it.
+
+    Raises:
+        UsageError: the folder is damaged, or another release's.
+    """
+    artefact = read_artefact(Path(parsed.target))
+    manifest, folder = artefact.manifest, artefact.folder
+    if limits.isolation is not None and artefact.wheels is not None:
+        limits = replace(limits, isolation=limits.isolation.with_wheels(artefact.wheels))
+    request = {
+        "kind": "file" if manifest.origin == "file" else "module",
+        "target": manifest.target,
+        "attribute": manifest.attribute,
+        "arguments": {**manifest.settings, **parsed.arguments},
+        "path": [str(folder / CODE)],
+        "folder": str(folder),
+        "learned": str(folder / LEARNED),
+        "artefact": str(folder),
+    }
+    if manifest.origin == "built-in":
+        built_in = BUILT_IN.get(manifest.target)
+        if built_in is None or _built_in_files() != manifest.code.files:
+            raise UsageError(
+                f"router {parsed.text!r} was trained with another version of twinbench's {manifest.target} "
+                f"({manifest.twinbench}): train it again"
+            )
+        request |= {"target": built_in.__module__, "attribute": built_in.__name__}
+    elif manifest.origin == "file":
+        request["target"] = str(folder / CODE / manifest.target)
+    if limits.isolation is not None:
+        request = limits.isolation.located(request)
+    found = _described(parsed, request, limits)
+    identity = {
+        "artefact": artefact.fingerprint,
+        "arguments": dict(parsed.arguments),
+        "python": found.python,
+        "distributions": found.distributions,
+    }
+    key = fingerprint(identity | _conditions(limits))
+    opened = partial(_hosted, parsed.text, request, limits)
+    return LoadedRouter(parsed.text, key, opened, artefact=artefact)
 
 
 def _resolved(limits: PluginLimits) -> PluginLimits:
@@ -164,7 +260,19 @@ def _built_in(spec: RouterSpec) -> Router:
         raise UsageError(f"router {spec.text!r}: {error}") from None
 
 
-def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dict[str, Any]]:
+def _place_of_built_in(spec: RouterSpec) -> dict[str, Any]:
+    """Where a built-in router is, as a process is told that is to load it."""
+    return {
+        "kind": "module",
+        "target": BUILT_IN[spec.target].__module__,
+        "attribute": BUILT_IN[spec.target].__name__,
+        "arguments": dict(spec.arguments),
+        "path": [],
+        "folder": str(Path.cwd()),
+    }
+
+
+def _located(spec: RouterSpec, limits: PluginLimits) -> Located:
     """Where a router is, as its process is told, and what it depends on."""
     folder = Path.cwd()
     is_file = spec.kind == "file"
@@ -178,11 +286,7 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
     }
     if limits.isolation is not None:
         request = limits.isolation.located(request)
-    elsewhere = limits.python is not None or limits.isolation is not None
-    try:
-        found = _described_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
-    except RouterNotFoundError as error:
-        raise UsageError(f"router {spec.text!r}: {error}{_known_routers(spec, elsewhere=elsewhere)}") from None
+    found = _described(spec, request, limits)
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
@@ -199,7 +303,20 @@ def _located(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], di
         "files": found.files,
         "distributions": found.distributions,
     }
-    return place, identity
+    return Located(place, identity, found.kind, found.paths)
+
+
+def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
+    """What ``describe`` says where the router will run.
+
+    Raises:
+        UsageError: there is no such router.
+    """
+    elsewhere = limits.python is not None or limits.isolation is not None
+    try:
+        return _described_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
+    except RouterNotFoundError as error:
+        raise UsageError(f"router {spec.text!r}: {error}{_known_routers(spec, elsewhere=elsewhere)}") from None
 
 
 def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
@@ -261,7 +378,21 @@ def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) ->
         raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({why})") from None
 
 
+def _built_in_files() -> dict[str, str]:
+    """The SHA-256 of the files that built-in routers are made of, by name."""
+    return {name: sha256_installed(_PACKAGE / "routing" / name) for name in ("built_in.py", "router.py", "tiers.py")}
+
+
+def _python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def _built_in_fingerprint(spec: RouterSpec) -> str:
-    files = {name: sha256_installed(_PACKAGE / "routing" / name) for name in ("built_in.py", "router.py", "tiers.py")}
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return fingerprint({"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python})
+    return fingerprint(
+        {
+            "built-in": spec.target,
+            "arguments": dict(spec.arguments),
+            "files": _built_in_files(),
+            "python": _python(),
+        }
+    )

@@ -21,8 +21,10 @@ RESOURCE_LIMITS = (f"RLIMIT_FSIZE={LARGEST_FILE_BYTES}", f"RLIMIT_NOFILE={MOST_O
 
 _RUNTIME: Mapping[str, Sequence[str]] = {
     ".": ("__init__.py",),
-    "routing": ("__init__.py", "built_in.py", "llm.py", "router.py", "tiers.py", "usage.py"),
-    "plugins": ("__init__.py", "arguments.py", "host.py", "provenance.py", "reaper.py", "trb.py", "wire.py"),
+    "routing": ("__init__.py", "built_in.py", "llm.py", "router.py", "tiers.py", "training.py", "usage.py"),
+    "plugins": (
+        *("__init__.py", "arguments.py", "fitting.py", "host.py", "provenance.py", "reaper.py", "trb.py", "wire.py"),
+    ),
 }
 """By folder of the package, the files that a router's process runs; they need the standard library alone."""
 

@@ -13,8 +13,8 @@ A router is any object with ``route(call)``. Further methods are called where th
     after a call was answered, before the next ``route`` of that session.
 ``end(session)``
     after a trajectory's last call.
-``fit(examples)``, ``save(dir)``, ``load(dir)``
-    training, and keeping what was learnt.
+``fit(trajectories)``, ``save(folder)``, ``load(folder)``
+    learning from labelled trajectories (``training.py``), and keeping what was learnt.
 
 An attribute ``concurrency = n`` says that ``route`` may be called from n threads; otherwise calls are serial.
 """

@@ -157,9 +157,9 @@ def test_a_part_counts_the_groups_in_it(drawn: Store) -> None:
 def test_what_scores_are_made_of_names_the_groups_fresh_and_kept(drawn: Store) -> None:
     with Bank.open("drawn", drawn) as bank:
         judge = Judge(bank)
-        fresh = judge._scored([judge._wanted(judge._loaded("sticky"), reference=False)], parts=True)
+        fresh = judge._scored([judge._wanted(judge._routers.load("sticky"), reference=False)], parts=True)
         again = Judge(bank)
-        kept = again._kept_scores([again._wanted(again._loaded("sticky"), reference=False)], parts=True)
+        kept = again._kept_scores([again._wanted(again._routers.load("sticky"), reference=False)], parts=True)
         for found in (fresh["sticky"], kept["sticky"]):
             assert found.parts is not None
             assert list(found.parts.groups) == bank.groups()
