@@ -15,7 +15,8 @@ from pathlib import Path
 import twinbench as tb
 from static_track.board import Comparison, Pair
 from twinbench.display.wording import trajectories
-from twinbench.routing.built_in import BUILT_IN, CONSTANTS
+from twinbench.routers.registry import BUILT_IN
+from twinbench.routing.built_in import CONSTANTS
 
 PAGE = Path(__file__).resolve().parent / "real-banks.md"
 LEVEL = 0.95

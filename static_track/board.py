@@ -183,6 +183,11 @@ class Board(Setting, Tabular):
     )
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of how the routers came to their answers, a sentence each."""
+        return ()
+
+    @property
     def best_constant(self) -> Entry | None:
         """The best by Combined of the routers that always pick the same tier; None where Combined is undefined."""
         constants = [

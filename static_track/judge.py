@@ -20,7 +20,7 @@ from static_track.banks.splits import Split
 from static_track.board import RANKED_BY, Board, Comparison, Entry, Setting, compared_pairs
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
-from static_track.predictions import Predictions, is_marked, marked, read_predictions
+from static_track.predictions import Predictions, failed_rows, is_marked, marked, read_predictions
 from static_track.results import KeptScore, PredictionsIdentity, Results, ScoreIdentity, percentiles
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
@@ -200,6 +200,11 @@ class Judge:
         wanted += (Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
         return wanted
 
+    @property
+    def order_seed(self) -> int:
+        """Of the order in which routers are asked about the trajectories."""
+        return self._order_seed
+
     def setting(self, resampling: Resampling | None = None) -> Setting:
         """What all scores of this judge share.
 
@@ -289,6 +294,14 @@ class Judge:
         wanted = self._wanted(self._routers.load(router), reference=False)
         return replace(self._predictions(wanted), in_sample=is_marked(wanted.name))
 
+    def load(self, router: str | Router) -> LoadedRouter:
+        """A router that may be scored on this part.
+
+        Raises:
+            UsageError: it does not exist, or was trained on the part.
+        """
+        return self._routers.load(router)
+
     def name_of(self, router: str | Router) -> str:
         """The name that a router goes by in what is said of this part."""
         return self._routers.load(router).name
@@ -355,7 +368,7 @@ class Judge:
         if wanted.make is not None:
             predicted = wanted.make()
         elif wanted.router is not None:
-            predicted = self._asked(wanted.router)
+            predicted = self.ask(wanted.router)
         else:
             assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
             predicted = (
@@ -388,8 +401,14 @@ class Judge:
             caveat=self.bank.info.caveat,
         )
 
-    def _asked(self, router: LoadedRouter) -> Predictions:
-        """What a router answers now; one that cannot be loaded fails every row, and the others go on."""
+    def ask(self, router: LoadedRouter, split: Split | None = None) -> Predictions:
+        """What a router answers now; one that cannot be loaded fails every row, and the others go on.
+
+        Args:
+            router: which may have been made by whomever.
+            split: a part of the judge's part; None: all of that.
+        """
+        split = split or self.split
         llm = self._handle()
         try:
             with router.opened(self._manifest.candidates(), llm) as opened:
@@ -397,15 +416,14 @@ class Judge:
                     opened,
                     self.bank,
                     self._manifest,
-                    split=self.split,
+                    split=split,
                     base_file=self.base_file,
                     order_seed=self._order_seed,
                     llm=llm,
                     progress=self.progress,
                 )
         except RouterLoadError as failure:
-            errors = dict.fromkeys(self.row_nos, str(failure))
-            return Predictions(self.row_nos, [None] * len(self.row_nos), errors, given_up=True)
+            return failed_rows(self.bank.row_nos(split), str(failure))
 
     def _keep(self, write: Callable[[], None]) -> None:
         """Keep a result; a store that cannot be written costs time at the next run, not this run's scores."""

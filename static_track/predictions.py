@@ -64,6 +64,11 @@ class Predictions:
         return fingerprint(list(zip(self.row_nos, self.tier_ids, strict=True)))
 
 
+def failed_rows(row_nos: Sequence[int], why: str) -> Predictions:
+    """An error for each of some rows, of a router that could not be asked at all."""
+    return Predictions(row_nos, [None] * len(row_nos), dict.fromkeys(row_nos, why), given_up=True)
+
+
 def marked(name: str, *, in_sample: bool = True) -> str:
     """A name that says, where that is so, that its bearer was scored on what it was trained on."""
     return name if not in_sample or is_marked(name) else f"{name}{_IN_SAMPLE}"

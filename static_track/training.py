@@ -38,13 +38,16 @@ _SALT = "training"
 """Of session keys, so that a router cannot know a session of its training again when it is scored."""
 
 
-def train(judge: Judge, spec: str, out: Path, *, seed: int = 0, fit: FitLimits | None = None) -> Artefact:
-    """Train a router on the judge's part of its bank; instances of heldout100 are left out.
+def train(
+    judge: Judge, spec: str, out: Path, *, part: Split | None = None, seed: int = 0, fit: FitLimits | None = None
+) -> Artefact:
+    """Train a router on a part of the judge's bank; instances of heldout100 are left out.
 
     Args:
-        judge: of the part.
+        judge: whose rates, tokenizers and limits hold.
         spec: of the router.
         out: the folder that is made.
+        part: to train on; None: the judge's.
         seed: of the order in which trajectories are given, and of random generators in the router's process.
         fit: what training may take.
 
@@ -60,7 +63,8 @@ def train(judge: Judge, spec: str, out: Path, *, seed: int = 0, fit: FitLimits |
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         make_folder(temporary)
-        calls = _learn(judge, spec, located, temporary, seed, fit or FitLimits())
+        part = trainable_part(judge.bank, part or judge.split)
+        calls = _learn(judge, spec, located, part, temporary, seed, fit or FitLimits())
         _refuse_unusable(judge, spec, temporary, calls)
         for compiled in [*temporary.rglob("__pycache__")]:  # of the process that has just loaded it
             shutil.rmtree(compiled)
@@ -141,9 +145,10 @@ def _as_lesson(
     return Trajectory(calls, targets, costs, trajectory.workload, group)
 
 
-def _learn(judge: Judge, spec: str, located: Located, folder: Path, seed: int, fit: FitLimits) -> list[Call]:
+def _learn(
+    judge: Judge, spec: str, located: Located, part: Split, folder: Path, seed: int, fit: FitLimits
+) -> list[Call]:
     """Train, and write everything into a folder; the calls of the trajectory that came first."""
-    part = trainable_part(judge.bank, judge.split)
     numbers = part.trajectories or ()
     limits = replace(judge.plugins or PluginLimits(), memory_mib=fit.memory_mib)
     first: list[Call] = []

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from twinbench.api.static import open_bank as open_bank
     from twinbench.api.static import score as score
     from twinbench.api.static import score_many as score_many
+    from twinbench.api.training import crossval as crossval
     from twinbench.api.training import train as train
     from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.plugins.training import FitLimits as FitLimits
@@ -65,6 +66,7 @@ _LAZY = {
     "check_bank": "twinbench.api.static",
     "compare": "twinbench.api.static",
     "compare_runs": "twinbench.api.live",
+    "crossval": "twinbench.api.training",
     "curve": "twinbench.api.static",
     "difference": "twinbench.api.static",
     "explain": "twinbench.api.static",

@@ -162,7 +162,7 @@ def plan_split(
         near_duplicates: that stay together; None: they are dealt like all others, and the plan says so.
         named_groups: that stay together whatever else is asked for.
     """
-    together = _united([*(near_duplicates or ()), *named_groups])
+    together = united([*(near_duplicates or ()), *named_groups])
     whole = Grouping.of(together, trajectories)
     found = None if near_duplicates is None else Grouping.of(near_duplicates, trajectories)
     named = None
@@ -189,7 +189,7 @@ def plan_split(
     return SplitPlan(name, seed, shares, dealt, found, named)
 
 
-def _united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Groups that share a trajectory as one."""
     components = Components(1 + max((number for group in groups for number in group), default=0))
     for group in groups:

@@ -117,3 +117,30 @@ class Pickles(Learns):
 
     def route(self, call: Call) -> Decision:
         return Decision("low", rationale=f"unpickled in {getattr(sys, 'unpickled_in', None)}")
+
+
+class Remembers(Learns):
+    """Knows what it was trained on by heart, and answers high where it was not."""
+
+    def fit(self, trajectories: Sequence[Trajectory]) -> None:
+        self.by_step = {
+            _whole(call): target.label
+            for trajectory in trajectories
+            for call, target in zip(trajectory.calls, trajectory.targets, strict=True)
+        }
+
+    def route(self, call: Call) -> Decision:
+        return Decision(self.by_step.get(_whole(call), "high"))
+
+
+class FailsWithoutTheFirst(Learns):
+    """Cannot be trained without a trajectory of the task i0."""
+
+    def fit(self, trajectories: Sequence[Trajectory]) -> None:
+        if not any(trajectory.group.endswith("/i0") for trajectory in trajectories):
+            raise LookupError("where is i0?")
+        super().fit(trajectories)
+
+
+def _whole(call: Call) -> str:
+    return json.dumps([list(call.messages), call.step_index])

@@ -12,7 +12,8 @@ from static_track.banks.bank import Bank
 from static_track.predict import predict
 from tests.banks import Message
 from tests.twinbench.calls import a_call, a_candidate
-from twinbench.routing.built_in import BUILT_IN, DepthRule, Random, RoundRobin, Sticky
+from twinbench.routers.registry import BUILT_IN
+from twinbench.routing.built_in import DepthRule, Random, RoundRobin, Sticky
 from twinbench.routing.router import Call, Decision, Router, checked
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.storage.manifest_files import static_manifest

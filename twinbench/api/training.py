@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from static_track.crossval import CrossValidation, cross_validate
+from static_track.folds import folds_by_group, folds_by_workload
 from static_track.judge import Judge
 from static_track.training import train as _train
-from twinbench.api.static import open_bank
+from twinbench.api.arguments import refuse_resampling
+from twinbench.api.static import DEFAULT_RESAMPLING, open_bank
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.artefact import Artefact
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.training import FitLimits
+from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_STATIC, static_manifest
 from twinbench.text.tokens import OFFLINE
 
@@ -61,3 +66,68 @@ def train(
             progress=progress,
         )
         return _train(judge, router, Path(out), seed=seed, fit=fit)
+
+
+def crossval(
+    routers: str | Sequence[str],
+    bank: str | None = None,
+    *,
+    folds: int = 5,
+    by: str = "group",
+    split: str | None = None,
+    seed: int = 0,
+    fit: FitLimits | None = None,
+    tokenizers: str = OFFLINE,
+    prices: str = DEFAULT_STATIC,
+    order_seed: int = 0,
+    fresh: bool = False,
+    plugins: PluginLimits | None = None,
+    resampling: Resampling | None = DEFAULT_RESAMPLING,
+    store: Path | str | None = None,
+    progress: Progress = no_progress,
+) -> CrossValidation:
+    """Score routers on a bank, each row answered by what was trained on the other folds; arguments as for ``train``.
+
+    Args:
+        routers: specs; one without ``fit`` is asked as it is.
+        bank: its name in the store; default: the embedded bank.
+        folds: how many, dealt by group.
+        by: ``group``, or ``workload``: each workload is left out in turn, and ``folds`` says nothing.
+        split: only this part of the bank.
+        seed: of folds and training.
+        fit: what training may take, for each fold.
+        tokenizers: the tokenizer set.
+        prices: the static manifest.
+        order_seed: of the order in which routers are asked about the trajectories.
+        fresh: train and ask again what the store already holds.
+        plugins: what routers' processes may take beside that, and where they run.
+        resampling: how trajectories are drawn again for intervals and ranks; None: without these.
+        store: the store's folder.
+        progress: told what is going on.
+
+    Raises:
+        twinbench.errors.UsageError: no such folds, or a router that does not exist or was trained already.
+    """
+    asked = [routers] if isinstance(routers, str) else list(routers)
+    if not all(isinstance(each, str) for each in asked):
+        raise UsageError("routers are given as specs here: they are trained in processes of their own")
+    if by not in ("group", "workload"):
+        raise UsageError(f"by={by!r}: folds are by group or by workload")
+    refuse_resampling(resampling)
+    with open_bank(bank, store=store) as opened:
+        judge = Judge(
+            opened,
+            split=split,
+            manifest=static_manifest(prices),
+            tokenizers=tokenizers,
+            order_seed=order_seed,
+            fresh=fresh,
+            plugins=plugins,
+            progress=progress,
+        )
+        dealt = (
+            folds_by_group(opened, judge.split, folds, seed)
+            if by == "group"
+            else folds_by_workload(opened, judge.split)
+        )
+        return cross_validate(judge, asked, dealt, seed=seed, fit=fit, resampling=resampling)

@@ -78,7 +78,7 @@ def parts(typed: _Typed) -> Iterable[str]:
 @_offered
 def routers(_: _Typed) -> Iterable[str]:
     """The built-in routers."""
-    from twinbench.routing.built_in import BUILT_IN
+    from twinbench.routers.registry import BUILT_IN
 
     return BUILT_IN
 

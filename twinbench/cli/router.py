@@ -37,7 +37,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
 
     from twinbench.plugins.provenance import ENTRY_POINTS
     from twinbench.plugins.spec import FORMS
-    from twinbench.routing.built_in import BUILT_IN
+    from twinbench.routers.registry import BUILT_IN
 
     rows: list[dict[str, Any]] = []
     for name, router in BUILT_IN.items():

@@ -62,7 +62,9 @@ class _Frame(BaseModel):
 class LoadAnswer(_Frame):
     """The router is loaded."""
 
-    hooks: list[Literal["start", "observe", "end"]] = Field(description="a list of 'start', 'observe' and 'end'")
+    hooks: list[Literal["start", "observe", "end", "fit"]] = Field(
+        description="a list of 'start', 'observe', 'end' and 'fit'"
+    )
     """The optional methods that it has."""
 
 

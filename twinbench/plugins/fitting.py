@@ -75,16 +75,13 @@ class Fitting:
         return self._chunk(request["file"], request["offset"])
 
     def _fit(self, router: Any, seed: int) -> dict[str, Any]:
-        fit = getattr(router, "fit", None)
-        if not callable(fit):
-            return {"error": "it has no method fit(trajectories), so there is nothing to train", "usage": True}
         if not callable(getattr(router, "save", None)) or not callable(getattr(router, "load", None)):
             return {"error": "it has fit(trajectories), but not both save(folder) and load(folder)", "usage": True}
         random.seed(seed)
         if (numpy := sys.modules.get("numpy")) is not None:
             numpy.random.seed(seed % _NUMPY_SEEDS)
         try:
-            fit(tuple(self._taken))
+            router.fit(tuple(self._taken))
         except BaseException as error:  # noqa: BLE001 - whatever a router raises is its own error, an exit too
             return {"error": f"fit {self._describe_error(error)}", "usage": False}
         self._taken = []

@@ -43,7 +43,7 @@ from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply
 from twinbench.routing.router import Candidate, DecisionError, checked
 from twinbench.routing.tiers import Tier
 
-HOOKS = ("start", "observe", "end")
+HOOKS = ("start", "observe", "end", "fit")
 
 PIPE_LOST = 71
 """Exit code of a process whose pipe to twinbench was closed from inside."""

@@ -27,8 +27,8 @@ from twinbench.plugins.fitting import CODE, LEARNED
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
+from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.asking import told
-from twinbench.routing.built_in import BUILT_IN
 from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Candidate, Router
 from twinbench.storage.manifest_files import live_models
@@ -380,7 +380,9 @@ def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) ->
 
 def _built_in_files() -> dict[str, str]:
     """The SHA-256 of the files that built-in routers are made of, by name."""
-    return {name: sha256_installed(_PACKAGE / "routing" / name) for name in ("built_in.py", "router.py", "tiers.py")}
+    found = [_PACKAGE / "routing" / name for name in ("built_in.py", "router.py", "tiers.py")]
+    found += sorted((_PACKAGE / "routers").glob("*.py"))
+    return {f"{path.parent.name}/{path.name}": sha256_installed(path) for path in found}
 
 
 def _python() -> str:

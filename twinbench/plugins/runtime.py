@@ -40,7 +40,8 @@ def runtime_folder() -> Iterator[Path]:
     package = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory(prefix="twinbench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        for room, files in _RUNTIME.items():
+        routers = sorted(path.name for path in (package / "routers").glob("*.py"))
+        for room, files in {**_RUNTIME, "routers": routers}.items():
             target = folder / "runtime" / "twinbench" / room
             target.mkdir(parents=True, exist_ok=True)
             for file in files:

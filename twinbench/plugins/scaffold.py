@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.routing.built_in import BUILT_IN
+from twinbench.routers.registry import BUILT_IN
 
 _TAKEN = {"twinbench", "static_track", "dynamic_track", "tests"}
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")

@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
-from twinbench.routing.built_in import BUILT_IN
+from twinbench.routers.registry import BUILT_IN
 
 Kind = Literal["built-in", "entry-point", "module", "file", "trb", "artefact", "endpoint"]
 

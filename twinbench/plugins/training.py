@@ -24,6 +24,10 @@ from twinbench.routing.training import Trajectory
 _TICK_S = 1.0
 
 
+class NotTrainableError(UsageError):
+    """A router that has nothing to train."""
+
+
 class TrainingError(TwinbenchError):
     """A router could not be trained; nothing was written."""
 
@@ -53,8 +57,13 @@ class RouterInTraining(HostedRouter):
 
         Raises:
             TrainingError: it failed, or took too much.
-            UsageError: it is no router that can be trained.
+            NotTrainableError: it has no method ``fit``.
+            UsageError: it has no ``save`` or ``load``.
         """
+        if "fit" not in self._hooks:
+            raise NotTrainableError(
+                f"router {self.name!r}: it has no method fit(trajectories), so there is nothing to train"
+            )
         for number, trajectory in enumerate(trajectories, 1):
             request = {"step": "take", "trajectory": trajectory_to_json(trajectory)}
             self._train(TRAINING, "taking a trajectory", self.limits.decision_s, request)

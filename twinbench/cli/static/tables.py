@@ -131,6 +131,7 @@ def board_table(board: Board) -> Table:
         if entry.own is not None
     ]
     notes += [
+        *board.notes,
         ARITHMETIC,
         "* reference; labels and cost-optimal see the labels and are no routers.",
         "Percentages, higher is better. Cost: of all rows on the chosen path.",
