@@ -37,7 +37,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
 
     from twinbench.plugins.provenance import ENTRY_POINTS
     from twinbench.plugins.spec import FORMS
-    from twinbench.routers.registry import BUILT_IN
+    from twinbench.routers.registry import BUILT_IN, has_to_be_trained
 
     rows: list[dict[str, Any]] = []
     for name, router in BUILT_IN.items():
@@ -46,6 +46,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
             {
                 "router": name,
                 "from": "twinbench",
+                "needs": "training" if has_to_be_trained(name) else None,
                 "arguments": "&".join(f"{parameter.name}={parameter.default}" for parameter in parameters),
                 "what": (inspect.getdoc(router) or "").partition("\n")[0],
             }
@@ -53,13 +54,16 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "installed"
         hidden = " (hidden by the built-in one)" if point.name in BUILT_IN else ""
-        rows.append({"router": point.name, "from": origin, "arguments": None, "what": f"{point.value}{hidden}"})
+        rows.append(
+            {"router": point.name, "from": origin, "needs": None, "arguments": None, "what": f"{point.value}{hidden}"}
+        )
     if json_:
         print_json({"routers": rows}, output)
         return
     columns = [
         Column("router", "Router"),
         Column("from", "From"),
+        Column("needs", "Needs"),
         Column("arguments", "?arguments"),
         Column("what", "What it does, or where it is"),
     ]

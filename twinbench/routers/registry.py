@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from twinbench.routers.boosting import Boosting
 from twinbench.routers.cascade import Cascade
+from twinbench.routers.knn import Knn
+from twinbench.routers.ordinal import Ordinal
+from twinbench.routers.periodic import Periodic
+from twinbench.routers.stage import Stage
+from twinbench.routers.stall import Stall
 from twinbench.routing.built_in import (
     AlwaysHigh,
     AlwaysLow,
@@ -25,4 +31,15 @@ BUILT_IN: dict[str, type[Router]] = {
     "depth-rule": DepthRule,
     "sticky": Sticky,
     "cascade": Cascade,
+    "stage": Stage,
+    "stall": Stall,
+    "periodic": Periodic,
+    "ordinal": Ordinal,
+    "knn": Knn,
+    "boosting": Boosting,
 }
+
+
+def has_to_be_trained(name: str) -> bool:
+    """Whether a built-in router learns from a bank, and decides nothing before."""
+    return hasattr(BUILT_IN[name], "fit")
