@@ -62,14 +62,21 @@ PARTS = {
     "simulated-cases": Part(
         "runs compared, and their intervals, against a known truth", _LONG, ["tests/simulations/test_cases.py"]
     ),
+    "outcomes": Part(
+        "tables of outcomes with a known truth: coverage, power, pilots",
+        _LONG,
+        ["tests/outcomes", "tests/simulations/test_outcomes.py"],
+    ),
     "runs": Part("live runs: killed, poisoned, stopped", _LONG, ["tests/dynamic_track/running"]),
     "rehearsals": Part(
-        "all tasks of our own, exports, audits",
+        "all tasks of our own, labels by execution, exports, audits",
         _LONG,
-        [
-            f"tests/dynamic_track/{room}"
-            for room in ("rehearsal", "exporting", "importing", "auditing", "grading", "results", "tasks")
-        ],
+        [f"tests/dynamic_track/{room}" for room in ("rehearsal", "constructing", "exporting", "importing", "auditing")],
+    ),
+    "verdicts": Part(
+        "gradings, scores of runs, tasks",
+        _LONG,
+        [f"tests/dynamic_track/{room}" for room in ("grading", "results", "tasks")],
     ),
     "skills": Part("what rehearsals' skill tables are worth to a router", _LONG, ["tests/dynamic_track/skills"]),
     "answers": Part(

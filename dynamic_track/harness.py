@@ -1,4 +1,4 @@
-"""SWE-bench's own code, as much of it as grading needs; the only module that imports ``swebench``.
+"""The parts of SWE-bench's own code that grading needs; the only module that imports ``swebench``.
 
 It is imported inside functions: any part of ``swebench.harness`` takes seconds, since it loads modal, datasets and
 pandas.
@@ -22,45 +22,45 @@ END_MARKER = ">>>>> End Test Output"
 
 
 class HarnessMissingError(TwinbenchError):
-    """swebench cannot be imported, and without it no task is read or graded."""
+    """swebench cannot be imported; without it no task can be read or graded."""
 
 
 class GradedTask(Protocol):
-    """What grading reads of a task."""
+    """The parts of a task that grading reads."""
 
     @property
     def id(self) -> str:
         """The instance id."""
 
     def row(self) -> dict[str, Any]:
-        """The task as a row of SWE-bench."""
+        """Return the task as a row of SWE-bench."""
 
 
 class GradingSpec(Protocol):
-    """What twinbench uses of swebench's ``TestSpec``."""
+    """The parts of swebench's ``TestSpec`` that twinbench uses."""
 
     @property
     def eval_script(self) -> str:
-        """The script to run; other than a row's own, it records the exit code of the test command."""
+        """The script to run; unlike a row's own script, it records the exit code of the test command."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What swebench says of the output of an eval script."""
+    """swebench's report on the output of an eval script."""
 
     resolved: bool
     tests: Mapping[str, Mapping[str, list[str]]] | None
-    """FAIL_TO_PASS and PASS_TO_PASS, each with its tests by ``success`` and ``failure``; None where the output holds
+    """FAIL_TO_PASS and PASS_TO_PASS, each with its tests by ``success`` and ``failure``; None if the output contains
     nothing that swebench accepts as results."""
     hint: str | None
     """The reason and tier of a likely fault of the environment; advisory (dynamic.md, "Resolution")."""
 
 
 def version() -> str:
-    """The version of swebench that is installed.
+    """Return the installed version of swebench.
 
     Raises:
-        HarnessMissingError: none is.
+        HarnessMissingError: swebench is not installed.
     """
     try:
         return importlib.metadata.version("swebench")
@@ -70,7 +70,7 @@ def version() -> str:
 
 @cache
 def log_parsers() -> frozenset[str]:
-    """The names that a row's ``log_parser`` may have."""
+    """Return the names that a row's ``log_parser`` may have."""
     with _importing():
         from swebench.harness.log_parsers import PARSER_REGISTRY  # type: ignore[import-untyped]
     return frozenset(PARSER_REGISTRY)
@@ -78,14 +78,14 @@ def log_parsers() -> frozenset[str]:
 
 @cache
 def eval_types() -> frozenset[str]:
-    """The values that a row's ``eval_type`` may have."""
+    """Return the values that a row's ``eval_type`` may have."""
     with _importing():
         from swebench.harness.constants import EvalType  # type: ignore[import-untyped]
     return frozenset(each.value for each in EvalType)
 
 
 def grading_spec(task: GradedTask) -> GradingSpec:
-    """The ``TestSpec`` that swebench makes of a task; needs no network."""
+    """Return swebench's ``TestSpec`` of a task; needs no network."""
     with _importing():
         from swebench.harness.utils import make_test_spec  # type: ignore[import-untyped]
     spec: GradingSpec = make_test_spec(task.row())
@@ -93,23 +93,27 @@ def grading_spec(task: GradedTask) -> GradingSpec:
 
 
 def eval_script(task: GradedTask) -> str:
-    """The script that runs a task's tests and records their exit code: always this one, never the row's own."""
+    """Return the script that runs a task's tests and records their exit code: always use this one, never the row's
+    own.
+    """
     return grading_spec(task).eval_script
 
 
 def apply_commands() -> tuple[str, ...]:
-    """The commands that swebench applies a patch with, in the order it tries them; the path of a file follows each."""
+    """Return the commands with which swebench applies a patch, in the order in which it tries them; the path of the
+    patch file is appended to each.
+    """
     with _importing():
         from swebench.harness.run_evaluation import GIT_APPLY_CMDS  # type: ignore[import-untyped]
     return tuple(GIT_APPLY_CMDS)
 
 
 def report(task: GradedTask, log: Path) -> Report:
-    """What swebench makes of the output of a task's eval script, for a patch that was applied."""
+    """Return swebench's report on the output of a task's eval script, for a patch that was applied."""
     with _importing():
         from swebench.harness.grading import get_eval_report  # type: ignore[import-untyped]
         from swebench.harness.infra_failure import classify_logs  # type: ignore[import-untyped]
-    # Its grading reads no patch, it only asks whether there is one.
+    # Its grading does not read the patch, it only checks whether there is one.
     prediction = {"instance_id": task.id, "model_name_or_path": "twinbench", "model_patch": ""}
     found = get_eval_report(grading_spec(task), prediction, str(log), include_tests_status=True)[task.id]
     statuses = found.get("tests_status")
@@ -119,17 +123,17 @@ def report(task: GradedTask, log: Path) -> Report:
 
 
 def task_repo_files() -> dict[str, str]:
-    """Which file of a task folder holds which field of the row; fields that are not named are in ``task.yaml``."""
+    """Return which file of a task folder contains which field of the row; other fields are in ``task.yaml``."""
     with _importing():
         from swebench.task.repo import AS_FILE, TEST_KEYS, TESTS_FILE  # type: ignore[import-untyped]
     return {**AS_FILE, **dict.fromkeys(TEST_KEYS, TESTS_FILE)}
 
 
 def load_yaml(path: Path) -> Any:
-    """A YAML file as swebench reads it.
+    """Load a YAML file in the same way as swebench.
 
     Raises:
-        ValueError: it is not YAML, worded with its line.
+        ValueError: it is not YAML; the message names the line.
     """
     with _importing():
         from swebench.task.repo import load_yaml as load
@@ -143,7 +147,7 @@ def load_yaml(path: Path) -> Any:
 
 
 def load_task(folder: Path) -> dict[str, Any]:
-    """The row that a folder of a task repo stands for; its files must be there and well formed."""
+    """Return the row of a task folder; its files must exist and be well-formed."""
     with _importing():
         from swebench.task.repo import load_task as load
     row: dict[str, Any] = load(folder)

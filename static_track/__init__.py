@@ -1,1 +1,1 @@
-"""The static track: banks of prefixes, and scores of routers over them by arithmetic alone."""
+"""The static track: banks of recorded calls, and scores of routers on them by arithmetic alone."""

@@ -15,7 +15,7 @@ from static_track.seen import Recogniser, Seen, read_seen
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import LoadedRouter, load_router
-from twinbench.routing.router import Router
+from twinbench.routing.accepting import RouterLike
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class RouterLoader:
         self._trained: dict[str, LoadedRouter] = {}
         """Trained routers that were let through, by spec: what they were trained on is compared once."""
 
-    def load(self, router: str | Router) -> LoadedRouter:
+    def load(self, router: str | RouterLike) -> LoadedRouter:
         """The router that a spec names, or an instance as it is.
 
         Raises:

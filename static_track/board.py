@@ -1,9 +1,9 @@
-"""Tables of routers on a bank: those that were asked for, and the references beside them; pairs of them compared."""
+"""Boards (scores of routers and references on a bank) and pairwise comparisons."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,7 @@ from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
 from static_track.scoring import OwnCost, Score
 from twinbench.display.frames import Tabular
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import counted, printable, shortened, trajectories
 from twinbench.routing.built_in import CONSTANTS
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, rank_columns
@@ -22,40 +22,56 @@ if TYPE_CHECKING:
     from twinbench.statistics.comparing import McNemar
 
 RANKED_BY = "combined"
-"""The metric by which routers are ranked, and held against the best constant."""
+"""The metric by which routers are ranked and compared with the best constant."""
 
 ARITHMETIC = "A score is arithmetic over the labels of the bank: none of the models that routers pick was run."
-"""What everything says that shows static scores."""
+"""The note that accompanies all static scores."""
+_SHOWN = {
+    "combined": "Combined",
+    "row_pass": "RowPass",
+    "traj_pass": "TrajPass",
+    "cost_save": "CostSave",
+    "errors": "Errors",
+}
+"""What a board shows of each router on a screen."""
+_MOST_LINES = 20
+_MOST_NAME = 44
+_MOST_NOTES = 3
+_MOST_NOTE = 300
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table."""
+    """One line of a board: a router or reference with its score."""
 
     router: str
     reference: bool
-    score: Score
-    latency_ms: Mapping[str, float | None]
+    score: Score = field(repr=False)
+    latency_ms: Mapping[str, float | None] = field(repr=False)
     first_error: str | None = None
     """The text of the first error row."""
     given_up: bool = False
-    own: OwnCost | None = None
+    own: OwnCost | None = field(default=None, repr=False)
     """What the router's own LLM calls cost; None where it made none."""
     failure: str | None = None
-    """How the router failed as a whole, as a sentence's end; None where it did not, and for a prediction file."""
-    intervals: Mapping[str, Interval] | None = None
-    """Of each metric; None where nobody asked for them."""
-    workload_intervals: Callable[[], Mapping[str, Mapping[str, Interval]]] | None = None
-    """Draws the intervals of each workload by itself; None where nobody asked for intervals."""
+    """How the router failed on the whole bank, as the end of a sentence; None if it did not, or for a prediction file.
+    """
+    printed: str | None = None
+    """The last that the router printed before it first failed; None where it printed nothing, and for one of this
+    process, which prints where everything else does."""
+    intervals: Mapping[str, Interval] | None = field(default=None, repr=False)
+    """The interval of each metric; None if no intervals were requested."""
+    workload_intervals: Callable[[], Mapping[str, Mapping[str, Interval]]] | None = field(default=None, repr=False)
+    """Computes the intervals of each workload by itself; None if no intervals were requested."""
     rank: tuple[int, int] | None = None
-    """By Combined among the routers of the table: from the best that it may be to the worst; None for references that
-    see labels."""
+    """Range of ranks by Combined among the routers of the board, from best to worst; None for references that see
+    labels."""
     in_sample: bool = False
-    """Whether it was scored on what it was trained on, which its name says too."""
+    """Whether the router was scored on rows that it was trained on, which its name says too."""
 
     @property
     def failed_rows(self) -> str | None:
-        """How many rows the router failed on and its first error, as a line below a table; None where none failed."""
+        """A note on how many rows the router failed on, with its first error; None if it failed on none."""
         if self.first_error is None:
             return None
         return f"{self.router}: {counted(self.score.counts['errors'], 'row')} failed, the first: {self.first_error}"
@@ -91,38 +107,38 @@ class Entry:
 
 @dataclass(frozen=True, repr=False)
 class Setting:
-    """What scores share that may be compared: a part of a bank, a protocol, and how trajectories are drawn."""
+    """What comparable scores share: the part of a bank, the protocol, and the resampling."""
 
     bank: BankInfo
     split: str | None
     rows: int
     trajectories: int
     groups: int
-    """Of trajectories, as many as are independent of each other."""
+    """The number of independent groups of trajectories."""
     protocol: str
     order_seed: int
-    """Of the order in which routers were asked about the trajectories."""
+    """Seed of the order in which routers saw the trajectories."""
     resampling: Resampling | None
-    """None: nobody asked for intervals."""
+    """How trajectories were resampled; None if no intervals were requested."""
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        """The caveat that must accompany numbers of the bank; None if there is none."""
         return self.bank.caveat
 
     @property
     def part(self) -> str:
-        """The bank's name, and its part where that is not all of it."""
+        """The bank's name, with the part if it is not the whole bank."""
         return self.bank.name + ("" if self.split is None else f", part {self.split}")
 
     @property
     def title(self) -> str:
-        """The same, with trajectories and groups where these are fewer."""
+        """Like ``part``, with the numbers of trajectories and groups if these differ."""
         fewer = f" ({trajectories(self.trajectories, self.groups)})" if self.groups < self.trajectories else ""
         return self.part + fewer
 
     def summary(self) -> dict[str, Any]:
-        """The first keys of a JSON object about what one router did."""
+        """Return the first keys of a JSON object about a single router."""
         told = {} if self.caveat is None else {"caveat": self.caveat}
         return {
             "bank": self.bank.name,
@@ -133,7 +149,7 @@ class Setting:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The first keys of a JSON object."""
+        """Return the first keys of a JSON object."""
         return {
             "bank": {
                 "name": self.bank.name,
@@ -152,7 +168,7 @@ class Setting:
 
 
 class InSetting(Tabular):
-    """What was found of routers in one setting."""
+    """Base of results about routers in one setting."""
 
     setting: Setting
 
@@ -163,7 +179,7 @@ class InSetting(Tabular):
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown a number of the bank must be told; None where there is nothing."""
+        """The caveat that must accompany numbers of the bank; None if there is none."""
         return self.setting.caveat
 
 
@@ -189,20 +205,33 @@ class Board(Setting, Tabular):
 
     @property
     def best_constant(self) -> Entry | None:
-        """The best by Combined of the routers that always pick the same tier; None where Combined is undefined."""
+        """The best router by Combined among those that always pick the same tier; None if Combined is undefined."""
         constants = [
             each for each in self.entries if each.router in CONSTANTS and each.score.scores[RANKED_BY] is not None
         ]
         return max(constants, key=lambda each: each.score.scores[RANKED_BY] or 0.0, default=None)
 
     def above_best_constant(self, entry: Entry) -> float | None:
-        """How many points of Combined an entry is above the best constant; negative below it."""
+        """Return by how many points of Combined an entry is above the best constant; negative if it is below."""
         best = self.best_constant
         own, other = entry.score.scores[RANKED_BY], None if best is None else best.score.scores[RANKED_BY]
         return None if own is None or other is None else own - other
 
+    def __repr__(self) -> str:
+        """The scores as a table of plain text that fits a screen; all of it is in ``records()``."""
+        lines = [f"{self.title}; .df() and .to_dict() have all of it", _screen_line("", _SHOWN.values())]
+        for entry in self.entries[:_MOST_LINES]:
+            cells = [_screen_number(entry.score.scores[name]) for name in _SHOWN if name != "errors"]
+            lines.append(_screen_line(entry.router, [*cells, f"{entry.score.counts['errors']:,}"]))
+        if (more := len(self.entries) - _MOST_LINES) > 0:
+            lines.append(f"… and {more:,} more")
+        failed = [entry.failed_rows for entry in self.entries if entry.failed_rows is not None]
+        printed = [f"{entry.router} printed before that: {entry.printed}" for entry in self.entries if entry.printed]
+        lines += [shortened(printable(each), _MOST_NOTE) for each in (*failed[:_MOST_NOTES], *printed[:_MOST_NOTES])]
+        return "\n".join(lines)
+
     def records(self) -> list[dict[str, Any]]:
-        """A row for each router and reference."""
+        """Return a row for each router and reference."""
         return [
             {
                 "router": entry.router,
@@ -220,7 +249,7 @@ class Board(Setting, Tabular):
         ]
 
     def plot(self) -> Drawing:
-        """CostSave against TrajPass, with intervals, as a figure of matplotlib.
+        """Draw CostSave against TrajPass, with intervals, as a matplotlib figure.
 
         Raises:
             PlotsMissingError: matplotlib is not installed.
@@ -260,12 +289,12 @@ class Pair:
     first: str
     second: str
     differences: Mapping[str, Difference]
-    """By metric, the first less the second."""
+    """The first router's value minus the second's, by metric."""
     mcnemar: McNemar
     """Trajectories that only one of them passes."""
     mcnemar_p_holm: float
     mcnemar_needed: int | None
-    """Trajectories to find such a split with power 0.8, if it is the true one."""
+    """How many trajectories are needed to detect such a split with power 0.8, if it is the true one."""
 
     def to_json(self) -> dict[str, Any]:
         """The pair as a JSON object."""
@@ -285,17 +314,17 @@ class Pair:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Setting, Tabular):
-    """Routers compared pair by pair on the same trajectories."""
+    """Routers compared pairwise on the same trajectories."""
 
     entries: Sequence[Entry]
     pairs: Sequence[Pair]
     ranks: Mapping[str, Mapping[str, tuple[int, int]]]
-    """By metric and router: from the best rank that it may have to the worst."""
+    """Range of ranks, from best to worst, by metric and router."""
 
     number_columns: ClassVar = frozenset({"difference", "low", "high", "p", "p_holm", "needed_trajectories"})
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each pair of routers and metric."""
+        """Return a row for each pair of routers and metric."""
         return [
             {
                 "first": pair.first,
@@ -332,8 +361,18 @@ class Comparison(Setting, Tabular):
         }
 
 
+def _screen_line(router: str, cells: Iterable[str]) -> str:
+    """A line of a board as plain text, in less than a hundred columns."""
+    name = shortened(printable(router).replace("\n", " "), _MOST_NAME - 1)
+    return f"{name:<{_MOST_NAME}}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+def _screen_number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 def _ends(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
-    """The ends of intervals as columns."""
+    """Return the ends of intervals as columns."""
     found: dict[str, float | None] = {}
     for name, each in intervals.items():
         found[f"{name}_low"], found[f"{name}_high"] = (None, None) if each.ends is None else each.ends
@@ -341,7 +380,7 @@ def _ends(intervals: Mapping[str, Interval]) -> dict[str, float | None]:
 
 
 def compared_pairs(routers: Sequence[str], sample: Sample) -> list[Pair]:
-    """Each router with each behind it, p-values corrected for all pairs, metric by metric."""
+    """Compare each router with each later one, with p-values corrected for all pairs by metric."""
     numbers = list(combinations(range(len(routers)), 2))
     differences = [sample.differences(first, second) for first, second in numbers]
     for metric in SCORES:

@@ -1,11 +1,11 @@
-"""``twinbench router check``: what an author wants to know of a router before anybody scores it.
+"""``twinbench router check``: checks of a router that its author should run before it is scored.
 
-Each check asks the router about real prefixes in processes of its own, and compares.
+Each check asks the router about real prompts in fresh processes, and compares the decisions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from statistics import median, quantiles
@@ -15,6 +15,7 @@ from static_track.banks.bank import Bank, PrefixStep, Trajectory
 from static_track.banks.bank_info import BankInfo
 from static_track.banks.order import place_in_order
 from static_track.leaks.routers import score_alone
+from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
 from static_track.walk import Walk
 from twinbench.checks import CheckResult, Status
@@ -35,19 +36,22 @@ from twinbench.testing import make_prompt
 
 DEFAULT_ROWS = 200
 SLOW_P95_MS = 1000.0
+SLOW_FIRST_MS = 1000.0
+TIMES_SLOWER = 10
+"""How much longer than the others a first decision takes that loads something."""
 
 _UNPAID = "router check pays for no LLM: what a router cannot decide without one is an error here"
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All that was checked of a router."""
+    """The results of all checks of a router."""
 
     router: str
     bank: BankInfo
     rows: int
     order_seed: int
-    """Of the order in which it was asked about the trajectories first."""
+    """Seed of the order in which the router saw the trajectories first."""
     checks: Sequence[CheckResult]
 
     @property
@@ -70,21 +74,21 @@ class CheckReport:
 
 @dataclass
 class _Answers:
-    """What a router answered in one run: the picked candidate's id by row, or what went wrong."""
+    """A router's answers in one run: the picked candidate's id, or the error, by row."""
 
     picked: dict[int, str] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
     route_ms: list[float] = field(default_factory=list)
-    """How long ``route`` took by the account of the router's own process."""
+    """How long ``route`` took, as measured in the router's own process."""
     mutations: int = 0
     reached: list[str] = field(default_factory=list)
     memory_mib: float | None = None
     given_up: bool = False
-    """Whether it failed so often in a row that it was not asked any more."""
+    """Whether the router was stopped after too many failures in a row."""
 
     def differing(self, other: _Answers) -> list[int]:
-        """Rows that the two runs answer differently; a failure is like another, whatever its text."""
+        """Return the rows that two runs answer differently; failures count as equal, whatever their text."""
         rows = (self.picked.keys() | self.failed.keys()) & (other.picked.keys() | other.failed.keys())
         return sorted(row_no for row_no in rows if self.picked.get(row_no) != other.picked.get(row_no))
 
@@ -99,19 +103,19 @@ def check_router(
     perturb: bool = False,
     progress: Progress = no_progress,
 ) -> CheckReport:
-    """Ask a router about some trajectories of a bank in several ways, and compare.
+    """Ask a router about some trajectories of a bank in several ways, and compare its decisions.
 
     Args:
-        spec: of the router.
-        bank: opened.
-        limits: of its process.
-        rows: about how many rows to ask about; whole trajectories are taken.
-        order_seed: which trajectories are taken, and in which order the router is asked about them first.
-        perturb: also rewrite prefixes harmlessly and count the decisions that flip.
-        progress: told what is going on.
+        spec: the router's spec.
+        bank: an opened bank.
+        limits: limits of the router's process.
+        rows: about how many rows to ask about; whole trajectories are used.
+        order_seed: determines which trajectories are used, and their order in the first run.
+        perturb: also make harmless changes to prompts and count decisions that flip.
+        progress: called as the checks proceed.
 
     Raises:
-        UsageError: nothing is found under that name, or its arguments do not fit.
+        UsageError: the router is not found, or its arguments are invalid.
     """
     checker = _Checker(spec, replace(limits or PluginLimits(), watch=True), static_manifest(), progress)
     trajectories = checker.sample(bank, rows, order_seed)
@@ -121,7 +125,7 @@ def check_router(
     try:
         first = checker.one_by_one(trajectories, SESSION_SALT)
     except RouterLoadError as failure:
-        advice = "Import it in a fresh interpreter and see what it needs."
+        advice = "Mend what was seen; a router runs in a process of its own, in an empty folder and with few variables."
         failed = CheckResult("loads", spec, Status.failed, str(failure), advice=advice)
         return CheckReport(spec, bank.info, calls, order_seed, [failed])
     if first.given_up:
@@ -169,6 +173,7 @@ def check_router(
         ),
         *([] if first.memory_mib is None else [_mutation(spec, first), _reach(spec, first)]),
         checker.odd_content(),
+        _first_decision(spec, first),
         _latency(spec, first),
     ]
     if perturb:
@@ -179,7 +184,7 @@ def check_router(
 
 
 def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) -> list[Trajectory]:
-    """The same trajectories in the order of the next seed that gives another one."""
+    """Return the same trajectories in the order of the next seed that changes the order."""
 
     def place(trajectory: Trajectory) -> str:
         return place_in_order(bank.info.sha256, order_seed, trajectory.workload, trajectory.instance_id)
@@ -192,7 +197,7 @@ def _reordered(trajectories: Sequence[Trajectory], bank: Bank, order_seed: int) 
 
 
 class _Checker:
-    """Runs a router over prefixes in several ways."""
+    """Runs a router over prompts in several ways."""
 
     def __init__(self, spec: str, limits: PluginLimits, manifest: StaticManifest, progress: Progress) -> None:
         self._spec = spec
@@ -202,7 +207,7 @@ class _Checker:
         self._progress = progress
 
     def sample(self, bank: Bank, rows: int, order_seed: int) -> list[Trajectory]:
-        """Whole trajectories of at least ``rows`` rows, where the bank has as many."""
+        """Return whole trajectories with at least ``rows`` rows in total, if the bank has that many."""
         taken: list[Trajectory] = []
         for trajectory in bank.trajectories(self._candidates, order_seed=order_seed):
             taken.append(trajectory)
@@ -211,20 +216,20 @@ class _Checker:
         return taken
 
     def one_by_one(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
-        """Every trajectory from its start to its end, in a fresh process."""
+        """Run one trajectory after the other, in a fresh process."""
         return self._run(((trajectory, step) for trajectory in trajectories for step in trajectory.steps), salt)
 
     def interleaved(self, trajectories: Sequence[Trajectory], salt: str) -> _Answers:
-        """The same with all sessions open at once, a step of each in turn."""
+        """Run all sessions at the same time, one step of each in turn."""
         columns = zip_longest(*([(trajectory, step) for step in trajectory.steps] for trajectory in trajectories))
         return self._run((item for column in columns for item in column if item is not None), salt)
 
     def odd_content(self) -> CheckResult:
-        """Legal conversations of unusual shape."""
+        """Check that the router answers valid conversations of unusual shape."""
         failed = []
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
-            for number, (what, messages) in enumerate(_ODD.items()):
-                self._progress("odd content", number, len(_ODD))
+            for number, (what, messages) in enumerate(ODD.items()):
+                self._progress("odd content", number, len(ODD))
                 session = Session(session_key("odd", what), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
                 choice, _ = asked(router, session.call(make_prompt(messages)))
                 if isinstance(choice, str):
@@ -232,24 +237,24 @@ class _Checker:
         advice = "Read content as a text, null or a list of blocks; see docs/banks.md for what real prefixes hold."
         if failed:
             return CheckResult("odd content", self._spec, Status.failed, "; ".join(failed), len(failed), advice)
-        reason = f"{len(_ODD)} unusual conversations are answered"
+        reason = f"{len(ODD)} unusual conversations are answered"
         return CheckResult("odd content", self._spec, Status.passed, reason, 0)
 
     def perturbed(self, trajectories: Sequence[Trajectory], names: Sequence[str]) -> CheckResult:
-        """How often a rewrite that changes nothing about the task flips a decision on a prefix."""
+        """Check how often a change that means nothing for the task flips a decision."""
         steps = [step for trajectory in trajectories for step in trajectory.steps]
-        flips: dict[str, list[int]] = {name: [] for name in _REWRITES}
+        flips: dict[str, list[int]] = {name: [] for name in REWRITES}
         with self._router.opened(self._candidates, NoCalls(_UNPAID)) as router:
             for number, step in enumerate(steps):
                 self._progress("rewriting prefixes", number, len(steps))
                 original = self._alone(router, f"{step.row_no}", step.prompt)
-                for name, rewrite in _REWRITES.items():
+                for name, rewrite in REWRITES.items():
                     messages = [rewrite(message) for message in step.prompt.messages]
                     prompt = replace(step.prompt, messages=tuple(messages))
                     if self._alone(router, f"{step.row_no} {name}", prompt) != original:
                         flips[name].append(step.row_no)
         total = sum(map(len, flips.values()))
-        tried = len(steps) * len(_REWRITES)
+        tried = len(steps) * len(REWRITES)
         shares = ", ".join(f"{name} {len(rows) / max(len(steps), 1):.1%}" for name, rows in flips.items())
         reason = f"{total} of {counted(tried, 'rewrite')} flip the decision ({shares})"
         example = next((names[row_no] for rows in flips.values() for row_no in rows), None)
@@ -297,7 +302,7 @@ class _Checker:
                 if (complaint := walk.end()) is not None:
                     answers.picked.pop(last_rows[place], None)
                     answers.failed.setdefault(last_rows[place], complaint)
-                    break  # an end that hangs would do so for each session
+                    break  # an end hook that hangs would hang for each session
             if isinstance(router, HostedRouter):
                 answers.mutations, answers.reached = router.mutations, router.reached
                 answers.memory_mib = router.memory_mib()
@@ -341,7 +346,7 @@ def _mutation(spec: str, answers: _Answers) -> CheckResult:
 
 
 def _reach(spec: str, answers: _Answers) -> CheckResult:
-    """Label-blindness: a call holds no label, so a router can only get one from outside."""
+    """Check that a router cannot see labels: a call contains none, so it could only get them from files or sockets."""
     if not answers.reached:
         reason = "decisions reach for nothing outside their process: no file, socket or command"
         return CheckResult("label-blind", spec, Status.passed, reason, 0)
@@ -356,7 +361,7 @@ def _reach(spec: str, answers: _Answers) -> CheckResult:
 
 
 def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progress) -> CheckResult:
-    """How much of the router's score the bank gives away to whoever does not read the conversation."""
+    """Check how much of the router's score could be reached without reading the conversation."""
     picked: dict[int, int | None] = {row_no: int(Tier.from_label(tier)) for row_no, tier in answers.picked.items()}
     found = score_alone(bank, dict.fromkeys(answers.failed) | picked, progress)
     if found.check is None:
@@ -364,6 +369,20 @@ def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progres
     advice = f"Scores on this bank show less than they seem to: twinbench bank check {bank.info.name}"
     share = None if found.share is None else 100 * found.share
     return CheckResult("without reading", spec, Status.warned, found.detail, share, advice)
+
+
+def _first_decision(spec: str, answers: _Answers) -> CheckResult:
+    """Whether the first decision waits for something that could have been loaded before."""
+    first, *others = answers.latencies_ms
+    usual = median(others or [first])
+    reason = f"the first decision of its process took {first:,.0f} ms, one of the others {usual:,.0f} ms (median)"
+    if first <= SLOW_FIRST_MS or first <= TIMES_SLOWER * usual:
+        return CheckResult("first decision", spec, Status.passed, reason, first)
+    advice = (
+        "Load what takes long in warm_up() or in the constructor: that counts as loading (--load-timeout), not as a "
+        "decision (--decision-timeout)."
+    )
+    return CheckResult("first decision", spec, Status.warned, reason, first, advice)
 
 
 def _latency(spec: str, answers: _Answers) -> CheckResult:
@@ -388,63 +407,3 @@ def _loads(spec: str, answers: _Answers) -> CheckResult:
 
 
 _DATA_FILES = (".duckdb", ".jsonl", ".parquet")
-
-_ODD: dict[str, list[dict[str, Any]]] = {
-    "no message at all": [],
-    "null content": [{"role": "assistant", "content": None}],
-    "no content": [{"role": "assistant"}],
-    "blocks and bare texts": [
-        {
-            "role": "user",
-            "content": [{"type": "text", "text": "a"}, "b", {"type": "image_url", "image_url": {"url": "x"}}, {}],
-        }
-    ],
-    "tool calls": [
-        {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [
-                {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": None}}},
-                {"name": "g", "arguments": "not json"},
-                {"function": {"name": None}},
-            ],
-        },
-        {"role": "tool", "tool_call_id": "1", "content": "<b>[bold]\x1b[31mred"},
-    ],
-    "an unknown role": [{"role": "developer", "content": "x", "name": "y", "cache_control": {"type": "ephemeral"}}],
-    "odd characters": [{"role": "user", "content": "\u2028\u0085\x00\ufeff e\u0301 👩‍👩‍👧 <|endoftext|> <EOT>"}],
-    "a million characters": [{"role": "user", "content": "word " * 200_000}],
-    "a thousand messages": [{"role": "user" if i % 2 == 0 else "assistant", "content": str(i)} for i in range(1000)],
-}
-
-
-def _in_texts(change: Callable[[str], str]) -> Callable[[Any], dict[str, Any]]:
-    def rewritten(message: Any) -> dict[str, Any]:
-        content = message.get("content")
-        if isinstance(content, str):
-            return {**message, "content": change(content)}
-        return dict(message)
-
-    return rewritten
-
-
-def _other_ids(message: Any) -> dict[str, Any]:
-    rewritten = dict(message)
-    if isinstance(rewritten.get("tool_call_id"), str):
-        rewritten["tool_call_id"] += "x"
-    if rewritten.get("tool_calls"):
-        rewritten["tool_calls"] = [
-            {**call, "id": f"{call['id']}x"} if isinstance(call.get("id"), str) else call
-            for call in rewritten["tool_calls"]
-        ]
-    return rewritten
-
-
-_REWRITES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "a space at the end": _in_texts(lambda text: f"{text} "),
-    "a newline at the end": _in_texts(lambda text: f"{text}\n"),
-    "other tool-call ids": _other_ids,
-    "keys in another order": lambda message: dict(reversed(list(message.items()))),
-    "a mark nobody reads": lambda message: {**message, "cache_control": {"type": "ephemeral"}},
-}
-"""Changes to every message of a prefix that no decision should hang on."""

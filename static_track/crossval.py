@@ -26,7 +26,6 @@ from static_track.predictions import Predictions, failed_rows
 from static_track.training import train
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router, load_trained
 from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.plugins.training import FitLimits, NotTrainableError, TrainingError
@@ -136,7 +135,7 @@ def _out_of_fold(judge: Judge, spec: str, folds: Folds, seed: int, fit: FitLimit
                 found.append(failed_rows(judge.bank.row_nos(test), why))
                 continue
             trained = RouterSpec(spec, "artefact", str(folder), "", {})
-            found.append(judge.ask(load_trained(trained, judge.plugins or PluginLimits()), test))
+            found.append(judge.ask(load_trained(trained, judge.plugins), test))
     return _joined(found)
 
 

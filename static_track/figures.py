@@ -1,4 +1,4 @@
-"""Figures of matplotlib for a notebook: cost against pass of a board, and curves."""
+"""Matplotlib figures for notebooks: cost against quality of a board, and curves."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from twinbench.display.wording import printable
 
 _SIZE = (7.5, 4.5)
 _CAVEAT_CHARACTERS = 130
-"""Of a line below a figure."""
+"""Width of the caveat below a figure, in characters."""
 
 
 class Drawing(Figure):
-    """A figure that a notebook shows, without a backend of its own."""
+    """A figure that a notebook displays, without a GUI backend."""
 
     def _repr_png_(self) -> bytes:
         shown = io.BytesIO()
@@ -28,7 +28,7 @@ class Drawing(Figure):
 
 @dataclass(frozen=True)
 class RouterPoint:
-    """A router in the plane of CostSave and TrajPass, in percent, with the intervals of both where there are any."""
+    """A router's CostSave and TrajPass in percent, with their intervals if there are any."""
 
     router: str
     reference: bool
@@ -39,11 +39,11 @@ class RouterPoint:
 
 
 class SweptRouter(Protocol):
-    """What is drawn of a router that was swept over a threshold: ``analysis.curves.Curve`` has it."""
+    """A curve to draw; ``analysis.curves.Curve`` implements this."""
 
     @property
     def router(self) -> str:
-        """Its name."""
+        """The router's name."""
 
     @property
     def at(self) -> Sequence[tuple[float, float]]:
@@ -51,11 +51,11 @@ class SweptRouter(Protocol):
 
     @property
     def hull(self) -> Sequence[tuple[float, float]]:
-        """The corners of their upper hull."""
+        """The corners of the upper hull."""
 
 
 def board_figure(title: str, points: Sequence[RouterPoint], caveat: str | None) -> Drawing:
-    """CostSave against TrajPass of every router and reference, with their intervals."""
+    """Draw CostSave against TrajPass of every router and reference, with their intervals."""
     figure = Drawing(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot(xlabel="CostSave, %", ylabel="TrajPass, %", title=title)
     for point in points:
@@ -92,20 +92,20 @@ def _tell(figure: Drawing, caveat: str | None) -> None:
 
 
 def _reach(value: float, ends: tuple[float, float] | None) -> list[list[float]] | None:
-    """How far an interval reaches below and above a value; None without one."""
+    """Return how far an interval extends below and above a value; None without an interval."""
     return None if ends is None else [[max(value - ends[0], 0.0)], [max(ends[1] - value, 0.0)]]
 
 
 def curve_figure(
     title: str, curves: Sequence[SweptRouter], optimal: tuple[float, float], caveat: str | None
 ) -> Drawing:
-    """What each dollar buys: the points of routers swept over a threshold, and their hulls.
+    """Draw cost–quality curves: operating points and hulls.
 
     Args:
-        title: of the figure.
-        curves: at least one.
+        title: the figure's title.
+        curves: the curves, at least one.
         optimal: cost in USD and TrajPass of the cheapest choice that passes every row.
-        caveat: what must be said of the bank.
+        caveat: the bank's caveat.
     """
     figure = Drawing(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot(xlabel="Cost, USD", ylabel="TrajPass, %", title=title)

@@ -1,7 +1,7 @@
-"""How sure the headline is: intervals of a router's metrics, and of the differences between routers.
+"""Intervals of a router's metrics, and of differences between routers.
 
-A trajectory is a cluster, a workload a stratum. What is drawn again are the parts that trajectories add to the sums of
-``scoring.sql``, so a resample is scored by the same rules, and nothing is billed twice.
+Groups of trajectories are the clusters, workloads the strata. What is resampled are the trajectories' contributions to
+the sums of ``scoring.sql``, so a resample is scored by the same rules without computing costs again.
 """
 
 from __future__ import annotations
@@ -33,39 +33,39 @@ _READ_BY: Mapping[str, Sequence[int]] = {
     "cost_save": (D, N),
     "combined": (PASSING, EXACT, IF_PASSING, D, N),
 }
-"""The columns, beside the rows, that each metric reads."""
+"""The columns, besides the rows, that each metric depends on."""
 
 _RATES = ("row_pass", "row_exact", "traj_pass")
-"""Metrics that are rates: between 0 and 100, and at either end without any spread."""
+"""Metrics that are rates: between 0 and 100, with no variance at either end."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a value may lie, or why that cannot be said."""
+    """The interval of a value, or the reason why there is none."""
 
     ends: tuple[float, float] | None
     reason: str | None = None
 
     def to_json(self) -> list[float] | None:
-        """The two ends as JSON."""
+        """Return the two ends as JSON."""
         return None if self.ends is None else list(self.ends)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one router is ahead of another in one metric."""
+    """The difference between two routers in one metric."""
 
     difference: float | None
-    """The first less the second, in percentage points; None where either is undefined."""
+    """The first router's value minus the second's, in percentage points; None if either is undefined."""
     interval: Interval
     p: float | None
     p_holm: float | None
-    """Corrected for all pairs of the same table."""
+    """The p-value corrected for all pairs of the table (Holm)."""
     needed_trajectories: int | None
-    """To find a difference of this size with power 0.8, if it is the true one."""
+    """Trajectories needed to detect a difference of this size with power 0.8, if it is the true one."""
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
+        """Return the difference as a JSON object."""
         return {
             "difference": self.difference,
             "interval": self.interval.to_json(),
@@ -77,18 +77,18 @@ class Difference:
 
 
 class Sample:
-    """Several routers on the same trajectories, drawn again together.
+    """Several routers on the same trajectories, resampled together.
 
-    What is drawn is a group of trajectories, within the workload that has most of its rows; a group may reach over
+    The unit of resampling is a group of trajectories, within the workload that has most of its rows; a group may span
     several workloads.
     """
 
     def __init__(self, routers: Sequence[Parts], resampling: Resampling) -> None:
-        """Take routers.
+        """Make a sample.
 
         Args:
-            routers: at least one; all over the same trajectories in the same order.
-            resampling: how often, and from which seed.
+            routers: the routers' parts, at least one; all over the same trajectories in the same order.
+            resampling: how often to resample, and with which seed.
         """
         self._resampling = resampling
         self._routers = routers
@@ -99,12 +99,12 @@ class Sample:
 
     @property
     def groups(self) -> int:
-        """How many groups there are: what is drawn, tested and counted."""
+        """The number of groups, which are the unit of resampling and tests."""
         return len(self._clusters)
 
     @cached_property
     def too_little(self) -> str | None:
-        """Why the sample allows no intervals, as a sentence; None where it does."""
+        """Why the sample is too small for intervals; None if it is not."""
         fewest = self._resampling.fewest_clusters
         if self.groups < fewest:
             return f"too little: {self._counted(self.groups)}, and an interval at this level needs {fewest}"
@@ -137,7 +137,7 @@ class Sample:
         return [replace(each, point=point) for each, point in zip(drawn, exact, strict=True)]
 
     def intervals(self, router: int) -> dict[str, Interval]:
-        """Of each metric: for rates Wilson's, where a rate is 0 or 100 that of Clopper and Pearson, for others BCa."""
+        """Return the interval of each metric: Wilson for rates (Clopper–Pearson at 0 or 100), BCa for others."""
         if self.too_little is not None:
             return dict.fromkeys(SCORES, Interval(None, self.too_little))
         metrics = self._metrics[router]
@@ -145,17 +145,17 @@ class Sample:
         ends = bca(distribution, self._resampling.level)
         open_end = 100 * exact_bound(self.groups, self._resampling.level)
         found: dict[str, Interval] = {}
-        below = above = 0.0  # of the mean of four: what parts without spread may still be off by
+        below = above = 0.0  # possible error of Combined from parts without variance
         for number, name in enumerate(SCORES):
             value = metrics[name]
             if name == "combined":
                 ends[number] = self._further(ends[number], value, below / 4, above / 4)
             if name == "cost_save" and value is not None and self._saves_alike(router):
-                # Not by chance, as always-high: it saves nothing, wherever. So nothing is supposed of it either.
+                # By construction, not by chance, as for always-high, which never saves anything.
                 found[name] = Interval(None, "the same on every trajectory")
                 continue
             if name == "cost_save":
-                # A trajectory that fails loses all of its D: as much of D as trajectories may fail, where none did.
+                # A failing trajectory loses all of its D, so if none failed, as much of D may be lost as may fail.
                 if metrics["traj_pass"] == 100:
                     ends[number] = self._further(ends[number], value, open_end, 0)
                     below += open_end
@@ -173,7 +173,7 @@ class Sample:
         return found
 
     def _saves_alike(self, router: int) -> bool:
-        """Whether a router saves the same part of *D* on every group of a workload."""
+        """Return whether a router saves the same share of *D* on every group of a workload."""
         sums = by_block(self._clusters, self._sums[router])
         for block in range(sums.shape[1]):
             d, n = sums[:, block, D], sums[:, block, N]
@@ -183,13 +183,13 @@ class Sample:
         return True
 
     def _further(self, ends: Floats, value: float | None, below: float, above: float) -> Floats:
-        """An interval with what exact bounds add to it; of what was supposed already, the further end counts."""
+        """Widen an interval by exact bounds; if a prior was used, keep the wider of both."""
         if value is None or not any(self._clusters.few):
             return np.array([ends[0] - below, ends[1] + above])
         return np.array([min(ends[0], value - below), max(ends[1], value + above)])
 
     def by_workload(self, router: int) -> dict[str, dict[str, Interval]]:
-        """Of each workload by itself: the intervals of its own metrics, as if it were the whole bank."""
+        """Return the intervals of each workload's own metrics, as if it were the whole bank."""
         found = {}
         parts = self._routers[router]
         workloads = np.asarray(parts.workloads, object)
@@ -222,7 +222,7 @@ class Sample:
         return Interval((100 * low, 100 * high))
 
     def differences(self, first: int, second: int) -> dict[str, Difference]:
-        """Of each metric, by the paired bootstrap, p-values as yet uncorrected."""
+        """Return the difference in each metric by the paired bootstrap, with uncorrected p-values."""
         return {name: self._difference(name, first, second) for name in SCORES}
 
     def _difference(self, name: str, first: int, second: int) -> Difference:
@@ -245,7 +245,7 @@ class Sample:
         return Difference(one - other, Interval((low, high)), found.p, None, found.needed)
 
     def _p(self, name: str, first: int, second: int) -> float:
-        """The p-value of ``differences``; 1 where there is none."""
+        """Return the p-value of a difference; 1 if there is none."""
         differing = self._differing(name, first, second)
         if self.too_little is not None or not differing:
             return 1.0
@@ -255,7 +255,7 @@ class Sample:
         return paired_p(drawn, differing, partial(self._swapped, name, first, second))
 
     def _differing(self, name: str, first: int, second: int) -> int:
-        """On how many groups two routers differ in what a metric reads."""
+        """Return in how many groups two routers differ in what a metric depends on."""
         read = list(_READ_BY[name])
         apart = self._sums[first][..., read] != self._sums[second][..., read]
         return int(apart.reshape(self.groups, -1).any(axis=1).sum())
@@ -271,7 +271,7 @@ class Sample:
         return float(self._swaps[first, second][SCORES.index(name)])
 
     def mcnemar(self, first: int, second: int) -> McNemar:
-        """Groups of which only one of two routers passes more trajectories; of a single trajectory, passes it."""
+        """Compare in how many groups only one of two routers passes more trajectories."""
         one, other = (self._clusters.sums(router.values[:, IF_PASSING] > 0) for router in self._two(first, second))
         return mcnemar((one > other).tolist(), (other > one).tolist())
 
@@ -279,7 +279,7 @@ class Sample:
         return self._routers[first], self._routers[second]
 
     def mcnemar_needed(self, found: McNemar) -> int | None:
-        """How many trajectories it takes to find such a split, if it is the true one."""
+        """Return how many trajectories are needed to detect such a split, if it is the true one."""
         size = self.groups
         differ, ahead = found.first_only + found.second_only, found.first_only - found.second_only
         error = (differ - ahead**2 / size) ** 0.5 / size
@@ -290,9 +290,9 @@ class Sample:
         return None if needed is None else max(needed, self._resampling.fewest_clusters)
 
     def ranks(self, routers: Sequence[int], metric: str = "combined") -> dict[int, tuple[int, int]]:
-        """The ranks that each of some routers may have in a metric; those without a value are left out.
+        """Return the range of ranks of each router in a metric; routers without a value are left out.
 
-        A router is behind another where the difference is found at the level after Holm's correction for all pairs.
+        A router is behind another if their difference is significant after Holm's correction for all pairs.
         """
         ranked = [router for router in routers if self._metrics[router][metric] is not None]
         pairs = list(combinations(ranked, 2))
@@ -305,23 +305,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Grouped:
-    """Which trajectories belong together, and where they count."""
+    """The groups of trajectories, and the workloads that they count for."""
 
     clusters: Clusters
-    """Groups, each in the workload that has most of its rows."""
+    """The groups, each assigned to the workload that has most of its rows."""
     block: NDArray[np.intp] | None
-    """The workload of each trajectory, by number; None where every trajectory's is that of its group."""
+    """The workload number of each trajectory; None if every trajectory is in its group's workload."""
     order: NDArray[np.intp]
-    """Trajectories so that their sums do not depend on the order in which they came."""
+    """A canonical order of trajectories, so that sums do not depend on the input order."""
     single: bool
-    """Whether every group is one trajectory."""
+    """Whether every group has one trajectory."""
 
     @classmethod
     def of(cls, parts: Parts) -> _Grouped:
-        """The groups of a router's trajectories.
+        """Find the groups of a router's trajectories.
 
-        A group that is named as each of its trajectories is the default: it stays within its workload, so that equal
-        instances of two workloads are two groups. Another name is one group wherever it stands.
+        A group named like each of its trajectories is a default group: it stays within its workload, so that equal
+        instance ids in two workloads are two groups. Any other name is one group across workloads.
         """
         named = {group for group, instance in zip(parts.groups, parts.instances, strict=True) if group != instance}
         homes = _homes(parts, named)
@@ -335,10 +335,10 @@ class _Grouped:
         return cls(clusters, block, np.array(keys, np.intp), single)
 
     def summed(self, values: NDArray[Any]) -> Floats:
-        """Values of trajectories, shape (..., trajectories, columns), summed over groups.
+        """Sum values of trajectories, of shape (..., trajectories, columns), by group.
 
         Returns:
-            Shape (..., groups, columns), or (..., groups, workloads, columns) where groups reach over workloads.
+            Shape (..., groups, columns), or (..., groups, workloads, columns) if groups span workloads.
         """
         if self.single and self.block is None:
             return np.asarray(values[..., np.argsort(self.clusters.position), :], np.float64)
@@ -351,7 +351,7 @@ class _Grouped:
 
 
 def _homes(parts: Parts, named: set[str]) -> dict[str, str]:
-    """The workload with most rows of each of these groups, of several the first by name."""
+    """Return the workload with most rows for each of these groups; the first by name if several tie."""
     rows: dict[str, dict[str, int]] = {}
     for group, workload, size in zip(parts.groups, parts.workloads, parts.values[:, ROWS].tolist(), strict=True):
         if group in named:
@@ -361,9 +361,9 @@ def _homes(parts: Parts, named: set[str]) -> dict[str, str]:
 
 
 def _best_and_worst(values: NDArray[np.int64]) -> Floats:
-    """Trajectories as if each passed, and as if each failed: with as many passing and exact rows as those that do.
+    """Return the trajectories as if each passed, and as if each failed, with typical shares of passing and exact rows.
 
-    Their costs stay: a trajectory that passes adds *D* less its cost to *N*, one that fails takes its cost away.
+    Costs are unchanged: a passing trajectory adds *D* minus its cost to *N*, a failing one subtracts its cost.
 
     Returns:
         Shape (2, trajectories, 6).

@@ -1,6 +1,7 @@
-"""Routers predicted and scored on a bank, beside the references.
+"""Evaluate routers on a bank: get their predictions and score them, together with the references.
 
-Everything is kept in the store under the fingerprints of bank, protocol, tokenizer set and router, and not run twice.
+Results are cached in the store under the fingerprints of bank, protocol, tokenizer set and router, so nothing runs
+twice.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.reading.rows import STDIN
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Router
 from twinbench.sql import sql_file
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class Judge:
-    """Predicts and scores over one part of one bank under one protocol."""
+    """Predicts and scores on one part of one bank under one protocol."""
 
     def __init__(
         self,
@@ -63,26 +65,27 @@ class Judge:
         pool: str = DEFAULT_LIVE,
         progress: Progress = no_progress,
     ) -> None:
-        """Take a part of a bank.
+        """Make an evaluator for a part of a bank.
 
         Args:
-            bank: opened.
-            split: the part, or its name; None for all of it.
-            manifest: rates, cache TTL and tokenizers; default: the locked one.
+            bank: an opened bank.
+            split: the part, or its name; None for the whole bank.
+            manifest: rates, cache TTL and tokenizers; default: the locked manifest.
             tokenizers: the tokenizer set.
-            order_seed: another one asks routers about the trajectories in another order.
-            fresh: run again what the store already holds.
-            in_sample: also score trained routers on what they were trained on, and mark them.
-            plugins: what routers that are not built in may take.
-            llm: what routers that ask an LLM themselves ask; None: they cannot.
-            pool: the live pool that ``llm`` asks: results of such routers are kept under it, and found without ``llm``.
-            progress: told what is going on.
+            order_seed: the seed of the order in which routers see the trajectories.
+            fresh: ask routers again even if the store has their results.
+            in_sample: also score trained routers on rows that they were trained on, and mark them.
+            plugins: limits of user routers' processes.
+            llm: the LLM handle for routers that ask an LLM themselves; None: their LLM calls are refused.
+            pool: the live pool that ``llm`` asks; part of such routers' cache keys, so results are found without
+                ``llm``.
+            progress: called as the work proceeds.
 
         Raises:
-            UsageError: there is no such part or tokenizer set, or the part has no rows.
+            UsageError: the part or tokenizer set does not exist, or the part has no rows.
         """
         self.bank = bank
-        self.plugins = plugins
+        self.plugins = plugins or PluginLimits()
         self._llm = llm
         self._pool = pool
         self._manifest = manifest or static_manifest()
@@ -91,7 +94,7 @@ class Judge:
         self._fresh = fresh
         self.progress = progress
         self._predicted: dict[str, Predictions] = {}
-        """What routers answered this judge, which asks each once: that may take time and money."""
+        """Predictions of this evaluator by cache key; each router is asked once, since that may take time and money."""
         self._results = Results(bank.store, bank.cursor())
         self.split = split if isinstance(split, Split) else bank.split(split)
         self._routers = RouterLoader(bank, self.split, plugins, in_sample=in_sample)
@@ -109,25 +112,25 @@ class Judge:
 
     @cached_property
     def row_nos(self) -> list[int]:
-        """The rows of the part of the bank."""
+        """The row numbers of the part of the bank."""
         return self.bank.row_nos(self.split)
 
     def board(
         self,
-        routers: Sequence[str | Router],
+        routers: Sequence[str | RouterLike],
         prediction_files: Sequence[str] = (),
         resampling: Resampling | None = None,
     ) -> Board:
-        """Score the routers and prediction files asked for, in their order, and then the references.
+        """Score routers and prediction files, in their order, and then the references.
 
         Args:
-            routers: specs or instances.
-            prediction_files: their paths.
-            resampling: how trajectories are drawn again; None: no intervals and no ranks.
+            routers: specs or router objects.
+            prediction_files: paths of prediction files.
+            resampling: how trajectories are resampled; None: no intervals and no ranks.
 
         Raises:
             UsageError: a router or file does not exist, or the bank has no labels.
-            ContentError: a prediction file is refused.
+            ContentError: a prediction file is invalid.
             TwinbenchError: a router's code fails while it loads.
         """
         wanted = self._asked_for(routers, prediction_files)
@@ -161,18 +164,18 @@ class Judge:
         ]
 
     def compare(
-        self, routers: Sequence[str | Router], prediction_files: Sequence[str], resampling: Resampling
+        self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str], resampling: Resampling
     ) -> Comparison:
-        """Compare the routers and prediction files pair by pair, each with each that stands behind it.
+        """Compare routers and prediction files pairwise, each with each later one.
 
         Args:
-            routers: specs or instances.
-            prediction_files: their paths.
-            resampling: how trajectories are drawn again.
+            routers: specs or router objects.
+            prediction_files: paths of prediction files.
+            resampling: how trajectories are resampled.
 
         Raises:
-            UsageError: as for ``board``, and for less than two.
-            ContentError: a prediction file is refused.
+            UsageError: as for ``board``, or fewer than two are given.
+            ContentError: a prediction file is invalid.
             TwinbenchError: a router's code fails while it loads.
         """
         wanted = self._asked_for(routers, prediction_files)
@@ -191,7 +194,7 @@ class Judge:
             ranks=ranks,
         )
 
-    def _asked_for(self, routers: Sequence[str | Router], prediction_files: Sequence[str]) -> list[Wanted]:
+    def _asked_for(self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]) -> list[Wanted]:
         self.bank.require_labels()
         loaded = told_apart([self._routers.load(router) for router in routers])
         wanted = [self._wanted(router, reference=False) for router in loaded]
@@ -206,10 +209,10 @@ class Judge:
         return self._order_seed
 
     def setting(self, resampling: Resampling | None = None) -> Setting:
-        """What all scores of this judge share.
+        """Return what all scores of this evaluator share.
 
         Args:
-            resampling: how trajectories are drawn again; None: they are not.
+            resampling: how trajectories are resampled; None: they are not.
         """
         size = self.bank.size(self.split)
         return Setting(
@@ -239,6 +242,7 @@ class Judge:
                 score.given_up,
                 score.own,
                 None if each.router is None and each.make is None else score.failure,
+                self.plugins.output.before_failure(each.name),
                 in_sample=score.in_sample or is_marked(each.name),
             )
             for each, score in zip(wanted, found, strict=True)
@@ -267,43 +271,43 @@ class Judge:
         return self._manifest
 
     @contextmanager
-    def opened(self, router: str | Router, llm: OwnCalls) -> Iterator[Router]:
-        """A router ready to be asked, more than once if wanted; its process, where it has one, ends with the block.
+    def opened(self, router: str | RouterLike, llm: OwnCalls) -> Iterator[Router]:
+        """Open a router for use within the block; its process, if it has one, ends with the block.
 
         Args:
-            router: a spec or an instance.
-            llm: the handle that it gets where it wants to ask an LLM itself.
+            router: a spec or a router object.
+            llm: the handle through which it may ask an LLM.
 
         Raises:
-            UsageError: it does not exist.
+            UsageError: the router does not exist.
             RouterLoadError: its code fails while it loads.
         """
         with self._routers.load(router).opened(self._manifest.candidates(), llm) as found:
             yield found
 
     def _handle(self) -> OwnCalls:
-        """A handle of its own for a router that asks an LLM itself."""
+        """Return a new LLM handle for a router."""
         return NoCalls() if self._llm is None else replace(self._llm)
 
     def scorer(self) -> Scorer:
-        """The numbers of the part under the protocol, for predictions of one's own choice."""
+        """Return a scorer for the part under the protocol."""
         return Scorer(self.bank.path, self._manifest, base_file=self.base_file, split=self.split)
 
-    def predictions(self, router: str | Router) -> Predictions:
-        """A router's answers for the rows of the part, kept ones where there are any."""
+    def predictions(self, router: str | RouterLike) -> Predictions:
+        """Return a router's predictions for the rows of the part, cached ones if there are any."""
         wanted = self._wanted(self._routers.load(router), reference=False)
         return replace(self._predictions(wanted), in_sample=is_marked(wanted.name))
 
-    def load(self, router: str | Router) -> LoadedRouter:
-        """A router that may be scored on this part.
+    def load(self, router: str | RouterLike) -> LoadedRouter:
+        """Load a router that may be scored on this part.
 
         Raises:
             UsageError: it does not exist, or was trained on the part.
         """
         return self._routers.load(router)
 
-    def name_of(self, router: str | Router) -> str:
-        """The name that a router goes by in what is said of this part."""
+    def name_of(self, router: str | RouterLike) -> str:
+        """Return the name that a router has in tables about this part."""
         return self._routers.load(router).name
 
     def _wanted(self, router: LoadedRouter, *, reference: bool) -> Wanted:
@@ -370,7 +374,7 @@ class Judge:
         elif wanted.router is not None:
             predicted = self.ask(wanted.router)
         else:
-            assert scorer is not None  # noqa: S101 - only boards ask for references that see labels
+            assert scorer is not None  # noqa: S101 - only boards need references that see labels
             predicted = (
                 references.labels(scorer.connection)
                 if wanted.name == references.LABELS
@@ -384,7 +388,7 @@ class Judge:
         if (key := wanted.kept_under(predicted)) is not None:
             identity = self._identity(wanted, key)
             self._keep(partial(self._results.keep_predictions, identity, predicted, self.bank.row_ids))
-        if wanted.key is not None:  # of an instance or an endpoint nobody knows whether it is the same
+        if wanted.key is not None:  # an instance or an endpoint may change between calls
             self._predicted[wanted.key] = predicted
         return predicted
 
@@ -402,11 +406,11 @@ class Judge:
         )
 
     def ask(self, router: LoadedRouter, split: Split | None = None) -> Predictions:
-        """What a router answers now; one that cannot be loaded fails every row, and the others go on.
+        """Ask a router for its predictions; one that cannot be loaded fails on every row, and the others continue.
 
         Args:
-            router: which may have been made by whomever.
-            split: a part of the judge's part; None: all of that.
+            router: a loaded router.
+            split: a part of the evaluator's part; None: all of that.
         """
         split = split or self.split
         llm = self._handle()
@@ -426,7 +430,7 @@ class Judge:
             return failed_rows(self.bank.row_nos(split), str(failure))
 
     def _keep(self, write: Callable[[], None]) -> None:
-        """Keep a result; a store that cannot be written costs time at the next run, not this run's scores."""
+        """Store a result; if the store cannot be written, only time is lost at the next run."""
         try:
             write()
         except StoreWriteError as error:

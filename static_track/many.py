@@ -1,4 +1,4 @@
-"""Many sets of predictions scored at once: for who searches over routers' parameters and needs no table of each."""
+"""Score many sets of predictions at once, for searches over routers' parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
 
 Answers = Mapping[str, int | None] | Sequence[int | None] | NDArray[np.integer[Any]]
-"""Tier ids, None where there is an error: by row id, or one for each row in the order of ``Bank.row_ids``."""
+"""Tier ids (None for an error): by row id, or one per row in the order of ``Bank.row_ids``."""
 
 _ERROR = len(Tier)
 _ROWS_AT_ONCE = 1_000_000
@@ -34,11 +34,11 @@ class ManyScores(Setting, Tabular):
     """The metrics and costs of many sets of predictions on the same bank."""
 
     scores: Mapping[str, Mapping[str, float | None]]
-    """Of each set, by its name: the five metrics in percent; None where undefined."""
+    """The five metrics of each set in percent, by the set's name; None if undefined."""
     costs_usd: Mapping[str, float]
-    """Of each set: what its path through all trajectories costs, rows with errors apart."""
+    """The cost of each set's path through all trajectories, without error rows."""
     errors: Mapping[str, int]
-    """Of each set: rows without a prediction."""
+    """The number of error rows of each set."""
     passed_trajectories: Mapping[str, int]
 
     def records(self) -> list[dict[str, Any]]:
@@ -77,13 +77,13 @@ def score_many(bank: Bank, judge: Judge, sets: Mapping[str, Answers]) -> ManySco
     """Score sets of predictions.
 
     Args:
-        bank: opened.
-        judge: of the bank.
-        sets: by name; a row that a set by id does not name is an error, as in a prediction file.
+        bank: an opened bank.
+        judge: the bank's evaluator.
+        sets: sets by name; a row missing in a set by id is an error, as in a prediction file.
 
     Raises:
-        UsageError: there are no sets, the bank has no labels, or a set has an unknown id, another length than the bank,
-            or what is no tier id.
+        UsageError: there are no sets, the bank has no labels, or a set has an unknown id, a wrong length, or an invalid
+            tier id.
     """
     bank.require_labels()
     if not sets:
@@ -109,10 +109,10 @@ def score_many(bank: Bank, judge: Judge, sets: Mapping[str, Answers]) -> ManySco
 
 
 def _scored(scorer: Scorer, row_nos: NDArray[np.int32], tiers: NDArray[np.uint8]) -> list[tuple[Any, ...]]:
-    """What the query says of each set.
+    """Score a chunk of sets.
 
     Args:
-        scorer: of the part of the bank.
+        scorer: a scorer of the part of the bank.
         row_nos: shape (rows,).
         tiers: shape (sets, rows).
     """
@@ -132,7 +132,7 @@ def _is_tier_id(value: Any) -> bool:
 
 
 def _tier_ids(name: str, answers: Answers, number_of: Mapping[str, int]) -> NDArray[np.uint8]:
-    """A set as one number for each row of the bank, shape (rows,); errors as one above the highest tier."""
+    """Convert a set to one number per row of the bank, shape (rows,); errors become one above the highest tier."""
     if isinstance(answers, Mapping):
         if unknown := [row_id for row_id in answers if row_id not in number_of]:
             raise UsageError(f"set {name!r}: the bank has no row {unknown[0]!r}")

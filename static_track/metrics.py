@@ -1,9 +1,9 @@
-"""The names of what a router is scored by."""
+"""The names of the metrics."""
 
 from __future__ import annotations
 
 SCORES = ("row_pass", "row_exact", "traj_pass", "cost_save", "combined")
-"""The four metrics of the headline, and their mean."""
+"""The four headline metrics, and their mean."""
 
 PATTERNS = ("exact", "up_one", "jump_to_high", "other", "below_target", "error")
-"""The error pattern (Table A14), the first that applies."""
+"""Error patterns (Table A14); a row has the first that applies."""

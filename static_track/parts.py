@@ -1,4 +1,4 @@
-"""What each trajectory of a router adds to its headline; sums of these are all that a score is made of."""
+"""The contribution of each trajectory to a router's headline metrics; a score is computed from sums of these."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from static_track.metrics import SCORES
 from twinbench.statistics.clusters import Floats
 
 ROWS, PASSING, EXACT, IF_PASSING, D, N = range(6)
-"""Columns of a trajectory's parts."""
+"""Columns of a trajectory's contributions."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What each trajectory of one router adds to the headline."""
+    """The contribution of each trajectory of one router to the headline metrics."""
 
     workloads: Sequence[str]
     instances: Sequence[str]
@@ -28,14 +28,14 @@ class Parts:
     """Shape (trajectories, 6): rows, passing rows, exact rows, rows if the trajectory passes, parts of *D* and *N* in
     femtodollars."""
     groups: Sequence[str] = ()
-    """The group of each trajectory: what is independent of other groups. Default: each trajectory's instance."""
+    """The group of each trajectory; groups are independent of each other. Default: the trajectory's instance."""
 
     def __post_init__(self) -> None:
         if not self.groups:
             object.__setattr__(self, "groups", self.instances)
 
     def metrics(self) -> dict[str, float | None]:
-        """The headline by these sums: to the last bit what ``scoring.sql`` says."""
+        """Return the headline metrics from these sums, bit-identical to ``scoring.sql``."""
         names = np.asarray(self.workloads, object)
         totals = [
             [float(_total(column)) for column in self.values[names == workload].T] for workload in sorted(set(names))
@@ -45,9 +45,9 @@ class Parts:
 
 
 def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
-    """A query's trajectories by their column ``whose``, in the order in which they come.
+    """Group a query's trajectories by their column ``whose``, in their order.
 
-    Groups are its column ``group_name``, where it has one, else ``instance_id``.
+    Groups are its column ``group_name``, if it has one, else ``instance_id``.
     """
     columns = result.fetchnumpy()
     whose = columns["whose"]
@@ -73,13 +73,13 @@ def parts_by(result: duckdb.DuckDBPyConnection) -> dict[Any, Parts]:
 
 
 def headline(sums: Floats) -> Floats:
-    """The five metrics of sums by workload: ``score`` of ``scoring.sql`` once more, for resamples.
+    """Compute the five metrics from sums by workload, like ``score`` in ``scoring.sql``, for resamples.
 
     Args:
         sums: shape (..., workloads, 6), workloads in their order.
 
     Returns:
-        Shape (..., 5) in the order of ``SCORES``; NaN where undefined.
+        Shape (..., 5) in the order of ``SCORES``; NaN if undefined.
     """
     totals = sums.sum(axis=-2)
     rows = totals[..., ROWS]
@@ -99,5 +99,5 @@ def headline(sums: Floats) -> Floats:
 
 
 def _total(column: NDArray[np.int64]) -> int:
-    """The exact sum of whole numbers, which may be larger than any of 64 bits."""
+    """Return the exact sum of integers, which may exceed 64 bits."""
     return (int((column >> 32).sum()) << 32) + int((column & 0xFFFFFFFF).sum())

@@ -1,4 +1,4 @@
-"""A router asked about every row of a bank, trajectory by trajectory, as a running agent would ask it."""
+"""Ask a router about every row of a bank, trajectory by trajectory, as a running agent would."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twinbench.storage.manifests import StaticManifest
 _Value = TypeVar("_Value")
 
 FAILURES_UNTIL_GIVEN_UP = 10
-"""After as many failures in a row a router is not asked any more."""
+"""After this many failures in a row a router is stopped."""
 
 _NOT_ASKED = f"not asked: the router was given up on after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
 
@@ -27,7 +27,7 @@ SESSION_SALT = "static"
 
 
 class _Answers:
-    """What was answered so far."""
+    """The answers so far."""
 
     def __init__(self) -> None:
         self.row_nos: list[int] = []
@@ -47,13 +47,13 @@ class _Answers:
 
     @property
     def spent_usd(self) -> Decimal:
-        """What the router's own calls cost so far."""
+        """The cost of the router's own LLM calls so far."""
         return sum((usd for usd in self.router_usd if usd is not None), Decimal(0))
 
     def add(
         self, row_no: int, choice: Choice | str, latency_ms: float | None, deciding: Deciding | None = None
     ) -> None:
-        """Take a row's choice, or the text of what went wrong."""
+        """Add a row's choice, or its error message."""
         self.row_nos.append(row_no)
         self.router_usd.append(deciding.spent_usd if deciding is not None and deciding.asked else None)
         if self.unanswered is None and deciding is not None and deciding.failures:
@@ -73,7 +73,7 @@ class _Answers:
             self.rationales.append(None)
 
     def predictions(self) -> Predictions:
-        """All answers in the order of the bank's rows; errors of rows that nobody asked about after all others."""
+        """Return all answers in the order of the bank's rows; errors of rows that were not asked come last."""
         places = sorted(range(len(self.row_nos)), key=self.row_nos.__getitem__)
 
         def in_order(values: Sequence[_Value]) -> list[_Value]:
@@ -93,7 +93,7 @@ class _Answers:
         )
 
     def blame_last(self, complaint: str) -> None:
-        """Make an error of the last row, whose session could not be ended."""
+        """Turn the last row's answer into an error, because its session could not be ended."""
         if self.tier_ids[-1] is None:
             return
         self.errors[self.row_nos[-1]] = complaint
@@ -115,19 +115,19 @@ def predict(
 ) -> Predictions:
     """Ask ``router`` about every row of a part of a bank.
 
-    A failing decision is an error of its row and no more; after ten failures in a row the router is given up on, and
-    the rows that are left are errors that say so.
+    A failed decision is an error of its row only; after ten failures in a row the router is stopped, and the remaining
+    rows are errors that say so.
 
     Args:
-        router: with its optional methods.
-        bank: opened.
-        manifest: the rates that the candidates show, and the cache TTL.
+        router: the router, with its optional hooks.
+        bank: an opened bank.
+        manifest: has the candidates' rates and the cache TTL.
         split: the part of the bank.
-        base_file: a sidecar with the token counts of another tokenizer set.
-        salt: what the session keys are made with.
-        order_seed: another one asks about the trajectories in another order.
-        llm: the handle that the router was given.
-        progress: told after each trajectory.
+        base_file: a sidecar file with the token counts of another tokenizer set.
+        salt: the salt of the session keys.
+        order_seed: the seed of the order of trajectories.
+        llm: the LLM handle that the router was given.
+        progress: called after each trajectory.
     """
     candidates = manifest.candidates()
     answers = _Answers()

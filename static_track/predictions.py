@@ -1,4 +1,4 @@
-"""Predictions of one router over one bank: in memory, as a JSONL file, and in the store.
+"""Predictions of one router on one bank: in memory, and as a JSONL file.
 
 Source: static.md, "Predictions".
 """
@@ -26,41 +26,42 @@ _IN_SAMPLE = " (in-sample)"
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a router answered for each row of a part of a bank; lists are in the order of ``row_nos``."""
+    """A router's answers for each row of a part of a bank; lists are in the order of ``row_nos``."""
 
     row_nos: Sequence[int]
     tier_ids: Sequence[int | None]
-    """None for an error."""
+    """The picked tiers; None for an error."""
     errors: Mapping[int, str] = field(default_factory=dict)
-    """What went wrong, by row number."""
+    """Error messages by row number."""
     latencies_ms: Sequence[float] | None = None
-    """How long each decision took; None where nobody measured."""
+    """How long each decision took; None if it was not measured."""
     scores: Sequence[float | None] | None = None
     rationales: Sequence[str | None] | None = None
     router_usd: Sequence[Decimal | None] | None = None
-    """What the router's own LLM calls for each decision cost, None where it asked nothing; None where it never did."""
+    """Cost of the router's own LLM calls by decision (None if it asked nothing); None if it never asked."""
     unanswered: str | None = None
-    """Why an own call was not answered, where that may be otherwise next time: provider, cap, nobody who pays."""
+    """Why an LLM call of the router got no answer, for a reason that may not recur: provider, cap, no provider given.
+    """
     given_up: bool = False
-    """Whether the router failed so often in a row that it was not asked about the rest."""
+    """Whether the router was stopped after too many failures in a row."""
     in_sample: bool = False
-    """Whether they are of a router that was trained on these rows."""
+    """Whether the router was trained on these rows."""
 
     @property
     def failure(self) -> str | None:
-        """How the router failed as a whole, as a sentence's end; None where it did not."""
+        """How the router failed as a whole, as the end of a sentence; None if it did not."""
         return failure(given_up=self.given_up, rows=len(self.row_nos), errors=len(self.errors))
 
     @property
     def own_usd(self) -> float | None:
-        """What the router's own LLM calls cost in all; None where it made none."""
+        """The total cost of the router's own LLM calls; None if it made none."""
         if self.router_usd is None:
             return None
         return float(sum((usd for usd in self.router_usd if usd is not None), Decimal(0)))
 
     @property
     def fingerprint(self) -> str:
-        """Of the answers alone."""
+        """Fingerprint of the answers alone."""
         return fingerprint(list(zip(self.row_nos, self.tier_ids, strict=True)))
 
 
@@ -80,16 +81,16 @@ def is_marked(name: str) -> bool:
 
 
 def failure(*, given_up: bool, rows: int, errors: int) -> str | None:
-    """How a router failed as a whole, as a sentence's end; None where it did not."""
+    """Return how a router failed as a whole, as the end of a sentence; None if it did not."""
     if given_up:
         return "was given up on"
     return "failed on every row" if errors == rows else None
 
 
 def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) -> Predictions:
-    """A prediction file, for the rows of a part of a bank.
+    """Read a prediction file, for the rows of a part of a bank.
 
-    A row of that part without a line is an error row; lines of other rows of the bank are left out.
+    A row of the part without a line becomes an error row; lines of other rows of the bank are ignored.
 
     Args:
         path: JSONL, plain or gzipped, or ``-`` for standard input.
@@ -97,8 +98,8 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
         row_nos: the rows of the part.
 
     Raises:
-        UsageError: no such file.
-        ContentError: a line is no prediction, or its id is unknown or stands twice.
+        UsageError: the file does not exist.
+        ContentError: a line is not a valid prediction, or its id is unknown or duplicate.
     """
     number_of = {row_id: number for number, row_id in enumerate(row_ids)}
     answers: dict[int, int | None] = {}
@@ -139,7 +140,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
 
 
 def prediction_lines(predictions: Predictions, row_ids: Sequence[str]) -> Iterator[str]:
-    """The lines of a prediction file, a JSON object a row in the bank's order."""
+    """Yield the lines of a prediction file, one JSON object per row in the bank's order."""
     for row_no, tier_id in zip(predictions.row_nos, predictions.tier_ids, strict=True):
         line: dict[str, Any] = {"id": row_ids[row_no]}
         if tier_id is None:

@@ -1,6 +1,6 @@
-"""What stands beside every router: constants, a random draw, the labels, and the cheapest assignment that passes.
+"""The references on every board: constant routers, a random one, the labels, and the cheapest passing assignment.
 
-The last two see labels and are no routers; every table marks them. Source: static.md, "References".
+The last two see labels and are not routers; every table marks them. Source: static.md, "References".
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ NAMES = (*ROUTERS, LABELS, COST_OPTIMAL)
 
 
 def labels(connection: duckdb.DuckDBPyConnection) -> Predictions:
-    """The target of each row as its prediction; ``connection`` has the view ``base``."""
+    """Return the target of each row as its prediction; ``connection`` has the view ``base``."""
     rows = connection.execute("SELECT row_no, target FROM base ORDER BY row_no").fetchall()
     return Predictions([row_no for row_no, _ in rows], [target for _, target in rows])
 
 
 def cost_optimal(connection: duckdb.DuckDBPyConnection, manifest: StaticManifest) -> Predictions:
-    """The cheapest assignment with a prediction at or above the target on every row.
+    """Return the cheapest assignment with a prediction at or above the target on every row.
 
-    Dynamic programming over each trajectory. The state is the previous row's tier alone: without errors a row's cost
-    depends on nothing else. Among equally cheap ones, lower tiers are taken.
+    Uses dynamic programming over each trajectory. The state is the previous row's tier alone: without errors a row's
+    cost depends on nothing else. Of equally cheap assignments, the one with lower tiers is taken.
     """
     rates = [manifest.rates[tier].prices().fusd_per_token() for tier in Tier]
     result = connection.execute(

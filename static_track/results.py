@@ -1,4 +1,4 @@
-"""Predictions and scores that are kept in the store, each under the fingerprint of all that it depends on."""
+"""The store's cache of predictions and scores, each under the fingerprint of everything it depends on."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _WORKLOAD_COLUMNS = dict.fromkeys(("rows", "trajectories", "failed_trajectories"
 
 _MOST_REMEMBERED = 64
 _remembered: OrderedDict[tuple[Path, Version, bool], KeptScore] = OrderedDict()
-"""Scores that this process read, by file and whether with trajectories: references are asked for with every table."""
+"""Scores that this process has read, by file; references are needed for every table."""
 _remembering = threading.Lock()
 
 DAMAGED = (duckdb.Error, LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
-"""What reading a kept result raises where its file is damaged, another's or of another release: it is made again."""
+"""Errors of reading a cached result that is damaged, misplaced or of another release; it is then computed again."""
 
 
 def percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]:
-    """Those of ``LATENCIES``, by name; None where nobody measured."""
+    """Return the percentiles in ``LATENCIES``, by name; None if nothing was measured."""
     if not latencies_ms:
         return dict.fromkeys(LATENCIES)
     if len(latencies_ms) == 1:
@@ -53,10 +53,10 @@ def percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]
 
 @dataclass(frozen=True)
 class PredictionsIdentity:
-    """What kept predictions say they are of."""
+    """What cached predictions belong to."""
 
     predictions: str
-    """The fingerprint that they are kept under."""
+    """The fingerprint under which they are cached."""
     router: str
     router_fingerprint: str | None
     bank: str
@@ -64,57 +64,57 @@ class PredictionsIdentity:
     split: str | None
     protocol: str
     order_seed: str | None
-    """Of the order in which a router was asked; None for references that see labels."""
+    """Seed of the order in which the router saw trajectories; None for references that see labels."""
     caveat: str | None
-    """What anyone who is shown numbers of the bank must be told."""
+    """The caveat that must accompany numbers of the bank."""
 
 
 @dataclass(frozen=True)
 class ScoreIdentity(PredictionsIdentity):
-    """What a kept score says it is of: predictions, under one version of the scoring."""
+    """What a cached score belongs to: predictions, under one version of the scoring."""
 
     fingerprint: str
 
 
 @dataclass(frozen=True)
 class KeptScore:
-    """A score and how long its router took for a decision."""
+    """A score, with how long its router took to decide."""
 
     score: Score
     latency_ms: Mapping[str, float | None]
     first_error: str | None = None
     given_up: bool = False
-    """A score of a router that failed as a whole is shown, and never kept."""
+    """Whether the router was stopped; such a score is shown but never cached."""
     own: OwnCost | None = None
     """What the router's own LLM calls cost; None where it made none."""
     parts: Parts | None = None
-    """What each trajectory adds to it; None where nobody asked for that."""
+    """The contribution of each trajectory; None if it was not requested."""
     in_sample: bool = False
-    """Whether a prediction file says that it is of a router that was trained on these rows; such files are not kept."""
+    """Whether a prediction file says that its router was trained on these rows; scores of files are not stored."""
 
     @property
     def failure(self) -> str | None:
-        """As of ``Predictions``."""
+        """How the router failed as a whole, as the end of a sentence; None if it did not."""
         counts = self.score.counts
         return failure(given_up=self.given_up, rows=counts["rows"], errors=counts["errors"])
 
 
 class Results:
-    """The kept predictions and scores of a store."""
+    """The cached predictions and scores of a store."""
 
     def __init__(self, store: Store, connection: duckdb.DuckDBPyConnection | None = None) -> None:
-        """Take a store.
+        """Use a store.
 
         Args:
-            store: where results are kept.
-            connection: any DuckDB to read and write files with; default: a new one, which takes longer to open than
-                most files take to read.
+            store: the store with the results.
+            connection: a DuckDB connection to read and write files with; default: a new one, which takes longer to open
+                than most files take to read.
         """
         self._store = store
         self._connection = connection or duckdb.connect()
 
     def predictions(self, fingerprint: str, row_nos: Sequence[int]) -> Predictions | None:
-        """Kept predictions for these rows, or None."""
+        """Return cached predictions for these rows; None if there are none."""
         path = self.predictions_file(fingerprint)
         if not path.is_file():
             return None
@@ -126,7 +126,7 @@ class Results:
                 return None
 
     def keep_predictions(self, identity: PredictionsIdentity, predictions: Predictions, row_ids: Sequence[str]) -> None:
-        """Keep predictions for the next time."""
+        """Cache predictions."""
         size = len(predictions.row_nos)
         asked = list(predictions.latencies_ms or ())
         columns = [
@@ -134,7 +134,7 @@ class Results:
             ("id", "VARCHAR", [row_ids[row_no] for row_no in predictions.row_nos]),
             ("tier_id", "UTINYINT", predictions.tier_ids),
             ("error", "VARCHAR", [predictions.errors.get(row_no) for row_no in predictions.row_nos]),
-            # Rows after a router was given up on were not asked, so they have no latency.
+            # Rows after a router was stopped were not asked, so they have no latency.
             ("latency_ms", "DOUBLE", asked + [None] * (size - len(asked))),
             ("score", "DOUBLE", predictions.scores or [None] * size),
             ("rationale", "VARCHAR", predictions.rationales or [None] * size),
@@ -146,11 +146,11 @@ class Results:
             write_columns(connection, folder / path.name, columns)
 
     def scores(self, fingerprints: Sequence[str], *, parts: bool = False) -> dict[str, KeptScore]:
-        """Those of the scores that are kept, by fingerprint.
+        """Return the scores that are cached, by fingerprint.
 
         Args:
-            fingerprints: of scores.
-            parts: also what each trajectory adds.
+            fingerprints: fingerprints of scores.
+            parts: whether to read the contribution of each trajectory too.
         """
         found: dict[str, KeptScore] = {}
         paths = [path for name in fingerprints if (path := self._score_file(name)).is_file()]
@@ -166,10 +166,10 @@ class Results:
         return found
 
     def keep_score(self, identity: ScoreIdentity, kept: KeptScore, scorer: Scorer, number: int) -> None:
-        """Keep a score for the next time.
+        """Cache a score.
 
         Args:
-            identity: what it is of.
+            identity: what the score belongs to.
             kept: the score.
             scorer: still loaded with the predictions.
             number: which of the loaded predictions it is.
@@ -206,13 +206,15 @@ class Results:
             scorer.write_trajectories(folder / "trajectories.parquet", number, who)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection with the views of ``results.sql`` over what is kept; those without any file are left out."""
+        """Return a connection with the views of ``results.sql`` over the cached results; views without any file are
+        left out.
+        """
         connection = duckdb.connect()
         root = sql_text(self._store.root.resolve())[1:-1]
         for statement in connection.extract_statements(sql_file(__package__, "results.sql").format(root=root)):
             try:
                 connection.execute(statement)
-            except duckdb.IOException:  # nothing of this kind was kept so far
+            except duckdb.IOException:  # nothing of this kind is cached yet
                 continue
         return connection
 
@@ -226,7 +228,7 @@ class Results:
                 raise self._store.write_error(path, error) from None
 
     def predictions_file(self, fingerprint: str) -> Path:
-        """Where predictions are kept under a fingerprint, if they are."""
+        """Return the file in which predictions with a fingerprint are cached."""
         return self._store.root / "predictions" / fingerprint / "predictions.parquet"
 
     def _score_file(self, fingerprint: str) -> Path:
@@ -234,10 +236,10 @@ class Results:
 
 
 def _kept_predictions(connection: duckdb.DuckDBPyConnection, path: Path, wanted: Sequence[int]) -> Predictions:
-    """The predictions of a file.
+    """Read the predictions of a file.
 
     Raises:
-        ValueError, duckdb.Error: it is not of this place, or not of these rows.
+        ValueError, duckdb.Error: the file belongs to another fingerprint or other rows.
     """
     query = """
         SELECT row_no, tier_id, error, latency_ms, score, rationale, router_usd, predictions
@@ -261,7 +263,7 @@ def _kept_predictions(connection: duckdb.DuckDBPyConnection, path: Path, wanted:
 
 
 def _kept_scores(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parts: bool) -> dict[str, KeptScore]:
-    """Of each file its score, by fingerprint."""
+    """Return the score in each file, by fingerprint."""
     keys = {path: (path, file_version(path), parts) for path in paths}
     with _remembering:
         found = {path.parent.name: _remembered[key] for path, key in keys.items() if key in _remembered}

@@ -1,6 +1,6 @@
-"""Scores of predictions over a bank: runs ``scoring.sql`` and shapes what it says.
+"""Score predictions on a bank: run ``scoring.sql`` and convert its results.
 
-The rules stand in the SQL; nothing here computes a metric.
+The rules are in the SQL; no metric is computed here.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """All that the protocol says of one router on one bank; percentages as floats, None where undefined."""
+    """All results of the protocol for one router on one bank; percentages are floats, None if undefined."""
 
     scores: Mapping[str, float | None]
     cost_usd: float
-    """What all rows cost on the path that the router chose, without rows of errors."""
+    """Cost of all rows on the router's path, without error rows."""
     counts: Mapping[str, int]
     by_workload: Mapping[str, Mapping[str, Any]]
     confusion: Sequence[Sequence[int]]
@@ -49,7 +49,7 @@ class Score:
     """``scores_v2``, ``router_accounting`` and ``section_11`` of the released scorer."""
 
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
-        """The score as a JSON object; the legacy blocks only on request."""
+        """Return the score as a JSON object; the legacy blocks only on request."""
         content = {
             "scores": dict(self.scores),
             "counts": dict(self.counts),
@@ -64,15 +64,15 @@ class Score:
 
 @dataclass(frozen=True)
 class OwnCost:
-    """What a router's own LLM calls cost, and what is left of its CostSave after them."""
+    """The cost of a router's own LLM calls, and its CostSave after subtracting them."""
 
     router_usd: float
     cost_save_net: float | None
-    """None where CostSave is undefined."""
+    """CostSave minus the cost of its own LLM calls; None if CostSave is undefined."""
 
 
 class Scorer:
-    """A bank's numbers ready for scoring under one price table."""
+    """A bank's numbers, ready for scoring under one price table."""
 
     def __init__(
         self, bank_file: Path, manifest: StaticManifest, *, base_file: Path | None = None, split: Split = ALL
@@ -82,10 +82,11 @@ class Scorer:
         Args:
             bank_file: the bank's DuckDB file.
             manifest: rates and cache TTL.
-            base_file: a sidecar with the numbers of another tokenizer set.
+            base_file: a sidecar file with the numbers of another tokenizer set.
             split: the part of the bank to score.
         """
         self._bank_file = bank_file
+        self._fallback_output_tokens = manifest.fallback_output_tokens
         self._of = (manifest.fingerprint, base_file, file_version(base_file) if base_file else None, split.fingerprint)
         self._connection = databases.take(bank_file, self._of) or self._prepared(bank_file, manifest, base_file, split)
 
@@ -93,7 +94,7 @@ class Scorer:
     def _prepared(
         bank_file: Path, manifest: StaticManifest, base_file: Path | None, split: Split
     ) -> duckdb.DuckDBPyConnection:
-        """A connection with the views of ``scoring.sql``."""
+        """Open a connection with the views of ``scoring.sql``."""
         try:
             connection = databases.connect(bank_file)
         except duckdb.Error as error:
@@ -124,7 +125,7 @@ class Scorer:
         return connection
 
     def close(self) -> None:
-        """Give the connection back: the next scorer of the same numbers has its views at once."""
+        """Give the connection back, so that the next scorer of the same numbers can use its views."""
         self._clear()
         databases.give_back(self._bank_file, self._of, self._connection)
 
@@ -142,7 +143,7 @@ class Scorer:
         return self._connection
 
     def load(self, predictions: Sequence[Predictions]) -> None:
-        """Take several routers' predictions, each for every row of the split."""
+        """Load several routers' predictions, each for every row of the part."""
         self._clear()
         for number, each in enumerate(predictions):
             self._connection.execute(
@@ -159,13 +160,13 @@ class Scorer:
     def load_columns(
         self, routers: NDArray[np.int32], row_nos: NDArray[np.int32], tier_ids: NDArray[np.uint8], *, error: int
     ) -> None:
-        """Take the predictions of many routers as columns, each of shape (routers · rows,).
+        """Load the predictions of many routers as columns, each of shape (routers · rows,).
 
         Args:
-            routers: numbers of routers.
-            row_nos: of the rows; each row of the split for each router.
-            tier_ids: what was predicted.
-            error: what stands there for an error.
+            routers: router numbers.
+            row_nos: row numbers; each row of the part for each router.
+            tier_ids: predicted tiers.
+            error: the value of ``tier_ids`` that stands for an error.
         """
         self._clear()
         columns = {"router": routers, "row_no": row_nos, "pred": tier_ids}  # noqa: F841 - DuckDB reads it by its name
@@ -176,7 +177,7 @@ class Scorer:
         self._connection.execute("TRUNCATE prediction; TRUNCATE own_call")
 
     def bill(self) -> None:
-        """Bill what stands in ``prediction``, once for all that is asked next."""
+        """Compute the bills of what was loaded, once for all later queries."""
         self._connection.execute("""
             TRUNCATE scored;
             INSERT INTO scored FROM trajectory_bill;
@@ -185,12 +186,12 @@ class Scorer:
         """)
 
     def headline(self) -> list[dict[str, float | None]]:
-        """The four metrics and their mean, for each loaded router."""
+        """Return the four metrics and their mean, for each loaded router."""
         rows = self._connection.execute(f"SELECT {', '.join(SCORES)} FROM score ORDER BY router").fetchall()  # noqa: S608
         return [dict(zip(SCORES, row, strict=True)) for row in rows]
 
     def scores(self) -> list[Score]:
-        """Everything, for each loaded router."""
+        """Return all results, for each loaded router."""
         self._connection.execute("TRUNCATE confusion; INSERT INTO confusion FROM target_by_prediction")
         workloads = _by_router(self._records("SELECT * FROM workload_score ORDER BY router, workload"))
         totals = _by_router(self._records("SELECT * FROM score"))
@@ -205,20 +206,20 @@ class Scorer:
                 ablations[router][0],
                 confusions[router],
                 patterns.get(router, []),
-                legacy[router][0],
+                {**legacy[router][0], "fallback_output_tokens": self._fallback_output_tokens},
             )
             for router in sorted(totals)
         ]
 
     def own_costs(self) -> dict[int, OwnCost]:
-        """Of the loaded routers that asked an LLM themselves."""
+        """Return the cost of own LLM calls, for the loaded routers that made any."""
         if self._connection.execute("SELECT 1 FROM own_call LIMIT 1").fetchone() is None:
-            return {}  # most never ask, and the view costs as much as a score
+            return {}  # most routers never ask, and the view takes as long as a score
         rows = self._connection.execute("SELECT router, router_usd, cost_save_net FROM net").fetchall()
         return {router: OwnCost(*row) for router, *row in rows}
 
     def parts(self) -> dict[int, Parts]:
-        """What each trajectory adds to the headline, for each loaded router."""
+        """Return the contribution of each trajectory to the headline, for each loaded router."""
         from static_track.parts import parts_by
 
         return parts_by(
@@ -230,7 +231,7 @@ class Scorer:
         )
 
     def write_trajectories(self, path: Path, number: int, identity: Mapping[str, str | None]) -> None:
-        """Write one loaded router's trajectories as a Parquet file, each with ``identity``; money as USD."""
+        """Write one loaded router's trajectories as a Parquet file, each with ``identity``; money is in USD."""
         constants = ", ".join(f"${name}::VARCHAR AS {name}" for name in identity)
         self._connection.execute(
             f"""
@@ -341,6 +342,7 @@ def _legacy(
             "exact_match_rate_percent": legacy["exact_match_rate"],
             "accounting_savings_score_percent": legacy["accounting_savings"],
             "overall_score_percent": legacy["overall"],
+            "fallback_output_tokens": legacy["fallback_output_tokens"],
         },
         "section_11": {
             "pass_rate": legacy["passed"] / rows,
@@ -359,7 +361,7 @@ def _legacy(
 
 
 def _own_calls(row_nos: Sequence[int], router_usd: Sequence[Decimal | None]) -> tuple[list[int], list[int]]:
-    """The rows for which a router asked an LLM itself, and what that cost in femtodollars."""
+    """Return the rows for which a router asked an LLM itself, and the costs in femtodollars."""
     asked = [(row_no, int(usd.scaleb(15))) for row_no, usd in zip(row_nos, router_usd, strict=True) if usd is not None]
     return [row_no for row_no, _ in asked], [spent for _, spent in asked]
 

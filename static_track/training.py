@@ -22,7 +22,6 @@ from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
 from twinbench.plugins.artefact import SEEN, Artefact, Manifest, read_artefact
 from twinbench.plugins.fitting import CODE
-from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import Located, load_trained, locate_for_training, open_for_training
 from twinbench.plugins.spec import MANIFEST, RouterSpec
 from twinbench.plugins.training import FitLimits, TrainingError
@@ -58,7 +57,7 @@ def train(
     if out.exists():
         raise UsageError(f"{out} exists: choose another --out, or remove it")
     judge.bank.require_labels()
-    plugins = judge.plugins or PluginLimits()
+    plugins = judge.plugins
     located = locate_for_training(spec, plugins)
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
@@ -150,7 +149,7 @@ def _learn(
 ) -> list[Call]:
     """Train, and write everything into a folder; the calls of the trajectory that came first."""
     numbers = part.trajectories or ()
-    limits = replace(judge.plugins or PluginLimits(), memory_mib=fit.memory_mib)
+    limits = replace(judge.plugins, memory_mib=fit.memory_mib)
     first: list[Call] = []
 
     def lessons() -> Iterator[Trajectory]:
@@ -226,7 +225,7 @@ def _refuse_unusable(judge: Judge, spec: str, folder: Path, calls: Sequence[Call
     Raises:
         TrainingError: it cannot be loaded, or decides nothing.
     """
-    plugins = judge.plugins or PluginLimits()
+    plugins = judge.plugins
     failed = f"router {spec!r} could not be trained: what it saved"
     try:
         loaded = load_trained(RouterSpec(spec, "artefact", str(folder), "", {}), plugins)

@@ -1,4 +1,4 @@
-"""A router led through one trajectory of a bank, row by row, as a running agent would ask it."""
+"""Ask a router about one trajectory of a bank, row by row, as a running agent would."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from twinbench.routing.session import Session, session_key
 
 @dataclass(frozen=True)
 class Asked:
-    """What a router answered about a row."""
+    """A router's answer about a row."""
 
     choice: Choice | str
-    """Or the text of what went wrong."""
+    """The router's choice, or an error message."""
     latency_ms: float
     deciding: Deciding
-    """What it asked an LLM meanwhile."""
+    """The LLM calls that it made for the decision."""
 
 
 class Walk:
-    """A router's way through one trajectory. Its hooks are told as in a live run.
+    """Asks a router about the rows of one trajectory in order, and calls its hooks as in a live run.
 
-    A hook that fails is told with the next row's decision, or the last one's: a row is where a person would look.
+    A failed hook becomes the error of the next row, or of the last one, so that users find it.
     """
 
     def __init__(
@@ -39,15 +39,15 @@ class Walk:
         ttl_steps: int,
         llm: OwnCalls | None = None,
     ) -> None:
-        """Take a trajectory; nothing is asked yet.
+        """Prepare a trajectory; nothing is asked yet.
 
         Args:
-            router: with its optional methods.
-            trajectory: whose rows are asked about, in their order.
-            candidates: what it picks from.
-            salt: what the session key is made with.
-            ttl_steps: how many rows a cache lasts.
-            llm: the handle that the router was given.
+            router: the router, with its optional hooks.
+            trajectory: the trajectory whose rows are asked about.
+            candidates: the candidates that it picks from.
+            salt: the salt of the session key.
+            ttl_steps: how many steps a cache lasts.
+            llm: the LLM handle that the router was given.
         """
         self._router = router
         self._llm = llm or NoCalls()
@@ -57,7 +57,7 @@ class Walk:
         self._complaint: str | None = None
 
     def ask(self, step: PrefixStep) -> Asked:
-        """Ask about the next row, and tell the router what came of it."""
+        """Ask about the next row, and tell the router the outcome."""
         if not self._begun:
             self._begun = True
             self._complaint = told(self._router, "start", self._session.key)
@@ -75,5 +75,5 @@ class Walk:
         return Asked(choice, latency_ms, deciding)
 
     def end(self) -> str | None:
-        """Tell the router that no row follows; what it complained about, if it did."""
+        """Call the router's ``end`` hook; return its error message if it failed."""
         return told(self._router, "end", self._session.key) if self._begun else None

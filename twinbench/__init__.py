@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from twinbench.api.live import replay as replay
     from twinbench.api.live import run as run
     from twinbench.api.live import score_run as score_run
+    from twinbench.api.outcomes import headroom as headroom
+    from twinbench.api.outcomes import import_outcomes as import_outcomes
+    from twinbench.api.outcomes import open_outcomes as open_outcomes
+    from twinbench.api.outcomes import outcomes_power as outcomes_power
     from twinbench.api.static import build_bank as build_bank
     from twinbench.api.static import check_bank as check_bank
     from twinbench.api.static import compare as compare
@@ -44,7 +48,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Loaded when first used: ``import twinbench as tb`` costs nothing.
+# Loaded on first use, so that ``import twinbench as tb`` is fast.
 _LAZY = {
     "Bank": "static_track.banks.bank",
     "Call": "twinbench.routing.router",
@@ -72,8 +76,12 @@ _LAZY = {
     "explain": "twinbench.api.static",
     "grade": "twinbench.api.live",
     "grade_run": "twinbench.api.live",
+    "headroom": "twinbench.api.outcomes",
     "import_bank": "twinbench.api.static",
+    "import_outcomes": "twinbench.api.outcomes",
     "open_bank": "twinbench.api.static",
+    "open_outcomes": "twinbench.api.outcomes",
+    "outcomes_power": "twinbench.api.outcomes",
     "rehearse": "twinbench.api.live",
     "replay": "twinbench.api.live",
     "run": "twinbench.api.live",

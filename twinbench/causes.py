@@ -1,7 +1,7 @@
-"""Why something ended as it did, and what follows from that: the one table of causes.
+"""Causes: why a case, an attempt or a verdict ended as it did, and what follows from that.
 
-An exception that can end a case names its cause; nothing is matched by the words of a message. What a cause means for
-a score, and whether the case is tried again, stands here and nowhere else (dynamic.md, "Bill" and "Resolution").
+An exception that can end a case names its cause; error messages are never matched by their text. This table alone
+defines what a cause means for a score, and whether the case is run again (dynamic.md, "Bill" and "Resolution").
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twinbench.errors import TwinbenchError
 
 
 class Counts(StrEnum):
-    """What a case that ended with a cause is counted as."""
+    """How a case that ended with a cause is counted in scores."""
 
     unresolved = "unresolved"
     infra = "infra"
@@ -21,7 +21,7 @@ class Counts(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a case or a verdict ended as it did, where "the tests decided" does not say it all."""
+    """Why a case, an attempt or a verdict ended as it did, unless the tests decided."""
 
     empty = "empty"
     unappliable = "unappliable"
@@ -50,7 +50,7 @@ class Handling:
     counts: Counts
     meaning: str
     remedy: str = ""
-    """Of infrastructure: what a person can do about it, as a request."""
+    """For causes that count as infrastructure: what the user can do about it, as an imperative."""
 
 
 CAUSES: dict[Cause, Handling] = {
@@ -107,11 +107,11 @@ CAUSES: dict[Cause, Handling] = {
         "report it with the traceback that its detail names",
     ),
 }
-"""Every cause; an infra case is never counted as unresolved, and is tried again when a run is continued. A cap case
-is neither: it has no penalty and goes on under a higher cap."""
+"""Every cause. An infra case is never counted as unresolved, and is run again when the run is continued. A cap case is
+neither: it has no penalty and continues under a higher cap."""
 
 
 class CausedError(TwinbenchError):
-    """What ends a case with a cause."""
+    """An error that ends a case with a cause."""
 
     cause: Cause

@@ -1,4 +1,4 @@
-"""The outcome of a check, as every command that checks something gives it: ``checks[]`` in JSON, a row in a table."""
+"""The result of a check, as all checking commands report it: ``checks[]`` in JSON, a row in a table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Status(StrEnum):
-    """How a check ended. A warning is something that a person should look at; it fails no command."""
+    """How a check ended. A warning is something to look at, and makes no command fail."""
 
     passed = "pass"
     warned = "warn"
@@ -17,17 +17,17 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check of one thing, and how it ended."""
+    """The result of one check of one subject."""
 
     name: str
-    """Of the check."""
+    """The name of the check."""
     subject: str
     """What was checked: a router, an image, a task, a run or a case of it."""
     status: Status
     reason: str
-    """What was seen, in words."""
+    """What was found, in words."""
     value: float | None = None
-    """The number that decided, or that a person wants to know; its unit stands in ``reason``."""
+    """The number that decided, or is worth knowing; ``reason`` gives its unit."""
     advice: str | None = None
     """What to do about it."""
 

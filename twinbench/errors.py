@@ -1,7 +1,7 @@
-"""What can go wrong, worded for the person who has to mend it.
+"""Error classes, with messages for the person who has to fix the problem.
 
-An error says what is wrong, where (file, line, field) and what to do. The command line prints its text and leaves with
-its ``exit_code``; nothing else is matched on.
+An error says what is wrong, where (file, line, field) and what to do. The command line prints its text and exits with
+its ``exit_code``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ SHOWN_PROBLEMS = 20
 
 
 class TwinbenchError(Exception):
-    """The thing asked about failed: exit code 1."""
+    """The command failed: exit code 1."""
 
     exit_code = 1
 
 
 class UsageError(TwinbenchError):
-    """A flag, a name or a spec that does not exist: exit code 2."""
+    """An option, a name or a spec is invalid: exit code 2."""
 
     exit_code = 2
 
@@ -30,14 +30,14 @@ class StoreWriteError(TwinbenchError):
 
 
 class JournalError(TwinbenchError):
-    """The journal cannot be written, or is not what was written; names the file and the line."""
+    """The journal cannot be written, or was changed or damaged; the text names the file and the line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with an input file, at the place where it stands.
+    """One problem of an input file, with its place.
 
-    ``line`` counts from 1 (lines of a text file, else ``unit``) and is None where the file as a whole is meant;
+    ``line`` counts from 1 (lines of a text file, else ``unit``) and is None for a problem of the whole file;
     ``field`` is
     a path such as ``messages[3].content``.
     """
@@ -58,7 +58,7 @@ class Problem:
 
 
 class ContentError(TwinbenchError):
-    """An input whose content is refused; names every problem found, up to a limit."""
+    """The content of an input is invalid; the text lists every problem found, up to a limit."""
 
     def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
         self.problems = tuple(problems)

@@ -1,4 +1,4 @@
-"""SQL for DuckDB: texts and names quoted, and statements that stand in files of their own."""
+"""SQL for DuckDB: quote literals and names, and read statements from SQL files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from importlib import resources
 
 
 def sql_file(package: str, name: str) -> str:
-    """The text of an SQL file that stands beside the modules of a package."""
+    """Return the text of an SQL file in a package."""
     return resources.files(package).joinpath(name).read_text("utf-8")
 
 
 def sql_text(value: object) -> str:
-    """``value`` as an SQL literal, for the places that take no parameters."""
+    """Return ``value`` as a quoted SQL literal, where parameters are not allowed."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def sql_name(name: str) -> str:
-    """``name`` as a quoted SQL identifier."""
+    """Return ``name`` as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'

@@ -1,4 +1,4 @@
-"""For the tests of router authors: calls to ask a router about, and an LLM that a router may ask itself."""
+"""Helpers for the tests of router authors: make calls for a router, and a scripted LLM that the router may ask."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 
 class ScriptedLlm:
-    """A handle for ``use(llm)`` that gives answers of a test's own, for nothing, and keeps what it was asked.
+    """An LLM handle for ``use(llm)`` that returns prepared answers at no cost and records the questions.
 
-    What a real handle refuses for its form, this one refuses too.
+    It validates questions like a real handle.
 
     Args:
-        answers: the texts of its answers, one after the other; an ``LlmError`` is raised.
+        answers: the answers' texts, in order; an ``LlmError`` is raised instead of returned.
     """
 
     def __init__(self, *answers: str | LlmError) -> None:
         self._answers = answers
         self.questions: list[Question] = []
-        """What was asked, in order."""
+        """The questions that were asked, in order."""
 
     def ask(
         self,
@@ -40,11 +40,11 @@ class ScriptedLlm:
         max_tokens: int = MAX_TOKENS,
         temperature: float | None = 0.0,
     ) -> Reply:
-        """As of ``twinbench.Llm``.
+        """Return the next prepared answer; same arguments as ``twinbench.Llm.ask``.
 
         Raises:
-            LlmError: it is the next answer, or the question has not the form of one.
-            AssertionError: there is no answer left.
+            LlmError: the next answer is one, or the question is invalid.
+            AssertionError: no answers are left.
         """
         question = checked_question(messages, name_of(candidate), max_tokens, temperature)
         self.questions.append(question)
@@ -65,13 +65,13 @@ def make_call(
     step_index: int = 1,
     session: str = "test",
 ) -> Call:
-    """A first call as the static track would make it, tokens counted by the locked tokenizers.
+    """Make the first call of a session as the static track would, with tokens counted by the locked tokenizers.
 
     Args:
         messages: OpenAI chat messages.
         tools: OpenAI tools.
         step_index: position in the trajectory, from 1.
-        session: the session's key.
+        session: the session key.
     """
     manifest = static_manifest()
     return Session(session, manifest.candidates(), StepTtl(manifest.cache_ttl_steps)).call(
@@ -82,7 +82,7 @@ def make_call(
 def make_prompt(
     messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Mapping[str, Any]] = (), step_index: int = 1
 ) -> Prompt:
-    """A prompt for the static track's candidates, its tokens counted."""
+    """Make a prompt for the static track's candidates, with its tokens counted."""
     manifest, tokenizers = static_manifest(), _tokenizers()
     counted = tokenizers.count([message_text(message) for message in messages])
     by_tokenizer = {name: tokenizers.prompt_tokens(tokens) for name, tokens in counted.items()}

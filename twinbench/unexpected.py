@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw, as text; and those of a disk, after which nothing can be written down."""
+"""Unexpected errors as text, and a test for disk errors after which nothing can be recorded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 
 
 class UnexpectedError(CausedError):
-    """An error that nobody foresaw, where it is handed on instead of raised; its ``__cause__`` is that error."""
+    """Wraps an unexpected error that is returned instead of raised; ``__cause__`` is that error."""
 
     cause = Cause.internal
 
@@ -23,7 +23,7 @@ class UnexpectedError(CausedError):
 
 
 def describe_error(error: BaseException) -> str:
-    """An error in one line: its type and the beginning of what it says."""
+    """Describe an error in one line: its type and the beginning of its message."""
     if isinstance(error, UnexpectedError):
         return str(error)
     message = " ".join(str(error).split())
@@ -32,12 +32,12 @@ def describe_error(error: BaseException) -> str:
 
 
 def traceback_text(error: BaseException) -> str:
-    """The traceback of an error, as text that any file takes."""
+    """Return an error's traceback as text that can be written as UTF-8."""
     return "".join(traceback.format_exception(error)).encode("utf-8", "backslashreplace").decode()
 
 
 def is_disk_failure(error: BaseException) -> bool:
-    """Whether an error comes of a disk that is full or read-only: whatever is written next will fail too."""
+    """Return whether an error comes from a disk that is full or read-only, so that further writes will fail too."""
     origin: BaseException | None = error
     while origin is not None:
         if isinstance(origin, OSError) and origin.errno in _DISK:

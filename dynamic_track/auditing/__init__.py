@@ -1,1 +1,1 @@
-"""What in a run cannot be true, and what its cases must not have done."""
+"""Finds what cannot be true in a run, and what its cases must not have done."""

@@ -1,7 +1,7 @@
-"""An audit: everything in a run that cannot be true, and what its cases must not have done.
+"""The audit of a run: everything that cannot be true, and what its cases must not have done.
 
-It reads the run's directory and its pool, and other runs only where they are named (``against``). Each check is a
-function of that and stands once in ``CHECKS``, with the reason why what it finds cannot be in an honest run.
+It reads the run's directory and its pool, and other runs only if they are named (``against``). Each check is a function
+of that data and is listed once in ``CHECKS``, with the reason why its findings cannot occur in an honest run.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 
 _MALFORMED = (ArithmeticError, AttributeError, JournalError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading something may raise that no run writes."""
+"""The exceptions that may be raised by reading data that no run writes."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question to a run."""
+    """One check of a run."""
 
     name: str
     reason: str
-    """Why what it finds cannot be, in a sentence."""
+    """Why its findings cannot occur in an honest run, as a sentence."""
     of: str
-    """What it goes through: each ``line``, ``trial``, ``call``, ``command`` or ``patch``."""
+    """The unit that it looks at: each ``line``, ``trial``, ``call``, ``command`` or ``patch``."""
     find: Callable[[Evidence], Iterator[Remark]]
     of_imported: bool = True
-    """Whether a run that was imported has what it looks at."""
+    """Whether an imported run has the data that it looks at."""
 
 
 CHECKS: tuple[Check, ...] = (
@@ -106,50 +106,52 @@ CHECKS: tuple[Check, ...] = (
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that cannot be true, or that a case must not do; as a warning, what a person may want to look at."""
+    """Something that cannot be true, or that a case must not do; a warning is something that a person may want to look
+    at.
+    """
 
     check: str
     """The name of the check that found it."""
     case: str | None
-    """The case, or the case and its trial as ``id/trial``; None: of the run as a whole."""
+    """The case, or the case and its trial as ``id/trial``; None: the run as a whole."""
     detail: str
-    """What, and where it stands."""
+    """What was found, and where."""
     value: float | None = None
-    """The number that cannot be, where there is one."""
+    """The impossible number, if the finding is about one."""
     status: Status = Status.failed
 
 
 @dataclass(frozen=True, repr=False)
 class Audit(Tabular):
-    """What an audit found."""
+    """The result of an audit."""
 
     run: Path
     findings: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     tokens: tuple[TokenRatio, ...]
-    """What each candidate was billed for, beside our count."""
+    """The tokens that were billed for each candidate, compared with our count."""
     looked_at: dict[str, int]
-    """How many lines, trials, calls, commands and patches there are."""
+    """The numbers of lines, trials, calls, commands and patches."""
     simulated: bool
     imported: bool
     head: tuple[int, str] | None
-    """Number and hash of the journal's last line; None where its chain is broken, or it is empty."""
+    """The number and the hash of the journal's last line; None if its chain is broken, or it is empty."""
     notes: tuple[str, ...]
-    """What there is to say that is no finding."""
+    """Remarks that are not findings."""
 
     def of(self, check: Check) -> int:
-        """How many findings a check has."""
+        """Return how many findings a check has."""
         return sum(finding.check == check.name for finding in self.findings)
 
     def over(self, check: Check) -> int:
-        """How much a check looked at."""
+        """Return how many units a check looked at."""
         return 0 if self.imported and not check.of_imported else self.looked_at[check.of]
 
     @property
     def checks(self) -> list[CheckResult]:
-        """One for each finding and warning, and one for each check that has none.
+        """One result for each finding and warning, and one for each check without any.
 
-        Of a check that passed, ``value`` is how many lines, trials, calls, commands or patches it looked at.
+        For a check that passed, ``value`` is the number of lines, trials, calls, commands or patches that it looked at.
         """
         rows = []
         for check in CHECKS:
@@ -166,7 +168,7 @@ class Audit(Tabular):
         return rows
 
     def to_json(self) -> dict[str, Any]:
-        """The audit as a JSON object."""
+        """Return the audit as a JSON object."""
         return {
             "run": str(self.run),
             "simulated": self.simulated,
@@ -179,12 +181,12 @@ class Audit(Tabular):
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each of ``checks``."""
+        """Return a row for each of ``checks``."""
         return [check.to_json() for check in self.checks]
 
     @property
     def summary(self) -> str:
-        """One line for a person."""
+        """The audit in one line, for a person."""
         over = f"{counted(len(CHECKS), 'check')} of {counted(self.looked_at['trial'], 'trial')}"
         over += f" with {counted(self.looked_at['call'], 'call')}"
         if not self.findings:
@@ -193,20 +195,20 @@ class Audit(Tabular):
 
 
 def run_pool(run_dir: Path, named: str | None = None) -> LiveManifest:
-    """The pool that a run was made with.
+    """Read the pool that a run was made with.
 
     Args:
-        run_dir: its directory.
-        named: by name or file, if not where it was.
+        run_dir: the run's directory.
+        named: the pool's name or file, if it is not where it was.
 
     Raises:
-        UsageError: there is no run, or no such pool.
+        UsageError: there is no such run, or no such pool.
     """
     if named is not None:
         return live_manifest(named)
     try:
         where = RunDirectory(run_dir).plan().pool
-    except ContentError:  # the audit tells of it
+    except ContentError:  # the audit reports it
         return live_manifest()
     try:
         return live_manifest(where)
@@ -226,13 +228,13 @@ def audit(
 
     Args:
         run_dir: the directory; nothing in it is changed.
-        pool: that the run was made with.
-        head: number and hash of a line of the journal that were made known before; the journal has to hold them.
-        against: directories of other runs, which must not have the same responses.
-        progress: told of each check.
+        pool: the pool that the run was made with.
+        head: the number and the hash of a journal line that were published before; the journal must contain that line.
+        against: directories of other runs, which must not contain the same responses.
+        progress: is told of each check.
 
     Raises:
-        UsageError: there is no run.
+        UsageError: there is no such run.
     """
     run = read_evidence(RunDirectory(run_dir), pool)
     findings: list[Finding] = []
@@ -281,7 +283,7 @@ def _remarks(find: Callable[[Evidence], Iterator[Remark]], run: Evidence) -> Ite
 def _token_ratios(run: Evidence) -> tuple[TokenRatio, ...]:
     try:
         return tuple(token_ratios(run))
-    except _MALFORMED:  # the check ``tokens`` says so
+    except _MALFORMED:  # the check ``tokens`` reports it
         return ()
 
 

@@ -1,4 +1,4 @@
-"""Whether the calls of a run can have been made: requests, responses, usage, costs and caches."""
+"""Checks whether the calls of a run can really have been made: requests, responses, usage, costs and caches."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from twinbench.routing.usage import UnpricedTokensError
 from twinbench.text.messages import message_text
 
 _GROWN_TOKENS = 50
-"""A prompt that has grown by as many is another prompt under any tokenizer."""
+"""A prompt that has grown by this many tokens has more tokens under any tokenizer."""
 _CONSTANT_ANSWERS = 5
-"""Answers of one model that say different things never all have one length by chance."""
+"""The number of different answers of one model from which it is no chance that all have the same length."""
 _RESERVE = Decimal("1.3")
-"""How many tokens of a provider one of ours may be (dynamic.md, "Spend")."""
+"""How many of a provider's tokens may correspond to one of ours (dynamic.md, "Spend")."""
 _ID_CHARACTERS = 16
-"""Shorter ids are drawn from few numbers by some local servers and come twice in honest runs."""
+"""The least length of a unique id: some local servers draw shorter ids from few numbers, so that they repeat in honest
+runs.
+"""
 _TRACE = 3
-"""Steps: of one or two, two trials may be equal by chance."""
+"""The least number of steps to compare: with one or two steps, two trials may be equal by chance."""
 
 
 def usage(run: Evidence) -> Iterator[Remark]:
-    """Responses judged once more: what counts as answered, and the tokens."""
+    """Classify the responses again: whether each is an answer, and its token counts."""
     for trial, call, judged in _judged(run):
         assert call.settle is not None  # noqa: S101 - it is judged
         cause = call.settle.line.cause
@@ -51,7 +53,7 @@ def usage(run: Evidence) -> Iterator[Remark]:
 
 
 def cost(run: Evidence) -> Iterator[Remark]:
-    """Costs computed once more from usage and locked prices, or from the reservation."""
+    """Compute the costs again from the usage and the locked prices, or from the reservation."""
     for trial, call in run.calls:
         candidate = run.candidates.get(call.candidate)
         if call.settle is None or candidate is None:
@@ -84,7 +86,7 @@ def cost(run: Evidence) -> Iterator[Remark]:
 
 
 def model(run: Evidence) -> Iterator[Remark]:
-    """Who answered, beside who was asked."""
+    """Compare the model that answered with the one that was requested."""
     for trial, call in run.calls:
         candidate = run.candidates.get(call.candidate)
         if not call.answered or candidate is None or call.settle is None:
@@ -100,7 +102,7 @@ def model(run: Evidence) -> Iterator[Remark]:
 
 
 def constant_usage(run: Evidence) -> Iterator[Remark]:
-    """Counts that stay the same while what is counted does not."""
+    """Find token counts that stay the same although the text does not."""
     said: dict[str, list[tuple[AuditedTrial, AuditedCall]]] = defaultdict(list)
     for trial in run.each():
         last: dict[str, AuditedCall] = {}
@@ -121,7 +123,7 @@ def constant_usage(run: Evidence) -> Iterator[Remark]:
 
 
 def cache(run: Evidence) -> Iterator[Remark]:
-    """Tokens read from a cache that nobody can have filled."""
+    """Find tokens read from a cache that no earlier call can have filled."""
     for trial in run.each():
         for life in trial.lives:
             opening = next((call.counted_tokens for call in life if call.counted_tokens is not None), None)
@@ -141,7 +143,7 @@ def cache(run: Evidence) -> Iterator[Remark]:
 
 
 def request(run: Evidence) -> Iterator[Remark]:
-    """Requests made once more from the conversation, and compared by their hash."""
+    """Build the requests again from the conversation, and compare their hashes."""
     for trial in run.each():
         spoken = read_trajectory(trial)
         for call, before in [] if spoken is None else with_conversation(trial, spoken):
@@ -162,7 +164,7 @@ def request(run: Evidence) -> Iterator[Remark]:
 
 
 def reused_trace(run: Evidence) -> Iterator[Remark]:
-    """One response, or one course of events, that stands for two."""
+    """Find responses, or series of events, that occur twice."""
     bodies: dict[str, tuple[AuditedTrial, AuditedCall]] = {}
     ids: dict[str, tuple[AuditedTrial, AuditedCall]] = {}
     for trial, call in run.calls:
@@ -179,7 +181,7 @@ def reused_trace(run: Evidence) -> Iterator[Remark]:
 
 
 def shared_traces(run: Evidence, other: Evidence) -> Iterator[Remark]:
-    """Responses of a real provider that stand in another run too; simulated models may repeat themselves."""
+    """Find responses of a real provider that occur in another run too; simulated models may repeat themselves."""
     theirs: dict[str, tuple[AuditedTrial, AuditedCall]] = {}
     for trial, call in other.calls:
         for mark in () if other.is_simulated else _marks(call):
@@ -191,7 +193,7 @@ def shared_traces(run: Evidence, other: Evidence) -> Iterator[Remark]:
 
 
 def _marks(call: AuditedCall) -> list[str]:
-    """What tells an answer from every other one."""
+    """Return what distinguishes an answer from every other answer."""
     if not call.answered or call.body is None:
         return []
     name = _long_id(call)
@@ -199,13 +201,13 @@ def _marks(call: AuditedCall) -> list[str]:
 
 
 def _long_id(call: AuditedCall) -> str | None:
-    """The id that its provider gave an answer, where it is long enough to be given once."""
+    """Return the id that the provider gave an answer, if it is long enough to be unique."""
     found = call.response.get("id")
     return found if isinstance(found, str) and len(found) >= _ID_CHARACTERS else None
 
 
 def _judged(run: Evidence) -> Iterator[tuple[AuditedTrial, AuditedCall, Judged]]:
-    """Every response that was received, judged by the code that judges a run's."""
+    """Yield every received response, classified by the same code as in a run."""
     for trial in run.each():
         for life in trial.lives:
             answered_by: str | None = None
@@ -230,13 +232,13 @@ def _stands_still(before: AuditedCall, call: AuditedCall) -> bool:
 
 
 def _held_after(run: Evidence, call: AuditedCall) -> int:
-    """How long a prefix the candidate's cache can hold once a call was settled."""
+    """Return the longest prefix that the candidate's cache can contain after a call was settled."""
     usage, billed = call.usage, call.prompt_tokens
     if usage is not None and billed is not None:
         return billed if run.is_simulated else billed + usage.output
     if run.is_simulated or call.counted_tokens is None:
         return 0
-    return _loosely(call.counted_tokens)  # cut or hung: it may have been read all the same
+    return _loosely(call.counted_tokens)  # cut short or no answer: the provider may still have read it
 
 
 def _loosely(counted: int) -> int:
@@ -252,10 +254,11 @@ def _too_much(call: AuditedCall, read: int, most: int | None) -> str:
 def _may_be_twice(
     run: Evidence, one: tuple[AuditedTrial, AuditedCall], other: tuple[AuditedTrial, AuditedCall], *, named: bool
 ) -> bool:
-    """Whether two equal responses can both be true.
+    """Return whether two equal responses can both be genuine.
 
-    A request of one case may be made again, in another trial or after a kill: a simulated model, or a server that
-    gives its responses no id, may then say the same.
+    A request of a case may be made again, in another trial or after a kill. A simulated model, or a server that gives
+    its
+    responses no id, may then answer the same.
     """
     (trial, call), (there, earlier) = one, other
     same = call.reserve.line.request_key == earlier.reserve.line.request_key and trial.case == there.case
@@ -263,7 +266,9 @@ def _may_be_twice(
 
 
 def _same_course(run: Evidence) -> Iterator[Remark]:
-    """Trials in which routers took equally long for every decision, or models of different cases said the same."""
+    """Find trials in which routers took equally long for every decision, or models gave the same answers in different
+    cases.
+    """
     latencies: dict[tuple[float, ...], AuditedTrial] = {}
     words: dict[tuple[str, ...], AuditedTrial] = {}
     for trial in run.each():

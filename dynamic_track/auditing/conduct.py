@@ -1,8 +1,9 @@
-"""What a case must not do: look for its fix, or change what decides about it.
+"""Checks what a case must not do: search for its fix, or change what decides about it.
 
-Grading runs the tests that the task names, restored to what they are there. What is not restored decides too:
-``conftest.py`` and the settings of pytest are read by every test run, and whoever ends the runner with code 0 after
-printing what a parser reads as passed tests is graded resolved.
+Grading runs the tests that the task names, and restores their files. Files that are not restored matter too:
+``conftest.py`` and the settings of pytest are read by every test run, and a patch that ends the runner with code 0
+after
+printing text that a parser reads as passed tests is graded resolved.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ _RUNNERS = re.compile(
 _TEST_FILE = re.compile(r"(?:^|/)(?:tests?|testing)/|(?:^|/)(?:test_[^/]*|[^/]*_tests?)\.py$")
 _TEST = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_tests?|tests)\.py$")
 _OF_THE_RUNNER_ITSELF = "pytest-dev__"
-"""Cases of pytest's own repository change what runners are made of, and have to."""
+"""The prefix of the cases of pytest's own repository, which have to change the test runner."""
 
 
 def history(run: Evidence) -> Iterator[Remark]:
-    """Commands that look for the fix in git's history, its other branches or its remotes."""
+    """Find commands that search for the fix in git's history, other branches or remotes."""
     for trial, step, command in _commands(run):
         taken = taken_apart(command)
         found = next((why for ran in taken.ran if (why := _digs(ran)) is not None), None)
@@ -73,7 +74,7 @@ def history(run: Evidence) -> Iterator[Remark]:
 
 
 def fetch(run: Evidence) -> Iterator[Remark]:
-    """Commands that fetch from outside: pages, the package in another version, its repository."""
+    """Find commands that download something: pages, another version of the package, its repository."""
     for trial, step, command in _commands(run):
         package = trial.case.split("__")[-1].rsplit("-", 1)[0].lower()
         found = next((why for ran in taken_apart(command).ran if (why := _fetches(ran, package)) is not None), None)
@@ -84,7 +85,9 @@ def fetch(run: Evidence) -> Iterator[Remark]:
 
 
 def conftest(run: Evidence) -> Iterator[Remark]:
-    """A conftest, a start-up file of Python or the settings of a test runner, edited by a patch or a command."""
+    """Find changes by a patch or a command to a conftest, a start-up file of Python or the settings of a test
+    runner.
+    """
     for trial in run.each():
         for file in patched_files(trial.patch):
             if _base(file.path) in _STARTUP:
@@ -98,7 +101,7 @@ def conftest(run: Evidence) -> Iterator[Remark]:
 
 
 def runner(run: Evidence) -> Iterator[Remark]:
-    """What ends the test runner, hooks into it, takes its place or prints results of its own."""
+    """Find code that ends the test runner, hooks into it, replaces it or prints results in its place."""
     for trial in run.each():
         if not trial.case.startswith(_OF_THE_RUNNER_ITSELF):
             for file in patched_files(trial.patch):
@@ -113,7 +116,7 @@ def runner(run: Evidence) -> Iterator[Remark]:
 
 
 def tests(run: Evidence) -> Iterator[Remark]:
-    """What tests are made of beside the tests: grading restores the files of tests that it runs, and no helpers."""
+    """Find changes to test helpers: grading restores the files of the tests that it runs, but no helpers."""
     for trial in run.each():
         changed = [path for path in _changed_in_tests(trial) if _TEST.search(path) is None]
         if changed:
@@ -121,7 +124,7 @@ def tests(run: Evidence) -> Iterator[Remark]:
 
 
 def changed_tests(run: Evidence) -> Iterator[Remark]:
-    """Tests that a patch changes: no finding, since grading runs none of them but those that it restores."""
+    """Find tests that a patch changes. These are not findings, since grading only runs tests that it restores."""
     for trial in run.each():
         changed = [path for path in _changed_in_tests(trial) if _TEST.search(path) is not None]
         if changed:
@@ -178,7 +181,7 @@ def _git_digs(verb: str, arguments: Sequence[str]) -> str | None:
 
 
 def _git(words: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Git's verb and what stands behind it."""
+    """Return git's subcommand and the words after it."""
     at = 1
     while at < len(words) and words[at].startswith("-"):
         at += 2 if words[at] in ("-C", "-c", "--git-dir", "--work-tree") else 1
@@ -186,7 +189,7 @@ def _git(words: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 
 def _is_elsewhere(word: str) -> bool:
-    """Whether a word names a commit that is not reached by going back a named number of steps from here."""
+    """Return whether a word names a commit that cannot be reached by going back a number of steps from HEAD."""
     return any(
         _SHA.fullmatch(end) is not None
         or end.startswith(("origin/", "upstream/", "FETCH_HEAD", "ORIG_HEAD"))
@@ -214,7 +217,7 @@ def _fetches(ran: Ran, package: str) -> str | None:
 
 
 def _written(command: str) -> Iterator[str]:
-    """The files that a command writes to, as far as it says so plainly."""
+    """Yield the files to which a command writes, as far as that is plain from its text."""
     taken = taken_apart(command)
     for ran in taken.ran:
         yield from ran.targets
@@ -235,7 +238,9 @@ def _written(command: str) -> Iterator[str]:
 
 
 def _code(command: str) -> Iterator[str]:
-    """What of a command is code of another language: here-documents, and what stands behind ``python -c``."""
+    """Yield the parts of a command that are code of another language: here-documents, and the text after ``python
+    -c``.
+    """
     taken = taken_apart(command)
     yield from taken.documents
     for ran in taken.ran:

@@ -1,7 +1,7 @@
-"""A run as an audit reads it: plan, journal and files, none of them trusted.
+"""A run as an audit reads it: plan, journal and files, without trusting any of them.
 
-A line of the journal that does not have what its kind has is left out of everything but the check that names it, so
-that one edit does not hide another.
+A journal line that lacks the fields of its kind is ignored by all checks except the one that reports it, so that one
+edit does not hide another.
 """
 
 from __future__ import annotations
@@ -47,65 +47,65 @@ Kind = TypeVar("Kind", bound=Line)
 
 @dataclass(frozen=True)
 class Remark:
-    """What a check has to say of a case; its name is added where the finding is made."""
+    """What a check reports about a case; the name of the check is added when the finding is made."""
 
     case: str | None
-    """The case, or the case and its trial as ``id/trial``; None: of the run as a whole."""
+    """The case, or the case and its trial as ``id/trial``; None: the run as a whole."""
     detail: str
-    """What, and where it stands."""
+    """What was found, and where."""
     value: float | None = None
-    """The number that cannot be, where there is one."""
+    """The impossible number, if the remark is about one."""
 
 
 @dataclass
 class AuditedCall:
-    """One attempt at a model, with the lines that tell of it."""
+    """One attempt at a call of a model, with its journal lines."""
 
     reserve: Numbered[Reserve]
     decision: Numbered[Decision] | None
-    """None for the router's own calls, and where there is none."""
+    """None for the router's own LLM calls, and if the line is missing."""
     settle: Numbered[Settle] | None = None
 
     @property
     def step(self) -> int:
-        """Of the trial."""
+        """The step of the trial."""
         return self.reserve.line.step
 
     @property
     def is_own(self) -> bool:
-        """Whether the router made it for itself."""
+        """Whether it is one of the router's own LLM calls."""
         return bool(self.reserve.line.own)
 
     @property
     def candidate(self) -> str:
-        """Who was asked."""
+        """The requested candidate."""
         return self.reserve.line.candidate
 
     @property
     def answered(self) -> bool:
-        """Whether it brought an answer."""
+        """Whether the attempt got an answer."""
         return self.settle is not None and self.settle.line.cause is None
 
     @property
     def place(self) -> str:
-        """Where its outcome stands."""
+        """Where its outcome is recorded."""
         line = (self.settle or self.reserve).number
         return f"journal, line {line}, step {self.step}" + (", a call of the router's own" if self.is_own else "")
 
     @property
     def usage(self) -> Usage | None:
-        """What was billed, as the journal has it."""
+        """The billed usage, according to the journal."""
         return None if self.settle is None else self.settle.line.usage
 
     @property
     def prompt_tokens(self) -> int | None:
-        """The whole prompt, as it was billed."""
+        """The billed tokens of the whole prompt."""
         usage = self.usage
         return None if usage is None else usage.prompt_tokens
 
     @property
     def counted_tokens(self) -> int | None:
-        """The prompt as twinbench counted it before it was sent."""
+        """The tokens of the prompt as twinbench counted them before the request was sent."""
         if self.decision is None:
             return None
         counted = self.decision.line.prompt_tokens.get(self.candidate)
@@ -113,12 +113,12 @@ class AuditedCall:
 
     @cached_property
     def body(self) -> bytes | None:
-        """The response as it came."""
+        """The response as it arrived."""
         return None if self.settle is None else self.settle.line.body
 
     @cached_property
     def response(self) -> Mapping[str, Any]:
-        """The response as a JSON object; empty where it is none."""
+        """The response as a JSON object; empty if it is not one."""
         try:
             content = decode_response(self.body or b"{}")
         except ValueError:
@@ -127,40 +127,40 @@ class AuditedCall:
 
     @cached_property
     def message(self) -> AssistantMessage:
-        """The answer in the response; empty where there is none."""
+        """The answer in the response; empty if there is none."""
         completion = read_completion(self.response)
         return AssistantMessage(content=None) if completion is None else completion.message
 
 
 @dataclass
 class AuditedTrial:
-    """One run of a case."""
+    """One trial of a case."""
 
     case: str
     trial: int
     folder: Path
     lines: list[Numbered[OfTrial]] = field(default_factory=list)
-    """Its lines, as far as they can be read."""
+    """Its journal lines, as far as they can be read."""
     lives: list[list[AuditedCall]] = field(default_factory=lambda: [[]])
-    """Its calls; those before it was started over apart."""
+    """Its calls, in one list for each time that the trial was started."""
     recording: Recording | None = None
-    """None where its lines do not follow from each other."""
+    """None if its lines are not consistent."""
     broken: str | None = None
-    """Why."""
+    """Why its lines are not consistent."""
 
     @property
     def name(self) -> str:
-        """As findings name it."""
+        """Its name in findings."""
         return f"{self.case}/{self.trial}"
 
     @property
     def calls(self) -> list[AuditedCall]:
-        """Those of the life that counts."""
+        """The calls since the last start, which are those that count."""
         return self.lives[-1]
 
     @property
     def all_calls(self) -> list[AuditedCall]:
-        """Those of all lives."""
+        """The calls of all starts."""
         return [call for life in self.lives for call in life]
 
     @property
@@ -170,7 +170,7 @@ class AuditedTrial:
 
     @property
     def lives_of_lines(self) -> list[list[Numbered[OfTrial]]]:
-        """Its lines; those before it was started over apart."""
+        """Its lines, in one list for each time that the trial was started."""
         lives: list[list[Numbered[OfTrial]]] = [[]]
         for each in self.lines:
             if isinstance(each.line, TrialBegins) and lives[-1] and isinstance(lives[-1][-1].line, Lost):
@@ -179,32 +179,32 @@ class AuditedTrial:
         return lives
 
     def of_kind(self, kind: type[Kind]) -> list[Numbered[Kind]]:
-        """The lines of the life that counts that are of a kind."""
+        """Return the lines of a kind since the last start."""
         return of_kind(self.lives_of_lines[-1], kind)
 
     @property
     def begin(self) -> TrialBegins | None:
-        """What it is of."""
+        """The content of its first line."""
         return next((each.line for each in self.of_kind(TrialBegins)), None)
 
     @property
     def end(self) -> Numbered[End] | None:
-        """How the agent ended, at last."""
+        """The last line about the agent's end."""
         return next(iter(reversed(self.of_kind(End))), None)
 
     @property
     def verdict(self) -> Numbered[VerdictLine] | None:
-        """What the grader said, at last."""
+        """The last verdict of the grader."""
         return next(iter(reversed(self.of_kind(VerdictLine))), None)
 
     @property
     def patch(self) -> str:
-        """What was submitted."""
+        """The submitted patch."""
         return "" if self.end is None else self.end.line.diff
 
     @property
     def commands(self) -> list[tuple[Numbered[CommandLine], Numbered[Observation] | None]]:
-        """Each command of all lives, and its observation where there is one."""
+        """Each command of all starts, with its observation if there is one."""
         found: list[tuple[Numbered[CommandLine], Numbered[Observation] | None]] = []
         for life in self.lives_of_lines:
             seen = {(each.line.step, each.line.index): each for each in of_kind(life, Observation)}
@@ -212,14 +212,14 @@ class AuditedTrial:
         return found
 
     def file(self, name: str) -> bytes | None:
-        """A file of the trial; None where there is none."""
+        """Return the content of a file of the trial; None if there is no such file."""
         try:
             return read_regular(self.folder / name)
-        except (OSError, InputError):  # also where a pipe or a folder stands in its place
+        except (OSError, InputError):  # also if a pipe or a folder has its name
             return None
 
     def json(self, name: str) -> Mapping[str, Any] | str | None:
-        """A file as a JSON object; what is wrong where it is none, None where there is none."""
+        """Return a file as a JSON object; an error text if it is not one, None if there is no such file."""
         content = self.file(name)
         if content is None:
             return None
@@ -232,46 +232,46 @@ class AuditedTrial:
 
 @dataclass
 class Evidence:
-    """All that a run directory holds."""
+    """Everything that a run directory contains."""
 
     directory: RunDirectory
     plan: RunPlan
-    """Empty where it cannot be read."""
+    """Empty if it cannot be read."""
     plan_problems: Sequence[str]
     pool: LiveManifest
     entries: Sequence[Entry]
-    """Lines of the journal that are as their kind is, and those of kinds that are not known."""
+    """The journal lines that have the fields of their kind, and those of unknown kinds."""
     lines: Sequence[Numbered[Line]]
-    """The same, without those of kinds that are not known."""
+    """The same lines, without those of unknown kinds."""
     damage: str | None
-    """What is wrong with the journal's chain."""
+    """What is wrong with the journal's hash chain."""
     torn: str | None
-    """What there is to say about its end."""
+    """A remark about an incomplete last line."""
     misshapen: Sequence[Remark]
     trials: Mapping[tuple[str, int], AuditedTrial]
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the plan says that it is a rehearsal."""
+        """Whether the plan says that the run is a rehearsal."""
         return self.plan.is_simulated
 
     @property
     def is_imported(self) -> bool:
-        """Whether the plan says that it was brought in from an agent's files."""
+        """Whether the plan says that the run was imported from an agent's files."""
         return self.plan.is_imported
 
     @cached_property
     def candidates(self) -> Mapping[str, LiveCandidate]:
-        """Of the pool, by id."""
+        """The pool's candidates, by id."""
         return {candidate.id: candidate for candidate in self.pool.candidates}
 
     @property
     def sittings(self) -> list[Numbered[Sitting]]:
-        """The lines that say what a sitting was to run."""
+        """The lines that say which trials an execution of the run was to run."""
         return of_kind(self.lines, Sitting)
 
     def each(self) -> Iterator[AuditedTrial]:
-        """The trials."""
+        """Yield the trials."""
         yield from self.trials.values()
 
     @property
@@ -284,7 +284,7 @@ def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
     """Read a run directory for an audit.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a run directory.
     """
     problems: list[str] = []
     plan = RunPlan({}, {}, ())
@@ -316,7 +316,7 @@ def read_evidence(directory: RunDirectory, pool: LiveManifest) -> Evidence:
 
 
 def _untrusted(path: Path) -> list[Entry]:
-    """The lines of a damaged journal that can be read at all."""
+    """Return the lines of a damaged journal that can be read at all."""
     found: list[Entry] = []
     try:
         content = read_regular(path)
@@ -364,12 +364,14 @@ def _calls(life: Sequence[Numbered[OfTrial]]) -> list[AuditedCall]:
 
 
 def of_kind(lines: Iterable[Numbered[Line]], kind: type[Kind]) -> list[Numbered[Kind]]:
-    """Those of some lines that are of a kind."""
+    """Return the lines of a kind."""
     return [Numbered(each.number, each.line) for each in lines if isinstance(each.line, kind)]
 
 
 def _read(entry: Entry) -> Line | str | None:
-    """A line of the journal; a complaint where it is not as its kind is; None for an unknown kind about no trial."""
+    """Return a journal line; an error text if it lacks the fields of its kind; None for an unknown kind that is not
+    about a trial.
+    """
     try:
         line = read_line(entry.kind, entry.fields, whole=True)
     except LineError as error:

@@ -1,4 +1,4 @@
-"""Whether the lines of a trial can follow from one another: what has to stand before what."""
+"""Checks whether the lines of a trial can follow from one another: which line must precede which."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from twinbench.calls.lines import (
 
 
 class Life:
-    """A trial from its beginning to its end, line after line."""
+    """Reads a trial from its start to its end, line by line."""
 
     def __init__(self, run: Evidence, lines: Sequence[Numbered[OfTrial]]) -> None:
         self._run = run
         self._lines = lines
         self._decisions: dict[int, Numbered[Decision]] = {}
         self._answered: dict[int, int] = {}
-        """By step the number of the line with its answer."""
+        """The number of the line with the answer, by step."""
         self._open: dict[tuple[object, ...], int] = {}
-        """By attempt the number of the line that reserves it."""
+        """The number of the line with the reservation, by attempt."""
         self._attempts: dict[tuple[int, int], int] = {}
         self._commands: dict[int, int] = {}
-        """By step how many there are."""
+        """The number of commands, by step."""
         self._observed: set[tuple[int, int]] = set()
         self._over: Numbered[End] | None = None
 
     def problems(self) -> Iterator[str]:
-        """What cannot be, in words."""
+        """Yield everything that is impossible, in words."""
         for place, each in enumerate(self._lines):
             line, where = each.line, f"journal, line {each.number}"
             if (place == 0) != isinstance(line, TrialBegins):
@@ -178,5 +178,5 @@ class Life:
 
 
 def attempt_of(line: OfAttempt) -> tuple[object, ...]:
-    """What tells an attempt from all others of a run."""
+    """Return what distinguishes an attempt from all others of a run."""
     return (line.case, line.trial, line.step, line.own, line.attempt)

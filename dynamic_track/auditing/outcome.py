@@ -1,4 +1,4 @@
-"""Whether files and verdicts say what the journal says, and the patch is what the agent submitted."""
+"""Checks whether files and verdicts agree with the journal, and whether the patch is what the agent submitted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from twinbench.fingerprint import sha256_text
 from twinbench.reading.input_files import read_regular
 
 _SHORT = 10_000
-"""Output that is as long or longer is shown to the model in parts (mini-swe-agent's observation template)."""
+"""Output of this length or more is shown to the model in parts (mini-swe-agent's observation template)."""
 _CAUSES_OF_A_VERDICT = (Cause.empty, Cause.unappliable, Cause.timeout, Cause.writes)
 _CAUSES_OF_A_CALL = (
     Cause.usage,
@@ -50,7 +50,7 @@ _IN_EVERY_CASE = (
 
 
 def case_file(run: Evidence) -> Iterator[Remark]:
-    """``case.json``, derived once more from the journal."""
+    """Derive ``case.json`` again from the journal, and compare."""
     for trial in run.each():
         claimed = trial.json("case.json")
         place = f"cases/{trial.name}/case.json"
@@ -71,7 +71,7 @@ def case_file(run: Evidence) -> Iterator[Remark]:
 
 
 def verdict(run: Evidence) -> Iterator[Remark]:
-    """Verdicts that do not follow from what stands beside them."""
+    """Find verdicts that do not follow from the data beside them."""
     whose: dict[str, AuditedTrial] = {}
     for trial in run.each():
         entry = trial.verdict
@@ -101,7 +101,7 @@ def verdict(run: Evidence) -> Iterator[Remark]:
 
 
 def end(run: Evidence) -> Iterator[Remark]:
-    """Whether what ended an agent stands before its end."""
+    """Check whether the event that ended an agent is recorded before its end."""
     for trial in run.each():
         entry = trial.end
         if entry is None:
@@ -127,7 +127,7 @@ def end(run: Evidence) -> Iterator[Remark]:
 
 
 def submission(run: Evidence) -> Iterator[Remark]:
-    """Whether the patch is what the last command printed."""
+    """Check whether the patch is what the last command printed."""
     for trial in run.each():
         end = trial.end
         if end is None:
@@ -147,7 +147,7 @@ def submission(run: Evidence) -> Iterator[Remark]:
 
 
 def patch(run: Evidence) -> Iterator[Remark]:
-    """``patch.diff`` and the hash in the journal."""
+    """Compare ``patch.diff`` with the hash in the journal."""
     for trial in run.each():
         end = trial.end
         if end is None:
@@ -168,7 +168,7 @@ def patch(run: Evidence) -> Iterator[Remark]:
 
 
 def trajectory(run: Evidence) -> Iterator[Remark]:
-    """``trajectory.json`` beside the recorded responses, commands and observations."""
+    """Compare ``trajectory.json`` with the recorded responses, commands and observations."""
     for trial in run.each():
         place = f"cases/{trial.name}/trajectory.json"
         spoken, end = read_trajectory(trial), trial.end
@@ -204,7 +204,7 @@ def _graded_otherwise(run: Evidence, trial: AuditedTrial, content: Mapping[str, 
 
 
 def _tests_say(content: Mapping[str, Any]) -> Iterator[str]:
-    """Whether a verdict is what its own lists of tests give."""
+    """Check whether a verdict follows from its own lists of tests."""
     tests = content.get("tests")
     if tests is None:
         if content.get("resolved"):
@@ -237,7 +237,7 @@ def _impossible(trial: AuditedTrial, told: VerdictLine) -> Iterator[str]:
 
 
 def _kept(run: Evidence, trial: AuditedTrial, entry: Numbered[VerdictLine], fingerprint: str) -> Iterator[Remark]:
-    """The verdict in the run's own store, where it was copied along."""
+    """Check the verdict in the run's own store, if it was copied too."""
     path = run.directory.path / "verdicts" / fingerprint / "verdict.json"
     try:
         content = json.loads(read_regular(path))
@@ -271,7 +271,7 @@ def _of_no_trial(run: Evidence, known: Mapping[str, AuditedTrial]) -> Iterator[R
 
 
 def _submitted(observation: Observation) -> str | None:
-    """What a command submitted, as mini-swe-agent's environment reads it; None where it did not."""
+    """Return what a command submitted, as mini-swe-agent's environment reads it; None if it did not submit."""
     lines = observation.text.lstrip().splitlines(keepends=True)
     if not lines or lines[0].strip() != SUBMISSION or observation.returncode != 0:
         return None
@@ -296,7 +296,7 @@ def _unlike(trial: AuditedTrial, spoken: Spoken, *, whole: bool) -> Iterator[str
 
 
 def _unlike_head(trial: AuditedTrial, spoken: Spoken) -> Iterator[str]:
-    """What a whole trajectory says of itself, beside its conversation."""
+    """Compare what a complete trajectory says about itself, apart from its conversation."""
     info, last = spoken.info, spoken.messages[-1]
     said = last.get("extra") or {}
     ended = {name: info.get(name) for name in ("exit_status", "submission")}
@@ -323,7 +323,7 @@ def _nearly(told: Any, due: float) -> bool:
 def _unlike_step(
     trial: AuditedTrial, call: AuditedCall, spoken: Spoken, prefix: int, until: int, *, last: bool
 ) -> Iterator[str]:
-    assert call.settle is not None  # noqa: S101 - it is answered
+    assert call.settle is not None  # noqa: S101 - the call was answered
     message, step = spoken.messages[prefix], f"step {call.step}"
     extra = message["extra"]
     if extra["candidate"] != call.candidate:
@@ -370,7 +370,7 @@ def _unlike_output(trial: AuditedTrial, step: int, messages: Sequence[Mapping[st
 
 
 def _commands_of(message: AssistantMessage) -> list[str] | None:
-    """The commands in the tool calls of an answer; None where it has none or they cannot be read."""
+    """Return the commands in the tool calls of an answer; None if it has none or they cannot be read."""
     if not message.tool_calls:
         return None
     found = []

@@ -21,13 +21,14 @@ class PatchedFile:
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     around: tuple[str, ...] = ()
-    """Heads of hunks and lines that stay: where in the file it is."""
+    """The headings of hunks and the unchanged lines: they show where in the file the change is."""
 
 
 def patched_files(patch: str) -> list[PatchedFile]:
-    """The files of a unified diff; a file that is renamed counts under both names.
+    """Read the files of a unified diff; a renamed file counts under both names.
 
-    Of text that is cut or malformed, which neither git nor patch applies, the files that its heads name.
+    For a diff that is cut short or malformed, which neither git nor patch applies, return the files that its headers
+    name.
     """
     try:
         files = PatchSet(patch)

@@ -1,4 +1,6 @@
-"""Whether a journal is one that a run can have written: its chain, its cases, the order and the time of its lines."""
+"""Checks whether a run can have written the journal: its hash chain, its cases, the order and the times of its
+lines.
+"""
 
 from __future__ import annotations
 
@@ -29,25 +31,25 @@ from twinbench.calls.lines import (
 from twinbench.display.wording import counted
 
 _CLOCK_SLACK_S = 1.0
-"""A machine's clock is set while a run goes on; NTP steps by less than that."""
+"""The tolerance for a machine's clock that is set during a run; NTP changes it by less than this."""
 _ROUNDING_S = 0.002
-"""Times are written in whole milliseconds."""
+"""The tolerance for times, which are written in whole milliseconds."""
 
 
 def chain(run: Evidence) -> Iterator[Remark]:
-    """Lines edited, removed, added or moved without making the chain again."""
+    """Find lines that were edited, removed, added or moved without renewing the hash chain."""
     if run.damage is not None:
         yield Remark(None, run.damage)
     yield from _merged(run)
 
 
 def lines(run: Evidence) -> Iterator[Remark]:
-    """Lines that no run writes."""
+    """Find lines that no run writes."""
     yield from run.misshapen
 
 
 def plan(run: Evidence) -> Iterator[Remark]:
-    """Plan, pool and the lines that trials begin with."""
+    """Compare the plan and the pool with the first lines of the trials."""
     for problem in run.plan_problems:
         yield Remark(None, problem)
     if run.plan_problems:
@@ -76,7 +78,7 @@ def plan(run: Evidence) -> Iterator[Remark]:
 
 
 def simulation(run: Evidence) -> Iterator[Remark]:
-    """A rehearsal that passes for a run, or the other way round."""
+    """Find rehearsals that are presented as real runs, or the other way round."""
     for trial, call in run.calls:
         if call.settle is not None and call.settle.line.simulated != is_simulated(call.response):
             what = "the journal says that it is simulated, the response does not"
@@ -96,9 +98,9 @@ def simulation(run: Evidence) -> Iterator[Remark]:
 
 
 def missing_case(run: Evidence) -> Iterator[Remark]:
-    """Cases that the run is of and that have no trial, trials that did not end, and trials of other cases."""
+    """Find chosen cases without trials, trials that did not end, and trials of other cases."""
     if run.plan_problems:
-        return  # nobody can tell which cases the run is of; ``plan`` says why
+        return  # it is unknown which cases the run has; the check ``plan`` says why
     sat = {case for each in run.sittings for case in each.line.cases}
     graded = {case for each in run.sittings if each.line.graded is True for case in each.line.cases}
     for case, number in missing_trials(run.plan, run.entries, run.trials.keys()):
@@ -115,7 +117,7 @@ def missing_case(run: Evidence) -> Iterator[Remark]:
 
 
 def steps(run: Evidence) -> Iterator[Remark]:
-    """What has to stand before what."""
+    """Check that each line is preceded by the lines that it requires."""
     for trial in run.each():
         if trial.broken is not None:
             yield Remark(trial.name, trial.broken)
@@ -125,7 +127,7 @@ def steps(run: Evidence) -> Iterator[Remark]:
 
 
 def limits(run: Evidence) -> Iterator[Remark]:
-    """Calls beyond the agent's own limits."""
+    """Find calls beyond the agent's own limits."""
     most, dearest = run.pool.agent.step_limit, run.pool.agent.cost_limit_usd
     for trial in run.each():
         cost = Decimal(0)
@@ -141,7 +143,7 @@ def limits(run: Evidence) -> Iterator[Remark]:
 
 
 def time(run: Evidence) -> Iterator[Remark]:
-    """Times that run backwards, answers that took longer than there was time."""
+    """Find times that run backwards, and answers that took longer than the time that passed."""
     slack = _ROUNDING_S if run.is_simulated else _CLOCK_SLACK_S
     for trial in run.each():
         for before, after in zip(trial.lines, trial.lines[1:], strict=False):
@@ -153,7 +155,7 @@ def time(run: Evidence) -> Iterator[Remark]:
             if call.settle is None or latency is None:
                 continue
             if run.is_simulated and call.settle.line.status is None:
-                continue  # no response declared a time, and the machine's own does not pass in a rehearsal
+                continue  # no response declared a time, and a rehearsal does not follow the machine's clock
             passed = call.settle.line.at - call.reserve.line.at
             if latency < 0 or latency > passed + slack:
                 yield Remark(trial.name, f"{call.place}: took {latency:g} s, and {passed:.3f} s passed meanwhile")
@@ -165,7 +167,7 @@ def time(run: Evidence) -> Iterator[Remark]:
 
 
 def budget(run: Evidence) -> Iterator[Remark]:
-    """Reservations that are no worst case, and requests sent beyond the cap."""
+    """Find reservations below the worst case, and requests that were sent beyond the cap."""
     for trial, call in run.calls:
         candidate = run.candidates.get(call.candidate)
         if call.is_own or candidate is None or call.counted_tokens is None:
@@ -205,11 +207,11 @@ class Section:
 
     lines: Sequence[Numbered[Line]]
     cases: Sequence[str]
-    """Those that the section's ``plan.json`` lists."""
+    """The cases that the section's ``plan.json`` lists."""
 
 
 def sections(run: Evidence) -> list[Section]:
-    """The lines of each run that was merged, and what came after; all lines where none was."""
+    """Return the lines of each run that was merged, and those after the merge; all lines if nothing was merged."""
     return _sections(run.lines, run.plan.cases)
 
 
@@ -227,7 +229,9 @@ _Line = TypeVar("_Line", Entry, Numbered[Line])
 
 
 def _parts(number: int, merge: Merge, lines: Sequence[_Line]) -> list[list[_Line]]:
-    """The lines of each source of a merge, which has a number itself, and at last the lines after them."""
+    """Return the lines of each source of a merge (which has the given line number), followed by the lines after
+    them.
+    """
     found: list[list[_Line]] = []
     end = number
     for source in merge.sources:
@@ -262,7 +266,7 @@ def _after_its_sitting(section: Sequence[Numbered[Line]]) -> Iterator[Remark]:
 
 
 def _sittings_of_the_plan(run: Evidence) -> Iterator[Remark]:
-    """Sittings that began with another ``plan.json``, or with another number of trials."""
+    """Find executions that began with another ``plan.json``, or with another number of trials."""
     trials = run.plan.trials
     for section in sections(run):
         if lost := [case for case in section.cases if case not in run.plan.cases]:
@@ -277,7 +281,7 @@ def _sittings_of_the_plan(run: Evidence) -> Iterator[Remark]:
 
 
 def _one_task_each(run: Evidence) -> Iterator[Remark]:
-    """All trials of a case are of the same task."""
+    """Check that all trials of a case have the same task."""
     first: dict[str, Numbered[TrialBegins]] = {}
     for trial in run.each():
         for begin in of_kind(trial.lines, TrialBegins):
@@ -287,7 +291,7 @@ def _one_task_each(run: Evidence) -> Iterator[Remark]:
 
 
 def _merged(run: Evidence) -> Iterator[Remark]:
-    """Whether the lines of a merged run give the chains that its first line names."""
+    """Check that the lines of a merged run give the hash chains that its first line names."""
     if run.damage is not None or run.misshapen or not run.lines or not isinstance(merge := run.lines[0].line, Merge):
         return
     for source, part in zip(merge.sources, _parts(run.lines[0].number, merge, run.entries), strict=False):

@@ -1,6 +1,8 @@
-"""An agent's command taken apart, as far as an audit needs it: what is run, what is written to, what is code.
+"""Splits an agent's command, as far as an audit needs it: which programs are run, which files are written, which parts
+are code.
 
-This is no shell: it finds what is written plainly. Who hides a command from it (in variables, in base64) is not found.
+This is not a shell: it finds what is stated plainly. It does not find a command that is hidden (in variables, in
+base64).
 """
 
 from __future__ import annotations
@@ -18,33 +20,33 @@ _BEFORE = frozenset({"sudo", "time", "nohup", "exec", "command", "env", "then", 
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 _DEEPEST = 4
 _MOST_CHARACTERS = 20_000
-"""Of what is read with its quotes; shlex takes quadratic time, and what is longer is split where words end."""
+"""The longest text whose quotes are read: shlex takes quadratic time, so longer text is only split at spaces."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One simple command: its words and the files that its output goes to."""
+    """One simple command: its words and the files to which its output goes."""
 
     words: tuple[str, ...]
     targets: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:
-        """What is run, without its folder; empty where nothing is."""
+        """The program that is run, without its folder; empty if there is none."""
         return self.words[0].rsplit("/", 1)[-1] if self.words else ""
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A command taken apart."""
+    """The parts of a command."""
 
     ran: tuple[Ran, ...]
     documents: tuple[str, ...]
-    """What stands in here-documents."""
+    """The contents of here-documents."""
 
 
 def taken_apart(command: str) -> Taken:
-    """The simple commands of a command line, those in substitutions and in ``bash -c`` among them."""
+    """Return the simple commands of a command line, including those in substitutions and in ``bash -c``."""
     outside, documents = _without_documents(command)
     return Taken(tuple(_ran(outside, 0)), tuple(documents))
 
@@ -119,13 +121,13 @@ def _tokens(text: str) -> list[str]:
     try:
         for token in lexer:
             found += _apart(token)
-    except ValueError:  # a quote that is not closed
+    except ValueError:  # an unclosed quote
         return [part for part in re.split(r"([;&|()\n<>]+)|[ \t\r]+", text) if part]
     return found
 
 
 def _apart(token: str) -> list[str]:
-    """Operators that stand together, apart: redirections from what ends a command."""
+    """Split operators that are written together: redirections, and operators that end a command."""
     if not token or not set(token) <= _OPERATORS | set("<>"):
         return [token]
     return re.findall(r"[<>]+|[;&|()\n]+", token)

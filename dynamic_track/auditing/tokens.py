@@ -1,7 +1,7 @@
-"""Tokens that were billed, beside our own count of the same text: whether a provider's usage can be of what was sent.
+"""Compares the billed tokens with our own count of the same text: can a provider's usage belong to what was sent?
 
-A provider counts with its own tokenizer and adds a template, so that the ratio of its count to ours is no fixed number.
-But it is much the same in all calls of a model: ``token_ratios.toml`` holds what was measured in honest runs.
+A provider counts with its own tokenizer and adds a template, so the ratio of its count to ours is not fixed. But it is
+nearly the same in all calls of a model: ``token_ratios.toml`` contains what was measured in honest runs.
 """
 
 from __future__ import annotations
@@ -30,27 +30,29 @@ from twinbench.text.tokens import TokenizerSet, tokenizer_set
 _FILE = Path(__file__).parent / "token_ratios.toml"
 
 FEWEST_CALLS = 3
-"""Of one model: from fewer, no ratio is judged."""
+"""The least number of calls of one model for which its ratio is checked."""
 TEMPLATE_TOKENS = 1000
-"""What a provider's own template and tools may add to any prompt."""
+"""The tokens that a provider's own template and tools may add to any prompt."""
 _UNCOUNTED_TOKENS = 200
-"""What we count of a prompt and a provider may not: tools, and what a message is wrapped in."""
+"""The tokens of a prompt that we count and a provider may not: tools, and the wrapping of messages."""
 _FAR = 3
-"""A prompt that is billed at three times our count is another prompt."""
+"""A single prompt that is billed at more than this many times our count is a different prompt."""
 _MEASURED_MARGIN = 1.15
-"""How far a run of a measured model may lie beyond its measured calls: other tasks, tool calls in place of text."""
+"""The factor by which a run of a measured model may lie outside its measured calls: other tasks, tool calls instead of
+text.
+"""
 _LEAST_MARGIN = 1.25
 _MOST_MARGIN = 1.5
-"""The same for any other model: more above than below, since new tokenizers make more tokens of code, and since a
-usage that is too high costs whom it is told of."""
+"""The same factors for any other model, below and above: more above, since new tokenizers make more tokens of code, and
+since a usage that is too high is to the disadvantage of the router that is billed."""
 _LEAST_OUTPUT = 0.5
-"""Of the tokens that we count in what was said. Reasoning that is not shown only adds to them; a call's arguments,
-which we count as JSON, take fewer in the form in which some models write them."""
+"""The least ratio of billed tokens to our count of the answers. Hidden reasoning only adds to the billed tokens; a
+call's arguments, which we count as JSON, take fewer tokens in the form in which some models write them."""
 _FEWEST_SAID = 200
-"""Tokens that we count in what a model said, below which its output is not judged."""
+"""The least number of tokens that we count in a model's answers for which its output is checked."""
 _ALIKE = 1.25
-"""Two runs of one model have ratios that differ by less: of five runs of one case each, the highest is 1.10 times the
-lowest."""
+"""The ratios of two runs of one model differ by less than this factor: in five runs of one case each, the highest is
+1.10 times the lowest."""
 
 
 class _Ratios(BaseModel):
@@ -77,40 +79,40 @@ class _Table(BaseModel):
 
 @dataclass(frozen=True)
 class HonestRatio:
-    """Bounds within which the median ratio of an honest run's calls lies."""
+    """The bounds for the median ratio of an honest run's calls."""
 
     low: float
     high: float
     model: str | None
-    """The model that it was measured of; None: any."""
+    """The model with which it was measured; None: any."""
     source: str
-    """What it was measured on."""
+    """The data on which it was measured."""
 
 
 @dataclass(frozen=True)
 class TokenRatio:
-    """What a candidate's calls in a run were billed for, beside our count."""
+    """The tokens that were billed for a candidate's calls in a run, compared with our count."""
 
     candidate: str
     tokenizer: str
-    """The name of the tokenizer that we count by."""
+    """The name of the tokenizer of our count."""
     calls: int
     median: float
-    """Billed tokens of a prompt for each that we count; the middle one of all calls."""
+    """The ratio of a prompt's billed tokens to our count; the median of all calls."""
     low: float
     high: float
-    """The 5th and the 95th percentile by call."""
+    """The 5th and the 95th percentile of the calls' ratios."""
     output: float | None
-    """Billed tokens of all answers for each that we count in them; None where too little was said."""
+    """The ratio of all answers' billed tokens to our count; None if the answers are too short."""
     honest: HonestRatio
 
     def to_json(self) -> dict[str, Any]:
-        """The ratio as a JSON object."""
+        """Return the ratio as a JSON object."""
         return asdict(self)
 
     @property
     def is_judged(self) -> bool:
-        """Whether there are enough calls."""
+        """Whether there are enough calls for a check."""
         return self.calls >= FEWEST_CALLS
 
     def __str__(self) -> str:
@@ -119,11 +121,11 @@ class TokenRatio:
 
 
 def honest_ratio(model: str, tokenizer: str) -> HonestRatio:
-    """What honest runs show of a model, or of any where it was not measured.
+    """Return what honest runs show for a model, or for any model if it was not measured.
 
     Args:
         model: its name at the gateway.
-        tokenizer: the name of the tokenizer that we count by.
+        tokenizer: the name of the tokenizer of our count.
     """
     for each in _table().measured:
         if (each.model, each.tokenizer) == (model, tokenizer):
@@ -132,7 +134,7 @@ def honest_ratio(model: str, tokenizer: str) -> HonestRatio:
 
 
 def _any_ratio(tokenizer: str) -> HonestRatio:
-    """What any model's ratio may be; of a tokenizer of ours that nothing was measured by, the widest."""
+    """Return the bounds for any model; for a tokenizer without measurements, the widest bounds."""
     table = _table()
     same = [each for each in table.others if each.tokenizer == tokenizer] or table.others
     least, most = min(each.least for each in same), max(each.most for each in same)
@@ -140,7 +142,7 @@ def _any_ratio(tokenizer: str) -> HonestRatio:
 
 
 def token_ratios(run: Evidence) -> list[TokenRatio]:
-    """The ratio of billed to counted tokens of each candidate that answered with a usage."""
+    """Return the ratio of billed to counted tokens of each candidate that answered with a usage."""
     tokenizers = tokenizer_set(static_manifest())
     found = []
     for candidate, calls in _by_candidate(run).items():
@@ -163,7 +165,9 @@ def token_ratios(run: Evidence) -> list[TokenRatio]:
 
 
 def tokens(run: Evidence) -> Iterator[Remark]:
-    """Prompts counted once more: what routers and reservations went by, and what was billed, is near it."""
+    """Count the prompts again: the counts used by routers and reservations must be right, and the billed tokens near
+    them.
+    """
     yield from _counted_otherwise(run)
     by_candidate = _by_candidate(run)
     for ratio in token_ratios(run):
@@ -180,7 +184,9 @@ def tokens(run: Evidence) -> Iterator[Remark]:
 
 
 def other_ratios(run: Evidence, other: Evidence) -> Iterator[Remark]:
-    """Models whose prompts are billed otherwise than in another run; simulated ones are compared among themselves."""
+    """Find models whose prompts are billed differently than in another run; simulated models are compared with
+    simulated ones.
+    """
     if run.is_simulated != other.is_simulated:
         return
     theirs = {(each.candidate, each.tokenizer): each for each in token_ratios(other) if each.is_judged}
@@ -210,7 +216,7 @@ def _counted_otherwise(run: Evidence) -> Iterator[Remark]:
 
 
 _Billed = tuple[AuditedTrial, AuditedCall, int, int]
-"""An answered call, the tokens that its prompt was billed for, and those that we counted in it."""
+"""An answered call, the billed tokens of its prompt, and our count of them."""
 
 
 def _by_candidate(run: Evidence) -> dict[str, list[_Billed]]:
@@ -224,7 +230,7 @@ def _by_candidate(run: Evidence) -> dict[str, list[_Billed]]:
 
 
 def _calls_apart(ratio: TokenRatio, calls: Sequence[_Billed]) -> Iterator[Remark]:
-    """Single calls that are billed for far more or fewer tokens than they have, where most are not."""
+    """Find single calls that are billed for far more or fewer tokens than they have, although most calls are not."""
     low = _any_ratio(ratio.tokenizer).low
     for trial, call, billed, ours in calls:
         if billed > _FAR * ours + TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:

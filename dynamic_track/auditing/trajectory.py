@@ -1,4 +1,4 @@
-"""The conversation of a trial as its trajectory file has it, read without trust."""
+"""The conversation of a trial as its trajectory file contains it, read without trusting it."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from twinbench.calls.translation import Utterance, conversation_message
 
 @dataclass(frozen=True)
 class Spoken:
-    """What was said in a trial, and where its calls lie in that."""
+    """The messages of a trial, and the positions of its calls among them."""
 
     messages: Sequence[Mapping[str, Any]]
     conversation: Sequence[Utterance]
-    """The same, as it is made into requests."""
+    """The same messages in the form from which requests are made."""
     prefixes: Sequence[int]
-    """For each answer how many messages stood before its call."""
+    """For each answer, the number of messages that preceded its call."""
     rest: int | None
-    """How many stand before a call that was not answered."""
+    """The number of messages that precede a call that was not answered."""
     tools: Sequence[Mapping[str, Any]]
     tool_options: Mapping[str, Any]
     info: Mapping[str, Any]
 
     @property
     def answers(self) -> list[Mapping[str, Any]]:
-        """What the agent noted of each answer: ``extra`` of its message, or of the complaint about it."""
+        """What the agent recorded about each answer: ``extra`` of its message, or of the error message about it."""
         return [self.messages[prefix]["extra"] for prefix in self.prefixes]
 
 
 def read_trajectory(trial: AuditedTrial) -> Spoken | None:
-    """The trajectory of a trial; None where there is none that can be read (``trajectory_complaint``)."""
+    """Read the trajectory of a trial; None if there is none that can be read (``trajectory_complaint``)."""
     content = trial.json("trajectory.json")
     return None if content is None or isinstance(content, str) or _complaint(content) else _spoken(trial, content)
 
 
 def trajectory_complaint(trial: AuditedTrial) -> str | None:
-    """Why a trajectory cannot be read; None also where there is none."""
+    """Return why a trajectory cannot be read; None also if there is no trajectory."""
     content = trial.json("trajectory.json")
     return content if content is None or isinstance(content, str) else _complaint(content)
 
 
 def with_conversation(trial: AuditedTrial, spoken: Spoken) -> Iterator[tuple[AuditedCall, Sequence[Utterance]]]:
-    """Each call of the agent with the conversation that it was made of, as far as the trajectory goes."""
+    """Yield each call of the agent with the conversation before it, as far as the trajectory goes."""
     answered = 0
     for call in trial.calls:
         if call.is_own:

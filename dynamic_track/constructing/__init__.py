@@ -1,1 +1,3 @@
-"""Tasks executed by the live track's agent for banks that are built: an assignment decides in a router's place."""
+"""Executes tasks with the live track's agent for the construction of banks: an assignment decides in place of a
+router.
+"""

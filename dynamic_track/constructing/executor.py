@@ -1,8 +1,9 @@
-"""The agent executor: tasks worked on by mini-swe-agent in containers and graded, each step by an assigned candidate.
+"""The agent executor: mini-swe-agent works on tasks in containers, each step is answered by an assigned candidate, and
+the result is graded.
 
 An execution is a trial of the live track in the executor's own journal. All executions of a task under one seed and of
 one repeat share a session: the same request gets the same response, which is paid once, and the same commands are run
-once (``observations``). So an execution of which all is known needs neither model nor container.
+once (``observations``). So an execution whose steps are all known needs neither a model nor a container.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def agent_executor(settings: Mapping[str, Any], context: ExecutorContext) -> Abs
 
     Args:
         settings: the table ``[executor]`` without ``kind`` (``AgentExecutorSettings``).
-        context: where it works, and within what.
+        context: its folder and its limits.
 
     Raises:
-        UsageError: a key is unknown or wrong, or names what there is not.
-        ContentError: a file of tasks, of a pool or of skills is refused.
-        TwinbenchError: what the live track needs is not installed, or the hub cannot be read.
+        UsageError: a key is unknown or not valid, or names something that does not exist.
+        ContentError: a file of tasks, of a pool or of skills is not valid.
+        TwinbenchError: something that the live track needs is not installed, or the hub cannot be read.
     """
     return _opened(prepare_work(read_settings(settings), context.progress), context)
 
@@ -78,22 +79,22 @@ def _opened(work: AgentWork, context: ExecutorContext) -> Iterator[TaskExecutor]
 
 
 class _Name(NamedTuple):
-    """Tells an execution from all others."""
+    """What distinguishes an execution from all others."""
 
     task: str
     seed: str
     repeat: int
     first: tuple[str, ...]
-    """Without what ``rest`` says anyway."""
+    """The candidates of the first steps, without those that ``rest`` implies."""
     rest: str
 
     @property
     def group(self) -> tuple[str, str, int]:
-        """The executions that it shares a session with."""
+        """The key of the executions with which it shares a session."""
         return self.task, self.seed, self.repeat
 
     def to_json(self) -> dict[str, Any]:
-        """As the first line of its trial has it."""
+        """Return it as the first line of its trial contains it."""
         return {"seed": self.seed, "repeat": self.repeat, "first": list(self.first), "rest": self.rest}
 
 
@@ -105,7 +106,7 @@ def _name(task: str, seed: str, assignment: Assignment, repeat: int) -> _Name:
 
 
 def _recorded_name(recording: Recording) -> _Name | None:
-    """Whose recording it is; None where it ended before that was written."""
+    """Return the key of the execution that was recorded; None if the recording ended before that was written."""
     told = None if recording.start is None else recording.start.execution
     if told is None:
         return None
@@ -117,14 +118,16 @@ class _Common:
     """What the executions of a task under one seed and of one repeat have in common."""
 
     recorded: Sequence[Recording] = ()
-    """What stood in the journal of them when it was opened."""
+    """Their recordings in the journal when it was opened."""
     beginning: ContainerState = field(default_factory=ContainerState)
     counter: PromptCounter | None = None
 
 
 @dataclass(frozen=True)
 class _NoFiles(RunDirectory):
-    """The folder of an executor: its journal has all that is known of an execution, so files are for tracebacks."""
+    """The folder of an executor: its journal contains everything about an execution, so the only files are
+    tracebacks.
+    """
 
     def write(self, case: str, trial: int, name: str, content: str) -> None:
         """Write a traceback, and nothing else."""
@@ -133,7 +136,7 @@ class _NoFiles(RunDirectory):
 
 
 class _BuildStop(Stop):
-    """The stop of whoever builds."""
+    """The stop request of the build."""
 
     def __init__(self, context: ExecutorContext) -> None:
         super().__init__()
@@ -149,12 +152,12 @@ class AgentExecutor:
     """Executes tasks with the live track; ``agent_executor`` opens one."""
 
     def __init__(self, work: AgentWork, context: ExecutorContext, journal: Journal, stack: ExitStack) -> None:
-        """Read what earlier sittings recorded.
+        """Read what earlier executions of the build recorded.
 
         Args:
-            work: what it works with.
-            context: where, and within what.
-            journal: its own, open.
+            work: the tasks, the pool and the agent.
+            context: its folder and its limits.
+            journal: the executor's own, open.
             stack: closes what it opens.
         """
         self._work = work
@@ -201,16 +204,19 @@ class AgentExecutor:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a label depends on."""
+        """Everything that a label depends on."""
         return self._work.identity
 
     @property
     def spent_usd(self) -> Decimal:
-        """What was paid, in earlier sittings too; in a rehearsal what real models would have cost."""
+        """What was paid, including earlier executions of the build; in a rehearsal, what real models would have
+        cost.
+        """
         return self._bench.budget.spent_usd
 
     def worst_case_usd(self, task: str) -> Decimal:  # noqa: ARG002 - the agent's limits are the same for all tasks
-        """The most that an execution can cost: the agent's limit, which is looked at before each call, and one call.
+        """Return the most that an execution can cost: the agent's limit, which is checked before each call, plus one
+        call.
 
         Simulated models cost nothing.
         """
@@ -226,12 +232,12 @@ class AgentExecutor:
         return min(limits.cost_limit_usd + most, limits.step_limit * most)
 
     def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
-        """Execute a task; as of ``TaskExecutor.execute``.
+        """Execute a task; as for ``TaskExecutor.execute``.
 
         Raises:
-            BuildStoppedError: it was asked to stop; what was paid is recorded.
-            UsageError: nothing says how much may be paid, or there is no key.
-            JournalError, OSError: what it does cannot be recorded.
+            BuildStoppedError: a stop was requested; what was paid is recorded.
+            UsageError: no cap is given, or there is no key.
+            JournalError, OSError: the execution cannot be recorded.
         """
         self._refuse_without_cap()
         draw = self._draws[task]
@@ -246,12 +252,12 @@ class AgentExecutor:
             self._execute(bench, node, draw.task, log)
         except StoppedError:
             raise BuildStoppedError(f"{task}: the build is to stop") from None
-        except CausedError as error:  # no engine answers
+        except CausedError as error:  # no container engine answers
             return replace(blank, cause=error.cause, detail=str(error))
         return self._told(blank, name, log.recording, decider)
 
     def _execute(self, bench: Bench, node: Node, task: Task, log: TrialLog) -> None:
-        if is_over(log.recording):  # what was said is not in the journal, but follows from it
+        if is_over(log.recording):  # the conversation is not in the journal, but follows from it
             try:
                 work(bench, node.engine, task, replace(log, journal=None))
             except DivergedError as diverged:
@@ -268,7 +274,7 @@ class AgentExecutor:
             asked = answer.reserve.candidate
             steps.append(ExecutedStep(seen.messages, seen.functions, asked, answer.usage, answer.cost_usd))
         if trial.resolved is not None:
-            with self._lock:  # nobody asks for it again in this sitting
+            with self._lock:  # it is not needed again by this process
                 self._recorded.pop(name, None)
         note = None
         if _was_doubted(recording):
@@ -287,7 +293,7 @@ class AgentExecutor:
         )
 
     def _recording(self, name: _Name) -> Recording:
-        """What there is of an execution, or a new trial."""
+        """Return the recording of an execution, or that of a new trial."""
         with self._lock:
             if name not in self._recorded:
                 self._numbers[name.task] += 1
@@ -319,7 +325,9 @@ class AgentExecutor:
     def _place(
         self, beginning: ContainerState, bench: Bench, engine: Engine, task: Task, log: TrialLog
     ) -> Iterator[Commands]:
-        """What the commands of an execution run in: a container of their own, or one that comes when it is needed."""
+        """Provide what runs the commands of an execution: its own container, or one that is started when it is
+        needed.
+        """
         in_full = not self._work.settings.reuse_observations or _was_doubted(log.recording)
         if in_full and not log.is_replay:
             with fresh_container(bench, engine, task) as container:
@@ -335,10 +343,10 @@ class AgentExecutor:
             yield commands
 
     def _on_node(self) -> Node:
-        """The engine, connected when it is first needed.
+        """Return the engine, which is connected when it is first needed.
 
         Raises:
-            CausedError: none answers.
+            CausedError: no engine answers.
         """
         with self._lock:
             if self._node is None:
@@ -354,14 +362,14 @@ class AgentExecutor:
 
 
 def _was_doubted(recording: Recording) -> bool:
-    """Whether an execution was begun again because a command gave something else than it had."""
+    """Return whether an execution was started again because a command gave different output than before."""
     return any(each.lost is not None and each.lost.what == OBSERVATION for each in recording.earlier)
 
 
 def _sorted_out(
     recorded: Iterable[Recording],
 ) -> tuple[dict[_Name, Recording], Counter[str], dict[tuple[str, str, int], _Common]]:
-    """Recordings by their executions, the last number of a trial of each task, and what executions have in common."""
+    """Return the recordings by execution, the last trial number of each task, and what executions have in common."""
     by_name: dict[_Name, Recording] = {}
     numbers: Counter[str] = Counter()
     together: dict[tuple[str, str, int], list[Recording]] = {}

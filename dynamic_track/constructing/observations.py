@@ -1,9 +1,9 @@
-"""What commands gave in earlier executions of a task, so that they need not run again.
+"""Reuses the output of commands in earlier executions of a task, so that they need not run again.
 
-What is in a container follows from the commands that ran in it so far. So an execution takes what an earlier one was
-given for the same commands, and has no container until it comes to a command that is new. Then it gets one, in which
-all commands before it run first; where one of them gives something else than it gave, times and addresses aside, the
-execution is begun again and runs in full.
+The content of a container follows from the commands that ran in it so far. So an execution reuses the output that an
+earlier one got for the same commands, and has no container until it reaches a new command. Then it gets a container, in
+which all earlier commands run first. If one of them gives different output, apart from times and addresses, the
+execution starts again and runs in full.
 """
 
 from __future__ import annotations
@@ -21,29 +21,31 @@ from twinbench.calls.redaction import Secrets
 from twinbench.containers.shell import CommandResult, Ended
 
 OBSERVATION = "observation"
-"""What is not repeated where a command gives something else (``DivergedError.what``)."""
+"""The value of ``DivergedError.what`` when a command gives different output."""
 
 
 @dataclass
 class ContainerState:
-    """What a container holds after certain commands: known by what each command gave that was run next."""
+    """The content of a container after certain commands, represented by the output of every command that was run
+    next.
+    """
 
     given: CommandResult | None = None
-    """By the command that led here; None for a container in which nothing ran."""
+    """The result of the command that led to this state; None for a container in which nothing ran."""
     is_doubted: bool = False
-    """Whether that command has given something else in another container."""
+    """Whether that command gave different output in another container."""
     following: dict[str, ContainerState] = field(default_factory=dict)
-    """By the next command."""
+    """The next states, by command."""
 
     def after(self, command: str, given: CommandResult) -> ContainerState:
-        """The state after a command; what it gave the first time stands."""
+        """Return the state after a command; its first result is kept."""
         return self.following.setdefault(command, ContainerState(given))
 
     def fill(self, recordings: Iterable[Recording]) -> None:
-        """Take what stands in a journal.
+        """Add the content of a journal.
 
         Args:
-            recordings: of executions whose containers began in this state, what was lost of them among it.
+            recordings: of executions whose containers began in this state, including restarted trials.
         """
         for recording in recordings:
             for each in (*recording.earlier, recording):
@@ -53,7 +55,7 @@ class ContainerState:
 
 
 def recorded_results(recording: Recording) -> list[tuple[str, CommandResult]]:
-    """The commands of an execution with what they gave, in their order, up to the first that gave nothing."""
+    """Return the commands of an execution with their results, in order, up to the first without a result."""
     found: list[tuple[str, CommandResult]] = []
     for number in sorted(recording.steps):
         for command in recording.steps[number].commands:
@@ -72,14 +74,14 @@ def _result(observation: Observation) -> CommandResult:
 
 @dataclass
 class RepeatedCommands:
-    """Runs the commands of one execution as far as they are new; use as a context manager.
+    """Runs the commands of one execution only if they are new; use it as a context manager.
 
     Args:
-        beginning: what is known of a container in which nothing ran.
-        own: what stands in the journal of this execution itself, which comes first.
+        beginning: the state of a container in which nothing ran.
+        own: the results in the journal of this execution itself, which come first.
         open_container: opens a fresh container.
-        step: says at which step the execution is.
-        secrets: what is taken out of what commands print, here too, so that it can be compared.
+        step: returns the current step of the execution.
+        secrets: are removed from the output of commands, here too, so that it can be compared.
     """
 
     beginning: ContainerState
@@ -112,11 +114,11 @@ class RepeatedCommands:
         keep_bytes: int,
         checkpoint: Callable[[], None] | None,
     ) -> CommandResult:
-        """What a command gives, or gave an earlier time; as of ``Sandbox.run_command``.
+        """Return the result of a command, or its result from an earlier execution; as for ``Sandbox.run_command``.
 
         Raises:
-            DivergedError: a command that ran before gives something else in a new container.
-            CausedError: there is no container to be had, or it is lost.
+            DivergedError: a command that ran before gives different output in a new container.
+            CausedError: no container can be started, or it is lost.
         """
 
         def run(container: Commands, command: str) -> CommandResult:
@@ -145,7 +147,7 @@ class RepeatedCommands:
         return None if state is None or state.is_doubted else state.given
 
     def _repeat(self, container: Commands, run: Callable[[Commands, str], CommandResult], timeout_s: float) -> None:
-        """Bring a fresh container to where this execution is."""
+        """Bring a fresh container to the state that this execution has reached."""
         for command, state, known in self._passed:
             given = run(container, command)
             then, now = observation_of(known, timeout_s), observation_of(given, timeout_s)

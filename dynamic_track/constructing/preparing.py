@@ -1,4 +1,4 @@
-"""What an agent executor works with, made of its settings: tasks, pool, agent, and who answers under each seed."""
+"""Prepares an agent executor from its settings: tasks, pool, agent, and the provider for each seed."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
 @dataclass(frozen=True)
 class Draw:
-    """One task under one seed: what is labelled on its own."""
+    """One task under one seed, which is labelled by itself."""
 
     task: Task
     seed: str
 
     @property
     def construction_task(self) -> ConstructionTask:
-        """As the search for labels knows it: all draws of a task are one group."""
+        """The task as the search for labels knows it: all seeds of a task form one group."""
         workload = difficulty_of(self.task) if has_edits(self.task) else self.task.repo
         return ConstructionTask(f"{self.task.id}@{self.seed}", workload, self.task.id)
 
 
 @dataclass(frozen=True)
 class AgentWork:
-    """All that an executor works with; nothing was asked, spent or written for it."""
+    """Everything that an executor works with; nothing has been requested, spent or written yet."""
 
     settings: AgentExecutorSettings
     tasks: Sequence[Task]
     task_set: str
-    """Fingerprint of the set that they are from."""
+    """The fingerprint of the task set that they come from."""
     pool: LiveManifest
     agent: AgentSettings
     rehearsal: Rehearsal | None
-    """Whose simulated models answer; None: a gateway."""
+    """The rehearsal whose simulated models answer; None: a gateway answers."""
 
     @property
     def draws(self) -> tuple[Draw, ...]:
@@ -79,7 +79,7 @@ class AgentWork:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a label depends on."""
+        """Everything that a label depends on."""
         simulated = {} if self.rehearsal is None else {"simulation": self.rehearsal.simulation}
         return {
             "executor": "agent",
@@ -95,7 +95,7 @@ class AgentWork:
 
     @property
     def limits(self) -> SittingLimits:
-        """What an execution may take."""
+        """The limits of an execution."""
         settings = self.settings
         return SittingLimits(
             retries=RetryLimits(attempt_s=settings.call_timeout_s),
@@ -115,8 +115,8 @@ def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progre
     """Read tasks, pool and, for simulated models, their skills.
 
     Raises:
-        UsageError: a key names what there is not.
-        ContentError: a file of tasks, of a pool or of skills is refused.
+        UsageError: a key names something that does not exist.
+        ContentError: a file of tasks, of a pool or of skills is not valid.
         TwinbenchError: the hub cannot be read, or mini-swe-agent or swebench is not installed.
     """
     with naming("pool"):
@@ -152,12 +152,12 @@ def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progre
 
 
 class Providers:
-    """Who answers under each seed; simulated models have their luck by it, a gateway is the same for all.
+    """The provider for each seed; simulated models depend on the seed, a gateway is the same for all seeds.
 
     Args:
         work: of the executor.
-        folder: where simulated models keep what they billed.
-        open_: closes them in the end.
+        folder: where simulated models record what they billed.
+        open_: closes the providers in the end.
     """
 
     def __init__(self, work: AgentWork, folder: Path, open_: ExitStack) -> None:
@@ -168,10 +168,10 @@ class Providers:
         self._lock = threading.Lock()
 
     def of(self, seed: str) -> Provider:
-        """The provider under a seed, opened when it is first asked for.
+        """Return the provider for a seed, which is opened when it is first needed.
 
         Raises:
-            UsageError: the gateway's address is none, or its key is not there.
+            UsageError: the gateway's address is not valid, or its key is missing.
         """
         rehearsal = self._work.rehearsal
         with self._lock:
@@ -204,5 +204,5 @@ class Providers:
 
 
 def _price(candidate: LiveCandidate) -> Decimal:
-    """What a late call of a case costs, by which candidates of a tier are put in order."""
+    """Return the cost of a late call of a case, by which the candidates of a tier are ordered."""
     return Usage(input=LAST_PROMPT_TOKENS, output=OUTPUT_TOKENS).cost_usd(candidate.prices.prices())

@@ -1,4 +1,4 @@
-"""What a person says of the agent executor: the table ``[executor]`` of a build with ``kind = "agent"``."""
+"""The user's settings of the agent executor: the table ``[executor]`` of a build with ``kind = "agent"``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from twinbench.reading.validation import field_path, worded
 from twinbench.storage.manifest_files import DEFAULT_LIVE
 
 TABLE = "[executor]"
-"""Where the settings stand in a build's configuration."""
+"""The table of the settings in a build's configuration."""
 
 MOST_MODELS = 3
-"""Of a tier: so many are tried at most (construction.md, "Cascade")."""
+"""The largest number of candidates of a tier that are tried (construction.md, "Cascade")."""
 
 _MOST_SEEDS = 1000
 _SIMULATED_MEMORY_MIB = 1024
@@ -42,47 +42,47 @@ class AgentExecutorSettings(BaseModel):
     provider: Literal["gateway", "rehearsal"]
     """Who answers: an OpenAI-compatible gateway, or the rehearsal's simulated models, which cost nothing."""
     tasks: str = REHEARSAL
-    """The set of tasks, as of ``twinbench dynamic run --tasks``."""
+    """The set of tasks, as for ``twinbench dynamic run --tasks``."""
     dataset: str | None = None
-    """A file that ``verified`` or ``heldout100`` is taken from, instead of the hub."""
+    """A file from which ``verified`` or ``heldout100`` is read, instead of the hub."""
     only: list[str] = []
-    """Globs over the ids of tasks; none is all of them."""
+    """Globs for the ids of tasks; an empty list selects all tasks."""
     limit: Positive | None = None
-    """At most so many tasks; None: all."""
+    """The largest number of tasks; None: all tasks."""
     seeds: Annotated[int, Field(ge=1, le=_MOST_SEEDS)] | Annotated[list[Natural], Field(min_length=1)] = 1
-    """How often each task is drawn anew: 3 are the seeds 0, 1 and 2, a list names them. Session keys follow from the
-    seed, and so does the luck of simulated models."""
+    """How often each task is labelled anew: 3 means the seeds 0, 1 and 2, a list names the seeds. Session keys follow
+    from the seed, and so do the random choices of simulated models."""
     pool: str = DEFAULT_LIVE
-    """A live pool: a shipped one by name, or a file."""
+    """A live pool: the name of one that comes with twinbench, or a file."""
     models_a_tier: Annotated[int, Field(ge=1, le=MOST_MODELS)] = MOST_MODELS
     """How many candidates of a tier are tried, the cheapest first."""
     actions: Literal["tool", "text"] = "tool"
-    """How models say what to run."""
+    """How models state the commands to run."""
     reuse_observations: bool = True
-    """Whether a command is not run again where an earlier execution of the same task, seed and repeat ran the same
-    commands up to it; False: each execution is done in full, in a container of its own."""
+    """Whether the output of a command is reused if an earlier execution of the same task, seed and repeat ran the same
+    commands up to it; False: each execution is done in full, in its own container."""
     api_base: str | None = None
-    """Of the gateway, such as ``https://host/v1``."""
+    """The address of the gateway, such as ``https://host/v1``."""
     api_key_env: str | None = None
-    """The environment variable with its key; None for a server that wants none."""
+    """The environment variable with its key; None for a server that needs no key."""
     candidate_limits: list[str] = []
-    """What the gateway allows, each as ``ID:connections=4,rpm=60,tpm=100000``."""
+    """The limits of the gateway, each as ``ID:connections=4,rpm=60,tpm=100000``."""
     call_timeout_s: Annotated[float, Field(ge=0.1)] = RetryLimits.attempt_s
-    """How long one attempt may take."""
+    """The time limit of one attempt, in seconds."""
     skills: str = DEFAULT_SKILLS
     """The simulated models' declared skills, by name or file."""
     faults: str | None = None
-    """The share of simulated attempts that fail, and how, such as ``0.1:429,cut``; None: none does."""
+    """The share of simulated attempts that fail, and how, such as ``0.1:429,cut``; None: no attempt fails."""
     network: bool = False
     """Whether a task's container has a network."""
     build: bool = False
-    """Build images from the tasks' Dockerfiles; those of our own tasks always are."""
+    """Whether to build images from the tasks' Dockerfiles; those of our own tasks are always built."""
     memory_mib: Positive | None = None
-    """The most that a container may take; None: 1,024 under simulated models, else 8,192."""
+    """The memory limit of a container, in MiB; None: 1,024 with simulated models, otherwise 8,192."""
     min_free_mib: Natural = ContainerLimits.min_free_mib
-    """Start nothing with less free disk."""
+    """Start no container with less free disk space, in MiB."""
     tests_s: Annotated[float, Field(gt=0)] = GradingLimits.tests_s
-    """How long the tests of a patch may run."""
+    """The time limit of the tests of a patch, in seconds."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
@@ -97,26 +97,26 @@ class AgentExecutorSettings(BaseModel):
 
     @property
     def all_seeds(self) -> tuple[str, ...]:
-        """The seeds, as session keys are made with them."""
+        """The seeds as strings, from which session keys are made."""
         return tuple(str(seed) for seed in (range(self.seeds) if isinstance(self.seeds, int) else self.seeds))
 
     @property
     def style(self) -> ActionStyle:
-        """How models say what to run."""
+        """How models state the commands to run."""
         return ActionStyle(self.actions)
 
     @property
     def most_memory_mib(self) -> int:
-        """The most that a container may take."""
+        """The memory limit of a container, in MiB."""
         usual = _SIMULATED_MEMORY_MIB if self.provider == "rehearsal" else _MEMORY_MIB
         return usual if self.memory_mib is None else self.memory_mib
 
 
 def read_settings(settings: Mapping[str, Any]) -> AgentExecutorSettings:
-    """The settings in a table.
+    """Read the settings from a table.
 
     Raises:
-        UsageError: a key is unknown, or has a value that it cannot have; all of them are named.
+        UsageError: a key is unknown, or its value is not valid; all such keys are named.
     """
     try:
         return AgentExecutorSettings.model_validate(settings)
@@ -134,14 +134,14 @@ def _problem(details: Any) -> str:
 
 @contextmanager
 def naming(key: str, option: str | None = None) -> Iterator[None]:
-    """Name the key in what is wrong with its value, where a command line would have named its option.
+    """Name the key in errors about its value, where a command line would have named its option.
 
     Args:
         key: of the table.
-        option: what the command line calls it; default: as the key.
+        option: the name of the option; default: the same as the key.
 
     Raises:
-        UsageError: what was raised within, with the key.
+        UsageError: the error that was raised inside, with the key.
     """
     try:
         yield

@@ -1,4 +1,5 @@
-"""Runs as other programs read them: JSON lines, OpenTelemetry's spans, logs of inspect_ai.
+"""Exports runs for other programs: JSON lines, OpenTelemetry spans, logs of inspect_ai.
 
-Each is made of a loaded run, whose journal has no secret in it; nothing of this machine's environment is read.
+Each export is made from a loaded run, whose journal contains no secrets; nothing is read from this machine's
+environment.
 """

@@ -1,8 +1,8 @@
-"""What was said in a trial, as exports tell it: answers from the journal, the conversation from the trajectory file.
+"""The conversation of a trial for exports: answers from the journal, the other messages from the trajectory file.
 
-The journal holds every answer and every observation. The messages that the agent put between them stand in
-``trajectory.json`` alone, which is derived and may be missing, cut or edited: it is read without trust, and only where
-its answers are those of the journal.
+The journal contains every answer and every observation. The messages that the agent put between them are only in
+``trajectory.json``, which is derived and may be missing, cut short or edited: it is read without trusting it, and used
+only if its answers agree with the journal.
 """
 
 from __future__ import annotations
@@ -32,18 +32,22 @@ class Conversation:
 
     messages: Sequence[Message]
     answers: Mapping[int, int]
-    """By step: how many messages there were when its call was made."""
+    """The number of messages before the step's call, by step."""
     source: str
-    """``trajectory``, or ``journal`` where the file does not do: no first messages then, and raw observations."""
+    """``trajectory``, or ``journal`` if the file cannot be used: then there are no first messages, and raw
+    observations.
+    """
 
 
 def tries(recording: Recording) -> Iterator[tuple[int, Recording]]:
-    """A trial as often as it was begun, numbered from 1; only the last one is counted."""
+    """Yield a trial once for each time that it was started, numbered from 1; only the last one counts."""
     yield from enumerate((*recording.earlier, recording), 1)
 
 
 def answered_message(attempt: RecordedAttempt) -> Mapping[str, Any]:
-    """The message that an attempt was answered with, the model's own fields in it; empty where there is none."""
+    """Return the message with which an attempt was answered, including the model's own fields; empty if there is
+    none.
+    """
     completion = attempt.completion
     if completion is None or completion.message.problem is not None:
         return {}
@@ -51,43 +55,43 @@ def answered_message(attempt: RecordedAttempt) -> Mapping[str, Any]:
 
 
 def patch_text(recording: Recording) -> str:
-    """The patch that a trial ended with; empty where there is none."""
+    """Return the patch with which a trial ended; empty if there is none."""
     return "" if recording.end is None else payload(recording.end.patch).decode("utf-8", "replace")
 
 
 def finish_reason(attempt: RecordedAttempt) -> str | None:
-    """Why the model ended its answer, in the provider's word."""
+    """Return why the model ended its answer, in the provider's word."""
     return None if attempt.completion is None else attempt.completion.finish_reason
 
 
 def output_of(command: RecordedCommand) -> str:
-    """What a command wrote."""
+    """Return the output of a command."""
     if command.observation is None:
         return ""
     return command.observation.text
 
 
 def ended_by(command: RecordedCommand) -> str:
-    """How a command ended (``containers.shell.Ended``); ``unknown`` where nothing is recorded of it."""
+    """Return how a command ended (``containers.shell.Ended``); ``unknown`` if nothing is recorded about it."""
     return (None if command.observation is None else command.observation.ended) or "unknown"
 
 
 def text_of(content: Any) -> str:
-    """The content of a message as text: parts joined, none as nothing."""
+    """Return the content of a message as a string: parts joined, None as an empty string."""
     if isinstance(content, list):
         return "".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
     return "" if content is None else str(content)
 
 
 def tool_calls(message: Message) -> list[Mapping[str, Any]]:
-    """The tool calls of a message that can be read as such."""
+    """Return the tool calls of a message that are well-formed."""
     calls = message.get("tool_calls")
     found = calls if isinstance(calls, list) else []
     return [call for call in found if isinstance(call, Mapping) and isinstance(call.get("function"), Mapping)]
 
 
 def conversation(run: LoadedRun, recording: Recording) -> Conversation:
-    """What was said in a trial."""
+    """Read the conversation of a trial."""
     return _from_trajectory(run, recording) or _from_journal(recording)
 
 

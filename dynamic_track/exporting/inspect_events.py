@@ -1,4 +1,4 @@
-"""A trial's messages and events as objects of inspect_ai."""
+"""Converts a trial's messages and events to objects of inspect_ai."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REASONS: Mapping[str, Any] = {"stop": "stop", "length": "max_tokens", "tool_cal
 
 
 class Events:
-    """Makes the messages and events of a trial."""
+    """Builds the messages and events of a trial."""
 
     def __init__(self, run: LoadedRun, recording: Recording) -> None:
         from inspect_ai.model import ModelOutput
@@ -51,12 +51,12 @@ class Events:
         self.last: ModelOutput = ModelOutput()
 
     def id(self, *parts: str) -> str:
-        """The same whenever the same run is exported."""
+        """Return a new id, the same whenever the same run is exported."""
         names = (self._run.fingerprint, self._recording.case, str(self._recording.trial), *parts)
         return hashlib.sha256("\n".join(names).encode()).hexdigest()[:22]
 
     def events(self) -> list[Event]:
-        """Of each step a span: the decision, the call, the commands."""
+        """Return a span for each step: the decision, the call, the commands."""
         from inspect_ai.event import InfoEvent, SpanBeginEvent, SpanEndEvent
 
         found: list[Event] = []
@@ -96,7 +96,7 @@ class Events:
         return found
 
     def ends(self, scores: Mapping[str, Any] | None, error: Any, ended: float) -> list[Event]:
-        """The event of the score, or of the error."""
+        """Return the events of the score, or of the error."""
         from inspect_ai.event import ErrorEvent, ScoreEvent
 
         if error is not None:
@@ -154,9 +154,9 @@ class Events:
 
         place = self.said.answers[number]
         stands = place < len(self.messages) and self.said.messages[place].get("role") == "assistant"
-        key = f"message {place}" if stands else f"answer {number}"  # one that did not parse is in no conversation
+        key = f"message {place}" if stands else f"answer {number}"  # unparsed ones are in no conversation
         message = self._message({**answered_message(answer), "role": "assistant"}, key)
-        assert isinstance(message, ChatMessageAssistant)  # noqa: S101 - its role says so
+        assert isinstance(message, ChatMessageAssistant)  # noqa: S101 - follows from its role
         message.model = name
         reason = _REASONS.get(finish_reason(answer) or "", "unknown")
         return ModelOutput(
@@ -222,7 +222,7 @@ class Events:
 
 
 def usage(usage: Usage, cost_usd: float) -> ModelUsage:
-    """Our buckets as inspect_ai's, whose input tokens leave out cached ones as ours do."""
+    """Convert our usage to inspect_ai's, whose input tokens exclude cached ones, like ours."""
     from inspect_ai.model import ModelUsage
 
     return ModelUsage(
@@ -236,13 +236,13 @@ def usage(usage: Usage, cost_usd: float) -> ModelUsage:
 
 
 def times(recording: Recording) -> tuple[float, float]:
-    """When a trial was begun and ended, in seconds since 1970; its verdict may have been given long after."""
+    """Return when a trial began and ended, in seconds since 1970; its verdict may have been given much later."""
     ended = _at(recording.end, recording.at or 0.0)
     return _at(recording.start, ended), ended
 
 
 def moment(seconds: float) -> datetime:
-    """A time in seconds since 1970, in UTC."""
+    """Convert a time in seconds since 1970 to a datetime in UTC."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
@@ -258,7 +258,7 @@ def _attempt(attempt: RecordedAttempt) -> dict[str, Any]:
 
 
 def _arguments(said: Any) -> tuple[dict[str, Any], str | None]:
-    """A tool call's arguments, and what is wrong with them where they are none."""
+    """Return a tool call's arguments, and what is wrong with them if they are not a JSON object."""
     if isinstance(said, Mapping):
         return dict(said), None
     with suppress(ValueError, TypeError, RecursionError):

@@ -1,8 +1,8 @@
-"""A run as a log of inspect_ai: for ``inspect view``, its data frames, and whatever else reads such logs.
+"""Exports a run as a log of inspect_ai: for ``inspect view``, its data frames, and other programs that read such logs.
 
-A log is of a run. A sample is a case and an epoch of it a trial; its score is our verdict, and where infrastructure or
-the cap ended the trial it has an error and no score. A model event is a step's call with the conversation that it was
-made in; retries are in its metadata. A tool event is a command.
+A log covers one run. A sample is a case, and an epoch of it is a trial. Its score is our verdict; a trial that
+infrastructure or the cap ended has an error and no score. A model event is a step's call with the conversation before
+it; retries are in its metadata. A tool event is a command.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dynamic_track.exporting.conversation import patch_text
 from dynamic_track.exporting.inspect_events import Events, moment, times, usage
-from dynamic_track.results.loaded import LoadedRun, shown_detail
+from dynamic_track.results.loaded import LoadedRun, shown_content
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import Recording
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from inspect_ai.model import ModelUsage
 
 SUFFIX = ".eval"
-"""By which inspect_ai knows a log; as JSON, a log is ten times as large, and only listed under a name with its time."""
+"""The suffix by which inspect_ai recognises a log. As JSON, a log is ten times as large, and is only listed if its name
+contains its time."""
 
 SCORER = "resolved"
 
@@ -39,28 +40,28 @@ def write_inspect_log(run: LoadedRun, path: Path, progress: Progress = no_progre
     """Write a run as a log of inspect_ai.
 
     Args:
-        run: loaded.
-        path: the file, of any name; inspect_ai finds those that end in ``SUFFIX``.
-        progress: told how many trials are done.
+        run: a loaded run.
+        path: the file, with any name; inspect_ai finds files that end in ``SUFFIX``.
+        progress: is told how many trials are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     _require()
     from inspect_ai.log import write_eval_log
 
     log = inspect_log(run, progress)
-    path.touch()  # fails where nothing can be written; inspect_ai would make folders that are missing
+    path.touch()  # fails if the file cannot be written; inspect_ai would create missing folders
     write_eval_log(log, str(path.absolute()), format="eval")
 
 
 def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
-    """A run as inspect_ai's own object.
+    """Convert a run to inspect_ai's log object.
 
     Args:
-        run: loaded.
-        progress: told how many trials are done.
+        run: a loaded run.
+        progress: is told how many trials are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed, or no trial has ended.
@@ -112,7 +113,7 @@ def inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
 
 
 def _require() -> None:
-    """Say what to install where inspect_ai is missing."""
+    """Raise an error that says what to install if inspect_ai is missing."""
     try:
         import inspect_ai.event
         import inspect_ai.log  # noqa: F401
@@ -123,8 +124,8 @@ def _require() -> None:
 
 
 def _about(run: LoadedRun) -> dict[str, Any]:
-    """What a log says of the run as a whole; the money is that of ``dynamic score``."""
-    score = run.score.to_json()
+    """Return what a log says about the run as a whole; the money figures are those of ``dynamic score``."""
+    score = shown_content(run.score)
     models = score.pop("models")
     about = {
         "simulated": run.simulated,
@@ -182,7 +183,8 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
     events = maker.events()
     begun, ended = times(recording)
     handling = None if trial.cause is None else CAUSES[trial.cause]
-    detail = shown_detail(trial)
+    content = shown_content(trial)
+    detail = content["detail"]
     error = None
     if handling is not None and handling.counts is not Counts.unresolved:
         told = f"{trial.counts}: {trial.cause}, {handling.meaning}" + (f" ({detail})" if detail else "")
@@ -197,11 +199,9 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
                 explanation=replace_surrogates(why + (f" ({detail})" if detail else "")),
             )
         }
-    content = trial.to_json()
     buckets = content.pop("usage")
     del content["id"], content["trial"]
     calls = content.pop("models")
-    content["detail"] = detail
     metadata = {
         "simulated": run.simulated,
         "router": run.shown_router,
@@ -233,7 +233,7 @@ def _sample(run: LoadedRun, recording: Recording, trial: Trial) -> EvalSample:
 
 
 def _usages(recorded: Sequence[Recording]) -> dict[str, ModelUsage]:
-    """The four buckets of the answered calls, and what they cost, by candidate."""
+    """Return the four token counts of the answered calls, and their cost, by candidate."""
     usages: dict[str, Usage] = {}
     costs: dict[str, Decimal] = {}
     for answer in (answer for recording in recorded for answer in recording.answers):

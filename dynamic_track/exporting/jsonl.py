@@ -1,4 +1,6 @@
-"""A run as JSON lines: its answered calls, its trials, every single attempt, or its patches as SWE-bench reads them."""
+"""Exports a run as JSON lines: its answered calls, its trials, every single attempt, or its patches in SWE-bench's
+format.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from twinbench.routing.usage import Usage
 
 
 class What(StrEnum):
-    """What a line is of."""
+    """What each line describes."""
 
     calls = "calls"
     trials = "trials"
@@ -26,13 +28,14 @@ class What(StrEnum):
 
 
 def json_lines(run: LoadedRun, what: What = What.calls, number: int = 1) -> Iterator[str]:
-    """A run, a JSON object a line; each says whether the run was a rehearsal.
+    """Yield a run as JSON objects, one a line; each says whether the run was a rehearsal.
 
     Args:
-        run: loaded.
-        what: a line is of. ``calls`` add up to what the answers cost the agents, ``trials`` to the whole score, and
-            ``attempts`` to everything that was spent. ``predictions`` are patches in SWE-bench's format.
-        number: of the trial of each case that ``predictions`` are of.
+        run: a loaded run.
+        what: what each line describes. ``calls`` add up to the cost of the agents' answers, ``trials`` to the whole
+        score,
+            and ``attempts`` to everything that was spent. ``predictions`` are patches in SWE-bench's format.
+        number: which trial of each case ``predictions`` contain.
     """
     if what is What.predictions:
         rows = prediction_rows(run, number)
@@ -43,12 +46,12 @@ def json_lines(run: LoadedRun, what: What = What.calls, number: int = 1) -> Iter
 
 
 def prediction_rows(run: LoadedRun, number: int = 1) -> list[dict[str, Any]]:
-    """The patches of a run in SWE-bench's format, which knows one a case.
+    """Return the patches of a run in SWE-bench's format, which has one patch for each case.
 
-    A trial that infrastructure or the cap ended has no patch of its agent's, and is left out.
+    A trial that infrastructure or the cap ended has no patch of its agent, and is left out.
 
     Args:
-        run: loaded.
+        run: a loaded run.
         number: which trial of each case.
     """
     return [
@@ -63,8 +66,8 @@ def prediction_rows(run: LoadedRun, number: int = 1) -> list[dict[str, Any]]:
 
 
 def attempt_rows(run: LoadedRun) -> list[dict[str, Any]]:
-    """Each HTTP request of a run as a flat row: answered or not, the agent's and the router's own, those of trials that
-    were given up and begun anew among them.
+    """Return each HTTP request of a run as a flat row: answered or not, the agent's and the router's own, including
+    those of trials that were stopped and started again.
     """
     return [
         {

@@ -1,8 +1,9 @@
-"""A run as OpenTelemetry spans: OTLP/JSON lines, as the file exporter's specification has them, a trial a line.
+"""Exports a run as OpenTelemetry spans: lines of OTLP/JSON as the file exporter's specification defines them, one trial
+a line.
 
-Names follow the semantic conventions for generative AI, version 1.41; what is our own is under ``twinbench.``. A trial
-is a trace: the trial, in it its steps, in a step the router's decision (in that, the router's own calls), each attempt
-and each command. Ids follow from what the run is and became, so that an export made twice is the same twice.
+Names follow the semantic conventions for generative AI, version 1.41; our own names begin with ``twinbench.``. A trial
+is a trace: it contains its steps, a step contains the router's decision (which contains the router's own LLM calls),
+each attempt and each command. Ids follow from the run's content, so that two exports of a run are equal.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 from dynamic_track.exporting.conversation import ended_by, finish_reason, output_of, tries
-from dynamic_track.results.loaded import LoadedRun, shown_detail
+from dynamic_track.results.loaded import LoadedRun, shown_content
 from dynamic_track.running.trial import Trial
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import OfTrial
@@ -33,17 +34,17 @@ _TOOL = "bash"
 
 @dataclass
 class _Span:
-    """A span and those in it."""
+    """A span with the spans in it."""
 
     key: str
-    """Tells it from its siblings."""
+    """Distinguishes it from its siblings."""
     name: str
     start: float
     end: float
     attributes: dict[str, Any]
     kind: int = _INTERNAL
     error: tuple[str, str] | None = None
-    """Its type and what it says."""
+    """Its type and its message."""
     children: list[_Span] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -51,7 +52,7 @@ class _Span:
         self.end = max([self.start, self.end, *(child.end for child in self.children)])
 
     def to_json(self, trace: str, above: str = "") -> Iterator[dict[str, Any]]:
-        """It and all in it, as OTLP has them."""
+        """Yield the span and all spans in it as OTLP objects."""
         path = f"{above}/{self.key}"
         attributes = dict(self.attributes)
         span: dict[str, Any] = {"traceId": trace, "spanId": _id(trace, path, characters=16)}
@@ -72,10 +73,11 @@ class _Span:
 
 
 def otlp_lines(run: LoadedRun) -> Iterator[str]:
-    """The spans of a run, one ``TracesData`` with all spans of a trial a line.
+    """Yield the spans of a run: one ``TracesData`` object a line, with all spans of a trial.
 
-    Times are those of the journal. Those of a rehearsal are virtual, a clock for each trial, in which neither decisions
-    nor commands take any time; the resource says so (``twinbench.time``), and attributes say how long they took.
+    Times are those of the journal. Those of a rehearsal are virtual, with a clock for each trial, and neither decisions
+    nor
+    commands take any time in them; the resource says so (``twinbench.time``), and attributes say how long they took.
     """
     resource = _attributes(
         {
@@ -106,7 +108,7 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
 
 
 class _Spans:
-    """Makes spans of a run's recordings."""
+    """Builds the spans of a run's recordings."""
 
     def __init__(self, run: LoadedRun) -> None:
         self._run = run
@@ -115,10 +117,10 @@ class _Spans:
         self._provider = {"gen_ai.provider.name": run.pool.gateway}
 
     def trial(self, recording: Recording, trial: Trial) -> _Span:
-        content = trial.to_json()
+        content = shown_content(trial)
         usage = content.pop("usage")
         content.pop("models")
-        detail = content["detail"] = shown_detail(trial)
+        detail = content["detail"]
         children: list[_Span] = []
         for number, each in tries(recording):
             found = [self._step(step, each.steps[step]) for step in sorted(each.steps)]
@@ -136,7 +138,7 @@ class _Spans:
             "trial",
             f"invoke_agent {self._agent}",
             start,
-            _at(recording.end, recording.at or start),  # a verdict may be given long after
+            _at(recording.end, recording.at or start),  # a verdict may be given much later
             {
                 "gen_ai.operation.name": "invoke_agent",
                 **self._provider,
@@ -277,12 +279,14 @@ def _at(line: OfTrial | None, otherwise: float) -> float:
 
 
 def _nanoseconds(seconds: float) -> str:
-    """As text, which is how OTLP/JSON has 64 bits; to microseconds, since a float of seconds holds no more."""
+    """Return nanoseconds as a string, which is OTLP/JSON's form of 64-bit numbers; only precise to microseconds, as a
+    float of seconds is.
+    """
     return str(round(seconds * 1_000_000) * 1000)
 
 
 def _attributes(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Attributes as OTLP has them; what is unknown is left out."""
+    """Return attributes as OTLP objects; unknown values are left out."""
     return [{"key": name, "value": _value(value)} for name, value in values.items() if value is not None]
 
 

@@ -1,1 +1,1 @@
-"""Verdicts on patches, by SWE-bench's own grading."""
+"""Grading: verdicts on patches, by SWE-bench's own grading code."""

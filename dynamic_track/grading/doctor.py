@@ -1,4 +1,4 @@
-"""Whether the live track can run here: the engine, the disk, the images, and whether tasks grade as they should."""
+"""Check whether the live track can run on this machine: engine, disk, images, and correct grading of tasks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SMALL = ContainerLimits(memory_mib=512, processes=128)
 
 
 class GradesHere(StrEnum):
-    """How a task grades here."""
+    """How a task is graded on this machine."""
 
     yes = "yes"
     with_swebench_setting = "with swebench's setting"
@@ -35,17 +35,17 @@ class GradesHere(StrEnum):
 
 @dataclass(frozen=True)
 class TaskFinding:
-    """Whether a task grades here: the gold patch resolves it, and no patch at all does not."""
+    """Whether a task is graded correctly: its gold patch resolves it, and an empty patch does not."""
 
     id: str
     grades: GradesHere
     reason: str | None
     seconds: float | None
-    """How long the tests of the gold patch ran."""
+    """How long the tests of the gold patch ran, in seconds."""
 
     @property
     def check(self) -> CheckResult:
-        """The finding as a check of the task; its value is how long the tests of the gold patch ran, in seconds."""
+        """The finding as a check result; its value is how long the tests of the gold patch ran, in seconds."""
         status = {GradesHere.yes: Status.passed, GradesHere.no: Status.failed}.get(self.grades, Status.warned)
         reason = self.reason or f"gold resolves it, no patch does not; tests {self.seconds or 0:.1f} s"
         advice = "leave it out of runs, or mend it" if self.grades is GradesHere.no else None
@@ -55,7 +55,7 @@ class TaskFinding:
 
 
 def check_engine(engine: Engine, limits: GradingLimits) -> list[CheckResult]:
-    """The engine and its disk; of the disk, ``value`` is what is free in MiB."""
+    """Check the engine and its disk; the disk check's ``value`` is the free space in MiB."""
     info = engine.info()
     reason = (
         f"Docker {info.version}, {info.storage_driver}, cgroup v{info.cgroup_version}, "
@@ -76,7 +76,7 @@ def check_engine(engine: Engine, limits: GradingLimits) -> list[CheckResult]:
 
 
 def check_container(engine: Engine, images: Sequence[str], limits: GradingLimits) -> CheckResult:
-    """Whether a container runs: an engine may answer and still be of no use."""
+    """Check that a container runs, since an engine may answer and still be unusable."""
     image = next((name for name in (*images, BASE_IMAGE) if engine.has_image(name)), None)
     if image is None:
         reason, advice = (
@@ -108,7 +108,7 @@ def check_tasks(
     build: bool,
     progress: Progress = no_progress,
 ) -> list[TaskFinding]:
-    """Whether tasks grade here, each with its gold patch and with none; nothing kept is asked."""
+    """Check that tasks are graded correctly, each with its gold patch and an empty patch; the cache is not used."""
     failed = prepare_images(engine, tasks, build_them=build, progress=progress)
 
     def finding(task: Task, engine: Engine, checkpoint: Checkpoint) -> TaskFinding:
@@ -118,7 +118,7 @@ def check_tasks(
             return _check_task(engine, task, limits, checkpoint)
         except (GivenUpError, HarnessMissingError):
             raise
-        except Exception as unexpected:  # noqa: BLE001 - the other tasks can be checked all the same
+        except Exception as unexpected:  # noqa: BLE001 - the other tasks can still be checked
             return TaskFinding(task.id, GradesHere.no, f"{Cause.internal}: {describe_error(unexpected)}", None)
 
     def done(number: int) -> None:
@@ -151,7 +151,7 @@ def _check_task(engine: Engine, task: Task, limits: GradingLimits, checkpoint: C
 def _resolved(
     engine: Engine, task: Task, patch: str | None, limits: GradingLimits, checkpoint: Checkpoint
 ) -> tuple[str | None, float | None]:
-    """None where the tests say that the task is resolved, else what they say; and how long they took."""
+    """Return None if the tests say that the task is resolved, else what they say; and how long they took."""
     try:
         tests, complaint = run_tests(engine, task, patch, limits, checkpoint)
     except CausedError as error:

@@ -1,4 +1,4 @@
-"""Many patches graded at once."""
+"""Grade many patches in parallel."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Grades(Tabular):
     """The verdicts on a set of patches."""
 
     verdicts: tuple[Verdict, ...]
-    """In the order of the tasks."""
+    """The verdicts, in the order of the tasks."""
     missing: tuple[str, ...]
     """Tasks without a patch, which were not graded."""
 
     @property
     def resolved(self) -> int:
-        """How many patches resolve their task."""
+        """The number of patches that resolve their task."""
         return sum(verdict.resolved is True for verdict in self.verdicts)
 
     @property
     def infra(self) -> int:
-        """How many have no verdict, for a reason that is not the patch's."""
+        """The number of patches without a verdict, for reasons other than the patch."""
         return sum(not verdict.is_verdict for verdict in self.verdicts)
 
     def to_json(self) -> dict[str, Any]:
@@ -78,18 +78,18 @@ def grade_all(
     fresh: bool = False,
     progress: Progress = no_progress,
 ) -> Grades:
-    """Grade patches, several at once.
+    """Grade patches in parallel.
 
     Args:
-        engine: where.
-        tasks: what is to be resolved.
-        patches: by task id.
-        store: of verdicts.
-        limits: what the grading of one may take.
-        workers: how many are graded at once.
+        engine: the Docker engine.
+        tasks: the tasks to be resolved.
+        patches: the patches by task id.
+        store: the store of verdicts.
+        limits: the limits of one grading.
+        workers: how many patches are graded in parallel.
         build: build the images of tasks that have a Dockerfile.
-        fresh: grade again, even where a verdict is kept.
-        progress: told how many are done.
+        fresh: grade again even if a cached verdict exists.
+        progress: called with the number of graded patches.
 
     Raises:
         CausedError: the engine does not answer.
@@ -97,7 +97,7 @@ def grade_all(
     """
     graded = [task for task in tasks if task.id in patches]
     missing = tuple(task.id for task in tasks if task.id not in patches)
-    # An empty patch needs no container, and so no image.
+    # An empty patch needs no container and no image.
     needed = [task for task in graded if patches[task.id].strip()]
     failed = prepare_images(engine, needed, build_them=build, progress=progress)
 
@@ -111,7 +111,7 @@ def grade_all(
             return grade(engine, task, patches[task.id], store, limits, fresh=fresh, checkpoint=checkpoint)
         except (GivenUpError, HarnessMissingError, StoreWriteError):
             raise
-        except Exception as unexpected:  # noqa: BLE001 - one patch's trouble stays one patch's
+        except Exception as unexpected:  # noqa: BLE001 - an error with one patch must not affect others
             return _no_verdict_by(unexpected, task, store)
 
     def done(number: int) -> None:

@@ -1,4 +1,4 @@
-"""Patches to grade, from files in SWE-bench's prediction format."""
+"""Read patches to grade, from patch files or files in SWE-bench's prediction format."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _MOST_PATCH_BYTES = MOST_LINE_BYTES
 
 
 def read_patch(path: Path) -> str:
-    """A patch file, or what comes through a pipe; ``-`` is standard input.
+    """Read a patch from a file, a pipe, or standard input (``-``).
 
     Raises:
-        UsageError: no such file, or it cannot be opened.
-        ContentError: it is no text, or larger than any patch that is graded.
+        UsageError: the file does not exist or cannot be opened.
+        ContentError: it is not UTF-8 text, or larger than the limit.
     """
     source = "standard input" if str(path) == STDIN else str(path)
     try:
-        # As bytes, since the line ends of a patch are content.
+        # Read as bytes, since line endings are part of a patch's content.
         return _patch_bytes(path).decode()
     except UnicodeDecodeError as error:
         what = f"not UTF-8: byte {error.start + 1}"
@@ -47,7 +47,7 @@ def _patch_bytes(path: Path) -> bytes:
     if str(path) == STDIN:
         return read_at_most(standard_input(), _MOST_PATCH_BYTES)
     try:
-        with path.open("rb") as file:  # which may be a pipe of the shell's
+        with path.open("rb") as file:  # may be a pipe, as in <(command)
             return read_at_most(file, _MOST_PATCH_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"no file {path}") from None
@@ -58,14 +58,16 @@ def _patch_bytes(path: Path) -> bytes:
 
 
 def read_predictions(path: Path) -> dict[str, str]:
-    """The patches of a prediction file by instance id: JSON lines, or a JSON list or object as mini-swe-agent writes.
+    """Read a prediction file; return patches by instance id.
 
-    ``-`` reads JSON lines from standard input. Each prediction has ``instance_id`` and ``model_patch``; null, as a run
-    that submitted nothing has it, is an empty patch.
+    The file has JSON lines, or a JSON list or object as mini-swe-agent writes it; ``-`` reads JSON lines from standard
+    input.
+    Each prediction has ``instance_id`` and ``model_patch``; null, which means that a run submitted nothing, is an empty
+    patch.
 
     Raises:
-        UsageError: no such file, or an ending that says no known format.
-        ContentError: a prediction is malformed, or an instance stands twice; every problem is named.
+        UsageError: the file does not exist, or has an unknown suffix.
+        ContentError: a prediction is malformed, or an instance appears twice; every problem is named.
     """
     if str(path) == STDIN:
         with open_source(STDIN) as source:
@@ -96,7 +98,7 @@ def _patches(rows: Iterator[NumberedRow | Problem], name: str, unit: str) -> dic
 
 
 def _complaint(content: Any, known: Mapping[str, str]) -> tuple[str | None, str] | None:
-    """The field that is wrong, and what is."""
+    """Return the invalid field and what is wrong with it; None if the prediction is valid."""
     if not isinstance(content, dict):
         return None, "a prediction is a JSON object"
     instance = content.get("instance_id")

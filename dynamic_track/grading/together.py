@@ -1,4 +1,4 @@
-"""Several gradings at once, which an interrupt ends at once: their containers are removed, none is waited for."""
+"""Run several gradings in parallel; an interrupt aborts all of them and removes their containers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Checkpoint = Callable[[], None]
 
 
 class GivenUpError(Exception):
-    """All is interrupted: what is being graded is left as it is."""
+    """Everything was interrupted, so the current grading is aborted."""
 
 
 def work_on_all(
@@ -26,17 +26,17 @@ def work_on_all(
     workers: int,
     done: Callable[[int], None],
 ) -> list[Result]:
-    """What work on each item gives, in their order.
+    """Run work on each item in parallel, and return the results in the items' order.
 
     Args:
-        engine: for containers.
-        items: what there is to work on.
-        work: on one item. It calls the checkpoint while it waits, which raises GivenUpError where all is interrupted.
-        workers: how many at once.
-        done: called with the number of items that are done, each time one is.
+        engine: the Docker engine.
+        items: the items.
+        work: processes one item. While it waits it calls the checkpoint, which raises GivenUpError after an interrupt.
+        workers: how many items are processed in parallel.
+        done: called with the number of finished items each time one finishes.
 
     Raises:
-        Exception: what ``work`` raises first; the others are given up then.
+        Exception: the first exception of ``work``; the other items are aborted then.
     """
     interrupted = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Whether a patch resolves a task: SWE-bench's own grading, in a fresh container (dynamic.md, "Resolution")."""
+"""Grade whether a patch resolves a task, by SWE-bench's own grading in a new container (dynamic.md, "Resolution")."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from twinbench.fingerprint import fingerprint, sha256_text
 
 TESTBED = "/testbed"
 LOG_BYTES = 64 * 2**20
-"""How much of what the tests print is kept and graded."""
+"""How much of the tests' output is stored and graded."""
 
 _PATCH_FILE = "/tmp/patch.diff"  # noqa: S108 - in a container of its own
 _SCRIPT_FILE = "/eval.sh"
@@ -30,15 +30,15 @@ _SHOWN_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class GradingLimits:
-    """What the grading of a patch may take."""
+    """Limits of grading a patch."""
 
     tests_s: float = 1800.0
-    """How long the tests may run (SWE-bench's own default)."""
+    """Time limit of the tests (SWE-bench's own default)."""
     memory_mib: int = 8192
     min_free_mib: int = ContainerLimits.min_free_mib
 
     def sandbox(self, setting: GradingSetting) -> ContainerLimits:
-        """The limits of a container to grade in."""
+        """Return the limits of a grading container."""
         open_ = setting == GradingSetting.swebench
         return ContainerLimits(
             memory_mib=self.memory_mib,
@@ -52,37 +52,37 @@ class GradingLimits:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a patch."""
+    """The verdict on a patch, or why there is none."""
 
     id: str
     resolved: bool | None
-    """None where there is no verdict, for a reason that is not the patch's."""
+    """Whether the patch resolves the task; None if there is no verdict, for reasons other than the patch."""
     cause: Cause | None
-    """Why, where the tests did not decide."""
+    """The cause, if the tests did not decide."""
     detail: str | None
     """The cause in words."""
     tests: Mapping[str, Mapping[str, list[str]]] | None
-    """FAIL_TO_PASS and PASS_TO_PASS, each with the tests that succeeded and those that failed (``success``,
-    ``failure``); None where the output says nothing that SWE-bench's grading accepts."""
+    """FAIL_TO_PASS and PASS_TO_PASS, each with the tests that passed and failed (``success``, ``failure``); None if
+    SWE-bench's grading finds no results in the output."""
     hint: str | None
-    """What SWE-bench's classification of infrastructure failures makes of the output; it changes no verdict."""
+    """SWE-bench's classification of the output as an infrastructure failure; it does not change the verdict."""
     setting: GradingSetting
     image: str | None
-    """What tells the image from others (``Engine.image_identity``)."""
+    """The identity of the image (``Engine.image_identity``)."""
     swebench: str
-    """Its version."""
+    """The version of swebench."""
     fingerprint: str | None
-    """Of everything that the verdict depends on; the key under which it is kept."""
+    """Fingerprint of everything that the verdict depends on; the key under which it is cached."""
     seconds: float | None
-    """How long the tests ran."""
+    """How long the tests ran, in seconds."""
     log: Path | None = None
-    """What the tests printed, gzipped."""
+    """The gzipped file with the tests' output."""
     kept: bool = False
-    """Whether it was found in the store instead of being graded now."""
+    """Whether the verdict comes from the store's cache."""
 
     @property
     def is_verdict(self) -> bool:
-        """Whether there is one: infrastructure gives none."""
+        """Whether there is a verdict; infrastructure failures give none."""
         return self.cause is None or CAUSES[self.cause].counts is not Counts.infra
 
     def to_json(self) -> dict[str, Any]:
@@ -100,19 +100,19 @@ def grade(
     fresh: bool = False,
     checkpoint: Callable[[], None] | None = None,
 ) -> Verdict:
-    """Whether a patch resolves a task; kept verdicts are found again.
+    """Grade whether a patch resolves a task; a cached verdict is used if there is one.
 
     Args:
-        engine: where; the image must be present.
-        task: what is to be resolved.
+        engine: the Docker engine; the image must be present.
+        task: the task to be resolved.
         patch: a unified diff; an empty one is unresolved without a container.
-        store: of verdicts.
-        limits: what grading may take.
-        fresh: grade again, even where a verdict is kept.
-        checkpoint: called while tests run; raises where they are to be given up.
+        store: the store of verdicts.
+        limits: the limits of grading.
+        fresh: grade again even if a cached verdict exists.
+        checkpoint: called while tests run; raises if they are to be aborted.
 
     Returns:
-        A verdict, or what kept us from one (``Verdict.is_verdict``).
+        A verdict, or why there is none (``Verdict.is_verdict``).
     """
     limits = limits or GradingLimits()
     blank = _blank(task)
@@ -121,7 +121,7 @@ def grade(
     try:
         image = engine.image_identity(task.image)
         blank = replace(blank, image=image, fingerprint=_fingerprint(task, patch, image, blank.swebench))
-        assert blank.fingerprint is not None  # noqa: S101 - given in the line above
+        assert blank.fingerprint is not None  # noqa: S101 - set in the line above
         if not fresh and (kept := store.find(blank.fingerprint)) is not None:
             content, log = kept
             return replace(_from_json(blank, content), log=log, kept=True)
@@ -132,7 +132,7 @@ def grade(
 
 
 def no_verdict(task: Task, cause: Cause, detail: str) -> Verdict:
-    """What stands for a verdict where infrastructure kept us from one."""
+    """Make the result for a patch that got no verdict because of infrastructure."""
     return replace(_blank(task), cause=cause, detail=detail)
 
 
@@ -143,17 +143,17 @@ def run_tests(
     limits: GradingLimits,
     checkpoint: Callable[[], None] | None = None,
 ) -> tuple[CommandResult | None, str | None]:
-    """Run a task's tests in a fresh container, after a patch.
+    """Run a task's tests in a new container, after applying a patch.
 
     Args:
-        engine: where.
-        task: whose tests.
-        patch: applied before; None for none.
-        limits: what they may take.
-        checkpoint: called while they run; raises where they are to be given up.
+        engine: the Docker engine.
+        task: the task with the tests.
+        patch: the patch to apply first; None for none.
+        limits: the limits of grading.
+        checkpoint: called while they run; raises if they are to be aborted.
 
     Returns:
-        What the tests printed and how they ended, None where the patch does not apply; and what was said then.
+        The tests' output and how they ended, None if the patch does not apply; and the error message in that case.
     """
     files = {_SCRIPT_FILE: harness.eval_script(task).encode()}
     if patch is not None:
@@ -162,7 +162,7 @@ def run_tests(
         sandbox.put(files)
         if patch is not None and (complaint := _apply(sandbox)) is not None:
             return None, complaint
-        # One stream from the start: two, merged later, can come out of order.
+        # Use one stream from the start: two streams that are merged later may be out of order.
         tests = sandbox.run_command(
             f"exec /bin/bash {_SCRIPT_FILE} 2>&1",
             directory=TESTBED,
@@ -174,10 +174,10 @@ def run_tests(
 
 
 def _apply(sandbox: Sandbox) -> str | None:
-    """Apply the patch as SWE-bench does; what the last try said where none worked."""
+    """Apply the patch as SWE-bench does; return the last error message if no way worked."""
     said = ""
     for number, command in enumerate(harness.apply_commands()):
-        if number:  # a failed try may leave a part behind, and every later one would fail for that
+        if number:  # a failed try may leave changes behind, which would make every later one fail
             sandbox.run_command("git checkout -- . ; git clean -fd", directory=TESTBED, timeout_s=_APPLY_WITHIN_S)
         tried = sandbox.run_command(f"{command} {_PATCH_FILE}", directory=TESTBED, timeout_s=_APPLY_WITHIN_S)
         if tried.exit_code == 0:
@@ -206,14 +206,14 @@ def _graded(
         content, _ = store.keep(blank.fingerprint, _to_json(verdict), "", began)
         return _from_json(blank, content)
     verdict = replace(judged(task, tests, blank), seconds=tests.seconds)
-    if verdict.cause is not None:  # how long the tests take is the machine's, too
+    if verdict.cause is not None:  # for example a timeout, which depends on the machine too
         return verdict
     content, log = store.keep(blank.fingerprint, _to_json(verdict), tests.output, began)
     return replace(_from_json(blank, content), log=log)
 
 
 def judged(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:
-    """The verdict on what the tests printed."""
+    """Derive the verdict from the tests' output."""
     if tests.ended is Ended.timeout:
         return replace(
             blank, resolved=False, cause=Cause.timeout, detail=f"the tests were ended after {tests.seconds:.0f} s"

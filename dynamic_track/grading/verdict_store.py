@@ -1,4 +1,4 @@
-"""Verdicts that were given, kept under the fingerprint of everything they depend on."""
+"""The cache of verdicts, each under the fingerprint of everything it depends on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOG = "test_output.txt.gz"
 
 
 class VerdictStore:
-    """The folder ``verdicts`` of a store: for each fingerprint the verdict and what the tests printed."""
+    """The folder ``verdicts`` of a store: the verdict and the tests' output for each fingerprint."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -26,7 +26,7 @@ class VerdictStore:
         self._kept: Counter[str] = Counter()
 
     def find(self, fingerprint: str) -> tuple[dict[str, Any], Path] | None:
-        """A kept verdict and its log, or None."""
+        """Return a cached verdict and its log; None if there is none."""
         folder = self._folder(fingerprint)
         try:
             content: dict[str, Any] = json.loads((folder / _VERDICT).read_text("utf-8"))
@@ -38,20 +38,22 @@ class VerdictStore:
         return content, folder / _LOG
 
     def times_kept(self, fingerprint: str) -> int:
-        """How often this object has kept a verdict of that fingerprint: ``keep`` wants it as of the grading's begin."""
+        """Return how often this object has stored a verdict with a fingerprint; ``keep`` needs the number from before
+        grading.
+        """
         with self._keeping:
             return self._kept[fingerprint]
 
     def keep(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:
-        """Keep a verdict for the next time; the verdict that is kept now, and where its log lies.
+        """Store a verdict; return the stored verdict and the path of its log.
 
-        That is another one where the same was graded twice at once: the first one stands, for both.
+        If the same patch was graded twice at the same time, the first verdict stays and is returned for both.
 
         Args:
-            fingerprint: of all that the verdict depends on.
+            fingerprint: the fingerprint of everything that the verdict depends on.
             content: the verdict.
-            log: what the tests printed.
-            began: ``times_kept`` when the grading began.
+            log: the tests' output.
+            began: ``times_kept`` when grading began.
 
         Raises:
             StoreWriteError: the store cannot be written.
@@ -72,12 +74,12 @@ class VerdictStore:
             (aside / _VERDICT).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             (aside / _LOG).write_bytes(gzip.compress(log.encode(), mtime=0))
             flush_folder(aside)
-        for around in (folder.parent, self._store.root):  # a run's journal tells of the verdict next
+        for around in (folder.parent, self._store.root):  # flush before the run's journal mentions the verdict
             flush_folder(around)
         return folder / _LOG
 
     def keep_traceback(self, case: str, text: str) -> Path:
-        """Keep the traceback of an error that kept us from a verdict; where it lies.
+        """Store the traceback of an error that prevented a verdict; return its path.
 
         Args:
             case: the id of the task.

@@ -1,1 +1,1 @@
-"""Runs made elsewhere: their costs, recordings of them, and the replay of those."""
+"""Runs that were made elsewhere: their costs, their import as recordings, and the replay of those."""

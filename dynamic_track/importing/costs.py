@@ -1,4 +1,6 @@
-"""What the calls of a run made elsewhere cost: computed at a pool's locked prices, and as the gateway had it."""
+"""The cost of the calls of a run that was made elsewhere: computed at a pool's locked prices, and as the gateway
+reported it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
 @dataclass(frozen=True)
 class CallCost:
-    """What one call of a run cost: computed here, and as the gateway had it."""
+    """The cost of one call of a run: computed here, and as the gateway reported it."""
 
     case: str
     call: int
@@ -24,23 +26,23 @@ class CallCost:
     served_model: str | None
     served_by: str | None
     candidate: str | None
-    """Whose locked prices count; None where the pool has none for this model."""
+    """The candidate whose locked prices apply; None if the pool has no prices for this model."""
     usage: Usage | None
     cost_usd: Decimal | None
-    """None where usage or price is not known: never zero."""
+    """None if the usage or the price is unknown; an unknown cost is never zero."""
     reported_cost_usd: Decimal | None
     problem: str | None = None
-    """Why there is no computed cost."""
+    """Why no cost could be computed."""
 
     @property
     def difference_usd(self) -> Decimal | None:
-        """Computed less reported; None where one of them is not known."""
+        """The computed minus the reported cost; None if one of them is unknown."""
         if self.cost_usd is None or self.reported_cost_usd is None:
             return None
         return self.cost_usd - self.reported_cost_usd
 
     def to_json(self) -> dict[str, Any]:
-        """The call as a JSON object."""
+        """Return the call as a JSON object."""
         return {
             "case": self.case,
             "call": self.call,
@@ -54,7 +56,9 @@ class CallCost:
 
 
 def sums(calls: Sequence[CallCost]) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
-    """Computed, reported and their difference, over all calls; None where one of them is not known."""
+    """Return the sums of the computed costs, of the reported costs and of their differences; None for a sum with an
+    unknown part.
+    """
     costs = [call.cost_usd for call in calls]
     reported = [call.reported_cost_usd for call in calls]
     computed_usd, reported_usd = _sum(costs), _sum(reported)
@@ -63,7 +67,7 @@ def sums(calls: Sequence[CallCost]) -> tuple[Decimal | None, Decimal | None, Dec
 
 
 def call_costs(trajectory: Trajectory, pool: LiveManifest) -> tuple[CallCost, ...]:
-    """What each call of a run cost at the pool's locked prices, beside what the gateway said."""
+    """Return the cost of each call of a run at the pool's locked prices, beside the cost that the gateway reported."""
     return tuple(_call_cost(trajectory.instance_id, call, pool) for call in trajectory.calls)
 
 
@@ -77,7 +81,7 @@ def _call_cost(case: str, call: ModelCall, pool: LiveManifest) -> CallCost:
     try:
         if candidate is None:
             usage = usage_of(body)
-        else:  # as it is judged where it is recorded
+        else:  # classified in the same way as in a recording
             priced = candidate.prices.cache_write_1h is not None
             usage = usage_of(body, max_tokens=candidate.max_tokens, one_hour_writes=priced)
     except BillError as error:
@@ -97,7 +101,7 @@ def _call_cost(case: str, call: ModelCall, pool: LiveManifest) -> CallCost:
 
 
 def _candidate(pool: LiveManifest, model: str | None) -> tuple[LiveCandidate | None, str | None]:
-    """Who answers under this name, or why there is no locked price."""
+    """Return the candidate that answers under this name, or why there is no locked price."""
     if model is None:
         return None, "the response does not name its model, so there is no locked price"
     found = [candidate for candidate in pool.candidates if model in candidate.served_as]
@@ -115,6 +119,6 @@ def _sum(values: Sequence[Decimal | None]) -> Decimal | None:
 
 
 def money(cost: Decimal | None, reported: Decimal | None, difference: Decimal | None) -> dict[str, float | None]:
-    """The three sums as JSON has them, in USD."""
+    """Return the three sums as JSON fields, in USD."""
     named = {"cost_usd": cost, "reported_cost_usd": reported, "difference_usd": difference}
     return {name: None if usd is None else float(usd) for name, usd in named.items()}

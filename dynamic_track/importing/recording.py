@@ -1,8 +1,8 @@
-"""Runs of mini-swe-agent that were made elsewhere, recorded so that they replay.
+"""Records runs of mini-swe-agent that were made elsewhere, so that they can be replayed.
 
-The recording is made by our own pipeline: every call is asked again of the file, in a RoutedCall, so that it is judged,
-priced and written as any other. What stands in it of a request is what *this* pool would have sent; what was sent then
-no file tells.
+The recording is made by our own pipeline: every call is answered from the file, in a RoutedCall, so that it is
+classified, priced and written like any other. The recorded requests are those that *this* pool would have sent; no file
+tells which requests were really sent.
 """
 
 from __future__ import annotations
@@ -52,26 +52,28 @@ _MOST_NAME = 200
 
 @dataclass(frozen=True)
 class ImportedRun:
-    """One run: its calls, and how much of it is recorded."""
+    """One run: its calls, and how many of them are recorded."""
 
     case: str
     source: str
     version: str | None
-    """Of mini-swe-agent."""
+    """The version of mini-swe-agent."""
     calls: tuple[CallCost, ...]
     recorded: int
-    """How many of them are in the recording, with their response."""
+    """How many of the calls are in the recording, with their response."""
     exit_status: str
     why: str | None
-    """Why not all are."""
+    """Why not all calls are recorded."""
 
     @property
     def sums(self) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
-        """Computed, reported and their difference, over all calls; None where one of them is not known."""
+        """The sums of the computed costs, of the reported costs and of their differences; None for a sum with an
+        unknown part.
+        """
         return sums(self.calls)
 
     def to_json(self) -> dict[str, Any]:
-        """The run as a JSON object."""
+        """Return the run as a JSON object."""
         return {
             "case": self.case,
             "source": self.source,
@@ -87,14 +89,14 @@ class ImportedRun:
 
 @dataclass(frozen=True)
 class ImportedRuns:
-    """What an import brought in."""
+    """The result of an import."""
 
     path: str | None
-    """The run directory; None where there is none, because no call is recorded."""
+    """The run directory; None if none was made, because no call is recorded."""
     pool: str
     runs: tuple[ImportedRun, ...]
     problems: tuple[Problem, ...]
-    """What is wrong with the files that were left out."""
+    """The problems of the files that were left out."""
 
     @property
     def whole(self) -> bool:
@@ -102,7 +104,7 @@ class ImportedRuns:
         return not self.problems and all(run.why is None for run in self.runs)
 
     def to_json(self) -> dict[str, Any]:
-        """The import as a JSON object."""
+        """Return the import as a JSON object."""
         return {
             "run": self.path,
             "pool": self.pool,
@@ -112,17 +114,17 @@ class ImportedRuns:
 
 
 def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str, progress: Progress) -> ImportedRuns:
-    """Make a run directory of trajectory files: all that have recorded responses of models of the pool.
+    """Make a run directory from trajectory files, with all calls that have recorded responses of models in the pool.
 
     Args:
         paths: trajectory files, and folders of them.
         run: the directory, which must not exist or be empty.
-        pool: whose prices and names count.
+        pool: the pool whose prices and model names apply.
         where: how the pool was named, for a replay.
-        progress: told after each file.
+        progress: is told after each file.
 
     Raises:
-        UsageError: there is no such file, or the directory holds something.
+        UsageError: there is no such file, or the directory is not empty.
         ContentError: no file is a trajectory.
         TwinbenchError: the directory cannot be written.
     """
@@ -154,43 +156,43 @@ def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str,
 
 
 class _FromFile(ResponseSource):
-    """Answers as the file does."""
+    """Answers calls with the responses in the file."""
 
     def __init__(self) -> None:
         self.response: Mapping[str, Any] = {}
 
     def fetch(self, _request: Request, _within_s: float) -> Response:
-        """The response that the file holds of the call."""
+        """Return the response to the call that the file contains."""
         return Response(200, json.dumps(self.response).encode(), None, 0.0)
 
 
 class _FileDecides(RecordingDecides):
-    """Picks the candidate that answered."""
+    """Decides for the candidate that answered."""
 
     def __init__(self) -> None:
         self.candidate: str | None = None
 
     def decide(self, _call: Call, _recorded: Decision | None) -> Decided:
-        """Whoever answered was asked."""
+        """Return the candidate that answered, which must have been called."""
         return Decided(candidate=self.candidate, score=None, rationale=None, error=None, latency_ms=None)
 
 
 class FileClock:
-    """The time at which the file says that calls were answered."""
+    """A clock that shows the time at which, according to the file, calls were answered."""
 
     def __init__(self) -> None:
         self.at = 0.0
 
     def now(self) -> float:
-        """Seconds since 1970; 0 where the file has not told of any time."""
+        """Return seconds since 1970; 0 if the file has given no time yet."""
         return self.at
 
     def sleep(self, seconds: float) -> None:
-        """Nothing waits."""
+        """Return at once."""
 
 
 class _ImportLog(TrialLog):
-    """Writes no latencies, which no file tells."""
+    """A log that writes no latencies, because the file does not contain any."""
 
     def write(self, line: OfTrial, *, sync: bool = False) -> None:
         """Write a line."""
@@ -265,7 +267,9 @@ def _imported(trajectory: Trajectory, pool: LiveManifest, run: RunDirectory, jou
 def routed(
     pool: LiveManifest, log: TrialLog, decider: Decider, source: ResponseSource | None, clock: FileClock
 ) -> RoutedCall:
-    """What asks an imported trial's calls: without salt, budget or retries of a run of our own."""
+    """Return the RoutedCall for the calls of an imported trial: without the salt, budget or retries of a run of our
+    own.
+    """
     trial_clock = TrialClock(clock)
     name = (log.recording.case, str(log.recording.trial))
     return RoutedCall(
@@ -288,7 +292,9 @@ def routed(
 
 
 def _commands(trajectory: Trajectory, call: ModelCall) -> Sequence[str]:
-    """The commands of a call that the run's agent found: as the file says, else in the conversation that it holds."""
+    """Return the commands of a call that the run's agent found: those noted in the file, otherwise those in its
+    conversation.
+    """
     if call.actions is not None:
         return call.actions
     if not call.kept or (trajectory.style == "text" and trajectory.pattern is None):
@@ -320,7 +326,7 @@ def _write_plan(folder: Path, pool: LiveManifest, taken: Mapping[str, str], wher
 
 @contextmanager
 def _aside(run: Path) -> Iterator[Path]:
-    """A folder beside ``run`` to write to, removed in the end unless it became ``run``."""
+    """Provide a folder beside ``run`` to write to, which is removed in the end unless it became ``run``."""
     target = run.absolute()
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
@@ -334,13 +340,13 @@ def _aside(run: Path) -> Iterator[Path]:
 
 def _kept(folder: Path, run: Path) -> str:
     if run.is_dir():
-        run.rmdir()  # it is empty
+        run.rmdir()  # the folder is empty
     folder.replace(run)
     return str(run)
 
 
 def _is_name(text: str) -> bool:
-    """Whether a text from a file can name a folder and leads nowhere else."""
+    """Return whether a text from a file is a safe folder name, which leads nowhere else."""
     if not text.isprintable() or text.startswith(".") or set(text) & set("/\\:"):
         return False
     return len(text.encode()) <= _MOST_NAME

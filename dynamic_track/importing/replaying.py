@@ -1,8 +1,8 @@
-"""Recordings of runs made elsewhere, gone through again.
+"""Replays recordings of runs that were made elsewhere.
 
-The replay goes through the model's side alone: each recorded response is judged and priced anew, its commands are found
-anew by the package's parsers, and the conversation is put together from the responses and compared, message by message,
-with the one that the file holds. No command runs, since prompts and containers of that run are not those of ours.
+The replay covers only the model's side: each recorded response is classified and priced again, the package's parsers
+find its commands again, and the conversation is put together from the responses and compared, message by message, with
+the one in the file. No command runs, since the prompts and containers of that run are not ours.
 """
 
 from __future__ import annotations
@@ -27,32 +27,33 @@ from twinbench.text.messages import semantic_key
 
 @dataclass(frozen=True)
 class ReplayedRun:
-    """One imported run gone through again."""
+    """The replay of one imported run."""
 
     case: str
     calls: tuple[CallCost, ...]
-    """Those whose recorded response repeats itself."""
+    """The calls whose replay agrees with the recorded response."""
     recorded: int
-    """How many are in the recording."""
+    """How many calls are in the recording."""
     of: int
     """How many calls the run had."""
     commands: int
-    """Commands found in the responses, equal to those of the file."""
+    """The number of commands in the responses that are equal to those in the file."""
     answers: int
-    """Answers in the responses, equal to those in the file's conversation; 2.x keeps none that did not parse."""
+    """The number of answers in the responses that are equal to those in the file's conversation; versions 2.x keep no
+    answers that could not be parsed."""
     step: int | None = None
-    """Where it first differs; None where it does not."""
+    """The step of the first difference; None if there is none."""
     what: str | None = None
     recorded_value: Any = None
     replayed_value: Any = None
 
     @property
     def equal(self) -> bool:
-        """Whether all that is recorded repeats itself."""
+        """Whether the replay agrees with everything that is recorded."""
         return self.what is None
 
     def to_json(self) -> dict[str, Any]:
-        """The replayed run as a JSON object."""
+        """Return the replay as a JSON object."""
         difference = {"step": self.step, "what": self.what, "recorded": self.recorded_value}
         return {
             "case": self.case,
@@ -69,7 +70,7 @@ class ReplayedRun:
 
 
 def replay_imported(pool: LiveManifest, recorded: Sequence[Recording], progress: Progress) -> tuple[ReplayedRun, ...]:
-    """Go through the model's side of imported runs again, and compare with what their files hold."""
+    """Replay the model's side of imported runs, and compare it with the contents of their files."""
     replayed = []
     for done, recording in enumerate(recorded):
         progress(f"replaying {recording.case}", done, len(recorded))
@@ -93,7 +94,7 @@ def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
         for number in sorted(recording.steps):
             step = recording.steps[number]
             if step.answer is None:
-                break  # here the recorded responses end
+                break  # the recorded responses end here
             answer = asking.ask([Utterance(message) for message in conversation], tools)
             said = answer.utterance.plain
             following = list(step.conversation or ())
@@ -127,7 +128,7 @@ def _replayed(pool: LiveManifest, recording: Recording) -> ReplayedRun:
 def _recorded_cost(recording: Recording, step: int) -> CallCost:
     answer = recording.steps[step].answer
     assert answer is not None  # noqa: S101 - it was just replayed
-    assert answer.settle is not None  # noqa: S101 - an answer is settled
+    assert answer.settle is not None  # noqa: S101 - an answer has a settle line
     settle = answer.settle
     return CallCost(
         recording.case,

@@ -1,6 +1,7 @@
-"""What a request shows: which task it is about, what was run, what was seen, and what stands in the project now.
+"""Reads a request of an agent: which task it is about, which commands were run, what they printed, and which edit the
+project contains now.
 
-A simulated model knows of its work only what is read here, as a real one does.
+A simulated model knows of its earlier work only what is read here, as a real model does.
 """
 
 from __future__ import annotations
@@ -17,43 +18,45 @@ from dynamic_track.rehearsal.edits import Edit, TaskEdits
 PATCH_FILE = "patch.txt"
 
 _TEXT_COMMAND = re.compile(r"```mswea_bash_command\s*\n(.*?)\n```", re.DOTALL)
-"""As mini-swe-agent finds it."""
+"""The same pattern with which mini-swe-agent finds the command in a text answer."""
 _RETURN_CODE = re.compile(r"<returncode>(-?\d+)</returncode>")
 _PYTHON_FILE = re.compile(r"^[\w-][\w./-]*\.py$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A command, and what it gave."""
+    """A command that was run, and its output."""
 
     command: str
     observation: str
 
     @property
     def failed(self) -> bool:
-        """Whether it ended with another code than 0."""
+        """Whether its return code was not 0."""
         code = _RETURN_CODE.search(self.observation)
         return code is None or code[1] != "0"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A conversation about a task, read."""
+    """What a conversation about a task shows."""
 
     edits: TaskEdits
     turns: tuple[Turn, ...]
 
     def stood(self, text: str) -> bool:
-        """Whether a text was shown by a command."""
+        """Whether the output of some command contained a text."""
         return any(text.rstrip("\n") in turn.observation for turn in self.turns)
 
     def can_make(self, edit: Edit) -> bool:
-        """Whether all that an edit changes was shown: nobody edits what they have not read."""
+        """Whether the output of commands contained everything that an edit changes: nobody edits what they have not
+        read.
+        """
         return all(self.stood(change.old) for change in edit.changes)
 
     @cached_property
     def files(self) -> tuple[str, ...]:
-        """The source files that a listing showed, without tests."""
+        """The source files that a listing of the project showed, without tests."""
         found = [name for turn in self.turns for name in _PYTHON_FILE.findall(turn.observation)]
         return tuple(dict.fromkeys(name for name in found if not name.startswith("tests/")))
 
@@ -63,7 +66,9 @@ class Seen:
 
     @cached_property
     def _last_edit(self) -> tuple[int, Edit | None]:
-        """Where the last edit that worked was made, and what it was; -1 and None before any."""
+        """The index of the turn in which the last edit that worked was made, and the edit; -1 and None before any
+        edit.
+        """
         for place in range(len(self.turns) - 1, -1, -1):
             turn = self.turns[place]
             if not turn.failed:
@@ -74,17 +79,17 @@ class Seen:
 
     @property
     def current(self) -> Edit | None:
-        """The edit that stands in the project."""
+        """The edit that the project contains now."""
         return self._last_edit[1]
 
     @cached_property
     def since_edit(self) -> tuple[Turn, ...]:
-        """What was run after it."""
+        """The commands that were run after that edit."""
         return self.turns[self._last_edit[0] + 1 :]
 
     @cached_property
     def tried(self) -> tuple[Edit, ...]:
-        """Every edit that was made, the last one last."""
+        """Every edit that was made, in order."""
         return tuple(edit for turn in self.turns for edit in self.edits.edits if edit_command(edit) in turn.command)
 
     @cached_property
@@ -99,19 +104,19 @@ class Seen:
 
     @property
     def patch_written(self) -> bool:
-        """Whether the patch of what stands in the project lies there."""
+        """Whether the patch file contains the patch of the project's present state."""
         return any(f"> {PATCH_FILE}" in turn.command and not turn.failed for turn in self.since_edit)
 
     @property
     def clues(self) -> int:
-        """How many things it has seen that help to find the right edit."""
+        """How many pieces of information it has seen that help to find the right edit."""
         failing = any(turn.failed and turn.command == check_command(self.edits) for turn in self.turns)
         elsewhere = any(self.opened(file) for file in self.files if file not in self.edits.faulty_files)
         return sum((self.reproduced, failing, elsewhere))
 
 
 def edit_command(edit: Edit) -> str:
-    """The command that makes an edit in the project as it was given."""
+    """The shell command that makes an edit in the unchanged project."""
     lines = ["python3 - <<'EDIT'", "from pathlib import Path", "", "for name, old, new in ["]
     for change in edit.changes:
         lines += [f"    ({change.file!r},", *_literal(change.old), "     ,", *_literal(change.new), "     ),"]
@@ -127,12 +132,12 @@ def edit_command(edit: Edit) -> str:
 
 
 def check_command(edits: TaskEdits) -> str:
-    """The command that runs the project's tests, and the issue's own example where they pass."""
+    """The shell command that runs the project's tests and, if they pass, the issue's own example."""
     return f"python3 -m pytest -q -p no:cacheprovider && {{\n{edits.symptom.strip()}\n}}"
 
 
 def turns_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
-    """Every command of a conversation with what it gave, in either style of actions."""
+    """Yield every command of a conversation with its output, in either action format."""
     open_calls: dict[str, str] = {}
     said = ""
     for message in messages:
@@ -151,7 +156,7 @@ def turns_of(messages: Sequence[Mapping[str, Any]]) -> Iterator[Turn]:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message, whether it is one or made of blocks."""
+    """Return the text of a message, whether its content is a string or a list of blocks."""
     content = message.get("content")
     if isinstance(content, list):
         blocks = [block.get("text") for block in content if isinstance(block, Mapping)]
@@ -164,7 +169,7 @@ def _calls(message: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         try:
             yield str(call["id"]), str(json.loads(call["function"]["arguments"])["command"])
         except (KeyError, TypeError, ValueError):
-            continue  # a call that cannot be read ran nothing
+            continue  # a call that cannot be parsed ran no command
 
 
 def _literal(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What simulated models may do to the project of a task: declared edits, each with what becomes of it."""
+"""What simulated models may do to the project of a task: the edits that the task declares, each with its effect."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from twinbench.reading.validation import field_path, worded
 
 
 class EditKind(StrEnum):
-    """What becomes of the project."""
+    """The effect of an edit on the project."""
 
     right = "right"
     """All tests pass, the hidden ones too."""
     partial = "partial"
     """The issue's own example and the project's tests pass, hidden tests do not."""
     wrong = "wrong"
-    """The issue's own example goes on failing; the project's tests pass."""
+    """The issue's own example still fails; the project's tests pass."""
     breaking = "breaking"
-    """Tests of the project fail that passed."""
+    """Tests of the project that passed before fail."""
 
 
 class Subject(StrEnum):
-    """What a task is about, as anybody can tell from its issue: models are not equally good at all of it."""
+    """What kind of code a task is about, as its issue shows: models are not equally good at every kind."""
 
     text = "text"
-    """Reading and writing of text: parsers, formats, templates, merges."""
+    """Reading and writing text: parsers, formats, templates, merges."""
     numbers = "numbers"
     """Money, units, dates, intervals, geometry."""
     state = "state"
-    """What changes over time: caches, histories, schedules, stocks, permissions, shared objects."""
+    """State that changes over time: caches, histories, schedules, stocks, permissions, shared objects."""
 
 
 _Lines = Annotated[str, Field(pattern=r"\n$")]
@@ -49,39 +49,39 @@ class _Model(BaseModel):
 
 
 class Change(_Model):
-    """Lines of a file, and what stands there instead."""
+    """Lines of a file, and the lines that replace them."""
 
     file: Annotated[str, Field(pattern=r"^[\w./-]+$")]
     old: _Lines
-    """Stands exactly once in the file."""
+    """Must occur exactly once in the file."""
     new: str
 
 
 class Edit(_Model):
-    """Something that a model may do to the project as it was given to it."""
+    """An edit that a model may make in the unchanged project."""
 
     kind: EditKind
     says: Annotated[str, Field(min_length=1)]
-    """What the model says about it."""
+    """What the model writes in its answer when it makes the edit."""
     changes: Annotated[tuple[Change, ...], Field(min_length=1)]
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The files that it changes, each once."""
+        """The files that the edit changes, each once."""
         return tuple(dict.fromkeys(change.file for change in self.changes))
 
     @cached_property
     def name(self) -> str:
-        """Tells it from the other edits of its task, and does not say its kind."""
+        """A name that distinguishes the edit from the other edits of its task, and does not give away its kind."""
         return fingerprint([change.model_dump() for change in self.changes])[:12]
 
 
 class TaskEdits(_Model):
-    """What a task declares."""
+    """The edits that a task declares, with its subject and its symptom."""
 
     subject: Subject = Subject.text
     symptom: _Lines
-    """A command that fails as long as the issue's own example goes wrong."""
+    """A command that fails as long as the issue's own example fails."""
     edits: Annotated[tuple[Edit, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -92,20 +92,20 @@ class TaskEdits(_Model):
         return self
 
     def of_kind(self, kind: EditKind) -> tuple[Edit, ...]:
-        """The edits of a kind."""
+        """Return the edits of a kind."""
         return tuple(edit for edit in self.edits if edit.kind is kind)
 
     @property
     def faulty_files(self) -> tuple[str, ...]:
-        """Where the fault is: the files that the right edits change."""
+        """The files with the fault: those that the right edits change."""
         return tuple(dict.fromkeys(file for edit in self.of_kind(EditKind.right) for file in edit.files))
 
 
 def read_edits(folder: Path) -> TaskEdits:
-    """The edits that a task's folder declares.
+    """Read the edits that a task's folder declares.
 
     Raises:
-        ContentError: there are none, or something is wrong with them; every problem is named.
+        ContentError: there is no file of edits, or something is wrong with it; every problem is named.
     """
     path = folder / EDITS_FILE
     try:
@@ -125,15 +125,15 @@ def read_edits(folder: Path) -> TaskEdits:
 
 
 def has_edits(task: Task) -> bool:
-    """Whether a task declares any."""
+    """Return whether a task declares edits."""
     return task.folder is not None and (task.folder / EDITS_FILE).is_file()
 
 
 def edits_of(task: Task) -> TaskEdits:
-    """The edits that a task declares.
+    """Read the edits that a task declares.
 
     Raises:
-        ContentError: it declares none, or something is wrong with them.
+        ContentError: the task declares no edits, or something is wrong with them.
     """
     if task.folder is None:
         what = "comes from no task repo, so that it declares no edits for simulated models"
@@ -142,7 +142,7 @@ def edits_of(task: Task) -> TaskEdits:
 
 
 def _misplaced(path: Path, found: TaskEdits) -> list[Problem]:
-    """Changes of what is not there, or there more than once."""
+    """Find changes whose file does not exist, or whose old lines do not occur exactly once in it."""
     problems = []
     for index, edit in enumerate(found.edits):
         for place, change in enumerate(edit.changes):

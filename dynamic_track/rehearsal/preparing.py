@@ -1,4 +1,4 @@
-"""A rehearsal made of what a person asks for, and routers rehearsed in it."""
+"""Prepares a rehearsal from what the user chose, and runs routers in it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ DEFAULT_SKILLS = "spread"
 
 _MEMORY_MIB = 1024
 _TESTS_S = 300
-"""Enough for the rehearsal's own tasks."""
+"""The time limit of the tests in seconds: enough for the rehearsal's own tasks."""
 
 
 def seeds_of(seed: str, seeds: str | None) -> tuple[str, ...]:
-    """The seeds that ``--seed`` and ``--seeds`` name: ``5`` are 0 to 4, ``5,7`` are these two.
+    """Return the seeds that ``--seed`` and ``--seeds`` name: ``5`` means 0 to 4, ``5,7`` means these two.
 
     Raises:
-        UsageError: they are none, or the same is named twice.
+        UsageError: the value names no seeds, or the same seed twice.
     """
     if seeds is None:
         return (seed,)
@@ -62,21 +62,21 @@ def prepare_rehearsal(
     on_router_error: str | None = None,
     progress: Progress = no_progress,
 ) -> Rehearsal:
-    """Read tasks, pool and skills of a rehearsal.
+    """Read the tasks, the pool and the skills of a rehearsal.
 
     Args:
         choice: the tasks, each with declared edits; default: our own 21.
-        pool: the live pool that is played, by name or file.
-        seeds: of session keys and the models' luck.
+        pool: the live pool that is simulated, by name or file.
+        seeds: of the session keys and of the models' random choices.
         skills: the models' declared skills, by name or file.
-        faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: none does.
-        actions: how models say what to run, ``tool`` or ``text``.
-        on_router_error: the tier that answers where a router fails; None: the case is unresolved.
-        progress: told that tasks are read.
+        faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: no attempt fails.
+        actions: how models state the commands to run, ``tool`` or ``text``.
+        on_router_error: the tier that answers when a router fails; None: the case is unresolved.
+        progress: is told how many tasks have been read.
 
     Raises:
-        UsageError: that is none that there is.
-        ContentError: a task declares no edits, or a file of skills is none.
+        UsageError: an argument names something that does not exist.
+        ContentError: a task declares no edits, or a file of skills is not valid.
     """
     style = action_style(actions)
     manifest = live_manifest(pool)
@@ -108,21 +108,21 @@ def rehearse_routers(
     stop: Stop | None = None,
     progress: Progress = no_progress,
 ) -> RehearsalResult:
-    """Run routers live on small tasks and simulated models, in real containers, for nothing.
+    """Run routers live on small tasks and simulated models, in real containers, without any cost.
 
     Args:
         rehearsal: what all runs have in common.
-        routers: at least one.
-        folder: for the run directories ``ROUTER/seed-SEED``; what exists is continued. Default: a new one.
-        resampling: how tasks are drawn again; None: no intervals, tests and ranks.
-        workers: runs at once.
-        min_free_mib: start nothing with less free disk.
+        routers: the specs of at least one router.
+        folder: for the run directories ``ROUTER/seed-SEED``; existing runs are continued. Default: a new folder.
+        resampling: how tasks are resampled; None: no intervals, tests and ranks.
+        workers: how many runs are executed at once.
+        min_free_mib: start no case with less free disk space.
         stop: ends all runs early.
-        progress: told how many cases are done.
+        progress: is told how many cases are done.
 
     Raises:
-        CausedError: no engine answers.
-        UsageError: a run directory holds something else.
+        CausedError: no container engine answers.
+        UsageError: a run directory belongs to a different run.
     """
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is no folder: name one for the run directories")
@@ -134,5 +134,7 @@ def rehearse_routers(
 
 
 def new_folder() -> Path:
-    """A folder for the runs of one rehearsal: in a checkout beside its results, else where the store is."""
+    """Return a new folder for the runs of one rehearsal: in a checkout beside its results, otherwise beside the task
+    store.
+    """
     return runs_dir() / f"rehearsal-{datetime.now().astimezone():%Y-%m-%d-%H%M%S}"

@@ -1,4 +1,4 @@
-"""Tokens as a provider would count them, and which of them it has in its cache."""
+"""Counts tokens as a provider would, and tells which of them are in its prompt cache."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ _PER_MESSAGE = 4
 
 
 Tokens = Callable[[str, str], int]
-"""How many tokens a text has, by model and text."""
+"""Returns the number of tokens of a text, given the model and the text."""
 
 
 def tokens_of(value: Any) -> int:
-    """A count that grows with the text; every fourth character is a token."""
+    """Return an approximate token count: one token for every four characters."""
     text = value if isinstance(value, str) else canonical_json(value)
     return -(-len(text) // 4)
 
 
 class PromptCache:
-    """Prefixes of conversations, for each session and model, for a time.
+    """Keeps prefixes of conversations for each session and model, for a limited time.
 
-    Claude models write what stands before a ``cache_control`` mark, and read what was written of the part before the
-    last mark. The others keep every prefix of whole messages, at no price.
+    For Claude models, the cache stores what precedes a ``cache_control`` mark, and reads what it stored of the part
+    before
+    the last mark. For the other models, it stores every prefix of whole messages, free of charge.
 
     Args:
-        ttl_s: how long a prefix is kept after it was last used.
-        clock: where nobody says when a prompt comes.
-        tokens: what counts them.
+        ttl_s: how long a prefix is kept after its last use.
+        clock: gives the time where a call does not.
+        tokens: counts the tokens.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class PromptCache:
         self._seen: dict[tuple[str, str, str], float] = {}
 
     def count(self, session: str, body: Mapping[str, Any], shape: Shape, at: float | None = None) -> Counts:
-        """How long the prompt is, what of it was cached, and what is from now on.
+        """Count the tokens of a prompt, those read from the cache, and those written to it.
 
         Args:
-            session: whose caches.
+            session: the session whose caches are used.
             body: the request.
-            shape: whether the cache goes by marks.
-            at: when, by the clock; None: now.
+            shape: decides whether the cache follows marks.
+            at: the time, by the clock; None: now.
         """
         now = self._clock() if at is None else at
         by_mark = shape in (Shape.anthropic, Shape.openrouter)
@@ -67,27 +68,27 @@ class PromptCache:
             key = (session, str(body.get("model")), prefix.name)
             if kept and prefix.tokens <= kept[-1].tokens and now - self._seen.get(key, -math.inf) <= self._ttl_s:
                 read = prefix.tokens
-                self._seen[key] = now  # what is read is kept on
+                self._seen[key] = now  # reading a prefix prolongs its life
             if prefix in kept:
                 self._seen[key] = now
         written = kept[-1].tokens - read if by_mark and kept else 0
         return Counts(length, read, written)
 
     def remember(self, session: str, model: str, prefix: str, at: float) -> None:
-        """What was cached before this cache was made (``prefix_name``)."""
+        """Enter a prefix (``prefix_name``) that was cached before this object was made."""
         self._seen[session, model, prefix] = at
 
     def prompt_tokens(self, body: Mapping[str, Any]) -> int:
-        """How long the prompt is."""
+        """Return the number of tokens of the prompt."""
         prefixes = list(self._prefixes(body))
         return prefixes[-1].tokens if prefixes else 0
 
     def prefix_name(self, body: Mapping[str, Any]) -> str:
-        """Names a whole prompt as a prefix of later ones; marks do not matter."""
+        """Name a whole prompt as a prefix of later ones; marks make no difference."""
         return list(self._prefixes(body))[-1].name
 
     def _prefixes(self, body: Mapping[str, Any]) -> Iterator[_Prefix]:
-        """Every prefix, the shortest first; tools stand before all messages."""
+        """Yield every prefix, the shortest first; tools precede all messages."""
         model = str(body.get("model"))
         tools = body.get("tools") or []
         name = sha256_text(canonical_json(tools))
@@ -102,7 +103,7 @@ class PromptCache:
 
 @dataclass(frozen=True)
 class _Prefix:
-    """A conversation up to the end of a message."""
+    """A conversation up to the end of one message."""
 
     name: str
     tokens: int
@@ -110,7 +111,9 @@ class _Prefix:
 
 
 def _unmarked(value: Any) -> Any:
-    """A message as a cache compares it: without marks, and a single block of text as that text, which is the same."""
+    """Return a message as a cache compares it: without marks, and with a single block of text replaced by the text,
+    which is equivalent.
+    """
     if isinstance(value, Mapping):
         return {key: _unmarked(item) for key, item in value.items() if key != "cache_control"}
     if isinstance(value, list):

@@ -1,8 +1,9 @@
-"""The simulated provider: plays every candidate of a pool over real HTTP, for nothing.
+"""The simulated provider: plays every candidate of a pool over real HTTP, free of charge.
 
-What it says follows from the seed, the model, the session and the conversation up to times and addresses; what it bills
-follows from tokens, and from what its caches hold by the session's own time. A request that comes twice in a session is
-answered and billed twice alike, so that a run which was killed and goes on ends as one that was not.
+Its answers follow from the seed, the model, the session and the conversation (without times and addresses). Its bills
+follow from the token counts, and from what its caches contain by the session's own time. A request that comes twice in
+a session is answered and billed in the same way both times, so that a run that was killed and continued ends like one
+that was not interrupted.
 """
 
 from __future__ import annotations
@@ -57,22 +58,22 @@ FAULTS: Mapping[str, Callable[[], Reply]] = {
     "reset": Reset,
     "unreadable": invalid_json,
 }
-"""What may go wrong with an attempt, by name; another attempt helps."""
+"""The faults that an attempt may have, by name; a further attempt succeeds."""
 
 
 @dataclass(frozen=True)
 class Faults:
-    """How many attempts of all fail, and how."""
+    """The share of attempts that fail, and the kinds of their faults."""
 
     share: float = 0.0
     kinds: tuple[str, ...] = ("429", "500")
 
     @classmethod
     def parse(cls, text: str | None) -> Faults:
-        """Faults as the command line has them: ``0.1``, or ``0.1:429,cut``.
+        """Parse the value of ``--faults``: ``0.1``, or ``0.1:429,cut``.
 
         Raises:
-            UsageError: it is neither.
+            UsageError: the value has neither form.
         """
         if text is None:
             return cls()
@@ -88,7 +89,7 @@ class Faults:
         return cls(number, chosen)
 
     def draw(self, draw: Draw, attempt: int) -> Reply | None:
-        """The fault of an attempt, where it has one."""
+        """Return the fault of an attempt, or None if it has none."""
         if draw(f"fault {attempt}") >= self.share:
             return None
         return FAULTS[self.kinds[int(draw(f"which fault {attempt}") * len(self.kinds))]]()
@@ -96,31 +97,31 @@ class Faults:
 
 @dataclass(frozen=True)
 class Served:
-    """What was billed for a request."""
+    """A request that was answered, and what was billed for it."""
 
     session: str
     model: str
     request: str
-    """Of its body, up to what differs from run to run."""
+    """The fingerprint of its body, without what differs from run to run."""
     prefix: str
-    """What its prompt is called in the cache."""
+    """The name of its prompt in the cache."""
     at: float
-    """When it came, by the session's own time."""
+    """When it arrived, by the session's own time."""
     seconds: float
     """How long the answer took."""
     counts: Mapping[str, int]
 
 
 class SimulatedModels:
-    """What the models of a pool answer, and what they bill.
+    """Decides what the models of a pool answer and what is billed for it.
 
     Args:
-        tasks: what they know.
-        pool: whose candidates they are.
-        seed: of their luck.
-        faults: what goes wrong.
-        skills: theirs, by tier.
-        memory: a file in which they keep what they billed, so that their caches outlive a killed run.
+        tasks: the tasks that they know.
+        pool: the pool whose candidates they are.
+        seed: of their random choices.
+        faults: which attempts fail, and how.
+        skills: their skills, by tier.
+        memory: a file that records what was billed, so that the caches survive a killed run.
     """
 
     def __init__(
@@ -149,7 +150,7 @@ class SimulatedModels:
             self._remember(served)
 
     def answer(self, asked: Asked) -> Reply:
-        """The answer to a request that is well formed."""
+        """Return the answer to a well-formed request."""
         body = normalised(asked.body)
         model, session, request = str(body["model"]), asked.session, fingerprint(body)
         draw = drawing(self._seed, model, session, fingerprint(_unmarked(body["messages"])))
@@ -208,13 +209,13 @@ class SimulatedModels:
 def simulated_provider(
     models: SimulatedModels, pool: LiveManifest, *, api_key: str | None = None, port: int = 0
 ) -> ProviderServer:
-    """A server of simulated models; it refuses what a real one refuses.
+    """Return a server of simulated models that refuses what a real provider refuses.
 
     Args:
-        models: who answers.
-        pool: whose candidates are offered, at its prices.
-        api_key: the only one that it takes; None: any.
-        port: 0 is any that is free.
+        models: answers the requests.
+        pool: the pool whose candidates are offered, at its prices.
+        api_key: the only key that is accepted; None: any.
+        port: 0 means any free port.
     """
     offered = [
         Model(
@@ -242,7 +243,7 @@ def _tokenizers() -> TokenizerSet:
 
 @lru_cache(maxsize=32768)
 def _count(tokenizer: str, text: str) -> int:
-    """The tokens of a text; the runs of a rehearsal see the same texts again and again."""
+    """Count the tokens of a text; cached, because the runs of a rehearsal contain the same texts again and again."""
     return _tokenizers().tokenizers[tokenizer].count([text])[0]
 
 
@@ -259,7 +260,7 @@ def _message(said: Said, draw: Draw, *, tools: bool) -> Message:
 
 
 def _unmarked(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Messages as far as a model reads them: who speaks, what, and the calls."""
+    """Return the parts of the messages that a model reads: roles, texts and tool calls."""
     return [
         [message.get("role"), text_of(message), message.get("tool_calls"), message.get("tool_call_id")]
         for message in messages
@@ -267,7 +268,7 @@ def _unmarked(messages: Sequence[Mapping[str, Any]]) -> list[Any]:
 
 
 def _remembered(memory: Path | None) -> list[Served]:
-    """What stands in a memory; a line that a kill cut short was never answered."""
+    """Read the records of a memory file; a line that was cut short by a kill was never answered."""
     if memory is None or not memory.exists():
         return []
     whole = memory.read_bytes().split(b"\n")[:-1]

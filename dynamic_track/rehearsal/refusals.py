@@ -1,4 +1,4 @@
-"""What a real provider refuses before any model is asked."""
+"""The requests that a real provider refuses before any model reads them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ class Model:
     context_length: int | None = None
 
     def listed(self) -> dict[str, Any]:
-        """As ``/models`` shows it."""
+        """Return its entry in ``/models``."""
         more = {"pricing": self.pricing, "context_length": self.context_length}
         return {"id": self.id, "object": "model", **{key: value for key, value in more.items() if value is not None}}
 
 
 def refused_key(headers: Mapping[str, str], api_key: str | None) -> Raw | None:
-    """401 for any other key than the one."""
+    """Return a 401 for any other key than the one, or None."""
     if api_key is None or headers.get("authorization") == f"Bearer {api_key}":
         return None
     return unauthorized()
 
 
 def refused_model(body: Mapping[str, Any], models: Mapping[str, Model], prompt_tokens: Callable[[], int]) -> Raw | None:
-    """404 for an unknown model, 400 for a conversation that does not fit into a known one."""
+    """Return a 404 for an unknown model, a 400 for a conversation that is too long for a known one, or None."""
     model = models.get(str(body.get("model")))
     if model is None:
         return not_found(str(body.get("model")))
@@ -45,7 +45,9 @@ def refused_model(body: Mapping[str, Any], models: Mapping[str, Model], prompt_t
 
 
 def refused_messages(body: Any) -> Raw | None:
-    """400 for what is no conversation: results without calls, calls without results, nothing at all."""
+    """Return a 400 for messages that are not a valid conversation (results without calls, calls without results, no
+    messages), or None.
+    """
     if not isinstance(body, Mapping) or not isinstance(body.get("messages"), list) or not body["messages"]:
         return bad_request("'messages' must be a list with at least one message")
     open_calls: set[str] = set()

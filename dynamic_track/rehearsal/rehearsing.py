@@ -1,4 +1,6 @@
-"""Routers rehearsed: the whole live track on small tasks and simulated models, side by side, for nothing."""
+"""Runs the rehearsal of routers: the whole live track on small tasks and simulated models, side by side, free of
+charge.
+"""
 
 from __future__ import annotations
 
@@ -31,44 +33,44 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.executing.executor import results_in_order
 from twinbench.executing.threads import Threads
 from twinbench.fingerprint import fingerprint
-from twinbench.plugins.limits import RouterLoadError
+from twinbench.plugins.limits import NOT_LOADED, RouterLoadError, RouterRefusedError
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.providers.gateway import Gateway
 from twinbench.storage.manifests import LiveManifest
 from twinbench.storage.store import Store
 
 MEMORY_FILE = "provider.jsonl"
-"""In a run's directory: what the simulated models billed, so that their caches outlive a killed run."""
+"""In a run's directory: what the simulated models billed, so that their caches survive a killed run."""
 
 _MOST_NAME = 40
 _VERDICTS = "verdicts"
-"""Beside the folders of routers: the verdicts that their runs share (``VerdictStore``)."""
+"""The folder beside those of the routers with the verdicts that their runs share (``VerdictStore``)."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What the rehearsals of several routers, under one seed or several, have in common."""
+    """What the runs of several routers, under one seed or several, have in common."""
 
     tasks: Sequence[Task]
     """The cases."""
     known: Sequence[Known]
-    """The same as simulated models know them."""
+    """The cases as the simulated models know them."""
     task_set: str
-    """Fingerprint of the set that they are from."""
+    """The fingerprint of the task set that the cases come from."""
     pool: LiveManifest
     settings: AgentSettings
     seeds: Sequence[str] = ("0",)
-    """Of session keys and the models' luck; every router is run on every case under each."""
+    """The seeds of the session keys and of the models' random choices; every router runs every case under each seed."""
     faults: Faults = field(default_factory=Faults)
     skills: SkillTable = field(default_factory=skill_table)
     on_router_error: str | None = None
-    """The tier that answers where a router fails."""
+    """The tier that answers when a router fails."""
     where: Mapping[str, Any] = field(default_factory=dict)
-    """Where tasks and pool were found, for a replay."""
+    """Where the tasks and the pool were found, for a replay."""
 
     @property
     def simulation(self) -> str:
-        """Fingerprint of the simulated models: their skills, what they know, what goes wrong."""
+        """The fingerprint of the simulated models: their skills, what they know, and their faults."""
         return fingerprint(
             {
                 "skills": self.skills.fingerprint,
@@ -78,7 +80,7 @@ class Rehearsal:
         )
 
     def setup(self, router: LoadedRouter, seed: str) -> RunSetup:
-        """What a router's run under a seed is made of."""
+        """Return the settings of a router's run under a seed."""
         return RunSetup(
             router,
             self.task_set,
@@ -100,9 +102,9 @@ class Rehearsed:
 
 
 def run_folders(routers: Sequence[str]) -> list[str]:
-    """Name a folder for each router: what can be told of its spec, with a number where that is taken.
+    """Name a folder for each router after its spec, with a number where that name is already used.
 
-    Of a router in a file, the folders that the file lies in are left out; those that its arguments name are not.
+    For a router in a file, the name leaves out the folders of that file; it keeps the folders that its arguments name.
     """
     taken = {_VERDICTS}
     found: list[str] = []
@@ -131,34 +133,36 @@ def rehearse(
     stop: Stop | None = None,
     progress: Progress = no_progress,
 ) -> list[Rehearsed]:
-    """Run every router on every case under every seed, or go on where that was ended.
+    """Run every router on every case under every seed, or continue runs that were ended early.
 
-    Each run has the directory ``ROUTER/seed-SEED``. A patch that several of them submit is graded once. A router whose
-    first three cases in a row are lost to one infrastructure cause stops there, unless faults are declared: then it is
-    they that lose cases, and nothing is spent by going on. A router that cannot be loaded has no case run, and the
-    others go on.
+    Each run has the directory ``ROUTER/seed-SEED``. A patch that several runs submit is graded once. A router whose
+    first
+    three cases in a row are lost to the same infrastructure cause stops there, unless faults are declared: then the
+    faults
+    lose cases, and continuing costs nothing. For a router that cannot be loaded no case is run, and the others
+    continue.
 
     Args:
         engine: for containers.
-        rehearsal: what they have in common.
-        routers: who is rehearsed.
+        rehearsal: what the runs have in common.
+        routers: the specs of the routers.
         folder: for the run directories.
         limits: of each run.
-        workers: how many runs at once.
+        workers: how many runs are executed at once.
         stop: ends all runs early.
-        progress: told how many cases are done.
+        progress: is told how many cases are done.
 
     Returns:
-        The runs, router by router in the order given, and of each seed by seed.
+        The runs, router by router in the order given, and for each router seed by seed.
     """
     all_stop = Stop(beside=stop)
-    with suppress(StoppedError):  # all runs are left then
+    with suppress(StoppedError):  # then all runs are left as they are
         prepare_images(engine, rehearsal.tasks, build_them=True, checkpoint=all_stop.check, progress=progress)
     together = _Together(progress, len(routers) * len(rehearsal.seeds) * len(rehearsal.tasks))
     verdicts = VerdictStore(Store(folder))
     names = run_folders([router.name for router in routers])
     runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
-    not_loaded: dict[int, RouterLoadError] = {}
+    not_loaded: dict[int, RouterLoadError | RouterRefusedError] = {}
 
     def run(which: tuple[int, str], engine: Engine) -> Rehearsed:
         number, seed = which
@@ -178,7 +182,7 @@ def rehearse(
                     progress=together.of(which),
                 )
                 return Rehearsed(router.name, seed, summary)
-            except RouterLoadError as error:
+            except NOT_LOADED as error:
                 not_loaded[number] = error
         summary = _not_begun(rehearsal, router, seed, run_dir, not_loaded.get(number))
         return Rehearsed(router.name, seed, summary)
@@ -191,16 +195,15 @@ def rehearse(
 
 
 def _not_begun(
-    rehearsal: Rehearsal, router: LoadedRouter, seed: str, run_dir: Path, not_loaded: RouterLoadError | None
+    rehearsal: Rehearsal, router: LoadedRouter, seed: str, run_dir: Path, not_loaded: Exception | None
 ) -> RunSummary:
-    """A run on which nothing is done now: what earlier executions of it came to."""
+    """Summarise a run that is not executed now, from its earlier executions."""
     chosen = {task.id for task in rehearsal.tasks}
     ended = [trial for trial in so_far(run_dir, rehearsal.setup(router, seed)) if trial.id in chosen]
     return RunSummary(
         str(run_dir),
-        scored(ended, rehearsal.pool),
+        scored(ended, rehearsal.pool, not_loaded=None if not_loaded is None else str(not_loaded)),
         left=0 if not_loaded is not None else len(chosen) - len(ended),
-        not_loaded=None if not_loaded is None else str(not_loaded),
     )
 
 
@@ -243,7 +246,7 @@ def _rehearsed(
 
 
 class _Together:
-    """The progress of several runs as one."""
+    """Reports the progress of several runs as one."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
@@ -252,7 +255,7 @@ class _Together:
         self._lock = threading.Lock()
 
     def of(self, run: tuple[int, str]) -> Progress:
-        """The progress of one of them."""
+        """Return the progress callback of one of the runs."""
 
         def told(_what: str, done: int, _total: int | None) -> None:
             with self._lock:

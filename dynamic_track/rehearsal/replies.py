@@ -1,4 +1,4 @@
-"""What a provider may answer: messages with usage in any provider's shape, and everything that goes wrong."""
+"""What the server may reply: messages with usage in any provider's format, and every kind of fault."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Shape(StrEnum):
-    """How providers count tokens."""
+    """How a provider reports token counts."""
 
     openai = "openai"
     openrouter = "openrouter"
@@ -21,11 +21,11 @@ class Shape(StrEnum):
     deepseek = "deepseek"
     gemini = "gemini"
     own = "own"
-    """The one of the model's own provider."""
+    """The format of the model's own provider."""
 
     @classmethod
     def of(cls, model: str) -> Shape:
-        """What a model's own provider would use."""
+        """Return the format of the model's own provider."""
         name = model.lower()
         for part, shape in (("claude", cls.anthropic), ("deepseek", cls.deepseek), ("gemini", cls.gemini)):
             if part in name:
@@ -34,7 +34,7 @@ class Shape(StrEnum):
 
 
 class Absent(Enum):
-    """In place of a usage: the field is not there at all."""
+    """Stands for a usage field that is missing altogether."""
 
     absent = "absent"
 
@@ -44,7 +44,7 @@ ABSENT = Absent.absent
 
 @dataclass(frozen=True)
 class Counts:
-    """Tokens of one call; ``prompt`` includes what was read from the cache and written to it."""
+    """The token counts of one call; ``prompt`` includes the tokens that were read from the cache and written to it."""
 
     prompt: int
     read: int = 0
@@ -53,7 +53,7 @@ class Counts:
     cost_usd: float | None = None
 
     def usage(self, shape: Shape) -> dict[str, Any]:
-        """As a provider of this shape reports them."""
+        """Return the usage object in a provider's format."""
         if shape is Shape.anthropic:
             told: dict[str, Any] = {
                 "input_tokens": self.prompt - self.read - self.written,
@@ -87,7 +87,8 @@ class Counts:
 
 
 Usage = Shape | Counts | Mapping[str, Any] | Absent | None
-"""Counted by the server and told in a shape; counts, told in OpenAI's; an object as it stands; null; no field."""
+"""A format: the server counts the tokens and reports them in it. Token counts: reported in OpenAI's format. A mapping:
+sent unchanged. None: null. ``ABSENT``: no field."""
 
 
 @dataclass(frozen=True)
@@ -95,38 +96,38 @@ class Call:
     """A tool call of an answer."""
 
     arguments: Mapping[str, Any] | str
-    """Text is sent as it is, also where it is no JSON."""
+    """A string is sent unchanged, even if it is not JSON."""
     name: str = "bash"
     id: str | None = None
-    """None: the server makes one, different in each answer."""
+    """None: the server makes an id that differs in each answer."""
 
 
 def bash(command: str) -> Call:
-    """The call of an agent's tool."""
+    """Return a call of the agent's ``bash`` tool."""
     return Call({"command": command})
 
 
 @dataclass(frozen=True)
 class Message:
-    """An answer that a model gives."""
+    """An answer of a model."""
 
     text: str | None = None
     calls: Sequence[Call] = ()
     usage: Usage = Shape.openai
     finish_reason: str | None = None
-    """None: ``tool_calls`` or ``stop``, as it should be."""
+    """None: ``tool_calls`` or ``stop``, whichever is right for the message."""
     model: str | None = None
-    """The name it answers under; None: the one it was asked for by."""
+    """The model name in the response; None: the name in the request."""
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """More of the message, such as ``reasoning_content``."""
+    """Further fields of the message, such as ``reasoning_content``."""
     more: Mapping[str, Any] = field(default_factory=dict)
-    """More of the response, such as ``provider``."""
+    """Further fields of the response, such as ``provider``."""
     after_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Raw:
-    """Bytes as they stand."""
+    """A response of any bytes."""
 
     status: int
     body: bytes
@@ -136,24 +137,24 @@ class Raw:
 
 @dataclass(frozen=True)
 class Hang:
-    """Nothing for a while, then the end of the connection."""
+    """No bytes for a while, then the end of the connection."""
 
     seconds: float = 3600.0
 
 
 @dataclass(frozen=True)
 class Trickle:
-    """An answer, a byte at a time."""
+    """An answer that is sent one byte at a time."""
 
     reply: Message | Raw = field(default_factory=lambda: Message("slowly"))
     every_s: float = 0.2
     head_too: bool = False
-    """Whether status line and headers trickle, too."""
+    """Whether the status line and the headers are sent byte by byte, too."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """An answer whose body ends before its time."""
+    """An answer whose body ends too early."""
 
     reply: Message | Raw = field(default_factory=lambda: Message("this is cut"))
     after_bytes: int = 40
@@ -161,14 +162,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class Reset:
-    """The connection is torn down (RST), before the answer or within it."""
+    """The connection is reset (RST), before the answer or within it."""
 
     after_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class Close:
-    """The connection is closed in order, without an answer."""
+    """The connection is closed normally, without an answer."""
 
 
 Reply = Message | Raw | Hang | Trickle | Cut | Reset | Close
@@ -181,13 +182,13 @@ def error(
     kind: str = "invalid_request_error",
     headers: Mapping[str, str] | None = None,
 ) -> Raw:
-    """An error as OpenAI words it."""
+    """Return an error response in OpenAI's form."""
     body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
     return Raw(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
 def rate_limited(retry_after_s: float | str | None = None, *, as_date: bool = False) -> Raw:
-    """429, with or without Retry-After: seconds, the date that this is, or any text."""
+    """Return a 429, with or without Retry-After: as seconds, as a date that many seconds from now, or as any string."""
     headers = {}
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
@@ -197,58 +198,58 @@ def rate_limited(retry_after_s: float | str | None = None, *, as_date: bool = Fa
 
 
 def server_error(text: str = "The server had an error") -> Raw:
-    """500; its text is known to mislead who reads it ("rate limit", "Request timed out.")."""
+    """Return a 500; the text may look like another kind of error ("rate limit", "Request timed out.")."""
     return error(500, text, None, "server_error")
 
 
 def unavailable(retry_after_s: float | None = None) -> Raw:
-    """503."""
+    """Return a 503."""
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     return error(503, "The engine is overloaded", None, "server_error", headers)
 
 
 def unauthorized(text: str = "Incorrect API key provided") -> Raw:
-    """401."""
+    """Return a 401."""
     return error(401, text, "invalid_api_key")
 
 
 def payment_required() -> Raw:
-    """402."""
+    """Return a 402."""
     return error(402, "Insufficient credits", 402)
 
 
 def forbidden() -> Raw:
-    """403."""
+    """Return a 403."""
     return error(403, "You are not allowed to use this model", "model_not_allowed")
 
 
 def not_found(model: str = "this model") -> Raw:
-    """404."""
+    """Return a 404 for an unknown model."""
     return error(404, f"The model `{model}` does not exist", "model_not_found")
 
 
 def bad_request(text: str = "Invalid value") -> Raw:
-    """400 of no particular kind."""
+    """Return a 400 of no particular kind."""
     return error(400, text)
 
 
 def too_long(limit: int = 8192) -> Raw:
-    """400: the conversation does not fit."""
+    """Return a 400: the conversation is too long."""
     return error(400, f"This model's maximum context length is {limit} tokens.", "context_length_exceeded")
 
 
 def foreign_reasoning() -> Raw:
-    """400: the conversation holds what another model had thought and signed."""
+    """Return a 400: the conversation contains reasoning that another model signed."""
     return error(400, "messages.1.content.0: Invalid `signature` in `thinking` block")
 
 
 def invalid_json(status: int = 200) -> Raw:
-    """A body that is none."""
+    """Return a body that is not JSON."""
     return Raw(status, b'{"id": "x", "choices": [', {"Content-Type": "application/json"})
 
 
 def empty_body(status: int = 200) -> Raw:
-    """No bytes at all."""
+    """Return an empty body."""
     return Raw(status, b"", {"Content-Type": "application/json"})
 
 
@@ -281,4 +282,4 @@ ABSURD_USAGE: Mapping[str, Usage] = {
         "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 8},
     },
 }
-"""Usage from which no cost follows, each under what is wrong with it."""
+"""Usage objects from which no cost can be calculated, each under the name of its fault."""

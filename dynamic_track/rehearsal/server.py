@@ -1,7 +1,7 @@
-"""A server that speaks OpenAI's chat completions over real HTTP, and whatever can go wrong with it.
+"""A server that speaks OpenAI's chat completions over real HTTP, and can reproduce every kind of fault.
 
-It refuses what a real provider refuses, counts tokens and what of them it has in its cache, and reports usage in the
-shape of each model's own provider. What a model says comes from a function of the request.
+It refuses what a real provider refuses, counts tokens and those that are in its cache, and reports usage in the format
+of each model's own provider. The content of an answer comes from a function of the request.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ MODELS = "/v1/models"
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came."""
+    """One request as it arrived."""
 
     number: int
-    """Of all requests, from 0."""
+    """Its number among all requests, from 0."""
     turn: int
-    """Of the completions of its session, from 0."""
+    """Its number among the completions of its session, from 0."""
     method: str
     path: str
     headers: Mapping[str, str]
@@ -59,12 +59,12 @@ class Asked:
 
     @property
     def session(self) -> str:
-        """The session header; empty where there is none."""
+        """The value of the session header; empty if there is none."""
         return self.headers.get(SESSION_HEADER.lower(), "")
 
     @cached_property
     def body(self) -> Any:
-        """The body's JSON; None where it is none."""
+        """The parsed JSON body; None if it is not JSON."""
         try:
             return json.loads(self.raw)
         except ValueError:
@@ -72,19 +72,19 @@ class Asked:
 
 
 Answers = Callable[[Asked], Reply]
-"""What is answered to a completion that is not refused."""
+"""Returns the reply to a completion request that is not refused."""
 
 
 class ProviderServer:
-    """A server on a port of this machine, from ``with`` to its end.
+    """A server on a port of this machine, for the duration of a ``with`` block.
 
     Args:
-        answers: called for one request at a time.
-        models: what it offers; others are refused. None: everything, and no list of models.
-        api_key: the only one that it takes; None: any.
-        strict: whether it refuses conversations that a real provider refuses.
-        cache: the prompt cache that usage tells of.
-        port: 0 is any that is free.
+        answers: returns the reply to a request; called for one request at a time.
+        models: the models on offer; others are refused. None: every name is accepted, and there is no list of models.
+        api_key: the only key that is accepted; None: any.
+        strict: whether to refuse conversations that a real provider refuses.
+        cache: the prompt cache whose counts the usage reports.
+        port: 0 means any free port.
     """
 
     def __init__(
@@ -118,21 +118,21 @@ class ProviderServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int(self._http.server_address[1])
 
     @property
     def api_base(self) -> str:
-        """Its address for clients."""
+        """The base address for clients."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     def start(self) -> Self:
-        """Begin to answer."""
+        """Start to answer requests."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Answer no more; what hangs or trickles ends."""
+        """Stop answering; replies that hang or trickle end."""
         self.over.set()
         self._http.shutdown()
         self._thread.join()
@@ -145,17 +145,17 @@ class ProviderServer:
         self.stop()
 
     def connected(self, more: int) -> None:
-        """A connection was opened or closed."""
+        """Count a connection that was opened or closed."""
         with self._lock:
             self.connections += more
             self.connections_made += more > 0
             self.most_connections = max(self.most_connections, self.connections)
 
     def received(self, asked: Asked) -> None:
-        """Called with everything that is asked, before it is answered."""
+        """Called with every request before it is answered."""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], raw: bytes) -> Reply:
-        """What to answer."""
+        """Return the reply to a request."""
         with self._lock:
             asked = Asked(self._number, 0, method, path, headers, raw, time.time())
             self._number += 1
@@ -187,7 +187,7 @@ class ProviderServer:
         return reply
 
     def _written(self, message: Message, asked: Asked, body: Mapping[str, Any]) -> Raw:
-        """A message as the JSON of a response."""
+        """Return a message as the JSON of a response."""
         model = str(body.get("model"))
         calls = [
             {
@@ -226,7 +226,7 @@ class ProviderServer:
 
 
 def at_most(max_tokens: Any, tokens: int) -> int:
-    """How many tokens of an answer are billed: no provider bills more than the request allows."""
+    """Return how many tokens of an answer are billed: no provider bills more than the request allows."""
     return min(tokens, max_tokens) if isinstance(max_tokens, int) else tokens
 
 
@@ -236,7 +236,7 @@ class _HttpServer(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no news."""
+        """Ignore a client that disconnects."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -314,7 +314,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _reset(self) -> None:
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # The reader holds the socket open, too; with the lingering off, the last close sends RST.
+        # The reader keeps the socket open, too; with lingering switched off, the last close sends RST.
         self.rfile.close()
         self.connection.close()
 
@@ -326,5 +326,5 @@ def _head(reply: Raw) -> bytes:
 
 
 def json_reply(content: Any) -> Raw:
-    """A body of JSON."""
+    """Return a response with a JSON body."""
     return Raw(200, json.dumps(content).encode(), {"Content-Type": "application/json"})

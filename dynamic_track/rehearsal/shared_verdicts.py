@@ -1,4 +1,4 @@
-"""Verdicts that the runs of one rehearsal share: several routers and seeds submit the same few patches."""
+"""The verdicts that the runs of one rehearsal share: several routers and seeds submit the same few patches."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from twinbench.storage.store import Store
 
 
 class SharedVerdicts(VerdictStore):
-    """A run's verdicts, which are looked up beside it too, and kept there as well.
+    """The verdicts of a run, which are also looked up and kept in a store that several runs share.
 
-    A verdict is kept under the fingerprint of all that it depends on, so it is the same wherever it was given. The run
-    gets its own copy, so that its directory stands alone.
+    A verdict is kept under the fingerprint of everything that it depends on, so it is the same wherever it was given.
+    The
+    run gets its own copy, so that its directory is complete by itself.
 
     Args:
-        store: the run's.
-        beside: what the runs share.
+        store: the run's own store.
+        beside: the store that the runs share.
     """
 
     def __init__(self, store: Store, beside: VerdictStore) -> None:
@@ -28,7 +29,7 @@ class SharedVerdicts(VerdictStore):
         self._beside = beside
 
     def find(self, fingerprint: str) -> tuple[dict[str, Any], Path] | None:
-        """A kept verdict and its log, or None; one that lies beside the run is copied into it."""
+        """Return a kept verdict and its log, or None; a verdict of the shared store is copied into the run's."""
         if (own := super().find(fingerprint)) is not None:
             return own
         if (found := self._beside.find(fingerprint)) is None:
@@ -41,7 +42,7 @@ class SharedVerdicts(VerdictStore):
         return super().keep(fingerprint, content, text, self.times_kept(fingerprint))
 
     def keep(self, fingerprint: str, content: Mapping[str, Any], log: str, began: int) -> tuple[dict[str, Any], Path]:
-        """Keep a verdict in the run and beside it; as ``VerdictStore.keep``."""
+        """Keep a verdict in both stores; like ``VerdictStore.keep``."""
         kept = super().keep(fingerprint, content, log, began)
         self._beside.keep(fingerprint, content, log, 0)
         return kept

@@ -1,7 +1,7 @@
-"""What a simulated model does next: explores, edits, tests, repairs, runs in circles or submits too early.
+"""Decides what a simulated model does next: it explores, edits, tests, repairs, repeats itself or submits too early.
 
-It decides by its declared skill, by what the request shows, and by draws that depend on nothing else: asked the same
-again, it does the same again. It never knows how a case will be graded.
+The decision depends on the model's declared skill, on what the request shows, and on draws that depend on nothing
+else: the same request gets the same decision again. The model never knows how a case will be graded.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ SUBMIT_COMMAND = f"echo {SUBMISSION} && cat {PATCH_FILE}"
 
 _SKIMMED_LINES = 25
 _MOST_EDITS = 6
-"""After as many it submits what it has."""
+"""After this many edits the model submits what it has."""
 _CLUE_WEIGHT = 0.4
 _DIFFICULTIES: tuple[Difficulty, ...] = ("easy", "medium", "hard")
 
 Draw = Callable[[str], float]
-"""A number in [0, 1) for a purpose; the same for the same model, seed and conversation."""
+"""Returns a number in [0, 1) for a purpose; the same number for the same model, seed and conversation."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A task as simulated models know it."""
+    """A task as the simulated models know it."""
 
     id: str
     statement: str
@@ -44,19 +44,20 @@ class Known:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer: what it says, and the commands that it runs; none where it slips."""
+    """An answer: its text, and the commands that it runs; no commands where the model makes a format error."""
 
     thought: str
     commands: tuple[str, ...] = ()
 
 
 def known(tasks: Sequence[Task], all_of: Sequence[Task] = ()) -> tuple[Known, ...]:
-    """Tasks with what they declare for simulated models.
+    """Return tasks with what they declare for simulated models.
 
     Args:
-        tasks: that are worked on.
-        all_of: the set that they are from. Those of it that declare edits are known too, so that models are the same
-            whichever tasks are chosen, and a rehearsal can be widened.
+        tasks: the tasks of the run.
+        all_of: the set that they come from. The tasks of it that declare edits are known too, so that the models are
+        the
+            same whichever tasks are chosen, and cases can be added to a rehearsal.
 
     Raises:
         ContentError: a task declares no edits or no difficulty, or something is wrong with them.
@@ -67,13 +68,13 @@ def known(tasks: Sequence[Task], all_of: Sequence[Task] = ()) -> tuple[Known, ..
 
 
 def known_task(tasks: Sequence[Known], messages: Sequence[Mapping[str, Any]]) -> Known | None:
-    """The task that a conversation is about, by the problem that its first user message states."""
+    """Return the task that a conversation is about, by the problem statement in its first user message."""
     first = next((text_of(message) for message in messages if message.get("role") == "user"), "")
     return next((task for task in tasks if task.statement in first), None)
 
 
 def drawing(*parts: str) -> Draw:
-    """Draws from what they depend on."""
+    """Return a draw function whose numbers depend only on the given parts."""
     base = "\0".join(parts)
 
     def draw(purpose: str) -> float:
@@ -84,14 +85,14 @@ def drawing(*parts: str) -> Draw:
 
 
 def next_said(task: Known, skill: Skill, messages: Sequence[Mapping[str, Any]], draw: Draw, *, several: bool) -> Said:
-    """What a simulated model answers.
+    """Return the next answer of a simulated model.
 
     Args:
-        task: that the conversation is about.
-        skill: the model's.
+        task: the task that the conversation is about.
+        skill: the model's skill.
         messages: the conversation.
-        draw: its luck.
-        several: whether an answer may hold more than one command.
+        draw: the source of its random choices.
+        several: whether an answer may contain more than one command.
     """
     seen = Seen(task.edits, tuple(turns_of(messages)))
     if draw("slips") < skill.slips:
@@ -102,7 +103,7 @@ def next_said(task: Known, skill: Skill, messages: Sequence[Mapping[str, Any]], 
 
 @dataclass(frozen=True)
 class _Worker:
-    """One answer in the making."""
+    """Decides one answer."""
 
     task: Known
     skill: Skill
@@ -142,7 +143,9 @@ class _Worker:
         return self._edit(None) or self._open()
 
     def _change_of_mind(self, current: Edit) -> Said | None:
-        """Another edit instead of the one that stands there, where the model comes to think that it is needed."""
+        """Return an answer that makes another edit instead of the current one, if the model decides that it is
+        needed.
+        """
         seen, skill = self.seen, self.skill
         if len(seen.tried) >= _MOST_EDITS:
             return None
@@ -161,7 +164,9 @@ class _Worker:
         return None
 
     def _edit(self, current: Edit | None) -> Said | None:
-        """An edit of those whose code it has read, in place of the one that stands there; None without any."""
+        """Return an answer with an edit, among those whose code the model has read, that replaces the current one; None
+        if there is no such edit.
+        """
         possible = [edit for edit in self.task.edits.edits if self.seen.can_make(edit) and edit != current]
         right = [edit for edit in possible if edit.kind is EditKind.right]
         misses = [edit for edit in possible if edit.kind is not EditKind.right]
@@ -188,7 +193,7 @@ class _Worker:
         return fresh[-1]
 
     def _open(self) -> Said:
-        """Files that it has not read, rather those where the fault is."""
+        """Return an answer that opens unread files, with a preference for those with the fault."""
         seen, skill = self.seen, self.skill
         faulty = [file for file in self.task.edits.faulty_files if not seen.opened(file)]
         others = [file for file in seen.files if not seen.opened(file) and file not in faulty]
@@ -205,7 +210,7 @@ class _Worker:
         return Said(f"Let me read {', '.join(chosen)}.", tuple(f"cat {file}" for file in chosen))
 
     def _again(self) -> str | None:
-        """A command that it ran before and that changes nothing."""
+        """Return a command that was run before and changes nothing."""
         harmless = [
             turn.command for turn in self.seen.turns if turn.command.startswith(("cat ", "head ", LIST_COMMAND))
         ]
@@ -217,10 +222,10 @@ class _Worker:
 
 
 def difficulty_of(task: Task) -> Difficulty:
-    """How difficult a task says that it is.
+    """Return the difficulty that a task declares.
 
     Raises:
-        ContentError: it does not say it in a word that simulated models know.
+        ContentError: it declares no difficulty that simulated models know.
     """
     found = None if task.folder is None else harness.load_yaml(task.folder / "task.yaml").get("difficulty")
     for difficulty in _DIFFICULTIES:

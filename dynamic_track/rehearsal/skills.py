@@ -27,33 +27,33 @@ class _Model(BaseModel):
 
 
 class Chances(_Model):
-    """The chances of something by a task's difficulty."""
+    """Probabilities by a task's difficulty."""
 
     easy: Probability
     medium: Probability
     hard: Probability
 
     def of(self, difficulty: Difficulty) -> float:
-        """The chance at one difficulty."""
+        """Return the probability at one difficulty."""
         found: float = getattr(self, difficulty)
         return found
 
 
 class Solves(_Model):
-    """The chances of the right edit by what a task is about and how difficult it is."""
+    """The probabilities of the right edit, by a task's subject and difficulty."""
 
     text: Chances
     numbers: Chances
     state: Chances
 
     def of(self, subject: Subject, difficulty: Difficulty) -> float:
-        """The chance for one kind of task."""
+        """Return the probability for one kind of task."""
         found: Chances = getattr(self, subject)
         return found.of(difficulty)
 
 
 class Skill(_Model):
-    """How a simulated model works; each probability is of one answer. docs/rehearsal.md says what each field is."""
+    """How a simulated model works; each probability applies to one answer. docs/rehearsal.md explains each field."""
 
     finds: Probability
     skims: Probability
@@ -69,12 +69,12 @@ class Skill(_Model):
     slips: Probability
     opens_at_once: Annotated[int, Field(ge=1)]
     thinking_tokens: Annotated[int, Field(ge=0)]
-    """Hidden reasoning of an answer, on average; billed as output."""
+    """Tokens of hidden reasoning per answer, on average; billed as output."""
     tokens_per_second: Annotated[float, Field(gt=0)]
     """How fast it answers, in the rehearsal's own time."""
 
     def weight(self, kind: EditKind) -> float:
-        """In which proportion it makes edits of this kind, of those that are not right."""
+        """Return the relative weight of edits of this kind among those that are not right."""
         return self.misses.get(kind, 0.0)
 
 
@@ -82,35 +82,35 @@ class SkillTable(_Model):
     """The skill of each tier's candidates."""
 
     about: Annotated[str, Field(min_length=1)]
-    """What the table is for and where it is from, in a sentence or two."""
+    """The purpose and the origin of the table, in a sentence or two."""
     low: Skill
     mid: Skill
     mid_high: Skill
     high: Skill
 
     def of(self, tier: Tier) -> Skill:
-        """A tier's."""
+        """Return the skill of a tier."""
         found: Skill = getattr(self, tier.label)
         return found
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 (hex) of all that a rehearsal depends on."""
+        """The SHA-256 (hex) of everything in the table that a rehearsal depends on."""
         return fingerprint(self.model_dump(exclude={"about"}))
 
 
 def skill_names() -> list[str]:
-    """The names of the tables that ship with twinbench."""
+    """Return the names of the tables that come with twinbench."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 @cache
 def skill_table(name: str = DEFAULT_SKILLS) -> SkillTable:
-    """A table that ships with twinbench, by its name, or one of the user's, by the path of a TOML file.
+    """Read a table that comes with twinbench, by its name, or a user's own table, by the path of a TOML file.
 
     Raises:
-        UsageError: there is none.
-        ContentError: the file is no table of skills; every problem is named.
+        UsageError: there is no such table.
+        ContentError: the file is not a valid table of skills; every problem is named.
     """
     path = _FOLDER / f"{name}.toml" if name in skill_names() else Path(name)
     if path.suffix != ".toml":

@@ -1,7 +1,7 @@
 """What a rehearsal says about its routers: scores with intervals, tests of pairs, ranks.
 
-The unit is the task: a task under several seeds is one task drawn several times, and its draws are alike. So
-intervals, tests and ranks draw, compare and swap tasks, each with all its seeds.
+The unit is the task: a task under several seeds is one task that was run several times, and its runs are similar. So
+intervals, tests and ranks resample, compare and swap tasks, each with all its seeds.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ from twinbench.statistics.comparing import rank_columns
 from twinbench.storage.manifests import LiveManifest
 
 if TYPE_CHECKING:
-    from dynamic_track.results.live_intervals import PairOfBills
+    from twinbench.statistics.bills import PairOfBills
 
 Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A router over all seeds of a rehearsal. Money is in USD for one run of all tasks, averaged over seeds."""
+    """The results of a router over all seeds of a rehearsal. Money is in USD for one run of all tasks, averaged over
+    the seeds.
+    """
 
     router: str
     score: RunScore
-    """Of the trials of all seeds together."""
+    """The score of the trials of all seeds together."""
     tasks: int
     seeds: int
     intervals: Mapping[str, Ends | None] | None
-    """Of ``bill_usd``, ``cost_usd`` and ``resolved``; None where nobody asked for them."""
+    """The intervals of ``bill_usd``, ``cost_usd`` and ``resolved``; None if none were requested."""
     no_interval: str | None
     rank: tuple[int, int] | None
-    """By the bill: from the best that it may be to the worst; None where nobody asked for it, or the router failed."""
-    not_loaded: str | None = None
-    """Why the router could not be loaded; None where it was."""
+    """The best and the worst possible rank by the bill; None if no ranks were requested, or the router failed."""
 
     @property
     def failure(self) -> str | None:
-        """How the router failed as a whole, as a sentence's end; None where it did not."""
-        return self.score.router_failure if self.not_loaded is None else "could not be loaded"
+        """How the router failed as a whole, as the end of a sentence; None if it did not."""
+        return self.score.router_failure if self.score.not_loaded is None else "could not be loaded"
 
     @property
     def failure_notes(self) -> list[str]:
         """What failed and why, for people."""
-        if self.not_loaded is not None:
-            return [f"{self.not_loaded}; no case was run"]
+        if self.score.not_loaded is not None:
+            return [f"{self.score.not_loaded}; no case was run"]
         return self.score.failure_notes(self.router, bill_usd=self.scores["bill_usd"])
 
     @property
     def scores(self) -> dict[str, float | None]:
-        """The headline: ``resolved`` in percent of the trials with a verdict."""
+        """The main figures: ``resolved`` as a percentage of the trials with a verdict."""
         judged = self.score.count("resolved") + self.score.count("unresolved")
         return {
             "bill_usd": float(self.score.bill_usd) / self.seeds,
@@ -69,7 +69,7 @@ class Standing:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The router as an entry of ``routers``."""
+        """Return the router as an entry of ``routers``."""
         ends = None if self.intervals is None else {n: each and list(each) for n, each in self.intervals.items()}
         return {
             "router": self.router,
@@ -81,7 +81,7 @@ class Standing:
             "models": self.score.models,
             **self.score.failures(),
             "router_failure": self.failure,
-            "not_loaded": self.not_loaded,
+            "not_loaded": self.score.not_loaded,
             "intervals": ends,
             "no_interval": self.no_interval,
             "rank": None if self.rank is None else list(self.rank),
@@ -90,17 +90,18 @@ class Standing:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two routers compared task by task."""
+    """Two routers, compared task by task."""
 
     first: str
     second: str
     bill: PairOfBills
-    """Of one run of all tasks that both have a verdict of, in USD; the first less the second."""
+    """The difference of the bills (first minus second) of one run of all tasks for which both have a verdict, in USD.
+    """
     p_holm: float | None
-    """Corrected for all pairs of the rehearsal."""
+    """The p-value after Holm's correction for all pairs of the rehearsal."""
 
     def to_json(self) -> dict[str, Any]:
-        """The pair as an entry of ``pairs``."""
+        """Return the pair as an entry of ``pairs``."""
         return {
             "first": self.first,
             "second": self.second,
@@ -117,34 +118,34 @@ class Pair:
 
 @dataclass(frozen=True)
 class Standings:
-    """All routers of a rehearsal."""
+    """The results of all routers of a rehearsal."""
 
     routers: Sequence[Standing]
     """In the order in which they were named."""
     pairs: Sequence[Pair]
-    """Empty where nobody asked for tests."""
+    """Empty if no tests were requested."""
 
 
 @dataclass(frozen=True, repr=False)
 class RehearsalResult(Tabular):
-    """Routers rehearsed, and what that says about them."""
+    """The runs of a rehearsal, and what they say about the routers."""
 
     rehearsal: Rehearsal
     runs: Sequence[Rehearsed]
-    """Router by router in the order in which they were named, and of each seed by seed."""
+    """Router by router in the order in which they were named, and for each router seed by seed."""
     folder: Path
     """Where the run directories are."""
     resampling: Resampling | None
-    """How tasks are drawn again; None: nobody asked for intervals."""
+    """How tasks are resampled; None: no intervals were requested."""
 
     @cached_property
     def standings(self) -> Standings:
-        """The routers over all seeds."""
+        """The results of the routers over all seeds."""
         return standings(self.runs, self.rehearsal.pool, self.resampling)
 
     @property
     def caveat(self) -> str:
-        """That nothing of it is of real models."""
+        """The note that nothing in the result comes from real models."""
         return f"{Origin.rehearsal.heading}."
 
     @property
@@ -153,7 +154,7 @@ class RehearsalResult(Tabular):
         return float(give_up_usd(len(self.rehearsal.tasks), self.rehearsal.pool))
 
     def to_json(self) -> dict[str, Any]:
-        """The result as a JSON object."""
+        """Return the result as a JSON object."""
         return {
             "simulated": Origin.rehearsal.value,
             "pool": self.rehearsal.pool.name,
@@ -172,7 +173,7 @@ class RehearsalResult(Tabular):
                     "run": run.summary.run,
                     **run.summary.score.to_json(),
                     "router_failure": run.summary.router_failure,
-                    "not_loaded": run.summary.not_loaded,
+                    "not_loaded": run.summary.score.not_loaded,
                     "trials": [trial.ending() for trial in run.summary.trials],
                 }
                 for run in self.runs
@@ -182,7 +183,7 @@ class RehearsalResult(Tabular):
     number_columns: ClassVar = frozenset({"bill_low", "bill_high", "rank_best", "rank_worst"})
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each router."""
+        """Return a row for each router."""
         found = []
         for each in self.standings.routers:
             low, high = (each.intervals or {}).get("bill_usd") or (None, None)
@@ -203,24 +204,23 @@ class RehearsalResult(Tabular):
 
 
 def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampling | None) -> Standings:
-    """Sum up a rehearsal by router. One that failed as a whole takes no part in tests, and has no rank.
+    """Summarise a rehearsal by router. A router that failed as a whole is not tested, and has no rank.
 
     Args:
-        runs: those of one rehearsal, as ``rehearse`` gives them; a router that was named twice counts twice.
-        pool: has the penalty.
-        resampling: how tasks are drawn again; None: no intervals, tests and ranks.
+        runs: the runs of one rehearsal, as ``rehearse`` returns them; a router that was named twice counts twice.
+        pool: contains the penalty.
+        resampling: how tasks are resampled; None: no intervals, tests and ranks.
     """
-    from dynamic_track.results.live_intervals import compare_all, run_intervals
     from dynamic_track.results.live_score import means_of_cases, sums_of_cases, trials_by_case
+    from twinbench.statistics.bills import compare_all, run_intervals
 
     seeds = len({run.seed for run in runs})
     by_router = [runs[start : start + seeds] for start in range(0, len(runs), seeds)]
-    scores = [scored([trial for run in of_one for trial in run.summary.trials], pool) for of_one in by_router]
+    scores = [_of_all_seeds(of_one, pool) for of_one in by_router]
     by_task = [trials_by_case(score.trials) for score in scores]
     penalty_usd = float(pool.unresolved_penalty_usd)
-    not_loaded = [next((why for run in of_one if (why := run.summary.not_loaded)), None) for of_one in by_router]
     tested = [
-        number for number, score in enumerate(scores) if score.router_failure is None and not_loaded[number] is None
+        number for number, score in enumerate(scores) if score.router_failure is None and score.not_loaded is None
     ]
     shared = sorted(set.intersection(*(set(by_task[number]) for number in tested))) if tested else []
     ranks: dict[int, tuple[int, int]] = {}
@@ -252,12 +252,17 @@ def standings(runs: Sequence[Rehearsed], pool: LiveManifest, resampling: Resampl
                 intervals=None if resampling is None else money,
                 no_interval=None if resampling is None else reason,
                 rank=ranks.get(number),
-                not_loaded=not_loaded[number],
             )
         )
     return Standings(found, pairs)
 
 
+def _of_all_seeds(runs: Sequence[Rehearsed], pool: LiveManifest) -> RunScore:
+    """The score of a router's runs under all seeds together."""
+    not_loaded = next((why for run in runs if (why := run.summary.score.not_loaded) is not None), None)
+    return scored([trial for run in runs for trial in run.summary.trials], pool, not_loaded=not_loaded)
+
+
 def _of_one(name: str, ends: Ends, seeds: int) -> Ends:
-    """An interval of one run of all tasks from one of all seeds together; a share stays as it is."""
+    """Convert an interval for all seeds together to one run of all tasks; a share stays unchanged."""
     return ends if name == "resolved" else (ends[0] / seeds, ends[1] / seeds)

@@ -1,4 +1,4 @@
-"""The time of a rehearsal: it passes as the simulated provider declares, not as the machine is busy."""
+"""The time of a rehearsal: it passes as the simulated provider declares, independent of the machine's speed."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ BEGINNING = 1_767_225_600.0
 
 
 class VirtualClock:
-    """A time that stands still until it is moved; waiting moves it."""
+    """A clock that stands still until it is moved; waiting moves it."""
 
     def __init__(self, at: float = BEGINNING) -> None:
         self._at = at
 
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return self._at
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, at once."""
+        """Let time pass, without waiting."""
         self._at += max(0.0, seconds)
 
 
 @dataclass
 class VirtualClocks:
-    """A clock for each session: what one trial does takes no time of another's."""
+    """A clock for each session: what happens in one trial takes no time in another."""
 
     _clocks: dict[str, VirtualClock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, session: str, since: float | None = None) -> Clock:
-        """The clock of a session.
+        """Return the clock of a session.
 
         Args:
             session: the value of its header.
-            since: when its recording ends, where it has one: it goes on from there.
+            since: when its recording ends, if it has one: the clock continues from there.
         """
         return self._of(session, since)
 
@@ -56,13 +56,13 @@ class VirtualClocks:
 
 @dataclass(frozen=True)
 class DeclaredTime:
-    """A source whose answers take as long as they declare."""
+    """A response source whose answers take as long as they declare."""
 
     source: ResponseSource
     clocks: VirtualClocks
 
     def fetch(self, request: Request, within_s: float) -> Response:
-        """Ask once, and move the session's clock."""
+        """Send a request once, and move the session's clock."""
         response = self.source.fetch(request, within_s)
         seconds = _declared_s(response.body)
         self.clocks.of(request.session).sleep(seconds)

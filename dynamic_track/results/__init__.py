@@ -1,1 +1,1 @@
-"""What runs are worth: bills, scores, comparisons, pages."""
+"""Results of runs: bills, scores, comparisons, reports."""

@@ -1,4 +1,4 @@
-"""The cases that several runs have in common, on which they can be compared where they are of different cases."""
+"""The common cases of several runs, on which runs with different cases can be compared."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A case of a run that does not count where runs are compared."""
+    """A case of a run that is left out of comparisons."""
 
     case: str
     what: str
     """``not chosen``, or ``no verdict``."""
     run: str
-    """In which run, by its path."""
+    """The path of the run in which it is missing."""
 
 
 @dataclass(frozen=True)
 class CommonCases:
-    """The cases that each of several runs has a verdict of, and what that leaves out."""
+    """The cases for which each of several runs has a verdict, and the cases that are left out."""
 
     cases: tuple[str, ...]
     left_out: Mapping[str, tuple[LeftOut, ...]]
-    """Of each run, by its path: cases that it is of and that are none of these."""
+    """The left-out cases of each run, by the run's path."""
     runs: tuple[LoadedRun, ...]
-    """The runs with no other cases than these, in their order."""
+    """The runs restricted to these cases, in their order."""
     names: Mapping[str, str]
-    """What people call each run, by its path."""
+    """The display name of each run, by its path."""
 
     @property
     def differ(self) -> bool:
-        """Whether the runs are not all of these cases alone."""
+        """Whether any run has other cases too."""
         return any(self.left_out.values())
 
     @property
     def notes(self) -> list[str]:
-        """For people: a line for each run that has other cases too, with how many and why."""
+        """A note for each run that has other cases too, with their number and the reasons."""
         found = []
         for path, cases in self.left_out.items():
             if cases:
@@ -57,7 +57,7 @@ class CommonCases:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """How many cases there are, and what is left out of each run and why."""
+        """Return the number of common cases, and what is left out of each run and why."""
         left_out = {
             path: [{"case": each.case, "why": f"{each.what} in {each.run}"} for each in cases]
             for path, cases in self.left_out.items()
@@ -66,10 +66,10 @@ class CommonCases:
 
 
 def common_cases(runs: Sequence[LoadedRun]) -> CommonCases:
-    """The cases that all runs have a verdict of.
+    """Find the cases for which all runs have a verdict.
 
     Args:
-        runs: loaded; where one is given twice, it counts once.
+        runs: loaded runs; a run that is given twice counts once.
     """
     judged = {str(run.path): {trial.id for trial in run.trials if trial.bill_usd is not None} for run in runs}
     chosen = {str(run.path): {*run.cases} for run in runs}

@@ -1,4 +1,4 @@
-"""Scores of runs kept in the store, under fingerprints, as files that ``live_results.sql`` defines views over."""
+"""Save scores of runs in the store under fingerprints, as files over which ``live_results.sql`` defines views."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _FOLDER = "live"
 
 
 def views(store: Store) -> str:
-    """The SQL that defines the views over a store's live scores."""
+    """Return the SQL that defines the views over a store's live scores."""
     return sql_file(__package__, "live_results.sql").replace("{root}", sql_text(store.root)[1:-1])
 
 
 def keep(store: Store, score: LiveScore) -> str:
-    """Keep a score: a line for the run, one for each trial, one for each answered call.
+    """Save a score: one row for the run, one per trial, one per answered call.
 
     Returns:
-        Its fingerprint, of the run and of how it was scored; what is kept under it is never changed.
+        Its fingerprint, of the run and of how it was scored; what is saved under it never changes.
     """
     content = score.to_json()
     content.pop("by_case")

@@ -1,4 +1,4 @@
-"""Scores of runs that can be defended: the bill with intervals, what lies beside it, runs compared case by case."""
+"""Scores of runs: the bill with intervals, further figures, and case-by-case comparisons of runs."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 _DEFAULT_RESAMPLING = Resampling()
 
 PENALTIES = ("0", "0.15", "0.3", "0.6", "1.2")
-"""Of an unresolved case, in USD: how the ranking depends on it."""
+"""Penalties of an unresolved case in USD, to show how the ranking depends on it."""
 
 
 @dataclass(frozen=True, repr=False)
 class LiveScore(Tabular):
-    """A run's score, and all that dynamic.md names beside the bill; money is in USD."""
+    """A run's score, with everything that dynamic.md reports beside the bill; money is in USD."""
 
     run: LoadedRun
     score: RunScore
     exclude_infra: bool
     intervals: Mapping[str, tuple[float, float] | None]
-    """Of the bill and the cost of all cases, and of the share that is resolved in percent; None where there is too
-    little to say."""
+    """Intervals of the bill and the cost of all cases, and of the resolved share in percent; None if there are too few
+    cases."""
     no_interval: str | None
-    """Why there is none."""
+    """Why there are no intervals, if there are none."""
 
     number_columns: ClassVar = frozenset({"bill_usd", "reported_usd"})
 
@@ -49,12 +49,12 @@ class LiveScore(Tabular):
         return case_rows(self.run)
 
     def calls(self, kind: str | None = None) -> Any:
-        """The answered calls as a data frame; as of ``df``."""
+        """Return the answered calls as a data frame; argument as for ``df``."""
         return frame(call_rows(self.run), kind, ("reported_cost_usd", "latency_s", "decision_ms", "score"))
 
     @property
     def latency_ms(self) -> dict[str, float | None]:
-        """How long the router took, in milliseconds."""
+        """Percentiles of the router's decision time, in milliseconds."""
         decisions = [call.decision for call in self.run.calls() if call.decision is not None]
         taken = [decision.latency_ms for decision in decisions if decision.latency_ms is not None]
         if len(taken) < 2:
@@ -64,14 +64,14 @@ class LiveScore(Tabular):
 
     @property
     def switches(self) -> int:
-        """Calls that went to another candidate than the call before."""
+        """The number of calls that went to another candidate than the previous call."""
         return sum(
             call.earlier is not None and call.earlier.reserve.candidate != call.candidate for call in self.run.calls()
         )
 
     @property
     def broken_cache_usd(self) -> float:
-        """What it cost that prompts were not read from the cache of a model that had seen them in the same trial."""
+        """The extra cost of prompts that a model had seen in the same trial, but that were not read from its cache."""
         prices = {candidate.id: candidate.prices.prices() for candidate in self.run.pool.candidates}
         seen: dict[tuple[str, int, str], int] = {}
         total = Decimal(0)
@@ -87,12 +87,12 @@ class LiveScore(Tabular):
 
     @property
     def lost_usd(self) -> float:
-        """What attempts cost that brought no counted answer: retries, what a kill cut short, trials begun anew."""
+        """The cost of attempts that brought no counted answer: retries, kills, and trials that were started over."""
         return float(self.score.spend_usd - self.score.cost_usd)
 
     @property
     def reported_usd(self) -> float | None:
-        """What the provider says that the answers cost; None where it does not say it of every one."""
+        """The provider's reported cost of the answers; None unless it reported a cost for every answer."""
         told = [trial.reported_usd for trial in self.score.trials]
         return None if not told or None in told else float(sum((each for each in told if each is not None), Decimal(0)))
 
@@ -131,12 +131,12 @@ class LiveScore(Tabular):
 def live_score(
     run: LoadedRun, resampling: Resampling | None = _DEFAULT_RESAMPLING, *, exclude_infra: bool = False
 ) -> LiveScore:
-    """The score of a run.
+    """Score a run.
 
     Args:
-        run: loaded.
-        resampling: of the intervals, which are clustered by case; None: no intervals.
-        exclude_infra: leave cases without a verdict out of every total, as the released rule does.
+        run: a loaded run.
+        resampling: the resampling for intervals, clustered by case; None: no intervals.
+        exclude_infra: leave cases without a verdict out of every total, as the released scorer does.
     """
     score = run.score
     if exclude_infra:
@@ -148,15 +148,15 @@ def live_score(
 def score_intervals(
     score: RunScore, resampling: Resampling | None
 ) -> tuple[dict[str, tuple[float, float] | None], str | None]:
-    """The intervals of ``LiveScore``, clustered by case, and why there are none."""
-    from dynamic_track.results.live_intervals import run_intervals
+    """Return the intervals of ``LiveScore``, clustered by case, and why there are none if there are none."""
+    from twinbench.statistics.bills import run_intervals
 
     by_case = trials_by_case(score.trials)
     return run_intervals(list(by_case), sums_of_cases(by_case.values()), float(score.penalty_usd_each), resampling)
 
 
 def sums_of_cases(cases: Iterable[Sequence[Trial]]) -> Floats:
-    """Of each case: its trials, what they cost in USD, how many of them are unresolved."""
+    """Return for each case its number of trials, their cost in USD, and how many of them are unresolved."""
     import numpy as np
 
     return np.array(
@@ -174,22 +174,22 @@ def sums_of_cases(cases: Iterable[Sequence[Trial]]) -> Floats:
 
 @dataclass(frozen=True, repr=False)
 class RunsCompared(Tabular):
-    """Two runs on the cases that both have a verdict of; the first less the second."""
+    """A comparison of two runs on the cases for which both have a verdict; the first minus the second."""
 
     first: LoadedRun
     second: LoadedRun
     cases: int
     bill_usd: float
-    """Difference of the bills of these cases."""
+    """The difference of the bills of these cases."""
     interval_usd: tuple[float, float] | None
     p: float | None
     no_interval: str | None
     resolved: McNemar
-    """Cases that only one of them resolves; of several trials the majority counts."""
+    """Cases that only one of the runs resolves; the majority of a case's trials counts."""
     needed_cases: int | None
-    """To find such a difference of bills with power 0.8, if it is the true one."""
+    """Cases needed to detect such a difference of bills with power 0.8, if it is the true one."""
     contested: tuple[Contested, ...]
-    """Cases in which trials differ, of one run or between the two."""
+    """Cases whose trials have different verdicts, within a run or between the runs."""
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as a JSON object."""
@@ -216,7 +216,7 @@ class RunsCompared(Tabular):
 
 @dataclass(frozen=True)
 class Contested:
-    """A case on which verdicts differ: of how many trials each run resolved how many."""
+    """A case with different verdicts: how many of its trials each run resolved."""
 
     case: str
     first_resolved: int
@@ -224,16 +224,16 @@ class Contested:
     second_resolved: int
     second_trials: int
     bill_usd: float
-    """What the first's bill is higher by, a trial on average."""
+    """By how much the first run's mean bill per trial is higher."""
 
 
 def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFAULT_RESAMPLING) -> RunsCompared:
-    """Two runs compared case by case.
+    """Compare two runs case by case.
 
     Raises:
         UsageError: they differ in more than the router, or share no case.
     """
-    from dynamic_track.results.live_intervals import compare_bills
+    from twinbench.statistics.bills import compare_bills
     from twinbench.statistics.comparing import mcnemar
 
     if first.same_but_router != second.same_but_router:
@@ -264,15 +264,15 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
 
 
 GIVE_UP = "give up"
-"""What submitting nothing is called beside runs, whose names are their paths."""
+"""The name of the reference that submits nothing, among runs that are named by their paths."""
 
 
 def penalties(runs: Sequence[LoadedRun], resampling: Resampling | None = _DEFAULT_RESAMPLING) -> list[dict[str, Any]]:
-    """How runs, and giving up, rank as the penalty of an unresolved case varies; the cheapest bill first.
+    """Rank runs, and giving up, at several penalties of an unresolved case; the cheapest bill first.
 
     Args:
-        runs: of one table.
-        resampling: how cases are drawn again for the tests behind ``ranks``; None: nothing is tested.
+        runs: the runs of one table.
+        resampling: the resampling for the tests behind ``ranks``; None: nothing is tested.
     """
     by_run = {str(run.path): run.trials for run in runs}
     found = []
@@ -299,26 +299,27 @@ def penalties(runs: Sequence[LoadedRun], resampling: Resampling | None = _DEFAUL
 
 
 def failed_runs(runs: Iterable[LoadedRun]) -> list[LoadedRun]:
-    """Those whose router failed as a whole: they have no rank, and take no part in tests."""
+    """Return the runs whose router failed as a whole: they have no rank, and take no part in tests."""
     return [run for run in runs if run.score.router_failure is not None]
 
 
 def bill_ranks(
     runs: Mapping[str, Sequence[Trial]], penalty_usd: Decimal, resampling: Resampling | None
 ) -> dict[str, tuple[int, int]] | None:
-    """The ranks that the bill of each run, and of giving up, may have: from the best to the worst.
+    """Return the range of ranks, from best to worst, of the bill of each run and of giving up.
 
-    They are of the cases that all runs have a verdict of, each case counting once. A run is behind another only where
-    the difference is found at the level, corrected for all pairs (Holm).
+    Only the cases for which all runs have a verdict count, each once. A run is behind another only if their difference
+    is
+    significant, corrected for all pairs (Holm).
 
     Args:
-        runs: their trials, by name.
-        penalty_usd: of an unresolved case.
-        resampling: how cases are drawn again; None: nothing is tested, and there are no ranks.
+        runs: the runs' trials, by name.
+        penalty_usd: the penalty of an unresolved case.
+        resampling: how cases are resampled; None: nothing is tested, and there are no ranks.
     """
     import numpy as np
 
-    from dynamic_track.results.live_intervals import rank_bills
+    from twinbench.statistics.bills import rank_bills
 
     by_case = {name: trials_by_case(trials) for name, trials in runs.items()}
     cases = sorted(set.intersection(*(set(each) for each in by_case.values())))
@@ -330,12 +331,13 @@ def bill_ranks(
 def order_text(
     ranking: Sequence[str], ranks: Mapping[str, Sequence[int]] | None, shown: Callable[[str], str] = str
 ) -> str:
-    """A ranking in one line: ``<`` where all runs before it are found to be cheaper than all behind it, else a comma.
+    """Format a ranking in one line: ``<`` if all runs before it are significantly cheaper than all after it, else a
+    comma.
 
     Args:
-        ranking: names, the cheapest first.
-        ranks: from best to worst, by name; None where nothing was tested.
-        shown: what a name is shown as.
+        ranking: the names, cheapest first.
+        ranks: ranges of ranks by name; None if nothing was tested.
+        shown: converts a name for display.
     """
     text = shown(ranking[0])
     for place, name in enumerate(ranking[1:], 1):
@@ -347,7 +349,9 @@ def order_text(
 
 
 def references(runs: Sequence[LoadedRun]) -> dict[str, str | None]:
-    """The runs that dynamic.md wants beside every table, by what they are; None where none is loaded."""
+    """Return the reference runs that dynamic.md requires beside every table, by description; None if a run is
+    missing.
+    """
     pool = runs[0].pool
     tiers = sorted({Tier.from_label(candidate.tier) for candidate in pool.candidates})
     wanted = {
@@ -361,7 +365,7 @@ def references(runs: Sequence[LoadedRun]) -> dict[str, str | None]:
 
 
 def refuse_different(runs: Sequence[LoadedRun]) -> None:
-    """Refuse runs that do not belong into one table.
+    """Check that runs belong into one table.
 
     Raises:
         UsageError: two of them differ in more than their router.
@@ -382,7 +386,7 @@ def _what_differs(one: LoadedRun, other: LoadedRun) -> str:
 
 
 def trials_by_case(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
-    """The trials with a verdict."""
+    """Return the trials with a verdict, by case."""
     found: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         if trial.bill_usd is not None:
@@ -391,7 +395,7 @@ def trials_by_case(trials: Iterable[Trial]) -> dict[str, list[Trial]]:
 
 
 def means_of_cases(by_case: Mapping[str, Sequence[Trial]], cases: Sequence[str]) -> Floats:
-    """Of each case, with a weight of 1: what a trial cost in USD, and the share of trials that are unresolved."""
+    """Return for each case, with weight 1, the mean cost of a trial in USD and the share of unresolved trials."""
     sums = sums_of_cases(by_case[case] for case in cases)
     shares: Floats = sums / sums[:, :1]
     return shares

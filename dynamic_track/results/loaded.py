@@ -1,4 +1,4 @@
-"""A run directory loaded for scoring: its plan, its pool, what became of its trials, and how their calls went."""
+"""Load a run directory for scoring: plan, pool, trials and their calls."""
 
 from __future__ import annotations
 
@@ -29,40 +29,42 @@ from twinbench.storage.manifests import LiveManifest
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run that is to be scored."""
+    """A run loaded for scoring."""
 
     path: Path
     plan: RunPlan
     pool: LiveManifest
-    """Its own; for a price what-if another one."""
+    """The run's pool, or another one whose prices are applied."""
     recorded: tuple[Recording, ...]
-    """The trials that ended."""
+    """The recordings of the trials that ended."""
     unended: int
-    """Trials that were begun and have not ended."""
+    """The number of trials that have started but not ended."""
     trials: tuple[Trial, ...]
-    """What became of ``recorded``, in the same order."""
+    """The outcomes of ``recorded``, in the same order."""
     cases: tuple[str, ...]
-    """The ids of the cases that the run is of."""
+    """The ids of the run's cases."""
     origin: Origin = Origin.real
-    """Where its numbers come from."""
+    """The origin of its numbers."""
     missing: tuple[tuple[str, int], ...] = ()
-    """Trials that it is to have and that no line of its journal is about, each a case and a number."""
+    """Planned trials without any line in the journal, as case and trial number."""
     begun_usd: Decimal = Decimal(0)
-    """What was spent on the trials that have not ended, at the prices of the run itself."""
+    """What was spent on trials that have not ended, at the run's own prices."""
+    not_loaded: str | None = None
+    """Why the router could not be loaded the last time; None where it was."""
 
     @property
     def router(self) -> str:
-        """The spec of its router."""
+        """The router's spec."""
         return self.plan.router
 
     @property
     def shown_router(self) -> str:
-        """The spec of its router without folders of the machine that it ran on."""
+        """The router's spec without folders of the machine that it ran on."""
         return shown_spec(self.router)
 
     @property
     def name(self) -> str:
-        """The run's own name, as of ``run_dir.run_names``."""
+        """The run's own name (see ``run_dir.run_names``)."""
         return RunDirectory(self.path).name
 
     @property
@@ -72,8 +74,8 @@ class LoadedRun:
 
     @property
     def score(self) -> RunScore:
-        """What it is worth."""
-        return scored(self.trials, self.pool, self.begun_usd)
+        """The run's score."""
+        return scored(self.trials, self.pool, self.begun_usd, self.not_loaded)
 
     @cached_property
     def same_but_router(self) -> str:
@@ -82,7 +84,7 @@ class LoadedRun:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the plan, the prices, and what became of every trial."""
+        """Fingerprint of the plan, the prices and the outcome of every trial."""
         return fingerprint(
             {
                 "identity": self.plan.identity,
@@ -92,7 +94,7 @@ class LoadedRun:
         )
 
     def calls(self) -> Iterator[CallOfTrial]:
-        """The answered calls of all trials, in order, each with the one before it in its trial."""
+        """Yield the answered calls of all trials in order, each with the previous one of its trial."""
         for recording in self.recorded:
             earlier: RecordedAttempt | None = None
             for number in sorted(recording.steps):
@@ -105,38 +107,38 @@ class LoadedRun:
 
 @dataclass(frozen=True)
 class CallOfTrial:
-    """One answered call."""
+    """One answered call of a trial."""
 
     case: str
     trial: int
     step: int
     decision: Decision | None
-    """None where the journal lacks it."""
+    """The router's decision; None if the journal lacks it."""
     answer: RecordedAttempt
     earlier: RecordedAttempt | None
-    """The answered call before it."""
+    """The previous answered call of the trial."""
 
     @property
     def candidate(self) -> str:
-        """Who answered."""
+        """The id of the candidate that answered."""
         return self.answer.reserve.candidate
 
     @property
     def usage(self) -> Usage:
-        """What it was billed for."""
+        """The billed tokens."""
         return self.answer.usage or Usage()
 
 
 def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
-    """A run, as its journal tells it.
+    """Load a run from its directory.
 
     Args:
-        path: its directory, or a copy of it.
-        prices: other prices than its own, under which its raw usage is billed again.
+        path: the run directory, or a copy of it.
+        prices: another pool whose prices are applied to the recorded usage.
 
     Raises:
-        UsageError: it is no run's directory, or one of imported runs, or the prices lack one of its candidates.
-        ContentError, JournalError: it is damaged, or holds something of cases that the run is not of.
+        UsageError: it is not a run directory, it has imported runs, or ``prices`` lacks one of its candidates.
+        ContentError, JournalError: it is damaged, or has trials of cases that are not the run's.
     """
     run = read_run(path)
     plan = run.plan
@@ -167,11 +169,12 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
         run.origin,
         tuple(run.missing),
         run.begun_usd,
+        run.directory.not_loaded,
     )
 
 
 def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> Trial:
-    """A trial under other prices: its raw usage billed again; what has no usage keeps its reservation."""
+    """Apply other prices to a trial's recorded usage; an attempt without usage keeps its reservation."""
     tables = {candidate.id: candidate.prices.prices() for candidate in prices.candidates}
     total = {"cost": Decimal(0), "router": Decimal(0), "lost": Decimal(0)}
     answers = {id(answer): "cost" for answer in recording.answers}
@@ -196,26 +199,35 @@ def _billed_again(recording: Recording, trial: Trial, prices: LiveManifest) -> T
 
 
 def shown_detail(trial: Trial) -> str | None:
-    """More about why a trial ended, without folders of the machine that it ran on; those of a container stay."""
+    """Return a trial's detail without folders of the machine that it ran on; folders within containers stay."""
     on_this_side = trial.cause in (Cause.router, Cause.internal)
     return without_folders(trial.detail) if trial.detail is not None and on_this_side else trial.detail
 
 
+def shown_content(outcome: Trial | RunScore) -> dict[str, Any]:
+    """A trial or a score as JSON, what a router said in it without folders of the machine that it ran on."""
+    content = outcome.to_json()
+    if content["first_router_error"] is not None:
+        content["first_router_error"] = without_folders(content["first_router_error"])
+    if isinstance(outcome, Trial):
+        content["detail"] = shown_detail(outcome)
+    return content
+
+
 def case_rows(run: LoadedRun) -> list[dict[str, Any]]:
-    """Each trial of a run as a flat row, for tables and data frames."""
+    """Return each trial of a run as a flat row, for tables and data frames."""
     rows = []
     for trial in run.trials:
-        content = trial.to_json()
+        content = shown_content(trial)
         usage = content.pop("usage")
         content.pop("models")
-        content["detail"] = shown_detail(trial)
         buckets = asdict(Usage(**usage))
         rows.append({"run": run.name, "router": run.shown_router, **content, "counts": trial.counts, **buckets})
     return rows
 
 
 def call_rows(run: LoadedRun) -> list[dict[str, Any]]:
-    """Each answered call of a run as a flat row."""
+    """Return each answered call of a run as a flat row."""
     rows = []
     for call in run.calls():
         settle, decision = call.answer.settle, call.decision

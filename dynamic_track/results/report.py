@@ -1,4 +1,4 @@
-"""A report of live runs, as a page of one file: their table, bills, causes, and every trajectory call by call."""
+"""A single-file HTML report of live runs: table, bills, causes, and every trajectory call by call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
 from twinbench.display.html.page import number, rendered
 from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
-from twinbench.display.wording import counted
+from twinbench.display.wording import counted, without_folders
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import rank_text
@@ -29,52 +29,52 @@ _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _RESAMPLING = Resampling()
 _VERDICTS = ("resolved", "unresolved")
 _OF_VERDICTS = ("bill", "causes")
-"""Sections that imported runs have not."""
+"""Sections that imported runs do not have."""
 _APART = ("infra", "cap", "grading", "running", "planned")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows."""
+    """The content of a report."""
 
     runs: Sequence[ShownRun]
     pool: LiveManifest
     folder: str | None
-    """Where all of them stand under their names."""
+    """The folder that contains all runs under their names."""
 
     @property
     def origin(self) -> Origin:
-        """Where their numbers come from."""
+        """The origin of the runs' numbers."""
         return self.runs[0].state.origin
 
     @property
     def is_imported(self) -> bool:
-        """Whether they were brought in from an agent's files: without a router, tests and bills."""
+        """Whether the runs were imported from an agent's files, and so have no router, tests or bills."""
         return self.runs[0].plan.is_imported
 
     def html(self, command: str) -> str:
-        """The page.
+        """Render the report as HTML.
 
         Args:
-            command: what makes it again, as it is typed.
+            command: the command line that reproduces it.
 
         Raises:
-            PlotsMissingError: the library that draws is not installed.
+            PlotsMissingError: the plotting library is not installed.
         """
         return rendered(_TEMPLATE, _content(self) | {"command": command})
 
 
 def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None = None) -> Report:
-    """All that there is to say of runs.
+    """Collect everything about runs for a report.
 
     Args:
-        run_dirs: their directories.
-        cut: how many characters of a long text are kept; None for all.
-        pool: their pool, by name or file; None: where their plans found it.
+        run_dirs: the run directories.
+        cut: the largest number of characters of a long text; None for no limit.
+        pool: the runs' pool, by name or file; None: the one that their plans name.
 
     Raises:
-        UsageError: one is no run, or they may not stand in one table: rehearsals or imported runs beside real runs,
-            other pools.
+        UsageError: one is not a run, or the runs cannot be in one table: rehearsals or imported runs with real runs, or
+            different pools.
         ContentError, JournalError: one is damaged.
     """
     if len(set(run_dirs)) < len(run_dirs):
@@ -156,7 +156,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    standing = {str(place): run.state.score for place, run in enumerate(runs, 1) if not run.state.score.router_failure}
+    standing = {str(place): run.state.score for place, run in enumerate(runs, 1) if run.state.score.is_ranked}
     trials = {name: score.trials for name, score in standing.items()}
     ranks = (bill_ranks(trials, pool.unresolved_penalty_usd, _RESAMPLING) if trials else None) or {}
     for place, run in enumerate(runs, 1):
@@ -190,7 +190,7 @@ def _lines(runs: Sequence[ShownRun], pool: LiveManifest, tiers: Sequence[str]) -
 
 
 def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the intervals are, or why there are none."""
+    """Return notes that describe the intervals, or why there are none."""
     level = f"{100 * _RESAMPLING.level:g} %"
     notes = []
     if any(line["no_interval"] is None for line in lines):
@@ -203,18 +203,21 @@ def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         f"{lines[0]['give_up_rank']}. One is behind another only where the difference is found on the cases that all "
         "have a verdict of, corrected for all pairs (Holm)."
     )
-    without = [f"{line['run']}, {line['no_interval']}" for line in lines if line["no_interval"] is not None]
-    if without:
-        notes.append(f"No intervals of {'; '.join(without)}.")
+    without: dict[str, list[str]] = {}
+    for line in lines:
+        if line["no_interval"] is not None:
+            without.setdefault(line["no_interval"], []).append(line["run"])
+    notes += [f"No intervals of {', '.join(names)}: {reason}." for reason, names in without.items()]
     return notes
 
 
 def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
     notes = [note for run in runs for note in _failures(run)]
     notes += pool.division_notes
-    verdicts = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
+    found = [{(trial.case, trial.trial) for trial in run.trials if trial.state in _VERDICTS} for run in runs]
+    verdicts = [each for each in found if each]
     if any(each != verdicts[0] for each in verdicts):
-        notes.append(_on_common_cases(runs))
+        notes.append(_on_common_cases({place: runs[place - 1] for place, each in enumerate(found, 1) if each}))
     if different := sorted({name for run in runs for name in runs[0].plan.differences(run.plan)} - {"router"}):
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
     notes += [f"{run.name} is being worked on." for run in runs if run.state.working]
@@ -222,20 +225,20 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
 
 
 def _failures(run: ShownRun) -> list[str]:
-    """What its router failed at, and how agents ended that did not submit."""
+    """Return notes on the router's failures, and on agents that did not submit."""
     score = run.state.score
-    return [f"{each}." for each in score.failure_notes(run.state.router, bill_usd=float(score.bill_usd))]
+    return [f"{without_folders(each)}." for each in score.failure_notes(run.router, bill_usd=float(score.bill_usd))]
 
 
-def _on_common_cases(runs: Sequence[ShownRun]) -> str:
-    """What runs of different cases come to on those that they share."""
-    judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs]
+def _on_common_cases(runs: Mapping[int, ShownRun]) -> str:
+    """What runs of different cases, by their place in the table, come to on those that they share."""
+    judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs.values()]
     common = set.intersection(*judged)
     differ = "These runs do not have verdicts on the same cases, so their bills cannot be compared as they stand."
     if not common:
         return f"{differ} No case has a verdict in all of them."
     told = []
-    for place, run in enumerate(runs, 1):
+    for place, run in runs.items():
         trials = tuple(trial for trial in run.state.score.trials if trial.id in common)
         score = replace(run.state.score, trials=trials, begun_usd=Decimal(0))
         resolved = f"{score.count('resolved')} of {counted(len(trials), 'trial')} resolved"
@@ -247,6 +250,8 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
     marks: list[Mark] = []
     legend: list[tuple[str, str, int | None]] = []
     for place, run in enumerate(runs):
+        if not any(map(run.count, _VERDICTS)):
+            continue  # it has no bill, and is not the cheapest
         bill, resolved = float(run.state.score.bill_usd), run.count("resolved")
         marks.append(Mark(run.router, str(place + 1), [(bill, resolved)], series=place))
         legend.append((str(place + 1), f"{run.router} ({run.name})", colour_of(place)))
@@ -272,7 +277,7 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
 
 
 def _causes(runs: Sequence[ShownRun]) -> list[tuple[str, str, str, list[int]]]:
-    """Each cause that occurred: what it counts as, what it means, and how often it ended a trial, by run."""
+    """Return each cause that occurred: how it is counted, what it means, and how often it ended a trial, by run."""
     found = [
         Counter(trial.outcome.cause for trial in run.trials if trial.outcome is not None and trial.outcome.cause)
         for run in runs

@@ -1,4 +1,4 @@
-"""A run as a page shows it: trials, steps, commands, and texts shortened where they are long."""
+"""A run in the form that a report shows: trials, steps, commands, and shortened texts."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ from twinbench.text.messages import message_text
 
 @dataclass(frozen=True)
 class Shown:
-    """A text, shortened where it is long."""
+    """A text, shortened if it is long."""
 
     text: str
     left_out: int
-    """Characters."""
+    """How many characters were left out."""
     characters: int
 
 
 @dataclass(frozen=True)
 class ShownCommand:
-    """A command of the agent and what it gave."""
+    """A command of the agent and its result."""
 
     command: Shown
     observation: Shown | None
-    """None where it was not observed."""
+    """The output; None if there is no observation."""
     returncode: int | None
     said: str
-    """What is to be said beside the output, such as that it took too long."""
+    """A remark on the result, such as that the command took too long."""
     seconds: float | None
 
 
 @dataclass(frozen=True)
 class ShownStep:
-    """A step of a trajectory: one call, and what the agent did with its answer."""
+    """A step of a trajectory: a call, and the commands that followed."""
 
     number: int
     candidate: str | None
     tier: str | None
     switched: bool
-    """Whether another candidate answered the call before."""
+    """Whether another candidate answered the previous call."""
     score: float | None
     rationale: str | None
     decision_ms: float | None
     error: str | None
-    """Why the router gave no decision that can be carried out; or why another candidate answered instead."""
+    """Why the router failed, whether or not the fallback candidate answered."""
     usage: Usage | None
     cost_usd: float | None
     latency_s: float | None
@@ -66,16 +66,16 @@ class ShownStep:
     answer: Shown | None
     commands: Sequence[ShownCommand]
     conversation: Sequence[tuple[str, Shown]]
-    """Of an imported run: roles and texts up to the next call."""
+    """In an imported run: roles and texts of the messages up to the next call."""
 
     @property
     def prompt_tokens(self) -> int:
-        """All tokens of the prompt, however they were billed."""
+        """All tokens of the prompt, cached or not."""
         return 0 if self.usage is None else self.usage.prompt_tokens
 
     @property
     def read_share(self) -> float | None:
-        """Which part of the prompt was read from the model's cache, in percent."""
+        """The percentage of the prompt that was read from the model's cache."""
         if self.usage is None or not self.prompt_tokens:
             return None
         return 100 * self.usage.cache_read / self.prompt_tokens
@@ -83,14 +83,14 @@ class ShownStep:
 
 @dataclass(frozen=True)
 class ShownTrial:
-    """One run of a case."""
+    """One trial of a case."""
 
     case: str
     trial: int
     state: str
-    """What it is counted as, or how far it is."""
+    """How it is counted, or its progress."""
     outcome: Trial | None
-    """None where it has not ended."""
+    """The trial's outcome; None if it has not ended."""
     detail: str | None
     """More about why it ended."""
     steps: Sequence[ShownStep]
@@ -99,7 +99,7 @@ class ShownTrial:
 
     @property
     def cost_usd(self) -> float:
-        """What its answers cost, and the router's own."""
+        """The cost of its answers and of the router's own LLM calls."""
         return sum((step.cost_usd or 0.0) + step.own_usd for step in self.steps)
 
 
@@ -108,14 +108,14 @@ class ShownRun:
     """A run."""
 
     name: str
-    """Its own, which tells it from the others of the page."""
+    """The run's name, unique within the report."""
     state: RunState
     plan: RunPlan
     trials: Sequence[ShownTrial]
 
     @property
     def router(self) -> str:
-        """The spec of its router, without folders of the machine that it ran on."""
+        """The router's spec, without folders of the machine that it ran on."""
         return shown_spec(self.state.router)
 
     @property
@@ -124,18 +124,18 @@ class ShownRun:
         return any(trial.trial > 1 for trial in self.trials)
 
     def count(self, state: str) -> int:
-        """How many trials are counted as that, or are so far."""
+        """Count the trials that are in a state or counted as it."""
         return self.state.count(state)
 
 
 def shown_run(run: KeptRun, name: str, pool: LiveManifest, most: int | None) -> ShownRun:
-    """A run, as the page shows it.
+    """Convert a run to the form that a report shows.
 
     Args:
-        run: read.
-        name: that it goes by on the page.
-        pool: that its costs are of.
-        most: characters that are kept of a long text; None: all.
+        run: the run.
+        name: its name in the report.
+        pool: the pool of its costs.
+        most: the largest number of characters of a long text; None: no limit.
     """
     state = run_state(run, pool)
     trials = []
@@ -199,7 +199,7 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
 
 
 def _answer(answer: RecordedAttempt | None, step: RecordedStep, most: int | None) -> Shown | None:
-    """What a model said beside its commands; None where that is not known, or the conversation has it."""
+    """Return a model's text beside its commands; None if it is unknown, or part of the conversation."""
     if answer is None or answer.settle is None or step.conversation:
         return None
     completion, response = answer.completion, answer.settle.response
@@ -228,7 +228,7 @@ def _command(command: RecordedCommand, most: int | None) -> ShownCommand:
 
 
 def _text(packed: str | bytes) -> str:
-    """What is packed, as text; as it stands where it is damaged."""
+    """Unpack a text; return it packed if it is damaged."""
     try:
         return payload(packed).decode("utf-8", "replace")
     except JournalError:

@@ -1,1 +1,1 @@
-"""Runs: agents at work on cases, side by side, continued, replayed."""
+"""Runs: agents work on cases in parallel; runs are continued, replayed, merged and graded again."""

@@ -1,4 +1,4 @@
-"""Whether there is room for another case: memory now, images of finished cases gone where they need not stay."""
+"""Admit cases only while enough memory is free, and manage their images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOK_AGAIN_S = 1.0
 
 @dataclass
 class Admission:
-    """Lets a case begin once enough memory is free; one always may, or nothing would ever end."""
+    """Lets a case start once enough memory is free; a single case may always run, so that a run always finishes."""
 
     min_free_memory_mib: int = 0
     _running: int = 0
@@ -31,10 +31,10 @@ class Admission:
 
     @contextmanager
     def room(self, stop: Stop) -> Iterator[None]:
-        """Wait for room, and have it within the block.
+        """Wait until there is room, and occupy it within the block.
 
         Raises:
-            StoppedError: the run is to stop meanwhile.
+            StoppedError: a stop was requested meanwhile.
         """
         with self._changed:
             while self._running and not self._is_free():
@@ -53,14 +53,14 @@ class Admission:
 
 
 class Images:
-    """The images of a run's cases, had when their case comes; those that were pulled for it go when nobody needs them.
+    """The images of a run's cases: fetched or built when needed, and optionally removed afterwards.
 
     Args:
-        engine: where.
-        tasks: the cases that will come, each as often as it does.
-        build: build those of tasks with a Dockerfile.
-        evict: remove what was pulled here once its last case is over.
-        progress: told of what is pulled or built.
+        engine: the Docker engine.
+        tasks: the tasks of the coming cases, each as often as it will run.
+        build: build the images of tasks with a Dockerfile.
+        evict: remove images that were pulled here when their last case is finished.
+        progress: called as images are pulled or built.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class Images:
         self._lock = threading.Lock()
 
     def get(self, task: Task) -> CausedError | None:
-        """Have the image of a case; why it cannot be had, be it the image's fault or the engine's.
+        """Make a case's image available; return why that failed, if it did.
 
         Raises:
-            UnexpectedError: for a reason that nobody foresaw.
+            UnexpectedError: for an unexpected reason.
         """
         try:
             here = self._engine.has_image(task.image)
@@ -100,10 +100,10 @@ class Images:
         return found
 
     def over(self, task: Task) -> None:
-        """A case is over."""
+        """Note that a case is finished."""
         with self._lock:
             self._left[task.image] -= 1
             gone = self._evict and self._left[task.image] <= 0 and task.image in self._pulled
         if gone:
-            with suppress(CausedError):  # what does not go now is in nobody's way but the disk's
+            with suppress(CausedError):  # an image that cannot be removed only takes disk space
                 self._engine.remove_image(task.image)

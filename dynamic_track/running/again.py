@@ -1,4 +1,4 @@
-"""A run that was made, replayed or graded once more: all that this needs is found from its directory."""
+"""Replay a finished run, or grade it again, given only its directory."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ def replay_run(
     plugins: PluginLimits | None = None,
     progress: Progress = no_progress,
 ) -> Replayed:
-    """Run a recorded run again with real containers and grading and no provider, and compare everything.
+    """Replay a recorded run with real containers and grading but without a provider, and compare everything.
 
     Args:
-        run_dir: its directory, or a copy of it; nothing in it is changed.
+        run_dir: the run directory, or a copy of it; nothing in it is changed.
         route: ask the router again, and compare its decisions with the recorded ones.
-        only: globs of cases; none is all.
-        tasks: where the tasks are, if not where they were.
-        dataset: where ``verified`` or ``heldout100`` are taken from.
-        pool: by name or file, if not where it was.
-        router: its spec for ``route``, if not where it was.
+        only: globs of cases; empty for all.
+        tasks: where the tasks are, if they were moved.
+        dataset: where ``verified`` or ``heldout100`` are loaded from.
+        pool: the run's pool, by name or file, if it was moved.
+        router: the router's spec for ``route``, if it was moved.
         build: build images from the tasks' Dockerfiles.
-        limits: what a container and a grading may take.
-        plugins: of the router's process.
-        progress: told how many trials are done.
+        limits: limits of containers and grading.
+        plugins: limits of the router's process.
+        progress: called with the number of finished trials.
 
     Raises:
-        UsageError: there is no such run, no trial of it has ended, or it was imported.
+        UsageError: the run does not exist, no trial of it has ended, or it was imported.
         CausedError: the engine does not answer.
     """
     run = read_run(run_dir)
@@ -139,17 +139,17 @@ def regrade_run(
     limits: GradingLimits | None = None,
     progress: Progress = no_progress,
 ) -> Regraded:
-    """Grade all patches of a run again, in its directory; no model is asked.
+    """Grade all patches of a run again and update its directory; no model is asked.
 
     Args:
-        run_dir: its directory.
+        run_dir: the run directory.
         build: build images from the tasks' Dockerfiles.
-        workers: gradings at once.
-        limits: what a grading may take.
-        progress: told how many are done.
+        workers: how many patches are graded in parallel.
+        limits: limits of grading.
+        progress: called with the number of graded patches.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: the run does not exist.
         CausedError: the engine does not answer.
     """
     run = RunDirectory(run_dir)

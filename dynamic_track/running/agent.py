@@ -1,7 +1,7 @@
-"""mini-swe-agent's own agent with a routed model and a sandbox under it; the only module that imports minisweagent.
+"""Run mini-swe-agent with a routed model and a sandbox; the only module that imports minisweagent.
 
-The adapters are thin: what is asked, parsed, rendered and limited is the package's own code and its own SWE-bench
-settings, read from the installed files and known by their hash (dynamic.md, "One case").
+The adapters are thin: prompts, parsing, templates and limits are the package's own code and SWE-bench settings, which
+are read from the installed files and identified by their hash (dynamic.md, "One case").
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ if TYPE_CHECKING:
 
 _PACKAGE = "mini-swe-agent"
 SUBMISSION = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
-"""The line of output that, as the first one of a command that succeeds, submits what follows it as the patch."""
+"""If this is the first line of a successful command's output, the rest of the output is submitted as the patch."""
 
 SUBMITTED = "Submitted"
-"""How an agent that submitted ended, in the package's words."""
+"""The package's exit status of an agent that submitted."""
 _BASH_ENV = {"BASH_ENV": "/root/.bashrc"}
-"""Activates the environment of SWE-bench's images; the text style's file lacks it."""
+"""Activates the Python environment of SWE-bench's images; the text style's settings lack it."""
 
 
 class ActionStyle(StrEnum):
-    """How a model says what to run."""
+    """How a model gives its commands: by tool calls or in text."""
 
     tool = "tool"
     text = "text"
 
 
 def action_style(name: str) -> ActionStyle:
-    """The style of that name.
+    """Return the action style with this name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the name is unknown.
     """
     if name not in list(ActionStyle):
         raise UsageError(f"--action-format {name}: one of {', '.join(ActionStyle)}")
@@ -73,28 +73,28 @@ class AgentSettings:
 
     style: ActionStyle
     version: str
-    """Of mini-swe-agent."""
+    """The version of mini-swe-agent."""
     sha256: str
-    """Of the settings file."""
+    """SHA-256 of the settings file."""
     agent: Mapping[str, Any]
     """Arguments of DefaultAgent."""
     model: Mapping[str, Any]
     """Templates of observations and format errors, and options sent beside tools."""
     environment: Mapping[str, str]
-    """Variables of every command."""
+    """Environment variables of every command."""
     directory: str
-    """Where every command runs."""
+    """The working directory of every command."""
     interpreter: tuple[str, ...]
     command_timeout_s: float
 
     @property
     def identity(self) -> dict[str, str]:
-        """What tells these settings from others."""
+        """What identifies these settings."""
         return {"scaffold": _PACKAGE, "version": self.version, "settings_sha256": self.sha256, "actions": self.style}
 
     @property
     def tool_options(self) -> dict[str, Any]:
-        """What the settings send beside tools; ``drop_params`` is litellm's, and nothing needs dropping here."""
+        """The options that the settings send with tools, without litellm's ``drop_params``."""
         options: dict[str, Any] = dict(self.model.get("model_kwargs") or {})
         options.pop("drop_params", None)
         return options
@@ -105,20 +105,20 @@ class AgentEnd:
     """How an agent ended."""
 
     exit_status: str
-    """``Submitted``, or what stopped it."""
+    """``Submitted``, or why the agent stopped."""
     patch: str
-    """What it submitted; empty where it stopped otherwise."""
+    """The submitted patch; empty if it stopped without submitting."""
     trajectory: Mapping[str, Any]
-    """In mini-swe-agent's own format."""
+    """The trajectory in mini-swe-agent's own format."""
     error: CausedError | None = None
-    """Router, provider, budget or container, where one of them ended it."""
+    """The error of router, provider, budget or container that ended it; None if none did."""
 
 
 def agent_settings(style: ActionStyle, limits: AgentLimits) -> AgentSettings:
-    """The settings in the installed package, under the pool's limits.
+    """Read the settings of the installed package, with the pool's limits.
 
     Raises:
-        TwinbenchError: the package is not installed, or its settings file is not as known.
+        TwinbenchError: the package is not installed, or its settings file is not a known one.
     """
     with _importing():
         from minisweagent.config import builtin_config_dir
@@ -150,13 +150,13 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
     """Let the agent work until it submits or is stopped.
 
     Args:
-        settings: of the package.
+        settings: the package's settings.
         task: the problem statement.
-        routed: its models.
-        workplace: where its commands run.
+        routed: makes its model calls.
+        workplace: runs its commands.
 
     Raises:
-        DivergedError: it does something else than its recording.
+        DivergedError: it differs from its recording.
     """
     with _importing():
         from minisweagent.agents.default import DefaultAgent
@@ -164,7 +164,7 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
     try:
         ended = agent.run(task)
     except CausedError as error:
-        # The agent has noted a traceback, which tells of this machine.
+        # The agent has stored a traceback, which contains paths of this machine.
         agent.messages[-1]["extra"] = {"exit_status": str(error.cause), "submission": ""}
         return AgentEnd(str(error.cause), "", agent.serialize(), error)
     return AgentEnd(
@@ -175,12 +175,12 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
 
 
 def commands_said(message: Mapping[str, Any], style: ActionStyle, pattern: str) -> list[str] | None:
-    """The commands in a model's answer, found by the package's own parsers; None where they find a format error.
+    """Return the commands in a model's answer, found by the package's own parsers; None if they report a format error.
 
     Args:
-        message: the answer, plain.
-        style: how it says what to run.
-        pattern: where a command stands in text.
+        message: the answer as a plain message.
+        style: how the answer gives its commands.
+        pattern: the pattern that finds a command in text.
     """
     with _importing():
         from minisweagent.exceptions import FormatError
@@ -200,14 +200,14 @@ def commands_said(message: Mapping[str, Any], style: ActionStyle, pattern: str) 
 
 
 class _Config(SimpleNamespace):
-    """What the agent's templates read of a model or an environment."""
+    """The configuration of a model or an environment, as the agent's templates read it."""
 
     def model_dump(self, **_: Any) -> dict[str, Any]:
         return dict(vars(self))
 
 
 class _RoutedModel:
-    """mini-swe-agent's Model over a routed call."""
+    """mini-swe-agent's Model interface over a routed call."""
 
     def __init__(self, settings: AgentSettings, routed: RoutedCall) -> None:
         from minisweagent.models.utils.actions_toolcall import BASH_TOOL
@@ -218,7 +218,7 @@ class _RoutedModel:
         self.config = _Config(**{**settings.model, "model_name": "twinbench"})
 
     def query(self, messages: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
-        """Ask, and find the commands in the answer."""
+        """Ask the model, and find the commands in its answer."""
         from minisweagent.exceptions import FormatError
 
         answer = self._routed.ask(
@@ -229,13 +229,13 @@ class _RoutedModel:
             if answer.message.problem is not None:
                 raise self._format_error(answer)
             actions = self._actions(answer)
-        except FormatError as error:  # it is billed all the same, and the agent counts it from here
+        except FormatError as error:  # the answer was billed, and the agent reads its cost from here
             error.messages[0].setdefault("extra", {}).update(extra)
             raise
         return {**answer.utterance.plain, "extra": {**extra, "actions": actions}}
 
     def _format_error(self, answer: Answer) -> FormatError:
-        """Tell the model, in the package's own words for format errors, why its answer cannot be read."""
+        """Make the error that tells the model, with the package's own template, why its answer cannot be read."""
         from jinja2 import StrictUndefined, Template
         from minisweagent.exceptions import FormatError
 
@@ -271,13 +271,13 @@ class _RoutedModel:
         return commands
 
     def format_message(self, **message: Any) -> dict[str, Any]:
-        """A message of the agent's own."""
+        """Make a message of the agent."""
         return message
 
     def format_observation_messages(
         self, message: dict[str, Any], outputs: list[dict[str, Any]], template_vars: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What the model is shown of its commands."""
+        """Make the messages that show the model the results of its commands."""
         from minisweagent.models.utils.actions_text import format_observation_messages
         from minisweagent.models.utils.actions_toolcall import format_toolcall_observation_messages
 
@@ -291,16 +291,16 @@ class _RoutedModel:
         return found
 
     def get_template_vars(self, **_: Any) -> dict[str, Any]:
-        """What templates may name."""
+        """Return the variables of templates."""
         return self.config.model_dump()
 
     def serialize(self) -> dict[str, Any]:
-        """What a trajectory tells of the model."""
+        """Return the model's part of a trajectory's metadata."""
         return {"info": {"config": {"model": self.config.model_dump(), "model_type": "twinbench routed call"}}}
 
 
 class _Environment:
-    """mini-swe-agent's Environment over a workplace."""
+    """mini-swe-agent's Environment interface over a workplace."""
 
     def __init__(self, settings: AgentSettings, workplace: Workplace) -> None:
         self._workplace = workplace
@@ -309,10 +309,10 @@ class _Environment:
         )
 
     def execute(self, action: dict[str, Any], cwd: str = "") -> dict[str, Any]:
-        """Run a command; one that prints the package's sentinel submits what follows it."""
+        """Run a command; if it prints the package's sentinel, submit the rest of its output."""
         from minisweagent.exceptions import Submitted
 
-        command = replace_surrogates(str(action.get("command", "")))  # read from JSON within JSON, where it was escaped
+        command = replace_surrogates(str(action.get("command", "")))  # escaped surrogates may come from nested JSON
         output = self._workplace.run(command, cwd or self.config.cwd)
         lines = output["output"].lstrip().splitlines(keepends=True)
         if lines and lines[0].strip() == SUBMISSION and output["returncode"] == 0:
@@ -322,20 +322,21 @@ class _Environment:
         return output
 
     def get_template_vars(self, **_: Any) -> dict[str, Any]:
-        """What templates may name; nothing of this machine, so that prompts are the same on every one."""
+        """Return the variables of templates; nothing of this machine, so that prompts are the same everywhere."""
         return self.config.model_dump()
 
     def serialize(self) -> dict[str, Any]:
-        """What a trajectory tells of the environment."""
+        """Return the environment's part of a trajectory's metadata."""
         return {"info": {"config": {"environment": self.config.model_dump(), "environment_type": "twinbench sandbox"}}}
 
 
 @cache
 def _default_pattern() -> str:
-    """Where a command stands in text, by the package's own default, which is read and not imported: that loads litellm.
+    """Return the package's default pattern for commands in text, read from its source, since importing it would load
+    litellm.
 
     Raises:
-        TwinbenchError: the package has another default, or another place for it.
+        TwinbenchError: the package has another default, or defines it elsewhere.
     """
     with _importing():
         spec = importlib.util.find_spec("minisweagent.models.litellm_textbased_model")
@@ -348,7 +349,7 @@ def _default_pattern() -> str:
 
 
 class _ToolCall:
-    """A tool call as the package reads it."""
+    """A tool call in the form that the package reads."""
 
     def __init__(self, call: Mapping[str, Any]) -> None:
         function = call.get("function")
@@ -373,7 +374,7 @@ def _extra(answer: Answer) -> dict[str, Any]:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """The package prints, reads .env files and writes to the home directory when it is imported; not here."""
+    """Prevent the package from printing, reading .env files and writing to the home directory when it is imported."""
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     os.environ.setdefault("MSWEA_SILENT_STARTUP", "1")
     os.environ.setdefault("MSWEA_GLOBAL_CONFIG_DIR", str(Path(tempfile.gettempdir()) / "twinbench-mini-swe-agent"))

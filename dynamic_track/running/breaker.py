@@ -1,4 +1,4 @@
-"""A run that loses case after case to the same infrastructure is stopped before it loses, and pays for, all."""
+"""Stop a run that loses case after case to the same infrastructure cause, before it pays for all of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ IN_A_ROW = 3
 
 
 class Breaker:
-    """Stops a run when the first cases that end are lost to one infrastructure cause, ``IN_A_ROW`` of them in a row.
+    """Stops a run when the first ``IN_A_ROW`` cases that end are all lost to the same infrastructure cause.
 
-    The first case that ends otherwise (resolved, unresolved, by the cap) shows that the infrastructure works, and this
-    watches no more.
+    The first case that ends otherwise (resolved, unresolved, by the cap) shows that the infrastructure works, and
+    disables
+    the breaker.
 
     Args:
-        stop: of the run.
+        stop: the run's stop.
     """
 
     def __init__(self, stop: Stop) -> None:
@@ -27,10 +28,10 @@ class Breaker:
         self._works = False
         self._lock = threading.Lock()
         self.reason: str | None = None
-        """Why it has stopped the run, and what to do; None where it has not."""
+        """Why the breaker stopped the run, and what to do; None if it has not."""
 
     def add(self, trial: Trial) -> None:
-        """Take a trial that has ended in this execution of the run, in the order in which they end."""
+        """Add a trial that ended in this execution of the run, in the order of their ends."""
         with self._lock:
             if self._works or self.reason is not None:
                 return

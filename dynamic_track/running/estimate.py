@@ -1,7 +1,7 @@
-"""What a run may cost before it is begun: a range, and whether its cap leaves its workers room.
+"""Estimate a run's cost before it starts: a range, and whether its cap lets all workers work.
 
-Without finished cases the range is of an assumed case, billed at the cheapest candidate with a warm cache and at the
-dearest with a cold one; with some, it is of what those cost.
+Without finished cases the range is for an assumed case, from the cheapest candidate with a warm cache to the most
+expensive with a cold one; with finished cases it is derived from their costs.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ CALLS = 40
 FIRST_PROMPT_TOKENS = 2_500
 LAST_PROMPT_TOKENS = 20_000
 OUTPUT_TOKENS = 350
-"""An assumed case. Five public runs of mini-swe-agent on SWE-bench have 18 to 71 calls, 42 on average."""
+"""Sizes of the assumed case. Five public runs of mini-swe-agent on SWE-bench have 18 to 71 calls, 42 on average."""
 
 _ENOUGH = 3
-"""Finished cases, from which on they say more than the assumption."""
+"""From this many finished cases on, their costs are used instead of the assumed case."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the cases that are left may cost, in USD."""
+    """What the remaining cases may cost, in USD."""
 
     cases: int
     least_usd: float
     most_usd: float
     measured_on: int
-    """Finished cases that it is taken from; 0: an assumed case."""
+    """Number of finished cases that the estimate is based on; 0: it is based on an assumed case."""
     call_usd: float
-    """The most that one call of the dearest candidate may cost, late in a case: what is reserved for it."""
+    """The most that a late call of the most expensive candidate may cost, which is reserved for it."""
     workers: int
     starved: int
-    """Workers that cannot have a call in flight at once under the cap."""
+    """Number of workers for whose calls the cap leaves no room at the same time."""
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as a JSON object."""
@@ -51,13 +51,13 @@ class Estimate:
 def estimate(
     pool: LiveManifest, cases: int, finished: Sequence[Trial], *, workers: int, run_usd: Decimal | None
 ) -> Estimate:
-    """What a number of cases may cost.
+    """Estimate what a number of cases may cost.
 
     Args:
-        pool: whose candidates answer.
-        cases: that are left to run.
-        finished: cases of the same run, with a verdict or without.
-        workers: cases at once.
+        pool: the pool whose candidates answer.
+        cases: the number of cases left to run.
+        finished: finished cases of the same run, with or without verdicts.
+        workers: cases in parallel.
         run_usd: what may still be spent; None without a cap.
     """
     limit = float(pool.agent.cost_limit_usd)

@@ -1,4 +1,4 @@
-"""Where run directories lie. Apart from what reads them, so that a shell which offers them does not wait for that."""
+"""Find run directories. Separate from the code that reads them, so that shell completion is fast."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PLAN_FILE = "plan.json"
-"""What a run is of; a folder with such a file is a run directory."""
+"""The file with a run's plan; a folder with this file is a run directory."""
 
 _LEVELS = 3
-"""A rehearsal's runs lie three folders below the default one: REHEARSAL/ROUTER/SEED."""
+"""How deep to search: a rehearsal's runs are three folders below the default one (REHEARSAL/ROUTER/SEED)."""
 
 
 def run_folders(folder: Path, levels: int = _LEVELS) -> Iterator[Path]:
-    """The run directories below a folder, in the order of their paths; what cannot be read has none.
+    """Yield the run directories below a folder, sorted by path; unreadable folders are skipped.
 
     Args:
-        folder: is itself no run directory.
-        levels: how many folders deep they may lie; a run directory has none in it, nor has a hidden folder.
+        folder: the folder, which is not a run directory itself.
+        levels: how many folders deep to search; run directories and hidden folders are not searched.
     """
     try:
         with os.scandir(folder) as entries:

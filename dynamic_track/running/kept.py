@@ -1,4 +1,4 @@
-"""A run as its directory keeps it: what whoever looks at it afterwards reads."""
+"""Read a run from its directory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from twinbench.calls.recording import Recording, recordings
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A run, whose journal is read once, when it is first asked for.
+    """A run read from its directory; its journal is read once, on first use.
 
-    What asks for the journal raises ``JournalError`` where that is missing, or is not what was written.
+    Attributes that need the journal raise ``JournalError`` if it is missing, changed or damaged.
     """
 
     directory: RunDirectory
@@ -37,45 +37,45 @@ class KeptRun:
 
     @cached_property
     def trials(self) -> Mapping[tuple[str, int], Recording]:
-        """The trials that have lines in the journal, by case and number, in the order in which they were begun."""
+        """The recordings of trials in the journal, by case and trial number, in the order of their starts."""
         return recordings(self.entries)
 
     @cached_property
     def origin(self) -> Origin:
-        """Where its numbers come from."""
+        """Where the run's numbers come from."""
         return origin_of(self.plan, simulated=any(each.is_simulated for each in self.trials.values()))
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The ids of the cases that the run is of, in the order in which they were chosen."""
+        """The ids of the run's cases, in the order in which they were chosen."""
         return chosen_cases(self.plan, self.entries)
 
     @property
     def missing(self) -> list[tuple[str, int]]:
-        """The trials that it is to have and that no line of the journal is about, each a case and a number."""
+        """Planned trials without any line in the journal, as case and trial number."""
         return missing_trials(self.plan, self.entries, self.trials.keys())
 
     @property
     def unplanned(self) -> list[Unplanned]:
-        """What is in the directory and of no case of the run."""
+        """Lines and folders in the run directory that belong to no case of the run."""
         return list(unplanned(self.directory, self.plan, self.entries, self.trials.keys()))
 
     @property
     def begun_usd(self) -> Decimal:
-        """What was spent on trials that were begun and have not ended."""
+        """What was spent on trials that have started but not ended."""
         return sum((each.spend_usd for each in self.trials.values() if each.end is None), Decimal(0))
 
     def matching(self, globs: Sequence[str] = ()) -> list[Recording]:
-        """The trials of cases that one of some globs matches; of all, where there is none."""
+        """Return the trials of cases that match one of the globs; all trials if there are no globs."""
         found = self.trials.values()
         return [each for each in found if not globs or any(fnmatchcase(each.case, glob) for glob in globs)]
 
 
 def read_run(path: Path) -> KeptRun:
-    """The run in a directory.
+    """Read the run in a directory.
 
     Raises:
-        UsageError: it is no run's directory.
+        UsageError: it is not a run directory.
         ContentError: its plan is damaged.
     """
     directory = RunDirectory(path)

@@ -1,4 +1,4 @@
-"""The runs of all shards made one run."""
+"""Merge the runs of all shards into one run."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from twinbench.errors import UsageError
 
 
 def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
-    """One run of several that are of the same plan, each of other cases.
+    """Merge several runs that have the same plan but different cases.
 
-    The lines of their journals follow one another in a new chain; a line before them names each source with the hash
-    of its last line and the cases of its plan, so that they can be told to be unchanged.
+    The lines of their journals are appended to a new hash chain; a first line names each source with the hash of its
+    last line and the cases of its plan, so that it can be verified that they are unchanged.
 
     Args:
-        sources: the directories.
+        sources: the run directories.
         into: the directory of the merged run; must not exist, or be empty.
 
     Raises:
-        UsageError: their plans differ, a trial stands in two of them, one is being worked on or holds a link, or
-            ``into`` is taken.
-        JournalError: a journal is not what was written.
+        UsageError: the plans differ, a trial is in two runs, a run is active or contains a link, or ``into`` is in use.
+        JournalError: a journal was changed or damaged.
     """
     runs = [RunDirectory(path) for path in sources]
     if len(runs) < 2:
@@ -45,7 +44,7 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     journals = [read_journal(run.journal) for run in runs]
     for run, entries in zip(runs, journals, strict=True):
         for _ in lines_of(entries, Merge, Sitting, Widened):
-            pass  # each is read, so that nothing is written of a journal that nobody can read
+            pass  # read every journal first, so that nothing is written if one is damaged
         _refuse_irregular(run)
     whose: dict[tuple[str, int], Path] = {}
     for run, entries in zip(runs, journals, strict=True):
@@ -59,7 +58,7 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     try:
         _write(merged, runs, plans, journals)
     except BaseException:
-        shutil.rmtree(into, ignore_errors=True)  # it was not there, or empty
+        shutil.rmtree(into, ignore_errors=True)  # it did not exist before, or was empty
         raise
     return merged
 
@@ -88,7 +87,7 @@ def _write(
 
 
 def _refuse_irregular(run: RunDirectory) -> None:
-    """Links, pipes and devices are in no run; what they lead to would be copied."""
+    """Refuse links, pipes and devices in a run, since copying would follow them."""
     for path in sorted((run.path / "cases").rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise UsageError(f"{path} is neither a file nor a folder: a run has no links, pipes and devices")

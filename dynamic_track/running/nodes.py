@@ -1,8 +1,8 @@
-"""Where the trials of a sitting are worked on: machines with a Docker engine each, over which trials are spread.
+"""Nodes: the machines, each with a Docker engine, over which a run's trials are spread.
 
-What stays in one place is the run: its journal, its budget, its router, and the agents' loops, which take some tens of
-milliseconds a step, where a model takes seconds. What is spread are the containers, for commands and for tests. So
-nothing of a run has to be sent anywhere, and a machine that is lost takes nothing with it but containers.
+The run itself stays in one process: journal, budget, router, and the agents' loops, which take some tens of
+milliseconds per step where a model takes seconds. Only containers, for commands and for tests, are spread over nodes.
+So nothing of a run has to be sent anywhere, and the loss of a machine loses only containers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from twinbench.executing.threads import Threads
 
 @dataclass(frozen=True)
 class Job:
-    """One trial to be worked on."""
+    """A trial to be run."""
 
     task: Task
     trial: int
@@ -29,25 +29,25 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A machine that takes cases: its Docker engine, their images on it, and how many there is room for."""
+    """A machine that runs cases: its Docker engine, the images on it, and how many cases it takes."""
 
     engine: Engine
     images: Images
     workers: int = 1
-    """Cases at once."""
+    """How many cases run in parallel."""
     admission: Admission = field(default_factory=Admission)
 
 
 CaseExecutor = Executor[Job, Node, Trial | None]
-"""Has trials worked on, each on some node; what comes of one is None where the run is to stop. A trial that is worked
-on once more goes on where infrastructure ended it."""
+"""Runs trials, each on some node; the result of a trial is None if a stop was requested. A trial that is run again
+continues where infrastructure ended it."""
 
 
 def on_nodes(nodes: Sequence[Node]) -> CaseExecutor:
-    """An executor over nodes, on each of which so many trials run at once.
+    """Make an executor over nodes, each of which runs several trials in parallel.
 
-    A node whose engine no longer answers is given up, and its trials go on on the others. On the last one they end by
-    infrastructure.
+    A node whose engine no longer answers is dropped, and its trials continue on the others. On the last node they end
+    because of infrastructure.
     """
     gone: set[Node] = set()
 

@@ -1,4 +1,4 @@
-"""What a run is, in the words that everything which reports of it begins with."""
+"""The origin of a run's numbers (real, simulated, imported), as every report states it first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Origin(StrEnum):
 
     @property
     def heading(self) -> str:
-        """The same as a heading, or as a sentence without its dot."""
+        """The origin as a heading, or as a sentence without a full stop."""
         return f"{self[0].upper()}{self[1:]}"
 
     @property
@@ -37,15 +37,15 @@ class Origin(StrEnum):
 
     @property
     def has_virtual_time(self) -> bool:
-        """Whether time passed as answers declared, and not by a clock."""
+        """Whether time was virtual, as declared by the answers."""
         return self is Origin.rehearsal
 
 
 def origin_of(plan: RunPlan, *, simulated: bool) -> Origin:
-    """Where the numbers of a run come from.
+    """Determine the origin of a run's numbers.
 
     Args:
-        plan: of the run, which says whether it is a rehearsal or imported.
+        plan: the run's plan, which says whether it is a rehearsal or imported.
         simulated: whether an answer in its journal says that a simulated model gave it.
     """
     if plan.is_simulated:

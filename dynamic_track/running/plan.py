@@ -1,7 +1,7 @@
-"""What a run is of, as ``plan.json`` in its directory has it.
+"""The plan of a run: its identity and cases, stored in ``plan.json``.
 
-Its identity never changes, and fingerprints are taken of it as it stands. Where tasks and pool were found is no part of
-it. The cases are those that were chosen first (``planned.chosen_cases`` adds those that came later).
+The identity never changes, and fingerprints are computed from it. The locations of tasks and pool are not part of it.
+The cases are those that were chosen first (``planned.chosen_cases`` adds later ones).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twinbench.reading.validation import find_unkeepable
 from twinbench.storage.files import make_folder, written
 
 MOST_TRIALS = 1000
-"""Of a case; whoever reads a stranger's plan goes through all of them."""
+"""Largest number of trials per case, since code that reads an untrusted plan iterates over them."""
 
 _WANTED = {"identity": ("agent", "overrides", "pool", "router", "seed"), "where": ("tasks", "pool")}
 _OBJECTS = ("router", "pool", "provider", "agent", "overrides")
@@ -31,51 +31,53 @@ _TEXTS = (("router", "spec"), ("pool", "name"), ("pool", "fingerprint"))
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What a run is of. ``read_plan`` has checked it; of a plan that nobody can read there is an empty one."""
+    """The plan of a run, validated by ``read_plan``; an unreadable plan is represented by an empty one."""
 
     identity: Mapping[str, Any]
-    """All that a run which is continued has to have in common with this one."""
+    """Everything that must be the same when the run is continued."""
     where: Mapping[str, Any]
-    """Where tasks and pool were found, for a replay."""
+    """The locations of tasks and pool, for replays."""
     cases: tuple[str, ...]
     """The ids of the cases that were chosen first."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], where: Mapping[str, Any], cases: Sequence[str]) -> RunPlan:
-        """A plan whose identity is as reading it will give it: lists for tuples, texts for numbers as names."""
+        """Make a plan, with its identity in the form that reading it back will give: lists for tuples, texts for
+        numeric keys.
+        """
         return cls(json.loads(json.dumps(identity)), where, tuple(cases))
 
     @property
     def router(self) -> str:
-        """The spec of the router."""
+        """The router's spec."""
         return str(self.identity["router"]["spec"])
 
     @property
     def router_fingerprint(self) -> str | None:
-        """Of the router, where it has one."""
+        """The router's fingerprint, if it has one."""
         found: str | None = self.identity["router"].get("fingerprint")
         return found
 
     @property
     def pool(self) -> str:
-        """The name or the file by which the pool is found."""
+        """The name or file by which the pool is found."""
         return str(self.where["pool"])
 
     @property
     def pool_name(self) -> str | None:
-        """The name that the pool had."""
+        """The pool's name when the run was made."""
         found: str | None = self.identity.get("pool", {}).get("name")
         return found
 
     @property
     def pool_fingerprint(self) -> str | None:
-        """Of the pool that the run was made with."""
+        """The fingerprint of the pool that the run was made with."""
         found: str | None = self.identity.get("pool", {}).get("fingerprint")
         return found
 
     @property
     def agent(self) -> Mapping[str, Any]:
-        """The agent's settings, as its identity."""
+        """The agent's settings, as part of the identity."""
         found: Mapping[str, Any] = self.identity.get("agent", {})
         return found
 
@@ -86,19 +88,19 @@ class RunPlan:
 
     @property
     def overrides(self) -> Mapping[str, Any]:
-        """What was asked for that a run has otherwise: ``network``, ``on_router_error``, ``image``."""
+        """Settings that differ from the defaults: ``network``, ``on_router_error``, ``image``."""
         found: Mapping[str, Any] = self.identity["overrides"]
         return found
 
     @property
     def grader(self) -> Mapping[str, Any]:
-        """The versions of what gave the verdicts; empty where there are none."""
+        """The versions of the grading software; empty if there are no verdicts."""
         found = self.identity.get("grader")
         return found if isinstance(found, dict) else {}
 
     @property
     def seed(self) -> Any:
-        """What session keys, and the luck of simulated models, are drawn with."""
+        """The seed of session keys, and of the simulated models' random outcomes."""
         return self.identity["seed"]
 
     @property
@@ -113,30 +115,30 @@ class RunPlan:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the run is a rehearsal: its models are simulated."""
+        """Whether the run is a rehearsal, with simulated models."""
         return "simulation" in self.identity.get("provider", {})
 
     @property
     def but_router(self) -> dict[str, Any]:
-        """The identity without the router: what runs in one table have in common."""
+        """The identity without the router: what runs in one table must have in common."""
         return {name: part for name, part in self.identity.items() if name != "router"}
 
     @cached_property
     def fingerprint(self) -> str:
-        """What each line of kind ``sitting`` says of the plan: the SHA-256 of identity and cases."""
+        """The SHA-256 of identity and cases, which each journal line of kind ``sitting`` contains."""
         return self.fingerprint_with(self.cases)
 
     def fingerprint_with(self, cases: Sequence[str]) -> str:
-        """What the fingerprint would be with other cases."""
+        """Return the fingerprint that the plan would have with other cases."""
         return fingerprint({"identity": self.identity, "cases": list(cases)})
 
     def differences(self, other: RunPlan) -> list[str]:
-        """The names of what is not the same in two identities, as JSON has it."""
+        """Return the names of what differs between two identities."""
         names = dict.fromkeys([*self.identity, *other.identity])
         return [name for name in names if _text(self, name) != _text(other, name)]
 
     def write(self, folder: Path) -> None:
-        """Write it into a run's directory, which is made where it is missing."""
+        """Write the plan into a run directory, which is created if it is missing."""
         make_folder(folder)
         with written(folder / PLAN_FILE) as file:
             content = {"identity": self.identity, "where": self.where, "cases": list(self.cases)}
@@ -144,10 +146,10 @@ class RunPlan:
 
 
 def read_plan(folder: Path) -> RunPlan:
-    """The plan of a run's directory.
+    """Read the plan of a run directory.
 
     Raises:
-        UsageError: it is no run directory.
+        UsageError: it is not a run directory.
         ContentError: the plan is damaged.
     """
     path = folder / PLAN_FILE
@@ -165,7 +167,7 @@ def read_plan(folder: Path) -> RunPlan:
 
 
 def _problem(content: Any) -> tuple[str, str] | None:
-    """The first field that no plan has, and what is wrong with it."""
+    """Return the first invalid field and what is wrong with it; None if there is none."""
     if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
         return "identity", "is missing"
     if (found := find_unkeepable(content)) is not None:

@@ -1,7 +1,7 @@
-"""The cases that a run is of, held against what there is of them.
+"""Compare the cases that a run was planned for with what its journal and folders contain.
 
-``plan.json`` names the cases that were chosen first. Where the same command chooses others later, a line of kind
-``widened`` in the journal adds the new ones; none is ever taken away. So a case that is not there was lost or removed.
+``plan.json`` names the cases that were chosen first. If the same command later chooses others, a line of kind
+``widened`` in the journal adds the new ones; cases are never removed. So a missing case was lost or deleted.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from twinbench.display.wording import counted
 
 @dataclass(frozen=True)
 class Unplanned:
-    """Something in a run's directory that is of no case of the run."""
+    """Something in a run directory that belongs to no case of the run."""
 
     case: str
     detail: str
-    """What and where, as the end of a sentence that begins with the case."""
+    """What and where, as the end of a sentence that begins with the case's id."""
 
 
 def chosen_cases(plan: RunPlan, entries: Iterable[Entry]) -> tuple[str, ...]:
-    """The ids of all cases that a run is of, in the order in which they were chosen.
+    """Return the ids of all cases of a run, in the order in which they were chosen.
 
     Args:
-        plan: of the run.
+        plan: the run's plan.
         entries: the lines of the run's journal.
     """
     added = (case for widened in lines_of(entries, Widened) for case in widened.line.cases)
@@ -38,17 +38,17 @@ def chosen_cases(plan: RunPlan, entries: Iterable[Entry]) -> tuple[str, ...]:
 
 
 def widen(journal: Journal, plan: RunPlan, entries: Sequence[Entry], cases: Sequence[str], at: float) -> None:
-    """Add those of the chosen cases that are new to a run; nothing is written where none is.
+    """Add newly chosen cases to a run's journal; nothing is written if there are none.
 
     Args:
-        journal: of the run, open.
-        plan: of it.
-        entries: what stands in the journal.
-        cases: what is chosen now.
+        journal: the run's journal, open for writing.
+        plan: the run's plan.
+        entries: the journal's lines.
+        cases: the cases chosen now.
         at: the time, in seconds since 1970.
 
     Raises:
-        JournalError: it cannot be written.
+        JournalError: the journal cannot be written.
     """
     known = {*chosen_cases(plan, entries)}
     if new := [case for case in cases if case not in known]:
@@ -58,12 +58,12 @@ def widen(journal: Journal, plan: RunPlan, entries: Sequence[Entry], cases: Sequ
 def missing_trials(
     plan: RunPlan, entries: Sequence[Entry], begun: Collection[tuple[str, int]]
 ) -> list[tuple[str, int]]:
-    """The trials that a run is to have and that no line of its journal is about, each a case and a number.
+    """Return planned trials without any line in the journal, as case and trial number.
 
     Args:
-        plan: of the run.
+        plan: the run's plan.
         entries: the lines of the journal.
-        begun: the trials that it has lines about.
+        begun: the trials that have lines in the journal.
     """
     wanted = ((case, n) for case in chosen_cases(plan, entries) for n in range(1, plan.trials + 1))
     return [trial for trial in wanted if trial not in begun]
@@ -72,13 +72,13 @@ def missing_trials(
 def unplanned(
     run: RunDirectory, plan: RunPlan, entries: Sequence[Entry], begun: Collection[tuple[str, int]]
 ) -> Iterator[Unplanned]:
-    """Lines and folders of cases that the run is not of, and folders that no line is about.
+    """Yield lines and folders of cases that are not the run's, and folders without lines in the journal.
 
     Args:
-        run: the directory.
-        plan: of the run.
+        run: the run directory.
+        plan: the run's plan.
         entries: the lines of the journal.
-        begun: the trials that it has lines about.
+        begun: the trials that have lines in the journal.
     """
     chosen, most = {*chosen_cases(plan, entries)}, plan.trials
     yield from _sittings_of_others(plan, entries)
@@ -95,7 +95,7 @@ def unplanned(
 
 
 def _sittings_of_others(plan: RunPlan, entries: Sequence[Entry]) -> Iterator[Unplanned]:
-    """Cases that a sitting was to run before they were chosen."""
+    """Yield cases that an execution of the run included before they were chosen."""
     chosen = {*plan.cases}
     for each in lines_of(entries, Widened, Sitting):
         if isinstance(each.line, Widened):

@@ -1,4 +1,4 @@
-"""A live run made of what a person asks for: its plan, cases, cap and estimate; then worked on, or gone on with."""
+"""Prepare a live run from a request: plan, cases, cap and estimate; then execute or continue it."""
 
 from __future__ import annotations
 
@@ -42,69 +42,69 @@ from twinbench.storage.manifests import LiveManifest
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """What a live run is asked to be. What decides about results is part of its plan; the rest may change later."""
+    """A request for a live run. Fields that influence results are part of its plan; the others may change later."""
 
     __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     router: str
-    """A spec."""
+    """The router's spec."""
     run_dir: Path
-    """Continued where it exists."""
+    """The run directory; an existing run is continued."""
     api_base: str
     """The OpenAI-compatible gateway, such as ``https://host/v1``."""
     api_key_env: str | None = None
-    """The environment variable with its key; None for a server that wants none."""
+    """The environment variable with the gateway's API key; None if it needs none."""
     choice: TaskChoice = field(default_factory=TaskChoice)
     pool: str = DEFAULT_LIVE
     """A live pool: a shipped one by name, or a file."""
     run_usd: str | float | Decimal | None = None
-    """The most that the whole run may spend, over all sittings; needed where the pool costs anything."""
+    """Spending cap of the whole run, however often it is continued; required unless the pool is free."""
     actions: str = ActionStyle.tool.value
-    """How models say what to run: ``tool`` or ``text``."""
+    """How models give their commands: by ``tool`` call or as ``text``."""
     seed: str = "0"
-    """What session keys are made with."""
+    """The seed of session keys."""
     on_router_error: str | None = None
-    """The tier that answers where the router fails; None: the case is unresolved."""
+    """The tier that answers if the router fails; None: the case is unresolved."""
     trials: int = 1
     """How often each case is run."""
     shard: str | None = None
-    """``I/N``: only every N-th case from the I-th on, with an N-th of the cap."""
+    """``I/N``: run only every N-th case from the I-th on, with 1/N of the cap."""
     image: str | None = None
-    """Every case in this image instead of its own, for trying things out; not with ``graded``."""
+    """For experiments: run every case in this image instead of its own; not with ``graded``."""
     network: bool = False
-    """Whether a case's container has a network."""
+    """Whether containers of cases have a network."""
     graded: bool = True
-    """Whether what is submitted is graded at once."""
+    """Whether submitted patches are graded in the run."""
     workers: int = 1
-    """Cases at once, on each engine."""
+    """Cases in parallel on each engine."""
     engines: Sequence[str] = ()
-    """Docker engines, as in DOCKER_HOST; none: the one that this names."""
+    """URLs of Docker engines; empty: the one in DOCKER_HOST."""
     candidate_limits: Sequence[str] = ()
-    """What a provider allows, each as ``ID:connections=4,rpm=60,tpm=100000``."""
+    """Rate limits of candidates, each as ``ID:connections=4,rpm=60,tpm=100000``."""
     call_timeout_s: float = RetryLimits.attempt_s
-    """How long one attempt may take."""
+    """Time limit of one attempt of a model call."""
     build: bool = False
     """Build images from the tasks' Dockerfiles."""
     evict: bool = False
-    """Remove images that were pulled once their cases are over."""
+    """Remove images that were pulled for cases when those are finished."""
     min_free_memory_mib: int = 1024
-    """Begin no further case with less free memory."""
+    """Start no further case with less free memory than this."""
     breaker: bool = True
-    """Stop where the first three cases in a row are lost to the same infrastructure cause."""
+    """Stop if the first three cases in a row are lost to the same infrastructure cause."""
     memory_mib: int = 8192
-    """The most that a container may take."""
+    """Memory limit of a container."""
     min_free_mib: int = ContainerLimits.min_free_mib
-    """Start nothing with less free disk."""
+    """Start nothing with less free disk space than this."""
     tests_s: float = GradingLimits.tests_s
-    """How long the tests of a patch may run."""
+    """Time limit for the tests of a patch."""
     plugins: PluginLimits = field(default_factory=PluginLimits)
-    """Of the router's process."""
+    """Limits of the router's process."""
 
     def refuse(self) -> None:
-        """Refuse what no run can be.
+        """Check the request.
 
         Raises:
-            UsageError: a value is none that there is, or does not go with another.
+            UsageError: a value is invalid, or contradicts another.
         """
         if self.image is not None and self.graded:
             raise UsageError("--image runs cases where they cannot be graded: add --grade none")
@@ -119,25 +119,25 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that can be worked on: nothing was asked, spent or written so far."""
+    """A run that is ready to execute: nothing was asked, spent or written so far."""
 
     request: RunRequest
     setup: RunSetup
     cases: tuple[Task, ...]
     cap: Decimal | None
-    """In USD, of this shard; None: without."""
+    """The spending cap of this shard in USD; None: no cap."""
     before: Sequence[Trial]
-    """Trials that earlier sittings ended."""
+    """Trials that ended in earlier executions of the run."""
     candidate_limits: dict[str, CandidateLimits]
 
     @property
     def spent_usd(self) -> Decimal:
-        """What ended trials have cost."""
+        """The cost of the trials that have ended."""
         return sum((trial.spend_usd for trial in self.before), start=Decimal(0))
 
     @property
     def estimate(self) -> Estimate:
-        """What is left of it, and what that may cost."""
+        """How many trials are left, and what they may cost."""
         finished = [trial for trial in self.before if trial.counts not in ("infra", "cap")]
         over = {(trial.id, trial.trial) for trial in finished}
         left = sum((task.id, number) not in over for task in self.cases for number in range(1, self.setup.trials + 1))
@@ -150,7 +150,7 @@ class PreparedRun:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What would be run, as a JSON object."""
+        """Return what would be run as a JSON object."""
         return {
             "run": str(self.request.run_dir),
             "identity": self.setup.identity(),
@@ -161,10 +161,10 @@ class PreparedRun:
         }
 
     def refuse_without_key(self) -> None:
-        """Refuse what would be refused before the first call.
+        """Check the gateway's address and API key before the first call.
 
         Raises:
-            UsageError: the gateway's address is none, or its key is not there.
+            UsageError: the address is invalid, or the key is missing.
         """
         with Gateway(self.request.api_base, self.request.api_key_env):
             pass
@@ -172,18 +172,18 @@ class PreparedRun:
     def work(
         self, *, stop: Stop | None = None, listener: Listener | None = None, progress: Progress = no_progress
     ) -> RunSummary:
-        """Run what is not finished, and go on with what was begun.
+        """Run what is not finished, and continue what was started.
 
         Args:
-            stop: ends the sitting early.
-            listener: told of everything that is written about a trial.
-            progress: told of images that are fetched or built.
+            stop: ends the execution early.
+            listener: called for every journal line about a trial.
+            progress: called as images are fetched or built.
 
         Raises:
-            UsageError: the run's directory holds something else, or there is no key.
+            UsageError: the run directory has other content, or the key is missing.
             CausedError: an engine does not answer.
             JournalError: the journal is lost, or cannot be written.
-            RouterLoadError: the router does not load.
+            RouterLoadError: the router cannot be loaded.
         """
         request = self.request
         every = [task for task in self.cases for _ in range(self.setup.trials)]
@@ -222,12 +222,12 @@ class PreparedRun:
 
 
 def prepare_run(request: RunRequest, progress: Progress = no_progress) -> PreparedRun:
-    """Read tasks, pool and router of a run, and what there is of it already.
+    """Read tasks, pool and router of a run, and what already exists of it.
 
     Raises:
-        UsageError: the request is none that can be run.
-        ContentError: a file of tasks or of a pool is refused.
-        JournalError: the run's journal is not what was written, or is lost.
+        UsageError: the request is invalid.
+        ContentError: a file of tasks or of a pool is invalid.
+        JournalError: the run's journal is changed, damaged or lost.
         TwinbenchError: mini-swe-agent or swebench is not installed, or the hub cannot be read.
     """
     request.refuse()
@@ -256,10 +256,10 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
 
 
 def refuse_tier(tier: str | None, pool: LiveManifest) -> None:
-    """Refuse a tier for failing routers that the pool does not have.
+    """Check that the pool has the tier that answers for failing routers.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it has not.
     """
     if tier is not None and tier not in pool.tiers:
         raise UsageError(f"--on-router-error {tier}: pool {pool.name} has {', '.join(pool.tiers)}")

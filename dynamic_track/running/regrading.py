@@ -1,4 +1,4 @@
-"""A run graded once more, or for the first time: no model is asked."""
+"""Grade the patches of a run again, or for the first time; no model is asked."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from twinbench.storage.store import Store
 
 @dataclass(frozen=True, repr=False)
 class Regraded(Tabular):
-    """What came of it."""
+    """The result of grading a run again."""
 
     summary: RunSummary
     changed: tuple[str, ...]
-    """Trials whose verdict is another than it was."""
+    """Trials whose verdict changed."""
     without_task: tuple[str, ...]
     """Trials whose task was not found."""
 
     def to_json(self) -> dict[str, Any]:
-        """The summary of the run as it is now, and what changed."""
+        """Return the run's current summary, and what changed."""
         told = {"changed": list(self.changed), "without_task": list(self.without_task)}
         return {**self.summary.to_json(), **told}
 
@@ -63,14 +63,14 @@ def regrade(
     """Grade every patch of a run again.
 
     Args:
-        engine: for containers.
-        run: whose trials.
-        tasks: by id.
-        pool: of the run.
-        limits: of a grading.
-        images: of the tasks.
-        workers: how many at once.
-        progress: told how many are done.
+        engine: the Docker engine.
+        run: the run.
+        tasks: the tasks by id.
+        pool: the run's pool.
+        limits: limits of grading.
+        images: the tasks' images.
+        workers: how many patches are graded in parallel.
+        progress: called with the number of graded patches.
     """
     verdicts = VerdictStore(Store(run.path))
     changed: list[str] = []
@@ -105,7 +105,7 @@ def regrade(
                     graded.add(patch)
                 except (GivenUpError, HarnessMissingError, StoreWriteError):
                     raise
-                except Exception as error:  # noqa: BLE001 - one patch's trouble stays one patch's
+                except Exception as error:  # noqa: BLE001 - an error with one patch must not affect others
                     record_unexpected(error, log, run, Secrets(()))
                 after = log.recording.verdict
                 if before is not None and after is not None and before.resolved != after.resolved:

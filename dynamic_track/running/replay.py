@@ -1,4 +1,4 @@
-"""A run once more from its journal: real containers and grading, and no provider at all."""
+"""Replay a run from its journal, with real containers and grading but without a provider."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COMPARED = (
 
 @dataclass(frozen=True)
 class Difference:
-    """The first thing in which a trial does not repeat itself."""
+    """The first difference between a trial and its replay."""
 
     case: str
     trial: int
@@ -51,18 +51,18 @@ class Difference:
 
 @dataclass(frozen=True, repr=False)
 class Replayed(Tabular):
-    """What came of a replay."""
+    """The result of a replay."""
 
     cases: int
     differences: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
-    """What a person should know of its conditions."""
+    """Notes for the user on the replay's conditions."""
     origin: Origin = Origin.real
-    """Where the numbers of the run come from."""
+    """The origin of the run's numbers."""
 
     @property
     def equal(self) -> int:
-        """How many trials repeat themselves."""
+        """How many trials were reproduced exactly."""
         return self.cases - len(self.differences)
 
     def to_json(self) -> dict[str, Any]:
@@ -91,14 +91,14 @@ def replay(
     """Run recorded trials again and compare decisions, requests, observations, patch, verdict and bill.
 
     Args:
-        bench: with a source of None, so that nothing can be asked of a provider.
-        engine: for containers.
-        tasks: by id.
-        recorded: the trials that ended.
-        run: with the files of the trials.
-        verdicts: an empty store, so that all is graded again.
-        progress: told of each trial.
-        failed: images that cannot be had, and why.
+        bench: the trials' context, without a response source, so that no provider can be asked.
+        engine: the Docker engine.
+        tasks: the tasks by id.
+        recorded: the recordings of trials that ended.
+        run: the run directory with the trials' files.
+        verdicts: an empty store, so that everything is graded again.
+        progress: called for each trial.
+        failed: images that are not available, and why.
     """
     differences = []
     for done, recording in enumerate(recorded):
@@ -126,7 +126,7 @@ def _replayed_within_wall(
 ) -> Difference | None:
     try:
         return _replayed(bench, engine, task, recording, run, verdicts, no_image)
-    except Exception as error:  # one trial's trouble stays one trial's
+    except Exception as error:  # an error in one trial must not affect others
         if is_disk_failure(error):
             raise
         then = None if recording.end is None else recording.end.cause
@@ -143,7 +143,7 @@ def _replayed(
     no_image: CausedError | None,
 ) -> Difference | None:
     end = recording.end
-    assert end is not None  # noqa: S101 - only what has ended is replayed
+    assert end is not None  # noqa: S101 - only ended trials are replayed
     steps = len(recording.answers)
     try:
         if no_image is not None:
@@ -174,7 +174,7 @@ def _replayed(
 
 
 def _file_difference(bench: Bench, recording: Recording, run: RunDirectory) -> Difference | None:
-    """Where ``case.json`` claims something else than the journal gives."""
+    """Compare ``case.json`` with what the journal gives."""
     path = run.case(recording.case, recording.trial) / "case.json"
     steps = len(recording.answers)
     try:

@@ -1,9 +1,9 @@
 """The directory of a run: its plan, its journal, and a folder for each trial that ended.
 
-The journal is the run. Derived from it are ``case.json``, ``patch.diff`` and ``trajectory.json``; not derived are the
-plan, the tests of a verdict (``verdict.json``, kept in ``verdicts/``) and what a simulated provider remembers
-(``provider.jsonl``). A file named ``stop`` asks whoever works on the run to stop. Every file outlasts a crash of the
-machine once it is written, so that no line of the journal tells of a file that is not there.
+The journal is the source of truth. ``case.json``, ``patch.diff`` and ``trajectory.json`` are derived from it; not
+derived are the plan, the tests of a verdict (``verdict.json``, cached in ``verdicts/``) and the state of a simulated
+provider (``provider.jsonl``). A file named ``stop`` asks the process that executes the run to stop. Files are flushed
+to disk before the journal mentions them.
 """
 
 from __future__ import annotations
@@ -22,51 +22,70 @@ from twinbench.errors import JournalError, UsageError
 from twinbench.storage.files import make_folder, written
 
 _SEED_FOLDER = "seed-"
-"""How the folder of a rehearsal's run begins, which stands in a folder of its router."""
+"""Prefix of the folder of a rehearsal's run, which is in a folder named after its router."""
+
+NOT_LOADED_FILE = "router-not-loaded.txt"
+"""Where nothing was run because the router could not be loaded: why."""
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """The paths of a run's directory, which need not exist."""
+    """The paths within a run directory, which need not exist."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """The run's own name, which tells nothing of the machine: as of ``run_names``."""
+        """The run's own name (see ``run_names``), which reveals nothing about the machine."""
         return run_names([self.path])[0]
 
     @property
     def journal(self) -> Path:
-        """The folder of its journal."""
+        """The folder of the journal."""
         return self.path / "journal"
 
     def case(self, case: str, trial: int) -> Path:
-        """The folder of a trial."""
+        """Return the folder of a trial."""
         return self.path / "cases" / case / str(trial)
 
     def plan(self) -> RunPlan:
-        """What the run is of; as of ``read_plan``."""
+        """Read the run's plan; same errors as ``read_plan``."""
         return read_plan(self.path)
 
+    @property
+    def not_loaded(self) -> str | None:
+        """Why the router could not be loaded the last time; None where it was."""
+        try:
+            return (self.path / NOT_LOADED_FILE).read_text("utf-8", "replace").strip() or None
+        except OSError:
+            return None
+
+    def keep_not_loaded(self, why: str | None) -> None:
+        """Keep why the router could not be loaded, or forget it."""
+        if why is None:
+            (self.path / NOT_LOADED_FILE).unlink(missing_ok=True)
+            return
+        with written(self.path / NOT_LOADED_FILE) as path:
+            path.write_text(f"{why}\n", "utf-8", "replace", newline="")
+
     def refuse_lost_journal(self) -> None:
-        """Refuse a run whose trials have ended while its journal is empty or missing: to go on would pay for all again.
+        """Check that the journal is not lost: without it, continuing would pay for finished trials again.
 
         Raises:
-            JournalError: it is.
+            JournalError: trials have ended, but the journal is empty or missing.
         """
         file = self.journal / JOURNAL_FILE
         if not (file.is_file() and file.stat().st_size):
             self.refuse_lost_lines(())
 
     def refuse_lost_lines(self, recorded: Collection[tuple[str, int]]) -> None:
-        """Refuse a run with a trial that has ended and that its journal does not tell of.
+        """Check that the journal has every trial that has ended.
 
         Args:
-            recorded: the trials that it tells of, each a case and a number.
+            recorded: the trials in the journal, as case and trial number.
 
         Raises:
-            JournalError: there is one.
+            JournalError: a trial is missing in the journal.
         """
         ended = [path.parent for path in sorted(self.path.glob("cases/*/*/case.json"))]
         lost = [folder for folder in ended if (folder.parent.name, _number(folder.name)) not in recorded]
@@ -78,22 +97,23 @@ class RunDirectory:
             )
 
     def write(self, case: str, trial: int, name: str, content: str) -> None:
-        """Write a file of a trial; the old one stays until the new one is whole."""
+        """Write a file of a trial, replacing it atomically."""
         folder = self.case(case, trial)
         make_folder(folder)
         with written(folder / name) as path:
             path.write_text(content, "utf-8", newline="")
 
     def remove(self, case: str, trial: int, name: str) -> None:
-        """Remove a file of a trial, where it is there."""
+        """Remove a file of a trial, if it exists."""
         (self.case(case, trial) / name).unlink(missing_ok=True)
 
 
 def run_names(paths: Sequence[Path]) -> list[str]:
     """Name runs by the ends of their paths.
 
-    A name is the last part, or the last two of a run of a rehearsal (``ROUTER/seed-SEED``), and as many more as tell
-    the runs apart.
+    A name is the last part of the path (the last two for a rehearsal's run, ``ROUTER/seed-SEED``), and as many more
+    parts as
+    are needed to distinguish the runs.
     """
     parts = [_absolute(path).parts[1:] for path in paths]
     fewest = [2 if each and each[-1].startswith(_SEED_FOLDER) else 1 for each in parts]
@@ -105,8 +125,8 @@ def run_names(paths: Sequence[Path]) -> list[str]:
 
 
 def common_folder(paths: Sequence[Path]) -> str | None:
-    """The folder in which runs stand under their names, from the working directory or by its own name; None: there is
-    no such folder.
+    """Return the folder that contains all runs under their names, relative to the working directory or by name; None if
+    there is none.
     """
     names = run_names(paths)
     folder = _absolute(paths[0]).parents[names[0].count("/")]
@@ -116,20 +136,20 @@ def common_folder(paths: Sequence[Path]) -> str | None:
 
 
 def _absolute(path: Path) -> Path:
-    """A path from the root, without its dots; a link keeps its own name."""
+    """Return the absolute path without dots, keeping symbolic links."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - pathlib would keep ``..`` or follow links
 
 
 def open_run(path: Path, plan: RunPlan) -> RunDirectory:
-    """The directory of a run, made where it is missing.
+    """Open a run directory, creating it if it is missing.
 
     Args:
-        path: where.
-        plan: what the run is of. A run that is continued must be of the same; it may be of other cases
-            (``planned.widen``), and its tasks and pool may be found elsewhere.
+        path: the directory.
+        plan: the run's plan. A run that is continued must have the same identity; its cases may differ
+            (``planned.widen``), and its tasks and pool may be elsewhere.
 
     Raises:
-        UsageError: there is something else, or a run of something else; what differs is named.
+        UsageError: the directory has other content, or a run with another identity; the text names the differences.
         JournalError: the run's journal is empty or missing, though trials have ended.
     """
     run = RunDirectory(path)

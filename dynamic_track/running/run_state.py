@@ -1,4 +1,4 @@
-"""A run looked at from outside, while it is worked on or after: how far it is, and whether somebody works on it."""
+"""The state of a run as seen from outside, during and after it: progress, and whether it is active."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _OF_THE_END = ("cause", "detail", "exit_status", "first_router_error")
 
 @dataclass(frozen=True)
 class TrialState:
-    """How far a trial is."""
+    """The progress of a trial."""
 
     case: str
     trial: int
     state: str
-    """``planned``, ``running`` (or left where it was), ``grading``, or what it is counted as."""
+    """``planned``, ``running`` (or interrupted), ``grading``, or how it is counted."""
     steps: int
     candidate: str | None
-    """Who was asked last."""
+    """The candidate that was asked last."""
     cost_usd: float
     spend_usd: float
     router_errors: int
-    """Decisions that the router failed to take."""
+    """Number of failed decisions of the router."""
     outcome: Trial | None
-    """What became of it; None where it has not ended."""
+    """The trial's outcome; None if it has not ended."""
 
     def to_json(self) -> dict[str, Any]:
         """The trial as a JSON object."""
@@ -50,15 +50,15 @@ class TrialState:
 
 @dataclass(frozen=True)
 class RunState:
-    """How far a run is."""
+    """The progress of a run."""
 
     run: str
     working: bool
-    """Whether a process works on it now."""
+    """Whether a process is executing the run now."""
     origin: Origin
     router: str
     run_usd: float | None
-    """The cap of the last sitting."""
+    """The spending cap of the last execution."""
     trials: tuple[TrialState, ...]
     score: RunScore
 
@@ -68,7 +68,7 @@ class RunState:
         return self.origin.is_simulated
 
     def count(self, state: str) -> int:
-        """How many trials are in a state."""
+        """Count the trials in a state."""
         return sum(trial.state == state for trial in self.trials)
 
     def to_json(self) -> dict[str, Any]:
@@ -79,10 +79,10 @@ class RunState:
 
 
 def is_worked_on(run: RunDirectory) -> bool:
-    """Whether a process writes the run's journal."""
+    """Return whether a process is writing the run's journal."""
     try:
         lock = os.open(run.journal / LOCK, os.O_RDONLY)
-    except OSError:  # nobody has written here, or where nobody can
+    except OSError:  # the journal was never written, or the folder is not writable
         return False
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: others may look at the same time
@@ -94,15 +94,15 @@ def is_worked_on(run: RunDirectory) -> bool:
 
 
 def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
-    """How far a run is.
+    """Determine the progress of a run.
 
     Args:
-        run: read.
-        pool: its pool; None: where its plan found it.
+        run: the run.
+        pool: its pool; None: the one that its plan names.
 
     Raises:
-        UsageError: there is no such pool.
-        JournalError: its journal is damaged.
+        UsageError: the pool does not exist.
+        JournalError: the journal is damaged.
     """
     pool = pool or live_manifest(run.plan.pool)
     run.directory.refuse_lost_journal()
@@ -121,12 +121,12 @@ def run_state(run: KeptRun, pool: LiveManifest | None = None) -> RunState:
         router=run.plan.router,
         run_usd=None if cap is None else float(cap),
         trials=tuple(states),
-        score=scored(ended, pool, run.begun_usd),
+        score=scored(ended, pool, run.begun_usd, run.directory.not_loaded),
     )
 
 
 def size_bytes(path: Path) -> int:
-    """What the files of a directory take; files that a run at work removes meanwhile are not counted."""
+    """Return the total size of the files in a directory; files that disappear meanwhile are not counted."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:

@@ -1,4 +1,4 @@
-"""Runs: every trial brought to its end, each continued where a killed run left it."""
+"""Execute the trials of a run, each continued where an interrupted execution left it."""
 
 from __future__ import annotations
 
@@ -36,18 +36,16 @@ from twinbench.unexpected import describe_error
 
 @dataclass(frozen=True, repr=False)
 class RunSummary(Tabular):
-    """What became of a run so far."""
+    """The result of a run so far."""
 
     run: str
     score: RunScore
     left: int = 0
-    """Trials that the sitting did not end, because it was to stop."""
+    """Trials that are left because a stop was requested."""
     stopped: str | None = None
-    """Why it stopped itself, and what to do; None where it did not."""
-    not_loaded: str | None = None
-    """Why the router could not be loaded, so that nothing was run; None where it was."""
+    """Why the run stopped by itself, and what to do; None if it did not."""
     simulated: bool = False
-    """Whether a response said that a simulated model gave it."""
+    """Whether a response says that a simulated model gave it."""
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -56,11 +54,11 @@ class RunSummary(Tabular):
 
     @property
     def router_failure(self) -> str | None:
-        """How the router failed as a whole, as a sentence's end; None where it did not."""
-        return self.score.router_failure if self.not_loaded is None else "could not be loaded"
+        """How the router failed as a whole, as the end of a sentence; None if it did not."""
+        return self.score.router_failure
 
     def to_json(self) -> dict[str, Any]:
-        """The summary that a run ends with."""
+        """Return the summary as a JSON object."""
         told = ("cases", "resolved", "unresolved", "infra", "cap", "cost_usd", "spend_usd")
         score = self.score.to_json()
         return {
@@ -75,7 +73,7 @@ class RunSummary(Tabular):
     number_columns: ClassVar = frozenset({"bill_usd"})
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each trial; money in USD."""
+        """Return a row for each trial; money is in USD."""
         return [
             {
                 "id": trial.id,
@@ -108,25 +106,26 @@ def run_jobs(
     breaker: bool = True,
     progress: Progress = no_progress,
 ) -> RunSummary:
-    """Run trials that are not finished, and go on with those that were begun; until all are done or the run is to stop.
+    """Run unfinished trials, and continue those that were started, until all are done or a stop is requested.
 
-    An error that nobody foresaw ends its trial with cause ``internal``. Only what keeps trials from being recorded at
-    all (a journal that cannot be written, a full disk) stops the run.
+    An unexpected error ends its trial with cause ``internal``. Only an error that prevents recording (a journal that
+    cannot be
+    written, a full disk) stops the run.
 
     Args:
-        executor: has them worked on.
+        executor: runs the jobs on nodes.
         jobs: the trials.
-        bench: what they have in common.
-        run: where files of ended trials go.
-        journal: of the run, open.
-        recorded: what stood in it.
-        verdicts: kept verdicts.
-        graded: grade what is submitted.
-        breaker: stop the run when the first trials that end are all lost to one infrastructure cause (``Breaker``).
-        progress: told of each trial.
+        bench: what the trials have in common.
+        run: the run directory, for files of ended trials.
+        journal: the run's journal, open for writing.
+        recorded: the recordings of trials so far.
+        verdicts: the store of verdicts.
+        graded: whether submitted patches are graded.
+        breaker: whether to stop if the first trials are all lost to one infrastructure cause (``Breaker``).
+        progress: called for each trial.
 
     Raises:
-        TwinbenchError, OSError: a trial cannot be recorded; the others are brought to where the run can go on later.
+        TwinbenchError, OSError: a trial cannot be recorded; the others are stopped so that the run can be continued.
     """
     names = [(job.task.id, job.trial) for job in jobs]
     known = {name: recorded.get(name) or Recording(*name) for name in names}
@@ -152,10 +151,10 @@ def run_jobs(
         progress("cases", len(trials), len(jobs))
 
     progress("cases", 0, len(jobs))
-    # What a job raises is no trial's own failure, so the others stop too.
+    # An exception of a job affects the whole run, so the other jobs stop too.
     executor.run(jobs, work_on, ended, bench.stop.request)
     in_order = [trial for name in names if (trial := trials.get(name)) is not None]
-    # All that the run has spent, but for trials that ended: what remains was spent on trials that have not.
+    # What the run has spent minus the spend of ended trials was spent on unfinished trials.
     elsewhere = sum((each.spend_usd for name, each in recorded.items() if name not in known), Decimal(0))
     ended_usd = sum((trial.spend_usd for trial in in_order), Decimal(0))
     begun = max(bench.budget.spent_usd - ended_usd - elsewhere, Decimal(0))
@@ -178,33 +177,33 @@ def run_trial(
     *,
     graded: bool = True,
 ) -> Trial:
-    """Bring a trial to its end, from where its recording ends; of an error that nobody foresaw, cause ``internal``.
+    """Run a trial to its end, starting where its recording ends; an unexpected error ends it with cause ``internal``.
 
     Args:
         bench: what trials have in common.
-        node: where its containers are.
-        task: the case.
-        log: of the trial.
-        run: where its files go.
-        verdicts: kept verdicts.
-        graded: grade what is submitted.
+        node: the node with its containers.
+        task: the case's task.
+        log: the trial's log.
+        run: the run directory.
+        verdicts: the store of verdicts.
+        graded: whether the submitted patch is graded.
 
     Raises:
-        StoppedError: the run is to stop; the trial can be gone on with.
-        TwinbenchError, OSError: it cannot be recorded.
+        StoppedError: a stop was requested; the trial can be continued.
+        TwinbenchError, OSError: the trial cannot be recorded.
     """
     try:
         log.settle_lost()
         _bring_to_the_end(bench, node, task, log, run, verdicts, graded)
         trial = concluded(bench.pool, log.recording)
         write_case(run, trial)
-        run.remove(task.id, log.recording.trial, TRACEBACK_FILE)  # what an earlier sitting came to
+        run.remove(task.id, log.recording.trial, TRACEBACK_FILE)  # from an earlier execution
     except StoppedError:
         raise
-    except Exception as error:  # noqa: BLE001 - one trial's trouble stays one trial's
+    except Exception as error:  # noqa: BLE001 - an error in one trial must not affect others
         record_unexpected(error, log, run, bench.secrets)
         trial = _concluded_after(error, bench, log)
-        with suppress(OSError):  # which may be what could not be written
+        with suppress(OSError):  # the disk may be the cause of the error
             write_case(run, trial)
     return trial
 
@@ -233,7 +232,7 @@ def _bring_to_the_end(
 def _concluded_after(error: Exception, bench: Bench, log: TrialLog) -> Trial:
     try:
         return concluded(bench.pool, log.recording)
-    except Exception:  # noqa: BLE001 - what there is to say is said here
+    except Exception:  # noqa: BLE001 - reported below
         name = f"{log.recording.case}, trial {log.recording.trial}"
         raise TwinbenchError(
             f"{name}: what its journal tells of it cannot be summed up ({describe_error(error)}); all of it is kept. "
@@ -253,20 +252,20 @@ def give_verdict(
     fresh: bool = False,
     checkpoint: Callable[[], None] | None = None,
 ) -> None:
-    """Grade what a trial submitted, and write the verdict down.
+    """Grade the patch that a trial submitted, and record the verdict.
 
     Args:
-        engine: for containers.
-        limits: of the grading.
-        task: of the trial.
-        log: of the trial, which has ended by itself.
-        run: where the verdict's file goes.
-        verdicts: kept verdicts.
-        no_image: why the task's image cannot be had, where it cannot.
-        fresh: grade again, even where a verdict is kept.
-        checkpoint: called while tests run; raises where they are to be given up.
+        engine: the Docker engine.
+        limits: limits of grading.
+        task: the trial's task.
+        log: the trial's log; its agent has ended by itself.
+        run: the run directory, for the verdict's file.
+        verdicts: the store of verdicts.
+        no_image: why the task's image is not available, if it is not.
+        fresh: grade again even if a cached verdict exists.
+        checkpoint: called while tests run; raises if a stop was requested.
     """
-    assert log.recording.end is not None  # noqa: S101 - seen by the caller
+    assert log.recording.end is not None  # noqa: S101 - checked by the caller
     patch = log.recording.end.diff
     if no_image is not None and patch.strip():
         verdict = no_verdict(task, no_image.cause, str(no_image))
@@ -291,7 +290,7 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
     except CausedError as error:
         record_end(log, error.cause, str(error))
         return
-    # Before the end is in the journal: where it stands there, the files are there too.
+    # Write the files before the end is in the journal, so that they exist whenever the journal says so.
     trajectory = dict(ended.trajectory)
     if log.recording.is_simulated:
         trajectory["info"] = {**trajectory["info"], SIMULATED: "simulated models answered, and no real one"}
@@ -314,7 +313,7 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
 
 
 def _worked(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
-    """Go on with a trial, or begin it again where it does something else than is recorded: then nothing is."""
+    """Continue a trial, or start it over if it diverges from its recording."""
     try:
         return work(bench, engine, task, log)
     except DivergedError as diverged:
@@ -323,22 +322,22 @@ def _worked(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd
 
 
 def write_case(run: RunDirectory, trial: Trial) -> None:
-    """Write ``case.json`` of a trial."""
+    """Write a trial's ``case.json``."""
     run.write(trial.id, trial.trial, "case.json", _json(trial.to_json()))
 
 
 def _is_finished(recording: Recording, graded: bool) -> bool:
-    """Whether nothing is left to do for a trial."""
+    """Return whether nothing is left to do for a trial."""
     return is_over(recording) and not (graded and _wants_verdict(recording))
 
 
 def is_over(recording: Recording) -> bool:
-    """Whether the agent has ended for good; what infrastructure or the cap ended goes on."""
+    """Return whether the agent has ended for good; a trial that infrastructure or the cap ended is continued."""
     return recording.end is not None and recording.end.is_final
 
 
 def _wants_verdict(recording: Recording) -> bool:
-    """Whether there is a patch that nobody has judged; where infrastructure kept us from it, it is tried again."""
+    """Return whether there is a patch without a verdict; if infrastructure prevented one, grading is tried again."""
     if recording.end is None or recording.end.cause is not None:
         return False
     cause = None if recording.verdict is None else recording.verdict.cause
@@ -346,7 +345,7 @@ def _wants_verdict(recording: Recording) -> bool:
 
 
 def _portable(verdict: Verdict) -> dict[str, Any]:
-    """A verdict without paths of this machine."""
+    """Return a verdict without paths of this machine."""
     return replace(verdict, log=None).to_json()
 
 

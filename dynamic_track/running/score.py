@@ -1,4 +1,4 @@
-"""What a run is worth: the bill of its cases (dynamic.md, "Bill")."""
+"""The score of a run: the bill of its cases (dynamic.md, "Bill")."""
 
 from __future__ import annotations
 
@@ -17,74 +17,85 @@ _MEANINGS = {
     "LimitsExceeded": "the pool's step or cost limit",
     "RepeatedFormatError": "answer after answer without a command that can be read",
 }
-"""What mini-swe-agent's words for the end of an agent mean."""
+"""Meanings of mini-swe-agent's exit statuses."""
 
 
 @dataclass(frozen=True)
 class RunScore:
     """The score of a run's trials; money is in USD.
 
-    The bill is of the cases with a verdict, of which cause ``router`` is one; what infrastructure or the cap ended is
-    counted beside it.
+    The bill covers the cases with a verdict, including those with cause ``router``; cases that infrastructure or the
+    cap ended are counted separately.
     """
 
     trials: tuple[Trial, ...]
-    """Those that ended."""
+    """The trials that ended."""
     penalty_usd_each: Decimal
     begun_usd: Decimal = Decimal(0)
-    """What was spent on trials that were begun and have not ended: they have no bill yet, their money is gone."""
+    """What was spent on trials that have not ended; they have no bill yet."""
+    not_loaded: str | None = None
+    """Why the router could not be loaded the last time; None where it was."""
 
     def count(self, what: str) -> int:
-        """How many trials are counted as that."""
+        """Count the trials that are counted as ``what``."""
         return sum(trial.counts == what for trial in self.trials)
 
     @property
     def cost_usd(self) -> Decimal:
-        """What the answers cost that the agents, and the routers themselves, received."""
+        """The cost of the answers that agents and routers received."""
         return sum((trial.cost_usd for trial in self.trials), Decimal(0))
 
     @property
     def spend_usd(self) -> Decimal:
-        """What all attempts cost, those of trials that have not ended among them."""
+        """The cost of all attempts, including those of trials that have not ended."""
         return sum((trial.spend_usd for trial in self.trials), self.begun_usd)
 
     @property
     def penalty_usd(self) -> Decimal:
-        """For unresolved cases."""
+        """The total penalty of unresolved cases."""
         return self.penalty_usd_each * self.count("unresolved")
 
     @property
     def bill_usd(self) -> Decimal:
-        """Cost and penalty of the cases that have a verdict."""
+        """Cost plus penalty of the cases that have a verdict."""
         return sum((trial.bill_usd for trial in self.trials if trial.bill_usd is not None), Decimal(0))
 
     @property
     def avg_steps(self) -> float | None:
-        """Answered calls a trial; None without any trial."""
+        """Mean answered calls per trial; None without any trial."""
         return sum(trial.steps for trial in self.trials) / len(self.trials) if self.trials else None
 
     @property
     def router_errors(self) -> int:
-        """Decisions that the router failed to take."""
+        """The number of failed decisions of the router."""
         return sum(trial.router_errors for trial in self.trials)
 
     @property
     def first_router_error(self) -> str | None:
-        """What went wrong the first time, with case and step; None where nothing did."""
+        """The first error of the router, with case and step; None if there was none."""
+        if not self.trials:
+            return self.not_loaded
         return next((f"{each.id}, {told}" for each in self.trials if (told := each.first_router_error)), None)
 
     @property
     def router_failure(self) -> str | None:
-        """How the router failed as a whole, as a sentence's end; None where it did not.
+        """How the router failed as a whole, as the end of a sentence; None if it did not.
 
-        Cases that infrastructure or the cap ended say nothing about it.
+        Cases that infrastructure or the cap ended are ignored.
         """
+        if self.not_loaded is not None and not self.trials:
+            return "could not be loaded"
         telling = [trial for trial in self.trials if trial.counts in ("resolved", "unresolved", "ungraded")]
         return "failed in every case" if telling and all(trial.router_failed for trial in telling) else None
 
     @property
+    def is_ranked(self) -> bool:
+        """Whether it can stand beside others: it has a verdict, and its router did not fail as a whole."""
+        return self.router_failure is None and any(trial.bill_usd is not None for trial in self.trials)
+
+    @property
     def agent_ends(self) -> dict[str, int]:
-        """How agents ended that neither submitted nor were ended by a cause, by mini-swe-agent's words; how many."""
+        """Counts of mini-swe-agent's exit statuses, for agents that neither submitted nor were ended by a cause."""
         return dict(Counter(end for trial in self.trials if (end := trial.agent_end) is not None))
 
     @property
@@ -96,7 +107,7 @@ class RunScore:
         return dict(counts)
 
     def tier_shares(self, pool: LiveManifest) -> dict[str, float]:
-        """The share of answered calls that each tier's candidates gave; empty where there were none."""
+        """Return each tier's share of answered calls; empty if there were none."""
         tiers = {candidate.id: candidate.tier for candidate in pool.candidates}
         total = sum(self.models.values())
         shares: dict[str, float] = dict.fromkeys(tiers.values(), 0.0)
@@ -119,7 +130,9 @@ class RunScore:
         }
 
     def failures(self) -> dict[str, Any]:
-        """What failed and why, as a JSON object: the router's decisions, and agents that did not submit."""
+        """Return failures and their reasons as a JSON object: the router's decisions, and agents that did not
+        submit.
+        """
         return {
             "router_errors": self.router_errors,
             "first_router_error": self.first_router_error,
@@ -128,13 +141,16 @@ class RunScore:
         }
 
     def failure_notes(self, router: str, *, bill_usd: float | None = None) -> list[str]:
-        """The same for people, as lines below a table: none where nothing failed.
+        """Return the failures as notes below a table; empty if nothing failed.
 
         Args:
-            router: named at the beginning of each line.
-            bill_usd: what is said of a router that failed as a whole, which stands in no table with ranks; None: the
-                table is of this router alone.
+            router: the name at the beginning of each note.
+            bill_usd: the bill of a router that failed as a whole and so has no rank in a table of several; None: the
+            table is of
+                this router alone.
         """
+        if self.not_loaded is not None and not self.trials:
+            return [f"{self.not_loaded}; no case was run"]
         of = f"{router}: "
         notes = []
         if self.first_router_error is not None:
@@ -156,17 +172,20 @@ class RunScore:
         return notes
 
 
-def scored(trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Decimal(0)) -> RunScore:
+def scored(
+    trials: Sequence[Trial], pool: LiveManifest, begun_usd: Decimal = Decimal(0), not_loaded: str | None = None
+) -> RunScore:
     """Score trials under a pool's penalty.
 
     Args:
         trials: those that ended.
         pool: has the penalty.
         begun_usd: what was spent on trials that have not ended, in USD.
+        not_loaded: why the router could not be loaded the last time; None where it was.
     """
-    return RunScore(tuple(trials), pool.unresolved_penalty_usd, begun_usd)
+    return RunScore(tuple(trials), pool.unresolved_penalty_usd, begun_usd, not_loaded)
 
 
 def give_up_usd(cases: int, pool: LiveManifest) -> Decimal:
-    """The bill of submitting nothing, for nothing."""
+    """Return the bill of submitting nothing, which costs only penalties."""
     return pool.unresolved_penalty_usd * cases

@@ -1,4 +1,4 @@
-"""One sitting of a run: what was begun goes on, what is missing is run, everything stands in the run's directory."""
+"""Execute a run's plan: continue started trials, run missing ones, and record everything in the run directory."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ from twinbench.calls.trial_log import Listener, WithoutSecrets
 from twinbench.containers.container import ContainerLimits
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
+from twinbench.plugins.limits import NOT_LOADED
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.routing.clock import Clocks, WallClocks
 from twinbench.storage.manifests import LiveManifest
@@ -43,32 +44,34 @@ from twinbench.storage.store import Store
 
 @dataclass(frozen=True)
 class RunSetup:
-    """What a run is made of; its ``identity`` is that of the run's ``plan.json``: what differs there is another run."""
+    """The settings of a run; its ``identity`` is that of the run's ``plan.json``, and a different one is another
+    run.
+    """
 
     router: LoadedRouter
     tasks: str
-    """Fingerprint of the task set, of which a run may be of some tasks only."""
+    """Fingerprint of the task set; a run may have only some of its tasks."""
     pool: LiveManifest
     settings: AgentSettings
     seed: str = "0"
     network: bool = False
     on_router_error: str | None = None
-    """The tier that answers where the router fails; None: that ends the case."""
+    """The tier that answers if the router fails; None: the failure ends the case."""
     trials: int = 1
     """How often each case is run."""
     shard: tuple[int, int] | None = None
-    """Which part of the cases, from 1, and of how many parts; the runs of all parts are merged in the end."""
+    """The shard's number, from 1, and the number of shards; the runs of all shards are merged later."""
     image: str | None = None
-    """Where all cases run instead of in their own images, for trying things out; None: they do not."""
+    """For experiments: the image for all cases; None: each case's own image."""
     simulation: str | None = None
-    """Fingerprint of the simulated models that answer; None: real ones."""
+    """Fingerprint of the simulated models; None for real models."""
 
     def part(self, tasks: Sequence[Task], run_usd: Decimal | None) -> tuple[tuple[Task, ...], Decimal | None]:
-        """The cases of this shard, those of one repository together, and its part of the cap."""
+        """Return the cases of this shard, with those of one repository together, and its part of the cap."""
         own = tasks
-        if self.image is not None:  # from no Dockerfile: nothing may be built under a name that is the user's
+        if self.image is not None:  # drop Dockerfiles: nothing may be built under the user's image name
             own = [replace(task, image=self.image, folder=None, build_fingerprint=None) for task in tasks]
-        ordered = sorted(own, key=lambda task: task.repo)  # stable: within a repository as they were chosen
+        ordered = sorted(own, key=lambda task: task.repo)  # stable: keeps the chosen order within a repository
         if self.shard is None:
             return tuple(ordered), run_usd
         number, of = self.shard
@@ -76,7 +79,7 @@ class RunSetup:
         return tuple(ordered[number - 1 :: of]), cap
 
     def identity(self) -> dict[str, Any]:
-        """As ``plan.json`` has it; refused when a run is continued with something else."""
+        """Return the identity for ``plan.json``; a run can only be continued with the same one."""
         instead = {} if self.on_router_error is None else {"on_router_error": self.on_router_error}
         image = {} if self.image is None else {"image": self.image}
         simulated = {} if self.simulation is None else {"provider": {"simulation": self.simulation}}
@@ -95,31 +98,31 @@ class RunSetup:
 
 @dataclass(frozen=True)
 class Provider:
-    """Who answers, and in what time."""
+    """Who answers (a response source), and the clock."""
 
     source: ResponseSource
     secrets: Sequence[str] = ()
-    """What must not be written anywhere."""
+    """Secrets that must not be written anywhere."""
     clocks: Clocks = field(default_factory=WallClocks)
 
 
 @dataclass(frozen=True)
 class SittingLimits:
-    """What a sitting may take; none of it is part of the plan."""
+    """Limits of one execution of a run; they are not part of the plan."""
 
     run_usd: Decimal | None = None
-    """Over all sittings."""
+    """Spending cap over all executions of the run."""
     retries: RetryLimits = field(default_factory=RetryLimits)
     memory_mib: int = 8192
     min_free_mib: int = ContainerLimits.min_free_mib
     tests_s: float = GradingLimits.tests_s
 
     def container(self, *, network: bool) -> ContainerLimits:
-        """Of a case's container."""
+        """Return the limits of a case's container."""
         return ContainerLimits(memory_mib=self.memory_mib, network=network, min_free_mib=self.min_free_mib)
 
     def grading(self) -> GradingLimits:
-        """Of a grading."""
+        """Return the limits of grading."""
         return GradingLimits(tests_s=self.tests_s, memory_mib=self.memory_mib, min_free_mib=self.min_free_mib)
 
 
@@ -159,7 +162,7 @@ def sit(
     Raises:
         UsageError: the directory holds something else.
         JournalError: its journal is empty, or cannot be written.
-        RouterLoadError: the router does not load.
+        RouterLoadError, RouterRefusedError: the router does not load.
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
@@ -189,7 +192,12 @@ def sit(
         source = WithoutSecrets(provider.source, secrets)
         own = MeteredLlm(setup.pool, source, budget, limits=limits.retries)
         candidates = tuple(candidate.candidate() for candidate in setup.pool.candidates)
-        router = stack.enter_context(setup.router.opened(candidates, own))
+        try:
+            router = stack.enter_context(setup.router.opened(candidates, own))
+        except NOT_LOADED as error:
+            directory.keep_not_loaded(secrets.redacted(str(error)))
+            raise
+        directory.keep_not_loaded(None)
         bench = Bench(
             pool=setup.pool,
             settings=setup.settings,
@@ -223,10 +231,10 @@ def sit(
 
 
 def shard_of(text: str) -> tuple[int, int]:
-    """A shard as the command line names it: ``1/4`` is the first of four.
+    """Parse a shard from the command line: ``1/4`` is the first of four.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not of this form.
     """
     number, slash, of = text.partition("/")
     if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
@@ -235,10 +243,10 @@ def shard_of(text: str) -> tuple[int, int]:
 
 
 def so_far(run_dir: Path, setup: RunSetup) -> list[Trial]:
-    """What became of the trials of a run until now; nothing where there is no run yet.
+    """Return the trials of a run that have ended so far; empty if the run does not exist yet.
 
     Raises:
-        JournalError: its journal is not what was written, or is lost.
+        JournalError: the journal is changed, damaged or lost.
     """
     RunDirectory(run_dir).refuse_lost_journal()
     if not (run_dir / "journal").is_dir():

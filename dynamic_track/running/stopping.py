@@ -1,6 +1,6 @@
-"""A run asked to stop: running calls finish, everything is kept, the same command goes on.
+"""Stop a run: calls in flight finish, all results are kept, and the same command continues later.
 
-Commands and tests that run are given up at once instead: they cost nothing, and run again when the run is continued.
+Running commands and tests are aborted at once: they cost nothing, and run again when the run is continued.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from pathlib import Path
 from twinbench.routing.clock import Clock, WallClock
 
 STOP_FILE = "stop"
-"""In a run's directory: who wants it to stop from another process makes it."""
+"""A file in the run directory by which another process requests a stop."""
 
 _LOOK_EVERY_S = 0.5
 
 
 class StoppedError(Exception):
-    """The run is to stop: nothing new is begun. What stands in the journal is gone on with later."""
+    """A stop was requested: nothing new is started, and the journal allows to continue later."""
 
 
 class Stop:
-    """Whether a run is to stop, as its threads ask before each call and while a command or tests run.
+    """A stop request, which threads check before each call and while commands or tests run.
 
     Args:
-        folder: the run's directory, where another process may ask for it; None: nobody else can.
-        beside: another stop, which is this one's too.
+        folder: the run directory, in which another process may request a stop; None: only this process can.
+        beside: another stop, whose request applies here too.
     """
 
     def __init__(self, folder: Path | None = None, beside: Stop | None = None) -> None:
@@ -35,15 +35,15 @@ class Stop:
         self._file = None if folder is None else folder / STOP_FILE
         self._looked = 0.0
         if self._file is not None:
-            self._file.unlink(missing_ok=True)  # that was of another sitting
+            self._file.unlink(missing_ok=True)  # left by an earlier execution
 
     def request(self) -> None:
-        """Ask for it."""
+        """Request a stop."""
         self._asked.set()
 
     @property
     def requested(self) -> bool:
-        """Whether somebody has asked for it."""
+        """Whether a stop was requested."""
         if self._beside is not None and self._beside.requested:
             return True
         if not self._asked.is_set() and self._file is not None:
@@ -55,21 +55,21 @@ class Stop:
         return self._asked.is_set()
 
     def check(self) -> None:
-        """Go on, or not.
+        """Raise if a stop was requested.
 
         Raises:
-            StoppedError: somebody has asked for it.
+            StoppedError: a stop was requested.
         """
         if self.requested:
             raise StoppedError
 
 
 class StoppingClock:
-    """A clock whose waits end when the run is to stop.
+    """A clock whose waits end when a stop is requested.
 
     Args:
-        clock: whose time it is; only a wall clock's waits take any.
-        stop: of the run.
+        clock: the underlying clock; only a wall clock's waits take time.
+        stop: the run's stop.
     """
 
     def __init__(self, clock: Clock, stop: Stop) -> None:
@@ -81,10 +81,10 @@ class StoppingClock:
         return self._clock.now()
 
     def sleep(self, seconds: float) -> None:
-        """Wait.
+        """Block until ``seconds`` have passed on the underlying clock.
 
         Raises:
-            StoppedError: the run is to stop meanwhile.
+            StoppedError: a stop was requested meanwhile.
         """
         self._stop.check()
         if not isinstance(self._clock, WallClock):
@@ -97,5 +97,5 @@ class StoppingClock:
 
 
 def ask_to_stop(folder: Path) -> None:
-    """Ask the process that works on a run to stop."""
+    """Request that the process executing a run stops."""
     (folder / STOP_FILE).touch()

@@ -1,4 +1,4 @@
-"""One run of a case: the agent works in its container, then SWE-bench's grader decides."""
+"""One trial of a case: the agent works in its container."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ from twinbench.text.tokens import tokenizer_set
 
 
 class Place(Protocol):
-    """Opens what the commands of a trial run in."""
+    """Opens the environment in which a trial's commands run."""
 
     def __call__(self, bench: Bench, engine: Engine, task: Task, log: TrialLog, /) -> AbstractContextManager[Commands]:
-        """Open it.
+        """Open the environment.
 
         Args:
             bench: what trials have in common.
-            engine: where there are containers.
-            task: the case.
-            log: of the trial.
+            engine: the Docker engine.
+            task: the case's task.
+            log: the trial's log.
 
         Raises:
-            CausedError: there is none to be had.
+            CausedError: no environment is available.
         """
         ...
 
 
 @contextmanager
 def fresh_container(bench: Bench, engine: Engine, task: Task, _log: TrialLog | None = None) -> Iterator[Sandbox]:
-    """A container of its own for a trial.
+    """Start a new container for a trial.
 
     Args:
         bench: what trials have in common.
-        engine: where.
-        task: the case.
+        engine: the Docker engine.
+        task: the case's task.
 
     Raises:
-        CausedError: there was none to begin in.
+        CausedError: no container can be started.
     """
     with Sandbox(
         engine,
@@ -92,99 +92,101 @@ class Bench:
     settings: AgentSettings
     decider: Decider
     source: ResponseSource | None
-    """None: a replay."""
+    """Where responses come from; None in a replay."""
     budget: Budget
     salt: str
-    """What session keys are made with."""
+    """The salt of session keys."""
     run: str = ""
-    """Names the run on its containers."""
+    """The run's name, for the labels of its containers."""
     container: ContainerLimits = field(default_factory=ContainerLimits)
     grading: GradingLimits = field(default_factory=GradingLimits)
     retries: RetryLimits = field(default_factory=RetryLimits)
     own: OwnCalls | None = None
-    """The handle through which the router asks an LLM itself."""
+    """The handle through which the router may ask an LLM."""
     clocks: Clocks = field(default_factory=WallClocks)
     turn: AbstractContextManager[Any] = field(default_factory=threading.Lock)
-    """Held while the router is asked or told."""
+    """Lock held while the router is called."""
     stop: Stop = field(default_factory=Stop)
     listener: Listener | None = None
-    """Told of every line that is written about a trial."""
+    """Called for every journal line about a trial."""
     on_router_error: str | None = None
-    """The tier whose default candidate answers where the router fails; None: that ends the case."""
+    """The tier whose default candidate answers if the router fails; None: the failure ends the case."""
     secrets: Secrets = field(default_factory=lambda: Secrets(()))
-    """What must not be written down."""
+    """Secrets that must not be written down."""
     place: Place = fresh_container
-    """What commands run in."""
+    """Opens the environment in which commands run."""
     kept: KeptResponses | None = None
-    """Responses of earlier trials, which are taken before anybody is asked."""
+    """Cached responses of earlier trials, used before a request is sent."""
     session: int | None = None
-    """What sessions are numbered by where several trials share one; None: each has its own, by its number."""
+    """The session number that several trials share; None: each trial has its own."""
     counter: PromptCounter | None = None
-    """Counts prompts that trials have in common; None: each trial has its own."""
+    """A shared prompt counter; None: each trial has its own."""
     execution: Mapping[str, Any] | None = None
-    """What else tells a trial from the others of its case, as its first line has it."""
+    """In a bank build: seed, repeat and assignment, for the trial's first journal line."""
 
     @property
     def instead(self) -> str | None:
-        """That candidate."""
+        """The id of the fallback candidate."""
         defaults = (each.id for each in self.pool.candidates if each.tier == self.on_router_error and each.tier_default)
         return next(defaults, None)
 
     def session_header(self, case: str, trial: int) -> str:
-        """What the requests of a trial carry: opaque, and the same after a resume."""
+        """Return the session key that the requests of a trial carry: opaque, and the same after a resume."""
         return session_key(self.salt, "header", case, str(self.session or trial))
 
     def log(self, recording: Recording, journal: Journal) -> TrialLog:
-        """A trial's part of a journal, whose time goes on where its recording ends."""
+        """Return a trial's log, whose clock continues where its recording ends."""
         header = self.session_header(recording.case, recording.trial)
         return TrialLog(recording, journal, self.clocks.of(header, recording.at), self.listener)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one run of a case."""
+    """The outcome of one trial of a case."""
 
     id: str
     trial: int
     resolved: bool | None
-    """None where there is no verdict."""
+    """Whether the patch resolves the task; None if there is no verdict."""
     cause: Cause | None
-    """Why, where the tests did not decide."""
+    """Why the trial ended so, if the tests did not decide."""
     detail: str | None
     exit_status: str
-    """How the agent ended, in mini-swe-agent's words."""
+    """The agent's exit status, as mini-swe-agent names it."""
     steps: int
-    """Answered calls, those that did not parse among them."""
+    """Answered calls, including those whose answer did not parse."""
     cost_usd: Decimal
     spend_usd: Decimal
     bill_usd: Decimal | None
     usage: Mapping[str, int]
     models: Mapping[str, int]
     router_calls: int
-    """Answered calls of the router's own, which are in none of the above but the money."""
+    """Answered LLM calls of the router's own, which count only in the amounts above."""
     router_usd: Decimal
-    """What they cost, which is part of the cost."""
+    """Cost of the router's own LLM calls, which is part of ``cost_usd``."""
     router_errors: int
-    """Decisions that the router failed to take: another candidate answered instead, or the case ended there."""
+    """Failed decisions of the router: the fallback candidate answered, or the case ended."""
     first_router_error: str | None
-    """What went wrong the first time, with its step."""
+    """The router's first error, with its step."""
     reported_usd: Decimal | None
-    """What the provider itself says that the answered calls cost; None where it does not say it of every one."""
+    """The provider's reported cost of the answered calls; None unless it reported a cost for every call."""
 
     @property
     def agent_end(self) -> str | None:
-        """How the agent ended, in mini-swe-agent's words, where it neither submitted nor was ended by a cause."""
+        """The agent's exit status, if it neither submitted nor was ended by a cause."""
         ended_itself = self.exit_status and self.exit_status not in (SUBMITTED, *Cause)
         return self.exit_status if ended_itself else None
 
     @property
     def router_failed(self) -> bool:
-        """Whether the router ended the case by failing, or took none of its decisions itself."""
+        """Whether a failure of the router ended the case, or all of the router's decisions failed."""
         return self.cause is Cause.router or (self.router_errors > 0 and self.router_errors >= self.steps)
 
     @property
     def counts(self) -> str:
-        """``resolved``, ``unresolved``, ``infra`` or ``cap``; without grading ``ungraded``."""
+        """How the trial is counted: ``resolved``, ``unresolved``, ``infra``, ``cap``, or ``ungraded`` without
+        grading.
+        """
         if self.cause is not None:
             return str(CAUSES[self.cause].counts)
         if self.resolved is None:
@@ -192,7 +194,7 @@ class Trial:
         return "resolved" if self.resolved else "unresolved"
 
     def ending(self) -> dict[str, Any]:
-        """What a run's summary has of it: what it came to and why, in JSON."""
+        """Return the trial's part of a run summary as a JSON object: its outcome and why."""
         return {
             "case": self.id,
             "trial": self.trial,
@@ -205,7 +207,7 @@ class Trial:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """``case.json``."""
+        """Return the content of ``case.json``."""
         money = {
             name: getattr(self, name) for name in ("cost_usd", "spend_usd", "bill_usd", "router_usd", "reported_usd")
         }
@@ -213,17 +215,17 @@ class Trial:
 
 
 def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
-    """Let the agent work on a case, or go on where its recording ends.
+    """Let the agent work on a case, or continue where its recording ends.
 
     Args:
         bench: what trials have in common.
-        engine: where the case gets its container.
-        task: the case.
-        log: of the trial.
+        engine: the Docker engine for the case's container.
+        task: the case's task.
+        log: the trial's log.
 
     Raises:
-        CausedError: there was no container to begin in.
-        DivergedError: it does something else than its recording.
+        CausedError: no container could be started.
+        DivergedError: the trial differs from its recording.
     """
     _check_identity(bench, engine, task, log)
     counter = bench.counter or PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest()))
@@ -238,13 +240,13 @@ def work(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> AgentEnd:
 
 
 def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter) -> RoutedCall:
-    """What stands between a trial's agent and its models.
+    """Make the routed call between a trial's agent and its models.
 
     Args:
         bench: what trials have in common.
-        task: the case.
-        log: of the trial.
-        counter: of prompts, for the candidates of the bench's pool.
+        task: the case's task.
+        log: the trial's log.
+        counter: the prompt counter for the candidates of the pool.
     """
     trial = str(log.recording.trial)
     limits = bench.pool.agent
@@ -276,7 +278,7 @@ def routed_call(bench: Bench, task: Task, log: TrialLog, counter: PromptCounter)
 
 
 def concluded(pool: LiveManifest, recording: Recording) -> Trial:
-    """What became of a trial, from its recording alone."""
+    """Summarise a trial from its recording alone."""
     end = recording.end
     cause, detail = (None, None) if end is None else (end.cause, end.detail)
     resolved = None
@@ -307,7 +309,7 @@ def concluded(pool: LiveManifest, recording: Recording) -> Trial:
 
 
 def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
-    """Before anything is paid: where commands cannot run, a model tries until a limit ends it.
+    """Check that the image has the commands' directory, before money is spent on an agent that cannot work.
 
     Raises:
         ImageError: the image has no such directory.
@@ -317,7 +319,7 @@ def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
 
 
 def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> None:
-    """A recording continues only what it is a recording of."""
+    """Check that pool, task, image and agent are those of the recording that is continued."""
     identity: dict[str, Any] = {
         "task": task.fingerprint,
         "image": engine.image_identity(task.image),

@@ -1,4 +1,4 @@
-"""The last wall around a case: an error that nobody foresaw ends that case alone, and the others go on."""
+"""Contain unexpected errors: an unexpected error ends its own case only, and the others continue."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from twinbench.fingerprint import sha256_text
 from twinbench.unexpected import describe_error, is_disk_failure, traceback_text
 
 TRACEBACK_FILE = "internal-error.txt"
-"""In a case's folder: the traceback."""
+"""The file in a case's folder with the traceback of an unexpected error."""
 
 
 def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secrets: Secrets) -> None:
-    """Give a case the cause ``internal``: its verdict, where the agent has come to its own end, else the case itself.
+    """Record cause ``internal``: for the verdict if the agent has ended by itself, else for the case.
 
-    What was in flight is settled at its reservation. The traceback is written into the case's folder.
+    Attempts in flight are settled at their reservations. The traceback is written into the case's folder.
 
     Args:
-        error: what nobody foresaw.
-        log: of the trial.
-        run: where its folder is.
-        secrets: what must not be written down.
+        error: the unexpected error.
+        log: the trial's log.
+        run: the run directory.
+        secrets: secrets that must not be written down.
 
     Raises:
-        Exception: ``error`` itself, where it comes of the disk: the run cannot go on.
+        Exception: ``error`` itself, if it is a disk failure: the run cannot continue.
         JournalError: the journal cannot be written, so that the case cannot be recorded.
     """
     if is_disk_failure(error):
@@ -50,6 +50,6 @@ def record_unexpected(error: Exception, log: TrialLog, run: RunDirectory, secret
 
 
 def record_end(log: TrialLog, cause: Cause, detail: str) -> None:
-    """Write down that a trial was ended by something else than its agent."""
+    """Record that a trial was ended by something other than its agent."""
     nothing = {"patch": b"", "patch_sha256": sha256_text("")}
     log.write(End(**log.stamp(), exit_status=str(cause), **nothing, cause=cause, detail=detail), sync=True)

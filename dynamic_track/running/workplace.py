@@ -1,4 +1,4 @@
-"""Where an agent's commands run: a container, with every command and observation in the journal."""
+"""Run an agent's commands in a container, with every command and observation in the journal."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from twinbench.containers.shell import CommandResult, Ended
 
 _KEPT_BYTES = 4 * 2**20
 _NOT_FOUND = 127
-"""What a shell answers to a command that there is not."""
+"""A shell's exit code for a command that does not exist."""
 
 
 class Commands(Protocol):
-    """What runs commands, each in what those before it left behind (``Sandbox``)."""
+    """Runs commands, each in the state that earlier ones left (``Sandbox``)."""
 
     def run_command(
         self,
@@ -31,7 +31,7 @@ class Commands(Protocol):
         keep_bytes: int,
         checkpoint: Callable[[], None] | None,
     ) -> CommandResult:
-        """Run a command to its end; as of ``Sandbox.run_command``."""
+        """Run a command to its end; same arguments and errors as ``Sandbox.run_command``."""
         ...
 
 
@@ -39,8 +39,9 @@ class Commands(Protocol):
 class Workplace:
     """Runs the commands of one trial.
 
-    Commands that are recorded run again, since the container is a new one. Where they give what they gave, up to times
-    and addresses, the recorded observation stands: the conversation is then the same to the letter.
+    Recorded commands run again, since the container is a new one. If their results are the same (up to times and
+    addresses),
+    the recorded observation is used, so that the conversation is exactly the same.
     """
 
     commands: Commands
@@ -48,17 +49,17 @@ class Workplace:
     routed: RoutedCall
     timeout_s: float
     checkpoint: Callable[[], None] = lambda: None
-    """Called before each command and while it runs; raises where the run is to stop."""
+    """Called before each command and while it runs; raises if a stop was requested."""
     secrets: Secrets = field(default_factory=lambda: Secrets(()))
-    """Taken out of what commands print: a model may put a secret together that it was told in pieces."""
+    """Secrets to remove from output: a model may assemble a secret from pieces."""
     _step: int = field(default=0, init=False)
     _index: int = field(default=0, init=False)
 
     def run(self, command: str, directory: str) -> dict[str, Any]:
-        """Run a command; ``output``, ``returncode`` and ``exception_info`` as mini-swe-agent has them.
+        """Run a command; return ``output``, ``returncode`` and ``exception_info`` as mini-swe-agent expects them.
 
         Raises:
-            DivergedError: the recording has another command here, or it gave something else.
+            DivergedError: the recording has another command here, or its result differs.
         """
         self.checkpoint()
         step = self.routed.answers[-1].step if self.routed.answers else 0
@@ -78,7 +79,7 @@ class Workplace:
             keep_bytes=_KEPT_BYTES,
             checkpoint=self.checkpoint,
         )
-        # As the journal has it: so a resume goes on with the same words.
+        # Use the text as it is in the journal, so that a resume continues with the same text.
         result = replace(result, output=self.secrets.redacted(result.output))
         observation = observation_of(result, self.timeout_s)
         if recorded is None or recorded.observation is None:
@@ -111,11 +112,11 @@ class Workplace:
 
 
 def observation_of(result: CommandResult, timeout_s: float) -> dict[str, Any]:
-    """What mini-swe-agent is given of a command.
+    """Convert a command's result to what mini-swe-agent gets.
 
     Args:
-        result: of the command.
-        timeout_s: how long it was allowed to take.
+        result: the command's result.
+        timeout_s: its time limit.
     """
     said = {
         Ended.exited: "",
@@ -128,14 +129,15 @@ def observation_of(result: CommandResult, timeout_s: float) -> dict[str, Any]:
 
 
 def difference(then: Mapping[str, Any], now: Mapping[str, Any], ended: Ended) -> str | None:
-    """The name of what another run of the same command gave otherwise, but for what differs from run to run.
+    """Return the name of what differs when a command is run again, ignoring what differs from run to run; None if
+    nothing does.
 
-    Of a command that did not come to its own end, how much of its output was heard depends on the moment.
+    If a command did not end by itself, how much of its output was captured depends on timing.
 
     Args:
-        then: what it gave once (``observation_of``).
-        now: what it gave again.
-        ended: how it ended now.
+        then: the first result (``observation_of``).
+        now: the new result.
+        ended: how the command ended now.
     """
     compared = [name for name in then if name != "output" or ended is Ended.exited]
     return next(

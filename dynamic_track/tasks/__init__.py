@@ -1,1 +1,1 @@
-"""Tasks: what they are, where they come from, which are chosen, and their images."""
+"""Tasks: their content, their sources, their selection, and their images."""

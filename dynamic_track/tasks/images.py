@@ -1,4 +1,4 @@
-"""The images of tasks: present, pulled ahead, or built from a task's own Dockerfile."""
+"""The images of tasks: already present, pulled in advance, or built from a task's own Dockerfile."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def prepare_images(
     checkpoint: Callable[[], None] = lambda: None,
     progress: Progress = no_progress,
 ) -> dict[str, CausedError]:
-    """Have the images of tasks, as far as they can be had.
+    """Pull or build the images of tasks, as far as possible.
 
     Args:
-        engine: where.
-        tasks: whose images.
-        build_them: build those of tasks with a Dockerfile, where they are missing or out of date; those of our own
-            tasks always are.
-        checkpoint: called before each image; raises where no further one is to be had.
-        progress: told how many are done.
+        engine: the container engine.
+        tasks: the tasks whose images are needed.
+        build_them: whether to build images from tasks' Dockerfiles if they are missing or out of date; those of our own
+            tasks are always built.
+        checkpoint: called before each image; raises if no further image is to be prepared.
+        progress: is told how many are done.
 
     Returns:
-        What is wrong with those that cannot be had, by image: ImageError, or UnexpectedError.
+        The errors of the images that could not be prepared, by image: ImageError, or UnexpectedError.
 
     Raises:
-        CausedError: the engine, not an image, is at fault.
+        CausedError: the fault is with the engine, not with an image.
     """
     wanted = {task.image: task for task in tasks}
     built = [task for task in wanted.values() if build_them or task.always_built]
@@ -68,11 +68,11 @@ def _prepare(engine: Engine, task: Task, build_it: bool, progress: Progress) -> 
         has_recipe = task.folder is not None and (task.folder / "Dockerfile").is_file()
         hint = "; it can be built from the task's Dockerfile with --build" if has_recipe and not build_it else ""
         return ImageError(f"{error}{hint}")
-    except (OSError, UnicodeError) as error:  # a Dockerfile or a file of the context
+    except (OSError, UnicodeError) as error:  # a problem of the Dockerfile or of a file in the context
         return ImageError(f"image {task.image} cannot be built from {task.folder}: {error}")
     except CausedError:
         raise
-    except Exception as error:  # noqa: BLE001 - one image's trouble stays that of its tasks
+    except Exception as error:  # noqa: BLE001 - the error of one image only affects its tasks
         return UnexpectedError(error)
     return None
 

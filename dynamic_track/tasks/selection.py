@@ -1,4 +1,4 @@
-"""Which tasks of a set: by name, shuffled, sliced, limited, in this order."""
+"""Selects tasks of a set: by name, shuffled, sliced and limited, in this order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SLICE = re.compile(r"\s*([+-]?\d{1,18})?\s*:\s*([+-]?\d{1,18})?\s*")
 
 @dataclass(frozen=True, kw_only=True)
 class TaskChoice:
-    """A set of tasks, and which of them; as of ``load_tasks`` and ``select``."""
+    """A set of tasks, and a selection from it; the fields are the arguments of ``load_tasks`` and ``select``."""
 
     tasks: str = REHEARSAL
     dataset: str | None = None
@@ -28,21 +28,21 @@ class TaskChoice:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.only, str):  # one glob, not its letters
+        if isinstance(self.only, str):  # a single glob, not a sequence of letters
             object.__setattr__(self, "only", (self.only,))
 
     def load(
         self, progress: Progress = no_progress, *, swebench_setting: Sequence[str] = ()
     ) -> tuple[tuple[Task, ...], TaskSet]:
-        """The tasks that are chosen, and the set that they are from.
+        """Load the chosen tasks, and the set that they come from.
 
         Args:
-            progress: told that tasks are read.
+            progress: is told how many tasks have been read.
             swebench_setting: globs of tasks that are graded in swebench's own setting.
 
         Raises:
             UsageError: nothing is chosen, or there is no such set.
-            ContentError: a task lacks what grading needs.
+            ContentError: a task lacks something that grading needs.
             TwinbenchError: the hub cannot be read, or swebench is not installed.
         """
         progress(f"reading tasks {self.tasks}", 0, None)
@@ -59,18 +59,19 @@ def select(
     slice: str | None = None,  # noqa: A002 - the flag's name
     limit: int | None = None,
 ) -> tuple[Task, ...]:
-    """The tasks whose id matches a glob of ``only``, then shuffled, then the slice, then the first ``limit``.
+    """Select the tasks whose id matches a glob of ``only``, shuffle them, take the slice, then the first ``limit``.
 
     Args:
-        tasks: what to select from; without ``shuffle`` their order is kept.
-        only: globs over ids, case and all (``*``, ``?``, ``[…]``); none is all tasks.
-        shuffle: a seed. A task's place depends on seed and id alone, so two tasks keep their relative order however the
-            selection is widened, and on every machine.
-        slice: ``a:b`` as in Python, either end may be left out or negative.
-        limit: at most so many.
+        tasks: the tasks to select from; without ``shuffle`` their order is kept.
+        only: globs for ids, case-sensitive (``*``, ``?``, ``[…]``); no globs select all tasks.
+        shuffle: a seed. A task's position depends on the seed and its id alone, so two tasks keep their relative order
+        if
+            the selection is extended, and on every machine.
+        slice: ``a:b`` as in Python; either end may be left out or negative.
+        limit: the largest number of tasks.
 
     Raises:
-        UsageError: a glob matches nothing, a slice is no ``a:b``, a limit is below 1, or nothing is left.
+        UsageError: a glob matches nothing, a slice is not of the form ``a:b``, a limit is below 1, or nothing is left.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"--limit {limit}: at least 1")
@@ -86,7 +87,7 @@ def select(
 
 
 def with_swebench_setting(tasks: Sequence[Task], globs: Sequence[str]) -> tuple[Task, ...]:
-    """The same tasks, those that match a glob graded with swebench's own setting.
+    """Return the same tasks; those that match a glob are graded in swebench's own setting.
 
     Raises:
         UsageError: a glob matches nothing.

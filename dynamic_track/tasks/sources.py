@@ -1,4 +1,4 @@
-"""Where tasks come from: SWE-bench Verified on the hub, a file of rows, a task repo, our own rehearsal."""
+"""The sources of tasks: SWE-bench Verified on the hub, a file of rows, a task repo, our own rehearsal tasks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from twinbench.storage.manifests import NamedSplit, SplitsManifest
 
 REHEARSAL = "rehearsal"
 HUB_DATASETS = {"SWE-bench Verified": "SWE-bench/SWE-bench_Verified"}
-"""The hub's name of each data set that the splits manifest names; swebench's own command line has it so."""
+"""The hub's name of each data set in the splits manifest, as swebench's own command line has it."""
 
 _TASKS_FOLDER = "tasks"
 _TASK_FILE = "task.yaml"
@@ -32,7 +32,7 @@ _TEST_PARQUET = re.compile(r"(?:.*/)?test(?:[-_.][^/]*|/[^/]+)?\.parquet")
 
 @dataclass(frozen=True)
 class _Rows:
-    """What was read from somewhere: parsed rows, each with the problems that its own place words."""
+    """What was read from a source: parsed rows, and the problems of rows that could not be parsed."""
 
     source: str
     rows: Iterable[_Row | Problem]
@@ -56,17 +56,18 @@ class _Row:
 
 
 def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
-    """The tasks that a name or a path stands for, every one of them complete.
+    """Load the tasks of a set, given by name or path; every one of them is complete.
 
     Args:
-        tasks: ``verified`` or ``heldout100`` (sorted by id), ``rehearsal``, a file of rows in SWE-bench's shape
-            (.jsonl, .jsonl.gz, .json, .parquet; in their order), or a folder in swebench's task-repo format (in the
+        tasks: ``verified`` or ``heldout100`` (sorted by id), ``rehearsal``, a file of rows in SWE-bench's format
+            (.jsonl, .jsonl.gz, .json, .parquet; in the file's order), or a folder in swebench's task-repo format (in
+            the
             order of the folders' names, without those whose split is ``deprecated``).
-        dataset: a file to take ``verified`` or ``heldout100`` from, instead of the hub.
+        dataset: a file from which ``verified`` or ``heldout100`` is read, instead of the hub.
 
     Raises:
-        UsageError: neither a name nor a path, or ``dataset`` with something that needs none.
-        ContentError: a task lacks what grading needs; every problem is named.
+        UsageError: neither a name nor a path, or ``dataset`` with a set that does not need it.
+        ContentError: a task lacks something that grading needs; every problem is named.
         TwinbenchError: the hub cannot be read, or swebench is not installed.
     """
     split = _splits().get(tasks)
@@ -87,14 +88,15 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
 
 
 def ids_at_hand(tasks: str, dataset: str | None = None) -> list[str]:
-    """The ids of a set's tasks, for a shell to offer: nothing is fetched or checked, and what is not here is empty.
+    """Return the ids of a set's tasks, for a shell's completion: nothing is downloaded or checked, and a set that is
+    not on this machine gives no ids.
 
     Args:
-        tasks: as of ``load_tasks``.
-        dataset: likewise.
+        tasks: as for ``load_tasks``.
+        dataset: as for ``load_tasks``.
 
     Raises:
-        TwinbenchError: what is here cannot be read.
+        TwinbenchError: the local data cannot be read.
     """
     split = _splits().get(tasks)
     if split is not None and split.instances is not None:
@@ -119,12 +121,12 @@ def _forms() -> str:
 
 def _splits() -> dict[str, NamedSplit]:
     manifest = load_manifest(DEFAULT_SPLITS)
-    assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the shipped file's own kind
+    assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the kind of the shipped file
     return {split.name: split for split in manifest.splits}
 
 
 def _only_split(found: TaskSet, split: NamedSplit) -> TaskSet:
-    """The tasks of a named split, all of them, sorted by id: the same from whatever source."""
+    """Return all tasks of a named split, sorted by id: the same from every source."""
     by_id = {task.id: task for task in found.tasks}
     if split.instances is None:
         wanted = sorted(by_id)
@@ -140,10 +142,10 @@ def _only_split(found: TaskSet, split: NamedSplit) -> TaskSet:
 
 
 def _checked(read: _Rows) -> tuple[Task, ...]:
-    """The tasks of rows; all of them or none.
+    """Read the tasks of rows; all of them or none.
 
     Raises:
-        ContentError: a row is refused, an id stands twice, or there is no row.
+        ContentError: a row is not valid, an id occurs twice, or there is no row.
     """
     tasks: dict[str, Task] = {}
     first: dict[str, _Row] = {}
@@ -212,7 +214,7 @@ def _from_repo(repo: Path) -> _Rows:
 
 
 def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
-    """The row of one task folder, or what is wrong with its files."""
+    """Yield the row of one task folder, or the problems of its files."""
     problems: list[Problem] = []
     task_file, tests_file = folder / _TASK_FILE, folder / "tests.json"
     meta: Any = None
@@ -220,7 +222,7 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
         if not task_file.is_file():
             yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is no task")
             return
-        _content(task_file)  # which swebench, who reads it, would take at any size
+        _content(task_file)  # checks the size; swebench, which reads it, does not
         meta = harness.load_yaml(task_file)
         if isinstance(meta, Mapping) and meta.get("split") == _DEPRECATED:
             return
@@ -271,10 +273,12 @@ def _noting(file: Path, problems: list[Problem]) -> Iterator[None]:
 
 
 def _from_hub(dataset: str) -> _Rows:
-    """The rows of the split ``test`` of a data set on the Hugging Face hub; where it does not answer, of the last copy.
+    """Read the rows of the split ``test`` of a data set on the Hugging Face hub; if it does not answer, of the last
+    local copy.
 
-    huggingface_hub's environment variables hold, among them ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME``,
-    ``HF_HUB_OFFLINE`` and ``HF_HUB_ETAG_TIMEOUT``, the seconds to wait for an answer (10).
+    huggingface_hub's environment variables apply, such as ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME``,
+    ``HF_HUB_OFFLINE`` and
+    ``HF_HUB_ETAG_TIMEOUT``, the seconds to wait for an answer (10).
     """
     from huggingface_hub import HfApi, constants, hf_hub_download
 
@@ -283,7 +287,7 @@ def _from_hub(dataset: str) -> _Rows:
         commit = listed.sha
         names = sorted(each.rfilename for each in listed.siblings or [] if _TEST_PARQUET.fullmatch(each.rfilename))
         files = [Path(hf_hub_download(dataset, name, repo_type="dataset")) for name in names]
-    except Exception as error:  # noqa: BLE001 - its own errors, those of its HTTP client and of its transfer library
+    except Exception as error:  # noqa: BLE001 - errors of the hub library, its HTTP client and its transfer library
         if (folder := _hub_copy(dataset)) is None:
             first_line = str(error).strip().partition("\n")[0]
             raise _unread(dataset, f"{type(error).__name__}: {first_line}") from None
@@ -295,7 +299,7 @@ def _from_hub(dataset: str) -> _Rows:
 
 
 def _hub_copy(dataset: str) -> Path | None:
-    """The folder of the last copy of a data set on this machine; None where there is none. The hub is not asked."""
+    """Return the folder of the last copy of a data set on this machine, or None. The hub is not contacted."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -306,7 +310,7 @@ def _hub_copy(dataset: str) -> Path | None:
 
 
 def _test_files(folder: Path) -> list[Path]:
-    """The Parquet files of the split ``test`` in a copy of a data set."""
+    """Return the Parquet files of the split ``test`` in a copy of a data set."""
     return sorted(path for path in folder.rglob("*") if _TEST_PARQUET.fullmatch(path.relative_to(folder).as_posix()))
 
 

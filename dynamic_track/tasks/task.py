@@ -1,4 +1,4 @@
-"""What a task is: a SWE-bench instance with all that an agent starts from and a grader needs."""
+"""The definition of a task: a SWE-bench instance with everything that an agent starts from and a grader needs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from twinbench.reading.validation import kind, shown
 
 
 class GradingSetting(StrEnum):
-    """How a task's tests run (dynamic.md, "Resolution")."""
+    """How a task's tests are run (dynamic.md, "Resolution")."""
 
     closed = "closed"
-    """Without network and added capabilities."""
+    """Without network or added capabilities."""
     swebench = "swebench"
-    """As swebench itself does it, with a bridge network and SYS_ADMIN: for the few tasks whose gold patch needs it."""
+    """Like swebench itself, with a bridge network and SYS_ADMIN: for the few tasks whose gold patch needs it."""
 
 
 NEWER_FIELDS = ("image", "eval_script", "log_parser", "eval_type")
-"""What a row of swebench 5 has and an older one lacks."""
+"""The fields that rows of swebench 5 have and older ones lack."""
 
 EDITS_FILE = "edits.toml"
-"""What simulated models may do to the project of a task, the right edit among it."""
+"""The file with the edits that simulated models may make in the project of a task, including the right one."""
 
 ANSWERS = frozenset(
     {
@@ -48,7 +48,7 @@ ANSWERS = frozenset(
         "tests.json",
     }
 )
-"""What the folder of a task holds and its image may not: an agent could read it there."""
+"""The files in a task's folder that its image must not contain, since an agent could read them there."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}")
 _NEAR = 5
@@ -56,38 +56,41 @@ _NEAR = 5
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task, as its row or folder has it; complete, so that grading cannot find anything missing."""
+    """One task, as its row or folder defines it; complete, so that grading cannot find anything missing."""
 
     id: str
     repo: str
     version: str
     image: str
     eval_script: str
-    """The row's own: run ``harness.eval_script(task)``, which records the exit code of the test command."""
+    """The script of the row. To run it, use ``harness.eval_script(task)``, which records the exit code of the test
+    command.
+    """
     log_parser: str
     eval_type: str
     fail_to_pass: tuple[str, ...]
     pass_to_pass: tuple[str, ...]
     base_commit: str = ""
     problem_statement: str = ""
-    """What the agent is asked; empty where the row has none, which is enough to grade but not to run."""
+    """The problem that the agent is to solve; empty if the row has none, which is enough for grading but not for a run.
+    """
     gold_patch: str = ""
     test_patch: str = ""
     grading_setting: GradingSetting = GradingSetting.closed
     folder: Path | None = None
-    """The folder of a task repo that it stands in, with its Dockerfile."""
+    """The task's folder in a task repo, with its Dockerfile."""
     build_fingerprint: str | None = None
-    """Of the files in ``folder`` that an image may be built from."""
+    """The fingerprint of the files in ``folder`` from which an image may be built."""
     always_built: bool = False
-    """Whether its image is built without being asked: of our own tasks, which no registry has."""
+    """Whether its image is built without a request: true for our own tasks, which are in no registry."""
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 (hex) of everything about the task but the place where it lies."""
+        """The SHA-256 (hex) of everything about the task except its location."""
         return fingerprint({**self.row(), "grading_setting": self.grading_setting, "build": self.build_fingerprint})
 
     def row(self) -> dict[str, Any]:
-        """The task in SWE-bench's row shape."""
+        """Return the task as a row in SWE-bench's format."""
         return {
             "instance_id": self.id,
             "repo": self.repo,
@@ -106,7 +109,7 @@ class Task:
 
 
 class Fault(NamedTuple):
-    """Something wrong with a row: in which field, None for the row as a whole, and what."""
+    """A problem of a row: its field (None for the row as a whole), and what is wrong."""
 
     field: str | None
     what: str
@@ -114,7 +117,7 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class TaskSet:
-    """Tasks in their order, and where they come from."""
+    """Tasks in their order, and their source."""
 
     name: str
     source: str
@@ -127,10 +130,10 @@ class TaskSet:
         return fingerprint(sorted(task.fingerprint for task in self.tasks))
 
     def task(self, task_id: str) -> Task:
-        """The task with that id.
+        """Return the task with an id.
 
         Raises:
-            UsageError: there is none; ids that look like it are named.
+            UsageError: there is no such task; similar ids are named.
         """
         for task in self.tasks:
             if task.id == task_id:
@@ -139,7 +142,9 @@ class TaskSet:
 
 
 def near_ids(wanted: str, ids: Sequence[str]) -> str:
-    """The ids that look most like ``wanted``, as the end of a message; where none does, the first ones."""
+    """Return the ids that are most similar to ``wanted``, as the end of a message; if none is similar, the first
+    ids.
+    """
     if near := near_words(wanted.strip("*?"), ids, _NEAR):
         return f"near it: {', '.join(near)}"
     more = f", … ({len(ids)} in all)" if len(ids) > _NEAR else ""
@@ -147,7 +152,7 @@ def near_ids(wanted: str, ids: Sequence[str]) -> str:
 
 
 def read_task(row: Any, *, folder: Path | None = None, build_fingerprint: str | None = None) -> Task | list[Fault]:
-    """The task that a row stands for, or everything that is wrong with it."""
+    """Read the task of a row, or return everything that is wrong with it."""
     if not isinstance(row, Mapping):
         return [Fault(None, f"is {kind(row)}, a task is an object")]
     fields = _Fields(row)
@@ -174,7 +179,7 @@ def read_task(row: Any, *, folder: Path | None = None, build_fingerprint: str | 
 
 
 class _Fields:
-    """A row's fields, checked one by one; a wrong one is noted and read as empty."""
+    """A row's fields, checked one by one; a wrong field is recorded and read as empty."""
 
     def __init__(self, row: Mapping[str, Any]) -> None:
         self._row = row
@@ -192,7 +197,7 @@ class _Fields:
     def instance_id(self) -> str:
         value = self.text("instance_id")
         if value and not _ID.fullmatch(value):
-            # It names a directory of a run, and a container.
+            # The id is the name of a directory of a run, and of a container.
             return self._refused(
                 "instance_id",
                 "may have at most 200 letters, digits, '_', '-', '.' and '+', and starts with a letter or digit "
@@ -272,7 +277,7 @@ class _Fields:
 
 
 def _parsed(value: Any) -> Any:
-    """What the JSON text of a column stands for; anything else as it is."""
+    """Return the value of a column's JSON text; any other value unchanged."""
     if isinstance(value, str):
         with suppress(ValueError, RecursionError):
             return json.loads(value)

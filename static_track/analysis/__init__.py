@@ -1,1 +1,1 @@
-"""What scores mean: explanations, differences, curves, figures, pages."""
+"""Analysis of scores: explanations, differences, curves, figures, reports."""

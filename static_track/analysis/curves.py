@@ -1,9 +1,9 @@
-"""Routers that return a score, swept over a threshold: what each bit of cost buys.
+"""Cost–quality curves of routers that return a score, by sweeping a threshold.
 
 At a threshold, calls whose score reaches it go to the strong tier, the others to the weak one; the router runs again
-for each threshold, since what it is shown depends on what was chosen before. Choosing one of two operating points by
-lot for each trajectory reaches every mean in between: so what a curve is worth is its upper concave hull, and what
-needs no router is the straight line between the weak tier alone and the strong tier alone (the random mix).
+for each threshold, since what it sees depends on earlier choices. Picking one of two operating points at random for
+each trajectory reaches every mean in between. So a curve is valued by its upper concave hull, and the baseline without
+a router is the straight line from the weak tier alone to the strong tier alone (the random mix).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from static_track.board import InSetting, Setting
 from static_track.judge import Judge
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import LlmError
 from twinbench.routing.own_calls import NoCalls
 from twinbench.routing.router import Call, Decision, Router, RouterError
@@ -35,42 +36,44 @@ _WHY_NOT = "it asks an LLM itself, and would ask, and pay, at every threshold ag
 
 @dataclass(frozen=True)
 class Point:
-    """An operating point: what it costs, and what it passes."""
+    """An operating point: a threshold with its cost and its share of passed trajectories."""
 
     threshold: float | None
-    """None: no call reaches it."""
+    """The threshold; None for the point where no call goes to the strong tier."""
     strong_share: float
-    """Of the rows, in percent."""
+    """Rows that go to the strong tier, in percent."""
     cost_usd: float
-    """Of all rows on the predicted path."""
+    """Cost of all rows on the predicted path."""
     traj_pass: float
     combined: float | None
 
 
 @dataclass(frozen=True, repr=False)
 class Curve(InSetting):
-    """A router swept over its threshold on a bank."""
+    """The curve of a router on a bank, over its thresholds."""
 
     router: str
     setting: Setting
     weak: str
     strong: str
     points: tuple[Point, ...]
-    """By cost."""
+    """The operating points, sorted by cost."""
     hull: tuple[tuple[float, float], ...]
     """Cost and TrajPass of the corners of the upper concave hull, from the weak tier alone to the strong tier alone."""
     optimal: tuple[float, float]
     """Cost and TrajPass of the cheapest choice that passes every row."""
     area: float | None
-    """Mean TrajPass of the hull over the costs from weak to strong; None where strong costs no more than weak."""
+    """Mean TrajPass of the hull over the costs from weak to strong; None if strong costs no more than weak."""
     area_random: float | None
-    """The same of the straight line."""
+    """Like ``area``, for the straight line of the random mix."""
     area_optimal: float | None
-    """The same of the hull with the cheapest passing choice in it."""
+    """Like ``area``, for the hull that includes the cheapest passing choice."""
 
     @property
     def gain(self) -> float | None:
-        """Which part of what the optimum gains over the random mix the router gains; 0 is the mix, 1 the optimum."""
+        """The router's gain over the random mix as a share of the optimum's gain; 0 is the random mix, 1 the
+        optimum.
+        """
         if self.area is None or self.area_random is None or self.area_optimal is None:
             return None
         room = self.area_optimal - self.area_random
@@ -82,7 +85,7 @@ class Curve(InSetting):
         return [(point.cost_usd, point.traj_pass) for point in self.points]
 
     def plot(self, *others: Curve) -> Drawing:
-        """This curve, and others of the same bank beside it, as a figure of matplotlib.
+        """Draw this curve, and others of the same bank beside it, as a matplotlib figure.
 
         Raises:
             PlotsMissingError: matplotlib is not installed.
@@ -97,23 +100,23 @@ class Curve(InSetting):
     number_columns: ClassVar = frozenset({"threshold", "traj_pass", "combined"})
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each operating point."""
+        """Return a row for each operating point."""
         return [{"router": self.router, **asdict(point)} for point in self.points]
 
     def to_json(self) -> dict[str, Any]:
-        """The curve as a JSON object."""
+        """Return the curve as a JSON object."""
         found = asdict(self)
         del found["setting"]
         return {"router": found.pop("router"), **self.setting.summary(), **found, "gain": self.gain}
 
 
 class _Refusing(NoCalls):
-    """Answers no question, and knows that there was one, whatever the router makes of that."""
+    """An LLM handle that refuses every call and remembers that there was one, even if the router caught the error."""
 
     refused = False
 
     def ask(self, *_: Any, **__: Any) -> NoReturn:
-        """As of ``Llm``."""
+        """Refuse the question and remember it."""
         self.refused = True
         raise LlmError(_WHY_NOT)
 
@@ -121,24 +124,24 @@ class _Refusing(NoCalls):
 def curve(
     bank: Bank,
     judge: Judge,
-    router: str | Router,
+    router: str | RouterLike,
     *,
     weak: Tier = Tier.LOW,
     strong: Tier = Tier.HIGH,
     points: int = POINTS,
 ) -> Curve:
-    """Sweep a router over its threshold.
+    """Compute a router's curve by sweeping its threshold.
 
     Args:
-        bank: that it is judged on.
-        judge: of the bank.
-        router: a spec or an instance, whose decisions have a score.
-        weak: the tier for calls below the threshold.
-        strong: the tier for the others.
-        points: how many thresholds, at even shares of the calls.
+        bank: the bank that the router is evaluated on.
+        judge: the bank's evaluator.
+        router: a spec or a router object, whose decisions have a score.
+        weak: the tier for calls with a score below the threshold.
+        strong: the tier for all other calls.
+        points: the number of thresholds, at even shares of the calls.
 
     Raises:
-        UsageError: no such tiers, a decision without a score, or a router that asks an LLM.
+        UsageError: the weak tier is not below the strong one, a decision has no score, or the router asks an LLM.
     """
     bank.require_labels()
     if weak >= strong:
@@ -170,7 +173,7 @@ def curve(
 
 
 class _Swept:
-    """A router at a threshold; what it is told and asked goes on to it."""
+    """A router at a fixed threshold; other attributes are those of the wrapped router."""
 
     def __init__(self, router: Router, threshold: float | None, weak: Tier, strong: Tier) -> None:
         self._router = router
@@ -179,7 +182,7 @@ class _Swept:
         self.scores: list[float] = []
 
     def route(self, call: Call) -> Decision:
-        """The strong tier where the router's score reaches the threshold."""
+        """Pick the strong tier if the router's score reaches the threshold, else the weak one."""
         decision = self._router.route(call)
         score = decision.score if isinstance(decision, Decision) else None
         if score is None:
@@ -193,7 +196,7 @@ class _Swept:
 
 
 def _thresholds(scores: Sequence[float], points: int) -> list[float]:
-    """Scores at even shares of the calls, the highest first, each once."""
+    """Return the distinct scores at even shares of the calls, the highest first."""
     ordered = sorted(scores, reverse=True)
     if not ordered:
         return []
@@ -204,7 +207,7 @@ def _thresholds(scores: Sequence[float], points: int) -> list[float]:
 def _measured(
     connection: Any, load: Any, predictions: Sequence[Predictions]
 ) -> list[tuple[float, float, float | None]]:
-    """Cost, TrajPass and Combined of each."""
+    """Score predictions; return cost, TrajPass and Combined of each."""
     load(predictions)
     rows = connection.execute("SELECT cost_usd, traj_pass, combined FROM score ORDER BY router").fetchall()
     return [tuple(row) for row in rows]
@@ -238,12 +241,12 @@ def _drawn(
 
 
 def upper_hull(points: Iterable[tuple[float, float]], least: float, most: float) -> list[tuple[float, float]]:
-    """The corners of the upper concave hull between two costs; what is cheaper than ``least`` counts there.
+    """Return the corners of the upper concave hull between two costs.
 
     Args:
-        points: cost and height.
+        points: cost and height of each point; a point cheaper than ``least`` counts at ``least``.
         least: the cost at which the hull begins.
-        most: where it ends; dearer points are left out.
+        most: the cost at which it ends; more expensive points are left out.
     """
     best: dict[float, float] = {}
     for cost, height in points:
@@ -259,7 +262,7 @@ def upper_hull(points: Iterable[tuple[float, float]], least: float, most: float)
 
 
 def mean_height(line: Sequence[tuple[float, float]]) -> float | None:
-    """The mean height of a line over its costs; None where it has no width."""
+    """Return the mean height of a line over its range of costs; None if the range is empty."""
     width = line[-1][0] - line[0][0]
     if width <= 0:
         return None
@@ -268,5 +271,5 @@ def mean_height(line: Sequence[tuple[float, float]]) -> float | None:
 
 
 def _turns_up(first: tuple[float, float], middle: tuple[float, float], last: tuple[float, float]) -> bool:
-    """Whether the middle one lies on or under the line between the others."""
+    """Return whether the middle point is on or below the line between the other two."""
     return (middle[0] - first[0]) * (last[1] - first[1]) >= (last[0] - first[0]) * (middle[1] - first[1])

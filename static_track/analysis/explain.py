@@ -1,8 +1,8 @@
-"""Why a router's score is what it is: the steps that failed its trajectories, those that overspent, and where two part.
+"""Explain a router's score: steps that failed trajectories, steps that overspent, and steps where two routers differ.
 
-A trajectory that fails saves nothing and its own cost is subtracted: what its failure costs is the whole always-high
-cost of the trajectory (static.md, CostSave). A row that passes above its target overspends what it costs more than on
-the target path.
+A failed trajectory saves nothing, and its own cost is subtracted: its failure costs the trajectory's whole always-high
+cost (static.md, CostSave). A row that passes above its target overspends the difference to its cost on the target
+path.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from static_track.banks.bank import Bank
 from static_track.board import InSetting, Setting
 from static_track.judge import Judge
 from static_track.predictions import Predictions
-from twinbench.routing.router import Router
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
 from twinbench.text.messages import message_text
 
@@ -70,7 +70,7 @@ _WORTH = """
 
 @dataclass(frozen=True)
 class Said:
-    """A message at the end of a prompt, its text shortened."""
+    """A message at the end of a prompt, with its text shortened."""
 
     role: str
     text: str
@@ -78,7 +78,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Step:
-    """One row of a bank, as something that is to be looked at."""
+    """One row of a bank, for display."""
 
     id: str
     workload: str
@@ -86,23 +86,23 @@ class Step:
     step_index: int
     target: str
     tail: tuple[Said, ...]
-    """The end of its prompt."""
+    """The last messages of its prompt."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A step below its target, or an error, which failed its trajectory."""
+    """A step below its target, or an error, that failed its trajectory."""
 
     step: Step
     predicted: str | None
     error: str | None
-    """What the router did instead of answering, where that is known."""
+    """The router's error, if there was one."""
     failing_steps: int
-    """How many steps of the trajectory failed it."""
+    """How many failing steps the trajectory has."""
     lost_usd: float
-    """What the failure of the trajectory costs; once a trajectory, not once a step."""
+    """Cost of the trajectory's failure; the same for each of its failing steps, so count it once per trajectory."""
     lost_points: float
-    """The same as points of CostSave."""
+    """``lost_usd`` as points of CostSave."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,15 @@ class Overspending:
 
 @dataclass(frozen=True, repr=False)
 class Explanation(InSetting):
-    """What cost a router its points."""
+    """The steps that cost a router most of its score."""
 
     router: str
     setting: Setting
     scores: Mapping[str, float | None]
     failures: tuple[Failure, ...]
-    """Those of the dearest trajectories first."""
+    """Failing steps, those of the most expensive trajectories first."""
     overspending: tuple[Overspending, ...]
-    """The dearest first."""
+    """Overspending steps, the most expensive first."""
     failed_trajectories: int
     failing_steps: int
     lost_usd: float
@@ -132,7 +132,7 @@ class Explanation(InSetting):
     overspent_usd: float
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each step that failed a trajectory, and for each that overspent."""
+        """Return a row for each failing step and each overspending step."""
         failed = [
             {
                 "what": "failed",
@@ -149,7 +149,7 @@ class Explanation(InSetting):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """The explanation as a JSON object."""
+        """Return the explanation as a JSON object."""
         totals = ("failed_trajectories", "failing_steps", "lost_usd", "overspent_steps", "overspent_usd")
         return {
             "router": self.router,
@@ -174,7 +174,9 @@ class Parting:
 
 @dataclass(frozen=True)
 class TrajectoryParting:
-    """A trajectory on which two routers parted, and what each saved on it against always-high, or lost by failing."""
+    """A trajectory on which two routers decided differently, with what each saved against always-high (negative if it
+    failed).
+    """
 
     workload: str
     instance_id: str
@@ -186,13 +188,13 @@ class TrajectoryParting:
 
     @property
     def gained_usd(self) -> float:
-        """What the second saves more than the first."""
+        """How much more the second router saves than the first."""
         return self.saved_b_usd - self.saved_a_usd
 
 
 @dataclass(frozen=True, repr=False)
 class Difference(InSetting):
-    """Where two routers part on a bank, the dearest trajectories first."""
+    """The steps where two routers decide differently on a bank, the most expensive trajectories first."""
 
     setting: Setting
     router_a: str
@@ -202,16 +204,16 @@ class Difference(InSetting):
     rows: int
     """Rows on which they differ."""
     parted: int
-    """Trajectories on which they do."""
+    """Trajectories on which they differ."""
     only_a_passes: int
     only_b_passes: int
     gained_usd: float
-    """What the second saves more than the first, on all of them."""
+    """How much more the second router saves than the first, over all these trajectories."""
     trajectories: tuple[TrajectoryParting, ...]
-    """The dearest, as many as were asked for."""
+    """The most expensive trajectories, up to the requested number."""
 
     def records(self) -> list[dict[str, Any]]:
-        """A row for each step at which they part."""
+        """Return a row for each step on which they differ."""
         return [
             {
                 **_plain(step.step),
@@ -228,7 +230,7 @@ class Difference(InSetting):
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """The difference as a JSON object."""
+        """Return the difference as a JSON object."""
         return {
             **self.setting.summary(),
             "a": {"router": self.router_a, "scores": dict(self.scores_a)},
@@ -245,14 +247,14 @@ class Difference(InSetting):
         }
 
 
-def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None = None) -> Explanation:
-    """What cost a router its points.
+def explain(bank: Bank, judge: Judge, router: str | RouterLike, *, limit: int | None = None) -> Explanation:
+    """Find the steps that cost a router most of its score.
 
     Args:
-        bank: that it is judged on.
-        judge: of the bank.
-        router: a spec or an instance.
-        limit: the most steps of each kind; None for all.
+        bank: the bank that the router is evaluated on.
+        judge: the bank's evaluator.
+        router: a spec or a router object.
+        limit: the largest number of steps of each kind; None for all.
     """
     bank.require_labels()
     predictions = judge.predictions(router)
@@ -277,15 +279,17 @@ def explain(bank: Bank, judge: Judge, router: str | Router, *, limit: int | None
     )
 
 
-def difference(bank: Bank, judge: Judge, a: str | Router, b: str | Router, *, limit: int | None = None) -> Difference:
-    """Where two routers part, and what it cost.
+def difference(
+    bank: Bank, judge: Judge, a: str | RouterLike, b: str | RouterLike, *, limit: int | None = None
+) -> Difference:
+    """Find the steps where two routers decide differently, and what that cost.
 
     Args:
-        bank: that they are judged on.
-        judge: of the bank.
-        a: a router, by spec or as an instance.
-        b: another one.
-        limit: the most trajectories; None for all.
+        bank: the bank that the routers are evaluated on.
+        judge: the bank's evaluator.
+        a: the first router, a spec or a router object.
+        b: the second router.
+        limit: the largest number of trajectories; None for all.
     """
     bank.require_labels()
     both = [judge.predictions(a), judge.predictions(b)]
@@ -319,7 +323,7 @@ def difference(bank: Bank, judge: Judge, a: str | Router, b: str | Router, *, li
 
 
 class _Steps:
-    """Rows as people look at them: their ids, and the ends of their prompts."""
+    """Makes steps for display from rows: their ids and the ends of their prompts."""
 
     def __init__(self, bank: Bank, row_nos: Sequence[int]) -> None:
         self._ids = bank.row_ids
@@ -331,7 +335,7 @@ class _Steps:
         self._tails = {row_no: tuple(map(self._said, tail)) for row_no, tail in numbers.fetchall()}
 
     def of(self, row: Sequence[Any]) -> Step:
-        """The step of a row: its number, workload, instance, step index and target."""
+        """Return the step of a row given as number, workload, instance, step index and target."""
         row_no, workload, instance_id, step_index, target = row
         return Step(
             self._ids[row_no], workload, instance_id, step_index, Tier(target).label, self._tails.get(row_no, ())

@@ -1,4 +1,4 @@
-"""A report of routers on a bank, as a page of one file: their table, plots, confusion, workloads, and worst steps."""
+"""A single-file HTML report of routers on a bank: table, plots, confusion, workloads, and worst steps."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ TITLES = {
     "traj_pass": "TrajPass",
     "cost_save": "CostSave",
 }
-"""The metrics in the order of the table."""
+"""The metrics' titles, in the order of the table."""
 
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 _MOST_SHADE = 0.3
-"""Of a cell of a confusion matrix: text on it can still be read."""
+"""Darkest shade of a cell of a confusion matrix on which text is still readable."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report shows."""
+    """The content of a report."""
 
     board: Board
     curves: Sequence[Curve] = ()
     not_swept: Mapping[str, str] = field(default_factory=dict)
-    """Why a router that was asked for has no curve."""
+    """Why a router has no curve, by router."""
     explanations: Sequence[Explanation] = ()
 
     def html(self, command: str) -> str:
-        """The page.
+        """Render the report as HTML.
 
         Args:
-            command: what makes it again, as it is typed.
+            command: the command line that reproduces it.
 
         Raises:
-            PlotsMissingError: the library that draws is not installed.
+            PlotsMissingError: the plotting library is not installed.
         """
         return rendered(_TEMPLATE, _content(_without_folders(self)) | {"command": command})
 
@@ -66,16 +66,16 @@ def report(
     limit: int | None = 5,
     points: int = POINTS,
 ) -> Report:
-    """All that there is to say of routers on a bank.
+    """Evaluate routers on a bank for a report.
 
     Args:
-        bank: that they are judged on.
-        judge: of the bank.
-        routers: their specs.
-        prediction_files: their paths; they are in the table, the plot and the matrices only.
-        resampling: how trajectories are drawn again; None: no intervals.
-        limit: the most failures, and the most overspending steps, of each router; None for all.
-        points: how many thresholds of a router that returns a score; less than 2: no curves.
+        bank: the bank that the routers are evaluated on.
+        judge: the bank's evaluator.
+        routers: router specs.
+        prediction_files: paths of prediction files; they appear in the table, the plot and the matrices only.
+        resampling: how trajectories are resampled; None: no intervals.
+        limit: how many failures and overspending steps of each router are shown; None for all.
+        points: the number of thresholds of a router that returns a score; less than 2: no curves.
 
     Raises:
         UsageError: no router, one does not exist, or the bank has no labels.
@@ -94,7 +94,7 @@ def report(
 
 
 def _without_folders(report: Report) -> Report:
-    """The report with routers and what they said as they may be shown: without folders of this machine."""
+    """Return the report without folders of this machine in router names and error texts."""
     entries = report.board.entries
     routers = [entry.router for entry in entries]
     names = dict(zip(routers, numbered(map(shown_spec, routers)), strict=True))
@@ -177,7 +177,7 @@ def _groups(asked: Sequence[Entry], compared: Sequence[Entry]) -> list[tuple[str
 
 
 def _saved_between(entry: Entry) -> Mapping[str, tuple[float, float] | None]:
-    """The interval of CostSave of each workload by itself; None where there is none."""
+    """Return the interval of CostSave for each workload; None if there is none."""
     found = {} if entry.workload_intervals is None else entry.workload_intervals()
     return {name: found[name]["cost_save"].ends if name in found else None for name in entry.score.by_workload}
 
@@ -310,7 +310,9 @@ def _curve_plot(curves: Sequence[Curve], keys: Mapping[str, str]) -> dict[str, A
 
 
 def _matrix(entry: Entry) -> list[tuple[str, list[tuple[int, str, float]], int]]:
-    """By target: its label, its cells (rows, how they are coloured and how much), and its rows in all."""
+    """Return for each target its label, its cells (number of rows, colour class, shade) and its total number of
+    rows.
+    """
     lines = []
     for target, cells in enumerate(entry.score.confusion):
         total = sum(cells)

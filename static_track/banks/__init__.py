@@ -1,1 +1,1 @@
-"""Banks: rows from files, kept as one DuckDB file each, split, pulled and exported."""
+"""Banks: rows imported from files, kept as one DuckDB file each, and split, pulled and exported."""

@@ -1,4 +1,4 @@
-"""A bank in the store: what it is, its rows, and its trajectories as routers live through them."""
+"""A bank in the store: its metadata, its rows, and its trajectories as routers see them."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ _BRING_BACK = "import it again with --replace"
 
 @dataclass(frozen=True)
 class PrefixStep:
-    """One row as a session needs it."""
+    """One row of a bank, with what a session needs of it."""
 
     row_no: int
     prompt: Prompt
     visible_tokens: Sequence[int] | None
-    """Tokens that the assistant then said, as each tier counts them; None on the trajectory's last row."""
+    """Tokens of the assistant's recorded answer by tier; None for the trajectory's last row."""
     visible_text: str
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The present rows of one (workload, instance), in order of their steps."""
+    """The rows of one trajectory (workload, instance) that the bank has, in order of their steps."""
 
     workload: str
     instance_id: str
@@ -66,7 +66,7 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class PartSize:
-    """How large a part of a bank is."""
+    """The size of a part of a bank."""
 
     rows: int
     trajectories: int
@@ -74,7 +74,7 @@ class PartSize:
 
 
 class Bank:
-    """A bank opened for reading; any number of processes can have it open at once."""
+    """A bank opened for reading; any number of processes can open it at once."""
 
     def __init__(self, store: Store, info: BankInfo, path: Path) -> None:
         self.store = store
@@ -87,16 +87,16 @@ class Bank:
 
     @classmethod
     def open(cls, name: str, store: Store | None = None) -> Self:
-        """The bank called ``name``, as an import of this release left it; ``opening.open_bank`` opens older ones too.
+        """Open a bank that this release imported; ``opening.open_bank`` opens banks of older releases too.
 
         Raises:
-            UsageError: there is no such bank.
+            UsageError: the bank does not exist.
             TwinbenchError: its file is missing, damaged, or of a newer schema.
         """
         store = store or Store()
         info = bank_info(name, store)
         path = store.bank_dir(name) / info.file_name
-        if not path.is_file():  # replaced between our two looks, or really gone
+        if not path.is_file():  # the bank was replaced since bank_info, or the file is really gone
             info = bank_info(name, store)
             path = store.bank_dir(name) / info.file_name
         if not path.is_file():
@@ -114,25 +114,25 @@ class Bank:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-        # Blocks are checked when they are read; what DuckDB finds then has no class of its own.
+        # DuckDB verifies blocks when it reads them, and raises plain duckdb.Error for a damaged one.
         if type(error) is duckdb.Error or isinstance(error, (duckdb.IOException, duckdb.FatalException)):
             raise _unreadable(self.info.name, error) from error
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of one's own to the opened file."""
+        """Return a separate connection to the opened file."""
         return self._connection.cursor()
 
     def df(self, kind: str | None = None) -> Any:
-        """The rows as a data frame, without their messages: groups, labels, and tokens by tier.
+        """Return the rows as a data frame, without their messages: groups, labels, and tokens by tier.
 
-        The column ``part`` has each row's part in the split named ``default``, and ``part_NAME`` that in any other.
-        There is a column ``caveat`` where there is one.
+        The column ``part`` has each row's part in the split named ``default``, and ``part_NAME`` that in split NAME.
+        If the bank has a caveat, there is a column ``caveat``.
 
         Args:
             kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
 
         Raises:
-            UsageError: none is installed.
+            UsageError: no data frame library is installed.
         """
         parts = part_columns(self.folder, self.info.sha256, self.heldout())
         prompts = ", ".join(f"prompt[{int(tier) + 1}] AS prompt_tokens_{tier.label}" for tier in Tier)
@@ -154,7 +154,7 @@ class Bank:
         return frame(rows, kind)
 
     def require_labels(self) -> None:
-        """Refuse what compares with labels, on a bank that has none.
+        """Check that the bank has labels.
 
         Raises:
             UsageError: it has none.
@@ -167,28 +167,28 @@ class Bank:
 
     @property
     def folder(self) -> Path:
-        """The bank's folder in the store, where its sidecar files lie."""
+        """The bank's folder in the store, with its sidecar files."""
         return self.store.bank_dir(self.info.name)
 
     def split(self, name: str | None) -> Split:
-        """The part of the bank that ``--split`` names; without a name, all of it.
+        """Return the part of the bank that ``--split`` names; without a name, the whole bank.
 
         Raises:
-            UsageError: there is no such part.
+            UsageError: the part does not exist.
         """
         return ALL if name is None else load_split(self.folder, self.info.sha256, name, self.heldout())
 
     def make_split(self, name: str, parts: str, seed: int, *, near_duplicates: bool = True) -> SplitPlan:
-        """Split the bank and keep the split beside it, in place of one of that name.
+        """Split the bank and save the split beside it, replacing a split of that name.
 
         Args:
-            name: of the split.
-            parts: with their shares, as ``train=60,test=40``.
-            seed: another one deals the trajectories differently.
-            near_duplicates: trajectories that begin nearly alike stay in one part, as those of one group do.
+            name: the split's name.
+            parts: the parts with their shares, such as ``train=60,test=40``.
+            seed: the seed of the random split.
+            near_duplicates: keep trajectories that begin nearly alike in one part, like those of one group.
 
         Raises:
-            UsageError: a bad name, or parts that are no shares.
+            UsageError: an invalid name, or invalid shares.
             StoreWriteError: the store cannot be written.
         """
         check_name("split", name)
@@ -200,14 +200,14 @@ class Bank:
         return plan
 
     def row_nos(self, split: Split) -> list[int]:
-        """The rows of a part of the bank."""
+        """Return the row numbers of a part of the bank."""
         if split.trajectories is None:
             return list(range(self.info.rows))
         rows = self._connection.execute(f"SELECT row_no FROM base WHERE {split.condition()} ORDER BY row_no").fetchall()  # noqa: S608
         return [row_no for (row_no,) in rows]
 
     def size(self, split: Split) -> PartSize:
-        """How large a part of the bank is."""
+        """Return the size of a part of the bank."""
         if split.trajectories is None:
             return PartSize(self.info.rows, self.info.trajectories, self.info.groups)
         row = self._connection.execute(f"""
@@ -221,23 +221,23 @@ class Bank:
         return group_name_sql(self._connection)
 
     def groups(self) -> list[str]:
-        """The group of each trajectory, by its number; unique in the bank.
+        """Return the group of each trajectory, by trajectory number.
 
-        Trajectories of one group are not independent of each other. Where rows name none, a trajectory is a group by
-        itself, called by its workload and instance.
+        Trajectories of one group are not independent of each other. If its rows name no group, a trajectory is a group
+        by itself, named after its workload and instance.
         """
         rows = self._connection.execute(f"SELECT {self._group_name} FROM trajectory ORDER BY trajectory").fetchall()  # noqa: S608
         return [name for (name,) in rows]
 
     def named_groups(self) -> list[tuple[int, ...]]:
-        """The trajectories of each group that has more than one."""
+        """Return the trajectories of each group that has more than one."""
         members: dict[str, list[int]] = {}
         for number, name in enumerate(self.groups()):
             members.setdefault(name, []).append(number)
         return [tuple(numbers) for numbers in members.values() if len(numbers) > 1]
 
     def labels(self) -> list[TrajectoryLabel]:
-        """What a split is stratified by, for each trajectory."""
+        """Return what a split is stratified by, for each trajectory."""
         rows = self._connection.execute("""
             SELECT trajectory, workload, instance_id, coalesce(max(target), 0), heldout -- without labels: one stratum
             FROM base JOIN trajectory USING (trajectory) GROUP BY ALL ORDER BY trajectory
@@ -245,7 +245,7 @@ class Bank:
         return [TrajectoryLabel(*row) for row in rows]
 
     def first_messages(self) -> list[FirstMessage]:
-        """The first message of a user in each trajectory that has one."""
+        """Return the first user message of each trajectory that has one."""
         texts = self.messages_json()
         rows = self._connection.execute("""
             SELECT trajectory, workload, arg_min(messages, step_index)
@@ -260,11 +260,13 @@ class Bank:
         return found
 
     def label_counts(self) -> list[dict[str, Any]]:
-        """Rows, trajectories, groups and labels of each workload, and its longest prompt in tokens of the high tier."""
+        """Count rows, trajectories, groups and labels of each workload, and its longest prompt in tokens of the high
+        tier.
+        """
         return self._counts("workload", "true")
 
     def part_counts(self, trajectories: Sequence[int]) -> dict[str, Any]:
-        """Rows, trajectories, groups and labels of some trajectories."""
+        """Count rows, trajectories, groups and labels of some trajectories."""
         counted = self._counts("true", Split(None, tuple(trajectories)).condition())
         return {key: value for key, value in (counted[0] if counted else {}).items() if key != "workload"}
 
@@ -280,13 +282,13 @@ class Bank:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def prompt_tokens(self, split: Split) -> dict[Tier, int]:
-        """The tokens of all prompts in a part, under each tier's tokenizer."""
+        """Return the total tokens of all prompts in a part, under each tier's tokenizer."""
         sums = ", ".join(f"coalesce(sum(prompt[{int(tier) + 1}]), 0)" for tier in Tier)
         row = self._connection.execute(f"SELECT {sums} FROM base WHERE {split.condition()}").fetchone()  # noqa: S608
         return {tier: int(total) for tier, total in zip(Tier, row or (), strict=True)}
 
     def step_messages(self) -> list[StepMessages]:
-        """The rows as places, labels and message numbers."""
+        """Return the rows with their numbers, labels and message numbers."""
         rows = self._connection.execute("""
             SELECT row_no, step.trajectory, step.step_index, target, messages
             FROM step JOIN base USING (row_no) ORDER BY row_no
@@ -294,12 +296,12 @@ class Bank:
         return [StepMessages(*row) for row in rows]
 
     def messages_json(self) -> list[str]:
-        """Each unique message's exact form, by its number."""
+        """Return the exact JSON of each unique message, by its number."""
         rows = self._connection.cursor().execute("SELECT json FROM message ORDER BY message_id").fetchall()
         return [text for (text,) in rows]
 
     def heldout(self) -> list[int]:
-        """The trajectories that are instances of heldout100."""
+        """Return the trajectories that are instances of heldout100."""
         rows = self._connection.execute(
             "SELECT trajectory FROM trajectory WHERE heldout ORDER BY trajectory"
         ).fetchall()
@@ -307,7 +309,7 @@ class Bank:
 
     @cached_property
     def row_ids(self) -> Sequence[str]:
-        """The id of each row, in canonical order."""
+        """The ids of all rows, in canonical order."""
 
         def read() -> Sequence[str]:
             return tuple(row for (row,) in self._connection.execute("SELECT id FROM step ORDER BY row_no").fetchall())
@@ -315,7 +317,9 @@ class Bank:
         return databases.read_once(self.path, "row_ids", read)
 
     def lines(self, split: str | None = None) -> Iterator[str]:
-        """The rows, or those of a part, as the lines of the canonical export; arguments and errors as of ``rows``."""
+        """Yield the rows, or those of a part, as lines of the canonical export; arguments and errors as for
+        ``rows``.
+        """
         part = self.split(split)
         cursor = self._connection.cursor()
         messages = self.messages_json()
@@ -340,19 +344,19 @@ class Bank:
                 )
 
     def _dealt(self, order_seed: int) -> list[int]:
-        """The numbers of all trajectories in the order in which routers are asked about them."""
+        """Return the numbers of all trajectories in the order in which routers see them."""
         found = self._connection.execute("SELECT trajectory, workload, instance_id FROM trajectory").fetchall()
         sha256 = self.info.sha256
         return [number for number, _, _ in sorted(found, key=lambda row: place_in_order(sha256, order_seed, *row[1:]))]
 
     def rows(self, split: str | None = None) -> Iterator[dict[str, Any]]:
-        """The rows as they were imported, in canonical order.
+        """Yield the rows as they were imported, in canonical order.
 
         Args:
-            split: only this part of the bank, such as ``train``; None: all of it.
+            split: only this part of the bank, such as ``train``; None: the whole bank.
 
         Raises:
-            UsageError: there is no such part.
+            UsageError: the part does not exist.
         """
         for line in self.lines(split):
             yield json.loads(line)
@@ -365,15 +369,15 @@ class Bank:
         *,
         order_seed: int = 0,
     ) -> Iterator[Trajectory]:
-        """The trajectories of a part of the bank, with nothing in a prompt that a router must not see.
+        """Yield the trajectories of a part of the bank, with prompts that contain nothing a router must not see.
 
-        They come in an order that tells nothing of them (static_track.banks.order), each in order of its steps.
+        Their order reveals nothing about them (static_track.banks.order); each has its steps in order.
 
         Args:
-            candidates: what a router may pick.
+            candidates: the candidates that a router may pick.
             split: the part.
-            base_file: a sidecar with the token counts of another tokenizer set.
-            order_seed: another one gives another order.
+            base_file: a sidecar file with the token counts of another tokenizer set.
+            order_seed: the seed of the order.
         """
         cursor = self._connection.cursor()
         counts_from = "base"

@@ -1,4 +1,4 @@
-"""The DuckDB file of a bank: how it is written, and how it is opened."""
+"""The DuckDB file of a bank: its tables, and how they are written."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from static_track.banks.token_base import BaseRow
 from twinbench.sql import sql_file
 
 SCHEMA_VERSION = 4
-"""1 knew no banks without labels; its files are read as they are. Up to 2, no text of Anthropic's blocks was counted,
-and up to 3, no group was kept: a bank that has some is written anew when it is opened."""
+"""Version of the file's schema. Version 1 had no banks without labels; its files are read as they are. Up to version 2,
+text in Anthropic's blocks was not counted, and up to 3, groups were not stored: banks with such blocks or groups are
+rewritten when they are opened."""
 
 _ROWS_A_BATCH = 2000
 
@@ -29,7 +30,7 @@ class TrajectoryRow:
     instance_id: str
     heldout: bool
     group_name: str | None
-    """None: it is a group by itself."""
+    """The group's name; None if the trajectory is a group by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,18 @@ class StepRow:
 
 
 def own_group(workload: str, instance_id: str) -> str:
-    """What a trajectory is called as a group where its rows name none; no two have the same."""
+    """Return the group name of a trajectory whose rows name no group; unique within a bank."""
     return f"{workload.replace('%', '%25').replace('/', '%2F')}/{instance_id}"
 
 
 def group_name_sql(connection: duckdb.DuckDBPyConnection, bank: str | None = None) -> str:
-    """The SQL expression for the group of a row of ``trajectory``: what is named there, else as ``own_group``.
+    """Return the SQL expression for the group of a row of ``trajectory``: the named group, else as in ``own_group``.
 
-    It holds for a file that was written up to schema 3 too, whose table has no such column.
+    It also works for files up to schema 3, whose table has no group column.
 
     Args:
-        connection: to the bank's file.
-        bank: the quoted name under which it is attached; None: it is the one that was opened.
+        connection: a connection to the bank's file.
+        bank: the quoted name under which the file is attached; None if it is the opened file itself.
     """
     table = "trajectory" if bank is None else f"{bank}.main.trajectory"
     described = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or []  # noqa: S608 - made of our own words
@@ -79,8 +80,8 @@ def write_bank_file(
     """Write a new bank file.
 
     Args:
-        path: where; must not exist.
-        meta: what is known of the bank, by key.
+        path: the file to write, which must not exist.
+        meta: metadata of the bank, by key.
         trajectories: in canonical order.
         messages: semantic id and exact form of each unique message.
         functions: each unique ``functions`` field as JSON.
@@ -103,20 +104,20 @@ def write_bank_file(
         _insert(connection, "step", types, (astuple(row) for row in steps))
         insert_base(connection, base)
         connection.execute("COMMIT")
-        connection.execute("CHECKPOINT")  # closing would do it too, but without a word where the disk is full
+        connection.execute("CHECKPOINT")  # closing would do it too, but would not report a full disk
 
 
 def write_base_file(path: Path, base: Iterable[BaseRow]) -> None:
-    """Write a sidecar file that holds the table ``base`` for another tokenizer set."""
+    """Write a sidecar file with the table ``base`` for another tokenizer set."""
     schema = sql_file(__package__, "bank_schema.sql")
     with duckdb.connect(str(path)) as connection:
         connection.execute(schema[schema.index("CREATE TABLE base") :])
         insert_base(connection, base)
-        connection.execute("CHECKPOINT")  # as above
+        connection.execute("CHECKPOINT")  # as in write_bank_file
 
 
 def insert_base(connection: duckdb.DuckDBPyConnection, base: Iterable[BaseRow]) -> None:
-    """Fill the table ``base``."""
+    """Insert rows into the table ``base``."""
     types = ["INTEGER", "INTEGER", "INTEGER", "UTINYINT", "INTEGER[4]", "INTEGER[4]", "INTEGER", "INTEGER[4]"]
     _insert(connection, "base", types, (astuple(row) for row in base))
 
@@ -124,7 +125,7 @@ def insert_base(connection: duckdb.DuckDBPyConnection, base: Iterable[BaseRow]) 
 def _insert(
     connection: duckdb.DuckDBPyConnection, table: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]
 ) -> None:
-    """Insert rows, a batch of columns at a time: much faster than row by row, and it needs no dataframe library."""
+    """Insert rows in batches of columns, which is much faster than row by row and needs no data frame library."""
     columns = ", ".join(f"unnest(CAST(${number} AS {kind}[]))" for number, kind in enumerate(types, 1))
     for batch in _batches(rows):
         connection.execute(

@@ -1,4 +1,4 @@
-"""What the store's pointer says of a bank, and what anyone who is shown its numbers must be told."""
+"""Metadata of a bank (its ``bank.json`` in the store), and the caveats that must accompany its numbers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ILLUSTRATIVE = (
 )
 
 STARTER_SHA256 = "3a3ae228687252eed1421b3e20414f74b45810ee62cd3c407e27a63628efb187"
-"""Of the embedded bank, whatever it is called."""
+"""SHA-256 of the embedded bank, by which it is recognised under any name."""
 
 _TASK_LABELS = (
     "In every trajectory of the bank all rows have the same label: these are labels of tasks, not of steps, and scores "
@@ -39,32 +39,32 @@ _UNLABELLED = "The bank has no labels: routers can be asked about its calls, and
 
 @dataclass(frozen=True)
 class BankInfo:
-    """What is known of a bank without opening it."""
+    """Metadata of a bank, known without opening its file."""
 
     name: str
     sha256: str
-    """Of the canonical export."""
+    """SHA-256 of the canonical export."""
     source_sha256: str
-    """Of the file that was imported."""
+    """SHA-256 of the imported file."""
     source: str
     rows: int
     trajectories: int
     groups: int
-    """Trajectories that are independent of each other: those that name the same group are not."""
+    """The number of groups; trajectories of the same group are not independent of each other."""
     workloads: tuple[str, ...]
     heldout_trajectories: int
     schema: int
     base: str
-    """Fingerprint of what the token base depends on beside the rows."""
+    """Fingerprint of what the token counts depend on besides the rows."""
     imported: str
     labelled: bool = True
-    """Whether its rows have labels: all or none have."""
+    """Whether its rows have labels; either all have or none has."""
     text_rules: int = PROTOCOL_TEXT
-    """The first version of the text rules under which its messages have the texts that were counted."""
+    """The lowest version of the text rules that gives its messages the texts that were counted."""
     task_labels: bool = False
-    """Whether its labels look like those of tasks, repeated on every step."""
+    """Whether its labels look like task labels that are repeated on every step."""
     caveats: tuple[str, ...] = ()
-    """What its rows say that anyone who is shown its numbers must be told."""
+    """Caveats in its rows that must accompany its numbers."""
 
     @property
     def file_name(self) -> str:
@@ -73,9 +73,9 @@ class BankInfo:
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown the bank, or a number of it, must be told; None where there is nothing.
+        """The caveat that must accompany the bank and its numbers; None if there is none.
 
-        All that shows numbers of a bank takes it from here.
+        Everything that shows numbers of a bank takes the caveat from here.
         """
         found = [] if self.labelled else [_UNLABELLED]
         if self.labelled and (self.name == STARTER or self.sha256 == STARTER_SHA256):
@@ -88,15 +88,15 @@ class BankInfo:
         return " ".join(found) or None
 
     def described(self) -> dict[str, Any]:
-        """The bank as a JSON object for a person or a program."""
+        """Return the bank's metadata as a JSON object, with its caveat."""
         return self.to_json() | ({} if self.caveat is None else {"caveat": self.caveat})
 
     def to_json(self) -> dict[str, Any]:
-        """The pointer's content."""
+        """Return the content of ``bank.json``."""
         return asdict(self)
 
     def to_meta(self) -> dict[str, str]:
-        """The same as texts, for the bank file itself."""
+        """Return the metadata as texts, for the bank file itself."""
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.to_json().items()}
 
 
@@ -106,11 +106,11 @@ def _pointer_type() -> TypeAdapter[BankInfo]:
 
 
 def bank_info(name: str, store: Store) -> BankInfo:
-    """What the store's pointer says of a bank.
+    """Read a bank's metadata from the store.
 
     Raises:
-        UsageError: there is no such bank.
-        TwinbenchError: the pointer is damaged or of a newer kind.
+        UsageError: the bank does not exist.
+        TwinbenchError: ``bank.json`` is damaged or of a newer schema.
     """
     pointer = store.pointer(name)
     if pointer is None:
@@ -125,13 +125,13 @@ def bank_info(name: str, store: Store) -> BankInfo:
     with suppress(ValidationError):
         # Up to schema 3 there were no groups.
         found = _pointer_type().validate_python({"groups": pointer.get("trajectories"), **pointer})
-    if found is None or not _SHA256.fullmatch(found.sha256):  # which is the file's name
+    if found is None or not _SHA256.fullmatch(found.sha256):  # the hash is part of the file's name
         raise TwinbenchError(f"{store.bank_dir(name) / 'bank.json'} is damaged: import the bank again with --replace")
     return found
 
 
 def list_banks(store: Store) -> tuple[list[BankInfo], list[TwinbenchError]]:
-    """All banks of the store, by name, and what is wrong with those that cannot be read."""
+    """Return all banks of the store by name, and the errors of those that cannot be read."""
     banks: list[BankInfo] = []
     damaged: list[TwinbenchError] = []
     for name in store.bank_names():

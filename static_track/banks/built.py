@@ -1,4 +1,4 @@
-"""The directory of a bank that was built by execution, as an import takes it: its rows, held against its manifest."""
+"""Import of a bank build's directory: find its rows, and check them against its manifest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MANIFEST_FILE = "manifest.json"
 
 
 def rows_of_build(folder: Path) -> Path:
-    """The file of rows in the directory of a bank that was built.
+    """Return the file of rows in a bank build's directory.
 
     Raises:
-        UsageError: it is no such directory, or the build is not finished.
-        ContentError: the rows are not those that the manifest tells of.
+        UsageError: it is not a build's directory, or the build is not finished.
+        ContentError: the rows do not have the hash that the manifest names.
     """
     rows, manifest = folder / ROWS_FILE, folder / MANIFEST_FILE
     try:
@@ -26,8 +26,8 @@ def rows_of_build(folder: Path) -> Path:
         told = content["sha256"][ROWS_FILE]
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"{folder} is a folder without {MANIFEST_FILE}: give a file of rows, or the directory of a bank that "
-            "twinbench bank build has finished"
+            f"{folder} is a folder without {MANIFEST_FILE}, and a bank is one file of rows or the directory that "
+            "twinbench bank build has finished: of runs of mini-swe-agent, add --format mini-swe-agent"
         ) from None
     except (OSError, InputError, ValueError, TypeError, KeyError) as error:
         what = f"is no manifest of a bank that was built ({type(error).__name__}: {error})"

@@ -1,7 +1,7 @@
-"""Bank files opened as databases, which stay open for the next time: to open one takes as long as to score on it.
+"""Open bank files as databases and keep them open: opening one takes as long as scoring on it.
 
-A bank file never changes; where another one stands at its path (a damaged one was mended), that is opened instead.
-Large files are closed, as what DuckDB has read of them would stay in memory.
+A bank file never changes; if another file is at its path (after a damaged one was replaced), that is opened instead.
+Large files are closed, because DuckDB would keep what it has read of them in memory.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import duckdb
 from twinbench.sql import sql_name, sql_text
 
 MOST_KEPT = 4
-"""Files that stay open."""
+"""How many files stay open."""
 
 MOST_KEPT_BYTES = 64 * 2**20
-"""Of a file that stays open."""
+"""Largest size of a file that stays open."""
 
 Version = tuple[int, ...]
 T = TypeVar("T")
@@ -31,10 +31,10 @@ T = TypeVar("T")
 class _Kept:
     version: Version
     database: duckdb.DuckDBPyConnection
-    """Nobody's: as long as there is a connection, the database stays open."""
+    """A connection that nobody uses: it keeps the database open."""
     prepared: dict[Hashable, duckdb.DuckDBPyConnection] = field(default_factory=dict)
     read: dict[Hashable, Any] = field(default_factory=dict)
-    """What was read of it, for who reads the same again."""
+    """Results of ``read_once``, by key."""
 
     def close(self) -> None:
         for connection in (*self.prepared.values(), self.database):
@@ -47,7 +47,7 @@ _lock = threading.RLock()
 
 
 def file_version(path: Path) -> Version:
-    """What differs when another file stands at a path; empty where none does."""
+    """Return what identifies the file at a path, to notice when it is replaced; empty if there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -56,10 +56,10 @@ def file_version(path: Path) -> Version:
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
-    """A connection of one's own to a bank file, for reading.
+    """Open a separate read-only connection to a bank file.
 
     Raises:
-        duckdb.Error: it cannot be opened.
+        duckdb.Error: the file cannot be opened.
     """
     with _lock:
         known = _current(path)
@@ -72,19 +72,19 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
             while len(_kept) > MOST_KEPT:
                 _kept.popitem(last=False)[1].close()
         _kept.move_to_end(path)
-        # DuckDB has a file open once in a process, so this is quick. A cursor would end with the connection it is of.
+        # DuckDB opens a file once per process, so this is quick. A cursor would be closed with its parent connection.
         return duckdb.connect(str(path), read_only=True)
 
 
 def take(path: Path, of: Hashable) -> duckdb.DuckDBPyConnection | None:
-    """A connection that was given back under ``of``, with the views that were made on it; None where there is none."""
+    """Take a connection that was given back under ``of``, with the views made on it; None if there is none."""
     with _lock:
         known = _current(path)
         return None if known is None else known.prepared.pop(of, None)
 
 
 def give_back(path: Path, of: Hashable, connection: duckdb.DuckDBPyConnection) -> None:
-    """Keep a connection to a bank file and the views that were made on it for who needs the same ones next."""
+    """Keep a connection to a bank file, with the views made on it, for the next ``take``."""
     with _lock:
         known = _current(path)
         if known is None or of in known.prepared or len(known.prepared) >= MOST_KEPT:
@@ -94,7 +94,9 @@ def give_back(path: Path, of: Hashable, connection: duckdb.DuckDBPyConnection) -
 
 
 def read_once(path: Path, what: Hashable, read: Callable[[], T]) -> T:
-    """What ``read`` reads of a bank file, kept under ``what`` as long as the file stays open. Not to be changed."""
+    """Return what ``read`` reads from a bank file, cached under ``what`` while the file stays open. Callers must not
+    modify it.
+    """
     with _lock:
         known = _current(path)
         if known is None:
@@ -106,7 +108,7 @@ def read_once(path: Path, what: Hashable, read: Callable[[], T]) -> T:
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """Attach a sidecar file of a bank to its database and say what its table ``base`` is called.
+    """Attach a sidecar file of a bank to its database and return the qualified name of its table ``base``.
 
     Raises:
         duckdb.Error: the file cannot be opened.
@@ -122,14 +124,14 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
 
 
 def close_all() -> None:
-    """Close what nobody uses: for who takes away the disk under it in the same process."""
+    """Close all databases that are kept open; for callers that delete the files in the same process."""
     with _lock:
         while _kept:
             _kept.popitem()[1].close()
 
 
 def _current(path: Path) -> _Kept | None:
-    """What is kept of a path, unless another file stands there now."""
+    """Return what is kept for a path, unless another file is there now."""
     known = _kept.get(path)
     if known is not None and known.version != file_version(path):
         _kept.pop(path).close()

@@ -1,4 +1,4 @@
-"""A bank as a file again: every row of the import, field by field."""
+"""Export a bank to a file: every imported row with all its fields."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _TYPED = {"id": "VARCHAR", "benchmark": "VARCHAR", "instance_id": "VARCHAR", "ta
 
 
 def export_bank(bank: Bank, target: str, split: str | None = None) -> None:
-    """Write a bank, or a part of it, to a file or to standard output, which is ``-``.
+    """Write a bank, or a part of it, to a file or to standard output (``-``).
 
-    The ending of the file says the format: ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.parquet``.
-    JSON lines are the canonical export, whose SHA-256 is the bank's. Gzip and Parquet hold the same rows.
+    The file's suffix determines the format: ``.jsonl``, ``.jsonl.gz``, ``.json`` or ``.parquet``.
+    JSON lines are the canonical export, whose SHA-256 is the bank's. Gzip and Parquet contain the same rows.
 
     Raises:
-        UsageError: the ending says no format, or there is no such part.
+        UsageError: the suffix is unknown, or the part does not exist.
         TwinbenchError: the file cannot be written.
     """
-    bank.split(split)  # refused before a file is begun
+    bank.split(split)  # fail before a file is created
     if target == STDIN:
         _write_lines(sys.stdout.buffer, bank.lines(split))
         sys.stdout.buffer.flush()
@@ -59,10 +59,10 @@ def export_bank(bank: Bank, target: str, split: str | None = None) -> None:
 
 
 def canonical_sha256(bank: Bank, split: str | None = None) -> str:
-    """The SHA-256 (hex) of the canonical export of a bank, or of a part of it.
+    """Return the SHA-256 (hex) of the canonical export of a bank, or of a part of it.
 
     Raises:
-        UsageError: there is no such part.
+        UsageError: the part does not exist.
     """
     digest = hashlib.sha256()
     for line in bank.lines(split):
@@ -77,7 +77,9 @@ def _write_lines(file: IO[bytes] | gzip.GzipFile, lines: Iterable[str]) -> None:
 
 
 def _write_parquet(path: Path, bank: Bank, split: str | None) -> None:
-    """Write a column a field. All but the protocol's plain fields are JSON, in which null and absent stay apart."""
+    """Write one column per field. All but the protocol's plain fields are JSON, so that null and absent stay
+    distinct.
+    """
     import duckdb
 
     extra = sorted({key for row in bank.rows(split) for key in row if key not in ROW_FIELDS})
@@ -107,12 +109,12 @@ def _write_parquet(path: Path, bank: Bank, split: str | None) -> None:
         try:
             connection.execute(f"COPY bank TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd)")
         except duckdb.IOException as error:
-            no_space = os.strerror(errno.ENOSPC)  # DuckDB passes the system's words on, wrapped in many of its own
+            no_space = os.strerror(errno.ENOSPC)  # DuckDB wraps the system's message in its own text
             raise OSError(no_space if no_space in str(error) else str(error).splitlines()[0]) from None
 
 
 def _refuse_as_columns(fields: Iterable[str]) -> None:
-    """Refuse fields that cannot be columns side by side: DuckDB, which reads them back, ignores case in names."""
+    """Refuse fields that cannot be columns of one file: DuckDB, which reads them back, ignores case in names."""
     seen: dict[str, str] = {"": "nothing"}
     for field in fields:
         if (other := seen.setdefault(field.lower(), field)) != field:

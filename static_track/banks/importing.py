@@ -1,4 +1,4 @@
-"""From a file of rows to a bank in the store: checked, deduplicated, counted; all of it or nothing."""
+"""Import a file of rows as a bank: check, deduplicate and count tokens; completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ import duckdb
 from static_track.banks.bank_file import SCHEMA_VERSION, StepRow, TrajectoryRow, own_group, write_bank_file
 from static_track.banks.bank_info import BankInfo
 from static_track.banks.built import rows_of_build
-from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, row_problems
+from static_track.banks.rows import are_task_labels, canonical_line, compact_json, extra_json, foreign_row, row_problems
 from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprint, base_rows
 from static_track.banks.unique_messages import UniqueMessages, numbered
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import ContentError, Problem
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.reading.input_files import is_folder
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.rows import MOST_PROBLEMS, STDIN, Source, open_source
+from twinbench.reading.rows import MOST_PROBLEMS, STDIN, TRAJECTORY_SUFFIXES, Source, open_source
 from twinbench.reading.validation import shown
 from twinbench.storage.manifest_files import heldout_instances, static_manifest
 from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
+
+_LOOKED_AT_BYTES = 65_536
+"""At either end of a file, to see what it is."""
 
 
 @dataclass(slots=True)
@@ -52,20 +56,22 @@ class _Row:
 
 @dataclass
 class ParsedBank:
-    """All valid rows of a file in canonical order, every part stored once, and what is wrong with the others."""
+    """All valid rows of a file in canonical order, with shared parts stored once, and the problems of the other
+    rows.
+    """
 
     rows: list[_Row] = field(default_factory=list)
     messages: UniqueMessages = field(default_factory=UniqueMessages)
     functions: dict[str, int] = field(default_factory=dict)
     caveats: set[str] = field(default_factory=set)
-    """What rows say that anyone who is shown numbers of the bank must be told."""
+    """Caveats in the rows that must accompany numbers of the bank."""
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, numbered_row: NumberedRow) -> None:
-        """Take a valid row."""
+        """Add a valid row."""
         row = numbered_row.row
         functions_id = numbered(self.functions, compact_json(row["functions"])) if "functions" in row else None
-        # What an earlier release imported has neither field checked.
+        # Banks imported by earlier releases may have invalid values in these fields.
         group, caveat = (_text(row.get(name)) for name in ("group", "caveat"))
         if caveat is not None:
             self.caveats.add(caveat)
@@ -95,15 +101,15 @@ class ParsedBank:
         *,
         caveat: str | None = None,
     ) -> None:
-        """Take the calls of one run, without labels.
+        """Add the calls of one run, without labels.
 
         Args:
-            workload: of the rows.
-            instance_id: of the trajectory; none of the bank's has it so far.
-            messages: of the conversation.
-            prefixes: how many of them each call was sent, in order.
-            functions: what the model was offered; empty: the rows have no such field.
-            caveat: what anyone who is shown numbers of these calls must be told; None where there is nothing.
+            workload: the workload of the rows.
+            instance_id: the trajectory's instance id, new in this bank.
+            messages: the messages of the conversation.
+            prefixes: for each call, how many of the messages were sent with it.
+            functions: the tools offered to the model; empty if the rows have no such field.
+            caveat: the caveat that must accompany numbers of these calls; None if there is none.
         """
         if caveat is not None:
             self.caveats.add(caveat)
@@ -128,12 +134,12 @@ class ParsedBank:
 
     @property
     def labelled(self) -> bool:
-        """Whether its rows have labels."""
+        """Whether the rows have labels."""
         return all(row.target is not None for row in self.rows)
 
     @property
     def has_task_labels(self) -> bool:
-        """Whether its labels look like those of tasks, repeated on every step."""
+        """Whether the labels look like task labels that are repeated on every step."""
         return are_task_labels((row.trajectory, row.target) for row in self.rows)
 
     def put_in_order(self) -> None:
@@ -141,21 +147,21 @@ class ParsedBank:
         self.rows.sort(key=lambda row: (*row.trajectory, row.step_index))
 
     def trajectories(self) -> dict[tuple[str, str], int]:
-        """The number of each trajectory, in canonical order."""
+        """Return the number of each trajectory, in canonical order."""
         return {place: number for number, place in enumerate(dict.fromkeys(row.trajectory for row in self.rows))}
 
     def groups(self) -> dict[tuple[str, str], str | None]:
-        """The group that the rows of each trajectory name; None where they name none."""
+        """Return the group that the rows of each trajectory name; None if they name none."""
         named: dict[tuple[str, str], set[str | None]] = {}
         for row in self.rows:
             named.setdefault(row.trajectory, set()).add(row.group)
-        # Nor did an earlier release check that rows agree.
+        # Earlier releases did not check that all rows of a trajectory name the same group.
         return {place: next(iter(found)) if len(found) == 1 else None for place, found in named.items()}
 
     def base(
         self, manifest: StaticManifest, tokenizers: TokenizerSet, progress: Progress = no_progress
     ) -> Iterator[BaseRow]:
-        """The numbers that scoring needs of each row."""
+        """Yield the numbers of each row that scoring needs."""
         trajectories = self.trajectories()
         steps = [
             StepMessages(number, trajectories[row.trajectory], row.step_index, row.target, row.messages)
@@ -165,7 +171,7 @@ class ParsedBank:
         return base_rows(steps, self.messages, tokens, manifest, tokenizers)
 
     def canonical_sha256(self) -> str:
-        """The SHA-256 (hex) of the canonical export."""
+        """Return the SHA-256 (hex) of the canonical export."""
         digest = hashlib.sha256()
         messages = self.messages.json
         functions = list(self.functions)
@@ -190,14 +196,18 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
     """All rows of a file, checked.
 
     Raises:
-        UsageError: no such file, or no known format.
+        UsageError: no such file, no known format, or trajectories of an agent.
     """
+    _refuse_trajectories(path)
     parsed = ParsedBank()
     with open_source(path) as source:
         places = _Places(source)
         for found in source.rows:
             if isinstance(found, Problem):
                 parsed.problems.append(found)
+            elif not parsed.rows and not parsed.problems and (what := foreign_row(found.row)) is not None:
+                parsed.problems.append(source.problem(found.number, None, what))
+                break
             elif problems := row_problems(found.row):
                 parsed.problems += (source.problem(found.number, *problem) for problem in problems)
             elif conflicts := list(places.conflicts(found)):
@@ -214,19 +224,47 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
     return source, parsed
 
 
+def _refuse_trajectories(path: str) -> None:
+    """Refuse what can only be runs of an agent.
+
+    Raises:
+        UsageError: it is.
+    """
+    if path == STDIN:
+        return
+    is_trajectory = path.endswith(TRAJECTORY_SUFFIXES) or (path.endswith(".json") and _begins_as_trajectory(Path(path)))
+    if is_trajectory or is_folder(Path(path)):
+        what = "is a trajectory of an agent" if is_trajectory else "is a folder"
+        raise UsageError(
+            f"{path} {what}, and a bank is one file of rows: of runs of mini-swe-agent, add --format mini-swe-agent"
+        )
+
+
+def _begins_as_trajectory(path: Path) -> bool:
+    """Whether a file begins, or ends, as mini-swe-agent writes its trajectories: an object, where a bank is a list."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_LOOKED_AT_BYTES)
+            file.seek(max(path.stat().st_size - _LOOKED_AT_BYTES, 0))
+            tail = file.read(_LOOKED_AT_BYTES)
+    except OSError:  # told by whoever reads it
+        return False
+    return head.lstrip().startswith(b"{") and any(b'"trajectory_format"' in part for part in (head, tail))
+
+
 def import_bank(
     path: str, name: str, store: Store, *, replace: bool = False, progress: Progress = no_progress
 ) -> BankInfo:
-    """Bring a file, or the directory of a bank that was built, into the store as the bank ``name``.
+    """Import a file, or the directory of a bank build, into the store as the bank ``name``.
 
     Raises:
-        UsageError: the name exists and ``replace`` is False, or there is no such file.
-        ContentError: rows are refused, or are not those of the directory's manifest; nothing was written.
+        UsageError: the name exists and ``replace`` is False, or the file does not exist.
+        ContentError: rows are invalid, or do not match the build's manifest; nothing was written.
         TwinbenchError: the store cannot be written; nothing was changed.
     """
     if not replace:
         store.refuse_existing(name)
-    if path != STDIN and Path(path).is_dir():
+    if path != STDIN and is_folder(Path(path)):
         path = str(rows_of_build(Path(path)))
     source, parsed = read_bank(path, progress)
     if parsed.problems:
@@ -252,7 +290,7 @@ def keep_bank(
     replace: bool = False,
     progress: Progress = no_progress,
 ) -> BankInfo:
-    """Keep checked rows, in canonical order, in the store as the bank ``name``.
+    """Store checked rows, in canonical order, as the bank ``name``.
 
     Raises:
         UsageError: the name exists and ``replace`` is False.
@@ -262,7 +300,6 @@ def keep_bank(
     tokenizers = tokenizer_set(manifest)
     trajectories = parsed.trajectories()
     groups = parsed.groups()
-    held_out = heldout_instances()
     info = BankInfo(
         name=name,
         sha256=parsed.canonical_sha256(),
@@ -272,7 +309,9 @@ def keep_bank(
         trajectories=len(trajectories),
         groups=len({group or own_group(*place) for place, group in groups.items()}),
         workloads=tuple(dict.fromkeys(workload for workload, _ in trajectories)),
-        heldout_trajectories=sum(instance in held_out for _, instance in trajectories),
+        heldout_trajectories=sum(
+            _is_held_out(instance, groups[workload, instance]) for workload, instance in trajectories
+        ),
         schema=SCHEMA_VERSION,
         base=base_fingerprint(manifest, tokenizers, parsed.messages.text_rules),
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -288,10 +327,10 @@ def keep_bank(
         try:
             store.write_pointer(name, info.to_json(), replace=replace)
         except BaseException:
-            # Another import of the same content may have become the bank; then its file is this one.
+            # A concurrent import of the same content may have won; then this file is the bank's.
             store.remove_bank_files(name, info.sha256)
             raise
-        if not (folder / info.file_name).exists():  # removed by one that had just replaced the same content
+        if not (folder / info.file_name).exists():  # removed by a concurrent import that replaced the same content
             _write(parsed, info, store, parsed.base(manifest, tokenizers, progress), progress)
     for former in {before, *store.abandoned_contents(name)} - {info.sha256}:
         if former is not None:
@@ -299,11 +338,15 @@ def keep_bank(
     return info
 
 
+def _is_held_out(instance: str, group: str | None) -> bool:
+    """Whether a trajectory is of an instance of heldout100, or one of several draws of one, which have it as group."""
+    return not heldout_instances().isdisjoint((instance, group))
+
+
 def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[BaseRow], progress: Progress) -> None:
-    """Write a bank's file into the store, where nothing points to it so far."""
+    """Write a bank's file into the store; no pointer refers to it yet."""
     trajectories = parsed.trajectories()
     groups = parsed.groups()
-    held_out = heldout_instances()
     path = store.bank_dir(info.name) / info.file_name
     with store.aside(path) as temporary:
         progress("writing the bank", 0, None)
@@ -312,7 +355,9 @@ def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[Base
                 temporary,
                 meta=info.to_meta(),
                 trajectories=(
-                    TrajectoryRow(number, *place, heldout=place[1] in held_out, group_name=groups[place])
+                    TrajectoryRow(
+                        number, *place, heldout=_is_held_out(place[1], groups[place]), group_name=groups[place]
+                    )
                     for place, number in trajectories.items()
                 ),
                 messages=list(zip(parsed.messages.semantic_ids, parsed.messages.json, strict=True)),
@@ -337,18 +382,18 @@ def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[Base
 
 
 def validate_file(path: str, progress: Progress = no_progress) -> tuple[int, list[Problem]]:
-    """How many rows of a file are valid, and all that is wrong with it."""
+    """Return how many rows of a file are valid, and all its problems."""
     _, parsed = read_bank(path, progress)
     return len(parsed.rows), parsed.problems
 
 
 def _text(value: Any) -> str | None:
-    """A text that says something, or None."""
+    """Return ``value`` if it is a non-blank string, else None."""
     return value if isinstance(value, str) and value.strip() else None
 
 
 class _Places:
-    """Where ids, steps and groups stand, so that rows agree; one that does not is not kept, however often it comes."""
+    """Remembers the ids, steps and groups of rows, to find duplicates and contradictions."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -357,7 +402,7 @@ class _Places:
         self._groups: dict[tuple[str, str], tuple[int, str | None]] = {}
 
     def conflicts(self, found: NumberedRow) -> Iterator[Problem]:
-        """What of a valid row stands in an earlier one already, or otherwise there."""
+        """Yield the conflicts of a valid row with earlier rows."""
         row, unit = found.row, self._source.unit
         step = (row["benchmark"], row["instance_id"], row["step_index"])
         if (first := self._ids.setdefault(row["id"], found.number)) != found.number:
@@ -373,7 +418,7 @@ class _Places:
 
 
 def _missing_labels(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
-    """Rows without a label in a bank that has some: nothing could be scored over such a bank."""
+    """Yield rows without a label in a bank in which other rows have one."""
     first = next((row.number for row in rows if row.target is not None), None)
     for row in rows if first is not None else ():
         if row.target is None:

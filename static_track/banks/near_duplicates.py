@@ -1,10 +1,10 @@
-"""First messages that are nearly the same: those with four fifths of their five-word shingles in common.
+"""Find near-duplicate first messages: those with four fifths of their five-word shingles in common.
 
-MinHash only proposes pairs. The exact Jaccard index of the two sets of shingles decides.
+MinHash only proposes pairs; the exact Jaccard index of the two sets of shingles decides.
 
-What most messages of a workload have in common is the agent's template and says nothing of the task: measured on 154
-runs of mini-swe-agent, whose first message is a page of rules around the task, 85 different tasks would be one group.
-So such shingles do not count.
+Text that most messages of a workload share is the agent's template and says nothing about the task, so its shingles do
+not count. Otherwise 85 different tasks in 154 runs of mini-swe-agent, whose first message is a page of rules around the
+task, would be one group.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ JACCARD = Fraction(4, 5)
 
 TEMPLATE_SHARE = 0.5
 TEMPLATE_TEXTS = 10
-"""A shingle in half of a workload's different messages, and in ten at least, is of the agent's template."""
+"""A shingle in half of a workload's distinct messages, and in at least ten, belongs to the agent's template."""
 
 _PERMUTATIONS = 256
 _BANDS = 64
-"""Of four values each: of pairs at 0.8, one in 10^14 shares no band and is not proposed; at 0.3, two in five are."""
+"""Number of bands of four values: one in 10^14 pairs at 0.8 is not proposed; two in five pairs at 0.3 are."""
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class FirstMessage:
-    """What a trajectory begins with."""
+    """The first user message of a trajectory."""
 
     trajectory: int
     workload: str
@@ -39,10 +39,10 @@ class FirstMessage:
 
 
 def groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
-    """The trajectories that belong together, in groups of two or more, each in order.
+    """Return groups of two or more trajectories that are near-duplicates.
 
-    One belongs to a group if its message is a near-duplicate of any other in it. In which order ``messages`` come makes
-    no difference. A message with fewer than five words has no shingle, and is no near-duplicate of any.
+    A trajectory belongs to a group if its message is a near-duplicate of any other in it. The order of ``messages``
+    makes no difference. A message with fewer than five words has no shingle and is never a near-duplicate.
     """
     same: dict[tuple[str, frozenset[int]], list[int]] = defaultdict(list)
     for message, shingles in _numbered(messages):
@@ -64,13 +64,13 @@ def groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
 
 
 def shingles_of(text: str) -> set[str]:
-    """All runs of five words in a text, whatever their case and the white space between them."""
+    """Return all five-word sequences of a text, ignoring case and the kind of white space."""
     words = text.casefold().split()
     return {" ".join(words[start : start + SHINGLE_WORDS]) for start in range(len(words) - SHINGLE_WORDS + 1)}
 
 
 def near(one: AbstractSet[int], other: AbstractSet[int]) -> bool:
-    """Whether two sets of shingles, neither of them empty, have a Jaccard index of at least 0.8."""
+    """Return whether two non-empty sets of shingles have a Jaccard index of at least 0.8."""
     wanted, of = JACCARD.as_integer_ratio()
     smaller, larger = sorted((len(one), len(other)))
     if of * smaller < wanted * larger:  # then no overlap is enough
@@ -80,7 +80,7 @@ def near(one: AbstractSet[int], other: AbstractSet[int]) -> bool:
 
 
 def _numbered(messages: Iterable[FirstMessage]) -> Iterator[tuple[FirstMessage, frozenset[int]]]:
-    """Each message with its shingles as numbers, if it has any: one that stands in many messages is kept once."""
+    """Yield each message that has shingles, with these as numbers; equal shingles have the same number."""
     numbers: dict[str, int] = {}
     for message in sorted(messages, key=lambda each: each.trajectory):
         shingles = shingles_of(message.text)
@@ -89,7 +89,7 @@ def _numbered(messages: Iterable[FirstMessage]) -> Iterator[tuple[FirstMessage, 
 
 
 def templates(texts: Iterable[tuple[str, frozenset[int]]]) -> dict[str, frozenset[int]]:
-    """The shingles of each workload that most of its texts have; each text is given once, with its workload."""
+    """Return for each workload the shingles that most of its distinct texts have."""
     of_workload: dict[str, list[frozenset[int]]] = defaultdict(list)
     for workload, shingles in texts:
         of_workload[workload].append(shingles)
@@ -102,7 +102,7 @@ def templates(texts: Iterable[tuple[str, frozenset[int]]]) -> dict[str, frozense
 
 
 def _candidates(sets: Sequence[Collection[int]]) -> Iterator[tuple[int, int]]:
-    """Pairs of sets that may be near, by their places; an empty one is near none."""
+    """Yield pairs of sets that may be near-duplicates, by index; empty sets never are."""
     from rensa import RMinHash, RMinHashLSH
 
     index = RMinHashLSH(threshold=float(JACCARD), num_perm=_PERMUTATIONS, num_bands=_BANDS)
@@ -115,18 +115,18 @@ def _candidates(sets: Sequence[Collection[int]]) -> Iterator[tuple[int, int]]:
 
 
 class Components:
-    """Which things belong together."""
+    """Connected components (union-find)."""
 
     def __init__(self, size: int) -> None:
-        """Take as many things, each by itself."""
+        """Start with ``size`` separate things."""
         self._parent = list(range(size))
 
     def of(self, thing: int) -> int:
-        """What stands for all that belong together with it."""
+        """Return the representative of a thing's component."""
         while self._parent[thing] != thing:
             self._parent[thing] = thing = self._parent[self._parent[thing]]
         return thing
 
     def join(self, one: int, other: int) -> None:
-        """Let two belong together."""
+        """Merge the components of two things."""
         self._parent[self.of(one)] = self.of(other)

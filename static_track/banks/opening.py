@@ -1,4 +1,4 @@
-"""Banks of the store opened by name, and held against what was imported."""
+"""Open banks of the store by name, and check that they are unchanged since their import."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from twinbench.storage.store import Store
 
 
 def open_bank(name: str | None, store: Store, progress: Progress = no_progress) -> Bank:
-    """The bank called ``name``, brought up to date where an earlier release imported it; default: the embedded one.
+    """Open a bank, upgrading it if an earlier release imported it; default: the embedded bank.
 
     Raises:
-        UsageError: there is no such bank.
-        TwinbenchError: its file is missing, damaged or of a newer schema, or cannot be brought up to date.
+        UsageError: the bank does not exist.
+        TwinbenchError: its file is missing, damaged or of a newer schema, or cannot be upgraded.
     """
     if name is None or name == STARTER:
         ensure_starter(store, progress)
     elif bank_info(name, store).schema < SCHEMA_VERSION:
-        from static_track.banks.updating import bring_up_to_date  # once a bank
+        from static_track.banks.updating import bring_up_to_date  # rarely needed
 
-        info = bring_up_to_date(name, store)  # which a store that can only be read does not keep
+        info = bring_up_to_date(name, store)  # a read-only store does not save the upgrade
         return Bank(store, info, store.bank_dir(name) / info.file_name)
     return Bank.open(name or STARTER, store)
 
 
 def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
-    """How many rows a stored bank has, and whether it still is what was imported."""
+    """Return how many rows a stored bank has, and a problem if it changed since its import."""
     with open_bank(name, store) as bank:
         if (found := canonical_sha256(bank)) == bank.info.sha256:
             return bank.info.rows, []

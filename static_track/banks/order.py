@@ -1,8 +1,8 @@
-"""In which order routers are asked about the trajectories of a bank.
+"""The order in which routers see the trajectories of a bank.
 
-A bank lies sorted by workload and instance. A router that counts its sessions would learn from that order what no agent
-shows it: where a bank is sorted by difficulty, the labels. So trajectories are dealt in an order that follows from
-nothing that a router sees.
+A bank is sorted by workload and instance. A router that counts its sessions could learn from that order what it cannot
+know in real use (for a bank sorted by difficulty, the labels). So trajectories come in an order that depends on nothing
+that a router sees.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import hashlib
 
 
 def place_in_order(bank_sha256: str, order_seed: int, workload: str, instance_id: str) -> str:
-    """A text by which the trajectories of a bank are sorted.
+    """Return the sort key of a trajectory.
 
     Args:
-        bank_sha256: of the bank.
-        order_seed: another one deals them in another order.
-        workload: of the trajectory.
-        instance_id: of the trajectory.
+        bank_sha256: the bank's SHA-256.
+        order_seed: the seed of the order.
+        workload: the trajectory's workload.
+        instance_id: the trajectory's instance id.
     """
     return hashlib.sha256("\0".join((bank_sha256, str(order_seed), workload, instance_id)).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Published banks, fetched from the Hugging Face hub and held by their SHA-256."""
+"""Download published banks from the Hugging Face hub, identified by their SHA-256."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ _IMPORT = "twinbench bank import FILE --name NAME"
 
 @dataclass(frozen=True)
 class Pulled:
-    """A published bank in the store."""
+    """A published bank that is now in the store."""
 
     info: BankInfo
     imported: bool
-    """False: the store had it already."""
+    """Whether the bank was imported now; False if the store had it already."""
     downloaded: bool
-    """Whether anything was fetched; where not, the store or the hub's cache on this machine had it."""
+    """Whether anything was downloaded; False if the store or the hub's cache on this machine had it."""
     differences: tuple[str, ...]
-    """Where its counts are not the published ones, as sentences."""
+    """Differences between its counts and the published ones, as text."""
 
 
 def pull_bank(
     published: PublishedBank, name: str, store: Store, *, replace: bool = False, progress: Progress = no_progress
 ) -> Pulled:
-    """Bring a published bank into the store as ``name``; nothing is fetched where it is there already.
+    """Import a published bank into the store as ``name``; nothing is downloaded if the store has it already.
 
-    huggingface_hub's environment variables hold, among them ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and
-    ``HF_HUB_OFFLINE``. The file stays in the hub's cache, so that it is fetched once a machine.
+    huggingface_hub's environment variables apply, among them ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HOME`` and
+    ``HF_HUB_OFFLINE``. The file stays in the hub's cache, so that it is downloaded once per machine.
 
     Raises:
         UsageError: a bank of that name has other content, and ``replace`` is False.
-        TwinbenchError: it cannot be fetched, or what was fetched is another file; nothing was changed.
+        TwinbenchError: the file cannot be downloaded, or has another SHA-256; nothing was changed.
     """
     if (there := _in_store(published, name, store)) is not None:
         return there
@@ -66,7 +66,7 @@ def pull_bank(
 
 
 def _in_store(published: PublishedBank, name: str, store: Store) -> Pulled | None:
-    """The bank as the store has it, if it does, whole and readable."""
+    """Return the bank if the store has it and can read it."""
     with suppress(TwinbenchError), open_bank(name, store) as bank:
         if bank.info.source_sha256 == published.sha256:
             return Pulled(bank.info, False, False, tuple(_differences(published, bank)))
@@ -96,7 +96,7 @@ def _counts(labels: tuple[int, ...] | None) -> str:
 
 
 def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
-    """The file, and whether it had to be fetched."""
+    """Return the file, and whether it had to be downloaded."""
     from huggingface_hub import (
         constants,
         get_hf_file_metadata,
@@ -115,10 +115,10 @@ def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
     progress("fetching the bank", 0, None)
     try:
         with _silent():
-            # A download without a network is tried again for half a minute; this asks once.
+            # hf_hub_download would retry for half a minute without a network; this request fails at once.
             url = hf_hub_url(published.hub, published.file, **place)
             get_hf_file_metadata(url, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-            # What is cached is another file: one that was damaged, or an earlier revision. The hub would not look.
+            # A cached file with another hash is damaged or of an earlier revision; the hub would use it unchecked.
             bar = _bar("fetching kilobytes", progress)
             path = Path(hf_hub_download(published.hub, published.file, **place, force_download=there, tqdm_class=bar))
     except Exception as error:  # noqa: BLE001 - its own errors, those of its HTTP client and of its transfer library
@@ -136,7 +136,7 @@ def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
 
 
 def _bar(what: str, progress: Progress) -> type[Any]:
-    """The hub's progress bar, as ours."""
+    """Return a class that reports the hub's download progress to twinbench."""
     from huggingface_hub.utils.tqdm import tqdm
 
     class Bar(tqdm):
@@ -154,7 +154,7 @@ def _bar(what: str, progress: Progress) -> type[Any]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep the hub from writing to the terminal: of what it then mends or raises, with addresses that hold secrets."""
+    """Keep the hub from writing to the terminal, since its messages may contain URLs with secrets."""
     from huggingface_hub.utils import logging as hub_logging
 
     before = hub_logging.get_verbosity()
@@ -168,17 +168,17 @@ def _silent() -> Iterator[None]:
 
 
 def _remove_from_cache(path: Path) -> None:
-    """Remove a file of the hub's cache, and what it points to: else it would be taken for the right one next time."""
+    """Remove a file and its target from the hub's cache, so that it is not used next time."""
     content = path.resolve()
     for each in {path, content}:
-        with suppress(OSError):  # of a cache that can only be read; what is wrong there is fetched again anyway
+        with suppress(OSError):  # a read-only cache; a wrong file in it is downloaded again anyway
             each.unlink(missing_ok=True)
 
 
 def _unfetched(
     published: PublishedBank, error: Exception, endpoint: str, cache: str, token: str | None
 ) -> TwinbenchError:
-    """Why a file did not come, and what to do."""
+    """Explain why a file could not be downloaded, and what to do."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     where = f"{published.file} of the data set {published.hub}"
     if status in _REFUSED:
@@ -201,7 +201,7 @@ def _unfetched(
 
 
 def _shown(error: Exception, token: str | None) -> str:
-    """An error's first line, without a token and what signs an address."""
+    """Return an error's first line without tokens and signed query strings."""
     text = str(error).strip().partition("\n")[0]
     text = re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)
     text = text.replace(token, "…") if token else text
@@ -209,6 +209,6 @@ def _shown(error: Exception, token: str | None) -> str:
 
 
 def _without_user(url: str) -> str:
-    """An address without the user and password that it may hold."""
+    """Return a URL without user name and password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,7 +1,7 @@
-"""The bank row: what a valid one holds, and the one way it is written out.
+"""The bank row: its validation and its canonical JSON form.
 
-Source: static.md, "Bank row". A row is checked by these models and otherwise kept as it came, so that an export gives
-back what was imported.
+Source: static.md, "Bank row". A row is validated by these models and otherwise stored unchanged, so that an export
+reproduces the imported rows.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ ROW_FIELDS = (
     "target_tier",
     "target_tier_id",
 )
-"""Fields that the protocol names, in the order of an export; all others follow by name."""
+"""Fields that the protocol defines, in the order of an export; all other fields follow sorted by name."""
 
-# DuckDB's INTEGER, and far beyond any step of any agent.
+# The largest DuckDB INTEGER, far beyond any real step.
 _LARGEST_STEP = 2**31 - 1
-_MOST_MESSAGE_PROBLEMS = 20  # named of one row
+_MOST_MESSAGE_PROBLEMS = 20  # reported per row
 MOST_CAVEAT_CHARACTERS = 500
 _FEWEST_TASKS = 10
+_MOST_FIELDS_SHOWN = 8
 
 
 def _not_blank(text: str) -> str:
@@ -57,7 +58,7 @@ def _all_objects(functions: list[Any]) -> list[Any]:
 
 
 class RowModel(BaseModel):
-    """One row of a bank, as far as every row goes."""
+    """A row of a bank, labelled or not."""
 
     model_config = ConfigDict(extra="allow", strict=True, defer_build=True)
 
@@ -67,16 +68,16 @@ class RowModel(BaseModel):
     step_index: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     total_steps: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     messages: Annotated[list[Any], AfterValidator(_not_empty)]
-    """Each is checked by ``message_problems``."""
+    """The prompt's messages; each is checked by ``message_problems``."""
     functions: Annotated[list[Any], AfterValidator(_all_objects)] | None = None
     group: Annotated[str, AfterValidator(_not_blank)] = ""
-    """What its trajectory shares with others that are not independent of it: draws of one task, near-duplicates."""
+    """A name shared by trajectories that are not independent, such as draws of one task or near-duplicates."""
     caveat: Annotated[str, AfterValidator(_not_blank), Field(max_length=MOST_CAVEAT_CHARACTERS)] = ""
-    """What anyone who is shown numbers of the bank must be told."""
+    """A caveat that must accompany numbers of the bank."""
 
 
 class LabelledRowModel(RowModel):
-    """One row of a labelled bank."""
+    """A row of a labelled bank."""
 
     target_tier: Literal["low", "mid", "mid_high", "high"]
     target_tier_id: Annotated[int, Field(ge=0, le=3)]
@@ -91,8 +92,28 @@ class LabelledRowModel(RowModel):
         return self
 
 
+_PLACES = ("id", "benchmark", "instance_id", "step_index", "total_steps")
+"""What says of a row which call of which trajectory it is."""
+
+
+def foreign_row(row: Any) -> str | None:
+    """What a file's first row is, where it is nothing that was meant as a row of a bank; None where it may be one."""
+    if not isinstance(row, dict) or any(field in row for field in _PLACES):
+        return None
+    fields = ", ".join(map(repr, [*row][:_MOST_FIELDS_SHOWN])) or "no field"
+    found = f"it is no row of a bank: it has {fields}, and none of {', '.join(_PLACES)}"
+    if "trajectory_format" in row or {"messages", "info"} <= row.keys():
+        return f"{found}. It looks like a trajectory of mini-swe-agent: add --format mini-swe-agent"
+    if row.keys() & {"messages", "request", "response", "model"}:
+        return (
+            f"{found}. It looks like a log of requests, in which nothing says which of them belong to one trajectory: "
+            "write a row for each request, as docs/banks.md shows under 'From a log of requests'"
+        )
+    return f"{found}; docs/banks.md has the fields of a row"
+
+
 def row_problems(row: Any) -> list[tuple[str | None, str]]:
-    """What is wrong with a row as (field, message); empty for a valid one."""
+    """Return the problems of a row as (field, message); empty for a valid row."""
     if not isinstance(row, dict):
         return [(None, f"a row must be a JSON object, not {kind(row)}")]
     if (found := find_unkeepable(row)) is not None:
@@ -101,7 +122,7 @@ def row_problems(row: Any) -> list[tuple[str | None, str]]:
     try:
         (LabelledRowModel if has_label(row) else RowModel).model_validate(row)
     except ValidationError as error:
-        # A finding without a place is about the one rule for the whole row.
+        # An error without a location comes from the only rule for whole rows: _labels_agree.
         problems += [(field_path(details["loc"]) or "target_tier_id", worded(details)) for details in error.errors()]
     return [*problems, *islice(_message_problems(row.get("messages")), _MOST_MESSAGE_PROBLEMS)]
 
@@ -112,17 +133,18 @@ def _message_problems(messages: Any) -> Iterator[tuple[str, str]]:
 
 
 def has_label(row: Mapping[str, Any]) -> bool:
-    """Whether a row says which tier is good enough, or means to: a label is both of its fields or none."""
+    """Return whether a row has a label or a part of one (``target_tier``, ``target_tier_id``)."""
     return "target_tier" in row or "target_tier_id" in row
 
 
 def are_task_labels(labels: Iterable[tuple[Hashable, int | None]]) -> bool:
-    """Whether the labels of a bank look like those of tasks, repeated on every step, and not like those of steps.
+    """Return whether a bank's labels look like task labels that are repeated on every step.
 
-    They do where no trajectory has two labels, ten or more had the chance (two rows or more), and not all are alike.
+    That is so if no trajectory has two different labels, at least ten trajectories have two or more rows, and not all
+    of these have the same label.
 
     Args:
-        labels: of each row, its trajectory and its label; None where it has none.
+        labels: trajectory and label of each row; the label is None if the row has none.
     """
     by_trajectory: dict[Hashable, list[int | None]] = {}
     for trajectory, label in labels:
@@ -134,7 +156,7 @@ def are_task_labels(labels: Iterable[tuple[Hashable, int | None]]) -> bool:
 
 
 def compact_json(value: Any) -> str:
-    """``value`` as it is written in a bank's canonical export."""
+    """Return ``value`` as JSON in the form of a bank's canonical export."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -150,17 +172,17 @@ def canonical_line(
     target: int | None,
     extra: str,
 ) -> str:
-    """A row as its line of the canonical export, from parts that are compact JSON already.
+    """Return a row's line of the canonical export, from parts that are compact JSON already.
 
     Args:
-        id: of the row.
+        id: the row's id.
         benchmark: the workload.
-        instance_id: of the trajectory within its workload.
-        step_index: from 1.
-        total_steps: of the whole trajectory.
+        instance_id: the trajectory's id within its workload.
+        step_index: the step, from 1.
+        total_steps: the number of steps of the whole trajectory.
         messages: each message as JSON.
-        functions: as JSON; None where the row has no such field.
-        target: the label's tier id; None where the row has no label.
+        functions: the offered tools as JSON; None if the row has no such field.
+        target: the label's tier id; None if the row has no label.
         extra: all further fields as one JSON object.
     """
     head = {
@@ -181,5 +203,5 @@ def canonical_line(
 
 
 def extra_json(row: Mapping[str, Any]) -> str:
-    """The fields of a row that the protocol does not name, by name, as one JSON object."""
+    """Return the fields of a row that the protocol does not define, sorted by name, as one JSON object."""
     return compact_json({key: row[key] for key in sorted(row) if key not in ROW_FIELDS})

@@ -1,4 +1,4 @@
-"""Token counts of a bank under another tokenizer set: a sidecar file beside the bank, computed when first asked for."""
+"""Token counts of a bank under another tokenizer set, in a sidecar file that is computed on first use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twinbench.text.tokens import TokenizerSet
 def base_file(
     bank: Bank, manifest: StaticManifest, tokenizers: TokenizerSet, progress: Progress = no_progress
 ) -> Path | None:
-    """The file with the bank's token counts under ``tokenizers``; None where the bank's own are those.
+    """Return the file with the bank's token counts under ``tokenizers``; None if the bank's own counts are those.
 
     Raises:
         TwinbenchError: the store cannot be written.

@@ -1,8 +1,7 @@
-"""Parts of a bank, drawn by trajectory: for training, for choosing, for the last word.
+"""Split a bank by trajectory into parts, such as training, development and test.
 
-Instances of heldout100 stand in a part of their own, in no other part of any split (dynamic.md, "Splits").
-Near-duplicates of each other, and trajectories that name the same group, stand in one part; those of a held-out
-instance with it.
+Instances of heldout100 are in a part of their own and in no other part of any split (dynamic.md, "Splits").
+Near-duplicates, and trajectories of the same group, are in one part; those of a held-out instance are held out too.
 """
 
 from __future__ import annotations
@@ -22,26 +21,26 @@ from twinbench.fingerprint import fingerprint
 
 HELDOUT = "heldout"
 DEFAULT_SPLIT = "default"
-"""The name of a split that nobody named."""
+"""The default name of a split."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Some of a bank's trajectories, by number."""
+    """A part of a bank: some of its trajectories, by number."""
 
     name: str | None
     trajectories: tuple[int, ...] | None
-    """None: all of them."""
+    """The trajectories' numbers; None for the whole bank."""
 
     def condition(self, column: str = "trajectory") -> str:
-        """The part as an SQL condition on the column that holds trajectory numbers."""
+        """Return the part as an SQL condition on the column with trajectory numbers."""
         if self.trajectories is None:
             return "true"
         return f"{column} IN ({', '.join(map(str, self.trajectories))})" if self.trajectories else "false"
 
     @property
     def fingerprint(self) -> str | None:
-        """Of the trajectories in it; None for the whole bank."""
+        """Fingerprint of the trajectories; None for the whole bank."""
         return None if self.trajectories is None else fingerprint(self.trajectories)
 
 
@@ -50,7 +49,7 @@ ALL = Split(None, None)
 
 @dataclass(frozen=True)
 class TrajectoryLabel:
-    """What stratifies a trajectory: its workload and its highest label."""
+    """What a trajectory is stratified by: its workload and its highest label."""
 
     trajectory: int
     workload: str
@@ -61,22 +60,22 @@ class TrajectoryLabel:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which trajectories of a bank stand in one part."""
+    """Groups of trajectories that are kept in one part."""
 
     groups: tuple[tuple[int, ...], ...]
-    """Each of two trajectories or more, by number."""
+    """The groups, each of two or more trajectory numbers."""
     joined_heldout: tuple[int, ...]
-    """Those that stand in the part heldout only because an instance of heldout100 is in their group."""
+    """Trajectories that are held out only because an instance of heldout100 is in their group."""
 
     @classmethod
     def of(cls, groups: Sequence[tuple[int, ...]], trajectories: Sequence[TrajectoryLabel]) -> Self:
-        """Groups of these trajectories."""
+        """Make a grouping from groups of these trajectories."""
         held_out = {label.trajectory for label in trajectories if label.heldout}
         joined = {number for group in groups if held_out.intersection(group) for number in group} - held_out
         return cls(tuple(groups), tuple(sorted(joined)))
 
     def to_json(self) -> dict[str, Any]:
-        """What a split's file says of them."""
+        """Return what a split's file says about the grouping."""
         sizes = [len(group) for group in self.groups]
         return {
             "groups": len(sizes),
@@ -95,12 +94,12 @@ class SplitPlan:
     shares: Mapping[str, float]
     parts: Mapping[str, tuple[int, ...]]
     near_duplicates: Grouping | None
-    """Found by their first messages (static_track.banks.near_duplicates); None: they were dealt like all others."""
+    """Near-duplicates by first message (static_track.banks.near_duplicates); None: they were not kept together."""
     named_groups: Grouping | None = None
-    """Those that rows name; None where they name none."""
+    """Groups that rows name; None if they name none."""
 
     def to_json(self, bank_sha256: str) -> dict[str, Any]:
-        """The sidecar file's content."""
+        """Return the content of the split's sidecar file."""
         content = {
             "name": self.name,
             "bank": bank_sha256,
@@ -109,7 +108,7 @@ class SplitPlan:
             "near_duplicates": None
             if self.near_duplicates is None
             else {"shingle_words": SHINGLE_WORDS, "jaccard": float(JACCARD), **self.near_duplicates.to_json()},
-            # Only where there are some, so that other splits keep their fingerprints.
+            # Only if there are some, so that other splits keep their fingerprints.
             **({} if self.named_groups is None else {"named_groups": self.named_groups.to_json()}),
             "parts": {part: list(numbers) for part, numbers in self.parts.items()},
         }
@@ -117,10 +116,10 @@ class SplitPlan:
 
 
 def parse_shares(text: str) -> dict[str, float]:
-    """``train=60,dev=20,test=20`` as shares that add up to 1.
+    """Parse ``train=60,dev=20,test=20`` to shares that add up to 1.
 
     Raises:
-        UsageError: not of that form.
+        UsageError: the text is not of that form.
     """
     shares: dict[str, float] = {}
     for item in text.split(","):
@@ -146,21 +145,20 @@ def plan_split(
     near_duplicates: Sequence[tuple[int, ...]] | None = None,
     named_groups: Sequence[tuple[int, ...]] = (),
 ) -> SplitPlan:
-    """Deal the trajectories to parts: by stratum (workload and highest label), in an order drawn from the seed.
+    """Distribute the trajectories over parts, by stratum (workload and highest label), in an order drawn from the seed.
 
-    Within a stratum each next trajectory goes to the part that is furthest below its share; strata are dealt one after
-    the other over the same running counts, so that small strata do not all fall to the first part. What belongs
-    together, as near-duplicates or by a named group or by a chain of both, is dealt as one, in the stratum that most of
-    it is of, and large ones first, so that the others make good what a large one has upset. What belongs together with
-    an instance of heldout100 is held out.
+    Within a stratum each next trajectory goes to the part that is furthest below its share. Strata share the running
+    counts, so that small strata do not all go to the first part. Trajectories that belong together (near-duplicates,
+    named groups, or chains of both) are distributed as a unit, in the stratum of most of them, large units first, so
+    that later ones even out their effect. A unit with an instance of heldout100 is held out.
 
     Args:
-        name: of the split.
-        trajectories: all of a bank.
-        shares: of each part, together 1.
-        seed: another one deals them differently.
-        near_duplicates: that stay together; None: they are dealt like all others, and the plan says so.
-        named_groups: that stay together whatever else is asked for.
+        name: the split's name.
+        trajectories: all trajectories of a bank.
+        shares: the share of each part; they add up to 1.
+        seed: the seed of the random order.
+        near_duplicates: near-duplicates to keep together; None: they are not kept together, and the plan says so.
+        named_groups: named groups, which are always kept together.
     """
     together = united([*(near_duplicates or ()), *named_groups])
     whole = Grouping.of(together, trajectories)
@@ -190,7 +188,7 @@ def plan_split(
 
 
 def united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Groups that share a trajectory as one."""
+    """Merge groups that share a trajectory."""
     components = Components(1 + max((number for group in groups for number in group), default=0))
     for group in groups:
         for number in group[1:]:
@@ -204,7 +202,7 @@ def united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
 def _units(
     trajectories: Sequence[TrajectoryLabel], groups: Sequence[tuple[int, ...]]
 ) -> Iterator[list[TrajectoryLabel]]:
-    """What is dealt as one: groups, and every trajectory that is in none."""
+    """Yield the units of distribution: groups, and single trajectories that are in no group."""
     group_of = {number: -1 - place for place, group in enumerate(groups) for number in group}
     units: dict[int, list[TrajectoryLabel]] = defaultdict(list)
     for label in trajectories:
@@ -213,21 +211,21 @@ def _units(
 
 
 def _stratum(unit: Sequence[TrajectoryLabel]) -> tuple[str, int]:
-    """The stratum that most of the trajectories are of; of several, the first."""
+    """Return the stratum of most of a unit's trajectories; the first one if several tie."""
     times = Counter((label.workload, label.highest) for label in unit)
     return min(times, key=lambda stratum: (-times[stratum], stratum))
 
 
 def split_path(folder: Path, bank_sha256: str, name: str) -> Path:
-    """The sidecar file of a split."""
+    """Return the sidecar file of a split."""
     return folder / f"{bank_sha256}.split-{name}.json"
 
 
 def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[int]) -> Split:
-    """The part that ``wanted`` names: ``part``, or ``split/part`` where several splits have such a part.
+    """Return the part that ``wanted`` names: ``part``, or ``split/part`` if several splits have such a part.
 
     Raises:
-        UsageError: no such part, or several.
+        UsageError: the part does not exist, or the name is ambiguous.
         TwinbenchError: the sidecar file is damaged.
     """
     plans = [_read(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
@@ -247,15 +245,15 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
 
 
 def list_splits(folder: Path, bank_sha256: str) -> list[dict[str, Any]]:
-    """The splits of a bank."""
+    """Return the splits of a bank."""
     return [_read(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
 
 
 def part_columns(folder: Path, bank_sha256: str, held_out: Sequence[int]) -> dict[str, dict[int, str]]:
-    """The part of each trajectory, by its number, in a column for each split.
+    """Return for each split a column with the part of each trajectory, by trajectory number.
 
-    The column ``part`` is of the split that is named ``default``, and without one has the part ``heldout`` alone;
-    ``part_NAME`` is of any other.
+    The column ``part`` is for the split named ``default`` (without one it has only the part ``heldout``), ``part_NAME``
+    for split NAME.
     """
     columns = {"part": dict.fromkeys(held_out, HELDOUT)}
     for split in list_splits(folder, bank_sha256):

@@ -1,4 +1,4 @@
-"""The embedded bank, so that everything can be tried offline and at once."""
+"""The embedded bank, with which everything can be tried offline immediately."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twinbench.storage.store import Store
 
 
 def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:
-    """The embedded bank in ``store``, imported where it is not there, is damaged or is of another release."""
+    """Import the embedded bank into ``store`` if it is missing, damaged or of another release; return its metadata."""
     with resources.as_file(resources.files(__package__).joinpath("data/starter_bank.jsonl")) as path:
         try:
             with Bank.open(STARTER, store) as bank:
@@ -21,6 +21,6 @@ def ensure_starter(store: Store, progress: Progress = no_progress) -> BankInfo:
                     return bank.info
         except TwinbenchError:
             pass
-        from static_track.banks.importing import import_bank  # once a store
+        from static_track.banks.importing import import_bank  # needed once per store
 
         return import_bank(str(path), STARTER, store, replace=True, progress=progress)

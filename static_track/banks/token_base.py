@@ -1,4 +1,4 @@
-"""The numbers that scoring needs of each row, computed once when a bank is imported.
+"""The numbers of each row that scoring needs, computed once when a bank is imported.
 
 Source: static.md, "Cost of one row on one path" and "Tokens of a message list". None of them depends on a prediction
 or a price.
@@ -21,7 +21,7 @@ from twinbench.text.tokens import TokenizerSet
 
 @dataclass(frozen=True, slots=True)
 class StepMessages:
-    """A row as places and labels, its messages by number."""
+    """A row's place and label, with its messages by number."""
 
     row_no: int
     trajectory: int
@@ -33,7 +33,7 @@ class StepMessages:
 
 @dataclass(frozen=True, slots=True)
 class BaseRow:
-    """A row of the table ``base``; lists hold one count a tier, low to high."""
+    """A row of the table ``base``; lists have one count per tier, low to high."""
 
     row_no: int
     trajectory: int
@@ -42,16 +42,16 @@ class BaseRow:
     prompt: list[int]
     reusable: list[int] | None
     output: int | None
-    """None in a bank without labels: the label says by whose tokenizer."""
+    """Billed output tokens, by the tokenizer of the label's tier; None in a bank without labels."""
     visible: list[int] | None
 
 
 def base_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet, text_rules: int = PROTOCOL_TEXT) -> str:
-    """What the numbers depend on beside the bank: tokenizers, the manifest's token constants, what a text is.
+    """Return the fingerprint of what the numbers depend on besides the bank: tokenizers, token constants, text rules.
 
     Args:
-        manifest: the token constants.
-        tokenizers: that count.
+        manifest: has the token constants.
+        tokenizers: the tokenizers that count.
         text_rules: the version of the text rules that the bank's messages need.
     """
     constants = (manifest.tokens_per_message, manifest.tokens_priming, manifest.fallback_output_tokens)
@@ -66,7 +66,7 @@ def base_rows(
     manifest: StaticManifest,
     tokenizers: TokenizerSet,
 ) -> Iterator[BaseRow]:
-    """The base of every row, for steps in canonical order.
+    """Yield the ``base`` row of every row, for steps in canonical order.
 
     Args:
         steps: all rows of the bank.
@@ -78,7 +78,7 @@ def base_rows(
     per_message = manifest.tokens_per_message
 
     def spoken(step: StepMessages, following: StepMessages) -> list[int]:
-        """Output tokens by tier: what the assistant said between two rows, without the list's own 2."""
+        """Count the assistant's tokens between two rows by tier, without the list's own 2 tokens."""
         said = [number for number in following.messages[len(step.messages) :] if messages.assistant[number]]
         counted = {name: sum(of[number] for number in said) + per_message * len(said) for name, of in tokens.items()}
         return [counted[tokenizers.of_tier(tier)] for tier in Tier]
@@ -90,7 +90,7 @@ def base_rows(
         return [counted[tokenizers.of_tier(tier)] for tier in Tier]
 
     def continues(earlier: StepMessages, later: StepMessages) -> bool:
-        """Whether the earlier row's messages are a semantic prefix of the later row's."""
+        """Return whether the earlier row's messages are a semantic prefix of the later row's."""
         if len(earlier.messages) > len(later.messages):
             return False
         semantic = messages.semantic_ids
@@ -113,7 +113,9 @@ def base_rows(
 def _outputs(
     targets: Sequence[int | None], visible: Sequence[Sequence[int] | None], fallback: int
 ) -> Sequence[int | None]:
-    """The billed output tokens of a trajectory's rows, whose last has nothing behind it that was said."""
+    """Return the billed output tokens of a trajectory's rows; the last row, which has no recorded answer, gets the
+    mean.
+    """
     if any(target is None for target in targets):
         return [None] * len(targets)
     labelled = [(target, counts) for target, counts in zip(targets, visible, strict=True) if target is not None]

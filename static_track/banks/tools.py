@@ -1,8 +1,7 @@
-"""The ``functions`` of a bank row as the OpenAI tools that a router expects.
+"""Convert the ``functions`` of a bank row to the OpenAI tools that a router expects.
 
-BFCL rows hold bare function descriptions whose schemas say ``dict``, ``float``, ``tuple`` and ``any``, where JSON
-Schema has ``object``, ``number``, ``array`` and nothing. A router sees them normalised; an export leaves them as they
-are.
+BFCL rows have bare function descriptions whose schemas use ``dict``, ``float``, ``tuple`` and ``any``, where JSON
+Schema has ``object``, ``number``, ``array`` and no type. Routers see them normalised; exports leave them unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ _TYPES = {"dict": "object", "float": "number", "tuple": "array", "list": "array"
 
 
 def as_openai_tools(functions: Sequence[Mapping[str, Any]] | None) -> tuple[dict[str, Any], ...]:
-    """Each function as ``{"type": "function", "function": {…}}`` with a JSON Schema; wrapped ones stay wrapped."""
+    """Return each function as ``{"type": "function", "function": {…}}`` with a JSON Schema; wrapped ones stay as they
+    are.
+    """
     return tuple(_tool(function) for function in functions or ())
 
 

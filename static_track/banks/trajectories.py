@@ -1,7 +1,7 @@
-"""From an agent's trajectory files to a bank: every call of the model is a prefix, and none has a label.
+"""Import an agent's trajectory files as a bank: every model call becomes a row, without a label.
 
-A file is taken whole or not at all, and the others do not wait for it: runs are independent of each other, unlike the
-rows of a bank that somebody made, so what is left is still what was run.
+A file is imported completely or not at all, but a bad file does not stop the others: unlike the rows of a bank, runs
+are independent of each other.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _SIMULATED = (
     "Simulated models answered in runs that the bank is made of (a rehearsal, or twinbench rehearse serve): nothing "
     "said about it is said about real models."
 )
-"""What rows of such runs say, wherever the bank goes."""
+"""The caveat in rows of runs with simulated models."""
 
 
 @dataclass(frozen=True)
 class ImportedTrajectories:
-    """A bank that was made of runs, and what was left out of it."""
+    """A bank made of runs, and the files that were left out of it."""
 
     info: BankInfo
     files: int
-    """How many were looked at."""
+    """How many files were read."""
     problems: tuple[Problem, ...]
-    """What is wrong with those that were left out."""
+    """Problems of the files that were left out."""
 
 
 def import_trajectories(
@@ -48,18 +48,18 @@ def import_trajectories(
     replace: bool = False,
     progress: Progress = no_progress,
 ) -> ImportedTrajectories:
-    """Bring runs of mini-swe-agent into the store as the bank ``name``, without labels.
+    """Import runs of mini-swe-agent into the store as the bank ``name``, without labels.
 
     Args:
         paths: trajectory files, and folders of them.
-        name: of the bank.
-        store: where.
-        workload: what the rows' ``benchmark`` says.
+        name: the bank's name.
+        store: the store.
+        workload: the rows' ``benchmark``.
         replace: whether a bank of that name may be replaced.
-        progress: told after each file.
+        progress: called after each file.
 
     Raises:
-        UsageError: there is no such file, the name exists and ``replace`` is False, or ``workload`` is no name.
+        UsageError: a file does not exist, the name exists and ``replace`` is False, or ``workload`` is invalid.
         ContentError: no file is a trajectory; nothing was written.
         TwinbenchError: the store cannot be written; nothing was changed.
     """
@@ -104,7 +104,7 @@ def import_trajectories(
 
 
 def _refused(trajectory: Trajectory) -> Problem | None:
-    """What a bank cannot hold of a conversation that was read well."""
+    """Return the problem of a valid conversation that a bank cannot store; None if there is none."""
     try:
         compact_json(trajectory.messages).encode()
     except (ValueError, RecursionError) as error:

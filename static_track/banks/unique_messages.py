@@ -1,4 +1,4 @@
-"""The messages of a bank, each once: prefixes of one trajectory share nearly all of theirs."""
+"""The distinct messages of a bank: prefixes of one trajectory share nearly all their messages."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _TEXTS_A_BATCH = 512
 
 
 class UniqueMessages:
-    """Messages numbered from 0 by their exact form; all lists are indexed by that number."""
+    """Distinct messages, numbered from 0 by their exact form; all lists are indexed by that number."""
 
     def __init__(self) -> None:
         self.semantic_ids: list[int] = []
-        """Equal for messages that a prefix comparison takes for the same."""
+        """Semantic ids: equal for messages that a prefix comparison treats as the same."""
         self.assistant: list[bool] = []
-        """Whether the assistant said it."""
+        """Whether the message is the assistant's."""
         self.text_rules = PROTOCOL_TEXT
-        """The first version of the text rules under which all of them have the texts that they have now."""
+        """The lowest version of the text rules that gives all messages their texts."""
         self._text_ids: list[int] = []
         self._exact: dict[str, int] = {}
         self._semantic: dict[str, int] = {}
@@ -29,16 +29,16 @@ class UniqueMessages:
 
     @property
     def json(self) -> list[str]:
-        """The exact form of each."""
+        """The exact JSON of each message."""
         return list(self._exact)
 
     @property
     def texts(self) -> list[str]:
-        """The different texts that tokens are counted of; fewer than messages."""
+        """The distinct texts whose tokens are counted; fewer than messages."""
         return list(self._texts)
 
     def add(self, message: Mapping[str, Any]) -> int:
-        """The number of a message, new or known."""
+        """Add a message if it is new, and return its number."""
         key = exact_key(message)
         known = self._exact.get(key)
         if known is not None:
@@ -50,7 +50,7 @@ class UniqueMessages:
         return numbered(self._exact, key)
 
     def count_tokens(self, tokenizers: TokenizerSet, progress: Progress = no_progress) -> dict[str, list[int]]:
-        """Tokens of each message's text, by tokenizer."""
+        """Count the tokens of each message's text, by tokenizer."""
         texts = self.texts
         counts: dict[str, list[int]] = {name: [] for name in tokenizers.distinct}
         for start in range(0, len(texts), _TEXTS_A_BATCH):
@@ -61,5 +61,5 @@ class UniqueMessages:
 
 
 def numbered(numbers: dict[str, int], key: str) -> int:
-    """The number of ``key``, the next free one where it is new."""
+    """Return the number of ``key``; a new key gets the next number."""
     return numbers.setdefault(key, len(numbers))

@@ -1,4 +1,4 @@
-"""Banks of an earlier schema, brought up to date when they are opened."""
+"""Upgrade banks of an earlier schema when they are opened."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ _COUNTS_BLOCKS = 3
 
 
 def bring_up_to_date(name: str, store: Store) -> BankInfo:
-    """Make a bank of an earlier schema one of this release.
+    """Upgrade a bank of an earlier schema to this release's.
 
-    It is written anew only where it holds what was not counted or not kept before; rows, splits and SHA-256 stay.
+    It is rewritten only if it contains something that earlier releases did not count or store; rows, splits and SHA-256
+    do not change.
 
     Raises:
-        TwinbenchError: it has to be written anew, and the store cannot be written.
+        TwinbenchError: the bank has to be rewritten, but the store cannot be written.
     """
     with Bank.open(name, store) as bank:
         info = bank.info
         missing = _missing(bank)
         if missing is None:
             current = replace(info, schema=SCHEMA_VERSION, task_labels=_has_task_labels(bank), caveats=_caveats(bank))
-            with suppress(StoreWriteError):  # a store that can only be read is looked through once more next time
+            with suppress(StoreWriteError):  # a read-only store is examined again next time
                 _write_pointer(store, current)
             return current
         parsed = ParsedBank()
@@ -51,7 +52,7 @@ def bring_up_to_date(name: str, store: Store) -> BankInfo:
 
 
 def _missing(bank: Bank) -> str | None:
-    """What a bank holds that the release which imported it made nothing of; None where there is nothing."""
+    """Return what the importing release did not do with content that this bank has; None if nothing is missing."""
     if bank.info.schema < _COUNTS_BLOCKS and _holds_counted_blocks(bank):
         return "count the text of Anthropic's blocks"
     return "keep groups" if any("group" in extra for extra in _extras(bank, "group")) else None
@@ -76,7 +77,7 @@ def _caveats(bank: Bank) -> tuple[str, ...]:
 
 
 def _extras(bank: Bank, field: str) -> Iterator[dict[str, Any]]:
-    """The further fields of the rows that may have this one."""
+    """Yield the extra fields of the rows that may have this field."""
     found = bank.cursor().execute("SELECT extra FROM step WHERE contains(extra, $1)", [f'"{field}":'])
     while row := found.fetchone():
         yield json.loads(row[0])

@@ -1,1 +1,1 @@
-"""Banks by execution: the search for labels over whatever executes tasks, its directory, what is published of it."""
+"""Build banks by executing tasks: the search for labels, the build's directory, and what is published."""

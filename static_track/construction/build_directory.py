@@ -1,8 +1,8 @@
-"""The directory of a build: its plan, its executions, a folder for the executor, and in the end the bank.
+"""The directory of a build: its plan, its executions, a folder for the executor, and finally the bank.
 
-``plan.json`` says what the build is of, ``executions.jsonl`` keeps every whole execution, ``executor/`` belongs to the
+``plan.json`` describes the build, ``executions.jsonl`` has every completed execution, ``executor/`` belongs to the
 executor. ``rows.jsonl.gz``, ``recordings.jsonl.gz``, ``evidence.jsonl.gz`` and, last of all, ``manifest.json`` are
-written once no task is open.
+written once all tasks are done.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _PUBLISHED = (ROWS_FILE, RECORDINGS_FILE, EVIDENCE_FILE, MANIFEST_FILE)
 _OURS = frozenset((PLAN_FILE, EXECUTIONS_FILE, EXECUTOR_FOLDER, LOCK_FILE, *_PUBLISHED))
 
 _PARTIAL = ".*.partial"
-"""What ``written`` leaves of a file where the process is killed meanwhile."""
+"""Temporary files that ``written`` leaves if the process is killed."""
 
 
 @dataclass(frozen=True)
 class BuildDirectory:
-    """A directory that this process alone works on."""
+    """A build's directory, locked by this process."""
 
     path: Path
 
     @property
     def has_executions(self) -> bool:
-        """Whether anything was executed, or laid out from recordings."""
+        """Whether anything was executed, or unpacked from recordings."""
         return (self.path / EXECUTIONS_FILE).exists()
 
     def make_executor_folder(self) -> Path:
-        """The folder of the executor, made where it is missing.
+        """Return the executor's folder, creating it if it is missing.
 
         Raises:
-            StoreWriteError: it cannot be made.
+            StoreWriteError: it cannot be created.
         """
         folder = self.path / EXECUTOR_FOLDER
         try:
@@ -56,19 +56,14 @@ class BuildDirectory:
         return folder
 
     def keep_plan(self, plan: Plan) -> None:
-        """Write the plan of a new build, or hold it against that of the build that is continued.
+        """Write the plan of a new build, or compare it with the plan of the build that is continued.
 
         Raises:
-            UsageError: the directory holds a build of something else; what differs is named.
-            TwinbenchError: it cannot be written.
+            UsageError: the directory has a build with another plan; the text names the differences.
+            TwinbenchError: the plan cannot be written.
         """
         if (self.path / PLAN_FILE).exists():
-            kept = read_plan(self.path)
-            if differences := kept.identity.differences(plan.identity):
-                raise UsageError(
-                    f"{self.path} holds a build of something else ({'; '.join(differences)}): choose another directory"
-                )
-            if kept == plan:
+            if self.refuse_other(plan) == plan:
                 return
         elif self.has_executions:
             raise UsageError(
@@ -76,9 +71,22 @@ class BuildDirectory:
             )
         plan.write(self.path)
 
+    def refuse_other(self, plan: Plan) -> Plan:
+        """Hold a plan against that of the build that is here; returns the latter.
+
+        Raises:
+            UsageError: it is a build of something else; what differs is named.
+        """
+        kept = read_plan(self.path)
+        if differences := kept.identity.differences(plan.identity):
+            raise UsageError(
+                f"{self.path} holds a build of something else ({'; '.join(differences)}): choose another directory"
+            )
+        return kept
+
     @contextmanager
     def log(self) -> Iterator[ExecutionLog]:
-        """The executions that are kept.
+        """Open the log of executions.
 
         Raises:
             ContentError: a line is damaged.
@@ -95,11 +103,11 @@ class BuildDirectory:
 
 @contextmanager
 def open_directory(path: Path) -> Iterator[BuildDirectory]:
-    """The directory of a build, made where it is missing; no other process works on it within the block.
+    """Open a build's directory, creating it if it is missing, and lock it within the block.
 
     Raises:
-        UsageError: there is something else.
-        TwinbenchError: another process works on it, or it cannot be made.
+        UsageError: the path is a file, or a directory with other content.
+        TwinbenchError: another process uses it, or it cannot be created.
     """
     try:
         if path.exists() and not path.is_dir():
@@ -115,7 +123,7 @@ def open_directory(path: Path) -> Iterator[BuildDirectory]:
         raise StoreWriteError(f"cannot write {path} ({error.strerror or error})") from None
     try:
         for leftover in path.glob(_PARTIAL):
-            with suppress(OSError):  # of a sitting that was killed while it wrote; no other writes here now
+            with suppress(OSError):  # left by a killed process; no other process writes here now
                 leftover.unlink()
         yield BuildDirectory(path)
     finally:
@@ -123,5 +131,5 @@ def open_directory(path: Path) -> Iterator[BuildDirectory]:
 
 
 def _others(path: Path) -> set[str]:
-    """The names of what no build puts into a directory."""
+    """Return the names of files that no build creates."""
     return {each.name for each in path.iterdir() if not each.match(_PARTIAL)} - _OURS

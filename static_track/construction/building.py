@@ -1,14 +1,14 @@
-"""A bank built: one sitting, from the configuration to rows or to what is still open; or again from recordings."""
+"""Build a bank from a configuration (or continue a build), or rebuild it from recordings."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from static_track.construction.build_directory import BuildDirectory, open_directory
 from static_track.construction.ladder import Ladder
@@ -29,59 +29,63 @@ from static_track.construction.settings import BuildSettings
 from static_track.construction.working import BuildState, Listener, OpenTask, Work, tell_nobody
 from twinbench.construction.execution import ConstructionTask, ExecutorContext, TaskExecutor
 from twinbench.construction.finding import EXECUTORS, find_factory
+from twinbench.construction.proposing import Proposer
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import UsageError
+from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import canonical_json
 from twinbench.routing.tiers import TIER_LABELS, Tier
+from twinbench.unexpected import describe_error
+
+_T = TypeVar("_T")
 
 
 def never() -> bool:
-    """Asks for no stop."""
+    """Never request a stop."""
     return False
 
 
 @dataclass(frozen=True)
 class BuildLimits:
-    """What a sitting may take; none of it is part of the plan."""
+    """Limits of one execution of a build; they are not part of the plan."""
 
     cap_usd: Decimal | None = None
-    """The most that may be paid, over all sittings."""
+    """Spending cap over all executions of the build."""
     workers: int = 1
-    """Tasks at once."""
+    """How many tasks are searched in parallel."""
 
 
 @dataclass(frozen=True, repr=False)
 class Build(Tabular):
-    """What one sitting of a build came to."""
+    """The result of one execution of a build."""
 
     directory: Path
     plan: Plan
     state: BuildState
     outcomes: Sequence[Outcome]
-    """Of the tasks whose search is over."""
+    """Results of the tasks whose search has finished."""
     open_tasks: Sequence[OpenTask]
     tiers_not_executed: Sequence[str]
     manifest: Mapping[str, Any] | None
-    """What was published; None where a task is open, or none got labels."""
+    """The manifest of the published bank; None if a task is unfinished, or no task got labels."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the search for every task is over."""
+        """Whether the search of every task has finished."""
         return not self.open_tasks
 
     @property
     def was_stopped(self) -> bool:
-        """Whether a task is open because the build was asked to stop."""
+        """Whether a task is unfinished because the build was asked to stop."""
         return any(each.cause is None for each in self.open_tasks)
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown numbers of the bank must be told."""
+        """The caveat that must accompany numbers of the bank."""
         return self.plan.bank.caveat
 
     def records(self) -> list[dict[str, Any]]:
-        """A record for each task: its labels, or why it has none."""
+        """Return a record for each task: its labels, or why it has none."""
         tier_of = self.plan.identity.ladder().tier_of
         found = {outcome.task.id: self._record(outcome, tier_of) for outcome in self.outcomes}
         for each in self.open_tasks:
@@ -102,7 +106,7 @@ class Build(Tabular):
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The sitting as a JSON object."""
+        """Return the result as a JSON object."""
         left_out = [each for each in self.outcomes if each.locked is None]
         return {
             "directory": str(self.directory),
@@ -130,19 +134,19 @@ def build(
     listener: Listener = tell_nobody,
     progress: Progress = no_progress,
 ) -> Build:
-    """Build a bank, or go on with one; what was executed is not executed again.
+    """Build a bank, or continue a build; nothing is executed twice.
 
     Args:
         settings: the configuration.
-        directory: of the build.
-        limits: of this sitting.
-        is_stopping: says whether nothing new is to be begun.
-        listener: told of executions and tasks.
-        progress: told of what the executor prepares.
+        directory: the build's directory.
+        limits: the limits of this execution.
+        is_stopping: returns whether a stop was requested, so that nothing new is started.
+        listener: called for executions and tasks.
+        progress: called as the executor prepares.
 
     Raises:
-        UsageError: the configuration is refused, the directory holds something else, or a cap is missing.
-        ContentError: executions that are kept are damaged, or a rule for publication is broken.
+        UsageError: the configuration is invalid, the directory has another build, or a spending cap is missing.
+        ContentError: recorded executions are damaged, or a rule for publication is violated.
         TwinbenchError: something cannot be written; what was executed is kept.
     """
     with open_directory(directory) as opened:
@@ -150,7 +154,7 @@ def build(
         with open_executor(settings, context) as executor:
             ladder = ladder_of(settings, executor)
             refuse_without_cap(executor, limits.cap_usd)
-            with open_proposer(settings.search.proposer, settings.proposer, ladder) as proposer:
+            with open_proposer_of(settings, ladder) as proposer:
                 plan = plan_of(settings, executor, ladder, proposer.identity)
                 opened.keep_plan(plan)
                 return _work(opened, plan, executor, Hints(proposer), limits.workers, is_stopping, listener)
@@ -163,18 +167,18 @@ def rebuild(
     is_stopping: Callable[[], bool] = never,
     listener: Listener = tell_nobody,
 ) -> Build:
-    """Build a bank once more from what was recorded, without models and containers; its rows are the same bytes.
+    """Rebuild a bank from recordings, without models and containers; its rows are byte-identical.
 
     Args:
-        recordings: of a build.
-        directory: of this build.
-        is_stopping: says whether nothing new is to be begun.
-        listener: told of executions and tasks.
+        recordings: the recordings of a build.
+        directory: the directory of the new build.
+        is_stopping: returns whether a stop was requested, so that nothing new is started.
+        listener: called for executions and tasks.
 
     Raises:
-        UsageError: there is no such file, or the directory holds something else.
+        UsageError: the file does not exist, or the directory has other content.
         ContentError: the recordings are damaged.
-        TwinbenchError: an execution is missing in them, or something cannot be written.
+        TwinbenchError: the recordings lack an execution, or something cannot be written.
     """
     with open_directory(directory) as opened:
         header = read_header(recordings)
@@ -206,8 +210,9 @@ def _work(
         manifest = None
         if not open_tasks and any(each.locked is not None for each in outcomes):
             spent = executor.spent_usd
+            hints_usd = sum((log.hints_usd(task.id) for task in tasks), Decimal(0))
             lines = recording_lines(HeaderLine(plan=plan, spent_usd=spent), outcomes, log)
-            manifest = Publication(plan, outcomes, ladder, spent, lines, log.review).write(
+            manifest = Publication(plan, outcomes, ladder, spent, log.requests, lines, hints_usd, log.review).write(
                 directory.path, RECORDINGS_FILE
             )
         return Build(
@@ -230,28 +235,54 @@ def open_executor(settings: BuildSettings, context: ExecutorContext) -> Iterator
     """The executor that a configuration names.
 
     Raises:
-        UsageError: there is none of that kind, or it refuses a setting; names the configuration's file.
+        UsageError: there is none of that kind, it refuses a setting, or it cannot be opened; names the file.
     """
-    where = f"{settings.source}, [executor]"
-    try:
-        opening = find_factory(EXECUTORS, settings.executor.kind)(settings.executor.settings, context)
-        executor = opening.__enter__()
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
-    try:
+
+    def opening() -> AbstractContextManager[TaskExecutor]:
+        found: AbstractContextManager[TaskExecutor] = find_factory(EXECUTORS, settings.executor.kind)(
+            settings.executor.settings, context
+        )
+        return found
+
+    with _entered(f"{settings.source}, [executor]", opening) as executor:
         yield executor
-    except BaseException as error:
-        if not opening.__exit__(type(error), error, error.__traceback__):
+
+
+@contextmanager
+def open_proposer_of(settings: BuildSettings, ladder: Ladder) -> Iterator[Proposer]:
+    """The proposer that a configuration names.
+
+    Raises:
+        UsageError: there is none of that name, it refuses a setting, or it cannot be opened; names the file.
+    """
+
+    def opening() -> AbstractContextManager[Proposer]:
+        return open_proposer(settings.search.proposer, settings.proposer, ladder)
+
+    with _entered(f"{settings.source}, field search.proposer", opening) as proposer:
+        yield proposer
+
+
+@contextmanager
+def _entered(where: str, opening: Callable[[], AbstractContextManager[_T]]) -> Iterator[_T]:
+    """What a plugin opens; what goes wrong meanwhile is said with the place in the configuration that names it."""
+    with ExitStack() as stack:
+        try:
+            entered = stack.enter_context(opening())
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+        except (TwinbenchError, OSError):
             raise
-    else:
-        opening.__exit__(None, None, None)
+        except Exception as error:
+            raise UsageError(f"{where}: it cannot be opened: {describe_error(error)}") from error
+        yield entered
 
 
 def ladder_of(settings: BuildSettings, executor: TaskExecutor) -> Ladder:
-    """The tiers of an executor.
+    """Return the ladder of an executor's tiers.
 
     Raises:
-        UsageError: they allow no search.
+        UsageError: the tiers do not allow a search.
     """
     try:
         return Ladder.of(executor.tiers, settings.search.cascade)
@@ -260,20 +291,20 @@ def ladder_of(settings: BuildSettings, executor: TaskExecutor) -> Ladder:
 
 
 def refuse_without_cap(executor: TaskExecutor, cap: Decimal | None) -> None:
-    """Refuse to spend without a cap.
+    """Check that there is a spending cap if executions can cost anything.
 
     Raises:
-        UsageError: an execution can cost something, and no cap is given.
+        UsageError: an execution can cost something, but no cap is given.
     """
     if cap is None and any(executor.worst_case_usd(task.id) for task in executor.tasks):
         raise UsageError("executions cost something: give the most that may be spent, as --usd (see: --dry-run)")
 
 
 def plan_of(settings: BuildSettings, executor: TaskExecutor, ladder: Ladder, proposer: Mapping[str, Any]) -> Plan:
-    """The plan of a build.
+    """Make the plan of a build.
 
     Raises:
-        UsageError: the executor has no task, or two of the same id.
+        UsageError: the executor has no task, or two with the same id.
     """
     tasks = executor.tasks
     _refuse_tasks(settings, tasks)
@@ -292,13 +323,13 @@ def plan_of(settings: BuildSettings, executor: TaskExecutor, ladder: Ladder, pro
 
 
 def as_json(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """An identity as reading it back will give it: lists for tuples, texts for what JSON does not have."""
+    """Return an identity as it will be read back from JSON: tuples as lists, other values as text."""
     found: dict[str, Any] = json.loads(canonical_json(identity))
     return found
 
 
 def _portable(kind: str) -> str:
-    """The kind of an executor without the folder of its file, which is another on another machine."""
+    """Return the kind of an executor without the folder of its file, which differs between machines."""
     target, _, attribute = kind.rpartition(":")
     return f"{Path(target).name}:{attribute}" if target.endswith(".py") else kind
 

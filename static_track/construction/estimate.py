@@ -1,4 +1,4 @@
-"""What a build may take before it is begun: the most executions that the search can ask for, and what they can cost."""
+"""Estimate a build before it starts: the largest number of executions, and what they can cost."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from static_track.construction.build_directory import open_directory
-from static_track.construction.building import ladder_of, open_executor, plan_of
+from static_track.construction.building import ladder_of, open_executor, open_proposer_of, plan_of
 from static_track.construction.ladder import Ladder
 from static_track.construction.plan import PLAN_FILE
-from static_track.construction.proposers import open_proposer
 from static_track.construction.settings import BuildSettings
 from twinbench.construction.execution import Assignment, ExecutorContext
 from twinbench.display.progress import Progress, no_progress
 
 ASSUMED_STEPS = 9
-"""Of a task none of whose kind was executed so far: the example of construction.md."""
+"""Assumed steps of a task if no task was executed so far; from the example in construction.md."""
 
 
 @dataclass(frozen=True)
 class BuildEstimate:
-    """The most that a build can take, over all sittings."""
+    """The largest number of executions that a build can need in total, and their cost."""
 
     tasks: int
     tiers: Mapping[str, list[str]]
     tiers_not_executed: tuple[str, ...]
     seeds: int
-    """Tasks whose seed was executed and passed, so that the number of their steps is known."""
+    """Number of tasks whose seed execution passed, so that their number of steps is known."""
     assumed_steps: int
-    """Steps of every other task."""
+    """Assumed number of steps of every other task."""
     kept_executions: int
     most_executions: int
     """(tiers below the strongest) · (their candidates) · (steps), with seeds and repeats, of all tasks."""
     worst_usd: Decimal
-    """What so many executions cost at most, each at its worst."""
+    """The most that all these executions can cost, in USD."""
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as a JSON object."""
@@ -57,7 +56,7 @@ class BuildEstimate:
 def estimate(
     settings: BuildSettings, directory: Path, *, steps: int | None = None, progress: Progress = no_progress
 ) -> BuildEstimate:
-    """The most that a build can take; nothing is executed, and nothing is written.
+    """The most that a build can take; nothing is executed.
 
     Args:
         settings: the configuration.
@@ -73,13 +72,13 @@ def estimate(
         context = ExecutorContext(Path(folder), None, progress=progress)
         with open_executor(settings, context) as executor:
             ladder = ladder_of(settings, executor)
-            with open_proposer(settings.search.proposer, settings.proposer, ladder) as proposer:
+            with open_proposer_of(settings, ladder) as proposer:
                 plan = plan_of(settings, executor, ladder, proposer.identity)
             known: dict[str, int] = {}
             kept = 0
             if (directory / PLAN_FILE).exists():
                 with open_directory(directory) as opened:
-                    opened.keep_plan(plan)
+                    opened.refuse_other(plan)
                     with opened.log() as log:
                         kept = len(log)
                         for task in executor.tasks:

@@ -1,6 +1,6 @@
-"""``executions.jsonl``: every whole execution of a build, appended and flushed, so that none is executed twice.
+"""``executions.jsonl``: every completed execution of a build, appended and flushed, so that none is executed twice.
 
-A line that was cut short by a kill is taken away when the file is opened again; whatever else is damaged is refused.
+An incomplete last line (after a kill) is removed when the file is opened again; any other damage is an error.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, overload
@@ -37,14 +38,14 @@ Key = tuple[str, Assignment, int]
 
 
 class ExecutionLog:
-    """The executions of a build; several threads may append and look up."""
+    """The log of a build's executions; thread-safe."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, which is made where it is missing.
+        """Open the file, creating it if it is missing.
 
         Raises:
-            ContentError: a line is damaged; names it.
-            OSError: it cannot be opened or written.
+            ContentError: a line is damaged; the problem names it.
+            OSError: the file cannot be opened or written.
         """
         self._path = path
         self._lock = threading.Lock()
@@ -52,11 +53,13 @@ class ExecutionLog:
         self._numbers: dict[bytes, int] = {}
         """The number of each value, by the SHA-256 of its text."""
         self._places: list[tuple[int, int]] = []
-        """Where each value's line begins, and how long it is."""
+        """Offset and length of each value's line."""
         self._functions: dict[int, Any] = {}
         self._executions: dict[Key, ExecutionLine] = {}
-        self._hints: dict[str, tuple[str, ...]] = {}
+        self._hints: dict[str, HintsLine] = {}
         self._review: dict[str, ReviewLine] = {}
+        self._torn: OSError | None = None
+        """What left a part of a line at the end of the file, after which nothing more can be appended."""
         self._file = path.open("a+b", buffering=0)
         try:
             flush_folder(path.parent)
@@ -78,22 +81,22 @@ class ExecutionLog:
         return len(self._executions)
 
     def find(self, task: str, assignment: Assignment, repeat: int) -> Execution | None:
-        """A kept execution, whose messages are read when they are looked at; None where there is none."""
+        """Return a recorded execution, whose messages are read on demand; None if there is none."""
         line = self._executions.get((task, assignment, repeat))
         return None if line is None else self._execution(line)
 
     def executions(self) -> Iterator[Execution]:
-        """All kept executions, in the order in which they ended."""
+        """Yield all recorded executions, in the order in which they ended."""
         return map(self._execution, list(self._executions.values()))
 
     def add(self, execution: Execution) -> Execution:
-        """Keep a whole execution; once this returns, it outlasts a crash of the machine.
+        """Append a completed execution; once this returns, it survives a crash of the machine.
 
         Returns:
-            The same, whose messages are read when they are looked at.
+            The same execution, with messages that are read on demand.
 
         Raises:
-            OSError: it cannot be written; the file is as it was.
+            OSError: it cannot be written; the file is unchanged.
         """
         with self._lock:
             writing = _Writing(len(self._places), self._numbers)
@@ -126,61 +129,88 @@ class ExecutionLog:
         return self._execution(line)
 
     def hints(self, task: str) -> Sequence[str] | None:
-        """The kept hints of a task's seed; None where no proposer was asked so far."""
-        return self._hints.get(task)
+        """Return the recorded hints for a task's seed; None if the proposer was not asked yet."""
+        line = self._hints.get(task)
+        return None if line is None else line.hints
 
-    def add_hints(self, task: str, hints: Sequence[str]) -> None:
+    def hints_usd(self, task: str) -> Decimal:
+        """What a proposer was paid for the hints of a task."""
+        line = self._hints.get(task)
+        return Decimal(0) if line is None else line.cost_usd
+
+    def add_hints(self, task: str, hints: Sequence[str], paid_usd: Decimal = Decimal(0)) -> None:
         """Keep what a proposer said, so that it is asked once.
+
+        Args:
+            task: whose seed it was asked about.
+            hints: that it gave.
+            paid_usd: what it was paid for them.
 
         Raises:
             OSError: it cannot be written; the file is as it was.
         """
         with self._lock:
-            self._append([], HintsLine(task=task, hints=tuple(hints)))
-            self._hints[task] = tuple(hints)
+            line = HintsLine(task=task, hints=tuple(hints), cost_usd=paid_usd)
+            self._append([], line)
+            self._hints[task] = line
 
     @property
     def review(self) -> Mapping[str, ReviewLine]:
-        """The last verdict on each row, by its id."""
+        """The last verdict on each row, by row id."""
         return self._review
 
     def add_verdict(self, line: ReviewLine) -> None:
-        """Keep what a reviewer said of a label.
+        """Append a reviewer's verdict on a label.
 
         Raises:
-            OSError: it cannot be written; the file is as it was.
+            OSError: it cannot be written; the file is unchanged.
         """
         with self._lock:
             self._append([], line)
             self._review[line.row] = line
 
     def value(self, number: int) -> Any:
-        """A message or a list of tools."""
+        """Read a message or a list of tools by its number."""
         text: bytes = self.value_line(number)
         return json.loads(text)["value"]
 
     def value_line(self, number: int) -> bytes:
-        """The line of a message or a list of tools, as it stands in the file."""
+        """Return the line of a message or a list of tools, as it is in the file."""
         start, length = self._places[number]
+        if self._file.closed:  # of a build that is over, whose executions are looked at
+            with self._path.open("rb") as file:
+                file.seek(start)
+                return file.read(length)
         with self._reading:
             self._file.seek(start)
             return self._file.read(length)
 
+    def requests(self, execution: Execution) -> Iterator[Hashable]:
+        """What was asked at each step of a kept execution; equal where the response cache gives the same answer."""
+        line = self.line_of(execution)
+        for step, numbers in zip(line.steps, conversations_of(line.steps), strict=True):
+            yield line.task, line.repeat, step.candidate, step.functions, tuple(numbers)
+
     def line_of(self, execution: Execution) -> ExecutionLine:
-        """The line of a kept execution."""
+        """Return the line of a recorded execution."""
         return self._executions[execution.task, execution.assignment, execution.repeat]
 
     def _append(self, values: Sequence[bytes], line: HintsLine | ExecutionLine | ReviewLine) -> None:
         data = b"".join((*values, dumped(line)))
+        if self._torn is not None:
+            raise self._torn
         try:
-            with self._reading:  # the place in the file is shared with readers
+            with self._reading:  # readers use the same file position
                 written = 0
                 while written < len(data):
                     written += self._file.write(data[written:]) or 0
                 os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(self._end)
             error.filename = str(self._path)
+            try:
+                self._file.truncate(self._end)
+            except OSError:
+                self._torn = error  # what was written of the line is taken away when the file is opened again
             raise
         place = self._end
         for value in values:
@@ -189,7 +219,7 @@ class ExecutionLog:
         self._end += len(data)
 
     def _read(self) -> int:
-        """Read all whole lines; returns where the last of them ends."""
+        """Read all complete lines; return where the last of them ends."""
         end = 0
         with self._path.open("rb") as file:
             for number, data in enumerate(file, 1):
@@ -211,7 +241,7 @@ class ExecutionLog:
             self._numbers[_digest(compact_json(line.value))] = len(self._places)
             self._places.append((start, len(data)))
         elif isinstance(line, HintsLine):
-            self._hints[line.task] = line.hints
+            self._hints[line.task] = line
         elif isinstance(line, ExecutionLine):
             self._keep(line)
         elif isinstance(line, ReviewLine):
@@ -239,11 +269,11 @@ class ExecutionLog:
         )
 
     def step(self, line: StepLine, numbers: Sequence[int]) -> ExecutedStep:
-        """A step of a kept execution.
+        """Make a step of a recorded execution.
 
         Args:
-            line: of the step.
-            numbers: of its messages.
+            line: the step's line.
+            numbers: the numbers of its messages.
         """
         functions = None
         if line.functions is not None:
@@ -254,7 +284,7 @@ class ExecutionLog:
 
 
 class _Writing:
-    """The values of one execution that are new to a log."""
+    """Collects the values of one execution that are new to a log."""
 
     def __init__(self, next_number: int, known: Mapping[bytes, int]) -> None:
         self._next = next_number
@@ -278,7 +308,7 @@ def _digest(text: str) -> bytes:
 
 
 class _Messages(Sequence[Mapping[str, Any]]):
-    """The messages of a step, each read when it is looked at."""
+    """The messages of a step, each read on demand."""
 
     def __init__(self, log: ExecutionLog, numbers: Sequence[int]) -> None:
         self._log = log
@@ -299,7 +329,7 @@ class _Messages(Sequence[Mapping[str, Any]]):
 
 
 class _Steps(Sequence[ExecutedStep]):
-    """The steps of a kept execution."""
+    """The steps of a recorded execution."""
 
     def __init__(self, log: ExecutionLog, lines: Sequence[StepLine]) -> None:
         self._log = log

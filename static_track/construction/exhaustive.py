@@ -1,7 +1,7 @@
-"""Labels of the search held against every assignment there is, on tasks small enough to execute all of them.
+"""Compare the search's labels with all possible assignments, on tasks small enough to execute them all.
 
-The search tries each step once, from the first to the last. What that costs in labels can be seen where a task has few
-steps: every assignment of tiers to steps is executed, and the cheapest that passes is what the labels could have been.
+The search tries each step once, from first to last. How far its labels are from the optimum can be measured on tasks
+with few steps: every assignment of tiers to steps is executed, and the cheapest that passes is the optimum.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from twinbench.errors import TwinbenchError, UsageError
 from twinbench.routing.tiers import Tier
 
 MOST_STEPS = 4
-"""Of a task: with four tiers, 256 executions."""
+"""Largest number of steps of a task; with four tiers that takes 256 executions."""
 STEP_RULES = ("equal", "within:1", "any")
 
 
 @dataclass(frozen=True)
 class TaskComparison:
-    """The labels of one task under one step rule, beside the cheapest assignment that passes."""
+    """The labels of one task under one step rule, with the cheapest passing assignment."""
 
     task: str
     step_rule: str
     labels: Sequence[Tier]
     cheapest: Sequence[Tier]
-    """Of the cheapest execution that passes, whatever its number of steps; of several, the one most like the labels."""
+    """Tiers of the cheapest passing execution, whatever its number of steps; if several tie, the most similar one."""
     labels_usd: Decimal
     cheapest_usd: Decimal
     executions: int
-    """How many the search asked for; all assignments were executed for the comparison."""
+    """How many executions the search needed; the comparison executed all assignments."""
 
     @property
     def steps_compared(self) -> int:
@@ -46,20 +46,20 @@ class TaskComparison:
         return min(len(self.labels), len(self.cheapest))
 
     def count(self, is_so: Callable[[Tier, Tier], bool]) -> int:
-        """The number of steps whose label and cheapest tier are related so."""
+        """Count the steps for which ``is_so(label, cheapest tier)`` is true."""
         return sum(is_so(*pair) for pair in zip(self.labels, self.cheapest, strict=False))
 
 
 @dataclass(frozen=True, repr=False)
 class ExhaustiveComparison(Tabular):
-    """How often labels are those of the cheapest passing assignment, for each step rule."""
+    """How often labels equal the cheapest passing assignment, for each step rule."""
 
     tasks: Sequence[TaskComparison]
     left_out: Sequence[str]
     """Tasks whose seed does not pass, makes no call, or has more steps than are enumerated."""
 
     def records(self) -> list[dict[str, Any]]:
-        """A record for each step rule: steps by how their label compares, shares of all, and dollars."""
+        """Return a record for each step rule: steps by how their labels compare, shares, and costs."""
         return [self._record(rule) for rule in dict.fromkeys(each.step_rule for each in self.tasks)]
 
     def _record(self, rule: str) -> dict[str, Any]:
@@ -102,17 +102,17 @@ def compare_exhaustively(
     cascade: int = 1,
     most_steps: int = MOST_STEPS,
 ) -> ExhaustiveComparison:
-    """Search the labels of small tasks under several step rules, and execute every assignment to hold them against.
+    """Search the labels of small tasks under several step rules, and compare them with every assignment.
 
     Args:
-        executor: executes the tasks; each assignment is asked for once.
-        step_rules: by name.
-        cascade: how many candidates of a tier are tried; with more than one, there are more assignments.
-        most_steps: tasks whose seed has more are left out.
+        executor: executes the tasks; each assignment is executed once.
+        step_rules: names of step rules.
+        cascade: how many candidates of a tier are tried; more candidates mean more assignments.
+        most_steps: tasks whose seed has more steps are left out.
 
     Raises:
-        UsageError: there is no such step rule, or the tiers allow no search.
-        TwinbenchError: an execution came to no verdict.
+        UsageError: a step rule is unknown, or the tiers do not allow a search.
+        TwinbenchError: an execution got no verdict.
     """
     ladder = Ladder.of(executor.tiers, cascade)
     rules = [_rule(name) for name in step_rules]
@@ -134,7 +134,7 @@ def _rule(name: str) -> StepRule:
 
 
 class _Executed:
-    """The executions of a task, each asked for once."""
+    """The executions of a task, each executed once."""
 
     def __init__(self, executor: TaskExecutor, task: ConstructionTask) -> None:
         self._executor = executor
@@ -151,14 +151,14 @@ class _Executed:
         return execution
 
     def all(self) -> Sequence[Execution]:
-        """All of them so far."""
+        """Return all executions so far."""
         return list(self._known.values())
 
 
 def _compare(
     task: ConstructionTask, ladder: Ladder, rules: Sequence[StepRule], execute: _Executed, most_steps: int
 ) -> list[TaskComparison]:
-    """The comparison under each rule; empty where there is nothing to enumerate."""
+    """Return the comparison under each rule; empty if the task is left out."""
     outcomes = [search(task, ladder, SearchRules(rule), execute, lambda _seed: ()) for rule in rules]
     seeds = [outcome.seed for outcome in outcomes if outcome.locked is not None and outcome.seed is not None]
     if not seeds or len(seeds[0].steps) > most_steps:
@@ -168,9 +168,9 @@ def _compare(
 
 
 def _cheapest(ladder: Ladder, seed: Execution, execute: _Executed) -> list[Execution]:
-    """The cheapest executions that pass, of all assignments of the seed's steps and what the search executed.
+    """Return the cheapest passing executions among all assignments of the seed's steps and the search's executions.
 
-    In the assignments, steps beyond the seed's are the strongest candidate's.
+    Steps beyond the seed's are assigned to the strongest candidate.
     """
     rest = seed.assignment.rest
     candidates = [each for _, of_tier in ladder.rungs[:-1] for each in of_tier] + [rest]
@@ -182,7 +182,7 @@ def _cheapest(ladder: Ladder, seed: Execution, execute: _Executed) -> list[Execu
 
 
 def _compared(rule: StepRule, outcome: Outcome, cheapest: Sequence[Execution], ladder: Ladder) -> TaskComparison:
-    """Labels beside the cheapest execution; of several, the one that they agree with most."""
+    """Compare labels with the cheapest execution; if several tie, with the one that agrees most."""
     locked = outcome.locked
     assert locked is not None  # noqa: S101 - the same seed passed under every rule
     labels = _tiers(locked, ladder.tier_of)

@@ -1,4 +1,4 @@
-"""The tiers that a search goes through, each with the candidates that stand for it."""
+"""The tiers that a search tries, each with its candidates."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from twinbench.errors import UsageError
 from twinbench.routing.tiers import TIER_LABELS, Tier
 
 MOST_CANDIDATES = 3
-"""Of a tier, that are tried one after the other (construction.md, stage 4)."""
+"""How many candidates of a tier are tried at most, one after the other (construction.md, stage 4)."""
 
 
 @dataclass(frozen=True)
 class Ladder:
-    """The tiers that have a candidate, from the lowest to the strongest."""
+    """The tiers that have candidates, from the lowest to the strongest."""
 
     rungs: tuple[tuple[Tier, tuple[str, ...]], ...]
     """Each tier with the ids of its candidates, in the order in which they are tried."""
 
     @classmethod
     def of(cls, tiers: Mapping[str, Sequence[str]], cascade: int = MOST_CANDIDATES) -> Ladder:
-        """The ladder of an executor's tiers.
+        """Make the ladder of an executor's tiers.
 
         Args:
             tiers: candidate ids by the tier's label; a tier may be missing or empty.
             cascade: how many candidates of a tier are tried at most.
 
         Raises:
-            UsageError: a tier does not exist, a candidate stands for two, or fewer than two tiers have a candidate.
+            UsageError: a tier is unknown, a candidate is in two tiers, or fewer than two tiers have a candidate.
         """
         if unknown := [label for label in tiers if label not in TIER_LABELS]:
             raise UsageError(f"the executor has a tier {unknown[0]!r}; tiers are {', '.join(TIER_LABELS)}")
@@ -53,17 +53,17 @@ class Ladder:
 
     @property
     def missing(self) -> tuple[Tier, ...]:
-        """The tiers that have no candidate: no label of a bank can be one of them."""
+        """The tiers that have no candidate and so cannot be labels."""
         there = {tier for tier, _ in self.rungs}
         return tuple(tier for tier in Tier if tier not in there)
 
     @cached_property
     def tier_of(self) -> dict[str, Tier]:
-        """The tier of each candidate, by its id."""
+        """The tier of each candidate, by candidate id."""
         return {candidate: tier for tier, candidates in self.rungs for candidate in candidates}
 
     def worth_trying(self, hint: str) -> list[tuple[Tier, str]]:
-        """The candidates below the strongest tier that a step is tried with, in order, each with its tier.
+        """Return the candidates below the strongest tier to try at a step, in order, each with its tier.
 
         Args:
             hint: the label of the lowest tier worth trying, or ``NOT_DOWNGRADEABLE``.
@@ -74,7 +74,9 @@ class Ladder:
         return [(tier, each) for tier, candidates in self.rungs[:-1] if tier >= lowest for each in candidates]
 
     def most_executions(self, steps: int) -> int:
-        """How many executions a search over so many steps takes at most, with its seed, without repeats."""
+        """Return the largest number of executions that a search over ``steps`` steps needs, with its seed, without
+        repeats.
+        """
         return len(self.strongest) + steps * sum(len(candidates) for _, candidates in self.rungs[:-1])
 
     def to_json(self) -> dict[str, list[str]]:

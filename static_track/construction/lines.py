@@ -1,6 +1,6 @@
-"""The lines of ``executions.jsonl`` and of recordings: messages once each, hints, executions that refer to messages.
+"""The lines of ``executions.jsonl`` and of recordings: distinct messages, hints, and executions that refer to messages.
 
-An execution's step says how many messages it has in common with the step before and which come after these, by number.
+A step stores how many messages it shares with the previous step, and the numbers of the messages that follow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class UsageLine(_Line):
     cache_write_1h: _Natural = 0
 
     def usage(self) -> Usage:
-        """The same as the core's value type."""
+        """Return the usage as ``routing.usage.Usage``."""
         return Usage(self.input, self.cache_read, self.cache_write, self.output, self.cache_write_1h)
 
 
@@ -46,9 +46,9 @@ class StepLine(_Line):
     """One call of an execution."""
 
     kept: _Natural
-    """How many messages its conversation begins with that the step before had there too."""
+    """How many messages at the start it shares with the previous step."""
     added: tuple[_Natural, ...]
-    """The numbers of the values that follow."""
+    """The numbers of the messages that follow."""
     functions: _Natural | None = None
     """The number of the value with the offered tools."""
     candidate: _Name
@@ -64,15 +64,17 @@ class ValueLine(_Line):
 
 
 class HintsLine(_Line):
-    """What a proposer said of a seed."""
+    """A proposer's hints for a seed."""
 
     kind: Literal["hints"] = "hints"
     task: _Name
     hints: tuple[str, ...]
+    cost_usd: _Usd = Decimal(0)
+    """What the proposer paid for them."""
 
 
 class ExecutionLine(_Line):
-    """A whole execution."""
+    """A completed execution."""
 
     kind: Literal["execution"] = "execution"
     task: _Name
@@ -87,14 +89,14 @@ class ExecutionLine(_Line):
 
 
 class Verdict(StrEnum):
-    """What a reviewer says of a label."""
+    """A reviewer's verdict on a label."""
 
     tight = "tight"
-    """No lower tier would do."""
+    """No lower tier is sufficient."""
     further_downgradeable = "further_downgradeable"
-    """The next lower tier would do: the label goes down one tier."""
+    """The next lower tier is sufficient: the label is lowered by one tier."""
     uncertain = "uncertain"
-    """Nobody can tell: the bank is not published."""
+    """The reviewer cannot tell: this blocks publishing the bank."""
 
 
 class ReviewLine(_Line):
@@ -103,19 +105,19 @@ class ReviewLine(_Line):
     kind: Literal["review"] = "review"
     row: _Name
     label: _Name
-    """That the reviewer saw; a verdict says nothing of another one."""
+    """The label that the reviewer saw; the verdict applies to this label only."""
     verdict: Verdict
 
 
 class HeaderLine(_Line):
-    """The first line of recordings: what they are of."""
+    """The first line of recordings, with the plan of their build."""
 
     kind: Literal["recordings"] = "recordings"
     version: Literal[1] = 1
     plan: Plan
-    """That of the build."""
+    """The build's plan."""
     spent_usd: _Usd
-    """What was paid, also for what came to no verdict."""
+    """What was paid in total, including executions without a verdict."""
 
 
 AnyLine = ValueLine | HintsLine | ExecutionLine | ReviewLine | HeaderLine
@@ -123,10 +125,10 @@ _LINES: TypeAdapter[AnyLine] = TypeAdapter(Annotated[AnyLine, Field(discriminato
 
 
 def parse_line(data: bytes) -> AnyLine:
-    """A line.
+    """Parse a line.
 
     Raises:
-        ValueError: it is none; says what is wrong with it.
+        ValueError: the line is invalid; the text says why.
     """
     try:
         return _LINES.validate_python(parse_json(data.decode()))
@@ -137,22 +139,22 @@ def parse_line(data: bytes) -> AnyLine:
 
 
 _KINDS = ("value", "hints", "execution", "review", "recordings")
-"""By which pydantic begins the place of a finding."""
+"""Discriminator values, which pydantic puts first in an error's location."""
 
 
 def dumped(line: HintsLine | ExecutionLine | ReviewLine | HeaderLine) -> bytes:
-    """A line as it is written."""
+    """Encode a line as it is written."""
     return (compact_json(line.model_dump(mode="json", exclude_none=True)) + "\n").encode()
 
 
 def steps_as_lines(
     conversations: Sequence[Sequence[int]], others: Sequence[tuple[int | None, str, Usage, Decimal]]
 ) -> tuple[StepLine, ...]:
-    """Steps as lines, each conversation as what it has beyond the one before.
+    """Convert steps to lines, each conversation stored as its difference to the previous one.
 
     Args:
         conversations: the numbers of each step's messages.
-        others: of each step its tools, candidate, usage and cost.
+        others: tools, candidate, usage and cost of each step.
     """
     lines: list[StepLine] = []
     before: Sequence[int] = ()
@@ -175,10 +177,10 @@ def steps_as_lines(
 
 
 def conversations_of(steps: Sequence[StepLine]) -> list[list[int]]:
-    """The numbers of each step's messages.
+    """Return the numbers of each step's messages.
 
     Raises:
-        ValueError: a step keeps more messages than the one before has.
+        ValueError: a step shares more messages than the previous step has.
     """
     found: list[list[int]] = []
     before: list[int] = []

@@ -1,4 +1,4 @@
-"""What a build is of, as ``plan.json`` in its directory and the first line of its recordings have it."""
+"""The plan of a build: everything its labels depend on; stored in ``plan.json`` and in recordings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from static_track.construction.ladder import Ladder
 from static_track.construction.search import SearchRules
@@ -24,7 +24,7 @@ from twinbench.storage.files import written
 PLAN_FILE = "plan.json"
 
 _MAY_CHANGE = "repeats"
-"""Of the search: more repeats leave out more tasks, and what was executed stays what it is."""
+"""The setting that may change when a build continues: more repeats only leave out more tasks."""
 _MOST_SHOWN = 120
 
 
@@ -33,61 +33,57 @@ class _Model(BaseModel):
 
 
 class SearchIdentity(_Model):
-    """How labels are searched for."""
+    """Settings of the search for labels."""
 
-    step_rule: str
+    step_rule: Annotated[str, AfterValidator(lambda name: parse_step_rule(name).name)]
     cascade: Annotated[int, Field(ge=1)]
     repeats: Annotated[int, Field(ge=0, le=MOST_REPEATS)]
 
 
 class ExecutorIdentity(_Model):
-    """Who executes tasks."""
+    """The executor of tasks."""
 
     kind: str
     identity: dict[str, Any]
-    """As the executor says it."""
+    """The identity that the executor reports."""
 
 
 class Identity(_Model):
-    """All that labels depend on."""
+    """Everything that labels depend on."""
 
     rules: Literal[1] = 1
-    """Version of the search: another one may give other labels from the same executions."""
+    """Version of the search, which may change labels for the same executions."""
     search: SearchIdentity
     proposer: dict[str, Any]
     tiers: dict[str, list[str]]
     """The candidates that are tried, by tier."""
     tasks: list[tuple[str, str, str]]
-    """Of each task: id, workload, group."""
+    """Id, workload and group of each task."""
     executor: ExecutorIdentity
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 (hex) of it."""
+        """The SHA-256 (hex) of the identity."""
         return fingerprint(self.model_dump(mode="json"))
 
     def construction_tasks(self) -> list[ConstructionTask]:
-        """The tasks, in the order in which they are worked on."""
+        """Return the tasks, in the order in which they are searched."""
         return [ConstructionTask(*each) for each in self.tasks]
 
     def ladder(self) -> Ladder:
-        """The tiers that the search goes through.
+        """Return the tiers that the search tries.
 
         Raises:
-            UsageError: they allow no search.
+            UsageError: the tiers do not allow a search.
         """
         return Ladder.of(self.tiers, self.search.cascade)
 
     def rules_of_search(self) -> SearchRules:
-        """What decides which downgrades are accepted.
-
-        Raises:
-            ValueError: there is no such step rule.
-        """
+        """What decides which downgrades are accepted."""
         return SearchRules(parse_step_rule(self.search.step_rule), self.search.repeats)
 
     def differences(self, other: Identity) -> list[str]:
-        """What of another build differs from this one so that the two cannot be one, each as a part of a sentence."""
+        """Return what prevents another build from being continued as this one, each as a part of a sentence."""
         found = []
         for name, was, now in (
             *_pairs(self.search, other.search, ""),
@@ -101,15 +97,15 @@ class Identity(_Model):
 
 
 class Plan(_Model):
-    """What a build is of, and what is said of its bank."""
+    """The plan of a build, with the description of its bank."""
 
     identity: Identity
     bank: BankSection
     review_share: float
-    """Of the rows that may be lowered, how many are drawn for review where nobody says otherwise."""
+    """Default share of the rows that may be lowered to draw for review."""
 
     def write(self, folder: Path) -> None:
-        """Write it into a build's directory.
+        """Write the plan into a build's directory.
 
         Raises:
             TwinbenchError: it cannot be written.
@@ -119,10 +115,10 @@ class Plan(_Model):
 
 
 def read_plan(folder: Path) -> Plan:
-    """The plan of a build's directory.
+    """Read the plan of a build's directory.
 
     Raises:
-        UsageError: it holds no build.
+        UsageError: the directory has no build.
         ContentError: the plan is damaged.
     """
     path = folder / PLAN_FILE

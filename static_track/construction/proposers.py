@@ -1,10 +1,11 @@
-"""The proposers that there are without any plugin: one that never prunes, and routers."""
+"""The proposers that there are without any plugin: one that never prunes, routers, and a model."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -27,29 +28,35 @@ from twinbench.text.messages import message_text
 from twinbench.text.tokens import tokenizer_set
 
 AGGRESSIVE = "aggressive"
+MODEL = "model"
 _ROUTER = "router:"
 
 
 class Aggressive:
-    """Never prunes: each step is tried from the lowest tier on."""
+    """Never prunes: every step is tried from the lowest tier on."""
 
     def __init__(self, lowest: str) -> None:
         self._lowest = lowest
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Its name."""
+        """The proposer's name."""
         return {"name": AGGRESSIVE}
 
+    @property
+    def spent_usd(self) -> Decimal:
+        """Nothing."""
+        return Decimal(0)
+
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:  # noqa: ARG002 - asks about none
-        """The lowest tier, for every step."""
+        """Propose the lowest tier for every step."""
         return [self._lowest] * len(seed.steps)
 
 
 class RouterProposer:
-    """Asks a router about the prefixes of a seed, as the static track would: the tier that it picks is the hint.
+    """Asks a router about the steps of a seed, as the static track would: the tier that it picks is the hint.
 
-    Where the router fails on a step, that step is tried from the lowest tier on.
+    If the router fails on a step, that step is tried from the lowest tier on.
     """
 
     def __init__(self, router: Router, identity: Mapping[str, Any], ladder: Ladder) -> None:
@@ -60,11 +67,16 @@ class RouterProposer:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Its spec, and the fingerprint of what its decisions depend on."""
+        """The router's spec, and the fingerprint of what its decisions depend on."""
         return self._identity
 
+    @property
+    def spent_usd(self) -> Decimal:
+        """Nothing."""
+        return Decimal(0)
+
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
-        """The tier that the router picks for each step."""
+        """Propose the tier that the router picks for each step."""
         manifest = static_manifest()
         trajectory = trajectory_of(task, seed)
         walk = Walk(
@@ -77,7 +89,7 @@ class RouterProposer:
 
 
 def trajectory_of(task: ConstructionTask, execution: Execution) -> Trajectory:
-    """An execution as a trajectory of a bank, as routers live through it."""
+    """Convert an execution to a trajectory of a bank, as routers see it."""
     manifest = static_manifest()
     tokenizers = tokenizer_set(manifest)
     candidates = manifest.candidates()
@@ -114,21 +126,25 @@ def _said(messages: Sequence[Mapping[str, Any]]) -> str:
 
 @contextmanager
 def open_proposer(name: str, settings: Mapping[str, Any], ladder: Ladder) -> Iterator[Proposer]:
-    """The proposer that a configuration names.
+    """Open the proposer that a configuration names.
 
     Args:
-        name: ``aggressive``, ``router:SPEC``, an entry point, ``module:attr`` or ``file.py:attr``.
+        name: ``aggressive``, ``router:SPEC``, ``model``, an entry point, ``module:attr`` or ``file.py:attr``.
         settings: the table ``[proposer]``.
         ladder: the tiers of the build.
 
     Raises:
-        UsageError: nothing is found under that name, or a setting is refused.
+        UsageError: the proposer is not found, or a setting is invalid.
     """
     with _opened(name, settings, ladder) as proposer:
         yield proposer
 
 
 def _opened(name: str, settings: Mapping[str, Any], ladder: Ladder) -> AbstractContextManager[Proposer]:
+    if name == MODEL:
+        from static_track.construction.model_proposer import open_model  # which has an HTTP client
+
+        return open_model(settings, ladder)
     if name != AGGRESSIVE and not name.startswith(_ROUTER):
         found: AbstractContextManager[Proposer] = find_factory(PROPOSERS, name)(settings, ladder.to_json())
         return found
@@ -152,22 +168,24 @@ def _router(spec: str, ladder: Ladder) -> Iterator[Proposer]:
 
 
 class Hints:
-    """Asks a proposer, one thread at a time, and holds its answers against what a hint can be."""
+    """Asks a proposer, one thread at a time, and validates its hints."""
 
     def __init__(self, proposer: Proposer) -> None:
         self._proposer = proposer
         self._lock = threading.Lock()
 
-    def ask(self, task: ConstructionTask, seed: Execution) -> tuple[str, ...]:
-        """The hints for a seed.
+    def ask(self, task: ConstructionTask, seed: Execution) -> tuple[tuple[str, ...], Decimal]:
+        """The hints for a seed, and what was paid for them.
 
         Raises:
             TwinbenchError: what the proposer answers is none.
         """
         with self._lock:
+            before = self._proposer.spent_usd
             hints = tuple(self._proposer.propose(task, seed))
+            paid = self._proposer.spent_usd - before
         for step, hint in enumerate(hints[: len(seed.steps)], 1):
             if hint not in (*TIER_LABELS, NOT_DOWNGRADEABLE):
                 known = ", ".join((*TIER_LABELS, NOT_DOWNGRADEABLE))
-                raise TwinbenchError(f"the proposer's hint for step {step} of {task.id} is {hint!r}; hints are {known}")
-        return hints[: len(seed.steps)]
+                raise TwinbenchError(f"the hint for step {step} of {task.id} is {hint!r}; hints are {known}")
+        return hints[: len(seed.steps)], paid

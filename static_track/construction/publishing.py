@@ -1,4 +1,4 @@
-"""What is published of a build: rows, their release checks, manifest, evidence. Source: construction.md, stage 8."""
+"""Publish a build: rows, release checks, manifest, evidence. Source: construction.md, stage 8."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +21,7 @@ from static_track.construction.reviewing import ReviewState, review_state, revie
 from static_track.construction.search import Finding, Outcome
 from static_track.construction.step_rules import StepRule
 from twinbench.calls.translation import PLAIN_FIELDS
+from twinbench.construction.execution import Execution
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import canonical_json
 from twinbench.routing.tiers import TIER_LABELS
@@ -37,16 +38,16 @@ _FIELDS = frozenset(
         *("target_tier", "target_tier_id", "group", "caveat"),
     )
 )
-"""Of a row; nothing else is published, so no model, no search and no reviewer can stand there."""
+"""The fields of a published row; nothing else is published, so that rows name no model, search or reviewer."""
 
 
 def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> Iterator[dict[str, Any]]:
-    """The rows of a bank, in canonical order: each step of the execution with all labels, as its model was asked.
+    """Yield the rows of a bank in canonical order: each step of the labelled execution, with the prompt that was sent.
 
     Args:
-        outcomes: of all tasks.
-        ladder: says which tier a candidate is of.
-        caveat: what anyone who is shown numbers of the bank must be told.
+        outcomes: the outcomes of all tasks.
+        ladder: has the tier of each candidate.
+        caveat: the caveat that must accompany numbers of the bank.
     """
     labelled = [outcome for outcome in outcomes if outcome.locked is not None]
     for outcome in sorted(labelled, key=lambda each: (each.task.workload, each.task.id)):
@@ -75,7 +76,7 @@ def rows_of(outcomes: Iterable[Outcome], ladder: Ladder, caveat: str | None) -> 
 def release_problems(
     outcomes: Iterable[Outcome], ladder: Ladder, rule: StepRule, caveat: str | None
 ) -> Iterator[Problem]:
-    """What forbids to publish: found in the executions themselves, not in what the search concluded from them."""
+    """Yield what forbids publishing; derived from the executions themselves, not from the search's conclusions."""
     for outcome in outcomes:
         if outcome.locked is not None:
             yield from (
@@ -118,23 +119,27 @@ def _row_problems(row: Mapping[str, Any]) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class Publication:
-    """A bank that may be published."""
+    """A bank that is to be published."""
 
     plan: Plan
     outcomes: Sequence[Outcome]
-    """Of all tasks, in the order of the tasks."""
+    """The outcomes of all tasks, in the order of the tasks."""
     ladder: Ladder
     spent_usd: Decimal
+    requests: Callable[[Execution], Iterable[Hashable]]
+    """What was asked at each step of an execution; equal where the response cache gives the same answer."""
     recordings: Iterable[bytes]
     """The lines of the recordings."""
+    proposer_usd: Decimal
+    """What the proposer was paid for the hints."""
     review: Mapping[str, ReviewLine]
     """The last verdict on each row."""
 
     def refuse_unproven(self) -> None:
-        """Hold every row against the rules for publication.
+        """Check every row against the rules for publication.
 
         Raises:
-            ContentError: something forbids it.
+            ContentError: something forbids publishing.
         """
         rule = self.plan.identity.rules_of_search().step_rule
         if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank.caveat)):
@@ -147,21 +152,21 @@ class Publication:
             )
 
     def searched_rows(self) -> Iterator[dict[str, Any]]:
-        """The rows as the search labels them."""
+        """Yield the rows with the labels that the search found."""
         return rows_of(self.outcomes, self.ladder, self.plan.bank.caveat)
 
     def review_state(self) -> ReviewState:
-        """What reviewers said of the labels."""
+        """Return the state of the review of the labels."""
         return review_state(self.searched_rows(), self.review, self.ladder)
 
     def write(self, folder: Path, recordings_file: str) -> dict[str, Any]:
-        """Write rows, recordings, evidence and, last, the manifest; returns the manifest.
+        """Write rows, recordings, evidence and, last, the manifest; return the manifest.
 
         Raises:
-            ContentError: a rule for publication is broken; nothing was written.
+            ContentError: a rule for publication is violated; nothing was written.
             TwinbenchError: a file cannot be written.
         """
-        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, what else stands there is no bank
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, the other files are no bank
         self.refuse_unproven()
         rows = list(reviewed_rows(self.searched_rows(), self.review, self.ladder))
         sums = {
@@ -179,9 +184,9 @@ class Publication:
         executions = [finding.execution for outcome in self.outcomes for finding in outcome.findings]
         cost = sum((each.cost_usd for each in executions), Decimal(0))
         saved = cost - sum((each.spend_usd for each in executions), Decimal(0))
-        tokens = sum((step.usage for each in executions for step in each.steps), Usage())
         calls = sum(len(each.steps) for each in executions)
         paid = sum(each.paid_calls for each in executions)
+        spent, kept = self._tokens(executions)
         static = static_manifest()
         labels: dict[str, Counter[str]] = {}
         for row in rows:
@@ -210,16 +215,31 @@ class Publication:
             "executions": len(executions),
             "calls": calls,
             "calls_from_cache": calls - paid,
-            "tokens": tokens.to_json(),
+            "tokens_spent": spent.to_json(),
+            "tokens_saved": kept.to_json(),
             "cost_usd": float(cost),
             "spent_usd": float(self.spent_usd),
+            "proposer_usd": float(self.proposer_usd),
             "saved_usd": float(saved),
             "sha256": dict(sums),
         }
 
+    def _tokens(self, executions: Iterable[Execution]) -> tuple[Usage, Usage]:
+        """The tokens of calls that had to be made, and of those that repeat one that was made before."""
+        spent, saved = Usage(), Usage()
+        seen: set[Hashable] = set()
+        for execution in executions:
+            for request, step in zip(self.requests(execution), execution.steps, strict=True):
+                if request in seen:
+                    saved += step.usage
+                else:
+                    seen.add(request)
+                    spent += step.usage
+        return spent, saved
+
 
 def evidence(outcomes: Iterable[Outcome]) -> Iterator[dict[str, Any]]:
-    """Every execution of a build with what was concluded from it, in the order of the search."""
+    """Yield every execution of a build with what the search concluded from it, in the search's order."""
     for outcome in outcomes:
         for number, finding in enumerate(outcome.findings, 1):
             yield {"task": outcome.task.id, "number": number, **_finding(finding)}
@@ -248,10 +268,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def write_packed(path: Path, lines: Iterable[bytes]) -> str:
-    """Write lines, packed with gzip; the same lines give the same bytes.
+    """Write lines compressed with gzip; the same lines give the same bytes.
 
     Returns:
-        The SHA-256 (hex) of the lines, unpacked: packing differs between versions of zlib.
+        The SHA-256 (hex) of the uncompressed lines, since compression differs between versions of zlib.
 
     Raises:
         TwinbenchError: the file cannot be written.
@@ -269,7 +289,7 @@ def write_packed(path: Path, lines: Iterable[bytes]) -> str:
 
 
 def canonical_manifest(manifest: Mapping[str, Any]) -> str:
-    """A manifest as it is written."""
+    """Return a manifest as JSON text, as it is written."""
     return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -1,7 +1,7 @@
-"""``recordings.jsonl.gz``: what a build executed, by which it is built again without models and containers.
+"""``recordings.jsonl.gz``: a build's executions, from which it can be rebuilt without models and containers.
 
-The first line says what the recordings are of; then, task by task in the order of the search, hints, messages that are
-new, and executions. The same build gives the same lines, in whatever order its executions ended.
+The first line has the build's plan; then follow, task by task in the order of the search, hints, new messages, and
+executions. The same build gives the same lines, in whatever order its executions ended.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ RECORDINGS_FILE = "recordings.jsonl.gz"
 
 
 def recording_lines(header: HeaderLine, outcomes: Iterable[Outcome], log: ExecutionLog) -> Iterator[bytes]:
-    """The lines of the recordings of a build.
+    """Yield the lines of a build's recordings.
 
     Args:
-        header: what they are of.
-        outcomes: of all tasks, in the order of the tasks.
-        log: with their executions.
+        header: the first line.
+        outcomes: the outcomes of all tasks, in the order of the tasks.
+        log: the log with their executions.
     """
     yield dumped(header)
     numbers: dict[int, int] = {}
     for outcome in outcomes:
         if outcome.hints:
-            yield dumped(HintsLine(task=outcome.task.id, hints=tuple(outcome.hints)))
+            paid = log.hints_usd(outcome.task.id)
+            yield dumped(HintsLine(task=outcome.task.id, hints=tuple(outcome.hints), cost_usd=paid))
         for finding in outcome.findings:
             line = log.line_of(finding.execution)
             for number in _used(line.steps):
@@ -60,11 +61,11 @@ def _renumbered(step: StepLine, numbers: Mapping[int, int]) -> StepLine:
 
 
 def read_header(path: Path) -> HeaderLine:
-    """What recordings are of.
+    """Read the first line of recordings.
 
     Raises:
-        UsageError: there is no such file.
-        ContentError: it holds no recordings.
+        UsageError: the file does not exist.
+        ContentError: the file is not recordings of a build.
     """
     with _lines(path) as lines:
         data = next(lines, b"")
@@ -79,10 +80,10 @@ def read_header(path: Path) -> HeaderLine:
 
 
 def unpack_recordings(path: Path, folder: Path) -> None:
-    """Lay recordings out as the ``executions.jsonl`` of a build.
+    """Unpack recordings to the ``executions.jsonl`` of a build.
 
     Args:
-        path: of the recordings, packed with gzip or not.
+        path: the recordings, compressed with gzip or not.
         folder: the build's directory.
 
     Raises:
@@ -90,7 +91,7 @@ def unpack_recordings(path: Path, folder: Path) -> None:
         TwinbenchError: the folder cannot be written.
     """
     with _lines(path) as lines, written(folder / EXECUTIONS_FILE) as target, target.open("wb") as laid_out:
-        next(lines, b"")  # what they are of
+        next(lines, b"")  # skip the header
         for line in lines:
             laid_out.write(line)
 
@@ -105,7 +106,7 @@ def _lines(path: Path) -> Iterator[Iterator[bytes]]:
 
 
 class RecordedExecutor:
-    """Executes nothing: every execution has to be among those that were recorded."""
+    """An executor that executes nothing: every execution has to be in the recordings."""
 
     def __init__(self, header: HeaderLine, source: Path) -> None:
         self._header = header
@@ -113,22 +114,22 @@ class RecordedExecutor:
 
     @property
     def tasks(self) -> Sequence[ConstructionTask]:
-        """The tasks of the build that was recorded."""
+        """The tasks of the recorded build."""
         return self._header.plan.identity.construction_tasks()
 
     @property
     def tiers(self) -> Mapping[str, Sequence[str]]:
-        """The candidates of that build, by tier."""
+        """The candidates of the recorded build, by tier."""
         return self._header.plan.identity.tiers
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What its labels depended on."""
+        """The identity of the recorded build's executor."""
         return self._header.plan.identity.executor.identity
 
     @property
     def spent_usd(self) -> Decimal:
-        """What that build paid."""
+        """What the recorded build paid."""
         return self._header.spent_usd
 
     def worst_case_usd(self, task: str) -> Decimal:  # noqa: ARG002 - nothing is paid for any task
@@ -136,7 +137,7 @@ class RecordedExecutor:
         return Decimal(0)
 
     def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
-        """Refuse: whatever was recorded is found before an executor is asked.
+        """Fail: recorded executions are found before an executor is asked.
 
         Raises:
             TwinbenchError: always.
@@ -148,15 +149,20 @@ class RecordedExecutor:
 
 
 class RecordedProposer:
-    """Proposes nothing: all hints have to be among what was recorded."""
+    """A proposer that proposes nothing: all hints have to be in the recordings."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Of no proposer."""
+        """An empty identity."""
         return {}
 
+    @property
+    def spent_usd(self) -> Decimal:
+        """Nothing."""
+        return Decimal(0)
+
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:  # noqa: ARG002 - refuses any
-        """Refuse: recorded hints are found before a proposer is asked.
+        """Fail: recorded hints are found before a proposer is asked.
 
         Raises:
             TwinbenchError: always.

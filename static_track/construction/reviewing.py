@@ -1,7 +1,7 @@
-"""People look at labels: rows drawn for review, their verdicts, what these change. Source: construction.md, stage 7.
+"""Review of labels by people: draw rows, read verdicts, apply them. Source: construction.md, stage 7.
 
-Verdicts stand in ``executions.jsonl`` beside what they are about, so recordings have them too; who gave one is kept
-nowhere.
+Verdicts are stored in ``executions.jsonl`` beside the executions, so that recordings have them too. Reviewers' names
+are not stored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 
 
 def may_be_lowered(rows: Iterable[Row], ladder: Ladder) -> list[Row]:
-    """The rows that a review is about: those of workloads with several steps, and with a tier below their label."""
+    """Return the rows that can be reviewed: those of multi-step workloads with a tier below their label."""
     rows = list(rows)
     several = {row["benchmark"] for row in rows if row["total_steps"] > 1}
     lowest = ladder.rungs[0][0]
@@ -38,13 +38,13 @@ def may_be_lowered(rows: Iterable[Row], ladder: Ladder) -> list[Row]:
 
 
 def draw(rows: Iterable[Row], ladder: Ladder, share: float, seed: int) -> list[Row]:
-    """A share of the rows of each workload that may be lowered, one at least, in their order.
+    """Draw a share (at least one) of the rows of each workload that may be lowered, in their order.
 
     Args:
-        rows: of the bank.
+        rows: the bank's rows.
         ladder: the tiers of the build.
         share: from 0 to 1; 0 draws nothing.
-        seed: another one draws others.
+        seed: the seed of the draw.
     """
     by_workload: dict[str, list[Row]] = {}
     for row in may_be_lowered(rows, ladder):
@@ -57,7 +57,7 @@ def draw(rows: Iterable[Row], ladder: Ladder, share: float, seed: int) -> list[R
 
 
 def review_record(row: Row, ladder: Ladder) -> dict[str, Any]:
-    """A row as a reviewer gets it: what the model was shown, the label, and a verdict to be filled in."""
+    """Return a row as a reviewer gets it: the prompt, the label, and a verdict to fill in."""
     functions = {"functions": row["functions"]} if "functions" in row else {}
     return {
         "row": row["id"],
@@ -70,13 +70,13 @@ def review_record(row: Row, ladder: Ladder) -> dict[str, Any]:
 
 
 def review_page(rows: Sequence[Row], ladder: Ladder, name: str, command: str) -> str:
-    """A page that shows each drawn row readably.
+    """Render an HTML page that shows each drawn row.
 
     Args:
-        rows: that were drawn.
+        rows: the drawn rows.
         ladder: the tiers of the build.
-        name: of the bank.
-        command: that made the page.
+        name: the bank's name.
+        command: the command that made the page.
     """
     shown = [
         {
@@ -94,15 +94,15 @@ def review_page(rows: Sequence[Row], ladder: Ladder, name: str, command: str) ->
 
 
 def read_verdicts(path: Path, labels: Mapping[str, str]) -> list[ReviewLine]:
-    """The verdicts of a file of review records; those without a verdict are passed over.
+    """Read the verdicts of a file of review records; records without a verdict are skipped.
 
     Args:
-        path: JSON lines with ``row``, ``label`` and ``verdict``; other fields are not read.
-        labels: of the bank, as the search found them, by row.
+        path: JSON lines with ``row``, ``label`` and ``verdict``; other fields are ignored.
+        labels: the bank's labels as the search found them, by row.
 
     Raises:
-        UsageError: there is no such file.
-        ContentError: a line is no such record, or is about a row or label that the bank does not have.
+        UsageError: the file does not exist.
+        ContentError: a line is not a valid record, or names a row or label that the bank does not have.
     """
     found: list[ReviewLine] = []
     problems: list[Problem] = []
@@ -140,18 +140,18 @@ def _verdict(record: Any, labels: Mapping[str, str]) -> Iterator[ReviewLine]:
 
 
 def lowered(tier: Tier, ladder: Ladder) -> Tier:
-    """The next tier below one that has a candidate; the tier itself where there is none."""
+    """Return the next tier below ``tier`` that has a candidate; ``tier`` itself if there is none."""
     return max((each for each, _ in ladder.rungs if each < tier), default=tier)
 
 
 def reviewed_rows(
     rows: Iterable[dict[str, Any]], review: Mapping[str, ReviewLine], ladder: Ladder
 ) -> Iterator[dict[str, Any]]:
-    """Rows with the labels that their review leaves them: one tier lower where a reviewer says so.
+    """Yield rows with the labels after review: one tier lower if the verdict says so.
 
     Args:
-        rows: as the search labels them.
-        review: the last verdict on each row; one on another label than the row has says nothing of it.
+        rows: rows with the labels that the search found.
+        review: the last verdict on each row; a verdict on another label than the row's is ignored.
         ladder: the tiers of the build.
     """
     for row in rows:
@@ -169,25 +169,25 @@ def reviewed_rows(
 
 @dataclass(frozen=True)
 class ReviewState:
-    """What was said of the labels of a bank so far."""
+    """The state of the review of a bank's labels."""
 
     may_be_lowered: int
-    """Rows that a review can be about."""
+    """Number of rows that can be reviewed."""
     counts: Mapping[Verdict, int]
     groups: Mapping[str, tuple[int, int]]
-    """Of each group of tasks, how many rows were found tight, and how many were found tight or not."""
+    """By group of tasks: the number of tight rows, and of rows with a verdict other than uncertain."""
     uncertain: Sequence[str]
     """Rows that block publication."""
 
     @property
     def tight_share(self) -> float | None:
-        """The share of tight labels among those that are tight or not; None where there are none."""
+        """The share of tight labels among those with a verdict other than uncertain; None if there are none."""
         decided = sum(number for _, number in self.groups.values())
         return sum(tight for tight, _ in self.groups.values()) / decided if decided else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Its 95 % interval, by groups of tasks; None where there are fewer than two."""
+        """The 95 % interval of ``tight_share``, by groups of tasks; None if there are fewer than two groups."""
         share = self.tight_share
         clusters = len(self.groups)
         if share is None or clusters < 2:
@@ -201,7 +201,7 @@ class ReviewState:
         return share_interval(share, variance, clusters - 1, LEVEL, observations=decided)
 
     def to_json(self) -> dict[str, Any]:
-        """The state as a JSON object; shares in percent."""
+        """Return the state as a JSON object; shares are in percent."""
         share, interval = self.tight_share, self.interval
         return {
             "may_be_lowered": self.may_be_lowered,
@@ -213,10 +213,10 @@ class ReviewState:
 
 
 def review_state(rows: Iterable[Row], review: Mapping[str, ReviewLine], ladder: Ladder) -> ReviewState:
-    """What was said of rows.
+    """Summarise the verdicts on rows.
 
     Args:
-        rows: as the search labels them.
+        rows: rows with the labels that the search found.
         review: the last verdict on each row.
         ladder: the tiers of the build.
     """

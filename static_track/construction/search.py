@@ -1,7 +1,7 @@
-"""The search for the labels of one task: seed, hints, one step after the other, the candidates of a tier in turn.
+"""The search for the labels of one task: seed, hints, then step by step the candidates of lower tiers.
 
-It is a function of what executions come to, and of nothing else: the same executions give the same labels, wherever
-and however often it is run, so a search that was killed is simply run again over the executions that were kept.
+It depends on the results of executions only: the same executions give the same labels, wherever and however often it is
+run. So a search that was killed is simply run again over the recorded executions.
 Source: construction.md, stages 1 to 4.
 """
 
@@ -18,16 +18,16 @@ from twinbench.routing.tiers import Tier
 
 
 class Purpose(StrEnum):
-    """What an execution was to show."""
+    """What an execution is meant to show."""
 
     seed = "seed"
-    """That the strongest tier passes at every step."""
+    """The strongest tier alone passes."""
     seed_repeat = "seed_repeat"
-    """That the seed passes again."""
+    """The seed passes again."""
     downgrade = "downgrade"
-    """That a candidate of a lower tier is enough for one step, those before it being as they were locked."""
+    """A candidate of a lower tier suffices for one step, with all earlier steps as locked."""
     labels_repeat = "labels_repeat"
-    """That the execution with all labels passes again."""
+    """The execution with all labels passes again."""
 
 
 class Reason(StrEnum):
@@ -41,19 +41,21 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One execution that the search asked for, and what it concluded from it."""
+    """One execution of the search, and what was concluded from it."""
 
     purpose: Purpose
     execution: Execution
     accepted: bool
     step: int | None = None
-    """Of a downgrade, the step that it was of, from 1."""
+    """For a downgrade: the downgraded step, from 1."""
     tier: Tier | None = None
-    """Of a downgrade, the tier that was tried there."""
+    """For a downgrade: the tier that was tried."""
 
     @property
     def refusal(self) -> str | None:
-        """Why it was not accepted: ``failed``, or ``steps`` where it passed with too few or too many; else None."""
+        """Why it was not accepted: ``failed``, or ``steps`` if it passed with a wrong number of steps; None if it was
+        accepted.
+        """
         if self.accepted:
             return None
         return "steps" if self.execution.passed else "failed"
@@ -61,24 +63,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the search found out about a task."""
+    """The result of the search for one task."""
 
     task: ConstructionTask
     findings: Sequence[Finding]
-    """Every execution that it asked for, in order."""
+    """Every execution of the search, in order."""
     hints: Sequence[str] = ()
-    """Of each step of the seed; empty where no seed passed."""
+    """The hint for each step of the seed; empty if no seed passed."""
     seed: Execution | None = None
-    """The execution by the strongest tier alone that passed; None where none did."""
+    """The passing execution by the strongest tier alone; None if none passed."""
     locked: Execution | None = None
-    """The execution whose candidates are the labels, and whose prefixes are the rows; None where there are none."""
+    """The execution whose candidates give the labels and whose prompts give the rows; None if there are no labels."""
     reason: Reason | None = None
     """Why there are no labels."""
 
 
 @dataclass(frozen=True)
 class SearchRules:
-    """What decides which downgrades are accepted, and which tasks are left out."""
+    """Rules that decide which downgrades are accepted, and which tasks are left out."""
 
     step_rule: StepRule
     repeats: int = 0
@@ -86,15 +88,15 @@ class SearchRules:
 
 
 Execute = Callable[[Assignment, int], Execution]
-"""Gives the execution of a task under an assignment, for a repeat; raises where it did not come to a verdict."""
+"""Returns the execution of a task under an assignment, for a repeat; raises if there is no verdict."""
 
 
 def assignment_of(candidates: Sequence[str], rest: str) -> Assignment:
-    """The assignment that has these candidates answer the first steps; equal ones are written in one way only.
+    """Return the assignment of candidates to steps, in canonical form.
 
     Args:
-        candidates: of steps 1, 2, …
-        rest: of all later steps.
+        candidates: the candidates of steps 1, 2, …
+        rest: the candidate of all later steps.
     """
     first = list(candidates)
     while first and first[-1] == rest:
@@ -112,11 +114,11 @@ def search(
     """Find the labels of a task.
 
     Args:
-        task: whose steps are to be labelled.
+        task: the task whose steps are to be labelled.
         ladder: the tiers.
-        rules: which executions are accepted.
-        execute: executes the task. What it raises ends the search, which can be run again.
-        propose: gives the hints of a seed.
+        rules: the rules for accepting executions.
+        execute: executes the task. An exception ends the search, which can be run again.
+        propose: returns the hints for a seed.
     """
     return _Search(task, ladder, rules, execute).run(propose)
 
@@ -139,13 +141,13 @@ class _Search:
             return Outcome(self.task, self.findings, seed=seed, reason=Reason.seed_flaky)
         hints = tuple(propose(seed))
         locked = self._lock(seed, hints)
-        # Where nothing was downgraded, the repeats of the seed have shown it already.
+        # If nothing was downgraded, the repeats of the seed have shown it already.
         if locked is not seed and not self._passes_again(locked, Purpose.labels_repeat):
             return Outcome(self.task, self.findings, hints, seed, reason=Reason.labels_flaky)
         return Outcome(self.task, self.findings, hints, seed, locked)
 
     def _seed(self) -> Execution | None:
-        """The first execution by a candidate of the strongest tier alone that passes."""
+        """Return the first passing execution by a candidate of the strongest tier alone."""
         for candidate in self.ladder.strongest:
             execution = self.execute(Assignment((), candidate), 0)
             passed = bool(execution.passed)
@@ -164,10 +166,10 @@ class _Search:
         return True
 
     def _lock(self, seed: Execution, hints: Sequence[str]) -> Execution:
-        """Lock one step after the other; returns the last execution that was accepted.
+        """Lock one step after the other; return the last accepted execution.
 
-        Each try has all earlier steps as they were locked, so downgrades that pass alone and fail together are never
-        both locked: the second is tried with the first in place.
+        Each try includes the earlier locked steps, so two downgrades that pass alone but fail together are never both
+        locked.
         """
         rest = seed.assignment.rest
         lowest = self.ladder.rungs[0][0].label
@@ -185,7 +187,7 @@ class _Search:
         return current
 
     def _downgrade(self, step: int, chosen: Sequence[str], hint: str, seed: Execution) -> Execution | None:
-        """The first execution with a lower tier at one step that is accepted; None where none is."""
+        """Return the first accepted execution with a lower tier at one step; None if there is none."""
         rest = seed.assignment.rest
         for tier, candidate in self.ladder.worth_trying(hint):
             execution = self.execute(assignment_of([*chosen, candidate], rest), 0)

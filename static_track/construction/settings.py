@@ -1,4 +1,4 @@
-"""The configuration of a build, as its TOML file has it; checked wholly before anything is executed."""
+"""The configuration of a build (a TOML file), validated completely before anything is executed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from static_track.banks.rows import MOST_CAVEAT_CHARACTERS
 from static_track.construction.ladder import MOST_CANDIDATES
 from static_track.construction.step_rules import StepRule, parse_step_rule
-from twinbench.errors import ContentError, Problem
+from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_input, read_document
 from twinbench.reading.validation import field_path, worded
+from twinbench.storage.store import check_name
 
 EXAMPLE_FILE = Path(__file__).with_name("example.toml")
 """A commented configuration, which ``bank build --example`` prints."""
@@ -25,7 +26,7 @@ _MOST_BYTES = 2**20
 
 
 class ConfigurationError(ContentError):
-    """A configuration that is refused: exit code 2."""
+    """An invalid configuration: exit code 2."""
 
     exit_code = 2
 
@@ -40,6 +41,14 @@ def _step_rule(text: str) -> str:
     return parse_step_rule(text).name
 
 
+def _bank_name(text: str) -> str:
+    try:
+        check_name("bank", text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
 _Said = Annotated[str, AfterValidator(_said)]
 
 
@@ -48,9 +57,10 @@ class _Section(BaseModel):
 
 
 class BankSection(_Section):
-    """What the manifest and the rows say of the bank."""
+    """The section ``[bank]``: what the manifest and the rows say about the bank."""
 
-    name: _Said
+    name: Annotated[str, AfterValidator(_bank_name)]
+    """As a store can call it."""
     licence: _Said
     description: str = ""
     caveat: Annotated[_Said, Field(max_length=MOST_CAVEAT_CHARACTERS)] | None = None
@@ -62,7 +72,7 @@ class BankSection(_Section):
 
 
 class SearchSection(_Section):
-    """How labels are searched for."""
+    """The section ``[search]``: how labels are searched for."""
 
     step_rule: Annotated[str, AfterValidator(_step_rule)] = "equal"
     repeats: Annotated[int, Field(ge=0, le=MOST_REPEATS)] = 0
@@ -77,7 +87,7 @@ class SearchSection(_Section):
 
 
 class ExecutorSection(BaseModel):
-    """Who executes tasks; all but ``kind`` is for the executor to check."""
+    """The section ``[executor]``; everything except ``kind`` is checked by the executor."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -85,7 +95,7 @@ class ExecutorSection(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the executor is opened with."""
+        """The executor's own settings."""
         return dict(self.model_extra or {})
 
 
@@ -98,10 +108,10 @@ class _File(_Section):
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """A configuration that was read."""
+    """A validated configuration."""
 
     source: str
-    """The file, for messages."""
+    """The file's path, for messages."""
     bank: BankSection
     search: SearchSection
     executor: ExecutorSection
@@ -110,15 +120,15 @@ class BuildSettings:
 
 
 def read_settings(path: Path, *, repeats: int | None = None) -> BuildSettings:
-    """The configuration in a file.
+    """Read a configuration file.
 
     Args:
-        path: of the file.
-        repeats: instead of the file's ``search.repeats``.
+        path: the file.
+        repeats: overrides the file's ``search.repeats``.
 
     Raises:
-        UsageError: there is no such file.
-        ConfigurationError: something in it is refused; names file and key.
+        UsageError: the file does not exist.
+        ConfigurationError: the configuration is invalid; the problems name file and key.
     """
     try:
         with open_input(path) as file:
@@ -137,5 +147,5 @@ def read_settings(path: Path, *, repeats: int | None = None) -> BuildSettings:
 
 
 def example() -> str:
-    """A commented configuration."""
+    """Return a commented example configuration."""
     return EXAMPLE_FILE.read_text("utf-8")

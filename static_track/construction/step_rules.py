@@ -1,4 +1,6 @@
-"""How many steps a mixed execution may have, so that its downgrade is accepted. Source: construction.md, stage 3."""
+"""Step rules: how many steps an execution may have for its downgrade to be accepted. Source: construction.md, stage
+3.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +15,25 @@ class StepRule:
     """By how many steps an accepted execution may differ from its seed."""
 
     name: str
-    """As configurations and manifests have it: ``equal``, ``within:K``, ``any``."""
+    """The rule's name in configurations and manifests: ``equal``, ``within:K`` or ``any``."""
     tolerance: int | None
-    """In steps; None where the number of steps does not matter: a pass is a pass."""
+    """Largest difference in steps; None if the number of steps does not matter."""
 
     def admits(self, seed_steps: int, steps: int) -> bool:
-        """Whether an execution that passed may have this many steps.
+        """Return whether a passing execution with this many steps is accepted.
 
         Args:
-            seed_steps: how many the seed has.
-            steps: how many the mixed execution has.
+            seed_steps: the seed's number of steps.
+            steps: the execution's number of steps.
         """
         return self.tolerance is None or abs(steps - seed_steps) <= self.tolerance
 
 
 def parse_step_rule(name: str) -> StepRule:
-    """The step rule called ``name``.
+    """Parse the name of a step rule.
 
     Raises:
-        ValueError: none is.
+        ValueError: the name is unknown.
     """
     if name == "equal":
         return StepRule(name, 0)

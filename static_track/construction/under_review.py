@@ -1,10 +1,11 @@
-"""A finished build whose labels are looked at: drawn, given verdicts, published again."""
+"""Open a finished build for review: draw rows, apply verdicts, publish again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from twinbench.errors import StoreWriteError, UsageError
 
 @dataclass(frozen=True)
 class UnderReview:
-    """A finished build, opened."""
+    """A finished build, opened for review."""
 
     directory: Path
     plan: Plan
@@ -38,23 +39,23 @@ class UnderReview:
     publication: Publication
 
     def drawn(self, share: float, seed: int) -> list[Row]:
-        """The rows that are drawn for review.
+        """Draw rows for review.
 
         Args:
-            share: of the rows of each workload that may be lowered.
-            seed: another one draws others.
+            share: the share of each workload's rows that may be lowered.
+            seed: the seed of the draw.
         """
         return draw(self.publication.searched_rows(), self.publication.ladder, share, seed)
 
     def apply(self, file: Path) -> tuple[int, Mapping[str, Any]]:
-        """Keep the verdicts of a file, and publish the bank as they leave it.
+        """Store the verdicts of a file, and publish the bank accordingly.
 
         Returns:
-            How many verdicts there were, and the manifest.
+            The number of verdicts, and the manifest.
 
         Raises:
-            UsageError: there is no such file.
-            ContentError: a record is refused, and no verdict was taken; or a verdict forbids to publish.
+            UsageError: the file does not exist.
+            ContentError: a record is invalid, and no verdict was applied; or a verdict blocks publishing.
             TwinbenchError: something cannot be written.
         """
         labels = {row["id"]: str(row["target_tier"]) for row in self.publication.searched_rows()}
@@ -69,11 +70,11 @@ class UnderReview:
 
 @contextmanager
 def open_review(directory: Path) -> Iterator[UnderReview]:
-    """A finished build; no other process works on it within the block.
+    """Open a finished build for review, and lock it within the block.
 
     Raises:
-        UsageError: the directory holds no build, or one that is not finished.
-        ContentError: something in it is damaged.
+        UsageError: the directory has no build, or an unfinished one.
+        ContentError: a file in it is damaged.
     """
     if not (directory / PLAN_FILE).exists():
         raise UsageError(f"{directory} holds no build: it has no {PLAN_FILE}")
@@ -93,7 +94,9 @@ def open_review(directory: Path) -> Iterator[UnderReview]:
             outcomes = [each for each in ended.values() if isinstance(each, Outcome)]
             if len(outcomes) < len(ended):
                 raise unfinished
+            hints_usd = sum((log.hints_usd(each) for each in ended), Decimal(0))
             lines = recording_lines(header, outcomes, log)
-            yield UnderReview(
-                directory, plan, log, Publication(plan, outcomes, ladder, header.spent_usd, lines, log.review)
+            publication = Publication(
+                plan, outcomes, ladder, header.spent_usd, log.requests, lines, hints_usd, log.review
             )
+            yield UnderReview(directory, plan, log, publication)

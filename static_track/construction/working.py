@@ -1,4 +1,4 @@
-"""The searches of a build, side by side: each task's in one thread, over the executions that are kept."""
+"""Run the searches of a build in parallel: each task in one thread, over the recorded executions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from static_track.construction.execution_log import ExecutionLog
 from static_track.construction.ladder import Ladder
 from static_track.construction.proposers import Hints
 from static_track.construction.search import Outcome, SearchRules, search
-from twinbench.causes import CAUSES, Cause, Counts
+from twinbench.causes import CAUSES, Cause, CausedError, Counts
 from twinbench.construction.execution import (
     Assignment,
     BuildStoppedError,
@@ -28,42 +28,42 @@ _FIRST_TASKS = 3
 
 @dataclass(frozen=True)
 class OpenTask:
-    """A task whose search is not over: something that says nothing of any label ended it for now."""
+    """A task whose search was interrupted by something that says nothing about its labels."""
 
     task: ConstructionTask
     cause: Cause | None
-    """None where the build was stopped."""
+    """Why; None if a stop was requested."""
     detail: str | None = None
 
 
 @dataclass(frozen=True)
 class BuildState:
-    """How far a build is."""
+    """The progress of a build."""
 
     tasks: int
     done: int
-    """Tasks whose search is over."""
+    """Tasks whose search has finished."""
     executions: int
-    """Whole ones, kept in this sitting and before."""
+    """Completed executions, including earlier runs of the build."""
     executed_now: int
     cost_usd: Decimal
-    """What the calls of all whole executions cost."""
+    """Cost of the calls of all completed executions."""
     spent_usd: Decimal
-    """What was paid, over all sittings."""
+    """What was paid in total."""
     saved_usd: Decimal
-    """What calls would have cost that were answered from the response cache."""
+    """Cost of calls that were answered from the response cache."""
 
 
 Listener = Callable[[BuildState, "Outcome | OpenTask | None"], None]
-"""Told after each execution (None) and of each task whose search ends, by one thread at a time."""
+"""Called after each execution (with None) and for each task whose search ends, by one thread at a time."""
 
 
 def tell_nobody(_state: BuildState, _ended: Outcome | OpenTask | None) -> None:
-    """Tells nobody."""
+    """Do nothing."""
 
 
 class _LostExecutionError(Exception):
-    """An execution came to no verdict."""
+    """An execution got no verdict."""
 
     def __init__(self, cause: Cause, detail: str | None) -> None:
         super().__init__(detail)
@@ -85,16 +85,16 @@ class Work:
         is_stopping: Callable[[], bool],
         listener: Listener = tell_nobody,
     ) -> None:
-        """Take what the searches need.
+        """Prepare the searches.
 
         Args:
-            executor: executes what is not kept.
-            log: keeps what was executed.
+            executor: executes what is not recorded.
+            log: the log of executions.
             ladder: the tiers.
-            rules: of the search.
+            rules: the rules of the search.
             hints: asks the proposer.
-            is_stopping: says whether no further execution is to be begun.
-            listener: told how far the build is.
+            is_stopping: returns whether a stop was requested.
+            listener: called with the progress.
         """
         self._executor = executor
         self._log = log
@@ -116,10 +116,10 @@ class Work:
         """Search the labels of tasks.
 
         Returns:
-            What came of each, by the task's id.
+            The outcome of each task, by task id.
 
         Raises:
-            TwinbenchError: something that ends the whole build, such as a full disk; what was kept stays.
+            TwinbenchError: something ended the whole build, such as a full disk; recorded executions are kept.
         """
         self._tasks = len(tasks)
         Threads[ConstructionTask, str, "Outcome | OpenTask"]({"here": workers}).run(
@@ -128,7 +128,7 @@ class Work:
         return self._ended
 
     def state(self) -> BuildState:
-        """How far the build is."""
+        """Return the progress of the build."""
         return BuildState(
             tasks=self._tasks,
             done=sum(isinstance(each, Outcome) for each in self._ended.values()),
@@ -147,7 +147,7 @@ class Work:
             self._listener(self.state(), ended)
 
     def _all_lost_alike(self) -> bool:
-        """Whether the first tasks that ended are all lost to the same infrastructure: so would be the others."""
+        """Return whether the first tasks were all lost to the same infrastructure cause, as the others would be."""
         causes = [each.cause if isinstance(each, OpenTask) else None for each in self._ended.values()]
         first = causes[0]
         return (
@@ -204,18 +204,19 @@ class Work:
         if (kept := self._log.hints(task.id)) is not None:
             return kept
         try:
-            hints = self._hints.ask(task, seed)
+            hints, paid = self._hints.ask(task, seed)
         except TwinbenchError as error:
-            raise _LostExecutionError(Cause.internal, str(error)) from None
-        self._log.add_hints(task.id, hints)
+            cause = error.cause if isinstance(error, CausedError) else Cause.internal
+            raise _LostExecutionError(cause, f"the proposer: {error}") from None
+        self._log.add_hints(task.id, hints, paid)
         return hints
 
 
 def _refuse_another(execution: Execution, task: ConstructionTask, assignment: Assignment, repeat: int) -> None:
-    """Refuse an execution that is not the one that was asked for: no label may rest on it.
+    """Check that an execution is the requested one.
 
     Raises:
-        TwinbenchError: it is another.
+        TwinbenchError: it is not, which is a bug in the executor.
     """
     asked = (task.id, assignment, repeat)
     if (execution.task, execution.assignment, execution.repeat) != asked:

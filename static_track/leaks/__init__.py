@@ -1,5 +1,5 @@
-"""What a bank gives away: how well things that are no language predict its labels.
+"""Label leaks of a bank: how well features other than the text predict its labels.
 
-``traits`` collects what a router sees of each row beside what is said, ``lookup`` predicts labels by one of these at a
-time, ``checking`` says how much better that is than to answer always the same.
+``traits`` collects the features of each row besides its text, ``lookup`` predicts labels from one feature at a time,
+and ``checking`` measures how much better that is than always predicting the largest class.
 """

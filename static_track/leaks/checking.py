@@ -1,4 +1,4 @@
-"""``twinbench bank check``: what of a bank's labels can be had without reading the conversation."""
+"""``twinbench bank check``: how well a bank's labels can be predicted without reading the conversation."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from twinbench.statistics.paired import NO_SPREAD
 from twinbench.statistics.sampling import bootstrap
 
 FAIL_ABOVE = 5.0
-"""Points of accuracy: a check fails where the lower end of its interval lies above."""
+"""Points of accuracy: a check fails if the lower end of its interval is above this."""
 
 LEVEL = 0.98
-"""Of the intervals. With some twenty traits tried on each bank, 0.95 would let chance warn too often; docs/banks.md has
-what was measured."""
+"""Level of the intervals. With some twenty traits per bank, 0.95 would give too many false warnings; docs/banks.md has
+measurements."""
 
 RESAMPLES = 5_000
 
 _SPREAD_FROM_ROWS = 2_000
-"""Of so many rows, traits are looked at in several processes: with fewer, starting these takes longer than it saves."""
+"""From this many rows on, traits are examined in several processes; with fewer, starting them is not worth it."""
 
 _GLANCE_ROWS = 300
 _GLANCE_MESSAGES = 10_000
 
 _FEW = 30
-"""Groups that differ: with no more, the bootstrap is too sure, and which way they differ has to pass an exact test."""
+"""With no more differing groups than this, the bootstrap is overconfident, so an exact sign test is required too."""
 
 _RESAMPLING = Resampling(RESAMPLES, LEVEL)
 
 
 def groups(bank: Bank) -> dict[int, str]:
-    """By row number, the group that a row belongs to (``Bank.groups``), named by the first of its trajectories."""
+    """Return the group of each row (``Bank.groups``) by row number, named by the first of its trajectories."""
     names = bank.groups()
     first = {name: str(number) for number, name in reversed(list(enumerate(names)))}
     rows = bank.cursor().execute("SELECT row_no, trajectory FROM base").fetchall()
@@ -61,18 +61,19 @@ def groups(bank: Bank) -> dict[int, str]:
 class LeakCheck(CheckResult):
     """How well one trait predicts the labels.
 
-    ``subject`` is the part of the trait that did best, ``value`` points of accuracy over the largest class; None where
-    the trait is the same on every row.
+    ``subject`` is the best view of the trait, ``value`` its points of accuracy over the largest class; None if the
+    trait is
+    the same on every row.
     """
 
     interval: tuple[float, float] | None = None
-    """Of the value."""
+    """The interval of the value."""
     within_workloads: float | None = None
-    """The same where a row's workload is known anyhow; None in a bank of one workload."""
+    """Like ``value``, relative to the largest class of each workload; None in a bank with one workload."""
     accuracy: float | None = None
-    """Percent of rows whose label it predicts."""
+    """Percent of rows whose label it predicts correctly."""
     answers: Sequence[int] = field(default=(), repr=False)
-    """The tiers that it predicts, in the order of the report's rows; none where it is the same on every row."""
+    """The predicted tiers, in the order of the report's rows; empty if the trait is the same on every row."""
 
     def to_json(self) -> dict[str, Any]:
         """The check as a JSON object."""
@@ -85,7 +86,7 @@ class LeakCheck(CheckResult):
 
 @dataclass(frozen=True, repr=False)
 class LeakReport(Tabular):
-    """What a bank gives away, trait by trait."""
+    """The label leaks of a bank, trait by trait."""
 
     bank: str
     rows: int
@@ -93,14 +94,14 @@ class LeakReport(Tabular):
     largest_class: float
     """Percent of rows whose label is the largest class."""
     workload: float | None
-    """Points over the largest class by knowing each row's workload; None in a bank of one."""
+    """Points over the largest class from knowing each row's workload; None in a bank with one workload."""
     level: float
-    """Of the intervals."""
+    """Level of the intervals."""
     checks: Sequence[LeakCheck]
     notes: Sequence[str] = ()
     """What a reader has to know of the figures."""
     caveat: str | None = None
-    """What must be said of the bank."""
+    """The bank's caveat."""
     row_nos: Sequence[int] = field(default=(), repr=False)
 
     @property
@@ -118,7 +119,7 @@ class LeakReport(Tabular):
     number_columns: ClassVar = frozenset({"value", "low", "high", "within_workloads", "accuracy"})
 
     def records(self) -> list[dict[str, Any]]:
-        """One row a check, the ends of its interval in columns of their own."""
+        """Return one row per check, with the ends of its interval in separate columns."""
         found = []
         for check in self.checks:
             low, high = check.interval or (None, None)
@@ -142,12 +143,12 @@ class LeakReport(Tabular):
 
 
 def check_bank(bank: Bank, *, split: Split = ALL, progress: Progress = no_progress) -> LeakReport:
-    """How well each thing that a router sees and that is no language predicts a bank's labels by itself.
+    """Check how well each feature besides the text predicts a bank's labels alone.
 
     Args:
-        bank: opened.
+        bank: an opened bank.
         split: only this part.
-        progress: told what is going on.
+        progress: called as the check proceeds.
 
     Raises:
         UsageError: the bank has no labels, or a single group.
@@ -189,11 +190,11 @@ def check_bank(bank: Bank, *, split: Split = ALL, progress: Progress = no_progre
 
 
 def glance(bank: Bank, progress: Progress = no_progress) -> list[LeakCheck]:
-    """What some of a bank's trajectories surely give away, the largest lift first: as many as take about a second.
+    """Find significant leaks in a sample of a bank's trajectories that takes about a second, the largest lift first.
 
     Args:
-        bank: opened; one without labels, or with too few groups, gives nothing away.
-        progress: told what is going on.
+        bank: an opened bank; without labels, or with too few groups, nothing is found.
+        progress: called as the check proceeds.
     """
     if not bank.info.labelled:
         return []
@@ -218,24 +219,24 @@ def glance(bank: Bank, progress: Progress = no_progress) -> list[LeakCheck]:
 
 
 def enough_groups(bank: Bank, row_nos: Collection[int]) -> bool:
-    """Whether some rows are of so many groups that anything can be found."""
+    """Return whether some rows have enough groups for anything to be significant."""
     group_of = groups(bank)
     return len({group_of[row_no] for row_no in row_nos}) >= _RESAMPLING.fewest_clusters
 
 
 class Examination:
-    """Rows with their traits and labels, and what each trait makes of the labels."""
+    """Rows with their traits and labels, and how well each trait predicts the labels."""
 
     def __init__(
         self, traits: Sequence[Trait], targets: Sequence[int], groups: Sequence[str], workloads: Sequence[str]
     ) -> None:
-        """Take rows.
+        """Make an examination.
 
         Args:
-            traits: of all rows.
+            traits: the traits of all rows.
             targets: the tier id of each row.
-            groups: the group of each; two at least.
-            workloads: the workload of each.
+            groups: the group of each row; at least two distinct ones.
+            workloads: the workload of each row.
         """
         self._traits = traits
         self._labels = Labels.of(targets, groups)
@@ -254,12 +255,12 @@ class Examination:
 
     @property
     def workload(self) -> float | None:
-        """Points over the largest class by knowing each row's workload; None where there is one."""
+        """Points over the largest class from knowing each row's workload; None if there is only one."""
         return self._accuracy(self._known) - self._accuracy(self._base) if self._several else None
 
     @property
     def notes(self) -> list[str]:
-        """What a reader has to know of the figures."""
+        """Notes on how to read the figures."""
         fewest, size = _RESAMPLING.fewest_clusters, len(self._clusters)
         found = [] if size >= fewest else [f"{counted(size, 'group')} are too few to find anything: it takes {fewest}."]
         if self._several:
@@ -272,11 +273,11 @@ class Examination:
     def checks(
         self, progress: Progress = no_progress, executor: Executor[Any, None, Any] | None = None
     ) -> list[LeakCheck]:
-        """Each trait's check.
+        """Check each trait.
 
         Args:
-            progress: told what is going on.
-            executor: has labels predicted, trait by trait; default: processes where there are rows enough for them.
+            progress: called after each trait.
+            executor: runs the predictions, trait by trait; default: processes if there are enough rows.
         """
         strata = (self._one, self._workloads) if self._several else (self._one,)
         lookups = [
@@ -304,12 +305,12 @@ class Examination:
         return float(100 * (guessed.answers == self._labels.targets).mean())
 
     def _gain(self, guessed: Guesses, base: Guesses) -> Floats:
-        """Shape (rows,): 1 where only the first is right, -1 where only the second is."""
+        """Return, of shape (rows,), 1 where only the first is right, -1 where only the second is."""
         right = self._labels.targets
         return np.asarray((guessed.answers == right).astype(np.float64) - (base.answers == right))
 
     def _intervals(self, guessed: Sequence[Guesses]) -> list[tuple[float, float] | None]:
-        """Of each lift in points; None where there are too few groups for any."""
+        """Return the interval of each lift in points; None if there are too few groups."""
         if not guessed or len(self._clusters) < _RESAMPLING.fewest_clusters:
             return [None] * len(guessed)
         gains = [self._gain(each, self._base) for each in guessed]
@@ -371,7 +372,7 @@ def _any(values: Sequence[object]) -> bool:
 
 
 def _lifts(sums: Floats) -> Floats:
-    """Points of accuracy of sums over rows; the first column counts rows."""
+    """Return points of accuracy from sums over rows; the first column counts rows."""
     totals = sums.sum(axis=-2)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(100 * totals[..., 1:] / totals[..., :1])

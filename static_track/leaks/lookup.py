@@ -1,8 +1,8 @@
-"""Labels predicted by one trait alone: a table from value to the most frequent label, cross-validated by group.
+"""Predict labels from one trait alone: a table from value to the most frequent label, cross-validated by group.
 
-A trait is seen in several views: the value itself, the range it is in, its remainder. Which view is used, and what each
-of its values stands for, is learnt from the other folds, so a view that fits by chance has no advantage on the rows
-that it is judged on.
+A trait has several views: its value, the range that the value is in, its remainder. Which view is used, and which label
+each of its values predicts, is learnt from the other folds, so a view that fits by chance has no advantage on the test
+rows.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Floats = NDArray[np.float64]
 
 FOLDS = 10
 DEALS = 3
-"""How often groups are dealt into folds; a row's answer is what all deals say together."""
+"""How often groups are split into folds; a row's prediction combines all splits."""
 FEWEST_ROWS = 3
 FEWEST_GROUPS = 2
-"""A value seen in fewer rows or groups than that stands for nothing: the largest class is answered."""
+"""A value seen in fewer rows or groups predicts nothing: the largest class is used instead."""
 
 _RANGES = (2, 4, 8, 16)
 _MODULI = (2, 3, 4, 5, 8, 10)
@@ -38,30 +38,30 @@ _ERRORS = 1.5
 
 @dataclass(frozen=True)
 class View:
-    """One way to sort rows by a trait."""
+    """One way to partition rows by a trait."""
 
     name: str
     codes: Ints
-    """Shape (rows,): numbers from 0, equal for rows that this view cannot tell apart."""
+    """Shape (rows,): numbers from 0, equal for rows that this view does not distinguish."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a bank's rows, dealt into folds."""
+    """The labels of a bank's rows, split into folds."""
 
     targets: Ints
     """Shape (rows,): tier ids."""
     groups: Ints
-    """Shape (rows,): numbers from 0; rows of one group stand in one fold."""
+    """Shape (rows,): group numbers from 0; rows of one group are in one fold."""
     folds: Ints
-    """Shape (deals, rows): numbers from 0, no fold in two deals."""
+    """Shape (deals, rows): fold numbers from 0, distinct between deals."""
 
     @classmethod
     def of(cls, targets: Sequence[int], groups: Sequence[str]) -> Labels:
-        """Labels dealt into folds by group, so that each fold has about the same share of each label.
+        """Split labels into folds by group, so that each fold has about the same share of each label.
 
-        Which group goes where follows from its name alone. With equal shares, the largest class is hardly ever another
-        one in the folds that are learnt from than in the one that is judged.
+        A group's fold depends on its name alone. With equal shares, the largest class of the training folds is nearly
+        always that of the test fold.
         """
         names = {name: number for number, name in enumerate(sorted(set(groups)))}
         numbers = np.array([names[name] for name in groups], np.intp)
@@ -78,7 +78,7 @@ class Labels:
         return cls(tiers, numbers, dealt[:, numbers])
 
     def by_group(self, values: Ints) -> Ints:
-        """Sums by group of values of shape (..., rows)."""
+        """Sum values of shape (..., rows) by group."""
         return np.add.reduceat(values[..., self._order], self._starts, axis=-1)
 
     @cached_property
@@ -92,25 +92,25 @@ class Labels:
 
 @dataclass(frozen=True)
 class Guesses:
-    """What a table answered for rows that it was not made from."""
+    """Predictions of a table for rows that it was not made from."""
 
     answers: Ints
     """Shape (rows,): tier ids."""
     view: str | None
-    """The view that most folds used; None where none did better than the largest class."""
+    """The view that most folds used; None if none did better than the largest class."""
 
 
 def views(measures: Mapping[str, Sequence[Value]], *, remainders: bool = True) -> list[View]:
-    """The ways to sort rows by some measures; none where they are the same on every row.
+    """Return the ways to partition rows by some measures; none if they are the same on every row.
 
     Args:
-        measures: one value a row each; None where there is none.
-        remainders: whether whole numbers are sorted by their remainders too.
+        measures: one value per row each; None if there is none.
+        remainders: whether integers are partitioned by their remainders too.
     """
     found: dict[bytes, View] = {}
     for name, values in measures.items():
         for view in _views(name, values, remainders):
-            if view.codes.any():  # numbered by first appearance: all 0 where nothing differs
+            if view.codes.any():  # numbered by first appearance: all 0 if nothing differs
                 found.setdefault(view.codes.tobytes(), view)
     return list(found.values())
 
@@ -135,7 +135,7 @@ def _views(name: str, values: Sequence[Value], remainders: bool) -> list[View]:
 
 
 def _numbered(values: Sequence[object] | NDArray[np.generic]) -> Ints:
-    """Equal values by equal numbers, in the order of their first appearance."""
+    """Number equal values equally, in the order of their first appearance."""
     numbers: dict[object, int] = {}
     listed = values.tolist() if isinstance(values, np.ndarray) else values
     keys = (None if value != value else value for value in listed)  # NaN is not itself
@@ -143,10 +143,10 @@ def _numbered(values: Sequence[object] | NDArray[np.generic]) -> Ints:
 
 
 def largest_class(labels: Labels, strata: Ints) -> Guesses:
-    """The most frequent label of each stratum, for all its rows.
+    """Predict the most frequent label of each stratum for all its rows.
 
-    Of all rows, not of the other folds alone: where two labels are about equally frequent, the larger one of the other
-    folds is often the smaller one of the fold that is judged, and everything would seem better than that.
+    It is taken from all rows, not from the other folds: if two labels are about equally frequent, the more frequent one
+    of the other folds is often the less frequent one of the test fold, and every trait would seem better than that.
     """
     counts = np.zeros((int(strata.max()) + 1, _CLASSES), np.intp)
     np.add.at(counts, (strata, labels.targets), 1)
@@ -154,16 +154,16 @@ def largest_class(labels: Labels, strata: Ints) -> Guesses:
 
 
 def guesses(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
-    """Labels predicted by the best of some views.
+    """Predict labels by the best of some views.
 
     Args:
-        found: of one trait.
-        labels: of all rows.
+        found: the views of one trait.
+        labels: the labels of all rows.
         strata: shape (rows,), numbers from 0: a table is made for each (all 0: one table for all rows).
 
     Returns:
-        For each row what was learnt from the other folds: the view that surely does best there when each group in turn
-        is left out, or the largest class where none surely does better.
+        For each row the prediction learnt from the other folds: by the views that are significantly best there when
+        each group in turn is left out, or the largest class if none is significantly better.
     """
     default = largest_class(labels, strata).answers
     right_anyhow = default == labels.targets
@@ -185,24 +185,24 @@ def guesses(found: Sequence[View], labels: Labels, strata: Ints) -> Guesses:
 
 @dataclass(frozen=True)
 class Lookup:
-    """Labels to be predicted by a trait: a job for a process of its own, which needs numpy and little else."""
+    """A job that predicts labels by a trait, for a separate process."""
 
     trait: str
     measures: Mapping[str, Sequence[Value]] = field(repr=False)
     remainders: bool
     labels: Labels = field(repr=False)
     strata: Sequence[Ints] = field(repr=False)
-    """Shape (rows,) each: once for each, tables are made."""
+    """Shape (rows,) each: tables are made for each of these."""
 
 
 def look_up(lookup: Lookup, _place: None) -> tuple[Guesses, ...] | None:
-    """What is predicted with each strata; None where the trait is the same on every row."""
+    """Return the predictions with each strata; None if the trait is the same on every row."""
     found = views(lookup.measures, remainders=lookup.remainders)
     return tuple(guesses(found, lookup.labels, strata) for strata in lookup.strata) if found else None
 
 
 def _sure_part(gains: Ints) -> Floats:
-    """Sums of gains less 1.5 standard errors: of many views some seem good by chance, more so where groups are few.
+    """Return sums of gains minus 1.5 standard errors, since some of many views look good by chance.
 
     Args:
         gains: shape (folds, groups).
@@ -212,7 +212,7 @@ def _sure_part(gains: Ints) -> Floats:
 
 
 class _Table:
-    """Labels counted by a view's values, without each fold in turn."""
+    """Counts of labels by a view's values, leaving out each fold in turn."""
 
     def __init__(self, view: View, labels: Labels, strata: Ints, default: Ints) -> None:
         self._labels = labels
@@ -237,7 +237,9 @@ class _Table:
         self._own = own[self._pair]
 
     def shares(self) -> Floats:
-        """Shape (deals, rows, tiers): the labels of a row's value in the folds that it is not in, 0 where too few."""
+        """Return, of shape (deals, rows, tiers), the label shares of each row's value in the other folds; 0 if there
+        are too few rows.
+        """
         fold, cell = self._labels.folds, self._cells
         counts = self._counts[fold, cell]
         rows = counts.sum(axis=-1)
@@ -245,14 +247,14 @@ class _Table:
         return np.asarray(counts * (seen / np.maximum(rows, 1))[..., None])
 
     def right_without_own_group(self) -> Truths:
-        """Shape (folds, rows): whether a row is answered right by the other groups of the folds learnt from."""
+        """Return, of shape (folds, rows), whether the training folds without a row's own group predict it correctly."""
         counts = self._counts[:, self._cells] - self._own
         groups = self._groups[:, self._cells] - 1
         return np.asarray(self._most(counts, groups, self._default) == self._labels.targets)
 
     @staticmethod
     def _most(counts: Ints, groups: Ints, default: Ints) -> Ints:
-        """The most frequent label, ``default`` in a tie with it and where too little was seen."""
+        """Return the most frequent label; ``default`` in a tie with it, or if too little was seen."""
         seen = (counts.sum(axis=-1) >= FEWEST_ROWS) & (groups >= FEWEST_GROUPS)
         most, answer = counts[..., np.arange(len(default)), default], default
         for tier in range(_CLASSES):

@@ -1,6 +1,6 @@
-"""One message, and the tools of a call, taken apart into what is no language.
+"""Extract features other than the text's meaning from one message, and from the tools of a call.
 
-Each is a mapping from (trait, measure) to a value. Where a message stands in its prompt is for ``traits`` to say.
+Features are mappings from (trait, measure) to a value. A message's position in its prompt is handled by ``traits``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LABEL_WORDS = (
     "difficulty",
     "gold",
 )
-"""Words that say which model a call needs; ``mid_high`` in any spelling."""
+"""Words that suggest which model a call needs; ``mid_high`` in any spelling."""
 
 _WORDS = {word: re.compile(rf"{word}(?<![a-z]{word})(?![a-z])") for word in LABEL_WORDS if word != "mid_high"}
 _WORDS["mid_high"] = re.compile(r"mid[ _-]?high(?![a-z])")
@@ -59,7 +59,7 @@ _ID_PREFIX = re.compile(r"^[a-zA-Z]*[_-]?")
 _DIGITS_AT_END = re.compile(r"\d{1,15}$")
 
 _END = 2000
-"""Characters at either end of a text in which times, numbers and values are looked for."""
+"""How many characters at either end of a text are searched for times, numbers and values."""
 
 _USUAL = {
     ("role",),
@@ -82,7 +82,7 @@ _USUAL = {
     ("content", "input"),
     ("content", "content"),
 }
-"""Places within a message whose values other traits or a router's reading of the conversation are about."""
+"""Paths within a message whose values belong to other traits or to the conversation itself."""
 
 _SCHEMA = {
     "type",
@@ -101,35 +101,35 @@ _SCHEMA = {
     "additionalProperties",
     "optional",
 }
-"""Keys of tools and JSON schemas whose values are what the tool is, in words."""
+"""Keys of tools and JSON schemas whose values describe the tool."""
 
 _LANGUAGE = {"arguments", "input"}
-"""Keys whose objects are a model's own words."""
+"""Keys whose objects are written by the model."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is no language in a message or a list of tools."""
+    """The features of a message or a list of tools."""
 
     values: Mapping[tuple[str, str], Value] = field(default_factory=dict)
-    """By trait and measure."""
+    """Values by trait and measure."""
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """The same, of what is summed over a prompt."""
+    """Counts by trait and measure that are summed over a prompt."""
     keys: frozenset[str] = frozenset()
     """Paths of all keys, such as ``tool_calls[].function.name``."""
     orders: tuple[str, ...] = ()
-    """Keys of each object as they stand, by path."""
+    """Keys of each object in their order, by path."""
     extra: Mapping[str, Value] = field(default_factory=dict)
-    """Values of keys that are not of the format, by path."""
+    """Values of non-standard keys, by path."""
     call_ids: tuple[str, ...] = ()
     answered_ids: tuple[str, ...] = ()
     times: tuple[float, ...] = ()
-    """The first and the last time that is named, in seconds."""
+    """The first and the last time in the text, in seconds."""
     role: str = ""
 
 
 def message_facts(message: Message) -> Facts:
-    """What is no language in a message."""
+    """Extract the features of a message."""
     keys: set[str] = set()
     orders: list[str] = []
     extra: dict[str, Value] = {}
@@ -172,7 +172,7 @@ def message_facts(message: Message) -> Facts:
 
 
 def tools_facts(tools: Sequence[Mapping[str, Any]]) -> Facts:
-    """What is no language in the tools that a call offers."""
+    """Extract the features of a call's tools."""
     keys: set[str] = set()
     orders: list[str] = []
     extra: dict[str, Value] = {}
@@ -197,7 +197,7 @@ def tools_facts(tools: Sequence[Mapping[str, Any]]) -> Facts:
 
 
 def id_values(ids: Sequence[str]) -> Iterator[tuple[str, Value]]:
-    """How the ids of a prompt's tool calls look."""
+    """Yield features of the ids of a prompt's tool calls."""
     for place, one in (("first", ids[0]), ("last", ids[-1])):
         prefix = _ID_PREFIX.match(one)
         start = prefix.end() if prefix is not None else 0
@@ -213,7 +213,7 @@ def id_values(ids: Sequence[str]) -> Iterator[tuple[str, Value]]:
 
 
 def time_values(moment: float) -> Iterator[tuple[str, Value]]:
-    """A moment and its parts."""
+    """Yield a moment and its parts."""
     yield "moment", moment
     yield "second", int(moment) % 60
     yield "minute", int(moment) // 60 % 60
@@ -222,17 +222,17 @@ def time_values(moment: float) -> Iterator[tuple[str, Value]]:
 
 
 def text_times(text: str) -> list[float]:
-    """The first and the last time in a text, in seconds since 1970, or since midnight where no day is named."""
+    """Return the first and the last time in a text, in seconds since 1970, or since midnight if there is no date."""
     return _times(text)
 
 
 def words_of_keys(keys: frozenset[str]) -> list[str]:
-    """Label-like words within the names of keys."""
+    """Return label-like words in the names of keys."""
     return sorted({word for key in keys for word in _label_words(key.replace("_", " "))[0]})
 
 
 def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every value below, by the keys that lead to it; positions in lists are left out."""
+    """Yield every nested value with the keys that lead to it; positions in lists are left out."""
     yield path, value
     if isinstance(value, Mapping):
         for key, below in value.items():
@@ -246,12 +246,12 @@ def _walk(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def _schema_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    """A path within a schema, the names of properties left out: they are language."""
+    """Return a path within a schema with the names of properties replaced, since they are free text."""
     return tuple("*" if position and path[position - 1] == "properties" else key for position, key in enumerate(path))
 
 
 def _within_names(path: tuple[str, ...]) -> bool:
-    """Whether the last key is a property's name."""
+    """Return whether the last key is the name of a property."""
     return len(path) > 1 and path[-2] == "properties"
 
 
@@ -287,7 +287,7 @@ def _escaped(text: str) -> str:
 
 
 def _kind_of(character: str) -> str:
-    """A letter by its case, another character by itself."""
+    """Return a class for a letter or digit, and other characters as they are."""
     if character.isalpha():
         return "capital" if character.isupper() else "letter"
     return "digit" if character.isdigit() else _escaped(character)
@@ -325,12 +325,12 @@ def _numbers(text: str) -> dict[tuple[str, str], Value]:
 
 
 def _mixed(digits: str) -> bool:
-    """Whether hexadecimal digits are neither a number nor a word."""
+    """Return whether hexadecimal digits are neither a number nor a word."""
     return not digits.isdigit() and not digits.isalpha()
 
 
 def _label_words(text: str) -> tuple[dict[str, int], str | None]:
-    """Label-like words with how often they stand there, and the last of them."""
+    """Return label-like words with their counts, and the last of them."""
     lowered = text.lower()
     found, last = {}, (-1, "")
     for word, pattern in _WORDS.items():
@@ -362,7 +362,7 @@ def _times(text: str) -> list[float]:
 
 
 def _ids(message: Message) -> tuple[list[str], list[str]]:
-    """The ids of a message's tool calls, and of those that it answers."""
+    """Return the ids of a message's tool calls, and of those that it answers."""
     calls = [call.get("id") for call in message.get("tool_calls") or ()]
     answered = [message.get("tool_call_id")]
     content = message.get("content")
@@ -384,7 +384,7 @@ def _form(message: Message) -> str:
 
 
 def _argument_form(message: Message) -> str | None:
-    """How the arguments of a message's first tool call are written."""
+    """Return how the arguments of a message's first tool call are written."""
     for call in message.get("tool_calls") or ():
         function = _function(call)
         arguments = function.get("arguments")

@@ -1,4 +1,4 @@
-"""What share of a router's score could be had from what a bank gives away, without reading the conversation."""
+"""How much of a router's score could be reached through label leaks, without reading the conversation."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from twinbench.storage.manifest_files import static_manifest
 
 @dataclass(frozen=True)
 class ScoreAlone:
-    """The trait that predicts most labels, played as a router on the rows that a router answered."""
+    """The score of the most predictive trait, used as a router on the rows that a router answered."""
 
     check: LeakCheck | None
-    """None where no trait predicts surely better than the largest class."""
+    """The trait's check; None if no trait is significantly better than the largest class."""
     combined: float | None
-    """Percent; what the trait would score. None where there is no such trait, or Combined is undefined."""
+    """Combined of the trait in percent; None if there is no such trait, or Combined is undefined."""
     router_combined: float | None
     too_few: bool = False
-    """Whether the rows are of too few groups to find anything."""
+    """Whether the rows have too few groups to find anything."""
 
     @property
     def share(self) -> float | None:
-        """Of the router's score; None where it has none above 0."""
+        """The trait's score as a share of the router's; None if the router's is not above 0."""
         if self.combined is None or self.router_combined is None or self.router_combined <= 0:
             return None
         return self.combined / self.router_combined
@@ -50,12 +50,12 @@ class ScoreAlone:
 
 
 def score_alone(bank: Bank, answers: Mapping[int, int | None], progress: Progress = no_progress) -> ScoreAlone:
-    """The score of a router's answers beside that of the trait that predicts most labels, each row by the other folds.
+    """Score a router's answers, and the cross-validated predictions of the most predictive trait.
 
     Args:
-        bank: opened; with labels.
+        bank: an opened bank with labels.
         answers: tier ids by row number, None for an error; all rows of some trajectories.
-        progress: told what is going on.
+        progress: called as the check proceeds.
 
     Raises:
         UsageError: the bank has no labels.
@@ -82,6 +82,6 @@ def score_alone(bank: Bank, answers: Mapping[int, int | None], progress: Progres
 
 
 def _part(bank: Bank, answers: Mapping[int, int | None]) -> Split:
-    """The trajectories of some rows."""
+    """Return the part of the bank with the trajectories of some rows."""
     rows = bank.cursor().execute("SELECT row_no, trajectory FROM base").fetchall()
     return Split(None, tuple(sorted({trajectory for row_no, trajectory in rows if row_no in answers})))

@@ -1,7 +1,7 @@
-"""What a router sees of each row beside what is said: its traits, each with several measures.
+"""The traits of each row: what a router sees besides the text, each trait with several measures.
 
-Taken from the very prompts and session keys that routers get. A router may keep state by session, so a row's measures
-may use what earlier rows of its trajectory showed, never a later one's.
+Traits are extracted from the same prompts and session keys that routers get. A router may keep state per session, so a
+row's measures may use earlier rows of its trajectory, but never later ones.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ TRAITS = (
     "marks at the ends",
     "unusual characters",
 )
-"""What is looked at in every bank."""
+"""The traits that are examined in every bank."""
 
 _KEY = "key "
-"""What the trait of a key that is not of the format is called, before the key's path; there is one for each."""
+"""Prefix of the traits of non-standard keys; each key has a trait, named after its path."""
 
 _NO_REMAINDERS = (
     "step index",
@@ -71,7 +71,7 @@ _NO_REMAINDERS = (
     "white space within",
     "unusual characters",
 )
-"""Traits whose numbers are small or rough: each value, or the range that it is in, says what a remainder would."""
+"""Traits whose numbers are small or coarse, so that remainders add nothing to values and ranges."""
 
 _KEPT_MESSAGES = 20_000
 _MOST_EXTRA_KEYS = 40
@@ -81,21 +81,21 @@ _NAMED_ROLES = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True)
 class Trait:
-    """One thing that a router sees beside the words."""
+    """One feature that a router sees besides the text."""
 
     name: str
     measures: Mapping[str, Sequence[Value]]
-    """Shape (rows,) each; None where a row has nothing of the kind."""
+    """Shape (rows,) each; None if a row has no value."""
 
     @property
     def has_remainders(self) -> bool:
-        """Whether remainders of its whole numbers may say more than the numbers."""
+        """Whether remainders of its integers may say more than the integers."""
         return self.name not in _NO_REMAINDERS
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The rows of a bank, or of some of its trajectories, as far as they are no language."""
+    """The traits of a bank's rows, or of some of its trajectories."""
 
     row_nos: Sequence[int]
     traits: Sequence[Trait]
@@ -109,12 +109,12 @@ class _Measures:
         self._columns: dict[tuple[str, str], dict[int, Value]] = defaultdict(dict)
 
     def add(self, trait: str, measure: str, value: Value) -> None:
-        """Take a value of the row that was begun last."""
+        """Add a value for the current row."""
         if value is not None:
             self._columns[trait, measure][self.rows - 1] = value
 
     def of(self, trait: str) -> dict[str, list[Value]]:
-        """All measures of a trait, rows without a value filled up."""
+        """Return all measures of a trait, with None for rows without a value."""
         return {
             measure: [values.get(row) for row in range(self.rows)]
             for (name, measure), values in self._columns.items()
@@ -122,7 +122,7 @@ class _Measures:
         }
 
     def beginning(self, prefix: str) -> list[str]:
-        """The traits that begin so, those on most rows first."""
+        """Return the traits whose names begin with ``prefix``, those on most rows first."""
         rows: dict[str, int] = defaultdict(int)
         for (trait, _), values in self._columns.items():
             if trait.startswith(prefix):
@@ -131,14 +131,14 @@ class _Measures:
 
 
 class _Reader:
-    """Reads prompts; a message is taken apart once, however many prefixes repeat it."""
+    """Extracts the features of prompts; each message is processed once, however many prompts repeat it."""
 
     def __init__(self) -> None:
         self._messages: dict[int, tuple[object, Facts]] = {}
         self._tools: dict[int, tuple[object, Facts]] = {}
 
     def messages(self, step: PrefixStep) -> list[Facts]:
-        """The facts of a prompt's messages."""
+        """Return the features of a prompt's messages."""
         found = []
         for message in step.prompt.messages:
             known = self._messages.get(id(message))
@@ -148,25 +148,25 @@ class _Reader:
         return found
 
     def tools(self, step: PrefixStep) -> Facts:
-        """The facts of a prompt's tools."""
+        """Return the features of a prompt's tools."""
         tools = step.prompt.tools
         if id(tools) not in self._tools:
             self._tools[id(tools)] = tools, tools_facts(tools)
         return self._tools[id(tools)][1]
 
     def forget(self) -> None:
-        """Make room, between trajectories."""
+        """Limit the cache, between trajectories."""
         if len(self._messages) > _KEPT_MESSAGES:
             self._messages.clear()
 
 
 def read_traits(bank: Bank, split: Split = ALL, progress: Progress = no_progress) -> Seen:
-    """The traits of a bank's rows, or of those of a part, as routers see them.
+    """Extract the traits of a bank's rows, or of a part's, as routers see them.
 
     Args:
-        bank: opened.
+        bank: an opened bank.
         split: the part.
-        progress: told after each trajectory.
+        progress: called after each trajectory.
     """
     measures, reader, row_nos = _Measures(), _Reader(), []
     total = bank.info.rows if split.trajectories is None else None
@@ -193,7 +193,7 @@ def _of_session(measures: _Measures, key: str, number: int) -> None:
 
 
 def _of_history(measures: _Measures, trajectory: Trajectory, position: int) -> None:
-    """Positions of the rows so far, and how long the answers between them were."""
+    """Add the positions of the rows so far, and the lengths of the answers between them."""
     steps = trajectory.steps[: position + 1]
     here = steps[-1].prompt
     measures.add("step index", "step index", here.step_index)
@@ -240,7 +240,7 @@ def _length(facts: Facts) -> int:
 
 
 def _places(messages: Sequence[Facts]) -> Iterator[tuple[str, Facts]]:
-    """Messages at places that every prompt has."""
+    """Yield messages at positions that every prompt has."""
     if not messages:
         return
     users = [facts for facts in messages if facts.role == "user"]
@@ -265,7 +265,7 @@ def _of_roles(measures: _Measures, roles: Sequence[str]) -> None:
 
 
 def _sums(messages: Sequence[Facts]) -> Iterator[tuple[str, str, int]]:
-    """What is added up over all messages of a prompt."""
+    """Yield what is summed over all messages of a prompt."""
     calls = sum(facts.counts["number of tool calls", "calls"] for facts in messages)
     yield "number of tool calls", "calls", calls
     yield (
@@ -321,7 +321,7 @@ def _of_keys(measures: _Measures, messages: Sequence[Facts], tools: Facts) -> No
 
 
 def _of_value(measures: _Measures, trait: str, place: str, value: Value) -> None:
-    """A value of a key: itself, and what may hide in it."""
+    """Add a key's value, and what may be hidden in it."""
     measures.add(trait, f"{place} value", str(value))
     if isinstance(value, int | float):
         measures.add(trait, f"{place} number", value)

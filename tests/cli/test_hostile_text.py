@@ -85,7 +85,7 @@ def test_what_a_router_raised_or_answered_is_harmless(hostile_store: Store, tmp_
 
     assert harmless(ran.text)
     assert harmless(ran.err)
-    assert "<script>alert(1)</script>[bold red]x[/bold red][/]" in ran.text
+    assert "<script>alert(1)</script>[bold red]x[/bold red][/]" in ran.err
     assert f"{path}:{router}" in ran.text
 
 

@@ -84,16 +84,16 @@ LINES: dict[str, tuple[bytes, int | None, str | None, str]] = {
 
 FIELDS: dict[str, tuple[Row, str, str]] = {
     **{f"no {field}": (without(field), field, "is missing") for field in row(2)},
-    "id a number": (row(2, id=5), "id", "valid string (found 5)"),
-    "id empty": (row(2, id=""), "id", "at least 1 character"),
-    "benchmark null": (row(2, benchmark=None), "benchmark", "valid string (found null)"),
-    "step_index a text": (row(2, step_index="2"), "step_index", "valid integer (found '2')"),
-    "step_index true": (row(2, step_index=True), "step_index", "valid integer (found true)"),
-    "step_index a float": (row(2, step_index=2.0), "step_index", "valid integer (found 2.0)"),
-    "step_index zero": (row(2, step_index=0), "step_index", "greater than or equal to 1 (found 0)"),
+    "id a number": (row(2, id=5), "id", "must be a text (found 5)"),
+    "id empty": (row(2, id=""), "id", "must not be empty"),
+    "benchmark null": (row(2, benchmark=None), "benchmark", "must be a text (found null)"),
+    "step_index a text": (row(2, step_index="2"), "step_index", "must be a whole number (found '2')"),
+    "step_index true": (row(2, step_index=True), "step_index", "must be a whole number (found true)"),
+    "step_index a float": (row(2, step_index=2.0), "step_index", "must be a whole number (found 2.0)"),
+    "step_index zero": (row(2, step_index=0), "step_index", "must be at least 1 (found 0)"),
     "step_index beyond int32": (row(2, step_index=2**31), "step_index", "found 2147483648"),
-    "total_steps null": (row(2, total_steps=None), "total_steps", "valid integer (found null)"),
-    "messages an object": (row(2, messages={}), "messages", "valid list (found an object)"),
+    "total_steps null": (row(2, total_steps=None), "total_steps", "must be a whole number (found null)"),
+    "messages an object": (row(2, messages={}), "messages", "must be a list (found an object)"),
     "no message": (row(2, messages=[]), "messages", "has no message, so nothing was asked"),
     "a message a text": (row(2, messages=["hi"]), "messages[0]", "must be an object, not a text"),
     "no role": (row(2, messages=[{"content": "x"}]), "messages[0].role", "is missing"),
@@ -144,9 +144,9 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
         "messages[0].tool_calls[0].arguments",
         "not a number",
     ),
-    "functions an object": (row(2, functions={"name": "f"}), "functions", "valid list (found an object)"),
+    "functions an object": (row(2, functions={"name": "f"}), "functions", "must be a list (found an object)"),
     "tier unknown": (row(2, target_tier="ultra"), "target_tier", "'mid_high' or 'high' (found 'ultra')"),
-    "tier id unknown": (row(2, target_tier_id=4), "target_tier_id", "less than or equal to 3 (found 4)"),
+    "tier id unknown": (row(2, target_tier_id=4), "target_tier_id", "must be at most 3 (found 4)"),
     "tier id true": (row(2, target_tier="mid", target_tier_id=True), "target_tier_id", "found true"),
     "tier and id disagree": (
         row(2, target_tier="high"),
@@ -350,7 +350,7 @@ def test_the_name_of_the_embedded_bank_is_reserved(kept_store: Store, one_row: P
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("missing.jsonl", "no file"), ("bank.csv", "known are .jsonl, .jsonl.gz, .json, .parquet"), (".", "is no file")],
+    [("missing.jsonl", "no file"), ("bank.csv", "known are .jsonl, .jsonl.gz, .json, .parquet"), (".", "is a folder")],
 )
 def test_a_path_that_is_no_bank_file_is_wrong_usage(
     kept_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
@@ -363,6 +363,18 @@ def test_a_path_that_is_no_bank_file_is_wrong_usage(
     assert ran.code == 2
     assert words in ran.err
     assert name in ran.err
+
+
+@pytest.mark.parametrize(
+    "content", ['{"trajectory_format": "x", "messages": []}', '{\n "info": {},\n "trajectory_format": "x"}']
+)
+def test_a_trajectory_under_any_name_is_told_from_a_bank(kept_store: Store, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "trajectory.json"
+    path.write_text(content, "utf-8")
+    ran = twinbench("bank", "import", path, "--name", "new")
+    assert ran.code == 2
+    assert "is a trajectory of an agent" in ran.err
+    assert "add --format mini-swe-agent" in ran.err
 
 
 def test_validating_what_is_neither_bank_nor_file_says_which_banks_there_are(kept_store: Store) -> None:

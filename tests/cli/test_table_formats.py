@@ -21,6 +21,10 @@ TABLES = {
     "bank list": (),
     "bank show": ("mine",),
     "bank split": ("mine",),
+    "outcomes list": (),
+    "outcomes show": ("openhands-verified",),
+    "outcomes headroom": ("openhands-verified", "--tiers", "low=GLM-5,high=GPT-5.5", "--resamples", "100"),
+    "outcomes power": ("openhands-verified", "--models", "GLM-5,GPT-5.5", "--resamples", "100"),
     "static score": ("sticky", "--bank", "mine"),
     "static compare": ("sticky", "always-high", "--bank", "mine"),
     "static curve": ("depth-rule", "--bank", "mine"),
@@ -58,6 +62,10 @@ WITH_DOCKER = TABLES_WITH_DOCKER | {
     "rehearse serve",
 }
 """These need an engine, or a run, or go on until interrupted: tried in tests/dynamic_track."""
+
+TABLES_WITH_BUILD = {"bank build", "bank review status"}
+WITH_BUILD = TABLES_WITH_BUILD | {"bank review apply", "bank review export"}
+"""These need a bank that is built: tried in tests/static_track/construction."""
 
 ONCE = {"dynamic import"}
 """Begins a directory, and does so once: tried in tests/dynamic_track/running/test_imported.py."""
@@ -114,7 +122,7 @@ def test_programs_get_names_and_numbers_without_marks(tmp_path: Path) -> None:
 
 def test_every_command_with_a_table_is_tried_here() -> None:
     tabular = {command for command, options in commands() if "--format" in options} - OTHER_FORMATS
-    assert tabular == TABLES.keys() | TABLES_WITH_DOCKER | ONCE
+    assert tabular == TABLES.keys() | TABLES_WITH_DOCKER | TABLES_WITH_BUILD | ONCE
 
 
 def test_every_table_can_be_written_to_a_file() -> None:

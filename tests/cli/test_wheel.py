@@ -70,8 +70,9 @@ def test_the_wheel_carries_manifests_bank_results_templates_and_sql(wheel: zipfi
 
     for path in (CHECKOUT / "pools").glob("*.toml"):
         assert wheel.read(f"twinbench/_data/pools/{path.name}") == path.read_bytes()
-    for path in (CHECKOUT / "results" / "published").iterdir():
-        assert wheel.read(f"twinbench/_data/published/{path.name}") == path.read_bytes()
+    for path in (CHECKOUT / "results" / "published").rglob("*.*"):
+        name = path.relative_to(CHECKOUT / "results" / "published").as_posix()
+        assert wheel.read(f"twinbench/_data/published/{name}") == path.read_bytes()
     for path in (CHECKOUT / "static_track").rglob("*.sql"):
         assert wheel.read(path.relative_to(CHECKOUT).as_posix()) == path.read_bytes()
     for folder in ("twinbench/html", "static_track", "dynamic_track"):
@@ -92,7 +93,9 @@ def test_the_wheel_carries_every_module_and_nothing_of_the_checkout_beside(wheel
     tops = {name.partition("/")[0] for name in names}
     (metadata,) = (top for top in tops if top.endswith(".dist-info"))
     assert tops == {"twinbench", "static_track", "dynamic_track", metadata}
-    assert not [name for name in names if name.endswith((".duckdb", ".parquet", ".pyc"))]
+    published = "twinbench/_data/published/"
+    assert not [name for name in names if name.endswith((".duckdb", ".pyc"))]
+    assert not [name for name in names if name.endswith(".parquet") and not name.startswith(published)]
 
 
 def test_the_demo_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
@@ -125,6 +128,8 @@ def test_manifests_and_published_scores_come_with_the_wheel(installed: Path, tmp
     assert pools == {path.stem for path in (CHECKOUT / "pools").glob("*.toml") if path.stem != "locked"}
     run(installed, tmp_path, "pool", "check").succeeded()
     assert "always-high" in run(installed, tmp_path, "static", "published").succeeded().text
+    tables = run(installed, tmp_path, "outcomes", "list", "--json", TWINBENCH_STORE=str(tmp_path)).succeeded().json
+    assert [(each["name"], each["outcomes"]) for each in tables["tables"]] == [("openhands-verified", 17_000)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder for user data has another name elsewhere")

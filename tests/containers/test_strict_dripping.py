@@ -57,7 +57,7 @@ def test_a_decision_that_drips_or_floods_is_ended_at_its_limit(
 
 def test_a_flood_of_standard_error_takes_no_memory(strict: StrictIsolation) -> None:
     with undescribed(feeding("Floods"), strict, decision_s=5.0, **NO_LIMIT) as router, growth_bounded(), ended_soon():
-        assert asked(router) == "error: the decision took longer than 5 s"
+        assert asked(router).startswith("error: the decision took longer than 5 s, the first of its process")
 
 
 @pytest.mark.parametrize("name", thinned(["Drips", "Floods", "DripsFrame"], 3))
@@ -87,7 +87,7 @@ def test_a_process_that_reads_no_request_is_ended_at_its_limit(strict: StrictIso
     with undescribed(spec, strict, decision_s=LIMIT_S, **NO_LIMIT) as router:
         router._hooks = frozenset()
         with ended_soon():
-            assert asked(router, messages=messages) == LATE.format(what="the decision")
+            assert asked(router, messages=messages).startswith(LATE.format(what="the decision"))
 
 
 def test_what_writes_to_standard_error_behind_good_answers_takes_no_memory(strict: StrictIsolation) -> None:
@@ -99,7 +99,7 @@ def test_what_writes_to_standard_error_behind_good_answers_takes_no_memory(stric
 def test_what_was_found_to_run_on_is_ended_at_its_limit(name: str, strict: StrictIsolation, shared: Path) -> None:
     spec = f"{shared / 'found/routers/drip.py'}:{name}"
     with undescribed(spec, strict, decision_s=2.0, **NO_LIMIT) as router, growth_bounded(), ended_soon():
-        assert asked(router) == "error: the decision took longer than 2 s"
+        assert asked(router).startswith("error: the decision took longer than 2 s, the first of its process")
 
 
 @contextmanager

@@ -35,14 +35,14 @@ class Live:
     def select(self, ctx: RouterContext) -> RouterDecision:
         assert isinstance(ctx, RouterContext)
         assert isinstance(ctx.messages, tuple)
-        assert ctx.tools == ()
+        assert isinstance(ctx.tools, tuple)
         views = {model: ctx.cache_state.get(model) for model in ctx.available_models}
         shown = {
             "instance_id": ctx.instance_id,
             "step_index": ctx.step_index,
             "messages": len(ctx.messages),
             "models": ctx.available_models,
-            "warm": {model: view.prefix_token_count for model, view in views.items() if view},
+            "warm": {model: view.prefix_token_count for model, view in views.items() if view.last_call_ts},
             "ttl": ctx.cache_state.wallclock_ttl_sec,
             "spent": ctx.budget_so_far_usd,
             "limits": (ctx.run_config.max_steps, ctx.run_config.budget_usd),

@@ -167,7 +167,7 @@ class Slow(R):
 R = Slow
 """
     with running(write_router(code), says("high"), limits(decision_s=LIMIT)) as run:
-        assert run.error() == f"the decision took longer than {LIMIT:g} s"
+        assert (run.error() or "").startswith(f"the decision took longer than {LIMIT:g} s")
         assert len(run.server.completions) == 1
 
 

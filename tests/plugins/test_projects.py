@@ -298,7 +298,7 @@ def test_a_check_finds(what: str, store: Store, write_router: WriteRouter, monke
     if what == "fine":
         assert list(checks) == [
             *("loads", "answers", "determinism", "order of sessions", "sessions", "session keys", "no mutation"),
-            *("label-blind", "odd content", "latency", "without reading"),
+            *("label-blind", "odd content", "first decision", "latency", "without reading"),
         ]
         assert {each["status"] for each in checks.values()} == {"pass"}
 

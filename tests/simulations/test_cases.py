@@ -1,7 +1,7 @@
 """Whether bills are compared, and their intervals hold the truth, as often as they say: on simulated runs.
 
 Each line that is printed is evidence: ``make acceptance PART=simulated-cases`` keeps it. Quick checks of the same are
-in ``tests/dynamic_track/results/test_live_intervals.py``.
+in ``tests/twinbench/test_bills.py``.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from benchmarks.simulations import CaseWorld
-from dynamic_track.results.live_intervals import compare_bills, run_intervals
 from twinbench.statistics import Resampling
+from twinbench.statistics.bills import compare_bills, run_intervals
 
 pytestmark = pytest.mark.acceptance
 

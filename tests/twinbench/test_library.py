@@ -33,6 +33,53 @@ def store(tmp_path: Path) -> Path:
     return tmp_path
 
 
+class Always:
+    """A router of an author's own, which has a score."""
+
+    def __init__(self, tier: str = "low") -> None:
+        self.tier = tier
+
+    def route(self, call: tb.Call) -> tb.Decision:
+        return tb.Decision(self.tier, score=call.step_index / 10)
+
+
+class Later:
+    async def route(self, call: tb.Call) -> str:
+        return "low"
+
+
+async def later(call: tb.Call) -> str:
+    return "low"
+
+
+def by_step(call: tb.Call) -> tb.Decision:
+    return tb.Decision("low", score=call.step_index / 10)
+
+
+def test_a_function_is_a_router_in_every_function_of_the_library(store: Path) -> None:
+    board = tb.score([Always(), by_step], "bank", store=store, resampling=None)
+    function, instance = (
+        next(entry for entry in board.entries if entry.router == name)
+        for name in ("function:by_step", "instance:Always")
+    )
+    assert function.score.scores == instance.score.scores
+    assert tb.explain(by_step, "bank", store=store).router == "function:by_step"
+    curves = tb.curve([Always(), by_step, "depth-rule"], "bank", store=store, points=3, plugins=tb.PluginLimits())
+    assert [each.router for each in curves] == ["instance:Always", "function:by_step", "depth-rule"]
+    assert curves[0].at == curves[1].at == tb.curve(by_step, "bank", store=store, points=3).at
+
+
+def test_a_board_is_shown_on_one_screen(store: Path) -> None:
+    def fails(call: tb.Call) -> str:
+        raise ValueError("x" * 10_000)
+
+    shown = repr(tb.score([fails, *[Always("l" * 200)] * 30], "bank", store=store, resampling=None)).splitlines()
+    assert len(shown) < 40
+    assert max(map(len, shown)) <= 400
+    assert any(line.startswith("function:fails") for line in shown)
+    assert any("rows failed, the first: route raised ValueError" in line for line in shown)
+
+
 def test_a_score_is_a_data_frame_with_all_digits(store: Path) -> None:
     board = tb.score(["depth-rule"], "bank", store=store)
     df = board.df("pandas")
@@ -120,8 +167,14 @@ def test_a_price_list_that_was_edited_meanwhile_is_read_again(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: ANY.score(None), "None is no router"),
-        (lambda: ANY.score(b"sticky"), "is no router"),
+        (lambda: ANY.score(None), "no router: None has no method route"),
+        (lambda: ANY.score(b"sticky"), "no router: b'sticky' has no method route"),
+        (lambda: ANY.score(Always), "Always'> is a class: give an object of it, such as Always()"),
+        (lambda: ANY.curve(Always), "is a class"),
+        (lambda: ANY.score(object()), " has no method route(call)"),
+        (lambda: ANY.score(Later()), " is async def, and decisions are not awaited: write def route(self, call)"),
+        (lambda: ANY.score(later), "decisions are not awaited: write def later(call)"),
+        (lambda: ANY.score(lambda: "low"), "takes (): it is given one argument, the call"),
         (lambda: ANY.score("sticky", resampling=100), "give a twinbench.Resampling or None"),
         (lambda: ANY.compare(["sticky", "depth-rule"], resampling=None), "give a twinbench.Resampling"),
         (lambda: ANY.curve("depth-rule", weak="lowest"), "unknown tier 'lowest'"),

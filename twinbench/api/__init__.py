@@ -1,1 +1,1 @@
-"""twinbench as a library: what ``import twinbench as tb`` gives."""
+"""The library's public functions (``import twinbench as tb``)."""

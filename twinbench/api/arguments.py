@@ -1,4 +1,4 @@
-"""What the library's functions take, refused in words where it is something else."""
+"""Check the arguments of the library's functions, with readable error messages."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from twinbench.statistics import Resampling
 
 
 def refuse_below(least: int, **values: object) -> None:
-    """Refuse what is no whole number, or less than there has to be.
+    """Check that values are integers of at least ``least``.
 
     Raises:
-        UsageError: one is not.
+        UsageError: a value is not.
     """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -22,60 +22,48 @@ def refuse_below(least: int, **values: object) -> None:
 
 
 def refuse_resampling(value: object, *, needed: bool = False) -> None:
-    """Refuse what says nothing of how often is drawn again.
+    """Check that a value is a ``Resampling``, or None unless one is needed.
 
     Raises:
-        UsageError: it is no Resampling, or None where one is needed.
+        UsageError: the value is not.
     """
     if not isinstance(value, Resampling) and (value is not None or needed):
         raise UsageError(f"resampling is {value!r}: give a twinbench.Resampling{'' if needed else ' or None'}")
 
 
 def routers_of(routers: object) -> list[Any]:
-    """Routers as a list; one alone is one.
+    """Routers as a list; one alone is one. Whether each is a router is said where it is loaded."""
+    return list(routers) if is_several(routers) else [routers]  # type: ignore[call-overload]
 
-    Raises:
-        UsageError: one is neither a spec nor an object that routes.
-    """
-    found = _listed(routers)
-    for each in found:
-        if not isinstance(each, str) and not _routes(each):
-            raise UsageError(f"{each!r} is no router: give a spec, or an object with a method route(call)")
-    return found
+
+def is_several(routers: object) -> bool:
+    """Whether it is a list of routers rather than one."""
+    return isinstance(routers, Sequence) and not isinstance(routers, str | bytes)
 
 
 def specs_of(routers: object) -> list[str]:
-    """Routers of a live run: it says what it was of, and can be gone on with, so they have names.
+    """Return router specs as a list; a live run needs specs, since it records its router and can be continued.
 
     Raises:
-        UsageError: one is no spec.
+        UsageError: one is not a spec.
     """
-    found = _listed(routers)
+    found = routers_of(routers)
     for each in found:
         if not isinstance(each, str):
             by_spec = "a live run takes routers by their specs, such as my_router.py:"
-            if _routes(each):
-                raise UsageError(f"{by_spec}{type(each).__name__}")
+            if callable(each) or hasattr(each, "route"):
+                raise UsageError(f"{by_spec}{getattr(each, '__name__', type(each).__name__)}")
             raise UsageError(f"{each!r} is no router: {by_spec}MyRouter")
     if not found:
         raise UsageError("name at least one router")
     return found
 
 
-def _routes(router: object) -> bool:
-    return callable(router) or hasattr(router, "route")
-
-
-def _listed(routers: object) -> list[Any]:
-    alone = isinstance(routers, str | bytes) or not isinstance(routers, Sequence)
-    return [routers] if alone else list(routers)  # type: ignore[call-overload]
-
-
 def seeds_of(seeds: object) -> list[str]:
-    """Seeds as texts: so many from 0 on, or whole numbers, each once.
+    """Return seeds as strings: a number n means 0 to n - 1, a sequence lists distinct integers.
 
     Raises:
-        UsageError: they are none.
+        UsageError: ``seeds`` is neither.
     """
     wrong = f"seeds is {seeds!r}: give how many, such as 5, or whole numbers, each once, such as [5, 7]"
     if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1:
@@ -92,10 +80,10 @@ def seeds_of(seeds: object) -> list[str]:
 
 
 def tier_of(tier: Tier | str) -> Tier:
-    """A tier, or the one of that name.
+    """Return a tier given as a tier or by its name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such tier.
     """
     try:
         return Tier.from_label(tier) if isinstance(tier, str) else Tier(tier)
@@ -104,10 +92,10 @@ def tier_of(tier: Tier | str) -> Tier:
 
 
 def patches_of(patches: Mapping[Any, Any]) -> dict[str, str]:
-    """Patches by task id.
+    """Check and return patches by task id.
 
     Raises:
-        UsageError: one is no text.
+        UsageError: a patch or task id is not a string.
     """
     for name, patch in patches.items():
         if not isinstance(name, str) or not isinstance(patch, str):

@@ -1,4 +1,4 @@
-"""The live track as a library: ``import twinbench as tb``."""
+"""Library functions of the live track (``import twinbench as tb``)."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def score_run(
     prices: str | None = None,
     resampling: Resampling = DEFAULT_RESAMPLING,
 ) -> LiveScore:
-    """The score of a live run, from its directory.
+    """Compute the score of a live run from its directory.
 
     Args:
-        run: the directory, or a copy of it.
-        exclude_infra: leave cases without a verdict out of all totals.
-        prices: a pool by whose prices the raw usage is billed again.
-        resampling: how cases are drawn again for intervals.
+        run: the run directory, or a copy of it.
+        exclude_infra: leave cases that ended because of infrastructure out of all totals.
+        prices: a pool whose prices are applied to the recorded usage instead of the run's own.
+        resampling: how cases are resampled for intervals.
     """
     from dynamic_track.results.live_score import live_score
     from dynamic_track.results.loaded import load_run
@@ -51,7 +51,7 @@ def score_run(
 
 
 def compare_runs(first: Path | str, second: Path | str, *, resampling: Resampling = DEFAULT_RESAMPLING) -> RunsCompared:
-    """Two live runs compared case by case."""
+    """Compare two live runs case by case."""
     from dynamic_track.results.live_score import compared
     from dynamic_track.results.loaded import load_run
 
@@ -67,17 +67,17 @@ def run(
     progress: Progress = no_progress,
     **more: Any,
 ) -> RunSummary:
-    """Let mini-swe-agent solve tasks, the router picking the model before every call; what was begun goes on.
+    """Let mini-swe-agent solve tasks while the router picks the model for every call; an existing run is continued.
 
-    Nobody is asked before money is spent: ``run_usd`` is the cap. What a run would be, and may cost, says
-    ``dynamic_track.running.preparing.prepare_run``.
+    There is no question before money is spent: ``run_usd`` is the spending cap. To see what a run would do and may
+    cost, use ``dynamic_track.running.preparing.prepare_run``.
 
     Args:
-        router: a spec.
-        tasks: ``verified``, ``heldout100``, ``rehearsal``, a file or folder, or a choice of them.
-        run: the run's directory; continued where it exists.
+        router: a router spec.
+        tasks: ``verified``, ``heldout100``, ``rehearsal``, a file or folder, or a ``TaskChoice``.
+        run: the run directory; an existing run is continued.
         api_base: the OpenAI-compatible gateway, such as ``https://host/v1``.
-        progress: told of images that are fetched or built.
+        progress: called as images are fetched or built.
         more: other fields of ``twinbench.RunRequest``: ``api_key_env``, ``run_usd``, ``pool``, ``workers``, ``trials``…
 
     Raises:
@@ -113,23 +113,23 @@ def rehearse(
     resampling: Resampling | None = DEFAULT_RESAMPLING,
     progress: Progress = no_progress,
 ) -> RehearsalResult:
-    """Run routers live on small tasks and simulated models: real containers, real tests, no key, no spend.
+    """Run routers live on small tasks with simulated models: real containers and tests, but no API key and no spend.
 
     Args:
-        routers: specs.
-        tasks: our own 21, a folder in task-repo format whose tasks declare edits, or a choice of them.
-        runs: a folder for the run directories; what exists is continued. Default: a new one.
-        seeds: how many from 0 on, or which.
-        pool: the live pool that is played, by name or file.
+        routers: router specs.
+        tasks: twinbench's own 21 tasks, a folder in task-repo format whose tasks declare edits, or a ``TaskChoice``.
+        runs: the folder for the run directories; existing runs are continued. Default: a new folder.
+        seeds: the number of seeds (from 0), or a list of seeds.
+        pool: the live pool that is simulated, by name or file.
         skills: the models' declared skills: ``spread``, ``flat-2026``, or a file.
-        faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: none does.
-        actions: how models say what to run, ``tool`` or ``text``.
-        on_router_error: the tier that answers where a router fails; None: the case is unresolved.
-        workers: runs at once.
-        min_free_mib: start nothing with less free disk.
-        plugins: what routers that are not built in may take, and where they run.
-        resampling: how tasks are drawn again for intervals, tests and ranks; None: without these.
-        progress: told how many cases are done.
+        faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: none fails.
+        actions: how models give their commands: by ``tool`` call or as ``text``.
+        on_router_error: the tier that answers if a router fails; None: the case is unresolved.
+        workers: how many runs are executed in parallel.
+        min_free_mib: start no case with less free disk space than this, in MiB.
+        plugins: limits of user routers' processes, and where they run.
+        resampling: how tasks are resampled for intervals, tests and ranks; None: without these.
+        progress: called with the number of finished cases.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -174,19 +174,19 @@ def replay(
     plugins: PluginLimits | None = None,
     progress: Progress = no_progress,
 ) -> Replayed:
-    """Run a recorded run again with real containers and grading and no provider, and compare everything.
+    """Replay a recorded run with real containers and grading but without a provider, and compare everything.
 
     Args:
-        run: its directory, or a copy of it.
+        run: the run directory, or a copy of it.
         route: ask the router again, and compare its decisions with the recorded ones.
-        only: globs of cases; none is all.
-        tasks: where the tasks are, if not where they were.
-        dataset: where ``verified`` or ``heldout100`` are taken from.
-        pool: by name or file, if not where it was.
-        router: its spec for ``route``, if not where it was.
+        only: globs of cases; empty for all.
+        tasks: where the tasks are, if they were moved.
+        dataset: where ``verified`` or ``heldout100`` are loaded from.
+        pool: the run's pool, by name or file, if it was moved.
+        router: the router's spec for ``route``, if it was moved.
         build: build images from the tasks' Dockerfiles.
-        plugins: what a router that is not built in may take, and where it runs.
-        progress: told how many trials are done.
+        plugins: limits of a user router's process, and where it runs.
+        progress: called with the number of finished trials.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -218,17 +218,17 @@ def grade(
     store: Path | str | None = None,
     progress: Progress = no_progress,
 ) -> Grades:
-    """Say whether patches resolve their tasks, as SWE-bench itself would.
+    """Grade whether patches resolve their tasks, as SWE-bench itself would.
 
     Args:
-        patches: by task id, or a file of predictions in SWE-bench's format.
-        tasks: ``verified``, ``heldout100``, ``rehearsal``, a file or folder, or a choice of them.
-        workers: gradings at once.
+        patches: patches by task id, or a file of predictions in SWE-bench's format.
+        tasks: ``verified``, ``heldout100``, ``rehearsal``, a file or folder, or a ``TaskChoice``.
+        workers: how many patches are graded in parallel.
         build: build images from the tasks' Dockerfiles.
-        fresh: grade again where a verdict is kept.
+        fresh: grade again even if a cached verdict exists.
         swebench_setting: globs of tasks that are graded in swebench's own setting.
-        store: where verdicts are kept; default as on the command line.
-        progress: told how many are done.
+        store: the folder in which verdicts are cached; default as on the command line.
+        progress: called with the number of graded patches.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -243,7 +243,7 @@ def grade(
     chosen, all_of = _choice(tasks).load(progress, swebench_setting=swebench_setting)
     for name in wanted:
         all_of.task(name)
-    if isinstance(patches, Mapping):  # whoever names them asks about these
+    if isinstance(patches, Mapping):  # only the given tasks, not the whole set
         chosen = tuple(task for task in chosen if task.id in wanted)
     with Engine.connect() as engine:
         return grade_all(
@@ -259,13 +259,13 @@ def grade(
 
 
 def grade_run(run: Path | str, *, workers: int = 2, build: bool = False, progress: Progress = no_progress) -> Regraded:
-    """Grade all patches of a run again, in its directory; no model is asked.
+    """Grade all patches of a run again and update its directory; no model is asked.
 
     Args:
-        run: its directory.
-        workers: gradings at once.
+        run: the run directory.
+        workers: how many patches are graded in parallel.
         build: build images from the tasks' Dockerfiles.
-        progress: told how many are done.
+        progress: called with the number of graded patches.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -284,14 +284,14 @@ def audit(
     against: Sequence[Path | str] = (),
     progress: Progress = no_progress,
 ) -> Audit:
-    """Look for everything in a run that cannot be true, and for what a case must not do.
+    """Audit a run: find everything in it that is inconsistent, and anything that a case must not do.
 
     Args:
-        run: its directory, or a copy of it; nothing in it is changed.
-        pool: by name or file, if not where it was.
-        head: number and hash of a line of the journal that were made known before; the journal has to hold them.
-        against: directories of other runs, which must not have the same responses.
-        progress: told of each check.
+        run: the run directory, or a copy of it; nothing in it is changed.
+        pool: the run's pool, by name or file, if it was moved.
+        head: number and hash of a journal line that were published earlier; the journal must contain that line.
+        against: directories of other runs, which must not contain the same responses.
+        progress: called for each check.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.

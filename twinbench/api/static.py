@@ -1,4 +1,4 @@
-"""The static track as a library: ``import twinbench as tb``.
+"""Library functions of the static track (``import twinbench as tb``).
 
 board = tb.score([MyRouter(), "always-high"], bank="mine")
 board.to_json()
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from static_track.analysis.curves import POINTS, Curve
 from static_track.analysis.curves import curve as _curve
@@ -25,12 +25,12 @@ from static_track.board import Board, Comparison
 from static_track.judge import Judge
 from static_track.leaks.checking import LeakReport
 from static_track.leaks.checking import check_bank as _check_bank
-from twinbench.api.arguments import refuse_below, refuse_resampling, routers_of, tier_of
+from twinbench.api.arguments import is_several, refuse_below, refuse_resampling, routers_of, tier_of
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.providers.metering import amount_in_usd, metered_llm
-from twinbench.routing.router import Router
+from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import COMPARED_RESAMPLES, Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, DEFAULT_STATIC, static_manifest
@@ -47,12 +47,12 @@ COMPARED_RESAMPLING = Resampling(COMPARED_RESAMPLES)
 
 
 def open_bank(name: str | None = None, *, store: Path | str | None = None) -> Bank:
-    """A bank of the store, opened for reading; without a name, the embedded one."""
+    """Open a bank of the store for reading; without a name, the embedded bank."""
     return _open_bank(name, Store(store))
 
 
 def import_bank(path: Path | str, name: str, *, replace: bool = False, store: Path | str | None = None) -> BankInfo:
-    """Bring a bank file, or the directory of a bank that was built, into the store: all of it or nothing."""
+    """Import a bank file, or the directory of a finished bank build, into the store: completely or not at all."""
     return _import_bank(str(path), name, Store(store), replace=replace)
 
 
@@ -66,18 +66,19 @@ def build_bank(
     repeats: int | None = None,
     progress: Progress = no_progress,
 ) -> Build:
-    """Find the cheapest tier that is enough for each step of tasks, by executing them; what was begun goes on.
+    """Build a bank: find the cheapest sufficient tier for each step of tasks by executing them. Continues an earlier
+    build.
 
-    ``import_bank`` takes the directory once no task is open.
+    Once all tasks are done, ``import_bank`` imports the directory.
 
     Args:
-        config: a TOML file, as ``bank build --example`` prints one.
+        config: a TOML file, such as the one that ``bank build --example`` prints.
         out: the build's directory.
-        recordings: instead of ``config``, what an earlier build recorded: no model and no container is needed.
-        usd: the most that may be spent, over all sittings; needed where executions cost anything.
-        workers: tasks at once.
-        repeats: how often seed and labels are executed again, to leave out flaky tasks; default: as ``config`` says.
-        progress: told of tasks whose search is over.
+        recordings: recordings of an earlier build, used instead of ``config``: no model and no container is needed.
+        usd: the spending cap over all executions of the build; required if executing tasks costs anything.
+        workers: how many tasks are searched in parallel.
+        repeats: how often seed and labels are executed again, to find flaky tasks; default: as ``config`` says.
+        progress: called for tasks whose search has finished.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -104,11 +105,11 @@ def build_bank(
 
 
 def check_bank(name: str | None = None, *, split: str | None = None, store: Path | str | None = None) -> LeakReport:
-    """How well the labels of a bank can be predicted without reading the conversation, as ``bank check`` says it.
+    """Check how well a bank's labels can be predicted without reading the conversation, like ``bank check``.
 
     Args:
-        name: of the bank in the store; default: the embedded bank.
-        split: only this part of the bank.
+        name: the bank's name in the store; default: the embedded bank.
+        split: use only this part of the bank.
         store: the store's folder; default as on the command line.
 
     Raises:
@@ -119,7 +120,7 @@ def check_bank(name: str | None = None, *, split: str | None = None, store: Path
 
 
 def score(
-    routers: str | Router | Sequence[str | Router],
+    routers: str | RouterLike | Sequence[str | RouterLike],
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -141,8 +142,8 @@ def score(
     """Score routers on a bank, beside the references.
 
     Args:
-        routers: specs, or instances. An instance runs in this process, is named ``instance:Class``, and its result is
-            never kept.
+        routers: specs, instances, or functions of one call. The latter two run in this process, are named
+            ``instance:Class`` and ``function:name``, and their results are never kept.
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
         predictions: prediction files to score too.
@@ -190,18 +191,18 @@ def score_many(
     tokenizers: str = OFFLINE,
     store: Path | str | None = None,
 ) -> ManyScores:
-    """Score many sets of predictions at once: metrics and costs, no references, no intervals, nothing kept.
+    """Score many sets of predictions at once: metrics and costs only; no references, no intervals, nothing is cached.
 
     Args:
-        sets: by name, the tier ids: by row id, or one for each row of the bank in the order of ``open_bank(…).row_ids``
-            (a list or an array); None, and a row that is not named, is an error.
-        bank: its name in the store; default: the embedded bank.
-        split: only this part of the bank.
+        sets: sets of tier ids by name. A set maps row ids to tier ids, or is a list or array with one tier id per row
+            in the order of ``open_bank(…).row_ids``; None or a missing row counts as an error of the router.
+        bank: the bank's name in the store; default: the embedded bank.
+        split: use only this part of the bank.
         tokenizers: the tokenizer set, ``offline`` or ``native``.
         store: the store's folder; default as on the command line.
 
     Raises:
-        twinbench.errors.UsageError: a set has an unknown row or tier, or another length than the bank.
+        twinbench.errors.UsageError: a set has an unknown row or tier, or its length is not that of the bank.
     """
     from static_track.many import score_many as scored
 
@@ -213,7 +214,7 @@ def score_many(
 
 
 def compare(
-    routers: Sequence[str | Router],
+    routers: Sequence[str | RouterLike],
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -232,7 +233,7 @@ def compare(
     store: Path | str | None = None,
     progress: Progress = no_progress,
 ) -> Comparison:
-    """Compare routers pair by pair on a bank; arguments as for ``score``.
+    """Compare routers pairwise on a bank; arguments as for ``score``.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -255,7 +256,7 @@ def compare(
 
 
 def explain(
-    router: str | Router,
+    router: str | RouterLike,
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -263,14 +264,14 @@ def explain(
     limit: int | None = None,
     store: Path | str | None = None,
 ) -> Explanation:
-    """The steps that cost a router its points, the dearest first.
+    """List the steps that cost a router most of its score, the most expensive first.
 
     Args:
-        router: a spec or an instance.
-        bank: its name in the store; default: the embedded bank.
-        split: only this part of the bank.
+        router: a spec or a router object.
+        bank: the bank's name in the store; default: the embedded bank.
+        split: use only this part of the bank.
         order_seed: as for ``score``.
-        limit: the most steps of each kind; None: all.
+        limit: the largest number of steps of each kind; None: all.
         store: the store's folder; default as on the command line.
     """
     if limit is not None:
@@ -280,8 +281,8 @@ def explain(
 
 
 def difference(
-    a: str | Router,
-    b: str | Router,
+    a: str | RouterLike,
+    b: str | RouterLike,
     bank: str | None = None,
     *,
     split: str | None = None,
@@ -289,42 +290,87 @@ def difference(
     limit: int | None = None,
     store: Path | str | None = None,
 ) -> Difference:
-    """Where two routers part, and what it cost; arguments as for ``explain``."""
+    """List the steps where two routers decide differently, and what that cost; arguments as for ``explain``."""
     if limit is not None:
         refuse_below(0, limit=limit)
     with open_bank(bank, store=store) as opened:
         return _difference(opened, Judge(opened, split=split, order_seed=order_seed), a, b, limit=limit)
 
 
+class _CurveSettings(TypedDict, total=False):
+    split: str | None
+    tokenizers: str
+    order_seed: int
+    fresh: bool
+    weak: Tier | str
+    strong: Tier | str
+    points: int
+    prices: str
+    plugins: PluginLimits | None
+    store: Path | str | None
+    progress: Progress
+
+
+@overload
+def curve(router: str | RouterLike, bank: str | None = None, **settings: Unpack[_CurveSettings]) -> Curve: ...  # type: ignore[overload-overlap]
+@overload
 def curve(
-    router: str | Router,
+    router: Sequence[str | RouterLike], bank: str | None = None, **settings: Unpack[_CurveSettings]
+) -> list[Curve]: ...
+def curve(
+    router: str | RouterLike | Sequence[str | RouterLike],
     bank: str | None = None,
     *,
     split: str | None = None,
+    tokenizers: str = OFFLINE,
     order_seed: int = 0,
+    fresh: bool = False,
     weak: Tier | str = Tier.LOW,
     strong: Tier | str = Tier.HIGH,
     points: int = POINTS,
+    prices: str = DEFAULT_STATIC,
+    plugins: PluginLimits | None = None,
     store: Path | str | None = None,
-) -> Curve:
-    """A router that returns a score, swept over a threshold; other arguments as for ``explain``.
+    progress: Progress = no_progress,
+) -> Curve | list[Curve]:
+    """A router that returns a score, swept over a threshold; of a list of routers, a curve of each.
+
+    What is not described here is as for ``score``.
 
     Args:
-        router: a spec or an instance.
+        router: a spec, an instance or a function; or a list of them.
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
-        order_seed: as for ``score``.
+        tokenizers: the tokenizer set.
+        order_seed: of the order of trajectories.
+        fresh: run again what the store already holds.
         weak: the tier for calls below the threshold.
         strong: the tier for the others.
         points: how many thresholds.
-        store: the store's folder; default as on the command line.
+        prices: the static manifest.
+        plugins: what routers that are not built in may take.
+        store: the store's folder.
+        progress: told how many rows are done.
+
+    Raises:
+        twinbench.errors.UsageError: no such tiers, a decision without a score, or a router that asks an LLM.
     """
     refuse_below(2, points=points)
     weak, strong = tier_of(weak), tier_of(strong)
+    asked = routers_of(router)
     with open_bank(bank, store=store) as opened:
-        return _curve(
-            opened, Judge(opened, split=split, order_seed=order_seed), router, weak=weak, strong=strong, points=points
+        judge = Judge(
+            opened,
+            split=split,
+            manifest=static_manifest(prices),
+            tokenizers=tokenizers,
+            order_seed=order_seed,
+            fresh=fresh,
+            plugins=plugins,
+            progress=progress,
         )
+        found = [_curve(opened, judge, each, weak=weak, strong=strong, points=points) for each in asked]
+    return found if is_several(router) else found[0]
 
 
 @contextmanager
@@ -335,6 +381,6 @@ def _judge(
     prices: str,
     **settings: Any,
 ) -> Iterator[Judge]:
-    """A judge over a bank of the store; the gateway is the arguments of ``metered_llm``."""
+    """Open an evaluator over a bank of the store; ``gateway`` has the arguments of ``metered_llm``."""
     with open_bank(bank, store=store) as opened, metered_llm(*gateway) as llm:
         yield Judge(opened, manifest=static_manifest(prices), llm=llm, pool=gateway[-1], **settings)

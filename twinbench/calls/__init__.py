@@ -1,1 +1,1 @@
-"""Routed calls: the only way a model is called, and what stands behind it: journal, budget, bills."""
+"""Routed calls: the only way a model is called, with journal, budget and billing."""

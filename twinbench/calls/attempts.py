@@ -1,7 +1,7 @@
-"""One call of a model, tried until it is answered: the only retries there are.
+"""Send one model call and retry it until it is answered; no other code retries.
 
-Each attempt is reserved and recorded before it is sent, and judged, settled and recorded after. The agent's calls and a
-router's own are both made here.
+Each attempt is reserved and recorded before it is sent; afterwards its response is classified, settled and recorded.
+Both the agent's calls and a router's own LLM calls are made here.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from twinbench.storage.manifests import LiveCandidate
 
 _LONGEST_WAIT_S = 30.0
 _MOST_MORE_S = 1.0
-"""On top of what a provider asks for."""
+"""Largest jitter that is added to the wait that a provider asks for."""
 
 
 class AttemptLog(Protocol):
-    """Where the attempts of one call are written down (``trial_log.CallLog``)."""
+    """Where the attempts of one call are recorded (``trial_log.CallLog``)."""
 
     def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal, /) -> None:
-        """Write that an attempt is about to be sent, and the most that it may cost."""
+        """Record that an attempt is about to be sent, and the most that it may cost."""
         ...
 
     def settle(
@@ -46,12 +46,12 @@ class AttemptLog(Protocol):
         *,
         at_reservation: bool,
     ) -> None:
-        """Write what came of an attempt, and what is paid for it."""
+        """Record the result of an attempt and its cost."""
         ...
 
 
 class CallFailedError(CausedError):
-    """No attempt brought an answer."""
+    """No attempt of a call brought an answer."""
 
     def __init__(self, judged: Judged) -> None:
         super().__init__(judged.detail or "no answer")
@@ -62,18 +62,18 @@ class CallFailedError(CausedError):
 
 @dataclass(frozen=True)
 class RetryLimits:
-    """How long one call is tried; the only retries there are."""
+    """How often and how long one call is tried."""
 
     attempts: int = 6
     waiting_s: float = 120.0
-    """Between attempts, in all."""
+    """Total time to wait between attempts."""
     attempt_s: float = 300.0
-    """All that one attempt may take."""
+    """Time limit of one attempt, from connecting to the last byte."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """An attempt that brought an answer."""
+    """An attempt that brought an answer, with its usage and cost."""
 
     judged: Judged
     usage: Usage
@@ -82,14 +82,14 @@ class Answered:
 
 @dataclass(frozen=True)
 class Attempts:
-    """Tries calls at a provider."""
+    """Sends calls to a provider, with retries."""
 
     source: ResponseSource
     budget: Budget
     clock: Clock
     limits: RetryLimits = RetryLimits()
     kept: KeptResponses | None = None
-    """Responses to requests that were asked before, which are taken instead of asking again; None: all are asked."""
+    """Cached responses, used instead of sending the same request again; None: every request is sent."""
 
     def answered(
         self,
@@ -101,19 +101,19 @@ class Attempts:
         before: int = 0,
         switched: bool = False,
     ) -> Answered:
-        """The answer to a request.
+        """Send a request, with retries, and return its answer.
 
         Args:
-            request: what is asked.
-            chosen: who is asked.
+            request: the request to send.
+            chosen: the candidate that is asked.
             worst_usd: the most that one attempt may cost.
-            log: of this call.
-            before: how many attempts of this call stand in the recording.
-            switched: whether somebody else answered the call before this one.
+            log: where this call's attempts are recorded.
+            before: how many attempts of this call are recorded already.
+            switched: whether another candidate answered the trial's previous call.
 
         Raises:
-            CallFailedError: no attempt brought one.
-            CapError: the budget leaves no room for it.
+            CallFailedError: no attempt brought an answer.
+            CapError: the budget leaves no room for another attempt.
         """
         if self.kept is None:
             return self._tried(request, chosen, worst_usd, log, before=before, switched=switched)
@@ -151,7 +151,7 @@ class Attempts:
                     failed = error
                     raise
                 except CapError as error:
-                    # Else nobody would learn what ate the cap: attempts that failed count what they may have cost.
+                    # Say what used up the cap: failed attempts count at what they may have cost.
                     raise error if failed is None else error.after(f"attempt {number - 1} failed: {failed}") from None
         raise AssertionError  # tenacity either returns from the block or raises
 
@@ -193,7 +193,7 @@ class Attempts:
 def _reused(
     response: Response, request: Request, chosen: LiveCandidate, log: AttemptLog, number: int, *, switched: bool
 ) -> Answered:
-    """A kept response, written down as an attempt for which nothing is reserved and nothing is paid."""
+    """Record a cached response as an attempt for which nothing is reserved and nothing is paid."""
     judged = judge(response, chosen, switched=switched, max_tokens=_most_tokens(request))
     if judged.cause is not None or judged.usage is None:
         raise CallFailedError(judged)
@@ -206,10 +206,10 @@ def _reused(
 def recorded_answer(
     found: RecordedAttempt, request: Request, step: int, chosen: LiveCandidate, *, switched: bool
 ) -> Answered:
-    """A recorded answer, judged and priced once more.
+    """Classify and price a recorded answer again.
 
     Raises:
-        DivergedError: today it is worth something else.
+        DivergedError: it is no answer any more, or its cost differs from the recorded one.
     """
     assert found.settle is not None  # noqa: S101 - an answer is settled
     settle = found.settle
@@ -224,15 +224,15 @@ def recorded_answer(
 
 
 def _most_tokens(request: Request) -> int | None:
-    """The limit that a request sets to its answer; None where it sets none."""
+    """Return the ``max_tokens`` of a request; None if it sets none."""
     most = request.body.get("max_tokens")
     return most if isinstance(most, int) else None
 
 
 def _wait_s(request: Request, state: RetryCallState) -> float:
-    """What the provider asks for and a little more, else ever longer: jitter keeps many cases from coming at once.
+    """Seconds to wait before the next attempt: what the provider asks for plus jitter, else exponential backoff.
 
-    The jitter follows from the request, so that a rehearsal repeats itself.
+    Jitter keeps many cases from retrying at once. It is derived from the request, so that a rehearsal is reproducible.
     """
     digest = hashlib.sha256(f"{request.session} {request.key} {state.attempt_number}".encode()).digest()
     jitter = digest[0] / 256

@@ -1,6 +1,6 @@
-"""What a response costs: its usage in buckets, the worst case of a request, the bill of a case.
+"""Costs: what a provider reports, the worst case of a request, and the bill of a case.
 
-Usage is read from the raw body: libraries in between make zeros of what is missing (dynamic.md, "Spend").
+Usage is read from the raw body, because client libraries replace missing counts by zeros (dynamic.md, "Spend").
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = [
 _MOST_USD = Decimal(10**12)
 _MOST_REPORTED_USD = Decimal(10**6)
 _MOST_PLACES = 30
-"""The first digit of an amount stands at most so far behind its point."""
+"""The first significant digit of an amount stands at most this many places behind the point."""
 _MOST_DIGITS = 60
-"""Of an amount: a price has up to 30 behind its point, and is one of a million tokens."""
+"""Largest number of digits of an amount: a price has up to 30 decimals and is per million tokens."""
 
 
 def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
-    """What the provider says that the call cost (``usage.cost``); None where it says nothing that is an amount."""
+    """Return the cost that the provider reports (``usage.cost``); None if it reports none or no valid amount."""
     usage = body.get("usage")
     cost = usage.get("cost") if isinstance(usage, Mapping) else None
     if isinstance(cost, bool) or not isinstance(cost, int | float | str | Decimal):
@@ -46,35 +46,35 @@ def reported_cost_usd(body: Mapping[str, Any]) -> Decimal | None:
 
 
 def is_plausible(usd: Decimal) -> bool:
-    """Whether an amount is one that a run can have to do with, and that can be written out in some digits."""
+    """Return whether an amount can occur in a run and can be written with a limited number of digits."""
     if not usd.is_finite() or usd < 0 or usd > _MOST_USD:
         return False
     _, digits, exponent = usd.as_tuple()
-    # A tiny amount, or a zero, with a huge exponent would be written out in as many digits.
+    # A tiny amount or a zero with a huge exponent would be written with as many digits.
     return isinstance(exponent, int) and abs(exponent) <= _MOST_DIGITS and len(digits) <= _MOST_DIGITS
 
 
 def served_model(body: Mapping[str, Any]) -> str | None:
-    """The name under which a model answered."""
+    """Return the name of the model that answered, as the response gives it."""
     return _text(body.get("model"))
 
 
 def served_by(body: Mapping[str, Any]) -> str | None:
-    """The host that answered, where a gateway names it (OpenRouter's ``provider``)."""
+    """Return the host that answered, if a gateway names it (OpenRouter's ``provider``)."""
     return _text(body.get("provider"))
 
 
 def worst_case_usd(prompt_tokens: int, prices: Prices, max_tokens: int) -> Decimal:
-    """The most that an attempt can cost: what is reserved for it.
+    """Return the most that an attempt can cost in USD, which is what is reserved for it.
 
-    The prompt counts as 1.3 times as long, since it was counted by another tokenizer than the provider's, and at the
-    dearest price of a prompt: as written to a cold cache, say, for an hour where that is priced; the answer as long as
-    it may become. A part of a femtodollar counts as a whole one.
+    The prompt counts as 1.3 times as long, since the provider's tokenizer may differ from ours, and at the highest
+    price of a prompt token (for example, a cache write for one hour if that is priced); the answer counts as
+    ``max_tokens``. Rounded up to a whole femtodollar.
 
     Args:
-        prompt_tokens: as counted here, tools included.
-        prices: of the candidate.
-        max_tokens: of the answer.
+        prompt_tokens: tokens of the prompt as counted by twinbench, tools included.
+        prices: the candidate's prices.
+        max_tokens: the largest number of tokens of the answer.
     """
     if prompt_tokens < 0 or max_tokens < 0:
         raise ValueError(f"no counts of tokens: {prompt_tokens}, {max_tokens}")
@@ -83,7 +83,7 @@ def worst_case_usd(prompt_tokens: int, prices: Prices, max_tokens: int) -> Decim
 
 
 def bill_usd(cost_usd: Decimal, resolved: bool, penalty_usd: Decimal) -> Decimal:
-    """The bill of a case that has a verdict: its cost, and the penalty where it is unresolved (dynamic.md, "Bill")."""
+    """Return the bill of a case with a verdict: its cost, plus the penalty if it is unresolved (dynamic.md, "Bill")."""
     return cost_usd if resolved else cost_usd + penalty_usd
 
 

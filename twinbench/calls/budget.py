@@ -1,7 +1,7 @@
-"""The one budget of a run: what was spent, what may still be, and who has to wait.
+"""The budget of a run: what was spent, what is reserved, and which attempts have to wait.
 
-Before an attempt its worst case is reserved, after it what it cost is settled. So the cap holds with any number of
-attempts in flight.
+Before an attempt its worst case is reserved; afterwards its actual cost is settled. So the cap holds with any number
+of attempts in flight.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ _NOTHING = Decimal(0)
 
 
 class CapError(CausedError):
-    """The run's cap leaves no room for a call."""
+    """The run's spending cap leaves no room for a call."""
 
     cause = Cause.cap
 
     def after(self, what: str) -> CapError:
-        """Get the same error, told with what happened before it."""
+        """Return the same error with a sentence on what happened before it."""
         return CapError(f"{self}; {what}")
 
 
 class Budget:
-    """What a run may spend; safe for any number of threads."""
+    """The spending budget of a run; thread-safe."""
 
     def __init__(self, limit_usd: Decimal | None, spent_usd: Decimal = _NOTHING, *, option: str = "--run-usd") -> None:
-        """A budget.
+        """Make a budget.
 
         Args:
-            limit_usd: the cap; None for none.
-            spent_usd: what earlier sittings of the run spent.
-            option: what raises the cap, for the person who is told that it is reached.
+            limit_usd: the spending cap; None for no cap.
+            spent_usd: what earlier executions of the run spent.
+            option: the command-line option that raises the cap, named in the error message.
         """
         self.limit_usd = limit_usd
         self._option = option
@@ -49,33 +49,33 @@ class Budget:
 
     @property
     def spent_usd(self) -> Decimal:
-        """What is settled."""
+        """The total of all settled costs, in USD."""
         with self._changed:
             return self._spent
 
     @property
     def committed_usd(self) -> Decimal:
-        """What is settled, and what attempts in flight may still cost."""
+        """The settled costs plus the reservations of attempts in flight, in USD."""
         with self._changed:
             return self._spent + self._reserved
 
     @property
     def overshoot_usd(self) -> Decimal:
-        """What attempts cost above their reservations, in all."""
+        """By how much attempts cost more than their reservations, in total, in USD."""
         with self._changed:
             return self._overshoot
 
     def reserve(self, worst_usd: Decimal) -> Reservation:
-        """Set aside what an attempt may cost; wait while that does not fit but may once others have settled.
+        """Reserve what an attempt may cost; wait while it does not fit but may fit once other attempts have settled.
 
-        First come, first served: who waits is not overtaken by a smaller attempt. A thread that holds a reservation
-        settles it before it asks for another one.
+        First come, first served: a waiting attempt is not overtaken by a smaller one. A thread that holds a reservation
+        must settle it before it makes another one.
 
         Args:
             worst_usd: the most that the attempt can cost.
 
         Raises:
-            CapError: it does not fit, and nothing in flight could change that.
+            CapError: it does not fit, and it would not fit after all attempts in flight have settled.
         """
         if not worst_usd.is_finite() or worst_usd < 0:
             raise ValueError(f"not an amount: {worst_usd}")
@@ -98,7 +98,7 @@ class Budget:
         return self.limit_usd is None or self._spent + self._reserved + worst_usd <= self.limit_usd
 
     def _hopeless(self, worst_usd: Decimal, *, first: bool) -> bool:
-        """Whether it will not fit whatever the others settle: what is spent stays spent."""
+        """Return whether the amount will not fit whatever the other attempts settle at."""
         if self.limit_usd is None:
             return False
         return self._spent + worst_usd > self.limit_usd or (first and self._in_flight == 0)
@@ -120,7 +120,9 @@ class Budget:
 
 
 class Reservation:
-    """What is set aside for one attempt. As a context manager it is settled in full where nobody settled it."""
+    """The amount reserved for one attempt. Used as a context manager, it settles in full on exit if it was not
+    settled.
+    """
 
     def __init__(self, budget: Budget, amount_usd: Decimal) -> None:
         self.amount_usd = amount_usd
@@ -130,14 +132,14 @@ class Reservation:
 
     @property
     def settled_usd(self) -> Decimal | None:
-        """What was settled; None while the attempt is in flight."""
+        """The settled cost of the attempt, in USD; None while the attempt is in flight."""
         return self._settled
 
     def settle(self, amount_usd: Decimal) -> None:
-        """Say what the attempt cost; more than was reserved counts in full.
+        """Settle the attempt's actual cost; it counts in full even if it is more than was reserved.
 
         Raises:
-            RuntimeError: it was settled before.
+            RuntimeError: the reservation was settled before.
         """
         if not amount_usd.is_finite() or amount_usd < 0:
             raise ValueError(f"not an amount: {amount_usd}")

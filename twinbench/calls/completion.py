@@ -1,8 +1,8 @@
-"""A chat completion, read once into checked models: nothing behind this module sees a provider's raw JSON.
+"""Parse a chat completion into validated models; no other module reads a provider's raw message JSON.
 
-Reading is lenient where the meaning is plain, and what comes out is canonical: content is one text, the arguments of a
-tool call are JSON text. A message whose meaning is not plain is kept as a ``problem``, which the agent is told as a
-format error: its tokens were billed, so it is an answer.
+Parsing is lenient where the meaning is clear, and the result is canonical: content is one string, the arguments of a
+tool call are JSON text. A message that cannot be understood becomes a ``problem``, which the agent sees as a format
+error: its tokens were billed, so it counts as an answer.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict
 from twinbench.display.wording import shortened
 
 MOST_TOOL_CALLS = 64
-"""In one message: each is a command that runs. Models that call tools in parallel make fewer than ten."""
+"""Largest number of tool calls in one message, each of which runs a command. Real models make fewer than ten."""
 
 MOST_PARTS = 1000
-"""Content parts of one message."""
+"""Largest number of content parts of one message."""
 
 SIMULATED = "simulated"
-"""The field of a response by which the models of a rehearsal say that no real one answered: an object."""
+"""The response field (an object) that marks the answers of a rehearsal's simulated models."""
 
 _MOST_ID_CHARACTERS = 128
 _MOST_NAME_CHARACTERS = 256
@@ -32,7 +32,7 @@ _MESSAGE_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
 _CALL_FIELDS = ("id", "type", "function")
 _FUNCTION_FIELDS = ("name", "arguments")
 _TEXT_PARTS = (None, "text", "output_text")
-"""``type`` of parts that are said to everybody; others (thinking, images …) are the model's own."""
+"""``type`` of content parts that every model is sent; others (thinking, images …) go back to their model only."""
 
 
 class _Checked(BaseModel):
@@ -40,34 +40,34 @@ class _Checked(BaseModel):
 
 
 class ToolCall(_Checked):
-    """One call of a tool, as a model asked for it."""
+    """One tool call that a model asked for."""
 
     id: str | None
-    """None where the provider gave none that can be used."""
+    """The provider's id of the call; None if it gave no usable one."""
     name: str
     arguments: str
-    """JSON text, or what the model wrote in its place."""
+    """The arguments as JSON text, or whatever the model wrote instead."""
     own: Mapping[str, Any] = {}
-    """Fields of the call that only go back to its model, such as signatures."""
+    """Provider-specific fields of the call, such as signatures; sent back to the same model only."""
     own_function: Mapping[str, Any] = {}
-    """Likewise, of its ``function``."""
+    """Provider-specific fields of the call's ``function``; sent back to the same model only."""
 
 
 class AssistantMessage(_Checked):
-    """What a model answered."""
+    """A model's answer."""
 
     content: str | None
-    """Its text; None where it has none."""
+    """The message's text; None if it has none."""
     tool_calls: tuple[ToolCall, ...] = ()
     own: Mapping[str, Any] = {}
-    """Fields of the message that only go back to its model: reasoning, signatures, content in parts that are more
-    than text."""
+    """Provider-specific fields of the message (reasoning, signatures, non-text content parts); sent back to the same
+    model only."""
     problem: str | None = None
-    """Why it cannot stand in a conversation; it is then empty."""
+    """Why the message cannot be part of a conversation, if it cannot; the other fields are then empty."""
 
     @property
     def text(self) -> str:
-        """Its text, empty where it has none."""
+        """The message's text, empty if it has none."""
         return self.content or ""
 
 
@@ -79,11 +79,11 @@ class Completion(_Checked):
 
 
 class _UnusableError(ValueError):
-    """A message that cannot stand in a conversation; says why, for the model that wrote it."""
+    """A message cannot be part of a conversation; the text tells the model why."""
 
 
 def read_completion(body: Any) -> Completion | None:
-    """Read the first choice of a response; None where it has no message, so that it is no chat completion.
+    """Read the first choice of a response; None if it has no message and so is not a chat completion.
 
     Args:
         body: the response's JSON, decoded.
@@ -98,21 +98,21 @@ def read_completion(body: Any) -> Completion | None:
 
 
 def is_simulated(body: Any) -> bool:
-    """Whether a response says that a simulated model gave it.
+    """Return whether a response says that a simulated model gave it.
 
     Args:
-        body: the response's JSON, decoded.
+        body: the response's decoded JSON.
     """
     return isinstance(body, Mapping) and isinstance(body.get(SIMULATED), Mapping)
 
 
 def read_message(message: Mapping[str, Any]) -> AssistantMessage:
-    """Read an assistant's message as a provider sent it, or as a trajectory file holds it."""
+    """Read an assistant message as a provider sent it, or as a trajectory file contains it."""
     try:
         message = replace_surrogates(message)
         content, parts = _read_content(message.get("content"))
         calls = _read_tool_calls(message.get("tool_calls"))
-    except RecursionError:  # a file's: responses are decoded within bounds
+    except RecursionError:  # only for trajectory files: responses are decoded within bounds
         return AssistantMessage(content=None, problem="it is nested too deeply")
     except _UnusableError as error:
         return AssistantMessage(content=None, problem=str(error))
@@ -123,7 +123,9 @@ def read_message(message: Mapping[str, Any]) -> AssistantMessage:
 
 
 def replace_surrogates(value: Any) -> Any:
-    """Replace the halves of surrogate pairs, which a cut answer may have and no UTF-8 can hold, all through a value."""
+    """Replace lone surrogates in every string of a value; a truncated answer may contain them, and UTF-8 cannot encode
+    them.
+    """
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, Mapping):
@@ -132,7 +134,7 @@ def replace_surrogates(value: Any) -> Any:
 
 
 def _read_content(content: Any) -> tuple[str | None, list[Any] | None]:
-    """The text of a content, and its parts where they are more than text."""
+    """Return the text of a message's content, and its parts if they are more than text."""
     if content is None or isinstance(content, str):
         return content, None
     if not isinstance(content, list):

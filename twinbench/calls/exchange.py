@@ -1,4 +1,4 @@
-"""What goes to a provider and what comes back, as it is on the wire."""
+"""Requests to a provider and responses from it, as they are sent over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twinbench.fingerprint import fingerprint
 
 @dataclass(frozen=True)
 class Request:
-    """One chat completion to ask for."""
+    """One chat completion request."""
 
     body: Mapping[str, Any]
     """An OpenAI chat completion request: ``model``, ``messages``, ``tools``, ``max_tokens`` …"""
@@ -22,35 +22,37 @@ class Request:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the body as it is, for audit."""
+        """SHA-256 of the request body as it is, for audits."""
         return fingerprint(self.body)
 
     @cached_property
     def key(self) -> str:
-        """Of the body without what differs from run to run (``normalise``): what recordings are looked up by."""
+        """Hash of the normalised body (``normalise``), without what differs from run to run; recordings are looked up
+        by it.
+        """
         return fingerprint(normalised(self.body))
 
 
 @dataclass(frozen=True)
 class Response:
-    """What a provider answered, judged by nobody yet."""
+    """A provider's raw response, not yet classified."""
 
     status: int
     body: bytes
     retry_after_s: float | None
-    """What the header Retry-After asks for, as seconds or a date, made seconds from now."""
+    """Seconds to wait from now according to the Retry-After header (given as seconds or as a date)."""
     latency_s: float
     reused: bool = False
-    """Whether nothing was sent for it: it was kept from an earlier execution."""
+    """Whether the response comes from the response cache, so that nothing was sent."""
 
 
 class TransportError(Exception):
-    """No response: refused, cut, hung."""
+    """There is no response: the connection was refused, cut or timed out."""
 
     def __init__(self, what: str, *, may_be_billed: bool, latency_s: float) -> None:
         super().__init__(what)
         self.may_be_billed = may_be_billed
-        """False only where the request surely never arrived (no connection)."""
+        """False only if the request certainly never arrived (no connection)."""
         self.latency_s = latency_s
 
 
@@ -58,11 +60,11 @@ class ResponseSource(Protocol):
     """Where responses come from: a provider, or a recording."""
 
     def fetch(self, request: Request, within_s: float) -> Response:
-        """Ask once.
+        """Send a request once and return the response.
 
         Args:
-            request: what to ask for.
-            within_s: all that it may take, from connecting to the last byte, however slowly bytes trickle.
+            request: the request to send.
+            within_s: total time limit in seconds, from connecting to the last byte, however slowly bytes arrive.
 
         Raises:
             TransportError: there is no response.

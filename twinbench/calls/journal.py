@@ -1,11 +1,11 @@
-"""The journal of a run: append-only JSON lines in a hash chain, from which everything else is derived.
+"""The journal of a run: append-only JSON lines in a hash chain, from which all results are derived.
 
-A line is ``{"fields", "kind", "number", "prev", "sha256"}``: ``sha256`` is of the line without itself, as canonical
-JSON in ASCII, and ``prev`` is the line before's. So a line that was edited, removed or moved is found and named. What
-a chain cannot show is the end being cut off: whoever has to rule that out keeps ``Journal.head`` elsewhere.
+A line is ``{"fields", "kind", "number", "prev", "sha256"}``: ``sha256`` is the hash of the line without that field, as
+canonical ASCII JSON, and ``prev`` is the hash of the previous line. So a line that was edited, removed or moved is
+detected. A chain cannot show that its end was cut off: to rule that out, keep ``Journal.head`` elsewhere.
 
-A line is handed to the kernel with one write before ``append`` returns: a kill loses nothing that was appended, and
-``sync`` makes it outlast the machine too.
+``append`` hands a line to the kernel with one write before it returns: a killed process loses nothing that was
+appended. ``sync`` makes it survive a crash of the machine too.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from twinbench.storage.files import flush_folder, make_folder
 
 JOURNAL_FILE = "journal.jsonl"
 LOCK = "writer.lock"
-"""Held by the process that writes."""
+"""Lock file of the process that writes the journal."""
 _LOOKING_S = 0.5
-"""Who only looks whether somebody writes holds the lock for much less."""
+"""How long to wait for the lock; a process that only checks for a writer holds it for much less."""
 _MOST_SHOWN = in_mib(MOST_LINE_BYTES)
 _MOST_LINE_DEPTH = MOST_DEPTH + 2
-"""The line itself, and its fields with what is written in them."""
+"""Nesting depth of a line: the line, its ``fields`` object, and the fields' values."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _TYPES = {"fields": dict, "kind": str, "number": int, "prev": str, "sha256": str}
@@ -50,34 +50,34 @@ class Entry:
     """One line of a journal."""
 
     number: int
-    """Counts from 1 and is the line's number too."""
+    """The line's number in the file, from 1."""
     kind: str
     fields: Mapping[str, Any]
     prev: str
-    """The hash of the line before."""
+    """The hash of the previous line."""
     sha256: str
 
 
 class _Head(NamedTuple):
-    """How far a journal goes."""
+    """The last line of a journal: its number, hash and end."""
 
     number: int = 0
     sha256: str = "0" * 64
     end: int = 0
-    """In bytes, whole lines only."""
+    """Offset in bytes of the end of the last complete line."""
 
 
 class Entries(Sequence[Entry]):
-    """What stands in a journal, whole lines only."""
+    """The complete lines of a journal."""
 
     def __init__(self, path: Path, entries: Sequence[Entry], torn: bytes, note: str | None) -> None:
         self.path = path
         """The file."""
         self._entries = entries
         self.torn = torn
-        """The start of a line that a kill cut short, or that is just being written."""
+        """An incomplete last line: cut short by a kill, or just being written."""
         self.note = note
-        """What there is to say about that; None where the last line is whole."""
+        """A note about the incomplete line, for the user; None if the last line is complete."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -91,10 +91,10 @@ class Entries(Sequence[Entry]):
 
 
 def read_journal(folder: Path) -> Entries:
-    """The journal of a run, checked from its first line to its last; also while it is being written.
+    """Read a run's journal and verify it from the first line to the last; works while it is being written, too.
 
     Raises:
-        JournalError: there is none, or a line is not as it was written or not where it was.
+        JournalError: there is no journal, or a line was edited, removed or moved.
     """
     reader = _Reader(folder / JOURNAL_FILE)
     entries = list(reader)
@@ -108,10 +108,10 @@ class Journal:
     """A journal open for writing, by one process at a time and any number of its threads."""
 
     def __init__(self, path: Path, fd: int, lock: FileLock, reader: _Reader, secrets: Secrets) -> None:
-        """Use ``Journal.open``."""
+        """Not for callers: use ``Journal.open``."""
         self.path = path
         self.torn: Path | None = None
-        """Where the start of a line lies that a kill had cut short and that was taken off the end."""
+        """The file that an incomplete last line was moved to; None if there was none."""
         self._fd = fd
         self._lock = lock
         self._secrets = secrets
@@ -123,14 +123,15 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, secrets: Iterable[str] = ()) -> Self:
-        """Open or begin the journal in a folder, and check all that stands in it.
+        """Open or create the journal in a folder, and verify all its lines.
 
         Args:
-            folder: ``journal/`` of a run; made where it is missing.
-            secrets: what must never stand in it: a key's value, as it is or JSON-escaped, URL-quoted or in base64.
+            folder: ``journal/`` of a run; created if it is missing.
+            secrets: values that must never be written to it, such as API keys; their JSON-escaped, URL-quoted and
+                base64 forms are removed too.
 
         Raises:
-            JournalError: another process writes to it, it cannot be written, or it is not what was written.
+            JournalError: another process writes to it, it cannot be written, or a line was changed.
         """
         path = folder / JOURNAL_FILE
         lock = FileLock(folder / LOCK, thread_local=False)
@@ -162,27 +163,26 @@ class Journal:
 
     @property
     def head(self) -> tuple[int, str]:
-        """Number and hash of the last line: with these a copy can be told from one that lacks its end."""
+        """Number and hash of the last line; with these a truncated copy can be detected."""
         with self._appending:
             return self._head.number, self._head.sha256
 
     def append(self, kind: str, /, *, sync: bool = False, **fields: Any) -> int:
-        """Write a line; once this returns, a kill does not lose it.
+        """Append a line; once this returns, it survives a kill of the process.
 
-        Secrets are written as ``[secret]``. Bytes are packed (``unpacked`` gives them back), and secrets in them are
-        taken out before; so they are in what was packed before it was handed over. Decimals, paths and numbers that
-        JSON does not have (infinite, not a number) become text.
+        Secrets are replaced by ``[secret]``, also within bytes and within text that was packed before. Bytes are packed
+        (``unpacked`` restores them). Decimals, paths and non-finite numbers become text.
 
         Args:
-            kind: what the line tells.
-            sync: make it outlast a crash of the machine too (fsync).
-            fields: any JSON, and the types named above.
+            kind: the kind of line.
+            sync: make it survive a crash of the machine too (fsync).
+            fields: JSON values and the types named above.
 
         Returns:
             The line's number.
 
         Raises:
-            JournalError: it cannot be written; the journal then is as it was.
+            JournalError: the line cannot be written; the journal is unchanged.
         """
         plain = self._secrets.plain(fields)
         kind = self._secrets.redacted(kind)
@@ -203,22 +203,22 @@ class Journal:
         return number
 
     def write(self, line: Line, *, sync: bool = False) -> int:
-        """Write a line of a kind that is known: what was set of it; as ``append``.
+        """Append a line given as a model, with the fields that were set, like ``append``.
 
         Args:
-            line: what to write.
-            sync: make it outlast a crash of the machine too (fsync).
+            line: the line to write.
+            sync: make it survive a crash of the machine too (fsync).
 
         Raises:
-            JournalError: it cannot be written; the journal then is as it was.
+            JournalError: the line cannot be written; the journal is unchanged.
         """
         return self.append(line.kind, sync=sync, **line.written())
 
     def sync(self) -> None:
-        """Make all that was appended outlast a crash of the machine; threads that wait for it share one fsync.
+        """Make everything appended so far survive a crash of the machine; threads that wait for it share one fsync.
 
         Raises:
-            JournalError: the disk does not take it; nothing more is appended then, since what it holds is unknown.
+            JournalError: fsync failed; the journal then refuses further lines, since the disk's state is unknown.
         """
         with self._appending:
             self._refuse_if_broken()
@@ -238,13 +238,13 @@ class Journal:
             self._synced_to = end
 
     def entries(self) -> Sequence[Entry]:
-        """All that was appended up to now, read and checked again."""
+        """Read and verify again all lines that were appended up to now."""
         with self._appending:
             end = self._head.end
         return list(_Reader(self.path, end))
 
     def close(self) -> None:
-        """Let another process write; closing twice is as good as once."""
+        """Close the journal, so that another process can write it. Closing twice is allowed."""
         with self._syncing, self._appending:
             if self._fd < 0:
                 return
@@ -264,12 +264,12 @@ class Journal:
     def _write(self, line: bytes, head: _Head) -> None:
         rest = memoryview(line)
         try:
-            while rest:  # once, but for a disk that fills up
+            while rest:  # one write, except on a disk that fills up
                 rest = rest[os.write(self._fd, rest) :]
             self._head = head
         except BaseException as error:
             try:
-                os.ftruncate(self._fd, self._head.end)  # a part of the line may stand there
+                os.ftruncate(self._fd, self._head.end)  # a part of the line may have been written
             except OSError as second:
                 self._broken = f"a line was written in part only ({second.strerror})"
             if isinstance(error, OSError):
@@ -277,7 +277,7 @@ class Journal:
             raise
 
     def _cut(self, torn: bytes) -> None:
-        """Take the start of a line off the end, and keep it in a file of its own."""
+        """Remove an incomplete last line from the journal and keep it in a file of its own."""
         self.torn = aside = _unused(self.path.with_name(f"torn-{self._head.number + 1}.bin"))
         with aside.open("xb") as file:
             file.write(torn)
@@ -293,14 +293,14 @@ class Journal:
 
 
 class _Reader:
-    """Reads a journal line by line and checks each; knows afterwards how it ended."""
+    """Reads a journal line by line and verifies each; ``head`` and ``torn`` then tell how it ended."""
 
     def __init__(self, path: Path, end: int | None = None) -> None:
-        """A reader.
+        """Make a reader.
 
         Args:
-            path: the file.
-            end: where to stop, in bytes; None for where the file ends now, though it may be growing.
+            path: the journal file.
+            end: the offset in bytes at which to stop; None for the file's current end, though it may be growing.
         """
         self.path = path
         self.head = _Head()
@@ -365,7 +365,7 @@ def _parsed(line: bytes) -> Entry | None:
 
 
 def _parsed_slowly(line: bytes) -> Any:
-    """What Python's own parser makes of a line; None where that is nothing, or nested beyond all use."""
+    """Parse a line with Python's own parser; None if it is not JSON or is nested too deeply."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -374,7 +374,7 @@ def _parsed_slowly(line: bytes) -> Any:
 
 
 def _depth(line: bytes) -> int:
-    """How deep a line is nested at most; looked at closely only where it has brackets enough."""
+    """Return the largest nesting depth of a line; counted only if the line has enough brackets to matter."""
     if line.count(b"{") + line.count(b"[") <= MOST_DEPTH:
         return 0
     depth = deepest = 0

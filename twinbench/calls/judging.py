@@ -1,6 +1,6 @@
-"""What a provider's answer is worth: its bill, and whether to ask again.
+"""Classify a provider's response: answer or failure, what was billed, and whether to retry.
 
-Judged from status and bytes alone (dynamic.md, "Spend"): no client library's exception decides anything.
+Uses the HTTP status and the bytes alone (dynamic.md, "Spend"), never a client library's exception.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from twinbench.storage.manifests import LiveCandidate
 
 @dataclass(frozen=True)
 class Judged:
-    """What came of one attempt."""
+    """The classified result of one attempt."""
 
     cause: Cause | None
-    """Why it is no answer; None where it is one."""
+    """Why the attempt brought no answer; None if it brought one."""
     detail: str | None
     retry: bool
     """Whether another attempt may help."""
     billed: bool
-    """Whether it was, or may have been, billed."""
+    """Whether the attempt was, or may have been, billed."""
     usage: Usage | None = None
-    """None where it is not known: what may have been billed then counts its reservation."""
+    """The billed tokens; None if unknown: an attempt that may have been billed then counts at its reservation."""
     message: AssistantMessage | None = None
-    """The answer; None where there is none."""
+    """The model's message; None if there is none."""
     finish_reason: str | None = None
     reported_cost_usd: Decimal | None = None
     served_model: str | None = None
@@ -46,13 +46,13 @@ class Judged:
 def judge(
     outcome: Response | TransportError, candidate: LiveCandidate, *, switched: bool, max_tokens: int | None = None
 ) -> Judged:
-    """What an attempt is worth.
+    """Classify the outcome of an attempt.
 
     Args:
-        outcome: a response, or none.
-        candidate: who was asked.
-        switched: whether somebody else answered the call before this one.
-        max_tokens: the limit that the request set to the answer; default: the candidate's.
+        outcome: a response, or the error in its place.
+        candidate: the candidate that was asked.
+        switched: whether another candidate answered the trial's previous call.
+        max_tokens: the request's ``max_tokens``; default: the candidate's.
     """
     if isinstance(outcome, TransportError):
         return Judged(Cause.transport, str(outcome), retry=True, billed=outcome.may_be_billed)
@@ -94,7 +94,9 @@ def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_t
 
 
 def _more_than_fits(usage: Usage | None, candidate: LiveCandidate) -> str | None:
-    """Why a usage cannot be true of this model: else one absurd count would use up the cap of all other cases."""
+    """Return why a usage is impossible for this model, if it is; otherwise one absurd count would use up the cap of all
+    other cases.
+    """
     tokens = 0 if usage is None else usage.prompt_tokens + usage.output
     if tokens <= candidate.context_window:
         return None
@@ -108,7 +110,7 @@ def _refused(error: ProviderError, response: Response, body: Any, *, switched: b
 
 
 def _usage_told(body: Any) -> Usage | None:
-    """What a refusal says that it cost; None where it does not say it, as is usual."""
+    """Return the usage that a refusal reports; None if it reports none, as usual."""
     try:
         return usage_of(body) if isinstance(body, dict) else None  # without one-hour writes: nothing was answered
     except BillError:
@@ -116,7 +118,9 @@ def _usage_told(body: Any) -> Usage | None:
 
 
 def _without_answer(error: ProviderError, response: Response, *, switched: bool) -> Judged:
-    """Statuses and what follows from each; other 4xx than those named were refused for the request itself."""
+    """Classify a refused request by its status; a 4xx that is not named here was refused because of the request
+    itself.
+    """
     status = error.status
     detail = f"status {status or response.status}" + (f": {error.text}" if error.text else "")
     if error.refusal is Refusal.too_long:
@@ -127,7 +131,7 @@ def _without_answer(error: ProviderError, response: Response, *, switched: bool)
         return Judged(Cause.quota, detail, retry=False, billed=False)
     if status == 429:
         return Judged(Cause.quota, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
-    if status is None:  # an error with status 200 that names none of its own: refused, and no answer to bill
+    if status is None:  # an error with HTTP 200 and no status of its own: refused, so nothing was billed
         return Judged(Cause.transport, detail, retry=True, billed=False, retry_after_s=response.retry_after_s)
     if 300 <= status < 400:
         what = f"{detail} (a redirect, which is not followed: give --api-base as the address that answers)"
@@ -148,7 +152,7 @@ def _without_answer(error: ProviderError, response: Response, *, switched: bool)
 
 
 def _decoded(body: bytes) -> tuple[Any, str | None]:
-    """A body's JSON, or why it has none."""
+    """Decode a body's JSON; return it, or the reason why it cannot be decoded."""
     try:
         return decode_response(body), None
     except ValueError as error:

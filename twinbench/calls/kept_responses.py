@@ -1,7 +1,7 @@
-"""Responses kept from one execution to the next: the same request gets the same response, and is paid once.
+"""The response cache of a bank build: a repeated request gets the same response and is paid once.
 
-The same is a request that is equal up to what differs from run to run (``Request.key``), to the same candidate, in the
-same session: a repetition that is to have responses of its own has a session of its own.
+Requests are the same if they have the same ``Request.key``, candidate and session; a repetition that should get new
+responses has a session of its own.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from twinbench.calls.recording import RecordedAttempt, Recording
 
 @dataclass
 class KeptPlace:
-    """Where the response to one request is kept, or will be."""
+    """The place of one request in the cache, with its response once there is one."""
 
     recorded: RecordedAttempt | None = None
-    """The attempt of a journal that was answered with it."""
+    """The journal's attempt that brought the response, if it comes from a journal."""
     fetched: Response | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def response(self) -> Response | None:
-        """The response; None as long as nobody was answered."""
+        """The cached response; None until the request was answered."""
         if self.fetched is None and self.recorded is not None and (settle := self.recorded.settle) is not None:
             return Response(settle.status or 0, settle.body or b"", None, settle.latency_s or 0.0)
         return self.fetched
@@ -37,18 +37,18 @@ class KeptPlace:
 
 
 class KeptResponses:
-    """The responses of a build, by session, candidate and request; for any number of threads."""
+    """The cached responses of a build, by session, candidate and request; thread-safe."""
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str, str], KeptPlace] = {}
         self._lock = threading.Lock()
 
     def fill(self, session: str, recordings: Iterable[Recording]) -> None:
-        """Take the responses that stand in a journal.
+        """Add the responses that a journal contains.
 
         Args:
-            session: that the trials had in common.
-            recordings: of the trials, what was lost of them among it.
+            session: the session key that the trials had in common.
+            recordings: the trials' recordings; the parts that were started over are read too.
         """
         for recording in recordings:
             for each in (*recording.earlier, recording):
@@ -58,11 +58,11 @@ class KeptResponses:
 
     @contextmanager
     def held(self, candidate: str, request: Request) -> Iterator[KeptPlace]:
-        """The place of a request; who asks the same meanwhile waits for the response.
+        """Hold the place of a request; another thread with the same request waits for the response.
 
         Args:
-            candidate: the id of who is asked.
-            request: what is asked.
+            candidate: the id of the candidate that is asked.
+            request: the request.
         """
         with self._lock:
             place = self._places.setdefault((request.session, candidate, request.key), KeptPlace())

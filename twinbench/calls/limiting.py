@@ -1,4 +1,4 @@
-"""Limits for each candidate, as providers set them: connections at once, requests and tokens a minute."""
+"""Rate limits per candidate, as providers set them: parallel connections, requests and tokens per minute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.errors import UsageError
 
 EVERY = "*"
-"""Names every candidate that has no limits of its own."""
+"""In ``--candidate-limit``, stands for every candidate that has no limits of its own."""
 
 _CHARACTERS_PER_TOKEN = 4
 _LOOK_AGAIN_S = 0.5
@@ -22,19 +22,19 @@ _LOOK_AGAIN_S = 0.5
 
 @dataclass(frozen=True)
 class CandidateLimits:
-    """What may be asked of one candidate; None: as much as there is."""
+    """Rate limits of one candidate; None means no limit."""
 
     connections: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    """Of prompts, as their length tells."""
+    """Prompt tokens per minute, estimated from the prompt's length."""
 
 
 def parse_limits(text: str) -> tuple[str, CandidateLimits]:
-    """A candidate's limits as the command line has them: ``acme/large:connections=4,rpm=60,tpm=100000``.
+    """Parse a candidate's limits from the command line: ``acme/large:connections=4,rpm=60,tpm=100000``.
 
     Raises:
-        UsageError: they are none.
+        UsageError: the text is not of this form.
     """
     names = {"connections": "connections", "rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
     candidate, _, told = text.rpartition(":")
@@ -54,14 +54,14 @@ def parse_limits(text: str) -> tuple[str, CandidateLimits]:
 
 @dataclass
 class Limited:
-    """A source that keeps to the limits of candidates; who would exceed them waits, before anything is sent.
+    """A response source that keeps to the candidates' rate limits by waiting before it sends.
 
-    Waiting is in no attempt's time.
+    Waiting does not count towards an attempt's time limit.
     """
 
     source: ResponseSource
     limits: Mapping[str, CandidateLimits]
-    """By the model's name; ``*`` for the others."""
+    """Limits by model name; ``*`` for all other models."""
     _connections: dict[str, threading.Semaphore] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -72,7 +72,7 @@ class Limited:
         self._window = MovingWindowRateLimiter(MemoryStorage())
 
     def fetch(self, request: Request, within_s: float) -> Response:
-        """Ask once."""
+        """Send a request once, as soon as the limits allow it."""
         model = str(request.body.get("model"))
         of = self.limits.get(model) or self.limits.get(EVERY) or CandidateLimits()
         with ExitStack() as held:
@@ -81,7 +81,7 @@ class Limited:
             self._wait(model, "requests", of.requests_per_minute, 1)
             if of.tokens_per_minute is not None:
                 tokens = len(json.dumps(request.body, ensure_ascii=False)) // _CHARACTERS_PER_TOKEN
-                # One prompt that is longer than a minute's tokens takes a whole minute of its own.
+                # A prompt that is longer than a minute's tokens takes a whole minute.
                 self._wait(model, "tokens", of.tokens_per_minute, min(tokens, of.tokens_per_minute))
             return self.source.fetch(request, within_s)
 

@@ -1,8 +1,8 @@
-"""The lines of a journal: one model for each kind, which says what such a line has. They are written and read as these.
+"""The lines of a journal: one pydantic model per kind of line, used both to write and to read it.
 
-In the journal, money is a decimal text in USD and bytes are packed (``packing``); the fields of a model take both that
-text and the Python values. Times are seconds since 1970. Further fields of a line are kept: a release may write more
-than another one knows.
+In the journal, money is decimal text in USD and bytes are packed (``packing``); the models' fields accept both that
+text and the Python values. Times are seconds since 1970. Unknown fields of a line are kept, since another release may
+write more fields than this one knows.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
 
 _FARTHEST = 1e15
-"""No time and no duration is larger."""
+"""Upper bound of every time and duration."""
 
 _MOST_TOKENS = 10**12
-"""Of a bucket of one call."""
+"""Largest token count of one bucket of one call."""
 _AMOUNT = re.compile(r"[0-9]{1,60}(\.[0-9]{1,60})?([eE][+-]?[0-9]{1,3})?")
 _BUCKETS = {"input", "cache_read", "cache_write", "output"}
 _BUCKETS_WITH_1H = {*_BUCKETS, "cache_write_1h"}
 _NO_NAMES = ("", ".", "..")
 _PLAIN = {str, bytes, int, float, bool, type(None), Decimal}
-"""What is written as it is; most fields are."""
+"""Types that are written unchanged; most fields have one of them."""
 
 
 def _decimal(value: Any) -> Decimal:
@@ -98,17 +98,17 @@ Sha256 = Annotated[str, Field(strict=True, pattern=r"^[0-9a-f]{64}$")]
 Amount = Annotated[Decimal, PlainValidator(_decimal)]
 CauseText = Annotated[Cause, PlainValidator(_cause)]
 Packed = Annotated[str | bytes, PlainValidator(_packed)]
-"""Text as the journal has it, or the bytes themselves: ``payload`` gives them. What a journal has is unpacked when it
-is asked for, and so not checked when a line is read; ``read_line(..., whole=True)`` does."""
+"""Packed text as in the journal, or the bytes themselves; ``payload`` returns the bytes. Packed text is unpacked on
+demand and not checked when a line is read, except by ``read_line(..., whole=True)``."""
 UsageObject = Annotated[Usage, PlainValidator(_usage)]
 CaseName = Annotated[str, PlainValidator(_case_name)]
 
 
 def payload(told: str | bytes) -> bytes:
-    """The bytes of a packed field.
+    """Return the bytes of a packed field.
 
     Raises:
-        JournalError: it is damaged.
+        JournalError: the packed data is damaged.
     """
     return told if isinstance(told, bytes) else unpacked(told)
 
@@ -125,13 +125,13 @@ class _Fields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", defer_build=True, arbitrary_types_allowed=True)
 
     def written(self) -> dict[str, Any]:
-        """The fields as a journal takes them: those that were set, and no others."""
+        """Return the fields that were set, in the form that a journal writes."""
         fields = {name: getattr(self, name) for name in self.model_fields_set}
         return {name: value if type(value) in _PLAIN else _written(value) for name, value in fields.items()}
 
 
 class Line(_Fields):
-    """What a kind of line has."""
+    """Base class of the models of journal lines."""
 
     kind: ClassVar[str]
 
@@ -144,41 +144,41 @@ class OfCases(Line):
 
 
 class MergedRun(_Fields):
-    """A run that was merged into another one."""
+    """A run that was merged into another run."""
 
     run: Text
-    """The name of its directory."""
+    """The name of the merged run's directory."""
     lines: Annotated[int, Field(strict=True, ge=0)]
-    """How many its journal had."""
+    """How many lines its journal had."""
     sha256: Sha256 | None
-    """Of the last of them; None where there was none."""
+    """Hash of its journal's last line; None if the journal was empty."""
     cases: Sequence[CaseName]
-    """Those of its ``plan.json``."""
+    """The cases of its ``plan.json``."""
 
 
 class Merge(Line):
-    """Whose lines follow, in this order."""
+    """The runs whose lines follow, in this order; first line of a merged run's journal."""
 
     kind = "merge"
     sources: Sequence[MergedRun]
 
 
 class Sitting(OfCases):
-    """What a sitting was to run."""
+    """One execution of ``dynamic run`` on the run directory, and what it was to run."""
 
     kind = "sitting"
     trials: Count
     run_usd: Amount | None
     plan: Text | None = None
-    """SHA-256 of the identity and cases of ``plan.json``, as this sitting found it."""
+    """SHA-256 of the identity and cases of ``plan.json`` when this execution began."""
     workers: Whole | None = None
-    """How many cases ran at once."""
+    """How many cases ran in parallel."""
     graded: StrictBool | None = None
     """Whether patches were to be graded."""
 
 
 class Widened(OfCases):
-    """Cases that the run is of from here on, beside those of its plan."""
+    """Cases that were added to the run's plan from here on."""
 
     kind = "widened"
 
@@ -192,46 +192,46 @@ class OfTrial(Line):
 
 
 class TrialBegins(OfTrial):
-    """What a trial is of."""
+    """The start of a trial, and what it runs: pool, task, image, agent."""
 
     kind = "trial"
     pool: Text
-    """Fingerprint of the pool."""
+    """The pool's fingerprint."""
     task: Text | None = None
-    """Fingerprint of the task."""
+    """The task's fingerprint."""
     image: Text | None = None
-    """Identity of the image that its container is of."""
+    """Identity of the image of the trial's container."""
     agent: dict[str, Any] | None = None
-    """The agent's settings, as the run's identity has them."""
+    """The agent's settings, as part of the run's identity."""
     execution: dict[str, Any] | None = None
-    """Of a bank's build: seed, repeat, and which candidate is to answer which step."""
+    """In a bank build: seed, repeat, and which candidate is assigned to which step."""
     imported: dict[str, Any] | None = None
-    """Of an imported run: what its file says of itself."""
+    """In an imported run: the metadata of its file."""
     opening: list[Any] | None = None
-    """Of an imported run: the messages before the first call."""
+    """In an imported run: the messages before the first call."""
 
 
 class Decided(_Fields):
-    """What a router decided about a call: the candidate that is asked, or why there is none."""
+    """A router's decision about a call: the candidate that is asked, or why there is none."""
 
     candidate: Text | None
     error: Text | None
     latency_ms: Number | None
     score: Number | Text | None = None
-    """How sure the router says that it is, from 0 to 1; text only in a journal that somebody else has written."""
+    """The router's score: how much the call needs a stronger model, from 0 to 1; text only in foreign journals."""
     rationale: Text | None = None
-    """Why it chose as it did, in its words."""
+    """The reason for the decision, in the router's words."""
     router_error: Text | None = None
-    """Why it failed, where another candidate answers instead."""
+    """Why the router failed, if the fallback candidate answers instead."""
 
 
 class Decision(Decided, OfTrial):
-    """What a router decided about a call, as it is written down."""
+    """A router's decision about a call, as a journal line."""
 
     kind = "decision"
     step: Count
     prompt_tokens: dict[str, Any]
-    """The prompt as each candidate's tokenizer counts it."""
+    """Tokens of the prompt by candidate, each under its own tokenizer."""
 
 
 class OfAttempt(OfTrial):
@@ -240,11 +240,11 @@ class OfAttempt(OfTrial):
     step: Count
     attempt: Count
     own: Count = 0
-    """Of the router's own calls the number, from 1; left out, and so 0, for the agent's."""
+    """The number of the router's own LLM call within its decision, from 1; left out (0) for the agent's call."""
 
 
 class Reserve(OfAttempt):
-    """An attempt that is about to be sent, and its worst case."""
+    """An attempt that is about to be sent, and the most that it may cost."""
 
     kind = "reserve"
     candidate: Text
@@ -252,11 +252,11 @@ class Reserve(OfAttempt):
     request_key: Sha256
     reserved_usd: Amount
     max_tokens: Count = 0
-    """Of the router's own calls; the agent's have their candidate's."""
+    """``max_tokens`` of a router's own LLM call; the agent's calls use their candidate's."""
 
 
 class Settle(OfAttempt):
-    """What came of an attempt."""
+    """The result of an attempt."""
 
     kind = "settle"
     cause: CauseText | None
@@ -269,33 +269,33 @@ class Settle(OfAttempt):
     status: Whole | None
     response: Packed | None
     detail: Text | None = None
-    """What went wrong, in words; None for an answer."""
+    """What went wrong, in words; None if the attempt brought an answer."""
     served_by: Text | None = None
     """The host that answered, where a gateway names it."""
     simulated: StrictBool = False
-    """Whether the response says that a simulated model gave it; left out where it does not."""
+    """Whether the response says that a simulated model gave it; left out if it does not."""
     reused: StrictBool = False
-    """Whether nothing was sent and nothing paid: the response was kept from an earlier execution. Its cost counts."""
+    """Whether the response comes from the response cache, so that nothing was sent or paid. Its cost still counts."""
 
     @property
     def body(self) -> bytes | None:
-        """The response as it came; None where there was none.
+        """The raw response; None if there was none.
 
         Raises:
-            JournalError: it is damaged.
+            JournalError: the packed response is damaged.
         """
         return None if self.response is None else payload(self.response)
 
 
 class OwnFailed(OfTrial):
-    """A router's own call that was given up."""
+    """A router's own LLM call that got no answer."""
 
     kind = "own_failed"
     step: Count
     own: Count
     cause: CauseText
     detail: Text | None = None
-    """What the router was told."""
+    """The error message that the router got."""
 
 
 class CommandLine(OfTrial):
@@ -308,7 +308,7 @@ class CommandLine(OfTrial):
 
 
 class Observation(OfTrial):
-    """What a command gave."""
+    """The result of a command."""
 
     kind = "observation"
     step: Count
@@ -317,24 +317,24 @@ class Observation(OfTrial):
     returncode: Whole
     exception_info: Text
     ended: Text = ""
-    """How it ended (``containers.shell.Ended``)."""
+    """How the command ended (``containers.shell.Ended``)."""
     seconds: Number | None = None
-    """How long it took."""
+    """How long the command took."""
     reused: StrictBool = False
-    """Whether it did not run: an earlier execution had run the same commands up to this one."""
+    """Whether the command was not run, because an earlier execution ran the same commands up to this one."""
 
     @property
     def text(self) -> str:
-        """The output as text.
+        """The command's output as text.
 
         Raises:
-            JournalError: it is damaged.
+            JournalError: the packed output is damaged.
         """
         return payload(self.output).decode("utf-8", "replace")
 
 
 class Conversation(OfTrial):
-    """Of an imported run: the messages from a step's answer up to the next call."""
+    """In an imported run: the messages from a step's answer up to the next call."""
 
     kind = "conversation"
     step: Count
@@ -350,41 +350,41 @@ class End(OfTrial):
     patch_sha256: Sha256
     cause: CauseText | None
     detail: Text | None = None
-    """What ended it, in words; None where it came to its own end."""
+    """Why the agent was stopped, in words; None if it ended by itself."""
 
     @property
     def diff(self) -> str:
-        """The patch as text that gives back its bytes (``surrogateescape``).
+        """The patch as text, decoded with ``surrogateescape`` so that its bytes can be restored.
 
         Raises:
-            JournalError: it is damaged.
+            JournalError: the packed patch is damaged.
         """
         return payload(self.patch).decode("utf-8", "surrogateescape")
 
     @property
     def is_final(self) -> bool:
-        """Whether the agent has ended for good; a trial that infrastructure or the cap ended goes on."""
+        """Whether the agent has ended for good; a trial that infrastructure or the cap ended is resumed."""
         return self.cause is None or CAUSES[self.cause].counts is Counts.unresolved
 
 
 class VerdictLine(OfTrial):
-    """What the tests said of the patch."""
+    """The verdict of the tests on the patch."""
 
     kind = "verdict"
     resolved: StrictBool | None
     cause: CauseText | None
     fingerprint: Sha256 | None
     detail: Text | None = None
-    """Why there is no verdict, in words."""
+    """Why there is no verdict, in words; None if there is one."""
 
 
 class Lost(OfTrial):
-    """A trial that did not repeat its recording, and was begun anew."""
+    """A trial whose resumption diverged from its recording, so that it was started over."""
 
     kind = "lost"
     step: Whole
     what: Text | None = None
-    """What was not repeated."""
+    """What differed from the recording."""
 
 
 KINDS: Mapping[str, type[Line]] = {
@@ -394,7 +394,7 @@ KINDS: Mapping[str, type[Line]] = {
         *(CommandLine, Observation, Conversation, End, VerdictLine, Lost),
     )
 }
-"""By the kind of line."""
+"""The model of each kind of line."""
 
 
 LineKind = TypeVar("LineKind", bound=Line, covariant=True)
@@ -402,29 +402,29 @@ LineKind = TypeVar("LineKind", bound=Line, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Numbered(Generic[LineKind]):
-    """A line with its number in the journal."""
+    """A journal line with its number."""
 
     number: int
     line: LineKind
 
 
 class LineError(ValueError):
-    """A line that is not as its kind is: which field, and the value there; no value where the field is missing."""
+    """A journal line does not fit its kind; the text names the field, and its value if it has one."""
 
     def __init__(self, field: str, *, missing: bool, value: Any = None) -> None:
         super().__init__(f"without {field}" if missing else f"whose {field} cannot be {shortened(repr(value), 60)}")
 
 
 def read_line(kind: str, fields: Mapping[str, Any], *, whole: bool = False) -> Line | None:
-    """A line as a model; None for a kind that is not known.
+    """Read a line into its model; None if its kind is unknown.
 
     Args:
-        kind: of the line.
-        fields: of the line, as the journal has them.
-        whole: unpack what is packed too, which takes as long as all the rest.
+        kind: the kind of line.
+        fields: the line's fields, as they are in the journal.
+        whole: check packed fields too, by unpacking them; this doubles the time.
 
     Raises:
-        LineError: it is not as its kind is.
+        LineError: a field is missing or invalid.
     """
     model = KINDS.get(kind)
     if model is None:

@@ -1,7 +1,7 @@
-"""The metered handle: a router's own LLM calls, each reserved, priced and recorded like a call of the agent.
+"""A router's own LLM calls, each reserved, priced and recorded like a call of the agent.
 
-In the live track a call is answered from the recording where it stands there, by its request key, so that a resume and
-a replay never pay twice. What ends a case is kept from the router: it may catch the error, and the case ends still.
+In the live track a call that is in the recording (by its request key) is answered from it, so that a resume or a replay
+never pays twice. An error that ends the case ends it even if the router catches the exception.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from twinbench.storage.manifests import LiveCandidate, LiveManifest
 from twinbench.text.tokens import TokenizerSet, tokenizer_set
 
 _ENDING = (Cause.usage, Cause.model)
-"""Of unknown cost, or from nobody knows whom: such a case has no bill (dynamic.md, "Spend")."""
+"""Causes that end the case: the cost is unknown or another model answered, so the case has no bill (dynamic.md,
+"Spend").
+"""
 
 _NOT_RECORDED = "this is not what the router asked when the decision was recorded"
 
 
 class OwnCallError(CausedError):
-    """A call of the router's own that no attempt brought an answer to."""
+    """A router's own LLM call got no answer in any attempt."""
 
     def __init__(self, cause: Cause, detail: str) -> None:
         super().__init__(detail)
@@ -44,16 +46,17 @@ class OwnCallError(CausedError):
 
 @dataclass
 class RecordedDeciding(Deciding):
-    """A decision of a trial, whose own calls are recorded."""
+    """A decision of a trial, whose LLM calls are recorded in the journal."""
 
     log: TrialLog = field(kw_only=True)
     decided: bool = field(kw_only=True)
-    """Whether the decision stands in the recording: the router is asked along, and nothing more is paid for it."""
+    """Whether the decision is recorded already: the router is asked again to restore its state, but pays nothing new.
+    """
     taken: set[int] = field(default_factory=set)
-    """The recorded calls that were given to the router."""
+    """Numbers of the recorded calls whose answers were given to the router."""
 
     def recorded(self, key: str) -> tuple[int, RecordedOwnCall]:
-        """The number of a call within its decision, and what is recorded of it; each is given once."""
+        """Return the number of a call within its decision and its recording; each recorded call is returned once."""
         own = self.log.step(self.step).own
         found = (number for number, call in own.items() if number not in self.taken and call.request_key == key)
         number = next(found, max([*own, *self.taken], default=0) + 1)
@@ -63,11 +66,11 @@ class RecordedDeciding(Deciding):
 
 @dataclass
 class MeteredLlm(OwnCalls):
-    """The handle of one router, over the candidates of a live pool at their locked prices."""
+    """The LLM handle of one router, for the candidates of a live pool at their locked prices."""
 
     pool: LiveManifest
     source: ResponseSource | None
-    """None: nothing is asked that is not recorded."""
+    """Where responses come from; None: only recorded calls are answered."""
     budget: Budget
     clock: Clock = field(default_factory=WallClock)
     limits: RetryLimits = field(default_factory=RetryLimits)
@@ -121,7 +124,7 @@ class MeteredLlm(OwnCalls):
             body = request_body(sent, [Utterance(message) for message in plain], (), {})
             request = Request(body, deciding.session)
             prompt = PromptCounter([chosen], self._tokenizers).prompt(plain, (), deciding.step)
-            assert request.key  # noqa: S101 - made here, where what JSON does not have is the router's mistake
+            assert request.key  # noqa: S101 - computed here, where values that are not JSON are the router's mistake
         except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
             raise LlmError(f"messages that cannot be sent: {error}") from None
         tokens = prompt.tokens[chosen.id]
@@ -135,7 +138,7 @@ class MeteredLlm(OwnCalls):
     def _recorded(
         self, deciding: RecordedDeciding, chosen: LiveCandidate, request: Request, worst_usd: Decimal
     ) -> Answered:
-        """The answer that the recording has, else a new one."""
+        """Return the recorded answer, else fetch a new one."""
         log, step = deciding.log, deciding.step
         number, found = deciding.recorded(request.key)
         if found.answer is not None:
@@ -158,7 +161,7 @@ class MeteredLlm(OwnCalls):
         *,
         before: int = 0,
     ) -> Answered:
-        assert self.source is not None  # noqa: S101 - what has none has a recording that refuses
+        assert self.source is not None  # noqa: S101 - without a source, the recording has refused before
 
         try:
             attempts = Attempts(self.source, self.budget, self.clock, self.limits)
@@ -176,13 +179,13 @@ class MeteredLlm(OwnCalls):
 
 @dataclass(frozen=True)
 class _SpendingLog:
-    """Counts what a call costs as its decision's, and writes it down where there is a journal."""
+    """Adds a call's cost to its decision, and records the call if there is a journal."""
 
     deciding: Deciding
     log: CallLog | None
 
     def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal, /) -> None:
-        """Write that an attempt is about to be sent."""
+        """Record that an attempt is about to be sent."""
         if self.log is not None:
             self.log.reserve(attempt, candidate, request, reserved_usd)
 
@@ -196,14 +199,16 @@ class _SpendingLog:
         *,
         at_reservation: bool,
     ) -> None:
-        """Write what came of an attempt."""
+        """Record the result of an attempt and add its cost."""
         self.deciding.spent_usd += cost_usd
         if self.log is not None:
             self.log.settle(attempt, outcome, judged, cost_usd, at_reservation=at_reservation)
 
 
 def _failed(deciding: Deciding, error: OwnCallError) -> LlmError:
-    """What a router is told; what it did wrong itself (a refused request, say) is left out of the failures."""
+    """Note a failed call in its decision and return the error for the router; refused requests are the router's own
+    fault and are not noted as failures.
+    """
     if CAUSES[error.cause].counts is Counts.infra and error.cause is not Cause.request:
         deciding.failures.append(error)
     if error.cause in _ENDING:

@@ -1,9 +1,10 @@
-"""Trajectory files of mini-swe-agent, read without trust: the conversation, and the model's calls in it.
+"""Read trajectory files of mini-swe-agent, which are not trusted: the conversation and the model's calls in it.
 
 Two formats are known: ``mini-swe-agent-1`` (1.x: commands in text) and ``mini-swe-agent-1.1`` (2.x: tool calls, or text
 in its text styles). In both, ``messages`` is the whole conversation, ``extra`` of a message is the agent's own
-bookkeeping, with the provider's response where it was kept, and a last message of role ``exit`` tells how 2.x ended.
-An answer that did not parse stays in the conversation of 1.x; 2.x has in its place what the agent said to it.
+bookkeeping (with the provider's response, if it was kept), and in 2.x a last message of role ``exit`` says how it
+ended.
+An answer that did not parse stays in the conversation in 1.x; in 2.x the agent's error message takes its place.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from twinbench.calls.completion import SIMULATED, is_simulated, read_message, re
 from twinbench.calls.translation import PLAIN_FIELDS, plain_message
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_regular, read_document
+from twinbench.reading.rows import TRAJECTORY_SUFFIXES
 from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
 from twinbench.reading.validation import find_unkeepable, kind, shown
 from twinbench.text.messages import message_problems
 
 FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
-"""``trajectory_format`` of 1.x and of 2.x."""
+"""The ``trajectory_format`` of mini-swe-agent 1.x and 2.x."""
 
 BASH_TOOL: Mapping[str, Any] = {
     "type": "function",
@@ -40,21 +42,20 @@ BASH_TOOL: Mapping[str, Any] = {
         },
     },
 }
-"""What 2.x offers in its tool style; no trajectory holds it."""
+"""The tool that 2.x offers in its tool style; trajectory files do not contain it."""
 
 PATTERNS = {
     "mini-swe-agent-1": r"```bash\s*\n(.*?)\n```",
     "mini-swe-agent-1.1": r"```mswea_bash_command\s*\n(.*?)\n```",
 }
-"""Where a command stands in text, by format."""
+"""The default pattern that finds a command in text, by format."""
 
 _KNOWN_PATTERNS = (*PATTERNS.values(), "<mswea_bash_command>(.*?)</mswea_bash_command>")
-"""Those of the package's own settings: a pattern from a file could run for ever."""
+"""The patterns of the package's own settings; others are not run, since a pattern from a file could take forever."""
 
 _ROLES = ("system", "user", "assistant", "tool", "exit")
-_ENDINGS = (".traj.json", ".traj.json.gz")
 _OWN_RUNS = "trajectory.json"
-"""What a run of ours calls it, in ``cases/CASE/TRIAL/``."""
+"""The name of the trajectory file in twinbench's own runs, in ``cases/CASE/TRIAL/``."""
 _MOST_PROBLEMS = 20
 _LAST_SECOND = 2**32
 
@@ -63,69 +64,69 @@ Style = Literal["tool", "text"]
 
 @dataclass(frozen=True)
 class ModelCall:
-    """One call of the model."""
+    """One call of the model in a trajectory."""
 
     number: int
-    """From 1, also over those whose answer did not parse."""
+    """The call's number from 1; calls whose answer did not parse count too."""
     position: int
-    """Where in the file's ``messages`` its answer stands, or what the agent said in its place."""
+    """Index of the answer in the file's ``messages``, or of the agent's error message in its place."""
     prefix: int
-    """How many messages of the conversation were sent."""
+    """How many messages of the conversation were sent with the call."""
     kept: bool
-    """Whether its answer stands in the conversation, right behind those."""
+    """Whether the answer is in the conversation, right after those messages."""
     response: Mapping[str, Any] | None
-    """The provider's response; None where the file does not hold it."""
+    """The provider's response; None if the file does not contain it."""
     actions: Sequence[str] | None
-    """The commands that the agent found in it; None where the file does not say."""
+    """The commands that the agent found in the answer; None if the file does not say."""
     at: float | None
-    """When it was answered, in seconds since 1970, where the file says so."""
+    """When the call was answered, in seconds since 1970; None if the file does not say."""
 
     @property
     def field(self) -> str:
-        """Where the response stands in the file."""
+        """The path of the response within the file."""
         return f"messages[{self.position}].extra.response"
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One run of mini-swe-agent."""
+    """One run of mini-swe-agent, as its trajectory file records it."""
 
     source: str
     sha256: str
-    """Of the file's content, unpacked where it was packed."""
+    """SHA-256 of the file's content, after decompression."""
     instance_id: str
     format: str
     """One of ``FORMATS``."""
     version: str | None
-    """Of mini-swe-agent."""
+    """The version of mini-swe-agent."""
     style: Style
-    """How the model says what to run."""
+    """How the model names the commands to run: by tool calls or in text."""
     pattern: str | None
-    """Where a command stands in text; None where the file names a pattern that no settings of the package have."""
+    """The pattern that finds a command in text; None if the file names a pattern that is not one of the package's."""
     messages: Sequence[Mapping[str, Any]]
-    """The conversation, plain: nothing of the agent's own and of one provider's own."""
+    """The conversation without the agent's bookkeeping and provider-specific fields."""
     calls: Sequence[ModelCall]
     exit_status: str
     submission: str
     simulated: bool = False
-    """Whether the file says that simulated models answered: the run was a rehearsal, or made with its server."""
+    """Whether the file says that simulated models answered, as in a rehearsal."""
 
     @property
     def tools(self) -> Sequence[Mapping[str, Any]]:
-        """What the model was offered."""
+        """The tools that were offered to the model."""
         return [BASH_TOOL] if self.style == "tool" else []
 
     def heard(self, call: ModelCall) -> Sequence[Mapping[str, Any]]:
-        """What the agent said between a call's answer and the next call."""
+        """Return the agent's messages between a call's answer and the next call."""
         following = self.calls[call.number].prefix if call.number < len(self.calls) else len(self.messages)
         return self.messages[call.prefix + call.kept : following]
 
 
 def trajectory_files(paths: Iterable[str]) -> list[Path]:
-    """The trajectory files that ``paths`` name: files as they are, of a folder all in it, by name.
+    """Find trajectory files: each path is a file, or a folder that is searched recursively, sorted by name.
 
     Raises:
-        UsageError: no such file or folder, a folder without any, or one that cannot be read.
+        UsageError: a path does not exist, is no file or folder, cannot be read, or contains no trajectory file.
     """
     found: dict[Path, None] = {}
     for name in paths:
@@ -134,33 +135,35 @@ def trajectory_files(paths: Iterable[str]) -> list[Path]:
             if path.is_dir():
                 inside = sorted(_files_in(path))
                 if not inside:
-                    raise UsageError(f"{name} holds no trajectory file: none ends in {' or '.join(_ENDINGS)}")
+                    raise UsageError(
+                        f"{name} holds no trajectory file: none ends in {' or '.join(TRAJECTORY_SUFFIXES)}"
+                    )
                 found.update(dict.fromkeys(inside))
             elif path.is_file():
                 found[path] = None
             else:
                 raise UsageError(f"{name} is no file" if path.exists() else f"no file {name}")
-        except OSError as error:  # what lies behind it may not be looked at
+        except OSError as error:  # a parent folder may be unreadable
             raise UsageError(f"cannot read {error.filename or name} ({error.strerror or error})") from None
     return list(found)
 
 
 def _files_in(folder: Path) -> Iterator[Path]:
-    """The trajectory files below a folder.
+    """Find the trajectory files below a folder.
 
     Raises:
-        OSError: it, or a folder in it, cannot be read; what is there would be left out in silence.
+        OSError: the folder or one in it cannot be read; otherwise its files would be skipped silently.
     """
 
     def fail(error: OSError) -> None:
         raise error
 
     for inside, _, names in os.walk(folder, onerror=fail):
-        yield from (Path(inside) / name for name in names if name == _OWN_RUNS or name.endswith(_ENDINGS))
+        yield from (Path(inside) / name for name in names if name == _OWN_RUNS or name.endswith(TRAJECTORY_SUFFIXES))
 
 
 def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentError]:
-    """Each file as a trajectory, or all that is wrong with it; of two runs of one instance, the second is wrong."""
+    """Read each file; yields a trajectory or all its errors. A second file for the same instance is an error."""
     first: dict[str, str] = {}
     for file in files:
         try:
@@ -177,10 +180,10 @@ def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentErr
 
 
 def read_trajectory(file: Path) -> Trajectory:
-    """One file, plain or gzipped.
+    """Read one trajectory file, plain or gzipped.
 
     Raises:
-        ContentError: it cannot be read, or is no trajectory; says where.
+        ContentError: the file cannot be read or is not a valid trajectory; the problems say where.
     """
     source = str(file)
     data = _bytes(file)
@@ -253,7 +256,7 @@ def _parsed(source: str, data: bytes) -> Any:
 
 
 def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
-    """What keeps a message from standing in a conversation of the agent, as (path, what is wrong there)."""
+    """Yield what is wrong with a message of an agent's conversation, as (path, problem)."""
     for path, what in message_problems(message):
         if path != ".role":
             yield path, what
@@ -276,7 +279,7 @@ def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
 
 
 def _calls(messages: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[ModelCall]]:
-    """The conversation and the calls in it."""
+    """Split a file's messages into the conversation and the model calls in it."""
     conversation: list[dict[str, Any]] = []
     calls: list[ModelCall] = []
     for position, message in enumerate(messages):
@@ -310,13 +313,13 @@ def _plain(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _style(messages: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> Style:
-    """How the model said what to run: as it did, else as its settings say."""
+    """Return how the model names its commands: as its answers show, else as its settings say."""
     if any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
         return "tool"
     model = _object(_object(info.get("config")).get("model"))
     if any(message["role"] == "assistant" for message in messages) or "action_regex" in model:
         return "text"
-    # Nothing was ever understood: the text style tells how many commands it found, the tool style does not.
+    # No answer ever parsed: the text style records how many commands it found, the tool style does not.
     found = [_object(message.get("extra")) for message in messages]
     return "text" if any("n_actions" in extra for extra in found) else "tool"
 
@@ -330,7 +333,7 @@ def _pattern(form: str, info: Mapping[str, Any]) -> str | None:
 
 
 def _instance(file: Path, content: Mapping[str, Any], info: Mapping[str, Any]) -> str:
-    """The task's id: from the file, else from its name, or, of a run of ours, its folder's."""
+    """Return the task's id: from the file's content, else from its name, or in twinbench's runs from its folder."""
     for value in (content.get("instance_id"), info.get("instance_id")):
         if isinstance(value, str) and value.strip():
             return str(replace_surrogates(value))

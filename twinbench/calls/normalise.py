@@ -1,9 +1,9 @@
-"""What differs from run to run is taken out of a text, so that recordings can be looked up and compared.
+"""Remove from text what differs from run to run, so that recordings can be looked up and compared.
 
-Each rule has a name and a reason. A rule wants a form that says what a number is: where a number may as well be
-content (``0.12`` in code, a version, a commit's hash) it stays. What a rule puts in is matched by no rule, so
-normalising twice is the same as once. No pattern has a repetition without a bound, so the time is linear; and rules are
-tried only in lines that have what is rare enough to be looked for quickly.
+Each rule has a name and a reason. A rule matches only forms that show what a number means: a number that may be content
+(``0.12`` in code, a version, a commit hash) is kept. No rule matches what a rule inserts, so normalising twice is the
+same as once. No pattern has an unbounded repetition, so the time is linear; and rules are tried only on lines that
+contain a rare marker that can be searched quickly.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from functools import lru_cache
 from typing import Any
 
 _KEPT_TEXTS = 4096
-"""A conversation is normalised at every call; nearly all of it was before."""
+"""Size of the cache of normalised texts: a conversation is normalised at every call, and most of it is unchanged."""
 _KEPT_LENGTH = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One thing that differs from run to run; within a line."""
+    """One thing that differs from run to run, matched within a line."""
 
     name: str
     why: str
     pattern: re.Pattern[str]
     by: str | Callable[[re.Match[str]], str]
-    """What stands there instead."""
+    """The replacement for a match."""
 
 
 Sign = Callable[[str, int], int]
-"""Where in a text, from a position on, there may be something to replace; -1 for nowhere."""
+"""Finds where, from a position on, a text may have something to replace; -1 if nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rules for lines that have something in common."""
+    """Rules for lines that contain one of the same markers."""
 
     signs: tuple[Sign, ...]
-    """A line without any of these has nothing to replace."""
+    """Markers: a line without any of them has nothing to replace."""
     rules: tuple[Rule, ...]
 
     def applied(self, text: str) -> str:
-        """``text`` after these rules."""
+        """Return ``text`` after applying these rules."""
         parts: list[str] = []
         done = 0
         for start, end in _lines_with(self.signs, text):
@@ -56,7 +56,9 @@ class Group:
 
 
 def normalised(value: Any) -> Any:
-    """``value`` with every string in it normalised, however deep; keys and everything else stay."""
+    """Return ``value`` with every string in it normalised, at any depth; mapping keys and other values are
+    unchanged.
+    """
     if isinstance(value, str):
         return normalised_text(value)
     if isinstance(value, Mapping):
@@ -67,7 +69,7 @@ def normalised(value: Any) -> Any:
 
 
 def normalised_text(text: str) -> str:
-    """``text`` after all rules."""
+    """Return ``text`` after applying all rules."""
     return _kept(text) if len(text) <= _KEPT_LENGTH else _normalised(text)
 
 
@@ -81,7 +83,7 @@ _kept = lru_cache(maxsize=_KEPT_TEXTS)(_normalised)
 
 
 def _lines_with(signs: tuple[Sign, ...], text: str) -> list[tuple[int, int]]:
-    """Where the lines begin and end that have one of the signs, from the first to the last."""
+    """Return start and end of each line that contains one of the markers, in order."""
     found: set[tuple[int, int]] = set()
     for sign in signs:
         end = 0
@@ -98,13 +100,13 @@ def _literal(sign: str) -> Sign:
 
 
 def _form(pattern: str) -> Sign:
-    """A form; one that begins with a character that is rare in code is found fastest."""
+    """Make a marker from a pattern; patterns that begin with a character that is rare in code are fastest."""
     search = re.compile(pattern).search
     return lambda text, start: match.start() if (match := search(text, start)) else -1
 
 
 def _long_word(text: str, start: int) -> int:
-    """Where a run of 64 hexadecimal digits may be: every eighth character of it is one too."""
+    """Return where a run of 64 hexadecimal digits may be, by sampling every eighth character."""
     for begin in range(start, len(text), _PIECE):
         if match := _EIGHT_HEX.search(text[begin : begin + _PIECE + 64 : 8]):
             return begin + 8 * match.start()

@@ -1,4 +1,4 @@
-"""Large payloads in a journal: compressed, as text, and bounded both ways."""
+"""Large payloads in a journal: compressed, encoded as text, and limited in size both ways."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import zlib
 from twinbench.errors import JournalError
 
 MOST_DEPTH = 200
-"""Of what a line holds; what a provider or a file says is refused long before."""
+"""Largest nesting depth of a line's fields; responses and files have far lower limits."""
 MOST_LINE_BYTES = 128 * 2**20
-"""Of a line: twice a provider's largest answer. A longer one is not written, nor taken into memory to be read."""
+"""Largest size of a line: twice a provider's largest answer. Longer lines are neither written nor read."""
 PACKED = "zlib:"
-"""Begins what was packed."""
+"""Prefix of packed text."""
 _MOST_UNPACKED_BYTES = 2 * MOST_LINE_BYTES
 
 
 def packed(data: bytes) -> str:
-    """``data`` compressed and as text, as large payloads are kept; ``unpacked`` gives it back.
+    """Compress ``data`` and encode it as text; ``unpacked`` restores it.
 
     Raises:
-        JournalError: it is larger than ``unpacked`` unpacks.
+        JournalError: ``data`` is too large to be unpacked again.
     """
     if len(data) > _MOST_UNPACKED_BYTES:
         raise JournalError(f"data of {len(data):,} bytes is too large for a journal")
@@ -29,10 +29,10 @@ def packed(data: bytes) -> str:
 
 
 def unpacked(text: str) -> bytes:
-    """What ``packed`` made text of.
+    """Restore the bytes that ``packed`` encoded.
 
     Raises:
-        JournalError: it made no such text.
+        JournalError: the text is not packed data, is damaged or is too large.
     """
     if not text.startswith(PACKED):
         raise JournalError(f"no packed data: {text[:20]!r}")

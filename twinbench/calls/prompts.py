@@ -1,4 +1,4 @@
-"""A running conversation as a prompt: its tokens under each candidate's tokenizer, every message counted once."""
+"""Turn a running conversation into a prompt with token counts; each message is counted only once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twinbench.text.tokens import TokenizerSet
 
 
 class PromptCounter:
-    """Counts the prompts of one trial; a candidate is counted by its tier's tokenizer (static.md)."""
+    """Counts the prompts of one trial; each candidate is counted by its tier's tokenizer (static.md)."""
 
     def __init__(self, candidates: Sequence[LiveCandidate], tokenizers: TokenizerSet) -> None:
         self._tokenizer_of = {each.id: tokenizers.of_tier(Tier.from_label(each.tier)) for each in candidates}
@@ -22,7 +22,7 @@ class PromptCounter:
         self._counted: dict[str, Mapping[str, int]] = {}
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], step_index: int) -> Prompt:
-        """The prompt that a conversation makes; the tools that are offered count as their JSON text."""
+        """Make a prompt from a conversation; the offered tools count as their JSON text."""
         texts = {exact_key(message): message_text(message) for message in messages}
         keys = [exact_key(message) for message in messages]
         offered = json.dumps(list(tools), ensure_ascii=False) if tools else ""

@@ -1,8 +1,8 @@
-"""What a provider says when it refuses a request: read from every shape that providers use, and what follows from it.
+"""Read a provider's error from any of the shapes that providers use, and classify the refusal.
 
-Names that are made for programs (an error's code, type, status) decide where there are any. Some providers tell an
-overflow of the context or a used-up account in the text alone; their patterns stand in this module, each with its
-source, and are asked only where the status fits.
+Machine-readable names (an error's code, type, status) decide if there are any. Some providers report a context overflow
+or a used-up account in the text alone; the patterns for these are in this module, each with its source, and are
+tried only if the status fits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_TEXTS = 20
 
 
 class Refusal(Enum):
-    """What a refusal means, where its status does not say it."""
+    """Meanings of a refusal that its status does not tell."""
 
     too_long = "the prompt does not fit the model's context"
     used_up = "the account's quota or credit is used up, so asking again is no use"
@@ -29,16 +29,16 @@ class Refusal(Enum):
 
 @dataclass(frozen=True)
 class ProviderError:
-    """An error that a provider told."""
+    """An error that a provider reported."""
 
     status: int | None
-    """The HTTP status, or where that is 200 the one that the error itself names; None where neither says one."""
+    """The HTTP status, or if that is 200 the status that the error itself names; None if it names none."""
     text: str
-    """What it says, shortened; empty where it says nothing."""
+    """The error's text, shortened; empty if it has none."""
     refusal: Refusal | None
-    """What follows, where the status does not say it."""
+    """The refusal's meaning, if the status does not tell it."""
     is_structured: bool
-    """Whether it comes in a shape that providers use, and not from whatever else answers at that address."""
+    """Whether the error has a shape that providers use, and so does not come from some other web server."""
 
 
 _TOO_LONG_NAMES = frozenset(
@@ -66,7 +66,7 @@ _TOO_LONG_TEXTS = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _TOO_LONG_STATUSES = frozenset({400, 413, 422, 500})
-"""llama.cpp and Ollama have told it with a 500."""
+"""Statuses with which providers report a context overflow; llama.cpp and Ollama have used 500."""
 
 _USED_UP_NAMES = frozenset(
     {
@@ -129,16 +129,16 @@ _STATUS_OF_NAME: Mapping[str, int] = {
     "2013": 400,
     "2049": 401,
 }
-"""For errors that come with status 200 and no status of their own."""
+"""The status that an error name implies, for errors that come with HTTP 200 and no status of their own."""
 
 
 def read_error(status: int, body: Any, raw: bytes) -> ProviderError | None:
-    """Read the error that a response tells; None where its status is 200 and it tells none.
+    """Read the error in a response; None if its status is 200 and it contains none.
 
     Args:
-        status: of HTTP.
-        body: the response's JSON, decoded; None where it is none.
-        raw: its bytes, of which the beginning is shown where it is no JSON or says nothing that can be found.
+        status: the HTTP status.
+        body: the response's decoded JSON; None if it is not JSON.
+        raw: the response's bytes, whose beginning is shown if no error text can be found.
     """
     error = _error_in(body)
     if status == 200 and error is None:
@@ -151,12 +151,12 @@ def read_error(status: int, body: Any, raw: bytes) -> ProviderError | None:
 
 
 def _is_of_a_router(error: Any) -> bool:
-    """Whether an error only says, as web frameworks do, that nothing is found at an address."""
+    """Return whether an error is a web framework's plain "Not Found" for an unknown address."""
     return isinstance(error, dict) and error.get("detail") == "Not Found"
 
 
 def _error_in(body: Any) -> Any:
-    """The error of a response, in whatever shape it comes; None where there is none."""
+    """Return the error object of a response, in whatever shape it comes; None if there is none."""
     if isinstance(body, list):  # Gemini's OpenAI endpoint
         return next((found for item in body[:_MOST_TEXTS] if (found := _error_in(item)) is not None), None)
     if not isinstance(body, dict):
@@ -176,7 +176,7 @@ def _error_in(body: Any) -> Any:
 
 
 def _texts(error: Any, depth: int = 0) -> Iterator[str]:
-    """Every text that says what went wrong, the plainest first."""
+    """Yield every text that says what went wrong, the clearest first."""
     if isinstance(error, str) and error.strip():
         yield error.strip()
         if depth < 3 and error.lstrip().startswith(("{", "[")):
@@ -190,7 +190,7 @@ def _texts(error: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _names(error: Any, depth: int = 0) -> Iterator[str]:
-    """Every name that is made for programs."""
+    """Yield every machine-readable name in an error (code, type, status …)."""
     if isinstance(error, list):
         for item in error[:_MOST_TEXTS]:
             yield from _names(item, depth)
@@ -208,7 +208,7 @@ def _names(error: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _inner_json(text: str) -> Any:
-    """JSON within a text, where a gateway passes on what it was told."""
+    """Decode JSON within a text, as gateways embed it when they pass on an error."""
     if len(text) > 2**16:
         return None
     try:

@@ -1,11 +1,11 @@
-"""One trial in the journal: what stands there of it.
+"""The recording of one trial: what the journal's lines say about it.
 
-A trial's lines are ``trial`` (what it is of), then for each step ``decision``, per attempt ``reserve`` and ``settle``,
-per command ``command`` and ``observation``, and in the end ``end``. A router's own calls stand before the decision that
-they are for: ``reserve`` and ``settle`` with their number within it as ``own``, and ``own_failed`` where no attempt was
-answered. A resume and a replay read them back. A run that was imported has no observations: there, ``conversation`` is
-what the agent's file holds from a step's answer to the next call, and the first messages stand in ``trial``. What each
-of them has is said by its model (``lines``).
+A trial's lines are ``trial`` (what it runs), then for each step ``decision``, per attempt ``reserve`` and ``settle``,
+per command ``command`` and ``observation``, and finally ``end``. A router's own LLM calls come before the decision that
+they belong to: ``reserve`` and ``settle`` with the call's number in ``own``, and ``own_failed`` if no attempt was
+answered. Resume and replay read the lines back. An imported run has no observations: there, ``conversation`` has the
+messages of the agent's file from a step's answer to the next call, and ``trial`` has the first messages. The fields of
+each kind of line are defined by its model (``lines``).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class DivergedError(Exception):
 
 
 class RecordedEndError(CausedError):
-    """A replay has come to where the recorded trial was ended, by what ended it."""
+    """A replay has reached the point where the recorded trial ended, and ends for the same cause."""
 
     def __init__(self, cause: Cause, detail: str | None) -> None:
         super().__init__(detail or str(cause))
@@ -67,45 +67,47 @@ class RecordedEndError(CausedError):
 
 @dataclass
 class RecordedAttempt:
-    """One HTTP request, as far as it got."""
+    """One recorded HTTP request, as far as it got."""
 
     reserve: Reserve
     settle: Settle | None = None
-    """None where twinbench was killed while it was in flight."""
+    """The result; None if twinbench was killed while the request was in flight."""
 
     @property
     def answered(self) -> bool:
-        """Whether it brought the answer of its step."""
+        """Whether the attempt brought the answer of its call."""
         return self.settle is not None and self.settle.cause is None
 
     @property
     def cost_usd(self) -> Decimal:
-        """What it costs; one that was in flight when twinbench was killed counts its reservation."""
+        """The attempt's cost in USD; an attempt that was in flight when twinbench was killed counts at its
+        reservation.
+        """
         return self.reserve.reserved_usd if self.settle is None else self.settle.cost_usd
 
     @property
     def is_reused(self) -> bool:
-        """Whether nothing was sent, since the response was kept from an earlier execution."""
+        """Whether nothing was sent, because the response came from the response cache."""
         return self.settle is not None and self.settle.reused
 
     @property
     def spent_usd(self) -> Decimal:
-        """What was paid for it: what it costs, and nothing where its response was kept."""
+        """What was paid for the attempt in USD: its cost, or nothing if its response came from the cache."""
         return Decimal(0) if self.is_reused else self.cost_usd
 
     @property
     def usage(self) -> Usage | None:
-        """What it was billed for; None where that is not known."""
+        """The billed tokens; None if unknown."""
         return None if self.settle is None else self.settle.usage
 
     @property
     def reported_usd(self) -> Decimal | None:
-        """What the provider says that it cost; None where it does not say it."""
+        """The cost that the provider reported, in USD; None if it reported none."""
         return None if self.settle is None else self.settle.reported_cost_usd
 
     @property
     def completion(self) -> Completion | None:
-        """What the model answered, read from the recorded response; None where there is no response or no answer."""
+        """The model's answer, parsed from the recorded response; None if there is no response or no answer."""
         try:
             body = None if self.settle is None else self.settle.body
             return None if body is None else read_completion(decode_response(body))
@@ -115,26 +117,26 @@ class RecordedAttempt:
 
 @dataclass
 class RecordedOwnCall:
-    """One call of the router's own, as far as it got."""
+    """One recorded LLM call of the router's own, as far as it got."""
 
     attempts: list[RecordedAttempt] = field(default_factory=list)
     failure: OwnFailed | None = None
-    """Why it was given up, where it was."""
+    """Why the call failed, if it did."""
 
     @property
     def request_key(self) -> str | None:
-        """Of what was asked."""
+        """The key of the request (``Request.key``); None before the first attempt."""
         return self.attempts[0].reserve.request_key if self.attempts else None
 
     @property
     def answer(self) -> RecordedAttempt | None:
-        """The attempt that brought its answer."""
+        """The attempt that brought the call's answer, if any."""
         return next((attempt for attempt in self.attempts if attempt.answered), None)
 
 
 @dataclass
 class RecordedCommand:
-    """One command of the agent, as far as it got."""
+    """One recorded command of the agent, as far as it got."""
 
     command: str
     observation: Observation | None = None
@@ -142,30 +144,30 @@ class RecordedCommand:
 
 @dataclass
 class RecordedStep:
-    """One step, as far as it got."""
+    """One recorded step, as far as it got."""
 
     decision: Decision | None = None
     attempts: list[RecordedAttempt] = field(default_factory=list)
     commands: list[RecordedCommand] = field(default_factory=list)
     own: dict[int, RecordedOwnCall] = field(default_factory=dict)
-    """The calls that the router made to decide, by their number."""
+    """The LLM calls that the router made to decide, by number."""
     conversation: Sequence[Mapping[str, Any]] | None = None
-    """Of an imported run: the messages from this step's answer up to the next call."""
+    """In an imported run: the messages from this step's answer up to the next call."""
 
     @property
     def all_attempts(self) -> list[RecordedAttempt]:
-        """The agent's and the router's own."""
+        """All attempts of the step: the agent's and those of the router's own calls."""
         return [*self.attempts, *(attempt for call in self.own.values() for attempt in call.attempts)]
 
     @property
     def answer(self) -> RecordedAttempt | None:
-        """The attempt that brought the step's answer."""
+        """The attempt that brought the step's answer, if any."""
         return next((attempt for attempt in self.attempts if attempt.answered), None)
 
 
 @dataclass
 class Recording:
-    """What a journal tells of one trial."""
+    """What the journal's lines say about one trial."""
 
     case: str
     trial: int
@@ -174,14 +176,14 @@ class Recording:
     end: End | None = None
     verdict: VerdictLine | None = None
     lost: Lost | None = None
-    """Why it was given up and started over, where it was."""
+    """Why the trial was started over, if it was."""
     earlier: tuple[Recording, ...] = ()
-    """The same trial as it went before it was started over; what that cost is lost."""
+    """The trial's recordings before it was started over; what they cost is spent but not part of the bill."""
     at: float | None = None
-    """When its last line was written."""
+    """When the trial's last line was written, in seconds since 1970."""
 
     def start_over(self) -> None:
-        """Begin again: what stands here so far moves to ``earlier``. Whoever holds the recording sees the new one."""
+        """Begin the recording anew, in place: what was recorded so far moves to ``earlier``."""
         before = replace(self, earlier=())
         vars(self).update(vars(Recording(self.case, self.trial, earlier=(*self.earlier, before))))
 
@@ -193,7 +195,7 @@ class Recording:
 
     @property
     def usage(self) -> Usage:
-        """What the answers were billed for."""
+        """The billed tokens of all answers."""
         return sum((billed for answer in self.answers if (billed := answer.usage) is not None), Usage())
 
     @property
@@ -209,51 +211,59 @@ class Recording:
 
     @property
     def router_usd(self) -> Decimal:
-        """What the responses cost that the router received."""
+        """The cost of the responses that the router received to its own LLM calls, in USD."""
         return sum((answer.cost_usd for answer in self.own_answers), Decimal(0))
 
     @property
     def router_errors(self) -> list[str]:
-        """Why the router failed to take decisions, in order: each ended the case, or another candidate answered."""
-        found = []
+        """Why the router failed to take decisions, in order: each ended the case, or another candidate answered.
+
+        Also where the provider found that the candidate which was chosen cannot take the prompt.
+        """
+        found = {}
         for number, step in sorted(self.steps.items()):
             decision = step.decision
             if decision is not None and (error := decision.error or decision.router_error) is not None:
-                found.append(f"step {number}: {error}")
-        return found
+                found[number] = f"step {number}: {error}"
+        last = max(self.steps, default=0)
+        if self.end is not None and self.end.cause is Cause.router and last not in found:
+            found[last] = f"step {last}: {self.end.detail}"
+        return list(found.values())
 
     @property
     def is_simulated(self) -> bool:
-        """Whether a response to it says that a simulated model gave it."""
+        """Whether any response of the trial says that a simulated model gave it."""
         attempts = (attempt for step in self.steps.values() for attempt in step.all_attempts)
         said = any(attempt.settle is not None and attempt.settle.simulated for attempt in attempts)
         return said or any(recording.is_simulated for recording in self.earlier)
 
     @property
     def reported_usd(self) -> Decimal | None:
-        """What the provider says that the answers cost; None where it does not say it of every one."""
+        """The provider's reported cost of all answers in USD; None unless it reported a cost for every answer."""
         told = [answer.reported_usd for answer in (*self.answers, *self.own_answers)]
         known = [usd for usd in told if usd is not None]
         return sum(known, Decimal(0)) if known and len(known) == len(told) else None
 
     @property
     def cost_usd(self) -> Decimal:
-        """What the responses cost that the agent received, and the router's own."""
+        """The cost in USD of the responses that the agent received, and of those to the router's own calls."""
         return sum((answer.cost_usd for answer in self.answers), self.router_usd)
 
     @property
     def spend_usd(self) -> Decimal:
-        """What was paid for all attempts, those in flight at their reservation and what was lost among them."""
+        """What was paid for all attempts in USD, including attempts in flight (at their reservation) and recordings
+        that were started over.
+        """
         attempts = (attempt for step in self.steps.values() for attempt in step.all_attempts)
         earlier = sum((recording.spend_usd for recording in self.earlier), Decimal(0))
         return sum((attempt.spent_usd for attempt in attempts), earlier)
 
 
 def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
-    """Every trial that a journal tells of, by case and trial.
+    """Return the recording of every trial in a journal, by case and trial number.
 
     Raises:
-        JournalError: it tells of what cannot have happened, though its chain is whole.
+        JournalError: the lines are inconsistent, though their hash chain is intact.
     """
     of = _name_of(entries)
     of_trials = (entry for entry in entries if "case" in entry.fields and "trial" in entry.fields)
@@ -261,7 +271,7 @@ def recordings(entries: Iterable[Entry]) -> dict[tuple[str, int], Recording]:
 
 
 def recordings_of(lines: Iterable[Numbered[OfTrial]], of: str = _JOURNAL) -> dict[tuple[str, int], Recording]:
-    """As ``recordings``, of lines that have been read; ``of`` is what an error calls the journal."""
+    """Like ``recordings``, from lines that were read already; ``of`` is the journal's name in error messages."""
     found: dict[tuple[str, int], Recording] = {}
     for each in lines:
         line = each.line
@@ -279,10 +289,10 @@ def recordings_of(lines: Iterable[Numbered[OfTrial]], of: str = _JOURNAL) -> dic
 
 
 def lines_of(entries: Iterable[Entry], *kinds: type[Kind]) -> Iterator[Numbered[Kind]]:
-    """The lines of some kinds.
+    """Yield the lines of the given kinds.
 
     Raises:
-        JournalError: one of them is not as its kind is.
+        JournalError: a line lacks a field of its kind or has an invalid one.
     """
     names, of = {kind.kind for kind in kinds}, _name_of(entries)
     for entry in entries:
@@ -312,10 +322,10 @@ def _line(entry: Entry, of: str) -> OfTrial:
 
 
 def add_line(recording: Recording, line: OfTrial) -> None:
-    """Add what a line tells to a recording.
+    """Add a journal line to a recording.
 
     Raises:
-        IndexError: it does not follow from the lines before it.
+        IndexError: a line that must come before it is missing.
     """
     match line:  # the most frequent kinds first: the cases are tried in this order for every line
         case Settle(own=0):

@@ -1,4 +1,4 @@
-"""Secrets taken out of what is written down, in every form that they are likely to turn up in."""
+"""Remove secrets from whatever is written down, in every form in which they are likely to appear."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from twinbench.errors import JournalError
 
 REDACTED = "[secret]"
 SHORTEST_SECRET = 7
-"""What is shorter is no secret but what local servers are given in a key's place (``none``, ``ollama``): its removal
-would garble the names of models."""
+"""Shorter values are not treated as secrets: local servers get placeholders such as ``none`` or ``ollama`` as keys, and
+removing those would garble model names."""
 
 _ESCAPE = "\\u"
-"""Begins what JSON writes of a character in digits."""
+"""Start of a JSON escape of a character by its code."""
 
 
 class Secrets:
-    """What must not be written down, in every form that it is likely to turn up in."""
+    """The secrets that must not be written down, in every form in which they are likely to appear."""
 
     def __init__(self, values: Iterable[str]) -> None:
-        """Secrets; values of fewer than ``SHORTEST_SECRET`` characters are none."""
+        """Make the set of secrets; values shorter than ``SHORTEST_SECRET`` are ignored."""
         secrets = {value.strip() for value in values if len(value.strip()) >= SHORTEST_SECRET}
         forms = set().union(*map(_forms, secrets))
         self._texts = sorted(forms, key=lambda form: (-len(form), form))
@@ -41,10 +41,10 @@ class Secrets:
         self._escaped_bytes = [re.compile(form.encode()) for form in escaped]
 
     def redacted(self, text: str) -> str:
-        """``text`` with ``[secret]`` for each secret."""
+        """Replace each secret in ``text`` by ``[secret]``."""
         for form in self._texts:
             text = text.replace(form, REDACTED)
-        # What searches character by character is slow: it looks where there is something to find.
+        # These patterns search character by character, which is slow: use them only if a marker is present.
         for quoted in self._quoted if "%" in text or "+" in text else ():
             text = quoted.sub(REDACTED, text)
         for escaped in self._escaped if _ESCAPE in text else ():
@@ -52,7 +52,7 @@ class Secrets:
         return text
 
     def redacted_bytes(self, data: bytes) -> bytes:
-        """The same for bytes."""
+        """Replace each secret in ``data`` by ``[secret]``."""
         for form in self._bytes:
             data = data.replace(form, REDACTED.encode())
         for quoted in self._quoted_bytes if b"%" in data or b"+" in data else ():
@@ -62,15 +62,15 @@ class Secrets:
         return data
 
     def plain(self, value: Any, depth: int = 0) -> Any:
-        """``value`` as JSON can say it, without secrets.
+        """Convert ``value`` to plain JSON without secrets.
 
         Args:
             value: the value.
-            depth: how deep it stands in what is written.
+            depth: the value's nesting depth within the whole.
 
         Raises:
-            TypeError: it has something that has no form in a journal.
-            JournalError: it is nested more than ``MOST_DEPTH`` deep.
+            TypeError: a value has a type that a journal cannot store.
+            JournalError: the value is nested more than ``MOST_DEPTH`` levels deep.
         """
         if isinstance(value, str):
             return self._plain_text(str(value))
@@ -102,14 +102,14 @@ class Secrets:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it is, JSON-escaped once and twice, and in base64, alone or within something longer."""
+    """Return a secret as it is, JSON-escaped once and twice, and in base64, alone or within longer data."""
     once = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     escaped = once | {json.dumps(text)[1:-1] for text in once}
     escaped |= {text.replace("/", "\\/") for text in (secret, *once)}  # as PHP and some gateways write JSON
     data = secret.encode("utf-8", "surrogatepass")
     encoded = set()
     for before in range(3):
-        # Where it begins in a group of three bytes decides its base64; only characters that are its own count.
+        # Base64 depends on the offset in a group of three bytes; only characters made of the secret alone are kept.
         text = base64.b64encode(bytes(before) + data).decode()
         own = text[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
         encoded |= {own, own.translate(str.maketrans("+/", "-_"))}
@@ -118,7 +118,7 @@ def _forms(secret: str) -> set[str]:
 
 
 def _quoted_form(secret: str) -> str:
-    """A pattern for a secret in a URL: which characters are quoted, and in which letters, differs between encoders."""
+    """Return a pattern for a secret in a URL; encoders differ in which characters they quote and in letter case."""
     parts = []
     for byte in secret.encode("utf-8", "surrogatepass"):
         code, char = f"%(?i:{byte:02x})", re.escape(chr(byte))
@@ -132,13 +132,13 @@ def _quoted_form(secret: str) -> str:
 
 
 def _escaped_form(secret: str) -> str:
-    """A pattern for a secret in JSON, any of whose characters may be escaped, also as JSON within JSON."""
+    """Return a pattern for a secret in JSON (or JSON within JSON), any of whose characters may be escaped."""
     parts = []
     for char in secret:
         units = char.encode("utf-16-be", "surrogatepass")
         codes = (f"(?i:{units[place : place + 2].hex()})" for place in range(0, len(units), 2))
-        # JSON within JSON doubles backslashes: eight are three deep. Without a bound a long run of them takes quadratic
-        # time, in which no other thread runs.
+        # JSON within JSON doubles backslashes: eight are three levels deep. Without a bound, a long run of them would
+        # take quadratic time, during which no other thread runs.
         coded = "".join(rf"\\{{1,8}}u{code}" for code in codes)
         plain = rf"\\{{0,8}}{re.escape(char)}" if char in '"\\/' else re.escape(char)
         parts.append(f"(?:{plain}|{coded})")

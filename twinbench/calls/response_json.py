@@ -1,6 +1,6 @@
-"""The JSON of a provider's response, decoded within bounds: what is deeper or no JSON is nothing that later code sees.
+"""Decode the JSON of a provider's response within bounds: later code never sees invalid or deeply nested JSON.
 
-Duplicate keys are kept visible, because a usage that tells a count twice has no one cost.
+Duplicate keys are marked, because a usage that gives a count twice has no definite cost.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections import Counter
 from typing import Any
 
 MOST_DEPTH = 64
-"""Objects and lists within each other; real responses have fewer than ten. What walks them recursively is safe."""
+"""Largest nesting depth of a response (real ones have less than ten), so that recursive code that reads it is safe."""
 
 _MOST_DIGITS = 400
-"""Of one integer; token counts have nine."""
+"""Largest number of digits of an integer; token counts have up to nine."""
 
 
 class RepeatedKeys(dict[str, Any]):
-    """A JSON object in which keys stood twice; it holds the last value of each.
+    """A JSON object that had duplicate keys; it contains the last value of each.
 
-    ``repeated`` names those keys.
+    ``repeated`` names the duplicate keys.
     """
 
     repeated: tuple[str, ...] = ()
@@ -29,10 +29,10 @@ class RepeatedKeys(dict[str, Any]):
 def decode_response(body: bytes) -> Any:
     """Decode a response body.
 
-    An object in which a key stands twice becomes ``RepeatedKeys``; NaN and infinities are no JSON.
+    An object with a duplicate key becomes ``RepeatedKeys``; NaN and infinities are refused.
 
     Raises:
-        ValueError: it is no JSON in UTF-8, is nested deeper than ``MOST_DEPTH``, or holds a number beyond all use.
+        ValueError: it is not UTF-8 JSON, is nested deeper than ``MOST_DEPTH``, or contains an absurdly large number.
     """
     try:
         value = json.loads(
@@ -59,7 +59,7 @@ def _decode_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """How deep objects and lists stand within each other, counted level by level: recursion is what this prevents."""
+    """Return the nesting depth of a value, counted level by level, since recursion is what this has to prevent."""
     depth = 0
     level = [value]
     while True:

@@ -1,8 +1,8 @@
-"""A routed call: the only way a model is called.
+"""The pipeline of a routed call: the only way in which an agent's model is called.
 
 Build the call, decide, record the decision, translate the conversation for the chosen model; per attempt reserve and
-record, fetch, judge, settle and record; then tell the router. Who decides and where responses come from vary, the
-pipeline does not: it is the same live, resumed and replayed.
+record, fetch, classify, settle and record; then tell the router the outcome. Who decides and where responses come from
+vary, but the pipeline is the same live, resumed and replayed.
 """
 
 from __future__ import annotations
@@ -44,98 +44,99 @@ class RouterFailedError(CausedError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answered, and what that cost."""
+    """A model's answer to a call, with its usage and cost."""
 
     step: int
     candidate: Candidate
     message: AssistantMessage
     utterance: Utterance
-    """The message as it stands in the conversation."""
+    """The message as it is added to the conversation."""
     finish_reason: str | None
     usage: Usage
     cost_usd: Decimal
 
 
 class Decider(Protocol):
-    """Who decides which candidate answers."""
+    """Decides which candidate answers a call: the router, the recording, or both compared."""
 
     def decide(self, call: Call, recorded: Decision | None) -> Decided:
-        """The decision on a call.
+        """Decide which candidate answers a call.
 
         Args:
-            call: what is to be answered.
-            recorded: the decision that stands in the journal for this step.
+            call: the call to be answered.
+            recorded: the decision that the journal has for this step, if any.
         """
         ...
 
     def compare(self, step: int, recorded: Decision | None, decided: Decided) -> None:
-        """Look at what came of a decision, which may not have been possible.
+        """Compare the final decision with the recorded one; a decision that could not be carried out is an error by
+        now.
 
         Raises:
-            DivergedError: it has to be the recorded one, and is not.
+            DivergedError: the decision has to equal the recorded one, and does not.
         """
         ...
 
     def tell(self, hook: str, argument: Any) -> str | None:
-        """Tell of ``start``, ``observe`` and ``end``; what went wrong, if something did."""
+        """Call the router's hook ``start``, ``observe`` or ``end``; return an error message if it failed."""
         ...
 
 
 class RouterDecides:
-    """The router decides; of a step that is recorded it is asked too, so that its own state is right, and overruled."""
+    """The router decides. For a recorded step the router is asked too, to restore its state, but the recording wins."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
     def decide(self, call: Call, recorded: Decision | None) -> Decided:
-        """The recorded decision, else the router's."""
+        """Return the recorded decision, else the router's."""
         decided = _decided(*asked(self._router, call))
         return decided if recorded is None else recorded
 
     def compare(self, _step: int, _recorded: Decision | None, _decided: Decided) -> None:
-        """What is recorded was taken."""
+        """Do nothing: a recorded decision is used as it is."""
 
     def tell(self, hook: str, argument: Any) -> str | None:
-        """Tell the router."""
+        """Call the router's hook."""
         return told(self._router, hook, argument)
 
 
 class RecordingDecides:
-    """The recording decides alone."""
+    """The recording alone decides; the router is not needed."""
 
     def decide(self, call: Call, recorded: Decision | None) -> Decided:
-        """The recorded decision."""
+        """Return the recorded decision."""
         if recorded is None:
             raise DivergedError(call.step_index, "decision", None, "a call that is not in the recording")
         return recorded
 
     def compare(self, _step: int, _recorded: Decision | None, _decided: Decided) -> None:
-        """What is recorded was taken."""
+        """Do nothing: the recorded decision is used as it is."""
 
     def tell(self, _hook: str, _argument: Any) -> str | None:
-        """Nobody listens."""
+        """Do nothing: there is no router."""
         return None
 
 
 class RouterIsCompared:
-    """The router decides again, and has to decide what it did."""
+    """The router decides again, and must decide as recorded."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
     def decide(self, call: Call, _recorded: Decision | None) -> Decided:
-        """The router's decision."""
+        """Return the router's decision."""
         return _decided(*asked(self._router, call))
 
     def compare(self, step: int, recorded: Decision | None, decided: Decided) -> None:
-        """Whether it is the recorded one."""
+        """Raise ``DivergedError`` unless the decision equals the recorded one."""
         compared = ("candidate", "error")
         then, now = ({name: getattr(each, name, None) for name in compared} for each in (recorded, decided))
         if then != now:
             raise DivergedError(step, "decision", then, now)
 
     def tell(self, hook: str, argument: Any) -> str | None:
-        """Tell the router."""
+        """Call the router's hook."""
         return told(self._router, hook, argument)
 
 
@@ -152,63 +153,63 @@ def _decided(answer: Choice | str, latency_ms: float) -> Decided:
 
 
 class TrialClock:
-    """The time of a trial: of what is recorded the time that it was then, afterwards the time that it is.
+    """The time of a trial: the recorded time while recorded steps are repeated, then the current time.
 
-    So a router is shown the same to be warm in a replay, which takes no minutes between two calls.
+    So a router sees the same warm caches in a replay, where no minutes pass between two calls.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.recorded: float | None = None
-        """Stands while what is recorded is gone through."""
+        """The recorded time; None if the current step is not recorded."""
 
     def now(self) -> float:
         """Seconds since 1970."""
         return self._clock.now() if self.recorded is None else self.recorded
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Block until ``seconds`` have passed on the underlying clock."""
         self._clock.sleep(seconds)
 
 
 @dataclass
 class RoutedCall:
-    """Asks the models of one trial."""
+    """Sends every model call of one trial through the pipeline."""
 
     session: Session
     session_header: str
     decider: Decider
     source: ResponseSource | None
-    """Where responses come from that are not recorded; None in a replay."""
+    """Where responses that are not recorded come from; None in a replay."""
     log: TrialLog
     budget: Budget
     clock: TrialClock
-    """The session's cache policy has the same."""
+    """The trial's clock, which the session's cache policy uses too."""
     pool: Mapping[str, LiveCandidate]
     counter: PromptCounter
     tool_options: Mapping[str, Any] = field(default_factory=dict)
     limits: RetryLimits = field(default_factory=RetryLimits)
     kept: KeptResponses | None = None
-    """Responses of earlier executions, which are taken before anybody is asked."""
+    """Cached responses of earlier executions, used before a request is sent."""
     own: OwnCalls | None = None
-    """The handle through which the router asks an LLM itself."""
+    """The handle through which the router may ask an LLM itself."""
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
-    """Held while the router is asked or told: it is called serially, however many cases run."""
+    """Lock held while the router is called, so that it is called serially however many cases run."""
     checkpoint: Callable[[], None] = lambda: None
-    """Called before each call; raises where nothing new is to be begun."""
+    """Called before each call; raises if no new call may be started."""
     instead: str | None = None
-    """The candidate that answers where the router fails; None: its failure ends the case."""
+    """Id of the fallback candidate that answers if the router fails; None: the failure ends the case."""
     answers: list[Answer] = field(default_factory=list)
-    """What was answered so far."""
+    """The answers so far."""
     _steps: int = 0
     _complaint: str | None = None
 
     def start(self) -> None:
-        """Begin the session."""
+        """Call the router's ``start`` hook."""
         self._complaint = self._tell("start", self.session.key)
 
     def end(self) -> None:
-        """End the session; a router that fails now has nothing left to fail."""
+        """Call the router's ``end`` hook; an error in it has no effect any more."""
         self._tell("end", self.session.key)
 
     def _tell(self, hook: str, argument: Any) -> str | None:
@@ -216,13 +217,13 @@ class RoutedCall:
             return self.decider.tell(hook, argument)
 
     def ask(self, conversation: Sequence[Utterance], tools: Sequence[Mapping[str, Any]]) -> Answer:
-        """The next call of the trial.
+        """Make the next call of the trial and return its answer.
 
         Raises:
             RouterFailedError: the router gave no decision that can be carried out.
             CallFailedError: no attempt brought an answer.
             CapError: the budget leaves no room for it.
-            DivergedError: the recording has something else here.
+            DivergedError: the call differs from the recording.
         """
         self.checkpoint()
         self._steps += 1
@@ -260,7 +261,7 @@ class RoutedCall:
         ended_by = deciding.ending
         if decided.error is not None and recorded.decision is None:
             ended_by = ended_by or deciding.infra
-        if ended_by is not None:  # it is no decision: a resume asks the router anew
+        if ended_by is not None:  # not recorded as a decision: a resume asks the router again
             self.session.failed()
             raise ended_by
         if self._complaint is not None and decided is not recorded.decision:
@@ -290,7 +291,7 @@ class RoutedCall:
     def _recorded(
         self, step: int, chosen: LiveCandidate, candidate: Candidate, request: Request, recorded: RecordedStep
     ) -> Answered | None:
-        """The answer that the recording has to this request."""
+        """Return the recorded answer to this request, if there is one."""
         found = recorded.answer
         if found is None:
             self.log.refuse_beyond_end(step, "response")
@@ -333,7 +334,7 @@ def _answer(
     message = judged.message
     assert message is not None  # noqa: S101 - judged to be an answer
     if not tools and message.tool_calls:
-        # Nobody offered a tool, so nobody will answer the call: strict providers refuse such a conversation.
+        # No tool was offered, so no tool message will follow: strict providers refuse such a conversation.
         message = message.model_copy(update={"tool_calls": ()})
     said = utterance_of(message, candidate.id, step, [each.plain for each in conversation])
     return Answer(step, candidate, message, said, judged.finish_reason, answered.usage, answered.cost_usd)

@@ -1,11 +1,10 @@
-"""What crosses from one model to the next: the one place that decides it.
+"""Translate a conversation for the model that is asked next: what is sent to every model, and what to one only.
 
 A conversation is kept *plain*: role, content, tool calls, and which call a tool message answers. That is what a router
-sees, and what every model is sent. What else a model said of its own (reasoning, signatures, provider fields, thinking
-among its content) is kept beside the plain message, and goes back to that candidate alone: another would refuse it, or
-bill for it. Ids of tool calls cross unchanged, since they only tie a result to its call; where a model gave none, or
-one that the conversation has already, one is made. Cache marks are set anew for each request, for the candidates that
-want them.
+sees, and what every model is sent. Provider-specific fields of a model's message (reasoning, signatures, thinking
+parts) are kept beside the plain message and sent back to that candidate alone: another one would refuse them or bill
+for them. Tool call ids are passed on unchanged, since they only tie a result to its call; if a model gave no id, or a
+duplicate, a new one is made. Cache marks are set anew for each request, for the candidates that use them.
 """
 
 from __future__ import annotations
@@ -21,32 +20,32 @@ from twinbench.storage.manifests import LiveCandidate
 PLAIN_FIELDS = ("role", "content", "tool_calls", "tool_call_id", "name")
 
 _MADE_ID_CHARACTERS = 9
-"""Mistral takes ids of nine letters and digits and no others; everybody takes those."""
+"""Mistral accepts only ids of nine letters and digits; all other providers accept these too."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One message of a live conversation."""
+    """One message of a live conversation, in plain form and with its provider-specific fields."""
 
     plain: Mapping[str, Any]
-    """An OpenAI chat message with nothing of one provider's own."""
+    """The message as an OpenAI chat message, without provider-specific fields."""
     candidate: str | None = None
-    """Id of the candidate that said it; None for what the agent said."""
+    """Id of the candidate that wrote the message; None for the agent's messages."""
     own: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the message that only go back to that candidate; they replace plain ones of the same name."""
+    """Provider-specific fields, sent back to that candidate only; they replace plain fields of the same name."""
 
 
 def utterance_of(
     message: AssistantMessage, candidate: str, step: int, conversation: Iterable[Mapping[str, Any]]
 ) -> Utterance:
-    """Make a message of the conversation of what a candidate answered.
+    """Turn a candidate's answer into a message of the conversation.
 
     Args:
         message: the answer.
-        candidate: the id of who gave it.
-        step: the number of the call, from which ids of tool calls are made where the model gave none; so they are
-            the same whenever the trial is run again.
-        conversation: the plain messages before it, whose ids of tool calls are taken.
+        candidate: the id of the candidate that answered.
+        step: the number of the call, from which missing tool call ids are made, so that they are the same whenever the
+            trial is run again.
+        conversation: the plain messages before it, whose tool call ids cannot be used again.
     """
     plain: dict[str, Any] = {"role": "assistant", "content": message.content}
     own = dict(message.own)
@@ -63,7 +62,7 @@ def utterance_of(
 
 
 def plain_message(message: AssistantMessage) -> dict[str, Any]:
-    """A message of a recorded conversation as every model is sent it, its ids as they are."""
+    """Convert a message of a recorded conversation to the form that every model is sent, with its ids unchanged."""
     plain: dict[str, Any] = {"role": "assistant", "content": message.content}
     if message.tool_calls:
         plain["tool_calls"] = [_plain_call(call, call.id) for call in message.tool_calls]
@@ -71,13 +70,14 @@ def plain_message(message: AssistantMessage) -> dict[str, Any]:
 
 
 def conversation_message(message: Mapping[str, Any], extra: Mapping[str, Any]) -> Utterance:
-    """Read a message back as an agent keeps it: what it notes of an answer belongs to an assistant's message alone.
+    """Convert a message of an agent's conversation back to a message with provider-specific fields.
 
-    The complaint about an answer that did not parse carries the same notes, and is the agent's own.
+    ``extra`` is used for assistant messages only: the agent's error message about an answer that did not parse has the
+    same ``extra``, but is the agent's own.
 
     Args:
-        message: of an agent's conversation; only its ``PLAIN_FIELDS`` are read.
-        extra: what the agent noted beside it: ``candidate`` and ``own``.
+        message: a message of an agent's conversation; only its ``PLAIN_FIELDS`` are read.
+        extra: the agent's bookkeeping of the message: ``candidate`` and ``own``.
     """
     plain = {name: message[name] for name in PLAIN_FIELDS if name in message}
     if message.get("role") != "assistant":
@@ -86,7 +86,7 @@ def conversation_message(message: Mapping[str, Any], extra: Mapping[str, Any]) -
 
 
 def translated(conversation: Sequence[Utterance], candidate: LiveCandidate) -> list[dict[str, Any]]:
-    """A conversation as a candidate is sent it; nothing in it is shared with the conversation."""
+    """Return a conversation as it is sent to a candidate; the result shares no objects with the conversation."""
     messages = [{**each.plain, **(each.own if each.candidate == candidate.id else {})} for each in conversation]
     if candidate.cache_control is not None and messages:
         messages[-1] = _marked(messages[-1], candidate.cache_control)
@@ -99,13 +99,13 @@ def request_body(
     tools: Sequence[Mapping[str, Any]],
     tool_options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The chat completion request for a candidate.
+    """Build the chat completion request for a candidate.
 
     Args:
-        candidate: with its overrides (``max_tokens``, temperature where it takes one) and parameters.
-        conversation: so far.
-        tools: offered to the model, possibly none.
-        tool_options: sent beside tools, such as ``parallel_tool_calls``.
+        candidate: the candidate, with its overrides (``max_tokens``, temperature if it accepts one) and parameters.
+        conversation: the conversation so far.
+        tools: the tools offered to the model, possibly none.
+        tool_options: options that are sent along with tools, such as ``parallel_tool_calls``.
     """
     body: dict[str, Any] = {"model": candidate.model, "messages": translated(conversation, candidate)}
     if tools:
@@ -122,7 +122,7 @@ def _plain_call(call: ToolCall, name: str | None) -> dict[str, Any]:
 
 
 def _ids(calls: Iterable[ToolCall], step: int, taken: set[str | None]) -> Iterable[str]:
-    """An id for each call: the model's own where it is the only one of that name, else one made of step and place."""
+    """Yield an id for each tool call: the model's own if it is unique, else one made of step and position."""
     taken = set(taken)
     for place, call in enumerate(calls):
         name = call.id
@@ -137,7 +137,9 @@ def _ids(calls: Iterable[ToolCall], step: int, taken: set[str | None]) -> Iterab
 
 
 def _marked(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """A message with a cache mark at its end: on its last text, or on itself where it is a tool's or has no text."""
+    """Add a cache mark at the end of a message: on its last text part, or on the message if it is a tool's or has no
+    text.
+    """
     mark = {"type": kind}
     content = message.get("content")
     blocks: list[dict[str, Any]] = []
@@ -145,7 +147,7 @@ def _marked(message: Mapping[str, Any], kind: str) -> dict[str, Any]:
         blocks = [{"type": "text", "text": content}]
     elif isinstance(content, list):
         blocks = [{"type": "text", "text": block} if isinstance(block, str) else dict(block) for block in content]
-    # Thinking takes no mark: Anthropic refuses the request.
+    # Thinking parts cannot carry a mark: Anthropic refuses such a request.
     last = max((number for number, block in enumerate(blocks) if block.get("type") == "text"), default=None)
     if message.get("role") == "tool" or last is None:
         return {**message, "cache_control": mark}

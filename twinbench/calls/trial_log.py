@@ -1,4 +1,4 @@
-"""One trial in the journal: what is written about it, in the lines that ``recording`` reads back."""
+"""Writes the journal lines of one trial, in the form that ``recording`` reads back."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from twinbench.routing.clock import Clock, WallClock
 
 @dataclass(frozen=True)
 class WithoutSecrets:
-    """A source from whose responses is taken out what a journal would take out.
+    """A response source that removes from responses the secrets that a journal would remove.
 
-    So what is recorded is what was said: no secret reaches the conversation and what is written of it, and a trial that
-    goes on from its recording goes on with the same words.
+    So the conversation equals its recording: no secret reaches the conversation or a file made of it, and a resumed
+    trial continues with the same text.
     """
 
     source: ResponseSource
     secrets: Secrets
 
     def fetch(self, request: Request, within_s: float) -> Response:
-        """Ask once."""
+        """Send a request once and redact the response."""
         try:
             response = self.source.fetch(request, within_s)
         except TransportError as error:
@@ -39,43 +39,43 @@ class WithoutSecrets:
 
 
 IN_FLIGHT = Judged(Cause.transport, "twinbench was ended while it was in flight", retry=True, billed=True)
-"""An attempt that was in flight when twinbench was killed."""
+"""The result of an attempt that was in flight when twinbench was killed."""
 
 Listener = Callable[[Recording, OfTrial], None]
-"""Told of a line about a trial: its recording so far, and the line."""
+"""Called for each line of a trial with its recording so far and the line."""
 
 
 @dataclass
 class TrialLog:
-    """A trial's part of a journal: its recording so far, and what comes now.
+    """A trial's part of a journal: its recording so far, and the lines that are written now.
 
-    Without a journal nothing is written: a replay.
+    Without a journal nothing is written, as in a replay.
     """
 
     recording: Recording
     journal: Journal | None
     clock: Clock = field(default_factory=WallClock)
     listener: Listener | None = None
-    """Told of every line that is written."""
+    """Called for every line that is written."""
 
     @property
     def is_replay(self) -> bool:
-        """Whether nothing is written, because everything stands there."""
+        """Whether this is a replay, which writes nothing."""
         return self.journal is None
 
     def stamp(self) -> dict[str, Any]:
-        """The case, the trial and the time, with which every line of this trial is made."""
+        """Return the fields that every line of this trial has: case, trial and time."""
         return {"case": self.recording.case, "trial": self.recording.trial, "at": round(self.clock.now(), 3)}
 
     def write(self, line: OfTrial, *, sync: bool = False) -> None:
-        """Write a line of this trial, made with a ``stamp``, and remember it.
+        """Write a line of this trial, made with ``stamp``, and add it to the recording.
 
         Args:
-            line: what to write.
-            sync: make it outlast a crash of the machine too.
+            line: the line to write.
+            sync: make it survive a crash of the machine too.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the line cannot be written.
         """
         if self.journal is not None:
             self.journal.write(line, sync=sync)
@@ -94,16 +94,16 @@ class TrialLog:
                     )
 
     def start_over(self, diverged: DivergedError) -> None:
-        """Give up what was recorded of the trial, whose spend is lost, and begin again."""
+        """Discard the trial's recording, whose spend is lost, and begin again."""
         self.write(Lost(**self.stamp(), step=diverged.step, what=diverged.what))
         self.recording.start_over()
 
     def refuse_beyond_end(self, step: int, what: str) -> None:
-        """In a replay, where nothing more is recorded: raise what ended the trial then, or that it diverged.
+        """In a replay, raise an error if the recording has nothing more; outside a replay do nothing.
 
         Raises:
-            RecordedEndError: the trial was ended here.
-            DivergedError: it was not.
+            RecordedEndError: the recorded trial ended here.
+            DivergedError: the recorded trial did not end here.
         """
         if not self.is_replay:
             return
@@ -113,29 +113,31 @@ class TrialLog:
         raise DivergedError(step, what, None, "something that is not in the recording")
 
     def step(self, number: int) -> RecordedStep:
-        """What stands there of a step; empty where it was not reached."""
+        """Return what is recorded of a step; empty if it was not reached."""
         return self.recording.steps.get(number) or RecordedStep()
 
 
 @dataclass(frozen=True)
 class CallLog:
-    """One call's part of a trial's journal: the agent's call of a step, or one of the router's own before it."""
+    """One call's part of a trial's journal: the agent's call of a step, or one of the router's own LLM calls before
+    it.
+    """
 
     log: TrialLog
     step: int
     own: int = 0
-    """The number of the router's own call within its decision; 0 for the agent's."""
+    """The number of the router's own LLM call within its decision; 0 for the agent's call."""
 
     def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal) -> None:
         """Write that an attempt is about to be sent.
 
         Args:
-            attempt: its number within the call, from 1.
-            candidate: who is asked.
-            request: what is asked.
-            reserved_usd: the most that it may cost.
+            attempt: the attempt's number within the call, from 1.
+            candidate: the id of the candidate that is asked.
+            request: the request.
+            reserved_usd: the most that the attempt may cost.
         """
-        # The limit of an answer is the router's choice in its own calls, and the candidate's in the agent's.
+        # max_tokens is the router's choice in its own calls, and the candidate's in the agent's calls.
         own = {**self._own, "max_tokens": request.body["max_tokens"]} if self.own else {}
         self.log.write(
             Reserve(
@@ -148,7 +150,7 @@ class CallLog:
                 request_key=request.key,
                 reserved_usd=reserved_usd,
             ),
-            sync=reserved_usd > 0,  # of what can cost nothing, a crash of the machine loses nothing
+            sync=reserved_usd > 0,  # losing an attempt that costs nothing in a machine crash is harmless
         )
 
     def settle(
@@ -160,14 +162,14 @@ class CallLog:
         *,
         at_reservation: bool,
     ) -> None:
-        """Write what came of an attempt.
+        """Write the result of an attempt.
 
         Args:
-            attempt: its number within the call.
-            outcome: what came; None where nobody was there to see it.
-            judged: what that is worth.
-            cost_usd: what is paid for it.
-            at_reservation: whether that is the reservation, because nobody knows what it cost.
+            attempt: the attempt's number within the call.
+            outcome: the response or error; None if twinbench was killed before it arrived.
+            judged: the classified result.
+            cost_usd: the settled cost.
+            at_reservation: whether the cost is the reservation, because the actual cost is unknown.
         """
         response = outcome if isinstance(outcome, Response) else None
         simulated = {"simulated": True} if judged.simulated else {}
@@ -194,7 +196,7 @@ class CallLog:
         )
 
     def give_up(self, cause: Cause, detail: str) -> None:
-        """Write that no attempt at a call of the router's own brought an answer."""
+        """Write that no attempt at a router's own LLM call brought an answer."""
         self.log.write(OwnFailed(**self.log.stamp(), **self._own, step=self.step, cause=cause, detail=detail))
 
     @property

@@ -24,10 +24,10 @@ def _keys(*paths: str) -> tuple[Key, ...]:
 
 
 USAGE_OBJECTS = ("usage", "usageMetadata", "usage_metadata")
-"""Where a response has its usage: OpenAI, Anthropic and most others; Gemini; Gemini's library."""
+"""Fields of a response that contain its usage: OpenAI, Anthropic and most others; Gemini; Gemini's library."""
 
 TOTAL = _keys("total_tokens", "total_token_count")
-"""Prompt and answer: OpenAI and Bedrock; Gemini. Anthropic has none."""
+"""Total of prompt and answer tokens: OpenAI and Bedrock; Gemini. Anthropic has none."""
 
 GEMINI_PROMPT = _keys("prompt_token_count")
 PROMPT = _keys("prompt_tokens") + GEMINI_PROMPT
@@ -64,7 +64,7 @@ READ_BESIDE = _READ_EITHER + _keys(
 """Tokens read from a cache that ``INPUT`` leaves out."""
 
 _WRITE_EITHER = _keys("cache_write_tokens", "cache_creation_tokens")
-"""Tokens written to a cache, of gateways that leave out the details; likewise."""
+"""Tokens written to a cache, from gateways that omit details; it is not documented whether ``INPUT`` includes them."""
 
 WRITE_INSIDE = _WRITE_EITHER + _keys(
     "prompt_tokens_details.cache_write_tokens",  # OpenAI, OpenRouter
@@ -88,28 +88,30 @@ WRITE_SPLIT_INSIDE = _keys(
     "prompt_tokens_details.cache_creation_token_details",  # litellm
     "input_tokens_details.cache_creation",
 )
-"""Objects with ``FIVE_MINUTES`` and ``ONE_HOUR``, whose sum is what was written, as of ``WRITE_INSIDE``."""
+"""Objects with ``FIVE_MINUTES`` and ``ONE_HOUR``, whose sum is the tokens written to a cache, counted as
+``WRITE_INSIDE``.
+"""
 
 WRITE_SPLIT_BESIDE = _keys("cache_creation")
-"""Likewise, as of ``WRITE_BESIDE``: Anthropic, OpenRouter."""
+"""Like ``WRITE_SPLIT_INSIDE``, but counted as ``WRITE_BESIDE``: Anthropic, OpenRouter."""
 
 FIVE_MINUTES = "ephemeral_5m_input_tokens"
 ONE_HOUR = "ephemeral_1h_input_tokens"
 
 WRITE_LIST_BESIDE: Key = ("cache_details",)
-"""The same split as a list of ``ttl`` and ``inputTokens``: Bedrock."""
+"""Cache writes by lifetime as a list of ``ttl`` and ``inputTokens``: Bedrock."""
 
 READ_LIST_INSIDE: Key = ("cache_tokens_details",)
 """Tokens read from a cache as a list of ``modality`` and ``tokenCount``: Gemini."""
 
 ANSWER = _keys("completion_tokens", "output_tokens")
-"""OpenAI; Anthropic, Bedrock, Responses APIs."""
+"""Tokens of the answer: OpenAI; Anthropic, Bedrock, Responses APIs."""
 
 CANDIDATES = _keys("candidates_token_count")
 """The answer without its thoughts: Gemini, which leaves out counts of zero."""
 
 THOUGHTS = _keys("thoughts_token_count")
-"""Gemini."""
+"""Tokens of thinking: Gemini."""
 
 REASONING = _keys(
     "completion_tokens_details.reasoning_tokens",  # OpenAI: part of the answer; xAI: beside it
@@ -118,7 +120,7 @@ REASONING = _keys(
 )
 
 ITERATIONS: Key = ("iterations",)
-"""Anthropic: a usage for each time that the model was run for one answer, for compacting the conversation, say."""
+"""A usage per model run for one answer, for example to compact the conversation: Anthropic."""
 
 COUNTS: frozenset[Key] = frozenset(
     {
@@ -160,4 +162,4 @@ UNPRICED: Mapping[Key, str] = {
     **dict.fromkeys(_PROVIDER_TOOLS, "tools that the provider ran"),
     **dict.fromkeys(_OTHER_OUTPUT, "an answer that is no text"),
 }
-"""What no price of a pool covers, and what it is. twinbench asks no provider for any of it."""
+"""Counts that no price of a pool covers, with a description. twinbench never requests any of these."""

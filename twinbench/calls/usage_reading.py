@@ -1,7 +1,7 @@
-"""The usage block of a response, in the shape of any known provider, read into buckets and checked.
+"""Read and check the usage block of a response, in the shape of any known provider.
 
-It has to add up (dynamic.md, "Spend"). What can be read in two ways, does not add up, or counts something that no
-price covers is refused: no count is guessed, and none is left out in silence.
+The counts have to add up (dynamic.md, "Spend"). A usage that is ambiguous, does not add up, or counts something that no
+price covers is refused: no count is guessed, and none is dropped silently.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ from twinbench.display.wording import shortened
 from twinbench.routing.usage import Usage
 
 _MOST_TOKENS = 10**8
-"""No model reads or writes as many in one call."""
+"""Upper bound of a token count of one call."""
 _SHOWN_CHARACTERS = 60
 
 
 class BillError(CausedError):
-    """A usage from which no cost follows: missing, no whole numbers, impossible, or of what has no price."""
+    """No cost follows from a usage: it is missing, invalid, contradictory, or counts something that has no price."""
 
     cause = Cause.usage
 
 
 def usage_of(body: Mapping[str, Any], *, max_tokens: int | None = None, one_hour_writes: bool = False) -> Usage:
-    """Read what a response counts into buckets that do not overlap.
+    """Read the usage of a response into buckets that do not overlap.
 
-    A cache that the provider does not mention was not used; nothing else is zero unless the provider says so. Several
-    keys for one count have to agree. The total, where there is one, has to be prompt and answer, or prompt, answer and
-    the reasoning reported beside it, which is output then.
+    If the provider does not mention a cache, none was used; no other count defaults to zero. Several keys for one count
+    have to agree. The total, if given, has to equal prompt plus answer, or prompt plus answer plus separately reported
+    reasoning, which then counts as output.
 
     Args:
-        body: the response's JSON as it came. Keys that stand twice are found where ``decode_response`` has read it.
-        max_tokens: of the request: an answer that is longer, without reasoning reported beside it, cannot be true.
-            None: the request is not known.
-        one_hour_writes: whether the candidate's prices have one for cache writes that last an hour
-            (``LiveCandidate.prices.cache_write_1h is not None``). Where they have none, such writes are refused.
+        body: the response's JSON as ``decode_response`` returns it, so that duplicate keys are found.
+        max_tokens: the request's ``max_tokens``: an answer that is longer (separately reported reasoning aside) is
+            refused. None: unknown.
+        one_hour_writes: whether the candidate has a price for cache writes that last an hour
+            (``LiveCandidate.prices.cache_write_1h is not None``). If not, such writes are refused.
 
     Raises:
-        BillError: the usage is missing, has what is no count, cannot be true, or counts what has no price.
+        BillError: the usage is missing, has an invalid count, is impossible, or counts something that has no price.
     """
     if isinstance(body, RepeatedKeys) and (twice := [name for name in keys.USAGE_OBJECTS if name in body.repeated]):
         raise BillError(f"{twice[0]} stands twice in the response")
@@ -65,13 +65,13 @@ class _Answer(NamedTuple):
     """How many tokens a model generated."""
 
     limited: int
-    """Those that ``max_tokens`` limits."""
+    """Tokens that ``max_tokens`` limits."""
     reasoning_beside: int
-    """Reasoning that is not counted among them."""
+    """Reasoning tokens that are counted separately."""
 
     @property
     def tokens(self) -> int:
-        """All of them, which are billed as output."""
+        """All tokens, which are billed as output."""
         return self.limited + self.reasoning_beside
 
 
@@ -81,15 +81,15 @@ class _CacheCounts(NamedTuple):
     read: int
     write: int
     write_1h: int
-    """Of ``write``, for one hour."""
+    """The part of ``write`` that lasts one hour."""
     counted_inside: bool
-    """Whether some of them stand under a key that the count of the prompt includes."""
+    """Whether some of them were reported under a key whose count is part of the prompt's count."""
     counted_beside: bool
-    """Whether some of them stand under a key that ``input_tokens`` leaves out."""
+    """Whether some of them were reported under a key whose count is not part of ``input_tokens``."""
 
     @property
     def tokens(self) -> int:
-        """All tokens of the prompt that are no plain input."""
+        """All prompt tokens that were read from or written to a cache."""
         return self.read + self.write
 
 
@@ -103,7 +103,7 @@ class _UsageReader:
             raise BillError(f"{name} is empty")
         self._name = name
         self._values: dict[Key, list[tuple[str, Any]]] = defaultdict(list)
-        """By key: each place where it stands, and the value there. One in two styles of spelling has two."""
+        """Places and values by key; a key that appears in two spellings has two."""
         for key, place, value in _walk(name, usage):
             self._values[key].append((place, value))
 
@@ -133,7 +133,7 @@ class _UsageReader:
         return usage
 
     def _prompt_and_answer(self, cached: _CacheCounts) -> tuple[int, _Answer]:
-        """Find the one reading of the counts that adds up."""
+        """Find the only reading of the counts that adds up."""
         total = self._agreed(keys.TOTAL)
         prompts, answers = self._prompts(cached), self._answers(has_total=total is not None)
         fitting = {
@@ -264,7 +264,9 @@ class _UsageReader:
                 yield f"{place}[{number}]", entry
 
     def _compare_with_iterations(self, usage: Usage) -> None:
-        """Refuse a usage that is not the sum of Anthropic's iterations: theirs leaves out those that compacted."""
+        """Refuse a usage that is not the sum of Anthropic's iterations: its own counts leave out iterations that
+        compacted.
+        """
         each = [
             _UsageReader(place, entry).usage(one_hour_writes=True) for place, entry in self._entries(keys.ITERATIONS)
         ]
@@ -307,7 +309,7 @@ class _UsageReader:
         for key, entries in self._values.items():
             if key in keys.COUNTS or any(key[: len(known)] == known for known in keys.LISTS):
                 continue
-            # "cach" for "caching" too
+            # "cach" also matches "caching"
             if any("cach" in part.casefold() for part in key):
                 for place, value in entries:
                     if _is_amount(value):

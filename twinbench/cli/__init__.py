@@ -23,20 +23,20 @@ from twinbench.errors import TwinbenchError
 
 DEBUG_VARIABLE = "TWINBENCH_DEBUG"
 INTERRUPTED = 130
-"""The exit code of a command that was interrupted."""
+"""Exit code of a command that was interrupted."""
 
 _QUERY_INTERRUPTED = "Query interrupted"
-"""All that DuckDB leaves of a KeyboardInterrupt that comes while one of its queries runs."""
+"""The text of the error that DuckDB raises in place of a KeyboardInterrupt during a query."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A command or a group of commands of the first level."""
+    """A top-level command or group of commands."""
 
     module: str
-    """The module with it, below ``twinbench.cli``."""
+    """The module that defines it, below ``twinbench.cli``."""
     about: str
-    """Its help's first sentence; ``twinbench --help`` shows it without loading the module."""
+    """The first sentence of its help, which ``twinbench --help`` shows without loading the module."""
     is_group: bool = True
 
 
@@ -51,14 +51,15 @@ _PARTS = {
         "Rehearse routers: the whole live track on small tasks and simulated models, for nothing.",
     ),
     "bank": _Part("static.bank", "Bring banks of prefixes into the store, look at them, take them out."),
+    "outcomes": _Part("outcomes.commands", "Outcomes of models on tasks: is there anything to win by routing?"),
     "pool": _Part("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
     "router": _Part("router", "List routers, start a new one, check one."),
 }
-"""The command line, by the first word of a command."""
+"""Commands and groups by their first word on the command line."""
 
 
 class _Commands(UserDict[str, Any]):
-    """The commands by name, each loaded when it is asked for: a score does not wait for what a live run imports."""
+    """The commands by name, each loaded on first use, so that a score need not import what a live run imports."""
 
     def __getitem__(self, name: str) -> Any:
         if self.data[name] is None:
@@ -68,14 +69,15 @@ class _Commands(UserDict[str, Any]):
 
 @cache
 def _load(name: str) -> Any:
-    """A group or command as typer makes it of what its module defines; made once, also for several command lines."""
+    """Import a command or group and return it as typer's object; done once, even for several command lines."""
     part = _PARTS[name]
     module = import_module(f"twinbench.cli.{part.module}")
     alone = typer.Typer(rich_markup_mode=None)
     alone.callback()(lambda: None)
     if part.is_group:
-        for registered in module.app.registered_commands:
-            registered.cls = Command
+        for group in (module.app, *(each.typer_instance for each in module.app.registered_groups)):
+            for registered in group.registered_commands if group is not None else ():
+                registered.cls = Command
         alone.add_typer(module.app, name=name, help=part.about)
     else:
         alone.command(name, cls=Command, help=part.about)(getattr(module, name))
@@ -83,14 +85,14 @@ def _load(name: str) -> Any:
 
 
 class _Root(Group):
-    """The command line as a whole."""
+    """The top-level command group."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.commands = _Commands(dict.fromkeys(_PARTS))
 
     def summary(self, name: str) -> tuple[str | None, str]:
-        """No panel, and what is said of the command without loading it."""
+        """Return no panel, and the command's summary without loading the command."""
         return None, _PARTS[name].about
 
 
@@ -120,13 +122,13 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
 ) -> None:
-    """The reference harness for LLM routing in agents: every call of a trajectory is judged."""
+    """The reference harness for LLM routing in agents: it scores a router on every call of a trajectory."""
 
 
 def run() -> None:
-    """Run the command line of this process, and leave with its exit code."""
-    # Loading modules makes many objects and no garbage; to look for some as often as by default, and at all of them
-    # once more in the end, takes a tenth of a short command.
+    """Run the command line of this process, and exit with its exit code."""
+    # Importing modules makes many objects and no garbage; collecting at the default threshold, and once more at exit,
+    # takes a tenth of a short command's time.
     gc.set_threshold(50_000)
     with interrupted_by_signals():
         code = exit_code()
@@ -135,18 +137,18 @@ def run() -> None:
 
 
 def exit_code(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line: errors are printed for people, never as a traceback.
+    """Run the command line and return its exit code; errors are printed as messages, never as a traceback.
 
     Args:
-        arguments: what stands behind ``twinbench``; default: the arguments of this process.
+        arguments: the arguments after ``twinbench``; default: the arguments of this process.
 
     Returns:
-        0 ok, 1 the thing asked about failed, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
+        0 success, 1 failure, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
     """
     _write_utf8()
     code = _ended(arguments)
     if code == INTERRUPTED:
-        with contextlib.suppress(OSError):  # the terminal that it would be said on may be what is gone
+        with contextlib.suppress(OSError):  # the terminal may be gone
             typer.echo("interrupted", err=True)
         code = received_exit_code() or code
     written = _write_out(tell=code == 0)
@@ -156,32 +158,32 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
 def _ended(arguments: Sequence[str] | None) -> int:
     try:
         app(arguments, prog_name="twinbench")
-    except SystemExit as ended:  # how typer ends, when all is well too
+    except SystemExit as ended:  # typer always ends this way, also on success
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except TwinbenchError as error:
         _complain(str(error), error)
         return error.exit_code
-    except OSError as error:  # a file that may not be read, a full disk behind standard output
+    except OSError as error:  # for example an unreadable file, or a full disk behind standard output
         return INTERRUPTED if received_exit_code() is not None else _refused(error)
     except RuntimeError as error:
         return INTERRUPTED if str(error) == _QUERY_INTERRUPTED else _unexpected(error)
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a person is told what to do
+    except Exception as error:  # noqa: BLE001 - the last resort: tell the user what to do
         return _unexpected(error)
     return 0
 
 
 def _write_out(*, tell: bool) -> int:
-    """Write what still waits for standard output, of which the interpreter would tell in its own words as it ends."""
+    """Flush standard output, whose errors the interpreter would otherwise report in its own words at exit."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where the rest goes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard the rest
         return _refused(error) if tell and not isinstance(error, BrokenPipeError) else 1
     return 0
 
 
 def _write_utf8() -> None:
-    """Write files and pipes as UTF-8 whatever the locale says, and let no text from outside fail the writing."""
+    """Write files and pipes as UTF-8 whatever the locale, and escape characters that cannot be encoded."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")

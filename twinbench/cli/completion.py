@@ -1,6 +1,6 @@
-"""What a shell offers for the word that is being typed: names of routers, banks, parts, pools, tasks and runs.
+"""Shell completion: names of routers, banks, splits, pools, tasks and runs.
 
-Nothing is fetched, and what cannot be read offers nothing: an error would stand in the middle of somebody's typing.
+Nothing is downloaded, and unreadable data yields no completions: an error would appear in the middle of typing.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ _REHEARSAL = "rehearsal"
 
 @dataclass(frozen=True)
 class _Typed:
-    """A command line up to the word that is being typed."""
+    """The command line up to the word that is being completed."""
 
     parameters: Mapping[str, Any]
-    """What stands before that word, by the name of the command's parameter."""
+    """Values given before that word, by parameter name."""
     arguments: Sequence[str]
-    """What stands there beside options, where the word is an option's value: then no argument has its name yet."""
+    """Positional arguments before that word, if it is an option's value: they have no parameter names yet."""
     word: str
-    """As much of it as there is."""
+    """The beginning of the word, as typed so far."""
 
     @property
     def first_argument(self) -> str | None:
-        """The first of them; None where there is none."""
+        """The first positional argument; None if there is none."""
         return next(iter(self.arguments), None)
 
 
 def _offered(words: Callable[[_Typed], Iterable[str]]) -> Callable[[typer.Context, str], list[str]]:
-    """Those words that begin with what was typed, in order; none where they cannot be found out."""
+    """Turn a function that lists words into a completion: words that begin with what was typed, sorted; none on an
+    error.
+    """
 
     def offered(context: typer.Context, incomplete: str) -> list[str]:
         from twinbench.errors import TwinbenchError
@@ -51,7 +53,7 @@ def _offered(words: Callable[[_Typed], Iterable[str]]) -> Callable[[typer.Contex
 
 @_offered
 def banks(typed: _Typed) -> Iterable[str]:
-    """The banks of the store that the command line names."""
+    """Complete bank names of the store that the command line names."""
     from twinbench.storage.store import Store
 
     return [_STARTER, *Store(typed.parameters.get("store")).bank_names()]
@@ -59,7 +61,9 @@ def banks(typed: _Typed) -> Iterable[str]:
 
 @_offered
 def parts(typed: _Typed) -> Iterable[str]:
-    """The parts of the bank that the command line names: with their split where several have a part of that name."""
+    """Complete parts of the bank that the command line names, as SPLIT/PART if several splits have a part of that
+    name.
+    """
     from static_track.banks.splits import HELDOUT, list_splits
     from twinbench.storage.store import Store
 
@@ -77,7 +81,7 @@ def parts(typed: _Typed) -> Iterable[str]:
 
 @_offered
 def routers(_: _Typed) -> Iterable[str]:
-    """The built-in routers."""
+    """Complete the names of built-in routers."""
     from twinbench.routers.registry import BUILT_IN
 
     return BUILT_IN
@@ -85,7 +89,7 @@ def routers(_: _Typed) -> Iterable[str]:
 
 @_offered
 def manifests(_: _Typed) -> Iterable[str]:
-    """The shipped manifests."""
+    """Complete the names of shipped manifests."""
     from twinbench.storage.manifest_files import manifest_names
 
     return manifest_names()
@@ -93,7 +97,7 @@ def manifests(_: _Typed) -> Iterable[str]:
 
 @_offered
 def task_ids(typed: _Typed) -> Iterable[str]:
-    """The tasks of the set that the command line names, as far as they are on this machine."""
+    """Complete ids of tasks of the set that the command line names, if they are on this machine."""
     from dynamic_track.tasks.sources import ids_at_hand
 
     return ids_at_hand(typed.parameters.get("tasks") or _REHEARSAL, typed.parameters.get("dataset"))
@@ -101,7 +105,7 @@ def task_ids(typed: _Typed) -> Iterable[str]:
 
 @_offered
 def run_cases(typed: _Typed) -> Iterable[str]:
-    """The cases of the run that the command line names."""
+    """Complete cases of the run that the command line names."""
     from dynamic_track.running.plan import read_plan
 
     run_dir = typed.first_argument
@@ -110,14 +114,14 @@ def run_cases(typed: _Typed) -> Iterable[str]:
 
 @_offered
 def runs(typed: _Typed) -> Iterable[str]:
-    """The run directories below the folder that is typed; where none is, those of the default folder too."""
+    """Complete run directories below the typed folder; without a folder, those of the default folder too."""
     from dynamic_track.running.folders import run_folders
     from twinbench.storage.store import runs_dir
 
     folder, slash, _ = typed.word.rpartition("/")
     if slash:
         return [str(path) for path in run_folders(Path(f"{folder}{slash}"))]
-    below = [str(path) for path in run_folders(Path(), levels=2)]  # which may be a home with all that is in it
+    below = [str(path) for path in run_folders(Path(), levels=2)]  # limited, since this may be a home directory
     here = Path.cwd()
     default = (path.resolve() for path in run_folders(runs_dir()))
     return [*below, *(os.path.relpath(path) if path.is_relative_to(here) else str(path) for path in default)]

@@ -1,4 +1,4 @@
-"""``twinbench demo``: the main job on what ships with twinbench; no key, no spend."""
+"""``twinbench demo``: score built-in routers on the embedded bank; no API key, no spend."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def demo(
         print_table(board_table(board))
         typer.echo("")
     rehearsed = _rehearsed() if rehearse else None
-    if received_exit_code() is not None:  # the rehearsal has stopped in good order
+    if received_exit_code() is not None:  # the rehearsal was stopped by a signal
         raise typer.Exit(INTERRUPTED)
     if json_:
         content: dict[str, Any] = board.to_json()
@@ -74,7 +74,7 @@ def demo(
 
 
 def _rehearsed() -> RehearsalResult | str:
-    """A few cases rehearsed, or why not and what it would show."""
+    """Rehearse a few cases; return the result, or a text that says why that was not possible."""
     try:
         return _rehearse()
     except TwinbenchError as error:

@@ -1,6 +1,6 @@
-"""Commands and groups of commands as their help shows them: plain text, since to load rich takes longer than all else.
+"""Plain-text help for commands and groups of commands, since loading rich would take longer than everything else.
 
-Options stand in the panels that their ``rich_help_panel`` names, as typer would have rich draw them.
+Options are listed in the panels that their ``rich_help_panel`` names, as typer would do with rich.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from twinbench.display.wording import did_you_mean
 _BRACED = re.compile(r"^\{([^.}]*(?:\.\.\.)?)\}(?:\.\.\.)?$")
 """An argument as typer writes it: {PATH}, {PATH...}..."""
 _WHOLE = 10_000
-"""So many characters of a command's first sentence stand in the help of its group: all."""
+"""Largest length of a command's summary in the help of its group: practically unlimited."""
 _WIDEST_NAME = 28
-"""Characters of the column of names; what is longer has its explanation on the next line."""
+"""Largest width of the column of names; the explanation of a longer name starts on the next line."""
 
 
 class Panel:
-    """The panels of options, by the titles that help shows; they stand in this order, behind those of no panel."""
+    """The titles of option panels in help, in their order; options without a panel come first."""
 
     TASKS = "Tasks"
     BANK = "Bank and store"
@@ -38,10 +38,10 @@ _PANELS = [title for name, title in vars(Panel).items() if name.isupper()]
 
 
 class Command(TyperCommand):
-    """A command whose help has its options in panels; its usage writes an argument as manuals do: PATH, not {PATH}."""
+    """A command whose help lists options in panels, and whose usage line writes PATH rather than {PATH}."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The pieces of the usage line."""
+        """Return the pieces of the usage line."""
         return [_BRACED.sub(r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
@@ -50,19 +50,19 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands whose help shows the first sentence of each, however long it is."""
+    """A group of commands whose help shows the full summary of each command."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.suggest_commands = False  # we do, as for all other names
+        self.suggest_commands = False  # did_you_mean does that, as for all other names
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write options, and the commands below them."""
+        """Write options and commands."""
         _write_parameters(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the commands, those of a panel under its title."""
+        """Write the commands, grouped by panel."""
         panels: dict[str, list[tuple[str, str]]] = {}
         for name in self.list_commands(ctx):
             panel, explained = self.summary(name)
@@ -70,18 +70,18 @@ class Group(TyperGroup):
         _write_sections(panels.items(), formatter)
 
     def summary(self, name: str) -> tuple[str | None, str]:
-        """The panel of a command in the group's help, and its explanation there."""
+        """Return a command's panel and summary in the group's help."""
         command: Any = self.commands[name]
         return command.rich_help_panel, command.get_short_help_str(_WHOLE)
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's own signature
-        """The names of the commands, none of which is loaded for that."""
+        """Return the names of the commands without loading them."""
         return list(self.commands)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first word names; where there is none, the error names those that are spelt like it."""
+        """Return the command that the first word names; the error for an unknown command suggests similar names."""
         known = args[0] in self.commands or args[0].startswith("-")
-        if not known and not ctx.resilient_parsing:  # a shell that asks for completions is offered none, and no error
+        if not known and not ctx.resilient_parsing:  # during shell completion, report no error
             ctx.fail(f"No such command {args[0]!r}{did_you_mean(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
@@ -97,7 +97,7 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
 
 
 def _write_sections(sections: Iterable[tuple[str, list[tuple[str, str]]]], formatter: Any) -> None:
-    """Write lists of names and explanations under their titles, the explanations of all in one column."""
+    """Write lists of names and explanations under their titles, with all explanations in one column."""
     filled = [(title, rows) for title, rows in sections if rows]
     names = [len(name) for _, rows in filled for name, _ in rows]
     width = max((length for length in names if length <= _WIDEST_NAME), default=0)

@@ -1,4 +1,4 @@
-"""Options in groups: a command takes a dataclass of them as one parameter."""
+"""Groups of command-line options, each a dataclass that a command takes as one parameter."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class HasLastWords(Protocol):
+    """A group of options that has something to tell when its command is over."""
+
+    def tell_output(self) -> None:
+        """Tell it, whether the command ended well or not."""
+        ...
 
 
 def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose every parameter of a dataclass is, on the command line, each option in that.
+    """Decorate a command so that each field of a dataclass parameter becomes an option of its own.
 
-    Typer knows options by a function's signature, and has no groups of them.
+    Typer reads options from a function's signature, and has no groups of options.
     """
     signature = inspect.signature(command, eval_str=True)
     annotated = {name: each.annotation for name, each in signature.parameters.items()}
@@ -32,7 +41,12 @@ def takes_option_groups(command: Callable[..., None]) -> Callable[..., None]:
             name: group(**{option.name: values.pop(option.name) for option in options[name]})
             for name, group in groups.items()
         }
-        command(**values, **made)
+        try:
+            command(**values, **made)
+        finally:
+            for group in made.values():
+                if isinstance(group, HasLastWords):
+                    group.tell_output()
 
     run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run

@@ -1,10 +1,8 @@
-"""Options that several commands share, so that each is spelt and explained in one place."""
+"""Options that several commands share, so that each is defined and explained in one place."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,30 +13,13 @@ from twinbench.cli.output import Format
 from twinbench.statistics import COMPARED_RESAMPLES, LEVEL, RESAMPLES
 
 if TYPE_CHECKING:
-    from twinbench.plugins.limits import Isolation, PluginLimits
-    from twinbench.plugins.training import FitLimits
     from twinbench.statistics import Resampling
-
-
-class IsolationLevel(StrEnum):
-    """Where a router's process runs."""
-
-    default = "default"
-    strict = "strict"
 
 
 _ROUTER_HELP = (
     "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory, the folder of a "
     "trained router or http://…; arguments as ?name=value&…"
 )
-
-
-def _strict(image: str | None, wheels: Path | None) -> Isolation:
-    from twinbench.containers.base_image import BASE_IMAGE
-    from twinbench.containers.engine import Engine
-    from twinbench.containers.strict import StrictIsolation
-
-    return StrictIsolation(Engine.connect(), image or BASE_IMAGE, wheels)
 
 
 StoreOption = Annotated[
@@ -132,167 +113,6 @@ RouterArgument = Annotated[
         autocompletion=completion.routers,
     ),
 ]
-PythonOption = Annotated[
-    str | None,
-    typer.Option(
-        "--python",
-        metavar="PATH",
-        help="The interpreter of the routers' own environment.",
-        show_default=False,
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-PluginMemoryOption = Annotated[
-    int,
-    typer.Option(
-        "--plugin-memory",
-        metavar="MIB",
-        min=64,
-        help="The most memory a router's process may take.",
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-PluginEnvOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugin-env",
-        metavar="NAME",
-        help="An environment variable that routers may see; repeatable.",
-        show_default=False,
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-IsolationOption = Annotated[
-    IsolationLevel,
-    typer.Option(
-        "--isolation",
-        help="default: a process of this machine, against accidents; strict: a container without network, which sees "
-        "the router's own folder and nothing else.",
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-PluginImageOption = Annotated[
-    str | None,
-    typer.Option(
-        "--plugin-image",
-        metavar="IMAGE",
-        help="The image for --isolation strict, with Python 3.10 or newer; default: Debian with its Python.",
-        show_default=False,
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-PluginWheelsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--plugin-wheels",
-        metavar="DIR",
-        help="Wheels that routers may import under --isolation strict.",
-        exists=True,
-        file_okay=False,
-        show_default=False,
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-LoadTimeoutOption = Annotated[
-    float,
-    typer.Option(
-        "--load-timeout",
-        metavar="SECONDS",
-        min=0.1,
-        help="How long a router may take to load.",
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-DecisionTimeoutOption = Annotated[
-    float,
-    typer.Option(
-        "--decision-timeout",
-        metavar="SECONDS",
-        min=0.01,
-        help="How long one decision may take.",
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-
-
-FitTimeoutOption = Annotated[
-    float,
-    typer.Option(
-        "--fit-timeout",
-        metavar="SECONDS",
-        min=0.1,
-        help="How long fit may take.",
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-FitMemoryOption = Annotated[
-    int,
-    typer.Option(
-        "--fit-memory",
-        metavar="MIB",
-        min=64,
-        help="The most memory a router's process may take while it is trained.",
-        rich_help_panel=Panel.ROUTER_PROCESS,
-    ),
-]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """What training a router may take, as options say."""
-
-    fit_timeout: FitTimeoutOption = 900
-    fit_memory: FitMemoryOption = 8192
-
-    def limits(self) -> FitLimits:
-        """The limits."""
-        from twinbench.plugins.training import FitLimits
-
-        return FitLimits(self.fit_timeout, self.fit_memory)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PluginOptions:
-    """What the processes of routers may take, as options say."""
-
-    python: PythonOption = None
-    plugin_memory: PluginMemoryOption = 4096
-    plugin_env: PluginEnvOption = None
-    isolation: IsolationOption = IsolationLevel.default
-    plugin_image: PluginImageOption = None
-    plugin_wheels: PluginWheelsOption = None
-    load_timeout: LoadTimeoutOption = 120
-    decision_timeout: DecisionTimeoutOption = 30
-
-    def limits(self, *, processes: bool) -> PluginLimits:
-        """The limits; says what this platform cannot limit.
-
-        Args:
-            processes: whether any router has a process at all; without one there is nothing to limit.
-
-        Raises:
-            UsageError: options that exclude each other.
-            NoEngineError: strict isolation is asked for, and there is no Docker engine.
-        """
-        from twinbench.errors import UsageError
-        from twinbench.plugins.limits import PluginLimits, missing_limits
-
-        limits = PluginLimits(
-            self.load_timeout, self.decision_timeout, self.plugin_memory, self.python, tuple(self.plugin_env or ())
-        )
-        if self.isolation is IsolationLevel.strict:
-            if self.python is not None:
-                raise UsageError(
-                    "--python names an environment of this machine: with --isolation strict, --plugin-image"
-                )
-            return replace(limits, isolation=_strict(self.plugin_image, self.plugin_wheels))
-        if self.plugin_image is not None or self.plugin_wheels is not None:
-            raise UsageError("--plugin-image and --plugin-wheels are of --isolation strict")
-        for missing in missing_limits() if processes else ():
-            typer.echo(f"note: on this platform {missing}", err=True)
-        return limits
-
-
 RouterApiBaseOption = Annotated[
     str | None,
     typer.Option(
@@ -349,7 +169,7 @@ PricesOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class JudgingOptions:
-    """What routers are judged on, and how, as options say."""
+    """Options of an evaluation: bank, split, prices, cache."""
 
     bank: BankOption = None
     split: SplitOption = None
@@ -363,7 +183,7 @@ class JudgingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayOptions:
-    """Whom routers ask that ask an LLM themselves, as options say."""
+    """Options of the gateway for routers that ask an LLM themselves."""
 
     api_base: RouterApiBaseOption = None
     api_key_env: GatewayKeyEnvOption = None
@@ -428,17 +248,17 @@ PredictionsOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ResamplingOptions:
-    """How trajectories are drawn again, as options say."""
+    """Options of the resampling of trajectories."""
 
     resamples: ResamplesOption = RESAMPLES
     level: LevelOption = LEVEL
     seed: SeedOption = 0
 
     def drawing(self) -> Resampling | None:
-        """The settings; None where no intervals are wanted.
+        """Return the resampling settings; None if no intervals are wanted.
 
         Raises:
-            UsageError: too few resamples to tell anything, or a level that is none.
+            UsageError: too few resamples, or an invalid level.
         """
         from twinbench.errors import UsageError
         from twinbench.statistics import FEWEST, LEAST_LEVEL, MOST, MOST_LEVEL, Resampling
@@ -459,15 +279,15 @@ class ResamplingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparedResamplingOptions(ResamplingOptions):
-    """The same for a comparison, which is made of resamples."""
+    """Options of the resampling for a comparison, which always needs resamples."""
 
     resamples: ComparedResamplesOption = COMPARED_RESAMPLES
 
     def drawing(self) -> Resampling:
-        """The settings.
+        """Return the resampling settings.
 
         Raises:
-            UsageError: too few resamples to tell anything, or a level that is none.
+            UsageError: too few resamples, or an invalid level.
         """
         from twinbench.errors import UsageError
 

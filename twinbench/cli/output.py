@@ -1,7 +1,7 @@
-"""What commands print: tables in several formats, JSON, and progress.
+"""Output of commands: tables in several formats, JSON, and progress.
 
-Text that we did not write (names, prefixes, errors) is shown as text: no Rich markup, no HTML and no terminal escape
-in it takes effect.
+Text from outside (names, prefixes, errors) is always shown literally: Rich markup, HTML and terminal escapes in it have
+no effect.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from twinbench.display.wording import printable as printable
 
 _SHOW_PROGRESS_AFTER_S = 1.0
 _FOLDED = 25
-"""Characters that a text takes at most when it is asked whether a table fits: a longer one can be folded."""
+"""Width of a text column when testing whether a table fits: longer texts can be folded."""
 _FOLDED_FOR_NUMBERS = 12
-"""The same where nothing more can be left out: before a number is broken, texts are as narrow as that."""
+"""Smallest width of text columns when no more columns can be dropped, so that numbers are not broken."""
 _SQL_TYPES: dict[type, str] = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR"}
 
 
@@ -43,36 +43,36 @@ class Format(StrEnum):
 
     @property
     def for_people(self) -> bool:
-        """Whether people read it: rounded numbers and notes, where programs get names and all digits."""
+        """Whether the format is for people (rounded numbers and notes) rather than programs (column keys and all
+        digits).
+        """
         return self in (Format.table, Format.markdown, Format.latex)
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: the key of its values, how people see it, and how its numbers are written for them."""
+    """A table column: the key of its values, its title, and how its numbers are formatted for people."""
 
     key: str
     title: str
-    """Its lines are broken where the title has a line break."""
+    """The title for people; may contain line breaks."""
     decimals: int | None = None
     kind: type[bool | int | float | str] | None = None
-    """The type of its values in Parquet, also where no row has one. None: a number with ``decimals`` is a float, and
-    anything else is what the values are."""
+    """The type of the values in Parquet, even if all are missing. None: float if ``decimals`` is set, else inferred."""
     signed: bool = False
-    """Whether people see the sign of a positive number too."""
+    """Whether people see a plus sign before positive numbers."""
     spare: int = 0
-    """Where a terminal is too narrow for all columns, those with the highest number are left out first, and those with
-    0 never."""
+    """If a terminal is too narrow, columns with the highest number are dropped first, and those with 0 never."""
     around: tuple[str, str] | None = None
-    """Keys of the ends of an interval that people see behind the number, with one decimal."""
+    """Keys of the ends of an interval that people see after the number, with one decimal."""
     tiny: bool = False
-    """Whether a positive number that would be shown as 0 is shown as less than the smallest that is not."""
+    """Whether a positive number that would be rounded to 0 is shown as, for example, <0.01."""
     for_people: bool = True
-    """Whether it is drawn."""
+    """Whether the column is part of formats for people."""
     for_programs: bool = True
-    """Whether it is written in the other formats; a column of text that is made of others' values is for people."""
+    """Whether the column is part of formats for programs; a text made of other columns' values is not."""
     mark: str | None = None
-    """Key of a truth value: people see ``*`` behind the cell where it holds."""
+    """Key of a boolean: if it is true, people see ``*`` after the cell."""
 
 
 @dataclass
@@ -84,11 +84,11 @@ class Table:
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: Sequence[str] = ()
     caveat: str | None = None
-    """What must be said wherever the rows are shown: below them, and in formats for programs as a column of its own."""
+    """A warning that must accompany the rows: as a note for people, as an extra column for programs."""
     dimmed: str | None = None
-    """Key of a truth value: rows in which it holds are drawn back."""
+    """Key of a boolean: rows in which it is true are shown dimmed."""
     left_out: str | None = None
-    """Key of a truth value: rows in which it holds are for programs alone, and a note tells people of them."""
+    """Key of a boolean: rows in which it is true are for programs only; a note tells people about them."""
 
 
 RANK_COLUMNS = (
@@ -96,23 +96,23 @@ RANK_COLUMNS = (
     Column("rank_best", "Best rank", kind=int, for_people=False),
     Column("rank_worst", "Worst rank", kind=int, for_people=False),
 )
-"""A range of ranks, as ``rank_cells`` gives its cells."""
+"""Columns of a range of ranks, filled by ``rank_cells``."""
 
 
 def rank_cells(rank: tuple[int, int] | None) -> dict[str, Any]:
-    """The cells of ``RANK_COLUMNS``: one text for people, two numbers for programs."""
+    """Return the cells of ``RANK_COLUMNS``: one text for people, two numbers for programs."""
     from twinbench.statistics.comparing import rank_columns, rank_text
 
     return {"rank": None if rank is None else rank_text(rank), **rank_columns(rank)}
 
 
 def print_json(content: Any, output: str = "-") -> None:
-    """Write one JSON document, to a file or standard output."""
+    """Write a JSON document to a file or standard output."""
     write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", output)
 
 
 def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:
-    """Write a table in one of the formats, to a file or standard output."""
+    """Write a table in one of the formats to a file or standard output."""
     if not form.for_people and table.caveat is not None:
         typer.echo(f"note: {printable(table.caveat)}", err=True)
         table = replace(
@@ -141,17 +141,17 @@ def print_table(table: Table, form: Format = Format.table, output: str = "-") ->
 
 
 def _csv_cell(value: Any) -> Any:
-    """Truth values as JSON writes them: every reader of CSV knows these."""
+    """Convert booleans to JSON's spelling, which every CSV reader knows."""
     return str(value).lower() if isinstance(value, bool) else value
 
 
 def _keys(table: Table) -> list[str]:
-    """The columns that programs get."""
+    """Return the keys of the columns for programs."""
     return [column.key for column in table.columns if column.for_programs]
 
 
 def _shown(table: Table, left_out: Sequence[Column] = ()) -> ShownTable:
-    """What people see of a table, without some of its columns."""
+    """Return a table as people see it, without the columns in ``left_out``."""
     columns = [column for column in table.columns if column.for_people and column not in left_out]
     rows = [row for row in table.rows if table.left_out is None or not row.get(table.left_out)]
     return ShownTable(
@@ -196,7 +196,7 @@ def _drawn(table: Table, output: str) -> str:
 
 
 def _fitting(table: Table, width: int) -> ShownTable:
-    """What people see of a table in so many characters: what can be spared is left out until the rest fits."""
+    """Return a table as people see it within ``width`` characters, dropping columns until it fits."""
     spared: list[Column] = []
     more = [column for column in table.columns if column.for_people and column.spare]
     more.sort(key=lambda column: column.spare)
@@ -211,7 +211,7 @@ def _fitting(table: Table, width: int) -> ShownTable:
 
 
 def _width(shown: ShownTable, most: int = _FOLDED) -> int:
-    """How many characters a table takes that breaks no cell but texts which are longer than ``most``."""
+    """Return the width of a table in characters if only texts longer than ``most`` are folded."""
     from rich.cells import cell_len
 
     total = 1
@@ -265,7 +265,7 @@ def _parquet(table: Table) -> bytes:
 
 
 def write_text(text: str, output: str) -> None:
-    """Write text to a file, or to standard output where ``output`` is ``-``."""
+    """Write text to a file, or to standard output if ``output`` is ``-``."""
     if output == "-":
         typer.echo(text, nl=False)
     else:
@@ -273,10 +273,10 @@ def write_text(text: str, output: str) -> None:
 
 
 def append_text(text: str, path: str) -> None:
-    """Add text to the end of a file, which is made where it is not there.
+    """Append text to a file, which is created if missing.
 
     Raises:
-        TwinbenchError: it cannot be written.
+        TwinbenchError: the file cannot be written.
     """
     from twinbench.errors import TwinbenchError
 
@@ -299,7 +299,7 @@ def _write_bytes(content: bytes, output: str) -> None:
 
 
 class _Progress:
-    """Shows what is going on, once it has gone on for a second, on standard error."""
+    """Shows on standard error what is going on, after one second."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -308,7 +308,7 @@ class _Progress:
         self._said: set[str] = set()
 
     def __call__(self, what: str, done: int, total: int | None) -> None:
-        with suppress(OSError):  # a terminal that is gone is no reason for the work to fail
+        with suppress(OSError):  # a lost terminal must not fail the work
             self._show(what, done, total)
 
     def _show(self, what: str, done: int, total: int | None) -> None:
@@ -347,7 +347,7 @@ class _Progress:
         self._shown.update(self._stages[what], completed=done, total=total)
 
     def close(self) -> None:
-        """Clear the line."""
+        """Clear the progress line."""
         if self._shown is not None:
             with suppress(OSError):
                 self._shown.stop()
@@ -355,7 +355,7 @@ class _Progress:
 
 @contextmanager
 def progress() -> Iterator[_Progress]:
-    """A callable ``(what, done, total)`` that shows anything that takes over a second."""
+    """Yield a callable ``(what, done, total)`` that shows the progress of anything that takes over a second."""
     shown = _Progress()
     try:
         yield shown

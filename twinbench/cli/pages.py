@@ -1,4 +1,4 @@
-"""Pages of one file, for other people: where they go, and the command that makes them again."""
+"""Single-file HTML reports: the output option, writing, and the command line that reproduces them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PageOption = Annotated[
 
 
 def refuse_output(output: str, *, json_: bool) -> None:
-    """Refuse at once what would be refused in the end.
+    """Check before the work begins that the report can be written.
 
     Raises:
-        UsageError: the page can go to no such file.
+        UsageError: it cannot be written to that file.
     """
     from twinbench.errors import UsageError
 
@@ -37,16 +37,26 @@ def refuse_output(output: str, *, json_: bool) -> None:
 
 
 def command_line(track: str, arguments: list[str], options: dict[str, Any], output: str) -> str:
-    """The command that makes a page again, without folders of this machine; options that are None are left out."""
-    words = ["twinbench", track, "report", *map(shown_spec, arguments)]
-    for name, value in options.items():
-        for each in value if isinstance(value, list) else [] if value is None else [value]:
-            words += [name, shown_path(str(each))]
-    return shlex.join([*words, "-o", output if output == "-" else Path(output).name])
+    """Return the command that makes a report again, without folders of this machine; options that are None are left
+    out.
+    """
+    target = {"-o": output if output == "-" else Path(output).name}
+    return spelled(["twinbench", track, "report", *map(shown_spec, arguments)], options | target)
+
+
+def spelled(words: list[str], options: dict[str, Any]) -> str:
+    """Words and options as they are typed, without folders of this machine; None is left out, lists are repeated."""
+    more = [
+        word
+        for name, value in options.items()
+        for each in (value if isinstance(value, list) else [] if value is None else [value])
+        for word in (name, shown_path(str(each)))
+    ]
+    return shlex.join([*words, *more])
 
 
 def write_page(page: str, output: str, *, json_: bool) -> None:
-    """Write a page, and say where it is and how large."""
+    """Write a report, and print its path and size."""
     write_text(page, output)
     size = len(page.encode())
     if json_:

@@ -77,7 +77,7 @@ _PRICES = (
     Column("output", "Output", 5),
 )
 _HOUR = Column("cache_write_1h", "Cache write, 1 h", 5)
-"""Shown where a pool has such a price."""
+"""This column is shown if a candidate of the pool has such a price."""
 
 
 @app.command("list")
@@ -131,13 +131,13 @@ def check(
     call_timeout: CallTimeoutOption = 60.0,
     json_: JsonOption = False,
 ) -> None:
-    """Check manifests: fields, prices and tiers, and that shipped ones are as locked.
+    """Check manifests: fields, prices and tiers, and that shipped ones match their locked fingerprints.
 
-    With --live, also ask a gateway for every candidate of a live pool: whether it is listed, at the locked prices,
-    and answers one word under its own name, with usage that can be billed. That costs less than a cent, and how much
-    at most is said before.
+    With --live, also check every candidate of a live pool with a gateway: that it is listed, at the locked prices, and
+    answers one word under its own name, with usage that can be billed. That costs less than a cent; the maximum is
+    printed first.
 
-    Exit code 1 where one is wrong.
+    Exit code 1 if a manifest is wrong.
     """
     from twinbench.errors import UsageError
     from twinbench.storage.manifest_files import check_manifest, manifest_names
@@ -165,7 +165,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Answers:
-    """What a gateway said about the candidates of one pool."""
+    """The results of checking the candidates of one pool with a gateway."""
 
     estimate_usd: Decimal
     found: list[Found]
@@ -226,7 +226,7 @@ def _asked(
     max_usd: float,
     within_s: float,
 ) -> dict[str, _Answers]:
-    """The gateway's answers for every live pool that is named and in order."""
+    """Check every valid live pool that is named with the gateway."""
     from twinbench.errors import UsageError
     from twinbench.providers.checking import check_candidates, estimate_usd
     from twinbench.providers.gateway import Gateway

@@ -1,4 +1,4 @@
-"""``twinbench router``: which routers there are, a new one, and whether one behaves."""
+"""``twinbench router``: list routers, create a new one, and check that a router behaves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from twinbench.cli.help import Group
 from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
     BankOption,
-    FitOptions,
     FormatOption,
     JsonOption,
     OrderSeedOption,
     OutputOption,
-    PluginOptions,
     PricesOption,
     RouterArgument,
     SplitOption,
@@ -24,6 +22,7 @@ from twinbench.cli.options import (
     TokenizersOption,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.plugin_options import FitOptions, PluginOptions
 from twinbench.display.wording import counted, trajectories
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
@@ -31,7 +30,7 @@ app = typer.Typer(cls=Group, no_args_is_help=True)
 
 @app.command("list")
 def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-") -> None:
-    """List the built-in routers with their arguments, and those that installed packages bring."""
+    """List the built-in routers with their arguments, and routers of installed packages."""
     import importlib.metadata
     import inspect
 
@@ -77,7 +76,7 @@ def new(
     folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to put the project's folder.")] = Path(),
     json_: JsonOption = False,
 ) -> None:
-    """Start a plugin project: a router, its test, and the entry point that makes it known by name."""
+    """Create a plugin project: a router, its test, and the entry point that registers its name."""
     from twinbench.plugins.scaffold import new_project
 
     written = new_project(name, folder)
@@ -108,10 +107,10 @@ def check(
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """Check that a router is deterministic, label-blind, keeps sessions apart, whatever their order, and survives odd
+    """Check that a router is deterministic, cannot see labels, keeps sessions apart in any order, and survives odd
     content.
 
-    Exit code 1 where a check failed; a warning is no failure.
+    Exit code 1 if a check failed; a warning is not a failure.
     """
     from static_track.banks.opening import open_bank
     from static_track.check import check_router

@@ -1,9 +1,9 @@
-"""How a command ends by a signal: Ctrl-C, SIGTERM (service managers, batch systems) and SIGHUP (a terminal that closes)
-do the same.
+"""Signal handling of commands: Ctrl-C, SIGTERM (service managers, batch systems) and SIGHUP (closed terminal) do the
+same.
 
-The first signal lets the command clean up: containers and routers' processes are ended, files are whole. The second one
-ends the process at once. Its exit code is then 128 and the signal's number: 130, 143 or 129. A signal that was ignored
-when the process started stays ignored, as ``nohup`` wants it of SIGHUP.
+The first signal lets the command clean up: it ends containers and routers' processes, and leaves files complete. The
+second one ends the process at once. The exit code is 128 plus the signal's number: 130, 143 or 129. A signal that was
+ignored when the process started stays ignored, as ``nohup`` needs for SIGHUP.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _received: list[int] = []
 
 
 def received_exit_code() -> int | None:
-    """The exit code that a signal gives this process; None where none came."""
+    """Return the exit code that follows from a received signal; None if none was received."""
     return _BASE + _received[0] if _received else None
 
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Within the block, a signal raises KeyboardInterrupt in the main thread."""
+    """Within the block, the first signal raises KeyboardInterrupt in the main thread."""
 
     def interrupt() -> None:
         raise KeyboardInterrupt
@@ -40,11 +40,11 @@ def interrupted_by_signals() -> Iterator[None]:
 
 @contextmanager
 def stopped_by_signals(stop: Callable[[], None], then: str) -> Iterator[None]:
-    """Within the block, a signal only asks for a stop, which whoever works there sees.
+    """Within the block, the first signal only requests a stop.
 
     Args:
-        stop: asks for it.
-        then: what a person is told beside that: where everything is, and how it goes on.
+        stop: requests the stop.
+        then: what the user is told in addition: where the results are and how to continue.
     """
     import typer
 
@@ -62,7 +62,7 @@ def stopped_by_signals(stop: Callable[[], None], then: str) -> Iterator[None]:
 
 @contextmanager
 def _handled(on_first: Callable[[], None]) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # only that one may say what a signal does
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
 
@@ -74,7 +74,7 @@ def _handled(on_first: Callable[[], None]) -> Iterator[None]:
 
     numbers = [int(getattr(signal, name)) for name in _NAMES if hasattr(signal, name)]
     before = {number: signal.getsignal(number) for number in numbers}
-    # None: a handler that is not Python's, which could not be set again.
+    # None: a handler that was not set by Python and so cannot be restored.
     heard = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
     for number in heard:
         signal.signal(number, handle)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from decimal import Decimal
 from typing import Any, Protocol
 
 from twinbench.construction.execution import ConstructionTask, Execution
@@ -24,12 +25,20 @@ class Proposer(Protocol):
         """What its hints depend on, as JSON."""
         ...
 
+    @property
+    def spent_usd(self) -> Decimal:
+        """What it paid in this sitting, if anything."""
+        ...
+
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
         """A hint for each step of a seed: the lowest tier worth trying first, or ``NOT_DOWNGRADEABLE``.
 
         Args:
             task: whose seed it is.
             seed: an execution in which the strongest tier answered every step, and which passed.
+
+        Raises:
+            CausedError: infrastructure or a cap keeps it from answering; the task stays open.
 
         Returns:
             Labels of tiers; steps beyond the last hint are tried from the lowest tier on.

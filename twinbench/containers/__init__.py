@@ -1,1 +1,1 @@
-"""Containers: the engine, images, sandboxes. The only importer of docker."""
+"""Containers: the engine, images, sandboxes. The only package that imports docker."""

@@ -1,7 +1,8 @@
-"""The base image: Debian with Python, git and pytest, for tasks of our own and for routers in strict isolation.
+"""The base image: Debian with Python, git and pytest, for our own tasks and for routers in strict isolation.
 
-It is built on Debian's official image where a registry can be reached, else made from the machine's own Debian mirror:
-the same packages either way.
+It is built on Debian's official image if a registry can be reached, otherwise made from the machine's own Debian
+mirror,
+with the same packages.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _DOCKERFILE = f"""FROM {_OFFICIAL}
 RUN apt-get update && apt-get install -y --no-install-recommends {" ".join(_PACKAGES)} && rm -rf /var/lib/apt/lists/*
 """
 _SOURCE_DATE = "1700000000"
-"""A fixed time for every file, so that the same packages give the same image."""
+"""The time of every file, fixed so that the same packages give the same image."""
 
 _SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 _MIRROR = re.compile(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+)", re.MULTILINE)
@@ -35,10 +36,10 @@ _MADE_WITHIN_S = 900
 
 
 def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
-    """Have the base image, making it where it is missing.
+    """Make the base image if it is missing.
 
     Raises:
-        ImageError: neither way works; the text says what both lacked.
+        ImageError: neither way works; the message says what each of them lacked.
     """
     if engine.has_image(BASE_IMAGE):
         return
@@ -60,7 +61,7 @@ def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
         archive = Path(folder) / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
         try:
-            subprocess.run(  # noqa: S603 - Debian's own tool, by what PATH says
+            subprocess.run(  # noqa: S603 - Debian's own tool, found through PATH
                 [*command, _RELEASE, str(archive), mirror],
                 env={**os.environ, "SOURCE_DATE_EPOCH": _SOURCE_DATE},
                 check=True,
@@ -83,7 +84,7 @@ def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
 
 
 def _mirror() -> str | None:
-    """The mirror that the machine's own apt uses."""
+    """Return the mirror that the machine's own apt uses."""
     for path in _SOURCES:
         if path.is_file() and (found := _MIRROR.search(path.read_text("utf-8", "replace"))):
             return found[1]

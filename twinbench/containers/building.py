@@ -1,7 +1,7 @@
-"""Images that twinbench builds: from a Dockerfile and a context that holds nothing but what it should.
+"""Builds images from a Dockerfile and a context that contains only the intended files.
 
-An image carries the fingerprint of its recipe, so that it is known on every machine, and is built only when the recipe
-changes.
+An image carries the fingerprint of its recipe, so that it is recognised on every machine, and is only rebuilt when the
+recipe changes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from twinbench.fingerprint import fingerprint, sha256_file
 _FROM = re.compile(r"^[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*(\S+)(?:[ \t]+AS[ \t]+(\S+))?", re.IGNORECASE | re.MULTILINE)
 _NOTHING = "scratch"
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
-"""In which an engine shows what a command of the build writes to standard error."""
+"""The colour codes in which an engine shows the standard error of the build's commands."""
 _EXECUTABLE = 0o111
 _SHOWN_LINES = 15
 
 
 def parents(dockerfile: str) -> list[str]:
-    """The images that a Dockerfile starts from."""
+    """Return the images from which a Dockerfile starts."""
     found: list[str] = []
     stages = {_NOTHING}
     for image, stage in _FROM.findall(dockerfile):
@@ -36,11 +36,11 @@ def parents(dockerfile: str) -> list[str]:
 
 
 def context_files(folder: Path, leave_out: Collection[str]) -> dict[str, Path]:
-    """The files of a build context by their path in it.
+    """Return the files of a build context, by their path in it.
 
     Args:
         folder: the context.
-        leave_out: names of files and folders directly in it that no image may hold.
+        leave_out: names of files and folders directly in it that no image may contain.
     """
     return {
         path.relative_to(folder).as_posix(): path
@@ -52,24 +52,24 @@ def context_files(folder: Path, leave_out: Collection[str]) -> dict[str, Path]:
 
 
 def context_content(files: Mapping[str, Path]) -> dict[str, list[object]]:
-    """What a context holds, for a fingerprint: the mode and SHA-256 of each file."""
+    """Return the content of a context for a fingerprint: the mode and SHA-256 of each file."""
     return {path: [_mode(file), sha256_file(file)] for path, file in files.items()}
 
 
 def build(
     engine: Engine, name: str, dockerfile: str, files: Mapping[str, Path], progress: Progress = no_progress
 ) -> None:
-    """Build an image, unless it is here and was made by the same recipe.
+    """Build an image, unless it exists and was built from the same recipe.
 
     Args:
-        engine: where.
+        engine: the container engine.
         name: of the image.
-        dockerfile: its text; the images that it starts from must be present or pullable.
+        dockerfile: its text; the images from which it starts must be present or pullable.
         files: the context.
-        progress: told of each step.
+        progress: is told of each step.
 
     Raises:
-        ImageError: it does not build; the text has the last lines that the build printed.
+        ImageError: the build fails; the message has the last lines that it printed.
     """
     import docker.errors
 
@@ -93,7 +93,7 @@ def build(
         )
         error: str | None = None
         try:
-            for event in events:  # to the end, which an error is followed by: else its connection would stay open
+            for event in events:  # read to the end, also after an error: otherwise the connection would stay open
                 error = event.get("error", error)
                 said += _COLOUR.sub("", str(event.get("stream", ""))).splitlines()
                 if said and said[-1].startswith("Step "):
@@ -101,7 +101,7 @@ def build(
         except docker.errors.APIError as refusal:
             if not refusal.is_client_error():
                 raise
-            # A Dockerfile that cannot be read is refused before there is anything to tell of.
+            # A Dockerfile that cannot be parsed is refused before there are any events.
             raise ImageError(f"image {name} does not build: {refusal.explanation or refusal}") from None
     if error is not None:
         last = "\n".join(said[-_SHOWN_LINES:])
@@ -128,5 +128,5 @@ def _archive(dockerfile: str, files: Mapping[str, Path]) -> io.BytesIO:
 
 
 def _mode(file: Path) -> int:
-    """The mode of a file as git knows it: who checked it out, and with which umask, is no part of a recipe."""
+    """Return the mode of a file as git knows it, since the user's umask is not part of a recipe."""
     return 0o755 if file.stat().st_mode & _EXECUTABLE else 0o644

@@ -1,4 +1,4 @@
-"""One container, started: what every container of twinbench has in common."""
+"""Starts one container, and contains what all containers of twinbench have in common."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from twinbench.containers.ownership import labels, new_name, remove
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-# Reaps what loses its parent. As the first process of its namespace it is deaf to signals from inside, TERM included.
-# It waits on a pipe of its own and needs no file: whatever commands remove, it goes on.
+# Reaps orphaned processes. As the first process of its namespace it ignores signals from inside, including TERM.
+# It waits on its own pipe and needs no file, so it keeps running whatever files commands remove.
 _FIRST_PROCESS = "trap '' TERM; exec 0<> <(:) >/dev/null 2>&1; while :; do read -r; done"
 
 _LOG_BYTES = "64k"
 CANNOT_EXECUTE = (126, 127)
-"""Exit codes of what there is not, or what is no program."""
+"""The exit codes for a command that cannot be executed, or does not exist."""
 
 
 @dataclass(frozen=True)
 class ContainerLimits:
-    """What a container may take."""
+    """The limits of a container."""
 
     memory_mib: int = 4096
     processes: int = 1024
@@ -39,14 +39,14 @@ class ContainerLimits:
     file_mib: int = 1024
     """The largest file (RLIMIT_FSIZE)."""
     written_mib: int = 4096
-    """All that is written to its file system, looked at every second."""
+    """The total size of the files written to its file system, checked every second."""
     life_s: float = 24 * 3600
-    """After this it may be removed by ``gc`` whatever became of its owner."""
+    """The age from which ``gc`` may remove it, even if its owner still runs."""
     network: bool = False
     sys_admin: bool = False
-    """The capability SYS_ADMIN, with which SWE-bench grades."""
+    """Whether it has the capability SYS_ADMIN, with which SWE-bench grades."""
     min_free_mib: int = MIN_FREE_MIB
-    """The engine's disk must have this much left."""
+    """The free space that the engine's disk must have."""
 
 
 def start_container(
@@ -59,21 +59,21 @@ def start_container(
     case: str = "",
     **options: Any,
 ) -> Container:
-    """A container that does nothing by itself.
+    """Start a container that does nothing by itself.
 
     Args:
-        engine: where.
+        engine: the container engine.
         image: must be present.
-        limits: what it may take.
-        role: what it is for: ``case``, ``grade`` or ``router``.
+        limits: of the container.
+        role: its purpose: ``case``, ``grade`` or ``router``.
         run: the run that it belongs to.
         case: the case that it belongs to.
         options: further arguments of docker's ``containers.create``.
 
     Raises:
-        DiskError: the engine's disk is at its watermark.
+        DiskError: the free space of the engine's disk is below the limit.
         ImageError: the image is not present, or has no bash that runs.
-        EngineLostError: the engine refuses, or is gone.
+        EngineLostError: the engine refuses, or does not answer any more.
     """
     from docker.types import LogConfig, Ulimit
 
@@ -87,7 +87,7 @@ def start_container(
                 entrypoint=[],
                 name=new_name(role),
                 hostname="sandbox",
-                stop_signal="SIGKILL",  # an engine that shuts down need not wait for the deaf
+                stop_signal="SIGKILL",  # the first process ignores other signals, so a stopping engine need not wait
                 labels=labels(role=role, run=run, case=case, life_s=limits.life_s),
                 network_mode="bridge" if limits.network else "none",
                 mem_limit=f"{limits.memory_mib}m",
@@ -96,14 +96,14 @@ def start_container(
                 ulimits=[Ulimit(name="fsize", soft=largest, hard=largest), Ulimit(name="core", soft=0, hard=0)],
                 cap_add=["SYS_ADMIN"] if limits.sys_admin else [],
                 security_opt=["no-new-privileges"],
-                # Nothing but the reason why the first process does not run; it closes its way there once it does.
+                # The log only contains the reason if the first process does not run; otherwise it closes its output.
                 log_config=LogConfig(type=LogConfig.types.JSON, config={"max-size": _LOG_BYTES, "max-file": "1"}),
                 **options,
             )
-    except ContainerLostError as error:  # what is not found before there is a container is its image
+    except ContainerLostError as error:  # before there is a container, the lost object is its image
         raise ImageError(f"image {image} is not present: {error}") from None
     except EngineRefusedError:
-        engine.image_identity(image)  # where its name is what is refused, this says so
+        engine.image_identity(image)  # reports an image name that the engine refuses
         raise
     try:
         with translated(f"start a container of {image}"):
@@ -119,14 +119,14 @@ def start_container(
 
 
 def last_log_line(container: Container) -> str:
-    """The last line that the first process of a container wrote; empty where there is none."""
+    """Return the last line that the first process of a container wrote; empty if there is none."""
     with translated("read the log of a container"):
         lines: list[str] = container.logs(tail=1).decode("utf-8", "replace").splitlines()
     return lines[-1].strip() if lines else ""
 
 
 def _start_failure(container: Container, image: str, error: CausedError) -> CausedError:
-    """The image's fault, where the engine says that it could not execute what should be the first process."""
+    """Return an error about the image if the engine could not execute the first process."""
     try:
         with translated("look at a container that did not start"):
             container.reload()

@@ -1,8 +1,11 @@
-"""Who ended a container: what ran in it, or somebody outside (a person, another program, an engine that restarted).
+"""Finds out what ended a container: a process inside it, or something outside (a person, another program, an engine
+restart).
 
-The first process of a container is deaf to every signal from inside, but what runs beside it as the same user can still
-bring it down: by overwriting the library whose code it runs, by having the kernel's memory limit choose it. That is the
-command's doing and no reason to run a case again. What the engine itself remembers tells the two apart.
+The first process of a container ignores every signal from inside, but other processes of the same user can still end
+it:
+by overwriting the library whose code it runs, or by making the kernel's memory limit choose it. Such an end is caused
+by
+the command and no reason to run a case again. The engine's events distinguish the two.
 """
 
 from __future__ import annotations
@@ -17,27 +20,30 @@ if TYPE_CHECKING:
     import docker
 
 _KNOWN_WITHIN_S = 5
-"""How long after a container's end its engine may take to tell of it."""
+"""How long after a container's end its engine may take to report it."""
 _SIGKILL = 137
 """The exit code that SIGKILL gives."""
 
 
 def ended_from_inside(client: docker.DockerClient, container_id: str, state: Mapping[str, Any]) -> bool:
-    """Whether a container that has ended was ended by what ran in it.
+    """Return whether a container that has ended was ended by a process inside it.
 
-    The engine's events since it was started last decide. It was ended from outside where somebody asked the engine for
-    that (``kill``, ``stop``, ``restart``), and where the engine remembers no end, because it was restarted since. A
-    SIGKILL that nobody asked for comes from the memory limit if the engine has seen that strike (``oom``), else from
-    the machine, whose own shortage of memory is nobody's doing in here. With any other exit code the first process
-    crashed or left, which nothing outside makes it do without the engine's knowledge.
+    The engine's events since its last start decide. It was ended from outside if a request to the engine did so
+    (``kill``,
+    ``stop``, ``restart``), or if the engine has no record of the end, because it was restarted since. A SIGKILL without
+    a
+    request comes from the memory limit if the engine reports that (``oom``), otherwise from the machine, whose own
+    shortage
+    of memory no process inside has caused. With any other exit code, the first process crashed or exited, which nothing
+    outside can cause without the engine's knowledge.
 
     Args:
         client: of the engine.
         container_id: the container.
-        state: what the engine says of its state (``State`` of an inspection).
+        state: its state according to the engine (``State`` of an inspection).
 
     Raises:
-        ContainerLostError, EngineLostError: the engine does not tell.
+        ContainerLostError, EngineLostError: the engine does not report the events.
     """
     started_ns = _nanoseconds(state["StartedAt"])
     seen: set[str] = set()
@@ -62,7 +68,7 @@ def ended_from_inside(client: docker.DockerClient, container_id: str, state: Map
 
 
 def _nanoseconds(moment: str) -> int:
-    """A time of the engine, such as 2026-11-29T12:41:51.445738451Z, in nanoseconds since 1970."""
+    """Convert a time of the engine, such as 2026-11-29T12:41:51.445738451Z, to nanoseconds since 1970."""
     seconds, _, fraction = moment.rstrip("Z").partition(".")
     whole = int(datetime.fromisoformat(f"{seconds}+00:00").timestamp())
     return whole * 10**9 + int(f"{fraction:0<9.9}")

@@ -1,4 +1,4 @@
-"""A Docker engine: whether there is one, what it holds, and its failures in our words."""
+"""A Docker engine: whether one answers, what it contains, and its errors as our own exceptions."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ if TYPE_CHECKING:
 
 
 RECIPE_LABEL = "twinbench.recipe"
-"""On an image that twinbench built: the fingerprint of what it was made from, the same on every machine."""
+"""The label of an image that twinbench built: the fingerprint of its recipe, the same on every machine."""
 
 MIN_FREE_MIB = 2048
-"""The watermark: no container is started with less free disk than this where the engine keeps its files."""
+"""The disk limit: no container is started with less free space than this where the engine keeps its files."""
 
 _ANSWER_WITHIN_S = 120
 _CONNECTIONS = 64
 
 
 class NoEngineError(CausedError):
-    """There is no Docker engine that answers."""
+    """No Docker engine answers."""
 
     cause = Cause.engine
 
 
 class EngineLostError(CausedError):
-    """The engine stopped answering, or refused what it should do."""
+    """The engine stopped answering, or refused a request."""
 
     cause = Cause.engine
 
 
 class EngineRefusedError(EngineLostError):
-    """The engine answers, and refuses a request as wrong (HTTP 4xx): what was asked for is at fault."""
+    """The engine answers, and refuses a request as wrong (HTTP 4xx): the fault is with the request."""
 
 
 class ContainerLostError(CausedError):
-    """A container is gone, or was ended from outside."""
+    """A container does not exist any more, or was ended from outside."""
 
     cause = Cause.container
 
 
 class ImageError(CausedError):
-    """An image that is not here and cannot be pulled or built, or in which no command runs."""
+    """An image does not exist and cannot be pulled or built, or no command runs in it."""
 
     cause = Cause.image
 
 
 class DiskError(CausedError):
-    """The disk of the engine is at its watermark."""
+    """The free space of the engine's disk is below the limit."""
 
     cause = Cause.disk
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What an engine says of itself."""
+    """What an engine reports about itself."""
 
     version: str
     storage_driver: str
@@ -77,18 +77,18 @@ class EngineInfo:
     cpus: int
     memory_mib: int
     free_mib: int | None
-    """Free disk where it keeps images and containers; None where that cannot be seen from here (a remote engine)."""
+    """Free disk space where it keeps images and containers; None if it cannot be seen from here (a remote engine)."""
     images: int
     containers: int
 
 
 @dataclass(eq=False)
 class Engine:
-    """A Docker engine that answers; may be shared by threads, use as a context manager."""
+    """A Docker engine that answers; threads may share it; use it as a context manager."""
 
     client: docker.DockerClient
     root_dir: str
-    """Where the engine keeps its files, by its own account."""
+    """Where the engine keeps its files, as it reports."""
     _pulling: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     def __post_init__(self) -> None:
@@ -97,13 +97,14 @@ class Engine:
 
     @classmethod
     def connect(cls, address: str | None = None) -> Self:
-        """The engine at an address; by default that which ``DOCKER_HOST`` names, else the machine's own.
+        """Connect to the engine at an address; by default the one that ``DOCKER_HOST`` names, otherwise the machine's
+        own.
 
         Args:
-            address: as in ``DOCKER_HOST``, whose other variables (such as ``DOCKER_CERT_PATH``) count for it too.
+            address: as in ``DOCKER_HOST``; related variables (such as ``DOCKER_CERT_PATH``) apply to it too.
 
         Raises:
-            NoEngineError: none answers; the text says what to do.
+            NoEngineError: no engine answers; the message says what to do.
             TwinbenchError: the docker package is not installed.
         """
         try:
@@ -114,7 +115,7 @@ class Engine:
             variables = {**os.environ, **({} if address is None else {"DOCKER_HOST": address})}
             client = docker.from_env(timeout=_ANSWER_WITHIN_S, max_pool_size=_CONNECTIONS, environment=variables)
             root_dir = client.info()["DockerRootDir"]
-        except Exception as error:  # noqa: BLE001 - an address can be wrong in as many ways as there are transports
+        except Exception as error:  # noqa: BLE001 - each transport raises its own errors
             at = "" if address is None else f" at {address}"
             raise NoEngineError(
                 f"no Docker engine answers{at} ({_reason(error)}): start one (Debian: apt install docker.io, "
@@ -129,7 +130,7 @@ class Engine:
         self.client.close()
 
     def answers(self) -> bool:
-        """Whether it still does."""
+        """Return whether the engine still answers."""
         try:
             with translated("ask the engine whether it answers"):
                 return bool(self.client.ping())
@@ -138,11 +139,11 @@ class Engine:
 
     @property
     def is_here(self) -> bool:
-        """Whether it keeps its files on this machine, whose disk and memory are then what it has."""
+        """Whether it keeps its files on this machine, so that this machine's disk and memory are its own."""
         return Path(self.root_dir).is_dir()
 
     def info(self) -> EngineInfo:
-        """What the engine says of itself."""
+        """Return what the engine reports about itself."""
         with translated("ask the engine about itself"):
             told: Mapping[str, Any] = self.client.info()
         return EngineInfo(
@@ -157,11 +158,11 @@ class Engine:
         )
 
     def free_mib(self) -> int | None:
-        """Free disk of the engine, or None where it cannot be seen from here."""
+        """Return the free disk space of the engine, or None if it cannot be seen from here."""
         return shutil.disk_usage(self.root_dir).free // 2**20 if self.is_here else None
 
     def refuse_full_disk(self, min_free_mib: int = MIN_FREE_MIB) -> None:
-        """Raise DiskError where less than ``min_free_mib`` is free."""
+        """Raise DiskError if less than ``min_free_mib`` is free."""
         free = self.free_mib()
         if free is not None and free < min_free_mib:
             raise DiskError(
@@ -170,23 +171,25 @@ class Engine:
             )
 
     def has_image(self, name: str) -> bool:
-        """Whether an image is present; one whose name the engine refuses is not."""
+        """Return whether an image is present; an image whose name the engine refuses is not."""
         try:
             return self._image(name) is not None
         except ImageError:
             return False
 
     def recipe(self, name: str) -> str | None:
-        """The fingerprint of what twinbench built an image from; None where it did not, or there is none."""
+        """Return the fingerprint of the recipe of an image that twinbench built; None for other images, or if there is
+        none.
+        """
         labels = ((self._image(name) or {}).get("Config") or {}).get("Labels") or {}
         recipe: str | None = labels.get(RECIPE_LABEL)
         return recipe
 
     def layers(self, name: str) -> list[str]:
-        """The digests of an image's layers, which are its content.
+        """Return the digests of an image's layers, which are its content.
 
         Raises:
-            ImageError: it is not present.
+            ImageError: the image is not present.
         """
         return list(self._present(name)["RootFS"].get("Layers") or ())
 
@@ -213,7 +216,7 @@ class Engine:
         return attributes
 
     def remove_image(self, name: str) -> None:
-        """Remove an image; one that is gone or that a container still needs is left alone."""
+        """Remove an image; nothing happens if it does not exist or a container still needs it."""
         import docker.errors
 
         with translated(f"remove image {name}"):
@@ -226,10 +229,11 @@ class Engine:
                     raise
 
     def image_identity(self, name: str) -> str:
-        """What tells an image from others on any machine.
+        """Return what identifies an image on any machine.
 
-        The digest it was pulled by; of an image that twinbench built, the fingerprint of its recipe (ids change with
-        every build); else its id.
+        This is the digest by which it was pulled; for an image that twinbench built, the fingerprint of its recipe (ids
+        change
+        with every build); otherwise its id.
         """
         if recipe := self.recipe(name):
             return f"recipe:{recipe}"
@@ -238,10 +242,10 @@ class Engine:
         return digests[0] if digests else str(attributes["Id"])
 
     def pull(self, name: str, progress: Progress = no_progress) -> None:
-        """Pull an image, unless it is present by now; of several callers one pulls.
+        """Pull an image, unless it is present by now; of several callers, one pulls.
 
         Raises:
-            ImageError: it does not pull; the text has the registry's words.
+            ImageError: it cannot be pulled; the message has the registry's words.
         """
         import docker.errors
         from docker.utils import parse_repository_tag
@@ -253,7 +257,7 @@ class Engine:
             layers: dict[str, tuple[int, int]] = {}
             failed: str | None = None
             try:
-                # To the end, which an error is followed by: else its connection would stay open.
+                # Read to the end, also after an error: otherwise the connection would stay open.
                 for event in self.client.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
                     failed = event.get("error", failed)
                     detail = event.get("progressDetail") or {}
@@ -273,10 +277,11 @@ class Engine:
 
 @contextmanager
 def connected_engines(addresses: Sequence[str]) -> Iterator[list[Engine]]:
-    """The engines at some addresses, each once; without any address, the one that ``Engine.connect`` finds.
+    """Connect to the engines at some addresses, each once; without any address, to the one that ``Engine.connect``
+    finds.
 
     Raises:
-        NoEngineError: one does not answer.
+        NoEngineError: an engine does not answer.
         TwinbenchError: the docker package is not installed.
     """
     with ExitStack() as stack:
@@ -286,15 +291,15 @@ def connected_engines(addresses: Sequence[str]) -> Iterator[list[Engine]]:
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """What docker raises, as errors of ours.
+    """Raise docker's exceptions as our own.
 
     Args:
-        doing: what was to be done, for the message.
+        doing: the action, for the message.
 
     Raises:
-        ContainerLostError: the container is gone, or is not running.
+        ContainerLostError: the container does not exist any more, or is not running.
         EngineRefusedError: the engine refuses the request as wrong.
-        EngineLostError: anything else that the engine, or the way to it, did.
+        EngineLostError: any other error of the engine, or of the connection to it.
     """
     import docker.errors
 
@@ -304,7 +309,7 @@ def translated(doing: str) -> Iterator[None]:
         raise ContainerLostError(f"cannot {doing}: {error.explanation or error}") from None
     except docker.errors.APIError as error:
         said = f"cannot {doing}: {error.explanation or error}"
-        if error.status_code == HTTPStatus.CONFLICT:  # what a container that is not running answers to an exec
+        if error.status_code == HTTPStatus.CONFLICT:  # the answer to an exec in a container that is not running
             raise ContainerLostError(said) from None
         raise (EngineRefusedError if error.is_client_error() else EngineLostError)(said) from None
     except _failures() as error:
@@ -312,7 +317,9 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What docker raises, and the way to an engine: sockets, requests, urllib3 in a stream, JSON that is cut."""
+    """Return the exceptions of docker and of the connection to an engine: sockets, requests, urllib3 in a stream, JSON
+    that is cut short.
+    """
     import docker.errors
     import urllib3.exceptions
 
@@ -320,9 +327,9 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost words: what docker, requests and urllib3 wrap around them says nothing more.
+    """Return the innermost message of an exception; the messages of docker, requests and urllib3 around it add nothing.
 
-    But for a package that docker lacks: it says so around the name that it did not find.
+    An exception about a package that docker lacks is different: its outer message names the package.
     """
     while (inner := error.__cause__ or error.__context__) is not None and not isinstance(inner, NameError):
         error = inner

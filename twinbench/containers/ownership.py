@@ -1,4 +1,6 @@
-"""Whose a container is: labels that outlive their maker, and the removal of what no living run owns."""
+"""The ownership of containers: labels that outlive the process that set them, and the removal of containers that no
+live run owns.
+"""
 
 from __future__ import annotations
 
@@ -19,25 +21,26 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 NAMESPACE_VARIABLE = "TWINBENCH_NAMESPACE"
-"""Names the namespace of the containers that this process starts and collects; unset, that without a name."""
+"""The variable that names the namespace of the containers that this process starts and removes; if it is unset, the
+namespace without a name is used."""
 
 _PREFIX = "twinbench."
 ROLE, RUN, CASE, DEADLINE = (f"{_PREFIX}{name}" for name in ("role", "run", "case", "deadline"))
 NAMESPACE = f"{_PREFIX}namespace"
 _CLOCK_STEP_S = 5.0
-"""How far a set clock may move the time at which a process says that it was started."""
+"""The tolerance for the start time of a process, which a change of the machine's clock may move."""
 
 _MACHINE, _PROCESS = f"{_PREFIX}machine", f"{_PREFIX}process"
 
 
 def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
-    """Labels of a container that this process makes.
+    """Return the labels of a container that this process starts.
 
     Args:
-        role: what it is for: ``case``, ``grade``, ``router``.
+        role: its purpose: ``case``, ``grade``, ``router``.
         run: the run that it belongs to.
         case: the case that it belongs to; may be empty.
-        life_s: after this many seconds nobody needs it any more, whatever became of this process.
+        life_s: after this many seconds the container is not needed any more, even if this process still runs.
     """
     return {
         ROLE: role,
@@ -51,21 +54,21 @@ def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
 
 
 def namespace() -> str:
-    """The namespace of containers that this process is in; empty, the one without a name.
+    """Return the container namespace of this process; empty for the one without a name.
 
-    Who shares an engine with others sets ``TWINBENCH_NAMESPACE``: garbage is collected within a namespace alone.
+    Users who share an engine set ``TWINBENCH_NAMESPACE``: garbage is only collected within a namespace.
     """
     return os.environ.get(NAMESPACE_VARIABLE, "")
 
 
 def new_name(role: str) -> str:
-    """A name for a container that no other has."""
+    """Return a unique name for a container."""
     return f"twinbench-{role}-{uuid.uuid4().hex[:12]}"
 
 
 @dataclass(frozen=True)
 class Abandoned:
-    """A container that no living run owns."""
+    """A container that no live run owns."""
 
     name: str
     role: str
@@ -75,12 +78,12 @@ class Abandoned:
 
 
 def abandoned(engine: Engine) -> list[Abandoned]:
-    """The containers of twinbench in this namespace that no living run owns."""
+    """Return the containers of twinbench in this namespace that no live run owns."""
     return [found for found, _ in _abandoned(engine)]
 
 
 def collect_garbage(engine: Engine) -> list[Abandoned]:
-    """Remove the containers of twinbench in this namespace that no living run owns; what was removed."""
+    """Remove the containers of twinbench in this namespace that no live run owns, and return what was removed."""
     removed = []
     for found, container in _abandoned(engine):
         remove(container)
@@ -89,23 +92,23 @@ def collect_garbage(engine: Engine) -> list[Abandoned]:
 
 
 def remove(container: Container) -> None:
-    """Remove a container, whatever it is doing; one that is gone already is fine."""
+    """Remove a container, whatever it is doing; nothing happens if it does not exist any more."""
     try:
         with translated(f"remove container {container.name}"):
             container.remove(force=True, v=True)
-    except ContainerLostError:  # somebody else was faster, or is removing it at this moment
+    except ContainerLostError:  # it was just removed, or is being removed
         return
 
 
 def _abandoned(engine: Engine) -> list[tuple[Abandoned, Container]]:
     with translated("list containers"):
-        # One that is removed while the list is made would be asked about in vain.
+        # A container that is removed while the list is made cannot be inspected.
         containers = engine.client.containers.list(all=True, filters={"label": ROLE}, ignore_removed=True)
     found = []
     mine = namespace()
     for container in containers:
         marks: Mapping[str, str] = container.labels
-        # Those that were started before there were namespaces have no such label: they are in the one without a name.
+        # Containers that were started before there were namespaces have no such label: they count as without a name.
         if marks.get(NAMESPACE, "") == mine and (why := _why_abandoned(marks)) is not None:
             told = Abandoned(str(container.name), marks[ROLE], marks.get(RUN, ""), marks.get(CASE, ""), why)
             found.append((told, container))
@@ -116,17 +119,17 @@ def _why_abandoned(marks: Mapping[str, str]) -> str | None:
     if time.time() > float(marks.get(DEADLINE, "0")):
         return "its deadline has passed"
     if marks.get(_MACHINE) != machine():
-        return None  # a process of another machine, or of another PID namespace, cannot be seen from here
+        return None  # processes of another machine, or of another PID namespace, cannot be seen from here
     return None if is_alive(marks.get(_PROCESS, "")) else "the process that made it has ended"
 
 
 def process_identity(pid: int) -> str:
-    """A process by its number and the time it was started at, since numbers are given again."""
+    """Return an identity of a process from its number and start time, since numbers are reused."""
     return f"{pid}@{psutil.Process(pid).create_time():.2f}"
 
 
 def is_alive(process: str) -> bool:
-    """Whether a process of this machine, given as by `process_identity`, still runs."""
+    """Return whether a process of this machine, given by its `process_identity`, still runs."""
     number, _, started = process.partition("@")
     try:
         now = psutil.Process(int(number))
@@ -136,7 +139,9 @@ def is_alive(process: str) -> bool:
 
 
 def machine() -> str:
-    """The identity of this machine since it was started, and of the PID namespace in it; it tells no host name."""
+    """Return an identity of this machine since its last start, and of its PID namespace; it does not reveal the host
+    name.
+    """
     parts = []
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         link = Path(path)

@@ -1,4 +1,4 @@
-"""What lies at a path in a container, as its engine says: nothing in the container is asked."""
+"""Checks which kind of file is at a path in a container, by asking the engine and not the container."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 _STAT_HEADER = "X-Docker-Container-Path-Stat"
 _NOT_PLAIN = sum(1 << bit for bit in (31, 27, 26, 25, 24, 21, 19))
-"""In Go's ``FileMode``: folder, symbolic link, device, FIFO, socket, character device, irregular."""
+"""The bits of Go's ``FileMode`` for folder, symbolic link, device, FIFO, socket, character device, irregular."""
 
 
 def is_plain_file(api: docker.APIClient, container: Container, path: str) -> bool:
-    """Whether there is a plain file at a path, or nothing.
+    """Return whether a path is a plain file or does not exist.
 
     Raises:
-        docker.errors.APIError: the engine does not say; ``translated`` is for the caller.
+        docker.errors.APIError: the engine does not answer this; the caller translates the error.
     """
     from docker.utils import decode_json_header
 
-    # docker-py has no method for this request, which only looks: to fetch the file would open it.
+    # docker-py has no method for this request, which only inspects the file; fetching the file would open it.
     client: Any = api
     answer = client.head(
         client._url("/containers/{0}/archive", container.id),  # noqa: SLF001

@@ -1,7 +1,7 @@
-"""A container in which commands that we did not write can run: bounded in everything, and usable after each of them.
+"""A container for commands that we did not write: limited in every respect, and usable after each of them.
 
-Its files are theirs to destroy. What they leave unusable stays their doing: a command that cannot be run any more has a
-result that says so, and raises nothing. Only what ends a container from outside raises.
+The commands may destroy its files. Whatever they damage counts as caused by them: a command that cannot be run any more
+has a result that says so, and raises nothing. Only an end from outside raises an exception.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ _LOOK_EVERY_S = 1.0
 _CHECK_EVERY_S = 0.25
 _REST = 5.0
 _READ_BY_THE_ENGINE = ("/etc/passwd", "/etc/group")
-"""Files of a container that its engine opens to start something in it: at a FIFO it would wait for ever."""
+"""The files of a container that its engine opens to start a process in it; if one were a FIFO, it would wait forever.
+"""
 
 
 class WriteLimitError(CausedError):
@@ -56,18 +57,18 @@ class WriteLimitError(CausedError):
 
 @dataclass
 class Sandbox:
-    """A container of an image, for one thread at a time; use as a context manager.
+    """A container of an image, for one thread at a time; use it as a context manager.
 
-    What a command leaves in files stays, and what it leaves running goes on; a directory that it changes to, or a
-    variable that it sets, is forgotten.
+    Files and running processes that a command leaves remain; a change of directory, or a variable that it sets, does
+    not.
 
-    Entering raises ImageError where no command runs in the image, and whatever else ``start_container`` raises.
+    Entering raises ImageError if no command runs in the image, and whatever else ``start_container`` raises.
     """
 
     engine: Engine
     image: str
     role: str
-    """What it is for: ``case`` or ``grade``."""
+    """Its purpose: ``case`` or ``grade``."""
     run: str = ""
     case: str = ""
     limits: ContainerLimits = field(default_factory=ContainerLimits)
@@ -77,7 +78,7 @@ class Sandbox:
     _shell: Shell | None = None
     _watch: _WriteWatch | None = None
     _spoiled: bool = False
-    """Whether commands have left nothing that could run another one."""
+    """Whether commands have damaged the container so that no further command can run."""
 
     def __enter__(self) -> Self:
         self._container = start_container(
@@ -96,7 +97,7 @@ class Sandbox:
             self._watch.stop()
         self._let_go()
         if self._container is not None:
-            # Where the engine is gone, so is the way to remove it: gc will.
+            # If the engine does not answer any more, the container cannot be removed now; gc will do it later.
             with contextlib.suppress(EngineLostError):
                 remove(self._container)
             self._container = None
@@ -116,20 +117,21 @@ class Sandbox:
         keep_bytes: int = KEPT_OUTPUT_BYTES,
         checkpoint: Callable[[], None] | None = None,
     ) -> CommandResult:
-        """Run a command to its end, and end it with all that it started where it takes too long.
+        """Run a command to its end, or stop it with everything that it started when it takes too long.
 
         Args:
             command: for the interpreter.
             directory: where it runs.
-            timeout_s: how long it may take.
+            timeout_s: its time limit.
             keep_bytes: how much of its output is kept.
-            checkpoint: called several times a second while it runs; what it raises is raised, the command goes on
-                running, and the sandbox is good for nothing but to be left.
+            checkpoint: called several times a second while it runs; its exceptions are raised. Then the command keeps
+            running,
+                and the sandbox can only be left.
 
         Raises:
             WriteLimitError: the container wrote more than it may.
-            ContainerLostError: somebody outside ended the container.
-            EngineLostError: the engine is gone.
+            ContainerLostError: the container was ended from outside.
+            EngineLostError: the engine does not answer any more.
         """
         running = self._start(command, directory, keep_bytes)
         if running is None:
@@ -149,7 +151,7 @@ class Sandbox:
         """Write files into the container.
 
         Args:
-            contents: by absolute path; folders must exist.
+            contents: by absolute path; the folders must exist.
         """
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -162,7 +164,7 @@ class Sandbox:
             self.container.put_archive("/", archive.getvalue())
 
     def _refuse_unusable_image(self) -> None:
-        """Where no command runs before anybody has worked in the container, its image is at fault."""
+        """Raise ImageError if no command runs in the container before anything was done in it."""
         if (complaint := self._new_shell()) is None:
             if (ran := self.run_command("")).exit_code in CANNOT_EXECUTE:
                 raise ImageError(f"no command runs in a container of image {self.image}: {ran.output.strip()}")
@@ -179,28 +181,30 @@ class Sandbox:
         raise ImageError(f"a container of image {self.image} ends at once (exit code {code}): {line}")
 
     def _start(self, command: str, directory: str, keep_bytes: int) -> Running | None:
-        """Start a command; None where nothing runs one any more."""
+        """Start a command; None if no command can run any more."""
         for _ in range(_MOST_SHELLS):
             if (shell := self._open_shell()) is None:
                 return None
             try:
                 return shell.start(command, directory, keep_bytes)
-            except StreamLostError:  # something that an earlier command left running ended the shell
+            except StreamLostError:  # a process that an earlier command left running ended the shell
                 self._let_go()
                 self._see_what_was_lost()
         self._give_up()
         return None
 
     def _open_shell(self) -> Shell | None:
-        """The shell, a new one where it was lost; None where none opens in what commands have made of the container."""
+        """Return the shell, or a new one if it was lost; None if no shell starts in the present state of the
+        container.
+        """
         if self._shell is not None or self._spoiled or self._new_shell() is None:
             return self._shell
-        if self._restart() and self._new_shell() is not None:  # all memory or processes may have been taken before
+        if self._restart() and self._new_shell() is not None:  # before, all memory or processes may have been in use
             self._give_up()
         return self._shell
 
     def _new_shell(self) -> str | None:
-        """Open a shell; why it does not open, where engine and container are as they should be."""
+        """Open a shell; if that fails although engine and container are fine, return why."""
         if not self._engine_can_enter():
             return "/etc/passwd or /etc/group is no plain file"
         shell: Shell | None = None
@@ -225,7 +229,7 @@ class Sandbox:
             self._shell = None
 
     def _end(self, running: Running) -> None:
-        """End a command and what it started; each step is for what withstood the one before."""
+        """Stop a command and what it started; each further step is for processes that survived the step before."""
         if self._engine_can_enter():
             if running.group is not None and self._exec(
                 ["bash", "-c", _END, "bash", str(running.group), running.cookie], lives=True
@@ -241,7 +245,9 @@ class Sandbox:
         self._restart()
 
     def _exec(self, command: list[str], *, lives: bool = False) -> bool:
-        """Run something of our own beside the shell, within bounds; whether it could be run (and ``lives`` to say)."""
+        """Run a command of our own beside the shell, within limits; return whether it could be run (and ``lives``
+        agrees).
+        """
         api = self.engine.client.api
         done = threading.Event()
 
@@ -258,10 +264,11 @@ class Sandbox:
         return done.is_set()
 
     def _see_what_was_lost(self) -> None:
-        """After a shell was lost: where the container went with it, start that again.
+        """After a shell was lost: start the container again if it ended too.
 
-        The engine knows a moment later than its streams that a container ended. One in which something can be executed
-        goes on; of one that has processes after a while that is sure enough.
+        The engine's streams end a moment before it reports the end of a container. A container in which a command can
+        be
+        executed is running; one that still has processes after a while very probably is.
         """
         lost = time.monotonic()
         while self._runs():
@@ -274,18 +281,18 @@ class Sandbox:
         self._restart()
 
     def _has_processes(self) -> bool:
-        """Whether the engine sees processes of the container, which needs nothing in it."""
+        """Return whether the engine sees processes of the container, which needs nothing inside it."""
         with contextlib.suppress(ContainerLostError, EngineLostError), translated("list a container's processes"):
             return bool(self.container.top()["Processes"])
         return False
 
     def _runs(self) -> bool:
-        """Whether the container runs; False where what ran in it ended it.
+        """Return whether the container runs; False if a process inside it ended it.
 
         Raises:
             WriteLimitError: it was ended because it wrote more than it may.
-            ContainerLostError: somebody outside ended it.
-            EngineLostError: the engine is gone.
+            ContainerLostError: it was ended from outside.
+            EngineLostError: the engine does not answer any more.
         """
         if self._watch is not None and self._watch.exceeded is not None:
             raise WriteLimitError(self._watch.exceeded)
@@ -303,7 +310,9 @@ class Sandbox:
         )
 
     def _restart(self) -> bool:
-        """End all that runs in the container and start it again with its files; whether those let it start."""
+        """End everything that runs in the container and start it again with its files; return whether it starts with
+        them.
+        """
         with contextlib.suppress(ContainerLostError), translated("end a container"):  # it may have ended already
             self.container.kill()
         if not self._engine_can_enter():
@@ -324,10 +333,11 @@ class Sandbox:
             return all(is_plain_file(self.engine.client.api, self.container, path) for path in _READ_BY_THE_ENGINE)
 
     def _give_up(self) -> None:
-        """Take no more commands: what earlier ones did to the container's files lets none run.
+        """Accept no more commands: the files that earlier commands left do not let any command run.
 
-        That it is the files is made sure of: in a fresh container of the same image commands run, else this raises what
-        entering raises.
+        To make sure that the files are the reason, a command is run in a fresh container of the same image; if that
+        fails, this
+        raises the same errors as entering.
         """
         limits = replace(self.limits, min_free_mib=0)
         with Sandbox(
@@ -337,7 +347,7 @@ class Sandbox:
 
 
 def _wait(running: Running, until: float, checkpoint: Callable[[], None] | None) -> int:
-    """The exit code of a command, as ``Running.wait`` gives it, with the checkpoint asked meanwhile."""
+    """Return the exit code of a command, like ``Running.wait``, and call the checkpoint meanwhile."""
     if checkpoint is None:
         return running.wait(until)
     while True:
@@ -349,7 +359,7 @@ def _wait(running: Running, until: float, checkpoint: Callable[[], None] | None)
 
 
 class _WriteWatch:
-    """Ends a container that writes more than it may, since the engine has no limit for that everywhere."""
+    """Ends a container that writes more than it may, since not every engine has a limit for that."""
 
     def __init__(self, api: docker.APIClient, container: Container, limit_mib: int) -> None:
         self.exceeded: str | None = None
@@ -361,7 +371,7 @@ class _WriteWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._over.set()
 
     def _look(self) -> None:
@@ -378,5 +388,5 @@ class _WriteWatch:
                         )
                         self._container.kill()
                         return
-            # The engine walks through all that was written; a large tree is looked at less often.
+            # The engine walks through all written files, so a large tree is checked less often.
             wait_s = max(_LOOK_EVERY_S, _REST * (time.monotonic() - started))

@@ -1,8 +1,9 @@
-"""A shell that is kept open in a container and runs one command after the other.
+"""A shell that stays open in a container and runs one command after the other.
 
-Starting an exec costs tens of milliseconds of the engine's time, a command in a kept shell three. ``shell.sh`` is the
-other half. Nothing that a command does to it is trusted: its answers are only text, counted and bounded while they are
-read, and a shell that was lost is replaced.
+Starting an exec takes the engine tens of milliseconds, a command in an open shell three. ``shell.sh`` is the other
+half.
+Nothing that a command may do to it is trusted: its answers are only text, counted and limited while they are read, and
+a shell that was lost is replaced.
 """
 
 from __future__ import annotations
@@ -35,30 +36,30 @@ class Ended(StrEnum):
     exited = "exited"
     timeout = "timeout"
     lost = "lost"
-    """It took its shell with it, or what ran it."""
+    """The command ended its shell, or the process that ran it."""
     not_run = "not_run"
-    """It was not run: an earlier command left nothing in the container that could run one."""
+    """The command was not run: earlier commands left the container in a state in which none can run."""
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command did."""
+    """The result of a command."""
 
     output: str
-    """What it wrote, standard output and error as they came; where it wrote more than is kept, the beginning and the
-    end with a line between them that says so. Bytes that are no UTF-8 are replaced."""
+    """Its standard output and standard error in the order in which they arrived; if there is more than is kept, the
+    beginning and the end with a line between them that says so. Bytes that are not UTF-8 are replaced."""
     exit_code: int | None
-    """128 + n for signal n; None where it did not exit by itself."""
+    """128 + n for signal n; None if it did not exit by itself."""
     ended: Ended
     output_bytes: int
-    """How much it wrote."""
+    """The number of bytes that it wrote."""
     seconds: float
     reused: bool = False
-    """Whether it did not run: this is what it gave an earlier time, after the same commands."""
+    """Whether it did not run, and this is its earlier result after the same commands."""
 
 
 class _Output:
-    """The beginning and the end of what was written, at most ``limit`` bytes."""
+    """The beginning and the end of a command's output, at most ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
         self._half = limit // 2
@@ -83,17 +84,17 @@ class _Output:
 
 
 class Shell:
-    """One exec in a container; not for several threads at once."""
+    """One exec in a container; for one thread at a time."""
 
     def __init__(
         self, api: docker.APIClient, container: str, interpreter: Sequence[str], environment: Mapping[str, str]
     ) -> None:
-        """Start one.
+        """Start the shell.
 
         Args:
             api: of the engine.
-            container: id of a running container.
-            interpreter: what runs a command, which is its last argument.
+            container: the id of a running container.
+            interpreter: the program that runs a command, which is its last argument.
             environment: variables beside those of the image.
         """
         exec_id = api.exec_create(
@@ -101,7 +102,7 @@ class Shell:
             ["bash", "--norc", "--noprofile", "-s", "--", *interpreter],
             stdin=True,
             environment=dict(environment),
-            workdir="/",  # the image's own directory may be gone, and each command names its own
+            workdir="/",  # the image's own directory may have been removed, and each command names its own
         )["Id"]
         self._stream = ExecStream(api, exec_id)
         try:
@@ -111,19 +112,19 @@ class Shell:
             raise
 
     def close(self) -> None:
-        """Let go of it; the shell ends, and what commands left running goes on."""
+        """Close the connection; the shell ends, and processes that commands left running continue."""
         self._stream.close()
 
     @property
     def complaint(self) -> str:
-        """What it, or the engine in its place, said before it took commands."""
+        """What it, or the engine in its place, wrote before it accepted commands."""
         return self._stream.complaint
 
     def try_out(self, within_s: float) -> None:
-        """Let the interpreter run nothing: then the shell is known to take commands.
+        """Let the interpreter run an empty command, to make sure that the shell accepts commands.
 
         Raises:
-            TimeoutError: not in time.
+            TimeoutError: it did not answer in time.
             StreamLostError: the shell does not run.
         """
         self.start("", "/", _SLACK_BYTES).wait(time.monotonic() + within_s)
@@ -132,12 +133,12 @@ class Shell:
         """Start a command.
 
         Args:
-            command: the interpreter's last argument; a NUL in it, which no argument can have, ends it.
+            command: the interpreter's last argument; it ends at a NUL, which no argument can contain.
             directory: where it runs.
             keep_bytes: how much of its output is kept.
 
         Raises:
-            StreamLostError: the shell does not take it.
+            StreamLostError: the shell does not accept it.
         """
         running = Running(self._stream, _Output(keep_bytes))
         fields = (running.token, running.cookie, directory, command.partition("\0")[0])
@@ -153,9 +154,9 @@ class Running:
     def __init__(self, stream: ExecStream, output: _Output) -> None:
         self.token = uuid.uuid4().hex
         self.cookie = uuid.uuid4().hex
-        """In the environment of everything that the command starts."""
+        """A token in the environment of every process that the command starts."""
         self.group: int | None = None
-        """Its process group, once the shell has said so."""
+        """Its process group, once the shell has reported it."""
         self._stream = stream
         self._output = output
         self._unread = b""
@@ -163,14 +164,14 @@ class Running:
         self._started = time.monotonic()
 
     def wait(self, until: float) -> int:
-        """Its exit code.
+        """Return its exit code.
 
         Args:
             until: the time (``time.monotonic``) at which to stop waiting.
 
         Raises:
             TimeoutError: it has not ended by then; one may wait again.
-            StreamLostError: nothing will be heard of it any more.
+            StreamLostError: the connection to it is lost.
         """
         while True:
             if (answer := self._answer.search(self._unread)) is not None:
@@ -179,7 +180,7 @@ class Running:
                 if self.group is not None:
                     self._output.add(before)
                     return number
-                self.group = number  # what came before it, an earlier command left running wrote
+                self.group = number  # earlier output comes from a process that an earlier command left running
                 continue
             if len(self._unread) > _ANSWER_BYTES:
                 if self.group is not None:
@@ -191,7 +192,7 @@ class Running:
             self._unread += self._stream.receive(left)
 
     def result(self, ended: Ended, exit_code: int | None = None) -> CommandResult:
-        """What became of it; call once."""
+        """Return its result; call it once."""
         if self.group is not None and ended is not Ended.exited:
             self._output.add(self._unread)
         seconds = time.monotonic() - self._started

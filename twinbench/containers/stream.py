@@ -13,47 +13,49 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 8
 _READ_BYTES = 2**16
 _STDERR = 2
-_STDERR_KEPT_BYTES = 4096
+_STDERR_KEPT_BYTES = 2**16
 _LEAST_S = 0.001
-"""A timeout of zero would mean not to wait at all, and that nothing came."""
+"""The least timeout: zero would mean not to wait at all."""
 
 
 class StreamLostError(Exception):
-    """Nothing comes any more, or nothing is taken."""
+    """The stream is closed: nothing arrives any more, or nothing is accepted."""
 
 
 class ExecStream:
-    """What an exec reads and writes, as long as it runs."""
+    """The input and output of an exec while it runs."""
 
     def __init__(self, api: docker.APIClient, exec_id: str) -> None:
         """Start an exec that was created with ``stdin=True`` and without a terminal."""
-        # The stream of an exec is a plain socket once HTTP is done with it; docker-py wraps it once more.
+        # After the HTTP part, the stream of an exec is a plain socket, which docker-py wraps.
         wrapper: Any = api.exec_start(exec_id, socket=True)
         self._wrapper = wrapper
-        self._socket: socket.socket = wrapper._sock  # noqa: SLF001 - there is no other way to a deadline
+        self._socket: socket.socket = wrapper._sock  # noqa: SLF001 - the only way to set a deadline
         self._raw = bytearray()
         self.stderr = bytearray()
-        """The last of what came on standard error."""
+        """The last part of the standard error."""
+        self.stderr_bytes = 0
+        """How much came there in all."""
 
     @property
     def complaint(self) -> str:
-        """What was said beside standard output: standard error, or in the engine's words why the exec did not start."""
+        """The standard error, or the engine's message why the exec did not start."""
         return bytes(self.stderr or self._raw).decode("utf-8", "replace").strip()
 
     def close(self) -> None:
-        """Let go of it: the exec reads an end of file, and nothing that it writes is heard."""
+        """Close the stream: the exec reads an end of file, and its output is ignored."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
-        # Each of them holds the socket open for itself.
+        # Each of them keeps the socket open.
         self._wrapper._response.close()  # noqa: SLF001 - where docker-py keeps it
         self._wrapper.close()
         self._socket.close()
 
     def send(self, data: bytes, within_s: float) -> None:
-        """Write all of it.
+        """Write all of the data.
 
         Raises:
-            StreamLostError: it is not taken, or not in time.
+            StreamLostError: it is not accepted, or not in time.
         """
         try:
             self._socket.settimeout(max(within_s, _LEAST_S))
@@ -62,16 +64,16 @@ class ExecStream:
             raise StreamLostError from None
 
     def finish(self) -> None:
-        """Say that no more is sent: the exec reads an end of file, and is still heard."""
+        """Close the input: the exec reads an end of file, and its output can still be received."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
     def receive(self, within_s: float) -> bytes:
-        """Some of what comes on standard output; what comes on standard error meanwhile gives it no more time.
+        """Return some bytes of the standard output; bytes on standard error do not extend the time limit.
 
         Raises:
-            TimeoutError: nothing came in time.
-            StreamLostError: nothing will come any more.
+            TimeoutError: nothing arrived in time.
+            StreamLostError: nothing will arrive any more.
         """
         until = time.monotonic() + within_s
         while (frame := self._frame()) is None:
@@ -91,7 +93,9 @@ class ExecStream:
         return frame
 
     def _frame(self) -> bytes | None:
-        """The next frame of standard output; a header has the kind first and the length in its last four bytes."""
+        """Return the next frame of standard output; the header starts with the kind and has the length in its last four
+        bytes.
+        """
         while len(self._raw) >= _HEADER_BYTES:
             end = _HEADER_BYTES + int.from_bytes(self._raw[4:_HEADER_BYTES], "big")
             if len(self._raw) < end:
@@ -101,5 +105,6 @@ class ExecStream:
             if kind != _STDERR:
                 return frame
             self.stderr += frame
+            self.stderr_bytes += len(frame)
             del self.stderr[:-_STDERR_KEPT_BYTES]
         return None

@@ -1,8 +1,9 @@
-"""Strict isolation: a router that nobody trusts, in a container that holds nothing it could use.
+"""Strict isolation: an untrusted router runs in a container that contains nothing it could misuse.
 
-No network, no capability, no file to write but a small /tmp, and nothing to read but its own folder, the packages that
-it was given and a dozen standard-library files of ours: no bank, no label, no store. What it does through the pipe is
-the same as for every other router (``twinbench.plugins``).
+It has no network, no capability, no writable file except in a small /tmp, and can read only its own folder, the
+packages
+that it was given and a dozen standard-library files of ours: no bank, no label, no store. Its communication through the
+pipe is the same as that of every other router (``twinbench.plugins``).
 """
 
 from __future__ import annotations
@@ -41,13 +42,15 @@ _ROUTER = "/router"
 _RUNTIME = "/twinbench/runtime"
 _PACKAGES = "/opt/router-packages"
 _MOUNT = "mount"
-"""The key of a located request under which the router's folder on this machine stands."""
+"""The key of a located request with the router's folder on this machine."""
 
 _NOBODY = 65534
 _PROCESSES = 256
 _TMPFS = "size=64m,nr_inodes=4096,mode=1777"
 _DESCRIBE_WITHIN_S = 60.0
 _ENDS_WITHIN_S = 2.0
+_OUTPUT_COMES_WITHIN_S = 0.1
+"""The engine carries what is printed apart from answers, so it may come after one."""
 _SIGNALLED = 128
 _MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")  # cgroup v2 and v1
 _OOM_KILLS = re.compile(rb"^oom_kill (\d+)$", re.MULTILINE)
@@ -63,16 +66,17 @@ class StrictIsolation:
 
     engine: Engine
     image: str = BASE_IMAGE
-    """Has Python 3.10 or newer as ``python3``, and bash."""
+    """The image, which must have Python 3.10 or newer as ``python3``, and bash."""
     wheels: Path | None = None
-    """A folder of wheels that routers may import; nothing is installed by pip, and nothing is downloaded."""
+    """A folder of wheels that routers may import; pip installs nothing, and nothing is downloaded."""
     progress: Progress = no_progress
 
     def located(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A request with paths as they are in the container; the folder of a router's file is all it sees of ours.
+        """Return a request with the paths in the container; of our files, the router only sees the folder of its own
+        file.
 
         Raises:
-            UsageError: the container's user could not read it.
+            UsageError: the container's user could not read that folder.
         """
         if "artefact" in request:
             return _located_artefact(request)
@@ -93,10 +97,10 @@ class StrictIsolation:
         return self if self.wheels is not None else replace(self, wheels=wheels)
 
     def described(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
-        """What ``provenance.describe`` says in the container.
+        """Return the result of ``provenance.describe`` in the container.
 
         Raises:
-            UsageError: the image cannot say that.
+            UsageError: the image cannot provide that.
         """
         said = bytearray()
         complaint = b""
@@ -110,20 +114,20 @@ class StrictIsolation:
                 stream.finish()
                 while len(said) <= MOST_DESCRIPTION_BYTES:
                     said += stream.receive(until - time.monotonic())
-            except (StreamLostError, TimeoutError):  # the end of what it says, or nothing at all
+            except (StreamLostError, TimeoutError):  # the output ended, or there was none
                 complaint = bytes(stream.stderr)
         try:
             return parse_description(bytes(said))
-        except ValueError as error:  # what the engine has to say of a program that is missing comes as its output
+        except ValueError as error:  # the engine reports a missing program as output
             why = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [str(error)]
             raise UsageError(f"image {self.image}: has it bash, and python3 of 3.10 or newer? ({why[0]})") from None
 
     def conditions(self) -> Mapping[str, Any]:
-        """The image, which holds the wheels."""
+        """Return the image, which contains the wheels."""
         return {"image": self.engine.image_identity(self._prepared)}
 
     def start(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> RouterProcess:
-        """A router's process in a container of its own."""
+        """Start a router's process in its own container."""
         try:
             return ContainerProcess(self._container(request, runtime, limits), limits)
         except CausedError as error:
@@ -193,24 +197,26 @@ class _RouterContainer:
             return ExecStream(self._engine.client.api, self._exec_id)
 
     def exit_code(self) -> int | None:
-        """Of the script, -n for signal n; None while it runs."""
+        """Return the exit code of the script, -n for signal n; None while it runs."""
         code: int | None = self._engine.client.api.exec_inspect(self._exec_id)["ExitCode"]
         return _SIGNALLED - code if code is not None and code > _SIGNALLED else code
 
     def out_of_memory(self) -> bool:
-        """Whether the kernel ended something in it for want of memory (the engine tells that of its first process)."""
+        """Return whether the kernel ended a process in it for lack of memory (the engine reports that only of its first
+        process).
+        """
         _, said = self.container.exec_run(["cat", *_MEMORY_EVENTS])
-        assert isinstance(said, bytes)  # noqa: S101 - as it is where no stream is asked for
+        assert isinstance(said, bytes)  # noqa: S101 - always so without a stream
         return any(int(count) for count in _OOM_KILLS.findall(said))
 
     def close(self) -> None:
-        """Remove it with all that runs in it."""
-        with contextlib.suppress(EngineLostError):  # where the engine is gone, gc will
+        """Remove it with everything that runs in it."""
+        with contextlib.suppress(EngineLostError):  # if the engine does not answer, gc will remove it
             remove(self.container)
 
 
 class ContainerProcess(RouterProcess):
-    """A router's process in a container, which ends with it."""
+    """A router's process in a container, which ends with the process."""
 
     def __init__(self, container: _RouterContainer, limits: PluginLimits) -> None:
         super().__init__()
@@ -218,6 +224,7 @@ class ContainerProcess(RouterProcess):
         self._limits = limits
         self._unread = bytearray()
         self._closed = False
+        self._output_taken = 0
         try:
             self._stream = container.run("start.py")
         except BaseException:
@@ -228,7 +235,7 @@ class ContainerProcess(RouterProcess):
         try:
             self._stream.send(data, self._left_s())
         except StreamLostError:
-            if self._left_s() == 0.0:  # it never read all of that
+            if self._left_s() == 0.0:  # it never read all of the data
                 self._kill_late()
             raise BrokenPipeError from None
 
@@ -285,8 +292,17 @@ class ContainerProcess(RouterProcess):
             self._stream.close()
             self._container.close()
 
+    def new_output(self, *, patient: bool) -> bytes:
+        """The end of what the process printed since this was last asked, as far as it arrived."""
+        if patient and not self._closed:
+            with contextlib.suppress(TimeoutError, StreamLostError):
+                self._unread += self._stream.receive(_OUTPUT_COMES_WITHIN_S)
+        new = self._stream.stderr_bytes - self._output_taken
+        self._output_taken = self._stream.stderr_bytes
+        return bytes(self._stream.stderr[-new:]) if new else b""
+
     def tree_mib(self) -> float:
-        """Memory of all that runs in the container, by the engine's account."""
+        """Return the memory of everything that runs in the container, as the engine reports it."""
         with translated("ask what a container takes"):
             told: Any = self._container.container.stats(stream=False)
         return float(told["memory_stats"].get("usage", 0)) / 2**20
@@ -315,13 +331,13 @@ def _located_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _let_all_read(folder: Path) -> None:
-    """Whatever the umask was when it was made: the container's user is another."""
+    """Make a folder readable for all users, since the container's user is a different one."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _user(folder: Path) -> int:
-    """Who a router runs as: the owner of its folder, who can read it; root's folder is read as nobody."""
+    """Return the user of a router: the owner of its folder, who can read it; nobody if the owner is root."""
     owner = folder.stat().st_uid
     return owner if owner != 0 else _NOBODY
 

@@ -1,1 +1,1 @@
-"""Routers that are not ours: found by a spec, run in a process of their own, known by a fingerprint."""
+"""User routers: found by a spec, run in a process of their own, identified by a fingerprint."""

@@ -1,9 +1,9 @@
-"""What a router's process sends, checked at the door: one model for each kind of frame.
+"""Validate what a router's process sends, with one model per kind of frame.
 
-The router's code can write to the pipe itself. So a frame is bounded before it is decoded, every field is checked, and
-a frame that is odd in any way is refused: no code behind this module sees raw JSON of a router's process. The one
-exception is what a question to an LLM asks, which an honest router may get wrong and should be told of: it is checked
-where it is answered (``own_calls.checked_question``).
+The router's code can write to the pipe itself. So a frame's size is limited before it is decoded, every field is
+checked, and an invalid frame is refused: no other module sees raw JSON of a router's process. The one exception is the
+content of an LLM question, which an honest router may get wrong and needs an error message for: it is checked where
+it is answered (``own_calls.checked_question``).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from twinbench.plugins.wire import (
 from twinbench.reading.validation import field_path, shown
 
 MOST_DEPTH = 64
-"""Objects and lists within each other in an endpoint's answer."""
+"""Largest nesting depth of an endpoint's answer."""
 
 MOST_ERROR_CHARACTERS = 4_000
-"""Of an error's text; what is longer is cut."""
+"""Largest length of an error's text; longer texts are cut."""
 
 MOST_ROUTE_MS = 86_400_000.0
-"""A day: no router can say that a decision took it longer."""
+"""Largest duration that a router may report for a decision: one day."""
 
 _TEXTS = re.compile(rb'(?s)"[^"\\]*+(?:\\.[^"\\]*+)*+"?')
-"""JSON texts. It also matches one without an end, or bytes that are no JSON could keep it busy for hours."""
+"""Matches JSON strings. It also matches an unterminated one; otherwise invalid bytes could keep it busy for hours."""
 
 
 class AnswerError(Exception):
-    """A frame of a router's process that cannot be used; the text goes on after "its process"."""
+    """A frame of a router's process is invalid; the text continues the sentence "its process …"."""
 
 
 def _shorten(text: str) -> str:
@@ -56,24 +56,24 @@ class _Frame(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     number: int
-    """The number of the request that this answers."""
+    """The number of the request that this frame answers."""
 
 
 class LoadAnswer(_Frame):
-    """The router is loaded."""
+    """The router was loaded."""
 
     hooks: list[Literal["start", "observe", "end", "fit"]] = Field(
         description="a list of 'start', 'observe', 'end' and 'fit'"
     )
-    """The optional methods that it has."""
+    """The optional methods that the router has."""
 
 
 class LoadFailure(_Frame):
-    """The router cannot be loaded."""
+    """The router could not be loaded."""
 
     error: ErrorText
     usage: bool = Field(description="true or false")
-    """Whether its name or arguments are at fault rather than its code."""
+    """Whether the router's name or arguments are wrong, rather than its code."""
 
 
 class TrainingFailure(LoadFailure):
@@ -107,20 +107,20 @@ class HookFailure(_Frame):
 
 
 class _Watched(_Frame):
-    """What is said beside a decision or its failure."""
+    """Measurements that come with a decision or its failure."""
 
     route_ms: float | None = Field(
         None, ge=0, le=MOST_ROUTE_MS, allow_inf_nan=False, description="milliseconds, from 0 to those of a day"
     )
-    """How long ``route`` took by the process's own account; never used in place of what twinbench measures."""
+    """How long ``route`` took as the process measured it; never used in place of twinbench's own measurement."""
     mutated: bool = Field(False, description="true or false")
-    """Whether the decision changed the conversation that it was shown (only noticed when watched)."""
+    """Whether ``route`` modified the conversation that it was given (checked by ``router check`` only)."""
     reached: list[str] = Field(default_factory=list, description="a list of texts")
-    """What it reached for outside its process (only noticed when watched)."""
+    """Files, sockets and processes that ``route`` used (checked by ``router check`` only)."""
 
 
 class RouteAnswer(_Watched):
-    """A decision, or what claims to be one: whether there is such a candidate is checked against the call."""
+    """A decision as the process sends it; whether the candidate exists is checked against the call later."""
 
     candidate: str = Field(description="a text")
     score: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1, or null")
@@ -132,13 +132,13 @@ class RouteAnswer(_Watched):
 
 
 class RouteFailure(_Watched):
-    """``route`` failed, or its answer is no decision."""
+    """``route`` failed, or its answer is not a valid decision."""
 
     error: ErrorText
 
 
 class QuestionContent(BaseModel):
-    """What is asked of an LLM; values that an honest router can get wrong are checked where it is answered."""
+    """The content of an LLM question; values that an honest router can get wrong are checked where it is answered."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -149,7 +149,7 @@ class QuestionContent(BaseModel):
 
 
 class Question(_Frame):
-    """A question to an LLM, before the decision."""
+    """An LLM question, sent before the decision."""
 
     ask: QuestionContent = Field(description="an object with messages, candidate, max_tokens and temperature")
 
@@ -160,12 +160,12 @@ Failure = TypeVar("Failure", bound=_Frame)
 
 @dataclass(frozen=True)
 class AnswerKind(Generic[Answer, Failure]):
-    """What a request may be answered with."""
+    """The frames that may answer a request."""
 
     answer: type[Answer]
     failure: type[Failure]
     may_ask: bool = False
-    """Whether questions to an LLM may come first."""
+    """Whether LLM questions may come before the answer."""
 
 
 LOADING = AnswerKind(LoadAnswer, LoadFailure)
@@ -177,15 +177,15 @@ DECISION = AnswerKind(RouteAnswer, RouteFailure, may_ask=True)
 
 
 def read_body(read: Reader, *, may_ask: bool) -> bytes:
-    """The content of the next frame, not yet looked at.
+    """Read the content of the next frame without decoding it.
 
     Args:
-        read: the pipe.
-        may_ask: whether it may be a question to an LLM, which may be long.
+        read: reads from the pipe.
+        may_ask: whether the frame may be an LLM question, which may be longer than an answer.
 
     Raises:
-        EOFError: the process is gone.
-        AnswerError: it is too long.
+        EOFError: the process has ended.
+        AnswerError: the frame is too long.
     """
     (length,) = FRAME_LENGTH.unpack(read_exactly(read, FRAME_LENGTH.size))
     if length > (MOST_QUESTION_BYTES if may_ask else MOST_ANSWER_BYTES):
@@ -194,18 +194,18 @@ def read_body(read: Reader, *, may_ask: bool) -> bytes:
 
 
 def check_answer(body: bytes, number: int, kind: AnswerKind[Answer, Failure]) -> Answer | Failure | Question:
-    """The content of a frame as the one model that it fits.
+    """Decode and validate the content of a frame.
 
     Args:
-        body: the content.
-        number: that of the request.
-        kind: what the request may be answered with.
+        body: the frame's content.
+        number: the request's number.
+        kind: the frames that may answer the request.
 
     Raises:
-        AnswerError: it is no such answer.
+        AnswerError: the frame is not a valid answer to the request.
     """
     if len(body) > MOST_ANSWER_BYTES and len(_TEXTS.sub(b"", body)) > MOST_ANSWER_BYTES:
-        # A question may be long because its texts are; a hundred bytes of memory for each two of JSON are too much.
+        # A question may be long because of its strings; other JSON needs up to 50 times its size in memory.
         raise AnswerError(f"sent a question of more than {MOST_ANSWER_BYTES:,} bytes beside its texts")
     try:
         content = _decode(body.decode())
@@ -248,7 +248,7 @@ def _validated(model: type[Model], content: dict[str, Any]) -> Model:
 
 
 def is_deep(value: object) -> bool:
-    """Whether objects and lists stand more than ``MOST_DEPTH`` deep in each other: to show such a value may fail."""
+    """Return whether a value is nested more than ``MOST_DEPTH`` levels deep; printing such a value may fail."""
     level = [value]
     for _ in range(MOST_DEPTH + 1):
         inner: list[Any] = []
@@ -279,10 +279,10 @@ def _finite(text: str) -> float:
 
 
 def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A decoded JSON object.
+    """Make the dict of a decoded JSON object.
 
     Raises:
-        ValueError: a key stands twice in it, so that nobody can say what it means.
+        ValueError: the object has a duplicate key and so is ambiguous.
     """
     found = dict(pairs)
     if len(found) != len(pairs):

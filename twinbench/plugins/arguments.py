@@ -1,4 +1,4 @@
-"""Arguments of a router spec, as the types that the router's constructor declares.
+"""Convert the arguments of a router spec to the types that the router's constructor declares.
 
 Standard library only: the same code runs in a router's own process.
 """
@@ -18,16 +18,30 @@ _FALSE = frozenset({"false", "no", "0", "off"})
 
 
 class ArgumentError(ValueError):
-    """An argument that the constructor does not take, or not with that value."""
+    """An unknown argument, or a value that the constructor does not accept."""
+
+
+CALL = "call"
+"""What functions that are routers call their parameter."""
 
 
 def typed_arguments(
-    constructor: Callable[..., Any], texts: Mapping[str, str], folder: Path | None = None
+    constructor: Callable[..., Any],
+    texts: Mapping[str, str],
+    folder: Path | None = None,
+    *,
+    given: str | None = None,
 ) -> dict[str, Any]:
-    """``texts`` as keyword arguments for ``constructor``; relative paths are taken from ``folder``.
+    """Convert ``texts`` to keyword arguments for ``constructor``; relative paths start from ``folder``.
 
-    Declared types int, float, bool, str, Path, Literal, Enum (by name or value), optional ones and unions of these are
-    understood; a parameter without a declared type takes the text.
+    Supported types are int, float, bool, str, Path, Literal, Enum (by name or value), and optionals and unions of
+    these; a parameter without a declared type gets the text.
+
+    Args:
+        constructor: a class or a function.
+        texts: by name.
+        folder: that relative paths start from.
+        given: a parameter that somebody else gives.
 
     Raises:
         ArgumentError: unknown name, wrong value, or a required parameter that is missing.
@@ -37,7 +51,7 @@ def typed_arguments(
     named = {
         name: parameter
         for name, parameter in parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name != given
     }
     for name in texts:
         if name not in named and not takes_any:
@@ -51,10 +65,35 @@ def typed_arguments(
     return {name: folder / value if folder and isinstance(value, Path) else value for name, value in values.items()}
 
 
+def call_parameter(function: Callable[..., Any], texts: Mapping[str, str]) -> str | None:
+    """The parameter through which a function takes the call, where it is a router itself; None where it makes one.
+
+    It is the first, has no default, is not among the arguments of the spec, and its type is none that a spec can give;
+    there is no other that is missing, or it is called ``call``.
+    """
+    if inspect.isclass(function):
+        return None
+    parameters = list(_parameters(function).values())
+    needed = [
+        each
+        for each in parameters
+        if each.default is each.empty
+        and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        and each.name not in texts
+    ]
+    if not needed or needed[0] is not parameters[0] or needed[0].kind is inspect.Parameter.KEYWORD_ONLY:
+        return None
+    if len(needed) > 1 and needed[0].name != CALL:
+        return None
+    declared = _type_hints(function).get(needed[0].name, Any)
+    by_text = declared in (int, float, bool, str, Path) or (inspect.isclass(declared) and issubclass(declared, Enum))
+    return None if by_text else needed[0].name
+
+
 def _parameters(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(constructor).parameters
-    except (TypeError, ValueError):  # a class written in C need not tell its signature
+    except (TypeError, ValueError):  # a class written in C may have no signature
         return {}
 
 
@@ -97,7 +136,7 @@ def _converted(name: str, text: str, declared: Any) -> Any:
 
 
 def _first_that_fits(name: str, text: str, types_: typing.Iterable[Any], declared: Any) -> Any:
-    # A text always fits str, so the other members of a union are asked first.
+    # A text always fits str, so the other members of a union are tried first.
     for type_ in sorted(types_, key=lambda candidate: candidate is str):
         try:
             value = _converted(name, text, type_)

@@ -1,4 +1,4 @@
-"""What another environment says of a router (``provenance.describe``), checked like whatever comes from one."""
+"""Validate a router's description (``provenance.describe``) that comes from another Python environment."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 MOST_DESCRIPTION_BYTES = 2**22
-"""A name and a digest for each file of the router: some forty thousand files."""
+"""Largest size of a description: a name and a digest for each of some forty thousand files."""
 
 
 class RouterDescription(BaseModel):
-    """Where a router is and what its decisions depend on."""
+    """Where a router's code is and which files and packages its decisions depend on."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -22,29 +22,29 @@ class RouterDescription(BaseModel):
     python: str
     """The version of the interpreter."""
     files: dict[str, str]
-    """SHA-256 by name."""
+    """SHA-256 of the router's files by name."""
     paths: dict[str, str]
     """Where each of them lies in that environment, by name."""
     distributions: dict[str, str]
-    """Version by name."""
+    """Versions of the packages that it imports by name."""
     arguments: dict[str, str]
-    """SHA-256 of the files that arguments name, by argument."""
+    """SHA-256 of the files that its arguments name, by argument."""
 
 
 class NotFound(BaseModel):
-    """There is no such router in that environment."""
+    """The router does not exist in that environment."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     not_found: str
-    """Why, and what there is."""
+    """Why it was not found, and which routers exist."""
 
 
 def parse_description(said: bytes) -> RouterDescription | NotFound:
-    """What an environment said.
+    """Parse the output of ``provenance.describe``.
 
     Raises:
-        ValueError: that is no description; the text says what else.
+        ValueError: the output is not a description; the text quotes it.
     """
     if len(said) > MOST_DESCRIPTION_BYTES:
         raise ValueError(f"more than {MOST_DESCRIPTION_BYTES:,} bytes instead of what the router depends on")

@@ -1,8 +1,8 @@
-"""A decision endpoint: the call goes out as JSON, a candidate comes back. Documented in docs/routers.md.
+"""A router behind HTTP: the call is sent as JSON, a candidate comes back. Documented in docs/routers.md.
 
-Standard library, not httpx: the limit is on the whole exchange, and a client whose limits start anew with every piece
-that arrives can be kept waiting for ever by a server that sends one byte at a time. A timer of its own thread cuts the
-connection off wherever it stands: while it is made, in the middle of TLS, or in an answer.
+Uses the standard library, not httpx, because the time limit is for the whole exchange: a client whose timeout restarts
+with every received piece can be kept waiting forever by a server that sends one byte at a time. A timer thread shuts
+the connection down in whatever state it is: connecting, in the TLS handshake, or receiving.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _LEAST_S = 0.001
 
 
 class EndpointRouter(RemoteRouter):
-    """Asks an HTTP server for each decision, over a connection that is kept; neither a proxy nor a redirect is used."""
+    """Asks an HTTP server for each decision over a persistent connection; proxies and redirects are not used."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        """Take an address; nothing is sent yet.
+        """Make a router from a URL; nothing is sent yet.
 
         Raises:
-            UsageError: it is no address.
+            UsageError: the URL is invalid.
         """
         self._timeout_s = timeout_s
         try:
@@ -62,7 +62,7 @@ class EndpointRouter(RemoteRouter):
         self._address = (host, port or (http.client.HTTPS_PORT if secure else http.client.HTTP_PORT))
         self._tls = ssl.create_default_context() if secure else None
         self._socket: socket.socket | None = None
-        """What is cut off at the limit."""
+        """The socket that is shut down at the time limit."""
         connection = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         self._connection = connection(host, port, timeout=timeout_s)
 
@@ -73,10 +73,10 @@ class EndpointRouter(RemoteRouter):
         self._connection.close()
 
     def route(self, call: Call) -> Decision:
-        """The endpoint's decision.
+        """Ask the endpoint for a decision.
 
         Raises:
-            RouterError: no answer in time, another status than 200, or no decision in it.
+            RouterError: no answer in time, a status other than 200, or no valid decision.
         """
         self.last_decision_ms = None
         body = json.dumps(call_to_json(call), ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -87,7 +87,7 @@ class EndpointRouter(RemoteRouter):
         limit.start()
         try:
             status, content = self._exchanged(body, call.session, late)
-        except (OSError, http.client.HTTPException, ValueError) as error:  # headers hold what they like
+        except (OSError, http.client.HTTPException, ValueError) as error:  # headers may contain anything
             self._connection.close()
             if late.is_set() or isinstance(error, TimeoutError):
                 raise RouterError(f"the endpoint took longer than {self._timeout_s:g} s") from None
@@ -112,14 +112,16 @@ class EndpointRouter(RemoteRouter):
             self._connection.close()
         if self._connection.sock is None:
             self._connection.sock = self._connected(late)
-        # The connection lets go of its socket as soon as it sees that the answer is its last.
+        # The connection drops its socket as soon as it sees that the server will close it.
         self._socket = self._connection.sock
         self._connection.request("POST", self._target, body, self._headers | {SESSION_HEADER: session})
         with self._connection.getresponse() as response:
             return response.status, response.read(MOST_ANSWER_BYTES + 1)
 
     def _connected(self, late: threading.Event) -> socket.socket:
-        """A new connection. http.client's own gives each address and each step of TLS the whole limit anew."""
+        """Open a connection. http.client's own function would apply the full time limit to each address and each TLS
+        step.
+        """
         until = time.monotonic() + self._timeout_s
         failure: OSError = OSError("its host has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM):
@@ -150,17 +152,17 @@ class EndpointRouter(RemoteRouter):
         raise failure
 
     def _cut_off_at_limit(self, connection: socket.socket, late: threading.Event) -> None:
-        """Let a socket be the one that is cut off.
+        """Register a socket to be shut down at the time limit.
 
         Raises:
-            TimeoutError: the limit was reached before, and nothing would cut this one off any more.
+            TimeoutError: the limit was reached already, so nothing would shut this socket down.
         """
         self._socket = connection
         if late.is_set():
             raise TimeoutError
 
     def _hung_up(self) -> bool:
-        """Whether the server closed the kept connection: something can be read where nothing was asked."""
+        """Return whether the server closed the persistent connection: it is readable although no answer is due."""
         if self._connection.sock is None:
             return False
         with selectors.DefaultSelector() as selector:
@@ -171,7 +173,7 @@ class EndpointRouter(RemoteRouter):
         late.set()
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                # Of the base class: that of TLS forgets its state, under the feet of who reads at this moment.
+                # The base class's method: TLS's own would drop its state while another thread is reading.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 

@@ -12,10 +12,12 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twinbench.plugins.constructing import LoadError
+from twinbench.plugins.raised import describe_error
 from twinbench.plugins.wire import trajectory_from_json
 from twinbench.routing.router import Candidate
 from twinbench.routing.training import Trajectory
@@ -33,25 +35,13 @@ LEARNED = "learned"
 CODE = "code"
 """The folder of an artefact with the router's own modules."""
 
-DescribeError = Callable[[BaseException], str]
-"""Says what was raised and where, as the end of a sentence."""
-
 _NUMPY_SEEDS = 2**32
-
-
-class LoadError(Exception):
-    """A router that cannot be loaded; ``usage`` where its name or arguments are at fault rather than its code."""
-
-    def __init__(self, text: str, *, usage: bool) -> None:
-        super().__init__(text)
-        self.usage = usage
 
 
 class Fitting:
     """The training of the router of one process, step by step."""
 
-    def __init__(self, describe_error: DescribeError) -> None:
-        self._describe_error = describe_error
+    def __init__(self) -> None:
         self._taken: list[Trajectory] = []
         self._folder = Path()
         self._sizes: dict[str, int] = {}
@@ -83,7 +73,7 @@ class Fitting:
         try:
             router.fit(tuple(self._taken))
         except BaseException as error:  # noqa: BLE001 - whatever a router raises is its own error, an exit too
-            return {"error": f"fit {self._describe_error(error)}", "usage": False}
+            return {"error": f"fit {describe_error(error)}", "usage": False}
         self._taken = []
         return {}
 
@@ -94,7 +84,7 @@ class Fitting:
         try:
             router.save(learned)
         except BaseException as error:  # noqa: BLE001 - as above
-            return {"error": f"save {self._describe_error(error)}", "usage": False}
+            return {"error": f"save {describe_error(error)}", "usage": False}
         try:
             for name, path in code.items():
                 target = self._folder / CODE / name
@@ -121,13 +111,12 @@ class Fitting:
         return {"data": base64.b64encode(data).decode()}
 
 
-def load_learned(router: Any, folder: str, describe_error: DescribeError) -> None:
+def load_learned(router: Any, folder: str) -> None:
     """Let a router load what it saved.
 
     Args:
         router: made with the arguments that it was trained with.
         folder: what ``save`` wrote.
-        describe_error: as of ``Fitting``.
 
     Raises:
         LoadError: it has no method for that, or it raised.

@@ -1,8 +1,9 @@
-"""A router's own process: loads it, asks it, and lets nothing of it out but decisions.
+"""The main program of a router's own process: loads the router, asks it, and sends only its decisions back.
 
 Started with the interpreter of the router's environment and a folder that holds this file and what it imports: standard
 library only, no bank, no label, none of twinbench's dependencies. The pipes are the process's standard input and
-output as they were at the start; the router gets others, so that what it prints is seen for what it is.
+output as they were at the start; what the router prints to standard output goes where its standard error goes, which
+twinbench keeps and shows.
 
 On Linux this is the second half of a process whose first half watches over it (reaper.py).
 """
@@ -11,22 +12,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
-import importlib.util
+import io
 import os
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from twinbench.plugins import trb
-from twinbench.plugins.arguments import ArgumentError, typed_arguments
-from twinbench.plugins.fitting import Fitting, LoadError, load_learned
+from twinbench.plugins.constructing import LoadError, construct_router
+from twinbench.plugins.fitting import Fitting, load_learned
+from twinbench.plugins.raised import describe_error
 from twinbench.plugins.wire import (
     MOST_QUESTION_BYTES,
     MOST_RATIONALE_CHARACTERS,
@@ -71,15 +70,16 @@ _LOOKING_VARIES_BYTES = 64
 
 
 class Host:
-    """Answers the requests of one twinbench process about one router."""
+    """Serves the requests of one twinbench process for one router."""
 
-    def __init__(self, read: Reader, answers: int, printed: IO[bytes]) -> None:
+    def __init__(self, read: Reader, answers: int) -> None:
         self._read = read
         self._answers = answers
-        self._printed = printed
         self._process = os.getpid()
-        self._write = os.write  # a router that patches the os module patches no answers
+        self._write = os.write  # so that a router that patches the os module cannot alter answers
         self._router: Any = None
+        self._arguments: Mapping[str, str] = {}
+        """Of the router's spec."""
         self._candidates: tuple[Candidate, ...] = ()
         self._messages: dict[str, list[Any]] = {}
         self._tools: dict[str, tuple[Any, ...]] = {}
@@ -88,13 +88,13 @@ class Host:
         self._asking = threading.Lock()
         self._replied_bytes = 0
         self._counter: _Counter | None = None
-        """Present where decisions are watched."""
+        """Counts bytes read during decisions; None unless decisions are watched (``router check``)."""
         self._reached: list[str] = []
         self._imported = False
-        self._fitting = Fitting(_raised)
+        self._fitting = Fitting()
 
     def serve(self) -> None:
-        """Answer until the other side is gone."""
+        """Serve requests until twinbench closes the pipe."""
         while True:
             try:
                 request = read_request(self._read)
@@ -103,11 +103,12 @@ class Host:
             self._number = request["number"]
             operation: Callable[[Mapping[str, Any]], dict[str, Any]] = getattr(self, f"_do_{request['do']}")
             answer = operation(request) | {"number": request["number"]}
-            if os.getpid() != self._process:  # a copy that the router forked off and that came back from it
+            if os.getpid() != self._process:  # a forked copy that returned from the router's code
                 os._exit(0)
             self._send(answer)
 
     def _send(self, answer: dict[str, Any]) -> None:
+        _flush()  # what was printed meanwhile is there before the answer is
         text = answer.get("rationale")
         if isinstance(text, str) and len(text) > MOST_RATIONALE_CHARACTERS:
             error = f"its rationale has {len(text):,} characters; at most {MOST_RATIONALE_CHARACTERS:,} are taken"
@@ -120,7 +121,7 @@ class Host:
             left = left[self._write(self._answers, left) :]
 
     def ask(self, question: Mapping[str, Any]) -> Reply:
-        """Have twinbench ask an LLM; it knows who pays and what may be asked.
+        """Have twinbench ask an LLM, which checks the question and meters the call.
 
         Raises:
             LlmError: there is no answer.
@@ -144,23 +145,25 @@ class Host:
         return data
 
     def _end_deciding(self) -> None:
-        with self._asking:  # a thread of the router may still wait for a reply
+        with self._asking:  # a thread of the router may still be waiting for a reply
             self._deciding = False
 
     def _do_load(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._candidates = tuple(candidate_from_json(candidate) for candidate in request["candidates"])
         try:
-            self._router = load(request)
+            self._arguments = request["arguments"]
+            self._router = construct_router(request)
             if "learned" in request:
-                load_learned(self._router, request["learned"], _raised)
+                load_learned(self._router, request["learned"])
             if callable(use := getattr(self._router, "use", None)):
-                _use(use, Handle(self.ask))
+                _called_once(use, "use", Handle(self.ask))
+            if callable(warm_up := getattr(self._router, "warm_up", None)):
+                _called_once(warm_up, "warm_up")
             hooks = [hook for hook in HOOKS if callable(getattr(self._router, hook, None))]
         except LoadError as error:
             return {"error": str(error), "usage": error.usage}
-        except BaseException as error:  # noqa: BLE001 - to ask a router for its methods may run its code
-            return {"error": f"looking at its methods {_raised(error)}", "usage": False}
-        self._printed_since()  # what an import prints is nobody's decision
+        except BaseException as error:  # noqa: BLE001 - looking up a router's methods may run its code
+            return {"error": f"looking at its methods {describe_error(error, self._arguments)}", "usage": False}
         if request["watch"]:
             self._counter = _Counter()
             sys.addaudithook(self._audit)
@@ -182,10 +185,7 @@ class Host:
         try:
             method(argument)
         except BaseException as error:  # noqa: BLE001 - whatever a router raises is its own error, an exit too
-            self._printed_since()
-            return {"error": f"{hook} {_raised(error)}"}
-        if printed := self._printed_since():
-            return {"error": f"{hook} printed to standard output: {printed}"}
+            return {"error": f"{hook} {describe_error(error, self._arguments)}"}
         return {}
 
     def _do_route(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,27 +203,24 @@ class Host:
             self._end_deciding()
         except BaseException as error:  # noqa: BLE001 - as above
             self._end_deciding()
-            found = {"error": f"route {_raised(error)}", "route_ms": _ms_since(started)}
-            self._printed_since()
+            found = {"error": f"route {describe_error(error, self._arguments)}", "route_ms": _ms_since(started)}
             return found | self._noticed(messages, before)
         found = {"route_ms": _ms_since(started)} | self._noticed(messages, before)
-        if printed := self._printed_since():
-            return {"error": f"route printed to standard output: {printed}"} | found
         try:
             choice = checked(answer, self._candidates)
         except DecisionError as error:
             return {"error": str(error)} | found
         except BaseException as error:  # noqa: BLE001 - an answer may be an object whose own methods raise
-            return {"error": f"looking at the answer {_raised(error)}"} | found
+            return {"error": f"looking at the answer {describe_error(error, self._arguments)}"} | found
         return {"candidate": choice.candidate.id, "score": choice.score, "rationale": choice.rationale} | found
 
     def _noticed(self, messages: list[Any], before: tuple[str, int] | None) -> dict[str, Any]:
-        """What was seen of a decision while it is watched."""
+        """Return what was observed of a decision, if decisions are watched."""
         if before is None or self._counter is None:
             return {}
         digest, read = before
         if not self._reached and not self._imported:
-            # Not all that reads a file tells Python's audit hooks: a database written in C does not.
+            # Not everything that reads files raises Python audit events: a database library in C does not.
             unseen = self._counter.since(read) - self._replied_bytes
             if unseen > _LOOKING_VARIES_BYTES:
                 self._reached = [f"reads {unseen:,} bytes", *map("open {!a}".format, _open_files())]
@@ -231,35 +228,22 @@ class Host:
         return {"mutated": digest != _digest(messages), "reached": reached}
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Note what a decision reaches for outside its process; Python tells its audit hooks."""
+        """Note a decision's access to files, sockets or processes; called as a Python audit hook."""
         if event not in _REACHING or len(self._reached) >= _MOST_REACHED:
             return
         if event == "open":
             name = arguments[0] if arguments else None
             if not isinstance(name, str | bytes | os.PathLike):
-                return  # a descriptor was opened before
+                return  # a descriptor: the file was opened before
             if os.fsdecode(name).endswith(_CODE):
-                self._imported = True  # which is no look at data
+                self._imported = True  # importing code is allowed
                 return
         detail = next((ascii(each) for each in arguments if isinstance(each, str | bytes | tuple)), "")
         self._reached.append(f"{event} {detail[:_MOST_PRINTED_SHOWN]}")
 
-    def _printed_since(self) -> str:
-        """What was written to standard output since the last look."""
-        with contextlib.suppress(Exception):  # a router may have closed or replaced it
-            sys.stdout.flush()
-        size = self._printed.seek(0, os.SEEK_END)
-        if size == 0:
-            return ""
-        self._printed.seek(0)
-        text = self._printed.read(_MOST_PRINTED_SHOWN).decode("utf-8", "replace")
-        self._printed.truncate(0)
-        self._printed.seek(0)  # the router's standard output shares this position
-        return ascii(text) if size <= _MOST_PRINTED_SHOWN else f"{text!a}… ({size:,} bytes)"
-
 
 class Handle:
-    """What a router asks an LLM through (``twinbench.routing.llm.Llm``): it only carries questions and replies."""
+    """The router's side of the LLM handle (``twinbench.routing.llm.Llm``): it only passes questions and replies on."""
 
     def __init__(self, ask: Callable[[Mapping[str, Any]], Reply]) -> None:
         self._ask = ask
@@ -272,86 +256,27 @@ class Handle:
         max_tokens: int = MAX_TOKENS,
         temperature: float | None = 0.0,
     ) -> Reply:
-        """As of ``Llm``."""
+        """Ask the router's LLM one question; same arguments and errors as ``Llm.ask``."""
         return self._ask(question_to_json(messages, candidate, max_tokens, temperature))
 
 
-def _use(use: Callable[[Handle], object], handle: Handle) -> None:
-    try:
-        use(handle)
-    except BaseException as error:
-        raise LoadError(f"use {_raised(error)}", usage=False) from error
-
-
-def load(request: Mapping[str, Any]) -> Any:
-    """The router that a load request describes.
+def _called_once(method: Callable[..., object], name: str, *arguments: object) -> None:
+    """Call an optional method that belongs to loading.
 
     Raises:
-        LoadError: there is no such router, or its code fails.
+        LoadError: it raised.
     """
-    kind, target, attribute = request["kind"], request["target"], request["attribute"]
-    sys.path[:0] = request["path"]
-    if kind == "trb":
-        trb.install()
-    where = f"importing {target}"
     try:
-        module = _import_file(Path(target)) if kind == "file" else importlib.import_module(target)
-    except ModuleNotFoundError as error:
-        usage = error.name is not None and f"{target}.".startswith(f"{error.name}.")
-        raise LoadError(f"no module {target!r} here" if usage else f"{where} {_raised(error)}", usage=usage) from error
+        method(*arguments)
     except BaseException as error:
-        raise LoadError(f"{where} {_raised(error)}", usage=False) from error
-    constructor: Any = module
-    for part in attribute.split("."):
-        constructor = getattr(constructor, part, None)
-    if not callable(constructor):
-        names = [name for name, value in vars(module).items() if isinstance(value, type) and "route" in dir(value)]
-        known = ", ".join(names) or "none with a method route"
-        raise LoadError(f"{target} has no class {attribute!r}; it has {known}", usage=True)
-    try:
-        arguments: dict[str, Any] = dict(request["arguments"])
-        if kind != "trb":
-            arguments = typed_arguments(constructor, arguments, Path(request["folder"]))
-        router = constructor(**arguments)
-    except ArgumentError as error:
-        raise LoadError(str(error), usage=True) from error
-    except BaseException as error:
-        raise LoadError(f"its constructor {_raised(error)}", usage=False) from error
-    if kind == "trb":
-        try:
-            return trb.adapted(router, request["models"])
-        except TypeError as error:
-            raise LoadError(str(error), usage=True) from error
-    if not callable(getattr(router, "route", None)):
-        raise LoadError(f"{attribute} has no method route(call)", usage=True)
-    return router
+        raise LoadError(f"{name} {describe_error(error)}", usage=False) from error
 
 
-def _import_file(path: Path) -> Any:
-    # Named by its path, so that a file called like an installed module does not meet it.
-    name = f"twinbench_router_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _raised(error: BaseException) -> str:
-    """What was raised, and where in the router's own code."""
-    try:
-        text = str(error)
-    except BaseException:  # noqa: BLE001 - an exception's text is the router's code too
-        text = "an error whose text cannot be had"
-    place = ""
-    frames = traceback.extract_tb(error.__traceback__)
-    foreign = [frame for frame in frames if Path(frame.filename).parent != _HERE and frame.filename[:1] != "<"]
-    if foreign:
-        place = f" ({Path(foreign[-1].filename).name}, line {foreign[-1].lineno})"
-    shown = text if len(text) <= 2000 else f"{text[:2000]}…"
-    return f"raised {type(error).__name__}: {shown}{place}" if shown else f"raised {type(error).__name__}{place}"
+def _flush() -> None:
+    """Let go of what the router printed and Python still holds; it may have closed or replaced its streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def _digest(messages: list[Any]) -> str:
@@ -363,7 +288,7 @@ def _ms_since(started: float) -> float:
 
 
 class _Counter:
-    """Bytes that this process ever read, from whatever."""
+    """Counts all bytes that this process ever read, from any file (Linux only)."""
 
     def __init__(self) -> None:
         self._file: int | None = None
@@ -371,7 +296,7 @@ class _Counter:
             self._file = os.open("/proc/self/io", os.O_RDONLY)
 
     def now(self) -> int:
-        """The count; 0 where nobody counts."""
+        """Return the count; 0 if the platform does not count."""
         if self._file is None:
             return 0
         try:
@@ -380,13 +305,13 @@ class _Counter:
             return 0
 
     def since(self, before: int) -> int:
-        """How many more, less what looking takes."""
+        """Return how many bytes were read since ``before``, without those read by counting itself."""
         now = self.now()
         return now - before - (self.now() - now)
 
 
 def _open_files() -> list[str]:
-    """The files that are open in this process, by name."""
+    """Return the names of the files that are open in this process."""
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
@@ -394,25 +319,26 @@ def _open_files() -> list[str]:
     return [name for name in found if name.startswith("/") and "(deleted)" not in name and name != os.devnull]
 
 
-def _private_pipes() -> tuple[Reader, int, IO[bytes]]:
-    """Take the pipes for ourselves, and give the router an empty input and an output that we look at."""
+def _private_pipes() -> tuple[Reader, int]:
+    """Take the pipes for ourselves; the router gets an empty input, and its standard error for its output too."""
     requests, answers = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    printed = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the process
-    os.dup2(printed.fileno(), 1)
-    return partial(os.read, requests), answers, printed
+    os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a line that was printed is seen, whatever ends the process
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    return partial(os.read, requests), answers
 
 
 def _forget_modules() -> None:
-    """Let a router import its own copy of what it might patch and we use."""
+    """Unload modules that this program uses, so that a router imports (and may patch) its own copy."""
     for name in [name for name in sys.modules if name == "json" or name.startswith("json.")]:
         del sys.modules[name]
 
 
 def _limit(limits: Mapping[str, int]) -> None:
-    """Resource limits of this process and all that it starts; where the platform has none, twinbench says so."""
+    """Set resource limits for this process and its children; on platforms without them, twinbench warns."""
     try:
         import resource
     except ImportError:
@@ -428,15 +354,15 @@ def _limit(limits: Mapping[str, int]) -> None:
 def main() -> None:
     """Run as ``python start.py LIMIT=n …``, after reaper.py."""
     limits = {name: int(number) for name, number in (argument.split("=") for argument in sys.argv[1:])}
-    read, answers, printed = _private_pipes()
+    read, answers = _private_pipes()
     _limit(limits)
     _forget_modules()
-    # A router may have left threads that never end; nothing of it is worth waiting for, so this always leaves at once.
+    # A router may have left threads that never end, so always exit immediately.
     try:
-        Host(read, answers, printed).serve()
-    except OSError:  # closed descriptors, by whoever closed them
+        Host(read, answers).serve()
+    except OSError:  # the router closed our descriptors
         os._exit(PIPE_LOST)
-    except BaseException:  # noqa: BLE001 - a router that broke something we need
+    except BaseException:  # noqa: BLE001 - the router broke something this program needs
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)

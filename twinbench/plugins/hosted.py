@@ -1,7 +1,7 @@
-"""A router in a process of its own, as an object that can be asked like any other.
+"""A router in a process of its own, presented as an ordinary router object.
 
-What a router does to its process costs that router's row and no more: a crash, an exit, a hang, memory without end or a
-broken pipe ends the process; the next call gets a new one.
+Whatever happens to the process costs the current row only: a crash, an exit, a hang, unlimited memory use or a broken
+pipe ends the process, and the next call starts a new one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from twinbench.errors import TwinbenchError, UsageError
+from twinbench.errors import TwinbenchError
 from twinbench.plugins.answers import (
     DECISION,
     HOOK,
@@ -25,7 +25,7 @@ from twinbench.plugins.answers import (
     QuestionContent,
     RouteFailure,
 )
-from twinbench.plugins.limits import PluginLimits, RouterLoadError
+from twinbench.plugins.limits import PluginLimits, RouterLoadError, RouterRefusedError
 from twinbench.plugins.local_process import LocalProcess
 from twinbench.plugins.process import RouterProcess, Serve
 from twinbench.plugins.runtime import runtime_folder
@@ -44,25 +44,30 @@ from twinbench.routing.router import Call, Candidate, Decision, Outcome, RouterE
 
 _MOST_REACHED = 1_000
 
+_FIRST_IS_LATE = (
+    ", the first of its process: what takes long to load belongs in the constructor or in warm_up(), for which there "
+    "is --load-timeout"
+)
+
 
 @dataclass
 class _Sent:
-    """What of a session's conversation crossed already."""
+    """Which part of a session's conversation was sent to the process already."""
 
     messages: Sequence[Mapping[str, Any]] = ()
     tools: Sequence[Mapping[str, Any]] | None = None
     generation: int = -1
-    """Which life of the process it was sent to."""
+    """The process that it was sent to: the how-manieth that was started."""
     complaint: str | None = None
-    """What ``start`` raised, until a row can be blamed."""
+    """Error of the ``start`` hook, reported with the next row."""
 
 
 @dataclass
 class HostedRouter(RemoteRouter):
-    """A router of somebody else's, asked over a pipe; use as a context manager, which loads it.
+    """A user router that is asked over a pipe; use it as a context manager, which loads it.
 
-    One process serves all sessions. Where it was ended, the next call starts another: ``start`` is told again and the
-    conversation is sent in full.
+    One process serves all sessions. If it ended, the next call starts another one, calls ``start`` again and sends the
+    conversation in full.
     """
 
     name: str
@@ -71,15 +76,17 @@ class HostedRouter(RemoteRouter):
     candidates: tuple[Candidate, ...]
     limits: PluginLimits
     models: Mapping[str, str]
-    """The model name that a published live router knows each candidate by."""
+    """The model name by which a published TwinRouterBench live router knows each candidate."""
     llm: OwnCalls = field(default_factory=NoCalls)
-    """What the router asks an LLM through, where it wants to."""
+    """The handle through which the router may ask an LLM."""
     last_decision_ms: float | None = None
     last_route_ms: float | None = None
-    """How long the last decision took without the way there and back, by the account of the router's own process."""
+    """How long ``route`` took for the last decision, as measured in the router's own process."""
     mutations: int = 0
-    """Decisions that changed the conversation they were shown (only counted when watched)."""
+    """How many decisions modified the conversation they were given (counted by ``router check`` only)."""
     _process: RouterProcess | None = None
+    _decided: bool = False
+    """Whether this life of the process has answered a decision."""
     _generation: int = 0
     _hooks: frozenset[str] = frozenset()
     _sent: dict[str, _Sent] = field(default_factory=dict)
@@ -98,23 +105,24 @@ class HostedRouter(RemoteRouter):
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         if self._process is not None:
-            if error is not None:  # an impatient person, say: no decision is waited for
+            if error is not None:  # for example Ctrl-C: do not wait for a decision
                 self._process.kill("twinbench was interrupted")
+            self._hear(self._process, failed=False)
             self._process.close()
             self._process = None
         self._stack.close()
 
     @property
     def reached(self) -> list[str]:
-        """What decisions reached for outside their process, each once (only noted when watched)."""
+        """Files, sockets and processes that decisions used, each once (noted by ``router check`` only)."""
         return [*self._reached]
 
     def memory_mib(self) -> float:
-        """The resident memory of the router's process and all that it started."""
+        """Return the resident memory of the router's process and all its descendants, in MiB."""
         return 0.0 if self._process is None else self._process.tree_mib()
 
     def start(self, session: str) -> None:
-        """Begin a session."""
+        """Start a session."""
         self._sent[session] = _Sent()
 
     def end(self, session: str) -> None:
@@ -125,15 +133,15 @@ class HostedRouter(RemoteRouter):
             self._sent.pop(session, None)
 
     def observe(self, outcome: Outcome) -> None:
-        """Tell what came of a call."""
+        """Call the router's ``observe`` hook."""
         if "observe" in self._hooks:
             self._hook("observe", outcome_to_json(outcome), outcome.session)
 
     def route(self, call: Call) -> Decision:
-        """The router's decision.
+        """Ask the router for a decision.
 
         Raises:
-            RouterError: it gave none; the text says why.
+            RouterError: the router gave no decision; the text says why.
         """
         self.last_decision_ms = self.last_route_ms = None
         process = self._restarted()
@@ -169,7 +177,7 @@ class HostedRouter(RemoteRouter):
         return Decision(answer.candidate, answer.score, answer.rationale)
 
     def _served(self, question: QuestionContent) -> dict[str, Any]:
-        """The reply to a router's question, which may be anything."""
+        """Answer an LLM question of the router, whose values may be anything."""
         try:
             reply = self.llm.ask(  # which checks each
                 question.messages,
@@ -182,7 +190,7 @@ class HostedRouter(RemoteRouter):
         return reply_to_json(reply)
 
     def _hook(self, hook: str, argument: object, session: str) -> None:
-        """Tell of a session that this life of the process knows; another's hooks would not know what is meant."""
+        """Call a hook for a session that the current process knows; a new process does not know earlier sessions."""
         process = self._process
         if process is None or session not in self._sent or self._sent[session].generation != self._generation:
             return
@@ -198,24 +206,36 @@ class HostedRouter(RemoteRouter):
         request: Mapping[str, Any],
         serve: Serve | None = None,
     ) -> Answer | Failure:
+        late = _FIRST_IS_LATE if kind is DECISION and not self._decided else ""
         try:
-            return process.ask(request, kind, self.limits.decision_s, what, serve)
+            answer = process.ask(request, kind, self.limits.decision_s, what, serve, late)
         except FrameError as error:
             raise RouterError(str(error)) from None
         except RouterError:
+            self._hear(process, failed=True)
             process.close()
             self._process = None
             raise
+        self._decided = self._decided or kind is DECISION
+        self._hear(process, failed=isinstance(answer, kind.failure))
+        return answer
+
+    def _hear(self, process: RouterProcess, *, failed: bool) -> None:
+        """Keep what the process printed."""
+        output = self.limits.output
+        output.add(self.name, process.new_output(patient=failed and not output.has_failed(self.name)))
+        if failed:
+            output.note_failure(self.name)
 
     def _restarted(self) -> RouterProcess:
-        """The process; where the last one was ended, a new one."""
+        """Return the running process, or start a new one if it ended."""
         try:
             return self._loaded()
         except TwinbenchError as failure:
             raise RouterError(f"its process ended and cannot be started again: {failure}") from None
 
     def _loaded(self) -> RouterProcess:
-        """The process, a new one where the last was ended."""
+        """Return the process with the router loaded; start a new one if there is none."""
         if self._process is not None:
             return self._process
         assert self._folder is not None  # noqa: S101 - used as a context manager
@@ -236,14 +256,17 @@ class HostedRouter(RemoteRouter):
         try:
             answer = process.ask(request, LOADING, self.limits.load_s, "loading it")
         except RouterError as failure:
+            self._hear(process, failed=True)
             process.close()
             raise RouterLoadError(f"router {self.name!r} could not be loaded: {failure}") from None
+        self._hear(process, failed=isinstance(answer, LoadFailure))
         if isinstance(answer, LoadFailure):
             process.close()
             if answer.usage:
-                raise UsageError(f"router {self.name!r}: {answer.error}")
+                raise RouterRefusedError(f"router {self.name!r}: {answer.error}")
             raise RouterLoadError(f"router {self.name!r} could not be loaded: {answer.error}")
         self._process = process
+        self._decided = False
         self._generation += 1
         self._hooks = frozenset(answer.hooks)
         return process

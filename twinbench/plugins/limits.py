@@ -1,6 +1,6 @@
-"""What a router's process may take, and what is raised where it does not even load.
+"""Resource limits of a router's process, and the error of a router that cannot be loaded.
 
-Apart from what starts processes, so that a score that asks no router does not load that.
+Separate from the code that starts processes, so that a score that asks no router need not import that.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from twinbench.errors import TwinbenchError
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
     from twinbench.plugins.description import NotFound, RouterDescription
@@ -20,22 +21,30 @@ if TYPE_CHECKING:
 
 
 class RouterLoadError(TwinbenchError):
-    """A router whose code failed while it was loaded."""
+    """A router's code failed while it was loaded."""
+
+
+class RouterRefusedError(UsageError):
+    """A router whose name or arguments are wrong, or that is none: found out only when its code was loaded."""
+
+
+NOT_LOADED = (RouterLoadError, RouterRefusedError)
+"""What is raised where a router cannot be loaded."""
 
 
 @runtime_checkable
 class Isolation(Protocol):
-    """A place for routers' processes other than this machine."""
+    """Runs routers' processes elsewhere than directly on this machine, such as in a container."""
 
     def located(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """A request to find or load a router, with paths as they are in that place."""
+        """Return a request to find or load a router with its paths translated to that place."""
         ...
 
     def described(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | NotFound:
-        """What ``provenance.describe`` says there.
+        """Run ``provenance.describe`` in that place and return the description.
 
         Raises:
-            UsageError: it cannot say that.
+            UsageError: it cannot be run there.
         """
         ...
 
@@ -44,39 +53,41 @@ class Isolation(Protocol):
         ...
 
     def conditions(self) -> Mapping[str, Any]:
-        """What decides about a router's answers beside its own files."""
+        """Return what may influence a router's answers beside its own files, for the fingerprint."""
         ...
 
     def start(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> RouterProcess:
-        """A process.
+        """Start a router's process.
 
         Args:
-            request: a located one.
-            runtime: the folder of ``runtime.runtime_folder``.
-            limits: what it may take.
+            request: a request returned by ``located``.
+            runtime: the folder made by ``runtime.runtime_folder``.
+            limits: the process's limits.
         """
         ...
 
 
 @dataclass(frozen=True)
 class PluginLimits:
-    """What a router's process may take; each is an option of the command line."""
+    """Limits of a router's process, and where it runs; each is an option of the command line."""
 
     load_s: float = 120.0
     decision_s: float = 30.0
     memory_mib: int = 4096
     python: str | None = None
-    """The interpreter of the router's own environment; None for twinbench's."""
+    """The Python interpreter of the router's environment; None for twinbench's own."""
     environment: tuple[str, ...] = ()
-    """Further variables that the router may see."""
+    """Names of further environment variables that the router may see."""
     watch: bool = False
-    """Notice what a decision changes and reaches for (``router check``)."""
+    """Note what a decision modifies and which files, sockets and processes it uses (``router check``)."""
     isolation: Isolation | None = None
-    """Where the process runs; None for a process of this machine, which contains accidents and no attack."""
+    """Where the process runs; None for a process on this machine, which contains accidents but not attacks."""
+    output: RouterOutput = field(default_factory=RouterOutput, compare=False, repr=False)
+    """Keeps what these routers print."""
 
 
 def missing_limits() -> list[str]:
-    """What this platform cannot limit, for the person who relies on it."""
+    """Return warnings about limits that this platform cannot enforce."""
     missing = []
     if sys.platform != "linux":
         missing.append("processes that leave the router's process group are found by their environment only")

@@ -1,4 +1,4 @@
-"""From a spec to a router that can be asked, and the fingerprint of what its decisions depend on."""
+"""Load a router from its spec, and compute the fingerprint of what its decisions depend on."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
 from twinbench.routers.registry import BUILT_IN
+from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
 from twinbench.routing.asking import told
 from twinbench.routing.own_calls import NoCalls, OwnCalls
 from twinbench.routing.router import Candidate, Router
@@ -41,7 +42,8 @@ _DESCRIBE_WITHIN_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = (
     *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
-    *("plugins/trb.py", "plugins/arguments.py"),
+    *("plugins/trb.py", "plugins/published.py", "plugins/published_text.py"),
+    *("plugins/arguments.py", "plugins/constructing.py", "routing/accepting.py"),
 )
 
 
@@ -61,41 +63,42 @@ class Located:
 
 @dataclass(frozen=True)
 class LoadedRouter:
-    """A router with the name it goes by and the fingerprint of what its decisions depend on."""
+    """A router with its name and the fingerprint of what its decisions depend on."""
 
     name: str
     fingerprint: str | None
-    """None where nobody knows what it depends on (an instance, an endpoint): its results are never kept."""
+    """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
     _open: Callable[[tuple[Candidate, ...], OwnCalls], contextlib.AbstractContextManager[Router]]
     may_ask: bool = True
-    """Whether it may want to ask an LLM itself: built-in ones do not, and endpoints pay for themselves."""
+    """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
+    """
     artefact: Artefact | None = None
-    """What it was loaded from, where it was trained."""
+    """The folder that the router was loaded from, if it was trained."""
 
     @contextmanager
     def opened(self, candidates: tuple[Candidate, ...], llm: OwnCalls | None = None) -> Iterator[Router]:
-        """The router, ready to be asked; its process, where it has one, ends with the block.
+        """Open the router for use within the block; its process, if it has one, ends with the block.
 
         Args:
-            candidates: what it picks from.
-            llm: the handle that it gets where it wants to ask an LLM itself; without, every question is refused.
+            candidates: the candidates that it picks from.
+            llm: the handle through which it may ask an LLM; without one, every LLM call is refused.
 
         Raises:
-            UsageError: nothing is found under its name, or its arguments do not fit.
+            UsageError: the router is not found, or its arguments are invalid.
             RouterLoadError: its code fails while it loads.
         """
         with self._open(candidates, llm or NoCalls()) as router:
             yield router
 
 
-def load_router(spec: str | Router, limits: PluginLimits | None = None) -> LoadedRouter:
-    """The router that ``spec`` names, or an instance as it is.
+def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> LoadedRouter:
+    """The router that ``spec`` names; an instance, or a function of one call, as it is.
 
     Raises:
-        UsageError: nothing is found under that name, or the arguments do not fit.
+        UsageError: nothing is found under that name, the arguments do not fit, or the object is no router.
     """
     if not isinstance(spec, str):
-        return LoadedRouter(f"instance:{type(spec).__name__}", None, partial(_instance, spec))
+        return _loaded_object(spec)
     limits = _resolved(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
@@ -197,11 +200,31 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
     return LoadedRouter(parsed.text, key, opened, artefact=artefact)
 
 
-def _resolved(limits: PluginLimits) -> PluginLimits:
-    """``limits`` with an interpreter that is found from any folder; a link to it is kept, since it names a venv.
+def _loaded_object(router: RouterLike) -> LoadedRouter:
+    """A router of this process.
 
     Raises:
-        UsageError: there is no such interpreter.
+        UsageError: it is none.
+    """
+    try:
+        accepted = as_router(router, f"{router!r:.200}")
+    except NotARouterError as error:
+        raise UsageError(f"no router: {error}") from None
+    return LoadedRouter(router_name(router), None, partial(_instance, accepted))
+
+
+def router_name(router: str | RouterLike) -> str:
+    """The name that a router goes by in tables: its spec, its class or its function."""
+    if isinstance(router, str):
+        return router
+    return f"instance:{type(router).__name__}" if hasattr(router, "route") else f"function:{name_of(router)}"
+
+
+def _resolved(limits: PluginLimits) -> PluginLimits:
+    """Return ``limits`` with the interpreter's absolute path; a symbolic link is kept, since it identifies a venv.
+
+    Raises:
+        UsageError: the interpreter is not found.
     """
     if limits.python is None:
         return limits
@@ -212,13 +235,15 @@ def _resolved(limits: PluginLimits) -> PluginLimits:
 
 
 def _conditions(limits: PluginLimits) -> dict[str, Any]:
-    """What decides beside the router's own code: what it may see and take, and our side of its interface."""
+    """Return what may influence decisions beside the router's own code: environment, limits and twinbench's side of the
+    interface.
+    """
     seen = {name: sha256_text(os.environ[name]) for name in limits.environment if name in os.environ}
     return {
         "environment": seen,
         "decision_s": limits.decision_s,
         "memory_mib": limits.memory_mib,
-        "latency": "measured outside",  # what was kept when routers told it themselves is another figure
+        "latency": "measured outside",  # results cached when routers reported it themselves are not comparable
         "interface": {name: sha256_installed(_PACKAGE / name) for name in _INTERFACE},
         **({} if limits.isolation is None else {"isolation": limits.isolation.conditions()}),
     }
@@ -226,12 +251,14 @@ def _conditions(limits: PluginLimits) -> dict[str, Any]:
 
 @contextmanager
 def _instance(router: Router, _: tuple[Candidate, ...], llm: OwnCalls) -> Iterator[Router]:
-    """A router of this process.
+    """Open a router that is an object in this process.
 
     Raises:
-        RouterLoadError: what it does with its handle fails.
+        RouterLoadError: its ``use`` hook failed.
     """
     if (said := told(router, "use", llm)) is not None:
+        raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
+    if (said := told(router, "warm_up")) is not None:
         raise RouterLoadError(f"router {type(router).__name__} could not be loaded: {said}")
     yield router
 
@@ -261,7 +288,7 @@ def _built_in(spec: RouterSpec) -> Router:
 
 
 def _place_of_built_in(spec: RouterSpec) -> dict[str, Any]:
-    """Where a built-in router is, as a process is told that is to load it."""
+    """Return the location of a built-in router, as a process that loads it needs it."""
     return {
         "kind": "module",
         "target": BUILT_IN[spec.target].__module__,
@@ -273,7 +300,7 @@ def _place_of_built_in(spec: RouterSpec) -> dict[str, Any]:
 
 
 def _located(spec: RouterSpec, limits: PluginLimits) -> Located:
-    """Where a router is, as its process is told, and what it depends on."""
+    """Return a router's location, as its process needs it, and what its decisions depend on."""
     folder = Path.cwd()
     is_file = spec.kind == "file"
     request = {
@@ -320,11 +347,11 @@ def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) 
 
 
 def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
-    """The routers that a name may stand for, as the end of an error; empty of a class that was named by its place.
+    """Return the end of an error message that lists existing routers; empty if the spec names a file or module.
 
     Args:
-        spec: of a router that there is not.
-        elsewhere: whether it was looked for in another environment, which alone knows what is installed there.
+        spec: the spec of a router that was not found.
+        elsewhere: whether it was searched in another environment, whose installed routers are unknown here.
     """
     if spec.kind != "entry-point":
         return ""
@@ -334,11 +361,11 @@ def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
 
 
 def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
-    """What ``describe`` says in the environment that the router will run in.
+    """Run ``describe`` in the environment that the router will run in.
 
     Raises:
-        RouterNotFoundError: there is no such router.
-        UsageError: that environment cannot say it.
+        RouterNotFoundError: the router is not found there.
+        UsageError: ``describe`` cannot be run there.
     """
     if limits.isolation is not None:
         said = limits.isolation.described(request, limits)

@@ -1,4 +1,4 @@
-"""One life of a router's process on this machine, and the end of it and of all that it started.
+"""A router's process on this machine: start it, enforce its limits, and end it with all its descendants.
 
 This contains accidents, not attackers: docs/write-a-router.md lists what only strict isolation refuses.
 """
@@ -21,11 +21,12 @@ from typing import IO, cast
 import psutil
 
 from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.output import MOST_KEPT_BYTES
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, plugin_environment
 
 COOKIE = "TWINBENCH_ROUTER_PROCESS"
-"""The environment variable by which a router's processes are known."""
+"""The environment variable by which a router's processes are recognised."""
 
 _POLL_S = 0.05
 _TREE_EVERY_POLLS = 4
@@ -34,23 +35,23 @@ _GONE_WITHIN_S = 1.0
 _READY_WITHIN_MS = 250
 _PIPE_BYTES = 2**20
 _MOST_STRAY_ROUNDS = 50
-_MOST_STDERR_KEPT = 2**20
+_MOST_OUTPUT_IN_FILE = 2**20
 
 
 class LocalProcess(RouterProcess):
     """A router's process on this machine."""
 
     def __init__(self, folder: Path, limits: PluginLimits) -> None:
-        """Start one.
+        """Start a process.
 
         Args:
-            folder: of ``runtime_folder``.
-            limits: what it may take.
+            folder: the folder made by ``runtime_folder``.
+            limits: the process's limits.
         """
         super().__init__()
         self._limits = limits
         self._cookie = uuid.uuid4().hex
-        self._stderr = _Stderr()
+        self._output = _Output()
         self._ending = threading.Lock()
         self._over = threading.Event()
         self._seen: dict[int, psutil.Process] = {}
@@ -64,7 +65,7 @@ class LocalProcess(RouterProcess):
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._stderr.file,
+            stderr=self._output.file,
             cwd=home,
             env=plugin_environment(home, limits) | {COOKIE: self._cookie},
             start_new_session=True,
@@ -74,7 +75,7 @@ class LocalProcess(RouterProcess):
         self._watcher.start()
 
     def kill(self, because: str) -> None:
-        """End the process and all that it started, now."""
+        """Kill the process and all its descendants now."""
         if self._killed_because is None:
             self._killed_because = because
         self._end(patient=False)
@@ -86,16 +87,20 @@ class LocalProcess(RouterProcess):
         return self._pipe.read(size)
 
     def close(self) -> None:
-        """Let the process end, and see that it and all that it started do."""
+        """Let the process end, and make sure that it and all its descendants do."""
         self._pipe.hang_up()
         self._end(patient=True)
         if threading.current_thread() is not self._watcher:
             self._watcher.join(_END_WITHIN_S)
         self._pipe.close()
-        self._stderr.file.close()
+        self._output.file.close()
+
+    def new_output(self, *, patient: bool) -> bytes:  # noqa: ARG002 - it is there at once
+        """The end of what the process printed since this was last asked."""
+        return self._output.take()
 
     def tree_mib(self) -> float:
-        """Resident memory of the process and its descendants; what two share counts twice."""
+        """Return the resident memory of the process and its descendants in MiB; shared memory counts twice."""
         total = 0
         for process in self._tree():
             with contextlib.suppress(psutil.Error):
@@ -103,7 +108,7 @@ class LocalProcess(RouterProcess):
         return total / 2**20
 
     def _tree(self) -> list[psutil.Process]:
-        """The process and its descendants, which are remembered: one may later be nobody's descendant any more."""
+        """Return the process and its descendants, and remember them, since one may be reparented later."""
         found = []
         for pid in [self._popen.pid, *_descendants(self._popen.pid)]:
             with contextlib.suppress(psutil.Error):
@@ -114,17 +119,17 @@ class LocalProcess(RouterProcess):
         return found
 
     def _watch(self) -> None:
-        """Enforce the limits on time and memory from outside: nothing in the process can be asked to."""
+        """Enforce the limits on time and memory from outside, since code in the process cannot be trusted to."""
         polls = 0
         while not self._over.wait(_POLL_S):
             polls += 1
-            self._stderr.shorten()
+            self._output.shorten()
             if (deadline := self._deadline) is not None and time.monotonic() > deadline[0]:
                 self.kill(deadline[1])
             elif polls % _TREE_EVERY_POLLS == 0 and self.tree_mib() > self._limits.memory_mib:
                 self.kill(f"its process took more than {self._limits.memory_mib:,} MiB of memory")
             elif self._popen.poll() is not None:
-                self._end(patient=False)  # something that it left may hold its end of the pipe open
+                self._end(patient=False)  # a descendant may hold its end of the pipe open
 
     def _end(self, *, patient: bool) -> None:
         with self._ending:
@@ -135,7 +140,7 @@ class LocalProcess(RouterProcess):
                     self._popen.wait(_END_WITHIN_S)
             if self._popen.poll() is None:
                 self._tree()
-                # The order goes to the reaper, which ends everything it finds before itself.
+                # The signal goes to the reaper, which kills all descendants before it exits.
                 self._popen.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._popen.wait(_END_WITHIN_S)
@@ -149,15 +154,15 @@ class LocalProcess(RouterProcess):
             self._over.set()
 
     def _end_strays(self) -> None:
-        """End what the reaper did not, having been killed itself: what was seen, and what has our mark by inheritance.
+        """Kill what a killed reaper left: processes seen before, and those that inherited our environment variable.
 
-        What is killed may have started another in the meantime, so look until there is none.
+        A killed process may have started another one in the meantime, so repeat until none is found.
         """
         killed = []
         for process in self._seen.values():
             with contextlib.suppress(psutil.Error):
                 if process.pid != self._popen.pid:
-                    process.kill()  # refuses where the number was given to another process since
+                    process.kill()  # psutil refuses if the pid was reused by another process
                     killed.append(process)
         for _ in range(_MOST_STRAY_ROUNDS):
             found = False
@@ -171,56 +176,74 @@ class LocalProcess(RouterProcess):
                 break
         limit = time.monotonic() + _GONE_WITHIN_S
         while any(map(_lives, killed)) and time.monotonic() < limit:
-            time.sleep(0.005)  # a killed process is not gone at once
+            time.sleep(0.005)  # a killed process needs a moment to disappear
 
     def _obituary(self) -> str:
-        """Why there is no answer."""
+        """Make sure that the process has ended, and return why there is no answer."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._popen.wait(_GONE_WITHIN_S)  # the pipe closes a moment before the process can be waited for
+            self._popen.wait(_GONE_WITHIN_S)  # the pipe closes a moment before the process ends
         if self._popen.poll() is None:
             self.kill(CLOSED)
         self._end(patient=False)
         if self._killed_because is not None:
             return self._killed_because
-        return ending(self._popen.returncode, self._stderr.end())
+        return ending(self._popen.returncode, self._output.end())
 
 
-class _Stderr:
-    """What a process and all that it started write to standard error: a file of which only the end is kept."""
+class _Output:
+    """What a process and all that it started print: a file of which only the end is kept."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever made this
         self._before = b""
-        """The end of what was thrown away."""
+        """The end of the part that was discarded."""
+        self._thrown_away = 0
+        self._taken = 0
+        """Bytes that were there when ``take`` was last called, thrown away or not."""
+        self._looking = threading.Lock()
         with contextlib.suppress(ImportError):
             import fcntl
 
-            # Of the open file, so it goes for the process too: it goes on at the end, wherever that is now.
+            # The flag belongs to the open file, so the process too appends at the end, wherever that is now.
             fcntl.fcntl(self.file, fcntl.F_SETFL, fcntl.fcntl(self.file, fcntl.F_GETFL) | os.O_APPEND)
 
     def shorten(self) -> None:
-        """Throw away what is there, where it is much."""
-        if sys.platform != "win32" and os.fstat(self.file.fileno()).st_size > _MOST_STDERR_KEPT:
+        """Discard the file's content if it is large."""
+        if sys.platform == "win32" or self._size() <= _MOST_OUTPUT_IN_FILE:
+            return
+        with self._looking:
+            self._thrown_away += self._size()
             self._before = self._last()
             os.ftruncate(self.file.fileno(), 0)
 
     def end(self) -> bytes:
-        """The last of what was written."""
-        return (self._before + self._last())[-MOST_STDERR_SHOWN:]
+        """Return the end of what was written."""
+        with self._looking:
+            return (self._before + self._last())[-MOST_STDERR_SHOWN:]
+
+    def take(self) -> bytes:
+        """The end of what was written since the last time."""
+        with self._looking:
+            total = self._thrown_away + self._size()
+            new, self._taken = total - self._taken, total
+            return (self._before + self._last())[-min(new, MOST_KEPT_BYTES) :] if new else b""
+
+    def _size(self) -> int:
+        return os.fstat(self.file.fileno()).st_size
 
     def _last(self) -> bytes:
-        start = max(0, os.fstat(self.file.fileno()).st_size - MOST_STDERR_SHOWN)
+        start = max(0, self._size() - MOST_KEPT_BYTES)
         if sys.platform == "win32":
             self.file.seek(start)
-            return self.file.read(MOST_STDERR_SHOWN)
-        return os.pread(self.file.fileno(), MOST_STDERR_SHOWN, start)  # from whatever thread
+            return self.file.read()  # up to the end, where the process goes on
+        return os.pread(self.file.fileno(), MOST_KEPT_BYTES, start)  # from whatever thread
 
 
 class _Pipe:
-    """Both directions of the way to a process; where the platform can wait for a pipe, none outlasts the process.
+    """Both pipes of a process; reads and writes end with the process, if the platform can poll a pipe.
 
-    A copy of its end may have got away with something that the process started, so that the end of the process alone
-    does not end a read or a write.
+    A descendant may hold a copy of the process's end of a pipe, so that the end of the process alone would not end a
+    read or a write.
     """
 
     def __init__(self, requests: IO[bytes], answers: IO[bytes], over: threading.Event) -> None:
@@ -234,16 +257,16 @@ class _Pipe:
             self._writable.register(requests, select.POLLOUT)
             os.set_blocking(requests.fileno(), False)
         if sys.platform == "linux":
-            with contextlib.suppress(OSError, ImportError):  # a long conversation should cross in one piece
+            with contextlib.suppress(OSError, ImportError):  # so that a long conversation is sent in one piece
                 import fcntl
 
                 fcntl.fcntl(requests, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def write(self, data: bytes) -> None:
-        """Write all of it, or raise OSError."""
+        """Write all of ``data``, or raise OSError."""
         left = memoryview(data)
         while left:
-            # Without blocking, a full pipe takes nothing (None) or a part.
+            # A non-blocking write to a full pipe writes nothing (None) or a part.
             written = self._requests.write(left)
             if written:
                 left = left[written:]
@@ -251,24 +274,24 @@ class _Pipe:
                 raise BrokenPipeError
 
     def read(self, size: int) -> bytes:
-        """Wait for something and read it; nothing at the end."""
+        """Wait for data and read it; empty at the end."""
         while self._waits and not self._readable.poll(_READY_WITHIN_MS):
             if self._over.is_set():
                 return b""
         return self._answers.read(size)
 
     def hang_up(self) -> None:
-        """Say that no more requests come."""
+        """Close the request pipe, so that the process sees that no more requests come."""
         self._requests.close()
 
     def close(self) -> None:
-        """Close both."""
+        """Close both pipes."""
         self._requests.close()
         self._answers.close()
 
 
 def _descendants(pid: int) -> list[int]:
-    """What a process started, what that started, and so on."""
+    """Return the pids of all descendants of a process."""
     found: list[int] = []
     pending = [pid]
     try:
@@ -276,17 +299,17 @@ def _descendants(pid: int) -> list[int]:
             children = _children(pending.pop())
             found += children
             pending += children
-    except FileNotFoundError:  # a kernel that does not list them, or another system
+    except FileNotFoundError:  # a kernel that does not list children, or another system
         with contextlib.suppress(psutil.Error):
             return [process.pid for process in psutil.Process(pid).children(recursive=True)]
     return found
 
 
 def _children(pid: int) -> list[int]:
-    """The children of a process, without a look at all the others.
+    """Return the pids of a process's children, without scanning all processes.
 
     Raises:
-        FileNotFoundError: the system does not list them.
+        FileNotFoundError: the system does not list children.
     """
     found: list[int] = []
     try:

@@ -1,4 +1,4 @@
-"""A router's process as one that asks it sees it, on this machine or in a container: requests, answers, deadlines."""
+"""The interface to a router's process, on this machine or in a container: requests, answers, deadlines."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from twinbench.routing.router import RouterError
 CLOSED = "its process closed its pipe to twinbench"
 
 MOST_STDERR_SHOWN = 500
-"""Bytes of the end of what a process wrote to standard error, where its end is told."""
+"""How many bytes of the end of standard error are shown when a process has ended."""
 
 _NUMBER_BITS = 52
-"""Of the number of a request: an integer that every JSON reader has exactly."""
+"""Bits of a request's number: every JSON reader represents such an integer exactly."""
 
 Serve = Callable[[QuestionContent], Mapping[str, Any]]
-"""Answers what a router's process asks while it decides."""
+"""Answers an LLM question that a router's process sends while it decides."""
 
 
 def ending(code: int, stderr: bytes) -> str:
-    """How a process ended, in words.
+    """Describe how a process ended.
 
     Args:
         code: its exit code; -n for signal n.
-        stderr: the end of what it wrote there.
+        stderr: the end of its standard error.
     """
     if code == PIPE_LOST:
         return CLOSED
@@ -52,15 +52,14 @@ def ending(code: int, stderr: bytes) -> str:
 
 
 class RouterProcess(ABC):
-    """A router's process: requests go in, answers come out, and its limits are enforced from outside."""
+    """A router's process: requests go in, answers come out, and limits are enforced from outside."""
 
     def __init__(self) -> None:
         self.took_ms: float | None = None
-        """How long the latest answer took, from the request sent until it had arrived; of a request without an answer,
-        until that was known."""
+        """Milliseconds from sending the last request until its answer arrived, or until it was known that none will."""
         self._number = 0
         self._deadline: tuple[float, str] | None = None
-        """Until when an answer must be there (``time.monotonic``), and what is wrong where it is not."""
+        """The time (``time.monotonic``) by which an answer must arrive, and the error message if it does not."""
         self._killed_because: str | None = None
 
     def ask(
@@ -70,25 +69,27 @@ class RouterProcess(ABC):
         within_s: float,
         what: str,
         serve: Serve | None = None,
+        late: str = "",
     ) -> Answer | Failure:
         """Send a request and wait for its answer.
 
         Args:
-            request: what is asked.
-            kind: what may come back.
-            within_s: how long it may take.
-            what: the name of that which takes so long.
-            serve: answers the questions that it asks before; how long that takes does not count.
+            request: the request.
+            kind: the frames that may answer it.
+            within_s: the time limit in seconds.
+            what: a name for the operation, used in the timeout message.
+            serve: answers LLM questions that come before the answer; this time does not count.
+            late: goes on to say what to do where it takes longer.
 
         Raises:
-            FrameError: it cannot be sent; nothing was.
-            RouterError: there is no answer, or one that cannot be used; the process is gone.
+            FrameError: the request cannot be encoded; nothing was sent.
+            RouterError: there is no valid answer; the process has ended.
         """
         self.took_ms = None
-        # Not a count: an answer that is sent before its question would be right, and take no time at all.
+        # Random, not a counter: otherwise the process could send the next answer in advance, in no measured time.
         self._number = secrets.randbits(_NUMBER_BITS)
         frame = request_frame({**request, "number": self._number})
-        self._deadline = (time.monotonic() + within_s, f"{what} took longer than {within_s:g} s")
+        self._deadline = (time.monotonic() + within_s, f"{what} took longer than {within_s:g} s{late}")
         started = time.perf_counter()
         try:
             self._write(frame)
@@ -99,10 +100,10 @@ class RouterProcess(ABC):
                 answer = check_answer(body, self._number, kind)
                 if not isinstance(answer, Question):
                     return answer
-                assert serve is not None  # noqa: S101 - given wherever a question may come
+                assert serve is not None  # noqa: S101 - given whenever questions are allowed
                 self._write(self._served(serve, answer.ask))
         except (EOFError, OSError):
-            self._deadline = None  # whatever happened, it was not that
+            self._deadline = None  # it was not a timeout
             self.took_ms = _ms_since(started)
             raise RouterError(self._obituary()) from None
         except AnswerError as error:
@@ -113,7 +114,7 @@ class RouterProcess(ABC):
             self._deadline = None
 
     def _refuse_late(self) -> None:
-        """What watches the deadline from outside looks now and then only; what comes in between is late all the same.
+        """Refuse an answer that came after its deadline, before the watcher thread noticed.
 
         Raises:
             EOFError: an answer came after its deadline.
@@ -123,7 +124,7 @@ class RouterProcess(ABC):
             raise EOFError
 
     def _served(self, serve: Serve, question: QuestionContent) -> bytes:
-        """The frame of the reply to a question; meanwhile the deadline stands still."""
+        """Answer an LLM question and return the reply's frame; meanwhile the deadline is suspended."""
         assert self._deadline is not None  # noqa: S101 - something is asked of the process
         until, late = self._deadline
         left_s = until - time.monotonic()
@@ -134,27 +135,35 @@ class RouterProcess(ABC):
 
     @abstractmethod
     def _write(self, data: bytes) -> None:
-        """Write all of it, or raise OSError."""
+        """Write all of ``data``, or raise OSError."""
 
     @abstractmethod
     def _read(self, size: int) -> bytes:
-        """Wait for something and read it; nothing at the end."""
+        """Wait for data and read it; empty at the end."""
 
     @abstractmethod
     def _obituary(self) -> str:
-        """Why there is no answer; the process is gone after this."""
+        """Make sure that the process has ended, and return why there is no answer."""
 
     @abstractmethod
     def kill(self, because: str) -> None:
-        """End the process and all that it started, now."""
+        """Kill the process and all its descendants now."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let the process end, and see that it and all that it started do."""
+        """Let the process end, and make sure that it and all its descendants do."""
+
+    @abstractmethod
+    def new_output(self, *, patient: bool) -> bytes:
+        """The end of what the process printed since this was last asked, as far as it arrived.
+
+        Args:
+            patient: wait a moment for what may be under way.
+        """
 
     @abstractmethod
     def tree_mib(self) -> float:
-        """Resident memory of the process and its descendants."""
+        """Return the resident memory of the process and its descendants in MiB."""
 
 
 def _ms_since(started: float) -> float:

@@ -1,8 +1,7 @@
-"""What a router's decisions depend on: its files and the distributions that they import.
+"""Find what a router's decisions depend on: its files and the distributions that they import.
 
-Imports are followed as text, without running them, so that a lazily imported module counts too. Standard library only:
-the same code runs in a router's own environment. Data that a router reads by itself is seen only where an argument
-names it.
+Imports are followed in the source text, without running it, so that lazily imported modules count too. Standard library
+only: the same code runs in a router's own environment. Data files of a router count only if an argument names them.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ENTRY_POINTS = "twinbench.routers"
-"""The entry point group in which packages announce their routers."""
+"""The entry point group in which packages register their routers."""
 
 
 _NOTHING: Mapping[str, Mapping[str, str]] = {"files": {}, "paths": {}, "distributions": {}}
@@ -28,32 +27,32 @@ _NOTHING: Mapping[str, Mapping[str, str]] = {"files": {}, "paths": {}, "distribu
 
 
 class RouterNotFoundError(Exception):
-    """No router of that name in this environment; the text says what there is."""
+    """The router does not exist in this environment; the text says which ones do."""
 
 
 class _Module(NamedTuple):
-    """A module found as a file."""
+    """A module's source file."""
 
     file: Path
     package: str | None
-    """What its relative imports start from; None for a bare file."""
+    """The package that relative imports start from; None for a bare file."""
     root: Path
-    """The folder on the search path that it was found in."""
+    """The folder on the search path in which it was found."""
 
 
 def describe(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Where a router is and what its decisions depend on, in the environment that this runs in.
+    """Describe where a router is and what its decisions depend on, in the current environment.
 
     Args:
         request: ``kind``, ``target``, ``attribute``, ``arguments`` of its spec, ``path`` (folders searched first) and
-            ``folder`` (that relative paths in arguments start from).
+            ``folder`` (from which relative paths in arguments start).
 
     Returns:
         ``kind``, ``target`` and ``attribute`` with entry points resolved, ``files`` (name to sha256), ``paths`` (name
         to where it lies), ``distributions`` (name to version) and the version of Python.
 
     Raises:
-        RouterNotFoundError: no such entry point or module.
+        RouterNotFoundError: the entry point or module does not exist.
     """
     kind, target, attribute = request["kind"], request["target"], request["attribute"]
     path = list(request["path"])
@@ -82,15 +81,15 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> dict[str, dict[str, str]]:
-    """The files (name to sha256, and to path) and distributions (name to version) behind a router.
+    """Return the files (name to sha256, and to path) and distributions (name to version) that a router depends on.
 
-    A file is named from the folder on the search path that its module was found in, so that the same files count alike
-    wherever they lie. The router's own package, and modules of no distribution, count file by file, so that an edit
-    counts; everything else counts by its distribution's version.
+    A file is named relative to the folder on the search path in which its module was found, so that the name does not
+    depend on where that folder is. The router's own package, and modules that belong to no distribution, count file by
+    file, so that an edit is noticed; everything else counts by its distribution's version.
 
     Args:
-        entry: the file that defines it.
-        package: the dotted package that ``entry`` lies in, which its relative imports start from; None for a bare file.
+        entry: the file that defines the router.
+        package: the dotted package of ``entry``, from which its relative imports start; None for a bare file.
         path: folders that are searched before ``sys.path``.
     """
     root = entry.parents[len(package.split("."))] if package else entry.parent
@@ -128,7 +127,7 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
 
 
 def _argument_files(arguments: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The content of files that arguments name."""
+    """Return the SHA-256 of files that arguments name."""
     paths = {name: folder / value for name, value in arguments.items() if value}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
 
@@ -150,7 +149,7 @@ def _imports(content: bytes, package: str | None) -> Iterator[str]:
 
 
 def _run_by(imports: Iterable[str], package: str | None) -> list[str]:
-    """All that runs when these are imported by a module of ``package``: the packages around each, too."""
+    """Return all modules that run when these are imported by a module of ``package``, including enclosing packages."""
     names = {*imports, *([package] if package else [])}
     return sorted(
         {".".join(parts[:size]) for parts in (n.split(".") for n in names) for size in range(1, len(parts) + 1)}
@@ -158,7 +157,7 @@ def _run_by(imports: Iterable[str], package: str | None) -> list[str]:
 
 
 def _module_file(module: str, root: Path | None) -> _Module | None:
-    """A module under ``root``."""
+    """Find a module's file under ``root``."""
     if root is None:
         return None
     beside = root.joinpath(*module.split("."))
@@ -169,7 +168,7 @@ def _module_file(module: str, root: Path | None) -> _Module | None:
 
 
 def _search_root(top: str, path: Sequence[str]) -> Path | None:
-    """The folder on the search path in which a top-level module lies; nothing is imported."""
+    """Return the folder on the search path that contains a top-level module, without importing it."""
     try:
         spec = importlib.machinery.PathFinder.find_spec(top, [*path, *sys.path])
     except (ImportError, ValueError):
@@ -186,7 +185,7 @@ def _top_level() -> Mapping[str, list[str]]:
 
 
 def _add_distribution(name: str, found: dict[str, str]) -> None:
-    """Add a distribution and all that it requires, as installed here."""
+    """Add a distribution and all its requirements, as installed here."""
     pending = [name]
     while pending:
         current = re.sub(r"[-_.]+", "-", pending.pop()).lower()
@@ -207,7 +206,7 @@ def _required(requirements: Iterable[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Answer one request on standard input; what ``describe`` raises comes back as ``not_found``."""
+    """Answer one request on standard input; a ``RouterNotFoundError`` is written as ``not_found``."""
     try:
         found = describe(json.load(sys.stdin))
     except RouterNotFoundError as error:

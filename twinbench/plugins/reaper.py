@@ -1,7 +1,7 @@
-"""The first half of a router's process on Linux: runs no foreign code, and sees that nothing of the second outlives it.
+"""The first half of a router's process on Linux: runs no foreign code, and ends whatever the second half leaves behind.
 
-It is the subreaper of all that the router starts: what loses its parent becomes its child, so it finds what left the
-process group too. Imports little, since it stays in memory beside the router. Standard library only.
+It is the subreaper of all processes that the router starts: orphans become its children, so it also finds those that
+left the process group. Imports little, since it stays in memory beside the router. Standard library only.
 """
 
 # pathlib would stay in memory beside every router.
@@ -25,7 +25,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGCHLD) if sys.platform != "win32" else ()
 
 
 def split_off() -> None:
-    """Go on as the child of a process that ends whatever this one leaves behind; elsewhere than on Linux just go on."""
+    """Fork: the parent becomes the reaper, the child continues as the router's process. Outside Linux do nothing."""
     if sys.platform != "linux" or not hasattr(os, "fork"):
         return
     import ctypes
@@ -34,24 +34,24 @@ def split_off() -> None:
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     if prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it dies of what its child died of
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it dies of the same signal as its child
     twinbench, reaper = os.getppid(), os.getpid()
-    # Blocked before there is a child, so that none of its signals is missed.
+    # Block signals before the fork, so that none of the child's is missed.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     child = os.fork()
     if child:
         _reap(child, twinbench)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    # A router that kills its reaper goes with it.
+    # If a router kills its reaper, the kernel kills the router.
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != reaper:
         os._exit(0)
 
 
 def _reap(child: int, twinbench: int) -> NoReturn:
-    """Wait for the router's process, or for the order or the need to end it; then leave as it left."""
-    # Of the pipes only the reading end of the requests is kept, to see twinbench hang up where a wrapper of the
-    # interpreter is our parent. Were the answers open here too, the end of the child would not be seen.
+    """Wait until the router's process ends, or must be ended; then exit in the same way."""
+    # Of the pipes only the reading end of the requests is kept, to notice when twinbench closes it in case a wrapper of
+    # the interpreter is our parent. If the answer pipe stayed open here, twinbench would not see the child's end.
     requests = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):
@@ -85,7 +85,7 @@ def _reap(child: int, twinbench: int) -> NoReturn:
 
 
 def _end_descendants() -> None:
-    """Kill until nothing is left: what loses its parent becomes our child, so each round finds the next generation."""
+    """Kill until nothing is left: orphans become our children, so each round finds the next generation."""
     while True:
         for pid in _children():
             with contextlib.suppress(ProcessLookupError):
@@ -104,7 +104,7 @@ def _children() -> Iterator[int]:
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat", encoding="latin-1") as stat:
-                    # The command's name is in brackets and may hold anything; the parent is the second field after it.
+                    # The command's name is in parentheses and may contain anything; the parent is two fields later.
                     parent = stat.read().rpartition(")")[2].split()[1]
             except (OSError, IndexError):
                 continue
@@ -113,7 +113,7 @@ def _children() -> Iterator[int]:
 
 
 def _remove_folder() -> None:
-    """Remove the temporary folder that twinbench made for this process and cannot remove any more."""
+    """Remove the temporary folder of this process, if twinbench is gone and cannot remove it."""
     import shutil
 
     folder = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
@@ -121,9 +121,9 @@ def _remove_folder() -> None:
 
 
 def _die_of(number: int) -> NoReturn:
-    """Be killed by the signal that killed the child, so that twinbench sees what happened."""
+    """Die of the signal that killed the child, so that twinbench sees what happened."""
     if number not in (signal.SIGKILL, signal.SIGSTOP):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores some
+        signal.signal(number, signal.SIG_DFL)  # Python ignores some signals by default
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
     os._exit(128 + number)

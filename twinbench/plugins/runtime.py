@@ -1,4 +1,4 @@
-"""What a router's process runs, and what it finds around it."""
+"""The files that a router's process runs, and its environment variables."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from pathlib import Path
 from twinbench.plugins.limits import PluginLimits
 
 PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
-"""Environment variables that a router sees beside those that the user names."""
+"""Environment variables that a router always sees; the user may name further ones."""
 
 LARGEST_FILE_BYTES = 512 * 2**20
 MOST_OPEN_FILES = 1024
 RESOURCE_LIMITS = (f"RLIMIT_FSIZE={LARGEST_FILE_BYTES}", f"RLIMIT_NOFILE={MOST_OPEN_FILES}")
-"""What a router's process sets for itself before it loads any foreign code: the arguments of its start script."""
+"""Resource limits that a router's process sets before it loads foreign code; arguments of its start script."""
 
 _RUNTIME: Mapping[str, Sequence[str]] = {
     ".": ("__init__.py",),
-    "routing": ("__init__.py", "built_in.py", "llm.py", "router.py", "tiers.py", "training.py", "usage.py"),
+    "routing": (
+        *("__init__.py", "accepting.py", "built_in.py", "llm.py", "router.py", "tiers.py", "training.py", "usage.py"),
+    ),
     "plugins": (
-        *("__init__.py", "arguments.py", "fitting.py", "host.py", "provenance.py", "reaper.py", "trb.py", "wire.py"),
+        *("__init__.py", "arguments.py", "constructing.py", "fitting.py", "host.py", "provenance.py", "raised.py"),
+        *("published.py", "published_text.py", "reaper.py", "trb.py", "wire.py"),
     ),
 }
-"""By folder of the package, the files that a router's process runs; they need the standard library alone."""
+"""The files that a router's process runs, by folder of the package; they need the standard library only."""
 
 _SCRIPTS = {
     "start": (("reaper", "split_off"), ("host", "main")),
@@ -36,7 +39,7 @@ _SCRIPTS = {
 
 @contextlib.contextmanager
 def runtime_folder() -> Iterator[Path]:
-    """A temporary folder with the files that a router's process runs, and nothing else of twinbench."""
+    """Make a temporary folder with the files that a router's process runs, and nothing else of twinbench."""
     package = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory(prefix="twinbench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -54,7 +57,7 @@ def runtime_folder() -> Iterator[Path]:
 
 
 def plugin_environment(home: Path, limits: PluginLimits) -> dict[str, str]:
-    """The environment variables of a router's process."""
+    """Return the environment variables of a router's process."""
     environment = {name: os.environ[name] for name in (*PASSED_ENVIRONMENT, *limits.environment) if name in os.environ}
     for name in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP"):
         environment.setdefault(name, str(home))

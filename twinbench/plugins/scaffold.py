@@ -1,4 +1,4 @@
-"""``twinbench router new``: a small installable plugin project."""
+"""Create a small installable plugin project (``twinbench router new``)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
 def new_project(name: str, parent: Path) -> list[Path]:
-    """Write a plugin project into ``parent / name``; the files written.
+    """Write a plugin project into ``parent / name`` and return the files written.
 
     Raises:
-        UsageError: a name that no package can have, or one that is taken.
+        UsageError: the name is not a valid package name or is taken.
         TwinbenchError: the folder cannot be written.
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):

@@ -1,4 +1,4 @@
-"""The text that names a router.
+"""Parse router specs: the texts that name routers.
 
 ``always-high`` or an installed entry point, ``package.module:Class``, ``path/to/file.py:Class``,
 ``trb:module:factory``, the folder of a trained router, ``http://host/path``; all but the last with arguments,
@@ -29,12 +29,13 @@ class RouterSpec:
     """A parsed spec."""
 
     text: str
-    """As the user wrote it; what tables show."""
+    """The spec as the user wrote it, which tables show."""
     kind: Kind
     target: str
-    """Built-in or entry point name, module, path of a file or of an artefact's folder, or address."""
+    """The name of a built-in router or entry point, a module, the path of a file or of a trained router's folder, or a
+    URL."""
     attribute: str
-    """The class (or factory) in the module or file."""
+    """The class or factory in the module or file."""
     arguments: Mapping[str, str]
 
     @property
@@ -44,10 +45,10 @@ class RouterSpec:
 
 
 def parse_spec(text: str) -> RouterSpec:
-    """Read a router spec.
+    """Parse a router spec.
 
     Raises:
-        UsageError: no such form, no such file, or arguments that are not ``name=value``.
+        UsageError: invalid form, missing file, or arguments that are not ``name=value``.
     """
     if text.startswith(("http://", "https://")):
         return RouterSpec(text, "endpoint", text, "", {})

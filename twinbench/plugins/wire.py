@@ -1,9 +1,9 @@
-"""What crosses the pipe between twinbench and a router's own process.
+"""The protocol between twinbench and a router's own process, over pipes.
 
-Frames are a length and a document. A conversation crosses once: each call says how many messages of the session's last
-one it keeps, and which follow. What goes to the router's process is marshalled, which takes a tenth of the time that
-JSON takes for a long conversation; what comes back is JSON, since nothing that comes from there is trusted
-(``answers.py`` checks it). Standard library only.
+A frame is a length and a document. A conversation is sent once: each call says how many messages of the session's
+previous call it keeps, and which follow. Requests to the router's process are marshalled, which takes a tenth of the
+time of JSON for a long conversation; answers are JSON, since nothing that comes from there is trusted (``answers.py``
+checks it). Standard library only.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from twinbench.routing.training import Trajectory
 from twinbench.routing.usage import Prices, Usage
 
 MOST_ANSWER_BYTES = 2**20
-"""An answer is a name, a number and a sentence; a longer one is refused."""
+"""Largest size of an answer, which is a name, a number and a sentence."""
 
 MOST_QUESTION_BYTES = 2**24
-"""A question to an LLM may hold a whole conversation."""
+"""Largest size of an LLM question, which may contain a whole conversation."""
 
 MOST_RATIONALE_CHARACTERS = 2**17
 
 FRAME_LENGTH = struct.Struct(">I")
-"""What a frame begins with: the bytes of its content."""
+"""Header of a frame: the size of its content in bytes."""
 
 _MOST_READ_BYTES = 2**20
-"""At once: room for what is announced and never comes is not taken."""
+"""Largest single read, so that no memory is allocated for an announced size that never arrives."""
 
 _MARSHAL_VERSION = 2
-"""Understood by every Python 3: the router's may be older or newer than ours."""
+"""A version that every Python 3 reads, since the router's interpreter may be older or newer than ours."""
 
 # Bound before any plugin runs: one that patches these modules changes its own copy (see host.py) or just the names.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -46,23 +46,23 @@ _dumps: Callable[[Any, int], bytes] = marshal.dumps
 _loads: Callable[[bytes], Any] = marshal.loads
 
 Reader = Callable[[int], bytes]
-"""Gives at most so many bytes, at least one; none at the end."""
+"""Reads at most the given number of bytes and at least one; empty at the end."""
 
 
 class FrameError(Exception):
-    """What should go into the pipe fits no frame."""
+    """A request cannot be encoded as a frame."""
 
 
 def request_frame(content: Mapping[str, Any]) -> bytes:
-    """What is sent to a router's process.
+    """Encode a request to a router's process as a frame.
 
     Raises:
-        FrameError: it holds what JSON cannot.
+        FrameError: the content cannot be encoded.
     """
     try:
         try:
             encoded = _dumps(content, _MARSHAL_VERSION)
-        except ValueError:  # a subclass of dict or str, say: as JSON would have it
+        except ValueError:  # for example a subclass of dict or str: convert it through JSON
             encoded = _dumps(_decode(_encode(content)), _MARSHAL_VERSION)
         return FRAME_LENGTH.pack(len(encoded)) + encoded
     except (ValueError, TypeError, RecursionError, struct.error) as error:
@@ -70,10 +70,10 @@ def request_frame(content: Mapping[str, Any]) -> bytes:
 
 
 def read_request(read: Reader) -> dict[str, Any]:
-    """What twinbench sent.
+    """Read the next request from twinbench.
 
     Raises:
-        EOFError: it is gone.
+        EOFError: twinbench has closed the pipe.
     """
     (length,) = FRAME_LENGTH.unpack(read_exactly(read, FRAME_LENGTH.size))
     request: dict[str, Any] = _loads(read_exactly(read, length))
@@ -81,16 +81,16 @@ def read_request(read: Reader) -> dict[str, Any]:
 
 
 def answer_frame(content: Mapping[str, Any]) -> bytes:
-    """What is sent back: an answer, or under ``ask`` a question to an LLM before it."""
-    encoded = _encode(content).encode("utf-8", "replace")  # a lone surrogate is no text that anybody can keep
+    """Encode an answer as a frame, or, under ``ask``, an LLM question before the answer."""
+    encoded = _encode(content).encode("utf-8", "replace")  # UTF-8 cannot encode a lone surrogate
     return FRAME_LENGTH.pack(len(encoded)) + encoded
 
 
 def read_exactly(read: Reader, size: int) -> bytes:
-    """So many bytes, however they come.
+    """Read exactly ``size`` bytes.
 
     Raises:
-        EOFError: the other side is gone.
+        EOFError: the other side has closed the pipe.
     """
     if size == 0:
         return b""
@@ -107,7 +107,7 @@ def read_exactly(read: Reader, size: int) -> bytes:
 
 
 def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
-    """A candidate as a router outside this process gets it; prices are USD per million tokens."""
+    """Convert a candidate to JSON for a router outside this process; prices are USD per million tokens."""
     return {
         "id": candidate.id,
         "model": candidate.model,
@@ -122,18 +122,18 @@ def candidate_to_json(candidate: Candidate) -> dict[str, Any]:
 
 
 def _known_prices(candidate: Candidate) -> dict[str, Decimal]:
-    """The prices of a candidate by name; those that it does not have are left out."""
+    """Return a candidate's prices by name, without those that it does not have."""
     return {name: price for name, price in asdict(candidate.prices).items() if price is not None}
 
 
 def candidate_from_json(content: Mapping[str, Any]) -> Candidate:
-    """The candidate that ``candidate_to_json`` wrote."""
+    """Restore a candidate from the JSON of ``candidate_to_json``."""
     prices = Prices(**{name: Decimal(price) for name, price in content["prices"].items()})
     return Candidate(**{**content, "tier": Tier.from_label(content["tier"]), "prices": prices})
 
 
 def call_head(call: Call) -> dict[str, Any]:
-    """All of a call but its messages, tools and candidates; lists follow the order of the candidates."""
+    """Return everything of a call except messages, tools and candidates; lists are in the order of the candidates."""
     views = [call.cache[candidate] for candidate in call.candidates]
     return {
         "session": call.session,
@@ -153,7 +153,7 @@ def call_from_head(
     tools: Sequence[Mapping[str, Any]],
     candidates: tuple[Candidate, ...],
 ) -> Call:
-    """The call that a head and its parts describe."""
+    """Restore a call from its head, messages, tools and candidates."""
     ids = [candidate.id for candidate in candidates]
     exact = head["exact"]
     return Call(
@@ -173,7 +173,7 @@ def call_from_head(
 
 
 def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
-    """An outcome, its candidate by id."""
+    """Convert an outcome to JSON, with its candidate by id."""
     return {
         "session": outcome.session,
         "step_index": outcome.step_index,
@@ -186,13 +186,13 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from_json(content: Mapping[str, Any], candidates: Sequence[Candidate]) -> Outcome:
-    """The outcome that ``outcome_to_json`` wrote."""
+    """Restore an outcome from the JSON of ``outcome_to_json``."""
     by_id = {candidate.id: candidate for candidate in candidates}
     return Outcome(**{**content, "candidate": by_id[content["candidate"]], "usage": Usage(**content["usage"])})
 
 
 def question_to_json(messages: Any, candidate: object, max_tokens: object, temperature: object) -> dict[str, Any]:
-    """A question to an LLM, its candidate by name; what is wrong with it is found where it is answered."""
+    """Convert an LLM question to JSON, with its candidate by name; it is validated where it is answered."""
     return {
         "messages": messages,
         "candidate": name_of(candidate),
@@ -202,15 +202,15 @@ def question_to_json(messages: Any, candidate: object, max_tokens: object, tempe
 
 
 def reply_to_json(reply: Reply) -> dict[str, Any]:
-    """The answer to a question."""
+    """Convert the reply to an LLM question to JSON."""
     return {**asdict(reply), "usage": reply.usage.to_json()}
 
 
 def reply_from_json(content: Mapping[str, Any]) -> Reply:
-    """The reply that ``reply_to_json`` wrote.
+    """Restore a reply from the JSON of ``reply_to_json``.
 
     Raises:
-        LlmError: it says that there is none.
+        LlmError: the JSON contains an error instead of a reply.
     """
     if "error" in content:
         raise LlmError(content["error"])
@@ -218,7 +218,7 @@ def reply_from_json(content: Mapping[str, Any]) -> Reply:
 
 
 def call_to_json(call: Call) -> dict[str, Any]:
-    """A whole call, as a decision endpoint gets it (docs/routers.md, "Endpoints")."""
+    """Convert a whole call to JSON, as a decision endpoint gets it (docs/routers.md, "Endpoints")."""
     return {
         "session": call.session,
         "step_index": call.step_index,

@@ -1,1 +1,1 @@
-"""Providers: where responses come from over HTTP. The only importer of litellm."""
+"""Providers: responses over HTTP. The only package that imports litellm."""

@@ -1,4 +1,6 @@
-"""Whether a gateway has what a pool locks: asked before money is spent on runs (dynamic.md, "Locked")."""
+"""Checks whether a gateway offers the models and prices of a pool, before money is spent on runs (dynamic.md,
+"Locked").
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from twinbench.text.tokens import tokenizer_set
 QUESTION = "Answer with one word: ready?"
 MAX_TOKENS = 16
 TEMPLATE_TOKENS = 200
-"""More than what chat templates put around a question: gpt-oss's has about 70 tokens, most have fewer than 40."""
+"""More tokens than any chat template adds to a question: gpt-oss's adds about 70, most add fewer than 40."""
 _MESSAGE = {"role": "user", "content": QUESTION}
 _AT_ONCE = 8
 
@@ -33,51 +35,51 @@ _TOLD_PRICES = {
     "cache_write": ("input_cache_write", "cache_write"),
     "output": ("completion", "output"),
 }
-"""Keys under which gateways list a bucket's price, in USD per token."""
+"""The keys under which gateways list the price of each kind of token, in USD per token."""
 _SAME = Decimal("1e-6")
-"""Relative: listed prices are rounded."""
+"""The relative tolerance for listed prices, which are rounded."""
 
 
 class Asked(Protocol):
-    """A gateway, as far as it is needed here."""
+    """The methods of a gateway that are needed here."""
 
     def fetch(self, request: Request, within_s: float) -> Response:
-        """Ask for one completion, once."""
+        """Request one completion, once."""
         ...
 
     def models(self, within_s: float) -> Response:
-        """Ask which models there are."""
+        """Request the list of models."""
         ...
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a gateway says about one candidate."""
+    """The result of checking one candidate at a gateway."""
 
     id: str
     problems: tuple[str, ...]
-    """What has to be mended before a run; empty where all is well."""
+    """The problems to fix before a run; empty if there are none."""
     listed: bool | None
-    """None where the gateway gives no list."""
+    """Whether the gateway lists the model; None if the gateway gives no list."""
     told_usd: Mapping[str, Decimal]
-    """Its list's price of each bucket, per million tokens; buckets that it does not tell are absent."""
+    """The listed price of each kind of token, per million tokens; kinds without a listed price are absent."""
     prices_differ: bool
-    """Whether any of them is not the locked one."""
+    """Whether any listed price differs from the locked one."""
     answered: bool
     served_model: str | None
     served_by: str | None
     proposed: tuple[str, ...] | None
-    """What ``served_as`` would have to be for the name under which it answered."""
+    """The value that ``served_as`` would need for the name under which it answered."""
     usage: Usage | None
     cost_usd: Decimal | None
-    """At the locked prices."""
+    """The cost at the locked prices."""
     spent_usd: Decimal
-    """Likewise; where the usage is not known and the question may have been billed, the most that it can cost."""
+    """The same; if the usage is unknown and the question may have been billed, the most that it can cost."""
     reported_cost_usd: Decimal | None
     latency_s: float
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object; money is decimal text."""
+        """Return the result as a JSON object; amounts of money are decimal strings."""
         return {
             **asdict(self),
             "problems": list(self.problems),
@@ -93,20 +95,23 @@ class Found:
 
 @dataclass(frozen=True)
 class Bound:
-    """The most that asking a candidate its question may cost; it is asked once, without retries."""
+    """The most that a candidate's question may cost; it is asked once, without retries."""
 
     prompt_tokens: int
-    """By our count, and ``TEMPLATE_TOKENS`` more."""
+    """Our count, plus ``TEMPLATE_TOKENS``."""
     max_tokens: int
-    """Of the answer."""
+    """The limit of the answer."""
     usd: Decimal
-    """At the locked prices: a prompt 1.3 times as long, written to a cold cache, and an answer as long as allowed."""
+    """The cost at the locked prices of a prompt 1.3 times as long, written to an empty cache, and an answer of the
+    largest allowed length."""
 
 
 def bounds(candidates: Sequence[LiveCandidate]) -> dict[str, Bound]:
     """Compute the most that each candidate's question may cost, by the candidate's id.
 
-    A provider that bills more than that has it named as a problem: reservations of a run would not hold there either.
+    If a provider bills more than that, this is reported as a problem: the reservations of a run would be too small
+    there,
+    too.
     """
     counted = PromptCounter(candidates, tokenizer_set(static_manifest())).prompt([_MESSAGE], (), 0).tokens
     found = {}
@@ -118,7 +123,7 @@ def bounds(candidates: Sequence[LiveCandidate]) -> dict[str, Bound]:
 
 
 def estimate_usd(candidates: Sequence[LiveCandidate]) -> Decimal:
-    """The most that asking every candidate its one question may cost, at the locked prices."""
+    """Return the most that asking every candidate its one question may cost, at the locked prices."""
     return sum((bound.usd for bound in bounds(candidates).values()), Decimal(0))
 
 
@@ -128,13 +133,13 @@ def check_candidates(
     within_s: float,
     progress: Callable[[str, int, int | None], None] = lambda *_: None,
 ) -> list[Found]:
-    """Ask a gateway for its list of models, and every candidate for one word, once.
+    """Request a gateway's list of models, and ask every candidate for one word, once.
 
     Args:
-        gateway: to ask.
+        gateway: the gateway.
         candidates: of the pool.
-        within_s: for each question.
-        progress: told how far it is.
+        within_s: the time limit of each question.
+        progress: is told how many are done.
     """
     listing = _listing(gateway, within_s)
     most = bounds(candidates)
@@ -201,7 +206,7 @@ def _overspent(usage: Usage, spent_usd: Decimal, bound: Bound) -> str:
 
 
 def _asked(gateway: Asked, candidate: LiveCandidate, bound: Bound, within_s: float) -> tuple[Judged, float]:
-    """The candidate's answer to the question, asked as an agent's first call would be."""
+    """Return the candidate's answer to the question, which is sent like an agent's first call."""
     candidate = candidate.model_copy(update={"max_tokens": bound.max_tokens})  # as the request has it
     body = request_body(candidate, [Utterance(_MESSAGE)], (), {})
     outcome: Response | TransportError
@@ -216,7 +221,7 @@ def _asked(gateway: Asked, candidate: LiveCandidate, bound: Bound, within_s: flo
 
 
 def _listing(gateway: Asked, within_s: float) -> dict[str, Mapping[str, Any]] | None:
-    """What ``/models`` lists, by id; None where it lists nothing that can be read."""
+    """Return the entries of ``/models`` by id; None if the list cannot be read."""
     try:
         answer = gateway.models(within_s)
         entries = json.loads(answer.body)["data"] if answer.status == 200 else None
@@ -228,7 +233,7 @@ def _listing(gateway: Asked, within_s: float) -> dict[str, Mapping[str, Any]] | 
 
 
 def _told_usd(entry: Mapping[str, Any]) -> dict[str, Decimal]:
-    """Prices of a model in a list; a cache bucket at 0 and a negative price say that there is none."""
+    """Return a model's prices in a list; a cache price of 0 and a negative price mean that there is none."""
     pricing = entry.get("pricing")
     told: dict[str, Decimal] = {}
     for bucket, keys in _TOLD_PRICES.items():
@@ -257,5 +262,5 @@ def _decimal(value: Any) -> Decimal | None:
 
 
 def plain(amount: Decimal) -> str:
-    """An amount with all its digits and no zeros after them."""
+    """Return an amount with all its digits and without trailing zeros."""
     return f"{amount.normalize():f}"

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible gateway, as a source of responses."""
+"""A source of responses: any OpenAI-compatible gateway."""
 
 from __future__ import annotations
 
@@ -29,24 +29,28 @@ _LOADING = threading.Lock()
 
 
 class Gateway:
-    """Asks a gateway over HTTP, through litellm; threads may share it.
+    """Sends requests to a gateway over HTTP, through litellm; threads may share it.
 
-    The body is sent as it is. litellm puts requests together by the model's name (it renames ``max_tokens`` for some,
-    refuses a temperature for others, strips cache marks), so it gets the body as ``extra_body``, which the client
-    merges last. It adds nothing to the body. Of the headers, those that describe the machine are left out
-    (``wire.py``); sent are the usual ones of HTTP with JSON, the key, the session and ``User-Agent: twinbench``. One
-    ``fetch`` is one HTTP request: nothing repeats it. Proxies of the environment are not used.
+    The body is sent unchanged. litellm builds requests by the model's name (it renames ``max_tokens`` for some, refuses
+    a
+    temperature for others, removes cache marks), so it gets the body as ``extra_body``, which the client merges last.
+    It
+    adds nothing to the body. Headers that describe the machine are left out (``wire.py``); the usual HTTP headers for
+    JSON,
+    the key, the session and ``User-Agent: twinbench`` are sent. One ``fetch`` is one HTTP request: it is never
+    repeated.
+    Proxies from the environment are not used.
 
-    Neither litellm nor the OpenAI client ever sees the key, or an answer: what was on the wire is the response.
+    Neither litellm nor the OpenAI client ever sees the key, or an answer: the response is what was on the wire.
 
     Args:
         api_base: such as ``https://openrouter.ai/api/v1``.
-        api_key_env: the environment variable with the key; None for a server that wants none.
+        api_key_env: the environment variable with the key; None for a server that needs no key.
         max_connections: at one time.
-        environment: where the variable is looked up; default: this process's.
+        environment: where the variable is looked up; default: this process's environment.
 
     Raises:
-        UsageError: no such address, or no key.
+        UsageError: the address is not valid, or the key is missing.
     """
 
     def __init__(
@@ -62,15 +66,15 @@ class Gateway:
         self._headers = {"User-Agent": "twinbench", "Accept-Encoding": "identity"}
         self._wire = Wire(max_connections, key)
         self._http = httpx.Client(transport=self._wire, trust_env=False)
-        # Sent by the wire, so that no library in between can log it or put it into an error.
+        # Added in wire.py, so that no library in between can log it or put it into an error.
         self._authorization = {} if key is None else {"Authorization": f"Bearer {key}"}
 
     def fetch(self, request: Request, within_s: float) -> Response:
-        """Ask for one completion, once.
+        """Request one completion, once.
 
         Args:
             request: its body is sent unchanged, its session as a header.
-            within_s: all that it may take, from connecting to the last byte.
+            within_s: the time limit, from connecting to the last byte.
 
         Raises:
             TransportError: there is no answer.
@@ -90,7 +94,7 @@ class Gateway:
                     max_retries=0,
                     timeout=within_s,
                 )
-            except Exception as error:  # noqa: BLE001 - what it makes of an answer is not what came
+            except Exception as error:  # noqa: BLE001 - its errors about an answer do not matter here
                 unsent = error
         if not exchange.over and unsent is not None:
             raise TransportError(
@@ -101,7 +105,7 @@ class Gateway:
         return _response(exchange)
 
     def models(self, within_s: float) -> Response:
-        """Ask which models there are (``/models``): costs nothing.
+        """Request the list of models (``/models``), which is free of charge.
 
         Raises:
             TransportError: there is no answer.
@@ -129,7 +133,7 @@ class Gateway:
     def _client(self) -> openai.OpenAI:
         import openai
 
-        http: Any = self._http  # openai 3 declares httpx2 alone, and takes httpx as openai 2 does
+        http: Any = self._http  # openai 3 only declares httpx2, but accepts httpx like openai 2
         return openai.OpenAI(api_key="-", base_url=self.api_base, http_client=http, max_retries=0)
 
     def _sent_headers(self, session: str | None = None) -> dict[str, str]:
@@ -145,8 +149,8 @@ def _response(exchange: Exchange) -> Response:
 
 
 def _litellm() -> ModuleType:
-    """litellm, quiet; the first time it takes seconds."""
-    with _LOADING:  # threads that import at the same time what imports itself in circles may see halves of it
+    """Return litellm with its output switched off; the first call takes seconds."""
+    with _LOADING:  # it has circular imports: threads that import it at the same time may see an incomplete module
         return _loaded_litellm()
 
 
@@ -161,7 +165,7 @@ def _loaded_litellm() -> ModuleType:
     litellm.telemetry = False
     litellm.turn_off_message_logging = True
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai"):
-        logging.getLogger(name).disabled = True  # at their debug level they write prompts
+        logging.getLogger(name).disabled = True  # at debug level they log prompts
     return litellm
 
 
@@ -172,7 +176,7 @@ def _checked_base(api_base: str) -> str:
     except ValueError:
         parts, usable = urlsplit(""), False
     if not usable:
-        shown = "" if "@" in api_base else f" {api_base!r}"  # a password may stand before it
+        shown = "" if "@" in api_base else f" {api_base!r}"  # it may contain a password
         raise UsageError(f"--api-base{shown} is no address: give one such as https://host/v1")
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError("--api-base takes scheme, host, port and path only; a key comes from --api-key-env")

@@ -1,4 +1,4 @@
-"""The LLMs that routers ask themselves in the static track: a gateway, a pool and a cap."""
+"""LLM calls of routers in the static track: a gateway, a pool and a cap."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def metered_llm(
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
     pool: str = DEFAULT_LIVE,
+    *,
+    option: str = _OPTION,
+    who: str = "routers",
 ) -> Iterator[MeteredLlm | None]:
     """What routers ask an LLM through; None without an address.
 
@@ -31,6 +34,8 @@ def metered_llm(
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that all routers together may spend; needed where the pool costs anything.
         pool: the live pool whose candidates may be asked.
+        option: what sets the cap, for messages.
+        who: asks, for messages.
 
     Raises:
         UsageError: no such address, pool or amount; no key; or a cap or key without an address.
@@ -41,22 +46,22 @@ def metered_llm(
                 raise UsageError(f"{option} is of routers that ask an LLM themselves: name the gateway with --api-base")
         yield None
         return
-    # A score that asks no LLM does without an HTTP client.
+    # A score without LLM calls needs no HTTP client.
     from twinbench.calls.budget import Budget
     from twinbench.calls.metered import MeteredLlm
     from twinbench.providers.gateway import Gateway
 
     manifest = live_manifest(pool)
-    cap = spending_cap(router_usd, manifest, _OPTION, "routers")
+    cap = spending_cap(router_usd, manifest, option, who)
     with Gateway(api_base, api_key_env) as gateway:
-        yield MeteredLlm(manifest, gateway, Budget(cap, option=_OPTION))
+        yield MeteredLlm(manifest, gateway, Budget(cap, option=option))
 
 
 def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, option: str, who: str) -> Decimal | None:
-    """The amount that may be spent; None where the pool costs nothing and nobody says.
+    """Return the amount that may be spent; None if the pool costs nothing and no amount is given.
 
     Raises:
-        UsageError: it is none, or is missing.
+        UsageError: the amount is not valid, or is missing.
     """
     if amount is None:
         if pool.costs_nothing:
@@ -66,10 +71,10 @@ def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, optio
 
 
 def amount_in_usd(amount: str | float | Decimal, option: str) -> Decimal:
-    """The amount of USD that an option names.
+    """Parse the amount of USD of an option.
 
     Raises:
-        UsageError: it is none, or nobody can have it.
+        UsageError: it is not an amount, or is implausibly large.
     """
     from twinbench.calls.billing import is_plausible
 
@@ -77,6 +82,6 @@ def amount_in_usd(amount: str | float | Decimal, option: str) -> Decimal:
         cap = Decimal(str(amount))
     except InvalidOperation:
         cap = Decimal(-1)
-    if not is_plausible(cap) or cap == 0:  # what no line of a journal could hold, either
+    if not is_plausible(cap) or cap == 0:  # a journal line could not contain it, either
         raise UsageError(f"{option} {amount}: an amount in USD above 0 is needed, such as 2.50")
     return cap

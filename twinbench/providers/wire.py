@@ -1,8 +1,8 @@
-"""HTTP as it is on the wire: every exchange ends by its deadline, and says what was sent and what came back.
+"""HTTP with one deadline per exchange, and a record of what was sent and what was received.
 
-A timeout of httpx or litellm is one per read, so that an answer that trickles in may take for ever. Here one deadline
-covers the name, the connection, TLS, the request and the answer to its last byte: every operation on the connection
-gets what is left of it.
+A timeout of httpx or litellm applies to each read, so an answer that trickles in may take forever. Here, one deadline
+covers name resolution, the connection, TLS, the request and the answer to its last byte: every operation on the
+connection gets the time that is left.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ import httpx
 from twinbench.calls.redaction import Secrets
 
 MOST_BYTES = 64 << 20
-"""Of one answer; the longest real ones are some hundred kB."""
+"""The largest size of an answer; the longest real ones have a few hundred kB."""
 CONNECT_WITHIN_S = 15.0
-"""For each address of a host: one that does not answer leaves time for the next."""
+"""The time limit for each address of a host, so that time is left for the next address."""
 _SENT_HEADERS = frozenset({"accept", "content-length", "content-type", "host"})
-"""What of a client's own headers is sent. The others tell about the machine (``x-stainless-…``, ``OpenAI-Organization``
-from the environment) and were not asked for."""
+"""The client's own headers that are sent. The others describe the machine (``x-stainless-…``, ``OpenAI-Organization``
+from the environment)."""
 
 
 @dataclass
 class Exchange:
-    """One request and what became of it."""
+    """One request and its result."""
 
     deadline: float
-    """On the monotonic clock."""
+    """The deadline, on the monotonic clock."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """What is sent beside the client's own."""
+    """The headers that are sent in addition to the client's own."""
     began: float = field(default_factory=time.monotonic)
     latency_s: float = 0.0
     sent: bool = False
-    """Whether the request began to go out on a connection: from here on it may be billed."""
+    """Whether sending began on a connection: from then on the request may be billed."""
     status: int | None = None
     answer_headers: httpx.Headers = field(default_factory=httpx.Headers)
     body: bytes = b""
     failure: str | None = None
-    """Why there is no answer, for people."""
+    """Why there is no answer, as a text for people."""
 
     @property
     def over(self) -> bool:
-        """Whether it came to an end, good or bad; False where nothing was ever asked."""
+        """Whether it ended, with or without an answer; False if no request was made."""
         return self.status is not None or self.failure is not None
 
     def left_s(self) -> float:
-        """What is left until the deadline.
+        """Return the seconds that are left until the deadline.
 
         Raises:
-            httpcore.ReadTimeout: nothing.
+            httpcore.ReadTimeout: no time is left.
         """
         left = self.deadline - time.monotonic()
         if left <= 0:
@@ -70,24 +70,25 @@ class Exchange:
         return left
 
     def traced(self, event: str, info: Mapping[str, Any]) -> None:
-        """Called by httpcore before and after each thing that it does."""
+        """Called by httpcore before and after each of its steps."""
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
             self.sent = True
 
 
 _running: ContextVar[Exchange] = ContextVar("exchange")
-"""The exchange that this thread is in; connections outlive it, so they find its deadline here."""
+"""The present exchange of this thread; connections outlive it, so they look up its deadline here."""
 
 
 class Wire(httpx.BaseTransport):
     """Connections to one gateway, one for each request, shared by threads.
 
-    What it hands to its client is an empty completion, whatever happened: clients judge answers by their own rules
-    (everything is an ``InternalServerError``), repeat requests and log them. What happened stands in the ``Exchange``.
+    It always returns an empty completion to its client, because clients interpret answers by their own rules
+    (everything is
+    an ``InternalServerError``), repeat requests and log them. The real result is in the ``Exchange``.
 
     Args:
         max_connections: at one time; further requests wait, within their deadline.
-        secret: a text that is taken out wherever it would come back in an answer, in every form that ``Secrets`` knows.
+        secret: a string that is removed wherever it occurs in an answer, in every form that ``Secrets`` knows.
     """
 
     def __init__(self, max_connections: int, secret: str | None = None) -> None:
@@ -100,7 +101,7 @@ class Wire(httpx.BaseTransport):
 
     @contextmanager
     def exchange(self, within_s: float, headers: Mapping[str, str]) -> Iterator[Exchange]:
-        """What is asked through a client of this transport inside the block is this exchange."""
+        """Provide an exchange for the request that a client of this transport makes inside the block."""
         exchange = Exchange(time.monotonic() + within_s, headers)
         token = _running.set(exchange)
         try:
@@ -109,10 +110,10 @@ class Wire(httpx.BaseTransport):
             _running.reset(token)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read its answer to the end, into the running exchange."""
+        """Send a request and read its answer to the end, into the present exchange."""
         exchange = _running.get()
         if exchange.over:
-            raise httpx.UnsupportedProtocol("one exchange is one request")  # a client that repeats would pay again
+            raise httpx.UnsupportedProtocol("one exchange is one request")  # a client that repeated it would pay again
         exchange.began = time.monotonic()
         try:
             self._ask(request, exchange)
@@ -134,7 +135,7 @@ class Wire(httpx.BaseTransport):
                 url=str(request.url),
                 headers=_headers(request, exchange.headers),
                 content=request.read(),
-                # Only the wait for a connection asks for its timeout here; the rest reads the deadline.
+                # Only the wait for a connection uses this timeout; everything else uses the deadline.
                 extensions={"timeout": {"pool": exchange.left_s()}, "trace": exchange.traced},
             )
         )
@@ -153,9 +154,9 @@ class Wire(httpx.BaseTransport):
 
 
 def retry_after_s(headers: httpx.Headers) -> float | None:
-    """What the header Retry-After asks for, in seconds from now; None where it is absent or means nothing.
+    """Return the seconds from now that the header Retry-After asks for; None if it is absent or not valid.
 
-    A date counts from the answer's own date where it has one, so that clocks need not agree.
+    A date is compared with the answer's own date if it has one, so that the clocks need not agree.
     """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
@@ -168,7 +169,7 @@ def retry_after_s(headers: httpx.Headers) -> float | None:
 
 
 class _AnswerError(Exception):
-    """An answer came that is none."""
+    """The answer is not valid."""
 
 
 _FAILURES = (
@@ -191,7 +192,7 @@ _EMPTY = {
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects within what is left of the running exchange."""
+    """Connects within the time that the present exchange has left."""
 
     def __init__(self) -> None:
         self._plain = httpcore.SyncBackend()
@@ -216,7 +217,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every operation gets what is left of the running exchange."""
+    """A connection whose every operation gets the time that the present exchange has left."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
@@ -253,7 +254,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 def _addresses(host: str, port: int, within_s: float) -> list[str]:
-    """The addresses of a host; a resolver that hangs is left alone, since nothing can interrupt it."""
+    """Return the addresses of a host; a resolver that hangs is left running, since it cannot be interrupted."""
     found: list[list[str] | OSError] = []
 
     def resolve() -> None:
@@ -274,18 +275,20 @@ def _addresses(host: str, port: int, within_s: float) -> list[str]:
 
 
 def _headers(request: httpx.Request, more: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What is sent. The connection is for this request alone.
+    """Return the headers that are sent. The connection is used for this request alone.
 
-    What a host sends behind its answer would else be read as the answer to the next request, which is another case's;
-    and a request on a connection that the host closes in the same moment would be lost, and nobody could say whether it
-    is billed. The pool's own limit, no idle connections, lets one through now and then where threads meet.
+    Otherwise, bytes that a host sends after its answer would be read as the answer to the next request, which belongs
+    to
+    another case; and a request on a connection that the host closes at the same moment would be lost, without anybody
+    knowing
+    whether it is billed. The pool's own limit of no idle connections sometimes lets one through when threads meet.
     """
     kept = [(name, value) for name, value in request.headers.items() if name in _SENT_HEADERS]
     return [*kept, ("connection", "close"), *more.items()]
 
 
 def _unpacked(body: bytes, encoding: str) -> bytes:
-    """The body as text; compressed only where a server ignores that nobody asked for it."""
+    """Return the body as text; it is only compressed if a server ignores that compression was not requested."""
     if encoding.strip().lower() in ("", "identity"):
         return body
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is

@@ -94,6 +94,14 @@ def is_there(path: Path) -> bool:
         raise UsageError(f"cannot read {path} ({error.strerror})") from None
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder at a path that a user named, as far as one may look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def standard_input() -> BinaryIO:
     """The bytes of standard input.
 

@@ -19,6 +19,8 @@ from twinbench.reading.strict_json import FaultyJsonError, JsonError, list_membe
 
 STDIN = "-"
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+TRAJECTORY_SUFFIXES = (".traj.json", ".traj.json.gz")
+"""Of the files of mini-swe-agent, each of which is one run."""
 
 JSON_COLUMNS = ("messages", "functions")
 """Columns of a bank's Parquet file whose texts are JSON."""

@@ -23,14 +23,54 @@ def field_path(location: Sequence[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
+_WORDS: Mapping[str, str] = {
+    **dict.fromkeys(("missing", "missing_argument", "missing_keyword_only_argument"), "is missing"),
+    "extra_forbidden": "is not a field that is known here",
+    "unexpected_keyword_argument": "is not an argument that is known here",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "must be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "decimal_type", "decimal_parsing"), "must be a number"),
+    "finite_number": "must be a number, neither infinite nor NaN",
+    **dict.fromkeys(("string_type", "string_unicode", "bytes_type", "path_type"), "must be a text"),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"), "must be a list"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "dataclass_type"), "must be an object"),
+    **dict.fromkeys(("model_attributes_type", "dataclass_exact_type", "arguments_type"), "must be an object"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    "none_required": "must be null",
+    "invalid_key": "has a key that is no text",
+    **dict.fromkeys(("date_type", "date_parsing", "date_from_datetime_parsing"), "must be a date such as 2026-04-23"),
+    **dict.fromkeys(("datetime_type", "datetime_parsing"), "must be a time such as 2026-04-23T12:00:00Z"),
+    **dict.fromkeys(("literal_error", "enum"), "must be {expected}"),
+    "is_instance_of": "must be a {class}",
+    "union_tag_not_found": "does not say {discriminator}",
+    "union_tag_invalid": "has {discriminator} {tag!r}; known are {expected_tags}",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be a multiple of {multiple_of}",
+    "too_short": "must have at least {min_length} members",
+    "too_long": "must have at most {max_length} members",
+    "string_too_short": "must be at least {min_length} characters long",
+    "string_too_long": "must be at most {max_length} characters long",
+    "string_pattern_mismatch": "must match the pattern {pattern}",
+    "decimal_max_digits": "must have at most {max_digits} digits",
+    "decimal_max_places": "must have at most {decimal_places} digits behind the point",
+    "decimal_whole_digits": "must have at most {whole_digits} digits before the point",
+}
+"""What is wrong, by pydantic's type of error; names in braces are of the error's context."""
+
+_WITHOUT_VALUE = ("missing", "extra_forbidden", "unexpected_keyword_argument", "missing_keyword_only_argument")
+
+
 def worded(details: Mapping[str, Any]) -> str:
     """One of ``ValidationError.errors()`` as a sentence's end."""
-    message: str = details["msg"].removeprefix("Value error, ")
-    if details["type"] == "missing":
-        return "is missing"
-    if details["type"] == "extra_forbidden":
-        return "is not a field that is known here"
-    return message if details["type"] == "value_error" else f"{message} (found {shown(details['input'])})"
+    type_, context = details["type"], details.get("ctx", {})
+    if type_ in ("value_error", "assertion_error"):  # raised by a validator of ours, in its words
+        return str(context["error"])
+    words = _WORDS.get(type_, "is not what belongs there").format(**context)
+    if context.get("min_length") == 1:
+        words = "must not be empty"
+    return words if type_ in _WITHOUT_VALUE else f"{words} (found {shown(details['input'])})"
 
 
 def shown(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""Routers: what they are, see and answer; the routers that are built in."""
+"""Routers: the interface, what a router sees and answers, and the built-in routers."""

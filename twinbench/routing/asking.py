@@ -1,4 +1,4 @@
-"""A router asked: whatever it answers or raises becomes a choice or the text of what went wrong."""
+"""Ask a router for a decision and call its hooks, turning any exception or invalid answer into an error message."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from twinbench.routing.router import Call, Choice, DecisionError, Router, Router
 
 
 class RemoteRouter:
-    """A router of ours that stands for one elsewhere, and measures how long that takes to answer."""
+    """A twinbench router that forwards calls to a router in another process or behind HTTP, and times its answers."""
 
     last_decision_ms: float | None = None
-    """How long the last decision took, from the question sent until the answer had arrived, by our clock: not what it
-    took to start a process or to make a connection's address. None where nothing was sent."""
+    """Milliseconds from sending the last call until its answer arrived, by twinbench's clock, without the time to start
+    a process or resolve an address. None if nothing was sent."""
 
 
 def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
-    """A router's choice, or what went wrong, and how long it took in milliseconds."""
+    """Ask a router for a decision; return its choice or an error message, and how long it took in milliseconds."""
     started = time.perf_counter()
     try:
         answer: object = router.route(call)
@@ -35,13 +35,13 @@ def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
         return f"looking at the answer raised {type(error).__name__}: {error}", latency_ms
 
 
-def told(router: Router, hook: str, argument: Any) -> str | None:
-    """Call an optional method of a router; what it raised, if it did."""
-    method: Callable[[Any], None] | None = getattr(router, hook, None)
+def told(router: Router, hook: str, *arguments: Any) -> str | None:
+    """Call an optional hook of a router if it has one; return an error message if it raised, else None."""
+    method: Callable[..., None] | None = getattr(router, hook, None)
     if method is None:
         return None
     try:
-        method(argument)
+        method(*arguments)
     except RouterError as failure:
         return str(failure)
     except Exception as error:  # noqa: BLE001 - as above
@@ -50,7 +50,9 @@ def told(router: Router, hook: str, argument: Any) -> str | None:
 
 
 def _latency_ms(router: Router, started: float) -> float:
-    """How long a decision took: of a router of somebody else's nothing but our own clock counts."""
+    """How long a decision took: only a ``RemoteRouter`` may report its own measurement; for any other router
+    twinbench's clock counts.
+    """
     measured = router.last_decision_ms if isinstance(router, RemoteRouter) else None
     return _ms_since(started) if measured is None else measured
 

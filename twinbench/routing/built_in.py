@@ -17,7 +17,7 @@ class Always:
         self._tier = tier
 
     def route(self, call: Call) -> Tier:  # noqa: ARG002 - a constant looks at nothing
-        """The one tier."""
+        """Pick the one tier that this router always picks."""
         return self._tier
 
 
@@ -65,7 +65,7 @@ class Random:
             raise ValueError(f"mix needs four weights of 0 or more, one above 0, not {mix!r}")
 
     def route(self, call: Call) -> Tier:
-        """A tier drawn by session, step and seed."""
+        """Draw a tier; the draw depends on session, step and seed only."""
         draw = random.Random(f"{self._seed}|{call.session}|{call.step_index}")  # noqa: S311 - a seeded baseline
         return draw.choices(list(Tier), self._weights)[0]
 
@@ -84,11 +84,11 @@ class RoundRobin:
         self._calls: dict[str, int] = {}
 
     def start(self, session: str) -> None:
-        """Begin with the low tier."""
+        """Start the session with the first tier."""
         self._calls[session] = 0
 
     def route(self, call: Call) -> Tier:
-        """The tier whose turn it is, of those that the pool has."""
+        """Pick the tier whose turn it is, among those that the pool has."""
         done = self._calls.get(call.session, 0)
         self._calls[call.session] = done + 1
         tiers = self._tiers or sorted({candidate.tier for candidate in call.candidates})
@@ -116,7 +116,7 @@ class DepthRule:
         self._tool_bonus = tool_bonus
 
     def route(self, call: Call) -> Decision:
-        """A tier by the number of messages."""
+        """Pick a tier by the number of messages."""
         tool_answered = bool(call.messages) and call.messages[-1].get("role") in self._READING
         depth = len(call.messages) + (self._tool_bonus if tool_answered else 0)
         tier = Tier.LOW if depth < self._mid else Tier.MID if depth < self._high else Tier.HIGH
@@ -125,7 +125,8 @@ class DepthRule:
 
 
 class Sticky:
-    """Stays with what is cheapest now, cache included: a warm dearer tier can cost less than a cold cheaper one.
+    """Picks the candidate that is cheapest for this call, prompt cache included: an expensive tier with a warm cache
+    can cost less than a cheap tier with a cold one.
 
     ``at_least`` is the lowest tier that it trusts at first. Each failed command of mini-swe-agent
     (``<returncode>1</returncode>``) raises that by one tier for the rest of the session, unless ``climbs=no``.
@@ -138,7 +139,7 @@ class Sticky:
         self._climbs = climbs
 
     def route(self, call: Call) -> Decision:
-        """The cheapest trusted candidate for this call."""
+        """Pick the cheapest candidate at or above the tier that is trusted so far."""
         failed = self._failures(call) if self._climbs else 0
         strongest = max((candidate.tier for candidate in call.candidates if call.fits(candidate)), default=Tier.LOW)
         picked = call.cheapest(at_least=Tier(max(self._at_least, min(self._at_least + failed, strongest))))

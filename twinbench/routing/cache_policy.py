@@ -1,4 +1,4 @@
-"""What a candidate's prompt cache holds, under the rules of each track.
+"""Cache policies: what each candidate's prompt cache holds, under the rules of each track.
 
 The static track's rule looks at the previous row only, the live track's at any earlier call of a candidate. A
 trajectory that goes from model A to B and back to A is cold in one and warm in the other.
@@ -16,7 +16,7 @@ from twinbench.routing.router import CacheView, Candidate
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A conversation that is about to be sent, with what was counted and compared about it."""
+    """A conversation that is about to be sent, with its token counts and the keys by which prefixes are compared."""
 
     messages: Sequence[Mapping[str, Any]]
     tools: Sequence[Mapping[str, Any]]
@@ -24,7 +24,7 @@ class Prompt:
     tokens: Mapping[str, int]
     """Tokens of the messages by candidate id."""
     semantic_keys: Sequence[object]
-    """One key a message, equal where a prefix cache would not tell two messages apart."""
+    """One key per message; two messages have equal keys if a prefix cache treats them as the same."""
 
     def extends(self, earlier: Prompt) -> bool:
         """Whether ``earlier`` is a semantic prefix of this prompt."""
@@ -33,14 +33,14 @@ class Prompt:
 
 
 class CachePolicy(Protocol):
-    """Knows what is warm for each candidate."""
+    """Tracks which prompt prefix is warm in each candidate's cache."""
 
     def view(self, candidate: Candidate, prompt: Prompt) -> CacheView:
-        """What the candidate's cache would give this prompt."""
+        """Return what the candidate's cache would give this prompt."""
         ...
 
     def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
-        """Remember who answered a prompt; None where nobody did."""
+        """Record which candidate answered a prompt; None if nobody answered."""
         ...
 
 
@@ -56,7 +56,7 @@ class StepTtl:
         self._previous: tuple[Candidate | None, Prompt] | None = None
 
     def view(self, candidate: Candidate, prompt: Prompt) -> CacheView:
-        """What the previous row left in the candidate's cache."""
+        """Return what the previous row left in the candidate's cache."""
         if self._previous is None:
             return CacheView(0, exact=True)
         served, earlier = self._previous
@@ -66,15 +66,15 @@ class StepTtl:
         return CacheView(earlier.tokens[candidate.id], exact=True)
 
     def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
-        """Remember who answered the row; None for an error, after which the next row is cold."""
+        """Record which candidate answered the row; None for an error, after which the next row is cold."""
         self._previous = (candidate, prompt)
 
 
 class WallClockTtl:
     """The live track's hint: warm where the candidate answered a prefix of this conversation a short while ago.
 
-    Whoever answered in between does not matter: each candidate has a cache of its own. Source: dynamic.md, "Cache state
-    shown to the router".
+    Calls to other candidates in between do not matter, as each candidate has its own cache. Source: dynamic.md, "Cache
+    state shown to the router".
     """
 
     def __init__(self, ttl_s: float, clock: Clock) -> None:
@@ -83,7 +83,7 @@ class WallClockTtl:
         self._last: dict[str, tuple[float, Prompt]] = {}
 
     def view(self, candidate: Candidate, prompt: Prompt) -> CacheView:
-        """What the candidate's last call left in its cache."""
+        """Return what the candidate's last call left in its cache."""
         if candidate.id not in self._last:
             return CacheView(0, exact=False)
         at, earlier = self._last[candidate.id]
@@ -92,6 +92,6 @@ class WallClockTtl:
         return CacheView(earlier.tokens[candidate.id], exact=False)
 
     def served(self, candidate: Candidate | None, prompt: Prompt) -> None:
-        """Remember a candidate's last call; None, where nobody answered, changes nothing."""
+        """Record a candidate's last call; None (nobody answered) changes nothing."""
         if candidate is not None:
             self._last[candidate.id] = (self._clock.now(), prompt)

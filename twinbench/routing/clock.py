@@ -1,4 +1,4 @@
-"""Time, as a live run reads it and waits for it; who drives a run says which."""
+"""Clocks of a live run: wall time, or virtual time in rehearsals."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time and lets it pass."""
+    """Tells the time and waits; wall time, or virtual time in rehearsals."""
 
     def now(self) -> float:
         """Seconds since 1970."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Block until ``seconds`` have passed on this clock (virtual in rehearsals)."""
         ...
 
 
 class Clocks(Protocol):
-    """Gives every trial its clock."""
+    """Makes the clock of each trial."""
 
     def of(self, session: str, since: float | None = None) -> Clock:
-        """The clock of a trial.
+        """Return the clock of a trial.
 
         Args:
-            session: the key that its requests carry.
-            since: the time at which what is recorded of it ends; None where nothing is.
+            session: the session key that the trial's requests carry.
+            since: the time of the last journal line of the trial; None if nothing is recorded of it.
         """
         ...
 
@@ -39,13 +39,13 @@ class WallClock:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Block until ``seconds`` have passed."""
         time.sleep(seconds)
 
 
 class WallClocks:
-    """The machine's own time for every trial."""
+    """Gives every trial the machine's own time."""
 
     def of(self, _session: str, _since: float | None = None) -> Clock:
-        """The clock of a trial."""
+        """Return the machine's clock, whatever the trial."""
         return WallClock()

@@ -1,7 +1,7 @@
-"""What a router asks an LLM through, where it wants to: the metered handle as a router sees it.
+"""The interface through which a router may ask an LLM itself; every call is metered.
 
-A router says that it wants one by an optional method ``use(llm)``, which is called once after it was loaded and before
-any session. Like ``router.py`` this needs nothing outside Python's standard library.
+A router opts in by defining the optional method ``use(llm)``, which is called once after it was loaded and before any
+session. Like ``router.py`` this needs nothing outside Python's standard library.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
 
 MAX_TOKENS = 512
-"""Of an answer, where a router does not say."""
+"""Default ``max_tokens`` of a router's own LLM call."""
 
 MOST_ASKS = 100
-"""In one decision: the decision's time limit does not count them."""
+"""Largest number of LLM calls within one decision; their duration does not count towards the decision's time limit."""
 
 
 class LlmError(Exception):
-    """A call of a router's own that brought no answer; the text says why.
+    """A router's own LLM call got no answer; the text says why.
 
-    A router may catch it and decide without an answer. What it does not catch is the error of its decision.
+    A router may catch it and decide without an answer. If it does not, its decision fails with this error.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model answered to a router."""
+    """The answer to a router's own LLM call."""
 
     text: str
     candidate: str
-    """The id of who answered."""
+    """The id of the candidate that answered."""
     usage: Usage
     cost_usd: float
 
 
 class Llm(Protocol):
-    """The metered handle."""
+    """What a router asks an LLM through; every call is priced and recorded."""
 
     def ask(
         self,
@@ -50,27 +50,27 @@ class Llm(Protocol):
         max_tokens: int = MAX_TOKENS,
         temperature: float | None = 0.0,
     ) -> Reply:
-        """Ask a model of the live pool and wait for its answer; only inside ``route``, for the decision being made.
+        """Ask a model of the live pool and wait for its answer. Allowed inside ``route`` only.
 
         Args:
-            messages: OpenAI chat messages; of each, role, content, tool calls, tool call id and name are sent.
-            candidate: who answers: a candidate's id, a tier (meaning its default candidate) or a candidate of the call
-                in either track; None for the default candidate of the pool's lowest tier.
-            max_tokens: the most tokens of the answer.
-            temperature: sent to candidates that take one; None for the provider's own.
+            messages: OpenAI chat messages; only role, content, tool calls, tool call id and name are sent.
+            candidate: the candidate that answers: its id, a tier (meaning the tier's default candidate) or a candidate
+                of the call in either track; None for the default candidate of the pool's lowest tier.
+            max_tokens: the largest number of tokens of the answer.
+            temperature: sent to candidates that accept one; None for the provider's default.
 
         Raises:
-            LlmError: there is no answer: asked outside ``route``, nobody of that name, a prompt that does not fit, a
-                cap that is reached, a provider that fails.
+            LlmError: there is no answer, because ``ask`` was called outside ``route``, the pool has no such candidate,
+                the prompt does not fit, the spending cap is reached or the provider failed.
         """
         ...
 
 
 def name_of(candidate: object) -> str | None:
-    """Who is meant, as a text: a candidate's id or a tier's name.
+    """Return the name of a candidate or tier as text: a candidate's id or a tier's name.
 
     Raises:
-        LlmError: it is neither.
+        LlmError: ``candidate`` is neither.
     """
     if candidate is None or isinstance(candidate, str):
         return candidate

@@ -1,6 +1,6 @@
-"""A router's own LLM calls, as those see them who give it the handle: which decision they are for, what they cost.
+"""The LLM handle that twinbench gives a router (``use(llm)``): which decision a call belongs to, and what it costs.
 
-Light enough for a score that asks no LLM; what really asks one is ``calls/metered.py``.
+Imports nothing heavy, since every score needs it; the calls themselves are made in ``calls/metered.py``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twinbench.routing.router import Candidate
 from twinbench.routing.tiers import Tier
 
 MOST_DEPTH = 64
-"""Objects and lists within each other in a router's messages; what walks them recursively is safe."""
+"""Largest nesting depth of a router's messages, so that recursive code that reads them is safe."""
 
 OUTSIDE = "an LLM can be asked inside route only: a call is for the decision being made"
 UNPAID = (
@@ -31,7 +31,7 @@ UNPAID = (
 
 @dataclass(frozen=True)
 class Question:
-    """What a router asks, checked as far as its types go."""
+    """An LLM call that a router wants to make, with its types checked."""
 
     messages: tuple[Mapping[str, Any], ...]
     candidate: str | None
@@ -42,28 +42,28 @@ class Question:
 
 @dataclass
 class Deciding:
-    """One decision, in which its router may ask; afterwards, what came of that."""
+    """One decision during which the router may ask an LLM; afterwards, the calls' number, cost and failures."""
 
     session: str
-    """The session header of its calls."""
+    """The value of ``SESSION_HEADER`` on its requests."""
     step: int
     asked: int = 0
-    """Calls that were tried, answered or not."""
+    """How many LLM calls the router tried to make, answered or not."""
     spent_usd: Decimal = Decimal(0)
-    """What its attempts cost, those of unknown cost at their reservation."""
+    """What all attempts cost; an attempt of unknown cost counts at its reservation."""
     failures: list[CausedError] = field(default_factory=list)
-    """What kept calls from being answered that another time may be answered: provider, cap, nobody who pays."""
+    """Why calls got no answer, for reasons outside the router: provider failed, cap reached, no provider given."""
     ending: Exception | None = None
-    """What has to end the case, whatever the router makes of it."""
+    """An error that ends the case, even if the router caught it."""
 
     @property
     def infra(self) -> CausedError | None:
-        """The first failure that is the provider's."""
+        """The first failure whose cause counts as infrastructure."""
         return next((each for each in self.failures if CAUSES[each.cause].counts is Counts.infra), None)
 
 
 class OwnCalls(ABC):
-    """The handle of one router: serves ``twinbench.routing.llm.Llm`` while a decision is being made."""
+    """The LLM handle of one router; implements ``twinbench.routing.llm.Llm`` while a decision is being made."""
 
     def __init__(self, outside: str = OUTSIDE) -> None:
         self._outside = outside
@@ -72,7 +72,7 @@ class OwnCalls(ABC):
 
     @contextmanager
     def deciding(self, deciding: Deciding) -> Iterator[Deciding]:
-        """Let the router ask within the block; a call that is under way is waited for at its end."""
+        """Allow LLM calls within the block; on exit, wait for a call that is in progress."""
         with self._asking:
             self._deciding = deciding
         try:
@@ -89,7 +89,7 @@ class OwnCalls(ABC):
         max_tokens: int = MAX_TOKENS,
         temperature: float | None = 0.0,
     ) -> Reply:
-        """As of ``Llm``."""
+        """Ask the router's LLM one question; same arguments and errors as ``Llm.ask``."""
         with self._asking:
             deciding = self._deciding
             if deciding is None:
@@ -108,22 +108,22 @@ class OwnCalls(ABC):
 
     @abstractmethod
     def _answered(self, deciding: Deciding, question: Question) -> Reply:
-        """The answer.
+        """Answer a router's question.
 
         Raises:
-            LlmError: there is none, for a reason that the router may go on after.
-            Exception: there is none, and the case has to end.
+            LlmError: there is no answer, and the router may decide without it.
+            Exception: there is no answer, and the case has to end.
         """
 
 
 class _NobodyPaysError(CausedError):
-    """No provider and no cap were given."""
+    """The router asked an LLM, but no provider and no spending cap were given."""
 
     cause = Cause.cap
 
 
 class NoCalls(OwnCalls):
-    """A handle through which nothing can be asked."""
+    """An LLM handle that refuses every call, because no provider was given."""
 
     def __init__(self, why: str = UNPAID) -> None:
         super().__init__(why)
@@ -135,10 +135,10 @@ class NoCalls(OwnCalls):
 
 
 def checked_question(messages: object, candidate: str | None, max_tokens: object, temperature: object) -> Question:
-    """What a router asks, where it can be asked at all.
+    """Check the arguments of ``Llm.ask``.
 
     Raises:
-        LlmError: it cannot.
+        LlmError: an argument is invalid; the text says which.
     """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence) or not messages:
         raise LlmError("messages must be a list of OpenAI chat messages, one at least")
@@ -157,7 +157,9 @@ def checked_question(messages: object, candidate: str | None, max_tokens: object
 
 
 def _unsendable(messages: object) -> str | None:
-    """Why messages can be no JSON in UTF-8, or are nested too deeply, looked at level by level; None where they can."""
+    """Return why messages cannot be sent as UTF-8 JSON or are nested too deeply; None if they can. Walks level by
+    level, without recursion.
+    """
     level = [messages]
     for _ in range(MOST_DEPTH + 1):
         inner: list[Any] = []

@@ -7,10 +7,12 @@ A router is any object with ``route(call)``. Further methods are called where th
 
 ``use(llm)``
     once, after it was loaded: the handle through which it may ask an LLM itself (``llm.py``).
+``warm_up()``
+    once, after that: whatever takes long before the first decision. It counts as loading, not as deciding.
 ``start(session)``
     before the first call of a trajectory, with its opaque key.
 ``observe(outcome)``
-    after a call was answered, before the next ``route`` of that session.
+    after a call got its answer, before the next ``route`` of that session.
 ``end(session)``
     after a trajectory's last call.
 ``fit(trajectories)``, ``save(folder)``, ``load(folder)``
@@ -21,6 +23,7 @@ An attribute ``concurrency = n`` says that ``route`` may be called from n thread
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -30,10 +33,13 @@ from twinbench.routing.usage import Prices, Usage
 
 MEAN_OUTPUT_BEFORE_ANY = 500
 
+NOT_AWAITED = "decisions are not awaited: write {instead}, with asyncio.run(…) in it where something is asynchronous"
+"""What an author of a router in async def is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Something a router can pick: a tier at its accounting rates, or a model of the live pool with its parameters."""
+    """Something a router can pick: a tier at its accounting rates (static track), or a model of the live pool."""
 
     id: str
     model: str
@@ -41,15 +47,15 @@ class Candidate:
     prices: Prices
     """USD per million tokens."""
     tier_default: bool = True
-    """Whether answering with the tier means this candidate."""
+    """Whether a router that answers with just the tier gets this candidate."""
     writes_cache: bool = True
     """Whether prompt tokens that miss the cache are billed at ``cache_write`` (else at ``input``)."""
     context_window: int | None = None
     """Tokens; None where there is no limit."""
     max_tokens: int = 0
-    """The most output tokens that one call asks for; part of what must fit the context window."""
+    """``max_tokens`` of each request; prompt and ``max_tokens`` together must fit the context window."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    """Sent with the model: reasoning effort, host."""
+    """Further request parameters, such as reasoning effort or host."""
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -62,7 +68,7 @@ class CacheView:
     read_tokens: int
     """Prompt tokens that would be read from the cache instead of being paid in full."""
     exact: bool
-    """True: the bill will say the same (static track). False: a hint (live track)."""
+    """True if the bill is computed from this number (static track); False if it is only a hint (live track)."""
 
 
 class CacheViews(Mapping["Candidate | str", CacheView]):
@@ -85,7 +91,7 @@ class CacheViews(Mapping["Candidate | str", CacheView]):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What ends the case that a call belongs to; None where there is no such limit."""
+    """The limits that end the case a call belongs to; None means no such limit."""
 
     steps: int | None = None
     cost_usd: float | None = None
@@ -102,11 +108,11 @@ class Call:
     step_index: int
     """Position in the trajectory, from 1."""
     session: str
-    """An opaque key, stable within one trajectory and different between any two."""
+    """An opaque key: the same for all calls of a trajectory, different for any two trajectories."""
     candidates: tuple[Candidate, ...]
     cache: CacheViews
     spent_usd: float
-    """What this session's earlier calls cost under the router's own choices."""
+    """Cost in USD of this session's earlier calls, as this router routed them."""
     limits: Limits
     counted_tokens: Mapping[str, int]
     """Tokens of ``messages`` by candidate id, under that candidate's tokenizer."""
@@ -114,11 +120,11 @@ class Call:
     """Mean output tokens of this session's earlier calls; 500 before any."""
 
     def prompt_tokens(self, candidate: Candidate) -> int:
-        """Tokens of the conversation under the candidate's tokenizer."""
+        """Count the conversation's tokens under the candidate's tokenizer."""
         return self.counted_tokens[candidate.id]
 
     def prompt_usage(self, candidate: Candidate) -> Usage:
-        """How the prompt would be billed: what the cache gives is read, the rest is written or plain input."""
+        """Return how the prompt would be billed: cached tokens as reads, the rest as cache writes or plain input."""
         read = self.cache[candidate].read_tokens
         rest = max(self.prompt_tokens(candidate) - read, 0)
         if candidate.writes_cache:
@@ -126,26 +132,26 @@ class Call:
         return Usage(cache_read=read, input=rest)
 
     def cost(self, candidate: Candidate) -> float:
-        """What this call is expected to cost in USD: its prompt, and this session's mean output so far."""
+        """Return the expected cost of this call in USD: its prompt, plus this session's mean output so far."""
         output_usd = self.mean_output_tokens * float(candidate.prices.output) / 1e6
         return float(self.prompt_usage(candidate).cost_usd(candidate.prices)) + output_usd
 
     def fits(self, candidate: Candidate) -> bool:
-        """Whether the prompt and ``max_tokens`` of output stay within the candidate's context window."""
+        """Return whether the prompt plus ``max_tokens`` of output fits the candidate's context window."""
         if candidate.context_window is None:
             return True
         return self.prompt_tokens(candidate) + candidate.max_tokens <= candidate.context_window
 
     def of_tier(self, tier: Tier) -> tuple[Candidate, ...]:
-        """The candidates of one tier, its default first; empty where the pool has none."""
+        """Return the candidates of one tier, its default first; empty if the pool has none."""
         of_tier = [candidate for candidate in self.candidates if candidate.tier == tier]
         return tuple(sorted(of_tier, key=lambda candidate: not candidate.tier_default))
 
     def cheapest(self, at_least: Tier = Tier.LOW) -> Candidate:
-        """The candidate of tier ``at_least`` or above that fits and is expected to cost least.
+        """Return the candidate of tier ``at_least`` or above that fits and has the lowest expected cost.
 
         Raises:
-            LookupError: none fits.
+            LookupError: no such candidate fits the prompt.
         """
         fitting = [candidate for candidate in self.candidates if candidate.tier >= at_least and self.fits(candidate)]
         if not fitting:
@@ -155,19 +161,19 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A router's answer."""
+    """A router's answer to a call."""
 
     candidate: Candidate | Tier | str
     """A candidate, a tier (meaning its default candidate), or the id of a candidate or name of a tier."""
     score: float | None = None
-    """The need for a stronger model, in [0, 1]; what a sweep over thresholds uses."""
+    """How much the call needs a stronger model, in [0, 1]; used by sweeps over thresholds."""
     rationale: str | None = None
-    """Why, for a person; kept with the prediction."""
+    """The reason for the decision in words, kept with the prediction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call. Never whether it was right, and never a wall-clock time."""
+    """What came of a call: usage, cost and text; never whether the answer was right, and never a wall-clock time."""
 
     session: str
     step_index: int
@@ -177,7 +183,7 @@ class Outcome:
     text: str = ""
     """The assistant's visible text, tool calls included."""
     cause: str | None = None
-    """Why there is no answer, where there is none (live track)."""
+    """Why there is no usable answer (live track); None if there is one."""
 
 
 @runtime_checkable
@@ -185,21 +191,21 @@ class Router(Protocol):
     """Picks a model for each call of a trajectory."""
 
     def route(self, call: Call) -> Decision | Candidate | Tier | str:
-        """The candidate that should answer ``call``."""
+        """Decide which candidate answers ``call``."""
         ...
 
 
 class RouterError(Exception):
-    """A router that gave no decision; the text says why, and is the row's error as it stands."""
+    """A router gave no decision; the text says why, and is recorded as the row's error."""
 
 
 class DecisionError(Exception):
-    """A router answered something that is no decision; the text says what, for its author."""
+    """A router's answer is not a valid decision; the text says why, for the router's author."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A decision that was checked: one of the call's candidates."""
+    """A validated decision: one of the call's candidates."""
 
     candidate: Candidate
     score: float | None = None
@@ -207,12 +213,12 @@ class Choice:
 
 
 def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
-    """What ``answer`` picks among ``candidates``.
+    """Validate a router's answer and resolve it to one of ``candidates``.
 
-    A text is a candidate's id, else a tier's name. A tier means the default candidate of that tier.
+    A string is a candidate's id, else a tier's name. A tier means the default candidate of that tier.
 
     Raises:
-        DecisionError: wrong type, unknown name, a candidate of another pool, a tier without candidate, a bad score.
+        DecisionError: wrong type, unknown name, candidate of another pool, tier without candidate, or invalid score.
     """
     decision = answer if isinstance(answer, Decision) else Decision(answer)  # type: ignore[arg-type]
     score = None if decision.score is None else _real(decision.score)
@@ -225,10 +231,10 @@ def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
 
 
 def _real(value: object) -> float | None:
-    """A real number of whatever library as a float; None where it is none.
+    """Convert a real number of any library to float; None if ``value`` is not one.
 
-    Truth values are numbers to Python and to numpy, but never a score that somebody meant. Those of libraries have no
-    class in common, but a ``dtype`` that says so; numpy's complex numbers drop a part on their way to a float.
+    Booleans are numbers to Python and numpy, but never an intended score. Library booleans share no base class, so
+    their ``dtype`` is checked; complex numbers are refused because ``float()`` would drop their imaginary part.
     """
     if isinstance(value, bool | str) or not hasattr(value, "__float__"):
         return None
@@ -254,6 +260,12 @@ def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
         except ValueError:
             known = ", ".join(by_id)
             raise DecisionError(f"{_shown(picked)} is neither a candidate ({known}) nor a tier") from None
+    if inspect.isawaitable(picked):
+        if inspect.iscoroutine(picked):
+            picked.close()  # nobody waits for it, of which Python would tell in its own words
+        raise DecisionError(
+            f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
+        )
     if not isinstance(picked, Tier):
         wanted = "a Decision, a Candidate, a Tier or a text"
         raise DecisionError(
@@ -266,7 +278,7 @@ def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _is_text(value: object) -> bool:
-    """Whether it is a str that UTF-8 can hold, so that it can be kept."""
+    """Return whether ``value`` is a str that can be encoded as UTF-8, so that it can be stored."""
     try:
         return isinstance(value, str) and value.encode() is not None
     except UnicodeEncodeError:

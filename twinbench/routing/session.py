@@ -1,4 +1,4 @@
-"""One trajectory as a router lives through it; the only maker of a Call."""
+"""The state of one trajectory (cache, spend, output lengths), and the only place where a ``Call`` is made."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from twinbench.routing.usage import Usage
 
 SESSION_HEADER = "X-Twinbench-Session"
 """The HTTP header with a session's opaque key: on requests to a gateway, so that a host can keep a trial's prompt cache
-together, and on those to a router behind HTTP."""
+together, and on requests to a router behind HTTP."""
 
 
 def session_key(salt: str, *identity: str) -> str:
-    """An opaque key for one trajectory: stable under one salt, and telling nothing of what it was made from."""
+    """Hash a trajectory's identity to an opaque key: stable under one salt, and revealing nothing about the
+    identity.
+    """
     return hashlib.sha256("\0".join((salt, *identity)).encode()).hexdigest()[:16]
 
 
 class Session:
-    """Keeps one trajectory's state and shows a router exactly what it may see.
+    """Keeps the state of one trajectory and shows a router exactly what it may see.
 
     A driver (the static track over frozen prefixes, the live track over a running agent) makes a ``call`` for each
     prompt and then says that it was ``answered`` or ``billed``, or that it ``failed``.
@@ -37,7 +39,7 @@ class Session:
         self._open: tuple[Prompt, Call] | None = None
 
     def call(self, prompt: Prompt) -> Call:
-        """The call that ``prompt`` makes, as a router may see it."""
+        """Open the next call of the trajectory, as the router may see it."""
         views = {candidate.id: self._policy.view(candidate, prompt) for candidate in self._candidates}
         outputs = self._output_tokens
         call = Call(
@@ -56,25 +58,25 @@ class Session:
         return call
 
     def answered(self, candidate: Candidate, output_tokens: int, text: str = "") -> Outcome:
-        """Record that ``candidate`` answered the open call, the prompt billed as the cache policy foresaw.
+        """Record that ``candidate`` answered the open call, with the prompt billed as the cache policy predicts.
 
         Returns:
-            What the router may know of it.
+            The outcome that the router is told.
         """
         _, call = self._seen_open()
         return self.billed(candidate, call.prompt_usage(candidate) + Usage(output=output_tokens), text)
 
     def billed(self, candidate: Candidate, usage: Usage, text: str = "", cause: str | None = None) -> Outcome:
-        """Record that ``candidate`` answered the open call for ``usage``.
+        """Record that ``candidate`` answered the open call and was billed for ``usage``.
 
         Args:
-            candidate: who answered.
-            usage: what it was billed for.
+            candidate: the candidate that answered.
+            usage: the billed tokens.
             text: the assistant's visible text.
-            cause: why the answer is of no use, where it is of none.
+            cause: why the answer is unusable; None if it is usable.
 
         Returns:
-            What the router may know of it.
+            The outcome that the router is told.
         """
         prompt, call = self._seen_open()
         self._open = None

@@ -20,7 +20,7 @@ class Tier(IntEnum):
 
     @classmethod
     def from_label(cls, label: str) -> Tier:
-        """The tier called ``label``.
+        """Return the tier with this name.
 
         Raises:
             ValueError: no tier has that name.

@@ -14,44 +14,44 @@ _FUSD_PER_TOKEN = 10**9  # of a price of 1 USD per million tokens
 
 
 class UnpricedTokensError(ValueError):
-    """Tokens of a kind that a candidate has no price for."""
+    """A response counts tokens of a kind that the candidate has no price for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a million tokens of each bucket cost, in USD."""
+    """Prices of a candidate in USD per million tokens, by bucket."""
 
     input: Decimal
     cache_read: Decimal
     cache_write: Decimal
     output: Decimal
     cache_write_1h: Decimal | None = None
-    """What is written to a cache for one hour; None where it is not sold or not priced."""
+    """Price of cache writes that last one hour; None if they are not offered or not priced."""
 
     def fusd_per_token(self) -> tuple[int, int, int, int]:
-        """Femtodollars per token: input, cache_read, cache_write, output."""
+        """Return the prices in femtodollars per token: input, cache_read, cache_write, output."""
         return (_fusd(self.input), _fusd(self.cache_read), _fusd(self.cache_write), _fusd(self.output))
 
     def dearest_prompt_fusd(self) -> int:
-        """Femtodollars that a token of a prompt costs at most, wherever it is read from or written to."""
+        """Return the highest price of a prompt token in femtodollars, over all prompt buckets."""
         dearest = max(self.input, self.cache_read, self.cache_write)
         return _fusd(dearest if self.cache_write_1h is None else max(dearest, self.cache_write_1h))
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call; the four buckets do not overlap."""
+    """Billed tokens of one call in buckets that do not overlap."""
 
     input: int = 0
     cache_read: int = 0
     cache_write: int = 0
     output: int = 0
     cache_write_1h: int = 0
-    """Of ``cache_write``, what is written for one hour: it has a price of its own. The rest lasts five minutes."""
+    """The part of ``cache_write`` that lasts one hour and has its own price; the rest lasts five minutes."""
 
     @property
     def prompt_tokens(self) -> int:
-        """The whole prompt."""
+        """All tokens of the prompt, cached or not."""
         return self.input + self.cache_read + self.cache_write
 
     def __add__(self, other: Usage) -> Usage:
@@ -64,10 +64,10 @@ class Usage:
         )
 
     def cost_fusd(self, prices: Prices) -> int:
-        """The cost in femtodollars.
+        """Return the cost in femtodollars (10⁻¹⁵ USD).
 
         Raises:
-            UnpricedTokensError: something was written for one hour, and the prices have none for that.
+            UnpricedTokensError: the usage has one-hour cache writes, and the prices have none for them.
         """
         rates = prices.fusd_per_token()
         tokens = (self.input, self.cache_read, self.cache_write, self.output)
@@ -79,15 +79,15 @@ class Usage:
         return cost + self.cache_write_1h * (_fusd(prices.cache_write_1h) - _fusd(prices.cache_write))
 
     def cost_usd(self, prices: Prices) -> Decimal:
-        """The cost in USD: Σ bucket · price / 10⁶, exact.
+        """Return the exact cost in USD: Σ bucket · price / 10⁶.
 
         Raises:
-            UnpricedTokensError: as of ``cost_fusd``.
+            UnpricedTokensError: the usage has one-hour cache writes, and the prices have none for them.
         """
         return Decimal(self.cost_fusd(prices)).scaleb(-15)
 
     def to_json(self) -> dict[str, int]:
-        """The buckets as a JSON object; ``cache_write_1h`` is there only where it is above zero."""
+        """Return the buckets as a JSON object; ``cache_write_1h`` is left out if it is zero."""
         counts: dict[str, int] = asdict(self)
         if not self.cache_write_1h:
             del counts["cache_write_1h"]

@@ -138,5 +138,16 @@ def needed_clusters(
     """
     if not difference or not math.isfinite(difference) or not math.isfinite(standard_error):
         return None
-    reach = _NORMAL.inv_cdf((1 + level) / 2) + _NORMAL.inv_cdf(power)
-    return max(2, math.ceil(clusters * (reach * standard_error / difference) ** 2))
+    least = detectable_mean(standard_error, level=level, power=power)
+    return max(2, math.ceil(clusters * (least / difference) ** 2))
+
+
+def detectable_mean(standard_error: float, *, level: float = 0.95, power: float = POWER) -> float:
+    """The smallest difference that a sample with this standard error finds, by the normal approximation.
+
+    Args:
+        standard_error: of the difference.
+        level: that of the interval that shall leave 0 out.
+        power: the chance that it does.
+    """
+    return (_NORMAL.inv_cdf((1 + level) / 2) + _NORMAL.inv_cdf(power)) * standard_error

@@ -1,1 +1,1 @@
-"""What is kept: the store, files written whole, fingerprints, locked manifests."""
+"""Stored data: the store, files that are written completely or not at all, fingerprints, locked manifests."""

@@ -1,4 +1,4 @@
-"""Writing a file so that the old one stays until the new one is whole, and the new one outlasts a crash."""
+"""Writes files so that the old file stays until the new one is complete, and the new one survives a crash."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from twinbench.errors import TwinbenchError
 
 @contextmanager
 def written(target: Path) -> Iterator[Path]:
-    """A path to write to that becomes ``target`` when all went well.
+    """Provide a path to write to that becomes ``target`` if everything went well.
 
-    Content and name are flushed (fsync), in that order: after a crash of the machine there is the old file or the whole
-    new one, and what is written later cannot tell of a file that is not there. A link is followed, and what is no plain
-    file (a device, a pipe) is written to as it is: putting a file in its place would take it away from everybody.
+    Content and name are flushed (fsync), in that order: after a crash of the machine there is either the old file or
+    the
+    complete new one, and nothing that is written later refers to a missing file. A link is followed, and anything that
+    is
+    not a plain file (a device, a pipe) is written to directly, since replacing it would remove it.
 
     Raises:
-        TwinbenchError: the file cannot be written; what stood there before is unchanged.
+        TwinbenchError: the file cannot be written; the old content is unchanged.
     """
     if target.is_dir():
         raise TwinbenchError(f"cannot write {target}: it is a folder")
@@ -45,10 +47,10 @@ def written(target: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those around it that are missing, so that their names outlast a crash of the machine.
+    """Make a folder and its missing parents, so that their names survive a crash of the machine.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be made.
     """
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
@@ -57,19 +59,19 @@ def make_folder(path: Path) -> None:
 
 
 def flush_file(path: Path) -> None:
-    """Make a file's content outlast a crash of the machine (fsync).
+    """Make sure that a file's content survives a crash of the machine (fsync).
 
     Raises:
-        OSError: the disk does not take it.
+        OSError: the disk does not accept it.
     """
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a crash of the machine.
+    """Make sure that the names in a folder survive a crash of the machine.
 
-    Where folders cannot be flushed, they last anyway or nothing helps.
+    On systems where folders cannot be flushed, nothing is done.
     """
     with suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)

@@ -8,7 +8,7 @@ from twinbench.storage import resources
 
 
 def locked_fingerprints() -> dict[str, str]:
-    """The fingerprints that the shipped manifests must have, by name."""
+    """Return the fingerprints that the shipped manifests must have, by name."""
     path = resources.pools_dir() / "locked.toml"
     content: dict[str, str] = tomllib.loads(path.read_text("utf-8"))["fingerprints"]
     return content

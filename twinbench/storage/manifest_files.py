@@ -1,6 +1,6 @@
-"""The shipped manifests by name, and those of one's own by path.
+"""Loads shipped manifests by name, and a user's own by path.
 
-``pools/locked.toml`` holds the fingerprint that each shipped manifest must have.
+``pools/locked.toml`` contains the fingerprint that each shipped manifest must have.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ DEFAULT_SPLITS = "splits-2026-04"
 DEFAULT_BANKS = "banks-2026-04"
 
 _MOST_BYTES = 2**22
-"""Of a manifest; the longest of ours has some ten thousand."""
+"""The largest size of a manifest; the longest of ours has some ten thousand bytes."""
 
 _MOST_EXPONENT = 40
-"""Of a number: no price has as many places, and to make an int of 1e999999999 takes for ever."""
+"""The largest exponent of a number: no price needs more, and converting 1e999999999 to an int would take forever."""
 
 _MOST_SHOWN = 60
 
 
 def manifest_names() -> list[str]:
-    """The names of the shipped manifests."""
+    """Return the names of the shipped manifests."""
     return sorted(path.stem for path in resources.pools_dir().glob("*.toml") if path.name != "locked.toml")
 
 
 def load_manifest(name_or_path: str) -> AnyManifest:
-    """A shipped manifest by name, or one of your own by path.
+    """Load a shipped manifest by name, or a user's own by path.
 
     Raises:
-        UsageError: neither a name nor a file, or it cannot be read.
+        UsageError: it is neither a name nor a file, or cannot be read.
         ContentError: the file is not a manifest; every wrong field is named.
     """
     path = Path(name_or_path)
@@ -65,7 +65,7 @@ def load_manifest(name_or_path: str) -> AnyManifest:
             content = tomllib.loads(read_document(file, _MOST_BYTES).decode(), parse_float=_decimal)
     except InputError as error:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
-    except ValueError as error:  # no TOML, no UTF-8, or a number that nobody can use
+    except ValueError as error:  # not TOML, not UTF-8, or an unusable number
         raise ContentError([Problem(str(path), None, None, f"not a TOML file: {error}")]) from None
     except RecursionError:
         raise ContentError([Problem(str(path), None, None, "not a TOML file: nested too deeply")]) from None
@@ -82,14 +82,14 @@ def load_manifest(name_or_path: str) -> AnyManifest:
     try:
         return KINDS[kind].model_validate(content)
     except ValidationError as error:
-        # A list whose members are refused is also called too short: that says nothing new.
+        # A list whose members are not valid is also reported as too short, which adds nothing.
         found = [details for details in error.errors() if details["type"] != "too_short" or not details["input"]]
         raise ContentError([_problem(path, details) for details in found]) from None
 
 
 @cache
 def _shipped(name: str) -> AnyManifest:
-    """A shipped manifest, which is read once; a file of one's own may change meanwhile."""
+    """Return a shipped manifest, which is read only once; a user's own file may change in the meantime."""
     return load_manifest(name)
 
 
@@ -98,7 +98,7 @@ def _known(name: str) -> AnyManifest:
 
 
 def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
-    """The static manifest called ``name`` (or at that path)."""
+    """Load the static manifest with this name or path."""
     manifest = _known(name)
     if not isinstance(manifest, StaticManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a static one is needed")
@@ -106,7 +106,7 @@ def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
 
 
 def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
-    """The live manifest called ``name`` (or at that path)."""
+    """Load the live manifest with this name or path."""
     manifest = _known(name)
     if not isinstance(manifest, LiveManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a live one is needed")
@@ -115,25 +115,27 @@ def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
 
 @cache
 def live_models(name: str = DEFAULT_LIVE) -> dict[Tier, str]:
-    """The model of each tier's default candidate in a live pool."""
+    """Return the model of each tier's default candidate in a live pool."""
     manifest = live_manifest(name)
     return {Tier.from_label(each.tier): each.model for each in manifest.candidates if each.tier_default}
 
 
 @cache
 def heldout_instances() -> frozenset[str]:
-    """Instance ids of heldout100: no split for training and no ``fit`` may contain them (dynamic.md, "Splits")."""
+    """Return the instance ids of heldout100: no split for training and no ``fit`` may contain them (dynamic.md,
+    "Splits").
+    """
     manifest = load_manifest(DEFAULT_SPLITS)
-    assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the shipped file's own kind
+    assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the kind of the shipped file
     return manifest.instances("heldout100")
 
 
 def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBank:
-    """The published bank called ``name`` in a manifest of banks (by name or path).
+    """Return a published bank by its name in a manifest of banks (given by name or path).
 
     Raises:
-        UsageError: none is, or the manifest is of another kind.
-        ContentError: the file is no manifest.
+        UsageError: there is no such bank, or the manifest is of another kind.
+        ContentError: the file is not a manifest.
     """
     manifest = load_manifest(manifest_name)
     if not isinstance(manifest, BanksManifest):
@@ -148,7 +150,7 @@ def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBa
 
 
 def check_manifest(name_or_path: str) -> list[Problem]:
-    """What is wrong with a manifest; a shipped one must also have its locked fingerprint."""
+    """Return what is wrong with a manifest; a shipped one must also have its locked fingerprint."""
     try:
         manifest = load_manifest(name_or_path)
     except ContentError as error:

@@ -1,7 +1,8 @@
-"""What manifests say: tiers and rates of the static track, the live pool, named splits, published banks.
+"""The content of manifests: tiers and rates of the static track, the live pool, named splits, published banks.
 
-A manifest is a TOML file with a name, a version and a fingerprint (of its content, not of its bytes). It is refused
-when a field is unknown, a price is missing or negative, or a candidate has no price or no tier.
+A manifest is a TOML file with a name, a version and a fingerprint (of its content, not of its bytes). It is not valid
+if
+a field is unknown, a price is missing or negative, or a candidate has no price or no tier.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from twinbench.routing.usage import Prices
 from twinbench.storage.locks import locked_fingerprints
 
 _MOST = 10**9
-"""Of any count: what is larger is a slip, and does not fit into a column of a bank."""
+"""The largest value of a count: a larger one is a mistake, and does not fit into a column of a bank."""
 
 T = TypeVar("T")
 TierLabel = Literal["low", "mid", "mid_high", "high"]
@@ -42,11 +43,13 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # a command reads one or two of them
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True
+    )  # a command only needs one or two of these models
 
 
 class PriceTable(_Model):
-    """USD per million tokens of each bucket."""
+    """USD per million tokens of each kind of token."""
 
     input: Price
     cache_read: Price
@@ -54,18 +57,19 @@ class PriceTable(_Model):
     output: Price
 
     def prices(self) -> Prices:
-        """The same as the core's value type."""
+        """Return the same prices as the core's value type."""
         return Prices(self.input, self.cache_read, self.cache_write, self.output)
 
 
 class LivePriceTable(PriceTable):
-    """USD per million tokens of each bucket, as a provider bills them."""
+    """USD per million tokens of each kind of token, as a provider bills them."""
 
     cache_write_1h: Price | None = None
-    """What is written to a cache for one hour; without a price for it a response that counts such tokens is refused."""
+    """The price of tokens written to a cache for one hour; without it, a response that counts such tokens is refused.
+    """
 
     def prices(self) -> Prices:
-        """The same as the core's value type."""
+        """Return the same prices as the core's value type."""
         return replace(super().prices(), cache_write_1h=self.cache_write_1h)
 
     @model_serializer(mode="wrap")
@@ -91,7 +95,7 @@ class PerTier(_Model, Generic[T]):
 
 
 class TokenizerFile(_Model):
-    """Where a tokenizer's file lies: in an installed package (checked by sha256), or on the Hugging Face hub."""
+    """The location of a tokenizer's file: in an installed package (checked by sha256), or on the Hugging Face hub."""
 
     format: Literal["tokenizers", "tiktoken"]
     path: str
@@ -122,7 +126,7 @@ class _Manifest(_Model):
 
 
 class StaticManifest(_Manifest):
-    """The static track's rules as numbers: rates, cache TTL, token constants, tokenizer sets (static.md)."""
+    """The numbers of the static track's rules: rates, cache TTL, token constants, tokenizer sets (static.md)."""
 
     kind: Literal["static"]
     rules: Literal["released-v1"]
@@ -149,7 +153,7 @@ class StaticManifest(_Manifest):
         return self
 
     def candidates(self) -> tuple[Candidate, ...]:
-        """The four tiers as what a router picks from in the static track, at their accounting rates."""
+        """Return the four tiers as the candidates of the static track, at their accounting rates."""
         return tuple(
             Candidate(
                 id=tier.label,
@@ -173,7 +177,7 @@ class AgentLimits(_Model):
 
 
 class LiveCandidate(_Model):
-    """One model, with its parameters and host, that a live router may pick."""
+    """One model, with its parameters and host, that a live router may choose."""
 
     id: str
     model: str
@@ -199,7 +203,7 @@ class LiveCandidate(_Model):
         return self
 
     def candidate(self) -> Candidate:
-        """The part of it that a router sees."""
+        """Return the part of it that a router sees."""
         return Candidate(
             id=self.id,
             model=self.model,
@@ -226,7 +230,7 @@ class LiveManifest(_Manifest):
 
     @property
     def tiers(self) -> list[str]:
-        """The tiers that its candidates are of, each once, in the order of the candidates."""
+        """The tiers of its candidates, each once, in the order of the candidates."""
         return list(dict.fromkeys(candidate.tier for candidate in self.candidates))
 
     @property
@@ -236,12 +240,12 @@ class LiveManifest(_Manifest):
 
     @property
     def division(self) -> Literal["locked", "open"]:
-        """Whether it is a released pool, by its fingerprint: a score under any other is in no table with that one's."""
+        """Whether its fingerprint is that of a released pool; scores of different pools must not be in one table."""
         return "locked" if self.fingerprint in locked_fingerprints().values() else "open"
 
     @property
     def division_notes(self) -> tuple[str, ...]:
-        """What a table of scores has to say about its pool; nothing where that is a released one."""
+        """The notes about its pool for a table of scores; empty for a released pool."""
         note = f"open division: pool {self.name} is not locked; compare with scores under {self.fingerprint[:12]} only"
         return () if self.division == "locked" else (note,)
 
@@ -258,7 +262,7 @@ class LiveManifest(_Manifest):
 
 
 class NamedSplit(_Model):
-    """A named set of task instances; without a list, all of the data set."""
+    """A named set of task instances; without a list, the whole data set."""
 
     name: str
     dataset: str
@@ -279,7 +283,7 @@ class SplitsManifest(_Manifest):
     splits: tuple[NamedSplit, ...]
 
     def instances(self, name: str) -> frozenset[str]:
-        """The instance ids of a split that lists them.
+        """Return the instance ids of a split that lists them.
 
         Raises:
             UsageError: there is no such split, or it has no list.
@@ -291,18 +295,18 @@ class SplitsManifest(_Manifest):
 
 
 class PublishedBank(_Model):
-    """A bank on the Hugging Face hub, known by its file's SHA-256, with the counts that were published of it."""
+    """A bank on the Hugging Face hub, identified by its file's SHA-256, with its published counts."""
 
     name: str
     hub: str
-    """The data set, as the hub names it."""
+    """The name of the data set on the hub."""
     revision: str = "main"
     file: str
     sha256: Sha256
     rows: Positive
     trajectories: Positive
     labels: Mapping[str, tuple[int, int, int, int]]
-    """Rows of each workload by label, low to high."""
+    """The number of rows with each label (low to high), by workload."""
 
     @model_validator(mode="after")
     def _counted(self) -> Self:
@@ -312,7 +316,7 @@ class PublishedBank(_Model):
 
 
 class BanksManifest(_Manifest):
-    """Banks that can be fetched."""
+    """Banks that can be downloaded."""
 
     kind: Literal["banks"]
     banks: tuple[PublishedBank, ...]
@@ -325,11 +329,13 @@ KINDS: Mapping[str, type[AnyManifest]] = {
     "splits": SplitsManifest,
     "banks": BanksManifest,
 }
-"""By what a manifest says of its kind."""
+"""The model of each kind of manifest."""
 
 
 def _normalised(value: Any) -> Any:
-    """``value`` with equal decimals written alike (5.0 and 5.00), so that a fingerprint is of content."""
+    """Return ``value`` with equal decimals in the same form (5.0 and 5.00), so that a fingerprint depends only on the
+    content.
+    """
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Tables written as Parquet files, by DuckDB."""
+"""Writes tables as Parquet files, with DuckDB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Column = tuple[str, str, Sequence[Any]]
 
 
 def write_columns(connection: duckdb.DuckDBPyConnection, path: Path, columns: Sequence[Column]) -> None:
-    """Write columns of one length.
+    """Write columns of the same length.
 
     Raises:
         duckdb.IOException: the file cannot be written.
@@ -30,7 +30,7 @@ def write_columns(connection: duckdb.DuckDBPyConnection, path: Path, columns: Se
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows whose columns have the types that DuckDB sees in their JSON.
+    """Write rows; the columns get the types that DuckDB infers from their JSON.
 
     Raises:
         OSError, duckdb.IOException: the file cannot be written.
@@ -48,7 +48,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def type_of(values: Sequence[Any]) -> str:
-    """The SQL type of a column of plain values; what is no boolean and no number is a text."""
+    """Return the SQL type of a column of plain values; other values than booleans and numbers become strings."""
     present = [value for value in values if value is not None]
     for kind, python in (("BOOLEAN", bool), ("BIGINT", int), ("DOUBLE", int | float)):
         if present and all(isinstance(value, python) for value in present):

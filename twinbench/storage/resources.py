@@ -1,4 +1,4 @@
-"""Where the data that ships with twinbench lies: inside the wheel, or at the top of a checkout."""
+"""The location of the data that comes with twinbench: inside the wheel, or at the top of a checkout."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _SHIPPED = _PACKAGE / "_data"
 
 
 def checkout_root() -> Path | None:
-    """The root of the source checkout that this code runs from, or None when it was installed from a wheel."""
+    """Return the root of the source checkout that this code runs from, or None if it was installed from a wheel."""
     root = _PACKAGE.parent
     return root if (root / "pyproject.toml").is_file() and (root / "pools").is_dir() else None
 
 
 def pools_dir() -> Path:
-    """The folder of locked pool manifests."""
+    """Return the folder of locked pool manifests."""
     return _data_dir("pools", "pools")
 
 
 def published_dir() -> Path:
-    """The folder of published reference results."""
+    """Return the folder of published reference results."""
     return _data_dir("published", "results/published")
 
 

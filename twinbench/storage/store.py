@@ -1,4 +1,4 @@
-"""The store: a directory of banks, predictions and scores, each immutable once written.
+"""The store: a directory of banks, tables of outcomes, predictions and scores, each immutable once written.
 
 Everything is written aside and moved into place, so a reader sees the old state or the new one, and a killed or failed
 writer leaves nothing but a file that the next writer clears away.
@@ -20,6 +20,8 @@ from typing import Any
 
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
+from twinbench.reading.input_files import is_there
+from twinbench.reading.rows import SUFFIXES, TRAJECTORY_SUFFIXES
 from twinbench.storage import resources
 
 STORE_VARIABLE = "TWINBENCH_STORE"
@@ -54,10 +56,22 @@ def check_name(kind: str, name: str) -> str:
         UsageError: it has characters that a file name should not have.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{kind} name {name!r}: use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
-        )
+        wrong = f"{kind} name {name!r}: use letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
+        raise UsageError(_import_hint(name) or wrong)
     return name
+
+
+def _import_hint(name: str) -> str | None:
+    """What to do with a file that was given where the name of a bank belongs; None where it is none."""
+    file = Path(name)
+    if not file.name.endswith(SUFFIXES) and not ("/" in name and is_there(file)):
+        return None
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", file.name.partition(".")[0]).strip("-._") or "mine"
+    runs = " --format mini-swe-agent" if file.name.endswith(TRAJECTORY_SUFFIXES) else ""
+    return (
+        f"{name!r} is a file, and banks go by their names in the store: twinbench bank import {name}{runs} "
+        f"--name {stem}, and then give {stem}"
+    )
 
 
 class Store:
@@ -109,22 +123,43 @@ class Store:
         Raises:
             UsageError: the name exists and ``replace`` is False.
         """
-        path = self.bank_dir(name) / "bank.json"
-        with self.aside(path) as temporary:
+        with self.aside(self.bank_dir(name) / "bank.json") as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             if not replace:
-                try:
-                    os.link(temporary, path)  # fails where another import was faster
-                except FileExistsError:
-                    raise _name_exists(name) from None
-                except OSError:  # a file system without links: the check is then not atomic
-                    if path.exists():
-                        raise _name_exists(name) from None
+                _take_name(temporary, self.bank_dir(name) / "bank.json", _name_exists("bank", name))
 
     def refuse_existing(self, name: str) -> None:
         """Raise UsageError where a bank of that name exists."""
         if self.pointer(name) is not None:
-            raise _name_exists(name)
+            raise _name_exists("bank", name)
+
+    def outcomes_file(self, name: str) -> Path:
+        """The file of a table of outcomes."""
+        return self.root / "outcomes" / f"{check_name('table of outcomes', name)}.parquet"
+
+    def outcomes_names(self) -> list[str]:
+        """The tables of outcomes in the store, by name."""
+        return sorted(path.stem for path in self.root.glob("outcomes/*.parquet") if _NAME.fullmatch(path.stem))
+
+    @contextmanager
+    def writing_outcomes(self, name: str, *, replace: bool) -> Iterator[Path]:
+        """A path to write a table of outcomes to, which becomes ``outcomes_file(name)`` when the block ends well.
+
+        Raises:
+            UsageError: the name exists and ``replace`` is False.
+            StoreWriteError: the store cannot be written, or the disk is full.
+        """
+        path = self.outcomes_file(name)
+        with self.aside(path) as temporary:
+            yield temporary
+            if not replace:
+                _take_name(temporary, path, _name_exists("table of outcomes", name))
+
+    def remove_outcomes(self, name: str) -> None:
+        """Remove a table of outcomes that is there."""
+        path = self.outcomes_file(name)
+        with self._writing(path):
+            path.unlink()
 
     def remove_bank(self, name: str) -> None:
         """Remove a bank with its sidecars; processes that have it open keep it until they close it.
@@ -141,6 +176,8 @@ class Store:
 
     def unknown_bank(self, name: str) -> UsageError:
         """The error for a name that no bank has."""
+        if (hint := _import_hint(name)) is not None:
+            return UsageError(f"no bank {name!r}: {hint}")
         names = self.bank_names()
         bring = f"bring one with: twinbench bank import FILE --name {name}"
         meant = did_you_mean(name, names)
@@ -235,8 +272,19 @@ class Store:
             raise
 
 
-def _name_exists(name: str) -> UsageError:
-    return UsageError(f"a bank named {name!r} exists; choose another --name, or --replace it")
+def _take_name(temporary: Path, path: Path, taken: UsageError) -> None:
+    """Give what was written its name, if nothing else has it: ``taken`` is raised where another was faster."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise taken from None
+    except OSError:  # a file system without links: the check is then not atomic
+        if path.exists():
+            raise taken from None
+
+
+def _name_exists(kind: str, name: str) -> UsageError:
+    return UsageError(f"a {kind} named {name!r} exists; choose another --name, or --replace it")
 
 
 def _clear_abandoned(folder: Path) -> None:

@@ -1,1 +1,1 @@
-"""The executor ``single-turn``: one call a task, or a small repair in a few, and a check of the answer."""
+"""The executor ``single-turn``: tasks of one call, or a small repair in a few calls, with a check of the answer."""

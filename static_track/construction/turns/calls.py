@@ -1,8 +1,8 @@
-"""The calls of a build: each distinct one is sent and paid once, in whatever executions and sittings it is needed.
+"""The model calls of a build: each distinct call is sent and paid once, however many executions need it.
 
-The response cache is the journal itself: a call is known by candidate, repeat and the request after ``normalise``, and
-an answer that stands there is given again. In the journal, a task is a case, a repeat a trial, and a step is a call
-that was newly made; so what was in flight when a build was killed counts its reservation, as in a live run.
+The journal itself is the response cache: a call is identified by candidate, repeat and normalised request, and a
+recorded answer is used again. In the journal, a task is a case, a repeat is a trial, and a step is a newly made call;
+so attempts in flight when a build was killed count at their reservation, as in a live run.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _OPTION = "--usd"
 
 
 class DoesNotFitError(CausedError):
-    """A prompt for which a candidate has no room."""
+    """A prompt does not fit a candidate's context window."""
 
     cause = Cause.router
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A candidate, and where it is asked."""
+    """A candidate, and where its responses come from."""
 
     candidate: LiveCandidate
     source: ResponseSource
@@ -54,17 +54,17 @@ class Asked:
 
 @dataclass
 class Paid:
-    """What an execution newly pays."""
+    """What an execution paid."""
 
     usd: Decimal = Decimal(0)
-    """For all attempts, those that brought no answer among them."""
+    """Cost of all attempts, including failed ones."""
     calls: int = 0
-    """Calls that were not answered from the journal."""
+    """Number of calls that were not answered from the journal."""
 
 
 @dataclass
 class BuildClock:
-    """The machine's time, whose waits end when the build is to stop."""
+    """The machine's time; waiting ends when a stop of the build is requested."""
 
     is_stopping: Callable[[], bool]
 
@@ -73,10 +73,10 @@ class BuildClock:
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait.
+        """Block until ``seconds`` have passed.
 
         Raises:
-            BuildStoppedError: the build is to stop meanwhile.
+            BuildStoppedError: a stop was requested meanwhile.
         """
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
@@ -85,10 +85,10 @@ class BuildClock:
         self.check()
 
     def check(self) -> None:
-        """Go on, or not.
+        """Raise if a stop was requested.
 
         Raises:
-            BuildStoppedError: the build is to stop.
+            BuildStoppedError: a stop was requested.
         """
         if self.is_stopping():
             raise BuildStoppedError
@@ -96,7 +96,7 @@ class BuildClock:
 
 @dataclass
 class BuildCalls:
-    """Makes the calls of a build; safe for any number of threads."""
+    """Makes the calls of a build; thread-safe."""
 
     journal: Journal
     cap_usd: Decimal | None
@@ -138,22 +138,22 @@ class BuildCalls:
         paid: Paid,
         switched: bool = False,
     ) -> Answered:
-        """The answer to a conversation: one that stands in the journal, else a new one.
+        """Return the answer to a conversation, from the journal or newly requested.
 
         Args:
-            asked: who is asked, with the most tokens that the answer may have.
-            conversation: what it is shown.
-            tools: what it is offered.
-            schema: JSON schema to which the provider is to hold the answer; None for none.
-            task: the id of the task that it is for.
-            repeat: of the execution; another one has answers of its own.
-            paid: to which is added what is newly paid, whatever comes of it.
-            switched: whether somebody else answered the call before this one.
+            asked: the candidate to ask, with ``max_tokens`` of the answer.
+            conversation: the conversation to send.
+            tools: the tools to offer.
+            schema: JSON schema that the provider is to enforce; None for none.
+            task: the id of the task.
+            repeat: the execution's repeat; each repeat has its own answers.
+            paid: updated with what is paid, even if the call fails.
+            switched: whether another candidate answered the previous call.
 
         Raises:
-            CausedError: no attempt brought an answer, the cap leaves no room, or the prompt does not fit.
-            BuildStoppedError: the build is to stop.
-            JournalError: it cannot be recorded.
+            CausedError: no attempt brought an answer, the spending cap is reached, or the prompt does not fit.
+            BuildStoppedError: a stop was requested.
+            JournalError: the call cannot be recorded.
         """
         self.clock.check()
         chosen = asked.candidate
@@ -165,7 +165,7 @@ class BuildCalls:
         key = (repeat, chosen.id, request.key)
         with self._lock:
             asking = self._asking[key]
-        with asking:  # who needs the same answer at the same time waits for it instead of paying too
+        with asking:  # another thread that needs the same answer waits for it instead of paying too
             if (found := self._kept.get(key)) is not None:
                 return self._again(found, request, chosen, switched=switched)
             tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
@@ -189,21 +189,21 @@ class BuildCalls:
     def prompt_tokens(
         self, candidate: LiveCandidate, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
     ) -> int:
-        """Tokens of a prompt, as the tokenizer of the candidate's tier counts them."""
+        """Count the tokens of a prompt with the tokenizer of the candidate's tier."""
         return PromptCounter([candidate], self._tokenizers).prompt(messages, tools, 1).tokens[candidate.id]
 
     def _keep(self, repeat: int, answer: RecordedAttempt) -> None:
         self._kept[repeat, answer.reserve.candidate, answer.reserve.request_key] = answer
 
     def _next_step(self, task: str, repeat: int) -> tuple[TrialLog, int]:
-        """Where a new call of a task stands in the journal."""
+        """Return the log and step number of a task's new call."""
         name = (task, repeat + 1)
         with self._lock:
             log = self._logs.get(name)
             if log is None:
                 log = self._logs[name] = TrialLog(Recording(*name), self.journal, self.clock)
             step = max(log.recording.steps, default=0) + 1
-            log.recording.steps[step] = log.step(step)  # taken, before another thread asks for the next one
+            log.recording.steps[step] = log.step(step)  # reserve the number before another thread takes it
             return log, step
 
     def _again(self, found: RecordedAttempt, request: Request, chosen: LiveCandidate, *, switched: bool) -> Answered:

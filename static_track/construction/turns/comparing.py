@@ -1,4 +1,4 @@
-"""Whether a value of an answer is the expected one, and which JSON an answer holds."""
+"""Compare values of answers with expected ones, and extract JSON from answers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from twinbench.reading.strict_json import JsonError, parse_json
 
 _TOLERANCE = 1e-9
-"""Relative: what two ways to write one number may differ by."""
+"""Relative tolerance between numbers, for different ways to write the same number."""
 _FENCE = "```"
 
 
 def equal_values(answered: Any, expected: Any) -> bool:
-    """Whether two JSON values mean the same.
+    """Return whether two JSON values mean the same.
 
-    Texts are equal up to case and white space, numbers as numbers; true is no 1, and a text is no number.
+    Strings are compared ignoring case and white space, numbers by value; true is not 1, and a string is never a number.
     """
     if isinstance(expected, bool) or isinstance(answered, bool) or expected is None or answered is None:
         return answered is expected
@@ -40,15 +40,15 @@ def equal_values(answered: Any, expected: Any) -> bool:
 
 
 def is_accepted(answered: Any, expected: Any, others: Sequence[Any] = ()) -> bool:
-    """Whether a value is the expected one or another one that is as good."""
+    """Return whether a value equals the expected one or another accepted one."""
     return any(equal_values(answered, each) for each in (expected, *others))
 
 
 def answered_json(text: str) -> Any:
-    """The JSON that an answer consists of, alone or in a fenced block.
+    """Parse an answer that is JSON, alone or in a fenced block.
 
     Raises:
-        ValueError: it is no JSON; the text says why.
+        ValueError: it is not JSON; the text says why.
     """
     try:
         return parse_json(text if text.lstrip().startswith(("{", "[")) else fenced(text) or text)
@@ -57,7 +57,7 @@ def answered_json(text: str) -> Any:
 
 
 def fenced(text: str) -> str | None:
-    """The content of the first fenced block of a text, or of one that its end cuts off; None where there is none."""
+    """Return the content of a text's first fenced block, even if it is not closed; None if there is none."""
     _, fence, rest = text.partition(_FENCE)
     if not fence:
         return None
@@ -67,7 +67,7 @@ def fenced(text: str) -> str | None:
 
 
 def shown_value(value: Any) -> str:
-    """A value as reasons show it."""
+    """Return a value as JSON, shortened, for messages."""
     return json.dumps(value, ensure_ascii=False, default=str)[:200]
 
 

@@ -1,7 +1,7 @@
-"""What a check of an answer is, what it may use, and how it is found by name.
+"""Checks of answers: their interface, what they may use, and how they are found by name.
 
-A check is opened with the fields that a task gives it, and says of the answers so far whether the task is passed, is
-failed or goes on. It keeps nothing in between: the same answers always get the same evaluation.
+A check is made with the fields that a task gives it, and decides from the answers so far whether the task is passed,
+failed, or continues. It keeps no state: the same answers always get the same evaluation.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from twinbench.calls.completion import ToolCall
 from twinbench.construction.finding import find_factory
 
 EVALUATORS = "twinbench.evaluators"
-"""The group of entry points that open checks."""
+"""The entry point group of checks."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model answered in one step."""
+    """A model's answer in one step."""
 
     text: str
     tool_calls: Sequence[ToolCall] = ()
@@ -32,12 +32,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a check says of the answers so far."""
+    """A check's evaluation of the answers so far."""
 
     passed: bool | None
-    """None: the task goes on, with ``reply`` as the next message to the model."""
+    """Whether the task is passed; None: it continues, with ``reply`` as the next message to the model."""
     reason: str = ""
-    """Why it is not passed, in words."""
+    """Why the task is not passed."""
     reply: str = ""
 
 
@@ -45,56 +45,56 @@ PASSED = Evaluation(passed=True)
 
 
 def failed(reason: str) -> Evaluation:
-    """Say that the task is failed, and why."""
+    """Make the evaluation of a failed task."""
     return Evaluation(passed=False, reason=reason)
 
 
 def goes_on(reply: str) -> Evaluation:
-    """Say that the task goes on, and what the model is told."""
+    """Make the evaluation of a task that continues with a reply."""
     return Evaluation(passed=None, reply=reply)
 
 
 @dataclass(frozen=True)
 class ProgramResult:
-    """What a program did in its container."""
+    """The result of a program that ran in a container."""
 
     output: str
-    """What it wrote, standard output and error as they came."""
+    """Standard output and error, interleaved."""
     exit_code: int | None
-    """None where it did not exit by itself."""
+    """The exit code; None if the program did not exit by itself."""
     timed_out: bool = False
 
 
 class Tools(Protocol):
-    """What a check may use beside the answers."""
+    """What a check may use besides the answers."""
 
     @property
     def messages(self) -> Sequence[Mapping[str, Any]]:
-        """The task's own messages, which the first answer is to."""
+        """The task's messages, before the first answer."""
         ...
 
     def run_program(self, files: Mapping[str, str], command: str, timeout_s: float) -> ProgramResult:
-        """Run a command in a container that has no network and these files.
+        """Run a command in a container without network.
 
         Args:
-            files: content by name; all lie in the folder in which the command runs.
-            command: for bash.
-            timeout_s: how long it may take.
+            files: content by name, put into the command's working directory.
+            command: a bash command.
+            timeout_s: the time limit.
 
         Raises:
-            CausedError: there is no engine or image, or the container was ended from outside.
+            CausedError: there is no engine or image, or the container was stopped from outside.
         """
         ...
 
     def ask_judge(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> str:
-        """Ask the judge that the configuration names, at the expense of the build.
+        """Ask the LLM judge that the configuration names; the call is billed to the build.
 
         Args:
-            messages: what it is shown.
-            schema: JSON schema of its answer.
+            messages: the messages to send.
+            schema: JSON schema of the answer.
 
         Raises:
-            CausedError: no attempt brought an answer, or the cap leaves no room for one.
+            CausedError: no attempt brought an answer, or the spending cap is reached.
         """
         ...
 
@@ -104,44 +104,44 @@ class Evaluator(Protocol):
 
     @property
     def version(self) -> int:
-        """Of its rules: part of what a label depends on."""
+        """Version of the check's rules, on which labels depend."""
         ...
 
     @property
     def needs_containers(self) -> bool:
-        """Whether it runs programs."""
+        """Whether the check runs programs."""
         ...
 
     @property
     def needs_judge(self) -> bool:
-        """Whether it asks a judge."""
+        """Whether the check asks an LLM judge."""
         ...
 
     @property
     def most_steps(self) -> int:
-        """After so many answers it is sure to say that the task is passed or failed."""
+        """The number of answers after which the check always decides that the task is passed or failed."""
         ...
 
     @property
     def longest_reply(self) -> int:
-        """Characters of a reply at most, for the estimate of what a task can cost."""
+        """Largest number of characters of a reply, for cost estimates."""
         ...
 
     def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
-        """Say whether a task is passed, failed or goes on.
+        """Decide whether a task is passed, failed or continues.
 
         Args:
-            answers: all of this execution so far, the newest last.
-            tools: what it may use.
+            answers: all answers of this execution so far, the newest last.
+            tools: what the check may use.
 
         Raises:
-            CausedError: infrastructure kept it from saying so.
+            CausedError: an infrastructure problem prevented the decision.
         """
         ...
 
 
 class Check(BaseModel):
-    """What checks that come with twinbench have in common: their fields are those of a task's ``check``."""
+    """Base class of the built-in checks: their fields are those of a task's ``check``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -151,26 +151,28 @@ class Check(BaseModel):
 
     @property
     def most_steps(self) -> int:
-        """One answer is all that it needs."""
+        """One answer is enough."""
         return 1
 
     @property
     def longest_reply(self) -> int:
-        """It never replies."""
+        """There are no replies."""
         return 0
 
 
 @dataclass(frozen=True)
 class FoundEvaluator:
-    """What opens a check, and what its verdicts depend on."""
+    """A kind of check: how to make one, and what its verdicts depend on."""
 
     kind: str
-    """As tasks name it."""
+    """The kind's name in tasks."""
     open: Callable[..., Evaluator]
-    """Called with the fields of a task's ``check`` but ``kind``; raises ValueError or TypeError for wrong ones."""
+    """Makes a check from the fields of a task's ``check`` except ``kind``; raises ValueError or TypeError for wrong
+    ones.
+    """
 
     def identity(self, evaluator: Evaluator) -> dict[str, Any]:
-        """What the verdicts of a check depend on: its version; of one's own, the source too."""
+        """Return what a check's verdicts depend on: its version, and for user checks the source too."""
         found: dict[str, Any] = {"version": evaluator.version}
         if ":" in self.kind:
             file = inspect.getsourcefile(self.open)
@@ -179,12 +181,12 @@ class FoundEvaluator:
 
 
 def find_evaluator(kind: str) -> FoundEvaluator:
-    """What opens the checks of a kind.
+    """Find a kind of check.
 
     Args:
         kind: the name of an entry point, ``package.module:attribute``, or ``path/to/file.py:attribute``.
 
     Raises:
-        UsageError: nothing is found there.
+        UsageError: the kind is not found.
     """
     return FoundEvaluator(kind, find_factory(EVALUATORS, kind))

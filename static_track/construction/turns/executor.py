@@ -1,7 +1,7 @@
-"""The executor ``single-turn``: each step of a task is one call, and its check says whether the task is passed.
+"""The executor ``single-turn``: each step of a task is one call, and a check decides whether the task is passed.
 
-Most tasks have one step. A check that replies (``repair``) makes a conversation of them, whose steps are answered by
-the candidates that the assignment names.
+Most tasks have one step. A check that replies (``repair``) makes a conversation, whose steps are answered by the
+candidates that the assignment names.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _JUDGE_INSTRUCTIONS_TOKENS = 1000
 
 
 class CheckFailedError(CausedError):
-    """A check that could not say whether a task is passed."""
+    """A check crashed or could not decide whether a task is passed."""
 
     cause = Cause.internal
 
@@ -96,17 +96,17 @@ class _Tools:
 
 @dataclass
 class SingleTurnExecutor:
-    """Executes tasks of a file with the candidates of a pool; use ``open_single_turn``."""
+    """Executes the tasks of a file with the candidates of a pool; make it with ``open_single_turn``."""
 
     pool: LiveManifest
     found: TurnTasks
     asked: Mapping[str, Asked]
-    """By candidate id."""
+    """Where each candidate is asked, by candidate id."""
     calls: BuildCalls
     programs: Programs | None
     judge: _Judge | None
     image: str | None
-    """Identity of the image in which programs run."""
+    """Identity of the image in which programs run; None if none do."""
     _by_id: Mapping[str, TurnTask] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,7 +127,7 @@ class SingleTurnExecutor:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a label depends on."""
+        """What labels depend on."""
         return {
             "executor": "single-turn",
             "version": 1,
@@ -141,11 +141,11 @@ class SingleTurnExecutor:
 
     @property
     def spent_usd(self) -> Decimal:
-        """What was paid so far, in earlier sittings too."""
+        """What was paid so far, including earlier executions of the build."""
         return self.calls.budget.spent_usd
 
     def worst_case_usd(self, task: str) -> Decimal:
-        """The most that one execution of a task can cost, where each call is answered at the first attempt."""
+        """Return the most that one execution of a task can cost, if every call is answered at the first attempt."""
         found = self._by_id[task]
         most = max(self._worst_of(found, asked.candidate) for asked in self.asked.values())
         if self.judge is None or not found.evaluator.needs_judge:
@@ -162,12 +162,12 @@ class SingleTurnExecutor:
         total = Decimal(0)
         for _ in range(evaluator.most_steps):
             total += worst_case_usd(prompt, chosen.prices.prices(), chosen.max_tokens)
-            prompt += chosen.max_tokens + evaluator.longest_reply  # a token has a character at least
+            prompt += chosen.max_tokens + evaluator.longest_reply  # a token has at least one character
             prompt = min(prompt, chosen.context_window)
         return total
 
     def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
-        """Execute a task; answers that stand in the journal are taken from there."""
+        """Execute a task; recorded answers are used again."""
         found, paid = self._by_id[task], Paid()
         tools = _Tools(found, repeat, self.calls, self.programs, self.judge, paid)
         running = _Running(found, assignment, repeat, self.asked, self.calls, tools, paid)
@@ -179,7 +179,7 @@ class SingleTurnExecutor:
 
 @dataclass
 class _Running:
-    """One execution while it runs."""
+    """One running execution."""
 
     task: TurnTask
     assignment: Assignment
@@ -192,7 +192,7 @@ class _Running:
     answers: list[Answer] = field(default_factory=list)
 
     def execute(self) -> Execution:
-        """Ask, and check the answer, until the check says what came of it."""
+        """Ask, and check the answer, until the check decides."""
         conversation = [Utterance(each) for each in self.task.row.messages]
         try:
             while True:
@@ -206,7 +206,7 @@ class _Running:
             return self._ended(passed, error.cause, str(error))
 
     def _ask(self, conversation: list[Utterance]) -> None:
-        """Have the next step answered, and add the answer to the conversation."""
+        """Get the answer of the next step, and add it to the conversation."""
         number = len(self.steps) + 1
         asked = self.asked[self.assignment.candidate(number)]
         shown = [each.plain for each in conversation]
@@ -224,12 +224,12 @@ class _Running:
         self.steps.append(ExecutedStep(shown, functions, asked.candidate.id, answered.usage, answered.cost_usd))
         message = _message(answered)
         self.answers.append(Answer(message.text, message.tool_calls))
-        if not self.task.tools:  # nobody will answer a call of a tool that nobody offered: strict providers refuse that
+        if not self.task.tools:  # no tool was offered, so no tool message follows: strict providers refuse that
             message = message.model_copy(update={"tool_calls": ()})
         conversation.append(utterance_of(message, asked.candidate.id, number, shown))
 
     def _evaluate(self) -> Evaluation:
-        """What the check says; what goes wrong in a check of somebody's own is infrastructure, and no model's fault."""
+        """Run the check; an error in a user's check counts as infrastructure, not as the model's failure."""
         kind = self.task.row.check.kind
         try:
             evaluation = self.task.evaluator.evaluate(self.answers, self.tools)
@@ -261,9 +261,9 @@ def open_single_turn(settings: Mapping[str, Any], context: ExecutorContext) -> I
 
     Raises:
         UsageError: a setting is unknown, missing or wrong.
-        ContentError: the file of tasks or a manifest is not as it should be.
-        CausedError: a task is checked in containers, and there is no engine or image.
-        JournalError: the journal of an earlier sitting is damaged, or another process writes to it.
+        ContentError: the file of tasks or a manifest is invalid.
+        CausedError: a task is checked in containers, but there is no engine or image.
+        JournalError: the journal of an earlier execution is damaged, or another process writes it.
     """
     checked, pool = read_settings(settings)
     found = read_tasks(checked.tasks)
@@ -309,7 +309,7 @@ def _opened_judge(stack: ExitStack, settings: TurnSettings, asked: Mapping[str, 
 
 
 def _limited(candidate: LiveCandidate, task: TurnTask) -> LiveCandidate:
-    """A candidate that answers no longer than the task lets it."""
+    """Return the candidate with the task's ``max_tokens``, if that is lower."""
     most = task.row.max_tokens
     if most is None or most >= candidate.max_tokens:
         return candidate

@@ -1,4 +1,4 @@
-"""Programs in containers: each distinct one runs once, alone in a container of its own without network."""
+"""Run programs in containers: each distinct program runs once, in a container of its own without network."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ _KEPT_BYTES = 2**14
 
 @dataclass
 class Programs:
-    """Runs programs; safe for any number of threads. What ran before in this sitting has the same result again."""
+    """Runs programs; thread-safe. A program that ran before in this process gets the same result again."""
 
     engine: Engine
     checkpoint: Callable[[], None]
-    """Called while a program runs; raises where the build is to stop."""
+    """Called while a program runs; raises if a stop was requested."""
     _results: dict[str, ProgramResult] = field(default_factory=dict)
     _running: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, files: Mapping[str, str], command: str, timeout_s: float, *, task: str) -> ProgramResult:
-        """Run a command beside some files.
+        """Run a command in a folder with some files.
 
         Args:
             files: content by name.
-            command: for bash.
-            timeout_s: how long it may take.
-            task: the id of the task that it is for.
+            command: a bash command.
+            timeout_s: the time limit.
+            task: the id of the task.
 
         Raises:
-            CausedError: there is no container to run it in, or it was ended from outside.
+            CausedError: no container can be started, or it was stopped from outside.
         """
         key = fingerprint([dict(files), command, timeout_s])
         with self._lock:

@@ -1,4 +1,4 @@
-"""JSON schemas as tasks give them: checked when they are read, and held against answers."""
+"""JSON schemas in tasks: validated when they are read, and used to validate answers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import AfterValidator
 
 
 def schema_complaint(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """What is wrong with a value, in words; None where it is as the schema says.
+    """Return what is wrong with a value; None if it fits the schema.
 
-    A reference to another document is never fetched: it is an error of the schema.
+    References to other documents are never fetched; they are errors in the schema.
     """
     from jsonschema import Draft202012Validator
     from referencing import Registry
@@ -38,7 +38,7 @@ def _checked(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _foreign_reference(value: Any) -> str | None:
-    """The first reference that leads out of a schema."""
+    """Return the first reference that leads out of a schema."""
     if isinstance(value, Mapping):
         reference = value.get("$ref")
         if isinstance(reference, str) and not reference.startswith("#"):
@@ -50,4 +50,4 @@ def _foreign_reference(value: Any) -> str | None:
 
 
 Schema = Annotated[dict[str, Any], AfterValidator(_checked)]
-"""A JSON schema (draft 2020-12) that needs no other document."""
+"""A self-contained JSON schema (draft 2020-12)."""

@@ -1,4 +1,4 @@
-"""The settings of the executor ``single-turn``, as ``[executor]`` of a build's configuration has them."""
+"""The settings of the executor ``single-turn`` (the section ``[executor]`` of a build's configuration)."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ class _Settings(BaseModel):
 
 
 class Base(_Settings):
-    """An OpenAI-compatible address."""
+    """An OpenAI-compatible API address."""
 
     api_base: str
     api_key_env: str | None = None
-    """The environment variable with its key; None for a server that wants none."""
+    """The environment variable with its API key; None if it needs none."""
 
     @property
     def secrets(self) -> list[str]:
-        """The key, which nothing that is written may hold."""
+        """The API key, which must never be written to a file."""
         key = None if self.api_key_env is None else os.environ.get(self.api_key_env)
         return [key] if key else []
 
 
 class JudgeSettings(Base):
-    """Who judges, of which pool."""
+    """The LLM judge: its address, pool and candidate."""
 
     pool: str
     candidate: str
-    """The id of the candidate; its manifest says how it is asked, and at which prices."""
+    """The candidate's id; the pool has its parameters and prices."""
 
 
 class TurnSettings(_Settings):
-    """The settings, checked."""
+    """The validated settings."""
 
     tasks: Path
-    """The file of tasks; a path is relative to the folder in which the command is given."""
+    """The file of tasks; a relative path starts from the current directory."""
     pool: str
     """The live pool whose candidates are tried, by name or path."""
     api_base: str | None = None
-    """Where candidates are asked that ``bases`` does not name."""
+    """The address of candidates that ``bases`` does not name."""
     api_key_env: str | None = None
     bases: dict[str, Base] = {}
-    """An address of its own for each candidate that has one, by its id."""
+    """Separate addresses of some candidates, by candidate id."""
     judge: JudgeSettings | None = None
-    """Needed where a task is checked by a judge."""
+    """Required if a task is checked by an LLM judge."""
     call_timeout_s: _SECONDS = 300.0
-    """All that one attempt of a call may take."""
+    """Time limit of one attempt of a call."""
 
     @model_validator(mode="after")
     def _key_has_an_address(self) -> TurnSettings:
@@ -67,7 +67,7 @@ class TurnSettings(_Settings):
         return self
 
     def base_of(self, candidate: LiveCandidate) -> Base:
-        """Where a candidate is asked.
+        """Return the address of a candidate.
 
         Raises:
             UsageError: no address is given for it.
@@ -86,8 +86,8 @@ def read_settings(content: Mapping[str, Any]) -> tuple[TurnSettings, LiveManifes
     """Check the settings, and read their pool.
 
     Raises:
-        UsageError: a setting is unknown, missing or wrong; the text names each.
-        ContentError: the pool's manifest is none.
+        UsageError: settings are unknown, missing or wrong; the text names each.
+        ContentError: the pool's manifest is invalid.
     """
     try:
         settings = TurnSettings.model_validate(content)
@@ -106,10 +106,10 @@ def read_settings(content: Mapping[str, Any]) -> tuple[TurnSettings, LiveManifes
 
 
 def judge_candidate(settings: JudgeSettings) -> tuple[LiveCandidate, LiveManifest]:
-    """The candidate that judges, and its pool.
+    """Return the candidate that judges, and its pool.
 
     Raises:
-        UsageError: there is no such pool, or no such candidate in it.
+        UsageError: the pool does not exist, or has no such candidate.
     """
     pool = live_manifest(settings.pool)
     for each in pool.candidates:

@@ -1,4 +1,4 @@
-"""The tasks of the executor ``single-turn``: a file of rows, each a conversation to answer and how to check the answer.
+"""The tasks of the executor ``single-turn``: a file of rows, each a conversation to answer and a check of the answer.
 
 A row has ``id``, ``workload``, ``group``, ``messages``, ``check`` and possibly ``functions``, ``response_format`` and
 ``max_tokens``.
@@ -42,7 +42,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class CheckFields(BaseModel):
-    """How an answer is checked: the kind of check, and what that kind takes."""
+    """How an answer is checked: the kind of check, and its fields."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -50,28 +50,28 @@ class CheckFields(BaseModel):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What the kind takes."""
+        """The fields of the check, without its kind."""
         return dict(self.model_extra or {})
 
 
 class TaskRow(BaseModel):
-    """A row of a file of tasks."""
+    """A row of a task file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[Name, AfterValidator(_task_id)]
     workload: Name
-    """What its rows in a bank have as ``benchmark``."""
+    """The ``benchmark`` of its rows in a bank."""
     group: Name
-    """What it shares with tasks that are not independent of it, such as the template that it was made from."""
+    """A name shared by tasks that are not independent, such as the template they were made from."""
     messages: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_messages)]
     """OpenAI chat messages, the last of which is to be answered."""
     functions: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
     """The tools that the model is offered, as OpenAI function definitions."""
     response_format: Schema | None = None
-    """JSON schema to which the provider is to hold the answer; None for free text."""
+    """JSON schema that the provider is to enforce; None for free text."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
-    """Of an answer; None for what the candidate's manifest says."""
+    """``max_tokens`` of an answer; None for the candidate's own."""
     check: CheckFields
 
 
@@ -84,12 +84,12 @@ class TurnTask:
 
     @property
     def task(self) -> ConstructionTask:
-        """It as the search sees it."""
+        """The task as the search sees it."""
         return ConstructionTask(self.row.id, self.row.workload, self.row.group)
 
     @property
     def tools(self) -> list[dict[str, Any]]:
-        """The tools as a request has them."""
+        """The tools in the form of a request."""
         return [{"type": "function", "function": each} for each in self.row.functions or ()]
 
 
@@ -99,17 +99,17 @@ class TurnTasks:
 
     tasks: Sequence[TurnTask]
     fingerprint: str
-    """Of all that the file says."""
+    """Fingerprint of the file's content."""
     evaluators: Mapping[str, Any]
-    """What the verdicts depend on beside the tasks, by the kind of check."""
+    """What verdicts depend on besides the tasks, by kind of check."""
 
 
 def read_tasks(path: Path) -> TurnTasks:
-    """Read and check a file of tasks wholly, so that nothing is spent on one that cannot be checked.
+    """Read and validate a whole file of tasks, so that nothing is spent on tasks that cannot be checked.
 
     Raises:
-        UsageError: there is no such file.
-        ContentError: something in it is wrong; every place is named, up to a limit.
+        UsageError: the file does not exist.
+        ContentError: the file is invalid; every problem is named, up to a limit.
     """
     require_file(path, SUFFIXES)
     found: list[TurnTask] = []

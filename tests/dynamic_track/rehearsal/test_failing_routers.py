@@ -37,6 +37,11 @@ class Third:
         return "mid"
 
 
+class Later:
+    async def route(self, call):
+        return "low"
+
+
 class Slow:
     def route(self, call):
         import time
@@ -51,16 +56,16 @@ def routers(tmp_path: Path) -> Mapping[str, str]:
     file, broken = tmp_path / "mine.py", tmp_path / "broken.py"
     file.write_text(ROUTERS, "utf-8")
     broken.write_text("import no_such_module\n", "utf-8")
-    return {**{name: f"{file}:{name}" for name in ("Raises", "Third", "Slow")}, "Broken": f"{broken}:Broken"}
+    return {**{name: f"{file}:{name}" for name in ("Raises", "Third", "Slow", "Later")}, "Broken": f"{broken}:Broken"}
 
 
 def test_routers_that_fail_stand_below_the_table_and_the_exit_code_says_so(
     tmp_path: Path, routers: Mapping[str, str]
 ) -> None:
-    raises, third, broken = (routers[name] for name in ("Raises", "Third", "Broken"))
+    raises, third, broken, later = (routers[name] for name in ("Raises", "Third", "Broken", "Later"))
     short = pool_file(tmp_path / "short.toml", lambda text: text.replace("step_limit = 250", "step_limit = 3"))
     runs = tmp_path / "runs"
-    words = ("rehearse", "always-low", raises, third, broken, "--only", EASY, "--runs", runs, "--pool", short)
+    words = ("rehearse", "always-low", raises, third, broken, later, "--only", EASY, "--runs", runs, "--pool", short)
     ran = twinbench(*words)
     assert ran.code == 1, ran.err
     table, below = ran.text[: ran.text.index("└")], ran.text[ran.text.index("└") :]
@@ -72,13 +77,14 @@ def test_routers_that_fail_stand_below_the_table_and_the_exit_code_says_so(
     assert f"{third}: {failed}" in below
     assert "step 3: route raised ValueError: no table for step 3" in below, "on one line"
     assert "broken.py" in below
+    assert "the method route of Later is async def" in " ".join(below.split()), "what is no router ends no rehearsal"
     assert "No module named 'no_such_module'" in below
     assert "always-low: the agent ended without submitting in 1 case: 1 by LimitsExceeded" in below
     assert (ran.text + ran.err).count("'difficulty'") == 1, "it is said once"
 
     again = twinbench(*words, "--json")
     assert again.code == 1
-    assert again.err.count("error: ") == 3
+    assert again.err.count("error: ") == 4
     by_router = {each["router"]: each for each in again.json["routers"]}
     assert by_router["always-low"]["rank"] == [1, 1], "it is alone in tests"
     assert by_router["always-low"]["agent_ends"] == {"LimitsExceeded": 1}
@@ -110,6 +116,17 @@ def test_routers_that_fail_stand_below_the_table_and_the_exit_code_says_so(
     alone = twinbench("dynamic", "score", run, *store)
     assert (alone.code, "give up (computed)" in alone.text) == (1, True)
     assert twinbench("dynamic", "compare", other, run).code == 1
+
+    unloaded = of_runs[broken]["run"]
+    for command in (("status",), ("score", other)):
+        told = twinbench("dynamic", *command, unloaded, *(store if command[0] == "score" else ()))
+        assert told.code == 1
+        assert "No module named 'no_such_module' (broken.py, line 1); no case was run" in " ".join(told.text.split())
+    beside = twinbench("dynamic", "score", other, unloaded, "--json", *store).json
+    assert [each["rank"] for each in beside["runs"]] == [[1, 2], None], "as without it"
+    page = tmp_path / "page.html"
+    twinbench("dynamic", "report", other, unloaded, "-o", page).succeeded()
+    assert "do not have verdicts on the same cases" not in page.read_text("utf-8")
 
 
 def test_a_run_against_the_server_says_that_its_models_are_simulated(

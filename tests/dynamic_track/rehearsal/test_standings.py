@@ -136,7 +136,7 @@ def failing(router: str, *, cases: int = len(TASKS)) -> list[Rehearsed]:
 
 
 def test_a_router_that_fails_in_every_case_has_a_bill_and_no_rank_and_is_in_no_test() -> None:
-    not_loaded = [Rehearsed("no router", "0", RunSummary("run", scored([], POOL), not_loaded="it has no route"))]
+    not_loaded = [Rehearsed("no router", "0", RunSummary("run", scored([], POOL, not_loaded="it has no route")))]
     routers = [*runs(1, by_task, "good"), *failing("broken"), *failing("shaky", cases=20), *not_loaded]
     told = found(routers)
     good, broken, shaky, nothing = told.routers

@@ -103,7 +103,8 @@ def test_a_solved_case_costs_what_its_calls_cost_and_an_unsolved_one_the_penalty
         assert server.completions[0].body["messages"][0]["role"] == "system"
     summary, case = ran.json, solved.case
     counted = {"cases", "resolved", "unresolved", "infra", "cap"}
-    assert set(summary) == {"run", *counted, "cost_usd", "spend_usd", "stopped"}
+    failing = {"router_errors", "first_router_error", "router_failure", "agent_ends"}
+    assert set(summary) == {"run", "simulated", *counted, "cost_usd", "spend_usd", *failing, "stopped", "trials"}
     assert (summary["run"], summary["cases"], summary["resolved"]) == (str(solved.run), 1, 1)
     assert (summary["unresolved"], summary["infra"], summary["cap"]) == (0, 0, 0)
 
@@ -301,9 +302,11 @@ def test_a_router_that_fails_is_unresolved_with_the_penalty(
 ) -> None:
     done = Done(tmp_path / "run")
     with ScriptedServer(by_step([said("ls"), said(LEAVES)])) as server:
-        ran = live(server.api_base, done.run, *more, router=routers + spec).succeeded()
+        ran = live(server.api_base, done.run, *more, router=routers + spec)
         asked = len(server.completions)
     case = done.case
+    assert (ran.code, ran.json["router_failure"], ran.json["router_errors"]) == (1, "failed in every case", 1)
+    assert detail in ran.err, "and it is told"
     assert asked == case["steps"] == (0 if "start" in spec else 1)
     assert (ran.json["unresolved"], ran.json["infra"]) == (1, 0)
     assert (case["resolved"], case["cause"]) == (False, "router")
@@ -379,7 +382,8 @@ def test_a_candidate_that_cannot_take_the_conversation_is_the_routers_fault(
         )
         more = ["--pool", str(pool)]
     with ScriptedServer(lambda _: too_long()) as server:
-        ran = live(server.api_base, done.run, *more, router=f"{routers}Fixed?model={LOW}").succeeded()
+        ran = live(server.api_base, done.run, *more, router=f"{routers}Fixed?model={LOW}")
+        assert (ran.code, "1 router failure: rehearsal__slotbook-17, step 1: " in ran.err) == (1, True)
         assert len(server.completions) == (0 if who == "we" else 1)
     assert ran.json["unresolved"] == 1
     case = done.case

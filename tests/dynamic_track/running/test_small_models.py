@@ -170,7 +170,8 @@ def test_a_pool_of_real_small_models_is_checked_run_billed_and_replayed(both: Fe
         ran = twinbench(
             *("dynamic", "run", "round-robin", "--tasks", "rehearsal", "--only", EASY, "--action-format", "text"),
             *("--pool", file, "--api-base", gateway.api_base, "--run", run, "--run-usd", "1", *PATIENCE, "--json"),
-        ).succeeded()
+        )
+        assert ran.code == (0 if ran.json["router_failure"] is None else 1), ran.err
         passed = gateway.passed[before_run:]
     for asked in checked["live"][str(file)]["candidates"]:
         assert (asked["problems"], asked["listed"], asked["answered"]) == ([], True, True)
@@ -278,7 +279,8 @@ def test_a_prompt_that_a_real_server_has_no_room_for_ends_the_case_by_the_router
         ran = twinbench(
             *("dynamic", "run", "always-low", "--tasks", "rehearsal", "--only", EASY, "--action-format", "text"),
             *("--pool", file, "--api-base", gateway.api_base, "--run", run, *PATIENCE, "--json"),
-        ).succeeded()
+        )
+    assert (ran.code, ran.json["router_failure"]) == (1, "failed in every case")
     done = Done(run)
     [settle] = done.fields("settle")
     assert json.loads(unpacked(settle["response"]))["error"]["type"] == "exceed_context_size_error"

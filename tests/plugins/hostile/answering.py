@@ -11,6 +11,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from typing import Any
 
 from twinbench import Call, Decision
@@ -50,7 +51,7 @@ class _Odd:
 
 
 class Prints:
-    """Says something on standard output."""
+    """Says something."""
 
     def __init__(self, how: str) -> None:
         self._how = how
@@ -64,19 +65,17 @@ class Prints:
             subprocess.run([sys.executable, "-c", "print('hello')"], check=True)
         elif self._how == "much":
             print("x" * 100_000)
+        elif self._how == "error":
+            print("hello", file=sys.stderr)
         elif self._how == "raise":
             print("hello")
             raise ValueError("after printing")
-        elif self._how == "first" and call.step_index == 1:
+        elif self._how == "dies":
             print("hello")
-        return "low"
-
-
-class PrintsInHook:
-    def start(self, session: str) -> None:
-        print("hello")
-
-    def route(self, call: Call) -> str:
+            os._exit(3)
+        elif self._how == "hangs":
+            print("hello")
+            time.sleep(60)
         return "low"
 
 

@@ -54,3 +54,16 @@ class Once(_Router):
 class OddToLookAt(_Router):
     def __getattr__(self, name: str) -> object:
         raise ValueError(f"who asks for {name}?")
+
+
+class WarmsUp:
+    """Loads what it needs before the first decision, which takes longer than one may."""
+
+    answer = "low"
+
+    def warm_up(self) -> None:
+        time.sleep(2.5)
+        self.answer = "high"
+
+    def route(self, call: Call) -> str:
+        return self.answer

@@ -212,6 +212,13 @@ def test_what_shares_a_group_with_a_held_out_instance_is_held_out_and_the_split_
     assert "named groups: 1 group, each in one part: 2 trajectories" in said
 
 
+def test_draws_of_a_held_out_instance_are_held_out_under_any_name(store: Store) -> None:
+    held = min(heldout_instances())
+    draws = [asking(f"Draw {n}", f"{held}@{n}", held) for n in range(2)]
+    rows = [*draws, *(asking(f"Q {n}", f"q{n}") for n in range(3))]
+    assert parts_of(store, rows, **NO_DUPLICATES)[HELDOUT] == {f"{held}@0", f"{held}@1"}
+
+
 # --- Banks of earlier releases --------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from static_track.construction.settings import example, read_settings
 from tests.banks import write_jsonl
 from tests.cli.commands import files, twinbench
 from tests.static_track.construction import shells
-from tests.static_track.construction.shell_executor import BEGUN_FILE, CALLS_FILE
+from tests.static_track.construction.shell_executor import BEGUN_FILE, CALLS_FILE, TOOLS
 from twinbench.errors import StoreWriteError, UsageError
 from twinbench.storage.store import Store
 
@@ -66,6 +66,11 @@ def test_tasks_become_a_bank_that_scores_and_is_built_again_from_its_recordings(
     assert manifest["executions"] == made.state.executed_now == 5 + 5 + 1
     assert Decimal(str(manifest["spent_usd"])) == calls * Decimal("0.01")
     assert manifest["calls_from_cache"] == manifest["calls"] - calls > 0
+    assert manifest["tokens_spent"]["output"] > manifest["tokens_saved"]["output"] > 0
+    tokens = sum(
+        step.usage.output for each in made.outcomes for found in each.findings for step in found.execution.steps
+    )
+    assert manifest["tokens_spent"]["output"] + manifest["tokens_saved"]["output"] == tokens
     assert manifest["saved_usd"] == pytest.approx(manifest["cost_usd"] - manifest["spent_usd"])
     assert [record["task"] for record in made.records()] == ["a-1", "a-2", "b-1"]
     published_text = gzip.decompress((out / "rows.jsonl.gz").read_bytes()).decode()
@@ -95,7 +100,7 @@ def test_a_cap_leaves_tasks_open_and_a_higher_one_finishes_them(tmp_path: Path) 
     capped = twinbench(*asked, "--usd", "0.12", "--json")
     assert capped.code == 1
     assert [(each["task"], each["cause"]) for each in capped.json["open"]] == [("a-2", "cap"), ("b-1", "cap")]
-    assert "2 tasks open for cap: raise --usd" in capped.err
+    assert "2 tasks open for cap: raise the cap: --usd" in capped.err
     assert "the same command goes on" in capped.err
     assert capped.json["manifest"] is None
     assert not (out / "rows.jsonl.gz").exists()
@@ -139,6 +144,7 @@ def test_a_build_that_was_asked_to_stop_goes_on_later(tmp_path: Path) -> None:
     left = iter(range(7))
     stopped = build(read_settings(config), out, BuildLimits(), is_stopping=lambda: next(left, None) is None)
     assert stopped.was_stopped
+    assert [each["open"] for each in stopped.records()][-1] == "stopped"
     assert 0 < stopped.state.executed_now < 11
     whole = built(config, out)
     assert whole.is_complete
@@ -175,11 +181,14 @@ for number in range(20):
     if not child:
         build(settings, out, BuildLimits(workers=2))
         os._exit(0)
-    while number and size(watched) == before and os.waitpid(child, os.WNOHANG) == (0, 0):
+    ended = False  # on a busy machine the build may be over before the last kills
+    while number and size(watched) == before and not ended:
+        ended = os.waitpid(child, os.WNOHANG) != (0, 0)
         time.sleep(0.001)
-    time.sleep(random.Random(number).uniform(0, 0.03))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    if not ended:
+        time.sleep(random.Random(number).uniform(0, 0.03))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     lines = kept.read_text().split("\\n")[:-1] if kept.exists() else []
     whole = [each for each in map(json.loads, lines) if each["kind"] == "execution"]
     kills.append([
@@ -193,19 +202,19 @@ print(json.dumps(kills))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks")
 def test_a_build_killed_twenty_times_gives_the_same_labels_and_executes_nothing_whole_twice(tmp_path: Path) -> None:
-    tasks = {f"a-{number}": shells.NOTHING_BAD for number in range(5)}
+    tasks = {f"a-{number}": shells.NOTHING_BAD for number in range(10)}
     config = shells.configuration(tmp_path, tasks=tasks)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     done = subprocess.run([sys.executable, "-c", KILLING, config, killed], check=True, stdout=subprocess.PIPE)
     kills = json.loads(done.stdout)
     assert len(kills) == 20
-    assert 0 < len(kills[9][1]) < 25  # or the kills would come too early or too late to show anything
+    assert 0 < len(kills[9][1]) < 50  # or the kills would come too early or too late to show anything
     for begun_before, kept in kills:
         assert not {*begun(killed)[begun_before:]} & {*kept}
     built(config, whole)
     assert (killed / "rows.jsonl.gz").read_bytes() == (whole / "rows.jsonl.gz").read_bytes()
     lines = map(json.loads, (killed / "executions.jsonl").read_text().splitlines())
-    assert sum(each["kind"] == "execution" for each in lines) == 5 * 5
+    assert sum(each["kind"] == "execution" for each in lines) == 10 * 5
 
 
 def test_what_differs_from_the_build_that_is_continued_is_named(tmp_path: Path) -> None:
@@ -277,22 +286,25 @@ def test_a_configuration_is_checked_before_anything_is_executed(tmp_path: Path) 
     text = config.read_text()
     for was, now, code, said in (
         ('name = "shell"', "", 2, "field bank.name: is missing"),
+        ('name = "shell"', 'name = "my bank"', 2, "field bank.name: "),
         ('name = "shell"', 'name = "shell"\ncolour = 1', 2, "field bank.colour: is not a field that is known here"),
         ("[search]", '[search]\nstep_rule = "within"', 2, "field search.step_rule: no step rule is called 'within'"),
         ("[search]", "[search]\ncascade = 4", 2, "field search.cascade"),
-        ("[search]", '[search]\nproposer = "nobody"', 2, "no proposer is called 'nobody'"),
+        ("[search]", '[search]\nproposer = "nobody"', 2, "field search.proposer: no proposer is called 'nobody'"),
         ("[search]", '[search]\nproposer = "router:nobody"', 2, "nobody"),
         ("[search]", "[search", 2, "not a TOML file"),
         (f'kind = "{shells.EXECUTOR}"', 'kind = "agents"', 2, "no executor is called 'agents'"),
         (f'kind = "{shells.EXECUTOR}"', 'kind = "nothing.py:open"', 2, "no file nothing.py"),
         (f'kind = "{shells.EXECUTOR}"', 'kind = "json:open"', 2, "json has no open"),
+        (f'kind = "{shells.EXECUTOR}"', 'kind = "json:dumps"', 2, "[executor]: it cannot be opened: TypeError"),
+        (f'kind = "{shells.EXECUTOR}"', 'kind = "shutil:which"', 2, "[executor]: it cannot be opened"),
         ("folder =", "colour = 1\nfolder =", 2, "[executor]: colour: is not a key"),
     ):
         assert was in text
         config.write_text(text.replace(was, now, 1))
         ran = twinbench("bank", "build", config, "--out", tmp_path / "out")
         assert (ran.code, said in ran.err) == (code, True), ran.err
-        assert str(config) in ran.err or "proposer" in said or "nobody" in said
+        assert str(config) in ran.err
     config.write_text(text)
     for name in ("mid-1", "low-1"):
         (tmp_path / "candidates" / f"{name}.sh").unlink()
@@ -336,9 +348,15 @@ def test_an_estimate_executes_nothing_and_knows_the_seeds_that_were_executed(tmp
     assert told["worst_usd"] == pytest.approx(told["most_executions"] * 6 * 0.01)
     assert not out.exists()
     assert "at most 15 executions" in twinbench(*asked, "--assume-steps", "2").succeeded().text
-    built(config, out, cap_usd=Decimal("0.12"))
+    capped = built(config, out, cap_usd=Decimal("0.12"))
+    # What was executed can be looked at, though the build is over.
+    step = capped.outcomes[0].findings[0].execution.steps[0]
+    assert (step.messages[0]["content"], step.functions) == ("Solve a-1.", TOOLS)
+    config.write_text(config.read_text().replace("CC0-1.0", "MIT"))
+    before = files(out)
     told = twinbench(*asked, "--json").succeeded().json
     assert (told["seeds"], told["assumed_steps"], told["most_executions"]) == (2, 3, 3 * (1 + 2 * 3))
+    assert files(out) == before
 
 
 def test_damaged_recordings_and_rows_are_refused_by_file_and_line(tmp_path: Path) -> None:
@@ -346,6 +364,9 @@ def test_damaged_recordings_and_rows_are_refused_by_file_and_line(tmp_path: Path
     built(config, out := tmp_path / "out")
     lines = [json.loads(line) for line in gzip.decompress((out / "recordings.jsonl.gz").read_bytes()).splitlines()]
     last = next(number for number in reversed(range(len(lines))) if lines[number]["kind"] == "execution")
+    plan = lines[0]["plan"]
+    identity = plan["identity"]
+    search = identity["search"] | {"step_rule": "most"}
     execution, step = lines[-1], lines[-1]["steps"][0]
     wrong = {
         "none": ([], "holds no recordings"),
@@ -357,6 +378,7 @@ def test_damaged_recordings_and_rows_are_refused_by_file_and_line(tmp_path: Path
         ),
         "kept": ([*lines[:-1], execution | {"steps": [step | {"kept": 5}]}], "5 messages"),
         "passed": ([*lines[:-1], execution | {"passed": None}], "passed"),
+        "rule": ([lines[0] | {"plan": plan | {"identity": identity | {"search": search}}}, *lines[1:]], "no step rule"),
         "version": ([lines[0] | {"version": 2}, *lines[1:]], "version"),
     }
     for name, (content, said) in wrong.items():

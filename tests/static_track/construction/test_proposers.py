@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dynamic_track.rehearsal.replies import Counts, Message, server_error
 from static_track.construction.building import Build, BuildLimits, build
 from static_track.construction.ladder import Ladder
 from static_track.construction.proposers import open_proposer, trajectory_of
 from static_track.construction.settings import read_settings
+from tests.scripted.server import Script, ScriptedServer
 from tests.static_track.construction import shells
 from tests.static_track.construction.worlds import ALL_TIERS, TASK, World, of_length
 from twinbench.causes import Cause
@@ -25,6 +28,7 @@ class Proposer:
     def __init__(self, hints):
         self.hints = hints
     identity = {"mine": 1}
+    spent_usd = 0
     def propose(self, task, seed):
         with open(__file__ + ".asked", "a") as file:
             print(task.id, len(seed.steps), file=file)
@@ -76,5 +80,47 @@ def test_a_proposer_of_ones_own_is_asked_once_a_seed_and_prunes(tmp_path: Path) 
 def test_what_is_no_hint_leaves_the_task_open_with_the_reason(tmp_path: Path, hint: str) -> None:
     ran = built(tmp_path, ["low", hint])
     assert [(each.task.id, each.cause) for each in ran.open_tasks] == [("a-1", Cause.internal), ("a-2", Cause.internal)]
-    assert str(ran.open_tasks[0].detail).startswith(f"the proposer's hint for step 2 of a-1 is {hint!r}; hints are low")
+    assert str(ran.open_tasks[0].detail).startswith(
+        f"the proposer: the hint for step 2 of a-1 is {hint!r}; hints are low"
+    )
     assert built(tmp_path, ["low", "mid"]).is_complete
+
+
+def asked_of_a_model(folder: Path, script: Script, usd: str = "1", **more: Any) -> tuple[Build, ScriptedServer]:
+    config = shells.configuration(folder, search='proposer = "model"', **more)
+    with ScriptedServer(script) as server:
+        table = f'api_base = "{server.api_base}"\ncandidate = "deepseek/deepseek-v3.2"\nusd = "{usd}"\n'
+        config.write_text(f"{config.read_text('utf-8')}\n[proposer]\n{table}", "utf-8")
+        return build(read_settings(config), folder / "out", BuildLimits()), server
+
+
+def test_a_model_is_shown_each_seed_once_and_its_answer_prunes(tmp_path: Path) -> None:
+    answer = 'Here it is: {"hints": ["mid", "not_downgradeable", "whatever"]}'
+    used = Counts(prompt=1000, output=10)
+    first, server = asked_of_a_model(tmp_path, lambda _: Message(answer, usage=used))
+    assert first.manifest is not None
+    assert first.manifest["labels"]["shell"] == {"low": 2, "mid": 2, "mid_high": 0, "high": 2}
+    assert len(server.completions) == 2
+    body = server.completions[0].body
+    assert "exactly 3 entries" in body["messages"][0]["content"]
+    assert "[assistant (step 1)]\ngood" in body["messages"][1]["content"]
+    assert first.manifest["proposer_usd"] > 0
+    again, server = asked_of_a_model(tmp_path, lambda _: server_error())
+    assert server.completions == []
+    assert again.manifest == first.manifest
+
+
+def test_prose_of_a_model_prunes_nothing(tmp_path: Path) -> None:
+    answers = ["I would try them all.", '{"hints": 3}', "[]", "{", '{"hints": []}']
+    left = iter(answers)
+    tasks = {f"a-{number}": shells.NOTHING_BAD for number in range(len(answers))}
+    ran, _ = asked_of_a_model(tmp_path, lambda _: Message(next(left), usage=Counts(prompt=100, output=9)), tasks=tasks)
+    assert next(left, None) is None
+    assert ran.manifest is not None
+    assert ran.manifest["labels"]["shell"] == {"low": 10, "mid": 5, "mid_high": 0, "high": 0}
+
+
+def test_a_model_that_cannot_answer_leaves_tasks_open(tmp_path: Path) -> None:
+    ran, _ = asked_of_a_model(tmp_path, lambda _: Message("{}", usage=Counts(prompt=1, output=1)), usd="0.00001")
+    assert [each.cause for each in ran.open_tasks] == [Cause.cap, Cause.cap, Cause.cap]
+    assert "proposer.usd" in str(ran.open_tasks[0].detail)

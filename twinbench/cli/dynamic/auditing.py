@@ -1,4 +1,4 @@
-"""``twinbench dynamic audit``: what in a run cannot be true, and what its cases must not have done."""
+"""``twinbench dynamic audit``: check a run for inconsistencies and for forbidden actions."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def audit(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Look for everything in a run that cannot be true, and for what a case must not do.
+    """Audit a run: find everything that is inconsistent, and anything that a case must not do.
 
-    Reads the directory and the pool alone: no engine, no provider, no tasks. Exit code 0 where nothing is found, 1
-    where something is.
+    Reads only the run directory and the pool: needs no engine, provider or tasks. Exit code 0 if nothing is found, 1 if
+    something is.
     """
     from dynamic_track.auditing.audit import audit as audit_run
     from dynamic_track.auditing.audit import run_pool

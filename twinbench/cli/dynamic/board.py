@@ -1,4 +1,4 @@
-"""A run while it runs: a table of its cases on a terminal, else a line for each case that ends."""
+"""Shows a run's progress: a live table of its cases on a terminal, else a line for each finished case."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class _Row:
 
 
 class LiveBoard:
-    """Shows what is written about the trials of a run; a listener of its journal.
+    """Shows the progress of a run's trials; a listener of its journal.
 
     Args:
-        planned: how many trials there are.
-        spent_usd: what earlier sittings spent.
-        run_usd: the cap, if any.
-        graded: a trial is over with its verdict, not with its agent's end.
+        planned: the number of planned trials.
+        spent_usd: what earlier executions of the run spent.
+        run_usd: the spending cap, if any.
+        graded: whether a trial ends with its verdict, rather than with the end of its agent.
     """
 
     def __init__(self, planned: int, spent_usd: Decimal, run_usd: Decimal | None, *, graded: bool = True) -> None:
@@ -72,12 +72,12 @@ class LiveBoard:
                 self._live.stop()
 
     def __call__(self, recording: Recording, line: OfTrial) -> None:
-        """Take a line of the journal; a terminal that is gone is no reason for a case to fail."""
+        """Process a journal line; a lost terminal must not fail a case."""
         with self._lock, suppress(OSError):
             key = (recording.case, recording.trial)
             row = self._rows.setdefault(key, _Row(recording.case, recording.trial, since=time.monotonic()))
             self._take(row, line)
-            self._ended.discard(key)  # where another machine goes on with what one has lost
+            self._ended.discard(key)  # in case another machine continues a trial that one has lost
             if (last := self._last(line)) is not None:
                 self._ended.add(key)
                 del self._rows[key]
@@ -101,7 +101,7 @@ class LiveBoard:
                 row.state = "graded"
 
     def _last(self, line: OfTrial) -> VerdictLine | End | None:
-        """A line with which its trial is over; None for all others."""
+        """Return a line that ends its trial; None for all other lines."""
         if isinstance(line, VerdictLine):
             return line
         return line if isinstance(line, End) and (line.cause is not None or not self._graded) else None

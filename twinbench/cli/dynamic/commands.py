@@ -1,4 +1,4 @@
-"""``twinbench dynamic``: tasks, containers and verdicts of the live track."""
+"""``twinbench dynamic``: the commands of the live track."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def tasks(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """List tasks, and refuse those that could not be graded."""
+    """List tasks, and report those that cannot be graded."""
     chosen, all_of = chosen_tasks(choosing.of(tasks))
     rows = [
         {
@@ -134,9 +134,9 @@ def grade(
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """Say whether patches resolve their tasks, as SWE-bench itself would.
+    """Grade whether patches resolve their tasks, as SWE-bench itself would.
 
-    Exit code 0 where every patch got a verdict, whatever it says; 1 where infrastructure kept one from it.
+    Exit code 0 if every patch got a verdict, resolved or not; 1 if infrastructure problems prevented one.
     """
     from dynamic_track.grading.patches import grade_all
     from dynamic_track.grading.submissions import read_patch, read_predictions
@@ -207,9 +207,9 @@ def doctor(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Check the engine, its disk and images, and whether tasks grade here as they should.
+    """Check the Docker engine, its disk and images, and whether tasks are graded correctly on this machine.
 
-    Exit code 1 where a check failed or a task does not grade.
+    Exit code 1 if a check failed or a task is graded wrongly.
     """
     from dynamic_track.grading.doctor import check_container, check_engine, check_tasks
     from twinbench.checks import Status
@@ -251,9 +251,9 @@ def gc(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Remove the containers of twinbench that no living run owns.
+    """Remove twinbench's containers whose run is not active any more.
 
-    Only those of the namespace that TWINBENCH_NAMESPACE names, or of the one without a name.
+    Only containers of the namespace in TWINBENCH_NAMESPACE are removed, or of the unnamed one if that is not set.
     """
     from dataclasses import asdict
 
@@ -283,7 +283,7 @@ def gc(
 def _grade_run(
     run_dir: Path, limits: GradingLimits, workers: int, *, build: bool, json_: bool, form: Format, output: str
 ) -> None:
-    """Grade all patches of a run again, and say what changed."""
+    """Grade all patches of a run again, and print what changed."""
     from dynamic_track.running.again import regrade_run
 
     with progress() as shown:

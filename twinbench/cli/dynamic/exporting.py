@@ -1,4 +1,4 @@
-"""``twinbench dynamic export``: a run as other programs read it."""
+"""``twinbench dynamic export``: export a run for other programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ExportFormat(StrEnum):
-    """What a run is written as."""
+    """File formats of an export."""
 
     jsonl = "jsonl"
     otel = "otel"
@@ -27,7 +27,7 @@ class ExportFormat(StrEnum):
 
 
 class Lines(StrEnum):
-    """What a line of ``jsonl`` is of."""
+    """What each line of a ``jsonl`` export describes."""
 
     calls = "calls"
     trials = "trials"
@@ -83,7 +83,7 @@ def export(
         ),
     ] = False,
 ) -> None:
-    """Export the trials of a run that have ended, for data frames, trace viewers and inspect view."""
+    """Export the finished trials of a run, for data frames, trace viewers and inspect view."""
     from dynamic_track.results.loaded import load_run
     from twinbench.errors import TwinbenchError, UsageError
 

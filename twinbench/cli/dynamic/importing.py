@@ -1,4 +1,4 @@
-"""``twinbench dynamic import``: runs that were made elsewhere, and their replay."""
+"""``twinbench dynamic import``: import runs that were made elsewhere, and replay them."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def import_(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Make a recording of runs of mini-swe-agent, and compare what they cost with what the gateway said.
+    """Import runs of mini-swe-agent as recordings, and compare their cost with the gateway's report.
 
-    The recording replays as far as the files hold responses of models of the pool: twinbench dynamic replay RUN. Exit
-    code 1 where a file was left out, or a run is not recorded to its end.
+    A recording can be replayed (twinbench dynamic replay RUN) as far as the files contain responses of the pool's
+    models. Exit code 1 if a file was left out, or a run could not be recorded completely.
     """
     from dynamic_track.importing.recording import import_runs
     from twinbench.storage.manifest_files import live_manifest
@@ -101,11 +101,11 @@ def replay_imported_run(
     form: Format,
     output: str,
 ) -> None:
-    """What ``twinbench dynamic replay`` does where the run was imported.
+    """Replay an imported run, for ``twinbench dynamic replay``.
 
     Raises:
-        UsageError: no run of that name is in it, or a router is to be asked.
-        JournalError: the journal is not what was written.
+        UsageError: no case matches, or a router was requested.
+        JournalError: the journal was changed or damaged.
     """
     from dynamic_track.importing.replaying import replay_imported
     from twinbench.errors import UsageError
@@ -142,7 +142,7 @@ def _run_table(found: ImportedRuns, form: Format) -> Table:
         *_TOKENS,
         *_MONEY,
         Column("exit_status", "Ended"),
-        *([] if form.for_people else [Column("why", "Not recorded from")]),  # people are told beside the table
+        *([] if form.for_people else [Column("why", "Not recorded from")]),  # people see this on standard error
     ]
     rows = []
     for run in found.runs:
@@ -204,7 +204,7 @@ def _replay_table(run_dir: Path, runs: Sequence[ReplayedRun]) -> Table:
 
 
 def _summed(calls: Sequence[CallCost], noun: str, number: int) -> str:
-    """Both costs over all calls in which both are known, so that they can be compared."""
+    """Return computed and reported cost, summed over the calls in which both are known."""
     known = [call for call in calls if call.difference_usd is not None]
     computed = sum((call.cost_usd or Decimal(0) for call in known), Decimal(0))
     reported = sum((call.reported_cost_usd or Decimal(0) for call in known), Decimal(0))

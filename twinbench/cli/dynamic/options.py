@@ -162,7 +162,7 @@ NoBreakerOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ChoosingOptions:
-    """Which tasks of a set, as options say."""
+    """Options that choose tasks of a set."""
 
     dataset: DatasetOption = None
     only: OnlyOption = None
@@ -171,7 +171,7 @@ class ChoosingOptions:
     limit: LimitOption = None
 
     def of(self, tasks: str) -> TaskChoice:
-        """The choice of a set."""
+        """Return the choice of tasks from a set."""
         from dynamic_track.tasks.selection import TaskChoice
 
         return TaskChoice(
@@ -186,25 +186,25 @@ class ChoosingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerOptions:
-    """What containers may take, as options say."""
+    """Options that limit containers."""
 
     memory: MemoryOption = 8192
     tests_timeout: TestsTimeoutOption = 1800
     min_free_mib: MinFreeOption = 2048
 
     def grading(self) -> GradingLimits:
-        """The limits of a grading."""
+        """Return the limits of grading."""
         from dynamic_track.grading.verdict import GradingLimits
 
         return GradingLimits(tests_s=self.tests_timeout, memory_mib=self.memory, min_free_mib=self.min_free_mib)
 
 
 def chosen_tasks(choice: TaskChoice, swebench_setting: Sequence[str] | None = None) -> tuple[tuple[Task, ...], TaskSet]:
-    """The tasks that options choose, and the set that they are from, with progress.
+    """Load the chosen tasks and their set, showing progress.
 
     Args:
-        choice: the set, and which of it.
-        swebench_setting: which of those are graded in swebench's own setting.
+        choice: the task set and which of its tasks.
+        swebench_setting: globs of tasks that are graded in swebench's own setting.
     """
     with progress() as shown:
         return choice.load(shown, swebench_setting=swebench_setting or ())

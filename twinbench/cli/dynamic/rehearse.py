@@ -1,4 +1,4 @@
-"""``twinbench rehearse``: the whole live track without spending a cent."""
+"""``twinbench rehearse``: the whole live track with simulated models, free of charge."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from twinbench.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
-    PluginOptions,
     ResamplingOptions,
     RoutersArgument,
 )
@@ -40,6 +39,7 @@ from twinbench.cli.output import (
     progress,
     rank_cells,
 )
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stopped_by_signals
 from twinbench.display.wording import counted
 from twinbench.statistics import LEVEL, RESAMPLES
@@ -56,16 +56,16 @@ _RUN = "run"
 
 
 class _RoutersOrCommand(Group):
-    """A group whose first word may be a router: then it is the command ``run``."""
+    """A command group in which ``run`` may be left out: a first word that is no command is a router."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the first word names, else ``run`` with all words."""
+        """Return the command that the first word names, else ``run`` with all words."""
         if args and args[0] not in self.commands:
             args = [_RUN, *args]
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Options before the first router are of ``run`` too."""
+        """Treat options before the first router as options of ``run``."""
         if args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
             args = [_RUN, *args]
         return super().parse_args(ctx, args)
@@ -166,11 +166,11 @@ def run(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Run routers live on small tasks and simulated models: real containers, real tests, no key, no spend.
+    """Run routers live on small tasks with simulated models: real containers and tests, no API key, no spend.
 
-    One seed ranks nothing: --seeds 5 runs each router five times, and intervals and ranks go by task.
+    One seed is not enough to rank routers: --seeds 5 runs each router five times; intervals and ranks resample tasks.
 
-    Exit code 1 where a case ended by infrastructure, or a router failed in every case or could not be loaded.
+    Exit code 1 if a case ended because of infrastructure, or a router failed in every case or could not be loaded.
     """
     from dynamic_track.rehearsal.preparing import new_folder, prepare_rehearsal, seeds_of
     from twinbench.errors import UsageError
@@ -210,7 +210,7 @@ def run(
         typer.echo(printable(f"{told}the same command with --runs {result.folder} continues"), err=True)
         raise typer.Exit(INTERRUPTED)
     failed = [each for each in result.standings.routers if each.failure is not None]
-    if json_ or form is not Format.table:  # below a table for people it stands already
+    if json_ or form is not Format.table:  # the table for people has these notes already
         for note in (note for each in failed for note in each.failure_notes):
             typer.echo(printable(f"error: {note}"), err=True)
     if stopped or failed or any(run.summary.score.count("infra") or run.summary.score.count("cap") for run in done):
@@ -224,7 +224,7 @@ def build(
     only: OnlyOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Build the images of the rehearsal's tasks, several at a time; those that are up to date stay."""
+    """Build the images of the rehearsal's tasks in parallel, except those that are up to date."""
     from dynamic_track.tasks.images import prepare_images
     from twinbench.containers.engine import Engine
 
@@ -261,7 +261,7 @@ def serve(
     skills: _SkillsOption = "spread",
     faults: _FaultsOption = None,
 ) -> None:
-    """Serve the simulated models alone, as an OpenAI-compatible gateway on this machine, until interrupted."""
+    """Serve the simulated models as an OpenAI-compatible gateway on this machine, until interrupted."""
     import os
     import threading
 
@@ -320,7 +320,7 @@ def rehearse_with_progress(
     workers: int = 2,
     min_free_mib: int = 2048,
 ) -> RehearsalResult:
-    """Rehearse routers, with progress; a signal stops all runs in good order."""
+    """Rehearse routers, showing progress; a signal stops all runs cleanly."""
     from dynamic_track.rehearsal.preparing import rehearse_routers
     from dynamic_track.running.stopping import Stop
 
@@ -340,7 +340,7 @@ def rehearse_with_progress(
 
 
 def rehearsal_table(result: RehearsalResult) -> Table:
-    """A table of rehearsed routers over all seeds, cheapest bill first, and of giving up."""
+    """Make the table of rehearsed routers over all seeds and of giving up, cheapest bill first."""
     from dynamic_track.running.origin import Origin
 
     rehearsal, resampling, found = result.rehearsal, result.resampling, result.standings
@@ -374,7 +374,7 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     bill = result.give_up_bill_usd
     given_up = {"solved": "0", "resolved": 0.0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up", "who": "give up (computed)", **given_up, "computed": True})
-    rows.sort(key=lambda row: row["bill_usd"])
+    rows.sort(key=lambda row: (row["bill_usd"] is None, row["bill_usd"] or 0.0))  # what has no bill stands below
     return Table(
         Origin.rehearsal.heading, columns, rows, _table_notes(result), dimmed="computed", left_out="router_failure"
     )
@@ -395,9 +395,10 @@ def _standing_row(standing: Standing, rehearsal: Rehearsal, tiers: Sequence[str]
         "bill_high": high,
         "router_errors": standing.score.router_errors,
         "router_failure": standing.failure,
-        "calls": " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers),
+        "calls": " / ".join(f"{100 * shares.get(tier, 0):.0f}" for tier in tiers) if shares else None,
         **{f"share_{tier}": shares.get(tier, 0) for tier in tiers},
         "computed": False,
+        **({} if standing.score.trials else dict.fromkeys(("solved", "bill_usd", "cost_usd", "penalty_usd"))),
     }
 
 
@@ -425,7 +426,7 @@ def _table_notes(result: RehearsalResult) -> list[str]:
 
 
 def _flat(skill: dict[str, Any]) -> dict[str, str]:
-    """A skill's fields as text; the chances of a solution have a line for each subject."""
+    """Flatten a skill's fields to text; the chances of a solution get one line per subject."""
     found: dict[str, str] = {}
     for name, value in skill.items():
         if name == "solves":

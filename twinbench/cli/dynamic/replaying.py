@@ -1,4 +1,4 @@
-"""``twinbench dynamic replay``: recorded cases are run once more, and compared with what was recorded."""
+"""``twinbench dynamic replay``: run recorded cases again, and compare them with the recording."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from twinbench.cli.options import (
     FormatOption,
     JsonOption,
     OutputOption,
-    PluginOptions,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.display.wording import counted, shortened
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def replay(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Run a recorded run again with real containers and grading and no provider, and compare everything.
+    """Replay a recorded run with real containers and grading but without a provider, and compare everything.
 
-    Of an imported run only the model's side is replayed. Exit code 0 where all is equal, 1 at a difference.
+    Of an imported run only the model calls are replayed. Exit code 0 if everything is equal, 1 if something differs.
     """
     from dynamic_track.running.again import replay_run
     from dynamic_track.running.kept import read_run

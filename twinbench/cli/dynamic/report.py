@@ -1,4 +1,4 @@
-"""``twinbench dynamic report``: a page of one file about live runs."""
+"""``twinbench dynamic report``: a single-file HTML report about live runs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def report(
     pool: MovedPoolOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Write a page about live runs: table, bill against resolved, and every trajectory call by call.
+    """Write an HTML report about live runs: table, plot of bill against resolved cases, and every trajectory.
 
-    One file that opens offline. The page says first whether the runs are rehearsals.
+    It is a single file that opens offline, and says at the top whether the runs are rehearsals.
     """
     from dynamic_track.results.report import report as report_of
     from twinbench.display.html.plots import require_plots

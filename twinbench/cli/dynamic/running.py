@@ -1,4 +1,4 @@
-"""``twinbench dynamic run``: cases solved by an agent whose every call is routed."""
+"""``twinbench dynamic run``: an agent solves cases, and a router picks the model for each of its calls."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from twinbench.cli.options import (
     GatewayKeyEnvOption,
     JsonOption,
     OutputOption,
-    PluginOptions,
     RouterArgument,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stopped_by_signals
 from twinbench.display.wording import counted
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dynamic_track.running.estimate import Estimate
     from dynamic_track.running.preparing import PreparedRun
     from dynamic_track.running.runner import RunSummary
+    from twinbench.outcomes.foreseen import Foreseen
     from twinbench.storage.manifests import LiveManifest
 
 _SHOWN_CHARACTERS = 300
@@ -134,6 +135,25 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be run and what it may cost; ask and spend nothing.")
     ] = False,
+    outcomes: Annotated[
+        str | None,
+        typer.Option(
+            "--outcomes",
+            metavar="NAME",
+            help="With --dry-run: say by a table of outcomes what the cases may cost, and whether they can show "
+            "anything (see: outcomes list).",
+            show_default=False,
+        ),
+    ] = None,
+    tiers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tiers",
+            metavar="TIER=MODEL,...",
+            help="With --outcomes: the model of that table that stands for each tier of the pool.",
+            show_default=False,
+        ),
+    ] = None,
     build: BuildOption = False,
     image: Annotated[
         str | None,
@@ -174,9 +194,9 @@ def run(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Let mini-swe-agent solve cases, the router picking the model before every call; the same command continues.
+    """Let mini-swe-agent solve cases, with the router picking the model for every call; run it again to continue.
 
-    Exit code 1 where a case ended by infrastructure or by the cap, or the router failed in every case. Where the first
+    Exit code 1 if a case ended because of infrastructure or the cap, or the router failed in every case. If the first
     three cases in a row are lost to the same infrastructure cause, the run stops.
     """
     from dynamic_track.running.preparing import RunRequest, prepare_run
@@ -186,6 +206,10 @@ def run(
 
     if grade not in ("swebench", "none"):
         raise UsageError(f"--grade {grade}: swebench or none")
+    if outcomes is not None and not (dry_run and tiers):
+        raise UsageError("--outcomes is of --dry-run, and needs --tiers, such as low=M1,high=M2")
+    if tiers and outcomes is None:
+        raise UsageError("--tiers is of --outcomes")
     request = RunRequest(
         router=router,
         run_dir=run_dir,
@@ -218,7 +242,8 @@ def run(
     with progress() as shown:
         prepared = prepare_run(request, shown)
     if dry_run:
-        _tell_plan(prepared, json_=json_, output=output)
+        foreseen = None if outcomes is None else _foreseen(prepared, outcomes, tiers or [])
+        _tell_plan(prepared, foreseen, json_=json_, output=output)
         return
     prepared.refuse_without_key()
     if not json_ and not yes and prepared.cap is not None:
@@ -242,7 +267,7 @@ def run(
         typer.echo(f"stopped: {counted(summary.left, 'trial')} left; the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED)
     failed = summary.router_failure is not None
-    if failed and (json_ or form is not Format.table):  # below a table for people it stands already
+    if failed and (json_ or form is not Format.table):  # the table for people has these notes already
         for note in summary.score.failure_notes(router):
             typer.echo(printable(f"error: {note}"), err=True)
     if failed or summary.score.count("infra") or summary.score.count("cap"):
@@ -267,10 +292,24 @@ def _worded(foreseen: Estimate, cap: Decimal | None) -> str:
     return said
 
 
-def _tell_plan(prepared: PreparedRun, *, json_: bool, output: str) -> None:
-    """What a run would do."""
+def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Foreseen:
+    """What a table of outcomes says of the planned cases."""
+    from twinbench.api.outcomes import foresee_cases
+    from twinbench.cli.outcomes.options import pairs_of
+
+    return foresee_cases(
+        table,
+        pairs_of("--tiers", tiers, "TIER=MODEL, such as low=M1,high=M2"),
+        [task.id for task in prepared.cases],
+        trials=prepared.setup.trials,
+        penalty_usd=float(prepared.setup.pool.unresolved_penalty_usd),
+    )
+
+
+def _tell_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool, output: str) -> None:
+    """What a run would do, and what a table of outcomes says of that."""
     if json_:
-        print_json(prepared.to_json(), output)
+        print_json(prepared.to_json() | ({} if foreseen is None else {"outcomes": foreseen.to_json()}), output)
         return
     setup = prepared.setup
     cases = counted(len(prepared.cases), "case") + (f", {setup.trials} times each" if setup.trials > 1 else "")
@@ -278,12 +317,13 @@ def _tell_plan(prepared: PreparedRun, *, json_: bool, output: str) -> None:
     lines = [
         f"{prepared.request.router} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
         _worded(prepared.estimate, prepared.cap),
+        *([] if foreseen is None else foreseen.lines()),
     ]
-    write_text("".join(f"{line}\n" for line in lines), output)
+    write_text(printable("".join(f"{line}\n" for line in lines)), output)
 
 
 def _confirm(foreseen: Estimate, cap: Decimal) -> None:
-    """Say what may be spent; where a person sits there, ask."""
+    """Print what may be spent; on a terminal, ask for confirmation."""
     import sys
 
     typer.echo(_worded(foreseen, cap), err=True)
@@ -327,7 +367,9 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
 
 
 def _reported(summary: RunSummary) -> list[str]:
-    """What the provider says that the answers cost, where it says so, beside what they cost at the locked prices."""
+    """Return a note that compares the provider's reported cost with the cost at the locked prices; empty if it reported
+    none.
+    """
     told = [trial for trial in summary.trials if trial.reported_usd is not None]
     if not told:
         return []

@@ -1,4 +1,4 @@
-"""``twinbench dynamic list``, ``status``, ``stop``, ``merge``, ``rm``: run directories, looked at and looked after."""
+"""``twinbench dynamic list``, ``status``, ``stop``, ``merge``, ``rm``: manage run directories."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ FolderOption = Annotated[
 def status(
     run_dir: RunArgument, *, json_: JsonOption = False, form: FormatOption = Format.table, output: OutputOption = "-"
 ) -> None:
-    """Show how far a run is, also while it is being worked on.
+    """Show the progress of a run, finished or not.
 
-    Exit code 1 where all trials have ended and the router failed in every one.
+    Exit code 1 if all trials have finished and the router failed in every one.
     """
     from dynamic_track.running.kept import read_run
     from dynamic_track.running.run_state import run_state
@@ -42,7 +42,8 @@ def status(
         print_json(state.to_json(), output)
     else:
         print_table(_status_table(state), form, output)
-    if state.score.router_failure is not None and len(state.score.trials) == len(state.trials):
+    told = state.score.trials
+    if state.score.router_failure is not None and len(told) in (0, len(state.trials)):
         raise typer.Exit(1)
 
 
@@ -76,7 +77,7 @@ def _status_table(state: RunState) -> Table:
 
 
 def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:
-    """Ask the process that works on a run to stop: running calls finish, everything is kept."""
+    """Ask the process that executes a run to stop: calls in flight finish, and all results are kept."""
     from dynamic_track.running.run_dir import RunDirectory
     from dynamic_track.running.run_state import is_worked_on
     from dynamic_track.running.stopping import ask_to_stop
@@ -98,7 +99,7 @@ def merge(
     run_dir: NewRunOption,
     json_: JsonOption = False,
 ) -> None:
-    """Make one run of the runs of all shards; other plans are refused."""
+    """Merge the runs of all shards into one run; runs with different plans are refused."""
     from dynamic_track.running.kept import read_run
     from dynamic_track.running.merging import merge as merged
     from dynamic_track.running.run_state import run_state
@@ -118,7 +119,7 @@ def list_(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """List the runs of a folder: how far each is, what it spent, and how much disk it takes."""
+    """List the runs in a folder with progress, spend and disk usage."""
     rows = _rows(folder)
     if json_:
         print_json({"runs": rows}, output)
@@ -147,7 +148,7 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Remove run directories; what is no run, or is being worked on, is refused."""
+    """Remove run directories; refuses other directories and runs that are active."""
     import sys
 
     from dynamic_track.running.run_dir import RunDirectory

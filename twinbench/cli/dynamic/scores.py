@@ -1,4 +1,4 @@
-"""``twinbench dynamic score`` and ``compare``: what runs are worth, from their directories."""
+"""``twinbench dynamic score`` and ``compare``: score runs from their directories."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def score(
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """Score runs from their directories, with intervals and references, and keep the scores in the store.
+    """Score runs from their directories, with intervals and references, and save the scores in the store.
 
-    They differ in nothing but the router. Runs of different cases are scored on the cases that they share, too. Exit
-    code 1 where cases are left that were not begun, or that infrastructure or the cap ended, or where a router failed
-    in every case: that one has no rank.
+    The runs may differ in the router only. If their cases differ, they are also scored on the cases that they share.
+    Exit code 1 if cases are left that were not started or that infrastructure or the cap ended, or if a router failed
+    in every case: such a router has no rank.
     """
     from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_results import keep
@@ -105,7 +105,7 @@ def score(
     drawing = ResamplingOptions(resamples=resamples, level=level).drawing()
     scores = [live_score(run, drawing, exclude_infra=exclude_infra) for run in runs]
     failed = failed_runs(runs)
-    standing = [run for run in runs if run not in failed]
+    standing = [run for run in runs if run.score.is_ranked]
     common = common_cases(standing)
     of_common = [
         live_score(run, drawing, exclude_infra=exclude_infra)
@@ -138,7 +138,7 @@ def score(
         print_table(
             _told_simulated(_score_table(scores, of_common, different, ranks, at_penalties), runs, form), form, output
         )
-    if json_ or not form.for_people:  # below a table for people all of that stands already
+    if json_ or not form.for_people:  # a table for people has these notes already
         for note in (_DIFFERENT, *common.notes) if of_common else ():
             typer.echo(printable(f"note: {note}"), err=True)
         _tell_failed(failed)
@@ -169,9 +169,9 @@ def compare(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Compare two runs case by case: bills by the paired bootstrap, verdicts by McNemar's test, contested cases.
+    """Compare two runs case by case: bills by the paired bootstrap, verdicts by McNemar's test, and contested cases.
 
-    Exit code 1 where a router failed in every case, so that the comparison is with its failure.
+    Exit code 1 if a router failed in every case, so that the comparison says little.
     """
     from dynamic_track.results.common import common_cases
     from dynamic_track.results.live_score import compared, failed_runs
@@ -192,14 +192,16 @@ def compare(
 
 
 def _tell_failed(runs: Sequence[LoadedRun]) -> None:
-    """Name the routers that failed as a whole, on standard error."""
+    """Print the routers that failed in every case to standard error."""
     for run in runs:
-        for note in run.score.failure_notes(run.router, bill_usd=float(run.score.bill_usd)):
+        for note in run.score.failure_notes(run.shown_router, bill_usd=float(run.score.bill_usd)):
             typer.echo(printable(f"error: {note}"), err=True)
 
 
 def _told_simulated(table: Table, runs: Sequence[LoadedRun], form: Format) -> Table:
-    """A table for programs says in a column that its runs are simulated; one for people has it in its title."""
+    """Add a column to a table for programs that says that its runs are simulated; a table for people has it in its
+    title.
+    """
     simulated = [run.origin for run in runs if run.simulated]
     return replace(table, caveat=simulated[0].value) if simulated and not form.for_people else table
 
@@ -221,13 +223,13 @@ def _score_table(
     ranks: Mapping[str, tuple[int, int]] | None,
     at_penalties: Sequence[Mapping[str, Any]],
 ) -> Table:
-    """The scores; beside them those on the common cases, where the runs are of different ones.
+    """Make the table of scores, with scores on the common cases if the runs have different cases.
 
     Args:
-        scores: of the runs.
-        of_common: the same runs, scored on the cases that they share; empty where they are of the same.
-        different: what is left out of those, in words.
-        ranks: of the runs and giving up; None where nothing was tested.
+        scores: the runs' scores.
+        of_common: scores of the same runs on their common cases; empty if all runs have the same cases.
+        different: notes on the cases that are left out of the common ones.
+        ranks: ranks of the runs and of giving up; None if nothing was tested.
         at_penalties: the rankings at other penalties.
     """
     from dynamic_track.results.live_score import GIVE_UP, order_text, references
@@ -323,7 +325,7 @@ def _score_table(
 
 
 def _bill_columns(name: str) -> list[Column]:
-    """A bill and its interval for programs; people see one text."""
+    """Columns of a bill and its interval for programs; people see one text."""
     parts = (("usd", "USD"), ("low", "from"), ("high", "to"))
     return [Column(f"{name}_{part}", f"Bill {title}", kind=float, for_people=False) for part, title in parts]
 

@@ -1,4 +1,4 @@
-"""``twinbench bank``: banks of prefixes in the store."""
+"""``twinbench bank``: manage banks of recorded calls in the store."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from twinbench.cli.output import Column, Format, Table, print_json, print_table,
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
 from twinbench.cli.static.bank_check import check, look_at_once, tell_found
+from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import groups_column, kept_together_told, split
 from twinbench.display.wording import counted, did_you_mean, trajectories
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SourceFormat(StrEnum):
-    """What is imported."""
+    """Formats of imported files."""
 
     rows = "rows"
     mini_swe_agent = "mini-swe-agent"
@@ -67,9 +68,9 @@ def import_(
     json_: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Import a bank: all of it or nothing. Of runs, each file that is one: every call is a row without a label.
+    """Import a bank, completely or not at all; or trajectory files, whose calls become rows without labels.
 
-    Exit code 1 where a file was left out.
+    Exit code 1 if a trajectory file was left out.
     """
     from static_track.banks.importing import import_bank
     from static_track.banks.trajectories import WORKLOAD, import_trajectories
@@ -126,9 +127,9 @@ def pull(
     json_: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Fetch a published bank from the Hugging Face hub and import it, if its SHA-256 is the locked one.
+    """Download a published bank from the Hugging Face hub and import it, if its SHA-256 is the locked one.
 
-    Nothing is fetched where the store or the hub's cache has it. HF_ENDPOINT, HF_TOKEN and HF_HOME are honoured.
+    Nothing is downloaded if the store or the hub's cache has the bank. HF_ENDPOINT, HF_TOKEN and HF_HOME are honoured.
     """
     from static_track.banks.pulling import pull_bank
     from twinbench.storage.manifest_files import DEFAULT_BANKS, published_bank
@@ -164,7 +165,7 @@ def _refuse_reserved(name: str) -> None:
 
 
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
-    """Score what depends on the bank alone, so that no table waits for it."""
+    """Score the references, which depend on the bank alone, so that later scores need not wait for them."""
     from static_track.banks.bank import Bank
     from static_track.judge import Judge
 
@@ -174,7 +175,7 @@ def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
 
 
 def _tell_left_out(problems: Sequence[Problem]) -> None:
-    """Name the files that were not imported, and what is wrong with them."""
+    """Print the files that were not imported, and their problems."""
     from twinbench.errors import SHOWN_PROBLEMS
 
     if not problems:
@@ -213,7 +214,7 @@ def list_(
 ) -> None:
     """List the banks of the store.
 
-    Exit code 1 where one of them cannot be read; the others are listed.
+    Exit code 1 if one of them cannot be read; the others are listed.
     """
     from static_track.banks.bank_info import list_banks
     from static_track.banks.starter import ensure_starter
@@ -227,7 +228,7 @@ def list_(
     except StoreWriteError:
         if not opened.root.is_dir():
             raise
-        # A store that can only be read is listed as it is.
+        # A read-only store is listed as it is.
     banks, damaged = list_banks(opened)
     for error in damaged:
         typer.echo(printable(f"error: {error}"), err=True)
@@ -266,7 +267,7 @@ def show(
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """Show what a bank holds: rows by workload and label, and its splits."""
+    """Show a bank's contents: rows by workload and label, and its splits."""
     from static_track.banks.opening import open_bank
     from static_track.banks.splits import list_splits
     from twinbench.routing.tiers import TIER_LABELS
@@ -334,9 +335,9 @@ def validate(
     json_: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Check a file row by row, or that a stored bank still is what was imported.
+    """Check a file row by row, or check that a stored bank is unchanged since its import.
 
-    Exit code 1 where something is wrong.
+    Exit code 1 if something is wrong.
     """
     from static_track.banks.bank_info import STARTER
     from static_track.banks.importing import validate_file
@@ -398,7 +399,7 @@ def export(
     ] = False,
     store: StoreOption = None,
 ) -> None:
-    """Write a bank out, or a part of it: every row of the import, field by field, in canonical order."""
+    """Export a bank or a part of it: every imported row with all its fields, in canonical order."""
     from static_track.banks.exporting import canonical_sha256, export_bank
     from static_track.banks.opening import open_bank
     from twinbench.errors import UsageError
@@ -422,7 +423,7 @@ def export(
 
 @app.command()
 def rm(name: BankArgument, *, json_: JsonOption = False, store: StoreOption = None) -> None:
-    """Remove a bank with its splits; scores that were made on it stay."""
+    """Remove a bank and its splits; scores on it are kept."""
     from twinbench.storage.store import Store
 
     Store(store).remove_bank(name)
@@ -433,3 +434,4 @@ def rm(name: BankArgument, *, json_: JsonOption = False, store: StoreOption = No
 
 
 app.command()(split)
+app.command("from-outcomes")(from_outcomes)

@@ -1,4 +1,4 @@
-"""``twinbench bank build``: labels found by executing tasks, and the bank that they make."""
+"""``twinbench bank build``: find labels by executing tasks, and make a bank of them."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def build(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Find the cheapest tier that is enough for each step, by executing tasks; the same command continues.
+    """Find the cheapest sufficient tier for each step by executing tasks; run the command again to continue.
 
-    Exit code 1 where a task is open: the cap was reached, or infrastructure was lost.
+    Exit code 1 if a task is unfinished: the spending cap was reached, or infrastructure failed.
     """
     from static_track.construction.building import BuildLimits
     from static_track.construction.building import build as build_bank
@@ -220,7 +220,7 @@ def _spent(state: BuildState) -> str:
 
 
 def _end(built: Build) -> None:
-    """Say what is open, and leave with the exit code that follows from it.
+    """Print the unfinished tasks, and exit with the corresponding code.
 
     Raises:
         TwinbenchError: no task got labels.
@@ -238,7 +238,7 @@ def _end(built: Build) -> None:
         said = f": {each.detail}" if each.detail else ""
         typer.echo(printable(f"{each.task.id} is open: {CAUSES[each.cause].meaning}{said}"), err=True)
     for cause, number in Counter(each.cause for each in lost if each.cause is not None).items():
-        remedy = "raise --usd" if cause == Cause.cap else CAUSES[cause].remedy
+        remedy = "raise the cap: --usd, or usd of [proposer]" if cause == Cause.cap else CAUSES[cause].remedy
         advice = f": {remedy}" if remedy else ""
         typer.echo(printable(f"{counted(number, 'task')} open for {cause}{advice}"), err=True)
     typer.echo(
@@ -250,7 +250,7 @@ def _end(built: Build) -> None:
 
 
 class _Board:
-    """A build while it runs: one line that changes on a terminal, else a line for each task that ends."""
+    """Shows the progress of a build: one changing line on a terminal, else a line for each finished task."""
 
     def __init__(self, cap: Decimal | None) -> None:
         self._cap = cap
@@ -272,7 +272,7 @@ class _Board:
                 self._live.stop()
 
     def __call__(self, state: BuildState, ended: Outcome | OpenTask | None) -> None:
-        """Show how far the build is; a terminal that is gone is no reason for it to fail."""
+        """Show the progress; a lost terminal must not fail the build."""
         with suppress(OSError):
             capped = "" if self._cap is None else f" of {self._cap}"
             so_far = (

@@ -1,4 +1,4 @@
-"""``twinbench bank check``, and its short form at the end of an import."""
+"""``twinbench bank check``, and its short form after an import."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def check(
     output: OutputOption = "-",
     store: StoreOption = None,
 ) -> None:
-    """Check what a bank gives away: how well its labels can be predicted without reading the conversation.
+    """Check a bank for label leaks: how well labels can be predicted without reading the conversation.
 
-    By step index, lengths, counts, keys and their order, ids, times, label-like words and more, each by itself. Exit
-    code 1 where one of them surely predicts over 5 points more labels than the largest class.
+    Tries step index, lengths, counts, keys and their order, ids, times, label-like words and more, each alone. Exit
+    code 1 if one of them predicts significantly more than 5 points more labels than always guessing the largest class.
     """
     from static_track.banks.opening import open_bank
     from static_track.leaks.checking import check_bank
@@ -65,7 +65,7 @@ def check(
 
 
 def look_at_once(info: BankInfo, store: Store, shown: Progress) -> list[LeakCheck]:
-    """What a look at a part of a bank that was just imported finds."""
+    """Check a sample of a bank that was just imported for label leaks."""
     from static_track.banks.bank import Bank
     from static_track.leaks.checking import glance
 
@@ -74,7 +74,7 @@ def look_at_once(info: BankInfo, store: Store, shown: Progress) -> list[LeakChec
 
 
 def tell_found(info: BankInfo, found: list[LeakCheck]) -> None:
-    """Say on standard error what predicts labels; nothing where nothing does."""
+    """Print to standard error which leaks were found; nothing if none."""
     if not found:
         return
     named = [f"{check.name} (+{check.value:.1f} points)" for check in found[:_NAMED_AT_IMPORT]]

@@ -1,4 +1,4 @@
-"""``twinbench bank review``: people look at the labels of a bank that was built."""
+"""``twinbench bank review``: have people review the labels of a bank that was built."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, write_text
 from twinbench.display.wording import counted
@@ -14,7 +15,7 @@ from twinbench.display.wording import counted
 if TYPE_CHECKING:
     from static_track.construction.reviewing import ReviewState
 
-app = typer.Typer(help="Have people look at labels of a bank that was built.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Have people look at labels of a bank that was built.", no_args_is_help=True)
 
 _DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The directory of a bank that was built.", show_default=False)
@@ -26,7 +27,14 @@ def export(
     directory: _DirectoryArgument,
     *,
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where the records go; - is standard output.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the records go; - is standard output.",
+            rich_help_panel=Panel.OUTPUT,
+        ),
     ] = "-",
     page: Annotated[
         str | None,
@@ -45,12 +53,15 @@ def export(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws other rows.")] = 0,
     json_: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON on standard output; needs -o FILE.")
+        bool,
+        typer.Option(
+            "--json", help="Print a summary as JSON on standard output; needs -o FILE.", rich_help_panel=Panel.OUTPUT
+        ),
     ] = False,
 ) -> None:
-    """Draw rows of workloads with several steps, each a JSON line with a verdict to be filled in.
+    """Draw rows of multi-step workloads and write each as a JSON line with a verdict to fill in.
 
-    A verdict is tight, further_downgradeable (the label goes down one tier) or uncertain (the bank is not published).
+    Verdicts are tight, further_downgradeable (lowers the label by one tier) or uncertain (blocks publishing the bank).
     """
     from static_track.banks.rows import compact_json
     from static_track.construction.reviewing import review_page, review_record
@@ -80,9 +91,9 @@ def apply(
     *,
     json_: JsonOption = False,
 ) -> None:
-    """Take verdicts, and write the bank's rows and manifest as they leave them.
+    """Apply verdicts, and write the bank's rows and manifest accordingly.
 
-    Exit code 1 where a verdict is uncertain: then nothing is published.
+    Exit code 1 if a verdict is uncertain: then nothing is published.
     """
     from static_track.construction.under_review import open_review
 
@@ -103,9 +114,9 @@ def status(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Show what reviewers said of a bank's labels so far.
+    """Show the reviewers' verdicts on a bank's labels so far.
 
-    Exit code 1 where a verdict is uncertain, which forbids to publish.
+    Exit code 1 if a verdict is uncertain, which blocks publishing.
     """
     from static_track.construction.under_review import open_review
 

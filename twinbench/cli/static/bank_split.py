@@ -1,4 +1,4 @@
-"""``twinbench bank split``: parts of a bank, for training and for judging."""
+"""``twinbench bank split``: split a bank into parts, for training and for evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twinbench.display.wording import counted, trajectories
 
 
 def groups_column(fewer: Iterable[bool]) -> Column:
-    """The column of groups, which people see where there are fewer than trajectories."""
+    """Make the column of groups, which people see only if there are fewer groups than trajectories."""
     return Column("groups", "Groups", kind=int, for_people=any(fewer))
 
 
@@ -39,9 +39,9 @@ def split(
 ) -> None:
     """Split a bank into parts by trajectory, stratified by workload and label.
 
-    Trajectories of one group stand in one part, and so do near-duplicates: those whose first messages share four fifths
-    of their runs of five words.
-    Instances of heldout100 stand in the part "heldout" alone. Score a part with: twinbench static score … --split PART.
+    Trajectories of one group are put in one part, and so are near-duplicates: those whose first messages share four
+    fifths of their five-word sequences.
+    Instances of heldout100 are in the part "heldout" only. Score a part with: twinbench static score … --split PART.
     """
     from static_track.banks.opening import open_bank
     from twinbench.routing.tiers import TIER_LABELS
@@ -69,7 +69,7 @@ def split(
 
 
 def kept_together_told(near: Mapping[str, Any] | None, named: Mapping[str, Any] | None) -> str:
-    """What a split did with near-duplicates and with named groups, as a line."""
+    """Describe in one line what a split did with near-duplicates and with named groups."""
     if near is None:
         found = "near-duplicates: dealt like all others"
     else:

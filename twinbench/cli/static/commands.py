@@ -1,4 +1,4 @@
-"""``twinbench static``: routers scored offline."""
+"""``twinbench static``: score routers offline."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from twinbench.cli.options import (
     JsonOption,
     JudgingOptions,
     OutputOption,
-    PluginOptions,
     PredictionsOption,
     ResamplingOptions,
     RouterArgument,
     RoutersArgument,
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static import crossval, curve, explain, report
 from twinbench.cli.static.judging import judged, tell_failures
 from twinbench.display.wording import counted
@@ -68,9 +68,9 @@ def score(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Score routers and prediction files on a bank, beside the references.
+    """Score routers and prediction files on a bank, together with the references.
 
-    Exit code 1 where a router failed on every row, or ten times in a row and was given up on, or is below --fail-under.
+    Exit code 1 if a router failed on every row, or ten times in a row and was stopped, or scores below --fail-under.
     """
     from twinbench.cli.static.tables import board_summary, board_table, floors_of, missed_floors
 
@@ -106,9 +106,9 @@ def compare(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Compare routers pair by pair: differences with intervals, tests corrected for all pairs, ranks.
+    """Compare routers pairwise: differences with intervals, tests corrected for all pairs, and ranks.
 
-    Exit code 1 where a router failed on every row, or ten times in a row and was given up on; not for a difference.
+    Exit code 1 if a router failed on every row, or ten times in a row and was stopped; a difference is not a failure.
     """
     from twinbench.cli.static.tables import comparison_table
 
@@ -139,9 +139,9 @@ def predict(
         ),
     ] = False,
 ) -> None:
-    """Write a router's predictions for a bank as JSONL: {"id", "tier_id"} or {"id", "error"} a row.
+    """Write a router's predictions for a bank as JSONL: {"id", "tier_id"} or {"id", "error"} per row.
 
-    Exit code 1 where the router failed on every row, or ten times in a row and was given up on.
+    Exit code 1 if the router failed on every row, or ten times in a row and was stopped.
     """
     from static_track.predictions import prediction_lines
     from twinbench.cli.output import write_text

@@ -9,17 +9,16 @@ import typer
 
 from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
-    FitOptions,
     FormatOption,
     GatewayOptions,
     JsonOption,
     JudgingOptions,
     OutputOption,
-    PluginOptions,
     ResamplingOptions,
     RoutersArgument,
 )
 from twinbench.cli.output import Format, print_json, print_table
+from twinbench.cli.plugin_options import FitOptions, PluginOptions
 from twinbench.cli.static.judging import judged, tell_failures
 
 

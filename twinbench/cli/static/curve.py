@@ -1,4 +1,4 @@
-"""``twinbench static curve``: routers that return a score, swept over a threshold."""
+"""``twinbench static curve``: cost–quality curves of routers that return a score, by sweeping a threshold."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from twinbench.cli.options import (
     JsonOption,
     JudgingOptions,
     OutputOption,
-    PluginOptions,
     RoutersArgument,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static.judging import judged
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def curve(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Sweep routers that return a score over a threshold: what each dollar buys in passed trajectories."""
+    """Sweep a threshold over routers' scores: cost against passed trajectories."""
     from static_track.analysis.curves import curve as swept
     from twinbench.errors import UsageError
     from twinbench.routing.tiers import Tier

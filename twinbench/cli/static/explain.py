@@ -1,4 +1,4 @@
-"""``twinbench static explain`` and ``diff``: the steps behind a score, and where two routers part."""
+"""``twinbench static explain`` and ``diff``: the steps behind a score, and the steps where two routers differ."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from twinbench.cli.options import (
     JsonOption,
     JudgingOptions,
     OutputOption,
-    PluginOptions,
     RouterArgument,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static.judging import judged
 from twinbench.display.wording import counted
 
@@ -42,7 +42,7 @@ def explain(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Show the steps that cost a router most: those that failed trajectories, and those that overspent, in dollars."""
+    """Show the steps that cost a router most in USD: steps that failed trajectories, and steps that overspent."""
     from static_track.analysis.explain import explain as explained
 
     with judged(judging, plugins, gateway, [router]) as (opened, judge):
@@ -66,7 +66,7 @@ def diff(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Show where two routers part, and what it cost."""
+    """Show the steps where two routers decide differently, and what that cost."""
     from static_track.analysis.explain import difference
 
     with judged(judging, plugins, gateway, [a, b]) as (opened, judge):

@@ -1,4 +1,4 @@
-"""A bank and its judge, as the options of a command choose them."""
+"""Open a bank and make its evaluator, as a command's options say."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from twinbench.cli.options import GatewayOptions, JudgingOptions, PluginOptions
+from twinbench.cli.options import GatewayOptions, JudgingOptions
 from twinbench.cli.output import printable, progress
+from twinbench.cli.plugin_options import PluginOptions
 
 if TYPE_CHECKING:
     from static_track.banks.bank import Bank
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 def judged(
     chosen: JudgingOptions, plugins: PluginOptions, gateway: GatewayOptions, routers: Sequence[str]
 ) -> Iterator[tuple[Bank, Judge]]:
-    """A bank, opened, and its judge; warnings are shown when the block ends well.
+    """Open a bank and make its evaluator; warnings are printed when the block ends without an error.
 
     Args:
-        chosen: the bank, and how it is judged.
-        plugins: what the processes of routers may take.
-        gateway: whom routers may ask that ask an LLM themselves.
-        routers: that will be asked.
+        chosen: the bank, and how routers are evaluated.
+        plugins: limits of routers' processes.
+        gateway: the gateway for routers that ask an LLM themselves.
+        routers: the routers that will be asked.
 
     Raises:
-        UsageError: there is no such bank, part or tokenizer set, or options exclude each other.
+        UsageError: the bank, part or tokenizer set does not exist, or options contradict each other.
     """
     from static_track.banks.opening import open_bank
     from static_track.judge import Judge
@@ -65,7 +66,7 @@ def judged(
 
 
 def tell_failures(entries: Iterable[Entry]) -> bool:
-    """Name the routers that failed on every row or were given up on, on standard error; whether there are any."""
+    """Print the routers that failed on every row or were stopped to standard error; return whether there are any."""
     failed = [entry for entry in entries if entry.failure is not None]
     for entry in failed:
         typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
@@ -73,14 +74,14 @@ def tell_failures(entries: Iterable[Entry]) -> bool:
 
 
 def _have_processes(routers: Sequence[str]) -> bool:
-    """Whether any of these routers runs in a process of its own."""
+    """Return whether any of these routers runs in a process of its own."""
     from twinbench.plugins.spec import parse_spec
 
     return any(parse_spec(router).has_process for router in routers)
 
 
 def _tell_estimate(judge: Judge, llm: MeteredLlm | None, pool: str) -> None:
-    """Say what may be spent before anything is."""
+    """Print what may be spent, before anything is."""
     if llm is None:
         return
     from static_track.own_estimate import own_estimate_usd

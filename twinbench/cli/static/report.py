@@ -1,4 +1,4 @@
-"""``twinbench static report``: a page of one file about routers on a bank."""
+"""``twinbench static report``: a single-file HTML report about routers on a bank."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from twinbench.cli.options import (
     GatewayOptions,
     JsonOption,
     JudgingOptions,
-    PluginOptions,
     PredictionsOption,
     ResamplingOptions,
     RoutersArgument,
 )
 from twinbench.cli.pages import PageOption, command_line, refuse_output, write_page
+from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static.judging import judged, tell_failures
 from twinbench.statistics import LEVEL, RESAMPLES
 
@@ -54,9 +54,10 @@ def report(
     gateway: GatewayOptions,
     json_: JsonOption = False,
 ) -> None:
-    """Write a page about routers on a bank: table, plots, curves, confusion, workloads, worst steps.
+    """Write an HTML report about routers on a bank: table, plots, curves, confusion, workloads, worst steps.
 
-    One file that opens offline. Exit code 1 where a router failed on every row, or was given up on; the page says so.
+    It is a single file that opens offline. Exit code 1 if a router failed on every row or was stopped; the report says
+    so.
     """
     from static_track.analysis.report import report as report_of
     from twinbench.display.html.plots import require_plots

@@ -1,4 +1,4 @@
-"""Scores and comparisons as people see them: tables, and Markdown for the log of a continuous integration."""
+"""Tables of scores and comparisons, and Markdown summaries for CI logs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ TITLES = {
     "traj_pass": "TrajPass",
     "cost_save": "CostSave",
 }
-"""The metrics in the order of tables."""
+"""The metrics' titles, in the order of tables."""
 
 _SPARE = {"row_exact": 3, "row_pass": 2, "traj_pass": 1, "cost_save": 1}
-"""Which metrics a narrow terminal does without first."""
+"""Which metrics a narrow terminal drops first."""
 _METRICS = [Column(name, title, 2, spare=_SPARE.get(name, 0)) for name, title in TITLES.items()]
 PUBLISHED_COLUMNS = (Column("router", "Router"), *_METRICS)
 
@@ -61,22 +61,22 @@ _COMPARED = (
     Column("second_only", "Passed by the second alone", kind=int, for_people=False),
 )
 MCNEMAR = "mcnemar"
-"""Stands for a metric in the row of the trajectories that one of two routers passes alone."""
+"""The metric's name in the row about trajectories that only one of two routers passes."""
 
 
 @dataclass(frozen=True)
 class Floor:
-    """What a metric has to reach."""
+    """The smallest value that a metric must have (``--fail-under``)."""
 
     metric: str
     least: float
 
 
 def floors_of(texts: Sequence[str]) -> list[Floor]:
-    """``METRIC=X`` as floors.
+    """Parse ``METRIC=X`` arguments of ``--fail-under``.
 
     Raises:
-        UsageError: not of that form, or no such metric.
+        UsageError: wrong form, or unknown metric.
     """
     found = []
     for text in texts:
@@ -93,7 +93,7 @@ def floors_of(texts: Sequence[str]) -> list[Floor]:
 
 
 def missed_floors(board: Board, floors: Sequence[Floor]) -> list[str]:
-    """What is below its floor, as a sentence each; references are not asked."""
+    """Return a sentence for each metric of a router that is below its floor; references do not count."""
     found = []
     for entry in board.entries:
         for floor in () if entry.reference else floors:
@@ -107,7 +107,7 @@ def missed_floors(board: Board, floors: Sequence[Floor]) -> list[str]:
 
 
 def board_table(board: Board) -> Table:
-    """A board as a table, the references drawn back."""
+    """Make the table of a board, with references dimmed."""
     rows = [
         {
             "router": entry.router,
@@ -123,7 +123,8 @@ def board_table(board: Board) -> Table:
         }
         for entry in board.entries
     ]
-    notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None]
+    # What failed as a whole is said once, as an error below the table.
+    notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None and entry.failure is None]
     notes += [
         f"{entry.router}: asked LLMs itself for {entry.own.router_usd:.4f} USD; CostSave less that: "
         + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
@@ -145,7 +146,7 @@ def board_table(board: Board) -> Table:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """A comparison as a table: each pair, metric by metric."""
+    """Make the table of a comparison: each pair, metric by metric."""
     rows: list[dict[str, Any]] = []
     reasons: dict[str, None] = {}
     for pair in comparison.pairs:
@@ -201,7 +202,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) -> str:
-    """A board as Markdown: every metric of every router with its interval, and what is below its floor."""
+    """Return a board as Markdown: every metric of every router with its interval, and what is below its floor."""
     head = ["Router", "Rank", *TITLES.values(), "vs best constant", "Cost, USD", "Errors"]
     lines = [
         f"### {markdown_text(_title(board))}",
@@ -242,12 +243,12 @@ def _title(setting: Setting) -> str:
 
 
 def _order_note(setting: Setting) -> list[str]:
-    """In which order routers were asked, where it is another than always."""
+    """Return a note on the order of trajectories, if it is not the default."""
     return [f"Trajectories in the order of --order-seed {setting.order_seed}."] if setting.order_seed else []
 
 
 def _how_sure(board: Board) -> str:
-    """What the intervals are, or why there is none."""
+    """Describe the intervals, or why there are none."""
     assert board.resampling is not None  # noqa: S101 - asked by the caller
     drawn = board.resampling
     every = [each for entry in board.entries for each in (entry.intervals or {}).values()]
@@ -261,7 +262,7 @@ def _how_sure(board: Board) -> str:
 
 
 def _drawn(setting: Setting) -> str:
-    """What is drawn again, tested and counted."""
+    """Name the unit that is resampled, tested and counted."""
     return "groups of trajectories" if setting.groups < setting.trajectories else "trajectories"
 
 
@@ -271,5 +272,5 @@ def _ends(entry: Entry, metric: str) -> tuple[float, float] | tuple[None, None]:
 
 
 def _digits(value: float) -> str:
-    """A positive difference so that it is not shown as 0.00."""
+    """Format a positive difference so that it is never shown as 0.00."""
     return f"{value:.2f}" if value >= 0.005 else f"{value:.2g}"

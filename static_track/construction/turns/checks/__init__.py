@@ -1,1 +1,1 @@
-"""The checks of answers that come with twinbench, a module each."""
+"""The built-in checks of answers, one module each."""

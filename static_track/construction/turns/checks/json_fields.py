@@ -1,4 +1,4 @@
-"""A check of an answer that is to be JSON: its shape, and the values that it must have."""
+"""A check of a JSON answer: its schema, and the values of its fields."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from static_track.construction.turns.schemas import Schema, schema_complaint
 
 
 class JsonFields(Check):
-    """The answer is a JSON object as a schema says, and the fields that are named have the expected values."""
+    """The answer is a JSON object that fits a schema, and named fields have the expected values."""
 
     json_schema: Schema = {}  # noqa: RUF012 - pydantic copies it
-    """What else the object may hold; default: anything."""
+    """JSON schema of the object; default: anything is allowed."""
     fields: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
-    """The expected value of each field, by its name; fields that are not named may hold anything."""
+    """The expected value of each named field; other fields may have any value."""
     accept: dict[str, list[Any]] = {}  # noqa: RUF012 - pydantic copies it
-    """Further values of a field that are as good."""
+    """Further accepted values by field."""
 
     def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
-        """Compare the object."""
+        """Compare the object's fields."""
         try:
             said = answered_json(answers[-1].text)
         except ValueError as error:

@@ -1,7 +1,7 @@
-"""The hardened judge, for open-ended tasks that nothing else can check (construction.md, stage 6).
+"""The hardened LLM judge, for open-ended tasks that nothing else can check (construction.md, stage 6).
 
-It answers by a schema. What is no such answer, or is uncertain of anything, fails the task: a judge that hesitates, or
-writes prose, never passes one.
+It answers by a JSON schema. An invalid answer, or any "uncertain" in it, fails the task: a judge that hesitates or
+writes prose never passes one.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ Required = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)
 
 
 class Judge(Check):
-    """A judge is certain that the answer resolves the turn, and finds nothing that fails it."""
+    """An LLM judge is certain that the answer resolves the turn, and finds no hard failure."""
 
     needs_judge: ClassVar[bool] = True
     evidence: Required
-    """What the answer must agree with; a task without any cannot be judged, and is refused."""
+    """What the answer must agree with; a task without evidence is refused, since it cannot be judged."""
     reference: str | None = None
-    """An answer that covers what should be covered."""
+    """A reference answer that covers what should be covered."""
     longest_answer: Annotated[int, Field(gt=0)] = 20_000
-    """Characters of an answer that is judged; a longer one fails."""
+    """Largest number of characters of an answer; a longer one fails."""
 
     def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
         """Ask the judge."""
@@ -75,7 +75,7 @@ class Judge(Check):
         return verdict_of(tools.ask_judge(self.judge_messages(tools.messages, answer), SCHEMA))
 
     def judge_messages(self, messages: Sequence[Mapping[str, Any]], answer: str) -> list[dict[str, Any]]:
-        """What the judge is shown."""
+        """Return the messages for the judge."""
         turns = [{"role": str(each.get("role")), "text": message_text(each)} for each in messages]
         shown = {"conversation": turns, "evidence": self.evidence, "answer": answer}
         if self.reference is not None:
@@ -87,7 +87,7 @@ class Judge(Check):
 
 
 def verdict_of(said: str) -> Evaluation:
-    """What a judge's answer means for the task."""
+    """Return what a judge's answer means for the task."""
     try:
         verdict = answered_json(said)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A check of the number that an answer gives."""
+"""A check of the number in an answer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Numeric(Check):
 
     value: FiniteFloat
     tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-9
-    """How far the number may be off, in its own unit."""
+    """Largest allowed absolute difference."""
     field: str | None = None
-    """Of the JSON object that the answer is to be; None: the number is the last one in the text."""
+    """The field of the JSON answer with the number; None: the last number in the text."""
 
     def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
         """Compare the number."""
@@ -34,7 +34,7 @@ class Numeric(Check):
         return failed(f"the answer is {found:g}, not {self.value:g}")
 
     def _number(self, text: str) -> float | str:
-        """The number; what is wrong where there is none."""
+        """Return the number, or what is wrong if there is none."""
         if self.field is None:
             found = _NUMBER.findall(text)
             return float(found[-1].replace(",", "")) if found else "the answer has no number"

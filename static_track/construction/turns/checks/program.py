@@ -1,4 +1,4 @@
-"""A check of code: the functions of an answer are run against a test, in a container."""
+"""A check of code: a test runs the answer's code in a container."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from static_track.construction.turns.evaluating import PASSED, Answer, Check, Ev
 from twinbench.fingerprint import sha256_text
 
 MODULE = "answer"
-"""What the answer's code can be imported as."""
+"""The module name of the answer's code."""
 _TEST = "check.py"
 _SHOWN_CHARACTERS = 300
 
@@ -20,14 +20,14 @@ _SHOWN_CHARACTERS = 300
 class Program(Check):
     """The code of an answer passes a test.
 
-    The test is Python that imports ``answer``; it fails by raising. That it came to its end is told by a mark that it
-    prints last, so that code that leaves early with exit code 0 does not pass.
+    The test is Python that imports ``answer``; it fails by raising. It prints a mark at its end, so that code that
+    exits early with exit code 0 does not pass.
     """
 
     needs_containers: ClassVar[bool] = True
     test: str
     field: str | None = None
-    """Of the JSON object that the answer is to be; None: the code is the first fenced block, or all of the text."""
+    """The field of the JSON answer with the code; None: the first fenced block, or else the whole text."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
     def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
@@ -38,7 +38,7 @@ class Program(Check):
         return test_result(tools, {f"{MODULE}.py": code}, self.test, self.timeout_s)
 
     def _code(self, text: str) -> str:
-        """The answer's code; empty where there is none."""
+        """Return the answer's code; empty if there is none."""
         if self.field is None:
             return fenced(text) or text
         try:
@@ -50,7 +50,7 @@ class Program(Check):
 
 
 def test_result(tools: Tools, files: dict[str, str], test: str, timeout_s: float) -> Evaluation:
-    """Run a test against files; its reason, where it fails, is the last line that it wrote."""
+    """Run a test against files; if it fails, the reason is the last line of its output."""
     mark = sha256_text("\0".join((test, *files, *files.values())))[:16]
     ran = tools.run_program(
         {**files, _TEST: f"{test}\nprint({mark!r})\n"}, f"python3 -B -s {_TEST} </dev/null", timeout_s

@@ -1,7 +1,7 @@
-"""Small repairs in a few steps: the model shows itself a file, edits lines of it, and submits; tests run by themselves.
+"""Small repairs in a few steps: the model views a file, edits lines of it, and submits; tests run automatically.
 
-An edit keeps the indentation of the line that it replaces, since small models mostly lose it. After each edit the model
-is told what the tests say and shown the file, so that a step depends on those before it as an agent's does.
+An edit keeps the indentation of the line that it replaces, since small models often lose it. After each edit the model
+sees the tests' result and the file, so that a step depends on earlier ones as an agent's step does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from static_track.construction.turns.comparing import answered_json
 from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed, goes_on
 
 _MOST_SHOWN = 4000
-"""Characters of a file and of what the tests said, in a reply."""
+"""Largest number of characters of a reply, which shows the file and the tests' result."""
 
 COMMANDS: Mapping[str, Any] = {
     "anyOf": [
@@ -53,27 +53,27 @@ class Repair(Check):
 
     needs_containers: ClassVar[bool] = True
     file: Annotated[str, Field(pattern=r"^[a-z_]{1,40}\.py$")]
-    """Its name, without a folder."""
+    """The file's name, without a folder."""
     source: str
-    """What stands in it before the repair."""
+    """The file's content before the repair."""
     test: str
-    """Python that imports the file's module, and raises where it is not as it should be."""
+    """Python code that imports the file's module, and raises if it is wrong."""
     steps: Annotated[int, Field(ge=2, le=20)] = 6
-    """Answers in which the repair is to be submitted."""
+    """Number of answers within which the repair must be submitted."""
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 30.0
 
     @property
     def most_steps(self) -> int:
-        """In which it is to be submitted."""
+        """The number of answers within which the repair must be submitted."""
         return self.steps
 
     @property
     def longest_reply(self) -> int:
-        """What is shown of a file and its tests."""
+        """The largest number of characters of a reply."""
         return _MOST_SHOWN
 
     def evaluate(self, answers: Sequence[Answer], tools: Tools) -> Evaluation:
-        """Carry out all commands so far, and reply to the last one."""
+        """Apply all commands so far, and reply to the last one."""
         source, complaint, note = self.source, "", ""
         for answer in answers:
             command = _command(answer.text)
@@ -86,7 +86,7 @@ class Repair(Check):
                 line, text = command
                 edited = edit_line(source, line, text)
                 complaint = f"{self.file} has no line {line}." if edited is None else ""
-                # Else a small model gives the same command until its steps are over.
+                # Without this note, a small model repeats the same command until its steps are used up.
                 note = f"Line {line} was so before: nothing has changed.\n" if edited == source else ""
                 source = source if edited is None else edited
         if len(answers) >= self.steps:
@@ -103,18 +103,18 @@ class Repair(Check):
 
 
 def numbered(file: str, source: str) -> str:
-    """A file as models are shown it, each line with its number."""
+    """Return a file as models see it, with line numbers."""
     lines = "".join(f"{number}: {line}\n" for number, line in enumerate(source.splitlines(), 1))
     return f"{file}:\n{lines}"
 
 
 def edit_line(source: str, line: int, text: str) -> str | None:
-    """Replace a line, at its own indentation; None where there is no such line.
+    """Replace a line, keeping its indentation; None if the line does not exist.
 
     Args:
-        source: of the file.
-        line: its number, from 1.
-        text: what is to stand there; more than one line keep their indentation to each other, and no text removes it.
+        source: the file's content.
+        line: the line's number, from 1.
+        text: the new text; several lines keep their relative indentation, and an empty text removes the line.
     """
     lines = source.splitlines()
     if not 1 <= line <= len(lines):
@@ -126,7 +126,9 @@ def edit_line(source: str, line: int, text: str) -> str | None:
 
 
 def _command(text: str) -> str | tuple[int, str]:
-    """``show``, ``submit``, or line and text of an edit; anything else is what the model is told about its answer."""
+    """Parse a command: ``show``, ``submit``, or line and text of an edit; otherwise return an error message for the
+    model.
+    """
     try:
         said = answered_json(text)
     except ValueError as error:

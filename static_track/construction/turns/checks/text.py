@@ -1,4 +1,4 @@
-"""Checks of an answer's text: it is an expected one, or has what it must have."""
+"""Checks of an answer's text: it equals an expected text, or contains expected texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Texts = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Exact(Check):
-    """The answer is one of the expected texts, up to white space around and within it, and up to case if so said."""
+    """The answer equals one of the expected texts, ignoring white space and optionally case."""
 
     text: Texts
     ignore_case: bool = False
@@ -28,11 +28,11 @@ class Exact(Check):
 
 
 class Contains(Check):
-    """The answer has each of the expected texts, whatever their case, and is not longer than it may be."""
+    """The answer contains every expected text, ignoring case, and is not too long."""
 
     text: Texts
     most_characters: Annotated[int, Field(gt=0)]
-    """Without a bound, an answer that quotes all that it was given would pass."""
+    """Largest length of the answer; otherwise an answer that quotes its whole prompt would pass."""
 
     def evaluate(self, answers: Sequence[Answer], _tools: Tools) -> Evaluation:
         """Look for each text."""

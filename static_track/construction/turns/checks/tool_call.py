@@ -1,4 +1,4 @@
-"""A check of the tools that an answer calls: names and arguments, compared after parsing.
+"""A check of an answer's tool calls: names and arguments are compared after parsing.
 
 Calls are read from the answer's own tool calls, else from its text: JSON (``{"name": …, "arguments": {…}}``, or a list
 of such objects), or Python calls with literal arguments, such as ``[weather(city="Oslo")]``.
@@ -17,7 +17,7 @@ from static_track.construction.turns.comparing import answered_json, fenced, is_
 from static_track.construction.turns.evaluating import PASSED, Answer, Check, Evaluation, Tools, failed
 
 _MOST_CHARACTERS = 20_000
-"""Of a text that is read as Python."""
+"""Largest length of a text that is parsed as Python."""
 
 Call = tuple[str, Mapping[str, Any]]
 """A tool's name, and its arguments."""
@@ -31,12 +31,12 @@ class ExpectedCall(BaseModel):
     name: str
     arguments: dict[str, Any] = {}
     accept: dict[str, list[Any]] = {}
-    """Further values of an argument that are as good."""
+    """Further accepted values by argument."""
     optional: tuple[str, ...] = ()
-    """Arguments that may be left out; one that is given must have its value nevertheless."""
+    """Arguments that may be left out; if given, they must have their value."""
 
     def complaint(self, call: Call) -> str | None:
-        """How a call differs; None where it is this one."""
+        """Return how a call differs from this one; None if it does not."""
         name, arguments = call
         if name != self.name:
             return f"it calls {name!r:.80}, not {self.name!r}"
@@ -75,10 +75,10 @@ class ToolCalls(Check):
 
 
 def calls_of(answer: Answer) -> list[Call]:
-    """The tool calls of an answer.
+    """Return the tool calls of an answer.
 
     Raises:
-        ValueError: it makes none, or one that cannot be read; the text says why.
+        ValueError: the answer has none, or an invalid one; the text says why.
     """
     if answer.tool_calls:
         return [_call({"name": each.name, "arguments": each.arguments}) for each in answer.tool_calls]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from dynamic_track.results.live_intervals import compare_bills, rank_bills, run_intervals
 from dynamic_track.results.live_score import order_text
 from twinbench.statistics import Resampling
+from twinbench.statistics.bills import compare_bills, rank_bills, run_intervals
 from twinbench.statistics.clusters import Floats
 from twinbench.statistics.intervals import exact_bound
 

@@ -1,6 +1,7 @@
-"""How sure live scores are: intervals of a run's bill, cost and resolved share, and tests of pairs of runs.
+"""How sure bills are: intervals of a run's bill, cost and resolved share, and tests of pairs of runs.
 
-A case with all its trials is a cluster: trials of one case, under one seed or several, are not independent.
+A run is whatever solved cases at a cost: a router in the live track, a model of a table of outcomes. A case with all
+its trials is a cluster: trials of one case, under one seed or several, are not independent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from itertools import combinations
 
 import numpy as np
 
-from twinbench.display.wording import counted
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.comparing import holm, tested_ranks
@@ -49,7 +49,8 @@ def too_few(cases: int, resampling: Resampling) -> str | None:
     fewest = resampling.fewest_clusters
     if cases >= fewest:
         return None
-    return f"too little: {counted(cases, 'case')} with a verdict, and an interval at this level needs {fewest}"
+    found = f"{cases} case{'' if cases == 1 else 's'}"
+    return f"too little: {found} with a verdict, and an interval at this level needs {fewest}"
 
 
 def run_intervals(

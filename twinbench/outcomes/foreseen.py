@@ -1,0 +1,145 @@
+"""What a run that was not begun yet may cost and show, by a table of outcomes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twinbench.display.wording import counted
+from twinbench.errors import UsageError
+from twinbench.outcomes.headroom import Headroom, headroom
+from twinbench.outcomes.keeping import TableInfo
+from twinbench.outcomes.table import Grid
+from twinbench.statistics.comparing import POWER, detectable_mean
+from twinbench.statistics.planning import detectable_difference
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What planned cases may cost, and whether they can show what a router is worth; money in USD."""
+
+    headroom: Headroom
+    """Of the planned cases that the table has."""
+    cases: int
+    trials: int
+    detectable_usd: float | None
+    """The smallest difference of bills, over all cases, that they find between the best single model and a router that
+    differs from it as the lowest bill in hindsight does; None where the two never differ."""
+    detectable_points: float | None
+    """The smallest difference of resolved cases, in points."""
+
+    @property
+    def can_show(self) -> bool:
+        """Whether the cases could show a router that saves all that can be saved."""
+        return self.detectable_usd is not None and self.detectable_usd <= self.saving_usd
+
+    @property
+    def scale(self) -> float:
+        """From the cases that the table knows to all of them."""
+        return self.cases / max(1, self.headroom.saving.tasks)
+
+    @property
+    def saving_usd(self) -> float:
+        """What choosing a model for each case could save at most, over all cases."""
+        return self.headroom.saving.usd * self.scale
+
+    def cost_usd(self) -> dict[str, float]:
+        """By tier, what all trials of all cases would cost if its model did them alone."""
+        found = {}
+        for each in self.headroom.of_kind("constant"):
+            found[each.policy.name] = (each.mean_cost_usd or 0.0) * self.cases * self.trials
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        """It as a JSON object."""
+        return {
+            "table": self.headroom.info.name,
+            "caveat": self.headroom.caveat,
+            "cases": self.cases,
+            "known_cases": len(self.headroom.tasks),
+            "cost_usd": self.cost_usd(),
+            "best_single": self.headroom.saving.against,
+            "saving_usd": self.saving_usd,
+            "detectable_usd": self.detectable_usd,
+            "detectable_points": self.detectable_points,
+            "can_show": self.can_show,
+        }
+
+    def lines(self) -> list[str]:
+        """What people are told."""
+        found, saving = self.headroom, self.headroom.saving
+        alone = ", ".join(f"always {tier} {usd:.2f}" for tier, usd in self.cost_usd().items())
+        points = self.detectable_points
+        least = "no difference" if points is None else f"a difference of {points:.1f} points"
+        cases = counted(self.cases, "case")
+        bound = (
+            f"a model chosen for each case could save at most {self.saving_usd:.2f} USD of the bill of always "
+            f"{saving.against}; {cases} find "
+        )
+        if self.detectable_usd is None:
+            bound += "nothing of that, since the two never differ"
+        else:
+            bound += f"a difference of {self.detectable_usd:.2f} USD with a chance of {100 * POWER:.0f} %: " + (
+                "they can show a router that comes near the bound"
+                if self.can_show
+                else "they cannot show that one saves money"
+            )
+        return [
+            f"by the outcomes {found.info.name}, which has {len(found.tasks):,} of {cases}: {alone} USD",
+            bound,
+            f"of resolved cases they find {least}",
+            *([found.caveat] if found.caveat else []),
+        ]
+
+
+def foresee(
+    grid: Grid,
+    info: TableInfo,
+    tiers: Mapping[str, str],
+    cases: Sequence[str],
+    *,
+    trials: int = 1,
+    penalty_usd: float,
+) -> Foreseen:
+    """What cases may cost and show.
+
+    Args:
+        grid: of one workload.
+        info: the table that it is of.
+        tiers: the model of each tier.
+        cases: that are planned.
+        trials: of each.
+        penalty_usd: for an unresolved case.
+
+    Raises:
+        UsageError: the table has none of the cases, or a model is not there.
+    """
+    here = grid.at(cases)
+    if not here.tasks:
+        raise UsageError(f"the table {info.name} has none of the {counted(len(cases), 'case')} in {grid.workload}")
+    found = headroom(here, info, tiers, penalty_usd=penalty_usd, resampling=None)
+    best = next(each for each in found.policies if each.policy.name == found.saving.against)
+    bound = found.of_kind("bound")[0]
+    both = best.policy.known & bound.policy.known
+    differences = (best.policy.bill_usd(penalty_usd) - bound.policy.bill_usd(penalty_usd))[both]
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    solved = here.of(list(found.tiers.values())).solved
+    differ = [
+        float(np.nanmean(np.abs(solved[one] - solved[other])))
+        for one in range(len(solved))
+        for other in range(one)
+        if np.isfinite(solved[one] - solved[other]).any()
+    ]
+    usual = float(np.median(differ)) if differ else 0.0
+    points = detectable_difference(len(cases), usual)
+    return Foreseen(
+        found,
+        len(cases),
+        trials,
+        None if spread == 0 else len(cases) * detectable_mean(spread / math.sqrt(len(cases))),
+        None if points is None else 100 * points,
+    )

@@ -1,0 +1,364 @@
+"""What routing could win on a table of outcomes: constants, mixes, cascades and the choice in hindsight side by side.
+
+Everything is a statement about the table: its scaffold, prices and dates. It is of models that are chosen for whole
+tasks, since outcomes of whole tasks say nothing of a router that switches within one. The choice in hindsight is no
+router, and a part of what it wins is chance: models that solved tasks at random would give it a headroom too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from twinbench.display.frames import Tabular
+from twinbench.errors import UsageError
+from twinbench.outcomes.keeping import TableInfo
+from twinbench.outcomes.policies import Policy, cascade, constant, hull, lowest_bill, mix, oracle
+from twinbench.outcomes.summaries import PolicySummary, plain_count
+from twinbench.outcomes.table import Grid
+from twinbench.routing.tiers import TIER_LABELS
+from twinbench.statistics import Resampling
+from twinbench.statistics.bills import Ends, run_intervals, too_few
+from twinbench.statistics.clusters import Clusters, Floats
+from twinbench.statistics.intervals import bca
+from twinbench.statistics.sampling import bootstrap
+
+PENALTIES = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
+"""USD for an unresolved task, at which the best single model is named; that of the pool is among those shown."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What the lowest bill in hindsight saves of the best single model's: choosing for each task saves no more."""
+
+    against: str
+    """The tier of the model whose bill is the lowest of all single ones."""
+    tasks: int
+    """Whose outcome is known for both."""
+    usd: float
+    share: float | None
+    """Percent of the best single model's bill; None where that is 0."""
+    interval: Ends | None
+    """Of ``usd``, tasks being drawn again."""
+    share_interval: Ends | None
+    reason: str | None
+    """Why there are no intervals."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The saving as a JSON object."""
+        return {
+            "against": self.against,
+            "tasks": self.tasks,
+            "usd": self.usd,
+            "share": self.share,
+            "interval": None if self.interval is None else list(self.interval),
+            "share_interval": None if self.share_interval is None else list(self.share_interval),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Inversions:
+    """How often a lower tier solves what a higher one does not: tasks, over pairs of tiers and in all."""
+
+    tasks: int
+    """With at least one such pair."""
+    known: int
+    """Tasks whose verdict is known of every tier."""
+    pairs: Sequence[Mapping[str, Any]]
+    """Of each pair of tiers: ``lower``, ``higher``, ``lower_only``, ``higher_only``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The inversions as a JSON object."""
+        share = 100 * self.tasks / self.known if self.known else None
+        return {"tasks": self.tasks, "known": self.known, "share": share, "pairs": [dict(each) for each in self.pairs]}
+
+
+@dataclass(frozen=True, repr=False)
+class Headroom(Tabular):
+    """What routing among some models could win on the tasks of one workload."""
+
+    info: TableInfo
+    workload: str
+    tiers: Mapping[str, str]
+    """The model of each tier, the lowest first."""
+    tasks: Sequence[str]
+    penalty_usd: float
+    policies: Sequence[PolicySummary]
+    """Constants first, then mixes, cascades and the two choices in hindsight."""
+    saving: Saving
+    inversions: Inversions
+    kinds: Mapping[str, int]
+    """Tasks that all tiers solve (``solved_by_all``), that some do (``contested``), that none does (``hopeless``), and
+    whose kind the table does not tell (``unknown``)."""
+    best_single: Sequence[Mapping[str, Any]]
+    """At each penalty, the tier with the lowest bill."""
+    splits: Sequence[Mapping[str, Any]]
+    """Named parts of the tasks that stand in the table as a whole: what each tier solves there, and its bill."""
+    resampling: Resampling | None = field(default=None)
+
+    def of_kind(self, kind: str) -> list[PolicySummary]:
+        """The policies of a kind."""
+        return [each for each in self.policies if each.policy.kind == kind]
+
+    @property
+    def oracle(self) -> PolicySummary:
+        """The cheapest model that solves each task, in hindsight."""
+        return self.of_kind("oracle")[0]
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown the figures must be told of the table."""
+        return self.info.note or None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command prints it with ``--json``."""
+        resampling = self.resampling
+        drawn = None if resampling is None else {name: getattr(resampling, name) for name in _RESAMPLING}
+        of_tier = {each.policy.name: each for each in self.of_kind("constant")}
+        return {
+            "table": {"name": self.info.name, "sha256": self.info.sha256, "caveat": self.caveat},
+            "workload": self.workload,
+            "tasks": len(self.tasks),
+            "penalty_usd": self.penalty_usd,
+            "resampling": drawn,
+            "models": [{"tier": tier, "model": model, **of_tier[tier].to_json()} for tier, model in self.tiers.items()],
+            "mixes": [each.to_json() for each in self.of_kind("mix")],
+            "cascade": [each.to_json() for each in self.of_kind("cascade")],
+            "oracle": self.oracle.to_json(),
+            "lowest_bill": self.of_kind("bound")[0].to_json(),
+            "saving": self.saving.to_json(),
+            "inversions": self.inversions.to_json(),
+            "kinds": dict(self.kinds),
+            "best_single": [dict(each) for each in self.best_single],
+            "splits": [dict(each) for each in self.splits],
+        }
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row a policy, the ends of its intervals in columns of their own."""
+        rows = []
+        for each in self.policies:
+            row = each.to_json()
+            for name, ends in row.pop("intervals").items():
+                row[f"{name}_low"], row[f"{name}_high"] = ends or (None, None)
+            rows.append({"workload": self.workload, **row})
+        return rows
+
+
+_RESAMPLING = ("resamples", "level", "seed")
+
+
+def headroom(
+    grid: Grid,
+    info: TableInfo,
+    tiers: Mapping[str, str],
+    *,
+    penalty_usd: float,
+    resampling: Resampling | None,
+    sensitivity: float | None = None,
+    specificity: float | None = None,
+    splits: Mapping[str, frozenset[str]] | None = None,
+) -> Headroom:
+    """What routing among the models of some tiers could win.
+
+    Args:
+        grid: of one workload, with the tasks that are asked about.
+        info: the table that it is of.
+        tiers: the model of each tier; two or more.
+        penalty_usd: for an unresolved task.
+        resampling: how tasks are drawn again for intervals; None: no intervals.
+        sensitivity: the chance that a second cascade's verifier accepts a right solution; None: no second cascade.
+        specificity: the chance that it rejects a wrong one; likewise.
+        splits: named parts of tasks, which are shown where the table has all of theirs.
+
+    Raises:
+        UsageError: a model is not there, less than two tiers, or the table has no price or verdict of a tier.
+    """
+    order = [tier for tier in TIER_LABELS if tier in tiers]
+    if len(order) < len(tiers) or len(order) < 2:
+        raise UsageError(f"name the models of at least two of the tiers {', '.join(TIER_LABELS)}")
+    chosen = grid.of([tiers[tier] for tier in order])
+    policies = _policies(chosen, order, penalty_usd, sensitivity, specificity)
+    for each in policies[: len(order)]:
+        if not each.known.any():
+            what = "verdict" if np.isnan(each.solved).all() else "cost"
+            raise UsageError(
+                f"the table has no {what} of {tiers[each.name]}, the model of tier {each.name}, on any task"
+            )
+    corners = _corners(policies)
+    summaries = [
+        PolicySummary(
+            each,
+            penalty_usd,
+            chosen.models[number] if each.kind == "constant" else ", ".join(order[place] for place in each.models),
+            _intervals(chosen.tasks, each, penalty_usd, resampling),
+            number in corners,
+        )
+        for number, each in enumerate(policies)
+    ]
+    constants = summaries[: len(order)]
+    return Headroom(
+        info,
+        grid.workload,
+        {tier: tiers[tier] for tier in order},
+        chosen.tasks,
+        penalty_usd,
+        summaries,
+        _saving(chosen, constants, policies[-1], penalty_usd, resampling),
+        _inversions(chosen, order),
+        _kinds(chosen),
+        [_best_at(constants, penalty) for penalty in sorted({*PENALTIES, penalty_usd})],
+        [
+            {"name": name, "tasks": len(wanted), "models": _of_split(chosen.at(sorted(wanted)), order, penalty_usd)}
+            for name, wanted in (splits or {}).items()
+            if wanted < set(chosen.tasks)
+        ],
+        resampling,
+    )
+
+
+def _policies(
+    grid: Grid, order: Sequence[str], penalty_usd: float, sensitivity: float | None, specificity: float | None
+) -> list[Policy]:
+    found = [constant(grid, number, tier) for number, tier in enumerate(order)]
+    found.append(mix(grid, [1 / len(order)] * len(order), "any tier by lot"))
+    points = [_point(each) for each in found[: len(order)]]
+    corners = hull(points)
+    for lower, higher in pairwise(corners):
+        shares = [0.5 if number in (lower, higher) else 0.0 for number in range(len(order))]
+        found.append(mix(grid, shares, f"{order[lower]} or {order[higher]} by lot"))
+    found.append(cascade(grid, "cascade, perfect verifier"))
+    if sensitivity is not None or specificity is not None:
+        right, wrong = 1.0 if sensitivity is None else sensitivity, 1.0 if specificity is None else specificity
+        name = f"cascade, verifier accepts {right:.0%} of right and rejects {wrong:.0%} of wrong"
+        found.append(cascade(grid, name, right, wrong))
+    return [*found, oracle(grid), lowest_bill(grid, penalty_usd)]
+
+
+def _point(policy: Policy) -> tuple[float, float]:
+    known = policy.known
+    if not known.any():
+        return float("inf"), 0.0
+    return float(policy.cost_usd[known].mean()), float(policy.solved[known].mean())
+
+
+def _corners(policies: Sequence[Policy]) -> set[int]:
+    """Which of the constants are on the hull of all of them: no mix of others is as good for the same money."""
+    constants = [number for number, each in enumerate(policies) if each.kind == "constant"]
+    return {constants[place] for place in hull([_point(policies[number]) for number in constants])}
+
+
+def _intervals(
+    tasks: Sequence[str], policy: Policy, penalty_usd: float, resampling: Resampling | None
+) -> dict[str, Ends | None]:
+    known = policy.known
+    names = [name for name, here in zip(tasks, known, strict=True) if here]
+    sums = np.stack([np.ones(len(names)), policy.cost_usd[known], 1 - policy.solved[known]], axis=1)
+    return run_intervals(names, sums, penalty_usd, resampling)[0]
+
+
+def _saving(
+    grid: Grid,
+    constants: Sequence[PolicySummary],
+    hindsight: Policy,
+    penalty_usd: float,
+    resampling: Resampling | None,
+) -> Saving:
+    """By the bills of tasks that are known for the best single model and for the lowest bill in hindsight."""
+    priced = [each for each in constants if each.mean_bill_usd is not None]
+    best = min(priced, key=lambda each: each.mean_bill_usd or 0.0)
+    here = best.policy.known & hindsight.known
+    bills = np.stack([policy.bill_usd(penalty_usd)[here] for policy in (best.policy, hindsight)], axis=1)
+    total, least = bills.sum(axis=0).tolist()
+    size = len(bills)
+    reason = "not asked for: 0 resamples" if resampling is None else too_few(size, resampling)
+    ends: list[Ends | None] = [None, None]
+    if resampling is not None and reason is None:
+        names = [name for name, known in zip(grid.tasks, here, strict=True) if known]
+        clusters = Clusters.of(names)
+        sums = clusters.sums(np.column_stack([np.ones(size), bills]))
+
+        def saved(sums: Floats) -> Floats:
+            totals = sums.sum(axis=-2)
+            usd = totals[..., 1] - totals[..., 2]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = np.where(totals[..., 1] > 0, 100 * usd / totals[..., 1], 0.0)
+            return np.stack([size * usd / totals[..., 0], share], axis=-1)
+
+        [drawn] = bootstrap(clusters, [sums], saved, resampling)
+        ends = [(float(low), float(high)) for low, high in bca(drawn, resampling.level)]
+    return Saving(
+        best.policy.name,
+        size,
+        total - least,
+        100 * (total - least) / total if total > 0 else None,
+        ends[0],
+        ends[1],
+        reason,
+    )
+
+
+def _inversions(grid: Grid, order: Sequence[str]) -> Inversions:
+    solved = grid.solved
+    pairs = []
+    inverted = np.zeros(len(grid.tasks), bool)
+    for higher in range(1, len(order)):
+        for lower in range(higher):
+            lower_only = solved[lower] > solved[higher]
+            inverted |= lower_only
+            pairs.append(
+                {
+                    "lower": order[lower],
+                    "higher": order[higher],
+                    "lower_only": int(lower_only.sum()),
+                    "higher_only": int((solved[lower] < solved[higher]).sum()),
+                }
+            )
+    return Inversions(int(inverted.sum()), int(np.isfinite(solved).all(axis=0).sum()), pairs)
+
+
+def _kinds(grid: Grid) -> dict[str, int]:
+    solved = grid.solved
+    some = (solved > 0).any(axis=0)
+    every = (solved == 1).all(axis=0)
+    unsolved = (solved < 1).any(axis=0)
+    known = np.isfinite(solved).all(axis=0)
+    counts = {
+        "solved_by_all": int(every.sum()),
+        "contested": int((some & unsolved).sum()),
+        "hopeless": int((~some & known).sum()),
+    }
+    return {**counts, "unknown": len(grid.tasks) - sum(counts.values())}
+
+
+def _best_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str, Any]:
+    """The tier with the lowest bill at a penalty, by the mean over the tasks that are known of all tiers."""
+    everywhere = np.all([each.policy.known for each in constants], axis=0)
+    bills = {
+        each.policy.name: float(each.policy.bill_usd(penalty_usd)[everywhere].mean()) if everywhere.any() else None
+        for each in constants
+    }
+    known = {name: bill for name, bill in bills.items() if bill is not None}
+    best = min(known, key=lambda name: known[name]) if known else None
+    return {"penalty_usd": penalty_usd, "tier": best, "mean_bill_usd": bills}
+
+
+def _of_split(grid: Grid, order: Sequence[str], penalty_usd: float) -> list[dict[str, Any]]:
+    found = []
+    for number, tier in enumerate(order):
+        each = PolicySummary(constant(grid, number, tier), penalty_usd, grid.models[number], {}, on_hull=False)
+        found.append(
+            {
+                "tier": tier,
+                "model": grid.models[number],
+                "resolved": plain_count(each.resolved),
+                "verdicts": each.verdicts,
+                "cost_usd": each.cost_usd,
+                "bill_usd": each.bill_usd,
+            }
+        )
+    return found

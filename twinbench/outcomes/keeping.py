@@ -1,0 +1,278 @@
+"""Tables of outcomes in the store, one Parquet file each, and those that ship with twinbench."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from twinbench.errors import ContentError, TwinbenchError, UsageError
+from twinbench.fingerprint import fingerprint
+from twinbench.outcomes.columns import UNKNOWN
+from twinbench.outcomes.reading import Read
+from twinbench.outcomes.table import Outcomes
+from twinbench.sql import sql_text
+from twinbench.storage import resources
+from twinbench.storage.store import Store
+
+_KEY = "twinbench"
+"""Of the metadata of the Parquet file, which hold a table's ``TableInfo``."""
+_MOST_TEXT = 2000
+
+
+@dataclass(frozen=True)
+class TableInfo:
+    """What is known of a table without reading its outcomes."""
+
+    name: str
+    sha256: str
+    """Of what it says, whatever file it came in."""
+    source: str
+    """The files that were imported."""
+    source_sha256: str
+    """Of the file; of several, of their SHA-256."""
+    outcomes: int
+    models: int
+    tasks: int
+    workloads: tuple[str, ...]
+    unknown_verdicts: int
+    unknown_costs: int
+    """Empty or zero ones: neither is a price."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """By what it says, the column of the file."""
+    origin: str = ""
+    """Where the file is from, in the words of whoever imported it."""
+    licence: str = ""
+    note: str = ""
+    """What anyone who is shown its numbers must be told."""
+    imported: str = ""
+    shipped: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as a JSON object, without its outcomes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of outcomes, opened."""
+
+    info: TableInfo
+    outcomes: Outcomes
+
+
+@dataclass(frozen=True)
+class Told:
+    """What whoever imports a table says of it, for everybody who uses it."""
+
+    origin: str = ""
+    licence: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name, text in asdict(self).items():
+            if len(text) > _MOST_TEXT:
+                raise UsageError(f"--{name} has {len(text):,} characters: give at most {_MOST_TEXT:,}")
+
+    def with_note(self, more: str | None) -> Told:
+        """The same, with something else that must be told."""
+        return self if more is None else Told(self.origin, self.licence, "; ".join(filter(None, (more, self.note))))
+
+
+def keep_table(read: Read, name: str, store: Store, told: Told, *, replace: bool = False) -> TableInfo:
+    """Keep what was read in the store as the table ``name``: all of it or nothing.
+
+    Raises:
+        UsageError: the name exists and ``replace`` is False, or is that of a shipped table.
+        ContentError: rows are refused; nothing was written.
+        StoreWriteError: the store cannot be written; nothing was changed.
+    """
+    refuse_existing(name, store, replace=replace)
+    outcomes = None if read.collected.problems or not len(read.collected) else read.collected.outcomes()
+    if read.collected.problems:
+        raise ContentError(read.collected.problems, hint="Nothing was imported.")
+    if outcomes is None:
+        raise UsageError("there are no outcomes in what was given")
+    files = read.digests
+    info = TableInfo(
+        name=name,
+        sha256=outcomes.sha256,
+        source=", ".join(file for file, _ in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else ""),
+        source_sha256=files[0][1] if len(files) == 1 else fingerprint(sorted(digest for _, digest in files)),
+        outcomes=len(outcomes),
+        models=len(outcomes.models),
+        tasks=len(outcomes.tasks),
+        workloads=tuple(outcomes.workloads),
+        unknown_verdicts=int((outcomes.resolved == UNKNOWN).sum()),
+        unknown_costs=int(np.isnan(outcomes.cost_usd).sum()),
+        columns=read.columns,
+        origin=told.origin,
+        licence=told.licence,
+        note=told.note,
+        imported=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    with store.writing_outcomes(name, replace=replace) as temporary:
+        try:
+            _write(outcomes, info, temporary)
+        except duckdb.Error as error:
+            raise store.write_error(temporary, error) from None
+    return info
+
+
+def refuse_existing(name: str, store: Store, *, replace: bool) -> None:
+    """Refuse the name of a table that exists, before a large file is read for it.
+
+    Raises:
+        UsageError: it is refused.
+    """
+    if name in shipped_names():
+        raise UsageError(f"the name {name!r} is of a table that ships with twinbench; choose another --name")
+    if store.outcomes_file(name).exists() and not replace:
+        raise UsageError(f"a table of outcomes named {name!r} exists; choose another --name, or --replace it")
+
+
+def shipped_names() -> list[str]:
+    """The tables that ship with twinbench, by name."""
+    return sorted(path.stem for path in resources.published_dir().glob("outcomes/*.parquet"))
+
+
+def list_tables(store: Store) -> tuple[list[TableInfo], list[TwinbenchError]]:
+    """All tables, those that ship first, and what is wrong with those that cannot be read."""
+    found: list[TableInfo] = []
+    damaged: list[TwinbenchError] = []
+    for name in (*shipped_names(), *store.outcomes_names()):
+        try:
+            found.append(table_info(name, store))
+        except TwinbenchError as error:
+            damaged.append(error)
+    return found, damaged
+
+
+def table_info(name: str, store: Store) -> TableInfo:
+    """What is known of a table.
+
+    Raises:
+        UsageError: there is no such table.
+        TwinbenchError: its file is damaged.
+    """
+    with duckdb.connect() as connection:
+        return _info(connection, *_file(name, store))
+
+
+def open_table(name: str, store: Store) -> Table:
+    """A table with its outcomes.
+
+    Raises:
+        UsageError: there is no such table.
+        TwinbenchError: its file is damaged.
+    """
+    path, shipped = _file(name, store)
+    with duckdb.connect() as connection:
+        info = _info(connection, path, shipped)
+        try:
+            outcomes = _read(connection, path)
+        except duckdb.Error as error:
+            raise _damaged(path, error) from None
+    return Table(info, outcomes)
+
+
+def remove_table(name: str, store: Store) -> None:
+    """Remove a table from the store.
+
+    Raises:
+        UsageError: there is none of that name, or it ships with twinbench.
+    """
+    if name in shipped_names():
+        raise UsageError(f"{name} ships with twinbench and stays")
+    _file(name, store)
+    store.remove_outcomes(name)
+
+
+def _file(name: str, store: Store) -> tuple[Path, bool]:
+    """The file of a table, and whether it ships with twinbench."""
+    if name in shipped_names():
+        return resources.published_dir() / "outcomes" / f"{name}.parquet", True
+    path = store.outcomes_file(name)
+    if not path.is_file():
+        known = ", ".join((*shipped_names(), *store.outcomes_names()))
+        bring = f"bring one with: twinbench outcomes import FILE --name {name}"
+        raise UsageError(f"no table of outcomes {name!r} in {store.root} (tables: {known}); {bring}")
+    return path, False
+
+
+def _damaged(path: Path, error: Exception) -> TwinbenchError:
+    return TwinbenchError(f"{path} is damaged ({str(error).splitlines()[0]}): import the table again with --replace")
+
+
+def _info(connection: duckdb.DuckDBPyConnection, path: Path, shipped: bool) -> TableInfo:
+    try:
+        query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = ?"
+        [(content,)] = connection.execute(query, [str(path), _KEY.encode()]).fetchall()
+        found = TypeAdapter(TableInfo).validate_python(json.loads(content))
+    except (duckdb.Error, ValueError, ValidationError) as error:
+        raise _damaged(path, error) from None
+    return TableInfo(**(asdict(found) | {"shipped": shipped, "name": path.stem}))
+
+
+_NAMES = ("workload", "model", "task")
+_NUMBERS = ("trial", "resolved", "cost_usd", "steps")
+
+
+def _write(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
+    """Write the outcomes in their order, with names as texts, so that any reader of Parquet understands them."""
+    columns = {name: np.ascontiguousarray(getattr(outcomes, name)) for name in (*_NAMES, *_NUMBERS)}
+    with duckdb.connect() as connection:
+        connection.register("outcomes", {**columns, "place": np.arange(len(outcomes))})
+        for name, names in zip(_NAMES, (outcomes.workloads, outcomes.models, outcomes.tasks), strict=True):
+            connection.execute(
+                f"CREATE TABLE {name}s AS SELECT unnest($1::VARCHAR[]) AS name, unnest(range(len($1))) AS code",
+                [list(names)],
+            )
+        metadata = sql_text(json.dumps(info.to_json()))
+        connection.execute(f"""
+            COPY (
+                SELECT workloads.name AS workload, models.name AS model, tasks.name AS task, trial::INTEGER AS trial,
+                    CASE WHEN resolved >= 0 THEN resolved = 1 END AS resolved,
+                    CASE WHEN NOT isnan(cost_usd) THEN cost_usd END AS cost_usd,
+                    CASE WHEN NOT isnan(steps) THEN steps END AS steps
+                FROM outcomes
+                JOIN workloads ON workloads.code = workload
+                JOIN models ON models.code = model
+                JOIN tasks ON tasks.code = task
+                ORDER BY place
+            ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{ {_KEY}: {metadata} }})
+        """)  # noqa: S608 - names of ours and quoted texts
+
+
+def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> Outcomes:
+    names: list[Sequence[str]] = []
+    for name in _NAMES:
+        found = connection.execute(f"SELECT DISTINCT {name} FROM read_parquet(?)", [str(path)]).fetchall()  # noqa: S608
+        names.append(sorted(each for (each,) in found))
+        connection.execute(
+            f"CREATE TABLE {name}s AS SELECT unnest($1::VARCHAR[]) AS name, unnest(range(len($1))) AS code",
+            [list(names[-1])],
+        )
+    columns = connection.execute(
+        """
+        SELECT workloads.code AS workload, models.code AS model, tasks.code AS task, trial::BIGINT AS trial,
+            coalesce(resolved::TINYINT, -1)::TINYINT AS resolved,
+            coalesce(cost_usd, 'nan'::DOUBLE) AS cost_usd, coalesce(steps, 'nan'::DOUBLE) AS steps
+        FROM read_parquet(?) AS outcomes
+        JOIN workloads ON workloads.name = workload
+        JOIN models ON models.name = model
+        JOIN tasks ON tasks.name = task
+        """,
+        [str(path)],
+    ).fetchnumpy()
+    order = np.lexsort([columns[name] for name in ("trial", "task", "model", "workload")])
+    workloads, models, tasks = names
+    workload, model, task, trial, resolved, cost_usd, steps = (columns[name][order] for name in (*_NAMES, *_NUMBERS))
+    return Outcomes(workloads, models, tasks, workload, model, task, trial, resolved, cost_usd, steps)

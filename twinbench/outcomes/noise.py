@@ -1,0 +1,104 @@
+"""How far the results of one model agree with each other: over its trials, or between two tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from twinbench.outcomes.table import Grid
+from twinbench.statistics import Resampling
+from twinbench.statistics.bills import Ends, too_few
+from twinbench.statistics.clusters import Clusters
+from twinbench.statistics.intervals import bca
+from twinbench.statistics.sampling import bootstrap
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """The chance that two results of one model on a task are the same, in percent."""
+
+    model: str
+    other: str
+    """The model of the other table; of trials, the same."""
+    tasks: int
+    """With two results or more."""
+    share: float | None
+    """None where there is no such task."""
+    interval: Ends | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The agreement as a JSON object."""
+        between = None if self.interval is None else list(self.interval)
+        return {
+            "model": self.model,
+            "other": self.other,
+            "tasks": self.tasks,
+            "share": self.share,
+            "interval": between,
+        }
+
+
+def between_trials(grid: Grid, resampling: Resampling | None) -> list[Agreement]:
+    """Of each model with several trials of a task: how far two of them agree, over all pairs of a task's trials."""
+    found = []
+    for number, model in enumerate(grid.models):
+        several = np.flatnonzero(grid.verdicts[number] > 1)
+        if not len(several):
+            continue
+        trials = grid.verdicts[number, several]
+        solved = grid.solved[number, several] * trials
+        failed = trials - solved
+        same = (solved * (solved - 1) + failed * (failed - 1)) / (trials * (trials - 1))
+        names = [grid.tasks[place] for place in several.tolist()]
+        found.append(_agreement(model, model, names, same, resampling))
+    return found
+
+
+def between_tables(grid: Grid, other: Grid, same: Mapping[str, str], resampling: Resampling | None) -> list[Agreement]:
+    """Of each model that both tables have: how far its results on a task agree.
+
+    Args:
+        grid: of one table.
+        other: of the other.
+        same: what models of the first are called in the other, where they are not called alike.
+        resampling: how tasks are drawn again for intervals; None: no intervals.
+    """
+    place = {name: number for number, name in enumerate(other.models)}
+    tasks = {name: number for number, name in enumerate(other.tasks)}
+    shared = [number for number, name in enumerate(grid.tasks) if name in tasks]
+    there = [tasks[grid.tasks[number]] for number in shared]
+    found = []
+    for number, model in enumerate(grid.models):
+        called = same.get(model, model)
+        if called not in place:
+            continue
+        first, second = grid.solved[number, shared], other.solved[place[called], there]
+        known = np.isfinite(first) & np.isfinite(second)
+        agree = (first * second + (1 - first) * (1 - second))[known]
+        names = [grid.tasks[task] for task, here in zip(shared, known, strict=True) if here]
+        found.append(_agreement(model, called, names, agree, resampling))
+    return found
+
+
+def _agreement(
+    model: str, other: str, names: list[str], same: np.ndarray[Any, Any], resampling: Resampling | None
+) -> Agreement:
+    size = len(names)
+    if not size:
+        return Agreement(model, other, 0, None, None)
+    ends = None
+    if resampling is not None and too_few(size, resampling) is None:
+        clusters = Clusters.of(names)
+        sums = clusters.sums(np.column_stack([np.ones(size), same]))
+        [drawn] = bootstrap(
+            clusters,
+            [sums],
+            lambda each: 100 * each.sum(axis=-2)[..., 1:] / each.sum(axis=-2)[..., :1],
+            resampling,
+        )
+        [[low, high]] = bca(drawn, resampling.level).tolist()
+        ends = (low, high)
+    return Agreement(model, other, size, 100 * float(same.mean()), ends)

@@ -1,0 +1,413 @@
+"""What an experiment could find: models compared pair by pair on a table, and how many tasks a difference takes.
+
+Shares of resolved tasks are compared by McNemar's exact test, over the tasks whose verdicts are known of both; bills
+and costs by the paired bootstrap. p-values are corrected for all pairs (Holm); ranks are the ranges that these allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from twinbench.display.frames import Tabular
+from twinbench.errors import UsageError
+from twinbench.outcomes.keeping import TableInfo
+from twinbench.outcomes.noise import Agreement
+from twinbench.outcomes.pilot import Pilot
+from twinbench.outcomes.predictability import Predictability
+from twinbench.outcomes.table import Grid
+from twinbench.statistics import Resampling
+from twinbench.statistics.bills import compare_all, compare_bills
+from twinbench.statistics.clusters import Clusters, Floats, Ints
+from twinbench.statistics.comparing import POWER, holm, rank_ranges
+from twinbench.statistics.paired import paired_difference
+from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_power, sign_tests
+from twinbench.statistics.sampling import bootstrap
+
+MOST_LISTED = 8
+"""Models up to which every pair is listed, with costs and intervals."""
+
+
+@dataclass(frozen=True)
+class PairOfModels:
+    """Two models on the tasks whose verdicts are known of both; shares in percent, money in USD a task."""
+
+    first: str
+    second: str
+    tasks: int
+    difference: float
+    """Points of resolved tasks, the first less the second."""
+    interval: tuple[float, float] | None
+    first_only: float
+    second_only: float
+    p: float | None
+    p_holm: float | None
+    detectable: float | None
+    """Points: the smallest true difference that so many tasks as are planned would find with the power asked for."""
+    power: float | None
+    """The chance that as many tasks find a difference of the size that is asked about."""
+    needed: int | None
+    """Tasks to find a difference of that size with the power asked for."""
+    cost: Mapping[str, Any]
+    bill: Mapping[str, Any]
+    """Of a task on average: ``difference_usd``, ``interval``, ``p``, ``p_holm``, ``needed_tasks``."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as a JSON object."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return found | {
+            "interval": None if self.interval is None else list(self.interval),
+            "cost": dict(self.cost),
+            "bill": dict(self.bill),
+        }
+
+
+@dataclass(frozen=True)
+class RankedModel:
+    """A model among all that were compared."""
+
+    model: str
+    resolved: float
+    verdicts: int
+    share: float | None
+    """Percent of the known verdicts."""
+    rank: tuple[int, int]
+    """By resolved tasks, the best and the worst that it may be."""
+    group: int
+    """Models of one group are not told apart from the best of it; 1 is that of the best model."""
+    mean_cost_usd: float | None
+    bill_rank: tuple[int, int] | None
+    """By the bill; None where not every pair was compared."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The model as a JSON object."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        bill = None if self.bill_rank is None else list(self.bill_rank)
+        return found | {"rank": list(self.rank), "bill_rank": bill}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked of an experiment."""
+
+    tasks: int
+    difference: float
+    """Points."""
+    power: float = POWER
+    level: float = 0.95
+
+
+@dataclass(frozen=True, repr=False)
+class Power(Tabular):
+    """What a comparison of models on some tasks found, and what one of as many tasks as are planned could find."""
+
+    info: TableInfo
+    workload: str
+    tasks: int
+    penalty_usd: float
+    plan: Plan
+    models: Sequence[RankedModel]
+    """The best first."""
+    pairs: Sequence[PairOfModels]
+    """Each of up to ``MOST_LISTED`` models with each behind it; none of more."""
+    all_pairs: int
+    told_apart: int
+    """Pairs whose difference in resolved tasks was found."""
+    differing: float | None
+    """Percent of tasks on which two models differ, the median over pairs."""
+    detectable: float | None
+    """Points: by that share, the smallest difference that the planned tasks would find."""
+    needed: int | None
+    """By that share, the tasks that a difference of the planned size takes."""
+    agreement: Sequence[Agreement] = ()
+    pilot: Pilot | None = None
+    text: Sequence[Predictability] = ()
+    resampling: Resampling | None = field(default=None)
+
+    @property
+    def caveat(self) -> str | None:
+        """What anyone who is shown the figures must be told of the table."""
+        return self.info.note or None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the command prints it with ``--json``."""
+        return {
+            "table": {"name": self.info.name, "sha256": self.info.sha256, "caveat": self.caveat},
+            "workload": self.workload,
+            "tasks": self.tasks,
+            "penalty_usd": self.penalty_usd,
+            "plan": {name: getattr(self.plan, name) for name in self.plan.__dataclass_fields__},
+            "models": [each.to_json() for each in self.models],
+            "pairs": [each.to_json() for each in self.pairs],
+            "all_pairs": self.all_pairs,
+            "told_apart": self.told_apart,
+            "differing": self.differing,
+            "detectable": self.detectable,
+            "needed": self.needed,
+            "agreement": [each.to_json() for each in self.agreement],
+            "pilot": None if self.pilot is None else self.pilot.to_json(),
+            "text": [each.to_json() for each in self.text],
+        }
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row a model."""
+        rows = []
+        for each in self.models:
+            row = each.to_json()
+            for name in ("rank", "bill_rank"):
+                row[f"{name}_best"], row[f"{name}_worst"] = row.pop(name) or (None, None)
+            rows.append({"workload": self.workload, **row})
+        return rows
+
+
+def power(
+    grid: Grid,
+    info: TableInfo,
+    plan: Plan,
+    *,
+    penalty_usd: float,
+    resampling: Resampling | None,
+    agreement: Sequence[Agreement] = (),
+    pilot: Pilot | None = None,
+    text: Sequence[Predictability] = (),
+) -> Power:
+    """Compare models pair by pair, and say what a plan could find.
+
+    Args:
+        grid: of one workload, with the models and tasks that are asked about.
+        info: the table that it is of.
+        plan: the experiment that is thought of.
+        penalty_usd: for an unresolved task, in bills.
+        resampling: how tasks are drawn again for intervals, costs and bills; None: without these.
+        agreement: how far results of one model agree.
+        pilot: tasks to begin with.
+        text: how well texts predict verdicts.
+
+    Raises:
+        UsageError: less than two models.
+    """
+    models = len(grid.models)
+    if models < 2:
+        raise UsageError(f"a comparison needs two models or more; there is {models}")
+    counts = _Counts.of(grid)
+    first, second = np.triu_indices(models, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        differing = (counts.ahead + counts.ahead.T) / counts.tasks
+        lead = (counts.ahead - counts.ahead.T) / counts.tasks
+    p = _p_values(grid, counts, first, second, resampling)
+    corrected = np.array(holm(np.nan_to_num(p, nan=1.0).tolist()))
+    found = corrected <= 1 - plan.level
+    better = {
+        pair: True
+        for one, other, here in zip(
+            first[found].tolist(), second[found].tolist(), lead[first, second][found], strict=True
+        )
+        for pair in [(one, other) if here > 0 else (other, one)]
+    }
+    ranks = rank_ranges(better, models)
+    usual = differing[first, second]
+    usual = usual[np.isfinite(usual)]
+    median = float(np.median(usual)) if len(usual) else None
+    listed = models <= MOST_LISTED
+    money = _Money.of(grid, penalty_usd, resampling) if listed and resampling is not None else None
+    pairs = []
+    if listed:
+        for place, (one, other) in enumerate(combinations(range(models), 2)):
+            share = float(differing[one, other])
+            pairs.append(_pair(grid, one, other, share, plan, resampling, (p[place], corrected[place]), money, place))
+    return Power(
+        info,
+        grid.workload,
+        len(grid.tasks),
+        penalty_usd,
+        plan,
+        _ranked(grid, ranks, better, None if money is None else money.ranks),
+        pairs,
+        len(first),
+        int(found.sum()),
+        None if median is None else 100 * median,
+        None
+        if median is None
+        else _points(detectable_difference(plan.tasks, median, level=plan.level, power=plan.power)),
+        None if median is None else needed_tasks(plan.difference / 100, median, level=plan.level, power=plan.power),
+        agreement,
+        pilot,
+        text,
+        resampling,
+    )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """By pair of models, shape (models, models)."""
+
+    tasks: Floats
+    """Whose verdicts are known of both."""
+    ahead: Floats
+    """On which the first solves what the second does not; with several trials, in expectation."""
+
+    @classmethod
+    def of(cls, grid: Grid) -> _Counts:
+        known = np.isfinite(grid.solved).astype(np.float64)
+        solved = np.nan_to_num(grid.solved)
+        return cls(known @ known.T, solved @ (known - solved).T)
+
+
+def _p_values(grid: Grid, counts: _Counts, first: Ints, second: Ints, resampling: Resampling | None) -> Floats:
+    """Of each pair's resolved tasks, uncorrected: exact; of several trials by resampling, NaN where nobody asked."""
+    if not grid.repeated:
+        ahead = np.rint(counts.ahead).astype(np.intp)
+        return sign_tests(ahead[first, second], ahead[second, first])
+    found = np.full(len(first), np.nan)
+    if resampling is None:
+        return found
+    if len(grid.models) > MOST_LISTED:
+        raise UsageError(
+            f"models with several trials are compared by resampling, which takes long: name at most {MOST_LISTED} of "
+            f"the {len(grid.models)} with --models, or give --resamples 0"
+        )
+    for place, (one, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        names, sums = _sums(grid, (one, other), grid.solved[[one, other]], np.zeros((2, len(grid.tasks))))
+        compared = compare_bills(names, sums[0], sums[1], 1.0, resampling)
+        found[place] = np.nan if compared.p is None else compared.p
+    return found
+
+
+def _sums(grid: Grid, models: Sequence[int], solved: Floats, cost: Floats) -> tuple[list[str], list[Floats]]:
+    """Names of the tasks that are known of all these models, and what each comes to there, as ``bills`` takes it."""
+    known = np.asarray(np.isfinite(solved).all(axis=0) & np.isfinite(cost).all(axis=0))
+    names = [name for name, here in zip(grid.tasks, known, strict=True) if here]
+    ones = np.ones(len(names))
+    return names, [
+        np.stack([ones, cost[place, known], 1 - solved[place, known]], axis=1) for place in range(len(models))
+    ]
+
+
+@dataclass(frozen=True)
+class _Money:
+    """Costs and bills of all pairs, over the tasks that are known of all models."""
+
+    tasks: int
+    cost: Sequence[Mapping[str, Any]]
+    bill: Sequence[Mapping[str, Any]]
+    ranks: Sequence[tuple[int, int]]
+
+    @classmethod
+    def of(cls, grid: Grid, penalty_usd: float, resampling: Resampling) -> _Money | None:
+        names, sums = _sums(grid, range(len(grid.models)), grid.solved, grid.cost_usd)
+        if not names:
+            return None
+        size = len(names)
+        found = []
+        ranks: Sequence[tuple[int, int]] = ()
+        for penalty in (0.0, penalty_usd):
+            compared = compare_all(names, sums, penalty, resampling)
+            ranks = compared.ranks
+            found.append(
+                [
+                    {
+                        "tasks": size,
+                        "difference_usd": each.difference_usd / size,
+                        "interval": None if each.ends is None else [end / size for end in each.ends],
+                        "p": each.p,
+                        "p_holm": corrected,
+                        "needed_tasks": each.needed_cases,
+                    }
+                    for each, corrected in zip(compared.pairs, compared.p_holm, strict=True)
+                ]
+            )
+        return cls(size, found[0], found[1], ranks)
+
+
+def _pair(
+    grid: Grid,
+    one: int,
+    other: int,
+    differing: float,
+    plan: Plan,
+    resampling: Resampling | None,
+    p: tuple[float, float],
+    money: _Money | None,
+    place: int,
+) -> PairOfModels:
+    solved = grid.solved[[one, other]]
+    known = np.asarray(np.isfinite(solved).all(axis=0))
+    here = solved[:, known]
+    size = here.shape[1]
+    points = 100 * float((here[0] - here[1]).mean()) if size else 0.0
+    interval = None
+    if resampling is not None and size >= resampling.fewest_clusters and (here[0] != here[1]).any():
+        names = [name for name, found in zip(grid.tasks, known, strict=True) if found]
+        interval = _interval(names, here, p[0], resampling)
+    asked = {"level": plan.level, "power": plan.power}
+    return PairOfModels(
+        grid.models[one],
+        grid.models[other],
+        size,
+        points,
+        interval,
+        float((here[0] * (1 - here[1])).sum()),
+        float((here[1] * (1 - here[0])).sum()),
+        None if np.isnan(p[0]) else float(p[0]),
+        None if np.isnan(p[0]) else float(p[1]),
+        _points(detectable_difference(plan.tasks, differing, **asked)) if size else None,
+        sign_test_power(plan.tasks, differing, plan.difference / 100, level=plan.level) if size else None,
+        needed_tasks(plan.difference / 100, differing, **asked) if size else None,
+        {} if money is None else money.cost[place],
+        {} if money is None else money.bill[place],
+    )
+
+
+def _interval(names: Sequence[str], solved: Floats, p: float, resampling: Resampling) -> tuple[float, float]:
+    """Of the difference in points, by the paired bootstrap; it holds 0 where the exact test finds nothing."""
+    clusters = Clusters.of(names)
+    ones = np.ones(len(names))
+    sums = [clusters.sums(np.column_stack([ones, each])) for each in solved]
+
+    def share(drawn: Floats) -> Floats:
+        totals = drawn.sum(axis=-2)
+        return np.asarray(100 * totals[..., 1:] / totals[..., :1])
+
+    drawn = bootstrap(clusters, sums, share, resampling)
+    differing = int((solved[0] != solved[1]).sum())
+    found = paired_difference(drawn[0] - drawn[1], len(names), differing, lambda: p, resampling, reach=100 / len(names))
+    return found.ends
+
+
+def _ranked(
+    grid: Grid,
+    ranks: Sequence[tuple[int, int]],
+    better: Mapping[tuple[int, int], bool],
+    bill_ranks: Sequence[tuple[int, int]] | None,
+) -> list[RankedModel]:
+    resolved = np.nansum(grid.solved, axis=1)
+    verdicts = np.isfinite(grid.solved).sum(axis=1)
+    shares = [100 * one / of if of else None for one, of in zip(resolved.tolist(), verdicts.tolist(), strict=True)]
+    order = sorted(range(len(shares)), key=lambda place: (-(shares[place] or 0.0), grid.models[place]))
+    group, best = 0, -1
+    found = []
+    for place in order:
+        if best < 0 or better.get((best, place), False):
+            group, best = group + 1, place
+        costs = grid.cost_usd[place]
+        found.append(
+            RankedModel(
+                grid.models[place],
+                float(resolved[place]),
+                int(verdicts[place]),
+                shares[place],
+                ranks[place],
+                group,
+                float(np.nanmean(costs)) if np.isfinite(costs).any() else None,
+                None if bill_ranks is None else bill_ranks[place],
+            )
+        )
+    return found
+
+
+def _points(share: float | None) -> float | None:
+    return None if share is None else 100 * share

@@ -1,0 +1,201 @@
+"""Whether a task's own text says if a model will solve it: where it does not, no router of first prompts can work.
+
+Words and pairs of neighbouring words are hashed, weighted by how rare they are, and scored by ridge regression,
+cross-validated so that tasks of one group (a repository) are never on both sides.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.outcomes.table import Grid
+from twinbench.reading.rows import SUFFIXES, file_rows, require_file
+from twinbench.statistics.auc import Auc, stratified_auc
+from twinbench.statistics.clusters import Floats, Ints
+
+BUCKETS = 2**14
+RIDGE = 1.0
+"""The penalty, in units of one text's squared length."""
+FOLDS = 5
+DEALS = 5
+"""Ways of dealing groups to folds, whose results are averaged."""
+FEWEST_TASKS = 50
+_MOST_CHARACTERS = 20_000
+"""Of a text that are read."""
+_WORD = re.compile(r"\w+")
+_TEXT_FIELDS = ("problem_statement", "text", "prompt", "question", "instruction")
+_ID_FIELDS = ("instance_id", "task", "task_id", "id")
+_GROUP_FIELDS = ("repo", "group")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts of tasks, and the group of each."""
+
+    by_task: Mapping[str, str]
+    groups: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Predictability:
+    """How well the text tells the tasks that a model solves from those that it does not."""
+
+    model: str
+    tasks: int
+    solved: int
+    auc: float | None
+    """The chance that of a task that is solved and one that is not, the first has the higher score: 0.5 is nothing.
+    None where no fold has both kinds."""
+    interval: tuple[float, float] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """It as a JSON object."""
+        between = None if self.interval is None else list(self.interval)
+        return {"model": self.model, "tasks": self.tasks, "solved": self.solved, "auc": self.auc, "interval": between}
+
+
+def group_of(task: str) -> str:
+    """The group of a task whose file names none: its id without the number at its end, as of django__django-12345."""
+    return re.sub(r"[-_.]?\d+$", "", task) or task
+
+
+def texts_of(by_task: Mapping[str, str], groups: Mapping[str, str] | None = None) -> Texts:
+    """Texts of tasks, grouped by what their ids begin with where nothing says otherwise."""
+    return Texts(by_task, {task: (groups or {}).get(task) or group_of(task) for task in by_task})
+
+
+def read_texts(path: Path) -> Texts:
+    """The texts of a file of tasks: rows with an id and a text, such as SWE-bench's own.
+
+    Raises:
+        UsageError: no such file, or its ending says no format.
+        ContentError: a row is refused.
+    """
+    require_file(path, SUFFIXES)
+    texts: dict[str, str] = {}
+    groups: dict[str, str] = {}
+    problems: list[Problem] = []
+    for found in file_rows(path):
+        if isinstance(found, Problem):
+            problems.append(found)
+            continue
+        row = found.row if isinstance(found.row, dict) else {}
+        task = next((row[name] for name in _ID_FIELDS if isinstance(row.get(name), str)), None)
+        text = next((row[name] for name in _TEXT_FIELDS if isinstance(row.get(name), str)), None)
+        if task is None or text is None:
+            wanted = _ID_FIELDS if task is None else _TEXT_FIELDS
+            problems.append(Problem(str(path), found.number, None, f"has no text in any of {', '.join(wanted)}"))
+            continue
+        texts[task] = text
+        group = next((row[name] for name in _GROUP_FIELDS if isinstance(row.get(name), str)), None)
+        if group:
+            groups[task] = group
+    if problems:
+        raise ContentError(problems)
+    return texts_of(texts, groups)
+
+
+def predictability(grid: Grid, texts: Texts, *, level: float = 0.95, seed: int = 0) -> list[Predictability]:
+    """For each model, how well the texts of tasks predict whether it solves them.
+
+    Args:
+        grid: of one workload.
+        texts: of its tasks; those without one are left out.
+        level: of the intervals.
+        seed: deals groups to folds.
+
+    Raises:
+        UsageError: too few tasks have a text, or all are of one group.
+    """
+    places = [place for place, task in enumerate(grid.tasks) if task in texts.by_task]
+    if len(places) < FEWEST_TASKS:
+        raise UsageError(
+            f"{len(places)} of {len(grid.tasks)} tasks of workload {grid.workload} have a text: at least "
+            f"{FEWEST_TASKS} are needed to learn from"
+        )
+    names = [grid.tasks[place] for place in places]
+    groups = sorted({texts.groups[name] for name in names})
+    if len(groups) < 2:
+        raise UsageError(f"all tasks with a text are of one group ({groups[0]}): nothing can be left out to test on")
+    group = np.array([groups.index(texts.groups[name]) for name in names])
+    alike = _likeness([texts.by_task[name] for name in names])
+    solved = grid.solved[:, places]
+    known = np.isfinite(solved)
+    truth = (np.nan_to_num(solved) >= 0.5).astype(np.intp)
+    found: list[list[Auc | None]] = [[] for _ in grid.models]
+    for deal in range(DEALS):
+        fold = _dealt(group, np.random.default_rng([seed, deal]))
+        scores = _scores(alike, truth, known, fold)
+        for number in range(len(grid.models)):
+            here = known[number]
+            found[number].append(stratified_auc(scores[number, here], truth[number, here], fold[here]))
+    return [
+        _summary(model, truth[number, known[number]], [each for each in found[number] if each is not None], level)
+        for number, model in enumerate(grid.models)
+    ]
+
+
+def _summary(model: str, truth: Ints, found: Sequence[Auc], level: float) -> Predictability:
+    """The mean over ways of dealing; its interval is as wide as theirs, since they share all tasks."""
+    tasks, solved = len(truth), int(truth.sum())
+    if not found:
+        return Predictability(model, tasks, solved, None, None)
+    value = float(np.mean([each.value for each in found]))
+    error = float(np.mean([each.standard_error for each in found]))
+    return Predictability(model, tasks, solved, value, Auc(value, error, found[0].pairs).interval(level))
+
+
+def _dealt(group: Ints, random: np.random.Generator) -> Ints:
+    """The fold of each task: groups in a random order, each to the fold with the fewest tasks so far."""
+    sizes = np.bincount(group)
+    fold = np.zeros(len(sizes), np.intp)
+    room = np.zeros(min(FOLDS, len(sizes)), np.intp)
+    for number in random.permutation(len(sizes)).tolist():
+        fold[number] = int(room.argmin())
+        room[fold[number]] += sizes[number]
+    return fold[group]
+
+
+def _scores(alike: Floats, truth: Ints, known: Floats, fold: Ints) -> Floats:
+    """Scores of all models on all tasks, each learnt from the other folds; shape (models, tasks)."""
+    scores = np.zeros(truth.shape)
+    for number in range(int(fold.max()) + 1):
+        out, rest = fold == number, fold != number
+        wanted = truth[:, rest].astype(np.float64)
+        weight = known[:, rest].astype(np.float64)
+        mean = (wanted * weight).sum(axis=1) / np.maximum(weight.sum(axis=1), 1)
+        centred = np.where(weight > 0, wanted - mean[:, None], 0.0)
+        learnt = np.linalg.solve(alike[np.ix_(rest, rest)] + RIDGE * np.eye(int(rest.sum())), centred.T)
+        scores[:, out] = (alike[np.ix_(out, rest)] @ learnt).T
+    return scores
+
+
+def _likeness(texts: Sequence[str]) -> Floats:
+    """Inner products of all pairs of texts, each of length 1."""
+    counts = [_features(text) for text in texts]
+    seen = Counter(bucket for each in counts for bucket in each)
+    features = np.zeros((len(texts), BUCKETS))
+    for row, each in zip(features, counts, strict=True):
+        for bucket, times in each.items():
+            row[bucket] = (1 + math.log(times)) * math.log((1 + len(texts)) / (1 + seen[bucket]))
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    features /= np.where(lengths > 0, lengths, 1.0)
+    return np.asarray(features @ features.T)
+
+
+def _features(text: str) -> Counter[int]:
+    """How often each bucket of words and pairs of neighbouring words stands in a text."""
+    words = _WORD.findall(text[:_MOST_CHARACTERS].lower())
+    pairs = (f"{first} {second}" for first, second in pairwise(words))
+    return Counter(zlib.crc32(each.encode()) % BUCKETS for each in (*words, *pairs))

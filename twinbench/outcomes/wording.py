@@ -1,0 +1,134 @@
+"""What people are told of results on a table of outcomes, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twinbench.display.wording import counted
+from twinbench.outcomes.headroom import Headroom
+from twinbench.outcomes.noise import Agreement
+from twinbench.outcomes.pilot import Pilot
+from twinbench.outcomes.power import PairOfModels, Power
+
+_SHOWN_TASKS = 10
+
+HINDSIGHT = (
+    "that is known only in hindsight, and a part of it is chance: a bound, no router; one that switches models within "
+    "a task is not in such a table"
+)
+
+
+def headroom_notes(found: Headroom) -> list[str]:
+    """What people are told below the table."""
+    saving, inverted, kinds = found.saving, found.inversions, found.kinds
+    best = found.tiers[saving.against]
+    share = "" if saving.share is None else f", {saving.share:.0f} %"
+    between = "" if saving.interval is None else f" [{saving.interval[0]:.2f}, {saving.interval[1]:.2f}]"
+    notes = [
+        (
+            f"a model chosen for each task could save at most {saving.usd:.2f} USD{between}{share} of the bill of "
+            f"always {saving.against} ({best}), over {counted(saving.tasks, 'task')} at a penalty of "
+            f"{found.penalty_usd:g} USD; {HINDSIGHT}"
+        ),
+        (
+            f"{counted(kinds['solved_by_all'], 'task')} solved by all tiers, {kinds['contested']:,} contested, "
+            f"{kinds['hopeless']:,} by none, {kinds['unknown']:,} not known"
+        ),
+        f"the order of tiers is violated on {inverted.tasks:,} of {counted(inverted.known, 'task')}: "
+        + ", ".join(f"{each['lower']} without {each['higher']} {each['lower_only']:,}" for each in inverted.pairs),
+        "the cheapest single model by bill: "
+        + _by_penalty([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
+    ]
+    if len({each.tasks for each in found.of_kind("constant")}) > 1 or found.kinds["unknown"]:
+        notes.append("bills are of the tasks whose verdict and cost are known; compare them by the task")
+    notes += [
+        f"on the {each['tasks']:,} tasks of {each['name']}: "
+        + ", ".join(
+            f"{model['tier']} {model['resolved']:g} resolved, bill {model['bill_usd']:.2f} USD"
+            for model in each["models"]
+        )
+        for each in found.splits
+    ]
+    return notes
+
+
+def _by_penalty(best: Sequence[tuple[float, str | None]]) -> str:
+    """Penalties with the same best tier together."""
+    parts: list[tuple[str | None, list[float]]] = []
+    for penalty, tier in best:
+        if parts and parts[-1][0] == tier:
+            parts[-1][1].append(penalty)
+        else:
+            parts.append((tier, [penalty]))
+    return ", ".join(
+        f"{tier or 'none'} at {penalties[0]:g}{f' to {penalties[-1]:g}' if len(penalties) > 1 else ''} USD"
+        for tier, penalties in parts
+    )
+
+
+def power_notes(found: Power) -> list[str]:
+    """What people are told below the table of models."""
+    plan = found.plan
+    notes = [
+        (
+            f"{found.told_apart:,} of {counted(found.all_pairs, 'pair')} of models told apart by resolved tasks, "
+            f"corrected for all of them (Holm), at level {plan.level:g}; models of one group are not told apart from "
+            "its best"
+        )
+    ]
+    if found.differing is not None:
+        least = "no difference" if found.detectable is None else f"a difference of {found.detectable:.1f} points"
+        needed = "more tasks than anybody has" if found.needed is None else counted(found.needed, "task")
+        notes.append(
+            f"two models differ on {found.differing:.1f} % of tasks (the median of pairs): "
+            f"{counted(plan.tasks, 'task')} find {least} or more with a chance of {100 * plan.power:.0f} %; "
+            f"{plan.difference:g} points take {needed}"
+        )
+    notes += [_pair_note(each) for each in found.pairs]
+    notes += [_agreement_note(each) for each in found.agreement]
+    if found.pilot is not None:
+        notes += _pilot_notes(found.pilot)
+    notes += [
+        f"the text of tasks predicts what {each.model} solves with AUC {each.auc:.2f}"
+        + ("" if each.interval is None else f" [{each.interval[0]:.2f}, {each.interval[1]:.2f}]")
+        + f" ({counted(each.tasks, 'task')}; 0.5 is chance)"
+        for each in found.text
+        if each.auc is not None
+    ]
+    return notes
+
+
+def _pair_note(pair: PairOfModels) -> str:
+    between = "" if pair.interval is None else f" [{pair.interval[0]:.1f}, {pair.interval[1]:.1f}]"
+    p = "" if pair.p_holm is None else f", p {pair.p_holm:.2g}"
+    said = f"{pair.first} less {pair.second}: {pair.difference:+.1f} points{between}{p}"
+    for what, money in (("cost", pair.cost), ("bill", pair.bill)):
+        if money:
+            ends = money["interval"]
+            between = "" if ends is None else f" [{ends[0]:.3f}, {ends[1]:.3f}]"
+            p = "" if money["p"] is None else f", p {money['p_holm']:.2g}"
+            said += f"; {what} of a task {money['difference_usd']:+.3f} USD{between}{p}"
+    return said
+
+
+def _agreement_note(each: Agreement) -> str:
+    if each.share is None:
+        return f"no task has results of {each.model} to compare"
+    whose = f"two trials of {each.model}" if each.model == each.other else f"{each.model} and {each.other} there"
+    between = "" if each.interval is None else f" [{each.interval[0]:.1f}, {each.interval[1]:.1f}]"
+    return f"{whose} agree on {each.share:.1f} %{between} of {counted(each.tasks, 'task')}"
+
+
+def _pilot_notes(pilot: Pilot) -> list[str]:
+    shown = ", ".join(pilot.tasks[:_SHOWN_TASKS])
+    more = len(pilot.tasks) - _SHOWN_TASKS
+    notes = [f"pilot of {counted(len(pilot.tasks), 'task')}: {shown}" + (f" and {more} more" if more > 0 else "")]
+    if pilot.agreement is None or pilot.random_agreement is None or pilot.random_between is None:
+        notes.append("too few models to leave any out: nothing says whether it ranks others")
+    else:
+        low, high = pilot.random_between
+        notes.append(
+            f"on models left out, tasks chosen like these rank as all tasks do with a tau of {pilot.agreement:.2f}; "
+            f"as many random tasks with {pilot.random_agreement:.2f} (90 % within {low:.2f} to {high:.2f})"
+        )
+    return notes

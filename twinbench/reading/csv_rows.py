@@ -1,0 +1,68 @@
+"""Rows of a CSV file, each an object of texts by the names in its first line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from twinbench.errors import Problem
+from twinbench.reading.input_files import InputError, InputRows, open_input
+from twinbench.reading.numbered import NumberedRow
+
+SUFFIXES = (".csv", ".csv.gz")
+
+
+class _Reader(Protocol):
+    """What ``csv.reader`` gives."""
+
+    @property
+    def line_num(self) -> int: ...
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
+
+
+def csv_rows(path: Path, name: str) -> Iterator[NumberedRow | Problem]:
+    """The rows of a CSV file, plain or gzipped, in UTF-8, and what is wrong with others.
+
+    A row has as many cells as the first line has names; an empty line is none. What makes the rest unreadable is the
+    last problem.
+
+    Args:
+        path: the file.
+        name: what problems call it.
+
+    Raises:
+        UsageError: it cannot be opened.
+    """
+    with open_input(path) as file:
+        reader = csv.reader(_texts(InputRows(file)), strict=True)
+        try:
+            yield from _rows(reader, name)
+        except UnicodeDecodeError as error:
+            yield Problem(name, reader.line_num + 1, None, f"not UTF-8: byte {error.start + 1} of the line")
+        except csv.Error as error:
+            yield Problem(name, max(reader.line_num, 1), None, f"not CSV: {error}")
+        except InputError as error:
+            yield Problem(name, reader.line_num + 1, None, str(error))
+
+
+def _texts(found: InputRows) -> Iterator[str]:
+    for number, line in enumerate(found.lines()):
+        yield line.decode("utf-8-sig" if number == 0 else "utf-8")
+
+
+def _rows(reader: _Reader, name: str) -> Iterator[NumberedRow | Problem]:
+    names = next(reader, None)
+    if names is None:
+        return
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        yield Problem(name, 1, None, f"two columns have the same name: {', '.join(map(repr, twice))}")
+        return
+    for cells in reader:
+        if len(cells) == len(names):
+            yield NumberedRow(reader.line_num, dict(zip(names, cells, strict=True)))
+        elif cells:
+            what = f"has {len(cells)} cells, where the first line has {len(names)} names"
+            yield Problem(name, reader.line_num, None, what)

@@ -1,0 +1,114 @@
+"""What counts as a router: an object with ``route(call)``, or a plain function of one call.
+
+Standard library only: the same rule holds in the library and in a router's own process.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twinbench.routing.router import NOT_AWAITED, Call, Candidate, Decision, Router
+from twinbench.routing.tiers import Tier
+
+RouteFunction = Callable[[Call], Decision | Candidate | Tier | str]
+"""A router that is a function: it keeps nothing between calls."""
+
+RouterLike = Router | RouteFunction
+"""What can be asked for decisions in this process."""
+
+
+class NotARouterError(Exception):
+    """An object that cannot be asked for decisions; the text says why, and what to write instead."""
+
+
+class FunctionRouter:
+    """A router made of a function of one call."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        """Wrap a function, which takes a call and answers like ``Router.route``."""
+        self.function = function
+
+    @property
+    def name(self) -> str:
+        """The name that the function was defined under."""
+        return name_of(self.function)
+
+    def route(self, call: Any) -> Any:
+        """The function's answer.
+
+        Raises:
+            TypeError: it answered with a router, so it is no router but makes one.
+        """
+        answer = self.function(call)
+        if callable(getattr(answer, "route", None)):
+            raise TypeError(
+                f"{self.name}(call) returned a router: if {self.name} makes one, give the argument that it makes it "
+                f"from, as ?{next(iter(inspect.signature(self.function).parameters))}=…"
+            )
+        return answer
+
+
+def as_router(value: object, named: str) -> Router:
+    """``value`` as an object that can be asked for decisions.
+
+    Args:
+        value: what somebody gave as a router.
+        named: how its author knows it; begins the text of the error.
+
+    Raises:
+        NotARouterError: it is no router.
+    """
+    if inspect.isclass(value):
+        made = (
+            f"give an object of it, such as {value.__name__}()" if hasattr(value, "route") else _close_to_route(value)
+        )
+        raise NotARouterError(f"{named} is a class: {made}")
+    route = getattr(value, "route", None)
+    if callable(route):
+        _refuse_async(route, f"the method route of {named}", "def route(self, call)")
+        _refuse_signature(route, f"the method route of {named}", "def route(self, call)")
+        return value  # type: ignore[return-value]
+    if callable(value):
+        _refuse_async(value, named, f"def {name_of(value)}(call)")
+        _refuse_signature(value, named, f"def {name_of(value)}(call)")
+        return FunctionRouter(value)
+    raise NotARouterError(f"{named} has no method route(call){_close_to_route(value, '; ')}")
+
+
+def name_of(function: object) -> str:
+    """The name that a function or a class was defined under; of a partial function, that of what it calls."""
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def _close_to_route(value: object, before: str = "") -> str:
+    """A hint at a method that is nearly called ``route``."""
+    close = difflib.get_close_matches(
+        "route", [name for name in dir(value) if not name.startswith("_")], n=1, cutoff=0.7
+    )
+    if close:
+        return f"{before}rename its {close[0]} to route"
+    return f"{before}write def route(self, call) in it"
+
+
+def _refuse_async(function: Callable[..., Any], named: str, instead: str) -> None:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise NotARouterError(f"{named} is async def, and {NOT_AWAITED.format(instead=instead)}")
+
+
+def _refuse_signature(function: Callable[..., Any], named: str, instead: str) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # what is written in C need not tell
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise NotARouterError(
+            f"{named} takes {signature}: it is given one argument, the call; write {instead}"
+        ) from None
