@@ -10,11 +10,12 @@ from typing import Any
 from static_track import references
 from static_track.banks.bank import Bank
 from static_track.banks.splits import Split
-from static_track.predictions import Predictions, marked
-from static_track.seen import Recogniser, Seen, read_seen
+from static_track.predictions import Predictions
+from static_track.seen import Recogniser
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import LoadedRouter, load_router
+from twinbench.plugins.seen import Seen, mark_in_sample, read_seen
 from twinbench.routing.accepting import RouterLike
 
 
@@ -101,7 +102,7 @@ class RouterLoader:
                 f"router {loaded.name!r} was trained on what it would be scored on ({overlap}): score it on a part "
                 "that it was not trained on, with --split, or with --in-sample, which marks the row"
             )
-        return replace(loaded, name=marked(loaded.name))
+        return replace(loaded, name=mark_in_sample(loaded.name))
 
 
 def told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:

@@ -21,7 +21,7 @@ from static_track.banks.splits import Split
 from static_track.board import RANKED_BY, Board, Comparison, Entry, Setting, compared_pairs
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
-from static_track.predictions import Predictions, failed_rows, is_marked, marked, read_predictions
+from static_track.predictions import Predictions, failed_rows, read_predictions
 from static_track.results import KeptScore, PredictionsIdentity, Results, ScoreIdentity, percentiles
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
@@ -30,6 +30,7 @@ from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
+from twinbench.plugins.seen import is_in_sample, mark_in_sample
 from twinbench.reading.rows import STDIN
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.own_calls import NoCalls, OwnCalls
@@ -234,7 +235,7 @@ class Judge:
         found = [kept[each.name] for each in wanted]
         entries = [
             Entry(
-                marked(each.name, in_sample=score.in_sample),
+                mark_in_sample(each.name, in_sample=score.in_sample),
                 each.reference,
                 score.score,
                 score.latency_ms,
@@ -243,7 +244,7 @@ class Judge:
                 score.own,
                 None if each.router is None and each.make is None else score.failure,
                 self.plugins.output.before_failure(each.name),
-                in_sample=score.in_sample or is_marked(each.name),
+                in_sample=score.in_sample or is_in_sample(each.name),
             )
             for each, score in zip(wanted, found, strict=True)
         ]
@@ -296,7 +297,7 @@ class Judge:
     def predictions(self, router: str | RouterLike) -> Predictions:
         """Return a router's predictions for the rows of the part, cached ones if there are any."""
         wanted = self._wanted(self._routers.load(router), reference=False)
-        return replace(self._predictions(wanted), in_sample=is_marked(wanted.name))
+        return replace(self._predictions(wanted), in_sample=is_in_sample(wanted.name))
 
     def load(self, router: str | RouterLike) -> LoadedRouter:
         """Load a router that may be scored on this part.

@@ -20,9 +20,6 @@ from twinbench.routing.tiers import Tier
 
 _TIERS = len(Tier)
 
-_IN_SAMPLE = " (in-sample)"
-"""Ends the name of whatever was scored on what it was trained on, wherever the name is shown."""
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -68,16 +65,6 @@ class Predictions:
 def failed_rows(row_nos: Sequence[int], why: str) -> Predictions:
     """An error for each of some rows, of a router that could not be asked at all."""
     return Predictions(row_nos, [None] * len(row_nos), dict.fromkeys(row_nos, why), given_up=True)
-
-
-def marked(name: str, *, in_sample: bool = True) -> str:
-    """A name that says, where that is so, that its bearer was scored on what it was trained on."""
-    return name if not in_sample or is_marked(name) else f"{name}{_IN_SAMPLE}"
-
-
-def is_marked(name: str) -> bool:
-    """Whether a name says so."""
-    return name.endswith(_IN_SAMPLE)
 
 
 def failure(*, given_up: bool, rows: int, errors: int) -> str | None:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from static_track.banks.near_duplicates import JACCARD, SHINGLE_WORDS, Components
+from static_track.banks.near_duplicates import Components
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
+from twinbench.text.shingles import JACCARD, SHINGLE_WORDS
 
 HELDOUT = "heldout"
 DEFAULT_SPLIT = "default"

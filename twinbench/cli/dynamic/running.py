@@ -16,6 +16,7 @@ from twinbench.cli.dynamic.options import (
     ChoosingOptions,
     ContainerOptions,
     EnginesOption,
+    InSampleRunOption,
     NoBreakerOption,
     RouterErrorOption,
     TasksOption,
@@ -188,6 +189,7 @@ def run(
         bool, typer.Option("--network", help="Give the case's container a network.", rich_help_panel=Panel.CONTAINERS)
     ] = False,
     containers: ContainerOptions,
+    in_sample: InSampleRunOption = False,
     plugins: PluginOptions,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
     json_: JsonOption = False,
@@ -238,6 +240,7 @@ def run(
         min_free_mib=containers.min_free_mib,
         tests_s=containers.tests_timeout,
         plugins=plugins.limits(processes=True),
+        in_sample=in_sample,
     )
     with progress() as shown:
         prepared = prepare_run(request, shown)
@@ -259,7 +262,7 @@ def run(
     if json_:
         write_text(json.dumps(summary.to_json()) + "\n", output)
     else:
-        print_table(_run_table(summary, router, prepared.setup.pool), form, output)
+        print_table(_run_table(summary, prepared.setup.router.name, prepared.setup.pool), form, output)
     if summary.stopped is not None:
         typer.echo(printable(f"stopped: {summary.stopped}; {counted(summary.left, 'trial')} left"), err=True)
         raise typer.Exit(1)
@@ -268,7 +271,7 @@ def run(
         raise typer.Exit(INTERRUPTED)
     failed = summary.router_failure is not None
     if failed and (json_ or form is not Format.table):  # the table for people has these notes already
-        for note in summary.score.failure_notes(router):
+        for note in summary.score.failure_notes(prepared.setup.router.name):
             typer.echo(printable(f"error: {note}"), err=True)
     if failed or summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
@@ -315,7 +318,7 @@ def _tell_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool,
     cases = counted(len(prepared.cases), "case") + (f", {setup.trials} times each" if setup.trials > 1 else "")
     shard = "" if setup.shard is None else f", shard {setup.shard[0]} of {setup.shard[1]}"
     lines = [
-        f"{prepared.request.router} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
+        f"{setup.router.name} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
         _worded(prepared.estimate, prepared.cap),
         *([] if foreseen is None else foreseen.lines()),
     ]
