@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import partial
 from math import inf
@@ -17,8 +17,9 @@ from typing import Any
 
 from static_track.asked_for import Answered
 from static_track.banks.splits import Split
-from static_track.board import Board
+from static_track.board import Board, Entry
 from static_track.folds import Fold, Folds
+from static_track.intervals import Difference, Sample
 from static_track.judge import Judge
 from static_track.parts import Parts
 from static_track.predict import SESSION_SALT
@@ -31,11 +32,17 @@ from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.plugins.training import FitLimits, NotTrainableError, TrainingError
 from twinbench.routers.cascade import Cascade
 from twinbench.routers.signals import Reader
+from twinbench.routing.built_in import CONSTANTS
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import holm
 
 CASCADE = "cascade-tuned"
 """The reference whose settings were chosen on the other folds."""
+
+_LEVEL = 0.05
+"""The largest corrected p-value of routers that are called different."""
+_SMALLEST_P = 0.001
 
 _CASCADES = {
     f"start={start.label}&up={up}&calm={calm}": Cascade(start.label, up, calm)
@@ -51,18 +58,40 @@ class CrossValidation(Board):
     """A board of routers of which each row was answered by what was trained on other rows."""
 
     folds: Folds = field(kw_only=True)
+    differences: Mapping[str, Difference] = field(kw_only=True)
+    """Combined of each router minus that of the best constant, paired by trajectory, with p-values corrected for all of
+    them (Holm); empty if no intervals were requested."""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What is to be said of how the routers were trained."""
+        best = self.best_constant
+        constant = "" if best is None else best.router
+        verdicts = [f"{router}: {self.verdict(router)} the best constant, {constant}." for router in self.differences]
         return (
             f"Each row was answered by what was trained on the other rows: {self.folds.title}.",
+            *verdicts,
             f"{CASCADE}: of {len(_CASCADES)} settings of cascade, those with the best Combined on the other folds.",
         )
 
+    def verdict(self, router: str) -> str:
+        """Return in words how a router's Combined compares with the best constant's: ``better than``, or other."""
+        found = self.differences[router]
+        if found.difference is None or found.p_holm is None or found.interval.ends is None:
+            return "cannot be compared with"
+        low, high = found.interval.ends
+        numbers = f"{found.difference:+.2f} [{low:.2f}, {high:.2f}], p {_p(found.p_holm)}"
+        if found.p_holm > _LEVEL:
+            return f"not told apart from ({numbers})"
+        return f"{'better' if found.difference > 0 else 'worse'} than ({numbers})"
+
     def to_json(self, *, legacy: bool = False) -> dict[str, Any]:
-        """The board as a JSON object, with its folds."""
-        return {**super().to_json(legacy=legacy), "crossval": self.folds.to_json()}
+        """Return the board as a JSON object, with its folds and the differences from the best constant."""
+        differences = {router: each.to_json() for router, each in self.differences.items()}
+        return {
+            **super().to_json(legacy=legacy),
+            "crossval": {**self.folds.to_json(), "combined_less_best_constant": differences},
+        }
 
 
 def cross_validate(
@@ -95,8 +124,33 @@ def cross_validate(
     lines = [_line(judge, spec, folds, seed, fit or FitLimits()) for spec in specs]
     if CASCADE not in specs:
         lines.append(_cascade_line(judge, folds))
-    entries = judge.entries(lines, resampling)
-    return CrossValidation(**vars(judge.setting(resampling)), entries=entries, folds=folds)
+    entries, sample = judge.entries(lines, resampling)
+    differences = {} if sample is None else _less_best_constant(entries, sample)
+    return CrossValidation(**vars(judge.setting(resampling)), entries=entries, folds=folds, differences=differences)
+
+
+def _less_best_constant(entries: Sequence[Entry], sample: Sample) -> dict[str, Difference]:
+    """Compare each router that was named, and the tuned cascade, with the best constant."""
+    constants = [
+        number
+        for number, each in enumerate(entries)
+        if each.router in CONSTANTS and each.score.scores["combined"] is not None
+    ]
+    if not constants:
+        return {}
+    best = max(constants, key=lambda number: entries[number].score.scores["combined"] or 0.0)
+    found = {
+        each.router: sample.differences(number, best)["combined"]
+        for number, each in enumerate(entries)
+        if number != best and (not each.reference or each.router == CASCADE)
+    }
+    tested = {router: each.p for router, each in found.items() if each.p is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return {router: replace(each, p_holm=corrected.get(router)) for router, each in found.items()}
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < _SMALLEST_P else f"{value:.3f}"
 
 
 def _line(judge: Judge, spec: str, folds: Folds, seed: int, fit: FitLimits) -> str | Answered:
@@ -111,15 +165,18 @@ def _line(judge: Judge, spec: str, folds: Folds, seed: int, fit: FitLimits) -> s
     if loaded.fingerprint is not None:
         who = {"router": loaded.fingerprint, "salt": SESSION_SALT, "order_seed": judge.order_seed}
         key = {**who, "crossval": _folds_key(folds), "seed": seed}
-    return Answered(spec, partial(_out_of_fold, judge, spec, folds, seed, fit), key)
+    return Answered(spec, partial(predict_out_of_fold, judge, spec, folds, seed, fit), key)
 
 
 def _folds_key(folds: Folds) -> str:
     return fingerprint([(fold.test, fold.train) for fold in folds.folds])
 
 
-def _out_of_fold(judge: Judge, spec: str, folds: Folds, seed: int, fit: FitLimits) -> Predictions:
-    """The answers for each fold by what was trained on its other rows."""
+def predict_out_of_fold(judge: Judge, spec: str, folds: Folds, seed: int, fit: FitLimits) -> Predictions:
+    """Return a router's answers, for each fold by what was trained on the other rows.
+
+    A router without ``fit`` is asked as it is; where training on a fold fails, the rows of that fold are errors.
+    """
     found = []
     with tempfile.TemporaryDirectory(prefix="twinbench-folds-", ignore_cleanup_errors=True) as name:
         for number, fold in enumerate(folds.folds, 1):

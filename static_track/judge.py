@@ -138,8 +138,10 @@ class Judge:
         entries, _ = self._entries([*wanted, *self._references_beside(wanted)], resampling)
         return Board(**vars(self.setting(resampling)), entries=entries)
 
-    def entries(self, lines: Sequence[str | Answered], resampling: Resampling | None = None) -> list[Entry]:
-        """Score lines of whatever origin, in their order, and then the references.
+    def entries(
+        self, lines: Sequence[str | Answered], resampling: Resampling | None = None
+    ) -> tuple[list[Entry], Sample | None]:
+        """Score lines of whatever origin, in their order, and then the references; with the sample of ``resampling``.
 
         Args:
             lines: specs of routers, and what was answered elsewhere.
@@ -151,7 +153,7 @@ class Judge:
             else Wanted(each.name, each.reference, None if each.key is None else self._key(each.key), make=each.make)
             for each in lines
         ]
-        return self._entries([*wanted, *self._references_beside(wanted)], resampling)[0]
+        return self._entries([*wanted, *self._references_beside(wanted)], resampling)
 
     def _references_beside(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """The references that were not asked for by name."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from twinbench.api.static import score_many as score_many
     from twinbench.api.training import crossval as crossval
     from twinbench.api.training import train as train
+    from twinbench.api.training import tune as tune
     from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.plugins.training import FitLimits as FitLimits
     from twinbench.routing.llm import Llm as Llm
@@ -71,6 +72,7 @@ _LAZY = {
     "compare": "twinbench.api.static",
     "compare_runs": "twinbench.api.live",
     "crossval": "twinbench.api.training",
+    "tune": "twinbench.api.training",
     "curve": "twinbench.api.static",
     "difference": "twinbench.api.static",
     "explain": "twinbench.api.static",

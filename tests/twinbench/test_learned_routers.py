@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,87 +20,175 @@ from static_track.training import training_trajectories
 from tests.banks import Row, import_rows
 from tests.plugins.hosting import limits
 from tests.twinbench.calls import a_call
+from tests.twinbench.planting import plant
+from twinbench.plugins.arguments import typed_arguments
+from twinbench.plugins.spec import parse_spec
+from twinbench.routers.layers import choose_tiers, conformal_threshold
 from twinbench.routers.registry import BUILT_IN, has_to_be_trained
 from twinbench.routing.asking import asked
 from twinbench.routing.router import Choice, checked
 from twinbench.routing.tiers import Tier
 from twinbench.routing.training import Trajectory
 from twinbench.storage.store import Store
+from twinbench.testing import make_call
 
 LEARNED = [name for name in BUILT_IN if has_to_be_trained(name)]
-NOISE = 0.1
-"""Share of labels that are drawn whatever the text says: no router can be right about more than ``BAYES``."""
-BAYES = 100 * (1 - NOISE + NOISE / 4)
+SEED = 90_210
 ROWS = 800
+FOLDS = 3
 
 
-def planted(seed: int, *, shuffled: bool) -> Iterator[Row]:
-    """Two rows a trajectory, whose labels go by which of four topics the last message is about."""
-    rng = random.Random(seed)  # noqa: S311 - a seeded test
-    common = [f"common{number}" for number in range(200)]
-    labels = []
-    for _ in range(ROWS):
-        topic = rng.choices(range(4), [4, 3, 2, 1])[0]
-        labels.append((topic, topic if rng.random() > NOISE else rng.randrange(4)))
-    targets = [label for _, label in labels]
-    if shuffled:
-        rng.shuffle(targets)
-    for number, ((topic, _), target) in enumerate(zip(labels, targets, strict=True)):
-        words = rng.choices(common, k=25) + rng.choices([f"topic{topic}word{each}" for each in range(12)], k=5)
-        rng.shuffle(words)
-        task, step = number // 2, number % 2 + 1
-        first = {"role": "user", "content": " ".join(rng.choices(common, k=20)) + f" task {task}"}
-        said = [{"role": "assistant", "content": "ok"}] if step == 2 else []
-        yield {
-            "id": f"w/{task}/{step}",
-            "benchmark": "w",
-            "instance_id": f"i{task}",
-            "step_index": step,
-            "total_steps": 2,
-            "messages": [first, *said, {"role": "user", "content": " ".join(words)}],
-            "target_tier": Tier(target).label,
-            "target_tier_id": target,
-        }
+def made(spec: str) -> Any:
+    """A built-in router that is not trained yet."""
+    parsed = parse_spec(spec)
+    return BUILT_IN[parsed.target](**typed_arguments(BUILT_IN[parsed.target], parsed.arguments))
 
 
-Halves = dict[bool, tuple[list[Trajectory], list[Trajectory]]]
-
-
-@pytest.fixture(scope="module")
-def halves(tmp_path_factory: pytest.TempPathFactory) -> Halves:
-    """Trajectories to train on and others, of a bank with a planted signal and of one whose labels are shuffled."""
-    found: Halves = {}
-    for shuffled in (False, True):
-        store = Store(tmp_path_factory.mktemp("planted"))
-        import_rows(planted(1, shuffled=shuffled), store)
-        with Bank.open("bank", store) as bank:
-            judge = Judge(bank)
-            fold = folds_by_group(bank, ALL, 3, 0).folds[0]
-            train, test = ([*training_trajectories(judge, Split(None, each), 0)] for each in (fold.train, fold.test))
-            found[shuffled] = train, test
+def trajectories(rows: Sequence[Row]) -> list[Trajectory]:
+    """Rows as routers are trained on them."""
+    found = []
+    for instance, of_one in groupby(rows, key=lambda row: row["instance_id"]):
+        steps = list(of_one)
+        calls = [make_call(row["messages"], step_index=row["step_index"], session=instance) for row in steps]
+        targets = [Tier(row["target_tier_id"]) for row in steps]
+        found.append(Trajectory(calls, targets, [{} for _ in steps], "w", instance))
     return found
 
 
-def exact(name: str, train: list[Trajectory], test: list[Trajectory]) -> float:
-    """The percentage of held-out rows that a router gets exactly right after training."""
-    router = BUILT_IN[name]()
-    router.fit(train)  # type: ignore[attr-defined]
-    right = [
-        checked(router.route(call), call.candidates).candidate.tier == target
-        for each in test
-        for call, target in zip(each.calls, each.targets, strict=True)
-    ]
-    return 100 * sum(right) / len(right)
+def hits(spec: str, lessons: Sequence[Trajectory]) -> list[bool]:
+    """Whether each row is answered exactly by a router that was trained on the other folds."""
+    found: dict[int, list[bool]] = {}
+    for fold in range(FOLDS):
+        router = made(spec)
+        router.fit([each for number, each in enumerate(lessons) if number % FOLDS != fold])
+        for number in range(fold, len(lessons), FOLDS):
+            pairs = zip(lessons[number].calls, lessons[number].targets, strict=True)
+            found[number] = [
+                checked(router.route(call), call.candidates).candidate.tier == target for call, target in pairs
+            ]
+    return [hit for number in sorted(found) for hit in found[number]]
 
 
-@pytest.mark.parametrize("name", LEARNED)
-def test_what_is_planted_in_the_text_is_found_and_nothing_where_labels_are_shuffled(name: str, halves: Halves) -> None:
-    assert exact(name, *halves[False]) > BAYES - 5
-    train, test = halves[True]
-    targets = [target for each in test for target in each.targets]
-    best_constant = max(100 * targets.count(tier) / len(targets) for tier in Tier)
-    spread = 100 * np.sqrt(best_constant / 100 * (1 - best_constant / 100) / len(targets))
-    assert exact(name, train, test) < best_constant + 3 * spread
+@pytest.fixture(scope="module")
+def planted() -> tuple[list[Trajectory], list[bool]]:
+    """A bank with a planted signal, and where the best possible router is right."""
+    bank = plant(SEED, ROWS)
+    right = [row["target_tier_id"] == best for row, best in zip(bank.rows, bank.best, strict=True)]
+    return trajectories(bank.rows), right
+
+
+def best_constant(lessons: Sequence[Trajectory]) -> list[bool]:
+    """Where always picking the most frequent label is right."""
+    targets = [target for each in lessons for target in each.targets]
+    best = max(Tier, key=targets.count)
+    return [target == best for target in targets]
+
+
+@pytest.mark.parametrize(
+    "spec", ["ordinal", "knn", "boosting", "clusters?layer=threshold", "guard?inner=knn&unlike=0.01"]
+)
+def test_what_is_planted_in_the_text_is_found(spec: str, planted: tuple[list[Trajectory], list[bool]]) -> None:
+    lessons, best = planted
+    assert 100 * np.mean(hits(spec, lessons)) > 100 * np.mean(best) - 5
+
+
+def test_what_sees_less_beats_the_best_constant(planted: tuple[list[Trajectory], list[bool]]) -> None:
+    lessons, _ = planted
+    differences = np.subtract(hits("knn?mixed=true", lessons), best_constant(lessons), dtype=float)
+    assert differences.mean() > 2 * differences.std() / np.sqrt(len(differences))
+
+
+def test_nothing_is_found_where_labels_are_shuffled() -> None:
+    lessons = trajectories(plant(SEED + 1, ROWS // 2, shuffled=True).rows)
+    constant = best_constant(lessons)
+    for spec in ("ordinal", "knn", "knn?mixed=true", "boosting", "clusters", "guard"):
+        assert np.mean(hits(spec, lessons)) < np.mean(constant) + 0.05, spec
+
+
+def test_what_leaks_beside_the_text_is_not_seen(tmp_path: Path) -> None:
+    rng = random.Random(SEED)  # noqa: S311 - a seeded test
+    words = [f"word{number}" for number in range(400)]
+    rows = []
+    for number in range(240):
+        label = number * 4 // 240  # rows are in the order of their labels
+        row = {
+            "id": f"label{label}/{number}",
+            "benchmark": "w",
+            "instance_id": f"{label}-{number}",
+            "step_index": 1,
+            "total_steps": 1,
+            "messages": [{"role": "user", "content": " ".join(rng.choices(words, k=40))}],
+            "target_tier": Tier(label).label,
+            "target_tier_id": label,
+            "difficulty": label,
+        }
+        rows.append(row)
+    store = Store(tmp_path)
+    import_rows(rows, store)
+    with Bank.open("bank", store) as bank:
+        judge = Judge(bank)
+        fold = folds_by_group(bank, ALL, FOLDS, 0).folds[0]
+        train, test = ([*training_trajectories(judge, Split(None, each), 0)] for each in (fold.train, fold.test))
+    chance = 0.25 + 3 * np.sqrt(0.25 * 0.75 / len(test))
+    for spec in ("ordinal", "knn", "knn?mixed=true", "boosting", "clusters?layer=threshold"):
+        router = made(spec)
+        router.fit(train)
+        right = [
+            checked(router.route(call), call.candidates).candidate.tier == target
+            for each in test
+            for call, target in zip(each.calls, each.targets, strict=True)
+        ]
+        assert np.mean(right) < chance, spec
+
+
+def test_layers_turn_probabilities_and_costs_into_a_choice() -> None:
+    suffices = np.array([[0.2, 0.4, 0.9, 1.0], [0.6, 0.7, 0.8, 1.0]])
+    costs = np.array([[1.0, 2.0, 3.0, 30.0], [1.0, 2.0, 3.0, 30.0]])
+    at = {"tau": 0.5, "weight": 0.7}
+    assert choose_tiers("threshold", suffices, costs, **at).tolist() == [2, 0]
+    assert choose_tiers("threshold", suffices, costs, tau=0.95, weight=0.7).tolist() == [3, 3]
+    assert choose_tiers("weighted", suffices, costs, **at).tolist() == [2, 2]
+    assert choose_tiers("topsis", suffices, costs, **at).tolist() == [2, 2]
+    assert choose_tiers("topsis", suffices, costs, tau=0.5, weight=0.2).tolist() == [2, 0]
+    dominated = np.array([[0.5, 0.5, 0.9, 1.0]])
+    assert choose_tiers("topsis", dominated, np.array([[2.0, 1.0, 3.0, 4.0]]), tau=0.5, weight=0.01).tolist() == [1]
+
+
+def test_the_conformal_threshold_keeps_its_share_of_insufficient_calls() -> None:
+    rng = np.random.default_rng(3)
+
+    def draw(count: int) -> tuple[Any, Any]:
+        below = np.sort(rng.uniform(size=(count, 3)), axis=1)
+        labels = (rng.uniform(size=(count, 1)) > below).sum(axis=1)
+        return np.hstack([below, np.ones((count, 1))]), labels
+
+    suffices, labels = draw(400)
+    tau = conformal_threshold(suffices, labels, 0.2)
+    fresh, fresh_labels = draw(4_000)
+    insufficient = (choose_tiers("threshold", fresh, fresh, tau=tau, weight=0.5) < fresh_labels).mean()
+    assert 0.1 < insufficient < 0.2
+    assert conformal_threshold(suffices[:3], labels[:3], 0.01) > 1  # too few calls to promise anything
+
+
+def test_a_wrapper_holds_what_its_inner_router_is(tmp_path: Path, planted: tuple[list[Trajectory], list[bool]]) -> None:
+    assert not hasattr(made("session-aware?inner=stage"), "fit")
+    wrapped, plain = made("session-aware?inner=knn?k=5"), made("knn?k=5")
+    lessons = planted[0]
+    for router in (wrapped, plain):
+        router.fit(lessons[:100])
+    tiers = []
+    for _ in range(2):  # the first call of a session is as the inner router wants it
+        for router in (wrapped, plain):
+            tiers.append([checked(router.route(each.calls[0]), each.calls[0].candidates) for each in lessons[100:140]])
+            for each in lessons[100:140]:
+                router.end(each.calls[0].session)
+    assert [one.candidate for one in tiers[0]] == [one.candidate for one in tiers[1]]
+    for spec, why in (
+        ("guard?inner=guard", "holds no other"),
+        ("session-aware?inner=knn?q=1", "takes no argument 'q'"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            made(spec)
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -108,8 +198,10 @@ def test_a_router_that_was_not_trained_says_so(name: str) -> None:
     assert "it was not trained: twinbench router train" in answer
 
 
-def test_what_was_trained_decides_alike_in_this_process_and_from_its_folder(tmp_path: Path, halves: Halves) -> None:
-    train, test = halves[False]
+def test_what_was_trained_decides_alike_in_this_process_and_from_its_folder(
+    tmp_path: Path, planted: tuple[list[Trajectory], list[bool]]
+) -> None:
+    train, test = planted[0][:200], planted[0][200:]
     for name in LEARNED:
         router = BUILT_IN[name]()
         router.fit(train[:60])  # type: ignore[attr-defined]

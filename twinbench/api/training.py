@@ -1,14 +1,16 @@
-"""Routers that learn, as a library: ``tb.train`` and ``tb.crossval``."""
+"""Routers that learn, as a library: ``tb.train``, ``tb.crossval`` and ``tb.tune``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from static_track.crossval import CrossValidation, cross_validate
 from static_track.folds import folds_by_group, folds_by_workload
 from static_track.judge import Judge
 from static_track.training import train as _train
+from static_track.tuning import Tuning, may_learn
+from static_track.tuning import tune as _tune
 from twinbench.api.arguments import refuse_resampling
 from twinbench.api.static import DEFAULT_RESAMPLING, open_bank
 from twinbench.display.progress import Progress, no_progress
@@ -131,3 +133,60 @@ def crossval(
             else folds_by_workload(opened, judge.split)
         )
         return cross_validate(judge, asked, dealt, seed=seed, fit=fit, resampling=resampling)
+
+
+def tune(
+    router: str,
+    bank: str | None = None,
+    *,
+    values: Mapping[str, Sequence[object]] | None = None,
+    by: str = "combined",
+    traj_pass: float | None = None,
+    folds: int = 5,
+    split: str | None = None,
+    seed: int = 0,
+    fit: FitLimits | None = None,
+    tokenizers: str = OFFLINE,
+    prices: str = DEFAULT_STATIC,
+    in_sample: bool = False,
+    plugins: PluginLimits | None = None,
+    store: Path | str | None = None,
+    progress: Progress = no_progress,
+) -> Tuning:
+    """Try the settings of a router on a bank, and choose the best; arguments as for ``crossval``.
+
+    Args:
+        router: the spec; its own arguments hold for every setting.
+        bank: its name in the store; default: the embedded bank.
+        values: the values to try, by setting; None: those that the built-in router declares.
+        by: choose by ``combined``, ``cost_save`` or ``bill`` (cost, and a penalty for each trajectory that fails).
+        traj_pass: choose only among settings with at least this TrajPass, in percent.
+        folds: how many, for routers that learn: each row is answered by what was trained on the others.
+        split: only this part of the bank, such as ``dev``.
+        seed: of folds and training.
+        fit: what training may take.
+        tokenizers: the tokenizer set.
+        prices: the static manifest.
+        in_sample: also tune a trained router on rows that it was trained on.
+        plugins: what routers' processes may take.
+        store: the store's folder.
+        progress: called as the work proceeds.
+
+    Raises:
+        twinbench.errors.UsageError: there is nothing to try, or a value does not fit.
+    """
+    if not isinstance(router, str):
+        raise UsageError(f"router is {type(router).__name__}: give a spec, since its settings are arguments of one")
+    with open_bank(bank, store=store) as opened:
+        judge = Judge(
+            opened,
+            split=split,
+            manifest=static_manifest(prices),
+            tokenizers=tokenizers,
+            in_sample=in_sample,
+            plugins=plugins,
+            progress=progress,
+        )
+        dealt = folds_by_group(opened, judge.split, folds, seed) if may_learn(router) else None
+        texts = None if values is None else {name: [str(value) for value in each] for name, each in values.items()}
+        return _tune(judge, router, dealt, values=texts, by=by, traj_pass=traj_pass, seed=seed, fit=fit)

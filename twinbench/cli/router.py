@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twinbench.cli import tuning
 from twinbench.cli.help import Group
 from twinbench.cli.option_groups import takes_option_groups
 from twinbench.cli.options import (
@@ -36,7 +37,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
 
     from twinbench.plugins.provenance import ENTRY_POINTS
     from twinbench.plugins.spec import FORMS
-    from twinbench.routers.registry import BUILT_IN, has_to_be_trained
+    from twinbench.routers.registry import BUILT_IN, needs_of
 
     rows: list[dict[str, Any]] = []
     for name, router in BUILT_IN.items():
@@ -45,7 +46,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
             {
                 "router": name,
                 "from": "twinbench",
-                "needs": "training" if has_to_be_trained(name) else None,
+                "needs": needs_of(name),
                 "arguments": "&".join(f"{parameter.name}={parameter.default}" for parameter in parameters),
                 "what": (inspect.getdoc(router) or "").partition("\n")[0],
             }
@@ -193,3 +194,6 @@ def train(
     if caveat is not None:
         typer.echo(printable(f"note: {caveat}"), err=True)
     typer.echo(printable(f"next: twinbench static score {out} --bank {data.bank} --split PART"))
+
+
+app.command()(tuning.tune)

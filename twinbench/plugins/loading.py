@@ -41,7 +41,7 @@ _PACKAGE = Path(__file__).parents[1]
 _DESCRIBE_WITHIN_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = (
-    *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
+    *("routing/router.py", "routing/content.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
     *("plugins/trb.py", "plugins/published.py", "plugins/published_text.py"),
     *("plugins/arguments.py", "plugins/constructing.py", "routing/accepting.py"),
 )
@@ -407,7 +407,7 @@ def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) ->
 
 def _built_in_files() -> dict[str, str]:
     """The SHA-256 of the files that built-in routers are made of, by name."""
-    found = [_PACKAGE / "routing" / name for name in ("built_in.py", "router.py", "tiers.py")]
+    found = [_PACKAGE / "routing" / name for name in ("built_in.py", "content.py", "router.py", "tiers.py")]
     found += sorted((_PACKAGE / "routers").glob("*.py"))
     return {f"{path.parent.name}/{path.name}": sha256_installed(path) for path in found}
 

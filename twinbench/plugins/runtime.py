@@ -22,7 +22,8 @@ RESOURCE_LIMITS = (f"RLIMIT_FSIZE={LARGEST_FILE_BYTES}", f"RLIMIT_NOFILE={MOST_O
 _RUNTIME: Mapping[str, Sequence[str]] = {
     ".": ("__init__.py",),
     "routing": (
-        *("__init__.py", "accepting.py", "built_in.py", "llm.py", "router.py", "tiers.py", "training.py", "usage.py"),
+        *("__init__.py", "accepting.py", "built_in.py", "content.py", "llm.py", "router.py", "tiers.py", "training.py"),
+        "usage.py",
     ),
     "plugins": (
         *("__init__.py", "arguments.py", "constructing.py", "fitting.py", "host.py", "provenance.py", "raised.py"),

@@ -9,7 +9,8 @@ from twinbench.routers.knn import top_axes
 from twinbench.routers.learned import Learned
 
 _HEADS = 3
-_DIMENSIONS = 24
+_DIMENSIONS = 16
+_WORDS = 64
 _BINS = 32
 _DEPTH = 3
 _RATE = 0.15
@@ -19,15 +20,22 @@ _PENALTY = 1.0
 
 
 class Boosting(Learned):
-    """Boosted regression trees for P(label ≤ k), on the main axes of the words and on step features.
+    """Boosted regression trees for P(label ≤ k), on the words that stand out, their main axes, and step features.
 
     Rule: Friedman's gradient boosting with Newton steps in the leaves, as in XGBoost, on 32 bins a feature. It stands
     for the paper's trained router, in spirit. Claim: none for this form. Depth, rate and number of trees are ours.
     Left out: the paper's features, which are not published, and early stopping.
     """
 
-    def __init__(self, tau: float = 0.5, trees: int = 60) -> None:
-        super().__init__(tau)
+    def __init__(
+        self,
+        trees: int = 60,
+        layer: str = "threshold",
+        tau: float = 0.5,
+        weight: float = 0.7,
+        alpha: float = 0.1,
+    ) -> None:
+        super().__init__(layer, tau, weight, alpha)
         if trees < 1:
             raise ValueError(f"trees must be 1 or more, not {trees}")
         self._trees = trees
@@ -36,7 +44,8 @@ class Boosting(Learned):
         import numpy as np
 
         axes = top_axes(words, _DIMENSIONS)
-        inputs = np.hstack([words @ axes, numbers])
+        chosen = np.sort(np.argsort(-(words**2).sum(axis=0), kind="stable")[:_WORDS])
+        inputs = np.hstack([words @ axes, words[:, chosen], numbers])
         cuts = np.quantile(inputs, np.linspace(0, 1, _BINS + 1)[1:-1], axis=0).T  # (features, bins - 1)
         binned = np.stack([np.searchsorted(cuts[each], inputs[:, each]) for each in range(inputs.shape[1])], axis=1)
         features, limits, leaves, starts = [], [], [], []
@@ -55,6 +64,7 @@ class Boosting(Learned):
         shape = (_HEADS, self._trees, -1)
         return {
             "axes": axes,
+            "chosen": chosen,
             "features": np.array(features).reshape(shape),
             "limits": np.array(limits).reshape(shape),
             "leaves": np.array(leaves).reshape(shape),
@@ -65,7 +75,7 @@ class Boosting(Learned):
         import numpy as np
 
         learned = self._arrays
-        inputs = np.concatenate([words @ learned["axes"], numbers])
+        inputs = np.concatenate([words @ learned["axes"], words[learned["chosen"]], numbers])
         place = np.zeros(learned["features"].shape[:2], int)
         for _ in range(_DEPTH):
             feature = np.take_along_axis(learned["features"], place[..., None], 2)[..., 0]

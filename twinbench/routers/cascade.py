@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from twinbench.routers.signals import Reader, Step
 from twinbench.routing.router import Call, Decision
@@ -19,6 +20,9 @@ class Cascade:
     The thresholds are ours. ``static crossval`` has this rule among its references, with the settings that were best on
     the other folds.
     """
+
+    tunable: ClassVar[Any] = ({"start": ("low", "mid", "mid_high"), "up": (1, 2, 3, 5, 8), "calm": (0, 2, 5)},)
+    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
 
     def __init__(self, start: str = "low", up: int = 2, calm: int = 0) -> None:
         if up < 0 or calm < 0:

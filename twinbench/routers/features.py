@@ -15,11 +15,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 
-from twinbench.routers.signals import Reader, last_text, message_texts
+from twinbench.routers.signals import Reader
+from twinbench.routing.content import message_texts
 from twinbench.routing.router import Call
 
-WORD_BUCKETS = 4096
+WORD_BUCKETS = 65_536
 STEP_FEATURES = 13
+LAST_OBSERVED = 11
+"""The place of the length of the last observation among the step features, as log(1 + characters)."""
 
 _MOST_READ = 2_000
 """Characters at the start and at the end of a message."""
@@ -75,7 +78,7 @@ class Featuriser:
 
 def _read(call: Call) -> Iterator[tuple[str, str]]:
     """What is read of a call, each text with the place that it stands in."""
-    yield "first:", last_text(call, "user", first=True)
+    yield "first:", call.first_text("user")
     for message in call.messages[-2:]:
         yield "last:", "\n".join(message_texts(message))
     for tool in call.tools:

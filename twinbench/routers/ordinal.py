@@ -9,7 +9,7 @@ from twinbench.routers.learned import Learned
 
 _HEADS = 3
 _NEWTON_STEPS = 5
-_PENALTIES = (0.03, 0.3, 3.0)
+_PENALTIES = (0.1, 0.5, 2.0)
 _FOLDS = 3
 _WORDS_COUNT = 4.0
 """Words are a vector of length 1 in all, step features have a spread of 1 each."""

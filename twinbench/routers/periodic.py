@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from twinbench.routers.cascade import nearest
 from twinbench.routers.signals import Reader
 from twinbench.routing.router import Call, Decision
@@ -16,6 +18,9 @@ class Periodic:
     ours.
     Left out: LEVI's population and its measure of progress.
     """
+
+    tunable: ClassVar[Any] = ({"every": (2, 3, 5, 8), "patience": (3, 6, 12)},)
+    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
 
     def __init__(self, cheap: str = "low", strong: str = "high", every: int = 5, patience: int = 6) -> None:
         if every < 1 or patience < 1:

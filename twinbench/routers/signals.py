@@ -6,10 +6,11 @@ Standard library only: rules run wherever a router's process does.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from twinbench.routing.content import message_texts
 from twinbench.routing.router import Call
 
 _MOST_READ = 3_000
@@ -116,32 +117,6 @@ def _goes_on(earlier: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, An
     return len(earlier) <= len(now) and all(
         old is new or old == new for old, new in zip(earlier, now[: len(earlier)], strict=True)
     )
-
-
-def message_texts(message: Mapping[str, Any]) -> Iterator[str]:
-    """The texts of a message's content, whatever its form."""
-    content = message.get("content")
-    if isinstance(content, str):
-        yield content
-    elif isinstance(content, Sequence):
-        for part in content:
-            if isinstance(part, str):
-                yield part
-            elif isinstance(part, Mapping) and isinstance(part.get("text"), str):
-                yield part["text"]
-
-
-def last_text(call: Call, role: str, *, first: bool = False) -> str:
-    """The text of a call's last message of a role, or of its first; empty where there is none.
-
-    Args:
-        call: the call.
-        role: such as ``user``.
-        first: take the first instead.
-    """
-    messages = call.messages if first else reversed(call.messages)
-    found = next((message for message in messages if message.get("role") == role), {})
-    return "\n".join(message_texts(found))
 
 
 def _read(message: Mapping[str, Any], steps: list[Step]) -> None:

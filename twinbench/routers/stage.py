@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from twinbench.routers.cascade import nearest
 from twinbench.routers.signals import Reader, Step
@@ -27,6 +28,11 @@ class Stage:
     Left out: Switchyard's own notion of a plan (words of the assistant stand for it here), and its pool of two models:
     ``cheap`` and ``strong`` name our tiers.
     """
+
+    tunable: ClassVar[Any] = (
+        {"cheap": ("low", "mid"), "strong": ("mid_high", "high"), "deep": (4, 8, 16), "sure": (0.3, 0.5, 0.7)},
+    )
+    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
 
     def __init__(self, cheap: str = "low", strong: str = "high", deep: int = 8, sure: float = 0.5) -> None:
         self._cheap = Tier.from_label(cheap)

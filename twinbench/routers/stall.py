@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from twinbench.routers.cascade import in_trouble, nearest
 from twinbench.routers.signals import Reader
 from twinbench.routing.router import Call, Decision
@@ -15,6 +17,9 @@ class Stall:
     model; ``calm`` steps without either lead back to where it began. The numbers are ours.
     Left out: what litellm knows from its own retries and time-outs, which a router does not see.
     """
+
+    tunable: ClassVar[Any] = ({"start": ("low", "mid"), "times": (2, 3), "window": (4, 8), "calm": (2, 4, 8)},)
+    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
 
     def __init__(self, start: str = "low", times: int = 2, window: int = 6, calm: int = 4) -> None:
         if times < 1 or window < times or calm < 1:

@@ -23,8 +23,8 @@ from tests.cli.commands import twinbench
 from tests.examples import examples
 from twinbench.fingerprint import fingerprint
 from twinbench.storage.manifest_files import heldout_instances
-from twinbench.text.shingles import shingles_of
 from twinbench.storage.store import Store
+from twinbench.text.shingles import shingles_of
 
 WORDS = [f"w{number}" for number in range(30)]
 LONG = " ".join(f"word{number}" for number in range(60))

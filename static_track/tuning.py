@@ -1,0 +1,267 @@
+"""Choose the settings of a router on a bank: each is tried, scored, and compared by one criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
+
+import numpy as np
+
+from static_track.banks.splits import Split
+from static_track.board import InSetting, Setting
+from static_track.crossval import predict_out_of_fold
+from static_track.folds import Folds
+from static_track.judge import Judge
+from static_track.metrics import SCORES
+from static_track.predictions import Predictions
+from static_track.training import training_trajectories
+from twinbench.errors import UsageError
+from twinbench.plugins.arguments import ArgumentError, typed_arguments
+from twinbench.plugins.artefact import read_artefact
+from twinbench.plugins.spec import parse_spec
+from twinbench.plugins.training import FitLimits
+from twinbench.routers.layers import choose_tiers
+from twinbench.routers.learned import Learned
+from twinbench.routers.registry import BUILT_IN
+from twinbench.storage.manifest_files import live_manifest
+
+CRITERIA = ("combined", "cost_save", "bill")
+"""What a setting can be chosen by: Combined, CostSave, or the expected bill (cost, and a penalty for each trajectory
+that does not pass)."""
+
+MOST_SETTINGS = 2_000
+
+_WITHOUT_COST = "threshold"
+"""The layer whose choice depends on probabilities alone, so that all its settings are tried at once."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One combination of settings, and what it scored."""
+
+    settings: Mapping[str, str]
+    spec: str
+    scores: Mapping[str, float | None]
+    bill_usd: float
+    """Cost of all rows plus the penalty of each trajectory that does not pass, in USD."""
+    errors: int
+    """Rows without a decision."""
+
+
+@dataclass(frozen=True, repr=False)
+class Tuning(InSetting):
+    """All settings that were tried, best first."""
+
+    setting: Setting
+    router: str
+    by: str
+    traj_pass: float | None
+    """The least TrajPass of a setting that may be chosen; None for any."""
+    penalty_usd: float
+    folds: Folds | None
+    """The folds across which it was tried; None if nothing was trained."""
+    tried: Sequence[Tried]
+    chosen: Tried | None
+    """The best; None if none reaches the wanted TrajPass."""
+
+    number_columns: ClassVar = frozenset(("bill_usd", *SCORES))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        return {
+            **self.setting.to_json(),
+            "router": self.router,
+            "by": self.by,
+            "traj_pass": self.traj_pass,
+            "penalty_usd": self.penalty_usd,
+            "crossval": None if self.folds is None else self.folds.to_json(),
+            "chosen": None if self.chosen is None else asdict(self.chosen),
+            "tried": [asdict(each) for each in self.tried],
+        }
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a row for each combination of settings."""
+        return [
+            {"spec": each.spec, **each.scores, "bill_usd": each.bill_usd, "errors": each.errors} for each in self.tried
+        ]
+
+
+def tune(
+    judge: Judge,
+    spec: str,
+    folds: Folds | None,
+    *,
+    values: Mapping[str, Sequence[str]] | None = None,
+    by: str = "combined",
+    traj_pass: float | None = None,
+    seed: int = 0,
+    fit: FitLimits | None = None,
+) -> Tuning:
+    """Try the settings of a router, and choose the best.
+
+    Args:
+        judge: of the part of the bank that settings are compared on.
+        spec: of the router; arguments in it are kept for every setting.
+        folds: of that part, for a router that learns: each row is answered by what was trained on the other folds.
+            None: a router that is asked as it is, such as a rule or a trained router.
+        values: the values to try, by setting; None: those that the built-in router declares.
+        by: one of ``CRITERIA``.
+        traj_pass: choose only among settings with at least this TrajPass, in percent.
+        seed: of training.
+        fit: limits of training.
+
+    Raises:
+        UsageError: there is nothing to try, or a value does not fit.
+    """
+    judge.bank.require_labels()
+    if by not in CRITERIA:
+        raise UsageError(f"by={by!r}: settings are chosen by one of {', '.join(CRITERIA)}")
+    grid = _grid(spec, values)
+    specs = [_with_settings(spec, settings) for settings in grid]
+    answers = _predictions(judge, spec, grid, specs, folds, seed, fit or FitLimits())
+    penalty = float(live_manifest().unresolved_penalty_usd)
+    tried = [
+        Tried(settings, name, scores, cost_usd + penalty * failed, errors)
+        for settings, name, (scores, cost_usd, failed, errors) in zip(grid, specs, _scores(judge, answers), strict=True)
+    ]
+    tried.sort(key=lambda each: (each.errors, _worth(each, by)))
+    enough = [each for each in tried if traj_pass is None or (each.scores["traj_pass"] or 0.0) >= traj_pass]
+    return Tuning(
+        setting=judge.setting(),
+        router=judge.name_of(spec),
+        by=by,
+        traj_pass=traj_pass,
+        penalty_usd=penalty,
+        folds=folds,
+        tried=tried,
+        chosen=next((each for each in enough if not each.errors), None),
+    )
+
+
+def may_learn(spec: str) -> bool:
+    """Return whether a spec names a router that may have to be trained before it is asked.
+
+    Raises:
+        UsageError: the spec is invalid.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind != "built-in":
+        return parsed.kind not in ("artefact", "endpoint", "trb")
+    try:
+        return hasattr(BUILT_IN[parsed.target](**typed_arguments(BUILT_IN[parsed.target], parsed.arguments)), "fit")
+    except (ArgumentError, ValueError) as error:
+        raise UsageError(f"router {spec!r}: {error}") from None
+
+
+def _grid(spec: str, values: Mapping[str, Sequence[str]] | None) -> list[dict[str, str]]:
+    """Return the combinations to try."""
+    parsed = parse_spec(spec)
+    if values:
+        grid = [dict(zip(values, each, strict=True)) for each in product(*values.values())]
+    else:
+        name = read_artefact(Path(parsed.target)).manifest.target if parsed.kind == "artefact" else parsed.target
+        declared: Sequence[Mapping[str, Sequence[Any]]] = getattr(BUILT_IN.get(name), "tunable", ())
+        grid = [
+            {
+                name: f"{value:g}" if isinstance(value, float) else str(value)
+                for name, value in zip(each, of, strict=True)
+            }
+            for each in declared
+            for of in product(*each.values())
+        ]
+        grid = [
+            each for each in grid if all(each.get(name, given) == given for name, given in parsed.arguments.items())
+        ]
+    if not grid:
+        raise UsageError(f"router {spec!r} declares no settings to try: name them, as in --set tau=0.3,0.5,0.7")
+    if len(grid) > MOST_SETTINGS:
+        raise UsageError(f"{len(grid):,} combinations of settings; at most {MOST_SETTINGS:,} are tried")
+    return grid
+
+
+def _with_settings(spec: str, settings: Mapping[str, str]) -> str:
+    parsed = parse_spec(spec)
+    arguments = {**parsed.arguments, **settings}
+    return f"{spec.partition('?')[0]}?{urlencode(arguments, safe='?/=', quote_via=quote)}"
+
+
+def _predictions(
+    judge: Judge,
+    spec: str,
+    grid: Sequence[Mapping[str, str]],
+    specs: Sequence[str],
+    folds: Folds | None,
+    seed: int,
+    fit: FitLimits,
+) -> list[Predictions]:
+    """Return the answers under each combination of settings."""
+    parsed = parse_spec(spec)
+    found: dict[int, Predictions] = {}
+    if folds is not None and parsed.kind == "built-in" and issubclass(BUILT_IN[parsed.target], Learned):
+        at_once = [
+            number
+            for number, settings in enumerate(grid)
+            if set(settings) == {"layer", "tau"} and settings["layer"] == _WITHOUT_COST
+        ]
+        if at_once:
+            taus = [float(grid[number]["tau"]) for number in at_once]
+            found = dict(zip(at_once, _thresholds_at_once(judge, spec, folds, taus, seed), strict=True))
+    for number, name in enumerate(specs):
+        if number not in found:
+            judge.progress("trying settings", number, len(specs))
+            found[number] = (
+                judge.predictions(name) if folds is None else predict_out_of_fold(judge, name, folds, seed, fit)
+            )
+    return [found[number] for number in range(len(specs))]
+
+
+def _thresholds_at_once(judge: Judge, spec: str, folds: Folds, taus: Sequence[float], seed: int) -> list[Predictions]:
+    """Return the answers of a built-in learned router under several thresholds; it is trained once for each fold.
+
+    It is trained in this process: its code is twinbench's own, and nothing is loaded from a file.
+    """
+    parsed = parse_spec(spec)
+    suffices: dict[int, list[float]] = {}
+    for number, fold in enumerate(folds.folds):
+        judge.progress(f"training {spec}, folds", number, len(folds.folds))
+        router: Any = BUILT_IN[parsed.target](**typed_arguments(BUILT_IN[parsed.target], parsed.arguments))
+        router.fit(tuple(training_trajectories(judge, Split(None, fold.train), seed)))
+        steps = {
+            (each.workload, each.instance_id): [step.row_no for step in each.steps]
+            for each in judge.bank.trajectories(
+                judge.manifest.candidates(), Split(None, fold.test), judge.base_file, order_seed=seed
+            )
+        }
+        held_out = training_trajectories(judge, Split(None, fold.test), seed)
+        for trajectory, row_nos in zip(held_out, steps.values(), strict=True):
+            suffices |= dict(zip(row_nos, map(router.probabilities, trajectory.calls), strict=True))
+    row_nos = sorted(suffices)
+    rows = np.array([suffices[row_no] for row_no in row_nos])
+    chosen = [choose_tiers(_WITHOUT_COST, rows, rows, tau=tau, weight=1.0) for tau in taus]
+    return [Predictions(row_nos, each.tolist()) for each in chosen]
+
+
+def _scores(judge: Judge, answers: Sequence[Predictions]) -> list[tuple[dict[str, float | None], float, int, int]]:
+    """Return headline, cost in USD, trajectories that do not pass and error rows, of each set of predictions."""
+    error = 255
+    rows = len(judge.row_nos)
+    with judge.scorer() as scorer:
+        scorer.load_columns(
+            np.repeat(np.arange(len(answers), dtype=np.int32), rows),
+            np.array([row_no for each in answers for row_no in each.row_nos], np.int32),
+            np.array([error if tier is None else tier for each in answers for tier in each.tier_ids], np.uint8),
+            error=error,
+        )
+        return scorer.costs_and_passes()
+
+
+def _worth(tried: Tried, by: str) -> float:
+    """Return what a setting is worth by a criterion; less is better."""
+    if by == "bill":
+        return tried.bill_usd
+    score = tried.scores[by]
+    return float("inf") if score is None else -score
