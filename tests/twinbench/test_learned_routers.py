@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -149,7 +151,7 @@ def test_layers_turn_probabilities_and_costs_into_a_choice() -> None:
     assert choose_tiers("threshold", suffices, costs, tau=0.95, weight=0.7).tolist() == [3, 3]
     assert choose_tiers("weighted", suffices, costs, **at).tolist() == [2, 2]
     assert choose_tiers("topsis", suffices, costs, **at).tolist() == [2, 2]
-    assert choose_tiers("topsis", suffices, costs, tau=0.5, weight=0.2).tolist() == [2, 0]
+    assert choose_tiers("topsis", suffices, costs, tau=0.5, weight=0.2).tolist() == [2, 1]
     dominated = np.array([[0.5, 0.5, 0.9, 1.0]])
     assert choose_tiers("topsis", dominated, np.array([[2.0, 1.0, 3.0, 4.0]]), tau=0.5, weight=0.01).tolist() == [1]
 
@@ -227,3 +229,26 @@ def test_a_built_in_router_is_trained_by_its_name(tmp_path: Path) -> None:
     )
     assert board.entries[0].in_sample
     assert board.entries[0].first_error is None
+
+
+def test_a_decision_reads_what_is_new_and_takes_no_longer_on_a_long_prefix() -> None:
+    rng = random.Random(SEED)  # noqa: S311 - a seeded test
+    words = ["".join(rng.choices("abcdefghij_", k=rng.randrange(3, 9))) for _ in range(2_000)]
+    learned = made("ordinal")
+    learned.fit(trajectories(plant(SEED + 2, 120).rows))
+    found = {}
+    for name, router in {"stage": made("stage"), "cascade": made("cascade"), "ordinal": learned}.items():
+        messages: list[dict[str, Any]] = [{"role": "user", "content": " ".join(rng.choices(words, k=800))}]
+        call, took = make_call(messages), []
+        for step in range(1, 61):  # up to 50,000 tokens
+            now = replace(call, messages=tuple(messages), step_index=step)
+            started = time.process_time()
+            router.route(now)
+            took.append(1e3 * (time.process_time() - started))
+            observed = "<returncode>1</returncode>\n" + " ".join(rng.choices(words, k=550))
+            messages += [{"role": "assistant", "content": "grep -rn it src"}, {"role": "tool", "content": observed}]
+        assert sum(len(message["content"]) for message in messages) > 200_000
+        found[name] = sorted(took)[int(0.95 * len(took))]
+    assert found["stage"] < 1, found
+    assert found["cascade"] < 1, found
+    assert found["ordinal"] < 10, found

@@ -75,12 +75,13 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of the router and its project, e.g. my-router.")],
     *,
     folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to put the project's folder.")] = Path(),
+    learned: Annotated[bool, typer.Option("--learned", help="Start from a router that is trained on a bank.")] = False,
     json_: JsonOption = False,
 ) -> None:
     """Create a plugin project: a router, its test, and the entry point that registers its name."""
     from twinbench.plugins.scaffold import new_project
 
-    written = new_project(name, folder)
+    written = new_project(name, folder, learned=learned)
     if json_:
         print_json({"name": name, "files": [str(path) for path in written]})
         return
@@ -88,7 +89,8 @@ def new(
         typer.echo(f"wrote {path}")
     package = name.replace("-", "_")
     router = "".join(part.capitalize() for part in package.split("_"))
-    typer.echo(f"next: twinbench static score {folder / name / package / '__init__.py'}:{router}")
+    spec = f"{folder / name / package / '__init__.py'}:{router}"
+    typer.echo(f"next: twinbench {f'router train {spec} --out MODEL' if learned else f'static score {spec}'}")
 
 
 @app.command()
