@@ -4,7 +4,7 @@ python docs/make_trained_routers.py [FOLDER [BANK…]]
 
 The embedded bank is always there; ``FOLDER`` has a folder for each further bank with its ``question_bank.jsonl.gz``.
 Those are other people's and stay where they are; what is written are scores. With banks named, only those are
-renewed: each section of the page stands by itself.
+renewed: each section of the page stands by itself. With TWINBENCH_STORE set, what was scored before is not run again.
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import twinbench as tb
 from static_track.board import Entry
 from static_track.crossval import CASCADE, CrossValidation
 from twinbench.display.wording import trajectories
+from twinbench.errors import UsageError
 from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.built_in import CONSTANTS
+from twinbench.storage.store import STORE_VARIABLE
 
 PAGE = Path(__file__).resolve().parent / "trained-routers.md"
 FOLDS = 5
@@ -34,7 +37,7 @@ INTRODUCTION = f"""\
 # Trained routers, and what they are worth
 
 Written by `python docs/make_trained_routers.py FOLDER`: every rule and every learned router that ships with twinbench,
-with its default settings, by `static crossval` in {FOLDS} folds: each row is answered by what was trained on other
+with its default settings, by `static crossval`: each row is answered by what was trained on other
 groups, and scored on the whole bank. `{CASCADE}` is `cascade` with the settings that were best on the other folds.
 
 *Less the best constant* is the difference in Combined, paired by trajectory, with a 95 % interval by the bootstrap over
@@ -78,13 +81,18 @@ def section(found: CrossValidation, size: str) -> str:
         said = f"failed: {each.first_error}" if each.failure is not None else said
         lines.append(f"| `{each.router}` | {' | '.join(cells)} | {ms} | {said} |")
     if len(workloads) > 1:
-        lines += ["", "RowExact by workload:", "", f"| router | {' | '.join(workloads)} |"]
+        lines += ["", "Trajectories that pass, and CostSave, by workload:", "", f"| router | {' | '.join(workloads)} |"]
         lines.append("|---" * (len(workloads) + 1) + "|")
         for each in entries:
-            shares = [each.score.by_workload[name]["row_exact"] for name in workloads]
-            cells = ["–" if share is None else f"{share:.1f}" for share in shares]
-            lines.append(f"| `{each.router}` | {' | '.join(cells)} |")
+            shares = [_in_workload(each.score.by_workload[name]) for name in workloads]
+            lines.append(f"| `{each.router}` | {' | '.join(shares)} |")
     return "\n".join((*lines, ""))
+
+
+def _in_workload(found: Mapping[str, Any]) -> str:
+    passed = found["trajectories"] - found["failed_trajectories"]
+    saved = "–" if found["cost_save"] is None else f"{found['cost_save']:.1f}"
+    return f"{passed} of {found['trajectories']}, {saved}"
 
 
 def _combined(entry: Entry) -> float:
@@ -104,11 +112,12 @@ def write_page(folder: Path | None, wanted: Sequence[str]) -> None:
     sections = {name: text for text, name in _SECTION.findall(old)}
     files = {} if folder is None else {each.parent.name: each for each in folder.glob("*/question_bank.jsonl.gz")}
     names = [EMBEDDED, *sorted(files)]
-    with tempfile.TemporaryDirectory() as store:
+    with tempfile.TemporaryDirectory() as temporary:
+        store = os.environ.get(STORE_VARIABLE, temporary)
         for name in names:
             if wanted and name not in wanted:
                 continue
-            if name != EMBEDDED:
+            if name != EMBEDDED and not _is_stored(name, store):
                 tb.import_bank(files[name], name, store=store)
             with tb.open_bank(name, store=store) as bank:
                 size = f"{bank.info.rows:,} rows, {trajectories(bank.info.trajectories, bank.info.groups)}"
@@ -116,6 +125,14 @@ def write_page(folder: Path | None, wanted: Sequence[str]) -> None:
             sections[name] = section(found, size)
             shown = [sections[each] for each in names if each in sections]
             PAGE.write_text("\n".join([INTRODUCTION, *shown]), "utf-8")
+
+
+def _is_stored(name: str, store: str) -> bool:
+    try:
+        with tb.open_bank(name, store=store):
+            return True
+    except UsageError:
+        return False
 
 
 if __name__ == "__main__":
