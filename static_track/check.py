@@ -14,9 +14,11 @@ from typing import Any
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
 from static_track.banks.bank_info import BankInfo
 from static_track.banks.order import place_in_order
+from static_track.banks.splits import ALL
 from static_track.leaks.routers import score_alone
 from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import FAILURES_UNTIL_GIVEN_UP, SESSION_SALT
+from static_track.seen import Recogniser
 from static_track.walk import Walk
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
@@ -24,6 +26,7 @@ from twinbench.display.wording import counted
 from twinbench.plugins.hosted import HostedRouter
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.seen import Overlap, read_seen
 from twinbench.routing.asking import asked, told
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.own_calls import NoCalls
@@ -179,7 +182,8 @@ def check_router(
     if perturb:
         checks.append(checker.perturbed(trajectories, names))
     if bank.info.labelled:
-        checks.append(_without_reading(spec, bank, first, progress))
+        seen = checker.seen_in(bank)
+        checks.append(_without_reading(spec, bank, first, progress) if not seen else _not_scored(spec, seen))
     return CheckReport(spec, bank.info, calls, order_seed, checks)
 
 
@@ -205,6 +209,12 @@ class _Checker:
         self._manifest = manifest
         self._candidates = manifest.candidates()
         self._progress = progress
+
+    def seen_in(self, bank: Bank) -> Overlap:
+        """Return what a trained router has seen of a bank; nothing of other routers."""
+        if self._router.artefact is None:
+            return Overlap("groups")
+        return Recogniser(bank, ALL).overlap(read_seen(self._router.artefact.seen))
 
     def sample(self, bank: Bank, rows: int, order_seed: int) -> list[Trajectory]:
         """Return whole trajectories with at least ``rows`` rows in total, if the bank has that many."""
@@ -358,6 +368,11 @@ def _reach(spec: str, answers: _Answers) -> CheckResult:
     advice = "Load what you need in the constructor; strict isolation refuses sockets and all files but your own."
     reason = f"decisions reach outside their process: {shown}"
     return CheckResult("label-blind", spec, Status.warned, reason, len(answers.reached), advice)
+
+
+def _not_scored(spec: str, seen: Overlap) -> CheckResult:
+    reason = f"not scored, since it was trained on the bank ({seen})"
+    return CheckResult("without reading", spec, Status.passed, reason)
 
 
 def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progress) -> CheckResult:

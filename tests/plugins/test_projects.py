@@ -111,6 +111,9 @@ def test_a_new_project_that_learns_passes_its_own_test_and_is_trained(banked: St
     twinbench("router", "train", spec, "--bank", "bank", "--split", "train", "--out", model).succeeded()
     scored = twinbench("static", "score", model, "--bank", "bank", "--split", "test", "--json").succeeded().json
     assert scored["routers"][0]["counts"]["errors"] == 0
+    checked = twinbench("router", "check", model, "--bank", "bank", "--json").succeeded().json["checks"]
+    alone = next(check["reason"] for check in checked if check["name"] == "without reading")
+    assert alone == "not scored, since it was trained on the bank (2 of its groups, such as swebench/i0)"
 
 
 NAMES = ["My", "1st", "a b", "class", "a--b", "sticky", "json", "twinbench", "tests", "../up", ""]
