@@ -15,6 +15,7 @@ from tests.cli.commands import twinbench
 from tests.plugins.hosting import limits
 from tests.plugins.test_training import LEARNING, about
 from twinbench.errors import UsageError
+from twinbench.statistics import Resampling
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 HELD_OUT = "django__django-11848"
@@ -118,9 +119,16 @@ def test_the_tuned_cascade_finds_the_number_of_troubled_steps_that_matters(store
             row["messages"][1]["content"] = f"task {number}"
             rows.append(row)
     import_rows(rows, store)
-    board = tb.crossval("cascade", "bank", folds=3, store=store.root, resampling=None)
+    drawn = Resampling(resamples=200)
+    board = tb.crossval(["cascade", "always-high"], "bank", folds=3, store=store.root, resampling=drawn)
     scores = {entry.router: entry.score.scores for entry in board.entries}
     assert scores["cascade-tuned"]["row_exact"] == 100.0
     best = board.best_constant
     assert best is not None
     assert (scores["cascade-tuned"]["combined"] or 0) > (best.score.scores["combined"] or 0) + 10
+    assert sorted(board.differences) == sorted({"cascade", "always-high", "cascade-tuned"} - {best.router})
+    assert board.verdict("cascade-tuned").startswith("better than (+")
+    paired = tb.compare(["always-high", best.router], "bank", store=store.root, resampling=drawn)
+    if best.router != "always-high":
+        found = paired.pairs[0].differences["combined"]
+        assert board.differences["always-high"].difference == pytest.approx(found.difference)
