@@ -14,6 +14,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 from twinbench.routers.signals import Reader
 from twinbench.routing.content import message_texts
@@ -41,10 +42,7 @@ class Featuriser:
         """Hashed words and pairs of words, as log counts by bucket, of length 1 as a vector; empty of no words."""
         counts: Counter[int] = Counter()
         for place, text in _read(call):
-            words = _WORD.findall(_shortened(text).lower())
-            pairs = (f"{one} {two}" for one, two in itertools.pairwise(words))
-            for word in (*words, *pairs):
-                counts[zlib.crc32(f"{place}{word}".encode()) % WORD_BUCKETS] += 1
+            counts.update(_hashed_words(place, _shortened(text)))
         values = {bucket: math.log1p(count) for bucket, count in counts.items()}
         length = math.sqrt(sum(value * value for value in values.values())) or 1.0
         return {bucket: value / length for bucket, value in values.items()}
@@ -84,6 +82,14 @@ def _read(call: Call) -> Iterator[tuple[str, str]]:
     for tool in call.tools:
         function = tool.get("function")
         yield "tool:", str(function.get("name")) if isinstance(function, dict) else ""
+
+
+@lru_cache(maxsize=256)
+def _hashed_words(place: str, text: str) -> Counter[int]:
+    """Count the hashed words and pairs of words of a text; kept, since most texts of a call were in the one before."""
+    words = _WORD.findall(text.lower())
+    pairs = (f"{one} {two}" for one, two in itertools.pairwise(words))
+    return Counter(zlib.crc32(f"{place}{word}".encode()) % WORD_BUCKETS for word in (*words, *pairs))
 
 
 def _shortened(text: str) -> str:
