@@ -78,7 +78,7 @@ class CrossValidation(Board):
         """Return in words how a router's Combined compares with the best constant's: ``better than``, or other."""
         found = self.differences[router]
         if found.difference is None or found.p_holm is None or found.interval.ends is None:
-            return "cannot be compared with"
+            return f"not told apart from ({found.interval.reason or 'Combined is undefined'})"
         low, high = found.interval.ends
         numbers = f"{found.difference:+.2f} [{low:.2f}, {high:.2f}], p {_p(found.p_holm)}"
         if found.p_holm > _LEVEL:
