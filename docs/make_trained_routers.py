@@ -69,6 +69,7 @@ def section(found: CrossValidation, size: str) -> str:
         f"## {found.bank.name}",
         "",
         f"{size}; {found.folds.title}. The best constant is `{best.router}` with {_combined(best):.2f}.",
+        _summary([found.verdict(each.router) for each in entries if each is not best]),
         "",
         *([] if found.caveat is None else [found.caveat, ""]),
         "| router | Combined | RowPass | RowExact | TrajPass | CostSave | ms | less the best constant |",
@@ -88,6 +89,12 @@ def section(found: CrossValidation, size: str) -> str:
             shares = [_in_workload(each.score.by_workload[name]) for name in workloads]
             lines.append(f"| `{each.router}` | {' | '.join(shares)} |")
     return "\n".join((*lines, ""))
+
+
+def _summary(verdicts: Sequence[str]) -> str:
+    better, worse = (sum(each.startswith(word) for each in verdicts) for word in ("better", "worse"))
+    same = len(verdicts) - better - worse
+    return f"Of {len(verdicts)} others, {better} are better, {worse} worse, and {same} not told apart from it."
 
 
 def _in_workload(found: Mapping[str, Any]) -> str:
