@@ -193,11 +193,11 @@ def predict_out_of_fold(judge: Judge, spec: str, folds: Folds, seed: int, fit: F
                 continue
             trained = RouterSpec(spec, "artefact", str(folder), "", {})
             found.append(judge.ask(load_trained(trained, judge.plugins), test))
-    return _joined(found)
+    return join_predictions(found)
 
 
-def _joined(parts: Iterable[Predictions]) -> Predictions:
-    """Predictions of several parts of a bank as those of all of it."""
+def join_predictions(parts: Iterable[Predictions]) -> Predictions:
+    """Return the predictions of several parts of a bank as those of all of it."""
     rows: dict[int, tuple[int | None, float | None, str | None, Decimal | None]] = {}
     errors: dict[int, str] = {}
     latencies: list[float] = []
@@ -258,7 +258,7 @@ def _tuned_cascade(judge: Judge, folds: Folds) -> Predictions:
         combined = [_combined(parts[number], others) for number in range(len(_CASCADES))]
         best = max(range(len(_CASCADES)), key=lambda number: combined[number])
         found.append(_rows_of(tried[best], fold, of_row, settings[best]))
-    return _joined(found)
+    return join_predictions(found)
 
 
 def _combined(parts: Parts, wanted: set[tuple[str, str]]) -> float:

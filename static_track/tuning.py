@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from inspect import signature
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,10 +14,11 @@ import numpy as np
 
 from static_track.banks.splits import Split
 from static_track.board import InSetting, Setting
-from static_track.crossval import predict_out_of_fold
+from static_track.crossval import join_predictions, predict_out_of_fold
 from static_track.folds import Folds
 from static_track.judge import Judge
 from static_track.metrics import SCORES
+from static_track.predict import SESSION_SALT, predict
 from static_track.predictions import Predictions
 from static_track.training import training_trajectories
 from twinbench.errors import UsageError
@@ -24,9 +26,14 @@ from twinbench.plugins.arguments import ArgumentError, typed_arguments
 from twinbench.plugins.artefact import read_artefact
 from twinbench.plugins.spec import parse_spec
 from twinbench.plugins.training import FitLimits
+from twinbench.routers.cascade import nearest
 from twinbench.routers.layers import choose_tiers
-from twinbench.routers.learned import Learned
+from twinbench.routers.learned import Learned, costs_by_tier
 from twinbench.routers.registry import BUILT_IN
+from twinbench.routing.cache_policy import StepTtl
+from twinbench.routing.router import Call, Decision
+from twinbench.routing.session import Session, session_key
+from twinbench.routing.tiers import Tier
 from twinbench.storage.manifest_files import live_manifest
 
 CRITERIA = ("combined", "cost_save", "bill")
@@ -37,6 +44,9 @@ MOST_SETTINGS = 2_000
 
 _WITHOUT_COST = "threshold"
 """The layer whose choice depends on probabilities alone, so that all its settings are tried at once."""
+
+_OF_LAYERS = {"layer", "tau", "weight"}
+"""Settings that need no other training."""
 
 
 @dataclass(frozen=True)
@@ -202,14 +212,15 @@ def _predictions(
     parsed = parse_spec(spec)
     found: dict[int, Predictions] = {}
     if folds is not None and parsed.kind == "built-in" and issubclass(BUILT_IN[parsed.target], Learned):
-        at_once = [
-            number
+        given = {name: each.default for name, each in signature(BUILT_IN[parsed.target]).parameters.items()}
+        layers = {
+            number: _Layer(str(full["layer"]), float(full["tau"]), float(full["weight"]))
             for number, settings in enumerate(grid)
-            if set(settings) == {"layer", "tau"} and settings["layer"] == _WITHOUT_COST
-        ]
-        if at_once:
-            taus = [float(grid[number]["tau"]) for number in at_once]
-            found = dict(zip(at_once, _thresholds_at_once(judge, spec, folds, taus, seed), strict=True))
+            if set(settings) <= _OF_LAYERS
+            and (full := {**given, **parsed.arguments, **settings})["layer"] in ("threshold", "topsis", "weighted")
+        }
+        if layers:
+            found = dict(zip(layers, _layers_at_once(judge, spec, folds, [*layers.values()], seed), strict=True))
     for number, name in enumerate(specs):
         if number not in found:
             judge.progress("trying settings", number, len(specs))
@@ -219,30 +230,83 @@ def _predictions(
     return [found[number] for number in range(len(specs))]
 
 
-def _thresholds_at_once(judge: Judge, spec: str, folds: Folds, taus: Sequence[float], seed: int) -> list[Predictions]:
-    """Return the answers of a built-in learned router under several thresholds; it is trained once for each fold.
+def _layers_at_once(judge: Judge, spec: str, folds: Folds, layers: Sequence[_Layer], seed: int) -> list[Predictions]:
+    """Return the answers of a built-in learned router under several layers; it is trained once for each fold.
 
     It is trained in this process: its code is twinbench's own, and nothing is loaded from a file.
     """
     parsed = parse_spec(spec)
-    suffices: dict[int, list[float]] = {}
+    candidates = judge.manifest.candidates()
+    parts: list[list[Predictions]] = [[] for _ in layers]
     for number, fold in enumerate(folds.folds):
         judge.progress(f"training {spec}, folds", number, len(folds.folds))
         router: Any = BUILT_IN[parsed.target](**typed_arguments(BUILT_IN[parsed.target], parsed.arguments))
         router.fit(tuple(training_trajectories(judge, Split(None, fold.train), seed)))
-        steps = {
-            (each.workload, each.instance_id): [step.row_no for step in each.steps]
-            for each in judge.bank.trajectories(
-                judge.manifest.candidates(), Split(None, fold.test), judge.base_file, order_seed=seed
+        test = Split(None, fold.test)
+        trained = _Trained(router)
+        for trajectory in judge.bank.trajectories(candidates, test, judge.base_file, order_seed=judge.order_seed):
+            key = session_key(SESSION_SALT, trajectory.workload, trajectory.instance_id)
+            session = Session(key, candidates, StepTtl(judge.manifest.cache_ttl_steps))
+            for step in trajectory.steps:
+                trained.suffices(session.call(step.prompt), step.row_no)
+                session.failed()
+        row_nos = sorted(trained.of_row.values())
+        rows = np.array([trained.known[key] for key in sorted(trained.of_row, key=trained.of_row.__getitem__)])
+        for place, layer in enumerate(layers):
+            if layer.name == _WITHOUT_COST:
+                chosen = choose_tiers(layer.name, rows, rows, tau=layer.tau, weight=layer.weight)
+                parts[place].append(Predictions(row_nos, chosen.tolist()))
+                continue
+            judge.progress(f"asking {spec} under settings", place, len(layers))
+            asked = _Layered(trained, layer)
+            answers = predict(
+                asked, judge.bank, judge.manifest, split=test, base_file=judge.base_file, order_seed=judge.order_seed
             )
-        }
-        held_out = training_trajectories(judge, Split(None, fold.test), seed)
-        for trajectory, row_nos in zip(held_out, steps.values(), strict=True):
-            suffices |= dict(zip(row_nos, map(router.probabilities, trajectory.calls), strict=True))
-    row_nos = sorted(suffices)
-    rows = np.array([suffices[row_no] for row_no in row_nos])
-    chosen = [choose_tiers(_WITHOUT_COST, rows, rows, tau=tau, weight=1.0) for tau in taus]
-    return [Predictions(row_nos, each.tolist()) for each in chosen]
+            parts[place].append(replace(answers, latencies_ms=None))
+    return [join_predictions(each) for each in parts]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A decision layer with its settings."""
+
+    name: str
+    tau: float
+    weight: float
+
+
+class _Trained:
+    """A trained router whose probabilities are computed once for each call, whoever answered the calls before."""
+
+    def __init__(self, router: Learned) -> None:
+        self._router = router
+        self.known: dict[tuple[str, int], list[float]] = {}
+        self.of_row: dict[tuple[str, int], int] = {}
+
+    def suffices(self, call: Call, row_no: int | None = None) -> list[float]:
+        """Return P(k suffices) for each tier; a row's number is kept if it is given."""
+        key = (call.session, call.step_index)
+        if row_no is not None:
+            self.of_row[key] = row_no
+        if key not in self.known:
+            self.known[key] = self._router.probabilities(call)
+        return self.known[key]
+
+
+class _Layered:
+    """A trained router under one decision layer, which is asked as any router."""
+
+    def __init__(self, trained: _Trained, layer: _Layer) -> None:
+        self._trained = trained
+        self._layer = layer
+
+    def route(self, call: Call) -> Decision:
+        """Choose by probabilities that are known, and by what the call costs now."""
+        costs = np.array([costs_by_tier(call)])
+        suffices = np.array([self._trained.suffices(call)])
+        layer = self._layer
+        chosen = choose_tiers(layer.name, suffices, costs, tau=layer.tau, weight=layer.weight)
+        return Decision(nearest(call, Tier(int(chosen[0]))))
 
 
 def _scores(judge: Judge, answers: Sequence[Predictions]) -> list[tuple[dict[str, float | None], float, int, int]]:

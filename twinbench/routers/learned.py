@@ -91,6 +91,7 @@ class Learned(ABC):
 
     tunable: ClassVar[Sequence[Mapping[str, Sequence[float | str]]]] = (
         {"layer": ("threshold",), "tau": tuple(share / 50 for share in range(2, 50))},
+        {"layer": ("topsis", "weighted"), "weight": tuple(share / 10 for share in range(1, 10))},
     )
     """The values that ``router tune`` tries, by setting: every combination within each entry."""
 
