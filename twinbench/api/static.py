@@ -127,7 +127,12 @@ def score(
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
+<<<<<<< branch
+    fresh: bool = False,
+    in_sample: bool = False,
+=======
     no_cache: bool = False,
+>>>>>>> main
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -149,7 +154,12 @@ def score(
         tokenizers: the tokenizer set, ``offline`` or ``native``.
         order_seed: another one asks routers about the trajectories in another order, which changes no honest router's
             score.
+<<<<<<< branch
+        fresh: run again what the store already holds.
+        in_sample: also score trained routers on what they were trained on; their rows are marked.
+=======
         no_cache: run again what the store already holds.
+>>>>>>> main
         api_base: the gateway for routers that ask an LLM themselves, such as ``https://host/v1``.
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that routers may spend there; needed where the pool costs anything.
@@ -173,7 +183,12 @@ def score(
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
+<<<<<<< branch
+        fresh=fresh,
+        in_sample=in_sample,
+=======
         fresh=no_cache,
+>>>>>>> main
         plugins=plugins,
         progress=progress,
     ) as judge:
@@ -218,7 +233,12 @@ def compare(
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
+<<<<<<< branch
+    fresh: bool = False,
+    in_sample: bool = False,
+=======
     no_cache: bool = False,
+>>>>>>> main
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -243,7 +263,12 @@ def compare(
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
+<<<<<<< branch
+        fresh=fresh,
+        in_sample=in_sample,
+=======
         fresh=no_cache,
+>>>>>>> main
         plugins=plugins,
         progress=progress,
     ) as judge:

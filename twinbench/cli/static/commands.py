@@ -22,8 +22,12 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
 from twinbench.cli.plugin_options import PluginOptions
+<<<<<<< branch
+from twinbench.cli.static import crossval, curve, explain, report
+=======
 from twinbench.cli.static import curve, explain, report
 from twinbench.cli.static.evaluating import open_evaluator, print_failures
+>>>>>>> main
 from twinbench.display.wording import counted
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
@@ -193,6 +197,7 @@ def published(json_: JsonOption = False, form: FormatOption = Format.table, outp
     )
 
 
+app.command("crossval")(crossval.crossval)
 app.command("explain")(explain.explain)
 app.command("diff")(explain.diff)
 app.command("curve")(curve.curve)
