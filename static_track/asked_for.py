@@ -40,7 +40,7 @@ class Wanted:
 
     def cache_key_for(self, predictions: Predictions) -> str | None:
         """Where to keep them; None where they may be others the next time, or nobody knows what they depend on."""
-        if predictions.failure is not None or predictions.unanswered is not None:
+        if predictions.failure is not None or predictions.llm_failure is not None:
             return None
         return self.key if predictions.router_usd is None else self.asking_key
 

@@ -18,21 +18,15 @@ from static_track.banks.splits import WHOLE_BANK
 from static_track.leaks.routers import score_leaks
 from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import MAX_FAILURES_IN_A_ROW, SESSION_SALT
-<<<<<<< branch
 from static_track.seen import Recogniser
-=======
 from static_track.trajectory_walk import TrajectoryWalk
->>>>>>> main
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
-<<<<<<< branch
-from twinbench.plugins.seen import Overlap, read_seen
-=======
 from twinbench.plugins.process_router import ProcessRouter
->>>>>>> main
+from twinbench.plugins.seen import Overlap, read_seen
 from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.router import Choice, Router

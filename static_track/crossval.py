@@ -15,17 +15,16 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from static_track.evaluator import Evaluator
-from static_track.trajectory_parts import TrajectoryParts
-
 from static_track.asked_for import Answered
 from static_track.banks.splits import BankPart
 from static_track.board import Board, Entry
+from static_track.evaluator import Evaluator
 from static_track.folds import Fold, Folds
 from static_track.intervals import Difference, RouterSample
 from static_track.predict import SESSION_SALT
 from static_track.predictions import Predictions, failed_rows
 from static_track.training import train
+from static_track.trajectory_parts import TrajectoryParts
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.loading import load_router, load_trained
@@ -212,8 +211,8 @@ def join_predictions(parts: Iterable[Predictions]) -> Predictions:
         rows |= dict(zip(each.row_nos, columns, strict=True))
         errors |= each.errors
         latencies += each.latencies_ms or ()
-        unanswered = unanswered or each.unanswered
-        given_up = given_up or each.given_up
+        unanswered = unanswered or each.llm_failure
+        given_up = given_up or each.stopped
     row_nos = sorted(rows)
     tier_ids, scores, rationales, router_usd = zip(*(rows[row_no] for row_no in row_nos), strict=True)
     return Predictions(
@@ -224,8 +223,8 @@ def join_predictions(parts: Iterable[Predictions]) -> Predictions:
         scores=scores,
         rationales=rationales,
         router_usd=None if set(router_usd) == {None} else router_usd,
-        unanswered=unanswered,
-        given_up=given_up,
+        llm_failure=unanswered,
+        stopped=given_up,
     )
 
 

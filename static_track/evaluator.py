@@ -34,12 +34,7 @@ from twinbench.plugins.seen import is_in_sample, mark_in_sample
 from twinbench.reading.rows import STDIN
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.router import Router
-<<<<<<< branch
-=======
 from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
-from twinbench.routing.tiers import Tier
-from twinbench.routing.usage import Usage
->>>>>>> main
 from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest, static_manifest
@@ -292,11 +287,7 @@ class Evaluator:
             UsageError: the router does not exist.
             RouterLoadError: its code fails while it loads.
         """
-<<<<<<< branch
-        with self._routers.load(router).opened(self._manifest.candidates(), llm) as found:
-=======
-        with self._load_router(router).open(self._manifest.candidates(), llm) as found:
->>>>>>> main
+        with self._routers.load(router).open(self._manifest.candidates(), llm) as found:
             yield found
 
     def _handle(self) -> RouterLlm:
@@ -441,12 +432,7 @@ class Evaluator:
                     progress=self.progress,
                 )
         except RouterLoadError as failure:
-<<<<<<< branch
             return failed_rows(self.bank.row_nos(split), str(failure))
-=======
-            errors = dict.fromkeys(self.row_nos, str(failure))
-            return Predictions(self.row_nos, [None] * len(self.row_nos), errors, stopped=True)
->>>>>>> main
 
     def _keep(self, write: Callable[[], None]) -> None:
         """Store a result; if the store cannot be written, only time is lost at the next run."""

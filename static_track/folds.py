@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from static_track.banks.bank import Bank
-from static_track.banks.near_duplicates import groups as near_duplicates
+from static_track.banks.near_duplicates import find_groups as near_duplicates
 from static_track.banks.splits import HELDOUT, BankPart, TrajectoryLabel, plan_split, united
 from twinbench.display.wording import counted
 from twinbench.errors import UsageError

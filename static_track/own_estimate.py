@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 
 from static_track.evaluator import Evaluator
-
 from twinbench.routing.llm import MAX_TOKENS
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage

@@ -64,7 +64,7 @@ class Predictions:
 
 def failed_rows(row_nos: Sequence[int], why: str) -> Predictions:
     """An error for each of some rows, of a router that could not be asked at all."""
-    return Predictions(row_nos, [None] * len(row_nos), dict.fromkeys(row_nos, why), given_up=True)
+    return Predictions(row_nos, [None] * len(row_nos), dict.fromkeys(row_nos, why), stopped=True)
 
 
 def failure_text(*, given_up: bool, rows: int, errors: int) -> str | None:

@@ -12,12 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from static_track.evaluator import Evaluator
-
 from static_track.banks import databases
 from static_track.banks.bank import Bank
 from static_track.banks.bank import Trajectory as BankTrajectory
 from static_track.banks.splits import HELDOUT, BankPart
+from static_track.evaluator import Evaluator
 from static_track.seen import seen_of
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
@@ -133,9 +132,9 @@ def _as_lesson(
         output = labels[step.row_no][1]
         cost: dict[Tier, float] = {}
         for candidate, session in ways.items():
-            call = session.call(step.prompt)
+            call = session.open_call(step.prompt)
             spoken = output if step.visible_tokens is None else step.visible_tokens[candidate.tier]
-            session.answered(candidate, spoken, step.visible_text)
+            session.record_answer(candidate, spoken, step.visible_text)
             usage = call.prompt_usage(candidate)
             cost[candidate.tier] = float(replace(usage, output=output).cost_usd(candidate.prices))
             if candidate is strongest:
@@ -230,7 +229,7 @@ def _refuse_unusable(judge: Evaluator, spec: str, folder: Path, calls: Sequence[
     failed = f"router {spec!r} could not be trained: what it saved"
     try:
         loaded = load_trained(RouterSpec(spec, "artefact", str(folder), "", {}), plugins)
-        with loaded.opened(judge.manifest.candidates()) as router:
+        with loaded.open(judge.manifest.candidates()) as router:
             answer, _ = asked(router, calls[0])
     except TwinbenchError as error:
         raise TrainingError(f"{failed} is of no use: {error}; nothing was written") from None

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 import numpy as np
-from static_track.evaluator import Evaluator
 
 from static_track.banks.splits import BankPart
 from static_track.board import Setting, SettingResult
 from static_track.crossval import join_predictions, predict_out_of_fold
+from static_track.evaluator import Evaluator
 from static_track.folds import Folds
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
@@ -250,8 +250,8 @@ def _layers_at_once(
             key = session_key(SESSION_SALT, trajectory.workload, trajectory.instance_id)
             session = Session(key, candidates, StepTtl(judge.manifest.cache_ttl_steps))
             for step in trajectory.steps:
-                trained.suffices(session.call(step.prompt), step.row_no)
-                session.failed()
+                trained.suffices(session.open_call(step.prompt), step.row_no)
+                session.record_failure()
         row_nos = sorted(trained.of_row.values())
         rows = np.array([trained.known[key] for key in sorted(trained.of_row, key=trained.of_row.__getitem__)])
         for place, layer in enumerate(layers):

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from twinbench.text.shingles import JACCARD, are_near_duplicates, shingles_of
+from twinbench.text.shingles import JACCARD, near, shingles_of
 
 TEMPLATE_SHARE = 0.5
 TEMPLATE_TEXTS = 10
@@ -51,7 +51,7 @@ def find_groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
     for place, (_, shingles) in enumerate(texts):  # the same text in several workloads
         components.join(place, first.setdefault(shingles, place))
     for one, other in _candidates(telling):
-        if components.find(one) != components.find(other) and are_near_duplicates(telling[one], telling[other]):
+        if components.find(one) != components.find(other) and near(telling[one], telling[other]):
             components.join(one, other)
     found: dict[int, list[int]] = defaultdict(list)
     for place, text in enumerate(texts):

@@ -161,15 +161,9 @@ def plan_split(
         near_duplicates: near-duplicates to keep together; None: they are not kept together, and the plan says so.
         named_groups: named groups, which are always kept together.
     """
-<<<<<<< branch
     together = united([*(near_duplicates or ()), *named_groups])
-    whole = Grouping.of(together, trajectories)
-    found = None if near_duplicates is None else Grouping.of(near_duplicates, trajectories)
-=======
-    together = _merge_groups([*(near_duplicates or ()), *named_groups])
     whole = Grouping.from_groups(together, trajectories)
     found = None if near_duplicates is None else Grouping.from_groups(near_duplicates, trajectories)
->>>>>>> main
     named = None
     if named_groups:
         joined = set(whole.joined_heldout).difference(() if found is None else found.joined_heldout)

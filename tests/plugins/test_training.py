@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from static_track.evaluator import Evaluator
 
 import twinbench as tb
+from static_track.evaluator import Evaluator
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.cli.commands import files, spawned, twinbench
 from tests.plugins.hosting import limits

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from static_track.evaluator import Evaluator
 
 import twinbench as tb
 from static_track.banks.bank import Bank
 from static_track.banks.splits import WHOLE_BANK, BankPart
+from static_track.evaluator import Evaluator
 from static_track.folds import folds_by_group
 from static_track.training import training_trajectories
 from tests.banks import Row, import_rows

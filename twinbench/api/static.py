@@ -127,12 +127,8 @@ def score(
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
-<<<<<<< branch
-    fresh: bool = False,
-    in_sample: bool = False,
-=======
     no_cache: bool = False,
->>>>>>> main
+    in_sample: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -154,12 +150,8 @@ def score(
         tokenizers: the tokenizer set, ``offline`` or ``native``.
         order_seed: another one asks routers about the trajectories in another order, which changes no honest router's
             score.
-<<<<<<< branch
-        fresh: run again what the store already holds.
-        in_sample: also score trained routers on what they were trained on; their rows are marked.
-=======
         no_cache: run again what the store already holds.
->>>>>>> main
+        in_sample: also score trained routers on what they were trained on; their rows are marked.
         api_base: the gateway for routers that ask an LLM themselves, such as ``https://host/v1``.
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that routers may spend there; needed where the pool costs anything.
@@ -183,12 +175,8 @@ def score(
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
-<<<<<<< branch
-        fresh=fresh,
-        in_sample=in_sample,
-=======
         fresh=no_cache,
->>>>>>> main
+        in_sample=in_sample,
         plugins=plugins,
         progress=progress,
     ) as judge:
@@ -233,12 +221,8 @@ def compare(
     predictions: Sequence[str] = (),
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
-<<<<<<< branch
-    fresh: bool = False,
-    in_sample: bool = False,
-=======
     no_cache: bool = False,
->>>>>>> main
+    in_sample: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -263,12 +247,8 @@ def compare(
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
-<<<<<<< branch
-        fresh=fresh,
-        in_sample=in_sample,
-=======
         fresh=no_cache,
->>>>>>> main
+        in_sample=in_sample,
         plugins=plugins,
         progress=progress,
     ) as judge:
@@ -321,7 +301,7 @@ class _CurveSettings(TypedDict, total=False):
     split: str | None
     tokenizers: str
     order_seed: int
-    fresh: bool
+    no_cache: bool
     weak: Tier | str
     strong: Tier | str
     points: int
@@ -344,7 +324,7 @@ def curve(
     split: str | None = None,
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
-    fresh: bool = False,
+    no_cache: bool = False,
     weak: Tier | str = Tier.LOW,
     strong: Tier | str = Tier.HIGH,
     points: int = POINTS,
@@ -363,7 +343,7 @@ def curve(
         split: only this part of the bank.
         tokenizers: the tokenizer set.
         order_seed: of the order of trajectories.
-        fresh: run again what the store already holds.
+        no_cache: run again what the store already holds.
         weak: the tier for calls below the threshold.
         strong: the tier for the others.
         points: how many thresholds.
@@ -385,7 +365,7 @@ def curve(
             manifest=static_manifest(prices),
             tokenizers=tokenizers,
             order_seed=order_seed,
-            fresh=fresh,
+            fresh=no_cache,
             plugins=plugins,
             progress=progress,
         )

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from static_track.evaluator import Evaluator
-
 from static_track.crossval import CrossValidation, cross_validate
+from static_track.evaluator import Evaluator
 from static_track.folds import folds_by_group, folds_by_workload
 from static_track.training import train as _train
 from static_track.tuning import Tuning, may_learn

@@ -171,9 +171,8 @@ def train(
 
     The folder that is made is a router, by its path, in both tracks. Instances of heldout100 are left out.
     """
-    from static_track.evaluator import Evaluator
-
     from static_track.banks.opening import open_bank
+    from static_track.evaluator import Evaluator
     from static_track.training import train as train_router
     from twinbench.storage.manifest_files import static_manifest
     from twinbench.storage.store import Store

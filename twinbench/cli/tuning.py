@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from twinbench.cli.static.evaluating import open_evaluator
 
 from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
@@ -19,6 +18,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
 from twinbench.cli.plugin_options import FitOptions, PluginOptions
+from twinbench.cli.static.evaluating import open_evaluator
 
 _MOST_SHOWN = 10
 

@@ -98,7 +98,7 @@ class Fitting:
         if len(self._sizes) > MOST_FILES:
             return {"error": f"save wrote {len(self._sizes):,} files; at most {MOST_FILES:,} are taken", "usage": False}
         if (total := sum(self._sizes.values())) > MAX_ANSWER_BYTES:
-            return {"error": f"save wrote {total:,} bytes; at most {MOST_BYTES:,} are taken", "usage": False}
+            return {"error": f"save wrote {total:,} bytes; at most {MAX_ANSWER_BYTES:,} are taken", "usage": False}
         return {"files": self._sizes}
 
     def _chunk(self, name: str, offset: int) -> dict[str, Any]:

@@ -41,13 +41,8 @@ _PACKAGE = Path(__file__).parents[1]
 _DESCRIBE_TIMEOUT_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = (
-<<<<<<< branch
     *("routing/router.py", "routing/content.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
-    *("plugins/trb.py", "plugins/published.py", "plugins/published_text.py"),
-=======
-    *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
     *("plugins/twinrouterbench.py", "plugins/published.py", "plugins/published_text.py"),
->>>>>>> main
     *("plugins/arguments.py", "plugins/constructing.py", "routing/accepting.py"),
 )
 
@@ -203,8 +198,8 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
         "distributions": found.distributions,
     }
     key = fingerprint(identity | _conditions(limits))
-    open = partial(_open_process_router, parsed.text, request, limits)
-    return LoadedRouter(parsed.text, key, open, artefact=artefact)
+    opener = partial(_open_process_router, parsed.text, request, limits)
+    return LoadedRouter(parsed.text, key, opener, artefact=artefact)
 
 
 def _loaded_object(router: RouterLike) -> LoadedRouter:
@@ -322,15 +317,7 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> Located:
     }
     if limits.isolation is not None:
         request = limits.isolation.locate(request)
-<<<<<<< branch
     found = _described(spec, request, limits)
-=======
-    elsewhere = limits.python is not None or limits.isolation is not None
-    try:
-        found = _describe_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
-    except RouterNotFoundError as error:
-        raise UsageError(f"router {spec.text!r}: {error}{_known_routers_hint(spec, elsewhere=elsewhere)}") from None
->>>>>>> main
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
@@ -360,7 +347,7 @@ def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) 
     try:
         return _describe_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
     except RouterNotFoundError as error:
-        raise UsageError(f"router {spec.text!r}: {error}{_known_routers(spec, elsewhere=elsewhere)}") from None
+        raise UsageError(f"router {spec.text!r}: {error}{_known_routers_hint(spec, elsewhere=elsewhere)}") from None
 
 
 def _known_routers_hint(spec: RouterSpec, *, elsewhere: bool) -> str:

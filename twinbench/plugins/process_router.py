@@ -150,13 +150,8 @@ class ProcessRouter(RemoteRouter):
             sent = self._sent[call.session] = _SentConversation(generation=self._generation)
             if "start" in self._hooks:
                 told = self._ask(process, HOOK, "start", {"do": "hook", "hook": "start", "argument": call.session})
-<<<<<<< branch
-                sent.complaint = told.error if isinstance(told, HookFailure) else None
-        kept = shared_prefix(sent.messages, call.messages)
-=======
                 sent.start_error = told.error if isinstance(told, HookFailure) else None
-        kept = _shared_prefix(sent.messages, call.messages)
->>>>>>> main
+        kept = shared_prefix(sent.messages, call.messages)
         request: dict[str, Any] = {
             "do": "route",
             "head": call_head_to_json(call),

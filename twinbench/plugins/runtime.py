@@ -26,13 +26,8 @@ _RUNTIME: Mapping[str, Sequence[str]] = {
         "usage.py",
     ),
     "plugins": (
-<<<<<<< branch
         *("__init__.py", "arguments.py", "constructing.py", "fitting.py", "host.py", "provenance.py", "raised.py"),
-        *("published.py", "published_text.py", "reaper.py", "trb.py", "wire.py"),
-=======
-        *("__init__.py", "arguments.py", "constructing.py", "host.py", "provenance.py", "raised.py", "reaper.py"),
-        *("published.py", "published_text.py", "twinrouterbench.py", "wire.py"),
->>>>>>> main
+        *("published.py", "published_text.py", "reaper.py", "twinrouterbench.py", "wire.py"),
     ),
 }
 """The files that a router's process runs, by folder of the package; they need the standard library only."""

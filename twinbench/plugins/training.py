@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twinbench.plugins.process_router import ProcessRouter
-
 from twinbench.display.progress import Progress
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.plugins.answers import CHUNK, SAVING, TRAINING, Answer, AnswerKind, TrainingFailure
 from twinbench.plugins.artefact import check_path
 from twinbench.plugins.fitting import MAX_ANSWER_BYTES, MOST_FILES
+from twinbench.plugins.process_router import ProcessRouter
 from twinbench.plugins.wire import FrameError, trajectory_to_json
 from twinbench.routing.router import RouterError
 from twinbench.routing.training import Trajectory

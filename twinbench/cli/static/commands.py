@@ -22,12 +22,8 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
 from twinbench.cli.plugin_options import PluginOptions
-<<<<<<< branch
 from twinbench.cli.static import crossval, curve, explain, report
-=======
-from twinbench.cli.static import curve, explain, report
 from twinbench.cli.static.evaluating import open_evaluator, print_failures
->>>>>>> main
 from twinbench.display.wording import counted
 
 app = typer.Typer(cls=Group, no_args_is_help=True)

@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from twinbench.cli.static.evaluating import open_evaluator, print_failures
 
 from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
@@ -20,6 +19,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Format, print_json, print_table
 from twinbench.cli.plugin_options import FitOptions, PluginOptions
+from twinbench.cli.static.evaluating import open_evaluator, print_failures
 
 
 class FoldsBy(StrEnum):
@@ -56,7 +56,7 @@ def crossval(
     from static_track.folds import folds_by_group, folds_by_workload
     from twinbench.cli.static.tables import board_table
 
-    drawing = resampling.drawing()
+    drawing = resampling.resampling()
     with open_evaluator(judging, plugins, gateway, routers or []) as (bank, judge):
         dealt = (
             folds_by_group(bank, judge.split, folds, fit_seed)
