@@ -25,7 +25,7 @@ from twinbench.calls.routed import RouterDecider
 from twinbench.calls.trial_log import TrialLog
 from twinbench.containers.engine import Engine, NoEngineError
 from twinbench.providers.gateway import Gateway
-from twinbench.routing.built_in import BUILT_IN
+from twinbench.routers.registry import BUILT_IN
 from twinbench.storage.manifest_files import live_manifest
 
 _STEPS = 40

@@ -15,7 +15,8 @@ from pathlib import Path
 import twinbench as tb
 from static_track.board import Comparison, Pair
 from twinbench.display.wording import trajectories
-from twinbench.routing.built_in import BUILT_IN, CONSTANTS
+from twinbench.routers.registry import BUILT_IN, has_to_be_trained
+from twinbench.routing.built_in import CONSTANTS
 
 PAGE = Path(__file__).resolve().parent / "real-banks.md"
 LEVEL = 0.95
@@ -42,7 +43,7 @@ def page(folder: Path) -> str:
         for path in sorted(folder.glob("*/question_bank.jsonl.gz")):
             name = path.parent.name
             info = tb.import_bank(path, name, store=store)
-            found = tb.compare(list(BUILT_IN), name, store=store)
+            found = tb.compare([each for each in BUILT_IN if not has_to_be_trained(each)], name, store=store)
             parts.append(section(found, f"{info.rows:,} rows, {trajectories(info.trajectories, info.groups)}"))
     return "\n".join(parts)
 

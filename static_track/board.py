@@ -66,6 +66,8 @@ class Entry:
     rank: tuple[int, int] | None = None
     """Range of ranks by Combined among the routers of the board, from best to worst; None for references that see
     labels."""
+    in_sample: bool = False
+    """Whether the router was scored on rows that it was trained on, which its name says too."""
 
     @property
     def failed_rows(self) -> str | None:
@@ -83,6 +85,7 @@ class Entry:
             "above_best_constant": above_best_constant,
             "latency_ms": dict(self.latency_ms),
             "first_error": self.first_error,
+            **({"in_sample": True} if self.in_sample else {}),
             "given_up": self.given_up,
             "router_usd": None if self.own is None else self.own.router_usd,
             "cost_save_net": None if self.own is None else self.own.cost_save_net,
@@ -196,6 +199,11 @@ class Board(Setting, Tabular):
             *("latency_p50_ms", "latency_p95_ms", "latency_p99_ms"),
         }
     )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of how the routers came to their answers, a sentence each."""
+        return ()
 
     @property
     def best_constant(self) -> Entry | None:

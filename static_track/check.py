@@ -14,10 +14,12 @@ from typing import Any
 from static_track.banks.bank import Bank, PrefixStep, Trajectory
 from static_track.banks.bank_info import BankInfo
 from static_track.banks.order import order_key
+from static_track.banks.splits import WHOLE_BANK
 from static_track.leaks.routers import score_leaks
 from static_track.odd_prefixes import ODD, REWRITES
 from static_track.predict import MAX_FAILURES_IN_A_ROW, SESSION_SALT
 from static_track.predictions import TIMES_SLOWER
+from static_track.seen import Recogniser
 from static_track.trajectory_walk import TrajectoryWalk
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
@@ -25,6 +27,7 @@ from twinbench.display.wording import counted
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.process_router import ProcessRouter
+from twinbench.plugins.seen import Overlap, read_seen
 from twinbench.routing.asking import asked, call_hook
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.router import Choice, Router
@@ -181,7 +184,8 @@ def check_router(
     if perturb:
         checks.append(checker.check_perturbation(trajectories, names))
     if bank.info.labelled:
-        checks.append(_check_leaks(spec, bank, first, progress))
+        seen = checker.seen_in(bank)
+        checks.append(_check_leaks(spec, bank, first, progress) if not seen else _not_scored(spec, seen))
     return CheckReport(spec, bank.info, calls, order_seed, checks)
 
 
@@ -207,6 +211,12 @@ class _Checker:
         self._manifest = manifest
         self._candidates = manifest.candidates()
         self._progress = progress
+
+    def seen_in(self, bank: Bank) -> Overlap:
+        """Return what a trained router has seen of a bank; nothing of other routers."""
+        if self._router.artefact is None:
+            return Overlap("groups")
+        return Recogniser(bank, WHOLE_BANK).overlap(read_seen(self._router.artefact.seen))
 
     def sample(self, bank: Bank, rows: int, order_seed: int) -> list[Trajectory]:
         """Return whole trajectories with at least ``rows`` rows in total, if the bank has that many."""
@@ -360,6 +370,11 @@ def _check_label_blindness(spec: str, answers: _Answers) -> CheckResult:
     advice = "Load what you need in the constructor; strict isolation refuses sockets and all files but your own."
     reason = f"decisions use files, sockets or commands: {shown}"
     return CheckResult("label-blind", spec, Status.warned, reason, len(answers.accesses), advice)
+
+
+def _not_scored(spec: str, seen: Overlap) -> CheckResult:
+    reason = f"not scored, since it was trained on the bank ({seen})"
+    return CheckResult("without reading", spec, Status.passed, reason)
 
 
 def _check_leaks(spec: str, bank: Bank, answers: _Answers, progress: Progress) -> CheckResult:

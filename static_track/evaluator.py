@@ -6,23 +6,22 @@ twice.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from decimal import Decimal
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
+from static_track.asked_for import Answered, RouterLoader, Wanted, told_apart
 from static_track.banks.bank import Bank
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import BankPart
 from static_track.board import RANKED_BY, Board, Comparison, Entry, Setting, compare_pairs
 from static_track.metrics import SCORES
 from static_track.predict import SESSION_SALT, predict
-from static_track.predictions import Predictions, read_predictions
+from static_track.predictions import Predictions, failed_rows, read_predictions
 from static_track.results import CachedScore, PredictionsIdentity, ResultCache, ScoreIdentity, percentiles
 from static_track.scoring import Scorer
 from twinbench.display.progress import Progress, no_progress
@@ -31,13 +30,11 @@ from twinbench.errors import StoreWriteError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import LoadedRouter, load_router
+from twinbench.plugins.seen import is_in_sample, mark_in_sample
 from twinbench.reading.rows import STDIN
 from twinbench.routing.accepting import RouterLike
-from twinbench.routing.llm import MAX_TOKENS
 from twinbench.routing.router import Router
 from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
-from twinbench.routing.tiers import Tier
-from twinbench.routing.usage import Usage
 from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest, static_manifest
@@ -51,30 +48,6 @@ if TYPE_CHECKING:
     from twinbench.calls.metered import MeteredLlm
 
 
-@dataclass(frozen=True)
-class _BoardLine:
-    """A line of a board to be computed: its name, and the keys under which its predictions are cached."""
-
-    name: str
-    reference: bool
-    key: str | None
-    asking_key: str | None = None
-    """The cache key if the router asked an LLM itself; None if it cannot."""
-    router: LoadedRouter | None = None
-    file: str | None = None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The cache keys to look up."""
-        return tuple(key for key in (self.key, self.asking_key) if key is not None)
-
-    def cache_key_for(self, predictions: Predictions) -> str | None:
-        """Return the cache key to store predictions under; None if they may differ next time."""
-        if predictions.failure is not None or predictions.llm_failure is not None:
-            return None
-        return self.key if predictions.router_usd is None else self.asking_key
-
-
 class Evaluator:
     """Predicts and scores on one part of one bank under one protocol."""
 
@@ -82,11 +55,12 @@ class Evaluator:
         self,
         bank: Bank,
         *,
-        split: str | None = None,
+        split: str | BankPart | None = None,
         manifest: StaticManifest | None = None,
         tokenizers: str = OFFLINE,
         order_seed: int = 0,
         fresh: bool = False,
+        in_sample: bool = False,
         plugins: PluginLimits | None = None,
         llm: MeteredLlm | None = None,
         pool: str = DEFAULT_LIVE,
@@ -96,11 +70,12 @@ class Evaluator:
 
         Args:
             bank: an opened bank.
-            split: the part; None for the whole bank.
+            split: the part, or its name; None for the whole bank.
             manifest: rates, cache TTL and tokenizers; default: the locked manifest.
             tokenizers: the tokenizer set.
             order_seed: the seed of the order in which routers see the trajectories.
             fresh: ask routers again even if the store has their results.
+            in_sample: also score trained routers on rows that they were trained on, and mark them.
             plugins: limits of user routers' processes.
             llm: the LLM handle for routers that ask an LLM themselves; None: their LLM calls are refused.
             pool: the live pool that ``llm`` asks; part of such routers' cache keys, so results are found without
@@ -110,34 +85,36 @@ class Evaluator:
         Raises:
             UsageError: the part or tokenizer set does not exist, or the part has no rows.
         """
-        self._bank = bank
-        self._plugins = plugins or PluginLimits()
+        self.bank = bank
+        self.plugins = plugins or PluginLimits()
         self._llm = llm
         self._pool = pool
         self._manifest = manifest or static_manifest()
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._order_seed = order_seed
         self._no_cache = fresh
-        self._progress = progress
+        self.progress = progress
         self._predictions_by_key: dict[str, Predictions] = {}
         """Predictions of this evaluator by cache key; each router is asked once, since that may take time and money."""
         self._results = ResultCache(bank.store, bank.cursor())
-        self._split: BankPart = bank.split(split)
+        self.split = split if isinstance(split, BankPart) else bank.split(split)
+        self._routers = RouterLoader(bank, self.split, plugins, in_sample=in_sample)
         self.warnings: tuple[str, ...] = ()
         self.protocol = fingerprint(
             {"manifest": self._manifest.fingerprint, "tokenizers": self._tokenizers.fingerprint_parts}
         )
         if not self.row_nos:
-            raise UsageError(f"the part {self._split.name!r} of the bank {bank.info.name!r} has no rows")
+            raise UsageError(f"the part {self.split.name!r} of the bank {bank.info.name!r} has no rows")
 
     @cached_property
-    def _base_file(self) -> Path | None:
-        return base_file(self._bank, self._manifest, self._tokenizers, self._progress)
+    def base_file(self) -> Path | None:
+        """The file with token counts under the judge's tokenizers; None where those of the bank are the same."""
+        return base_file(self.bank, self._manifest, self._tokenizers, self.progress)
 
     @cached_property
     def row_nos(self) -> list[int]:
         """The row numbers of the part of the bank."""
-        return self._bank.row_nos(self._split)
+        return self.bank.row_nos(self.split)
 
     def board(
         self,
@@ -158,14 +135,36 @@ class Evaluator:
             TwinbenchError: a router's code fails while it loads.
         """
         wanted = self._requested_lines(routers, prediction_files)
-        named = {each.name for each in wanted}
-        for name in references.NAMES:
-            if name in references.ROUTERS and name not in named:
-                wanted.append(self._make_line(load_router(name), reference=True))
-            elif name not in named:
-                wanted.append(_BoardLine(name, reference=True, key=self._reference_key(name)))
-        entries, _ = self._entries(wanted, resampling)
+        entries, _ = self._entries([*wanted, *self._references_beside(wanted)], resampling)
         return Board(**vars(self.setting(resampling)), entries=entries)
+
+    def entries(
+        self, lines: Sequence[str | Answered], resampling: Resampling | None = None
+    ) -> tuple[list[Entry], RouterSample | None]:
+        """Score lines of whatever origin, in their order, and then the references; with the sample of ``resampling``.
+
+        Args:
+            lines: specs of routers, and what was answered elsewhere.
+            resampling: as for ``board``.
+        """
+        wanted = [
+            self._make_line(self._routers.load(each), reference=False)
+            if isinstance(each, str)
+            else Wanted(each.name, each.reference, None if each.key is None else self._key(each.key), make=each.make)
+            for each in lines
+        ]
+        return self._entries([*wanted, *self._references_beside(wanted)], resampling)
+
+    def _references_beside(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """The references that were not asked for by name."""
+        named = {each.name for each in wanted}
+        return [
+            self._make_line(load_router(name), reference=True)
+            if name in references.ROUTERS
+            else Wanted(name, reference=True, key=self._reference_key(name))
+            for name in references.NAMES
+            if name not in named
+        ]
 
     def compare(
         self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str], resampling: Resampling
@@ -198,18 +197,19 @@ class Evaluator:
             ranks=ranks,
         )
 
-    def _requested_lines(
-        self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]
-    ) -> list[_BoardLine]:
-        self._bank.require_labels()
-        loaded = _with_unique_names([self._load_router(router) for router in routers])
+    def _requested_lines(self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]) -> list[Wanted]:
+        self.bank.require_labels()
+        loaded = told_apart([self._routers.load(router) for router in routers])
         wanted = [self._make_line(router, reference=False) for router in loaded]
         if prediction_files.count(STDIN) > 1:
             raise UsageError("standard input can be read only once: give --predictions - once")
-        wanted += (
-            _BoardLine(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files
-        )
+        wanted += (Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
         return wanted
+
+    @property
+    def order_seed(self) -> int:
+        """Of the order in which routers are asked about the trajectories."""
+        return self._order_seed
 
     def setting(self, resampling: Resampling | None = None) -> Setting:
         """Return what all scores of this evaluator share.
@@ -217,21 +217,21 @@ class Evaluator:
         Args:
             resampling: how trajectories are resampled; None: they are not.
         """
-        size = self._bank.size(self._split)
+        size = self.bank.size(self.split)
         return Setting(
-            bank=self._bank.info,
-            split=self._split.name,
+            bank=self.bank.info,
+            split=self.split.name,
             rows=size.rows,
             trajectories=size.trajectories,
             groups=size.groups,
             protocol=self.protocol,
             order_seed=self._order_seed,
             resampling=resampling,
-            failure_usd=float(live_manifest().unresolved_penalty_usd) if self._bank.build_manifest else None,
+            failure_usd=float(live_manifest().unresolved_penalty_usd) if self.bank.build_manifest else None,
         )
 
     def _entries(
-        self, wanted: Sequence[_BoardLine], resampling: Resampling | None
+        self, wanted: Sequence[Wanted], resampling: Resampling | None
     ) -> tuple[list[Entry], RouterSample | None]:
         kept = self._kept_scores(wanted, parts=resampling is not None)
         missing = [each for each in wanted if each.name not in kept]
@@ -240,15 +240,16 @@ class Evaluator:
         found = [kept[each.name] for each in wanted]
         entries = [
             Entry(
-                each.name,
+                mark_in_sample(each.name, in_sample=score.in_sample),
                 each.reference,
                 score.score,
                 score.latency_ms,
                 score.first_error,
                 score.given_up,
                 score.own,
-                None if each.router is None else score.failure,
-                self._plugins.output.before_failure(each.name),
+                None if each.router is None and each.make is None else score.failure,
+                self.plugins.output.before_failure(each.name),
+                in_sample=score.in_sample or is_in_sample(each.name),
             )
             for each, score in zip(wanted, found, strict=True)
         ]
@@ -256,7 +257,7 @@ class Evaluator:
             return entries, None
         from static_track.intervals import RouterSample
 
-        self._progress("drawing trajectories", 0, None)
+        self.progress("drawing trajectories", 0, None)
         sample = RouterSample([score.parts for score in found if score.parts is not None], resampling)
         see_labels = {name for name in references.NAMES if name not in references.ROUTERS}
         ranks = sample.ranks([number for number, each in enumerate(wanted) if each.name not in see_labels], RANKED_BY)
@@ -287,7 +288,7 @@ class Evaluator:
             UsageError: the router does not exist.
             RouterLoadError: its code fails while it loads.
         """
-        with self._load_router(router).open(self._manifest.candidates(), llm) as found:
+        with self._routers.load(router).open(self._manifest.candidates(), llm) as found:
             yield found
 
     def _handle(self) -> RouterLlm:
@@ -296,61 +297,54 @@ class Evaluator:
 
     def scorer(self) -> Scorer:
         """Return a scorer for the part under the protocol."""
-        return Scorer(self._bank.path, self._manifest, base_file=self._base_file, split=self._split)
+        return Scorer(self.bank.path, self._manifest, base_file=self.base_file, split=self.split)
 
     def predictions(self, router: str | RouterLike) -> Predictions:
         """Return a router's predictions for the rows of the part, cached ones if there are any."""
-        return self._predictions(self._make_line(self._load_router(router), reference=False))
+        wanted = self._make_line(self._routers.load(router), reference=False)
+        return replace(self._predictions(wanted), in_sample=is_in_sample(wanted.name))
 
-    def estimate_router_llm_usd(self) -> tuple[Decimal, Decimal]:
-        """Estimate the spend of a router that asks an LLM once per row: with the cheapest and most expensive candidate.
+    def load(self, router: str | RouterLike) -> LoadedRouter:
+        """Load a router that may be scored on this part.
 
-        Assumes that it sends the whole conversation, without cached tokens, and gets answers of the default length.
+        Raises:
+            UsageError: it does not exist, or was trained on the part.
         """
-        prompts = self._bank.prompt_tokens(self._split)
-        found = []
-        for each in live_manifest(self._pool).candidates:
-            usage = Usage(input=prompts[Tier.from_label(each.tier)], output=MAX_TOKENS * len(self.row_nos))
-            found.append(usage.cost_usd(each.prices.prices()))
-        return min(found), max(found)
+        return self._routers.load(router)
 
-    def _load_router(self, router: str | RouterLike) -> LoadedRouter:
-        if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
-            raise UsageError(
-                f"{router!r} is a reference that sees the labels, not a router; its score is in every table, even if "
-                "no router is named: twinbench static score"
-            )
-        return load_router(router, self._plugins)
+    def name_of(self, router: str | RouterLike) -> str:
+        """Return the name that a router has in tables about this part."""
+        return self._routers.load(router).name
 
-    def _make_line(self, router: LoadedRouter, *, reference: bool) -> _BoardLine:
+    def _make_line(self, router: LoadedRouter, *, reference: bool) -> Wanted:
         if router.fingerprint is None:
-            return _BoardLine(router.name, reference, None, router=router)
+            return Wanted(router.name, reference, None, router=router)
         who = {"router": router.fingerprint, "salt": SESSION_SALT, "order_seed": self._order_seed}
         asking = self._key(who | {"llm": live_manifest(self._pool).fingerprint}) if router.may_ask else None
-        return _BoardLine(router.name, reference, self._key(who), asking, router)
+        return Wanted(router.name, reference, self._key(who), asking, router)
 
     def _reference_key(self, name: str) -> str:
         return self._key({"reference": name, "code": sha256_installed(Path(references.__file__))})
 
     def _key(self, who: Mapping[str, Any]) -> str:
-        info = self._bank.info
-        where = {"bank": info.sha256, "split": self._split.fingerprint, "protocol": self.protocol}
+        info = self.bank.info
+        where = {"bank": info.sha256, "split": self.split.fingerprint, "protocol": self.protocol}
         rules = {} if info.text_rules == PROTOCOL_TEXT else {"text_rules": info.text_rules}
         return fingerprint(where | rules | dict(who))
 
     def _score_key(self, predictions: str) -> str:
         return self._key({"predictions": predictions, "scoring": sha256_text(sql_file(__package__, "scoring.sql"))})
 
-    def _kept_scores(self, wanted: Sequence[_BoardLine], *, parts: bool) -> dict[str, CachedScore]:
+    def _kept_scores(self, wanted: Sequence[Wanted], *, parts: bool) -> dict[str, CachedScore]:
         if self._no_cache:
             return {}
         keys = {self._score_key(key): each.name for each in wanted for key in each.keys}
         return {keys[key]: kept for key, kept in self._results.scores(list(keys), parts=parts).items()}
 
-    def _score(self, wanted: Sequence[_BoardLine], *, parts: bool) -> dict[str, CachedScore]:
+    def _score(self, wanted: Sequence[Wanted], *, parts: bool) -> dict[str, CachedScore]:
         with self.scorer() as scorer:
             predictions = [self._predictions(each, scorer) for each in wanted]
-            self._progress("scoring", 0, None)
+            self.progress("scoring", 0, None)
             scorer.load(predictions)
             kept: dict[str, CachedScore] = {}
             scores = scorer.scores()
@@ -364,6 +358,7 @@ class Evaluator:
                     given_up=predicted.stopped,
                     own=own.get(number),
                     parts=added.get(number),
+                    in_sample=predicted.in_sample,
                 )
                 kept[each.name] = found
                 if (key := each.cache_key_for(predicted)) is not None:
@@ -372,16 +367,18 @@ class Evaluator:
                     self._keep(partial(self._results.store_score, identity, found, scorer, number))
             return kept
 
-    def _predictions(self, wanted: _BoardLine, scorer: Scorer | None = None) -> Predictions:
+    def _predictions(self, wanted: Wanted, scorer: Scorer | None = None) -> Predictions:
         if wanted.file is not None:
-            return read_predictions(wanted.file, self._bank.row_ids, self.row_nos)
+            return read_predictions(wanted.file, self.bank.row_ids, self.row_nos)
         if wanted.key in self._predictions_by_key:
             return self._predictions_by_key[wanted.key]
         for known in () if self._no_cache else wanted.keys:
             if (kept := self._results.predictions(known, self.row_nos)) is not None:
                 return kept
-        if wanted.router is not None:
-            predicted = self._ask_router(wanted.router)
+        if wanted.make is not None:
+            predicted = wanted.make()
+        elif wanted.router is not None:
+            predicted = self.ask(wanted.router)
         else:
             assert scorer is not None  # noqa: S101 - only boards need references that see labels
             predicted = (
@@ -393,42 +390,47 @@ class Evaluator:
             self._warn(f"{wanted.name} {warning}")
         if (key := wanted.cache_key_for(predicted)) is not None:
             identity = self._identity(wanted, key)
-            self._keep(partial(self._results.store_predictions, identity, predicted, self._bank.row_ids))
+            self._keep(partial(self._results.store_predictions, identity, predicted, self.bank.row_ids))
         if wanted.key is not None:  # an instance or an endpoint may change between calls
             self._predictions_by_key[wanted.key] = predicted
         return predicted
 
-    def _identity(self, wanted: _BoardLine, key: str) -> PredictionsIdentity:
+    def _identity(self, wanted: Wanted, key: str) -> PredictionsIdentity:
         return PredictionsIdentity(
             predictions=key,
             router=wanted.name,
             router_fingerprint=wanted.router.fingerprint if wanted.router is not None else None,
-            bank=self._bank.info.name,
-            bank_sha256=self._bank.info.sha256,
-            split=self._split.name,
+            bank=self.bank.info.name,
+            bank_sha256=self.bank.info.sha256,
+            split=self.split.name,
             protocol=self.protocol,
             order_seed=None if wanted.router is None else str(self._order_seed),
-            caveat=self._bank.info.caveat,
+            caveat=self.bank.info.caveat,
         )
 
-    def _ask_router(self, router: LoadedRouter) -> Predictions:
-        """Ask a router for its predictions; one that cannot be loaded fails on every row, and the others continue."""
+    def ask(self, router: LoadedRouter, split: BankPart | None = None) -> Predictions:
+        """Ask a router for its predictions; one that cannot be loaded fails on every row, and the others continue.
+
+        Args:
+            router: a loaded router.
+            split: a part of the evaluator's part; None: all of that.
+        """
+        split = split or self.split
         llm = self._handle()
         try:
             with router.open(self._manifest.candidates(), llm) as opened:
                 return predict(
                     opened,
-                    self._bank,
+                    self.bank,
                     self._manifest,
-                    split=self._split,
-                    base_file=self._base_file,
+                    split=split,
+                    base_file=self.base_file,
                     order_seed=self._order_seed,
                     llm=llm,
-                    progress=self._progress,
+                    progress=self.progress,
                 )
         except RouterLoadError as failure:
-            errors = dict.fromkeys(self.row_nos, str(failure))
-            return Predictions(self.row_nos, [None] * len(self.row_nos), errors, stopped=True)
+            return failed_rows(self.bank.row_nos(split), str(failure))
 
     def _keep(self, write: Callable[[], None]) -> None:
         """Store a result; if the store cannot be written, only time is lost at the next run."""
@@ -440,14 +442,3 @@ class Evaluator:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings = (*self.warnings, text)
-
-
-def _with_unique_names(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
-    """Give unidentifiable routers unique names: the second ``instance:Mine`` becomes ``instance:Mine#2``."""
-    named = Counter[str]()
-    told_apart = []
-    for router in routers:
-        named[router.name] += 1
-        again = router.fingerprint is None and named[router.name] > 1
-        told_apart.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
-    return told_apart

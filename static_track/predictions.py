@@ -46,6 +46,8 @@ class Predictions:
     """
     stopped: bool = False
     """Whether the router was stopped after too many failures in a row."""
+    in_sample: bool = False
+    """Whether the router was trained on these rows."""
 
     @property
     def warnings(self) -> list[str]:
@@ -88,6 +90,11 @@ class Predictions:
         return fingerprint(list(zip(self.row_nos, self.tier_ids, strict=True)))
 
 
+def failed_rows(row_nos: Sequence[int], why: str) -> Predictions:
+    """An error for each of some rows, of a router that could not be asked at all."""
+    return Predictions(row_nos, [None] * len(row_nos), dict.fromkeys(row_nos, why), stopped=True)
+
+
 def failure_text(*, given_up: bool, rows: int, errors: int) -> str | None:
     """Return how a router failed as a whole, as the end of a sentence; None if it did not."""
     if given_up:
@@ -114,6 +121,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
     errors: dict[int, str] = {}
     problems: list[Problem] = []
     lines: dict[int, int] = {}
+    in_sample = False
     with open_source(path) as source:
         for found in source.rows:
             if len(problems) > MOST_PROBLEMS:
@@ -132,6 +140,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
                 continue
             lines[row_no] = found.number
             answers[row_no] = found.row.get("tier_id")
+            in_sample |= found.row.get("in_sample") is True
             if "error" in found.row:
                 errors[row_no] = found.row["error"]
     _raise_if_invalid(source, problems, has_lines=bool(lines))
@@ -141,6 +150,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
         row_nos=row_nos,
         tier_ids=[answers.get(number) for number in row_nos],
         errors={number: text for number, text in (errors | missing).items() if number in wanted},
+        in_sample=in_sample,
     )
 
 
@@ -152,6 +162,8 @@ def prediction_lines(predictions: Predictions, row_ids: Sequence[str]) -> Iterat
             line["error"] = predictions.errors.get(row_no, "error")
         else:
             line["tier_id"] = tier_id
+        if predictions.in_sample:
+            line["in_sample"] = True
         yield json.dumps(line, ensure_ascii=False)
 
 

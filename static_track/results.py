@@ -89,6 +89,8 @@ class CachedScore:
     """What the router's own LLM calls cost; None where it made none."""
     parts: TrajectoryParts | None = None
     """The contribution of each trajectory; None if it was not requested."""
+    in_sample: bool = False
+    """Whether a prediction file says that its router was trained on these rows; scores of files are not stored."""
 
     @property
     def failure(self) -> str | None:

@@ -190,6 +190,18 @@ class Scorer:
         rows = self._connection.execute(f"SELECT {', '.join(SCORES)} FROM score ORDER BY router").fetchall()  # noqa: S608
         return [dict(zip(SCORES, row, strict=True)) for row in rows]
 
+    def costs_and_passes(self) -> list[tuple[dict[str, float | None], float, int, int]]:
+        """Return headline, cost in USD, trajectories that do not pass and error rows, for each loaded router."""
+        rows = self._connection.execute(
+            f"SELECT {', '.join(SCORES)}, cost_usd, trajectories - passed_trajectories, errors "  # noqa: S608
+            "FROM score ORDER BY router"
+        ).fetchall()
+        of = len(SCORES)
+        return [
+            (dict(zip(SCORES, row[:of], strict=True)), float(row[of]), int(row[of + 1]), int(row[of + 2]))
+            for row in rows
+        ]
+
     def scores(self) -> list[Score]:
         """Return all results, for each loaded router."""
         self._connection.execute("TRUNCATE confusion; INSERT INTO confusion FROM target_by_prediction")

@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from twinbench.api.static import open_bank as open_bank
     from twinbench.api.static import score as score
     from twinbench.api.static import score_many as score_many
+    from twinbench.api.training import crossval as crossval
+    from twinbench.api.training import train as train
+    from twinbench.api.training import tune as tune
     from twinbench.plugins.limits import PluginLimits as PluginLimits
+    from twinbench.plugins.training import FitLimits as FitLimits
     from twinbench.routing.llm import Llm as Llm
     from twinbench.routing.llm import LlmError as LlmError
     from twinbench.routing.llm import Reply as Reply
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from twinbench.routing.router import Decision as Decision
     from twinbench.routing.router import Router as Router
     from twinbench.routing.tiers import Tier as Tier
+    from twinbench.routing.training import Trajectory as Trajectory
     from twinbench.statistics import Resampling as Resampling
 
 __version__ = "0.1.0"
@@ -50,6 +55,7 @@ _LAZY = {
     "Call": "twinbench.routing.router",
     "Candidate": "twinbench.routing.router",
     "Decision": "twinbench.routing.router",
+    "FitLimits": "twinbench.plugins.training",
     "Llm": "twinbench.routing.llm",
     "LlmError": "twinbench.routing.llm",
     "PluginLimits": "twinbench.plugins.limits",
@@ -59,11 +65,14 @@ _LAZY = {
     "RunRequest": "dynamic_track.running.preparing",
     "TaskChoice": "dynamic_track.tasks.selection",
     "Tier": "twinbench.routing.tiers",
+    "Trajectory": "twinbench.routing.training",
     "audit": "twinbench.api.live",
     "build_bank": "twinbench.api.static",
     "check_bank": "twinbench.api.static",
     "compare": "twinbench.api.static",
     "compare_runs": "twinbench.api.live",
+    "crossval": "twinbench.api.training",
+    "tune": "twinbench.api.training",
     "curve": "twinbench.api.static",
     "difference": "twinbench.api.static",
     "explain": "twinbench.api.static",
@@ -81,6 +90,7 @@ _LAZY = {
     "score": "twinbench.api.static",
     "score_many": "twinbench.api.static",
     "score_run": "twinbench.api.live",
+    "train": "twinbench.api.training",
 }
 
 __all__ = [*_LAZY, "__version__"]

@@ -15,11 +15,13 @@ from dynamic_track.running.agent import ActionFormat, agent_settings, parse_acti
 from dynamic_track.running.execution import ExecutionLimits
 from dynamic_track.running.preparing import require_tier
 from dynamic_track.running.stopping import Stop
+from dynamic_track.running.trained_routers import admit_router
 from dynamic_track.tasks.selection import TaskChoice
 from twinbench.containers.engine import MIN_FREE_MIB, Engine
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
-from twinbench.plugins.loading import LoadedRouter
+from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 from twinbench.storage.store import runs_dir
@@ -97,6 +99,23 @@ def prepare_rehearsal(
         on_router_error=on_router_error,
         sources={"tasks": choice.tasks, "dataset": None, "pool": pool, "skills": skills},
     )
+
+
+def load_routers(
+    rehearsal: Rehearsal, specs: Sequence[str], plugins: PluginLimits | None, *, in_sample: bool
+) -> list[LoadedRouter]:
+    """Load the routers of a rehearsal.
+
+    Args:
+        rehearsal: contains the tasks.
+        specs: the routers' specs.
+        plugins: limits of user routers' processes.
+        in_sample: also load routers that were trained on the tasks, under a name that says so.
+
+    Raises:
+        UsageError: a router does not exist, or was trained on the tasks and ``in_sample`` is false.
+    """
+    return [admit_router(load_router(spec, plugins), rehearsal.tasks, in_sample=in_sample) for spec in specs]
 
 
 def rehearse_routers(

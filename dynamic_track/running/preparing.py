@@ -21,6 +21,7 @@ from dynamic_track.running.nodes import Node, node_executor
 from dynamic_track.running.plan import MOST_TRIALS
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.stopping import Stop
+from dynamic_track.running.trained_routers import admit_router
 from dynamic_track.running.trial import TrialOutcome
 from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.task import Task
@@ -99,6 +100,8 @@ class RunRequest:
     """Time limit for the tests of a patch."""
     plugins: PluginLimits = field(default_factory=PluginLimits)
     """Limits of the router's process."""
+    in_sample: bool = False
+    """Run a trained router also on tasks that it was trained on; its name in plan and results says so."""
 
     def validate(self) -> None:
         """Check the request.
@@ -239,7 +242,7 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
     if silent := [task.id for task in cases if not task.problem_statement.strip()]:
         raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
     setup = RunSetup(
-        load_router(request.router, request.plugins),
+        admit_router(load_router(request.router, request.plugins), cases, in_sample=request.in_sample),
         all_of.fingerprint,
         pool,
         agent_settings(style, pool.agent),

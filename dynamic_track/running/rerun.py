@@ -31,6 +31,7 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
+from twinbench.plugins.seen import without_mark
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.store import Store
 
@@ -78,7 +79,7 @@ def replay_run(
     notes = []
     loaded = None
     if route:
-        loaded = load_router(router or plan.router, plugins)
+        loaded = load_router(router or without_mark(plan.router), plugins)
         if loaded.fingerprint != plan.router_fingerprint:
             notes.append("the router or its conditions (files, limits, environment) differ from the recorded run")
     if (then := plan.grader.get("swebench")) != (now := harness.version()):

@@ -20,7 +20,6 @@ from static_track.board import Setting, SettingResult
 from static_track.evaluator import Evaluator
 from static_track.predictions import Predictions
 from twinbench.errors import UsageError
-from twinbench.plugins.loading import router_name
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.llm import LlmError
 from twinbench.routing.router import Call, Decision, Router, RouterError
@@ -155,7 +154,7 @@ def curve(
         for threshold in _thresholds(first.scores, points):
             again = _ThresholdRouter(opened, threshold, weak, strong)
             swept.append((threshold, evaluator.predictions(again)))
-    name = router_name(router)
+    name = evaluator.name_of(router)
     if refusing.refused:
         raise UsageError(f"router {name!r} cannot be swept: {_REFUSAL}")
     if failed := next((each for _, each in swept if each.errors), None):

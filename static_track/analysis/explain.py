@@ -16,7 +16,6 @@ from static_track.banks.bank import Bank
 from static_track.board import Setting, SettingResult
 from static_track.evaluator import Evaluator
 from static_track.predictions import Predictions
-from twinbench.plugins.loading import router_name
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
 from twinbench.text.messages import message_text
@@ -271,7 +270,7 @@ def explain(bank: Bank, judge: Evaluator, router: str | RouterLike, *, limit: in
     shown = _Steps(bank, [row[0] for row in (*failed[:limit], *overspent[:limit])])
     by_trajectory = {(row[1], row[2]): row[7] for row in failed}
     return Explanation(
-        router=router_name(router),
+        router=judge.name_of(router),
         setting=judge.setting(),
         scores=scores,
         failures=tuple(_failure(row, shown, predictions) for row in failed[:limit]),
@@ -317,8 +316,8 @@ def difference(
     )
     return Difference(
         setting=judge.setting(),
-        router_a=router_name(a),
-        router_b=router_name(b),
+        router_a=judge.name_of(a),
+        router_b=judge.name_of(b),
         scores_a=scores_a,
         scores_b=scores_b,
         rows=len(apart),

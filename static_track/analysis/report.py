@@ -88,7 +88,7 @@ def make_report(
         try:
             curves.append(curve(bank, judge, router, points=points))
         except UsageError as error:
-            not_swept[router] = str(error)
+            not_swept[judge.name_of(router)] = str(error)
     explanations = [explain(bank, judge, router, limit=limit) for router in dict.fromkeys(routers)]
     return Report(board, tuple(curves), not_swept, tuple(explanations))
 

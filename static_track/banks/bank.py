@@ -194,7 +194,7 @@ class Bank:
         check_name("split", name)
         shares = parse_shares(parts)
         found = near_duplicates_of(self.first_messages()) if near_duplicates else None
-        plan = plan_split(name, self.labels(), shares, seed, found, self._named_groups())
+        plan = plan_split(name, self.labels(), shares, seed, found, self.named_groups())
         with self.store.aside(split_path(self.folder, self.info.sha256, name)) as temporary:
             temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
         return plan
@@ -229,7 +229,7 @@ class Bank:
         rows = self._connection.execute(f"SELECT {self._group_name} FROM trajectory ORDER BY trajectory").fetchall()  # noqa: S608
         return [name for (name,) in rows]
 
-    def _named_groups(self) -> list[tuple[int, ...]]:
+    def named_groups(self) -> list[tuple[int, ...]]:
         """Return the trajectories of each group that has more than one."""
         members: dict[str, list[int]] = {}
         for number, name in enumerate(self.groups()):

@@ -11,13 +11,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from fractions import Fraction
 
-SHINGLE_WORDS = 5
-JACCARD = Fraction(4, 5)
-"""Two texts with at least this Jaccard index are near-duplicates."""
+from twinbench.text.shingles import JACCARD, near, shingles_of
 
 TEMPLATE_SHARE = 0.5
 TEMPLATE_TEXTS = 10
@@ -48,35 +44,19 @@ def find_groups(messages: Iterable[FirstMessage]) -> list[tuple[int, ...]]:
     for message, shingles in _number_shingles(messages):
         same[message.workload, shingles].append(message.trajectory)
     texts = list(same)
-    templates = _templates(texts)
-    telling = [shingles - templates[workload] for workload, shingles in texts]
+    common = templates(texts)
+    telling = [shingles - common[workload] for workload, shingles in texts]
     components = Components(len(texts))
     first: dict[frozenset[int], int] = {}
     for place, (_, shingles) in enumerate(texts):  # the same text in several workloads
         components.join(place, first.setdefault(shingles, place))
     for one, other in _candidates(telling):
-        if components.find(one) != components.find(other) and are_near_duplicates(telling[one], telling[other]):
+        if components.find(one) != components.find(other) and near(telling[one], telling[other]):
             components.join(one, other)
     found: dict[int, list[int]] = defaultdict(list)
     for place, text in enumerate(texts):
         found[components.find(place)] += same[text]
     return sorted(tuple(sorted(numbers)) for numbers in found.values() if len(numbers) > 1)
-
-
-def shingles_of(text: str) -> set[str]:
-    """Return all five-word sequences of a text, ignoring case and the kind of white space."""
-    words = text.casefold().split()
-    return {" ".join(words[start : start + SHINGLE_WORDS]) for start in range(len(words) - SHINGLE_WORDS + 1)}
-
-
-def are_near_duplicates(one: AbstractSet[int], other: AbstractSet[int]) -> bool:
-    """Return whether two non-empty sets of shingles have a Jaccard index of at least 0.8."""
-    wanted, of = JACCARD.as_integer_ratio()
-    smaller, larger = sorted((len(one), len(other)))
-    if of * smaller < wanted * larger:  # then no overlap is enough
-        return False
-    shared = len(one & other)
-    return of * shared >= wanted * (smaller + larger - shared)
 
 
 def _number_shingles(messages: Iterable[FirstMessage]) -> Iterator[tuple[FirstMessage, frozenset[int]]]:
@@ -88,7 +68,7 @@ def _number_shingles(messages: Iterable[FirstMessage]) -> Iterator[tuple[FirstMe
             yield message, frozenset(numbers.setdefault(shingle, len(numbers)) for shingle in sorted(shingles))
 
 
-def _templates(texts: Iterable[tuple[str, frozenset[int]]]) -> dict[str, frozenset[int]]:
+def templates(texts: Iterable[tuple[str, frozenset[int]]]) -> dict[str, frozenset[int]]:
     """Return for each workload the shingles that most of its distinct texts have."""
     of_workload: dict[str, list[frozenset[int]]] = defaultdict(list)
     for workload, shingles in texts:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from static_track.banks.near_duplicates import JACCARD, SHINGLE_WORDS, Components
+from static_track.banks.near_duplicates import Components
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
+from twinbench.text.shingles import JACCARD, SHINGLE_WORDS
 
 HELDOUT = "heldout"
 DEFAULT_SPLIT = "default"
@@ -160,7 +161,7 @@ def plan_split(
         near_duplicates: near-duplicates to keep together; None: they are not kept together, and the plan says so.
         named_groups: named groups, which are always kept together.
     """
-    together = _merge_groups([*(near_duplicates or ()), *named_groups])
+    together = united([*(near_duplicates or ()), *named_groups])
     whole = Grouping.from_groups(together, trajectories)
     found = None if near_duplicates is None else Grouping.from_groups(near_duplicates, trajectories)
     named = None
@@ -189,7 +190,7 @@ def plan_split(
     return SplitPlan(name, seed, shares, dealt, found, named)
 
 
-def _merge_groups(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Merge groups that share a trajectory."""
     components = Components(1 + max((number for group in groups for number in group), default=0))
     for group in groups:

@@ -13,6 +13,7 @@ from tests.banks import a_manifest, write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
 from tests.cli.test_table_formats import WITH_BUILD, WITH_DOCKER
+from tests.plugins.test_training import LEARNING
 from tests.runs import a_pool, v1, write_run
 from twinbench.storage.store import Store
 
@@ -231,6 +232,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "static predict": ("sticky", "-o", tmp_path / "predictions.jsonl"),
         "pool show": ("static-2026-04",),
         "router new": ("my-router",),
+        "router train": (f"{LEARNING}:Learns", "--out", tmp_path / "trained"),
         "dynamic import": (a_run_file, "--run", tmp_path / "run", "--pool", a_pool(tmp_path / "pool.toml")),
         "router check": ("always-low", "--rows", "3"),
     }

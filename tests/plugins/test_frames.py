@@ -53,10 +53,12 @@ HALF = "sent a string with half a surrogate pair, which UTF-8 cannot encode"
 
 MESSAGES = {
     "no hooks": "sent an answer without hooks",
-    "hooks no list": "sent an answer with hooks = 5; it must be a list of 'start', 'observe' and 'end'",
-    "hooks a text": "sent an answer with hooks = 'start'; it must be a list of 'start', 'observe' and 'end'",
-    "hooks unknown": r"sent an answer with hooks\[1\] = 'finish'; it must be a list of 'start', 'observe' and 'end'",
-    "hooks unhashable": r"sent an answer with hooks\[0\] = a list; it must be a list of 'start', 'observe' and 'end'",
+    "hooks no list": "sent an answer with hooks = 5; it must be a list of 'start', 'observe', 'end' and 'fit'",
+    "hooks a text": "sent an answer with hooks = 'start'; it must be a list of 'start', 'observe', 'end' and 'fit'",
+    "hooks unknown": r"sent an answer with hooks\[1\] = 'finish'; "
+    "it must be a list of 'start', 'observe', 'end' and 'fit'",
+    "hooks unhashable": r"sent an answer with hooks\[0\] = a list; "
+    "it must be a list of 'start', 'observe', 'end' and 'fit'",
     "error without usage": "sent an answer without usage",
     "usage no truth value": "sent an answer with usage = 'yes'; it must be true or false",
     "load error no text": "sent an answer with error = an object; it must be a string",

@@ -78,7 +78,13 @@ def test_a_new_project_passes_its_own_test_and_is_known_once_installed(banked: S
     environment = {"PYTHONPATH": str(site)}
     listed = spawned("router", "list", "--json", environment=environment).succeeded().json["routers"]
     assert [router for router in listed if router["router"] == "my-router"] == [
-        {"router": "my-router", "from": "my-router 0.1.0", "arguments": None, "what": "my_router:MyRouter"}
+        {
+            "router": "my-router",
+            "from": "my-router 0.1.0",
+            "needs": None,
+            "arguments": None,
+            "what": "my_router:MyRouter",
+        }
     ]
     specs = ["my-router?long_tokens=20", f"{project / 'my_router' / '__init__.py'}:MyRouter?long_tokens=20"]
     scored = spawned("static", "score", *specs, "--bank", "bank", "--json", environment=environment).succeeded().json
@@ -87,6 +93,27 @@ def test_a_new_project_passes_its_own_test_and_is_known_once_installed(banked: S
     assert by_name["counts"]["errors"] == 0
     checked = spawned("router", "check", specs[0], "--bank", "bank", environment=environment)
     assert checked.code == 0, checked.text
+
+
+def test_a_new_project_that_learns_passes_its_own_test_and_is_trained(banked: Store, tmp_path: Path) -> None:
+    twinbench("router", "new", "my-learner", "--learned", "--in", tmp_path, "--json").succeeded()
+    project = tmp_path / "my-learner"
+    own = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", project],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert own.returncode == 0, own.stdout
+    twinbench("bank", "split", "bank", "--parts", "train=67,test=33").succeeded()
+    spec, model = f"{project / 'my_learner' / '__init__.py'}:MyLearner", tmp_path / "model"
+    twinbench("router", "train", spec, "--bank", "bank", "--split", "train", "--out", model).succeeded()
+    scored = twinbench("static", "score", model, "--bank", "bank", "--split", "test", "--json").succeeded().json
+    assert scored["routers"][0]["counts"]["errors"] == 0
+    checked = twinbench("router", "check", model, "--bank", "bank", "--json").succeeded().json["checks"]
+    alone = next(check["reason"] for check in checked if check["name"] == "without reading")
+    assert alone == "not scored, since it was trained on the bank (2 of its groups, such as swebench/i0)"
 
 
 NAMES = ["My", "1st", "a b", "class", "a--b", "sticky", "json", "twinbench", "tests", "../up", ""]

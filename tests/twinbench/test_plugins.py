@@ -18,7 +18,7 @@ from twinbench.errors import UsageError
 from twinbench.plugins.arguments import ArgumentError, convert_arguments
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.spec import RouterSpec, parse_spec
-from twinbench.routing.built_in import BUILT_IN
+from twinbench.routers.registry import BUILT_IN
 
 # --- Specs ----------------------------------------------------------------------------------------------------------
 

@@ -116,6 +116,7 @@ def rehearse(
     on_router_error: str | None = None,
     workers: int = 2,
     min_free_mib: int = 2048,
+    in_sample: bool = False,
     plugins: PluginLimits | None = None,
     resampling: Resampling | None = DEFAULT_RESAMPLING,
     progress: Progress = no_progress,
@@ -134,6 +135,7 @@ def rehearse(
         on_router_error: the tier that answers if a router fails; None: the case is unresolved.
         workers: how many runs are executed in parallel.
         min_free_mib: start no case with less free disk space than this, in MiB.
+        in_sample: run trained routers also on tasks that they were trained on, and mark them.
         plugins: limits of user routers' processes, and where they run.
         resampling: how tasks are resampled for intervals, tests and ranks; None: without these.
         progress: called with the number of finished cases.
@@ -141,8 +143,7 @@ def rehearse(
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
-    from dynamic_track.rehearsal.preparing import prepare_rehearsal, rehearse_routers
-    from twinbench.plugins.loading import load_router
+    from dynamic_track.rehearsal.preparing import load_routers, prepare_rehearsal, rehearse_routers
 
     asked = spec_list(routers)
     require_at_least(1, workers=workers)
@@ -159,7 +160,7 @@ def rehearse(
     )
     return rehearse_routers(
         rehearsal,
-        [load_router(router, plugins) for router in asked],
+        load_routers(rehearsal, asked, plugins, in_sample=in_sample),
         None if runs is None else Path(runs),
         resampling=resampling,
         workers=workers,

@@ -129,6 +129,7 @@ def score(
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
     no_cache: bool = False,
+    in_sample: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -151,6 +152,7 @@ def score(
         order_seed: another one asks routers about the trajectories in another order, which changes no honest router's
             score.
         no_cache: run again what the store already holds.
+        in_sample: also score trained routers on what they were trained on; their rows are marked.
         api_base: the gateway for routers that ask an LLM themselves, such as ``https://host/v1``.
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that routers may spend there; needed where the pool costs anything.
@@ -175,6 +177,7 @@ def score(
         tokenizers=tokenizers,
         order_seed=order_seed,
         fresh=no_cache,
+        in_sample=in_sample,
         plugins=plugins,
         progress=progress,
     ) as judge:
@@ -220,6 +223,7 @@ def compare(
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
     no_cache: bool = False,
+    in_sample: bool = False,
     api_base: str | None = None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,
@@ -245,6 +249,7 @@ def compare(
         tokenizers=tokenizers,
         order_seed=order_seed,
         fresh=no_cache,
+        in_sample=in_sample,
         plugins=plugins,
         progress=progress,
     ) as judge:
@@ -297,7 +302,7 @@ class _CurveSettings(TypedDict, total=False):
     split: str | None
     tokenizers: str
     order_seed: int
-    fresh: bool
+    no_cache: bool
     weak: Tier | str
     strong: Tier | str
     points: int
@@ -320,7 +325,7 @@ def curve(
     split: str | None = None,
     tokenizers: str = OFFLINE,
     order_seed: int = 0,
-    fresh: bool = False,
+    no_cache: bool = False,
     weak: Tier | str = Tier.LOW,
     strong: Tier | str = Tier.HIGH,
     points: int = POINTS,
@@ -339,7 +344,7 @@ def curve(
         split: only this part of the bank.
         tokenizers: the tokenizer set.
         order_seed: of the order of trajectories.
-        fresh: run again what the store already holds.
+        no_cache: run again what the store already holds.
         weak: the tier for calls below the threshold.
         strong: the tier for the others.
         points: how many thresholds.
@@ -361,7 +366,7 @@ def curve(
             manifest=static_manifest(prices),
             tokenizers=tokenizers,
             order_seed=order_seed,
-            fresh=fresh,
+            fresh=no_cache,
             plugins=plugins,
             progress=progress,
         )

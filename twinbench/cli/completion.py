@@ -83,7 +83,7 @@ def parts(typed: _CommandLine) -> Iterable[str]:
 @_completion
 def routers(_: _CommandLine) -> Iterable[str]:
     """Complete the names of built-in routers."""
-    from twinbench.routing.built_in import BUILT_IN
+    from twinbench.routers.registry import BUILT_IN
 
     return BUILT_IN
 

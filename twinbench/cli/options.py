@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 _ROUTER_HELP = (
-    "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory or http://…; "
-    "arguments as ?name=value&…"
+    "A built-in or installed name, package.module:Class, path/to/file.py:Class, trb:module:factory, the folder of a "
+    "trained router or http://…; arguments as ?name=value&…"
 )
 
 
@@ -89,6 +89,14 @@ OrderSeedOption = Annotated[
 ]
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Compute again even if the store has the result.", rich_help_panel=Panel.BANK)
+]
+InSampleOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-sample",
+        help="Also score trained routers on what they were trained on; such rows are marked wherever they are shown.",
+        rich_help_panel=Panel.BANK,
+    ),
 ]
 RoutersArgument = Annotated[
     list[str] | None,
@@ -171,6 +179,7 @@ class EvaluationOptions:
     prices: PricesOption = None
     order_seed: OrderSeedOption = 0
     no_cache: NoCacheOption = False
+    in_sample: InSampleOption = False
     store: StoreOption = None
 
 

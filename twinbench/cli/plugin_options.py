@@ -17,6 +17,7 @@ from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
     from twinbench.plugins.limits import Isolation, PluginLimits
+    from twinbench.plugins.training import FitLimits
 
 
 class IsolationLevel(StrEnum):
@@ -206,3 +207,39 @@ class PluginOptions:
         for missing in missing_limits() if processes else ():
             typer.echo(f"note: on this platform {missing}", err=True)
         return limits
+
+
+FitTimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--fit-timeout",
+        metavar="SECONDS",
+        min=0.1,
+        help="How long fit may take.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
+]
+FitMemoryOption = Annotated[
+    int,
+    typer.Option(
+        "--fit-memory",
+        metavar="MIB",
+        min=64,
+        help="The most memory a router's process may take while it is trained.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """Options that limit the training of a router."""
+
+    fit_timeout: FitTimeoutOption = 900
+    fit_memory: FitMemoryOption = 8192
+
+    def limits(self) -> FitLimits:
+        """Return the limits that the options give."""
+        from twinbench.plugins.training import FitLimits
+
+        return FitLimits(self.fit_timeout, self.fit_memory)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twinbench.cli import tuning
 from twinbench.cli.help import Group
 from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
@@ -15,12 +16,15 @@ from twinbench.cli.options import (
     JsonOption,
     OrderSeedOption,
     OutputOption,
+    PricesOption,
     RouterArgument,
+    SplitOption,
     StoreOption,
+    TokenizersOption,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.cli.plugin_options import PluginOptions
-from twinbench.display.wording import counted
+from twinbench.cli.plugin_options import FitOptions, PluginOptions
+from twinbench.display.wording import counted, trajectories
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
@@ -33,7 +37,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
 
     from twinbench.plugins.provenance import ENTRY_POINTS
     from twinbench.plugins.spec import FORMS
-    from twinbench.routing.built_in import BUILT_IN
+    from twinbench.routers.registry import BUILT_IN, needs_of
 
     rows: list[dict[str, Any]] = []
     for name, router in BUILT_IN.items():
@@ -42,6 +46,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
             {
                 "router": name,
                 "from": "twinbench",
+                "needs": needs_of(name),
                 "arguments": "&".join(f"{parameter.name}={parameter.default}" for parameter in parameters),
                 "what": (inspect.getdoc(router) or "").partition("\n")[0],
             }
@@ -49,13 +54,16 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "installed"
         hidden = " (hidden by the built-in router of that name)" if point.name in BUILT_IN else ""
-        rows.append({"router": point.name, "from": origin, "arguments": None, "what": f"{point.value}{hidden}"})
+        rows.append(
+            {"router": point.name, "from": origin, "needs": None, "arguments": None, "what": f"{point.value}{hidden}"}
+        )
     if json_:
         print_json({"routers": rows}, output)
         return
     columns = [
         Column("router", "Router"),
         Column("from", "From"),
+        Column("needs", "Needs"),
         Column("arguments", "?arguments"),
         Column("what", "Description or location"),
     ]
@@ -69,12 +77,13 @@ def new(
     ],
     *,
     folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to put the project's folder.")] = Path(),
+    learned: Annotated[bool, typer.Option("--learned", help="Start from a router that is trained on a bank.")] = False,
     json_: JsonOption = False,
 ) -> None:
     """Create a plugin project: a router, its test, and the entry point that registers its name."""
     from twinbench.plugins.scaffold import write_project
 
-    written = write_project(name, folder)
+    written = write_project(name, folder, learned=learned)
     if json_:
         print_json({"name": name, "files": [str(path) for path in written]})
         return
@@ -82,7 +91,8 @@ def new(
         typer.echo(f"wrote {path}")
     package = name.replace("-", "_")
     router = "".join(part.capitalize() for part in package.split("_"))
-    typer.echo(f"next: twinbench static score {folder / name / package / '__init__.py'}:{router}")
+    spec = f"{folder / name / package / '__init__.py'}:{router}"
+    typer.echo(f"next: twinbench {f'router train {spec} --out MODEL' if learned else f'static score {spec}'}")
 
 
 @app.command()
@@ -134,3 +144,65 @@ def check(
     if report.failed:
         typer.echo(f"error: failed checks: {printable(', '.join(report.failed))}", err=True)
         raise typer.Exit(1)
+
+
+@app.command()
+@expand_option_groups
+def train(
+    router: RouterArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to make: the trained router.")],
+    bank: BankOption = None,
+    split: SplitOption = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            help="Of the order in which trajectories are given, and of random generators in the router's process.",
+        ),
+    ] = 0,
+    tokenizers: TokenizersOption = "offline",
+    prices: PricesOption = None,
+    fit: FitOptions,
+    plugins: PluginOptions,
+    json_: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Train a router on a part of a bank: its methods fit and save are called in a process of its own.
+
+    The folder that is made is a router, by its path, in both tracks. Instances of heldout100 are left out.
+    """
+    from static_track.banks.opening import open_bank
+    from static_track.evaluator import Evaluator
+    from static_track.training import train as train_router
+    from twinbench.storage.manifest_files import static_manifest
+    from twinbench.storage.store import Store
+
+    limits = plugins.limits(processes=True)
+    with progress() as shown, open_bank(bank, Store(store), shown) as opened:
+        judge = Evaluator(
+            opened,
+            split=split,
+            manifest=None if prices is None else static_manifest(prices),
+            tokenizers=tokenizers,
+            plugins=limits,
+            progress=shown,
+        )
+        artefact = train_router(judge, router, out, seed=seed, fit=fit.limits())
+        caveat = opened.info.caveat
+    data = artefact.manifest.data
+    if json_:
+        told = {} if caveat is None else {"caveat": caveat}
+        print_json({"folder": str(out), "fingerprint": artefact.fingerprint, **artefact.manifest.model_dump(), **told})
+        return
+    rows, of = counted(data.rows, "row"), trajectories(data.trajectories, data.groups)
+    part = data.bank if data.part is None else f"{data.bank}, part {data.part}"
+    typer.echo(printable(f"trained on {rows} of {of} of {part} (seed {seed}): {out}"))
+    if caveat is not None:
+        typer.echo(printable(f"note: {caveat}"), err=True)
+    typer.echo(printable(f"next: twinbench static score {out} --bank {data.bank} --split PART"))
+
+
+app.command()(tuning.tune)

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescript
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
+from twinbench.plugins.spec import MANIFEST
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -77,6 +78,8 @@ class StrictIsolation:
         Raises:
             UsageError: the container's user could not read that folder.
         """
+        if "artefact" in request:
+            return _located_artefact(request)
         if request["kind"] != "file":
             return {**request, "path": [], "folder": "/tmp"}  # noqa: S108 - of the container
         file = Path(request["target"])
@@ -88,6 +91,10 @@ class StrictIsolation:
             "folder": _ROUTER,
             _MOUNT: str(file.parent),
         }
+
+    def with_wheels(self, wheels: Path) -> StrictIsolation:
+        """The same, with the wheels of a folder; those that were named before are kept instead."""
+        return self if self.wheels is not None else replace(self, wheels=wheels)
 
     def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFound:
         """Return the result of ``provenance.describe`` in the container.
@@ -299,6 +306,28 @@ class ContainerProcess(RouterProcess):
         with docker_errors_as_ours("ask what a container takes"):
             told: Any = self._container.container.stats(stream=False)
         return float(told["memory_stats"].get("usage", 0)) / 2**20
+
+
+def _located_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request to load a trained router, whose folder is all that it sees of ours.
+
+    Raises:
+        UsageError: the container's user could not read it.
+    """
+    folder = Path(request["artefact"])
+    _refuse_unreadable(folder / MANIFEST)
+
+    def inside(path: str) -> str:
+        return f"{_ROUTER}/{Path(path).relative_to(folder).as_posix()}"
+
+    return {
+        **request,
+        "target": inside(request["target"]) if request["kind"] == "file" else request["target"],
+        "path": [inside(path) for path in request["path"]],
+        "folder": _ROUTER,
+        "learned": inside(request["learned"]),
+        _MOUNT: str(folder),
+    }
 
 
 def _let_all_read(folder: Path) -> None:

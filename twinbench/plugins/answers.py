@@ -62,7 +62,9 @@ class _Frame(BaseModel):
 class LoadAnswer(_Frame):
     """The router was loaded."""
 
-    hooks: list[Literal["start", "observe", "end"]] = Field(description="a list of 'start', 'observe' and 'end'")
+    hooks: list[Literal["start", "observe", "end", "fit"]] = Field(
+        description="a list of 'start', 'observe', 'end' and 'fit'"
+    )
     """The optional methods that the router has."""
 
 
@@ -72,6 +74,26 @@ class LoadFailure(_Frame):
     error: ErrorText
     usage: bool = Field(description="true or false")
     """Whether the router's name or arguments are wrong, rather than its code."""
+
+
+class TrainingFailure(LoadFailure):
+    """A step of a training failed; ``usage`` where the router is none that can be trained."""
+
+
+class TrainingAnswer(_Frame):
+    """A trajectory was taken, or ``fit`` came to its end."""
+
+
+class SavedAnswer(_Frame):
+    """What ``save`` wrote, with the code of the router."""
+
+    files: dict[str, int] = Field(description="a size in bytes by the path of each file")
+
+
+class ChunkAnswer(_Frame):
+    """A piece of a file that was saved."""
+
+    data: str = Field(description="a text in base64")
 
 
 class HookAnswer(_Frame):
@@ -148,6 +170,9 @@ class AnswerKind(Generic[Answer, Failure]):
 
 LOADING = AnswerKind(LoadAnswer, LoadFailure)
 HOOK = AnswerKind(HookAnswer, HookFailure)
+TRAINING = AnswerKind(TrainingAnswer, TrainingFailure)
+SAVING = AnswerKind(SavedAnswer, TrainingFailure)
+CHUNK = AnswerKind(ChunkAnswer, TrainingFailure)
 DECISION = AnswerKind(RouteAnswer, RouteFailure, may_ask=True)
 
 

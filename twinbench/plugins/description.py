@@ -23,6 +23,8 @@ class RouterDescription(BaseModel):
     """The version of the interpreter."""
     files: dict[str, str]
     """SHA-256 of the router's files by name."""
+    paths: dict[str, str]
+    """Where each of them lies in that environment, by name."""
     distributions: dict[str, str]
     """Versions of the packages that it imports by name."""
     arguments: dict[str, str]

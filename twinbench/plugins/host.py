@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from twinbench.plugins.constructing import LoadError, construct_router
+from twinbench.plugins.fitting import Fitting, load_learned
 from twinbench.plugins.raised import describe_error
 from twinbench.plugins.wire import (
     MOST_QUESTION_BYTES,
@@ -41,7 +42,7 @@ from twinbench.routing.llm import MAX_TOKENS, LlmError, Reply
 from twinbench.routing.router import Candidate, DecisionError, validate_decision
 from twinbench.routing.tiers import Tier
 
-HOOKS = ("start", "observe", "end")
+HOOKS = ("start", "observe", "end", "fit")
 
 PIPE_LOST = 71
 """Exit code of a process whose pipe to twinbench was closed from inside."""
@@ -90,6 +91,7 @@ class Host:
         """Counts bytes read during decisions; None unless decisions are watched (``router check``)."""
         self._accesses: list[str] = []
         self._imported = False
+        self._fit_to_width = Fitting()
 
     def serve(self) -> None:
         """Serve requests until twinbench closes the pipe."""
@@ -151,6 +153,8 @@ class Host:
         try:
             self._arguments = request["arguments"]
             self._router = construct_router(request)
+            if "learned" in request:
+                load_learned(self._router, request["learned"])
             if callable(use := getattr(self._router, "use", None)):
                 _called_once(use, "use", LlmHandle(self.ask))
             if callable(warm_up := getattr(self._router, "warm_up", None)):
@@ -164,6 +168,9 @@ class Host:
             self._counter = _ReadCounter()
             sys.addaudithook(self._audit)
         return {"hooks": hooks}
+
+    def _do_train(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._fit_to_width.answer(self._router, self._candidates, request)
 
     def _do_hook(self, request: Mapping[str, Any]) -> dict[str, Any]:
         hook, argument = request["hook"], request["argument"]

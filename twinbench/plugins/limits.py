@@ -48,6 +48,10 @@ class Isolation(Protocol):
         """
         ...
 
+    def with_wheels(self, wheels: Path) -> Isolation:
+        """The same place, with the wheels of a folder where none were named before."""
+        ...
+
     def conditions(self) -> Mapping[str, Any]:
         """Return what may influence a router's answers beside its own files, for the fingerprint."""
         ...

@@ -10,36 +10,55 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.arguments import ArgumentError, convert_arguments
+from twinbench.plugins.artefact import Artefact, read_artefact
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescription, RouterNotFound, parse_description
+from twinbench.plugins.fitting import CODE, LEARNED
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
+from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
 from twinbench.routing.asking import call_hook
-from twinbench.routing.built_in import BUILT_IN
 from twinbench.routing.router import Candidate, Router, show_object
 from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
 from twinbench.storage.manifest_files import live_models
+
+if TYPE_CHECKING:
+    from twinbench.plugins.training import RouterInTraining
 
 _PACKAGE = Path(__file__).parents[1]
 _DESCRIBE_TIMEOUT_S = 60
 _MOST_COMPLAINT_BYTES = 2_000
 _INTERFACE = (
-    *("routing/router.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
+    *("routing/router.py", "routing/content.py", "routing/llm.py", "routing/tiers.py", "routing/usage.py"),
     *("plugins/twinrouterbench.py", "plugins/published.py", "plugins/published_text.py"),
     *("plugins/arguments.py", "plugins/constructing.py", "routing/accepting.py"),
 )
+
+
+@dataclass(frozen=True)
+class Located:
+    """A router that was found."""
+
+    place: dict[str, Any]
+    """Where it is, as its process is told."""
+    identity: dict[str, Any]
+    """What its decisions depend on."""
+    kind: str
+    """``file``, ``module`` or ``built-in``."""
+    paths: Mapping[str, str]
+    """Where its own files lie in the environment that it runs in, by name."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,8 @@ class LoadedRouter:
     may_ask: bool = True
     """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
     """
+    artefact: Artefact | None = None
+    """The folder that the router was loaded from, if it was trained."""
 
     @contextmanager
     def open(self, candidates: tuple[Candidate, ...], llm: RouterLlm | None = None) -> Iterator[Router]:
@@ -81,14 +102,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     limits = _resolve_python(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
-        place = {
-            "kind": "module",
-            "target": BUILT_IN[parsed.target].__module__,
-            "attribute": BUILT_IN[parsed.target].__name__,
-            "arguments": dict(parsed.arguments),
-            "path": [],
-            "folder": str(Path.cwd()),
-        }
+        place = _place_of_built_in(parsed)
         return LoadedRouter(
             spec, _built_in_fingerprint(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
         )
@@ -102,10 +116,90 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
 
         endpoint = EndpointRouter(parsed.target, limits.decision_s)
         return LoadedRouter(spec, None, lambda _, __: endpoint, may_ask=False)
-    place, identity = _locate(parsed, limits)
-    return LoadedRouter(
-        spec, fingerprint(identity | _conditions(limits)), partial(_open_process_router, spec, place, limits)
-    )
+    if parsed.kind == "artefact":
+        return load_trained(parsed, limits)
+    locate = _locate(parsed, limits)
+    key = fingerprint(locate.identity | _conditions(limits))
+    return LoadedRouter(spec, key, partial(_open_process_router, spec, locate.place, limits))
+
+
+def locate_for_training(spec: str, limits: PluginLimits) -> Located:
+    """Where the router is that ``spec`` names, and what it depends on, so that it can be trained.
+
+    Raises:
+        UsageError: nothing is found under that name, it is no router that can be trained, or an argument names a file.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind == "endpoint":
+        raise UsageError(f"router {spec!r} runs elsewhere: it can be trained there alone")
+    if parsed.kind == "trb":
+        raise UsageError(f"router {spec!r}: routers of the TwinRouterBench repository have no method fit(trajectories)")
+    if parsed.kind == "artefact":
+        raise UsageError(f"router {spec!r} was trained already: name the router that it was made of")
+    if parsed.kind == "built-in":
+        identity = {"built-in": parsed.target, "files": _built_in_files(), "python": _python(), "distributions": {}}
+        return Located(_place_of_built_in(parsed), identity, "built-in", {})
+    locate = _locate(parsed, _resolve_python(limits))
+    if locate.identity["argument_files"]:
+        named = ", ".join(locate.identity["argument_files"])
+        raise UsageError(
+            f"router {spec!r}: its argument {named} names a file, which a trained router does not take along; let fit "
+            "keep what it needs of it"
+        )
+    return locate
+
+
+def open_for_training(
+    name: str, locate: Located, limits: PluginLimits, candidates: tuple[Candidate, ...]
+) -> RouterInTraining:
+    """The router in a process of its own, which can be trained there; use as a context manager, which loads it."""
+    from twinbench.plugins.training import RouterInTraining
+
+    return RouterInTraining(name, locate.place, candidates, _resolve_python(limits), {})
+
+
+def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
+    """A router that was trained, as its folder has it.
+
+    Raises:
+        UsageError: the folder is damaged, or another release's.
+    """
+    artefact = read_artefact(Path(parsed.target))
+    manifest, folder = artefact.manifest, artefact.folder
+    if limits.isolation is not None and artefact.wheels is not None:
+        limits = replace(limits, isolation=limits.isolation.with_wheels(artefact.wheels))
+    request = {
+        "kind": "file" if manifest.origin == "file" else "module",
+        "target": manifest.target,
+        "attribute": manifest.attribute,
+        "arguments": {**manifest.settings, **parsed.arguments},
+        "path": [str(folder / CODE)],
+        "folder": str(folder),
+        "learned": str(folder / LEARNED),
+        "artefact": str(folder),
+    }
+    if manifest.origin == "built-in":
+        built_in = BUILT_IN.get(manifest.target)
+        if built_in is None or _built_in_files() != manifest.code.files:
+            raise UsageError(
+                f"router {parsed.text!r} was trained with another version of twinbench's {manifest.target} "
+                f"({manifest.twinbench}): train it again"
+            )
+        request |= {"target": built_in.__module__, "attribute": built_in.__name__}
+    elif manifest.origin == "file":
+        request["target"] = str(folder / CODE / manifest.target)
+    if limits.isolation is not None:
+        request = limits.isolation.locate(request)
+    found = _described(parsed, request, limits)
+    identity = {
+        "artefact": artefact.fingerprint,
+        "arguments": dict(parsed.arguments),
+        "python": found.python,
+        "distributions": found.distributions,
+    }
+    key = fingerprint(identity | _conditions(limits))
+    opener = partial(_open_process_router, parsed.text, request, limits)
+    return LoadedRouter(parsed.text, key, opener, artefact=artefact)
 
 
 def _loaded_object(router: RouterLike) -> LoadedRouter:
@@ -197,7 +291,19 @@ def _make_built_in(spec: RouterSpec) -> Router:
         raise UsageError(f"router {spec.text!r}: {error}") from None
 
 
-def _locate(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dict[str, Any]]:
+def _place_of_built_in(spec: RouterSpec) -> dict[str, Any]:
+    """Return the location of a built-in router, as a process that loads it needs it."""
+    return {
+        "kind": "module",
+        "target": BUILT_IN[spec.target].__module__,
+        "attribute": BUILT_IN[spec.target].__name__,
+        "arguments": dict(spec.arguments),
+        "path": [],
+        "folder": str(Path.cwd()),
+    }
+
+
+def _locate(spec: RouterSpec, limits: PluginLimits) -> Located:
     """Return a router's location, as its process needs it, and what its decisions depend on."""
     folder = Path.cwd()
     is_file = spec.kind == "file"
@@ -211,19 +317,7 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dic
     }
     if limits.isolation is not None:
         request = limits.isolation.locate(request)
-    elsewhere = limits.python is not None or limits.isolation is not None
-    try:
-        found = _describe_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
-    except RouterNotFoundError as error:
-        strict = (
-            "; in strict isolation modules come from --plugin-wheels or the image, and from this folder only as a "
-            "file, path/to/file.py:Class"
-            if limits.isolation is not None and spec.kind in ("module", "trb")
-            else ""
-        )
-        raise UsageError(
-            f"router {spec.text!r}: {error}{strict}{_known_routers_hint(spec, elsewhere=elsewhere)}"
-        ) from None
+    found = _described(spec, request, limits)
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
@@ -240,7 +334,28 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> tuple[dict[str, Any], dic
         "files": found.files,
         "distributions": found.distributions,
     }
-    return place, identity
+    return Located(place, identity, found.kind, found.paths)
+
+
+def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
+    """What ``describe`` says where the router will run.
+
+    Raises:
+        UsageError: there is no such router.
+    """
+    elsewhere = limits.python is not None or limits.isolation is not None
+    try:
+        return _describe_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
+    except RouterNotFoundError as error:
+        strict = (
+            "; in strict isolation modules come from --plugin-wheels or the image, and from this folder only as a "
+            "file, path/to/file.py:Class"
+            if limits.isolation is not None and spec.kind in ("module", "trb")
+            else ""
+        )
+        raise UsageError(
+            f"router {spec.text!r}: {error}{strict}{_known_routers_hint(spec, elsewhere=elsewhere)}"
+        ) from None
 
 
 def _known_routers_hint(spec: RouterSpec, *, elsewhere: bool) -> str:
@@ -304,7 +419,23 @@ def _describe_with_python(
         raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({why})") from None
 
 
+def _built_in_files() -> dict[str, str]:
+    """The SHA-256 of the files that built-in routers are made of, by name."""
+    found = [_PACKAGE / "routing" / name for name in ("built_in.py", "content.py", "router.py", "tiers.py")]
+    found += sorted((_PACKAGE / "routers").glob("*.py"))
+    return {f"{path.parent.name}/{path.name}": sha256_installed(path) for path in found}
+
+
+def _python() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def _built_in_fingerprint(spec: RouterSpec) -> str:
-    files = {name: sha256_installed(_PACKAGE / "routing" / name) for name in ("built_in.py", "router.py", "tiers.py")}
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return fingerprint({"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python})
+    return fingerprint(
+        {
+            "built-in": spec.target,
+            "arguments": dict(spec.arguments),
+            "files": _built_in_files(),
+            "python": _python(),
+        }
+    )

@@ -29,7 +29,14 @@ from twinbench.plugins.limits import PluginLimits, RouterLoadError, RouterRefuse
 from twinbench.plugins.local_process import LocalProcess
 from twinbench.plugins.process import AnswerQuestion, RouterProcess
 from twinbench.plugins.runtime import runtime_folder
-from twinbench.plugins.wire import FrameError, call_head_to_json, candidate_to_json, outcome_to_json, reply_to_json
+from twinbench.plugins.wire import (
+    FrameError,
+    call_head_to_json,
+    candidate_to_json,
+    outcome_to_json,
+    reply_to_json,
+    shared_prefix,
+)
 from twinbench.routing.asking import RemoteRouter
 from twinbench.routing.llm import LlmError
 from twinbench.routing.router import Call, Candidate, Decision, Outcome, RouterError
@@ -144,7 +151,7 @@ class ProcessRouter(RemoteRouter):
             if "start" in self._hooks:
                 told = self._ask(process, HOOK, "start", {"do": "hook", "hook": "start", "argument": call.session})
                 sent.start_error = told.error if isinstance(told, HookFailure) else None
-        kept = _shared_prefix(sent.messages, call.messages)
+        kept = shared_prefix(sent.messages, call.messages)
         request: dict[str, Any] = {
             "do": "route",
             "head": call_head_to_json(call),
@@ -263,15 +270,3 @@ class ProcessRouter(RemoteRouter):
         self._generation += 1
         self._hooks = frozenset(answer.hooks)
         return process
-
-
-def _shared_prefix(sent: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> int:
-    """Return the length of the common prefix of two conversations.
-
-    Messages are compared by ``repr``: ``True == 1``, and dicts are equal whatever the order of keys, but a router can
-    see the difference.
-    """
-    for position, (old, new) in enumerate(zip(sent, wanted, strict=False)):
-        if old is not new and repr(old) != repr(new):
-            return position
-    return min(len(sent), len(wanted))

@@ -22,6 +22,10 @@ ENTRY_POINTS = "twinbench.routers"
 """The entry point group in which packages register their routers."""
 
 
+_NOTHING: Mapping[str, Mapping[str, str]] = {"files": {}, "paths": {}, "distributions": {}}
+"""What a router depends on of which there is no file: one that is written in C, say."""
+
+
 class RouterNotFoundError(Exception):
     """The router does not exist in this environment; the text says which ones do."""
 
@@ -44,8 +48,8 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
             ``folder`` (from which relative paths in arguments start).
 
     Returns:
-        ``kind``, ``target`` and ``attribute`` with entry points resolved, ``files`` (name to sha256),
-        ``distributions`` (name to version) and the version of Python.
+        ``kind``, ``target`` and ``attribute`` with entry points resolved, ``files`` (name to sha256), ``paths`` (name
+        to where it lies), ``distributions`` (name to version) and the version of Python.
 
     Raises:
         RouterNotFoundError: the entry point or module does not exist.
@@ -71,13 +75,13 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
         "target": target,
         "attribute": attribute,
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-        **(provenance(found.file, found.package, path) if found is not None else {"files": {}, "distributions": {}}),
+        **(provenance(found.file, found.package, path) if found is not None else _NOTHING),
         "arguments": _argument_files(request["arguments"], Path(request["folder"])),
     }
 
 
 def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> dict[str, dict[str, str]]:
-    """Return the files (name to sha256) and distributions (name to version) that a router depends on.
+    """Return the files (name to sha256, and to path) and distributions (name to version) that a router depends on.
 
     A file is named relative to the folder on the search path in which its module was found, so that the name does not
     depend on where that folder is. The router's own package, and modules that belong to no distribution, count file by
@@ -91,6 +95,7 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
     root = entry.parents[len(package.split("."))] if package else entry.parent
     own = (package or entry.stem).split(".")[0]
     files: dict[str, str] = {}
+    paths: dict[str, str] = {}
     distributions: dict[str, str] = {}
     pending: list[_Module] = [_Module(entry, package, root)]
     while pending:
@@ -100,6 +105,7 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
             continue
         content = here.read_bytes()
         files[name] = hashlib.sha256(content).hexdigest()
+        paths[name] = str(here)
         for imported in _with_parent_packages(_imported_names(content, inside), inside):
             top = imported.split(".")[0]
             if top in sys.stdlib_module_names or top == "twinbench":
@@ -117,7 +123,7 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
                 pending.append(found)
     if package and (own_distribution := _top_level().get(own)):
         _add_distribution(own_distribution[0], distributions)
-    return {"files": files, "distributions": distributions}
+    return {"files": files, "paths": paths, "distributions": distributions}
 
 
 def _argument_files(arguments: Mapping[str, str], folder: Path) -> dict[str, str]:

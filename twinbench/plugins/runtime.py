@@ -21,10 +21,13 @@ RESOURCE_LIMITS = (f"RLIMIT_FSIZE={LARGEST_FILE_BYTES}", f"RLIMIT_NOFILE={MOST_O
 
 _RUNTIME: Mapping[str, Sequence[str]] = {
     ".": ("__init__.py",),
-    "routing": ("__init__.py", "accepting.py", "built_in.py", "llm.py", "router.py", "tiers.py", "usage.py"),
+    "routing": (
+        *("__init__.py", "accepting.py", "built_in.py", "content.py", "llm.py", "router.py", "tiers.py", "training.py"),
+        "usage.py",
+    ),
     "plugins": (
-        *("__init__.py", "arguments.py", "constructing.py", "host.py", "provenance.py", "raised.py", "reaper.py"),
-        *("published.py", "published_text.py", "twinrouterbench.py", "wire.py"),
+        *("__init__.py", "arguments.py", "constructing.py", "fitting.py", "host.py", "provenance.py", "raised.py"),
+        *("published.py", "published_text.py", "reaper.py", "twinrouterbench.py", "wire.py"),
     ),
 }
 """The files that a router's process runs, by folder of the package; they need the standard library only."""
@@ -41,7 +44,8 @@ def runtime_folder() -> Iterator[Path]:
     package = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory(prefix="twinbench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        for room, files in _RUNTIME.items():
+        routers = sorted(path.name for path in (package / "routers").glob("*.py"))
+        for room, files in {**_RUNTIME, "routers": routers}.items():
             target = folder / "runtime" / "twinbench" / room
             target.mkdir(parents=True, exist_ok=True)
             for file in files:

@@ -10,14 +10,19 @@ from pathlib import Path
 from string import Template
 
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.routing.built_in import BUILT_IN
+from twinbench.routers.registry import BUILT_IN
 
 _TAKEN = {"twinbench", "static_track", "dynamic_track", "tests"}
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
-def write_project(name: str, parent: Path) -> list[Path]:
+def write_project(name: str, parent: Path, *, learned: bool = False) -> list[Path]:
     """Write a plugin project into ``parent / name`` and return the files written.
+
+    Args:
+        name: of the router and its project.
+        parent: the folder that the project's folder is made in.
+        learned: start from a router that is trained on a bank.
 
     Raises:
         UsageError: the name is not a valid package name or is taken.
@@ -34,11 +39,12 @@ def write_project(name: str, parent: Path) -> list[Path]:
         raise UsageError(f"{folder} exists already; choose another name or folder")
     package = name.replace("-", "_")
     words = {"name": name, "package": package, "class_name": "".join(part.capitalize() for part in package.split("_"))}
+    kind = "_learned" if learned else ""
     files = {
         "pyproject.toml": "pyproject.toml",
-        "README.md": "README.md",
-        f"{package}/__init__.py": "router.py",
-        "tests/test_router.py": "test_router.py",
+        "README.md": f"README{kind}.md",
+        f"{package}/__init__.py": f"router{kind}.py",
+        "tests/test_router.py": f"test_router{kind}.py",
     }
     templates = resources.files("twinbench.plugins") / "template"
     written = []

@@ -1,7 +1,8 @@
 """Parse router specs: the texts that name routers.
 
 ``always-high`` or an installed entry point, ``package.module:Class``, ``path/to/file.py:Class``,
-``trb:module:factory``, ``http://host/path``; all but the last with arguments, ``?k=5&metric=cosine``.
+``trb:module:factory``, the folder of a trained router, ``http://host/path``; all but the last with arguments,
+``?k=5&metric=cosine``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Literal
 from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
-from twinbench.routing.built_in import BUILT_IN
+from twinbench.routers.registry import BUILT_IN
 
-Kind = Literal["built-in", "entry-point", "module", "file", "trb", "endpoint"]
+Kind = Literal["built-in", "entry-point", "module", "file", "trb", "artefact", "endpoint"]
 
-FORMS = "package.module:Class, path/to/file.py:Class, trb:module:factory or http://…"
+FORMS = "package.module:Class, path/to/file.py:Class, trb:module:factory, the folder of a trained router or http://…"
+
+MANIFEST = "artefact.json"
+"""The file by which the folder of a trained router is known."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class RouterSpec:
     """The spec as the user wrote it, which tables show."""
     kind: Kind
     target: str
-    """The name of a built-in router or entry point, a module, a file's path, or a URL."""
+    """The name of a built-in router or entry point, a module, the path of a file or of a trained router's folder, or a
+    URL."""
     attribute: str
     """The class or factory in the module or file."""
     arguments: Mapping[str, str]
@@ -62,10 +67,16 @@ def parse_spec(text: str) -> RouterSpec:
                 f"the folder of {Path(module).name}"
             )
         return RouterSpec(text, "trb", module, attribute, arguments)
+    if (Path(name) / MANIFEST).is_file():
+        return RouterSpec(text, "artefact", name, "", arguments)
     target, colon, attribute = name.rpartition(":")
+    if not colon and name and Path(name).is_dir():
+        raise UsageError(f"router {text!r}: the folder {name} has no {MANIFEST}, so no router was trained into it")
     if not colon and name and "/" not in name and not name.endswith(".py"):
         return RouterSpec(text, "entry-point", name, "", arguments)
     if not target or not attribute:
+        if not colon and not name.endswith(".py"):
+            raise UsageError(f"router {text!r}: there is no folder {name}; name your own router as {FORMS}")
         raise UsageError(f"router {text!r}: name your own router as {FORMS}")
     if "/" in target and not target.endswith(".py"):
         raise UsageError(f"router {text!r}: {target} is not a file that ends in .py; name your own router as {FORMS}")

@@ -19,6 +19,7 @@ from typing import Any
 from twinbench.routing.llm import LlmError, Reply, candidate_name
 from twinbench.routing.router import CacheView, CacheViews, Call, Candidate, Limits, Outcome
 from twinbench.routing.tiers import Tier
+from twinbench.routing.training import Trajectory
 from twinbench.routing.usage import Prices, Usage
 
 MOST_ANSWER_BYTES = 2**20
@@ -238,3 +239,55 @@ def call_to_json(call: Call) -> dict[str, Any]:
         "limits": asdict(call.limits),
         "mean_output_tokens": call.mean_output_tokens,
     }
+
+
+def trajectory_to_json(trajectory: Trajectory) -> dict[str, Any]:
+    """A trajectory that a router is trained on; what a call's conversation shares with the one before is sent once."""
+    steps: list[dict[str, Any]] = []
+    messages: Sequence[Mapping[str, Any]] = ()
+    tools: Sequence[Mapping[str, Any]] | None = None
+    for call in trajectory.calls:
+        kept = shared_prefix(messages, call.messages)
+        step: dict[str, Any] = {"head": call_head_to_json(call), "keep": kept, "append": list(call.messages[kept:])}
+        if tools is None or (tools is not call.tools and tools != call.tools):
+            step["tools"] = list(call.tools)
+        messages, tools = call.messages, call.tools
+        steps.append(step)
+    return {
+        "steps": steps,
+        "targets": [tier.label for tier in trajectory.targets],
+        "costs_usd": [{tier.label: usd for tier, usd in costs.items()} for costs in trajectory.costs_usd],
+        "workload": trajectory.workload,
+        "group": trajectory.group,
+    }
+
+
+def trajectory_from_json(content: Mapping[str, Any], candidates: tuple[Candidate, ...]) -> Trajectory:
+    """The trajectory that ``trajectory_to_json`` wrote."""
+    calls: list[Call] = []
+    messages: list[Any] = []
+    tools: tuple[Any, ...] = ()
+    for step in content["steps"]:
+        messages = [*messages[: step["keep"]], *step["append"]]
+        tools = tuple(step["tools"]) if "tools" in step else tools
+        calls.append(call_from_head(step["head"], tuple(messages), tools, candidates))
+    return Trajectory(
+        calls=tuple(calls),
+        targets=tuple(map(Tier.from_label, content["targets"])),
+        costs_usd=tuple(
+            {Tier.from_label(label): usd for label, usd in costs.items()} for costs in content["costs_usd"]
+        ),
+        workload=content["workload"],
+        group=content["group"],
+    )
+
+
+def shared_prefix(sent: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> int:
+    """How many messages at the start are the same in both.
+
+    The same when written down: ``True`` equals 1, and a dict one with its keys in another order, but a router can tell.
+    """
+    for position, (old, new) in enumerate(zip(sent, wanted, strict=False)):
+        if old is not new and repr(old) != repr(new):
+            return position
+    return min(len(sent), len(wanted))

@@ -6,7 +6,7 @@ import random
 import re
 from typing import ClassVar
 
-from twinbench.routing.router import Call, Decision, Router
+from twinbench.routing.router import Call, Decision
 from twinbench.routing.tiers import TIER_LABELS, Tier
 
 
@@ -149,17 +149,5 @@ class Sticky:
         observed = (message for message in call.messages if message.get("role") in ("tool", "user"))
         return sum(len(self._FAILED.findall(str(message.get("content")))) for message in observed)
 
-
-BUILT_IN: dict[str, type[Router]] = {
-    "always-low": AlwaysLow,
-    "always-mid": AlwaysMid,
-    "always-mid_high": AlwaysMidHigh,
-    "always-high": AlwaysHigh,
-    "random": Random,
-    "round-robin": RoundRobin,
-    "depth-rule": DepthRule,
-    "sticky": Sticky,
-}
-"""Built-in router classes by the name that a router spec uses."""
 
 CONSTANTS = tuple(f"always-{label}" for label in TIER_LABELS)

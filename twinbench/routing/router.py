@@ -1,7 +1,7 @@
 """What a router is, what it sees and what it answers.
 
-This file and ``tiers.py`` and ``usage.py`` need nothing outside Python's standard library: the core, a router's own
-process and a container without network all use the same ones.
+This file and ``content.py``, ``tiers.py`` and ``usage.py`` need nothing outside Python's standard library: the core, a
+router's own process and a container without network all use the same ones.
 
 A router is any object with ``route(call)``. Further methods are called where they exist:
 
@@ -15,8 +15,8 @@ A router is any object with ``route(call)``. Further methods are called where th
     after a call got its answer, before the next ``route`` of that session.
 ``end(session)``
     after a trajectory's last call.
-``fit(examples)``, ``save(dir)``, ``load(dir)``
-    training, and keeping what was learnt.
+``fit(trajectories)``, ``save(folder)``, ``load(folder)``
+    learning from labelled trajectories (``training.py``), and keeping what was learnt.
 
 An attribute ``concurrency = n`` says that ``route`` may be called from n threads; otherwise calls are serial.
 """
@@ -29,6 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from twinbench.routing.content import first_text
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Prices, Usage
 
@@ -119,6 +120,21 @@ class Call:
     """Tokens of ``messages`` by candidate id, under that candidate's tokenizer."""
     mean_output_tokens: float = DEFAULT_MEAN_OUTPUT_TOKENS
     """Mean output tokens of this session's earlier calls; 500 before any."""
+
+    def last_text(self, *roles: str) -> str:
+        """Return the text of the last message that has one of some roles, such as ``"user"``.
+
+        Args:
+            roles: the roles; none: the last message, whatever its role.
+
+        Returns:
+            The text, its parts joined by newlines; empty if there is no such message.
+        """
+        return first_text(reversed(self.messages), roles)
+
+    def first_text(self, *roles: str) -> str:
+        """Return the text of the first message that has one of some roles; arguments and result as ``last_text``."""
+        return first_text(self.messages, roles)
 
     def prompt_tokens(self, candidate: Candidate) -> int:
         """Count the conversation's tokens under the candidate's tokenizer."""

@@ -161,9 +161,9 @@ def test_a_part_counts_the_groups_in_it(drawn: Store) -> None:
 def test_what_scores_are_made_of_names_the_groups_fresh_and_kept(drawn: Store) -> None:
     with Bank.open("drawn", drawn) as bank:
         judge = Evaluator(bank)
-        fresh = judge._score([judge._make_line(judge._load_router("sticky"), reference=False)], parts=True)
+        fresh = judge._score([judge._make_line(judge._routers.load("sticky"), reference=False)], parts=True)
         again = Evaluator(bank)
-        kept = again._kept_scores([again._make_line(again._load_router("sticky"), reference=False)], parts=True)
+        kept = again._kept_scores([again._make_line(again._routers.load("sticky"), reference=False)], parts=True)
         for found in (fresh["sticky"], kept["sticky"]):
             assert found.parts is not None
             assert list(found.parts.groups) == bank.groups()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from static_track.banks.near_duplicates import FirstMessage, find_groups, shingles_of
+from static_track.banks.near_duplicates import FirstMessage, find_groups
 from static_track.banks.splits import HELDOUT, TrajectoryLabel, list_splits, plan_split
 from tests.banks import a_row, import_rows
 from tests.cli.commands import twinbench
@@ -24,6 +24,7 @@ from tests.examples import examples
 from twinbench.fingerprint import fingerprint
 from twinbench.storage.manifest_files import heldout_instances
 from twinbench.storage.store import Store
+from twinbench.text.shingles import shingles_of
 
 WORDS = [f"w{number}" for number in range(30)]
 LONG = " ".join(f"word{number}" for number in range(60))

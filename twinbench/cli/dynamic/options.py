@@ -209,3 +209,12 @@ def load_tasks(choice: TaskChoice, swebench_setting: Sequence[str] | None = None
     """
     with progress() as shown:
         return choice.load(shown, swebench_setting=swebench_setting or ())
+
+
+InSampleRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--in-sample",
+        help="Also run trained routers on tasks that they were trained on; the router's name then says so everywhere.",
+    ),
+]

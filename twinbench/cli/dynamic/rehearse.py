@@ -11,6 +11,7 @@ import typer
 from twinbench.cli import INTERRUPTED, completion
 from twinbench.cli.dynamic.options import (
     ActionFormatOption,
+    InSampleRunOption,
     LimitOption,
     MinFreeOption,
     OnlyOption,
@@ -164,6 +165,7 @@ def run(
     min_free_mib: MinFreeOption = 2048,
     resamples: ResamplesOption = RESAMPLES,
     level: LevelOption = LEVEL,
+    in_sample: InSampleRunOption = False,
     plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -175,9 +177,8 @@ def run(
 
     Exit code 1 if a case ended because of infrastructure, or a router failed in every case or could not be loaded.
     """
-    from dynamic_track.rehearsal.preparing import new_rehearsal_folder, parse_seeds, prepare_rehearsal
+    from dynamic_track.rehearsal.preparing import load_routers, new_rehearsal_folder, parse_seeds, prepare_rehearsal
     from twinbench.errors import UsageError
-    from twinbench.plugins.loading import load_router
 
     if not routers:
         raise UsageError("name the routers to rehearse, such as always-low always-high")
@@ -193,8 +194,7 @@ def run(
             on_router_error=on_router_error,
             progress=shown,
         )
-    limits = plugins.limits(processes=True)
-    loaded = [load_router(router, limits) for router in routers]
+    loaded = load_routers(rehearsal, routers, plugins.limits(processes=True), in_sample=in_sample)
     result = rehearse_with_progress(
         rehearsal,
         loaded,

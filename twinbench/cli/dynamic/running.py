@@ -15,6 +15,7 @@ from twinbench.cli.dynamic.options import (
     BuildOption,
     ContainerOptions,
     EnginesOption,
+    InSampleRunOption,
     NoBreakerOption,
     RouterErrorOption,
     TaskOptions,
@@ -189,6 +190,7 @@ def run(
         bool, typer.Option("--network", help="Give containers of cases a network.", rich_help_panel=Panel.CONTAINERS)
     ] = False,
     containers: ContainerOptions,
+    in_sample: InSampleRunOption = False,
     plugins: PluginOptions,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask for confirmation before money is spent.")
@@ -241,6 +243,7 @@ def run(
         min_free_mib=containers.min_free_mib,
         tests_s=containers.tests_timeout,
         plugins=plugins.limits(processes=True),
+        in_sample=in_sample,
     )
     with progress() as shown:
         prepared = prepare_run(request, shown)
@@ -262,7 +265,7 @@ def run(
     if json_:
         write_text(json.dumps(summary.to_json()) + "\n", output)
     else:
-        print_table(_run_table(summary, router, prepared.setup.pool), form, output)
+        print_table(_run_table(summary, prepared.setup.router.name, prepared.setup.pool), form, output)
     if summary.stopped is not None:
         typer.echo(printable(f"stopped: {summary.stopped}; {counted(summary.left, 'trial')} left"), err=True)
         raise typer.Exit(1)
@@ -271,7 +274,7 @@ def run(
         raise typer.Exit(INTERRUPTED)
     failed = summary.router_failure is not None
     if failed and (json_ or form is not Format.table):  # the table for people has these notes already
-        for note in summary.score.failure_notes(router):
+        for note in summary.score.failure_notes(prepared.setup.router.name):
             typer.echo(printable(f"error: {note}"), err=True)
     if failed or summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
@@ -318,7 +321,7 @@ def _print_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool
     cases = counted(len(prepared.cases), "case") + (f", {setup.trials} times each" if setup.trials > 1 else "")
     shard = "" if setup.shard is None else f", shard {setup.shard[0]} of {setup.shard[1]}"
     lines = [
-        f"{prepared.request.router} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
+        f"{setup.router.name} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
         _estimate_text(prepared.estimate, prepared.cap),
         *([] if foreseen is None else foreseen.lines()),
     ]

@@ -22,7 +22,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.cli.static import curve, explain, report
+from twinbench.cli.static import crossval, curve, explain, report
 from twinbench.cli.static.evaluating import open_evaluator, print_failures
 from twinbench.display.wording import counted
 
@@ -193,6 +193,7 @@ def published(json_: JsonOption = False, form: FormatOption = Format.table, outp
     )
 
 
+app.command("crossval")(crossval.crossval)
 app.command("explain")(explain.explain)
 app.command("diff")(explain.diff)
 app.command("curve")(curve.curve)

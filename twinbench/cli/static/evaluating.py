@@ -53,12 +53,13 @@ def open_evaluator(
             tokenizers=chosen.tokenizers,
             order_seed=chosen.order_seed,
             fresh=chosen.no_cache,
+            in_sample=chosen.in_sample,
             plugins=limits,
             llm=llm,
             pool=gateway.pool,
             progress=shown,
         )
-        _print_estimate(judge, llm)
+        _print_estimate(judge, llm, gateway.pool)
         yield opened, judge
     for warning in judge.warnings:
         typer.echo(printable(f"warning: {warning}"), err=True)
@@ -79,11 +80,13 @@ def _have_processes(routers: Sequence[str]) -> bool:
     return any(parse_spec(router).has_process for router in routers)
 
 
-def _print_estimate(judge: Evaluator, llm: MeteredLlm | None) -> None:
+def _print_estimate(judge: Evaluator, llm: MeteredLlm | None, pool: str) -> None:
     """Print what may be spent, before anything is."""
     if llm is None:
         return
-    least, most = judge.estimate_router_llm_usd()
+    from static_track.own_estimate import own_estimate_usd
+
+    least, most = own_estimate_usd(judge, pool)
     cap = "without a cap" if llm.budget.limit_usd is None else f"capped at {llm.budget.limit_usd} USD"
     typer.echo(
         f"a router that asks an LLM about every row spends about {least:.4f} to {most:.4f} USD (cheapest to most "

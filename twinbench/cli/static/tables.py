@@ -135,6 +135,7 @@ def board_table(board: Board) -> Table:
         if entry.own is not None
     ]
     notes += [
+        *board.notes,
         SCORE_NOTE,
         "* reference; labels and cost-optimal see the labels and are not routers.",
         "Percentages, higher is better. Cost: of all rows as the router routed them.",

@@ -1,0 +1,141 @@
+"""What training leaves: a folder with all that a trained router needs, which is itself named as a router.
+
+``artefact.json`` says what it is and has a digest of every other file: ``learned/`` is what the router saved, ``code/``
+its own modules as they were when it was trained, ``seen.json`` what tells whether a bank holds something that it was
+trained on. Nothing in ``learned/`` is ever read by twinbench: only the router's own process does that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from twinbench.errors import UsageError
+from twinbench.fingerprint import sha256_file, sha256_text
+from twinbench.plugins.fitting import CODE, LEARNED
+from twinbench.plugins.spec import MANIFEST
+from twinbench.reading.validation import field_path, worded
+
+SEEN = "seen.json"
+WHEELS = "wheels"
+"""A folder that may be put beside them: wheels that the router may import under strict isolation."""
+
+_MOST_MANIFEST_BYTES = 2**24
+
+
+def check_path(path: str) -> str:
+    """A path of a file in an artefact.
+
+    Raises:
+        ValueError: it may lead out of the folder, or to a place that is not for such files.
+    """
+    parts = PurePosixPath(path).parts
+    if not path.isprintable() or "\\" in path or ":" in path or ".." in parts or path != "/".join(parts):
+        raise ValueError(f"{path!a} is no path in an artefact")
+    if path != SEEN and (len(parts) < 2 or parts[0] not in (LEARNED, CODE)):
+        raise ValueError(f"{path!a} is none of {LEARNED}/…, {CODE}/… and {SEEN}")
+    return path
+
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+InnerPath = Annotated[str, AfterValidator(check_path)]
+
+
+class _CommandEntry(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class Code(_CommandEntry):
+    """The code that was trained."""
+
+    fingerprint: Sha256
+    """Of all of it: the same code, settings and versions have the same."""
+    python: str
+    files: dict[str, Sha256]
+    """The digest of each of its own files, by name."""
+    distributions: dict[str, str]
+    """Version by name."""
+
+
+class TrainingData(_CommandEntry):
+    """What it was trained on."""
+
+    fingerprint: Sha256
+    """Of the rows and of how they were counted and priced."""
+    bank: str
+    bank_sha256: Sha256
+    part: str | None
+    """Of the bank; None for all of it."""
+    rows: int
+    trajectories: int
+    groups: int
+
+
+class Manifest(_CommandEntry):
+    """What an artefact says of itself."""
+
+    kind: Literal["trained router"]
+    twinbench: str
+    """The version that made it."""
+    router: str
+    """The spec that was trained, without the folders of the machine."""
+    origin: Literal["built-in", "file", "module"]
+    target: str
+    """The built-in router's name, the file below ``code/``, or the module."""
+    attribute: str
+    settings: dict[str, str]
+    """The arguments of the spec."""
+    seed: int
+    code: Code
+    data: TrainingData
+    files: dict[InnerPath, Sha256]
+    """The digest of every other file."""
+
+
+class Artefact:
+    """A folder that training left, opened and checked."""
+
+    def __init__(self, folder: Path, manifest: Manifest, fingerprint: str) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.fingerprint = fingerprint
+        """Of the manifest, and so of every file."""
+
+    @property
+    def wheels(self) -> Path | None:
+        """The folder of wheels that lies in it; None where there is none."""
+        folder = self.folder / WHEELS
+        return folder if folder.is_dir() else None
+
+    @property
+    def seen(self) -> Path:
+        """The file that tells what it was trained on."""
+        return self.folder / SEEN
+
+
+def read_artefact(folder: Path) -> Artefact:
+    """An artefact, every file held against its digest.
+
+    Raises:
+        UsageError: it is none, or not as it was when it was made.
+    """
+    path = folder / MANIFEST
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_MANIFEST_BYTES).decode()
+        manifest = Manifest.model_validate_json(content)
+        for name, sha256 in manifest.files.items():
+            if (folder / name).is_symlink() or sha256_file(folder / name) != sha256:
+                raise UsageError(f"the trained router {folder} is damaged: {name} is not what it was; train it again")
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = field_path(first["loc"]) or "the whole"
+        raise UsageError(f"{path}: no trained router of this release ({where}: {worded(first)})") from None
+    except ValueError:  # no UTF-8
+        raise UsageError(f"{path}: no trained router of this release (no text)") from None
+    except OSError as error:
+        what = f"{error.filename or path} cannot be read ({error.strerror or error})"
+        raise UsageError(f"the trained router {folder} is damaged: {what}") from None
+    return Artefact(folder.resolve(), manifest, sha256_text(content))

@@ -1,0 +1,141 @@
+"""Training in a router's own process: takes trajectories, calls ``fit`` and ``save``, and gives out what was saved.
+
+What ``save`` wrote leaves the process in pieces through its pipe, so that it is the same wherever the process runs, and
+twinbench alone writes the artefact. Standard library only.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from twinbench.plugins.constructing import LoadError
+from twinbench.plugins.raised import describe_error
+from twinbench.plugins.wire import trajectory_from_json
+from twinbench.routing.router import Candidate
+from twinbench.routing.training import Trajectory
+
+CHUNK_BYTES = 2**19
+"""Of a file, in one answer: base64 of it fits one."""
+
+MOST_FILES = 1_000
+MAX_ANSWER_BYTES = 512 * 2**20
+"""What an artefact may hold at most, its code included."""
+
+LEARNED = "learned"
+"""The folder of an artefact that ``save`` writes into and ``load`` reads from."""
+
+CODE = "code"
+"""The folder of an artefact with the router's own modules."""
+
+_NUMPY_SEEDS = 2**32
+
+
+class Fitting:
+    """The training of the router of one process, step by step."""
+
+    def __init__(self) -> None:
+        self._taken: list[Trajectory] = []
+        self._folder = Path()
+        self._sizes: dict[str, int] = {}
+
+    def answer(self, router: Any, candidates: tuple[Candidate, ...], request: Mapping[str, Any]) -> dict[str, Any]:
+        """Do one step of the training.
+
+        Args:
+            router: the one that is trained.
+            candidates: what it picks from.
+            request: its ``step`` is ``take``, ``fit``, ``save`` or ``chunk``.
+        """
+        step = request["step"]
+        if step == "take":
+            self._taken.append(trajectory_from_json(request["trajectory"], candidates))
+            return {}
+        if step == "fit":
+            return self._fit(router, request["seed"])
+        if step == "save":
+            return self._save(router, request["code"])
+        return self._chunk(request["file"], request["offset"])
+
+    def _fit(self, router: Any, seed: int) -> dict[str, Any]:
+        if not callable(getattr(router, "save", None)) or not callable(getattr(router, "load", None)):
+            return {"error": "it has fit(trajectories), but not both save(folder) and load(folder)", "usage": True}
+        random.seed(seed)
+        if (numpy := sys.modules.get("numpy")) is not None:
+            numpy.random.seed(seed % _NUMPY_SEEDS)
+        try:
+            router.fit(tuple(self._taken))
+        except BaseException as error:  # noqa: BLE001 - whatever a router raises is its own error, an exit too
+            return {"error": f"fit {describe_error(error)}", "usage": False}
+        self._taken = []
+        return {}
+
+    def _save(self, router: Any, code: Mapping[str, str]) -> dict[str, Any]:
+        self._folder = Path(tempfile.mkdtemp(prefix="twinbench-saved-"))
+        learned = self._folder / LEARNED
+        learned.mkdir()
+        try:
+            router.save(learned)
+        except BaseException as error:  # noqa: BLE001 - as above
+            return {"error": f"save {describe_error(error)}", "usage": False}
+        try:
+            for name, path in code.items():
+                target = self._folder / CODE / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
+            self._sizes = _sizes(self._folder)
+        except OSError as error:
+            return {"error": f"what save wrote cannot be read ({error})", "usage": False}
+        if not any(name.startswith(f"{LEARNED}/") for name in self._sizes):
+            return {"error": "save wrote no file into the folder that it was given", "usage": False}
+        if len(self._sizes) > MOST_FILES:
+            return {"error": f"save wrote {len(self._sizes):,} files; at most {MOST_FILES:,} are taken", "usage": False}
+        if (total := sum(self._sizes.values())) > MAX_ANSWER_BYTES:
+            return {"error": f"save wrote {total:,} bytes; at most {MAX_ANSWER_BYTES:,} are taken", "usage": False}
+        return {"files": self._sizes}
+
+    def _chunk(self, name: str, offset: int) -> dict[str, Any]:
+        try:
+            with (self._folder / name).open("rb") as file:
+                file.seek(offset)
+                data = file.read(CHUNK_BYTES)
+        except OSError as error:
+            return {"error": f"{name} cannot be read any more ({error})", "usage": False}
+        return {"data": base64.b64encode(data).decode()}
+
+
+def load_learned(router: Any, folder: str) -> None:
+    """Let a router load what it saved.
+
+    Args:
+        router: made with the arguments that it was trained with.
+        folder: what ``save`` wrote.
+
+    Raises:
+        LoadError: it has no method for that, or it raised.
+    """
+    load = getattr(router, "load", None)
+    if not callable(load):
+        raise LoadError("it has no method load(folder), which an artefact needs", usage=True)
+    try:
+        load(Path(folder))
+    except BaseException as error:
+        raise LoadError(f"load {describe_error(error)}", usage=False) from error
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """The size of every plain file below a folder, by its path from there; a link or a pipe is none."""
+    found: dict[str, int] = {}
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if path.is_file() and not path.is_symlink():
+                found[path.relative_to(folder).as_posix()] = path.stat().st_size
+    return dict(sorted(found.items()))

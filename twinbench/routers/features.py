@@ -1,0 +1,96 @@
+"""Features that learned routers share: hashed words of what was said, and numbers of how the work goes.
+
+Words are hashed by CRC-32, so that the same text has the same features in every process. Only the first message of a
+user, the last two messages and the names of tools are read, each to a limit, so a decision takes as long on a long
+conversation as on a short one. What a router's own earlier choices cost and what is warm are no features: in training
+nobody knows what they will be.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+
+from twinbench.routers.signals import Reader
+from twinbench.routing.content import message_texts
+from twinbench.routing.router import Call
+
+WORD_BUCKETS = 65_536
+STEP_FEATURES = 13
+LAST_OBSERVED = 11
+"""The place of the length of the last observation among the step features, as log(1 + characters)."""
+
+_MOST_READ = 2_000
+"""Characters at the start and at the end of a message."""
+
+_WORD = re.compile(r"[a-z_]{2,}|\d+")
+_RECENT = 3
+
+
+class Featuriser:
+    """Turns calls into features; what was read of a session's steps is kept until it ends."""
+
+    def __init__(self) -> None:
+        self._reader = Reader()
+
+    def words(self, call: Call) -> dict[int, float]:
+        """Hashed words and pairs of words, as log counts by bucket, of length 1 as a vector; empty of no words."""
+        counts: Counter[int] = Counter()
+        for place, text in _read(call):
+            counts.update(_hashed_words(place, _shortened(text)))
+        values = {bucket: math.log1p(count) for bucket, count in counts.items()}
+        length = math.sqrt(sum(value * value for value in values.values())) or 1.0
+        return {bucket: value / length for bucket, value in values.items()}
+
+    def numbers(self, call: Call) -> list[float]:
+        """``STEP_FEATURES`` numbers of how the work goes."""
+        steps = self._reader.steps(call)
+        recent = steps[-_RECENT:]
+        last = steps[-1] if steps else None
+        commands = [step.command for step in steps]
+        return [
+            math.log1p(call.step_index),
+            math.log1p(len(call.messages)),
+            math.log1p(min(call.counted_tokens.values(), default=0)),
+            math.log1p(len(call.tools)),
+            sum(step.severity for step in recent),
+            float(sum(step.failed for step in recent)),
+            float(sum(step.passed for step in recent)),
+            float(sum(step.edits for step in recent)),
+            float(sum(step.reads for step in recent)),
+            float(any(step.edits for step in steps)),
+            float(len(commands) - len(set(commands))),
+            math.log1p(0 if last is None else last.observed),
+            0.0 if last is None else last.severity,
+        ]
+
+    def forget(self, session: str) -> None:
+        """Drop what was read of a session."""
+        self._reader.forget(session)
+
+
+def _read(call: Call) -> Iterator[tuple[str, str]]:
+    """What is read of a call, each text with the place that it stands in."""
+    yield "first:", call.first_text("user")
+    for message in call.messages[-2:]:
+        yield "last:", "\n".join(message_texts(message))
+    for tool in call.tools:
+        function = tool.get("function")
+        yield "tool:", str(function.get("name")) if isinstance(function, dict) else ""
+
+
+@lru_cache(maxsize=256)
+def _hashed_words(place: str, text: str) -> Counter[int]:
+    """Count the hashed words and pairs of words of a text; kept, since most texts of a call were in the one before."""
+    words = _WORD.findall(text.lower())
+    pairs = (f"{one} {two}" for one, two in itertools.pairwise(words))
+    return Counter(zlib.crc32(f"{place}{word}".encode()) % WORD_BUCKETS for word in (*words, *pairs))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 2 * _MOST_READ else f"{text[:_MOST_READ]}\n{text[-_MOST_READ:]}"

@@ -1,0 +1,235 @@
+"""What learned routers share: features in, P(tier k suffices) out, and a layer that turns these into a choice.
+
+A learned router is a file of plain numbers (``numpy``, never a pickle) and a few lines of arithmetic. It needs numpy
+where it decides, which twinbench brings; under strict isolation a wheel of numpy has to lie in the folder ``wheels`` of
+the trained router.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from twinbench.routers.cascade import nearest
+from twinbench.routers.features import WORD_BUCKETS, Featuriser
+from twinbench.routers.layers import choose_tiers, conformal_threshold, refuse_settings
+from twinbench.routing.router import Call, Decision
+from twinbench.routing.tiers import Tier
+from twinbench.routing.training import Trajectory
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+NUMBERS_FILE = "numbers.npz"
+"""The file of what was learned, in the folder that ``save`` is given."""
+
+NOT_TRAINED = "it was not trained: twinbench router train"
+
+_MOST_WORDS = 256
+"""Buckets of words that are kept: those that tell most about the labels."""
+_FEWEST_CALLS = 3
+"""In which a bucket has to stand, to be kept."""
+_LEAST_CHI = 16.27
+"""Of a word that is kept: by chance, one word in a thousand has as much (three degrees of freedom)."""
+_FEWEST_WORDS = 16
+"""That are kept if fewer have as much."""
+_CALIBRATION_SHARE = 3
+"""One group in three calibrates the layer ``conformal``, and the others train."""
+
+
+class Encoder:
+    """Turns calls into vectors: words weighted by what they tell of the labels, and standardised step features."""
+
+    def __init__(self) -> None:
+        self._featuriser = Featuriser()
+
+    def learn(self, calls: Sequence[Call], labels: Any) -> tuple[dict[str, Any], Floats, Floats]:
+        """Learn from calls and their labels which words to keep.
+
+        Returns:
+            What was learned, as arrays by name; words of each call, shape (calls, words that are kept), each of length
+            1 or 0; step features of each call, shape (calls, STEP_FEATURES).
+        """
+        import numpy as np
+
+        found = [self._featuriser.words(call) for call in calls]
+        raw = np.array([self._featuriser.numbers(call) for call in calls])
+        kept, weights = _telling(found, labels)
+        place = np.full(WORD_BUCKETS, -1, np.int16)
+        place[kept] = np.arange(len(kept))
+        words = np.zeros((len(calls), len(kept)))
+        for row, values in enumerate(found):
+            for bucket, value in values.items():
+                if place[bucket] >= 0:
+                    words[row, place[bucket]] = value * weights[place[bucket]]
+        mean, spread = raw.mean(axis=0), raw.std(axis=0) + 1e-9
+        learned = {"place": place, "weights": weights, "mean": mean, "spread": spread}
+        return learned, to_unit(words), (raw - mean) / spread
+
+    def encode(self, call: Call, learned: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Return the words and the step features of one call, as ``learn`` gave them."""
+        import numpy as np
+
+        words = np.zeros(len(learned["weights"]))
+        for bucket, value in self._featuriser.words(call).items():
+            if (place := learned["place"][bucket]) >= 0:
+                words[place] = value * learned["weights"][place]
+        return to_unit(words), (np.array(self._featuriser.numbers(call)) - learned["mean"]) / learned["spread"]
+
+    def forget(self, session: str) -> None:
+        """Drop what was read of a session."""
+        self._featuriser.forget(session)
+
+
+class Learned(ABC):
+    """A router that learned P(label ≤ k) from labelled calls, and chooses by a decision layer."""
+
+    tunable: ClassVar[Sequence[Mapping[str, Sequence[float | str]]]] = (
+        {"layer": ("threshold",), "tau": tuple(share / 50 for share in range(2, 50))},
+        {"layer": ("topsis", "weighted"), "weight": tuple(share / 10 for share in range(1, 10))},
+    )
+    """The values that ``router tune`` tries, by setting: every combination within each entry."""
+
+    def __init__(self, layer: str = "threshold", tau: float = 0.5, weight: float = 0.7, alpha: float = 0.1) -> None:
+        refuse_settings(layer, tau=tau, weight=weight, alpha=alpha)
+        self._layer = layer
+        self._tau = tau
+        self._weight = weight
+        self._alpha = alpha
+        self._encoder = Encoder()
+        self._arrays: dict[str, Any] = {}
+        """What was learned; empty of a router that was not trained."""
+
+    def fit(self, trajectories: Sequence[Trajectory]) -> None:
+        """Learn from labelled calls."""
+        import numpy as np
+
+        calls = [call for each in trajectories for call in each.calls]
+        labels = np.array([int(target) for each in trajectories for target in each.targets])
+        names = {name: number for number, name in enumerate(sorted({each.group for each in trajectories}))}
+        groups = np.array([names[each.group] for each in trajectories for _ in each.calls])
+        held = groups % _CALIBRATION_SHARE == 0 if self._layer == "conformal" else np.zeros(len(groups), bool)
+        if held.any() and not held.all():
+            self._learn_from(
+                [call for call, out in zip(calls, held, strict=True) if not out], labels[~held], groups[~held]
+            )
+            out_of_sample = np.array([self.probabilities(calls[row]) for row in np.flatnonzero(held)])
+            self._arrays["tau"] = np.array(conformal_threshold(out_of_sample, labels[held], self._alpha))
+        else:
+            self._learn_from(calls, labels, groups)
+        self._encoder = Encoder()  # what it read of the training sessions is not needed any more
+
+    def _learn_from(self, calls: Sequence[Call], labels: Any, groups: Any) -> None:
+        learned, words, numbers = self._encoder.learn(calls, labels)
+        self._arrays = {**learned, **self._learn(words, numbers, labels, groups)}
+
+    @abstractmethod
+    def _learn(self, words: Floats, numbers: Floats, labels: Any, groups: Any) -> Mapping[str, Any]:
+        """Return what is to be kept, as arrays by name.
+
+        Args:
+            words: of each call, shape (calls, words that are kept), each of length 1 or 0.
+            numbers: of each call, shape (calls, STEP_FEATURES), standardised.
+            labels: of each call, 0 to 3.
+            groups: of each call, as a number.
+        """
+
+    @abstractmethod
+    def _suffices(self, words: Floats, numbers: Floats) -> Sequence[float]:
+        """Return P(label ≤ k) of one call for k = 0, 1, 2.
+
+        Args:
+            words: of the call, as ``_learn`` had them.
+            numbers: likewise.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned."""
+        import numpy as np
+
+        np.savez_compressed(folder / NUMBERS_FILE, **self._arrays)
+
+    def load(self, folder: Path) -> None:
+        """Read what was learned; numbers alone, so that no file can run code."""
+        self._arrays = read_numbers(folder)
+        if self._layer == "conformal" and "tau" not in self._arrays:
+            raise ValueError("the layer conformal needs a threshold from training: train it with layer=conformal")
+
+    def route(self, call: Call) -> Decision:
+        """Choose the tier that the layer picks by probabilities and costs."""
+        import numpy as np
+
+        suffices = self.probabilities(call)
+        tau = float(self._arrays["tau"]) if self._layer == "conformal" else self._tau
+        costs = np.array([costs_by_tier(call)])
+        chosen = choose_tiers(self._layer, np.array([suffices]), costs, tau=tau, weight=self._weight)
+        return Decision(nearest(call, Tier(int(chosen[0]))), score=1 - suffices[Tier.LOW], rationale=_shown(suffices))
+
+    def probabilities(self, call: Call) -> list[float]:
+        """Return P(k suffices) for each tier, ascending; the highest suffices for certain.
+
+        Raises:
+            ValueError: the router was not trained.
+        """
+        import numpy as np
+
+        if not self._arrays:
+            raise ValueError(NOT_TRAINED)
+        below = np.clip(self._suffices(*self._encoder.encode(call, self._arrays)), 0.0, 1.0)
+        return [*map(float, np.maximum.accumulate(below)), 1.0]
+
+    def end(self, session: str) -> None:
+        """Forget the session."""
+        self._encoder.forget(session)
+
+
+def costs_by_tier(call: Call) -> list[float]:
+    """Return the expected cost of each tier's default candidate, in USD; a tier that the pool lacks costs the most."""
+    costs = {each.tier: call.cost(each) for each in call.candidates if each.tier_default}
+    most = max(costs.values())
+    return [costs.get(tier, most) for tier in Tier]
+
+
+def read_numbers(folder: Path) -> dict[str, Any]:
+    """Read the arrays that a learned router saved; a pickled object in the file is refused by numpy."""
+    import numpy as np
+
+    with np.load(folder / NUMBERS_FILE, allow_pickle=False) as found:
+        return {name: found[name] for name in found.files}
+
+
+def to_unit(vectors: Any) -> Any:
+    """Return vectors with length 1, those without any length as they are."""
+    import numpy as np
+
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(length == 0, 1, length)
+
+
+def _telling(words: Sequence[Mapping[int, float]], labels: Any) -> tuple[Any, Any]:
+    """Return the buckets of words that tell most about the labels, in order, and what each counts.
+
+    By the chi-square statistic of a word being there against the label, with one more call expected, so that rare words
+    do not come first by chance; a word counts by its square root.
+    """
+    import numpy as np
+
+    there = np.zeros((WORD_BUCKETS, len(Tier)))
+    for values, label in zip(words, labels, strict=True):
+        there[list(values), int(label)] += 1
+    calls = there.sum(axis=1, keepdims=True)
+    expected = calls * np.bincount(labels, minlength=len(Tier)) / len(labels)
+    chi = ((there - expected) ** 2 / (expected + 1)).sum(axis=1)
+    chi[calls[:, 0] < _FEWEST_CALLS] = 0
+    count = min(max(int((chi >= _LEAST_CHI).sum()), _FEWEST_WORDS), _MOST_WORDS)
+    kept = np.sort(np.argsort(-chi, kind="stable")[:count])
+    return kept, np.sqrt(chi[kept])
+
+
+def _shown(suffices: Sequence[float]) -> str:
+    return ", ".join(f"P({tier.label})={suffices[tier]:.2f}" for tier in Tier)
