@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class LoadedRouter:
     fingerprint: str | None
     """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
     _open: Callable[[tuple[Candidate, ...], OwnCalls], contextlib.AbstractContextManager[Router]]
+    identity: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What the fingerprint is of."""
     may_ask: bool = True
     """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
     """
@@ -89,10 +91,10 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
             "path": [],
             "folder": str(Path.cwd()),
         }
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_hosted, spec, place, limits), may_ask=False)
+        return _loaded(spec, _built_in_identity(parsed), partial(_hosted, spec, place, limits), may_ask=False)
     if parsed.kind == "built-in":
         router = _built_in(parsed)
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_instance, router), may_ask=False)
+        return _loaded(spec, _built_in_identity(parsed), partial(_instance, router), may_ask=False)
     if parsed.kind == "endpoint" and limits.isolation is not None:
         raise UsageError(f"router {spec!r} runs elsewhere: strict isolation has no network to ask it")
     if parsed.kind == "endpoint":
@@ -101,7 +103,17 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
         endpoint = EndpointRouter(parsed.target, limits.decision_s)
         return LoadedRouter(spec, None, lambda _, __: endpoint, may_ask=False)
     place, identity = _located(parsed, limits)
-    return LoadedRouter(spec, fingerprint(identity | _conditions(limits)), partial(_hosted, spec, place, limits))
+    return _loaded(spec, identity | _conditions(limits), partial(_hosted, spec, place, limits))
+
+
+def _loaded(
+    name: str,
+    identity: Mapping[str, Any],
+    opened: Callable[[tuple[Candidate, ...], OwnCalls], contextlib.AbstractContextManager[Router]],
+    *,
+    may_ask: bool = True,
+) -> LoadedRouter:
+    return LoadedRouter(name, fingerprint(identity), opened, identity, may_ask)
 
 
 def _loaded_object(router: RouterLike) -> LoadedRouter:
@@ -288,7 +300,7 @@ def _described_by(python: str, request: dict[str, Any], limits: PluginLimits) ->
         raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({why})") from None
 
 
-def _built_in_fingerprint(spec: RouterSpec) -> str:
+def _built_in_identity(spec: RouterSpec) -> dict[str, Any]:
     files = {name: sha256_installed(_PACKAGE / "routing" / name) for name in ("built_in.py", "router.py", "tiers.py")}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return fingerprint({"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python})
+    return {"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
-from twinbench.checks import CheckResult, Status
+from twinbench.checks import Status
 from twinbench.submissions.fields import (
     Amount,
     Count,
@@ -18,8 +18,6 @@ from twinbench.submissions.fields import (
     Prose,
     Reason,
     Slug,
-    printable_line,
-    printable_text,
 )
 from twinbench.submissions.manifest import Division
 
@@ -49,19 +47,6 @@ class ReportedCheck(Document):
     value: Amount | None = None
     reason: Reason
     level: Level = Level.verify
-
-    @classmethod
-    def of(cls, check: CheckResult, level: Level = Level.verify, subject: str | None = None) -> ReportedCheck:
-        """Report a check's result; ``subject`` replaces the check's own."""
-        told = printable_line(check.subject if subject is None else subject)
-        return cls(
-            name=check.name,
-            subject=told,
-            status=check.status,
-            value=check.value,
-            reason=printable_text(check.reason),
-            level=level,
-        )
 
 
 class Doubt(Document):
