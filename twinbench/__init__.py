@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from dynamic_track.running.preparing import RunRequest as RunRequest
     from dynamic_track.tasks.selection import TaskChoice as TaskChoice
     from static_track.banks.bank import Bank as Bank
+    from twinbench.api.leaderboard import add_to_leaderboard as add_to_leaderboard
+    from twinbench.api.leaderboard import build_leaderboard as build_leaderboard
+    from twinbench.api.leaderboard import check_leaderboard as check_leaderboard
+    from twinbench.api.leaderboard import withdraw_from_leaderboard as withdraw_from_leaderboard
     from twinbench.api.live import audit as audit
     from twinbench.api.live import compare_runs as compare_runs
     from twinbench.api.live import grade as grade
@@ -59,9 +63,12 @@ _LAZY = {
     "RunRequest": "dynamic_track.running.preparing",
     "TaskChoice": "dynamic_track.tasks.selection",
     "Tier": "twinbench.routing.tiers",
+    "add_to_leaderboard": "twinbench.api.leaderboard",
     "audit": "twinbench.api.live",
     "build_bank": "twinbench.api.static",
+    "build_leaderboard": "twinbench.api.leaderboard",
     "check_bank": "twinbench.api.static",
+    "check_leaderboard": "twinbench.api.leaderboard",
     "compare": "twinbench.api.static",
     "compare_runs": "twinbench.api.live",
     "curve": "twinbench.api.static",
@@ -81,6 +88,7 @@ _LAZY = {
     "score": "twinbench.api.static",
     "score_many": "twinbench.api.static",
     "score_run": "twinbench.api.live",
+    "withdraw_from_leaderboard": "twinbench.api.leaderboard",
 }
 
 __all__ = [*_LAZY, "__version__"]

@@ -52,6 +52,9 @@ _PARTS = {
     ),
     "bank": _Part("static.bank", "Bring banks of prefixes into the store, look at them, take them out."),
     "outcomes": _Part("outcomes.commands", "Outcomes of models on tasks: is there anything to win by routing?"),
+    "leaderboard": _Part(
+        "leaderboard", "The leaderboard: list verified submissions, check all entries, build the pages."
+    ),
     "pool": _Part("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
     "router": _Part("router", "List routers, start a new one, check one."),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -100,7 +100,11 @@ class Document(BaseModel):
         Raises:
             ContentError: it is no JSON, or not such a document; every problem is named with its field.
         """
-        content = parse_document(data, source)
+        return cls.parse_content(parse_document(data, source), source)
+
+    @classmethod
+    def parse_content(cls, content: Any, source: str) -> Self:
+        """Read a document of this class from JSON that was parsed; same errors as ``parse``."""
         if (found := find_unkeepable(content)) is not None:
             raise ContentError([Problem(source, None, *found)])
         try:
