@@ -220,7 +220,7 @@ def live_part(result: VerifiedResult, content: str) -> LivePart:
 
 def commitment(results: Path, number: int = 0) -> str:
     """Post a commitment; returns its digest."""
-    fields = {
+    fields: dict[str, Any] = {
         "plan": sha256_text("plan"),
         "router": "my_router.py:Mine",
         "router_fingerprint": None,

@@ -133,7 +133,7 @@ def test_the_same_file_is_verified_again_and_never_less_far(results: Path) -> No
     ],
 )
 def test_nobody_takes_the_name_of_another_unnoticed(
-    results: Path, old: dict[str, str], new: dict[str, str], said: str
+    results: Path, old: dict[str, Any], new: dict[str, Any], said: str
 ) -> None:
     add(results, "mine", content="1", **old)
     with pytest.raises(UsageError, match=said):

@@ -46,7 +46,7 @@ def entry_content(entry: Entry) -> dict[str, Any]:
     lines = list(check_lines(version.report.checks))
     return {
         "entry": entry,
-        "version": version,
+        "listed": version,
         "facts": list(_facts(version)),
         "links": [link for link in (version.manifest.contact.url, *version.manifest.links) if link is not None],
         "verified_facts": list(_verified_facts(version)),

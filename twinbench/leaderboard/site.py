@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def make_site(results: Path, protocols: CurrentProtocols) -> Site:
         PlotsMissingError: the plotting library is not installed.
     """
     entries = read_entries(results)
-    tables = make_tables(entries, protocols)
+    tables = _tell_apart(make_tables(entries, protocols))
     pages = _Pages(entries, tables)
     files = {INDEX_FILE: pages.index(), "published.html": pages.published()}
     for division in Division:
@@ -134,6 +134,15 @@ def make_site(results: Path, protocols: CurrentProtocols) -> Site:
         files[f"{path}.json"] = _json(entry_json(entry, [(table, row) for table, row in own]))
     files[JSON_FILE] = _json(site_json(tables))
     return Site(files, len(entries), len(tables))
+
+
+def _tell_apart(tables: Sequence[BoardTable]) -> list[BoardTable]:
+    """Give tables of a division that would have the same title the beginning of their conditions' fingerprint."""
+    times = Counter((table.division, table.title) for table in tables)
+    return [
+        replace(table, mark=f", conditions {table.comparable[:8]}") if times[table.division, table.title] > 1 else table
+        for table in tables
+    ]
 
 
 def site_json(tables: Sequence[BoardTable]) -> dict[str, Any]:
@@ -197,7 +206,7 @@ class _Pages:
     def division(self, division: Division) -> str:
         """Return the page of a division: the beginning of each of its tables."""
         tables = [table for table in self._tables if table.division is division]
-        shown = [
+        shown: list[dict[str, Any]] = [
             {
                 "table": table,
                 "file": table_file(table),
@@ -208,7 +217,7 @@ class _Pages:
             }
             for number, table in enumerate(tables[:MOST_TABLES], 1)
         ]
-        sections = [(each["id"], each["table"].title) for each in shown[:MOST_TABLES]]
+        sections = [(each["id"], each["table"].title) for each in shown]
         return self._render(
             "division.html",
             str(division),

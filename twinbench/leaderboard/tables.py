@@ -97,6 +97,8 @@ class BoardTable:
     past: Sequence[Row] = ()
     """Superseded and withdrawn results."""
     references: Sequence[Row] = ()
+    mark: str = ""
+    """The end of the title, where another table has the same one."""
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -113,14 +115,15 @@ class BoardTable:
     @property
     def title(self) -> str:
         """What the results are of: a bank and its part, or a pool and the number of cases."""
+        earlier = "" if self.current else ", earlier protocol"
         if self.kind == "static":
             bank = self.setting.get("bank")
             bank = bank if isinstance(bank, dict) else {}
             part = f", part {bank['split']}" if bank.get("split") else ""
-            return f"Bank {bank.get('name', 'unknown')}{part}"
+            return f"Bank {bank.get('name', 'unknown')}{part}{earlier}{self.mark}"
         cases = self.setting.get("cases")
         number = len(cases) if isinstance(cases, list) else cases
-        return f"Pool {_name_of(self.setting.get('pool'))}, {number} cases"
+        return f"Pool {_name_of(self.setting.get('pool'))}, {number} cases{earlier}{self.mark}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as a JSON object."""
