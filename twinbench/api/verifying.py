@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twinbench.causes import CausedError
 from twinbench.checks import Status
@@ -27,6 +28,9 @@ from twinbench.submissions.report import Level, SignatureFound, SubmissionFile, 
 from twinbench.submissions.router_files import ROUTER_FOLDER, compare_identity
 from twinbench.submissions.sampling import make_nonce
 from twinbench.submissions.signing import MOST_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
+
+if TYPE_CHECKING:
+    from dynamic_track.submission.verifying import VerifiedRun
 
 MOST_MANIFEST_BYTES = 32 * 2**20
 ASKED_ROWS = 200
@@ -52,6 +56,9 @@ class Repetition:
     api_key_env: str | None = None
     router: str | None = None
     """The router that reruns of a closed one ask."""
+    rerun_dir: Path | None = None
+    """Where the run directories of reruns go, which the same nonce continues; None: beside the working directory's
+    other files, under the entry's name."""
     workers: int = 2
     build: bool = False
     """Build images from the tasks' Dockerfiles."""
@@ -266,7 +273,7 @@ class _Verification:
     def _verify_live(self, manifest: SubmissionManifest, folder: Path) -> None:
         if not manifest.live:
             return
-        from dynamic_track.submission.verifying import TasksHere, VerifiedRun, verify_run
+        from dynamic_track.submission.verifying import TasksHere, verify_run
 
         here = TasksHere(self._request.tasks, self._request.dataset)
         verified: list[VerifiedRun] = []
@@ -295,8 +302,66 @@ class _Verification:
                     self._results.append(found.result)
         self._repeat(manifest, verified, folder)
 
-    def _repeat(self, manifest: SubmissionManifest, runs: Sequence[object], folder: Path) -> None:
+    def _repeat(self, manifest: SubmissionManifest, runs: Sequence[VerifiedRun], folder: Path) -> None:
         """Do parts of the runs again, as far as the request says."""
+        from dynamic_track.submission.repeating import Rerun, Sampling, grade_again, replay_again, run_again
+
+        wanted, sampling = self._request.repetition, Sampling(self._file.sha256, self._nonce)
+        if wanted.grade is not None and runs:
+            self._levels.append(Level.grade)
+            for run in runs:
+                grade_again(
+                    run,
+                    wanted.grade,
+                    sampling,
+                    self._findings,
+                    workers=wanted.workers,
+                    build=wanted.build,
+                    progress=self._progress,
+                )
+        own = None if manifest.router.closed else self._spec_here(manifest, folder)
+        trusted = not self._findings.failed("router-files", ROUTER_FOLDER)
+        if wanted.replay is not None and runs:
+            self._levels.append(Level.replay)
+            router = own if trusted else None
+            limits = None if router is None else self._isolated()
+            for run in runs:
+                replay_again(
+                    run,
+                    wanted.replay,
+                    sampling,
+                    self._findings,
+                    router=router,
+                    plugins=limits,
+                    build=wanted.build,
+                    progress=self._progress,
+                )
+        if wanted.rerun is None or not runs:
+            return
+        if wanted.api_base is None:
+            raise UsageError("--rerun needs --api-base, the gateway of the models")
+        router = wanted.router or own
+        if router is None:
+            raise UsageError("the router is closed: --rerun needs --router, where it can be asked")
+        if not trusted:
+            what = "the router's files are not those of its fingerprint: nothing was run again"
+            self._findings.add("rerun", ROUTER_FOLDER, Status.failed, what, level=Level.rerun)
+            return
+        self._levels.append(Level.rerun)
+        rerun = Rerun(
+            wanted.rerun,
+            router,
+            self._isolated() if wanted.router is None else PluginLimits(),
+            wanted.api_base,
+            wanted.api_key_env,
+            wanted.run_usd,
+            wanted.rerun_dir or Path(f"rerun-{manifest.name}-{self._nonce[:8]}"),
+            len(runs),
+            wanted.workers,
+            wanted.build,
+        )
+        for run in runs:
+            run_again(run, rerun, sampling, self._findings, tell=self._tell, progress=self._progress)
 
 
 def _strict_limits() -> PluginLimits:
