@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from twinbench.api.outcomes import import_outcomes as import_outcomes
     from twinbench.api.outcomes import open_outcomes as open_outcomes
     from twinbench.api.outcomes import outcomes_power as outcomes_power
+    from twinbench.api.packing import pack_submission as pack_submission
     from twinbench.api.static import build_bank as build_bank
     from twinbench.api.static import check_bank as check_bank
     from twinbench.api.static import compare as compare
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from twinbench.api.static import open_bank as open_bank
     from twinbench.api.static import score as score
     from twinbench.api.static import score_many as score_many
+    from twinbench.api.verifying import verify_submission as verify_submission
     from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.routing.llm import Llm as Llm
     from twinbench.routing.llm import LlmError as LlmError
@@ -82,6 +84,7 @@ _LAZY = {
     "open_bank": "twinbench.api.static",
     "open_outcomes": "twinbench.api.outcomes",
     "outcomes_power": "twinbench.api.outcomes",
+    "pack_submission": "twinbench.api.packing",
     "rehearse": "twinbench.api.live",
     "replay": "twinbench.api.live",
     "run": "twinbench.api.live",
@@ -89,6 +92,7 @@ _LAZY = {
     "score_many": "twinbench.api.static",
     "score_run": "twinbench.api.live",
     "withdraw_from_leaderboard": "twinbench.api.leaderboard",
+    "verify_submission": "twinbench.api.verifying",
 }
 
 __all__ = [*_LAZY, "__version__"]

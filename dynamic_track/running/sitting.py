@@ -14,6 +14,7 @@ from dynamic_track import harness
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
+from dynamic_track.running.committing import commit
 from dynamic_track.running.nodes import CaseExecutor, Job
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.planned import widen
@@ -77,6 +78,12 @@ class RunSetup:
         number, of = self.shard
         cap = None if run_usd is None else run_usd / of
         return tuple(ordered[number - 1 :: of]), cap
+
+    def plan(self, tasks: Sequence[Task], where: Mapping[str, Any]) -> RunPlan:
+        """Return the plan of a run of these tasks, found there."""
+        shard = {} if self.shard is None else {"shard": list(self.shard)}
+        found = {**where, "division": self.pool.division, **shard}
+        return RunPlan.of(self.identity(), found, [task.id for task in tasks])
 
     def identity(self) -> dict[str, Any]:
         """Return the identity for ``plan.json``; a run can only be continued with the same one."""
@@ -166,15 +173,15 @@ def sit(
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
-        shard = {} if setup.shard is None else {"shard": list(setup.shard)}
-        found = {**where, "division": setup.pool.division, **shard}
-        directory = open_run(run_dir, RunPlan.of(setup.identity(), found, cases))
+        directory = open_run(run_dir, setup.plan(tasks, where))
         planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         entries = journal.entries()
         recorded = recordings(entries)
         directory.refuse_lost_lines(recorded.keys())
         widen(journal, planned, entries, cases, round(time.time(), 3))
+        # A rehearsal can be made as often as anybody likes, and is the same each time: nothing is to be committed to.
+        committed = {} if planned.is_simulated else {"commitment": commit(directory, planned, cases).digest}
         journal.write(
             Sitting(
                 plan=planned.fingerprint,
@@ -184,6 +191,7 @@ def sit(
                 graded=graded,
                 run_usd=limits.run_usd,
                 at=round(time.time(), 3),
+                **committed,
             )
         )
         spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))

@@ -57,6 +57,7 @@ _PARTS = {
     ),
     "pool": _Part("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
     "router": _Part("router", "List routers, start a new one, check one."),
+    "submit": _Part("submit", "Hand results in, and verify what others handed in."),
 }
 """Commands and groups by their first word on the command line."""
 

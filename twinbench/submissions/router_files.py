@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
@@ -94,6 +95,7 @@ def compare_identity(router: SubmittedRouter, digests: Mapping[str, str]) -> Ite
     below = {path for path in digests if path.startswith(f"{ROUTER_FOLDER}/")}
     if strange := sorted(below ^ set(router.files)):
         yield f"{strange[0]}: is in the archive or in the router's list of files, and not in both"
+    yield from _spec_problems(router, identity)
     if "built-in" in identity:
         return
     for name, sha256 in _texts(identity.get("files")).items():
@@ -106,6 +108,26 @@ def compare_identity(router: SubmittedRouter, digests: Mapping[str, str]) -> Ite
         path = f"{ROUTER_FOLDER}/{PurePosixPath(arguments.get(name, ''))}"
         if digests.get(path) != sha256:
             yield f"{path}: is missing, or another file than the one that the router's fingerprint is of"
+
+
+def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iterator[str]:
+    """Find a spec that names another router than the one that the fingerprint is of, or a file outside."""
+    name, _, query = router.spec.partition("?")
+    arguments = dict(parse_qsl(query, keep_blank_values=True))
+    if arguments != _texts(identity.get("arguments")):
+        yield f"the spec {router.spec} has other arguments than the fingerprint is of"
+    if "built-in" in identity:
+        if name != identity["built-in"]:
+            yield f"the spec {router.spec} is not that of the built-in router {identity['built-in']}"
+        return
+    target, _, attribute = name.rpartition(":")
+    if identity.get("kind") == "file":
+        if (target, attribute) != (identity.get("target"), identity.get("attribute")):
+            yield f"the spec {router.spec} names another file or class than the fingerprint is of"
+        if f"{ROUTER_FOLDER}/{target}" not in router.files:
+            yield f"the spec {router.spec} names a file that is not among the router's"
+    elif target.endswith(".py") or "/" in name:
+        yield f"the spec {router.spec} names a file, and the fingerprint is of a module"
 
 
 def _texts(value: Any) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from twinbench.fingerprint import sha256_text
 
-_NONCE_BYTES = 16
+_NONCE_BYTES = 32
 
 
 def make_nonce() -> str:
