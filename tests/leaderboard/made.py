@@ -71,7 +71,7 @@ def static_result(
     return VerifiedResult(
         division=Division.static,
         kind="static",
-        subject=bank,
+        subject=f"static/{bank}/predictions.jsonl",
         comparable=sha256_text(f"{bank} {protocol}"),
         in_sample=in_sample,
         setting={
@@ -168,7 +168,7 @@ def submission(
         told.append(ReportedCheck(name=failed, subject="runs/mine", status=Status.failed, reason="it cannot be true"))
     report = VerificationReport(
         name=name,
-        file=SubmissionFile(name=f"{name}.twinbench.zip", sha256=digest, bytes=12_345),
+        file=SubmissionFile(name=f"{name}.zip", sha256=digest, bytes=12_345),
         manifest=hashlib.sha256(data).hexdigest(),
         twinbench="0.1.0",
         verified_at=NOW,

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from static_track.judge import locked_protocol
+from twinbench.api.verifying import VerificationRequest, verify_submission
 from twinbench.checks import CheckResult
+from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
@@ -30,15 +32,23 @@ RESULTS = "results"
 
 
 def add_to_leaderboard(
-    file: Path | str, report: Path | str, *, results: Path | str = RESULTS, supersede: bool = False
+    file: Path | str,
+    report: Path | str | None = None,
+    *,
+    results: Path | str = RESULTS,
+    supersede: bool = False,
+    store: Path | str | None = None,
+    progress: Progress = no_progress,
 ) -> list[Listed]:
     """List a submission that was verified, in each division that it has results in.
 
     Args:
         file: the submission.
-        report: the JSON of its verification.
+        report: the JSON of its verification; None: it is verified now, as ``verify_submission`` does unasked.
         results: the folder of entries and commitments.
         supersede: whether it may take the place of an entry that, as far as one can tell, somebody else handed in.
+        store: has the banks, where it is verified now.
+        progress: called as the work proceeds.
 
     Raises:
         UsageError: a file does not exist, they are not of the same submission, or the name is somebody else's.
@@ -46,14 +56,14 @@ def add_to_leaderboard(
         TwinbenchError: a check of the report failed, or the entry cannot be written.
     """
     _require_folder(results)
-    found = _read_report(Path(report))
+    found = _verify(Path(file), Path(results), store, progress) if report is None else _read_report(Path(report))
     try:
         with open_archive(Path(file)) as archive:
             manifest = archive.read(MANIFEST_FILE, MOST_FILE_BYTES)
     except ArchiveError as error:
         raise ContentError([Problem(str(file), None, None, str(error))]) from None
     if sha256_file(Path(file)) != found.file.sha256:
-        raise UsageError(f"{report} is the report on another file than {file}, as its SHA-256 says")
+        raise UsageError(f"{report or 'this'} is no report on {file}: its SHA-256 is another one")
     return add_submission(Path(results), manifest, found, _now(), supersede=supersede)
 
 
@@ -112,6 +122,12 @@ def build_leaderboard(out: Path | str, *, results: Path | str = RESULTS) -> Site
 def current_protocols() -> CurrentProtocols:
     """Return what counts now: the locked static protocol and the locked live pool of this version of twinbench."""
     return CurrentProtocols(static=locked_protocol(), live=live_manifest().fingerprint)
+
+
+def _verify(file: Path, results: Path, store: Path | str | None, progress: Progress) -> VerificationReport:
+    commitments = results / "commitments"
+    request = VerificationRequest(commitments=commitments if commitments.is_dir() else None, store=store)
+    return verify_submission(file, request, progress=progress)
 
 
 def _read_report(path: Path) -> VerificationReport:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinbench.cli.help import Group, Panel
-from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, append_text, print_json, print_table, printable
+from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
+from twinbench.cli.output import Column, Format, Table, append_text, print_json, print_table, printable, progress
 from twinbench.display.wording import counted
 
 if TYPE_CHECKING:
@@ -40,15 +40,21 @@ def add(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The submission, as submit pack made it.")],
     *,
     report: Annotated[
-        str,
-        typer.Option("--report", metavar="REPORT", help="The JSON of its verification, as submit verify wrote it."),
-    ],
+        str | None,
+        typer.Option(
+            "--report",
+            metavar="REPORT",
+            help="The JSON of its verification; default: it is verified now, as submit verify does unasked.",
+            show_default=False,
+        ),
+    ] = None,
     supersede: Annotated[
         bool,
         typer.Option("--supersede", help="It may take the place of an entry that another person or key handed in."),
     ] = False,
     results: ResultsOption = "results",
     json_: JsonOption = False,
+    store: StoreOption = None,
 ) -> None:
     """List a verified submission, in each division that it has results in.
 
@@ -57,7 +63,8 @@ def add(
     """
     from twinbench.api.leaderboard import add_to_leaderboard
 
-    listed = add_to_leaderboard(file, report, results=results, supersede=supersede)
+    with progress() as shown:
+        listed = add_to_leaderboard(file, report, results=results, supersede=supersede, store=store, progress=shown)
     if json_:
         print_json(
             {

@@ -11,7 +11,7 @@ from twinbench.checks import Status
 from twinbench.display.wording import counted
 from twinbench.leaderboard.entries import Entry, Version
 from twinbench.leaderboard.tables import BoardTable, Row
-from twinbench.submissions.report import Level, ReportedCheck, VerificationReport, VerifiedResult
+from twinbench.submissions.report import Level, ReportedCheck
 
 MOST_CHECKS = 100
 """Lines of the table of checks; all of them are in the entry's JSON."""
@@ -26,7 +26,12 @@ LEVEL_WORDS = {
 }
 """What was verified at each level."""
 
-_OPTIONS = {Level.ask: "--ask", Level.grade: "--grade", Level.replay: "--replay", Level.rerun: "--rerun"}
+_OPTIONS = {
+    Level.grade: ("--grade", "N"),
+    Level.replay: ("--replay", "N"),
+    Level.rerun: ("--rerun", "N", "--run-usd", "USD", "--api-base", "URL"),
+}
+"""What ``submit verify`` is told beside the file for each level that it does not do unasked."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def entry_content(entry: Entry) -> dict[str, Any]:
         "checks": lines[:MOST_CHECKS],
         "more_checks": len(lines[MOST_CHECKS:]),
         "number_of_checks": len(version.report.checks),
-        "commands": list(reproducing_commands(version, version.scores.results)),
+        "commands": list(reproducing_commands(version)),
         "description": version.manifest.description.splitlines()[:MOST_DESCRIPTION_LINES],
     }
 
@@ -75,7 +80,7 @@ def entry_json(entry: Entry, rows: Sequence[tuple[BoardTable, Row]]) -> dict[str
                 "scores": version.scores.model_dump(mode="json"),
                 "verification": version.report.to_json(),
                 "withdrawn": None if version.withdrawal is None else version.withdrawal.model_dump(mode="json"),
-                "reproduce": list(reproducing_commands(version, version.scores.results)),
+                "reproduce": list(reproducing_commands(version)),
             }
             for version in entry.versions
         ],
@@ -97,31 +102,26 @@ def check_lines(checks: Sequence[ReportedCheck]) -> Iterator[CheckLine]:
         yield CheckLine(name, level, Status.passed, subjects, own[0].reason)
 
 
-def reproducing_commands(version: Version, results: Sequence[VerifiedResult]) -> Iterator[str]:
-    """Return the commands that verify a submission again and score each of its results again."""
-    yield _verify_command(version.report)
-    file = version.report.file.name
-    folder = version.manifest.name
+def reproducing_commands(version: Version) -> Iterator[str]:
+    """Return the commands that verify a submission again and score each of its results in the division again."""
+    file, folder = version.report.file.name, version.manifest.name
+    options = [] if Level.ask in version.report.levels else ["--ask", "none"]
+    options += [word for level in version.report.levels for word in _OPTIONS.get(level, ())]
+    yield shlex.join(["twinbench", "submit", "verify", file, "--nonce", version.report.nonce, *options])
     yield shlex.join(["unzip", "-q", file, "-d", folder])
-    for result in results:
+    for result in version.scores.results:
+        place = f"{folder}/{result.subject}"
         if result.kind == "live":
-            yield shlex.join(["twinbench", "dynamic", "score", f"{folder}/{result.subject}"])
+            yield shlex.join(["twinbench", "dynamic", "score", place])
             continue
         bank = result.setting.get("bank")
         bank = bank if isinstance(bank, dict) else {}
-        words = ["twinbench", "static", "score", "--bank", str(bank.get("name", "starter"))]
+        words = ["twinbench", "static", "score", "--bank", str(bank.get("name"))]
         if bank.get("split"):
             words += ["--split", str(bank["split"])]
         if seed := result.setting.get("order_seed"):
             words += ["--order-seed", str(seed)]
-        for part in version.manifest.static:
-            if part.bank_sha256 == bank.get("sha256") and part.part == bank.get("split"):
-                yield shlex.join([*words, "--predictions", f"{folder}/{part.predictions}"])
-
-
-def _verify_command(report: VerificationReport) -> str:
-    options = [_OPTIONS[level] for level in report.levels if level in _OPTIONS]
-    return shlex.join(["twinbench", "submit", "verify", report.file.name, "--nonce", report.nonce, *options])
+        yield shlex.join([*words, "--predictions", place])
 
 
 def _facts(version: Version) -> Iterator[tuple[str, str]]:

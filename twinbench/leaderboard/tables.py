@@ -123,7 +123,8 @@ class BoardTable:
             return f"Bank {bank.get('name', 'unknown')}{part}{earlier}{self.mark}"
         cases = self.setting.get("cases")
         number = len(cases) if isinstance(cases, list) else cases
-        return f"Pool {_name_of(self.setting.get('pool'))}, {number} cases{earlier}{self.mark}"
+        tasks = f" on {_name_of(self.setting['tasks'])}" if "tasks" in self.setting else ""
+        return f"Pool {_name_of(self.setting.get('pool'))}{tasks}, {number} cases{earlier}{self.mark}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the table as a JSON object."""
