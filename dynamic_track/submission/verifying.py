@@ -210,8 +210,8 @@ def _check_set(part: LivePart, kept: KeptRun, here: TasksHere, posted: Path | No
         findings.add("set", part.run, Status.failed, what)
     elif not left_out:
         findings.add("set", part.run, Status.passed, f"all {number:,} tasks of {name}", value=len(cases))
-    elif any(set(each.cases) == cases for each in _posted_commitments(part, posted)):
-        told = f"{len(cases):,} of {number:,} tasks of {name}, those that the posted commitment names"
+    elif {case for each in _posted_commitments(part, posted) for case in each.cases} == cases:
+        told = f"{len(cases):,} of {number:,} tasks of {name}, those that posted commitments name"
         findings.add("set", part.run, Status.passed, told, value=len(cases))
     else:
         what = (
