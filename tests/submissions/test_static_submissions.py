@@ -51,10 +51,10 @@ def test_what_is_honest_passes_and_says_what_is_open(packed: Path) -> None:
     assert len(report["nonce"]) == 64
     [result] = report["results"]
     assert (result["division"], result["in_sample"]) == ("static", False)
-    assert result["score"]["router"] == f"predictions:{PREDICTIONS}"
+    assert result["score"]["router"] == "mine.py:Mine"
     assert {each["router"] for each in result["references"]} >= {"always-high", "labels"}
     assert any("labels of these rows" in doubt["what"] for doubt in report["doubts"])
-    assert VerificationReport.model_validate({name: value for name, value in report.items() if name != "ok"})
+    VerificationReport.model_validate({name: value for name, value in report.items() if name != "ok"})
     again = verify(packed, "--nonce", report["nonce"]).json
     assert {**again, "verified_at": None} == {**report, "verified_at": None}
 
