@@ -139,8 +139,17 @@ class AskedAgain:
 class StaticVerification:
     """Verifies the static part of one submission against the banks of a store."""
 
-    def __init__(self, store: Store, findings: Findings, progress: Progress = no_progress) -> None:
+    def __init__(self, router: str, store: Store, findings: Findings, progress: Progress = no_progress) -> None:
+        """Prepare a verification.
+
+        Args:
+            router: the name that results are to have, the router's spec.
+            store: has the banks.
+            findings: takes the checks.
+            progress: called as the work proceeds.
+        """
         ensure_starter(store, progress)
+        self._router = router
         self._store = store
         self._findings = findings
         self._progress = progress
@@ -203,7 +212,7 @@ class StaticVerification:
             overlap = self._check_in_sample(subject, part, bank, split, trained_on)
             if again is not None:
                 self._ask_again(subject, part, bank, split, predicted, again)
-            return _result(part, board, split, bank, in_sample=part.in_sample or overlap)
+            return _result(self._router, part, board, split, bank, in_sample=part.in_sample or overlap)
 
     def _check_in_sample(
         self, subject: str, part: StaticPart, bank: Bank, split: Split, trained_on: Sequence[str] | None
@@ -306,7 +315,9 @@ def _score_problems(part: StaticPart, board: Board) -> Iterator[str]:
             yield f"{metric}: claimed is {claimed}, scored again it is {scored}"
 
 
-def _result(part: StaticPart, board: Board, split: Split, bank: Bank, *, in_sample: bool) -> VerifiedResult:
+def _result(
+    router: str, part: StaticPart, board: Board, split: Split, bank: Bank, *, in_sample: bool
+) -> VerifiedResult:
     content = board.to_json()
     setting = {name: content[name] for name in ("bank", "protocol", "order_seed", "resampling", "best_constant")}
     conditions = {
@@ -323,7 +334,7 @@ def _result(part: StaticPart, board: Board, split: Split, bank: Bank, *, in_samp
         comparable=fingerprint(conditions),
         in_sample=in_sample,
         setting=setting,
-        score=_compact(content["routers"][0]),
+        score={**_compact(content["routers"][0]), "router": router},
         references=tuple(_compact(each) for each in content["routers"][1:]),
     )
 

@@ -22,7 +22,7 @@ from twinbench.calls.recording import lines_of
 from twinbench.checks import Status
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import counted
-from twinbench.errors import ContentError, JournalError, TwinbenchError, UsageError
+from twinbench.errors import ContentError, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.storage.manifest_files import live_manifest, load_manifest, manifest_names
@@ -32,6 +32,8 @@ from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import Division, JournalHead, LivePart, SubmittedRouter
 from twinbench.submissions.report import VerifiedResult
 
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""The exceptions that may be raised by reading data that no run writes."""
 _EQUAL = 1e-9
 _CLOCK_SLACK_S = 5.0
 """How far clocks of one machine may be apart between a commitment and the first line of its execution; a commitment
@@ -117,14 +119,18 @@ def verify_run(
             f"{division}: {run.origin.value}",
         )
         commitments = _check_commitments(part, kept, posted, division, findings)
-    except (TwinbenchError, JournalError, ContentError, UsageError) as error:
+        score = live_score(run)
+        result = _result(part, score, division, commitments)
+    except TwinbenchError as error:
         findings.add("readable", subject, Status.failed, str(error).replace(str(folder), subject))
         return None
-    score = live_score(run)
+    except _MALFORMED as error:
+        what = f"something that no run writes keeps it from being read: {error!r}".replace(str(folder), subject)
+        findings.add("readable", subject, Status.failed, what)
+        return None
     findings.judge(
         "result", subject, _claim_problems(part, score, kept), "cases, verdicts, costs and bill are as claimed"
     )
-    result = _result(part, score, division, commitments)
     return VerifiedRun(part, folder, plan, pool, source, score, result)
 
 
@@ -210,8 +216,8 @@ def _check_set(part: LivePart, kept: KeptRun, here: TasksHere, posted: Path | No
         findings.add("set", part.run, Status.failed, what)
     elif not left_out:
         findings.add("set", part.run, Status.passed, f"all {number:,} tasks of {name}", value=len(cases))
-    elif any(set(each.cases) == cases for each in _posted_commitments(part, posted)):
-        told = f"{len(cases):,} of {number:,} tasks of {name}, those that the posted commitment names"
+    elif {case for each in _posted_commitments(part, posted) for case in each.cases} == cases:
+        told = f"{len(cases):,} of {number:,} tasks of {name}, those that posted commitments name"
         findings.add("set", part.run, Status.passed, told, value=len(cases))
     else:
         what = (

@@ -221,7 +221,9 @@ class _Verification:
             return
         from static_track.submission import AskedAgain, StaticVerification, groups_trained_on
 
-        verification = StaticVerification(Store(self._request.store), self._findings, self._progress)
+        verification = StaticVerification(
+            manifest.router.spec, Store(self._request.store), self._findings, self._progress
+        )
         try:
             trained_on = groups_trained_on(_seen_files(archive))
         except ValueError as error:
