@@ -91,8 +91,8 @@ _LAZY = {
     "score": "twinbench.api.static",
     "score_many": "twinbench.api.static",
     "score_run": "twinbench.api.live",
-    "withdraw_from_leaderboard": "twinbench.api.leaderboard",
     "verify_submission": "twinbench.api.verifying",
+    "withdraw_from_leaderboard": "twinbench.api.leaderboard",
 }
 
 __all__ = [*_LAZY, "__version__"]

@@ -40,6 +40,7 @@ JSON_PAGES = (
     "reports.md",
     "before-you-pay.md",
     "submissions.md",
+    "leaderboard.md",
 )
 NEEDS_DOCKER = "<!-- needs: docker"
 WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]

@@ -241,3 +241,76 @@ def test_what_a_router_needs_is_installed_beside_twinbench(repository: Path, tmp
     runner.inputs |= {"requirements": ""}
     assert runner.run(requirements_step(), **first_python()) == 0
     assert not (temporary / "router").exists(), "an earlier use in the same job leaves nothing behind"
+
+
+# --- The workflow: verify what is handed in -------------------------------------------------------------------------
+
+
+def workflow_steps() -> list[dict[str, Any]]:
+    """The steps with shell lines after the installation."""
+    [path] = (each for each in WORKFLOWS if each.name == "submissions.yml")
+    return [step for step in steps_of(load(path)) if "run" in step][1:]
+
+
+@pytest.fixture
+def pull_request(tmp_path: Path, tools: Path) -> Path:
+    """A machine with both checkouts: the base, and a merge that adds a submission and an entry."""
+    submitted = tmp_path / "submitted"
+    (submitted / "results" / "incoming").mkdir(parents=True)
+    (tmp_path / "trusted").mkdir()
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary" / "twinbench").symlink_to(tools)
+    git(submitted, "init", "--quiet")
+    (submitted / "results" / "incoming" / "old.zip").write_text("of the base")
+    git(submitted, "add", ".")
+    git(submitted, "commit", "--quiet", "--message", "base")
+    (submitted / "my_router.py").write_text(ROUTER.format(tier="mid"))
+    twinbench_at(tools, submitted, "submit", "pack", "--example", stdout=submitted / "info.toml")
+    packed = ("my_router.py:Mine", "--bank", "starter", "--info", "info.toml", "-o", "results/incoming/new one.zip")
+    twinbench_at(tools, submitted, "submit", "pack", *packed)
+    git(submitted, "add", ".")
+    git(submitted, "commit", "--quiet", "--message", "a submission")
+    return tmp_path
+
+
+def twinbench_at(tools: Path, folder: Path, *arguments: str, stdout: Path | None = None) -> None:
+    done = subprocess.run(
+        [tools / "bin" / "twinbench", *arguments],
+        cwd=folder,
+        env={**os.environ, "TWINBENCH_STORE": str(folder.parent / "temporary" / "twinbench-store")},
+        capture_output=True,
+        check=True,
+    )
+    if stdout is not None:
+        stdout.write_bytes(done.stdout)
+
+
+@needs_bash
+def test_the_workflow_verifies_what_a_pull_request_adds_and_nothing_else(pull_request: Path) -> None:
+    runner = Runner(pull_request, pull_request / "temporary")
+    verify, check = workflow_steps()
+    # The bank of the paper comes from the hub, which no test asks; the router is asked where there is an engine.
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(pull_request / "hub")}
+
+    code = runner.run(verify, **offline)
+
+    assert "**Verification of my-router**" in runner.summary
+    assert "| scores | static/starter/predictions.jsonl | pass |" in runner.summary
+    assert "old.zip" not in runner.log
+    assert code == int("| fail |" in runner.summary), runner.log
+    assert runner.run(check) == 0, runner.log
+    assert "0 failed" in runner.summary
+    assert (pull_request / "temporary" / "site" / "index.html").is_file()
+
+    # A submission that was changed, a link, and an entry that nobody verified.
+    submitted = pull_request / "submitted"
+    (submitted / "results" / "incoming" / "new one.zip").write_bytes(b"PK")
+    (submitted / "results" / "incoming" / "link.zip").symlink_to("/etc/hostname")
+    (submitted / "results" / "entries" / "static" / "mine").mkdir(parents=True)
+    (submitted / "results" / "entries" / "static" / "mine" / "scores.json").write_text("{}")
+    git(submitted, "add", ".")
+    git(submitted, "commit", "--quiet", "--amend", "--message", "changed")
+    assert runner.run(verify, **offline) == 1
+    assert "link.zip" not in runner.log
+    assert runner.run(check) == 1
+    assert "manifest.json is missing" in runner.log.replace("\n", " ") or "missing" in runner.summary
