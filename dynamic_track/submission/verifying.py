@@ -28,6 +28,7 @@ from twinbench.reading.input_files import InputError, read_regular
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 from twinbench.submissions.commitment import Commitment
+from twinbench.submissions.fields import bounded_json
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import Division, JournalHead, LivePart, SubmittedRouter
 from twinbench.submissions.report import VerifiedResult
@@ -369,8 +370,8 @@ def _result(part: LivePart, score: LiveScore, division: Division, commitments: t
         subject=part.run,
         comparable=_comparable(run),
         simulated=run.simulated,
-        setting=setting,
-        score=content,
+        setting=bounded_json(setting),
+        score=bounded_json(content),
         commitments=commitments,
     )
 

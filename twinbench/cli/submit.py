@@ -263,8 +263,8 @@ def verify(
         list[Path] | None,
         typer.Option(
             "--against",
-            metavar="RUN",
-            help="Another run, which must not have the same responses; repeatable.",
+            metavar="RUN|FILE",
+            help="Another run or submission, which must not have the same responses; repeatable.",
             show_default=False,
             autocompletion=completion.runs,
         ),
