@@ -40,6 +40,8 @@ from tests.dynamic_track.live import (
 from tests.scripted.server import ScriptedServer
 from tests.submissions.handing_in import contents, failed, forge, pack, reasons, verify, write_router
 from twinbench.calls.journal import read_journal
+from twinbench.calls.packing import packed as pack_text
+from twinbench.fingerprint import fingerprint
 from twinbench.submissions.commitment import Commitment
 
 pytest_plugins = ["tests.dynamic_track.conftest"]
@@ -242,8 +244,6 @@ def test_a_commitment_that_was_made_later_is_found(workshop: Workshop, spoilt: P
     content = json.loads(path.read_text("utf-8"))
     content["made_at"] = "2099-01-01T00:00:00Z"
     del content["digest"]
-    from twinbench.fingerprint import fingerprint
-
     digest = fingerprint(content)
     path.unlink()
     (path.parent / f"{digest}.json").write_text(json.dumps({**content, "digest": digest}), "utf-8")
@@ -389,8 +389,6 @@ def test_decisions_of_another_router_are_found_by_a_replay(workshop: Workshop, t
 
 
 def test_hostile_runs_end_in_words(workshop: Workshop, packed: Path, tmp_path: Path) -> None:
-    from twinbench.calls.packing import packed as pack_text
-
     files = contents(packed)
     journal = "runs/run-1/journal/journal.jsonl"
     bomb = json.dumps({"kind": "x", "fields": {"x": pack_text(bytes(100 * 2**20))}}).encode() + b"\n"
