@@ -263,6 +263,10 @@ def test_a_secret_is_never_written(tmp_path: Path, what: str) -> None:
     assert not (tmp_path / "mine.zip").exists()
     ran = pack(router, tmp_path / "mine.zip", "--bank", "starter", "--dry-run")
     assert (ran.code, ran.json["secrets"]) == (1, [f"router/limits.py, line 1: {what}"])
+    passed = ("--no-secret", "router/limits.py:1")
+    pack(router, tmp_path / "mine.zip", "--bank", "starter", *passed).succeeded()
+    ran = pack(router, tmp_path / "mine.zip", "--bank", "starter", *passed, "--no-secret", "router/mine.py:1")
+    assert (ran.code, "nothing there looks like one" in ran.err) == (2, True)
 
 
 def test_the_value_of_a_variable_is_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +276,8 @@ def test_the_value_of_a_variable_is_a_secret(tmp_path: Path, monkeypatch: pytest
     ran = pack(router, tmp_path / "mine.zip", "--bank", "starter", "--include", "*.txt")
     assert ran.code == 1
     assert "router/notes.txt, line 1: the value of MY_API_KEY" in ran.err
+    more = ("--include", "*.txt", "--no-secret", "router/notes.txt:1")
+    assert pack(router, tmp_path / "mine.zip", "--bank", "starter", *more).code == 1
 
 
 def test_a_dry_run_says_what_would_go_in_and_what_is_missing(packed: Path, tmp_path: Path) -> None:
