@@ -31,6 +31,7 @@ from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
+from twinbench.submissions.fields import bounded_json
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import Division, StaticPart
 from twinbench.submissions.report import Level, VerifiedResult
@@ -341,7 +342,8 @@ def _result(
 
 def _compact(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a router's object without what only a page about workloads shows."""
-    return {name: value for name, value in entry.items() if name != "intervals_by_workload"}
+    found: dict[str, Any] = bounded_json({k: value for k, value in entry.items() if k != "intervals_by_workload"})
+    return found
 
 
 def groups_trained_on(files: Mapping[str, bytes]) -> list[str] | None:

@@ -16,7 +16,7 @@ from dynamic_track.tasks.sources import ids_of_named_set
 from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.display.wording import counted
 from twinbench.errors import UsageError
-from twinbench.storage.manifest_files import manifest_names
+from twinbench.storage.manifest_files import load_manifest, manifest_names
 from twinbench.storage.manifests import LiveManifest
 from twinbench.submissions.manifest import Division, JournalHead, LivePart
 
@@ -55,7 +55,7 @@ def pack_run(path: Path, name: str) -> PackedRun:
     folder = f"{RUNS_FOLDER}/{name}"
     files = {f"{folder}/{inner}": path / inner for inner in _inner_files(path)}
     pool_file = None
-    if run.pool.name not in manifest_names():
+    if shipped_pool(run.pool.fingerprint) is None:
         pool_file = f"{POOLS_FOLDER}/{_file_name(run.pool.name)}.toml"
         files[pool_file] = Path(run.plan.pool)
     score = run.score
@@ -78,6 +78,15 @@ def pack_run(path: Path, name: str) -> PackedRun:
         division=division_of(run.plan, run.pool, simulated=run.simulated),
     )
     return PackedRun(part, run.plan.router_fingerprint, files, tuple(_notes(path, run, part)))
+
+
+def shipped_pool(pool_fingerprint: str) -> LiveManifest | None:
+    """Return the live pool with this fingerprint that ships with twinbench; None where there is none."""
+    for name in manifest_names():
+        manifest = load_manifest(name)
+        if isinstance(manifest, LiveManifest) and manifest.fingerprint == pool_fingerprint:
+            return manifest
+    return None
 
 
 def division_of(plan: RunPlan, pool: LiveManifest, *, simulated: bool) -> Division:

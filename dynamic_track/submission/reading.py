@@ -24,7 +24,7 @@ MOST_PACKED_BYTES = 64 * 2**20
 """Of one packed text in a journal, unpacked: no provider answers with more."""
 MOST_UNPACKED_BYTES = 2**30
 """Of all packed texts of a journal, unpacked."""
-MOST_LINES = 2_000_000
+MOST_LINES = 1_000_000
 
 _PACKED_TEXT = re.compile(rb'"' + PACKED.encode() + rb'([A-Za-z0-9+/=]*)"')
 _BLOCK_BYTES = 2**16

@@ -45,7 +45,6 @@ from twinbench.submissions.sampling import draw
 _TESTS_OF_A_RUN = 2
 _FAR_LATENCY = 3.0
 """Times of decisions that differ by more than this factor are told: machines differ by less."""
-_MOST_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def replay_again(
             problems.append(told)
     asked = "" if router is None else ", and the router decides alike"
     told = f"{counted(len(chosen), 'case')} of {len(ended):,} give the same commands, observations and verdicts{asked}"
-    findings.judge("replay", subject, problems[:_MOST_TOLD], told, value=len(chosen), level=Level.replay)
+    findings.judge("replay", subject, problems, told, value=len(chosen), level=Level.replay)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dynamic_track.results.loaded import LoadedRun, load_run
 from dynamic_track.running.committing import COMMITMENTS_FOLDER, MOST_COMMITMENT_BYTES
 from dynamic_track.running.kept import KeptRun, read_run
 from dynamic_track.running.plan import RunPlan
-from dynamic_track.submission.packing import division_of
+from dynamic_track.submission.packing import division_of, shipped_pool
 from dynamic_track.submission.reading import find_excess, read_untrusted_plan
 from dynamic_track.tasks.sources import REHEARSAL, ids_of_named_set, load_tasks
 from twinbench.calls.lines import Sitting
@@ -25,9 +25,10 @@ from twinbench.display.wording import counted
 from twinbench.errors import ContentError, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
-from twinbench.storage.manifest_files import live_manifest, load_manifest, manifest_names
+from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 from twinbench.submissions.commitment import Commitment
+from twinbench.submissions.fields import bounded_json
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import Division, JournalHead, LivePart, SubmittedRouter
 from twinbench.submissions.report import VerifiedResult
@@ -136,10 +137,8 @@ def verify_run(
 
 def _find_pool(part: LivePart, pool_file: Path | None) -> tuple[LiveManifest, str] | str:
     """Return the pool that a run is said to be made with, and where it is; a text says why there is none."""
-    for name in manifest_names():
-        manifest = load_manifest(name)
-        if isinstance(manifest, LiveManifest) and manifest.fingerprint == part.pool_fingerprint:
-            return manifest, name
+    if (shipped := shipped_pool(part.pool_fingerprint)) is not None:
+        return shipped, shipped.name
     if pool_file is None:
         return (
             f"no pool that ships with twinbench has the fingerprint {part.pool_fingerprint}, and the archive has none"
@@ -371,8 +370,8 @@ def _result(part: LivePart, score: LiveScore, division: Division, commitments: t
         subject=part.run,
         comparable=_comparable(run),
         simulated=run.simulated,
-        setting=setting,
-        score=content,
+        setting=bounded_json(setting),
+        score=bounded_json(content),
         commitments=commitments,
     )
 

@@ -48,6 +48,7 @@ email = "ada@example.org"               # or url = "https://…"
 """
 _MOST_INFO_BYTES = 2**20
 _MOST_SECRETS_SHOWN = 20
+_ADVICE = "What is none, such as a test's key in a repository: --no-secret FILE:LINE, once you looked at it"
 
 
 class SubmissionInfo(Document):
@@ -138,6 +139,7 @@ def pack_submission(
     predictions: Mapping[str, Path | str] | None = None,
     closed: bool = False,
     include: Sequence[str] = (),
+    no_secrets: Sequence[str] = (),
     order_seed: int = 0,
     output: Path | str | None = None,
     sign_with: Path | str | None = None,
@@ -156,6 +158,7 @@ def pack_submission(
         predictions: files of predictions by bank, for a router that cannot be asked here.
         closed: leave the router's files out.
         include: globs of further files that the router reads, relative to its folder.
+        no_secrets: places, as ``FILE:LINE``, that look like a secret and are none; never the value of a variable.
         order_seed: the seed of the order in which the router sees trajectories.
         output: the file to write; None: nothing is written.
         sign_with: an OpenSSH key.
@@ -188,14 +191,17 @@ def pack_submission(
         files={name: ArchivedFile(sha256=sha, bytes=size) for name, (sha, size) in digests_of(parts.files).items()},
     )
     progress("looking for secrets", 0, None)
-    found = tuple(_find_secrets({**parts.files, MANIFEST_FILE: manifest.text().encode()}))
+    suspicious = list(_find_secrets({**parts.files, MANIFEST_FILE: manifest.text().encode()}))
+    if unknown := sorted(set(no_secrets) - {each.place for each in suspicious}):
+        raise UsageError(f"--no-secret {unknown[0]}: nothing there looks like one")
+    found = tuple(each for each in suspicious if each.is_own or each.place not in no_secrets)
     parts.missing += _missing(manifest, signed=sign_with is not None)
     if output is None:
         return PackedSubmission(manifest, None, sign_with is not None, tuple(parts.missing), found)
     if found:
         shown = "\n".join(map(str, found[:_MOST_SECRETS_SHOWN]))
         more = f"\n… and {len(found) - _MOST_SECRETS_SHOWN} more" if len(found) > _MOST_SECRETS_SHOWN else ""
-        raise TwinbenchError(f"nothing was written, since it holds what looks like a secret:\n{shown}{more}")
+        raise TwinbenchError(f"nothing was written, since it holds what looks like a secret:\n{shown}{more}\n{_ADVICE}")
     content = manifest.text().encode()
     everything = {**parts.files, MANIFEST_FILE: content}
     if sign_with is not None:

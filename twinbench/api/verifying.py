@@ -77,7 +77,7 @@ class VerificationRequest:
     commitments: Path | None = None
     """The folder of commitments that were posted."""
     against: Sequence[Path] = ()
-    """Directories of other runs, which must not have the same responses."""
+    """Directories of other runs, or other submissions, which must not have the same responses."""
     tasks: str | None = None
     dataset: str | None = None
     repetition: Repetition = field(default_factory=Repetition)
@@ -279,7 +279,7 @@ class _Verification:
 
         here = TasksHere(self._request.tasks, self._request.dataset)
         verified: list[VerifiedRun] = []
-        earlier: list[Path] = []
+        earlier = [run for number, path in enumerate(self._request.against) for run in _runs_at(path, folder, number)]
         for part in manifest.live:
             run = folder / part.run
             if not run.is_dir():
@@ -294,10 +294,10 @@ class _Verification:
                 pool_file=pool_file,
                 here=here,
                 posted=self._request.commitments,
-                against=[*self._request.against, *earlier],
+                against=earlier,
                 progress=self._progress,
             )
-            earlier.append(run)
+            earlier = [*earlier, run]
             if found is not None:
                 verified.append(found)
                 if found.result is not None:
@@ -364,6 +364,28 @@ class _Verification:
         )
         for run in runs:
             run_again(run, rerun, sampling, self._findings, tell=self._tell, progress=self._progress)
+
+
+def _runs_at(path: Path, folder: Path, number: int) -> Iterator[Path]:
+    """Yield a run's directory, or those of a submission that was handed in before.
+
+    Args:
+        path: a directory, or a submission.
+        folder: where a submission's runs are unpacked.
+        number: tells it from others.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if path.is_dir():
+        yield path
+        return
+    try:
+        with open_archive(path) as archive:
+            archive.extract("runs", folder / f"against-{number}")
+    except ArchiveError as error:
+        raise UsageError(f"--against {path}: {error}") from None
+    yield from sorted(plan.parent for plan in (folder / f"against-{number}").glob("*/plan.json"))
 
 
 def _strict_limits() -> PluginLimits:

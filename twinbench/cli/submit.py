@@ -94,6 +94,15 @@ def pack(
             show_default=False,
         ),
     ] = None,
+    no_secrets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--no-secret",
+            metavar="FILE:LINE",
+            help="A place that looks like a secret and is none, since you looked at it; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     sign: Annotated[
         Path | None,
         typer.Option(
@@ -137,6 +146,7 @@ def pack(
             predictions=_pairs(predictions or []),
             closed=closed,
             include=include or (),
+            no_secrets=no_secrets or (),
             order_seed=order_seed,
             output=target,
             sign_with=sign,
@@ -263,8 +273,8 @@ def verify(
         list[Path] | None,
         typer.Option(
             "--against",
-            metavar="RUN",
-            help="Another run, which must not have the same responses; repeatable.",
+            metavar="RUN|FILE",
+            help="Another run or submission, which must not have the same responses; repeatable.",
             show_default=False,
             autocompletion=completion.runs,
         ),

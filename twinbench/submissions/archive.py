@@ -1,4 +1,4 @@
-"""Archives of submissions: written so that equal content gives equal bytes, and read with bounds.
+"""Archives of submissions: written so that equal content gives equal bytes (with one zlib), and read with bounds.
 
 An archive is a zip file of plain files. What is refused is refused before anything is unpacked: links, names that lead
 elsewhere or stand twice, encryption, archives that claim more than the bounds below. Reading a file gives as many
@@ -52,7 +52,7 @@ class ArchiveError(ValueError):
 
 
 def write_archive(target: Path, files: Mapping[str, Path | bytes]) -> None:
-    """Write an archive; the same files give the same bytes on every machine.
+    """Write an archive; the same files give the same bytes wherever zlib is the same.
 
     Args:
         target: the file to write, which is replaced only when the new one is complete.

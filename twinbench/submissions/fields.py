@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +23,9 @@ MOST_REASON = 4_000
 """Characters of the reason of a check."""
 MOST_PATH = 240
 """Characters of the name of a file within an archive."""
+
+_MOST_INNER_TEXT = 500
+_MOST_MEMBERS = 1_000
 
 
 def _printable(text: str) -> str:
@@ -57,6 +62,17 @@ def printable_line(text: str) -> str:
 def printable_text(text: str) -> str:
     """A text that others wrote as a ``Reason``: cut, control characters visible."""
     return shortened(printable(text).replace("\t", " "), MOST_REASON - 1)
+
+
+def bounded_json(value: Any) -> Any:
+    """A JSON value with texts of others in it, without more of them than a page shows: long texts and lists are cut."""
+    if isinstance(value, str):
+        return shortened(printable(value), _MOST_INNER_TEXT)
+    if isinstance(value, Mapping):
+        return {bounded_json(str(key)): bounded_json(item) for key, item in islice(value.items(), _MOST_MEMBERS)}
+    if isinstance(value, list | tuple):
+        return [bounded_json(item) for item in islice(value, _MOST_MEMBERS)]
+    return value
 
 
 Line = Annotated[str, Field(min_length=1, max_length=MOST_NAME), AfterValidator(_one_line)]

@@ -33,9 +33,9 @@ class Division(StrEnum):
     static = "static"
     """Predictions on a bank, scored by the locked static protocol."""
     live = "live"
-    """Runs with real models of the locked pool."""
+    """Runs with real models of a locked pool, on a set of tasks that everybody has, without overrides."""
     open = "open"
-    """Runs with other pools, and imported runs."""
+    """Other runs with real models: other pools, own tasks, a network or another image in the containers."""
     rehearsal = "rehearsal"
     """Runs with simulated models."""
 

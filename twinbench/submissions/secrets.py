@@ -45,6 +45,13 @@ class SecretFound:
     file: str
     line: int
     what: str
+    is_own: bool = False
+    """Whether it is the value of a variable of this process, and so no coincidence."""
+
+    @property
+    def place(self) -> str:
+        """File and line, as a submitter names it who looked at it."""
+        return f"{self.file}:{self.line}"
 
     def __str__(self) -> str:
         return f"{self.file}, line {self.line}: {self.what}"
@@ -71,7 +78,7 @@ class SecretFinder:
         """Yield what looks like a secret in a file; data that a journal packed is looked through as well."""
         for number, line in enumerate(data.split(b"\n"), 1):
             for what in dict.fromkeys(self._of_line(line)):
-                yield SecretFound(file, number, what)
+                yield SecretFound(file, number, what, is_own=what in self._variables)
 
     def _of_line(self, line: bytes) -> Iterator[str]:
         yield from self._of_text(line)
