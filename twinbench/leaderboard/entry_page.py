@@ -56,13 +56,22 @@ def entry_content(entry: Entry) -> dict[str, Any]:
         "links": [link for link in (version.manifest.contact.url, *version.manifest.links) if link is not None],
         "verified_facts": list(_verified_facts(version)),
         "done": [(str(level), LEVEL_WORDS[level]) for level in version.report.levels],
-        "not_done": [(str(level), words) for level, words in LEVEL_WORDS.items() if level not in version.report.levels],
+        "not_done": [(str(level), LEVEL_WORDS[level]) for level in _levels_left(version)],
         "checks": lines[:MOST_CHECKS],
         "more_checks": len(lines[MOST_CHECKS:]),
         "number_of_checks": len(version.report.checks),
         "commands": list(reproducing_commands(version)),
         "description": version.manifest.description.splitlines()[:MOST_DESCRIPTION_LINES],
     }
+
+
+def _levels_left(version: Version) -> Iterator[Level]:
+    """Return the levels that results of these kinds could have been verified at and were not."""
+    kinds = {result.kind for result in version.scores.results}
+    for level in LEVEL_WORDS:
+        of_kind = kinds if level is Level.verify else kinds & {"static" if level is Level.ask else "live"}
+        if of_kind and level not in version.report.levels:
+            yield level
 
 
 def entry_json(entry: Entry, rows: Sequence[tuple[BoardTable, Row]]) -> dict[str, Any]:
@@ -105,7 +114,7 @@ def check_lines(checks: Sequence[ReportedCheck]) -> Iterator[CheckLine]:
 def reproducing_commands(version: Version) -> Iterator[str]:
     """Return the commands that verify a submission again and score each of its results in the division again."""
     file, folder = version.report.file.name, version.manifest.name
-    options = [] if Level.ask in version.report.levels else ["--ask", "none"]
+    options = ["--ask", "none"] if Level.ask in _levels_left(version) else []
     options += [word for level in version.report.levels for word in _OPTIONS.get(level, ())]
     yield shlex.join(["twinbench", "submit", "verify", file, "--nonce", version.report.nonce, *options])
     yield shlex.join(["unzip", "-q", file, "-d", folder])

@@ -64,5 +64,6 @@ def table_plot(table: BoardTable) -> dict[str, Any] | None:
         marks,
         percent=True,
     )
-    caption = f"Left and up is better. Filled: entries. Hollow: references, which everybody can reach.{only}"
+    what = "references, of which labels and cost-optimal see the labels" if table.kind == "static" else "giving up"
+    caption = f"Left and up is better. Filled: entries. Hollow: {what}.{only}"
     return {"svg": drawn(plot), "caption": caption, "legend": legend}
