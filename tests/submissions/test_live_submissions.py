@@ -217,6 +217,21 @@ def test_scaled_usage_is_found(workshop: Workshop, spoilt: Path) -> None:
     assert "tokens" in failed(workshop.verify(workshop.pack(spoilt)))
 
 
+def test_usage_that_is_scaled_within_bounds_is_found_by_a_rerun(
+    workshop: Workshop, spoilt: Path, tmp_path: Path
+) -> None:
+    consistently(spoilt, scaled(0.76, "input", "cache_read", "cache_write", "output"))
+    file = workshop.pack(spoilt)
+    assert failed(workshop.verify(file)) == set()
+    with ScriptedServer(solving(workshop.tasks)) as server:
+        report = workshop.verify(
+            file,
+            *("--rerun", "all", "--run-usd", "20", "--rerun-dir", tmp_path / "again", "--api-base", server.api_base),
+            *("--api-key-env", KEY_VARIABLE),
+        )
+    assert failed(report) == {"rerun-tokens"}
+
+
 def test_a_case_that_was_dropped_everywhere_is_found(workshop: Workshop, spoilt: Path) -> None:
     drop(spoilt, MEDIUM)
     json_file(spoilt / "plan.json", lambda plan: plan["cases"].remove(MEDIUM))

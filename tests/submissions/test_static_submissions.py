@@ -318,6 +318,15 @@ def test_wrong_use_is_refused(packed: Path, tmp_path: Path, more: Sequence[str],
     assert told in ran.err
 
 
+def test_a_file_that_no_archive_may_have_is_refused_in_words(tmp_path: Path) -> None:
+    router = write_router(tmp_path / "router")
+    (tmp_path / "router/odd\x1b.txt").touch()
+    ran = pack(router, tmp_path / "x.zip", "--bank", "starter", "--include", "*.txt")
+    assert ran.code == 2
+    assert "cannot be handed in" in ran.err
+    assert "must be printable" in ran.err
+
+
 def test_who_hands_in_is_asked_in_words(packed: Path, tmp_path: Path) -> None:
     ran = twinbench("submit", "pack", "always-high", "--bank", "starter")
     assert (ran.code, "--info" in ran.err) == (2, True)

@@ -174,22 +174,26 @@ def pack_submission(
     about = info if isinstance(info, SubmissionInfo) else read_info(Path(info))
     if not banks and not runs and not predictions:
         raise UsageError("a submission has results: name banks (--bank), predictions (--predictions) or runs (--run)")
-    gathered = _gather(router, closed=closed, include=include, plugins=plugins)
-    parts = _Parts(files=dict(gathered.files))
-    for bank in banks:
-        _add_predictions(parts, router, bank, None, order_seed, plugins, store, progress)
-    for bank, path in (predictions or {}).items():
-        _add_predictions(parts, router, bank, str(path), order_seed, plugins, store, progress)
-    for number, run in enumerate(map(Path, runs), 1):
-        _add_run(parts, run, number, gathered.described)
-    manifest = SubmissionManifest(
-        **about.model_dump(),
-        twinbench=twinbench.__version__,
-        router=gathered.described,
-        static=tuple(parts.static),
-        live=tuple(parts.live),
-        files={name: ArchivedFile(sha256=sha, bytes=size) for name, (sha, size) in digests_of(parts.files).items()},
-    )
+    try:
+        gathered = _gather(router, closed=closed, include=include, plugins=plugins)
+        parts = _Parts(files=dict(gathered.files))
+        for bank in banks:
+            _add_predictions(parts, router, bank, None, order_seed, plugins, store, progress)
+        for bank, path in (predictions or {}).items():
+            _add_predictions(parts, router, bank, str(path), order_seed, plugins, store, progress)
+        for number, run in enumerate(map(Path, runs), 1):
+            _add_run(parts, run, number, gathered.described)
+        manifest = SubmissionManifest(
+            **about.model_dump(),
+            twinbench=twinbench.__version__,
+            router=gathered.described,
+            static=tuple(parts.static),
+            live=tuple(parts.live),
+            files={name: ArchivedFile(sha256=sha, bytes=size) for name, (sha, size) in digests_of(parts.files).items()},
+        )
+    except ValidationError as error:  # such as the name of a file that no archive may have
+        details = error.errors(include_url=False)[0]
+        raise UsageError(f"cannot be handed in: {field_path(details['loc'])} {worded(details)}") from None
     progress("looking for secrets", 0, None)
     suspicious = list(_find_secrets({**parts.files, MANIFEST_FILE: manifest.text().encode()}))
     if unknown := sorted(set(no_secrets) - {each.place for each in suspicious}):

@@ -276,8 +276,11 @@ class _Verification:
         if not manifest.live:
             return
         from dynamic_track.submission.verifying import TasksHere, verify_run
+        from dynamic_track.tasks.sources import load_tasks
 
         here = TasksHere(self._request.tasks, self._request.dataset)
+        if here.tasks is not None:
+            load_tasks(here.tasks, here.dataset)  # what is wrong with it is the maintainer's own
         verified: list[VerifiedRun] = []
         earlier = [run for number, path in enumerate(self._request.against) for run in _runs_at(path, folder, number)]
         for part in manifest.live:
