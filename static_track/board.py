@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 RANKED_BY = "combined"
 """The metric by which routers are ranked and compared with the best constant."""
 
-ARITHMETIC = "A score is arithmetic over the labels of the bank: none of the models that routers pick was run."
+ARITHMETIC = "A score is computed from the bank's labels: none of the models that routers pick was run."
 """The note that accompanies all static scores."""
 _SHOWN = {
     "combined": "Combined",

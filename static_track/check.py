@@ -40,7 +40,7 @@ SLOW_FIRST_MS = 1000.0
 TIMES_SLOWER = 10
 """How much longer than the others a first decision takes that loads something."""
 
-_UNPAID = "router check pays for no LLM: what a router cannot decide without one is an error here"
+_UNPAID = "router check provides no LLM: a router that cannot decide without one fails here"
 
 
 @dataclass(frozen=True)
@@ -143,15 +143,15 @@ def check_router(
             spec,
             first.differing(again),
             names,
-            "two fresh processes decide alike",
-            "Seed what is drawn, from call.session and call.step_index; sort what comes out of sets.",
+            "two fresh processes make the same decisions",
+            "Seed random draws with call.session and call.step_index; sort the elements of sets.",
         ),
         _compared(
             "order of sessions",
             spec,
             first.differing(other_order),
             names,
-            "sessions in another order are decided alike",
+            "decisions do not depend on the order of sessions",
             "Decide by what the call shows. How many sessions came before says nothing about a task.",
         ),
         _compared(
@@ -159,16 +159,16 @@ def check_router(
             spec,
             other_order.differing(mixed),
             names,
-            "interleaved sessions are decided like single ones",
-            "Keep state by call.session, never in one variable for all.",
+            "interleaved sessions get the same decisions as single ones",
+            "Keep state per call.session, never in one variable for all sessions.",
         ),
         _compared(
             "session keys",
             spec,
             first.differing(renamed),
             names,
-            "other session keys lead to the same decisions",
-            "A key says nothing about a call. A router that draws may use it; any other should not.",
+            "decisions do not depend on session keys",
+            "A key says nothing about a call. Only a router that draws at random may use it, as a seed.",
             differs=Status.warned,
         ),
         *([] if first.memory_mib is None else [_mutation(spec, first), _reach(spec, first)]),
@@ -234,7 +234,7 @@ class _Checker:
                 choice, _ = asked(router, session.call(make_prompt(messages)))
                 if isinstance(choice, str):
                     failed.append(f"{what}: {choice}")
-        advice = "Read content as a text, null or a list of blocks; see docs/banks.md for what real prefixes hold."
+        advice = "Content may be a string, null or a list of blocks; docs/banks.md describes real prompts."
         if failed:
             return CheckResult("odd content", self._spec, Status.failed, "; ".join(failed), len(failed), advice)
         reason = f"{len(ODD)} unusual conversations are answered"
@@ -261,7 +261,7 @@ class _Checker:
         share = 100 * total / max(tried, 1)
         if total * 20 <= tried:
             return CheckResult("perturbation", self._spec, Status.passed, reason, share)
-        advice = "Decide by what is said, not by its spelling."
+        advice = "Decide by the meaning of the prompt, not by its formatting."
         return CheckResult("perturbation", self._spec, Status.warned, f"{reason}, e.g. on {example}", share, advice)
 
     def _alone(self, router: Router, key: str, prompt: Prompt) -> str:
@@ -316,8 +316,8 @@ def _answers(spec: str, answers: _Answers, calls: int, names: Sequence[str]) -> 
     row_no, text = next(iter(answers.failed.items()))
     reason = f"{len(answers.failed):,} of {counted(calls, 'call')} failed, the first on {names[row_no]}: {text}"
     if answers.given_up:
-        reason += f"; after {FAILURES_UNTIL_GIVEN_UP} failures in a row it was not asked any more"
-    advice = "Each is an error row: it never passes and fails its trajectory."
+        reason += f"; it was stopped after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
+    advice = "Each failure is an error row: it never passes, and fails its trajectory."
     return CheckResult("answers", spec, Status.failed, reason, len(answers.failed), advice)
 
 
@@ -333,22 +333,22 @@ def _compared(
     if not differing:
         return CheckResult(name, spec, Status.passed, good, 0)
     shown = ", ".join(names[row_no] for row_no in differing[:3])
-    reason = f"decided differently: {counted(len(differing), 'row')}, e.g. {shown}"
+    reason = f"{counted(len(differing), 'row')} decided differently, e.g. {shown}"
     return CheckResult(name, spec, differs, reason, len(differing), advice)
 
 
 def _mutation(spec: str, answers: _Answers) -> CheckResult:
     if not answers.mutations:
-        return CheckResult("no mutation", spec, Status.passed, "conversations are left as they are", 0)
-    reason = f"the conversation that is shown is changed by {counted(answers.mutations, 'decision')}"
-    advice = "Copy before you change: later calls of the session see the change."
+        return CheckResult("no mutation", spec, Status.passed, "conversations are not modified", 0)
+    reason = f"{counted(answers.mutations, 'decision')} modified the given conversation"
+    advice = "Copy the messages before changing them: later calls of the session see the change."
     return CheckResult("no mutation", spec, Status.failed, reason, answers.mutations, advice)
 
 
 def _reach(spec: str, answers: _Answers) -> CheckResult:
     """Check that a router cannot see labels: a call contains none, so it could only get them from files or sockets."""
     if not answers.reached:
-        reason = "decisions reach for nothing outside their process: no file, socket or command"
+        reason = "decisions use no file, socket or command"
         return CheckResult("label-blind", spec, Status.passed, reason, 0)
     data = [each for each in answers.reached if any(ending in each for ending in _DATA_FILES)]
     shown = ", ".join(dict.fromkeys(data or answers.reached[:3]))
@@ -356,7 +356,7 @@ def _reach(spec: str, answers: _Answers) -> CheckResult:
         advice = "A router must not read banks or results: labels are in them."
         return CheckResult("label-blind", spec, Status.failed, f"decisions open data files: {shown}", len(data), advice)
     advice = "Load what you need in the constructor; strict isolation refuses sockets and all files but your own."
-    reason = f"decisions reach outside their process: {shown}"
+    reason = f"decisions use files, sockets or commands: {shown}"
     return CheckResult("label-blind", spec, Status.warned, reason, len(answers.reached), advice)
 
 
@@ -366,7 +366,7 @@ def _without_reading(spec: str, bank: Bank, answers: _Answers, progress: Progres
     found = score_alone(bank, dict.fromkeys(answers.failed) | picked, progress)
     if found.check is None:
         return CheckResult("without reading", spec, Status.passed, found.detail)
-    advice = f"Scores on this bank show less than they seem to: twinbench bank check {bank.info.name}"
+    advice = f"The bank leaks labels, so scores on it mean less: twinbench bank check {bank.info.name}"
     share = None if found.share is None else 100 * found.share
     return CheckResult("without reading", spec, Status.warned, found.detail, share, advice)
 
@@ -392,7 +392,7 @@ def _latency(spec: str, answers: _Answers) -> CheckResult:
     shown = {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "slowest": max(answers.latencies_ms)}
     reason = ", ".join(f"{name} {value:.2f} ms" for name, value in shown.items())
     if answers.route_ms:
-        reason += f"; by its own account route took {median(answers.route_ms):.2f} ms of p50"
+        reason += f"; route itself took {median(answers.route_ms):.2f} ms of p50, by its process's own clock"
     if cuts[94] <= SLOW_P95_MS:
         return CheckResult("latency", spec, Status.passed, reason, cuts[94])
     return CheckResult("latency", spec, Status.warned, reason, cuts[94], "Every call of an agent waits for the router.")
@@ -400,7 +400,7 @@ def _latency(spec: str, answers: _Answers) -> CheckResult:
 
 def _loads(spec: str, answers: _Answers) -> CheckResult:
     if answers.memory_mib is None:
-        reason = "an endpoint; what its server changes and reaches for is not seen from here"
+        reason = "an endpoint; what its server modifies and accesses cannot be seen from here"
         return CheckResult("loads", spec, Status.passed, reason)
     reason = f"in a process of its own, {answers.memory_mib:.0f} MiB"
     return CheckResult("loads", spec, Status.passed, reason, answers.memory_mib)

@@ -193,7 +193,7 @@ class Judge:
         """
         wanted = self._asked_for(routers, prediction_files)
         if len({each.name for each in wanted}) < max(2, len(wanted)):
-            raise UsageError("a comparison is of two routers or prediction files at least, and of each once")
+            raise UsageError("a comparison needs at least two different routers or prediction files")
         entries, sample = self._entries(wanted, resampling)
         assert sample is not None  # noqa: S101 - there is a resampling
         ranks = {
@@ -212,7 +212,7 @@ class Judge:
         loaded = _told_apart([self._loaded(router) for router in routers])
         wanted = [self._wanted(router, reference=False) for router in loaded]
         if prediction_files.count(STDIN) > 1:
-            raise UsageError("standard input can be read once: give --predictions - once")
+            raise UsageError("standard input can be read only once: give --predictions - once")
         wanted += (_Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
         return wanted
 
@@ -319,8 +319,8 @@ class Judge:
     def _loaded(self, router: str | RouterLike) -> LoadedRouter:
         if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
             raise UsageError(
-                f"router {router!r}: it sees the labels, so it is no router and decides no call; its score stands in "
-                "every table, also where no router is named: twinbench static score"
+                f"{router!r} is a reference that sees the labels, not a router; its score is in every table, even if "
+                "no router is named: twinbench static score"
             )
         return load_router(router, self._plugins)
 
@@ -393,7 +393,7 @@ class Judge:
             )
         if predicted.unanswered is not None and predicted.failure is None:
             self._warn(
-                f"{wanted.name} asked an LLM and was not always answered, so its result is not kept; the first time: "
+                f"{wanted.name}: some of its LLM calls got no answer, so its result is not cached; the first error: "
                 f"{predicted.unanswered}"
             )
         if (key := wanted.kept_under(predicted)) is not None:
@@ -440,7 +440,7 @@ class Judge:
         try:
             write()
         except StoreWriteError as error:
-            self._warn(f"results are not kept: {error}")
+            self._warn(f"results are not cached: {error}")
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -87,7 +87,7 @@ def score_many(bank: Bank, judge: Judge, sets: Mapping[str, Answers]) -> ManySco
     """
     bank.require_labels()
     if not sets:
-        raise UsageError("score_many needs a set of predictions at least")
+        raise UsageError("score_many needs at least one set of predictions")
     row_ids = bank.row_ids
     number_of = {row_id: number for number, row_id in enumerate(row_ids)}
     row_nos = np.asarray(judge.row_nos, np.int32)
@@ -140,15 +140,19 @@ def _tier_ids(name: str, answers: Answers, number_of: Mapping[str, int]) -> NDAr
         for row_id, tier_id in answers.items():
             values[number_of[row_id]] = tier_id
     elif isinstance(answers, np.ndarray) and (answers.ndim != 1 or answers.dtype.kind not in "iufO"):
-        raise UsageError(f"set {name!r}: an array of shape {answers.shape} and {answers.dtype} is no list of tier ids")
+        raise UsageError(
+            f"set {name!r}: an array of shape {answers.shape} and {answers.dtype} is not a list of tier ids"
+        )
     elif not _is_list(answers):
-        raise UsageError(f"set {name!r}: {type(answers).__name__} is no list of tier ids, and none by row id")
+        raise UsageError(
+            f"set {name!r}: {type(answers).__name__} is neither a list of tier ids nor a mapping by row id"
+        )
     else:
         values = answers.tolist() if isinstance(answers, np.ndarray) else list(answers)
         if len(values) != len(number_of):
             raise UsageError(f"set {name!r} has {len(values):,} predictions; the bank has {len(number_of):,} rows")
     wrong = [value for value in values if not (value is None or _is_tier_id(value))]
     if wrong:
-        what = f"{wrong[0]!r} is no tier id; those are 0 to {_ERROR - 1}, and None for an error"
+        what = f"{wrong[0]!r} is not a tier id; tier ids are 0 to {_ERROR - 1}, and None for an error"
         raise UsageError(f"set {name!r}: {what}")
     return np.array([_ERROR if value is None else value for value in values], np.uint8)

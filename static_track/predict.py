@@ -21,7 +21,7 @@ _Value = TypeVar("_Value")
 FAILURES_UNTIL_GIVEN_UP = 10
 """After this many failures in a row a router is stopped."""
 
-_NOT_ASKED = f"not asked: the router was given up on after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
+_NOT_ASKED = f"not asked: the router was stopped after {FAILURES_UNTIL_GIVEN_UP} failures in a row"
 
 SESSION_SALT = "static"
 
@@ -142,6 +142,6 @@ def predict(
             answers.add(step.row_no, found.choice, found.latency_ms, found.deciding)
         if not answers.given_up and (complaint := walk.end()) is not None:
             answers.blame_last(complaint)
-        spent = f", which has spent {answers.spent_usd:.4f} USD" if answers.spent_usd else ""
+        spent = f" ({answers.spent_usd:.4f} USD spent)" if answers.spent_usd else ""
         progress(f"asking the router{spent}", len(answers.row_nos), total)
     return answers.predictions()

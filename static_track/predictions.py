@@ -63,7 +63,7 @@ class Predictions:
 def failure(*, given_up: bool, rows: int, errors: int) -> str | None:
     """Return how a router failed as a whole, as the end of a sentence; None if it did not."""
     if given_up:
-        return "was given up on"
+        return "was stopped after too many failures in a row"
     return "failed on every row" if errors == rows else None
 
 
@@ -99,7 +99,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
                 continue
             row_no = number_of[found.row["id"]]
             if row_no in lines:
-                what = f"{shown(found.row['id'])} stands in {source.unit} {lines[row_no]} already"
+                what = f"{shown(found.row['id'])} is a duplicate of {source.unit} {lines[row_no]}"
                 problems.append(source.problem(found.number, "id", what))
                 continue
             lines[row_no] = found.number
@@ -129,7 +129,7 @@ def prediction_lines(predictions: Predictions, row_ids: Sequence[str]) -> Iterat
 
 def _refuse(source: Source, problems: Sequence[Problem], *, has_lines: bool) -> None:
     if not problems and not has_lines:
-        problems = [source.problem(None, None, "the file holds no predictions")]
+        problems = [source.problem(None, None, "the file contains no predictions")]
     if problems:
         raise ContentError(problems, hint='A prediction is {"id": …, "tier_id": 0 to 3} or {"id": …, "error": "why"}.')
 
@@ -139,15 +139,15 @@ def _wrong(found: NumberedRow, known: Mapping[str, int]) -> tuple[str | None, st
     if not isinstance(row, dict):
         return None, "a prediction must be a JSON object"
     if not isinstance(row.get("id"), str):
-        return "id", "is missing" if "id" not in row else f"must be a text (found {shown(row['id'])})"
+        return "id", "is missing" if "id" not in row else f"must be a string (found {shown(row['id'])})"
     if row["id"] not in known:
         return "id", f"the bank has no row {shown(row['id'])}"
     if "error" in row:
         if row.get("tier_id") is not None:
-            return "error", "stands beside a tier_id; give one of the two"
-        return None if isinstance(row["error"], str) else ("error", f"must be a text (found {shown(row['error'])})")
+            return "error", "is given together with a tier_id; give only one of them"
+        return None if isinstance(row["error"], str) else ("error", f"must be a string (found {shown(row['error'])})")
     if "tier_id" not in row:
-        return "tier_id", "is missing, and there is no error either"
+        return "tier_id", "is missing, and there is no error field either"
     tier_id = row["tier_id"]
     if isinstance(tier_id, bool) or not isinstance(tier_id, int) or not 0 <= tier_id < _TIERS:
         return "tier_id", f"must be 0, 1, 2 or 3 (found {shown(tier_id)})"

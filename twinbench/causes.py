@@ -56,55 +56,55 @@ class Handling:
 CAUSES: dict[Cause, Handling] = {
     Cause.empty: Handling(Counts.unresolved, "nothing was submitted"),
     Cause.unappliable: Handling(Counts.unresolved, "the patch does not apply"),
-    Cause.timeout: Handling(Counts.unresolved, "the tests took longer than they may"),
-    Cause.writes: Handling(Counts.unresolved, "the container wrote more than it may"),
+    Cause.timeout: Handling(Counts.unresolved, "the tests exceeded their time limit"),
+    Cause.writes: Handling(Counts.unresolved, "the container exceeded its limit of written data"),
     Cause.engine: Handling(
         Counts.infra,
-        "the Docker engine did not answer, or went away",
-        "see what `twinbench dynamic doctor` says of the engine",
+        "the Docker engine did not answer, or stopped",
+        "check the engine with `twinbench dynamic doctor`",
     ),
     Cause.container: Handling(
-        Counts.infra, "the container was ended from outside", "see who or what ends containers on that machine"
+        Counts.infra, "the container was stopped from outside", "find out who or what stops containers on that machine"
     ),
     Cause.image: Handling(
         Counts.infra,
-        "the image is missing and cannot be had, or no command runs in it",
-        "mend the image, pull it, or build it with --build",
+        "the image is missing and cannot be pulled, or no command runs in it",
+        "repair the image, pull it, or build it with --build",
     ),
-    Cause.disk: Handling(Counts.infra, "too little disk is left to start", "free some disk, or lower --min-free-mib"),
-    Cause.router: Handling(Counts.unresolved, "the router failed, or chose what cannot be called"),
-    Cause.cap: Handling(Counts.cap, "the run's cap leaves no room for another call"),
+    Cause.disk: Handling(Counts.infra, "too little disk space is free", "free disk space, or lower --min-free-mib"),
+    Cause.router: Handling(Counts.unresolved, "the router failed, or chose a candidate that cannot be called"),
+    Cause.cap: Handling(Counts.cap, "the run's spending cap leaves no room for another call"),
     Cause.usage: Handling(
         Counts.infra,
-        "the provider's usage is missing, or cannot be true",
-        "see what `twinbench pool check --live` says of the provider's usage",
+        "the provider's usage is missing or impossible",
+        "check the provider's usage with `twinbench pool check --live`",
     ),
     Cause.model: Handling(
         Counts.infra,
-        "another model answered than the one that was asked for",
-        "name the model that answers under served_as in a pool of your own (`twinbench pool check --live`)",
+        "a model other than the requested one answered",
+        "if that is right, add its name to served_as in a pool of your own (`twinbench pool check --live`)",
     ),
     Cause.switch: Handling(
         Counts.infra,
         "the provider refused a conversation that another model had begun",
-        "use a gateway that takes conversations begun by other models",
+        "use a gateway that accepts conversations begun by other models",
     ),
     Cause.transport: Handling(
-        Counts.infra, "no attempt brought a response that can be read", "see that the gateway at --api-base answers"
+        Counts.infra, "no attempt brought a readable response", "check that the gateway at --api-base answers"
     ),
     Cause.quota: Handling(
-        Counts.infra, "the provider takes no more requests for now", "wait, raise your quota, or set --candidate-limit"
+        Counts.infra, "the provider's rate limit or quota is reached", "wait, raise it, or set --candidate-limit"
     ),
     Cause.access: Handling(
-        Counts.infra, "the provider refused the key", "see that --api-key-env names a key that the provider takes"
+        Counts.infra, "the provider refused the API key", "check that --api-key-env names a valid key"
     ),
     Cause.request: Handling(
-        Counts.infra, "the provider refused the request", "see what in the request the provider refuses"
+        Counts.infra, "the provider refused the request", "find out from the detail what the provider refuses"
     ),
     Cause.internal: Handling(
         Counts.infra,
-        "an error that twinbench does not expect ended the case alone",
-        "report it with the traceback that its detail names",
+        "an unexpected error in twinbench ended the case",
+        "report it with the traceback file that the detail names",
     ),
 }
 """Every cause. An infra case is never counted as unresolved, and is run again when the run is continued. A cap case is

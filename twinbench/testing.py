@@ -50,7 +50,7 @@ class ScriptedLlm:
         self.questions.append(question)
         if len(self.questions) > len(self._answers):
             raise AssertionError(
-                f"the test has {len(self._answers)} answers, and this is question {len(self.questions)}"
+                f"the test prepared {len(self._answers)} answers, but this is question {len(self.questions)}"
             )
         answer = self._answers[len(self.questions) - 1]
         if isinstance(answer, LlmError):

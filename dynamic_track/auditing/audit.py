@@ -44,44 +44,51 @@ class Check:
 
 CHECKS: tuple[Check, ...] = (
     Check("chain", "each line of the journal names the hash of the one before it", "line", record.chain),
-    Check("lines", "a line has what lines of its kind have: counts, amounts, hashes", "line", record.lines),
-    Check("plan", "pool, agent and tasks are those that every trial began with", "trial", record.plan),
+    Check("lines", "a line has the fields of its kind: counts, amounts, hashes", "line", record.lines),
+    Check("plan", "every trial began with the pool, the agent and the tasks of the plan", "trial", record.plan),
     Check(
         "simulation",
-        "responses of simulated models say so, others do not",
+        "responses of simulated models are marked as such, others are not",
         "call",
         record.simulation,
         of_imported=False,
     ),
     Check(
         "missing-case",
-        "every case that was chosen has its trials, they ended and were graded",
+        "every chosen case has its trials, and they ended and were graded",
         "trial",
         record.missing_case,
     ),
     Check(
         "steps",
-        "a decision is followed by its call, a call by its outcome, an answer by its commands",
+        "each decision is followed by its call, each call by its outcome, each answer by its commands",
         "line",
         record.steps,
     ),
     Check("limits", "an agent stops at its step and cost limits", "call", record.limits, of_imported=False),
-    Check("time", "time does not run backwards, and nothing takes longer than there was", "line", record.time),
-    Check("budget", "a request is sent when its worst case fits under the cap", "call", record.budget),
-    Check("usage", "usage is what the recorded response says", "call", calls.usage),
-    Check("cost", "a cost is usage at the locked prices, or the reservation", "call", calls.cost),
+    Check(
+        "time", "times do not run backwards, and nothing takes longer than the time that passed", "line", record.time
+    ),
+    Check("budget", "a request is sent only if its worst-case cost fits under the cap", "call", record.budget),
+    Check("usage", "the usage is that of the recorded response", "call", calls.usage),
+    Check("cost", "a cost is the usage at the locked prices, or the reservation", "call", calls.cost),
     Check("model", "the model that was chosen answered", "call", calls.model),
     Check(
-        "constant-usage", "a longer prompt has more tokens, another answer another number", "call", calls.constant_usage
+        "constant-usage",
+        "a longer prompt has more tokens, and different answers have different counts",
+        "call",
+        calls.constant_usage,
     ),
-    Check("cache", "a cache holds no more than what was sent before", "call", calls.cache),
-    Check("tokens", "what was sent and said has the tokens that it is billed for", "call", tokens),
-    Check("request", "requests are those that the conversation makes", "call", calls.request, of_imported=False),
-    Check("reused-trace", "a response, and how long decisions took, happens once", "call", calls.reused_trace),
+    Check("cache", "a cache contains no more than what was sent before", "call", calls.cache),
+    Check("tokens", "the prompts and answers have about the tokens that are billed for them", "call", tokens),
+    Check(
+        "request", "the requests are those that follow from the conversation", "call", calls.request, of_imported=False
+    ),
+    Check("reused-trace", "no response and no series of decision times occurs twice", "call", calls.reused_trace),
     Check("case-file", "case.json follows from the journal", "trial", outcome.case_file),
     Check(
         "trajectory",
-        "the conversation is made of the recorded responses and observations",
+        "the conversation consists of the recorded responses and observations",
         "trial",
         outcome.trajectory,
         of_imported=False,
@@ -93,14 +100,16 @@ CHECKS: tuple[Check, ...] = (
         outcome.submission,
         of_imported=False,
     ),
-    Check("end", "what ended an agent stands before its end", "trial", outcome.end, of_imported=False),
-    Check("patch", "patch.diff and its hash are those of the journal", "trial", outcome.patch),
-    Check("verdict", "a verdict is of this patch, and follows from the tests it names", "trial", outcome.verdict),
+    Check("end", "the event that ended an agent is recorded before its end", "trial", outcome.end, of_imported=False),
+    Check("patch", "patch.diff and its hash agree with the journal", "trial", outcome.patch),
+    Check(
+        "verdict", "a verdict belongs to this patch, and follows from the tests that it names", "trial", outcome.verdict
+    ),
     Check("history", "a case must not look for its fix in the project's history", "command", conduct.history),
-    Check("fetch", "a case must not fetch its fix from outside", "command", conduct.fetch),
-    Check("conftest", "a case must not change what every test run loads", "patch", conduct.conftest),
-    Check("runner", "a case must not end the test runner, nor print its results", "patch", conduct.runner),
-    Check("tests", "a case must not change what tests are made of beside the tests themselves", "patch", conduct.tests),
+    Check("fetch", "a case must not download its fix", "command", conduct.fetch),
+    Check("conftest", "a case must not change files that every test run loads", "patch", conduct.conftest),
+    Check("runner", "a case must not end the test runner, nor print results in its place", "patch", conduct.runner),
+    Check("tests", "a case must not change test helpers, which are not tests themselves", "patch", conduct.tests),
 )
 
 
@@ -163,7 +172,7 @@ class Audit(Tabular):
             if not found:
                 looked_at = self.over(check)
                 skipped = self.imported and not check.of_imported
-                reason = "an imported run has nothing that this looks at" if skipped else check.reason
+                reason = "an imported run has none of the data that this check looks at" if skipped else check.reason
                 rows.append(CheckResult(check.name, str(self.run), Status.passed, reason, looked_at))
         return rows
 
@@ -252,7 +261,7 @@ def audit(
     warnings = _found("tests", _remarks(conduct.changed_tests, run), Status.warned)
     end = (run.entries[-1].number, run.entries[-1].sha256) if run.entries and run.damage is None else None
     if head is not None and not any((entry.number, entry.sha256) == head for entry in run.entries):
-        findings.insert(0, Finding("chain", None, f"journal, line {head[0]}: is not the line with the hash {head[1]}"))
+        findings.insert(0, Finding("chain", None, f"journal, line {head[0]}: does not have the hash {head[1]}"))
     looked_at = {
         "line": len(run.entries) + len(run.misshapen),
         "trial": len(run.trials),
@@ -277,7 +286,7 @@ def _remarks(find: Callable[[Evidence], Iterator[Remark]], run: Evidence) -> Ite
     try:
         yield from find(run)
     except _MALFORMED as error:
-        yield Remark(None, f"something that no run writes keeps this check from its end: {error!r}")
+        yield Remark(None, f"this check could not finish, because of data that no run writes: {error!r}")
 
 
 def _token_ratios(run: Evidence) -> tuple[TokenRatio, ...]:

@@ -60,7 +60,8 @@ def cost(run: Evidence) -> Iterator[Remark]:
             continue
         told, billed = call.settle.line, call.settle.line.cost_usd
         if told.reused:
-            yield Remark(trial.name, f"{call.place}: counts as not paid, its response being kept, which no run does")
+            what = "counts as not paid, because its response was cached, which no run does"
+            yield Remark(trial.name, f"{call.place}: {what}")
         if told.at_reservation:
             due, of = [call.reserve.line.reserved_usd], "the reservation"
         elif call.usage is not None:
@@ -72,9 +73,9 @@ def cost(run: Evidence) -> Iterator[Remark]:
         else:
             due, of = [Decimal(0)], "a request that was not billed"
         if billed not in due:
-            yield Remark(trial.name, f"{call.place}: costs {billed:f} USD; {of} makes {due[0]:f} USD")
+            yield Remark(trial.name, f"{call.place}: costs {billed:f} USD; by {of} it is {due[0]:f} USD")
         if call.usage is not None and told.at_reservation:
-            yield Remark(trial.name, f"{call.place}: usage is known, and the reservation was billed")
+            yield Remark(trial.name, f"{call.place}: the usage is known, but the reservation was billed")
     for trial, call, judged in _judged(run):
         assert call.settle is not None  # noqa: S101 - it is judged
         told, reported = call.settle.line, call.settle.line.reported_cost_usd
@@ -82,7 +83,7 @@ def cost(run: Evidence) -> Iterator[Remark]:
             what = f"{reported} USD reported by the provider, the response has {judged.reported_cost_usd}"
             yield Remark(trial.name, f"{call.place}: {what}")
         if judged.usage is None and judged.billed and not told.at_reservation:
-            yield Remark(trial.name, f"{call.place}: may have been billed, and does not count its reservation")
+            yield Remark(trial.name, f"{call.place}: may have been billed, but its reservation is not counted")
 
 
 def model(run: Evidence) -> Iterator[Remark]:
@@ -94,9 +95,9 @@ def model(run: Evidence) -> Iterator[Remark]:
         told = call.settle.line.served_model
         says = call.response.get("model")
         if says not in candidate.served_as:
-            yield Remark(trial.name, f"{call.place}: {call.candidate} was asked, the response is of {says!r}")
+            yield Remark(trial.name, f"{call.place}: {call.candidate} was requested, the response is from {says!r}")
         elif told != says:
-            yield Remark(trial.name, f"{call.place}: the journal has {told!r}, the response is of {says!r}")
+            yield Remark(trial.name, f"{call.place}: the journal has {told!r}, the response is from {says!r}")
         elif (host := call.settle.line.served_by) != (named := served_by(call.response)):
             yield Remark(trial.name, f"{call.place}: the journal has the host {host!r}, the response {named!r}")
 
@@ -118,7 +119,7 @@ def constant_usage(run: Evidence) -> Iterator[Remark]:
         outputs = {call.usage.output for _, call in calls if call.usage is not None}
         lengths = {len(_said(call.message)) for _, call in calls}
         if len(calls) >= _CONSTANT_ANSWERS and len(outputs) == 1 and len(lengths) >= _CONSTANT_ANSWERS:
-            what = f"all {len(calls)} answers of {candidate} have {outputs.pop():,} tokens, and say different things"
+            what = f"all {len(calls)} answers of {candidate} have {outputs.pop():,} tokens, although they differ"
             yield Remark(calls[0][0].name, what)
 
 
@@ -155,11 +156,11 @@ def request(run: Evidence) -> Iterator[Remark]:
             told = call.reserve.line
             place = f"journal, line {call.reserve.number}, step {call.step}"
             if told.request_sha256 != made.sha256:
-                what = "is not what pool, plan and the conversation in trajectory.json make"
+                what = "is not the one that follows from pool, plan and the conversation in trajectory.json"
                 yield Remark(trial.name, f"{place}: the request {what}")
                 break
             if told.request_key != made.key:
-                yield Remark(trial.name, f"{place}: the request's key is not that of the request")
+                yield Remark(trial.name, f"{place}: the recorded key is not the key of this request")
                 break
 
 
@@ -174,9 +175,9 @@ def reused_trace(run: Evidence) -> Iterator[Remark]:
         other = bodies.setdefault(hashlib.sha256(call.body).hexdigest(), (trial, call))
         same = ids.setdefault(name, (trial, call)) if name is not None else (trial, call)
         if other[1] is not call and not _may_be_twice(run, (trial, call), other, named=name is not None):
-            yield Remark(trial.name, f"{call.place}: the response stands in {_whose(other)} too")
+            yield Remark(trial.name, f"{call.place}: the response occurs in {_whose(other)} too")
         elif same[1] is not call and not _may_be_twice(run, (trial, call), same, named=True):
-            yield Remark(trial.name, f"{call.place}: the response's id stands in {_whose(same)} too")
+            yield Remark(trial.name, f"{call.place}: the response's id occurs in {_whose(same)} too")
     yield from _same_course(run)
 
 
@@ -189,7 +190,7 @@ def shared_traces(run: Evidence, other: Evidence) -> Iterator[Remark]:
     for trial, call in run.calls:
         same = next((theirs[mark] for mark in _marks(call) if mark in theirs), None)
         if same is not None:
-            yield Remark(trial.name, f"{call.place}: the response stands in {other.directory.path}, {_whose(same)} too")
+            yield Remark(trial.name, f"{call.place}: the response occurs in {other.directory.path}, {_whose(same)} too")
 
 
 def _marks(call: AuditedCall) -> list[str]:
@@ -247,8 +248,8 @@ def _loosely(counted: int) -> int:
 
 def _too_much(call: AuditedCall, read: int, most: int | None) -> str:
     if most is None:
-        return f"{read:,} tokens are read from a cache of {call.candidate} that nothing was written to before"
-    return f"{read:,} tokens are read from a cache of {call.candidate} that can hold {most:,}"
+        return f"{read:,} tokens were read from a cache of {call.candidate} to which nothing was written before"
+    return f"{read:,} tokens were read from a cache of {call.candidate} that can contain at most {most:,}"
 
 
 def _may_be_twice(
@@ -278,11 +279,12 @@ def _same_course(run: Evidence) -> Iterator[Remark]:
         if len(took) >= _TRACE:
             there = latencies.setdefault(took, trial)
             if there is not trial:
-                yield Remark(trial.name, f"its {len(took)} decisions took to the digit what those of {there.name} took")
+                yield Remark(trial.name, f"its {len(took)} decisions took exactly as long as those of {there.name}")
         if len(said) >= _TRACE:
             there = words.setdefault(said, trial)
             if there.case != trial.case:
-                yield Remark(trial.name, f"its {len(said)} answers are those of {there.name}, which is another case")
+                what = f"its {len(said)} answers are the same as those of {there.name}, which is a different case"
+                yield Remark(trial.name, what)
 
 
 def _said(message: AssistantMessage) -> str:

@@ -90,7 +90,9 @@ class AuditedCall:
     def place(self) -> str:
         """Where its outcome is recorded."""
         line = (self.settle or self.reserve).number
-        return f"journal, line {line}, step {self.step}" + (", a call of the router's own" if self.is_own else "")
+        return f"journal, line {line}, step {self.step}" + (
+            ", one of the router's own LLM calls" if self.is_own else ""
+        )
 
     @property
     def usage(self) -> Usage | None:
@@ -377,5 +379,5 @@ def _read(entry: Entry) -> Line | str | None:
     except LineError as error:
         return f"journal, line {entry.number}: a line of kind {entry.kind} {error}"
     if line is None and "case" in entry.fields:
-        return f"journal, line {entry.number}: {entry.kind!r} is no kind of line about a trial"
+        return f"journal, line {entry.number}: {entry.kind!r} is not a known kind of line about a trial"
     return line

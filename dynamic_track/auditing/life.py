@@ -44,11 +44,11 @@ class Life:
         for place, each in enumerate(self._lines):
             line, where = each.line, f"journal, line {each.number}"
             if (place == 0) != isinstance(line, TrialBegins):
-                yield f"{where}: a trial begins with what it is of, and once"
+                yield f"{where}: a trial starts with one line that describes it"
             if self._over is not None and not isinstance(line, VerdictLine):
                 yield f"{where}: a line of kind {line.kind} after the end in line {self._over.number}"
             if place and isinstance(self._lines[place - 1].line, Lost):
-                yield f"{where}: a line of kind {line.kind} after the trial was given up in the line before"
+                yield f"{where}: a line of kind {line.kind} after the trial was stopped in the line before"
             said = self._said_of(each.number, line)
             if said is not None:
                 step = getattr(line, "step", None)
@@ -68,12 +68,12 @@ class Life:
             case Observation():
                 return self._of_observation(line)
             case Conversation():
-                return None if line.step in self._answered else "a conversation, and no model answered"
+                return None if line.step in self._answered else "a conversation, but no model answered"
             case End():
                 return self._of_end(Numbered(number, line))
             case VerdictLine():
                 ended = [each.line for each in of_kind(self._lines, End) if each.number < number]
-                return None if ended and ended[-1].cause is None else "a verdict, and nothing was submitted"
+                return None if ended and ended[-1].cause is None else "a verdict, but nothing was submitted"
         return None
 
     def _of_decision(self, decision: Numbered[Decision]) -> str | None:
@@ -82,11 +82,11 @@ class Life:
         previous = self._decisions.get(step - 1)
         self._decisions[step] = decision
         if step != due:
-            return f"a decision where that of step {due} is due"
+            return f"a decision where that of step {due} is expected"
         if previous is not None and step - 1 not in self._answered:
             return f"a decision, though step {step - 1} was not answered"
         if line.error is None and line.candidate not in self._run.candidates:
-            return f"{line.candidate!r} is chosen, which the pool does not have"
+            return f"{line.candidate!r} is chosen, which is not in the pool"
         return None
 
     def _of_reserve(self, number: int, line: Reserve) -> str | None:
@@ -95,25 +95,25 @@ class Life:
         self._attempts[name] = line.attempt
         self._open[attempt_of(line)] = number
         if line.attempt != due:
-            return f"attempt {line.attempt} where attempt {due} is due"
+            return f"attempt {line.attempt} where attempt {due} is expected"
         if line.candidate not in self._run.candidates:
-            return f"{line.candidate!r} is asked, which the pool does not have"
+            return f"{line.candidate!r} is called, which is not in the pool"
         if line.own:
             return None
         decision = self._decisions.get(step)
         if decision is None:
-            return "a model is asked, and nobody decided which"
+            return "a model is called without a decision"
         if step in self._answered:
-            return f"a model is asked, though line {self._answered[step]} answered"
+            return f"a model is called, although line {self._answered[step]} has the answer"
         if decision.line.error is not None:
-            return "a model is asked, though the router failed"
+            return "a model is called, although the router failed"
         if decision.line.candidate != line.candidate:
-            return f"{decision.line.candidate} was chosen, {line.candidate} is asked"
+            return f"{decision.line.candidate} was chosen, but {line.candidate} is called"
         return None
 
     def _of_settle(self, number: int, line: Settle) -> str | None:
         if self._open.pop(attempt_of(line), None) is None:
-            return "an outcome of an attempt that was not made"
+            return "an outcome of an attempt that was never started"
         if line.cause is None and not line.own:
             self._answered[line.step] = number
         return None
@@ -122,15 +122,15 @@ class Life:
         before = self._commands.get(line.step, 0)
         self._commands[line.step] = before + 1
         if line.step not in self._answered:
-            return "a command, and no model answered"
+            return "a command, but no model answered"
         if max(self._answered) != line.step:
             return f"a command of this step after the answer of step {max(self._answered)}"
-        return None if line.index == before else f"command {line.index + 1} where command {before + 1} is due"
+        return None if line.index == before else f"command {line.index + 1} where command {before + 1} is expected"
 
     def _of_observation(self, line: Observation) -> str | None:
         name = (line.step, line.index)
         if name in self._observed or not 0 <= line.index < self._commands.get(line.step, 0):
-            return "what came of a command that was not given"
+            return "an observation of a command that was not given"
         self._observed.add(name)
         ended, said = line.ended or "exited", line.exception_info
         return (
@@ -145,7 +145,7 @@ class Life:
             self._over = end
         last = max(self._decisions, default=0)
         if cause is None and last not in self._answered and not self._run.is_imported:
-            return "an end by the agent's own doing, and its last call was not answered"
+            return "an end by the agent itself, but its last call was not answered"
         return None
 
     def _at_the_end(self) -> Iterator[str]:
@@ -161,12 +161,12 @@ class Life:
         for step, decision in self._decisions.items():
             asked = (step, 0) in self._attempts
             if not asked and decision.line.error is None and (step < last or by_itself):
-                yield f"journal, line {decision.number}, step {step}: a decision, and no call was made of it"
+                yield f"journal, line {decision.number}, step {step}: a decision without a call"
         for step, commands in self._commands.items():
             unseen = [index for index in range(commands) if (step, index) not in self._observed]
             went_on = step < max(self._answered, default=0) or self._over is not None
             if unseen and went_on and (ended is None or by_itself):
-                yield f"journal, step {step}: command {unseen[0] + 1} was given, and nothing came of it"
+                yield f"journal, step {step}: command {unseen[0] + 1} was given, but has no observation"
         if by_itself and self._answered:
             yield from self._without_commands()
 
@@ -174,7 +174,7 @@ class Life:
         submitted = self._over is not None and self._over.line.exit_status == "Submitted"
         last = max(self._answered)
         if submitted and last not in self._commands:
-            yield f"journal, step {last}: the agent submitted, and no command did so"
+            yield f"journal, step {last}: the agent submitted, but no command did so"
 
 
 def attempt_of(line: OfAttempt) -> tuple[object, ...]:

@@ -80,7 +80,7 @@ def verdict(run: Evidence) -> Iterator[Remark]:
         if isinstance(content, str):
             yield Remark(trial.name, f"{place}: {content}")
         elif content is not None and entry is None:
-            yield Remark(trial.name, f"{place}: there is a verdict, and no line of the journal about it")
+            yield Remark(trial.name, f"{place}: there is a verdict, but no journal line about it")
         elif content is None and entry is not None:
             yield Remark(trial.name, f"{place} is missing")
         elif content is not None and entry is not None:
@@ -109,20 +109,20 @@ def end(run: Evidence) -> Iterator[Remark]:
         place, cause = f"journal, line {entry.number}", entry.line.cause
         if cause is None:
             if entry.line.detail is not None:
-                yield Remark(trial.name, f"{place}: says why the agent was ended, and it ended by itself")
+                yield Remark(trial.name, f"{place}: says why the agent was stopped, but it ended by itself")
             continue
         decisions = [each.line for each in trial.of_kind(Decision)]
         asked = [each.line.step for each in trial.of_kind(Reserve)]
         last = max([*(each.step for each in decisions), *asked], default=0)
         came_to = {call.settle.line.cause for call in trial.calls if call.step == last and call.settle is not None}
         if cause in _CAUSES_OF_A_CALL and cause not in came_to:
-            yield Remark(trial.name, f"{place}: ended by {cause}, and no call of its last step came to that")
+            yield Remark(trial.name, f"{place}: ended by {cause}, but no call of its last step had that outcome")
         failed = any(each.error is not None for each in decisions if each.step == last)
         if cause == Cause.router and not failed and cause not in came_to:
-            yield Remark(trial.name, f"{place}: ended by the router, and no decision failed")
+            yield Remark(trial.name, f"{place}: ended by the router, but no decision failed")
         observed = trial.of_kind(Observation)[-1:]
         if observed and _submitted(observed[0].line) is not None:
-            what = f"ended by {cause}, and its last command submitted (line {observed[0].number})"
+            what = f"ended by {cause}, but its last command submitted (line {observed[0].number})"
             yield Remark(trial.name, f"{place}: {what}")
 
 
@@ -136,7 +136,7 @@ def submission(run: Evidence) -> Iterator[Remark]:
         submitted = end.line.cause is None and end.line.exit_status == "Submitted"
         if not submitted:
             if patch:
-                yield Remark(trial.name, f"{place}: has a patch, and the agent ended by {end.line.exit_status!r}")
+                yield Remark(trial.name, f"{place}: has a patch, but the agent ended with {end.line.exit_status!r}")
             continue
         last = trial.of_kind(Observation)[-1:]
         if not last or _submitted(last[0].line) is None:
@@ -159,11 +159,11 @@ def patch(run: Evidence) -> Iterator[Remark]:
         except UnicodeEncodeError:
             sha256 = end.line.patch_sha256
         if sha256 != end.line.patch_sha256:
-            yield Remark(trial.name, f"journal, line {end.number}: the patch's hash is not that of the patch")
+            yield Remark(trial.name, f"journal, line {end.number}: the recorded hash is not that of the patch")
         if content is None and end.line.cause is None:
             yield Remark(trial.name, f"cases/{trial.name}/patch.diff is missing")
         elif content is not None and content != told:
-            what = f"is not the patch of the journal, line {end.number}"
+            what = f"is not the patch in line {end.number} of the journal"
             yield Remark(trial.name, f"cases/{trial.name}/patch.diff {what}")
 
 
@@ -208,16 +208,16 @@ def _tests_say(content: Mapping[str, Any]) -> Iterator[str]:
     tests = content.get("tests")
     if tests is None:
         if content.get("resolved"):
-            yield "resolved, and no test is named"
+            yield "resolved, but no test is named"
         return
     try:
         failed = sum(len(tests[part]["failure"]) for part in ("FAIL_TO_PASS", "PASS_TO_PASS"))
         passed = len(tests["FAIL_TO_PASS"]["success"])
     except (KeyError, TypeError):
-        yield "its tests are no lists of tests"
+        yield "its tests are not lists of tests"
         return
     if content.get("resolved") != (failed == 0 and passed > 0):
-        yield f"resolved is {content.get('resolved')}, and {failed} tests failed"
+        yield f"resolved is {content.get('resolved')}, but {failed} tests failed"
 
 
 def _impossible(trial: AuditedTrial, told: VerdictLine) -> Iterator[str]:
@@ -225,13 +225,13 @@ def _impossible(trial: AuditedTrial, told: VerdictLine) -> Iterator[str]:
     if resolved and not trial.patch.strip():
         yield "resolved by an empty patch"
     if resolved and cause is not None:
-        yield f"resolved, and the cause is {cause}"
+        yield f"resolved, but the cause is {cause}"
     if resolved is None and cause is None:
-        yield "says neither whether it is resolved nor why there is no verdict"
+        yield "states neither whether the case is resolved nor why there is no verdict"
     if resolved is False and cause is not None and cause not in _CAUSES_OF_A_VERDICT:
-        yield f"unresolved because of {cause}, which is no cause of a verdict"
+        yield f"unresolved because of {cause}, which is not a cause of a verdict"
     if (cause == Cause.empty) != (not trial.patch.strip()) and resolved is not None:
-        yield f"the cause is {cause}, and the patch has {len(trial.patch)} characters"
+        yield f"the cause is {cause}, but the patch has {len(trial.patch)} characters"
     if resolved is not None and cause != Cause.empty and fingerprint is None:
         yield "a verdict without its fingerprint"
 
@@ -284,7 +284,7 @@ def _unlike(trial: AuditedTrial, spoken: Spoken, *, whole: bool) -> Iterator[str
         yield f"has {len(spoken.answers)} answers, the journal {len(answers)}"
         return
     if whole and trial.end is not None and spoken.info.get("submission") != trial.patch:
-        yield f"its submission is not the patch of the journal, line {trial.end.number}"
+        yield f"its submission is not the patch in line {trial.end.number} of the journal"
     if whole and trial.end is not None and spoken.info.get("exit_status") != trial.end.line.exit_status:
         yield f"ends by {_shown(spoken.info.get('exit_status'))}, the journal by {trial.end.line.exit_status!r}"
     if whole:
@@ -301,7 +301,7 @@ def _unlike_head(trial: AuditedTrial, spoken: Spoken) -> Iterator[str]:
     said = last.get("extra") or {}
     ended = {name: info.get(name) for name in ("exit_status", "submission")}
     if last.get("role") != "exit" or {name: said.get(name) for name in ended} != ended:
-        yield "its last message is not its end"
+        yield "its last message is not the one that ends it"
     elif info.get("exit_status") == "Submitted" and last.get("content") != info.get("submission"):
         yield "its last message is not what was submitted"
     agent = None if trial.begin is None else trial.begin.agent
@@ -340,15 +340,15 @@ def _unlike_step(
         heard = call.message if spoken.tools else call.message.model_copy(update={"tool_calls": ()})
         answer = utterance_of(heard, call.candidate, call.step, before)
         if spoken.conversation[prefix].plain != answer.plain or dict(spoken.conversation[prefix].own) != answer.own:
-            yield f"{step}: the answer is not that of the response ({call.place})"
+            yield f"{step}: the answer is not the one in the response ({call.place})"
         said = [
             replace_surrogates(str(each.get("command"))) for each in extra.get("actions", []) if isinstance(each, dict)
         ]
         called = _commands_of(heard)
         if called is not None and called != list(said):
-            yield f"{step}: its commands are not those of the response ({call.place})"
+            yield f"{step}: its commands are not those in the response ({call.place})"
     if commands != list(said[: len(commands)]) or (not last and len(commands) != len(said)):
-        yield f"{step}: its commands are not those of the journal"
+        yield f"{step}: its commands are not those in the journal"
     if not last:
         yield from _unlike_output(trial, call.step, spoken.messages[prefix + 1 : until])
 
@@ -363,10 +363,10 @@ def _unlike_output(trial: AuditedTrial, step: int, messages: Sequence[Mapping[st
         seen, output = entry.line, entry.line.text
         told = {"raw_output": output, "returncode": seen.returncode, "exception_info": seen.exception_info}
         if {name: message["extra"].get(name) for name in told} != told:
-            yield f"step {step}: what a command gave is not what the journal has in line {entry.number}"
+            yield f"step {step}: the output of a command is not the one in line {entry.number} of the journal"
         content = message.get("content")
         if len(output) < _SHORT and isinstance(content, str) and output.strip() not in content:
-            yield f"step {step}: the model was shown something else than the command gave ({entry.number})"
+            yield f"step {step}: the model was shown something else than the command's output ({entry.number})"
 
 
 def _commands_of(message: AssistantMessage) -> list[str] | None:

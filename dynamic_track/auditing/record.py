@@ -56,7 +56,7 @@ def plan(run: Evidence) -> Iterator[Remark]:
         return
     told = run.plan.pool_fingerprint
     if told != run.pool.fingerprint:
-        what = f"plan.json: the pool's fingerprint is {told}, the pool {run.pool.name} that is read has"
+        what = f"plan.json: the pool's fingerprint is {told}, that of the pool {run.pool.name} that was read is"
         yield Remark(None, f"{what} {run.pool.fingerprint}")
     if (name := run.plan.pool_name) != run.pool.name:
         yield Remark(None, f"plan.json: the pool's name is {name!r}, that of the pool {run.pool.name!r}")
@@ -68,12 +68,12 @@ def plan(run: Evidence) -> Iterator[Remark]:
         for begin in of_kind(trial.lines, TrialBegins):
             line, place = begin.line, f"journal, line {begin.number}"
             if line.pool != told:
-                yield Remark(trial.name, f"{place}: begins with another pool than the plan's")
+                yield Remark(trial.name, f"{place}: starts with another pool than the plan's")
             if ("imported" in line.model_fields_set) != run.is_imported:
-                what = "an imported run" if run.is_imported else "none that was imported"
+                what = "an imported run" if run.is_imported else "a run that was not imported"
                 yield Remark(trial.name, f"{place}: the plan is of {what}, this trial is not")
             elif not run.is_imported and line.agent != run.plan.agent:
-                yield Remark(trial.name, f"{place}: begins with another agent than the plan's")
+                yield Remark(trial.name, f"{place}: starts with another agent than the plan's")
     yield from _one_task_each(run)
 
 
@@ -104,16 +104,17 @@ def missing_case(run: Evidence) -> Iterator[Remark]:
     sat = {case for each in run.sittings for case in each.line.cases}
     graded = {case for each in run.sittings if each.line.graded is True for case in each.line.cases}
     for case, number in missing_trials(run.plan, run.entries, run.trials.keys()):
-        yield Remark(case, f"trial {number} was to be run, and no line of the journal is about it")
+        yield Remark(case, f"trial {number} was to be run, but no journal line is about it")
     for each in unplanned(run.directory, run.plan, run.entries, run.trials.keys()):
         yield Remark(each.case, each.detail)
     for trial in run.each():
         if trial.case not in sat and not run.is_imported:
-            yield Remark(trial.name, "is in the journal, and no sitting was to run it")
+            yield Remark(trial.name, "is in the journal, but no execution of the run was to run it")
         if trial.end is None:
-            yield Remark(trial.name, "was begun and did not end: the run is not over, or lines are missing")
+            yield Remark(trial.name, "was started but did not end: the run is not finished, or lines are missing")
         elif trial.case in graded and trial.end.line.cause is None and trial.verdict is None:
-            yield Remark(trial.name, "was to be graded, and has no verdict: the run is not over, or a line is missing")
+            what = "was to be graded, but has no verdict: the run is not finished, or a line is missing"
+            yield Remark(trial.name, what)
 
 
 def steps(run: Evidence) -> Iterator[Remark]:
@@ -133,10 +134,11 @@ def limits(run: Evidence) -> Iterator[Remark]:
         cost = Decimal(0)
         for number, call in enumerate(trial.answers, 1):
             if number > most:
-                yield Remark(trial.name, f"{call.place}: an agent makes {most} calls at most")
+                yield Remark(trial.name, f"{call.place}: an agent makes at most {most} calls")
                 break
             if cost >= dearest:
-                yield Remark(trial.name, f"{call.place}: an agent whose calls have cost {cost:f} USD makes no other")
+                what = f"an agent whose calls have cost {cost:f} USD makes no further call"
+                yield Remark(trial.name, f"{call.place}: {what}")
                 break
             assert call.settle is not None  # noqa: S101 - it is answered
             cost += call.settle.line.cost_usd
@@ -158,7 +160,7 @@ def time(run: Evidence) -> Iterator[Remark]:
                 continue  # no response declared a time, and a rehearsal does not follow the machine's clock
             passed = call.settle.line.at - call.reserve.line.at
             if latency < 0 or latency > passed + slack:
-                yield Remark(trial.name, f"{call.place}: took {latency:g} s, and {passed:.3f} s passed meanwhile")
+                yield Remark(trial.name, f"{call.place}: took {latency:g} s, but only {passed:.3f} s passed")
         if not run.is_simulated:
             yield from _commands_in_time(trial)
     if not run.is_simulated:
@@ -191,7 +193,7 @@ def budget(run: Evidence) -> Iterator[Remark]:
                     here += reserve.reserved_usd
                     open_[attempt_of(reserve)] = reserve.reserved_usd
                     if cap is not None and here > cap + overshoot:
-                        what = f"with this request {here:f} USD are spent or may be, and the cap is {cap:f} USD"
+                        what = f"with this request up to {here:f} USD may be spent, but the cap is {cap:f} USD"
                         yield Remark(f"{reserve.case}/{reserve.trial}", f"journal, line {each.number}: {what}")
                         cap = None
                 case Settle() as settle:
@@ -248,7 +250,7 @@ def _commands_in_time(trial: AuditedTrial) -> Iterator[Remark]:
             continue
         passed = observation.line.at - command.line.at
         if seconds < 0 or seconds > passed + _CLOCK_SLACK_S:
-            what = f"the command took {seconds:g} s, and {passed:.3f} s passed meanwhile"
+            what = f"the command took {seconds:g} s, but only {passed:.3f} s passed"
             yield Remark(trial.name, f"journal, line {observation.number}, step {command.line.step}: {what}")
 
 
@@ -258,7 +260,7 @@ def _after_its_sitting(section: Sequence[Numbered[Line]]) -> Iterator[Remark]:
         line = each.line
         if begun is not None and isinstance(line, OfCases | OfTrial) and line.at < begun.line.at - _CLOCK_SLACK_S:
             about = f"{line.case}/{line.trial}" if isinstance(line, OfTrial) else None
-            what = f"was written before the sitting in line {begun.number} began"
+            what = f"was written before the execution in line {begun.number} began"
             yield Remark(about, f"journal, line {each.number}: {what}")
             return
         if isinstance(line, Sitting):
@@ -270,11 +272,11 @@ def _sittings_of_the_plan(run: Evidence) -> Iterator[Remark]:
     trials = run.plan.trials
     for section in sections(run):
         if lost := [case for case in section.cases if case not in run.plan.cases]:
-            yield Remark(lost[0], "was merged, and plan.json does not have it")
+            yield Remark(lost[0], "was merged, but is not in plan.json")
     for section in sections(run):
         for sitting in of_kind(section.lines, Sitting):
             if sitting.line.plan != run.plan.fingerprint_with(section.cases):
-                yield Remark(None, f"journal, line {sitting.number}: the sitting began with another plan.json")
+                yield Remark(None, f"journal, line {sitting.number}: the execution began with another plan.json")
             if sitting.line.trials != trials:
                 what = f"{counted(sitting.line.trials, 'trial')} a case, plan.json has {trials}"
                 yield Remark(None, f"journal, line {sitting.number}: {what}")
@@ -287,7 +289,7 @@ def _one_task_each(run: Evidence) -> Iterator[Remark]:
         for begin in of_kind(trial.lines, TrialBegins):
             known = first.setdefault(trial.case, begin)
             if known.line.task != begin.line.task:
-                yield Remark(trial.name, f"journal, line {begin.number}: is of another task than line {known.number}")
+                yield Remark(trial.name, f"journal, line {begin.number}: has another task than line {known.number}")
 
 
 def _merged(run: Evidence) -> Iterator[Remark]:
@@ -301,5 +303,5 @@ def _merged(run: Evidence) -> Iterator[Remark]:
             body = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
             prev = hashlib.sha256(body.encode()).hexdigest()
         if source.sha256 not in (prev, None):
-            what = f"the lines of {source.run} are not those that were merged: their chain ends otherwise"
+            what = f"the lines of {source.run} are not those that were merged: their hash chain ends differently"
             yield Remark(None, f"journal, line 1: {what}")

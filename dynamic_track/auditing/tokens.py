@@ -210,7 +210,7 @@ def _counted_otherwise(run: Evidence) -> Iterator[Remark]:
                 continue
             ours = counter.prompt([each.plain for each in before], spoken.tools, call.step).tokens
             if dict(ours) != call.decision.line.prompt_tokens:
-                what = "the tokens that it was decided by are not those of the conversation in trajectory.json"
+                what = "the token count of the decision is not that of the conversation in trajectory.json"
                 yield Remark(trial.name, f"journal, line {call.decision.number}, step {call.step}: {what}")
                 break
 
@@ -234,7 +234,7 @@ def _calls_apart(ratio: TokenRatio, calls: Sequence[_Billed]) -> Iterator[Remark
     low = _any_ratio(ratio.tokenizer).low
     for trial, call, billed, ours in calls:
         if billed > _FAR * ours + TEMPLATE_TOKENS or billed + _UNCOUNTED_TOKENS < low * ours:
-            what = f"a prompt of {billed:,} tokens is billed, by our count it has {ours:,}"
+            what = f"a prompt of {billed:,} tokens is billed, but by our count it has {ours:,}"
             yield Remark(trial.name, f"{call.place}: {what}", value=billed / ours)
 
 

@@ -63,10 +63,10 @@ def _complaint(content: Mapping[str, Any]) -> str | None:
         return "has no info or no messages"
     for number, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("extra", {}), dict):
-            return f"messages[{number}] is none"
+            return f"messages[{number}] is not a message"
         extra = message.get("extra", {})
         if not isinstance(extra.get("own", {}), dict) or not isinstance(extra.get("actions", []), list):
-            return f"messages[{number}].extra is none"
+            return f"messages[{number}].extra is not an object"
     return None
 
 

@@ -278,9 +278,11 @@ class AgentExecutor:
                 self._recorded.pop(name, None)
         note = None
         if _was_doubted(recording):
-            note = "commands gave something else in a new container, so it was executed in full"
+            note = "commands gave different output in a new container, so it was executed in full"
             self._doubted.add(name)
-            self._context.progress("executions in full, as commands gave something else", len(self._doubted), None)
+            self._context.progress(
+                "executions in full, because commands gave different output", len(self._doubted), None
+            )
         every = (*recording.earlier, recording)
         return replace(
             blank,
@@ -358,7 +360,9 @@ class AgentExecutor:
     def _refuse_without_cap(self) -> None:
         paid = self._work.rehearsal is None and not self._work.pool.costs_nothing
         if paid and self._context.cap_usd is None:
-            raise UsageError(f"pool {self._work.pool.name} costs money: say how much the build may spend, with --usd")
+            raise UsageError(
+                f"pool {self._work.pool.name} costs money: give the most that the build may spend with --usd"
+            )
 
 
 def _was_doubted(recording: Recording) -> bool:

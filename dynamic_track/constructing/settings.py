@@ -90,9 +90,9 @@ class AgentExecutorSettings(BaseModel):
             raise ValueError('api_base is missing: provider = "gateway" needs its address, such as https://host/v1')
         others = _OF_REHEARSAL if self.provider == "gateway" else _OF_GATEWAY
         if wrong := [name for name in others if name in self.model_fields_set]:
-            raise ValueError(f'{wrong[0]} does not go with provider = "{self.provider}"')
+            raise ValueError(f'{wrong[0]} cannot be combined with provider = "{self.provider}"')
         if isinstance(self.seeds, list) and len({*self.seeds}) < len(self.seeds):
-            raise ValueError("seeds names one twice")
+            raise ValueError("seeds contains a seed twice")
         return self
 
     @property

@@ -174,7 +174,7 @@ class Events:
         ended = ended_by(command)
         error = None
         if ended != "exited":
-            said = (None if observation is None else observation.exception_info) or "nothing is recorded of it"
+            said = (None if observation is None else observation.exception_info) or "nothing is recorded about it"
             error = ToolCallError("timeout" if ended == "timeout" else "unknown", replace_surrogates(said))
         seconds = None if observation is None else observation.seconds
         begun = at if self._run.origin.has_virtual_time else at - (seconds or 0)
@@ -265,7 +265,7 @@ def _arguments(said: Any) -> tuple[dict[str, Any], str | None]:
         found = json.loads(said)
         if isinstance(found, dict):
             return dict(replace_surrogates(found)), None
-    return {}, f"no JSON object: {said}"
+    return {}, f"not a JSON object: {said}"
 
 
 def _settled(attempt: RecordedAttempt) -> float:

@@ -47,10 +47,10 @@ class TaskFinding:
     def check(self) -> CheckResult:
         """The finding as a check result; its value is how long the tests of the gold patch ran, in seconds."""
         status = {GradesHere.yes: Status.passed, GradesHere.no: Status.failed}.get(self.grades, Status.warned)
-        reason = self.reason or f"gold resolves it, no patch does not; tests {self.seconds or 0:.1f} s"
-        advice = "leave it out of runs, or mend it" if self.grades is GradesHere.no else None
+        reason = self.reason or f"the gold patch resolves it, an empty one does not; tests {self.seconds or 0:.1f} s"
+        advice = "leave it out of runs, or fix it" if self.grades is GradesHere.no else None
         if self.grades is GradesHere.with_swebench_setting:
-            advice = f"grade it with --swebench-setting {self.id}, or say grading_setting: swebench in its row"
+            advice = f"grade it with --swebench-setting {self.id}, or set grading_setting: swebench in its row"
         return CheckResult("grades", self.id, status, reason, self.seconds, advice)
 
 
@@ -63,14 +63,16 @@ def check_engine(engine: Engine, limits: GradingLimits) -> list[CheckResult]:
     )
     found = [CheckResult("engine", _ENGINE, Status.passed, reason)]
     if info.storage_driver == _SLOW_DRIVER:
-        reason = "the driver vfs copies an image for every container: slow, and the disk fills up"
-        found.append(CheckResult("storage", _ENGINE, Status.warned, reason, advice="let the engine use overlay2"))
+        reason = "the storage driver vfs copies an image for every container, which is slow and fills the disk"
+        found.append(
+            CheckResult("storage", _ENGINE, Status.warned, reason, advice="configure the engine to use overlay2")
+        )
     if info.free_mib is None:
-        reason = "a remote engine: its disk cannot be seen from here"
+        reason = "a remote engine, whose disk cannot be checked"
         return [*found, CheckResult("disk", _ENGINE, Status.warned, reason)]
     if info.free_mib < limits.min_free_mib:
         advice = "docker image prune, twinbench dynamic gc, or a lower --min-free-mib"
-        reason = f"{info.free_mib:,} MiB free, below the watermark"
+        reason = f"{info.free_mib:,} MiB free, which is below --min-free-mib"
         return [*found, CheckResult("disk", _ENGINE, Status.failed, reason, info.free_mib, advice)]
     return [*found, CheckResult("disk", _ENGINE, Status.passed, f"{info.free_mib:,} MiB free", info.free_mib)]
 
@@ -80,8 +82,8 @@ def check_container(engine: Engine, images: Sequence[str], limits: GradingLimits
     image = next((name for name in (*images, BASE_IMAGE) if engine.has_image(name)), None)
     if image is None:
         reason, advice = (
-            "no image is here to start a container from",
-            "pull one, or let --build make those of the tasks",
+            "there is no image to start a container from",
+            "pull one, or build the tasks' images with --build",
         )
         return CheckResult("container", _ENGINE, Status.warned, reason, advice=advice)
     try:
@@ -89,14 +91,14 @@ def check_container(engine: Engine, images: Sequence[str], limits: GradingLimits
             ran = sandbox.run_command("echo it runs")
             offline = sandbox.run_command('[ "$(ls /sys/class/net)" = lo ]')
     except CausedError as error:
-        advice = "see what `docker run` says of the same image"
+        advice = "try `docker run` with the same image"
         return CheckResult("container", image, Status.failed, str(error), advice=advice)
     if ran.output != "it runs\n":
-        return CheckResult("container", image, Status.failed, f"a container of it said {ran.output[:200]!r}")
+        return CheckResult("container", image, Status.failed, f"a test command printed {ran.output[:200]!r}")
     if offline.exit_code != 0:
-        reason = "a container of it has a network that it should not have"
+        reason = "a container without network access has a network interface"
         return CheckResult("container", image, Status.failed, reason)
-    return CheckResult("container", image, Status.passed, "a container of it runs, without a network")
+    return CheckResult("container", image, Status.passed, "a container runs, without a network")
 
 
 def check_tasks(

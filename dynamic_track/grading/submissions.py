@@ -50,7 +50,7 @@ def _patch_bytes(path: Path) -> bytes:
         with path.open("rb") as file:  # may be a pipe, as in <(command)
             return read_at_most(file, _MOST_PATCH_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"no file {path}") from None
+        raise UsageError(f"file {path} does not exist") from None
     except IsADirectoryError:
         raise UsageError(f"{path} is a folder") from None
     except OSError as error:
@@ -91,7 +91,7 @@ def _patches(rows: Iterator[NumberedRow | Problem], name: str, unit: str) -> dic
         else:
             problems.append(Problem(name, found.number, *complaint, unit))
     if not patches and not problems:
-        problems.append(Problem(name, None, None, "it holds no prediction"))
+        problems.append(Problem(name, None, None, "it contains no prediction"))
     if problems:
         raise ContentError(problems, hint='a prediction is {"instance_id": "…", "model_patch": "diff --git …"}')
     return patches
@@ -100,20 +100,20 @@ def _patches(rows: Iterator[NumberedRow | Problem], name: str, unit: str) -> dic
 def _complaint(content: Any, known: Mapping[str, str]) -> tuple[str | None, str] | None:
     """Return the invalid field and what is wrong with it; None if the prediction is valid."""
     if not isinstance(content, dict):
-        return None, "a prediction is a JSON object"
+        return None, "must be a JSON object"
     instance = content.get("instance_id")
     if not isinstance(instance, str) or not instance:
-        return "instance_id", "the id of a task is needed"
+        return "instance_id", "must be a task's id"
     if instance in known:
-        return "instance_id", f"{instance} stands twice"
+        return "instance_id", f"{instance} appears twice"
     if "model_patch" not in content:
         return "model_patch", "is missing"
     if not isinstance(content["model_patch"], str | None):
-        return "model_patch", "a patch is a text, or null"
+        return "model_patch", "must be a string or null"
     try:
         (content["model_patch"] or "").encode()
     except UnicodeEncodeError:
-        return "model_patch", "holds a lone surrogate, which is no text"
+        return "model_patch", "contains a lone surrogate, which UTF-8 cannot encode"
     return None
 
 
@@ -132,7 +132,7 @@ def _entries(path: Path) -> Iterator[NumberedRow | Problem]:
             {"instance_id": key, **value} if isinstance(value, dict) else value for key, value in content.items()
         ]
     if not isinstance(content, list):
-        yield Problem(str(path), None, None, "a list of predictions, or an object by instance id, is needed")
+        yield Problem(str(path), None, None, "must be a list of predictions, or an object by instance id")
         return
     for number, each in enumerate(content, 1):
         yield NumberedRow(number, each)

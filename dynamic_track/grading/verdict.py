@@ -216,7 +216,7 @@ def judged(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:
     """Derive the verdict from the tests' output."""
     if tests.ended is Ended.timeout:
         return replace(
-            blank, resolved=False, cause=Cause.timeout, detail=f"the tests were ended after {tests.seconds:.0f} s"
+            blank, resolved=False, cause=Cause.timeout, detail=f"the tests were killed after {tests.seconds:.0f} s"
         )
     with tempfile.TemporaryDirectory(prefix="twinbench-") as folder:
         log = Path(folder) / "test_output.txt"
@@ -226,7 +226,7 @@ def judged(task: Task, tests: CommandResult, blank: Verdict) -> Verdict:
     if tests.ended in (Ended.lost, Ended.not_run):
         detail = "the tests ended the shell that ran them"
     elif report.tests is None:
-        detail = "the output holds no results that SWE-bench accepts"
+        detail = "SWE-bench's grading finds no results in the output"
     return replace(blank, resolved=report.resolved, tests=report.tests, hint=report.hint, detail=detail)
 
 

@@ -74,7 +74,7 @@ def call_costs(trajectory: Trajectory, pool: LiveManifest) -> tuple[CallCost, ..
 def _call_cost(case: str, call: ModelCall, pool: LiveManifest) -> CallCost:
     body = call.response
     if body is None:
-        return CallCost(case, call.number, None, None, None, None, None, None, "the file does not hold its response")
+        return CallCost(case, call.number, None, None, None, None, None, None, "the file does not contain its response")
     model = served_model(body)
     candidate, problem = _candidate(pool, model)
     usage: Usage | None = None
@@ -110,7 +110,7 @@ def _candidate(pool: LiveManifest, model: str | None) -> tuple[LiveCandidate | N
     if not found:
         return None, f"no candidate of the pool {pool.name} is served as {model[:80]!r}: no locked price (--pool FILE)"
     ids = ", ".join(candidate.id for candidate in found)
-    return None, f"{counted(len(found), 'candidate')} of the pool {pool.name} are served as {model[:80]!r}: {ids}"
+    return None, f"{counted(len(found), 'candidate')} of the pool {pool.name} have the model name {model[:80]!r}: {ids}"
 
 
 def _sum(values: Sequence[Decimal | None]) -> Decimal | None:

@@ -129,7 +129,7 @@ def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str,
         TwinbenchError: the directory cannot be written.
     """
     if run.exists() and not (run.is_dir() and not any(run.iterdir())):
-        raise UsageError(f"{run} exists: choose another --run, an import begins a run and continues none")
+        raise UsageError(f"{run} exists: choose another --run; an import cannot continue a run")
     files = trajectory_files(paths)
     runs: list[ImportedRun] = []
     problems: list[Problem] = []
@@ -141,7 +141,7 @@ def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str,
                 if isinstance(found, ContentError):
                     problems += found.problems
                 elif not _is_name(found.instance_id):
-                    what = f"{found.instance_id[:60]!r} is no name for a folder: a recording needs one"
+                    what = f"{found.instance_id[:60]!r} cannot name a folder, which a recording needs"
                     problems.append(Problem(found.source, None, "instance_id", what))
                 else:
                     runs.append(_imported(found, pool, directory, journal))

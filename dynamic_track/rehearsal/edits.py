@@ -88,7 +88,7 @@ class TaskEdits(_Model):
     def _each_once(self) -> TaskEdits:
         names = [edit.name for edit in self.edits]
         if len(set(names)) < len(names):
-            raise ValueError("two edits make the same changes")
+            raise ValueError("contains two edits that make the same changes")
         return self
 
     def of_kind(self, kind: EditKind) -> tuple[Edit, ...]:
@@ -112,7 +112,8 @@ def read_edits(folder: Path) -> TaskEdits:
         content: Mapping[str, Any] = tomllib.loads(path.read_text("utf-8"))
         found = TaskEdits.model_validate(content)
     except FileNotFoundError:
-        raise ContentError([Problem(str(path), None, None, "is missing: no simulated model can do anything")]) from None
+        what = "is missing; without it, no simulated model can make an edit"
+        raise ContentError([Problem(str(path), None, None, what)]) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
     except ValidationError as error:
@@ -136,7 +137,7 @@ def edits_of(task: Task) -> TaskEdits:
         ContentError: the task declares no edits, or something is wrong with them.
     """
     if task.folder is None:
-        what = "comes from no task repo, so that it declares no edits for simulated models"
+        what = "does not come from a task repo, so it declares no edits for simulated models"
         raise ContentError([Problem(task.id, None, None, what)])
     return read_edits(task.folder)
 
@@ -151,8 +152,10 @@ def _misplaced(path: Path, found: TaskEdits) -> list[Problem]:
             try:
                 times = file.read_text("utf-8").count(change.old)
             except OSError:
-                problems.append(Problem(str(path), None, f"{field}.file", f"{change.file} is no file of the project"))
+                what = f"{change.file} is not a file of the project"
+                problems.append(Problem(str(path), None, f"{field}.file", what))
                 continue
             if times != 1:
-                problems.append(Problem(str(path), None, f"{field}.old", f"stands {times} times in {change.file}"))
+                what = f"occurs {times} times in {change.file}; it must occur once"
+                problems.append(Problem(str(path), None, f"{field}.old", what))
     return problems

@@ -40,14 +40,16 @@ def seeds_of(seed: str, seeds: str | None) -> tuple[str, ...]:
     if seeds is None:
         return (seed,)
     if seed != "0":
-        raise UsageError(f"--seed {seed} --seeds {seeds}: give one of the two")
+        raise UsageError(f"--seed {seed} --seeds {seeds}: give only one of the two options")
     named = [part.strip() for part in seeds.split(",") if part.strip()]
     whole = all(part.isascii() and part.isdecimal() for part in named)
     found = [str(int(part)) for part in named] if whole else []
     if "," not in seeds and found:
         found = [str(number) for number in range(int(found[0]))]
     if not found or len(set(found)) < len(found):
-        raise UsageError(f"--seeds {seeds}: give how many, such as 5, or whole numbers, each once, such as 5,7")
+        raise UsageError(
+            f"--seeds {seeds}: give the number of seeds, such as 5, or different whole numbers, such as 5,7"
+        )
     return tuple(found)
 
 
@@ -125,7 +127,7 @@ def rehearse_routers(
         UsageError: a run directory belongs to a different run.
     """
     if folder is not None and folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: name one for the run directories")
+        raise UsageError(f"{folder} is not a folder: name a folder for the run directories")
     with Engine.connect() as engine:
         where = new_folder() if folder is None else folder
         limits = SittingLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_S)

@@ -169,7 +169,7 @@ class ProviderServer:
                 return json_reply({"object": "list", "data": [model.listed() for model in self._models.values()]})
             if path == COMPLETIONS and method == "POST":
                 return self._completion(asked)
-        return error(404, f"no {method} {path} here")
+        return error(404, f"this server has no {method} {path}")
 
     def _completion(self, asked: Asked) -> Reply:
         if self._strict and (refused := refused_messages(asked.body)) is not None:

@@ -114,7 +114,7 @@ def skill_table(name: str = DEFAULT_SKILLS) -> SkillTable:
     """
     path = _FOLDER / f"{name}.toml" if name in skill_names() else Path(name)
     if path.suffix != ".toml":
-        raise UsageError(f"--skills {name}: there are {', '.join(skill_names())}; or give the path of a .toml file")
+        raise UsageError(f"--skills {name}: give one of {', '.join(skill_names())}, or the path of a .toml file")
     try:
         return SkillTable.model_validate(tomllib.loads(path.read_text("utf-8")))
     except FileNotFoundError:

@@ -356,7 +356,7 @@ def references(runs: Sequence[LoadedRun]) -> dict[str, str | None]:
     tiers = sorted({Tier.from_label(candidate.tier) for candidate in pool.candidates})
     wanted = {
         "cheapest model alone": f"always-{tiers[0].label}",
-        "dearest model alone": f"always-{tiers[-1].label}",
+        "most expensive model alone": f"always-{tiers[-1].label}",
         "random": "random",
         "round-robin over the two strongest": f"round-robin?tiers={':'.join(tier.label for tier in tiers[-2:])}",
     }
@@ -373,8 +373,8 @@ def refuse_different(runs: Sequence[LoadedRun]) -> None:
     for one, other in combinations(runs, 2):
         if one.same_but_router != other.same_but_router:
             raise UsageError(
-                f"{one.path} and {other.path} differ in more than their router ({_what_differs(one, other)}): scores "
-                "with different fingerprints are never put into one table"
+                f"{one.path} and {other.path} differ in more than their router ({_what_differs(one, other)}), so their "
+                "scores cannot be in one table"
             )
 
 

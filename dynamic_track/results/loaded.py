@@ -143,17 +143,17 @@ def load_run(path: Path, prices: LiveManifest | None = None) -> LoadedRun:
     run = read_run(path)
     plan = run.plan
     if plan.is_imported:
-        raise UsageError(f"{path} holds imported runs, which have no verdicts: see twinbench dynamic replay {path}")
+        raise UsageError(f"{path} has imported runs, which have no verdicts; use twinbench dynamic replay {path}")
     pool = live_manifest(plan.pool)
     if (was := plan.pool_fingerprint) != pool.fingerprint and prices is None:
         raise UsageError(
-            f"{path} was made with another pool than {plan.pool} now is ({str(was)[:12]}…, not "
-            f"{pool.fingerprint[:12]}…): name the one to bill it by with --prices"
+            f"the pool {plan.pool} has changed since {path} was made ({str(was)[:12]}…, now "
+            f"{pool.fingerprint[:12]}…): name the pool whose prices to apply with --prices"
         )
     found = run.trials
     if strange := [f"{each.case}: {each.detail}" for each in run.unplanned]:
         problems = [Problem(str(path), None, None, each) for each in strange]
-        raise ContentError(problems, hint=f"The run is not scored; twinbench dynamic audit {path} says more")
+        raise ContentError(problems, hint=f"The run was not scored; for details: twinbench dynamic audit {path}")
     recorded = tuple(found[key] for key in sorted(found) if found[key].end is not None)
     trials = tuple(concluded(pool, recording) for recording in recorded)
     if prices is not None:

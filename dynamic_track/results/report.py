@@ -78,17 +78,17 @@ def report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None
         ContentError, JournalError: one is damaged.
     """
     if len(set(run_dirs)) < len(run_dirs):
-        raise UsageError("a run is named twice")
+        raise UsageError("a run is given twice")
     kept = [read_run(path) for path in run_dirs]
     manifests = [live_manifest(pool or run.plan.pool) for run in kept]
     for path, run, manifest in zip(run_dirs, kept, manifests, strict=True):
         if run.origin is not kept[0].origin:
-            told = f"{run_dirs[0]} is of {kept[0].origin}; {path} is of {run.origin}"
-            raise UsageError(f"these runs do not stand in one report: {told}")
+            told = f"{run_dirs[0]}: {kept[0].origin}; {path}: {run.origin}"
+            raise UsageError(f"these runs cannot be in one report: {told}")
         if manifest.fingerprint != manifests[0].fingerprint:
             raise UsageError(
-                f"{path} and {run_dirs[0]} are of different pools, {manifest.name} and {manifests[0].name}: "
-                "their bills cannot stand in one table"
+                f"{path} and {run_dirs[0]} have different pools, {manifest.name} and {manifests[0].name}: "
+                "their bills cannot be in one table"
             )
     names = run_names(run_dirs)
     runs = [shown_run(run, name, manifests[0], cut) for run, name in zip(kept, names, strict=True)]
@@ -195,13 +195,13 @@ def _of_intervals(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     notes = []
     if any(line["no_interval"] is None for line in lines):
         notes.append(
-            f"In brackets {level} intervals: where bill, cost and resolved share might be, had other cases been drawn "
+            f"In brackets: {level} intervals of bill, cost and resolved share "
             f"({_RESAMPLING.resamples:,} resamples of cases, seed {_RESAMPLING.seed})."
         )
     notes.append(
-        f"Rank: from the best that it may be by its bill to the worst, among these runs and giving up, which is "
-        f"{lines[0]['give_up_rank']}. One is behind another only where the difference is found on the cases that all "
-        "have a verdict of, corrected for all pairs (Holm)."
+        f"Rank by bill among these runs and giving up ({lines[0]['give_up_rank']}): the range from best to worst "
+        "that the data allow. A run is behind another only if their difference is significant on the common cases, "
+        "corrected for all pairs (Holm)."
     )
     without: dict[str, list[str]] = {}
     for line in lines:
@@ -220,7 +220,7 @@ def _notes(runs: Sequence[ShownRun], pool: LiveManifest) -> list[str]:
         notes.append(_on_common_cases({place: runs[place - 1] for place, each in enumerate(found, 1) if each}))
     if different := sorted({name for run in runs for name in runs[0].plan.differences(run.plan)} - {"router"}):
         notes.append(f"Beside the router, these runs differ in: {', '.join(different)}.")
-    notes += [f"{run.name} is being worked on." for run in runs if run.state.working]
+    notes += [f"{run.name} is still active." for run in runs if run.state.working]
     return notes
 
 
@@ -234,16 +234,16 @@ def _on_common_cases(runs: Mapping[int, ShownRun]) -> str:
     """What runs of different cases, by their place in the table, come to on those that they share."""
     judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs.values()]
     common = set.intersection(*judged)
-    differ = "These runs do not have verdicts on the same cases, so their bills cannot be compared as they stand."
+    differ = "These runs do not have verdicts on the same cases, so their bills cannot be compared directly."
     if not common:
-        return f"{differ} No case has a verdict in all of them."
+        return f"{differ} They have no common case with a verdict."
     told = []
     for place, run in runs.items():
         trials = tuple(trial for trial in run.state.score.trials if trial.id in common)
         score = replace(run.state.score, trials=trials, begun_usd=Decimal(0))
         resolved = f"{score.count('resolved')} of {counted(len(trials), 'trial')} resolved"
         told.append(f"{place} {run.router}: {resolved}, bill {number(float(score.bill_usd), 4)} USD")
-    return f"{differ} On the {counted(len(common), 'case')} that all have a verdict of: {'; '.join(told)}."
+    return f"{differ} On their {counted(len(common), 'common case')}: {'; '.join(told)}."
 
 
 def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
@@ -263,15 +263,15 @@ def _bill_plot(runs: Sequence[ShownRun], pool: LiveManifest) -> dict[str, Any]:
     plot = Plot(
         "bill",
         "Bill against resolved cases",
-        f"One point a run; left and up is better. {said}.",
+        f"One point per run; up and to the left is better. {said}.",
         "Bill, USD",
         "Resolved",
         marks,
         whole=True,
     )
     caption = (
-        f"Left and up is better. The bill is what the answers cost, and {pool.unresolved_penalty_usd:.2f} USD for each "
-        "unresolved case; what infrastructure or the cap ended is in neither."
+        f"Up and to the left is better. The bill is the cost of the answers plus {pool.unresolved_penalty_usd:.2f} USD "
+        "for each unresolved case; cases that infrastructure or the cap ended are in neither."
     )
     return {"svg": drawn(plot), "caption": caption, "legend": legend}
 

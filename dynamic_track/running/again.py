@@ -71,18 +71,18 @@ def replay_run(
     run = read_run(run_dir)
     plan = run.plan
     if plan.is_imported:
-        raise UsageError(f"{run_dir} was imported: of it only the model's side can be replayed (dynamic replay does)")
+        raise UsageError(f"{run_dir} was imported: only its model calls can be replayed (use: dynamic replay)")
     if router is not None and not route:
-        raise UsageError("--router names the router that --route asks again")
+        raise UsageError("--router needs --route, which asks the router again")
     limits = limits or GradingLimits()
     notes = []
     loaded = None
     if route:
         loaded = load_router(router or plan.router, plugins)
         if loaded.fingerprint != plan.router_fingerprint:
-            notes.append("this router is not, or not under the conditions, that the run was made with")
+            notes.append("the router or its conditions (files, limits, environment) differ from the recorded run")
     if (then := plan.grader.get("swebench")) != (now := harness.version()):
-        notes.append(f"the run was graded by swebench {then}, this replay grades by {now}")
+        notes.append(f"the run was graded with swebench {then}, this replay grades with {now}")
     recorded = [each for each in run.matching(only) if each.end is not None]
     if not recorded:
         raise UsageError(f"{run_dir}: no trial of this run has ended{' and matches --only' if only else ''}")

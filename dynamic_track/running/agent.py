@@ -345,7 +345,7 @@ def _default_pattern() -> str:
         match node:
             case ast.AnnAssign(target=ast.Name(id="action_regex"), value=ast.Constant(value=str(pattern))):
                 return pattern
-    raise TwinbenchError(f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)} names no pattern of commands in text")
+    raise TwinbenchError(f"{_PACKAGE} {importlib.metadata.version(_PACKAGE)}: no pattern for commands in text found")
 
 
 class _ToolCall:

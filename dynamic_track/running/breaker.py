@@ -43,6 +43,6 @@ class Breaker:
             if len(last) == IN_A_ROW and len({each.cause for each in last}) == 1:
                 self.reason = (
                     f"three cases in a row ended with cause {trial.cause} before any succeeded: {trial.detail}; "
-                    f"{CAUSES[trial.cause].remedy}, then run the same command (--no-breaker goes on regardless)"
+                    f"{CAUSES[trial.cause].remedy}, then run the same command (--no-breaker continues anyway)"
                 )
                 self._stop.request()

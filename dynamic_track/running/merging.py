@@ -32,16 +32,16 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     """
     runs = [RunDirectory(path) for path in sources]
     if len(runs) < 2:
-        raise UsageError("name two runs or more to merge")
+        raise UsageError("name at least two runs to merge")
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise UsageError(f"{into} exists: choose another --run")
+        raise UsageError(f"{into} exists already: choose another --run")
     plans = [run.plan() for run in runs]
     first = plans[0]
     for run, plan in zip(runs, plans, strict=True):
         if is_worked_on(run):
-            raise UsageError(f"{run.path} is being worked on: wait for it or stop it")
+            raise UsageError(f"{run.path} is active: wait for it or stop it")
         if different := first.differences(plan):
-            raise UsageError(f"{run.path} is of another plan than {runs[0].path}: {', '.join(different)}")
+            raise UsageError(f"{run.path} has another plan than {runs[0].path}: {', '.join(different)}")
     journals = [read_journal(run.journal) for run in runs]
     for run, entries in zip(runs, journals, strict=True):
         for _ in lines_of(entries, Merge, Sitting, Widened):
@@ -51,7 +51,7 @@ def merge(sources: Sequence[Path], into: Path) -> RunDirectory:
     for run, entries in zip(runs, journals, strict=True):
         for key in recordings(entries):
             if key in whose:
-                raise UsageError(f"case {key[0]}, trial {key[1]} stands in {whose[key]} and in {run.path}")
+                raise UsageError(f"case {key[0]}, trial {key[1]} is in both {whose[key]} and {run.path}")
             whose[key] = run.path
     where = {name: value for name, value in first.where.items() if name != "shard"}
     cases = dict.fromkeys(case for plan in plans for case in plan.cases)
@@ -92,4 +92,4 @@ def _refuse_irregular(run: RunDirectory) -> None:
     """Refuse links, pipes and devices in a run, since copying would follow them."""
     for path in sorted((*(run.path / "cases").rglob("*"), *(run.path / COMMITMENTS_FOLDER).rglob("*"))):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise UsageError(f"{path} is neither a file nor a folder: a run has no links, pipes and devices")
+            raise UsageError(f"{path} is neither a file nor a folder: runs must not contain links, pipes or devices")

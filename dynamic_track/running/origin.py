@@ -10,19 +10,19 @@ from dynamic_track.running.plan import RunPlan
 class Origin(StrEnum):
     """Where the numbers of a run come from."""
 
-    real = "live runs: real models, real containers and tests"
+    real = "live runs: real models, containers and tests"
     rehearsal = "a rehearsal: simulated models with declared skills, real containers and tests; nothing was spent"
     simulated = (
-        "a live run of simulated models (twinbench rehearse serve): real containers and tests, and no number of it is "
-        "one of a real model"
+        "a live run of simulated models (twinbench rehearse serve): real containers and tests, but none of its numbers "
+        "is about a real model"
     )
     imported = (
-        "imported runs: an agent ran elsewhere, and its calls are priced here from its files; no router chose, nothing "
-        "was run and nothing was tested"
+        "imported runs: an agent ran elsewhere, and its calls are priced here from its files; no router decided, and "
+        "nothing was run or tested here"
     )
     imported_simulated = (
         "imported runs of simulated models: an agent ran elsewhere, and its calls are priced here from its files; no "
-        "router chose, nothing was run or tested, and no number of it is one of a real model"
+        "router decided, nothing was run or tested here, and none of the numbers is about a real model"
     )
 
     @property

@@ -156,7 +156,7 @@ def read_plan(folder: Path) -> RunPlan:
     try:
         content = parse_json(read_regular(path).decode())
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder} holds no run: it has no {PLAN_FILE}") from None
+        raise UsageError(f"{folder} is not a run directory: it has no {PLAN_FILE}") from None
     except OSError as error:
         raise ContentError([Problem(str(path), None, None, error.strerror or str(error))]) from None
     except ValueError as error:
@@ -183,7 +183,7 @@ def _problem(content: Any) -> tuple[str, str] | None:
             return f"identity.{name}", "must be an object"
     for part, name in _TEXTS:
         if not isinstance(identity[part].get(name), str):
-            return f"identity.{part}.{name}", "must be a text"
+            return f"identity.{part}.{name}", "must be a string"
     for name, needed in (("tasks", identity.get("imported") is None), ("pool", True), ("dataset", False)):
         told = content["where"].get(name)
         if not isinstance(told, str) and (needed or told is not None):

@@ -84,14 +84,14 @@ def unplanned(
     yield from _sittings_of_others(plan, entries)
     for case, number in begun:
         if case not in chosen:
-            yield Unplanned(case, f"trial {number} is in the journal, and the run is not of this case")
+            yield Unplanned(case, f"trial {number} is in the journal, but the case is not in the run's plan")
         elif number > most:
-            yield Unplanned(case, f"trial {number} is in the journal, and the plan has {counted(most, 'trial')} a case")
+            yield Unplanned(case, f"trial {number} is in the journal; the plan has {counted(most, 'trial')} per case")
     known = {(case, str(number)) for case, number in begun}
     for folder in sorted((run.path / "cases").glob("*/*")):
         case, name = folder.parent.name, folder.name
         if folder.is_dir() and (case, name) not in known:
-            yield Unplanned(case, f"cases/{case}/{name} is there, and no line of the journal about it")
+            yield Unplanned(case, f"cases/{case}/{name} exists, but the journal has no line about it")
 
 
 def _sittings_of_others(plan: RunPlan, entries: Sequence[Entry]) -> Iterator[Unplanned]:
@@ -102,5 +102,5 @@ def _sittings_of_others(plan: RunPlan, entries: Sequence[Entry]) -> Iterator[Unp
             chosen |= {*each.line.cases}
         for case in each.line.cases:
             if case not in chosen:
-                what = "was to be run by the sitting, and neither plan.json nor a widening before has it"
+                what = "was included in the execution, but neither plan.json nor an earlier widened line has it"
                 yield Unplanned(case, f"journal, line {each.number}: {what}")

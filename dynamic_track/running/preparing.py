@@ -110,7 +110,7 @@ class RunRequest:
             UsageError: a value is invalid, or contradicts another.
         """
         if self.image is not None and self.graded:
-            raise UsageError("--image runs cases where they cannot be graded: add --grade none")
+            raise UsageError("cases run with --image cannot be graded: add --grade none")
         for option, value, least, most in (
             ("--workers", self.workers, 1, None),
             ("--trials", self.trials, 1, MOST_TRIALS),

@@ -92,8 +92,8 @@ class RunDirectory:
         if lost:
             what = "is empty or missing" if not recorded else "lacks lines at its end"
             raise JournalError(
-                f"{self.journal / JOURNAL_FILE} {what}: {lost[0].relative_to(self.path)} has ended, and the journal "
-                "does not tell of it. Nothing was changed. Put the journal back from a copy, or choose another --run"
+                f"{self.journal / JOURNAL_FILE} {what}: {lost[0].relative_to(self.path)} has ended, but the journal "
+                "has no line about it. Nothing was changed. Restore the journal from a copy, or choose another --run"
             )
 
     def write(self, case: str, trial: int, name: str, content: str) -> None:
@@ -159,7 +159,7 @@ def open_run(path: Path, plan: RunPlan) -> RunDirectory:
     found = run.plan()
     if different := found.differences(plan):
         told = "; ".join(_told_apart(name, found.identity.get(name), plan.identity.get(name)) for name in different)
-        raise UsageError(f"{path} holds a run of something else ({told}): choose another directory")
+        raise UsageError(f"{path} has a run with other settings ({told}): choose another directory")
     run.refuse_lost_journal()
     return run
 
@@ -170,8 +170,8 @@ def _number(name: str) -> int:
 
 def _told_apart(name: str, was: Any, now: Any) -> str:
     if name == "provider" and was and now:
-        return "its simulated models have other skills or faults, or other tasks to know"
-    return f"{name} was {_shown(was)}, is {_shown(now)}"
+        return "its simulated models have other skills, faults or tasks"
+    return f"{name} was {_shown(was)}, is now {_shown(now)}"
 
 
 def _shown(value: Any) -> str:

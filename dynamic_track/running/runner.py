@@ -235,8 +235,8 @@ def _concluded_after(error: Exception, bench: Bench, log: TrialLog) -> Trial:
     except Exception:  # noqa: BLE001 - reported below
         name = f"{log.recording.case}, trial {log.recording.trial}"
         raise TwinbenchError(
-            f"{name}: what its journal tells of it cannot be summed up ({describe_error(error)}); all of it is kept. "
-            f"Report it with the traceback in the case's folder, and leave the case out (--only, --slice) to go on"
+            f"{name}: its journal cannot be summarised ({describe_error(error)}); the journal is unchanged. Report "
+            f"this with the traceback in the case's folder, and exclude the case (--only, --slice) to continue"
         ) from error
 
 
@@ -293,7 +293,7 @@ def _work_to_the_end(bench: Bench, engine: Engine, task: Task, log: TrialLog, ru
     # Write the files before the end is in the journal, so that they exist whenever the journal says so.
     trajectory = dict(ended.trajectory)
     if log.recording.is_simulated:
-        trajectory["info"] = {**trajectory["info"], SIMULATED: "simulated models answered, and no real one"}
+        trajectory["info"] = {**trajectory["info"], SIMULATED: "simulated models answered, not real ones"}
     run.write(task.id, log.recording.trial, "trajectory.json", bench.secrets.redacted(_json(trajectory)))
     run.write(task.id, log.recording.trial, "patch.diff", ended.patch)
     if ended.error is not None:

@@ -15,7 +15,7 @@ from twinbench.storage.manifests import LiveManifest
 _SHOWN_CHARACTERS = 300
 _MEANINGS = {
     "LimitsExceeded": "the pool's step or cost limit",
-    "RepeatedFormatError": "answer after answer without a command that can be read",
+    "RepeatedFormatError": "too many answers in a row without a readable command",
 }
 """Meanings of mini-swe-agent's exit statuses."""
 
@@ -159,7 +159,7 @@ class RunScore:
             told = f"{number}, the first: {first}" if self.router_errors > 1 else f"{number}: {first}"
             whole = ""
             if self.router_failure is not None:
-                bill = "" if bill_usd is None else f"; its bill is {bill_usd:.4f} USD, without a rank and in no test"
+                bill = "" if bill_usd is None else f"; its bill is {bill_usd:.4f} USD, without a rank or tests"
                 whole = f"{self.router_failure}{bill}; "
             notes.append(f"{of}{whole}{told}")
         if self.agent_ends:

@@ -246,7 +246,7 @@ def shard_of(text: str) -> tuple[int, int]:
     """
     number, slash, of = text.partition("/")
     if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UsageError(f"--shard {text}: give a part and how many there are, such as 1/4")
+        raise UsageError(f"--shard {text}: give the shard's number and the number of shards, such as 1/4")
     return int(number), int(of)
 
 

@@ -315,7 +315,7 @@ def _refuse_other_image(sandbox: Sandbox, directory: str) -> None:
         ImageError: the image has no such directory.
     """
     if sandbox.run_command("", directory=directory).exit_code != 0:
-        raise ImageError(f"image {sandbox.image} has no {directory}, where an agent's commands run: it is no task's")
+        raise ImageError(f"image {sandbox.image} is not a task's image: it has no {directory}, where commands run")
 
 
 def _check_identity(bench: Bench, engine: Engine, task: Task, log: TrialLog) -> None:

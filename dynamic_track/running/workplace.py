@@ -120,9 +120,9 @@ def observation_of(result: CommandResult, timeout_s: float) -> dict[str, Any]:
     """
     said = {
         Ended.exited: "",
-        Ended.timeout: f"The command took longer than {timeout_s:g} seconds and was ended.",
+        Ended.timeout: f"The command took longer than {timeout_s:g} seconds and was killed.",
         Ended.lost: "The command ended the shell that ran it.",
-        Ended.not_run: "The command was not run: bash is gone, or does not work any more, in this container.",
+        Ended.not_run: "The command was not run: bash is missing or broken in this container.",
     }
     code = _NOT_FOUND if result.ended is Ended.not_run else -1 if result.exit_code is None else result.exit_code
     return {"output": result.output, "returncode": code, "exception_info": said[result.ended]}

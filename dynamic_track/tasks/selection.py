@@ -74,7 +74,7 @@ def select(
         UsageError: a glob matches nothing, a slice is not of the form ``a:b``, a limit is below 1, or nothing is left.
     """
     if limit is not None and limit < 1:
-        raise UsageError(f"--limit {limit}: at least 1")
+        raise UsageError(f"--limit {limit}: must be at least 1")
     window = _window(slice)
     chosen = _matching(tasks, only)
     if shuffle is not None:

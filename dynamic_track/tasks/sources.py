@@ -75,14 +75,14 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
         read = _from_hub(HUB_DATASETS[split.dataset]) if dataset is None else _from_file(Path(dataset))
         return _only_split(TaskSet(tasks, read.source, _checked(read)), split)
     if dataset is not None:
-        raise UsageError(f"--dataset is where {' and '.join(_splits())} are taken from; {tasks} is read by itself")
+        raise UsageError(f"--dataset is only for {' and '.join(_splits())}; {tasks} needs no data set")
     if tasks == REHEARSAL:
         folder = Path(__file__).parents[1] / REHEARSAL
         own = _checked(replace(_from_repo(folder), source=REHEARSAL))
         return TaskSet(REHEARSAL, REHEARSAL, tuple(replace(task, always_built=True) for task in own))
     path = Path(tasks)
     if not is_there(path) and not tasks.endswith(SUFFIXES) and "/" not in tasks:
-        raise UsageError(f"no tasks {tasks!r}: give {_forms()}")
+        raise UsageError(f"there are no tasks {tasks!r}: give {_forms()}")
     read = _from_repo(path) if path.is_dir() else _from_file(path)
     return TaskSet(path.resolve().name, read.source, _checked(read))
 
@@ -178,13 +178,13 @@ def _checked(read: _Rows) -> tuple[Task, ...]:
             place = f"{earlier.unit} {earlier.number}" + (
                 "" if earlier.source == row.source else f" of {earlier.source}"
             )
-            problems.append(row.problem("instance_id", f"{given} stands at {place} already"))
+            problems.append(row.problem("instance_id", f"{given} is already at {place}"))
         elif isinstance(given, str):
             first[given] = row
             if isinstance(found, Task):
                 tasks[found.id] = found
     if not problems and not tasks:
-        problems = [Problem(read.source, None, None, "holds no task")]
+        problems = [Problem(read.source, None, None, "contains no task")]
     if problems:
         raise ContentError(problems, hint=_hint(problems))
     return tuple(tasks.values())
@@ -193,7 +193,10 @@ def _checked(read: _Rows) -> tuple[Task, ...]:
 def _hint(problems: Sequence[Problem]) -> str | None:
     if any(problem.field in NEWER_FIELDS and problem.what == "is missing" for problem in problems):
         newer = ", ".join(NEWER_FIELDS)
-        return f"rows made for swebench before 5 lack {newer}; {HUB_DATASETS['SWE-bench Verified']} on the hub has them"
+        return (
+            f"rows made for swebench before version 5 lack {newer}; {HUB_DATASETS['SWE-bench Verified']} on the hub "
+            "has them"
+        )
     return None
 
 
@@ -218,7 +221,7 @@ def _from_repo(repo: Path) -> _Rows:
     root = repo / _TASKS_FOLDER
     try:
         if not root.is_dir():
-            raise UsageError(f"{repo} is no task repo: it has no folder {_TASKS_FOLDER}/; give {_forms()}")
+            raise UsageError(f"{repo} is not a task repo: it has no folder {_TASKS_FOLDER}/; give {_forms()}")
         folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
     except OSError as error:
         raise UsageError(f"cannot read {error.filename or root} ({error.strerror})") from None
@@ -233,17 +236,17 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
     meta: Any = None
     with _noting(task_file, problems):
         if not task_file.is_file():
-            yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is no task")
+            yield Problem(str(folder), None, None, f"has no {_TASK_FILE}, so it is not a task")
             return
         _content(task_file)  # checks the size; swebench, which reads it, does not
         meta = harness.load_yaml(task_file)
         if isinstance(meta, Mapping) and meta.get("split") == _DEPRECATED:
             return
         if not isinstance(meta, Mapping):
-            raise ValueError("is no YAML mapping of fields")
+            raise ValueError("is not a YAML mapping of fields")
         if meta.get("instance_id", folder.name) != folder.name:
             yield Problem(
-                str(task_file), None, "instance_id", f"is {meta['instance_id']}, its folder is called {folder.name}"
+                str(task_file), None, "instance_id", f"is {meta['instance_id']}, but its folder is named {folder.name}"
             )
     for file in sorted({*harness.task_repo_files().values()}):
         with _noting(folder / file, problems):
@@ -252,7 +255,7 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
             content = _content(folder / file)
             if folder / file == tests_file:
                 if not isinstance(parse_json(content.decode()), Mapping):
-                    raise ValueError("is no JSON object")
+                    raise ValueError("is not a JSON object")
             else:
                 content.decode()
     row = None
@@ -306,7 +309,7 @@ def _from_hub(dataset: str) -> _Rows:
             raise _unread(dataset, f"{type(error).__name__}: {first_line}") from None
         commit, files = folder.name, _test_files(folder)
     if not files:
-        raise _unread(dataset, "it has no Parquet file of a split called test")
+        raise _unread(dataset, "it has no Parquet file of a split named test")
     source = f"{dataset}@{commit}"
     return _Rows(source, (row for file in files for row in _file_rows(file, f"{source}/{file.name}")))
 
@@ -330,5 +333,5 @@ def _test_files(folder: Path) -> list[Path]:
 def _unread(dataset: str, reason: str) -> TwinbenchError:
     return TwinbenchError(
         f"{dataset} could not be read from the Hugging Face hub ({reason}); "
-        "with --dataset FILE its rows are taken from a local .jsonl, .jsonl.gz, .json or .parquet"
+        "with --dataset FILE its rows are read from a local .jsonl, .jsonl.gz, .json or .parquet file"
     )

@@ -146,15 +146,15 @@ def near_ids(wanted: str, ids: Sequence[str]) -> str:
     ids.
     """
     if near := near_words(wanted.strip("*?"), ids, _NEAR):
-        return f"near it: {', '.join(near)}"
+        return f"similar ids: {', '.join(near)}"
     more = f", … ({len(ids)} in all)" if len(ids) > _NEAR else ""
-    return f"known are {', '.join(ids[:_NEAR])}{more}" if ids else "it is empty"
+    return f"the ids are {', '.join(ids[:_NEAR])}{more}" if ids else "it is empty"
 
 
 def read_task(row: Any, *, folder: Path | None = None, build_fingerprint: str | None = None) -> Task | list[Fault]:
     """Read the task of a row, or return everything that is wrong with it."""
     if not isinstance(row, Mapping):
-        return [Fault(None, f"is {kind(row)}, a task is an object")]
+        return [Fault(None, f"is {kind(row)}; a task must be an object")]
     fields = _Fields(row)
     task = Task(
         id=fields.instance_id(),
@@ -191,7 +191,7 @@ class _Fields:
             return self._refused(field, "is missing" if value is None else "is empty") if needed else ""
         if not isinstance(value, str):
             nested = isinstance(value, dict | list)
-            return self._refused(field, f"is {kind(value) if nested else shown(value)}, a text in quotes is needed")
+            return self._refused(field, f"is {kind(value) if nested else shown(value)}, but must be a text in quotes")
         return value if self._encodable(field, value) else ""
 
     def instance_id(self) -> str:
@@ -200,7 +200,7 @@ class _Fields:
             # The id is the name of a directory of a run, and of a container.
             return self._refused(
                 "instance_id",
-                "may have at most 200 letters, digits, '_', '-', '.' and '+', and starts with a letter or digit "
+                "must have at most 200 letters, digits, '_', '-', '.' and '+', and start with a letter or digit "
                 f"(found {shown(value)})",
             )
         return value
@@ -208,7 +208,7 @@ class _Fields:
     def image(self) -> str:
         value = self.text("image")
         if any(character.isspace() for character in value):
-            return self._refused("image", f"is no name of an image (found {shown(value)})")
+            return self._refused("image", f"is not the name of an image (found {shown(value)})")
         return value
 
     def eval_script(self) -> str:
@@ -224,7 +224,7 @@ class _Fields:
                 found = "no line" if not lines else f"{len(lines)} lines"
                 self._refused(
                     "eval_script",
-                    f"has {found} with '{marker}' and needs one: else the exit code of the tests is not recorded",
+                    f"has {found} with '{marker}', but needs one: otherwise the exit code of the tests is not recorded",
                 )
         if len(start) == len(end) == 1 and start > end:
             self._refused("eval_script", f"has '{harness.END_MARKER}' before '{harness.START_MARKER}'")
@@ -234,7 +234,7 @@ class _Fields:
         value = self.text(field)
         if value and value not in (names := sorted(known())):
             near = near_words(value, names, _NEAR) or names
-            return self._refused(field, f"swebench knows no {value!r}; near it: {', '.join(near[:_NEAR])}")
+            return self._refused(field, f"swebench does not know {value!r}; similar: {', '.join(near[:_NEAR])}")
         return value
 
     def tests(self, field: str, *, may_be_empty: bool = False) -> tuple[str, ...]:
@@ -244,10 +244,10 @@ class _Fields:
             return ()
         value = _parsed(value)
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            self._refused(field, "is neither a list of test names nor the JSON text of one")
+            self._refused(field, "is neither a list of test names nor such a list as JSON text")
             return ()
         if not value and not may_be_empty:
-            self._refused(field, "is empty, so nothing would show that the task is solved")
+            self._refused(field, "is empty, so no test would show that the task is solved")
         return tuple(value) if all(self._encodable(field, each) for each in value) else ()
 
     def grading_setting(self) -> GradingSetting:
@@ -255,13 +255,13 @@ class _Fields:
         try:
             return GradingSetting(value)
         except ValueError:
-            self._refused("grading_setting", f"is one of {', '.join(GradingSetting)} (found {shown(value)})")
+            self._refused("grading_setting", f"must be one of {', '.join(GradingSetting)} (found {shown(value)})")
             return GradingSetting.closed
 
     def no_assets(self) -> None:
         assets = _parsed(self._row.get("image_assets"))
         if any(assets.values()) if isinstance(assets, Mapping) else assets:
-            self._refused("image_assets", "names files to place before grading, which twinbench does not do")
+            self._refused("image_assets", "names files to add before grading, which twinbench does not support")
 
     def _encodable(self, field: str, value: str) -> bool:
         try:

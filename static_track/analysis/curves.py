@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 POINTS = 11
 
-_WHY_NOT = "it asks an LLM itself, and would ask, and pay, at every threshold again"
+_WHY_NOT = "it asks an LLM itself, and would pay for that again at every threshold"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Curve(InSetting):
         require_plots()
         from static_track.figures import curve_figure
 
-        return curve_figure(f"{self.bank}: what each dollar buys", [self, *others], self.optimal, self.caveat)
+        return curve_figure(f"{self.bank}: cost against quality", [self, *others], self.optimal, self.caveat)
 
     number_columns: ClassVar = frozenset({"threshold", "traj_pass", "combined"})
 
@@ -187,7 +187,7 @@ class _Swept:
         decision = self._router.route(call)
         score = decision.score if isinstance(decision, Decision) else None
         if score is None:
-            raise RouterError("its decisions have no score, so there is no threshold to sweep")
+            raise RouterError("its decisions have no score, so no threshold can be swept")
         self.scores.append(score)
         reached = self._threshold is not None and score >= self._threshold
         return Decision(self._tiers[reached], score=score)

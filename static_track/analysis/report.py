@@ -81,7 +81,7 @@ def report(
         UsageError: no router, one does not exist, or the bank has no labels.
     """
     if not routers and not prediction_files:
-        raise UsageError("name the routers that the report is of, such as sticky depth-rule")
+        raise UsageError("name the routers for the report, such as sticky depth-rule")
     board = judge.board(routers, prediction_files, resampling)
     curves, not_swept = [], {}
     for router in dict.fromkeys(routers) if points > 1 else ():
@@ -173,7 +173,7 @@ def _content(report: Report) -> dict[str, Any]:
 
 
 def _groups(asked: Sequence[Entry], compared: Sequence[Entry]) -> list[tuple[str, Sequence[Entry]]]:
-    return [("Asked for", asked), ("References", compared)]
+    return [("Routers", asked), ("References", compared)]
 
 
 def _saved_between(entry: Entry) -> Mapping[str, tuple[float, float] | None]:
@@ -213,7 +213,7 @@ def _line(board: Board, entry: Entry, keys: Mapping[str, str]) -> dict[str, Any]
 def _notes(board: Board) -> list[str]:
     notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None]
     notes += [
-        f"{entry.router} asked LLMs itself for {entry.own.router_usd:.4f} USD, which is in no column; CostSave less "
+        f"{entry.router}: its own LLM calls cost {entry.own.router_usd:.4f} USD, which is in no column; CostSave minus "
         f"that: {number(entry.own.cost_save_net, 2)}"
         for entry in board.entries
         if entry.own is not None
@@ -221,7 +221,7 @@ def _notes(board: Board) -> list[str]:
     every = [each for entry in board.entries for each in (entry.intervals or {}).values()]
     too_little = sorted({each.reason for each in every if each.reason is not None and each.ends is None})
     if too_little and not any(each.ends for each in every):
-        notes.append(f"No intervals and no order of ranks: {'; '.join(too_little)}.")
+        notes.append(f"No intervals and no ranks: {'; '.join(too_little)}.")
     return notes
 
 
@@ -254,16 +254,16 @@ def _cost_plot(asked: Sequence[Entry], compared: Sequence[Entry], keys: Mapping[
     )
     plot = Plot(
         "cost",
-        "What the chosen path costs, against the trajectories that pass",
-        f"One point each; left and up is better. {said}.",
+        "Cost of the chosen path against passed trajectories",
+        f"One point per router; up and to the left is better. {said}.",
         "Cost of all rows on the chosen path, USD",
         "TrajPass, %",
         marks,
         percent=True,
     )
-    bars = " Bars: intervals of TrajPass; the cost is that of this bank and has none."
+    bars = " Bars: intervals of TrajPass; the cost on this bank has no interval."
     caption = (
-        "Left and up is better. Filled: what was asked for. Hollow: references. Star: the cheapest choice that passes "
+        "Up and to the left is better. Filled: routers. Hollow: references. Star: the cheapest choice that passes "
         f"every row, which sees the labels.{bars if any(ends for *_, ends in rows) else ''}"
     )
     return {"svg": drawn(plot), "caption": caption, "legend": legend, "rows": rows}
@@ -294,8 +294,8 @@ def _curve_plot(curves: Sequence[Curve], keys: Mapping[str, str]) -> dict[str, A
     said = "; ".join(f"{each.router}: area {number(each.area, 1)}, gain {number(each.gain, 2)}" for each in curves)
     plot = Plot(
         "curves",
-        "TrajPass that each bit of cost buys, over all thresholds",
-        f"A line for each router, through the best of its operating points. {said}.",
+        "TrajPass against cost, over all thresholds",
+        f"One line per router, through the best of its operating points. {said}.",
         "Cost of all rows, USD",
         "TrajPass, %",
         marks,
@@ -303,8 +303,8 @@ def _curve_plot(curves: Sequence[Curve], keys: Mapping[str, str]) -> dict[str, A
     )
     caption = (
         f"Calls whose score reaches a threshold go to {curves[0].strong}, the others to {curves[0].weak}. Dots: one "
-        "threshold each. Line: what can be reached by choosing between two of them by lot. Dashed: no router at all, a "
-        "random mix of the two tiers."
+        "threshold each. Line: what can be reached by picking one of two thresholds at random. Dashed: a random mix of "
+        "the two tiers, without a router."
     )
     return {"svg": drawn(plot), "caption": caption, "legend": legend, "found": curves}
 

@@ -100,7 +100,7 @@ class Bank:
             info = bank_info(name, store)
             path = store.bank_dir(name) / info.file_name
         if not path.is_file():
-            raise TwinbenchError(f"the bank {name!r} lacks its file {path}: {_BRING_BACK}")
+            raise TwinbenchError(f"the file of bank {name!r} is missing ({path}): {_BRING_BACK}")
         return cls(store, info, path)
 
     def close(self) -> None:
@@ -161,8 +161,8 @@ class Bank:
         """
         if not self.info.labelled:
             raise UsageError(
-                f"the bank {self.info.name!r} has no labels, so nothing can be scored on it; what a router answers: "
-                f"twinbench static predict ROUTER --bank {self.info.name}"
+                f"the bank {self.info.name!r} has no labels, so routers cannot be scored on it; to get a router's "
+                f"decisions: twinbench static predict ROUTER --bank {self.info.name}"
             )
 
     @property

@@ -21,20 +21,21 @@ STARTER = "starter"
 """The embedded bank's name in every store; reserved."""
 
 _ILLUSTRATIVE = (
-    "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores rank nothing."
+    "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores cannot rank "
+    "routers."
 )
 
 STARTER_SHA256 = "3a3ae228687252eed1421b3e20414f74b45810ee62cd3c407e27a63628efb187"
 """SHA-256 of the embedded bank, by which it is recognised under any name."""
 
 _TASK_LABELS = (
-    "In every trajectory of the bank all rows have the same label: these are labels of tasks, not of steps, and scores "
-    "say nothing of routing step by step."
+    "In every trajectory of the bank all rows have the same label: the labels are those of tasks, not of steps, and "
+    "scores say nothing about step-by-step routing."
 )
 _MOST_CAVEATS = 3
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-_UNLABELLED = "The bank has no labels: routers can be asked about its calls, and nothing can be scored on it."
+_UNLABELLED = "The bank has no labels: routers can be asked about its calls, but cannot be scored on it."
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def bank_info(name: str, store: Store) -> BankInfo:
     schema = pointer.get("schema")
     if isinstance(schema, int) and schema > SCHEMA_VERSION:
         raise TwinbenchError(
-            f"the bank {name!r} has schema {schema}, this twinbench reads up to {SCHEMA_VERSION}: "
+            f"the bank {name!r} has schema {schema}, but this twinbench reads up to {SCHEMA_VERSION}: "
             "update twinbench, or import the bank again with --replace"
         )
     found: BankInfo | None = None

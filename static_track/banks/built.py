@@ -30,7 +30,7 @@ def rows_of_build(folder: Path) -> Path:
             "twinbench bank build has finished: of runs of mini-swe-agent, add --format mini-swe-agent"
         ) from None
     except (OSError, InputError, ValueError, TypeError, KeyError) as error:
-        what = f"is no manifest of a bank that was built ({type(error).__name__}: {error})"
+        what = f"is not the manifest of a bank build ({type(error).__name__}: {error})"
         raise ContentError([Problem(str(manifest), None, None, what)]) from None
     digest = hashlib.sha256()
     with open_input(rows) as file:
@@ -41,7 +41,7 @@ def rows_of_build(folder: Path) -> Path:
             raise ContentError([Problem(str(rows), None, None, str(error))]) from None
     if digest.hexdigest() != told:
         what = (
-            f"its rows have the SHA-256 {digest.hexdigest()}, and {manifest.name} says {told}: one of them was changed"
+            f"its rows have the SHA-256 {digest.hexdigest()}, but {manifest.name} says {told}: one of them was changed"
         )
         raise ContentError([Problem(str(rows), None, None, what)], hint="Nothing was imported.")
     return rows

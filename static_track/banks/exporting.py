@@ -39,9 +39,7 @@ def export_bank(bank: Bank, target: str, split: str | None = None) -> None:
         sys.stdout.buffer.flush()
         return
     if not target.endswith(SUFFIXES):
-        raise UsageError(
-            f"{target}: the ending says no format; known are {', '.join(SUFFIXES)}, and - for standard output"
-        )
+        raise UsageError(f"{target}: unknown suffix; use {', '.join(SUFFIXES)}, or - for standard output")
     with written(Path(target)) as path:
         if target.endswith(".parquet"):
             _write_parquet(path, bank, split)
@@ -119,5 +117,5 @@ def _refuse_as_columns(fields: Iterable[str]) -> None:
     for field in fields:
         if (other := seen.setdefault(field.lower(), field)) != field:
             raise TwinbenchError(
-                f"Parquet cannot hold the field {field!r} beside {other!r}: export as .jsonl, .jsonl.gz or .json"
+                f"Parquet cannot store both fields {field!r} and {other!r}: export as .jsonl, .jsonl.gz or .json"
             )

@@ -219,7 +219,7 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
                 break
     parsed.problems += islice(_missing_labels(source, parsed.rows), MOST_PROBLEMS)
     if not parsed.rows and not parsed.problems:
-        parsed.problems.append(source.problem(None, None, "the file holds no rows"))
+        parsed.problems.append(source.problem(None, None, "the file contains no rows"))
     parsed.put_in_order()
     return source, parsed
 
@@ -406,14 +406,14 @@ class _Places:
         row, unit = found.row, self._source.unit
         step = (row["benchmark"], row["instance_id"], row["step_index"])
         if (first := self._ids.setdefault(row["id"], found.number)) != found.number:
-            yield self._source.problem(found.number, "id", f"{shown(row['id'])} stands in {unit} {first} already")
+            yield self._source.problem(found.number, "id", f"{shown(row['id'])} is a duplicate of {unit} {first}")
         if (first := self._steps.setdefault(step, found.number)) != found.number:
-            what = f"step {step[2]} of {step[0]}/{step[1]} stands in {unit} {first} already"
+            what = f"step {step[2]} of {step[0]}/{step[1]} is a duplicate of {unit} {first}"
             yield self._source.problem(found.number, "step_index", what)
         first, group = self._groups.setdefault(step[:2], (found.number, row.get("group")))
         if group != row.get("group"):
             here, there = ("none" if each is None else shown(each) for each in (row.get("group"), group))
-            what = f"{here}, and {there} in {unit} {first}: all rows of a trajectory name the same group, or none does"
+            what = f"{here}, but {there} in {unit} {first}: all rows of a trajectory must name the same group, or none"
             yield self._source.problem(found.number, "group", what)
 
 
@@ -422,5 +422,5 @@ def _missing_labels(source: Source, rows: Sequence[_Row]) -> Iterator[Problem]:
     first = next((row.number for row in rows if row.target is not None), None)
     for row in rows if first is not None else ():
         if row.target is None:
-            what = f"is missing, and {source.unit} {first} has one: all rows of a bank have a label, or none has"
+            what = f"is missing, but {source.unit} {first} has one: either all rows of a bank must have a label or none"
             yield source.problem(row.number, "target_tier", what)

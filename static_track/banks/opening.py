@@ -34,5 +34,5 @@ def validate_bank(name: str, store: Store) -> tuple[int, list[Problem]]:
     with open_bank(name, store) as bank:
         if (found := canonical_sha256(bank)) == bank.info.sha256:
             return bank.info.rows, []
-        what = f"its rows have sha256 {found}, the bank was imported as {bank.info.sha256}"
+        what = f"its rows have sha256 {found}, but the bank was imported with {bank.info.sha256}"
         return bank.info.rows, [Problem(str(bank.path), None, None, what)]

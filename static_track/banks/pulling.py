@@ -79,13 +79,13 @@ def _differences(published: PublishedBank, bank: Bank) -> Iterator[str]:
         ("trajectories", published.trajectories, bank.info.trajectories),
     ):
         if wanted != found:
-            yield f"{what}: {wanted} are published, {found} were imported"
+            yield f"{what}: published {wanted}, imported {found}"
     labels_found = {row["workload"]: tuple(row[label] for label in TIER_LABELS) for row in bank.label_counts()}
     for workload in sorted({*published.labels, *labels_found}):
         expected, counts = published.labels.get(workload), labels_found.get(workload)
         if expected != counts:
             labels_of = f"labels of {workload}, low to high"
-            yield f"{labels_of}: {_counts(expected)} are published, {_counts(counts)} were imported"
+            yield f"{labels_of}: published {_counts(expected)}, imported {_counts(counts)}"
 
 
 def _counts(labels: tuple[int, ...] | None) -> str:
@@ -128,9 +128,9 @@ def _fetched(published: PublishedBank, progress: Progress) -> tuple[Path, bool]:
         _remove_from_cache(path)
         raise TwinbenchError(
             f"{published.file} of {published.hub} at {endpoint} is not the published file: its sha256 is {found}, "
-            f"expected is {published.sha256}. Nothing was imported, and the file was removed again. If the data set "
-            "has changed, twinbench needs a new manifest of banks; to score what you were sent all the same, fetch it "
-            f"yourself and bring it in under a name of its own: {_IMPORT}"
+            f"expected {published.sha256}. Nothing was imported, and the file was removed. If the data set has "
+            "changed, twinbench needs a new manifest of banks; to use the changed file anyway, download it "
+            f"yourself and import it under another name: {_IMPORT}"
         )
     return path, True
 
@@ -183,7 +183,7 @@ def _unfetched(
     where = f"{published.file} of the data set {published.hub}"
     if status in _REFUSED:
         page = f"{endpoint}/datasets/{published.hub}"
-        have = "the token that is set may not read it" if token else "no token is set"
+        have = "the current token may not read it" if token else "no token is set"
         reason = (
             f"{endpoint} refuses {where} ({status}), and {have}: accept the conditions on {page}, "
             "and set HF_TOKEN to a token that may read it"
@@ -191,11 +191,11 @@ def _unfetched(
     elif status == _NOT_FOUND:
         reason = f"{endpoint} has no {where} at revision {published.revision} (404): it was moved, renamed or removed"
     elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        reason = f"no space left on the disk for {where}: its cache is {cache}; HF_HOME says where it should be"
+        reason = f"no space left on the disk for {where}: the cache is {cache}; set HF_HOME to move it"
     else:
-        reason = f"{where} could not be fetched from {endpoint} ({_shown(error, token)})"
+        reason = f"{where} could not be downloaded from {endpoint} ({_shown(error, token)})"
     return TwinbenchError(
-        f"{reason}. Nothing was imported. By hand: fetch the file elsewhere (its sha256 is {published.sha256}), then "
+        f"{reason}. Nothing was imported. Or download the file yourself (sha256 {published.sha256}), then run "
         f"{_IMPORT.replace('NAME', published.name)}"
     )
 

@@ -40,13 +40,13 @@ _MOST_FIELDS_SHOWN = 8
 
 def _not_blank(text: str) -> str:
     if not text.strip():
-        raise ValueError("must not be empty: leave the field out where there is nothing to say")
+        raise ValueError("must not be empty: leave the field out instead")
     return text
 
 
 def _not_empty(messages: list[Any]) -> list[Any]:
     if not messages:
-        raise ValueError("has no message, so nothing was asked")
+        raise ValueError("must contain at least one message")
     return messages
 
 

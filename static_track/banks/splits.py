@@ -131,7 +131,7 @@ def parse_shares(text: str) -> dict[str, float]:
         if not equals or not part.strip().isidentifier() or not 0 < weight < float("inf"):
             raise UsageError(f"parts {text!r}: write them as train=60,dev=20,test=20")
         if part.strip() in shares or part.strip() == HELDOUT:
-            raise UsageError(f"parts {text!r}: {part.strip()!r} stands twice or is reserved")
+            raise UsageError(f"parts {text!r}: {part.strip()!r} is given twice or is reserved")
         shares[part.strip()] = weight
     total = sum(shares.values())
     return {part: weight / total for part, weight in shares.items()}
@@ -237,10 +237,10 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
         return Split(wanted, tuple(found[0]["parts"][part]))
     if found:
         ways = " or ".join(f"{plan['name']}/{part}" for plan in found)
-        raise UsageError(f"several splits have a part {part!r}: say {ways}")
+        raise UsageError(f"several splits have a part {part!r}: name {ways}")
     known = [f"{plan['name']}/{part}" for plan in plans for part in plan["parts"]]
     meant = did_you_mean(wanted, [*known, *(each.partition("/")[2] for each in known), HELDOUT])
-    then = f"{meant} Or make a split with:" if meant else "; make a split with:"
+    then = f"{meant} Or create a split with:" if meant else "; create a split with:"
     raise UsageError(f"no part {wanted!r} (parts: {', '.join(known) or 'none yet'}){then} twinbench bank split NAME")
 
 
@@ -271,7 +271,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise TwinbenchError(f"cannot read {path} ({error.strerror or error})") from None
     except (ValueError, KeyError, RecursionError):
-        raise TwinbenchError(f"{path} is damaged: make the split again") from None
+        raise TwinbenchError(f"{path} is damaged: create the split again") from None
     return {**content, "fingerprint": claimed}
 
 

@@ -22,8 +22,8 @@ from twinbench.storage.store import Store
 
 WORKLOAD = "swebench"
 _SIMULATED = (
-    "Simulated models answered in runs that the bank is made of (a rehearsal, or twinbench rehearse serve): nothing "
-    "said about it is said about real models."
+    "The bank contains runs in which simulated models answered (a rehearsal, or twinbench rehearse serve): its numbers "
+    "say nothing about real models."
 )
 """The caveat in rows of runs with simulated models."""
 
@@ -108,7 +108,7 @@ def _refused(trajectory: Trajectory) -> Problem | None:
     try:
         compact_json(trajectory.messages).encode()
     except (ValueError, RecursionError) as error:
-        return Problem(trajectory.source, None, "messages", f"cannot stand in a bank: {error}")
+        return Problem(trajectory.source, None, "messages", f"cannot be stored in a bank: {error}")
     return None
 
 

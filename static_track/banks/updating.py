@@ -46,8 +46,7 @@ def bring_up_to_date(name: str, store: Store) -> BankInfo:
         return keep_bank(parsed, info.name, store, source=info.source, source_sha256=info.source_sha256, replace=True)
     except StoreWriteError as error:
         raise TwinbenchError(
-            f"the bank {info.name!r} was imported by a release that did not {missing}, and cannot be written anew: "
-            f"{error}"
+            f"the bank {info.name!r} was imported by a release that did not {missing}, and cannot be rewritten: {error}"
         ) from None
 
 

@@ -66,9 +66,7 @@ class BuildDirectory:
             if self.refuse_other(plan) == plan:
                 return
         elif self.has_executions:
-            raise UsageError(
-                f"{self.path} has executions and no {PLAN_FILE} that says of what: choose another directory"
-            )
+            raise UsageError(f"{self.path} has executions but no {PLAN_FILE}: choose another directory")
         plan.write(self.path)
 
     def refuse_other(self, plan: Plan) -> Plan:
@@ -113,12 +111,12 @@ def open_directory(path: Path) -> Iterator[BuildDirectory]:
         if path.exists() and not path.is_dir():
             raise UsageError(f"{path} is a file: a build needs a directory")
         if path.is_dir() and not (path / PLAN_FILE).exists() and (other := _others(path)):
-            raise UsageError(f"{path} holds something else ({sorted(other)[0]}): choose another directory")
+            raise UsageError(f"{path} has other content ({sorted(other)[0]}): choose another directory")
         make_folder(path)
         lock = FileLock(path / LOCK_FILE, thread_local=False)
         lock.acquire(timeout=0)
     except Timeout:
-        raise TwinbenchError(f"another process works on {path}: wait for it, or stop it") from None
+        raise TwinbenchError(f"another process is using {path}: wait for it, or stop it") from None
     except OSError as error:
         raise StoreWriteError(f"cannot write {path} ({error.strerror or error})") from None
     try:

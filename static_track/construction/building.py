@@ -297,7 +297,7 @@ def refuse_without_cap(executor: TaskExecutor, cap: Decimal | None) -> None:
         UsageError: an execution can cost something, but no cap is given.
     """
     if cap is None and any(executor.worst_case_usd(task.id) for task in executor.tasks):
-        raise UsageError("executions cost something: give the most that may be spent, as --usd (see: --dry-run)")
+        raise UsageError("executing tasks costs money: give a spending cap with --usd (see: --dry-run)")
 
 
 def plan_of(settings: BuildSettings, executor: TaskExecutor, ladder: Ladder, proposer: Mapping[str, Any]) -> Plan:
@@ -337,6 +337,6 @@ def _portable(kind: str) -> str:
 def _refuse_tasks(settings: BuildSettings, tasks: Sequence[ConstructionTask]) -> None:
     ids = [task.id for task in tasks]
     if not ids:
-        raise UsageError(f"{settings.source}, [executor]: there is no task")
+        raise UsageError(f"{settings.source}, [executor]: the executor has no task")
     if repeated := sorted({each for each in ids if ids.count(each) > 1}):
-        raise UsageError(f"{settings.source}, [executor]: two tasks are called {repeated[0]!r}")
+        raise UsageError(f"{settings.source}, [executor]: two tasks have the id {repeated[0]!r}")

@@ -247,12 +247,12 @@ class ExecutionLog:
         elif isinstance(line, ReviewLine):
             self._review[line.row] = line
         else:
-            raise ValueError("is the first line of recordings, which has no place here")
+            raise ValueError("is the first line of recordings, which is not allowed here")
 
     def _keep(self, line: ExecutionLine) -> None:
         used = {number for step in line.steps for number in (*step.added, step.functions) if number is not None}
         if used and max(used) >= len(self._places):
-            raise ValueError(f"field steps: names the value {max(used)}, and {len(self._places)} stand before it")
+            raise ValueError(f"field steps: refers to value {max(used)}, but only {len(self._places)} come before it")
         conversations_of(line.steps)
         self._executions.setdefault((line.task, Assignment(line.first, line.rest), line.repeat), line)
 

@@ -146,7 +146,7 @@ class _Executed:
             return known
         execution = self._executor.execute(self._task.id, assignment, repeat)
         if execution.passed is None:
-            raise TwinbenchError(f"an execution of {self._task.id} came to no verdict: {execution.detail}")
+            raise TwinbenchError(f"an execution of {self._task.id} got no verdict: {execution.detail}")
         self._known[assignment, repeat] = execution
         return execution
 

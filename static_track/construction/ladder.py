@@ -41,8 +41,8 @@ class Ladder:
         if len(rungs) < 2:
             has = rungs[0][0].label if rungs else "none"
             raise UsageError(
-                f"labels say which tier is enough, so two tiers at least need a candidate; the executor has candidates "
-                f"for: {has}. Name candidates of others in [executor]"
+                f"a search needs candidates in at least two tiers; the executor has candidates in: {has}. Name "
+                "candidates of other tiers in [executor]"
             )
         return cls(rungs)
 

@@ -186,7 +186,7 @@ def conversations_of(steps: Sequence[StepLine]) -> list[list[int]]:
     before: list[int] = []
     for number, step in enumerate(steps):
         if step.kept > len(before):
-            raise ValueError(f"field steps[{number}].kept: {step.kept} messages, and the step before has {len(before)}")
+            raise ValueError(f"field steps[{number}].kept: {step.kept} messages, but the step before has {len(before)}")
         before = [*before[: step.kept], *step.added]
         found.append(before)
     return found

@@ -92,7 +92,7 @@ class Identity(_Model):
             *_named(self.executor.identity, other.executor.identity),
         ):
             if name not in (_MAY_CHANGE,) and was != now:
-                found.append(f"{name} was {_shown(was)}, is {_shown(now)}")
+                found.append(f"{name} was {_shown(was)}, is now {_shown(now)}")
         return found
 
 
@@ -125,7 +125,7 @@ def read_plan(folder: Path) -> Plan:
     try:
         return Plan.model_validate_json(json.dumps(parse_json(read_regular(path).decode())))
     except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(f"{folder} holds no build: it has no {PLAN_FILE}") from None
+        raise UsageError(f"{folder} is not a build's directory: it has no {PLAN_FILE}") from None
     except ValidationError as error:
         problems = [Problem(str(path), None, field_path(each["loc"]), worded(each)) for each in error.errors()]
         raise ContentError(problems) from None

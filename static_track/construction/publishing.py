@@ -92,14 +92,14 @@ def _unproven(outcome: Outcome, ladder: Ladder, rule: StepRule) -> Iterator[str]
         yield "its seed did not pass"
         return
     if any(step.candidate not in ladder.strongest for step in seed.steps):
-        yield "its seed is not of the strongest tier alone"
+        yield "its seed was not executed by the strongest tier alone"
     if not locked.passed:
         yield "the execution with its labels did not pass"
     if not rule.admits(len(seed.steps), len(locked.steps)):
-        yield f"its labels have {len(locked.steps)} steps and its seed {len(seed.steps)}: step rule {rule.name}"
+        yield f"its labels have {len(locked.steps)} steps, its seed {len(seed.steps)}, against step rule {rule.name}"
     for number, step in enumerate(locked.steps, 1):
         if step.candidate != locked.assignment.candidate(number) or step.candidate not in ladder.tier_of:
-            yield f"step {number} was not answered by the candidate that its label stands for"
+            yield f"step {number} was not answered by its label's candidate"
     for finding in outcome.findings:
         if finding.purpose.endswith("_repeat") and not finding.accepted:
             yield f"it did not pass again in repeat {finding.execution.repeat}"
@@ -110,10 +110,10 @@ def _row_problems(row: Mapping[str, Any]) -> Iterator[Problem]:
     for field, what in row_problems(row):
         yield Problem(source, None, field, what)
     for name in row.keys() - _FIELDS:
-        yield Problem(source, None, name, "is no field of a row that is published")
+        yield Problem(source, None, name, "is not a field of a published row")
     for number, message in enumerate(row["messages"]):
         for name in message.keys() - set(PLAIN_FIELDS):
-            what = "belongs to one model alone: the executor has to leave it out of the conversation"
+            what = "is a provider-specific field: the executor has to leave it out of the conversation"
             yield Problem(source, None, f"messages[{number}].{name}", what)
 
 
@@ -145,7 +145,7 @@ class Publication:
         if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank.caveat)):
             raise ContentError(problems, hint="No rows were written; every execution is kept.")
         if uncertain := self.review_state().uncertain:
-            what = "its review is uncertain, which forbids to publish the bank"
+            what = "its review is uncertain, which blocks publishing the bank"
             raise ContentError(
                 [Problem(f"row {row}", None, None, what) for row in uncertain],
                 hint="No rows were written. Give another verdict: twinbench bank review apply DIR FILE",

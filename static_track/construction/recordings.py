@@ -74,7 +74,7 @@ def read_header(path: Path) -> HeaderLine:
         except ValueError as error:
             raise ContentError([Problem(str(path), 1, None, str(error))]) from None
     if not isinstance(line, HeaderLine):
-        what = "holds no recordings of a build: their first line says what they are of"
+        what = "is not recordings of a build: the first line is not their header"
         raise ContentError([Problem(str(path), None, None, what)])
     return line
 

@@ -117,7 +117,7 @@ def read_verdicts(path: Path, labels: Mapping[str, str]) -> list[ReviewLine]:
         except InputError as error:
             problems.append(Problem(str(path), None, None, str(error)))
     if problems:
-        raise ContentError(problems, hint="No verdict was taken.")
+        raise ContentError(problems, hint="No verdict was applied.")
     return found
 
 
@@ -129,13 +129,13 @@ def _verdict(record: Any, labels: Mapping[str, str]) -> Iterator[ReviewLine]:
         raise ValueError(f"field row: the bank has no row {row!r}")
     if label != labels[row]:
         raise ValueError(
-            f"field label: {row} has the label {labels[row]}, and the reviewer saw {label!r}: export it again"
+            f"field label: {row} has the label {labels[row]}, but the reviewer saw {label!r}: export it again"
         )
     if verdict is None:
         return
     if verdict not in [each.value for each in Verdict]:
         known = ", ".join(each.value for each in Verdict)
-        raise ValueError(f"field verdict: {verdict!r} is none: {known}, or null for none")
+        raise ValueError(f"field verdict: {verdict!r} is invalid; use {known}, or null for no verdict")
     yield ReviewLine(row=row, label=labels[row], verdict=Verdict(verdict))
 
 

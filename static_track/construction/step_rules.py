@@ -40,5 +40,5 @@ def parse_step_rule(name: str) -> StepRule:
     if name == "any":
         return StepRule(name, None)
     if (found := _WITHIN.fullmatch(name)) is None:
-        raise ValueError(f"no step rule is called {name!r}: equal, within:K (such as within:2) or any")
+        raise ValueError(f"unknown step rule {name!r}: use equal, within:K (such as within:2) or any")
     return StepRule(f"within:{int(found[1])}", int(found[1]))

@@ -77,8 +77,8 @@ def open_review(directory: Path) -> Iterator[UnderReview]:
         ContentError: a file in it is damaged.
     """
     if not (directory / PLAN_FILE).exists():
-        raise UsageError(f"{directory} holds no build: it has no {PLAN_FILE}")
-    unfinished = UsageError(f"the build in {directory} is not finished: twinbench bank build goes on with it")
+        raise UsageError(f"{directory} is not a build's directory: it has no {PLAN_FILE}")
+    unfinished = UsageError(f"the build in {directory} is not finished: continue it with twinbench bank build")
     with open_directory(directory) as opened:
         plan = read_plan(directory)
         if not (directory / RECORDINGS_FILE).exists():

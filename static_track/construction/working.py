@@ -220,12 +220,12 @@ def _refuse_another(execution: Execution, task: ConstructionTask, assignment: As
     """
     asked = (task.id, assignment, repeat)
     if (execution.task, execution.assignment, execution.repeat) != asked:
-        raise TwinbenchError(f"the executor was asked for {asked}, and gave another execution: this is a bug of it")
+        raise TwinbenchError(f"the executor was asked for {asked}, but returned another execution: a bug in it")
     for number, step in enumerate(execution.steps, 1):
         if step.candidate != (wanted := assignment.candidate(number)):
             raise TwinbenchError(
-                f"the executor had step {number} of {task.id} answered by {step.candidate!r} where {wanted!r} was "
-                "asked for: this is a bug of it"
+                f"step {number} of {task.id} was answered by {step.candidate!r} instead of {wanted!r}: a bug in the "
+                "executor"
             )
 
 
@@ -237,6 +237,6 @@ def _full(error: Exception) -> StoreWriteError:
     reason = origin.strerror if isinstance(origin, OSError) else str(error)
     named = "the build's directory" if where is None else where
     return StoreWriteError(
-        f"cannot write {named} ({reason}): every whole execution before is kept; free some disk and run the same "
+        f"cannot write {named} ({reason}); all completed executions are saved: free disk space and run the same "
         "command again"
     )

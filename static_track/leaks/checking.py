@@ -154,7 +154,7 @@ def check_bank(bank: Bank, *, split: Split = ALL, progress: Progress = no_progre
         UsageError: the bank has no labels, or a single group.
     """
     if not bank.info.labelled:
-        raise UsageError(f"the bank {bank.info.name!r} has no labels, so it can give none away")
+        raise UsageError(f"the bank {bank.info.name!r} has no labels that could leak")
     group_of = groups(bank)
     of_row = {
         row_no: (target, workload)
@@ -166,8 +166,8 @@ def check_bank(bank: Bank, *, split: Split = ALL, progress: Progress = no_progre
     names = [group_of[row_no] for row_no in seen.row_nos]
     if len(set(names)) < 2:
         raise UsageError(
-            f"{counted(len(names), 'row')} of {bank.info.name!r} in {counted(len(set(names)), 'group')}: what one "
-            "group gives away can only be tried on another"
+            f"{counted(len(names), 'row')} of {bank.info.name!r} in {counted(len(set(names)), 'group')}: at least two "
+            "groups are needed to check for leaks"
         )
     examination = Examination(
         seen.traits,
@@ -262,11 +262,11 @@ class Examination:
     def notes(self) -> list[str]:
         """Notes on how to read the figures."""
         fewest, size = _RESAMPLING.fewest_clusters, len(self._clusters)
-        found = [] if size >= fewest else [f"{counted(size, 'group')} are too few to find anything: it takes {fewest}."]
+        found = [] if size >= fewest else [f"{counted(size, 'group')} are too few: a check needs {fewest}."]
         if self._several:
             found.append(
-                "Whatever tells the workloads apart predicts what their labels differ in; the points within workloads "
-                "leave that out."
+                "A feature that identifies workloads predicts the differences between their labels; the points within "
+                "workloads exclude that."
             )
         return found
 
@@ -340,7 +340,7 @@ class Examination:
         elif interval is None:
             reason = f"{counted(len(self._clusters), 'group')} are too few to tell"
         elif value > 0:
-            reason = "no more than chance may give"
+            reason = "not significant"
         else:
             reason = "no better than the largest class"
         subject = alone.view or trait.name
@@ -363,7 +363,7 @@ def _executor(rows: int) -> Executor[Any, None, Any]:
 
 
 def _constant(trait: Trait) -> LeakCheck:
-    reason = "the same on every row" if any(map(_any, trait.measures.values())) else "no row has any"
+    reason = "the same on every row" if any(map(_any, trait.measures.values())) else "no row has this"
     return LeakCheck(trait.name, trait.name, Status.passed, reason)
 
 

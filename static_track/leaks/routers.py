@@ -37,15 +37,15 @@ class ScoreAlone:
     def detail(self) -> str:
         """A sentence for people."""
         if self.too_few:
-            return "too few groups to tell what predicts their labels"
+            return "too few groups to check for label leaks"
         if self.check is None:
-            return "on these rows nothing but the conversation predicts labels better than the largest class"
+            return "no feature besides the conversation predicts labels better than the largest class"
         if self.combined is None or self.router_combined is None:
             return f"{self.check.name} alone predicts {self.check.accuracy:.1f} % of the labels"
         share = "" if self.share is None else f", {100 * self.share:.0f} % of that"
         return (
-            f"Combined is {self.router_combined:.1f}; answering by {self.check.name} alone "
-            f"({self.check.subject}) gives {self.combined:.1f}{share}"
+            f"Combined is {self.router_combined:.1f}; predicting from {self.check.name} alone "
+            f"({self.check.subject}) reaches {self.combined:.1f}{share}"
         )
 
 

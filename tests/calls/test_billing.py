@@ -161,28 +161,28 @@ def nested(depth: int) -> Any:
 REFUSED: dict[str, tuple[Any, str]] = {
     "null": (None, "no usage: null"),
     "empty": ({}, "usage is empty"),
-    "a list": ([1], r"usage is no object: \[1\]"),
+    "a list": ([1], r"usage is not an object: \[1\]"),
     "no prompt": ({"completion_tokens": 5}, "how long the prompt was"),
     "no answer": ({"prompt_tokens": 5}, "how long the answer was"),
     "null prompt": ({"prompt_tokens": None, "completion_tokens": 5}, "how long the prompt was"),
     "null answer": ({"prompt_tokens": 5, "completion_tokens": None}, "how long the answer was"),
     "a miss without a hit": ({"prompt_cache_miss_tokens": 5, "completion_tokens": 5}, "how long the prompt was"),
-    "negative": ({"prompt_tokens": -1, "completion_tokens": 5}, r"usage.prompt_tokens is no count of tokens: -1"),
-    "float": ({"prompt_tokens": 12.0, "completion_tokens": 5}, r"usage.prompt_tokens is no count of tokens: 12.0"),
-    "string": ({"prompt_tokens": 5, "completion_tokens": "5"}, r"usage.completion_tokens is no count of tokens: '5'"),
-    "bool": ({"prompt_tokens": True, "completion_tokens": 5}, r"usage.prompt_tokens is no count of tokens: True"),
+    "negative": ({"prompt_tokens": -1, "completion_tokens": 5}, r"usage.prompt_tokens is not a token count: -1"),
+    "float": ({"prompt_tokens": 12.0, "completion_tokens": 5}, r"usage.prompt_tokens is not a token count: 12.0"),
+    "string": ({"prompt_tokens": 5, "completion_tokens": "5"}, r"usage.completion_tokens is not a token count: '5'"),
+    "bool": ({"prompt_tokens": True, "completion_tokens": 5}, r"usage.prompt_tokens is not a token count: True"),
     "absurd": (
         {"prompt_tokens": 10**12, "completion_tokens": 5},
-        r"prompt_tokens is no count of tokens: 1000000000000",
+        r"prompt_tokens is not a token count: 1000000000000",
     ),
     "a long value": ({"prompt_tokens": "9" * 500, "completion_tokens": 5}, r"'9{59}…$"),
     "negative detail": (
         {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": -2}},
-        r"usage.prompt_tokens_details.cached_tokens is no count of tokens: -2",
+        r"usage.prompt_tokens_details.cached_tokens is not a token count: -2",
     ),
     "details that are no object": (
         {"prompt_tokens": 5, "completion_tokens": 5, "prompt_tokens_details": 7},
-        r"usage.prompt_tokens_details is no object: 7",
+        r"usage.prompt_tokens_details is not an object: 7",
     ),
     "more cached than there is": (
         {
@@ -237,7 +237,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "a total of 1049 tokens is not a prompt of 1000 and an answer of 50$",
     ),
     "a total of nothing": ({**ONE, "total_tokens": 0}, "a total of 0 tokens is not"),
-    "a total in words": ({**ONE, "total_tokens": "1050"}, "usage.total_tokens is no count of tokens: '1050'"),
+    "a total in words": ({**ONE, "total_tokens": "1050"}, "usage.total_tokens is not a token count: '1050'"),
     "two totals": (
         {**ONE, "total_tokens": 1050, "totalTokens": 1051},
         "totalTokens = 1051 and total_tokens = 1050|total_tokens = 1050 and totalTokens = 1051",
@@ -264,7 +264,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {**ONE, "reasoning_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 6}},
         "reasoning_tokens = 6 and reasoning_tokens = 5|reasoning_tokens = 5 and completion_tokens_details",
     ),
-    "reasoning in words": ({**ONE, "reasoning_tokens": "5"}, "usage.reasoning_tokens is no count of tokens: '5'"),
+    "reasoning in words": ({**ONE, "reasoning_tokens": "5"}, "usage.reasoning_tokens is not a token count: '5'"),
     "an answer of Gemini's that is not the other one": (
         {**ONE, "candidates_token_count": 30, "thoughts_token_count": 5},
         "an answer of 50, and one of 30 with 5 of thoughts",
@@ -301,7 +301,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
             "output_tokens": 50,
             "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 800},
         },
-        r"800 tokens were written to a cache for one hour, which the pool has no price for \(prices.cache_write_1h\)",
+        r"800 tokens were written .* for one hour, but the pool has no price for that \(prices.cache_write_1h\)",
     ),
     "an hour of Bedrock's": (
         {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "1h", "inputTokens": 800}]},
@@ -313,7 +313,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "a split for half an hour": (
         {"input_tokens": 10, "output_tokens": 5, "cache_creation": {"ephemeral_30m_input_tokens": 800}},
-        "cache_creation.ephemeral_30m_input_tokens = 800: a count of a cache under a key that is not known",
+        "cache_creation.ephemeral_30m_input_tokens = 800: an unknown key that seems to count cached tokens",
     ),
     "a list of reads that is not their sum": (
         {
@@ -324,18 +324,18 @@ REFUSED: dict[str, tuple[Any, str]] = {
         },
         "500 tokens read from a cache by modality, 600 in all",
     ),
-    "sound in": ({**ONE, "prompt_tokens_details": {"audio_tokens": 30}}, "audio_tokens = 30: sound, which no price"),
+    "sound in": ({**ONE, "prompt_tokens_details": {"audio_tokens": 30}}, "audio_tokens = 30: audio, which no price"),
     "sound in, of Gemini's": (
         {
             "promptTokenCount": 10,
             "candidatesTokenCount": 5,
             "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 4}],
         },
-        "sound, or an answer that is no text, which no price of the pool covers",
+        "audio, or an answer that is not text, which no price of the pool covers",
     ),
     "an image out": (
         {**ONE, "completion_tokens_details": {"image_tokens": 40}},
-        "image_tokens = 40: an answer that is no text",
+        "image_tokens = 40: an answer that is not text",
     ),
     "an image out, of Gemini's": (
         {
@@ -343,7 +343,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
             "candidatesTokenCount": 50,
             "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 40}],
         },
-        "sound, or an answer that is no text",
+        "audio, or an answer that is not text",
     ),
     "a search": ({**ONE, "server_tool_use": {"web_search_requests": 2}}, "web_search_requests = 2: a search by the"),
     "a live search": ({**ONE, "num_sources_used": 3}, "num_sources_used = 3: a search by the provider"),
@@ -363,7 +363,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         },
         "iterations add up to other counts than the usage around them",
     ),
-    "iterations that are none": ({**ONE, "iterations": 3}, "usage.iterations is no list: 3"),
+    "iterations that are none": ({**ONE, "iterations": 3}, "usage.iterations is not a list: 3"),
     "deep": ({**ONE, "more": nested(100)}, "nested more than 64 deep"),
     "a huge number": ({**ONE, "total_tokens": 10**5000}, "a number of more than 60 digits"),
 }
@@ -409,7 +409,7 @@ def with_cache(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("path", "value"), CACHES, ids=str)
 def test_a_count_of_a_cache_under_an_unknown_key_is_refused_by_name(path: tuple[str, ...], value: Any) -> None:
-    with pytest.raises(BillError, match="a count of a cache under a key that is not known") as refused:
+    with pytest.raises(BillError, match="an unknown key that seems to count cached tokens") as refused:
         usage_of({"usage": with_cache(path, value)})
     assert str(refused.value).startswith("usage." + ".".join(path))
 
@@ -427,7 +427,7 @@ def test_a_cache_that_counts_nothing_is_no_trouble(path: tuple[str, ...], value:
     ids=str,
 )
 def test_a_known_count_of_a_cache_is_a_whole_number(path: tuple[str, ...], value: Any) -> None:
-    with pytest.raises(BillError, match=r"is no count of tokens|under a key that is not known"):
+    with pytest.raises(BillError, match=r"is not a token count|an unknown key"):
         usage_of({"usage": with_cache(path, value)})
 
 
@@ -442,7 +442,7 @@ TWICE = {
 
 @pytest.mark.parametrize("case", TWICE)
 def test_a_key_that_stands_twice_has_no_one_cost(case: str) -> None:
-    with pytest.raises(BillError, match="stands twice"):
+    with pytest.raises(BillError, match=r"has a duplicate key: |appears twice"):
         usage_of(decode_response(TWICE[case].encode()))
 
 
@@ -496,7 +496,7 @@ def test_geminis_own_response_is_read_under_its_own_name() -> None:
     told, expected = SHAPES["Gemini's own"]
     assert usage_of({"usageMetadata": told}) == expected
     assert usage_of({"usage": None, "usageMetadata": told}) == expected
-    with pytest.raises(BillError, match=r"usageMetadata.promptTokenCount is no count of tokens: -1"):
+    with pytest.raises(BillError, match=r"usageMetadata.promptTokenCount is not a token count: -1"):
         usage_of({"usageMetadata": {**told, "promptTokenCount": -1}})
 
 
@@ -658,7 +658,7 @@ def test_the_worst_case_is_dearer_where_an_hour_is_priced() -> None:
 
 @pytest.mark.parametrize(("prompt", "answer"), [(-1, 0), (0, -1)])
 def test_a_worst_case_of_no_counts_is_refused(prompt: int, answer: int) -> None:
-    with pytest.raises(ValueError, match="no counts of tokens"):
+    with pytest.raises(ValueError, match="token counts must be"):
         worst_case_usd(prompt, OPUS, answer)
 
 

@@ -163,7 +163,7 @@ def test_an_attempt_is_settled_once() -> None:
     budget = Budget(USD(1))
     reservation = budget.reserve(USD("0.5"))
     reservation.settle(USD("0.1"))
-    with pytest.raises(RuntimeError, match=r"settled before, at \$0\.1"):
+    with pytest.raises(RuntimeError, match=r"the reservation was settled before, at \$0\.1"):
         reservation.settle(USD("0.1"))
     assert budget.spent_usd == USD("0.1")
 

@@ -110,7 +110,7 @@ def test_what_commands_print_comes_back_even_where_it_is_no_text(folder: Path) -
 
 def test_what_has_no_form_is_refused_and_leaves_no_trace(folder: Path) -> None:
     with Journal.open(folder) as journal:
-        with pytest.raises(TypeError, match="no form for a object"):
+        with pytest.raises(TypeError, match="a journal cannot store a object"):
             journal.append("x", value=object())
         assert journal.append("x", value=1) == 1
 
@@ -160,27 +160,33 @@ def forged(lines: list[bytes]) -> list[bytes]:
 
 
 TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
-    "a field edited": (edited_field, "line 3: was edited: its hash is not that of its content"),
-    "a space added": (edited_space, "line 3: was edited"),
-    "the hash edited": (edited_hash, "line 3: was edited"),
-    "a line forged with its hash": (forged, "line 4: does not follow from the line before it"),
+    "a field edited": (edited_field, "line 3: the line was edited: its hash does not match its content"),
+    "a space added": (edited_space, "line 3: the line was edited"),
+    "the hash edited": (edited_hash, "line 3: the line was edited"),
+    "a line forged with its hash": (forged, "line 4: its prev is not the hash of the previous line"),
     "a line missing": (
         lambda lines: [*lines[:2], *lines[3:]],
-        "line 3: has the number 4, not 3: lines before it are miss",
+        "line 3: the line has the number 4, not 3: lines before it are miss",
     ),
-    "the first line missing": (lambda lines: lines[1:], "line 1: has the number 2, not 1: lines before it are missing"),
-    "two lines swapped": (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], "line 2: has the number 3, not 2"),
+    "the first line missing": (
+        lambda lines: lines[1:],
+        "line 1: the line has the number 2, not 1: lines before it are missing",
+    ),
+    "two lines swapped": (
+        lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
+        "line 2: the line has the number 3, not 2",
+    ),
     "a line twice": (
         lambda lines: [*lines[:2], lines[1], *lines[2:]],
-        "line 3: has the number 2, not 3: it stands in an",
+        "line 3: the line has the number 2, not 3: the line was moved",
     ),
     "a line of another journal": (
         lambda lines: [*lines[:2], b'{"number": 3}\n', *lines[3:]],
-        "line 3: is no journal line",
+        "line 3: not a journal line",
     ),
-    "a line that is no JSON": (lambda lines: [*lines[:2], b"hello\n", *lines[3:]], "line 3: is no journal line"),
-    "an empty line": (lambda lines: [*lines[:2], b"\n", *lines[2:]], "line 3: is no journal line"),
-    "the last line cut and ended": (lambda lines: [*lines[:-1], lines[-1][:40] + b"\n"], "line 5: is no journal line"),
+    "a line that is no JSON": (lambda lines: [*lines[:2], b"hello\n", *lines[3:]], "line 3: not a journal line"),
+    "an empty line": (lambda lines: [*lines[:2], b"\n", *lines[2:]], "line 3: not a journal line"),
+    "the last line cut and ended": (lambda lines: [*lines[:-1], lines[-1][:40] + b"\n"], "line 5: not a journal line"),
 }
 
 
@@ -237,7 +243,7 @@ def test_a_torn_last_line_is_cut_off_and_kept_beside(folder: Path, left: int) ->
     read = read_journal(folder)
     assert (len(read), read.torn) == (4, torn)
     assert read.note is not None
-    assert read.note.startswith(f"{folder / JOURNAL_FILE}, line 5: ends in the middle")
+    assert read.note.startswith(f"{folder / JOURNAL_FILE}, line 5: the line is incomplete")
 
     with Journal.open(folder) as journal:
         assert journal.torn is not None
@@ -300,7 +306,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(folder: Path) -> No
     process = writer(folder, 10)
     assert process.stdout is not None
     process.stdout.readline()
-    with pytest.raises(JournalError, match="is being written by another process"):
+    with pytest.raises(JournalError, match="another process is writing the journal"):
         Journal.open(folder)
     process.send_signal(signal.SIGSTOP)
     assert len(read_journal(folder)) > 0
@@ -311,7 +317,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(folder: Path) -> No
 
 
 def test_a_journal_is_open_once_in_a_process_too(folder: Path) -> None:
-    with Journal.open(folder), pytest.raises(JournalError, match="is being written by another process"):
+    with Journal.open(folder), pytest.raises(JournalError, match="another process is writing the journal"):
         Journal.open(folder)
     with Journal.open(folder) as journal:
         journal.append("x")
@@ -570,7 +576,7 @@ def test_what_is_written_is_read_however_deep_it_is_nested(tmp_path: Path, what:
         for _ in range(10):
             value = [value]
             journal.append("deep", value=value)
-        with pytest.raises(JournalError, match="nested more than 200 deep"):
+        with pytest.raises(JournalError, match="nested more than 200 levels deep"):
             journal.append("deep", value=[value])
     assert [entry.kind for entry in read_journal(tmp_path)] == ["deep"] * 10
     assert read_journal(tmp_path)[-1].fields["value"] == value

@@ -186,14 +186,14 @@ def test_a_candidate_is_named_as_in_either_track(tmp_path: Path, named: Any, mod
 WRONG: dict[str, tuple[Callable[[Llm, Call], Any], str]] = {
     "nobody": (lambda llm, _: llm.ask(QUESTION, candidate="gpt-17"), "has no candidate 'gpt-17'"),
     "type": (lambda llm, _: llm.ask(QUESTION, candidate=3), "candidate must be"),  # type: ignore[arg-type]
-    "empty": (lambda llm, _: llm.ask([]), "one at least"),
-    "text": (lambda llm, _: llm.ask("hi"), "must be a list"),  # type: ignore[arg-type]
+    "empty": (lambda llm, _: llm.ask([]), "non-empty list"),
+    "text": (lambda llm, _: llm.ask("hi"), "must be a non-empty list"),  # type: ignore[arg-type]
     "roleless": (lambda llm, _: llm.ask([{"content": "hi"}]), r"messages\[0\]"),
     "no JSON": (lambda llm, _: llm.ask([{"role": "user", "content": [{"text": object()}]}]), "cannot be sent"),
     "none": (lambda llm, _: llm.ask(QUESTION, max_tokens=0), "max_tokens must be"),
-    "endless": (lambda llm, _: llm.ask(QUESTION, max_tokens=10**6), "answers 32,768 tokens at most"),
+    "endless": (lambda llm, _: llm.ask(QUESTION, max_tokens=10**6), "is at most 32,768"),
     "hot": (lambda llm, _: llm.ask(QUESTION, temperature=3), "temperature must be"),
-    "too long": (lambda llm, _: llm.ask([{"role": "user", "content": "a " * 170_000}]), "cannot take it"),
+    "too long": (lambda llm, _: llm.ask([{"role": "user", "content": "a " * 170_000}]), "does not fit"),
 }
 
 
@@ -213,7 +213,7 @@ def test_nothing_can_be_asked_outside_of_route(tmp_path: Path) -> None:
     with running(tmp_path, answering(PICKS_HIGH)) as run:
         assert run.router.llm is not None
         for _ in range(2):
-            with pytest.raises(LlmError, match="inside route only"):
+            with pytest.raises(LlmError, match=r"inside route\(\) only"):
                 run.router.llm.ask(QUESTION)
             run.trial.ask()
     assert len(run.own_requests) == 2
@@ -229,7 +229,7 @@ def test_a_decision_asks_a_hundred_times_at_most(tmp_path: Path) -> None:
 
     with (
         running(tmp_path, answering(PICKS_HIGH), Asks(ask)) as run,
-        pytest.raises(RouterFailedError, match="100 times"),
+        pytest.raises(RouterFailedError, match="at most 100 LLM calls"),
     ):
         run.trial.ask()
     assert len(run.own_requests) == 100

@@ -132,8 +132,8 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "a format of another type": (v1() | {"trajectory_format": [1]}, "trajectory_format", "a list is not known"),
     "no messages": (_with(lambda c: c.pop("messages")), "messages", "is missing"),
     "messages an object": (v1() | {"messages": {}}, "messages", "must be a list, not an object"),
-    "no call": (a_run(V2, OPENING), "messages", "no message is an answer of a model"),
-    "nothing said": (a_run(V2, []), "messages", "no message is an answer of a model"),
+    "no call": (a_run(V2, OPENING), "messages", "no message is a model's answer"),
+    "nothing said": (a_run(V2, []), "messages", "no message is a model's answer"),
     "a message a text": (a_run(V1, [*OPENING, "hi"]), "messages[2]", "must be an object, not a text"),  # type: ignore[list-item]
     "an unknown role": (_message(2, role="robot"), "messages[2].role", "'robot' is not known"),
     "a role of another type": (_message(2, role={}), "messages[2].role", "an object is not known"),
@@ -141,11 +141,11 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "of the Responses API": (
         a_run(V2, [*OPENING, {"object": "response", "output": []}]),
         "messages[2].role",
-        "is missing: it is of OpenAI's Responses API",
+        "is missing: it is from OpenAI's Responses API",
     ),
-    "content a number": (_message(1, content=5), "messages[1].content", "must be a text, null or a list of blocks"),
+    "content a number": (_message(1, content=5), "messages[1].content", "must be a string, null or a list of blocks"),
     "a block a number": (_message(1, content=[5]), "messages[1].content[0]", "must be an object or a text"),
-    "a block's text a number": (_message(1, content=[{"text": 5}]), "messages[1].content[0].text", "must be a text"),
+    "a block's text a number": (_message(1, content=[{"text": 5}]), "messages[1].content[0].text", "must be a string"),
     "tool calls an object": (_message(2, tool_calls={}), "messages[2].tool_calls", "must be a list or null"),
     "a tool call a text": (_message(2, tool_calls=["x"]), "messages[2].tool_calls[0]", "must be an object, not a text"),
     "a tool call without a function": (
@@ -156,7 +156,7 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "an answer before any question": (
         a_run(V1, [saying("ls", "bash"), *OPENING]),
         "messages[0]",
-        "nothing was asked before it",
+        "but no message comes before it",
     ),
     "nested deeper than what we keep": (
         b'{"info": {"x": ' + b"[" * 600 + b"]" * 600 + b"}}",
@@ -166,14 +166,14 @@ BROKEN: dict[str, tuple[Any, str | None, str]] = {
     "a function's name a number": (
         _message(2, tool_calls=[{"function": {"name": 1}}]),
         "messages[2].tool_calls[0].function.name",
-        "must be a text",
+        "must be a string",
     ),
     "arguments a list": (
         _message(2, tool_calls=[{"function": {"name": "bash", "arguments": []}}]),
         "messages[2].tool_calls[0].function.arguments",
         "must be an object or a JSON text, not a list",
     ),
-    "a tool_call_id a number": (_message(3, tool_call_id=5), "messages[3].tool_call_id", "must be a text"),
+    "a tool_call_id a number": (_message(3, tool_call_id=5), "messages[3].tool_call_id", "must be a string"),
 }
 
 
@@ -236,7 +236,7 @@ def test_the_second_run_of_an_instance_is_left_out_and_the_rest_goes_on(tmp_path
     assert (first.instance_id, last.instance_id) == ("a__a-1", "b__b-2")
     assert isinstance(cut, ContentError)
     assert isinstance(again, ContentError)
-    assert "was run in" in str(again)
+    assert "is also in" in str(again)
     assert "1.traj.json" in str(again)
 
 

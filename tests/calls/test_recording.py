@@ -141,7 +141,7 @@ def test_a_settled_attempt_that_was_not_reserved_is_named(tmp_path: Path, own: i
         begin(log)
         with pytest.raises(IndexError):
             CallLog(log, 1, own).settle(1, None, IN_FLIGHT, Decimal(1), at_reservation=True)
-    with pytest.raises(JournalError, match="line 2: a line of kind settle that does not follow"):
+    with pytest.raises(JournalError, match="line 2: a line of kind settle without the line that must come before it"):
         recordings(read_journal(tmp_path))
 
 
@@ -149,7 +149,9 @@ def test_an_observation_without_its_command_is_named(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
         begin(TrialLog(Recording("c", 1), journal))
         journal.write(Observation(**HERE, index=0, output=b"", returncode=0, exception_info=""))
-    with pytest.raises(JournalError, match="line 2: a line of kind observation that does not follow"):
+    with pytest.raises(
+        JournalError, match="line 2: a line of kind observation without the line that must come before it"
+    ):
         recordings(read_journal(tmp_path))
 
 
@@ -159,7 +161,7 @@ def test_an_observation_without_its_command_is_named(tmp_path: Path) -> None:
         ("reserve", {**HERE, "attempt": 1}, "a line of kind reserve without candidate"),
         ("command", {**HERE, "index": 0, "command": 7}, "a line of kind command whose command cannot be 7"),
         ("lost", {**HERE, "step": "1"}, "a line of kind lost whose step cannot be '1'"),
-        ("verse", HERE, "a line of kind verse, which tells nothing of a trial"),
+        ("verse", HERE, "a line of kind verse, which does not belong to a trial"),
     ],
 )
 def test_a_line_that_is_not_as_its_kind_is_is_named(

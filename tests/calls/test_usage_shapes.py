@@ -148,7 +148,7 @@ def untrue(found: Usage, usage: Any) -> str | None:
     """What a usage cannot have been read as; worked out here from nothing but its keys' names."""
     buckets = (found.input, found.cache_read, found.cache_write, found.output, found.cache_write_1h)
     if any(type(each) is not int or each < 0 for each in buckets) or found.cache_write_1h > found.cache_write:
-        return "no counts"
+        return "token counts"
     if found.prompt_tokens < 1:
         return "no prompt"
     if not found.cost_usd(PRICES).is_finite():

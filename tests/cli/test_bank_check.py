@@ -26,7 +26,7 @@ def test_an_import_names_what_is_given_away_and_the_check_fails(default_store: S
     failed = [check["name"] for check in checked.json["checks"] if check["status"] == "fail"]
     assert "white space at the ends" in failed
     assert not checked.json["ok"]
-    assert "error: failed: " in checked.err
+    assert "error: failed checks: " in checked.err
     assert table.text.startswith("name,status,value,low,high,within_workloads,accuracy,subject,reason")
     assert tb.check_bank("leaking", store=default_store.root).to_json() == checked.json
 
@@ -43,7 +43,7 @@ def test_an_import_is_silent_where_nothing_is_given_away(default_store: Store, t
     [
         (("nowhere",), "nowhere"),
         (("one",), "1 row of 'one' in 1 group"),
-        (("unlabelled",), "the bank 'unlabelled' has no labels, so it can give none away"),
+        (("unlabelled",), "the bank 'unlabelled' has no labels that could leak"),
         (("starter", "--split", "train"), "train"),
         ((), "NAME"),
     ],

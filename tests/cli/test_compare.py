@@ -99,7 +99,7 @@ def test_a_router_below_a_floor_fails_and_says_by_how_much() -> None:
     ran = twinbench(*SCORED, "--json", "--fail-under", "combined=99", "--fail-under", "cost_save=-1000")
     assert ran.code == 1
     assert ran.json["routers"]  # the scores are printed all the same
-    below = f"{99 - value:.2f} below the 99 that is asked for"
+    below = f"{99 - value:.2f} below the required 99"
     assert ran.err == f"error: sticky: combined {value:.2f} is {below}\n"
 
 
@@ -211,7 +211,7 @@ def test_people_see_a_line_a_metric() -> None:
 def test_less_than_two_routers_are_wrong_usage(routers: tuple[str, ...]) -> None:
     ran = twinbench("static", "compare", *routers, "--bank", "many")
     assert ran.code == 2
-    assert "two routers" in ran.err
+    assert "two different routers" in ran.err
 
 
 def test_a_comparison_without_resamples_is_wrong_usage() -> None:

@@ -105,7 +105,8 @@ def test_a_bank_of_a_newer_schema_is_left_alone(damaged_store: Store) -> None:
         ran = twinbench(*command)
         assert ran.code == 1, command
         assert (
-            f"the bank 'mine' has schema 99, this twinbench reads up to {SCHEMA_VERSION}: update twinbench" in ran.err
+            f"the bank 'mine' has schema 99, but this twinbench reads up to {SCHEMA_VERSION}: update twinbench"
+            in ran.err
         )
     assert files(path.parent) == before
 
@@ -218,7 +219,7 @@ def test_a_damaged_split_says_to_make_it_again(damaged_store: Store) -> None:
     ran = twinbench("static", "score", "--bank", "mine", "--split", "left")
 
     assert ran.code == 1
-    assert ran.err == f"error: {path} is damaged: make the split again\n"
+    assert ran.err == f"error: {path} is damaged: create the split again\n"
     twinbench("bank", "split", "mine", "--parts", "left=1,right=1").succeeded()
     twinbench("static", "score", "--bank", "mine", "--split", "left").succeeded()
 
@@ -353,7 +354,7 @@ def test_scores_are_shown_with_a_warning_where_they_cannot_be_kept(damaged_store
     ran = twinbench("static", "score", "sticky", "--bank", "mine", "--json").succeeded()
 
     assert ran.json["routers"][0]["router"] == "sticky"
-    assert ran.err.startswith("warning: results are not kept: cannot write ")
+    assert ran.err.startswith("warning: results are not cached: cannot write ")
     assert (damaged_store.root / "scores").read_text() == "in the way"
 
 

@@ -96,7 +96,7 @@ def test_scores_are_shown_and_results_kept_whole_or_not_at_all(disk: Path) -> No
     for kib in (0, 8, 40):
         leave(disk, kib)
         ran = twinbench("static", "score", "sticky", "--bank", "mine", "--json").succeeded()
-        assert ran.err.startswith("warning: results are not kept: no space left on the disk")
+        assert ran.err.startswith("warning: results are not cached: no space left on the disk")
         assert [entry["scores"] for entry in ran.json["routers"]] == [entry["scores"] for entry in whole["routers"]]
         assert not list(disk.rglob(".partial-*"))
 
@@ -164,7 +164,7 @@ def test_a_store_that_can_only_be_read_is_read(read_only_disk: Path) -> None:
     ran = twinbench("static", "score", "sticky", "--bank", "mine", "--json").succeeded()
 
     assert ran.json["routers"][0]["router"] == "sticky"
-    assert ran.err.startswith("warning: results are not kept: cannot write ")
+    assert ran.err.startswith("warning: results are not cached: cannot write ")
     assert "Read-only file system" in ran.err
 
 

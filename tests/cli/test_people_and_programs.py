@@ -69,7 +69,7 @@ def test_predictions_come_from_standard_input_once(kept_store: Store) -> None:
     assert read["routers"][0]["router"] == "predictions:-"
     asked = twinbench("static", "score", "sticky", "--bank", "mine", "--resamples", "0", "--json").json
     assert read["routers"][0]["scores"] == asked["routers"][0]["scores"]
-    assert (twice.code, twice.err) == (2, "error: standard input can be read once: give --predictions - once\n")
+    assert (twice.code, twice.err) == (2, "error: standard input can be read only once: give --predictions - once\n")
 
 
 def test_the_best_constant_and_what_everybody_is_above_it(kept_store: Store) -> None:
@@ -81,7 +81,7 @@ def test_the_best_constant_and_what_everybody_is_above_it(kept_store: Store) -> 
     for each in board["routers"]:
         assert each["above_best_constant"] == scores[each["router"]] - scores[best]
     shown = twinbench("static", "score", "sticky", "--bank", "mine", "--resamples", "0").text
-    assert "A score is arithmetic over the labels of the bank" in shown
+    assert "A score is computed from the bank's labels:" in shown
     assert f"points of Combined above {best}" in shown
 
 
@@ -115,7 +115,7 @@ def test_every_table_format_of_a_command_has_the_same_cells(kept_store: Store) -
     assert f"| {' | '.join(cells)} |".replace("_", r"\_").replace("*", r"\*") in markdown
     assert " & ".join(cells).replace("_", r"\_").replace("–", "--") in latex
     for text in (drawn, markdown, latex):
-        assert "A score is arithmetic over the labels" in text
+        assert "A score is computed from" in text
 
 
 def test_a_narrow_terminal_gets_whole_cells_and_is_told_what_is_missing(store: Store) -> None:
@@ -127,4 +127,4 @@ def test_a_narrow_terminal_gets_whole_cells_and_is_told_what_is_missing(store: S
         assert max(len(line) for line in lines if line.startswith(("│", "┃", "└"))) <= columns
         assert sum("always-mid_high" in line for line in lines if line.startswith("│")) == 1, "no name is folded"
         assert ("RowExact" in lines[2] or "RowExact" in lines[3]) is not missing
-        assert any(line.startswith("Not shown, for want of room in 80 characters: ") for line in lines) is missing
+        assert any(line.startswith("Not shown, because 80 characters are too narrow: ") for line in lines) is missing

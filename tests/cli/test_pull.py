@@ -76,7 +76,7 @@ def test_a_bank_is_fetched_checked_and_imported_and_then_fetched_no_more(tmp_pat
         assert len(hub.requests) == asked, "nobody asks for what is here"
     assert first.text.startswith("imported official: 120 rows, 40 trajectories, sha256 ")
     assert first.err == ""
-    assert again.text.startswith("nothing was downloaded: official is here, sha256 ")
+    assert again.text.startswith("nothing was downloaded: the store has official is here, sha256 ")
     assert kept(tmp_path).bank_names() == ["official", "other"]
     assert other.json["source"] == "rows.jsonl"
     assert other.json["source_sha256"] == hashlib.sha256(CONTENT).hexdigest()
@@ -105,7 +105,7 @@ def test_a_token_goes_to_the_endpoint_alone(tmp_path: Path) -> None:
         assert {each.token for each in hub.cdn.requests} == {None}
 
 
-BY_HAND = "By hand: fetch the file elsewhere (its sha256 is "
+BY_HAND = "Or download the file yourself (sha256 "
 IMPORT = "), then twinbench bank import FILE --name official"
 
 
@@ -114,7 +114,7 @@ def test_without_access_one_is_told_where_to_ask_for_it(tmp_path: Path, token: s
     with hub_with({FILE: CONTENT}, token="another") as hub:  # noqa: S106 - of this test's own server
         ran = pull(tmp_path, hub, environment={} if token is None else {"HF_TOKEN": token})
     assert ran.code == 1
-    have = "no token is set" if token is None else "the token that is set may not read it"
+    have = "no token is set" if token is None else "the current token may not read it"
     assert ran.err.startswith(
         f"error: {hub.url} refuses rows.jsonl of the data set some/bank (401), and {have}: accept the conditions on "
         f"{hub.url}/datasets/some/bank, and set HF_TOKEN to a token that may read it. Nothing was imported. {BY_HAND}"
@@ -151,7 +151,7 @@ def test_without_a_network_one_is_told_within_seconds_what_works(tmp_path: Path)
     assert wall_s(lambda: tried.append(pull(tmp_path, nobody))) < 6 * offline_s
     (ran,) = tried
     assert ran.code == 1
-    assert "error: rows.jsonl of the data set some/bank could not be fetched from http://127.0.0.1:" in ran.err
+    assert "error: rows.jsonl of the data set some/bank could not be downloaded from http://127.0.0.1:" in ran.err
     assert "password" not in ran.err
     assert ran.err.endswith(f"{IMPORT}\n")
     told = pull(tmp_path, nobody, environment={"HF_HUB_OFFLINE": "1"})
@@ -165,7 +165,7 @@ def test_another_file_is_not_imported_and_not_kept(tmp_path: Path) -> None:
         ran = pull(tmp_path, hub)
     assert ran.code == 1
     assert ran.err.startswith(f"error: rows.jsonl of some/bank at {hub.url} is not the published file: its sha256 is ")
-    assert f"{hashlib.sha256(wrong).hexdigest()}, expected is {hashlib.sha256(CONTENT).hexdigest()}. " in ran.err
+    assert f"{hashlib.sha256(wrong).hexdigest()}, expected {hashlib.sha256(CONTENT).hexdigest()}. " in ran.err
     assert kept(tmp_path).bank_names() == []
     assert cached(tmp_path) == []
     with hub_with({FILE: CONTENT}) as hub:
@@ -211,7 +211,7 @@ def test_counts_that_are_not_the_published_ones_are_told(tmp_path: Path) -> None
     [
         (("nowhere",), "no bank is called 'nowhere' in banks-2026-04; known: official"),
         (("official", "--name", "starter"), "the name 'starter' is the embedded bank's"),
-        (("official", "--manifest", "splits-2026-04"), "of kind 'splits', one of banks is needed"),
+        (("official", "--manifest", "splits-2026-04"), "of kind 'splits', but one of banks is needed"),
         (("official", "--name", "a/b"), "bank name 'a/b': use letters"),
     ],
 )

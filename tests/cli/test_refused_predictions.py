@@ -17,12 +17,12 @@ KNOWN = json.dumps(ID)
 FORM = 'A prediction is {"id": …, "tier_id": 0 to 3} or {"id": …, "error": "why"}.'
 
 CASES: dict[str, tuple[str, int | None, str | None, str]] = {
-    "empty": ("", None, None, "holds no predictions"),
+    "empty": ("", None, None, "contains no predictions"),
     "no JSON": ("nope", 1, None, "not JSON: Expecting value at column 1"),
     "NaN": (f'{{"id": {KNOWN}, "tier_id": NaN}}', 1, "tier_id", "NaN is no JSON number"),
     "a list": (f"[{KNOWN}, 1]", 1, None, "must be a JSON object"),
     "no id": ('{"tier_id": 1}', 1, "id", "is missing"),
-    "id a number": ('{"id": 5, "tier_id": 1}', 1, "id", "must be a text (found 5)"),
+    "id a number": ('{"id": 5, "tier_id": 1}', 1, "id", "must be a string (found 5)"),
     "id unknown": ('{"id": "who", "tier_id": 1}', 1, "id", "the bank has no row 'who'"),
     "id unknown, of markup": (
         '{"id": "[red]<b>\\u001b[31m\\ud800", "tier_id": 1}',
@@ -34,7 +34,7 @@ CASES: dict[str, tuple[str, int | None, str | None, str]] = {
         f'{{"id": {KNOWN}, "tier_id": 1}}\n\n{{"id": {KNOWN}, "tier_id": 1}}',
         3,
         "id",
-        "in line 1 already",
+        "is a duplicate of line 1",
     ),
     "tier_id 4": (f'{{"id": {KNOWN}, "tier_id": 4}}', 1, "tier_id", "must be 0, 1, 2 or 3 (found 4)"),
     "tier_id -1": (f'{{"id": {KNOWN}, "tier_id": -1}}', 1, "tier_id", "must be 0, 1, 2 or 3 (found -1)"),
@@ -45,10 +45,10 @@ CASES: dict[str, tuple[str, int | None, str | None, str]] = {
     "tier_id null": (f'{{"id": {KNOWN}, "tier_id": null}}', 1, "tier_id", "must be 0, 1, 2 or 3 (found null)"),
     "tier_id a list": (f'{{"id": {KNOWN}, "tier_id": [1]}}', 1, "tier_id", "(found a list)"),
     "tier_id huge": (f'{{"id": {KNOWN}, "tier_id": {10**30}}}', 1, "tier_id", f"(found {10**30})"),
-    "neither field": (f'{{"id": {KNOWN}}}', 1, "tier_id", "is missing, and there is no error either"),
-    "both fields": (f'{{"id": {KNOWN}, "tier_id": 1, "error": "x"}}', 1, "error", "stands beside a tier_id"),
-    "error a number": (f'{{"id": {KNOWN}, "error": 5}}', 1, "error", "must be a text (found 5)"),
-    "error true": (f'{{"id": {KNOWN}, "error": true}}', 1, "error", "must be a text (found true)"),
+    "neither field": (f'{{"id": {KNOWN}}}', 1, "tier_id", "is missing, and there is no error field either"),
+    "both fields": (f'{{"id": {KNOWN}, "tier_id": 1, "error": "x"}}', 1, "error", "is given together with a tier_id"),
+    "error a number": (f'{{"id": {KNOWN}, "error": 5}}', 1, "error", "must be a string (found 5)"),
+    "error true": (f'{{"id": {KNOWN}, "error": true}}', 1, "error", "must be a string (found true)"),
 }
 
 

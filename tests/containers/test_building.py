@@ -122,7 +122,7 @@ def test_a_build_that_fails_shows_its_last_lines_and_leaves_no_container(
         f"FROM {base_image}\nRUN for n in $(seq 100); do echo line $n; done; sleep 0.2; : {only_here}; "
         "echo the reason >&2; exit 3\n"
     )
-    with pytest.raises(ImageError, match=f"image {image} does not build: ") as raised:
+    with pytest.raises(ImageError, match=f"image {image} cannot be built: ") as raised:
         made(engine, image, context, dockerfile)
     text = str(raised.value)
     assert "returned a non-zero code: 3" in text

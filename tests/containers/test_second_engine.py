@@ -46,7 +46,7 @@ def test_an_engine_without_images_is_said_to_have_none(second: SecondEngine) -> 
             empty.client.images.remove(str(image.id), force=True)
         assert {each.status for each in check_engine(empty, LIMITS)} == {Status.passed}
         found = check_container(empty, [], LIMITS)
-        assert (found.status, found.reason) == (Status.warned, "no image is here to start a container from")
+        assert (found.status, found.reason) == (Status.warned, "there is no image to start a container from")
         assert "--build" in (found.advice or "")
     ran = spawned("dynamic", "doctor", "--json", "--min-free-mib", "10", environment={"DOCKER_HOST": second.address})
     assert ran.succeeded().json["checks"][-1]["status"] == "warn"

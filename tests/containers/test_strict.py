@@ -369,13 +369,13 @@ def test_wheels_bring_routers_and_what_they_import(
 
 REFUSED: list[tuple[list[str], int, str]] = [
     (["{good}", "--isolation", "strict", "--python", "python3"], 2, "with --isolation strict, --plugin-image"),
-    (["http://127.0.0.1:9/route", "--isolation", "strict"], 2, "strict isolation has no network to ask it"),
+    (["http://127.0.0.1:9/route", "--isolation", "strict"], 2, "strict has no network to reach it"),
     (
         ["{good}", "--isolation", "strict", "--plugin-image", "127.0.0.1:9/nowhere:1"],
         1,
         "127.0.0.1:9/nowhere:1 does not",
     ),
-    (["{good}", "--isolation", "strict", "--plugin-wheels", "{empty}"], 2, "no .whl file in it"),
+    (["{good}", "--isolation", "strict", "--plugin-wheels", "{empty}"], 2, "no .whl file"),
     (["{good}", "--plugin-image", "x"], 2, "--plugin-image and --plugin-wheels are of --isolation strict"),
     (["no_such_module:R", "--isolation", "strict"], 2, "no module 'no_such_module' here"),
     (["{good}s", "--isolation", "strict"], 2, "has no class 'Rs'; it has R"),
@@ -415,7 +415,7 @@ def test_an_image_without_python_is_said(engine: Engine, strict: StrictIsolation
     finally:
         made.remove(force=True)
     try:
-        with pytest.raises(UsageError, match=r"has it bash, and python3 of 3\.10 or newer"):
+        with pytest.raises(UsageError, match=r"needs bash, and python3 of 3\.10 or newer"):
             load_router(write(GOOD), limits(isolation=StrictIsolation(engine, image)))
     finally:
         engine.client.images.remove(image, force=True)

@@ -52,6 +52,6 @@ def test_it_asks_without_a_network_and_the_answer_is_not_in_its_limit(
                 decision: Any = router.route(a_call())
             outside: Any = router.route(a_call(session="another"))
     assert (decision.candidate, decision.rationale) == ("mid", "anthropic/claude-opus-4.6")
-    assert (outside.candidate, "inside route only" in outside.rationale) == ("low", True)
+    assert (outside.candidate, "inside route() only" in outside.rationale) == ("low", True)
     assert deciding.spent_usd > 0
     assert len(server.completions) == 1

@@ -123,10 +123,10 @@ def image_with_python(engine: Engine, script: str) -> Iterator[str]:
 
 
 DESCRIBING = [
-    ("cat >/dev/null; while true; do printf . >&2; sleep 0.1; done", r"python3 of 3\.10 or newer\? \(\.+\)"),
-    ("exec cat /dev/zero", "more than 4,194,304 bytes instead of what the router depends on"),
-    ("exec cat /dev/zero >&2", r"python3 of 3\.10 or newer\?"),
-    ("""cat >/dev/null; echo '{"kind": '""", r"python3 of 3\.10 or newer\? \({\"kind\":\)"),
+    ("cat >/dev/null; while true; do printf . >&2; sleep 0.1; done", r"python3 of 3\.10 or newer \(\.+\)"),
+    ("exec cat /dev/zero", "more than 4,194,304 bytes"),
+    ("exec cat /dev/zero >&2", r"python3 of 3\.10 or newer"),
+    ("""cat >/dev/null; echo '{"kind": '""", r"python3 of 3\.10 or newer \({\"kind\":\)"),
 ]
 
 

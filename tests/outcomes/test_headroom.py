@@ -178,7 +178,7 @@ def test_workloads_of_one_file_are_shown_apart(store: Store, tmp_path: Path, mon
         ((*TIERS, "--only", "nope*"), "matches no task"),
         ((*TIERS, "--workload", "nope"), "no workload 'nope'"),
         ((*TIERS, "--penalty-usd", "-1"), "the penalty is -1.0"),
-        ((*TIERS, "--html", "no/such/page.html"), "is no folder"),
+        ((*TIERS, "--html", "no/such/page.html"), "is not a folder"),
     ],
 )
 def test_what_makes_no_sense_is_refused(more: tuple[str, ...], said: str) -> None:

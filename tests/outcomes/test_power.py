@@ -238,7 +238,7 @@ def test_the_issue_s_text_predicts_next_to_nothing(shared: Path) -> None:
         (("--difference", "0"), "points from 0 to 100"),
         (("--against", "nothing"), "no table of outcomes 'nothing'"),
         (("--same", "x"), "give MODEL=MODEL"),
-        (("--level", "2"), "a level lies between"),
+        (("--level", "2"), "must be between"),
     ],
 )
 def test_what_makes_no_sense_is_refused(more: tuple[str, ...], said: str) -> None:

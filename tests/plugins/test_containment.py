@@ -95,7 +95,7 @@ def test_a_router_that_always_fails_is_given_up_on_and_the_run_says_so(
     assert ran.code == 1
     lines = (tmp_path / "predictions.jsonl").read_text().splitlines()
     failed = [why in line for line in lines]
-    left = ["not asked: the router was given up on after 10 failures in a row" in line for line in lines]
+    left = ["not asked: the router was stopped after 10 failures in a row" in line for line in lines]
     assert (sum(failed), sum(left)) == (10, 14)
     assert [one or other for one, other in zip(failed, left, strict=True)] == [True] * 24
 
@@ -258,8 +258,8 @@ WRONG = [
     ("{loading}:NoRouter", "NoRouter has no method route(call)"),
     ("{folder}/good.py:R?k=5", "it takes no argument 'k'; its arguments: none"),
     ("{folder}/none.py:R", "no file {folder}/none.py"),
-    ("no_such_package:R", "no module 'no_such_package' here; install it, or run from its folder"),
-    ("no-such-router", "no router of that name; installed are "),
+    ("no_such_package:R", "no module 'no_such_package'; install it, or run from its folder"),
+    ("no-such-router", "no router has that name; installed: "),
 ]
 
 
@@ -293,7 +293,7 @@ def test_a_module_whose_name_begins_like_a_missing_one_is_not_blamed(
 def test_a_router_that_loads_only_once_is_an_error_of_the_row(tmp_path: Path) -> None:
     with hosted(f"{hostile('loading', 'Once')}?memory={tmp_path / 'memory'}") as router:
         assert asked(router) == "error: its process exited with code 7"
-        assert asked(router).startswith("error: its process ended and cannot be started again: router ")
+        assert asked(router).startswith("error: its process ended and cannot be restarted: router ")
         assert "once is enough" in asked(router)
 
 

@@ -33,7 +33,7 @@ MOST_GROWTH_MIB = 48
 LATE = "error: {what} took longer than 1 s"
 """How the error begins."""
 CLOSED = "error: its process closed its pipe to twinbench"
-UNASKED = "error: its process answered a question that was not asked: something in it wrote to twinbench's pipe"
+UNASKED = "error: its process sent an answer with a wrong request number: some code in it wrote to twinbench's pipe"
 
 FEEDING = [
     ("Drips", LATE),
@@ -132,7 +132,9 @@ def test_questions_without_end_are_ended_at_the_limit() -> None:
 def test_a_question_of_nothing_but_brackets_takes_little_room() -> None:
     """Two bytes of it would take a hundred in memory."""
     with hosted(hostile("dripping", "AsksBrackets")) as router, growth_bounded(128):
-        assert asked(router) == ("error: its process sent a question of more than 1,048,576 bytes beside its texts")
+        assert asked(router) == (
+            "error: its process sent an LLM question with more than 1,048,576 bytes outside strings"
+        )
 
 
 def test_what_writes_to_standard_error_behind_good_answers_takes_little_room(tmp_path: Path) -> None:

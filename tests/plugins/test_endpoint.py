@@ -86,11 +86,14 @@ ANSWERS: list[tuple[Any, str]] = [
     ({"candidate": "low", "rationale": "x" * 500_000}, "error: its rationale has 500,000 characters; at most 131,072"),
     ([], 'error: the endpoint must answer {"candidate": id} or {"tier": name}, with "score" and'),
     ({"error": "no idea"}, 'error: the endpoint must answer {"candidate": id} or {"tier": name}, with "score" and'),
-    (b"<html>", "error: the endpoint answered no JSON: <html>"),
-    (b"", "error: the endpoint answered no JSON: "),
-    (b"[" * 100_000, "error: the endpoint answered no JSON: [["),
-    (b"\xff\xfe", "error: the endpoint answered no JSON: "),
-    (b'{"candidate": "low", "candidate": "high"}', 'error: the endpoint answered no JSON: {"candidate": "low", "ca'),
+    (b"<html>", "error: the endpoint's answer is not JSON: <html>"),
+    (b"", "error: the endpoint's answer is not JSON: "),
+    (b"[" * 100_000, "error: the endpoint's answer is not JSON: [["),
+    (b"\xff\xfe", "error: the endpoint's answer is not JSON: "),
+    (
+        b'{"candidate": "low", "candidate": "high"}',
+        'error: the endpoint\'s answer is not JSON: {"candidate": "low", "ca',
+    ),
     (
         b'{"candidate": ' + b"[" * 900 + b"]" * 900 + b"}",
         "error: the endpoint answered JSON that is nested more than 64",
@@ -104,7 +107,7 @@ ANSWERS: list[tuple[Any, str]] = [
         b'{"candidate": "low", "score": 1' + b"0" * 400 + b"}",
         "error: score must be a number from 0 to 1 or None, not 1000",
     ),
-    (b'{"candidate": "low", "score": 1' + b"0" * 5000 + b"}", "error: the endpoint answered no JSON: "),
+    (b'{"candidate": "low", "score": 1' + b"0" * 5000 + b"}", "error: the endpoint's answer is not JSON: "),
     (b'{"candidate": "\\udfff"}', "error: '\\udfff' is neither a candidate"),
     (b'"' + b"x" * 10 * 2**20 + b'"', "error: the endpoint answered more than 1,048,576 bytes"),
 ]
@@ -348,7 +351,7 @@ def test_a_check_of_an_endpoint_says_what_it_cannot_see(store: Store, monkeypatc
     with endpoint(stateless) as server:
         ran = twinbench("router", "check", server.url, "--bank", "bank", "--json").succeeded()
     checks = {each["name"]: each for each in ran.json["checks"]}
-    assert "not seen from here" in checks["loads"]["reason"]
+    assert "be seen from here" in checks["loads"]["reason"]
     assert "label-blind" not in checks
     assert checks["determinism"]["status"] == "pass"
 

@@ -97,17 +97,17 @@ def test_a_hook_that_raises_costs_one_row(hook: str, errors: int, store: Store) 
 
 
 ODD = [
-    ("none", "route returned None, of type NoneType; it must return a Decision, a Candidate, a Tier or a text"),
-    ("number", "route returned 3, of type int; it must return a Decision, a Candidate, a Tier or a text"),
-    ("list", r"route returned \['low'\], of type list; it must return a Decision, a Candidate, a Tier or a text"),
+    ("none", "route returned None, of type NoneType; it must return a Decision, a Candidate, a Tier or a str"),
+    ("number", "route returned 3, of type int; it must return a Decision, a Candidate, a Tier or a str"),
+    ("list", r"route returned \['low'\], of type list; it must return a Decision, a Candidate, a Tier or a str"),
     ("unknown", r"'gpt-17' is neither a candidate \(.*\) nor a tier"),
     ("nan", "score must be a number from 0 to 1 or None, not nan"),
     ("infinite", "score must be a number from 0 to 1 or None, not inf"),
     ("text-score", "score must be a number from 0 to 1 or None, not '0.5'"),
     ("long-rationale", "its rationale has 10,485,760 characters; at most 131,072 are taken"),
     ("long-text", r"'x{70,76}… is neither a candidate \(.*\) nor a tier"),
-    ("bytes-rationale", "rationale must be a text or None, not b'x'"),
-    ("surrogate-rationale", r"rationale must be a text or None, not '\\ud800'"),
+    ("bytes-rationale", "rationale must be a str or None, not b'x'"),
+    ("surrogate-rationale", r"rationale must be a str or None, not '\\ud800'"),
     ("raising-repr", r"looking at the answer raised ZeroDivisionError: no repr \(answering.py, line \d+\)"),
     ("long-name", r"its process sent an answer of 2,097,\d\d\d bytes; at most 1,048,576 are taken"),
     ("surrogate-error", r"route raised ValueError: half a \? and a \0 \(answering.py, line \d+\)"),
@@ -173,10 +173,13 @@ def test_a_closed_pipe_is_seen(then: str) -> None:
 
 ON_THE_PIPE = [
     ("text", "its process sent an answer of 1,751,477,356 bytes; at most 1,048,576 are taken"),
-    ("no-json", r"its process sent an answer that is no JSON \(.*\)"),
-    ("list", "its process sent an answer that is no JSON object"),
-    ("deep", r"its process sent an answer that is no JSON \(.*\)"),
-    ("other-session", "its process answered a question that was not asked: something in it wrote to twinbench's pipe"),
+    ("no-json", r"its process sent an answer that is not JSON \(.*\)"),
+    ("list", "its process sent an answer that is not a JSON object"),
+    ("deep", r"its process sent an answer that is not JSON \(.*\)"),
+    (
+        "other-session",
+        "its process sent an answer with a wrong request number: some code in it wrote to twinbench's pipe",
+    ),
 ]
 
 

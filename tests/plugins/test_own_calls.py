@@ -224,7 +224,7 @@ def test_outside_of_route_nothing_can_be_asked(write_router: WriteRouter, where:
         run.router.start("session")
         heard = run.route(step_index=2).rationale
     assert run.server.completions == []
-    assert "inside route only" in (heard or "")
+    assert "inside route() only" in (heard or "")
 
 
 def test_threads_of_a_router_may_ask_within_route(write_router: WriteRouter) -> None:
@@ -286,8 +286,8 @@ class R:
     ("how", "told"),
     [
         ("endless", "at most 16,777,216 are taken"),
-        ("object", "messages that cannot be sent"),
-        ("none", "must be a list of OpenAI chat messages"),
+        ("object", "messages cannot be sent"),
+        ("none", "must be a non-empty list of OpenAI chat messages"),
     ],
 )
 def test_a_question_that_cannot_be_asked_is_told(write_router: WriteRouter, how: str, told: str) -> None:
@@ -407,7 +407,7 @@ class R:
             with run.llm.deciding(Deciding("s", 1)):
                 decision = router.route(a_call())
     assert decision.candidate == "low"
-    assert re.search(f"^messages that cannot be sent: .*({message})", decision.rationale or "")
+    assert re.search(f"^messages cannot be sent: .*({message})", decision.rationale or "")
     assert run.server.completions == []
 
 

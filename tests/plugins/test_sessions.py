@@ -210,7 +210,7 @@ def test_odd_texts_cross(write_router: WriteRouter) -> None:
 def test_what_no_json_holds_is_an_error_of_the_call_alone() -> None:
     with hosted(STATEFUL) as router:
         assert asked(router, messages=({"role": "user", "content": object()},)).startswith(
-            "error: a conversation that cannot be sent ("
+            "error: the conversation cannot be sent ("
         )
         assert not asked(router).startswith("error")
         assert len(children()) == 2

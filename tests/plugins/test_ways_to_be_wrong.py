@@ -85,7 +85,7 @@ BROKEN = [
 """It does not load, so every row is an error."""
 
 FAILING = [
-    Way("ReturnsNothing", (1, "route returned None, .* it must return a Decision, a Candidate, a Tier or a text")),
+    Way("ReturnsNothing", (1, "route returned None, .* it must return a Decision, a Candidate, a Tier or a str")),
     Way("ReturnsModel", (1, r"'gpt-4o' is neither a candidate \(.*\) nor a tier")),
     Way("ReturnsScore", (1, "score must be a number from 0 to 1 or None, not 7.0")),
     Way(

@@ -128,7 +128,7 @@ def test_a_gateway_without_a_list_is_no_problem() -> None:
 def test_other_prices_are_named() -> None:
     ran, found = first(Message("Ready"), models=listed(completion="0.0000005", input_cache_write="0"))
     assert ran.code == 1
-    assert found["problems"] == ["output costs 0.5 USD per million tokens, locked is 0.378"]
+    assert found["problems"] == ["output costs 0.5 USD per million tokens; the locked price is 0.378"]
     assert found["prices_differ"] is True
 
 
@@ -193,7 +193,7 @@ def test_a_count_that_stands_twice_is_wrong() -> None:
         ran = check(server, "--json")
     assert ran.code == 1
     for each in ran.json["live"][POOL]["candidates"]:
-        assert each["problems"] == ["usage has a key that stands twice: 'prompt_tokens'"]
+        assert each["problems"] == ["usage has a duplicate key: 'prompt_tokens'"]
 
 
 HOURLY = {"deepseek/deepseek-v3.2": "0.6", "anthropic/claude-opus-4.6": "10.0"}
@@ -279,7 +279,7 @@ def test_what_was_refused_costs_nothing() -> None:
 def test_who_bills_more_than_can_be_reserved_is_named(usage: dict[str, Any]) -> None:
     ran, found = first(Message("Ready", usage=usage))
     assert ran.code == 1
-    assert "reservations of a run would not hold" in found["problems"][0]
+    assert "reservations of a run would be too small:" in found["problems"][0]
     assert Decimal(found["spent_usd"]) == Decimal(found["cost_usd"]) > bounds(pool().candidates)[found["id"]].usd
 
 

@@ -57,7 +57,7 @@ def write_live_run(
     pool: str = DEFAULT_LIVE,
     seed: str = "0",
 ) -> Path:
-    """The directory of a run."""
+    """A run directory."""
     folder.mkdir(parents=True)
     identity = {
         "tasks": "0" * 64,

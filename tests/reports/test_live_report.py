@@ -56,10 +56,10 @@ def test_runs_of_other_cases_are_said_not_to_compare(two_runs: tuple[Path, Path]
     third = write_live_run(tmp_path / "third", [Case("a__a-1")], router="always-low")
     words = " ".join(reported(*two_runs, third).text.split())
     assert "do not have verdicts on the same cases" in words
-    assert "On the 1 case that all have a verdict of: 1 sticky: 1 of 1 trial resolved, bill" in words
+    assert "On the 1 case: 1 sticky: 1 of 1 trial resolved, bill" in words
     assert "; 3 always-low: 1 of 1 trial resolved, bill 0.0020 USD." in words
     other = write_live_run(tmp_path / "other", [Case("e__e-5")])
-    assert "No case has a verdict in all of them" in reported(*two_runs, other).text
+    assert "They have no common case with a verdict." in reported(*two_runs, other).text
 
 
 def test_a_run_of_many_cases_has_intervals_and_one_of_few_says_why_not(
@@ -77,7 +77,7 @@ def test_a_run_of_many_cases_has_intervals_and_one_of_few_says_why_not(
 
 def test_causes_are_named_with_what_they_mean(two_runs: tuple[Path, Path]) -> None:
     words = " ".join(reported(*two_runs).text.split())
-    assert "transport infra no attempt brought a response that can be read 1 0" in words
+    assert "transport infra no attempt brought a readable response 1 0" in words
     assert "nobody answered" in words
 
 
@@ -119,7 +119,7 @@ def test_a_rehearsal_says_so_first_and_stands_beside_no_real_run(tmp_path: Path)
     target = tmp_path / "mixed.html"
     ran = twinbench("dynamic", "report", real, rehearsed, "-o", target)
     assert ran.code == 2
-    assert "do not stand in one report" in ran.err
+    assert "cannot be in one report" in ran.err
     assert "a rehearsal: simulated models" in ran.err
     assert not target.exists()
 
@@ -156,7 +156,7 @@ def test_imported_runs_say_so_first_and_claim_no_tests_bills_and_containers(tmp_
     twinbench("dynamic", "import", simulated, "--run", other, "--pool", pool).succeeded()
     assert "Imported runs of simulated models" in reported(other).text
     mixed = twinbench("dynamic", "report", run, other, "-o", tmp_path / "mixed.html")
-    assert (mixed.code, "do not stand in one report" in mixed.err) == (2, True)
+    assert (mixed.code, "cannot be in one report" in mixed.err) == (2, True)
 
 
 def test_runs_of_different_pools_stand_in_no_table(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_what_is_no_run_leaves_no_file(tmp_path: Path) -> None:
     journal.write_bytes(journal.read_bytes().replace(b"README", b"readme").replace(b'"ls"', b'"rm"'))
     target = tmp_path / "page.html"
     for folder, code, said in (
-        (tmp_path / "none", 2, "holds no run"),
+        (tmp_path / "none", 2, "contains no run"),
         (damaged, 1, "was edited"),
     ):
         ran = twinbench("dynamic", "report", folder, "-o", target)

@@ -99,7 +99,7 @@ def test_every_plot_says_what_it_shows_and_has_its_numbers_in_a_table(page: Page
     drawings = page.all("svg")
     assert [drawing["class"] for drawing in drawings] == ["plot wide", "plot narrow"] * 2
     titles = [text for within, text in page.texts if within == "title"]
-    assert titles[1] == titles[2] == "What the chosen path costs, against the trajectories that pass"
+    assert titles[1] == titles[2] == "Cost of the chosen path against passed trajectories"
     [shown] = [text for within, text in page.texts if within == "desc" and "sticky" in text and "chosen" not in text][
         :1
     ]
@@ -140,7 +140,7 @@ def test_the_embedded_bank_s_caveat_is_on_the_page(tmp_path: Path) -> None:
     target = tmp_path / "starter.html"
     twinbench("static", "report", "sticky", "--resamples", "100", "-o", target).succeeded()
     page = check(target.read_text("utf-8"))
-    assert "Its scores rank nothing." in page.text
+    assert "Its scores cannot rank routers." in page.text
 
 
 def test_what_others_wrote_shows_as_text(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +195,7 @@ def test_what_is_wrong_leaves_no_file(
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_done(bank: Bank, tmp_path: Path) -> None:
-    for target, said in ((tmp_path / "none" / "page.html", "is no folder"), (tmp_path, "it is a folder")):
+    for target, said in ((tmp_path / "none" / "page.html", "is not a folder"), (tmp_path, "it is a folder")):
         ran = twinbench("static", "report", "sticky", "--bank", "mine", "-o", target)
         assert ran.code == 2
         assert said in ran.err
@@ -220,7 +220,7 @@ def test_scores_are_said_to_be_arithmetic_and_held_against_the_best_constant(pag
     board = reported(bank).board
     best = board.best_constant
     assert best is not None
-    assert page.text.count("A score is arithmetic over the labels of the bank") == 1
+    assert page.text.count("A score is computed from the bank's labels:") == 1
     words = " ".join(page.text.split())
     assert f"points of Combined above {best.router}, the best of those" in words
     for entry in board.entries:

@@ -21,7 +21,7 @@ from twinbench.errors import ContentError
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 STATED = "Labels are <simulated>, by nobody."
-TASK_LABELS = "these are labels of tasks, not of steps"
+TASK_LABELS = "the labels are those of tasks, not of steps"
 
 
 def task_labelled(trajectories: int = 10, **fields: Any) -> list[Row]:

@@ -149,11 +149,11 @@ def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        (a_trajectory([0, 1, 3]), "1 trajectory, and an interval at this level needs 6"),
-        (rows_of(4), "4 trajectories, and an interval at this level needs 6"),
+        (a_trajectory([0, 1, 3]), "1 trajectory, but an interval at this level needs 6"),
+        (rows_of(4), "4 trajectories, but an interval at this level needs 6"),
         (
             [*rows_of(12), *a_trajectory([1] * 200, workload="rare")],
-            "workload rare has 83 % of all rows in 1 trajectory",
+            "workload rare has 83 % of all rows in only 1 trajectory",
         ),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_single_trajectory_of_a_workload_takes_no_interval_away() -> None:
     assert all(each.ends is not None for each in by_workload["a"].values())
     for each in by_workload["alone"].values():
         assert each.ends is None
-        assert each.reason == "too little: 1 trajectory, and an interval at this level needs 6"
+        assert each.reason == "too little: 1 trajectory, but an interval at this level needs 6"
 
 
 def test_an_interval_of_a_workload_is_that_of_a_bank_of_it_alone() -> None:
@@ -329,7 +329,7 @@ def test_tests_count_groups() -> None:
     assert found.p is not None
     assert found.p >= 0.9
     few = Sample([several_draws(5)], QUICK)
-    assert few.too_little == "too little: 5 groups, and an interval at this level needs 6"
+    assert few.too_little == "too little: 5 groups, but an interval at this level needs 6"
 
 
 def test_a_group_may_reach_over_workloads_and_is_drawn_as_one() -> None:
@@ -415,7 +415,7 @@ def test_a_comparison_is_of_every_pair_once_and_corrected_for_all(bank: Bank) ->
 
 @pytest.mark.parametrize("routers", [[], ["sticky"], ["sticky", "sticky"]])
 def test_a_comparison_needs_two(routers: list[str], bank: Bank) -> None:
-    with pytest.raises(UsageError, match="two routers"):
+    with pytest.raises(UsageError, match="two different routers"):
         Judge(bank).compare(routers, [], QUICK)
 
 

@@ -90,11 +90,11 @@ def test_a_part_of_a_bank_is_scored_alone(row_ids: list[str], store: Store) -> N
     [
         ([1], "has 1 predictions; the bank has 36 rows"),
         ({"nobody": 1}, "the bank has no row 'nobody'"),
-        ([4] * 36, "4 is no tier id"),
-        (["low"] * 36, "'low' is no tier id"),
-        ([[1]] * 36, r"\[1\] is no tier id"),
-        ([True] * 36, "True is no tier id"),
-        (np.full(36, 1.5), "1.5 is no tier id"),
+        ([4] * 36, "4 is not a tier id"),
+        (["low"] * 36, "'low' is not a tier id"),
+        ([[1]] * 36, r"\[1\] is not a tier id"),
+        ([True] * 36, "True is not a tier id"),
+        (np.full(36, 1.5), "1.5 is not a tier id"),
     ],
 )
 def test_what_is_no_set_is_refused_by_its_name(row_ids: list[str], store: Store, answers: Any, told: str) -> None:
@@ -103,7 +103,7 @@ def test_what_is_no_set_is_refused_by_its_name(row_ids: list[str], store: Store,
 
 
 def test_nothing_to_score_is_refused(row_ids: list[str], store: Store) -> None:
-    with pytest.raises(UsageError, match="a set of predictions at least"):
+    with pytest.raises(UsageError, match="at least one set of predictions"):
         tb.score_many({}, "bank", store=store.root)
 
 

@@ -116,7 +116,7 @@ def test_every_command_that_judges_routers_can_reach_their_gateway(routers: str,
 def test_a_router_that_asks_is_not_swept_since_every_threshold_would_cost_again(routers: str, catches: str) -> None:
     refused = twinbench("static", "curve", f"{routers}Asks?catches={catches}", "--bank", "mine")
     assert refused.code == 2
-    assert "it asks an LLM itself, and would ask, and pay, at every threshold again" in refused.err
+    assert "it asks an LLM itself, and would pay for that again at every threshold" in refused.err
 
 
 def test_own_calls_cost_beside_the_headline_and_never_in_it(routers: str) -> None:
@@ -169,7 +169,7 @@ def test_a_table_says_what_a_router_asked_for(routers: str) -> None:
     with serving(says("mid")) as server:
         ran = twinbench("static", "score", f"{routers}Asks?most=1", "--bank", "mine", *paid(server)).succeeded()
     told = " ".join(ran.text.split())
-    assert "asked LLMs itself for 0.0008 USD; CostSave less that: " in told
+    assert "asked LLMs itself for 0.0008 USD; CostSave minus that: " in told
 
 
 def test_a_summary_of_predictions_says_it_too(routers: str, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_what_was_decided_without_an_answer_is_never_kept(routers: str, store: S
         more = [] if how == "unpaid" else paid(server, "0.0002" if how == "cap" else "1")
         ran = scored(spec, *more).succeeded()
         assert first(ran)["counts"]["errors"] == 0
-        assert "asked an LLM and was not always answered, so its result is not kept; the first time: " in ran.err
+        assert "some of its LLM calls got no answer, so its result is not cached; the first error: " in ran.err
         asked = len(server.completions)
         assert asked == {"unpaid": 0, "cap": 1, "provider": 18, "usage": 3}[how]
         assert kept(store, "Asks") == 0
@@ -266,7 +266,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["--api-base", "http://127.0.0.1:9/v1"], "pool live-2026-04 costs money"),
     (["--api-base", "http://127.0.0.1:9/v1", "--router-usd", "0"], "--router-usd 0: an amount"),
     (["--api-base", "http://127.0.0.1:9/v1", "--router-usd", "much"], "--router-usd much: an amount"),
-    (["--api-base", "nowhere", "--router-usd", "1"], "is no address"),
+    (["--api-base", "nowhere", "--router-usd", "1"], "is not an address"),
     (["--api-base", "http://127.0.0.1:9/v1", "--router-usd", "1", "--api-key-env", "TWINBENCH_NO_KEY"], "is missing"),
     (["--api-base", "http://127.0.0.1:9/v1", "--router-usd", "1", "--pool", "static-2026-04"], "a live one is needed"),
 ]
@@ -282,7 +282,7 @@ def test_options_that_make_no_sense_are_wrong_usage(routers: str, command: str, 
 def test_a_check_of_a_router_pays_for_nothing_and_says_so(routers: str) -> None:
     ran = twinbench("router", "check", f"{routers}Asks", "--bank", "mine", "--rows", "3", "--json")
     assert ran.code == 1
-    assert any("router check pays for no LLM" in each["reason"] for each in ran.json["checks"])
+    assert any("router check provides no LLM" in each["reason"] for each in ran.json["checks"])
     twinbench("router", "check", f"{routers}Asks?catches=true", "--bank", "mine", "--rows", "3").succeeded()
 
 

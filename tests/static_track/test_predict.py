@@ -360,7 +360,7 @@ def test_ten_failures_in_a_row_are_enough(store: Store) -> None:
     assert len(router.calls) == 12
     assert predicted.errors[11] == "route raised LookupError: no idea at 12"
     assert predicted.errors[12] == predicted.errors[15]
-    assert predicted.errors[12] == "not asked: the router was given up on after 10 failures in a row"
+    assert predicted.errors[12] == "not asked: the router was stopped after 10 failures in a row"
     assert len(predicted.latencies_ms or ()) == 12
     assert router.events[-1][0] == "route"  # nor is it told of another session
 

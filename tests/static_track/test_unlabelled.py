@@ -43,7 +43,7 @@ def test_what_compares_with_labels_is_refused_and_says_what_works(kept: Store) -
 
     assert ran.code == 2
     assert ran.out == b""
-    assert "the bank 'plain' has no labels, so nothing can be scored on it" in ran.err
+    assert "the bank 'plain' has no labels, so routers cannot be scored on it" in ran.err
     assert "twinbench static predict ROUTER --bank plain" in ran.err
     with pytest.raises(UsageError, match="has no labels"):
         tb.score("sticky", "plain", store=kept.root)
@@ -94,7 +94,7 @@ def test_labels_on_some_rows_only_are_refused_by_row(store: Store, tmp_path: Pat
 
     assert ran.code == 1
     for line in (1, 2):
-        assert f"{path}, line {line}, field target_tier: is missing, and line 3 has one" in ran.err
+        assert f"{path}, line {line}, field target_tier: is missing, but line 3 has one" in ran.err
     assert store.bank_names() == []
 
 

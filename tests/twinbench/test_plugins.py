@@ -145,7 +145,7 @@ def test_an_argument_has_the_type_that_the_constructor_declares(name: str, text:
         ("metric", "manhattan", "its argument 'metric' must be Literal['cosine', 'l2', 3], not 'manhattan'"),
         ("kind", "manhattan", "its argument 'kind' must be of type Metric, not 'manhattan'"),
         ("maybe", "x", "its argument 'maybe' must be int | None, not 'x'"),
-        ("many", "1", "its argument 'many' is a list[int], which a spec cannot give"),
+        ("many", "1", "its argument 'many' has type list[int], which a spec cannot express"),
         ("nothing", "1", "it takes no argument 'nothing'; its arguments: k, share, on, "),
     ],
 )
@@ -344,7 +344,7 @@ def test_the_init_of_a_package_counts_where_nothing_names_it(fingerprint: Callab
 
 
 def test_a_module_that_is_not_there_is_wrong_usage(fingerprint: Callable[..., str]) -> None:
-    with pytest.raises(UsageError, match="no module 'nowhere' here; install it, or run from its folder"):
+    with pytest.raises(UsageError, match="no module 'nowhere'; install it, or run from its folder"):
         fingerprint("nowhere.router:Mine")
 
 

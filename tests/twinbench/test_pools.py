@@ -74,7 +74,7 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         'low = "deepseek-v3"',
         'low = "gpt2"',
         "",
-        "tokenizer_sets.native.low: no tokenizer is called 'gpt2'",
+        "tokenizer_sets.native.low: there is no tokenizer 'gpt2'",
     ),
     "tokenizer in two places": (
         STATIC,
@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         '= "openai/gpt-5.4"\n',
         '= "openai/gpt-9"\n',
         "",
-        "no tier has a model called 'openai/gpt-9'",
+        "no tier has a model 'openai/gpt-9'",
     ),
     "candidate without a tier": (LIVE, 'tier = "low"\n', "", "candidates[0].tier", "is missing"),
     "candidate of an unknown tier": (LIVE, 'tier = "low"', 'tier = "lowest"', "candidates[0].tier", "'low'"),
@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         'id = "minimax/minimax-m2.7"',
         'id = "deepseek/deepseek-v3.2"',
         "",
-        "stand twice: deepseek/deepseek-v3.2",
+        "occur twice: deepseek/deepseek-v3.2",
     ),
     "two defaults in a tier": (
         LIVE,
@@ -148,8 +148,8 @@ REFUSED: dict[str, tuple[str, str, str, str, str]] = {
         "candidates[0]",
         "fields that do not exist: prize",
     ),
-    "count that the list does not have": (SPLITS, "count = 100", "count = 99", "splits[1]", "count says 99"),
-    "rows that are not the labels": (BANKS, "rows = 970", "rows = 971", "banks[0]", "rows says 971, the labels are"),
+    "count that the list does not have": (SPLITS, "count = 100", "count = 99", "splits[1]", "count is 99"),
+    "rows that are not the labels": (BANKS, "rows = 970", "rows = 971", "banks[0]", "rows is 971, but there are"),
     "no sha256": (BANKS, 'sha256 = "5b4f', 'sha256 = "xyz', "banks[0].sha256", "must match the pattern"),
     "a price without end": (
         LIVE,
@@ -222,7 +222,7 @@ def test_an_edited_release_is_noticed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(("name", "kind"), [(LIVE, "live"), (SPLITS, "splits"), (BANKS, "banks")])
 def test_a_manifest_of_another_kind_is_no_static_one(name: str, kind: str) -> None:
-    with pytest.raises(UsageError, match=f"of kind '{kind}', a static one is needed"):
+    with pytest.raises(UsageError, match=f"of kind '{kind}', but a static one is needed"):
         static_manifest(name)
 
 
@@ -290,7 +290,7 @@ def test_only_a_split_with_a_list_gives_instances() -> None:
     assert isinstance(manifest, SplitsManifest)
     assert len(manifest.instances("heldout100")) == 100
     for name in ("verified", "nothing"):
-        with pytest.raises(UsageError, match=f"no split with a list of instances is called '{name}'"):
+        with pytest.raises(UsageError, match=f"'{name}'"):
             manifest.instances(name)
 
 

@@ -97,7 +97,7 @@ def test_an_equal_candidate_that_was_made_elsewhere_is_taken() -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (None, "route returned None, of type NoneType; it must return a Decision, a Candidate, a Tier or a text"),
+        (None, "route returned None, of type NoneType; it must return a Decision, a Candidate, a Tier or a str"),
         (1, "route returned 1, of type int;"),
         (True, "route returned True, of type bool;"),
         (["low"], "route returned ['low'], of type list;"),
@@ -114,8 +114,8 @@ def test_an_equal_candidate_that_was_made_elsewhere_is_taken() -> None:
         (Decision("low", score=float("nan")), "score must be a number from 0 to 1 or None, not nan"),
         (Decision("low", score=True), "score must be a number from 0 to 1 or None, not True"),
         (Decision("low", score="0.5"), "score must be a number from 0 to 1 or None, not '0.5'"),  # type: ignore[arg-type]
-        (Decision("low", rationale=b"why"), "rationale must be a text or None, not b'why'"),  # type: ignore[arg-type]
-        (Decision("low", rationale="\ud800"), "rationale must be a text or None, not '\\ud800'"),
+        (Decision("low", rationale=b"why"), "rationale must be a str or None, not b'why'"),  # type: ignore[arg-type]
+        (Decision("low", rationale="\ud800"), "rationale must be a str or None, not '\\ud800'"),
     ],
 )
 def test_any_other_answer_is_refused_in_words_for_its_author(answer: object, said: str) -> None:

@@ -33,13 +33,13 @@ def test_a_router_that_asks_is_tested_without_a_gateway() -> None:
     assert [(each.candidate, each.max_tokens, each.messages) for each in llm.questions] == [
         ("mid", 4, tuple(QUESTION))
     ] * 2
-    with pytest.raises(AssertionError, match="the test has 2 answers, and this is question 3"):
+    with pytest.raises(AssertionError, match="the test prepared 2 answers, but this is question 3"):
         router.route(call)
 
 
 def test_what_a_real_handle_refuses_is_refused() -> None:
     llm = ScriptedLlm("low")
-    with pytest.raises(LlmError, match="messages must be a list"):
+    with pytest.raises(LlmError, match="messages must be a non-empty list"):
         llm.ask([])
     with pytest.raises(LlmError, match="temperature must be"):
         llm.ask(QUESTION, temperature=3)

@@ -18,7 +18,7 @@ def refuse_below(least: int, **values: object) -> None:
     """
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{name} is {value!r}: give a whole number of at least {least}")
+            raise UsageError(f"{name} is {value!r}: give an integer of at least {least}")
 
 
 def refuse_resampling(value: object, *, needed: bool = False) -> None:
@@ -53,7 +53,7 @@ def specs_of(routers: object) -> list[str]:
             by_spec = "a live run takes routers by their specs, such as my_router.py:"
             if callable(each) or hasattr(each, "route"):
                 raise UsageError(f"{by_spec}{getattr(each, '__name__', type(each).__name__)}")
-            raise UsageError(f"{each!r} is no router: {by_spec}MyRouter")
+            raise UsageError(f"{each!r} is not a router: {by_spec}MyRouter")
     if not found:
         raise UsageError("name at least one router")
     return found
@@ -65,7 +65,7 @@ def seeds_of(seeds: object) -> list[str]:
     Raises:
         UsageError: ``seeds`` is neither.
     """
-    wrong = f"seeds is {seeds!r}: give how many, such as 5, or whole numbers, each once, such as [5, 7]"
+    wrong = f"seeds is {seeds!r}: give a number of seeds, such as 5, or distinct integers, such as [5, 7]"
     if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds >= 1:
         return [str(number) for number in range(seeds)]
     if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
@@ -99,5 +99,5 @@ def patches_of(patches: Mapping[Any, Any]) -> dict[str, str]:
     """
     for name, patch in patches.items():
         if not isinstance(name, str) or not isinstance(patch, str):
-            raise UsageError(f"the patch of {name!r} is {type(patch).__name__}: give a text, empty for no change")
+            raise UsageError(f"the patch of {name!r} is {type(patch).__name__}: give a string, empty for no change")
     return dict(patches)

@@ -92,10 +92,10 @@ def build_bank(
 
     refuse_below(1, workers=workers)
     if (config is None) == (recordings is None):
-        raise UsageError("give a configuration, or recordings instead")
+        raise UsageError("give either config or recordings")
     if config is None:
         if usd is not None or repeats is not None:
-            raise UsageError("recordings execute nothing: usd and repeats are for a configuration")
+            raise UsageError("usd and repeats are not allowed with recordings, which execute nothing")
         return rebuild(Path(recordings or ""), Path(out), listener=tell)
     if repeats is not None:
         refuse_below(0, repeats=repeats)
@@ -204,7 +204,7 @@ def score_many(
     from static_track.many import score_many as scored
 
     if not isinstance(sets, Mapping):
-        raise UsageError(f"sets is {type(sets).__name__}: give sets of predictions by name")
+        raise UsageError(f"sets is {type(sets).__name__}: give a mapping from names to sets of predictions")
 
     with open_bank(bank, store=store) as opened:
         return scored(opened, Judge(opened, split=split, tokenizers=tokenizers), sets)

@@ -77,7 +77,7 @@ def worst_case_usd(prompt_tokens: int, prices: Prices, max_tokens: int) -> Decim
         max_tokens: the largest number of tokens of the answer.
     """
     if prompt_tokens < 0 or max_tokens < 0:
-        raise ValueError(f"no counts of tokens: {prompt_tokens}, {max_tokens}")
+        raise ValueError(f"token counts must be 0 or more, not {prompt_tokens} and {max_tokens}")
     prompt_fusd = -(-13 * prompt_tokens * prices.dearest_prompt_fusd() // 10)
     return Decimal(prompt_fusd + max_tokens * prices.fusd_per_token()[3]).scaleb(-15)
 

@@ -106,7 +106,7 @@ class Budget:
     def _cap_error(self, worst_usd: Decimal) -> CapError:
         assert self.limit_usd is not None  # noqa: S101 - without a limit everything fits
         return CapError(
-            f"the cap of {_usd(self.limit_usd)} leaves no room: {_usd(self._spent)} are spent, and the next call may "
+            f"the cap of {_usd(self.limit_usd)} is reached: {_usd(self._spent)} are spent, and the next call may "
             f"cost {_usd(worst_usd)}; continue with a higher {self._option}"
         )
 
@@ -145,7 +145,7 @@ class Reservation:
             raise ValueError(f"not an amount: {amount_usd}")
         with self._lock:
             if self._settled is not None:
-                raise RuntimeError(f"settled before, at {_usd(self._settled)}")
+                raise RuntimeError(f"the reservation was settled before, at {_usd(self._settled)}")
             self._settled = amount_usd
         self._budget._settle(self.amount_usd, amount_usd)  # noqa: SLF001 - the two are one thing
 

@@ -138,9 +138,9 @@ def _read_content(content: Any) -> tuple[str | None, list[Any] | None]:
     if content is None or isinstance(content, str):
         return content, None
     if not isinstance(content, list):
-        raise _UnusableError(f"content must be a text or a list of parts, not {_shown(content)}")
+        raise _UnusableError(f"content must be a string or a list of parts, not {_shown(content)}")
     if len(content) > MOST_PARTS:
-        raise _UnusableError(f"content has {len(content):,} parts; at most {MOST_PARTS:,} are read")
+        raise _UnusableError(f"content has {len(content):,} parts; at most {MOST_PARTS:,} are allowed")
     texts: list[str] = []
     only_text = True
     for number, part in enumerate(content):
@@ -154,7 +154,7 @@ def _read_content(content: Any) -> tuple[str | None, list[Any] | None]:
             continue
         text = part.get("text")
         if not isinstance(text, str | None):
-            raise _UnusableError(f"content[{number}].text must be a text, not {_shown(text)}")
+            raise _UnusableError(f"content[{number}].text must be a string, not {_shown(text)}")
         texts.append(text or "")
         only_text = only_text and set(part) <= {"type", "text"}
     joined = "\n".join(texts) if texts else None
@@ -180,9 +180,11 @@ def _read_tool_call(place: str, call: Any) -> ToolCall:
     function = function or {}
     name = function.get("name")
     if not isinstance(name, str | None):
-        raise _UnusableError(f"{place}.function.name must be a text, not {_shown(name)}")
+        raise _UnusableError(f"{place}.function.name must be a string, not {_shown(name)}")
     if name is not None and len(name) > _MOST_NAME_CHARACTERS:
-        raise _UnusableError(f"{place}.function.name has {len(name):,} characters")
+        raise _UnusableError(
+            f"{place}.function.name has {len(name):,} characters, at most {_MOST_NAME_CHARACTERS} allowed"
+        )
     arguments = function.get("arguments")
     if isinstance(arguments, dict):
         arguments = json.dumps(arguments, ensure_ascii=False)

@@ -100,7 +100,7 @@ def read_journal(folder: Path) -> Entries:
     entries = list(reader)
     note = None
     if reader.torn:
-        note = f"{reader.path}, line {len(entries) + 1}: ends in the middle and is left out"
+        note = f"{reader.path}, line {len(entries) + 1}: the line is incomplete and is ignored"
     return Entries(reader.path, entries, reader.torn, note)
 
 
@@ -139,7 +139,7 @@ class Journal:
             make_folder(folder)
             lock.acquire(timeout=_LOOKING_S, poll_interval=0.01)
         except Timeout:
-            raise JournalError(f"{folder} is being written by another process: wait for it or stop it") from None
+            raise JournalError(f"another process is writing the journal in {folder}: wait for it or stop it") from None
         except (OSError, NotImplementedError) as error:
             raise _cannot_write(path, error) from None
         fd = None
@@ -315,7 +315,9 @@ class _Reader:
                     line = file.readline(MOST_LINE_BYTES + 1)
                     if len(line) > MOST_LINE_BYTES:
                         place = f"{self.path}, line {self.head.number + 1}"
-                        raise JournalError(f"{place}: is larger than {_MOST_SHOWN}, as no line of a journal is")
+                        raise JournalError(
+                            f"{place}: the line is larger than {_MOST_SHOWN}, the limit of a journal line"
+                        )
                     if not line.endswith(b"\n"):
                         self.torn = line
                         return
@@ -332,22 +334,20 @@ class _Reader:
         place = f"{self.path}, line {expected}"
         match = _LINE.fullmatch(line)
         if match is None:
-            raise JournalError(f"{place}: is no journal line; it was edited or damaged")
+            raise JournalError(f"{place}: not a journal line; it was edited or damaged")
         sha256 = match["sha256"].decode()
         if hashlib.sha256(match["body"] + b"}").hexdigest() != sha256:
-            raise JournalError(f"{place}: was edited: its hash is not that of its content")
+            raise JournalError(f"{place}: the line was edited: its hash does not match its content")
         entry = _parsed(line)
         if entry is None:
-            raise JournalError(f"{place}: is no journal line, though its hash is right")
+            raise JournalError(f"{place}: not a journal line, though its hash matches")
         if entry.number != expected:
-            what = (
-                "lines before it are missing" if entry.number > expected else "it stands in another place than it did"
-            )
+            what = "lines before it are missing" if entry.number > expected else "the line was moved or repeated"
             raise JournalError(
-                f"{place}: has the number {entry.number}, not {expected}: {what}, or their order changed"
+                f"{place}: the line has the number {entry.number}, not {expected}: {what}, or the order changed"
             )
         if entry.prev != self.head.sha256:
-            raise JournalError(f"{place}: does not follow from the line before it, which is another than it was")
+            raise JournalError(f"{place}: its prev is not the hash of the previous line, which was replaced")
         return entry
 
 

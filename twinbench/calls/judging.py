@@ -62,7 +62,7 @@ def judge(
         return _answered(body, completion, candidate, candidate.max_tokens if max_tokens is None else max_tokens)
     error = read_error(outcome.status, body, outcome.body)
     if error is None:
-        what = unreadable or "it is no chat completion: it has no message"
+        what = unreadable or "it is not a chat completion: it has no message"
         return Judged(Cause.transport, f"the response cannot be read: {what}", retry=True, billed=True)
     return _refused(error, outcome, body, switched=switched)
 
@@ -86,7 +86,7 @@ def _answered(body: Any, completion: Completion, candidate: LiveCandidate, max_t
     if (told := _more_than_fits(answered.usage, candidate)) is not None:
         return replace(answered, usage=None, cause=Cause.usage, detail=told)
     if answered.served_model not in candidate.served_as:
-        what = f"{candidate.id} was asked, {answered.served_model or 'nobody by name'} answered"
+        what = f"{candidate.id} was asked, but {answered.served_model or 'an unnamed model'} answered"
         return replace(answered, cause=Cause.model, detail=what)
     if completion.finish_reason == "error":
         return replace(answered, cause=Cause.transport, detail="the model ended with an error", retry=True)
@@ -125,7 +125,7 @@ def _without_answer(error: ProviderError, response: Response, *, switched: bool)
     detail = f"status {status or response.status}" + (f": {error.text}" if error.text else "")
     if error.refusal is Refusal.too_long:
         return Judged(
-            Cause.router, f"the prompt, or the answer to come, does not fit: {detail}", retry=False, billed=False
+            Cause.router, f"prompt and max_tokens do not fit the context window: {detail}", retry=False, billed=False
         )
     if error.refusal is Refusal.used_up:
         return Judged(Cause.quota, detail, retry=False, billed=False)

@@ -47,7 +47,7 @@ def parse_limits(text: str) -> tuple[str, CandidateLimits]:
         found[names[name]] = int(number)
     if not candidate:
         raise UsageError(
-            f"--candidate-limit {text}: give ID:connections=N,rpm=N,tpm=N, some of the three; * is every ID"
+            f"--candidate-limit {text}: give ID:connections=N,rpm=N,tpm=N, one or more of the three; * is any ID"
         )
     return candidate, CandidateLimits(**found)
 

@@ -48,13 +48,13 @@ def _decimal(value: Any) -> Decimal:
     written = isinstance(value, str) and _AMOUNT.fullmatch(value) is not None
     found = value if isinstance(value, Decimal) else Decimal(value) if written else None
     if found is None or not is_plausible(found):
-        raise ValueError("no amount")
+        raise ValueError("not an amount of money")
     return found
 
 
 def _cause(value: Any) -> Cause:
     if not isinstance(value, str):
-        raise ValueError("no cause")
+        raise ValueError("not a cause")
     return Cause(value)
 
 
@@ -62,7 +62,7 @@ def _packed(value: Any, info: ValidationInfo) -> str | bytes:
     if isinstance(value, bytes):
         return value
     if not isinstance(value, str):
-        raise ValueError("nothing packed")
+        raise ValueError("not packed data")
     if info.context is not None:
         try:
             unpacked(value)
@@ -80,13 +80,13 @@ def _usage(value: Any) -> Usage:
         if type(count) is not int or not 0 <= count <= _MOST_TOKENS:
             raise ValueError("no usage")
     if value.get("cache_write_1h", 0) > value["cache_write"]:
-        raise ValueError("more is written for an hour than at all")
+        raise ValueError("cache_write_1h is larger than cache_write")
     return Usage(**value)
 
 
 def _case_name(value: Any) -> str:
     if not isinstance(value, str) or value in _NO_NAMES or "/" in value or "\\" in value or "\0" in value:
-        raise ValueError("no name of a case")
+        raise ValueError("not a valid case name")
     return value
 
 

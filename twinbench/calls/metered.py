@@ -33,7 +33,7 @@ _ENDING = (Cause.usage, Cause.model)
 "Spend").
 """
 
-_NOT_RECORDED = "this is not what the router asked when the decision was recorded"
+_NOT_RECORDED = "the router did not make this LLM call when the decision was recorded"
 
 
 class OwnCallError(CausedError):
@@ -92,7 +92,7 @@ class MeteredLlm(OwnCalls):
         message = answered.judged.message
         assert message is not None  # noqa: S101 - judged to be an answer
         if message.problem is not None:
-            raise LlmError(f"{chosen.id} gave an answer that cannot be read, and was paid for it: {message.problem}")
+            raise LlmError(f"{chosen.id} gave an unreadable answer, which was billed: {message.problem}")
         return Reply(message.text, chosen.id, answered.usage, float(answered.cost_usd))
 
     def _picked(self, name: str | None) -> LiveCandidate:
@@ -111,7 +111,7 @@ class MeteredLlm(OwnCalls):
 
     def _request(self, deciding: Deciding, chosen: LiveCandidate, question: Question) -> tuple[Request, Decimal]:
         if question.max_tokens > chosen.max_tokens:
-            raise LlmError(f"{chosen.id} answers {chosen.max_tokens:,} tokens at most, not {question.max_tokens:,}")
+            raise LlmError(f"max_tokens of {chosen.id} is at most {chosen.max_tokens:,}, not {question.max_tokens:,}")
         sent = chosen.model_copy(
             update={
                 "max_tokens": question.max_tokens,
@@ -126,12 +126,12 @@ class MeteredLlm(OwnCalls):
             prompt = PromptCounter([chosen], self._tokenizers).prompt(plain, (), deciding.step)
             assert request.key  # noqa: S101 - computed here, where values that are not JSON are the router's mistake
         except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
-            raise LlmError(f"messages that cannot be sent: {error}") from None
+            raise LlmError(f"messages cannot be sent: {error}") from None
         tokens = prompt.tokens[chosen.id]
         if tokens + question.max_tokens > chosen.context_window:
             raise LlmError(
-                f"{chosen.id} cannot take it: {tokens:,} tokens and {question.max_tokens:,} to come, of "
-                f"{chosen.context_window:,}"
+                f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {question.max_tokens:,} "
+                f"exceed its context window of {chosen.context_window:,}"
             )
         return request, worst_case_usd(tokens, chosen.prices.prices(), question.max_tokens)
 

@@ -142,7 +142,7 @@ def trajectory_files(paths: Iterable[str]) -> list[Path]:
             elif path.is_file():
                 found[path] = None
             else:
-                raise UsageError(f"{name} is no file" if path.exists() else f"no file {name}")
+                raise UsageError(f"{name} is not a file" if path.exists() else f"{name} does not exist")
         except OSError as error:  # a parent folder may be unreadable
             raise UsageError(f"cannot read {error.filename or name} ({error.strerror or error})") from None
     return list(found)
@@ -170,7 +170,7 @@ def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentErr
             trajectory = read_trajectory(file)
             if (other := first.setdefault(trajectory.instance_id, trajectory.source)) != trajectory.source:
                 what = (
-                    f"{shown(trajectory.instance_id)} was run in {other} already: a bank and a recording have one each"
+                    f"{shown(trajectory.instance_id)} is also in {other}: only one trajectory per instance is allowed"
                 )
                 raise _wrong(str(file), "instance_id", what)
         except ContentError as error:
@@ -207,10 +207,10 @@ def read_trajectory(file: Path) -> Trajectory:
     info = _object(content.get("info"))
     conversation, calls = _calls(messages)
     if not calls:
-        raise _wrong(source, "messages", "no message is an answer of a model")
+        raise _wrong(source, "messages", "no message is a model's answer")
     if calls[0].prefix == 0:
         place = f"messages[{calls[0].position}]"
-        raise _wrong(source, place, "is an answer of a model, and nothing was asked before it")
+        raise _wrong(source, place, "is a model's answer, but no message comes before it")
     style = _style(messages, info)
     last = _object(messages[-1].get("extra"))
     return Trajectory(
@@ -265,13 +265,13 @@ def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
     role = message.get("role")
     if role is None:
         responses = message.get("object") == "response" or isinstance(message.get("type"), str)
-        why = ": it is of OpenAI's Responses API, whose runs have no chat messages" if responses else ""
+        why = ": it is from OpenAI's Responses API, which has no chat messages" if responses else ""
         yield ".role", f"is missing{why}"
     elif role not in _ROLES:
         yield ".role", f"{shown(role)} is not known: it must be one of {', '.join(_ROLES)}"
     for name in ("tool_call_id", "name"):
         if not isinstance(message.get(name), str | None):
-            yield f".{name}", f"must be a text, not {kind(message[name])}"
+            yield f".{name}", f"must be a string, not {kind(message[name])}"
     calls = message.get("tool_calls")
     for number, call in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(call, dict) and call.get("function") is None:

@@ -35,7 +35,7 @@ def unpacked(text: str) -> bytes:
         JournalError: the text is not packed data, is damaged or is too large.
     """
     if not text.startswith(PACKED):
-        raise JournalError(f"no packed data: {text[:20]!r}")
+        raise JournalError(f"not packed data: {text[:20]!r}")
     try:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(base64.b64decode(text[len(PACKED) :], validate=True), _MOST_UNPACKED_BYTES + 1)
@@ -43,7 +43,5 @@ def unpacked(text: str) -> bytes:
         raise JournalError(f"packed data is damaged: {error}") from None
     if not unpacker.eof:
         larger = len(data) > _MOST_UNPACKED_BYTES
-        raise JournalError(
-            f"packed data is {'larger than any that was packed' if larger else 'damaged: it is cut short'}"
-        )
+        raise JournalError(f"packed data is {'larger than the limit' if larger else 'damaged: it is cut short'}")
     return data

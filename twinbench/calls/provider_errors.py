@@ -24,7 +24,7 @@ class Refusal(Enum):
     """Meanings of a refusal that its status does not tell."""
 
     too_long = "the prompt does not fit the model's context"
-    used_up = "the account's quota or credit is used up, so asking again is no use"
+    used_up = "the account's quota or credit is used up, so a retry is useless"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class DivergedError(Exception):
     """A trial that is run again does something else than its recording."""
 
     def __init__(self, step: int, what: str, recorded: Any, replayed: Any) -> None:
-        super().__init__(f"step {step}: another {what}")
+        super().__init__(f"step {step}: the {what} differs from the recording")
         self.step = step
         self.what = what
         self.recorded = recorded
@@ -283,7 +283,7 @@ def recordings_of(lines: Iterable[Numbered[OfTrial]], of: str = _JOURNAL) -> dic
         try:
             add_line(recording, line)
         except IndexError:
-            what = f"a line of kind {line.kind} that does not follow from those before it: one of them is missing"
+            what = f"a line of kind {line.kind} without the line that must come before it"
             raise JournalError(f"{of}, line {each.number}: {what}") from None
     return found
 
@@ -316,7 +316,7 @@ def _read(entry: Entry, of: str) -> Line | None:
 def _line(entry: Entry, of: str) -> OfTrial:
     line = _read(entry, of)
     if not isinstance(line, OfTrial):
-        what = f"a line of kind {entry.kind}, which tells nothing of a trial"
+        what = f"a line of kind {entry.kind}, which does not belong to a trial"
         raise JournalError(f"{of}, line {entry.number}: {what}")
     return line
 
@@ -351,7 +351,7 @@ def add_line(recording: Recording, line: OfTrial) -> None:
         case Lost():
             recording.lost = line
         case _:
-            raise NotImplementedError(f"a recording has no place for a line of kind {line.kind}")
+            raise NotImplementedError(f"a recording cannot store a line of kind {line.kind}")
 
 
 def _step(recording: Recording, number: int) -> RecordedStep:

@@ -85,12 +85,12 @@ class Secrets:
         if isinstance(value, Path):
             return self.redacted(str(value))
         if depth > MOST_DEPTH:
-            raise JournalError(f"what a line of the journal would hold is nested more than {MOST_DEPTH} deep")
+            raise JournalError(f"a journal line cannot be nested more than {MOST_DEPTH} levels deep")
         if isinstance(value, Mapping):
             return {self.redacted(str(key)): self.plain(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self.plain(item, depth + 1) for item in value]
-        raise TypeError(f"a journal has no form for a {type(value).__name__}: {value!r:.60}")
+        raise TypeError(f"a journal cannot store a {type(value).__name__}: {value!r:.60}")
 
     def _plain_text(self, text: str) -> str:
         if self._texts and text.startswith(PACKED):

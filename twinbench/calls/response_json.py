@@ -45,7 +45,7 @@ def decode_response(body: bytes) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if _depth(value) > MOST_DEPTH:
-        raise ValueError(f"it is nested more than {MOST_DEPTH} deep")
+        raise ValueError(f"it is nested more than {MOST_DEPTH} levels deep")
     return value
 
 
@@ -71,17 +71,17 @@ def _depth(value: Any) -> int:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _decode_int(text: str) -> int:
     if len(text) > _MOST_DIGITS:
-        raise ValueError(f"an integer of {len(text):,} digits")
+        raise ValueError(f"it contains an integer of {len(text):,} digits")
     return int(text)
 
 
 def _decode_float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError("a number that is too large")
+        raise ValueError("it contains a number that is too large")
     return number

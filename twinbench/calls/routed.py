@@ -270,7 +270,10 @@ class RoutedCall:
         picked = candidates.get(decided.candidate or "")
         if decided.error is None and picked is not None and not call.fits(picked):
             prompt, most = call.prompt_tokens(picked), picked.context_window
-            error = f"{picked.id} cannot take it: {prompt:,} tokens and {picked.max_tokens:,} to come, of {most:,}"
+            error = (
+                f"the prompt does not fit {picked.id}: {prompt:,} tokens plus max_tokens {picked.max_tokens:,} exceed "
+                f"its context window of {most:,}"
+            )
             decided = decided.model_copy(update={"error": error})
         if decided.error is not None and self.instead is not None and call.fits(candidates[self.instead]):
             picked = candidates[self.instead]

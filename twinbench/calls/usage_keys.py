@@ -160,6 +160,6 @@ _OTHER_OUTPUT = _keys(
 UNPRICED: Mapping[Key, str] = {
     **dict.fromkeys(_SEARCHES, "a search by the provider"),
     **dict.fromkeys(_PROVIDER_TOOLS, "tools that the provider ran"),
-    **dict.fromkeys(_OTHER_OUTPUT, "an answer that is no text"),
+    **dict.fromkeys(_OTHER_OUTPUT, "an answer that is not text"),
 }
 """Counts that no price of a pool covers, with a description. twinbench never requests any of these."""

@@ -48,7 +48,7 @@ def usage_of(body: Mapping[str, Any], *, max_tokens: int | None = None, one_hour
         BillError: the usage is missing, has an invalid count, is impossible, or counts something that has no price.
     """
     if isinstance(body, RepeatedKeys) and (twice := [name for name in keys.USAGE_OBJECTS if name in body.repeated]):
-        raise BillError(f"{twice[0]} stands twice in the response")
+        raise BillError(f"{twice[0]} appears twice in the response")
     found = {name: body[name] for name in keys.USAGE_OBJECTS if body.get(name) is not None}
     if not found:
         raise BillError(f"the response has no usage: {'null' if 'usage' in body else 'missing'}")
@@ -98,7 +98,7 @@ class _UsageReader:
 
     def __init__(self, name: str, usage: Any) -> None:
         if not isinstance(usage, Mapping):
-            raise BillError(f"{name} is no object: {_shown(usage)}")
+            raise BillError(f"{name} is not an object: {_shown(usage)}")
         if not usage:
             raise BillError(f"{name} is empty")
         self._name = name
@@ -119,8 +119,8 @@ class _UsageReader:
             raise BillError(f"{self._name}: an answer of {answer.limited} tokens where max_tokens allows {max_tokens}")
         if cached.write_1h and not one_hour_writes:
             raise BillError(
-                f"{self._name}: {cached.write_1h} tokens were written to a cache for one hour, which the pool has no "
-                "price for (prices.cache_write_1h)"
+                f"{self._name}: {cached.write_1h} tokens were written to a cache for one hour, but the pool has no "
+                "price for that (prices.cache_write_1h)"
             )
         usage = Usage(
             input=prompt - cached.tokens,
@@ -203,7 +203,7 @@ class _UsageReader:
             what = f"{reasoning} tokens of reasoning in an answer of {answer}"
             raise BillError(f"{self._name}: {what}, and no total_tokens proves that they are counted beside it")
         what = f"an answer of {answer}, and one of {candidates} with {reasoning} of thoughts"
-        raise BillError(f"{self._name} tells two things of one: {what}")
+        raise BillError(f"{self._name} contradicts itself: {what}")
 
     def _cache_counts(self) -> _CacheCounts:
         read_inside, read_beside = self._counts(keys.READ_INSIDE), self._counts(keys.READ_BESIDE)
@@ -249,7 +249,7 @@ class _UsageReader:
                 raise BillError(f"{place} is not known: {_shown(entry)}")
             name = fields.get(label)
             if not isinstance(name, str):
-                raise BillError(f"{place}.{label} is no text: {_shown(name)}")
+                raise BillError(f"{place}.{label} is not a string: {_shown(name)}")
             found[name] = found.get(name, 0) + (_count(f"{place}.{count}", fields.get(count)) or 0)
         return found or None
 
@@ -257,10 +257,10 @@ class _UsageReader:
         """Go through the objects of a list, each with its place."""
         for place, value in self._at(key):
             if not isinstance(value, list):
-                raise BillError(f"{place} is no list: {_shown(value)}")
+                raise BillError(f"{place} is not a list: {_shown(value)}")
             for number, entry in enumerate(value):
                 if not isinstance(entry, Mapping):
-                    raise BillError(f"{place}[{number}] is no object: {_shown(entry)}")
+                    raise BillError(f"{place}[{number}] is not an object: {_shown(entry)}")
                 yield f"{place}[{number}]", entry
 
     def _compare_with_iterations(self, usage: Usage) -> None:
@@ -291,16 +291,16 @@ class _UsageReader:
                 entries = value if isinstance(value, list) else [None]
                 by_modality = all(isinstance(entry, Mapping) and "modality" in entry for entry in entries)
                 if not isinstance(value, Mapping) and not by_modality:
-                    raise BillError(f"{place} is no object: {_shown(value)}")
+                    raise BillError(f"{place} is not an object: {_shown(value)}")
 
     def _refuse_unpriced(self) -> None:
         for key, entries in self._values.items():
             for place, value in entries:
                 what = keys.UNPRICED.get(key) if value else None
                 if _is_amount(value) and any("audio" in part.casefold() for part in key):
-                    what = "sound"
+                    what = "audio"
                 elif isinstance(value, Mapping) and _is_unpriced_modality(key, value):
-                    what = "sound, or an answer that is no text"
+                    what = "audio, or an answer that is not text"
                 if what is not None:
                     raise BillError(f"{place} = {_shown(value)}: {what}, which no price of the pool covers")
 
@@ -313,7 +313,7 @@ class _UsageReader:
             if any("cach" in part.casefold() for part in key):
                 for place, value in entries:
                     if _is_amount(value):
-                        raise BillError(f"{place} = {_shown(value)}: a count of a cache under a key that is not known")
+                        raise BillError(f"{place} = {_shown(value)}: an unknown key that seems to count cached tokens")
 
     def _agreed(self, alternatives: Iterable[Key]) -> int | None:
         """Get the count that stands under any of these keys; None where it stands under none."""
@@ -333,7 +333,7 @@ class _UsageReader:
         """Get the one value that all of these counts have; None where there are none."""
         if len(set(found.values())) > 1:
             counts = " and ".join(f"{place} = {count}" for place, count in found.items())
-            raise BillError(f"{self._name} tells two things of one: {counts}")
+            raise BillError(f"{self._name} contradicts itself: {counts}")
         return next(iter(found.values()), None)
 
     def _at(self, key: Key) -> Iterator[tuple[str, Any]]:
@@ -352,7 +352,7 @@ def _walk(name: str, usage: Mapping[str, Any]) -> Iterator[tuple[Key, str, Any]]
             yield key, place, value
         if isinstance(value, Mapping):
             if isinstance(value, RepeatedKeys):
-                raise BillError(f"{place} has a key that stands twice: {_shown(value.repeated[0])}")
+                raise BillError(f"{place} has a duplicate key: {_shown(value.repeated[0])}")
             waiting += (((*key, snake_case(part)), f"{place}.{_cut(part)}", inner) for part, inner in value.items())
         elif isinstance(value, list):
             waiting += (((*key, f"[{number}]"), f"{place}[{number}]", inner) for number, inner in enumerate(value))
@@ -363,7 +363,7 @@ def _count(place: str, value: Any) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
-        raise BillError(f"{place} is no count of tokens: {_shown(value)}")
+        raise BillError(f"{place} is not a token count: {_shown(value)}")
     return value
 
 

@@ -44,19 +44,19 @@ _PARTS = {
     "demo": _Part(
         "demo", "Score the built-in routers on the embedded bank: offline, no key, no spend.", is_group=False
     ),
-    "static": _Part("static.commands", "Score routers offline: deterministic arithmetic, no judge, no spend."),
-    "dynamic": _Part("dynamic.commands", "The live track: tasks, containers, verdicts."),
+    "static": _Part("static.commands", "Score routers offline on labelled banks: deterministic, no spend."),
+    "dynamic": _Part("dynamic.commands", "Run routers live: agents solve tasks in containers, tests give verdicts."),
     "rehearse": _Part(
         "dynamic.rehearse",
-        "Rehearse routers: the whole live track on small tasks and simulated models, for nothing.",
+        "Rehearse routers: the whole live track on small tasks with simulated models, free of charge.",
     ),
-    "bank": _Part("static.bank", "Bring banks of prefixes into the store, look at them, take them out."),
+    "bank": _Part("static.bank", "Import, build, inspect, split and export banks of recorded calls."),
     "outcomes": _Part("outcomes.commands", "Outcomes of models on tasks: is there anything to win by routing?"),
     "leaderboard": _Part(
         "leaderboard", "The leaderboard: list verified submissions, check all entries, build the pages."
     ),
     "pool": _Part("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
-    "router": _Part("router", "List routers, start a new one, check one."),
+    "router": _Part("router", "List routers, create a new one, or check one."),
     "submit": _Part("submit", "Hand results in, and verify what others handed in."),
 }
 """Commands and groups by their first word on the command line."""
@@ -103,7 +103,7 @@ class _Root(Group):
 app = typer.Typer(
     name="twinbench",
     cls=_Root,
-    help="The reference harness for LLM routing in agents: every call of a trajectory is judged.",
+    help="The reference harness for LLM routing in agents: it scores a router on every call of a trajectory.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -123,7 +123,7 @@ def _version(asked: bool) -> None:
 def main(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """The reference harness for LLM routing in agents: it scores a router on every call of a trajectory."""

@@ -25,7 +25,7 @@ def demo(
     *,
     rehearse: Annotated[
         bool,
-        typer.Option("--rehearse", help="Also rehearse a few live cases on simulated models; needs a Docker engine."),
+        typer.Option("--rehearse", help="Also rehearse a few live cases with simulated models; needs a Docker engine."),
     ] = False,
     json_: JsonOption = False,
     store: StoreOption = None,
@@ -80,8 +80,9 @@ def _rehearsed() -> RehearsalResult | str:
     except TwinbenchError as error:
         reason = str(error).splitlines()[0]
         return (
-            f"No rehearsal here ({reason}). With a Docker engine and twinbench[dynamic], {len(REHEARSED)} routers "
-            f"would solve {len(CASES)} small tasks in containers with simulated models, for a table of costs and bills."
+            f"No rehearsal was possible ({reason}). With a Docker engine and twinbench[dynamic], {len(REHEARSED)} "
+            f"routers solve {len(CASES)} small tasks in containers with simulated models, for a table of costs and "
+            "bills."
         )
 
 

@@ -33,8 +33,10 @@ StoreOption = Annotated[
         rich_help_panel=Panel.BANK,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, and nothing else.", rich_help_panel=Panel.OUTPUT)]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to write the table.", rich_help_panel=Panel.OUTPUT)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.", rich_help_panel=Panel.OUTPUT)]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="Output format of the table.", rich_help_panel=Panel.OUTPUT)
+]
 OutputOption = Annotated[
     str,
     typer.Option(
@@ -81,12 +83,12 @@ OrderSeedOption = Annotated[
         "--order-seed",
         metavar="N",
         min=0,
-        help="Another one asks routers about the trajectories in another order; no honest router's score changes.",
+        help="Seed of the order in which routers see the trajectories; it must not change a router's score.",
         rich_help_panel=Panel.BANK,
     ),
 ]
 NoCacheOption = Annotated[
-    bool, typer.Option("--no-cache", help="Run again what the store already holds.", rich_help_panel=Panel.BANK)
+    bool, typer.Option("--no-cache", help="Compute again even if the store has the result.", rich_help_panel=Panel.BANK)
 ]
 RoutersArgument = Annotated[
     list[str] | None,
@@ -120,7 +122,7 @@ GatewayKeyEnvOption = Annotated[
     typer.Option(
         "--api-key-env",
         metavar="NAME",
-        help="The environment variable with its key; leave it out for a server that wants none.",
+        help="The environment variable with the gateway's API key; leave it out if it needs none.",
         show_default=False,
         rich_help_panel=Panel.LLM_CALLS,
     ),
@@ -130,7 +132,7 @@ RouterUsdOption = Annotated[
     typer.Option(
         "--router-usd",
         metavar="USD",
-        help="The most that routers may spend on LLMs in this command; needed where the pool costs anything.",
+        help="Spending cap for the routers' own LLM calls in this command; required unless the pool is free.",
         show_default=False,
         rich_help_panel=Panel.LLM_CALLS,
     ),
@@ -150,7 +152,7 @@ PricesOption = Annotated[
     typer.Option(
         "--prices",
         metavar="MANIFEST",
-        help="What if: score under another static manifest, by name or file: its rates and cache lifetime, as another "
+        help="Score with the rates and cache lifetime of another static manifest, by name or file; results get another "
         "fingerprint.",
         autocompletion=completion.manifests,
         show_default=False,
@@ -203,7 +205,7 @@ ResamplesOption = Annotated[
         "--resamples",
         metavar="N",
         min=0,
-        help="How often trajectories are drawn again for intervals and ranks; 0: no intervals.",
+        help="How often trajectories are resampled for intervals and ranks; 0: no intervals.",
         rich_help_panel=Panel.STATISTICS,
     ),
 ]
@@ -212,7 +214,7 @@ ComparedResamplesOption = Annotated[
     typer.Option(
         "--resamples",
         metavar="N",
-        help="How often trajectories are drawn again for intervals, tests and ranks.",
+        help="How often trajectories are resampled for intervals, tests and ranks.",
         rich_help_panel=Panel.STATISTICS,
     ),
 ]
@@ -224,14 +226,14 @@ LevelOption = Annotated[
 ]
 SeedOption = Annotated[
     int,
-    typer.Option("--seed", metavar="N", min=0, help="What the draws are made from.", rich_help_panel=Panel.STATISTICS),
+    typer.Option("--seed", metavar="N", min=0, help="Seed of the resampling.", rich_help_panel=Panel.STATISTICS),
 ]
 PredictionsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--predictions",
         metavar="FILE",
-        help="Score a prediction file (JSONL, or - for standard input); may be given several times.",
+        help="Also score a prediction file (JSONL, or - for standard input); repeatable.",
         show_default=False,
     ),
 ]
@@ -255,16 +257,14 @@ class ResamplingOptions:
         from twinbench.statistics import FEWEST, LEAST_LEVEL, MOST, MOST_LEVEL, Resampling
 
         if not LEAST_LEVEL <= self.level <= MOST_LEVEL:
-            what = f"a level lies between {LEAST_LEVEL} and {MOST_LEVEL}, such as 0.95"
+            what = f"must be between {LEAST_LEVEL} and {MOST_LEVEL}, such as 0.95"
             raise UsageError(f"--level {self.level}: {what}")
         if self.resamples > MOST:
-            raise UsageError(f"--resamples {self.resamples}: more than {MOST:,} take minutes and say the same")
+            raise UsageError(f"--resamples {self.resamples}: at most {MOST:,} are allowed; more add nothing")
         if not self.resamples:
             return None
         if self.resamples < FEWEST:
-            raise UsageError(
-                f"--resamples {self.resamples}: less than {FEWEST} tell nothing of the tails; 0 is without intervals"
-            )
+            raise UsageError(f"--resamples {self.resamples}: intervals need at least {FEWEST}; 0 means no intervals")
         return Resampling(self.resamples, self.level, self.seed)
 
 
@@ -283,5 +283,5 @@ class ComparedResamplingOptions(ResamplingOptions):
         from twinbench.errors import UsageError
 
         if (found := super().drawing()) is None:
-            raise UsageError("--resamples 0: a comparison is made of resamples")
+            raise UsageError("--resamples 0: a comparison needs resamples")
         return found

@@ -206,7 +206,7 @@ def _fitting(table: Table, width: int) -> ShownTable:
         shown = _shown(table, spared)
     if spared:
         titles = "; ".join(column.title.replace("\n", " ") for column in table.columns if column in spared)
-        shown = replace(shown, notes=[f"Not shown, for want of room in {width} characters: {titles}.", *shown.notes])
+        shown = replace(shown, notes=[f"Not shown, because {width} characters are too narrow: {titles}.", *shown.notes])
     return shown
 
 

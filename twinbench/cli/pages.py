@@ -15,7 +15,7 @@ from twinbench.display.wording import shown_path, shown_spec
 PageOption = Annotated[
     str,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="The page to write, such as report.html.", rich_help_panel=Panel.OUTPUT
+        "--output", "-o", metavar="FILE", help="HTML file to write, such as report.html.", rich_help_panel=Panel.OUTPUT
     ),
 ]
 
@@ -29,10 +29,10 @@ def refuse_output(output: str, *, json_: bool) -> None:
     from twinbench.errors import UsageError
 
     if output == "-" and json_:
-        raise UsageError("-o - writes the page to standard output, and --json would too: name a file")
+        raise UsageError("-o - and --json both write to standard output: name a file with -o")
     folder = Path(output).parent
     if output != "-" and (Path(output).is_dir() or not folder.is_dir()):
-        what = f"{folder} is no folder" if not folder.is_dir() else "it is a folder"
+        what = f"{folder} is not a folder" if not folder.is_dir() else "it is a folder"
         raise UsageError(f"-o {output}: {what}; name a file, such as report.html")
 
 

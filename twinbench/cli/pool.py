@@ -23,7 +23,7 @@ LiveOption = Annotated[
     bool,
     typer.Option(
         "--live",
-        help="Also ask a gateway for every candidate, which costs less than a cent.",
+        help="Also send a request to every candidate through a gateway, which costs less than a cent.",
         rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
@@ -42,7 +42,7 @@ ApiKeyEnvOption = Annotated[
     typer.Option(
         "--api-key-env",
         metavar="NAME",
-        help="The environment variable with the gateway's key; default: none is sent.",
+        help="The environment variable with the gateway's API key; default: no key is sent.",
         show_default=False,
         rich_help_panel=Panel.LLM_CALLS,
     ),
@@ -53,7 +53,7 @@ MaxUsdOption = Annotated[
         "--max-usd",
         metavar="USD",
         min=0.0,
-        help="The most that asking with --live may cost.",
+        help="Spending cap of --live.",
         rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
@@ -63,7 +63,7 @@ CallTimeoutOption = Annotated[
         "--call-timeout",
         metavar="SECONDS",
         min=0.1,
-        help="How long a model may take to answer.",
+        help="Time limit of each request.",
         rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
@@ -143,7 +143,7 @@ def check(
     from twinbench.storage.manifest_files import check_manifest, manifest_names
 
     if not live and (api_base is not None or api_key_env is not None):
-        raise UsageError("--api-base and --api-key-env are of --live")
+        raise UsageError("--api-base and --api-key-env need --live")
     found = {pool: check_manifest(pool) for pool in pools or manifest_names()}
     asked = _asked(found, pools, api_base, api_key_env, max_usd, call_timeout) if live else {}
     if json_:
@@ -210,12 +210,12 @@ class _Answers:
             Column("cost_usd", "Cost, USD", 7),
             Column("reported_cost_usd", "Reported, USD", 7),
         ]
-        notes = [f"spent {self.spent_usd:.7f} USD at the locked prices; estimated were {self.estimate_usd:.7f} at most"]
+        notes = [f"spent {self.spent_usd:.7f} USD at the locked prices, of at most {self.estimate_usd:.7f} estimated"]
         for each in self.found:
             if each.proposed is not None:
                 names = ", ".join(f'"{name}"' for name in each.proposed)
-                notes.append(f"{each.id}: if that is the same model, in a pool of your own: served_as = [{names}]")
-        return Table(f"{pool}, as the gateway has it", columns, rows, notes)
+                notes.append(f"{each.id}: if that is the same model, set in a pool of your own: served_as = [{names}]")
+        return Table(f"{pool}, as served by the gateway", columns, rows, notes)
 
 
 def _asked(
@@ -245,11 +245,11 @@ def _asked(
     estimates = {pool: estimate_usd(manifest.candidates) for pool, manifest in pools.items()}
     total = sum(estimates.values(), Decimal(0))
     if total > Decimal(str(max_usd)):
-        raise UsageError(f"asking may cost {total:.7f} USD, more than --max-usd {max_usd:g}")
+        raise UsageError(f"the requests may cost {total:.7f} USD, more than --max-usd {max_usd:g}")
     asked: dict[str, _Answers] = {}
     with Gateway(api_base, api_key_env) as gateway, progress() as shown:
         count = sum(len(manifest.candidates) for manifest in pools.values())
-        typer.echo(f"asking {counted(count, 'model')} for one word: {total:.7f} USD at most", err=True)
+        typer.echo(f"asking {counted(count, 'model')} for one word each, for {total:.7f} USD at most", err=True)
         for pool, manifest in pools.items():
             asked[pool] = _Answers(estimates[pool], check_candidates(gateway, manifest.candidates, within_s, shown))
     return asked
@@ -257,7 +257,7 @@ def _asked(
 
 def _prices_told(found: Found) -> str:
     if not found.told_usd:
-        return "not told"
+        return "not reported"
     return "differ" if found.prices_differ else "as locked"
 
 
@@ -312,7 +312,8 @@ def _table(manifest: AnyManifest) -> Table:
     notes.insert(0, "USD per million tokens")
     notes.insert(
         1,
-        f"unresolved cases add {manifest.unresolved_penalty_usd} USD; caches live {manifest.wallclock_ttl_seconds} s",
+        f"penalty per unresolved case {manifest.unresolved_penalty_usd} USD; "
+        f"cache lifetime {manifest.wallclock_ttl_seconds} s",
     )
     return Table(manifest.name, columns, rows, [*notes, *manifest.division_notes])
 

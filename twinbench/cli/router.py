@@ -48,7 +48,7 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
         )
     for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist is not None else "installed"
-        hidden = " (hidden by the built-in one)" if point.name in BUILT_IN else ""
+        hidden = " (hidden by the built-in router of that name)" if point.name in BUILT_IN else ""
         rows.append({"router": point.name, "from": origin, "arguments": None, "what": f"{point.value}{hidden}"})
     if json_:
         print_json({"routers": rows}, output)
@@ -57,14 +57,16 @@ def list_(*, json_: JsonOption = False, form: FormatOption = Format.table, outpu
         Column("router", "Router"),
         Column("from", "From"),
         Column("arguments", "?arguments"),
-        Column("what", "What it does, or where it is"),
+        Column("what", "Description or location"),
     ]
     print_table(Table("Routers", columns, rows, [f"Your own: {FORMS}."]), form, output)
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the router and its project, e.g. my-router.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name of the router and its project, such as my-router.")
+    ],
     *,
     folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to put the project's folder.")] = Path(),
     json_: JsonOption = False,
@@ -89,9 +91,11 @@ def check(
     router: RouterArgument,
     *,
     bank: BankOption = None,
-    rows: Annotated[int, typer.Option("--rows", metavar="N", min=1, help="About how many rows to ask about.")] = 200,
+    rows: Annotated[
+        int, typer.Option("--rows", metavar="N", min=1, help="About how many rows the router is asked about.")
+    ] = 200,
     perturb: Annotated[
-        bool, typer.Option("--perturb", help="Also rewrite prefixes harmlessly and count the decisions that flip.")
+        bool, typer.Option("--perturb", help="Also make harmless changes to prompts and count decisions that flip.")
     ] = False,
     order_seed: OrderSeedOption = 0,
     plugins: PluginOptions,
@@ -118,12 +122,12 @@ def check(
         columns = [
             Column("name", "Check"),
             Column("status", "Status"),
-            Column("reason", "What was seen"),
+            Column("reason", "Result"),
             Column("advice", "What to do"),
         ]
         title = f"{router}, {counted(report.rows, 'row')} of {report.bank.name}"
         found = [check.to_json() for check in report.checks]
         print_table(Table(title, columns, found, caveat=report.bank.caveat), form, output)
     if report.failed:
-        typer.echo(f"error: failed: {printable(', '.join(report.failed))}", err=True)
+        typer.echo(f"error: failed checks: {printable(', '.join(report.failed))}", err=True)
         raise typer.Exit(1)

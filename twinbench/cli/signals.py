@@ -53,7 +53,7 @@ def stopped_by_signals(stop: Callable[[], None], then: str) -> Iterator[None]:
     def ask() -> None:
         stop()
         with contextlib.suppress(OSError):  # a terminal that is closed
-            told = f"stopping after the calls that are running ({then}); once more to leave at once"
+            told = f"stopping after the calls in flight ({then}); press again to exit at once"
             typer.echo(printable(told), err=True)
 
     with _handled(ask):

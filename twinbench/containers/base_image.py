@@ -51,7 +51,7 @@ def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
         return
     mirror = _mirror()
     if mirror is None or shutil.which("mmdebstrap") is None:
-        lacking = "no Debian mirror is configured here" if mirror is None else "mmdebstrap is not installed"
+        lacking = "this machine has no Debian mirror" if mirror is None else "mmdebstrap is not installed"
         raise ImageError(
             f"the base image can neither be built on {_OFFICIAL} ({not_built}), nor made from a mirror ({lacking}): "
             f"let the engine reach a registry, or on Debian: apt install mmdebstrap; or load one as {BASE_IMAGE}"

@@ -102,10 +102,10 @@ def build(
             if not refusal.is_client_error():
                 raise
             # A Dockerfile that cannot be parsed is refused before there are any events.
-            raise ImageError(f"image {name} does not build: {refusal.explanation or refusal}") from None
+            raise ImageError(f"image {name} cannot be built: {refusal.explanation or refusal}") from None
     if error is not None:
         last = "\n".join(said[-_SHOWN_LINES:])
-        raise ImageError(f"image {name} does not build: {error.strip()}\n{last}".rstrip())
+        raise ImageError(f"image {name} cannot be built: {error.strip()}\n{last}".rstrip())
 
 
 def _recipe(engine: Engine, dockerfile: str, files: Mapping[str, Path]) -> str:

@@ -135,4 +135,4 @@ def _start_failure(container: Container, image: str, error: CausedError) -> Caus
     state = container.attrs["State"]
     if state.get("ExitCode") not in CANNOT_EXECUTE:
         return error
-    return ImageError(f"image {image} runs no bash: {state.get('Error') or error}")
+    return ImageError(f"image {image} cannot run bash: {state.get('Error') or error}")

@@ -166,7 +166,7 @@ class Engine:
         free = self.free_mib()
         if free is not None and free < min_free_mib:
             raise DiskError(
-                f"{free:,} MiB are free in {self.root_dir}, {min_free_mib:,} are wanted before a container starts: "
+                f"{free:,} MiB are free in {self.root_dir}, but a container needs {min_free_mib:,} to start: "
                 "remove images (docker image prune) or containers (twinbench dynamic gc), or lower --min-free-mib"
             )
 

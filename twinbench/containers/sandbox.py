@@ -206,7 +206,7 @@ class Sandbox:
     def _new_shell(self) -> str | None:
         """Open a shell; if that fails although engine and container are fine, return why."""
         if not self._engine_can_enter():
-            return "/etc/passwd or /etc/group is no plain file"
+            return "/etc/passwd or /etc/group is not a plain file"
         shell: Shell | None = None
         try:
             with translated("start a shell in a container"):
@@ -216,7 +216,7 @@ class Sandbox:
         except (TimeoutError, StreamLostError, ContainerLostError, EngineLostError) as error:
             complaint = str(error)
             if shell is not None:
-                complaint = shell.complaint or "its shell says nothing"
+                complaint = shell.complaint or "its shell gave no output"
                 shell.close()
             self._runs()
             return complaint
@@ -384,7 +384,8 @@ class _WriteWatch:
                     written_mib = told.get("SizeRw", 0) // 2**20
                     if written_mib > self._limit_mib:
                         self.exceeded = (
-                            f"its container wrote {written_mib:,} MiB, {self._limit_mib:,} are allowed: it was ended"
+                            f"its container wrote {written_mib:,} MiB, but only {self._limit_mib:,} are allowed: it "
+                            "was ended"
                         )
                         self._container.kill()
                         return

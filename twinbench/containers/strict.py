@@ -113,7 +113,7 @@ class StrictIsolation:
             return parse_description(bytes(said))
         except ValueError as error:  # the engine reports a missing program as output
             why = complaint.decode("utf-8", "replace").strip().splitlines()[-1:] or [str(error)]
-            raise UsageError(f"image {self.image}: has it bash, and python3 of 3.10 or newer? ({why[0]})") from None
+            raise UsageError(f"image {self.image} needs bash, and python3 of 3.10 or newer ({why[0]})") from None
 
     def conditions(self) -> Mapping[str, Any]:
         """Return the image, which contains the wheels."""
@@ -124,7 +124,7 @@ class StrictIsolation:
         try:
             return ContainerProcess(self._container(request, runtime, limits), limits)
         except CausedError as error:
-            raise RouterLoadError(f"no container for the router: {error}") from None
+            raise RouterLoadError(f"the router's container cannot be started: {error}") from None
 
     @cached_property
     def _prepared(self) -> str:
@@ -137,7 +137,7 @@ class StrictIsolation:
             return self.image
         wheels = {f"wheels/{path.name}": path for path in sorted(self.wheels.glob("*.whl"))}
         if not wheels:
-            raise UsageError(f"--plugin-wheels {self.wheels}: no .whl file in it")
+            raise UsageError(f"--plugin-wheels {self.wheels}: the folder contains no .whl file")
         content = {name: sha256_file(path) for name, path in wheels.items()}
         name = f"twinbench-router:{short(fingerprint({'image': self.image, 'wheels': content}))}"
         build(self.engine, name, _DOCKERFILE.format(image=self.image), wheels, self.progress)
@@ -319,6 +319,6 @@ def _refuse_unreadable(file: Path) -> None:
     for path in (file.parent, file):
         if path.stat().st_mode & 0o005 not in (0o005, 0o004 if path is file else 0o005):
             raise UsageError(
-                f"{path} can be read by root alone, and a router in strict isolation is not root: "
+                f"{path} can only be read by root, and a router in strict isolation is not root: "
                 f"chmod -R o+rX {file.parent}"
             )

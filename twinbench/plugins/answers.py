@@ -181,22 +181,22 @@ def check_answer(body: bytes, number: int, kind: AnswerKind[Answer, Failure]) ->
     """
     if len(body) > MOST_ANSWER_BYTES and len(_TEXTS.sub(b"", body)) > MOST_ANSWER_BYTES:
         # A question may be long because of its strings; other JSON needs up to 50 times its size in memory.
-        raise AnswerError(f"sent a question of more than {MOST_ANSWER_BYTES:,} bytes beside its texts")
+        raise AnswerError(f"sent an LLM question with more than {MOST_ANSWER_BYTES:,} bytes outside strings")
     try:
         content = _decode(body.decode())
         if b"\\u" in body:
             json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise AnswerError("sent a text with half a surrogate pair, which nobody can keep") from None
+        raise AnswerError("sent a string with half a surrogate pair, which UTF-8 cannot encode") from None
     except (ValueError, RecursionError) as error:
-        raise AnswerError(f"sent an answer that is no JSON ({_shorten(str(error))})") from None
+        raise AnswerError(f"sent an answer that is not JSON ({_shorten(str(error))})") from None
     if not isinstance(content, dict):
-        raise AnswerError("sent an answer that is no JSON object")
+        raise AnswerError("sent an answer that is not a JSON object")
     if type(content.get("number")) is not int or content["number"] != number:
-        raise AnswerError("answered a question that was not asked: something in it wrote to twinbench's pipe")
+        raise AnswerError("sent an answer with a wrong request number: some code in it wrote to twinbench's pipe")
     if "ask" in content:
         if not kind.may_ask:
-            raise AnswerError("asked an LLM where nothing was to be decided")
+            raise AnswerError("asked an LLM outside route()")
         return _validated(Question, content)
     if len(body) > MOST_ANSWER_BYTES:
         raise _too_long(len(body))
@@ -215,7 +215,7 @@ def _validated(model: type[Model], content: dict[str, Any]) -> Model:
         if details["type"] == "missing":
             raise AnswerError(f"sent an answer without {path}") from None
         if details["type"] == "extra_forbidden":
-            raise AnswerError(f"sent an answer with a field that is not known here: {path!a:.80}") from None
+            raise AnswerError(f"sent an answer with an unknown field: {path!a:.80}") from None
         field, *inner = (part for part in details["loc"] if isinstance(part, str))
         fields = QuestionContent.model_fields if inner else model.model_fields
         wanted = fields[inner[0] if inner else field].description
@@ -239,11 +239,11 @@ def is_deep(value: object) -> bool:
 
 
 def _too_long(length: int) -> AnswerError:
-    return AnswerError(f"sent an answer of {length:,} bytes; at most {MOST_ANSWER_BYTES:,} are taken")
+    return AnswerError(f"sent an answer of {length:,} bytes; at most {MOST_ANSWER_BYTES:,} are allowed")
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _finite(text: str) -> float:
@@ -261,7 +261,7 @@ def object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("an object has a duplicate key")
     return found
 
 

@@ -131,7 +131,7 @@ def _converted(name: str, text: str, declared: Any) -> Any:
     elif declared in (str, Any):
         return text
     else:
-        raise ArgumentError(f"its argument {name!r} is a {_named(declared)}, which a spec cannot give")
+        raise ArgumentError(f"its argument {name!r} has type {_named(declared)}, which a spec cannot express")
     raise ArgumentError(f"its argument {name!r} must be of type {_named(declared)}, not {text!r}")
 
 

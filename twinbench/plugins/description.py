@@ -45,7 +45,7 @@ def parse_description(said: bytes) -> RouterDescription | NotFound:
         ValueError: the output is not a description; the text quotes it.
     """
     if len(said) > MOST_DESCRIPTION_BYTES:
-        raise ValueError(f"more than {MOST_DESCRIPTION_BYTES:,} bytes instead of what the router depends on")
+        raise ValueError(f"its output has more than {MOST_DESCRIPTION_BYTES:,} bytes")
     try:
         content: Any = json.loads(said)
         json.dumps(content, ensure_ascii=False).encode()  # fails on half a surrogate pair, which is no text

@@ -50,7 +50,7 @@ class EndpointRouter(RemoteRouter):
         except ValueError as error:
             raise UsageError(f"router {url!r}: {error}") from None
         if not host:
-            raise UsageError(f"router {url!r}: it names no host")
+            raise UsageError(f"router {url!r}: the URL has no host")
         self._target = quote(parts.path or "/", _URL_CHARACTERS)
         if parts.query:
             self._target += f"?{quote(parts.query, _URL_CHARACTERS)}"
@@ -92,7 +92,7 @@ class EndpointRouter(RemoteRouter):
             if late.is_set() or isinstance(error, TimeoutError):
                 raise RouterError(f"the endpoint took longer than {self._timeout_s:g} s") from None
             why = f"{type(error).__name__}: {error}"
-            raise RouterError(f"the endpoint cannot be asked: {_cut(why)}") from None
+            raise RouterError(f"the request to the endpoint failed: {_cut(why)}") from None
         finally:
             limit.cancel()
             self.last_decision_ms = (time.perf_counter() - started) * 1e3
@@ -101,7 +101,7 @@ class EndpointRouter(RemoteRouter):
             raise RouterError(f"the endpoint took longer than {self._timeout_s:g} s")
         if len(content) > MOST_ANSWER_BYTES:
             self._connection.close()
-            raise RouterError(f"the endpoint answered more than {MOST_ANSWER_BYTES:,} bytes")
+            raise RouterError(f"the endpoint's answer has more than {MOST_ANSWER_BYTES:,} bytes")
         if status != http.client.OK:
             note = " (redirects are not followed)" if 300 <= status < 400 else ""
             raise RouterError(f"the endpoint answered with status {status}{note}: {_shown(content)}")
@@ -123,7 +123,7 @@ class EndpointRouter(RemoteRouter):
         step.
         """
         until = time.monotonic() + self._timeout_s
-        failure: OSError = OSError("its host has no address")
+        failure: OSError = OSError("the host name has no address")
         for family, kind, protocol, _, address in socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM):
             connecting = socket.socket(family, kind, protocol)
             try:
@@ -189,17 +189,17 @@ def _decision(content: bytes) -> Decision:
     try:
         answer = json.loads(content, object_pairs_hook=object_of_pairs)
     except (ValueError, RecursionError):
-        raise RouterError(f"the endpoint answered no JSON: {_shown(content)}") from None
+        raise RouterError(f"the endpoint's answer is not JSON: {_shown(content)}") from None
     if is_deep(answer):
-        raise RouterError(f"the endpoint answered JSON that is nested more than {MOST_DEPTH} deep: {_shown(content)}")
+        raise RouterError(f"the endpoint's answer is nested more than {MOST_DEPTH} levels deep: {_shown(content)}")
     if not isinstance(answer, Mapping) or not ("candidate" in answer or "tier" in answer):
-        wanted = '{"candidate": id} or {"tier": name}, with "score" and "rationale" if you like'
+        wanted = '{"candidate": id} or {"tier": name}, optionally with "score" and "rationale"'
         raise RouterError(f"the endpoint must answer {wanted}")
     picked: Any = answer["candidate"] if "candidate" in answer else answer["tier"]
     if "candidate" not in answer and picked in TIER_LABELS:
         picked = Tier.from_label(picked)
     rationale = answer.get("rationale")
     if isinstance(rationale, str) and len(rationale) > MOST_RATIONALE_CHARACTERS:
-        most = f"at most {MOST_RATIONALE_CHARACTERS:,} are taken"
+        most = f"at most {MOST_RATIONALE_CHARACTERS:,} are allowed"
         raise RouterError(f"its rationale has {len(rationale):,} characters; {most}")
     return Decision(picked, answer.get("score"), rationale)

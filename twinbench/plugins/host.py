@@ -109,7 +109,7 @@ class Host:
         _flush()  # what was printed meanwhile is there before the answer is
         text = answer.get("rationale")
         if isinstance(text, str) and len(text) > MOST_RATIONALE_CHARACTERS:
-            error = f"its rationale has {len(text):,} characters; at most {MOST_RATIONALE_CHARACTERS:,} are taken"
+            error = f"its rationale has {len(text):,} characters; at most {MOST_RATIONALE_CHARACTERS:,} are allowed"
             answer = {"number": answer["number"], "error": error, "route_ms": answer["route_ms"]}
         self._send_frame(answer_frame(answer))
 
@@ -126,13 +126,13 @@ class Host:
         """
         with self._asking:
             if not self._deciding or os.getpid() != self._process:
-                raise LlmError("an LLM can be asked inside route only: a call is for the decision being made")
+                raise LlmError("an LLM can be asked inside route() only, so that each call belongs to a decision")
             try:
                 frame = answer_frame({"number": self._number, "ask": question})
             except (TypeError, ValueError, RecursionError) as error:
-                raise LlmError(f"messages that cannot be sent: {error}") from None
+                raise LlmError(f"messages cannot be sent: {error}") from None
             if len(frame) > MOST_QUESTION_BYTES:
-                raise LlmError(f"messages of {len(frame):,} bytes; at most {MOST_QUESTION_BYTES:,} are taken")
+                raise LlmError(f"the messages have {len(frame):,} bytes; at most {MOST_QUESTION_BYTES:,} are allowed")
             self._send_frame(frame)
             reply = read_request(self._count_read)
         return reply_from_json(reply)

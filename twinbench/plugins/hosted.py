@@ -225,7 +225,7 @@ class HostedRouter(RemoteRouter):
         try:
             return self._loaded()
         except TwinbenchError as failure:
-            raise RouterError(f"its process ended and cannot be started again: {failure}") from None
+            raise RouterError(f"its process ended and cannot be restarted: {failure}") from None
 
     def _loaded(self) -> RouterProcess:
         """Return the process with the router loaded; start a new one if there is none."""

@@ -96,7 +96,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
         router = _built_in(parsed)
         return _loaded(spec, _built_in_identity(parsed), partial(_instance, router), may_ask=False)
     if parsed.kind == "endpoint" and limits.isolation is not None:
-        raise UsageError(f"router {spec!r} runs elsewhere: strict isolation has no network to ask it")
+        raise UsageError(f"router {spec!r} is an HTTP endpoint: --isolation strict has no network to reach it")
     if parsed.kind == "endpoint":
         from twinbench.plugins.endpoint import EndpointRouter  # an HTTP client takes longer to load than a score
 
@@ -252,7 +252,7 @@ def _known_routers(spec: RouterSpec, *, elsewhere: bool) -> str:
         return ""
     here = () if elsewhere else importlib.metadata.entry_points(group=ENTRY_POINTS).names
     meant = did_you_mean(spec.target, [*BUILT_IN, *here])
-    return f"; built in are {', '.join(BUILT_IN)}; your own is {FORMS}{meant}"
+    return f"; built-in routers are {', '.join(BUILT_IN)}; name your own as {FORMS}{meant}"
 
 
 def _described_elsewhere(request: dict[str, Any], limits: PluginLimits) -> RouterDescription:

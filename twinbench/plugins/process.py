@@ -45,7 +45,7 @@ def ending(code: int, stderr: bytes) -> str:
     if code == PIPE_LOST:
         return CLOSED
     lines = stderr.decode("utf-8", "replace").strip().splitlines()
-    last_words = f"; its last words: {lines[-1]}" if lines else ""
+    last_words = f"; last line of standard error: {lines[-1]}" if lines else ""
     if code < 0:
         return f"its process was killed by signal {-code} ({_signal_name(-code)}){last_words}"
     return f"its process exited with code {code}{last_words}"

@@ -55,7 +55,7 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "entry-point":
         known = {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
         if target not in known:
-            raise RouterNotFoundError(f"no router of that name; installed are {', '.join(sorted(known)) or 'none'}")
+            raise RouterNotFoundError(f"no router has that name; installed: {', '.join(sorted(known)) or 'none'}")
         kind, target, attribute = "module", known[target].module, known[target].attr
     found: _Module | None
     if kind == "file":
@@ -65,7 +65,7 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
         top = target.split(".")[0]
         found = _module_file(target, _search_root(top, path))
         if found is None and top not in sys.stdlib_module_names and _search_root(top, path) is None:
-            raise RouterNotFoundError(f"no module {top!r} here; install it, or run from its folder")
+            raise RouterNotFoundError(f"no module {top!r}; install it, or run from its folder")
     return {
         "kind": kind,
         "target": target,

@@ -123,7 +123,7 @@ def _remove_folder() -> None:
 def _die_of(number: int) -> NoReturn:
     """Die of the signal that killed the child, so that twinbench sees what happened."""
     if number not in (signal.SIGKILL, signal.SIGSTOP):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores some signals by default
+        signal.signal(number, signal.SIG_DFL)  # Python ignores some signals by default signals by default
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     os.kill(os.getpid(), number)
     os._exit(128 + number)

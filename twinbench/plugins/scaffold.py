@@ -24,14 +24,14 @@ def new_project(name: str, parent: Path) -> list[Path]:
         TwinbenchError: the folder cannot be written.
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
-        raise UsageError(f"router name {name!r}: use lower-case letters, digits and '-', a letter first")
+        raise UsageError(f"router name {name!r}: use lower-case letters, digits and '-', starting with a letter")
     if name in BUILT_IN:
-        raise UsageError(f"router name {name!r} is a built-in router's; choose another")
+        raise UsageError(f"router name {name!r} belongs to a built-in router; choose another")
     if name.replace("-", "_") in sys.stdlib_module_names | _TAKEN:
         raise UsageError(f"router name {name!r} is the name of a module that Python or twinbench needs; choose another")
     folder = parent / name
     if folder.exists():
-        raise UsageError(f"{folder} exists; choose another name or folder")
+        raise UsageError(f"{folder} exists already; choose another name or folder")
     package = name.replace("-", "_")
     words = {"name": name, "package": package, "class_name": "".join(part.capitalize() for part in package.split("_"))}
     files = {

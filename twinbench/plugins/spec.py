@@ -60,11 +60,11 @@ def parse_spec(text: str) -> RouterSpec:
     if not colon and name and "/" not in name and not name.endswith(".py"):
         return RouterSpec(text, "entry-point", name, "", arguments)
     if not target or not attribute:
-        raise UsageError(f"router {text!r}: name a class of your own as {FORMS}")
+        raise UsageError(f"router {text!r}: name your own router as {FORMS}")
     if not target.endswith(".py"):
         return RouterSpec(text, "module", target, attribute, arguments)
     if not Path(target).is_file():
-        raise UsageError(f"router {text!r}: no file {target}")
+        raise UsageError(f"router {text!r}: file {target} does not exist")
     return RouterSpec(text, "file", target, attribute, arguments)
 
 
@@ -72,8 +72,8 @@ def _arguments(text: str, query: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:
-        raise UsageError(f"router {text!r}: arguments are written ?name=value&name=value") from None
+        raise UsageError(f"router {text!r}: write arguments as ?name=value&name=value") from None
     names = [name for name, _ in pairs]
     if repeated := {name for name in names if names.count(name) > 1}:
-        raise UsageError(f"router {text!r}: given twice: {', '.join(sorted(repeated))}")
+        raise UsageError(f"router {text!r}: arguments given twice: {', '.join(sorted(repeated))}")
     return dict(pairs)

@@ -65,7 +65,7 @@ def request_frame(content: Mapping[str, Any]) -> bytes:
             encoded = _dumps(_decode(_encode(content)), _MARSHAL_VERSION)
         return FRAME_LENGTH.pack(len(encoded)) + encoded
     except (ValueError, TypeError, RecursionError, struct.error) as error:
-        raise FrameError(f"a conversation that cannot be sent ({error})") from None
+        raise FrameError(f"the conversation cannot be sent ({error})") from None
 
 
 def read_request(read: Reader) -> dict[str, Any]:

@@ -199,9 +199,10 @@ def _checked(
 
 def _overspent(usage: Usage, spent_usd: Decimal, bound: Bound) -> str:
     return (
-        f"the question cost {plain(spent_usd)} USD, where {plain(bound.usd)} were the most expected, so that the "
-        f"reservations of a run would not hold: it bills {usage.prompt_tokens} tokens of a prompt that we count as "
-        f"{bound.prompt_tokens} at most, and {usage.output} of an answer that max_tokens limits to {bound.max_tokens}"
+        f"the question cost {plain(spent_usd)} USD, but at most {plain(bound.usd)} USD was expected, so that the "
+        f"reservations of a run would be too small: it bills {usage.prompt_tokens} tokens for a prompt that we "
+        f"count as at most {bound.prompt_tokens}, and {usage.output} for an answer that max_tokens limits to "
+        f"{bound.max_tokens}"
     )
 
 
@@ -248,7 +249,7 @@ def _differences(locked: PriceTable, told: Mapping[str, Decimal]) -> Iterator[st
     for bucket, price in told.items():
         ours: Decimal = getattr(locked, bucket)
         if abs(price - ours) > _SAME * max(price, ours):
-            yield f"{bucket} costs {plain(price)} USD per million tokens, locked is {plain(ours)}"
+            yield f"{bucket} costs {plain(price)} USD per million tokens; the locked price is {plain(ours)}"
 
 
 def _decimal(value: Any) -> Decimal | None:

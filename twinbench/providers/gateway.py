@@ -80,7 +80,10 @@ class Gateway:
             TransportError: there is no answer.
         """
         body = copy.deepcopy(dict(request.body))
-        litellm, client = _litellm(), self._client  # loading them takes seconds, which are not the gateway's
+        litellm, client = (
+            _litellm(),
+            self._client,
+        )  # loaded here: that takes seconds the gateway must not be charged for
         with self._wire.exchange(within_s, self._sent_headers(request.session)) as exchange:
             unsent: Exception | None = None
             try:
@@ -177,9 +180,9 @@ def _checked_base(api_base: str) -> str:
         parts, usable = urlsplit(""), False
     if not usable:
         shown = "" if "@" in api_base else f" {api_base!r}"  # it may contain a password
-        raise UsageError(f"--api-base{shown} is no address: give one such as https://host/v1")
+        raise UsageError(f"--api-base{shown} is not an address: give one such as https://host/v1")
     if parts.username is not None or parts.query or parts.fragment:
-        raise UsageError("--api-base takes scheme, host, port and path only; a key comes from --api-key-env")
+        raise UsageError("--api-base may only have scheme, host, port and path; the key comes from --api-key-env")
     return api_base.rstrip("/")
 
 
@@ -189,6 +192,6 @@ def _key(variable: str, environment: Mapping[str, str]) -> str:
         raise UsageError(f"the API key is missing: set the environment variable {variable} (--api-key-env)")
     if not set(key) <= set(string.ascii_letters + string.digits + string.punctuation):
         raise UsageError(
-            f"the environment variable {variable} holds no API key: it has spaces or characters beyond ASCII"
+            f"the environment variable {variable} is not an API key: it has spaces or non-ASCII characters"
         )
     return key

@@ -43,7 +43,9 @@ def metered_llm(
     if api_base is None:
         for option, given in ((_OPTION, router_usd), ("--api-key-env", api_key_env)):
             if given is not None:
-                raise UsageError(f"{option} is of routers that ask an LLM themselves: name the gateway with --api-base")
+                raise UsageError(
+                    f"{option} is for routers that call an LLM themselves: name the gateway with --api-base"
+                )
         yield None
         return
     # A score without LLM calls needs no HTTP client.
@@ -66,7 +68,7 @@ def spending_cap(amount: str | float | Decimal | None, pool: LiveManifest, optio
     if amount is None:
         if pool.costs_nothing:
             return None
-        raise UsageError(f"pool {pool.name} costs money: say how much {who} may spend, with {option}")
+        raise UsageError(f"pool {pool.name} costs money: give the most that {who} may spend with {option}")
     return amount_in_usd(amount, option)
 
 

@@ -268,7 +268,7 @@ def _addresses(host: str, port: int, within_s: float) -> list[str]:
     resolver.start()
     resolver.join(within_s)
     if not found:
-        raise httpcore.ConnectTimeout(f"the name {host} was not resolved")
+        raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time")
     if isinstance(found[0], OSError):
         raise httpcore.ConnectError(f"the name {host} has no address: {found[0]}")
     return found[0]
@@ -299,7 +299,7 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     if len(plain) > MOST_BYTES:
         raise _AnswerError(f"the answer is longer than {MOST_BYTES >> 20} MiB")
     if not unpacker.eof:
-        raise _AnswerError("the answer is cut")
+        raise _AnswerError("the answer is cut short")
     return plain
 
 
@@ -314,7 +314,7 @@ def _worded(error: Exception, exchange: Exchange) -> str:
         return str(error)
     if not exchange.sent:
         return f"no connection{what}"
-    return f"the connection broke before the answer was whole{what}"
+    return f"the connection broke before the answer was complete{what}"
 
 
 def _timestamp(value: str) -> float | None:

@@ -78,4 +78,4 @@ def name_of(candidate: object) -> str | None:
         return candidate.id
     if isinstance(candidate, Tier):
         return candidate.label
-    raise LlmError(f"candidate must be a Candidate, a Tier, a text or None, not {type(candidate).__name__}")
+    raise LlmError(f"candidate must be a Candidate, a Tier, a str or None, not {type(candidate).__name__}")

@@ -22,9 +22,9 @@ from twinbench.routing.tiers import Tier
 MOST_DEPTH = 64
 """Largest nesting depth of a router's messages, so that recursive code that reads them is safe."""
 
-OUTSIDE = "an LLM can be asked inside route only: a call is for the decision being made"
+OUTSIDE = "an LLM can be asked inside route() only, so that each call belongs to a decision"
 UNPAID = (
-    "this router asks an LLM, and nobody pays for that: give --api-base URL, --router-usd USD and, where the server "
+    "this router asks an LLM itself: give --api-base URL, a spending cap with --router-usd USD and, if the server "
     "wants a key, --api-key-env NAME"
 )
 
@@ -96,7 +96,7 @@ class OwnCalls(ABC):
                 raise LlmError(self._outside)
             deciding.asked += 1
             if deciding.asked > MOST_ASKS:
-                raise LlmError(f"a decision may ask {MOST_ASKS} times")
+                raise LlmError(f"a decision may make at most {MOST_ASKS} LLM calls")
             question = checked_question(messages, name_of(candidate), max_tokens, temperature)
             try:
                 return self._answered(deciding, question)
@@ -141,14 +141,14 @@ def checked_question(messages: object, candidate: str | None, max_tokens: object
         LlmError: an argument is invalid; the text says which.
     """
     if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Sequence) or not messages:
-        raise LlmError("messages must be a list of OpenAI chat messages, one at least")
+        raise LlmError("messages must be a non-empty list of OpenAI chat messages")
     for number, message in enumerate(messages):
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise LlmError(f"messages[{number}] must be a chat message: an object with a role")
     if (why := _unsendable(messages)) is not None:
-        raise LlmError(f"messages that cannot be sent: {why}")
+        raise LlmError(f"messages cannot be sent: {why}")
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or max_tokens < 1:
-        raise LlmError(f"max_tokens must be a whole number above 0, not {max_tokens!r:.80}")
+        raise LlmError(f"max_tokens must be an integer above 0, not {max_tokens!r:.80}")
     if temperature is not None:
         if isinstance(temperature, bool) or not isinstance(temperature, int | float) or not 0 <= temperature <= 2:
             raise LlmError(f"temperature must be a number from 0 to 2 or None, not {temperature!r:.80}")
@@ -166,10 +166,10 @@ def _unsendable(messages: object) -> str | None:
         for each in level:
             if isinstance(each, str):
                 if not _is_unicode(each):
-                    return "a text in it has half a surrogate pair"
+                    return "a string contains half a surrogate pair"
             elif isinstance(each, float):
                 if not math.isfinite(each):
-                    return f"{each} is no number in JSON"
+                    return f"{each} is not a JSON number"
             elif isinstance(each, Mapping):
                 inner += each
                 inner += each.values()
@@ -178,7 +178,7 @@ def _unsendable(messages: object) -> str | None:
         if not inner:
             return None
         level = inner
-    return f"they are nested more than {MOST_DEPTH} deep"
+    return f"they are nested more than {MOST_DEPTH} levels deep"
 
 
 def _is_unicode(text: str) -> bool:

@@ -225,7 +225,7 @@ def checked(answer: object, candidates: Sequence[Candidate]) -> Choice:
     if decision.score is not None and (score is None or not 0 <= score <= 1):
         raise DecisionError(f"score must be a number from 0 to 1 or None, not {_shown(decision.score)}")
     if decision.rationale is not None and not _is_text(decision.rationale):
-        raise DecisionError(f"rationale must be a text or None, not {_shown(decision.rationale)}")
+        raise DecisionError(f"rationale must be a str or None, not {_shown(decision.rationale)}")
     candidate = _picked(decision.candidate, candidates)
     return Choice(candidate, score, decision.rationale)
 
@@ -267,7 +267,7 @@ def _picked(picked: object, candidates: Sequence[Candidate]) -> Candidate:
             f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
         )
     if not isinstance(picked, Tier):
-        wanted = "a Decision, a Candidate, a Tier or a text"
+        wanted = "a Decision, a Candidate, a Tier or a str"
         raise DecisionError(
             f"route returned {_shown(picked)}, of type {type(picked).__name__}; it must return {wanted}"
         )

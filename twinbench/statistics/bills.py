@@ -50,7 +50,7 @@ def too_few(cases: int, resampling: Resampling) -> str | None:
     if cases >= fewest:
         return None
     found = f"{cases} case{'' if cases == 1 else 's'}"
-    return f"too little: {found} with a verdict, and an interval at this level needs {fewest}"
+    return f"too little: {found} with a verdict, but an interval at this level needs {fewest}"
 
 
 def run_intervals(

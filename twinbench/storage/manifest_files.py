@@ -101,7 +101,7 @@ def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
     """Load the static manifest with this name or path."""
     manifest = _known(name)
     if not isinstance(manifest, StaticManifest):
-        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a static one is needed")
+        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, but a static one is needed")
     return manifest
 
 
@@ -109,7 +109,7 @@ def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
     """Load the live manifest with this name or path."""
     manifest = _known(name)
     if not isinstance(manifest, LiveManifest):
-        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, a live one is needed")
+        raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, but a live one is needed")
     return manifest
 
 
@@ -139,14 +139,12 @@ def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBa
     """
     manifest = load_manifest(manifest_name)
     if not isinstance(manifest, BanksManifest):
-        raise UsageError(f"{manifest_name} is a manifest of kind {manifest.kind!r}, one of banks is needed")
+        raise UsageError(f"{manifest_name} is a manifest of kind {manifest.kind!r}, but one of banks is needed")
     for bank in manifest.banks:
         if bank.name == name:
             return bank
     known = [bank.name for bank in manifest.banks]
-    raise UsageError(
-        f"no bank is called {name!r} in {manifest_name}; known: {', '.join(known)}{did_you_mean(name, known)}"
-    )
+    raise UsageError(f"{manifest_name} has no bank {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
 
 
 def check_manifest(name_or_path: str) -> list[Problem]:
@@ -159,7 +157,7 @@ def check_manifest(name_or_path: str) -> list[Problem]:
         return []
     locked = locked_fingerprints().get(manifest.name)
     if locked != manifest.fingerprint:
-        what = f"its fingerprint is {manifest.fingerprint}, locked is {locked}: a released manifest was edited"
+        what = f"its fingerprint is {manifest.fingerprint}, not the locked {locked}: a released manifest was edited"
         return [Problem(f"{manifest.name}.toml", None, None, what)]
     return []
 

@@ -145,11 +145,11 @@ class StaticManifest(_Manifest):
         for set_name, names in self.tokenizer_sets.items():
             for tier in Tier:
                 if names[tier] not in self.tokenizers:
-                    raise ValueError(f"tokenizer_sets.{set_name}.{tier.label}: no tokenizer is called {names[tier]!r}")
+                    raise ValueError(f"tokenizer_sets.{set_name}.{tier.label}: there is no tokenizer {names[tier]!r}")
         known = {model for tier in Tier for model in self.models[tier]}
         for alias, model in self.aliases.items():
             if model not in known:
-                raise ValueError(f"aliases.{alias}: no tier has a model called {model!r}")
+                raise ValueError(f"aliases.{alias}: no tier has a model {model!r}")
         return self
 
     def candidates(self) -> tuple[Candidate, ...]:
@@ -199,7 +199,7 @@ class LiveCandidate(_Model):
             raise ValueError("max_tokens is larger than max_output or the context window")
         unknown = set(self.sources) - set(LiveCandidate.model_fields)
         if unknown:
-            raise ValueError(f"sources name fields that do not exist: {', '.join(sorted(unknown))}")
+            raise ValueError(f"sources names fields that do not exist: {', '.join(sorted(unknown))}")
         return self
 
     def candidate(self) -> Candidate:
@@ -246,14 +246,14 @@ class LiveManifest(_Manifest):
     @property
     def division_notes(self) -> tuple[str, ...]:
         """The notes about its pool for a table of scores; empty for a released pool."""
-        note = f"open division: pool {self.name} is not locked; compare with scores under {self.fingerprint[:12]} only"
+        note = f"open division: pool {self.name} is not locked; only compare scores with pool {self.fingerprint[:12]}"
         return () if self.division == "locked" else (note,)
 
     @model_validator(mode="after")
     def _candidates_are_told_apart(self) -> Self:
         ids = [candidate.id for candidate in self.candidates]
         if repeated := {name for name in ids if ids.count(name) > 1}:
-            raise ValueError(f"candidate ids stand twice: {', '.join(sorted(repeated))}")
+            raise ValueError(f"candidate ids occur twice: {', '.join(sorted(repeated))}")
         for label in TIER_LABELS:
             of_tier = [candidate for candidate in self.candidates if candidate.tier == label]
             if of_tier and sum(candidate.tier_default for candidate in of_tier) != 1:
@@ -272,7 +272,7 @@ class NamedSplit(_Model):
     @model_validator(mode="after")
     def _counted(self) -> Self:
         if self.instances is not None and len(set(self.instances)) != self.count:
-            raise ValueError(f"count says {self.count}, the list has {len(set(self.instances))} different instances")
+            raise ValueError(f"count is {self.count}, but the list has {len(set(self.instances))} different instances")
         return self
 
 
@@ -291,7 +291,7 @@ class SplitsManifest(_Manifest):
         for split in self.splits:
             if split.name == name and split.instances is not None:
                 return frozenset(split.instances)
-        raise UsageError(f"no split with a list of instances is called {name!r} in {self.name}")
+        raise UsageError(f"{self.name} has no split {name!r} with a list of instances")
 
 
 class PublishedBank(_Model):
@@ -311,7 +311,7 @@ class PublishedBank(_Model):
     @model_validator(mode="after")
     def _counted(self) -> Self:
         if (labels := sum(map(sum, self.labels.values()))) != self.rows:
-            raise ValueError(f"rows says {self.rows}, the labels are {labels}")
+            raise ValueError(f"rows is {self.rows}, but there are {labels} labels")
         return self
 
 

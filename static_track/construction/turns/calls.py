@@ -171,8 +171,8 @@ class BuildCalls:
             tokens = self.prompt_tokens(chosen, [each.plain for each in conversation], tools)
             if tokens + chosen.max_tokens > chosen.context_window:
                 raise DoesNotFitError(
-                    f"{chosen.id} cannot take it: {tokens:,} tokens and {chosen.max_tokens:,} to come, of "
-                    f"{chosen.context_window:,}"
+                    f"the prompt does not fit {chosen.id}: {tokens:,} tokens plus max_tokens {chosen.max_tokens:,} "
+                    f"exceed its context window of {chosen.context_window:,}"
                 )
             worst = worst_case_usd(tokens, chosen.prices.prices(), chosen.max_tokens)
             log, step = self._next_step(task, repeat)
@@ -210,5 +210,5 @@ class BuildCalls:
         try:
             return recorded_answer(found, request, found.reserve.step, chosen, switched=switched)
         except DivergedError as error:
-            what = f"an answer of {chosen.id} is read otherwise than when it was paid ({error.replayed})"
+            what = f"a recorded answer of {chosen.id} is classified differently now ({error.replayed})"
             raise JournalError(f"{self.path}: {what}; build into another directory") from None

@@ -75,13 +75,13 @@ class _Tools:
     def run_program(self, files: Mapping[str, str], command: str, timeout_s: float) -> ProgramResult:
         """Run a command in a container."""
         if self.programs is None:
-            raise TypeError("it runs programs, and does not say so (needs_containers)")
+            raise TypeError("it runs programs, but does not declare needs_containers")
         return self.programs.run(files, command, timeout_s, task=self.task.row.id)
 
     def ask_judge(self, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any]) -> str:
         """Ask the judge."""
         if self.judge is None:
-            raise TypeError("it asks a judge, and does not say so (needs_judge)")
+            raise TypeError("it asks a judge, but does not declare needs_judge")
         answered = self.calls.ask(
             self.judge.asked,
             [Utterance(each) for each in messages],
@@ -238,7 +238,7 @@ class _Running:
         except Exception as error:
             raise CheckFailedError(f"check {kind} failed: {describe_error(error)}") from error
         if evaluation.passed is None and len(self.answers) >= self.task.evaluator.most_steps:
-            raise CheckFailedError(f"check {kind} goes on after most_steps = {self.task.evaluator.most_steps}")
+            raise CheckFailedError(f"check {kind} has not decided after most_steps = {self.task.evaluator.most_steps}")
         return evaluation
 
     def _ended(self, passed: bool | None, cause: Cause | None, detail: str | None) -> Execution:
@@ -296,13 +296,13 @@ def _gateway(stack: ExitStack, base: Base, whose: str) -> Gateway:
 def _opened_judge(stack: ExitStack, settings: TurnSettings, asked: Mapping[str, Asked]) -> _Judge:
     if settings.judge is None:
         raise UsageError(
-            "executor.judge is missing: tasks are checked by a judge; name its pool, candidate and address"
+            "executor.judge is missing: tasks are checked by an LLM judge; give its pool, candidate and api_base"
         )
     candidate, pool = judge_candidate(settings.judge)
     if candidate.id in asked and asked[candidate.id].candidate != candidate:
         raise UsageError(
-            f"executor.judge.candidate: {candidate.id} stands in both pools, and is not the same: answers are kept by "
-            "the id of who gave them; give it another id in one of them"
+            f"executor.judge.candidate: {candidate.id} is in both pools with different definitions, but answers are "
+            "stored by candidate id: give it another id in one of them"
         )
     identity = {"pool": pool.fingerprint, "candidate": candidate.id, "model": candidate.model}
     return _Judge(Asked(candidate, _gateway(stack, settings.judge, "of the judge")), identity)

@@ -31,9 +31,9 @@ def _checked(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        raise ValueError(f"is no JSON schema: {error.message[:200]}") from None
+        raise ValueError(f"is not a JSON schema: {error.message[:200]}") from None
     if (reference := _foreign_reference(schema)) is not None:
-        raise ValueError(f"refers to {reference!r:.80}; a schema may refer to parts of itself alone (#/…)")
+        raise ValueError(f"refers to {reference!r:.80}; a schema may only refer to parts of itself (#/…)")
     return schema
 
 

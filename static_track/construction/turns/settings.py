@@ -76,8 +76,8 @@ class TurnSettings(_Settings):
             return own
         if self.api_base is None:
             raise UsageError(
-                f"executor.api_base is missing: it says where {candidate.id} is asked; or give executor.bases an "
-                "address for each candidate"
+                f"executor.api_base is missing: give the address of {candidate.id} there, or an address for each "
+                "candidate in executor.bases"
             )
         return Base(api_base=self.api_base, api_key_env=self.api_key_env)
 

@@ -27,7 +27,7 @@ _NO_NAMES = (".", "..")
 
 def _task_id(value: str) -> str:
     if value in _NO_NAMES or any(character in value for character in "/\\\0"):
-        raise ValueError("cannot be the id of a task: it must be no path")
+        raise ValueError("cannot be a task's id: it must not be a path")
     return value
 
 
@@ -144,7 +144,7 @@ def _read_rows(path: Path, kinds: dict[str, FoundEvaluator], ids: set[str]) -> I
             yield from _problems(error, path, each.number, unit)
             continue
         if row.id in ids:
-            yield Problem(str(path), each.number, "id", f"{row.id!r:.80} stands in the file twice", unit)
+            yield Problem(str(path), each.number, "id", f"{row.id!r:.80} is in the file twice", unit)
             continue
         ids.add(row.id)
         try:

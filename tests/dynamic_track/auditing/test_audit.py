@@ -277,12 +277,12 @@ def test_a_run_whose_router_asks_a_model_itself_is_clean(tmp_path: Path, rehears
     assert found(run) == {}
     spoilt = Path(shutil.copytree(run, tmp_path / "spoilt"))
     edited(spoilt, "settle", setting(cost_usd="0.00000001"))
-    assert "a call of the router's own" in found(spoilt)["cost"][0]["detail"]
+    assert "one of the router's own" in found(spoilt)["cost"][0]["detail"]
 
     # Twenty tokens were asked for: the limit of the router's call, not of the candidate, is what an answer is held to.
     edited(run, "settle", in_response(lambda body: body["usage"].update(completion_tokens=21, total_tokens=None)))
     [finding] = found(run)["usage"]
-    assert "a call of the router's own: the journal has an answer, the response is usage" in finding["detail"]
+    assert "one of the router's own: the journal has an answer, the response is usage" in finding["detail"]
 
 
 @pytest.mark.usefixtures("key")
@@ -366,7 +366,7 @@ def test_a_torn_end_is_said(turns: Path) -> None:
     with (turns / "journal" / JOURNAL_FILE).open("ab") as file:
         file.write(b'{"fields":{"case":')
     assert found(turns) == {}
-    assert "ends in the middle" in twinbench("dynamic", "audit", turns).text
+    assert " the line is incomplete" in twinbench("dynamic", "audit", turns).text
 
 
 # Edits of files
@@ -660,7 +660,7 @@ def test_cache_reads_that_nothing_was_written_for_are_found(dear: Path) -> None:
     consistently(dear, all_read)
     findings = found(dear)
     assert findings.keys() == {"cache"}
-    assert "nothing was written to before" in findings["cache"][0]["detail"]
+    assert "nothing was written before" in findings["cache"][0]["detail"]
 
 
 def scaled(factor: float, *buckets: str) -> Callable[[dict[str, Any]], dict[str, int]]:
@@ -862,7 +862,7 @@ def test_a_case_that_was_dropped_with_everything_that_tells_of_it_is_found_by_th
     drop(dear, MEDIUM)
     [finding] = found(dear)["missing-case"]
     assert finding["case"] == MEDIUM
-    assert finding["detail"] == "trial 1 was to be run, and no line of the journal is about it"
+    assert finding["detail"] == "trial 1 was to be run, but no journal line is about it"
     assert found(dear).keys() == {"missing-case"}
     assert load_run(dear).missing == ((MEDIUM, 1),)
 
@@ -1476,7 +1476,7 @@ def test_a_line_that_is_nested_beyond_all_use_is_refused_wherever_it_is_read(tur
     for words in READERS:
         ran = twinbench(*words[:2], turns, *words[2:])
         assert ran.code == 1
-        assert "is no journal line, though its hash is right" in (ran.text if words[1] == "audit" else ran.err)
+        assert "not a journal line, though its hash matches" in (ran.text if words[1] == "audit" else ran.err)
 
 
 def test_a_trial_that_was_given_up_begins_again_or_is_a_finding(turns: Path) -> None:
@@ -1487,7 +1487,7 @@ def test_a_trial_that_was_given_up_begins_again_or_is_a_finding(turns: Path) -> 
         return line
 
     rewritten(turns, give_up)
-    assert any("after the trial was given up" in each["detail"] for each in found(turns)["steps"])
+    assert any("after the trial was stopped" in each["detail"] for each in found(turns)["steps"])
 
 
 def test_a_journal_without_a_whole_line_is_missed_where_trials_have_ended(turns: Path) -> None:
@@ -1495,7 +1495,7 @@ def test_a_journal_without_a_whole_line_is_missed_where_trials_have_ended(turns:
     for words in READERS:
         ran = twinbench(*words[:2], turns, *words[2:])
         assert ran.code == 1
-        assert "has ended, and the journal does not tell of it" in ran.err or words[1] == "audit"
+        assert "has ended, but the journal has no line about it" in ran.err or words[1] == "audit"
 
 
 @pytest.mark.parametrize(

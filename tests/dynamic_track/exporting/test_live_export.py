@@ -392,7 +392,7 @@ def test_a_log_read_back_has_every_conversation_command_and_decision(
 
 
 def infra(line: dict[str, Any]) -> dict[str, Any] | None:
-    """One case ended by infrastructure."""
+    """One case lost to infrastructure."""
     if line["fields"].get("case") != EASY or line["kind"] not in ("end", "verdict"):
         return line
     if line["kind"] == "verdict":
@@ -535,8 +535,8 @@ def test_what_was_lost_and_what_the_router_asked_itself_is_in_the_spend(run: Pat
         (["nowhere", "-o", "out"], 2, "nowhere holds no run"),
         (["{run}", "-o", "out", "--format", "xml"], 2, "xml"),
         (["{run}"], 2, "--output"),
-        (["{run}", "-o", "there"], 2, "there exists: choose another -o"),
-        (["{run}", "-o", "folder"], 2, "folder exists: choose another -o"),
+        (["{run}", "-o", "there"], 2, "there exists already: choose another -o"),
+        (["{run}", "-o", "folder"], 2, "folder exists already: choose another -o"),
         (["{run}", "-o", "there/out"], 1, "/there/out (Not a directory)"),
         (["{run}", "-o", "missing/out"], 1, "/missing/out (No such file"),
         (["{run}", "-o", "missing/out.eval", "--format", "inspect"], 1, "cannot"),
@@ -544,7 +544,7 @@ def test_what_was_lost_and_what_the_router_asked_itself_is_in_the_spend(run: Pat
         (["{run}", "-o", "out.json", "--format", "inspect"], 2, "end in .eval"),
         (["{run}", "-o", "-", "--format", "inspect"], 2, "end in .eval"),
         (["{run}", "-o", "-", "--json"], 2, "add -o FILE"),
-        (["{run}", "-o", "out", "--format", "otel", "--what", "trials"], 2, "--what is of --format jsonl"),
+        (["{run}", "-o", "out", "--format", "otel", "--what", "trials"], 2, "--what works with --format jsonl"),
         (["{run}", "-o", "/dev/full"], 1, "No space left"),
         (["imported", "-o", "out"], 2, "imported holds imported runs"),
         (["begun", "-o", "out"], 1, "no trial of begun has ended"),

@@ -34,8 +34,8 @@ def test_predictions_are_read_by_swebench_and_by_grade(run: Path, tmp_path: Path
     utils = pytest.importorskip("swebench.harness.utils")
     target = tmp_path / "predictions.jsonl"
     exported = twinbench("dynamic", "export", run, "--what", "predictions", "-o", target).succeeded()
-    assert "note: infrastructure or the cap ended, and left out: 1 trial\n" in exported.err
-    assert "note: not ended, and left out: 1 trial\n" in exported.err
+    assert "note: left out, because infrastructure or the cap ended them: 1 trial\n" in exported.err
+    assert "note: left out, because they have not finished: 1 trial\n" in exported.err
     assert f"3 predictions: {target}\n" in exported.err
 
     found = utils.get_predictions_from_file(str(target), "", "")
@@ -46,7 +46,7 @@ def test_predictions_are_read_by_swebench_and_by_grade(run: Path, tmp_path: Path
     assert twinbench("dynamic", "export", run, "--what", "predictions", "-o", "-").out == target.read_bytes()
     assert twinbench("dynamic", "export", run, "--what", "predictions", "--trial", "2", "-o", "-").out == b""
     refused = twinbench("dynamic", "export", run, "--trial", "2", "-o", "-")
-    assert (refused.code, "--trial is of --what predictions" in refused.err) == (2, True)
+    assert (refused.code, "--trial works with --what predictions" in refused.err) == (2, True)
 
 
 def test_grade_reads_predictions_from_standard_input() -> None:

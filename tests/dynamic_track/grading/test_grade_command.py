@@ -69,7 +69,7 @@ def test_an_image_that_cannot_be_had_is_exit_code_1_and_no_verdict(tmp_path: Pat
     [
         ((), "--patch FILE with --case ID"),
         (("--patch", "x.patch"), "--patch FILE with --case ID"),
-        (("--patch", "x.patch", "--case", CASE), "no file x.patch"),
+        (("--patch", "x.patch", "--case", CASE), "file x.patch does not exist"),
         (("--predictions", "x.jsonl"), "no file x.jsonl"),
         (("--predictions", "x.csv"), "no file x.csv"),
     ],
@@ -92,7 +92,7 @@ def test_a_case_that_is_no_task_is_named_with_what_is_near(tmp_path: Path) -> No
     ("text", "said"),
     [
         ('{"instance_id": "x"\n', "line 1"),
-        ('{"instance_id": "a", "model_patch": ""}\n{"instance_id": "a", "model_patch": ""}\n', "stands twice"),
+        ('{"instance_id": "a", "model_patch": ""}\n{"instance_id": "a", "model_patch": ""}\n', "appears twice"),
         ('{"model_patch": ""}\n', "field instance_id"),
         ('{"instance_id": "a"}\n', "field model_patch"),
         ('{"instance_id": "a", "model_patch": 3}\n', "field model_patch"),

@@ -28,8 +28,8 @@ REFUSED = {
         "p.json, entry 2, field instance_id: stands twice in one object",
     ),
     "no JSON": ("p.json", "[1", "p.json: not JSON: Expecting ',' delimiter at column 3"),
-    "no object": ("p.jsonl", "1\n", "p.jsonl, line 1: a prediction is a JSON object"),
-    "a text": ("p.json", '"a"', "p.json: a list of predictions, or an object by instance id, is needed"),
+    "no object": ("p.jsonl", "1\n", "p.jsonl, line 1: must be a JSON object"),
+    "a text": ("p.json", '"a"', "p.json: must be a list of predictions, or an object by instance id"),
 }
 
 

@@ -139,11 +139,11 @@ def _third(content: Run) -> Run:
 
 
 SHORT: dict[str, tuple[Run, str | None, str]] = {
-    "no response": (_changed(lambda c: _third(c).clear(), v1()), None, "the file does not hold its response"),
+    "no response": (_changed(lambda c: _third(c).clear(), v1()), None, "the file does not contain its response"),
     "a response as text": (
         _changed(lambda c: _third(c).update(response="ModelResponse()"), v1()),
         None,
-        "the file does not hold its response",
+        "the file does not contain its response",
     ),
     "no usage": (
         _changed(lambda c: _third(c)["response"].pop("usage"), v1()),
@@ -153,7 +153,7 @@ SHORT: dict[str, tuple[Run, str | None, str]] = {
     "usage of other types": (
         _changed(lambda c: _third(c)["response"].update(usage={"prompt_tokens": "many"}), v1()),
         "usage",
-        "usage.prompt_tokens is no count of tokens: 'many'",
+        "usage.prompt_tokens is not a token count: 'many'",
     ),
     "more cached than sent": (
         _changed(lambda c: _third(c)["response"]["usage"].update(prompt_tokens=5, total_tokens=30), v1()),
@@ -263,7 +263,10 @@ def test_broken_files_are_named_and_the_rest_goes_on(tmp_path: Path, pool: Path)
     assert {problem["source"] for problem in ran.json["problems"]} == {
         str(folder / name) for name in ("cut.traj.json", "role.traj.json", "up.traj.json")
     }
-    assert f"error: {folder / 'up.traj.json'}, field instance_id: '../../up' is no name for a folder" in ran.err
+    assert (
+        f"error: {folder / 'up.traj.json'}, field instance_id: '../../up' cannot name a folder, which a recording needs"
+        in ran.err
+    )
     told = {run["case"]: (run["recorded"], run["why"]) for run in ran.json["runs"]}
     assert told["a__a-1"] == told["b__b-2"] == (3, None)
     assert told["none"][0] == 0
@@ -296,7 +299,7 @@ def test_an_imported_run_had_no_router_to_compare_with(tmp_path: Path, pool: Pat
     imported(tmp_path / "run", pool, write_run(tmp_path / "a.traj.json", v1())).succeeded()
     ran = replayed(tmp_path / "run", "--route")
     assert ran.code == 2
-    assert "an imported run had none" in ran.err
+    assert "an imported run has none" in ran.err
 
 
 def test_only_some_runs_are_replayed(tmp_path: Path, pool: Path) -> None:
@@ -334,7 +337,7 @@ def test_the_tables_show_text_from_files_as_text(tmp_path: Path, pool: Path) -> 
     assert "a[red]b" in shown.text
     assert "a[red]b" in again.text
     assert "3 calls: computed 0.004200 USD, reported 0.004200 USD, difference 0.000000 USD" in shown.text
-    assert "the model's side alone: no command ran, and nothing was graded" in again.text
+    assert "only the model calls were replayed: no command ran, and nothing was graded" in again.text
 
 
 def test_a_line_for_each_call_is_printed_where_asked(tmp_path: Path, pool: Path) -> None:

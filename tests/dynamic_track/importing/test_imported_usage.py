@@ -126,7 +126,7 @@ INLINE: dict[str, tuple[dict[str, Any], tuple[float, tuple[int, int, int, int]] 
     ),
     "a cache that nobody knows": (
         {"prompt_tokens": 1000, "completion_tokens": 10, "promptCacheHits": 800},
-        "usage.promptCacheHits = 800: a count of a cache under a key that is not known",
+        "usage.promptCacheHits = 800: an unknown key that seems to count cached tokens",
     ),
     "an hour without a price": (
         {
@@ -134,7 +134,7 @@ INLINE: dict[str, tuple[dict[str, Any], tuple[float, tuple[int, int, int, int]] 
             "output_tokens": 10,
             "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 800},
         },
-        "which the pool has no price for (prices.cache_write_1h)",
+        "but the pool has no price for that (prices.cache_write_1h)",
     ),
 }
 

@@ -111,7 +111,7 @@ def test_no_edit_is_in_an_image(engine: Engine, rehearsal: Sequence[Task]) -> No
     ("was", "becomes", "told"),
     [
         ('kind = "right"', 'kind = "perfect"', "edits[0].kind"),
-        ('file = "one.py"', 'file = "two.py"', "two.py is no file of the project"),
+        ('file = "one.py"', 'file = "two.py"', "two.py.file"),
         ("x = 1\n", "x = 3\n", "stands 0 times in one.py"),
         ('says = "It is two."', "", "edits[0].says: is missing"),
         ("[[edits.changes]]", "[[edits.changes]]\nmore = 1", "more"),

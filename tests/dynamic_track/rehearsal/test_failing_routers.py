@@ -153,13 +153,13 @@ def test_a_run_against_the_server_says_that_its_models_are_simulated(
     assert "says that it is simulated, the plan does not" in twinbench("dynamic", "audit", run, "--json").text
 
     trajectory = json.loads((run / "cases" / EASY / "1" / "trajectory.json").read_text("utf-8"))
-    assert "no real one" in trajectory["info"]["simulated"]
+    assert "not real ones" in trajectory["info"]["simulated"]
     words = ("bank", "import", run, "--name", "mine", "--format", "mini-swe-agent", *store)
-    assert "Simulated models answered" in twinbench(*words).succeeded().text
+    assert "The bank contains runs in which simulated models answered" in twinbench(*words).succeeded().text
     [bank] = [each for each in twinbench("bank", "list", "--json", *store).json["banks"] if each["name"] == "mine"]
-    assert "Simulated models answered" in bank["caveat"]
+    assert "The bank contains runs in which simulated models answered" in bank["caveat"]
     predicted = twinbench("static", "predict", "always-low", "--bank", "mine", *store).succeeded()
-    assert "Simulated models answered" in predicted.err
+    assert "The bank contains runs in which simulated models answered" in predicted.err
     rows = tmp_path / "rows.jsonl"
     twinbench("bank", "export", "mine", "-o", rows, *store).succeeded()
     labelled = rows.read_text("utf-8").replace(
@@ -168,7 +168,9 @@ def test_a_run_against_the_server_says_that_its_models_are_simulated(
     rows.write_text(labelled, "utf-8")
     twinbench("bank", "import", rows, "--name", "labelled", *store).succeeded()
     shown = twinbench("static", "score", "always-low", "--bank", "labelled", *store).succeeded().text
-    assert "Simulated models answered" in shown, "also where the bank was written out, labelled and imported again"
+    assert "The bank contains runs in which simulated models answered" in shown, (
+        "also where the bank was written out, labelled and imported again"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

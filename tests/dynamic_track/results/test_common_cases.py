@@ -50,7 +50,7 @@ def test_scores_of_runs_of_different_cases_stand_on_the_common_ones_too(wide: Pa
     ran = twinbench("dynamic", "score", wide, narrow, "--json")
     assert ran.code == 1
     assert f"note: left out of {wide.name}: 2 cases" in ran.err
-    assert "note: 1 trial of the plan that no line of the journal is about" in ran.err
+    assert "note: 1 trial not in the journal" in ran.err
     assert [each["missing"] for each in ran.json["runs"]] == [[], [["e__e-5", 1]]]
     common = ran.json["common"]
     assert common["cases"] == 2
@@ -61,8 +61,8 @@ def test_scores_of_runs_of_different_cases_stand_on_the_common_ones_too(wide: Pa
     assert shared[1]["bill_usd"] < shared[0]["bill_usd"]
 
     text = twinbench("dynamic", "score", wide, narrow).text
-    assert "these runs are of different cases" in text
-    assert "Bill of them, USD" in text
+    assert "these runs have different cases" in text
+    assert "Common bill, USD" in text
 
 
 def test_runs_of_the_same_cases_have_no_second_score(wide: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_runs_of_the_same_cases_have_no_second_score(wide: Path, tmp_path: Path)
     ran = twinbench("dynamic", "score", wide, other, "--json").succeeded()
     assert ran.json["common"] == {"cases": 4, "left_out": {str(wide): [], str(other): []}, "runs": []}
     assert "different cases" not in ran.err
-    assert "Bill of them" not in twinbench("dynamic", "score", wide, other).text
+    assert "Common bill" not in twinbench("dynamic", "score", wide, other).text
 
 
 def test_runs_that_share_no_case_are_scored_and_say_so(wide: Path, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def test_runs_stand_in_one_table_with_giving_up_and_the_references(runs: Runs) -
     assert [each["router"] for each in found["runs"]] == ["always-low", "round-robin?tiers=mid_high:high"]
     assert found["references"] == {
         "cheapest model alone": str(runs.low),
-        "dearest model alone": None,
+        "most expensive model alone": None,
         "random": None,
         "round-robin over the two strongest": str(runs.turns),
     }
@@ -160,7 +160,7 @@ def test_runs_stand_in_one_table_with_giving_up_and_the_references(runs: Runs) -
     ]
     assert all(each["rank"] is None for each in scored(runs.low, runs.turns, more=["--resamples", "0"])["runs"])
     table = twinbench("dynamic", "score", runs.low, runs.turns).succeeded()
-    assert "dearest model alone: not run" in table.text
+    assert "most expensive model alone: not run" in table.text
     assert "give up (computed)" in table.text
     assert "Rank" in table.text
 

@@ -84,7 +84,7 @@ def test_every_hostile_agent_ends_by_its_own_doing(
     run = tmp_path / f"hostile-{tmp_path.name}"
     run_all(HOSTILE, run, pool, named(rehearsal, EASY), workers=4)
     assert left(engine, run) == []
-    print(f"evidence: {len(HOSTILE)} hostile agents: none ended by infrastructure, no container left")
+    print(f"evidence: {len(HOSTILE)} hostile agents: none lost to infrastructure, no container left")
 
 
 def test_a_run_of_a_destroyed_container_that_was_killed_goes_on_and_replays(
@@ -102,5 +102,5 @@ def test_a_run_of_a_destroyed_container_that_was_killed_goes_on_and_replays(
     observed = done.fields("observation")
     assert [fields["ended"] for fields in observed] == ["lost", *["not_run"] * (steps - 1)]
     assert [fields["returncode"] for fields in observed] == [-1, *[127] * (steps - 1)]
-    assert all("bash is gone" in fields["exception_info"] for fields in observed[1:])
+    assert all("bash is missing" in fields["exception_info"] for fields in observed[1:])
     assert replayed(run).succeeded().json["equal"] == 1

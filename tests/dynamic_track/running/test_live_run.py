@@ -453,7 +453,7 @@ def test_a_run_is_continued_as_what_it_is_only(tmp_path: Path, rehearsal: Sequen
         ):
             ran = live(server.api_base, done.run, *more, router=router)
             assert (ran.code, ran.out) == (2, b"")
-            assert "run of something else" in ran.err
+            assert "run with other settings" in ran.err
         assert files(done.run) == before
         live(server.api_base, done.run, "--call-timeout", "30", usd="4").succeeded()
         assert len(server.completions) == 1

@@ -197,7 +197,7 @@ def test_a_run_may_be_graded_later_and_again(tmp_path: Path, rehearsal: Sequence
     assert (graded["resolved"], graded["changed"], graded["without_task"]) == (3, [], [])
     assert {Done(run, name).case["bill_usd"] == Done(run, name).case["cost_usd"] for name in THREE} == {True}
     again = twinbench("dynamic", "grade", run).succeeded()
-    assert "another verdict than before: none" in again.text
+    assert "verdicts that changed: none" in again.text
     assert twinbench("dynamic", "grade", run, "--case", "x").code == 2
     assert twinbench("dynamic", "grade", tmp_path / "none").code == 2
 
@@ -233,7 +233,7 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
             out, err = process.communicate(timeout=HANG_S)
         assert process.returncode == 128 + signal.Signals["SIGINT" if how == "stop" else how], err
         assert "Traceback" not in err
-        assert "the same command goes on" in err
+        assert "the same command to continue" in err
         stopped = json.loads(out)
         assert stopped["cases"] < 3
         settled = [entry.fields for entry in read_journal(run / "journal") if entry.kind == "settle"]
@@ -244,8 +244,8 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
         asked = len(server.completions)
         assert ours(engine, "case") == []
         state = twinbench("dynamic", "status", run).succeeded()
-        assert "nobody works on it" in state.text
-        assert twinbench("dynamic", "stop", run).succeeded().text == "nobody works on it\n"
+        assert "no process is executing this run" in state.text
+        assert twinbench("dynamic", "stop", run).succeeded().text == "no process is executing this run\n"
         done = all_three(server.api_base, run, "--workers", "2").succeeded().json
     assert (done["cases"], done["resolved"]) == (3, 3)
     steps = sum(Done(run, name).case["steps"] for name in THREE)
@@ -289,7 +289,7 @@ def test_runs_are_listed_weighed_and_removed(tmp_path: Path, rehearsal: Sequence
     assert (by_name["a"]["trials"], by_name["a"]["left"], by_name["a"]["working"]) == (1, 0, False)
     assert "plan.json" in by_name["broken"]["problem"]
     text = twinbench("dynamic", "list", "--in", folder).succeeded().text
-    assert "Being worked on" in text
+    assert "Active" in text
     assert f"3 runs, {sum(row['bytes'] for row in listed) / 2**20:.1f} MiB in all" in text
     of_a = sum(path.stat().st_size for path in (folder / "a").rglob("*") if path.is_file())
     assert (by_name["a"]["bytes"], by_name["broken"]["bytes"]) == (of_a, 1)

@@ -95,8 +95,8 @@ def test_a_glob_without_a_match_names_ids_that_are_near() -> None:
     with pytest.raises(UsageError) as refused:
         select(TASKS, only=["acme__rokcet-1", "acme__crane-*", "zzz"])
     first, second = str(refused.value).splitlines()
-    assert first.startswith("--only 'acme__rokcet-1' matches no task; near it: acme__rocket-1")
-    assert second.startswith("--only 'zzz' matches no task; known are acme__rocket-0, ")
+    assert first.startswith("--only 'acme__rokcet-1' matches no task; similar ids: acme__rocket-1")
+    assert second.startswith("--only 'zzz' matches no task; the ids are acme__rocket-0, ")
     assert second.endswith("(40 in all)")
 
 
@@ -108,7 +108,7 @@ def test_a_slice_that_is_none_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_limit_below_one_is_refused(limit: int) -> None:
-    with pytest.raises(UsageError, match=f"--limit {limit}: at least 1"):
+    with pytest.raises(UsageError, match=f"--limit {limit}: must be at least 1"):
         select(TASKS, limit=limit)
 
 

@@ -236,26 +236,26 @@ def test_rows_for_an_older_swebench_get_a_hint(tmp_path: Path) -> None:
     said = refusal(write_rows(tmp_path / "tasks.jsonl", [old])).split("\n")
     assert len(said) == 5
     assert said[-1] == (
-        "rows made for swebench before 5 lack image, eval_script, log_parser, eval_type; "
+        "rows made for swebench before version 5 lack image, eval_script, log_parser, eval_type; "
         "SWE-bench/SWE-bench_Verified on the hub has them"
     )
 
 
-NO_TESTS = "is neither a list of test names nor the JSON text of one"
+NO_TESTS = "is neither a list of test names nor such a list as JSON text"
 WRONG: list[tuple[Row, str]] = [
-    ({"version": 4.3}, "field version: is 4.3, a text in quotes is needed"),
-    ({"repo": ["acme"]}, "field repo: is a list, a text in quotes is needed"),
+    ({"version": 4.3}, "field version: is 4.3, but must be a text in quotes"),
+    ({"repo": ["acme"]}, "field repo: is a list, but must be a text in quotes"),
     ({"repo": ""}, "field repo: is empty"),
-    ({"problem_statement": 5}, "field problem_statement: is 5, a text in quotes is needed"),
+    ({"problem_statement": 5}, "field problem_statement: is 5, but must be a text in quotes"),
     ({"patch": "half \ud800"}, "field patch: has half a surrogate pair at character 6, which no file can hold"),
-    ({"image": "two words"}, "field image: is no name of an image (found 'two words')"),
+    ({"image": "two words"}, "field image: is not the name of an image (found 'two words')"),
     (
         {"log_parser": "parse_log_pytst"},
         "field log_parser: swebench knows no 'parse_log_pytst'; near it: parse_log_pytest",
     ),
     ({"eval_type": "all"}, "field eval_type: swebench knows no 'all'; near it: "),
-    ({"FAIL_TO_PASS": []}, "field FAIL_TO_PASS: is empty, so nothing would show that the task is solved"),
-    ({"FAIL_TO_PASS": "[]"}, "field FAIL_TO_PASS: is empty, so nothing would show that the task is solved"),
+    ({"FAIL_TO_PASS": []}, "field FAIL_TO_PASS: is empty, so no test would show that the task is solved"),
+    ({"FAIL_TO_PASS": "[]"}, "field FAIL_TO_PASS: is empty, so no test would show that the task is solved"),
     ({"FAIL_TO_PASS": "test_a"}, f"field FAIL_TO_PASS: {NO_TESTS}"),
     ({"FAIL_TO_PASS": '{"a": 1}'}, f"field FAIL_TO_PASS: {NO_TESTS}"),
     ({"FAIL_TO_PASS": [1]}, f"field FAIL_TO_PASS: {NO_TESTS}"),
@@ -267,7 +267,7 @@ WRONG: list[tuple[Row, str]] = [
     ({"image_assets": '{"test_patch": ["a.png"]}'}, "field image_assets: names files to place before grading"),
     (
         {"eval_script": "#!/bin/bash\npytest\n"},
-        f"field eval_script: has no line with '{harness.END_MARKER}' and needs one: else the exit code of",
+        f"field eval_script: has no line with '{harness.END_MARKER}', but needs one: otherwise the exit code of",
     ),
     (
         {"eval_script": f"{EVAL_SCRIPT}\n: '>>>>> End Test Output'\n"},
@@ -346,7 +346,7 @@ FORMS = r"verified, heldout100, rehearsal, a file of rows \(.*\), or a folder in
         (str(Path(__file__).parent), None, f"is no task repo: it has no folder tasks/; give {FORMS}"),
         ("verified", "none.parquet", "no file none.parquet"),
         ("verified", str(Path(__file__).parent), "is no file"),
-        ("rehearsal", "a.jsonl", "--dataset is where verified and heldout100 are taken from"),
+        ("rehearsal", "a.jsonl", "--dataset is only for verified and heldout100 are taken from"),
     ],
 )
 def test_what_is_no_source_of_tasks_is_refused(tasks: str, dataset: str | None, said: str) -> None:
@@ -372,7 +372,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("eval.sh", removed, "eval.sh: is missing"),
     ("gold.patch", removed, "gold.patch: is missing"),
     ("tests.json", removed, "tests.json: is missing"),
-    ("task.yaml", removed, "acme__rocket-1: has no task.yaml, so it is no task"),
+    ("task.yaml", removed, "acme__rocket-1: has no task.yaml, so it is not a task"),
     ("eval.sh", writing("pytest\n"), "eval.sh: has no line with '>>>>> Start Test Output' and needs one"),
     ("gold.patch", writing(b"caf\xe9"), "gold.patch: not UTF-8: byte 4"),
     ("tests.json", writing("{"), "tests.json: not JSON: "),
@@ -382,14 +382,14 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("tests.json", writing('{"FAIL_TO_PASS": [], "PASS_TO_PASS": []}'), "tests.json, field FAIL_TO_PASS: is empty"),
     ("task.yaml", writing("a: b: c\n"), "task.yaml: mapping values are not allowed here at line 1"),
     ("task.yaml", writing("a: 2026-13-45\n"), "task.yaml: month must be in 1..12"),
-    ("task.yaml", writing("- a\n"), "task.yaml: is no YAML mapping of fields"),
+    ("task.yaml", writing("- a\n"), "task.yaml: is not a YAML mapping of fields"),
     ("task.yaml", writing(b"\xff"), "task.yaml: not UTF-8: byte 1"),
     ("tests.json", writing('{"a": [], "a": []}'), "tests.json, field a: stands twice in one object"),
-    ("task.yaml", writing("version: 4.3\n"), "task.yaml, field version: is 4.3, a text in quotes is needed"),
+    ("task.yaml", writing("version: 4.3\n"), "task.yaml, field version: is 4.3, but must be a text in quotes"),
     (
         "task.yaml",
         writing("instance_id: other\n"),
-        "task.yaml, field instance_id: is other, its folder is called acme__",
+        "task.yaml, field instance_id: is other, but its folder is named acme__",
     ),
 ]
 
@@ -491,7 +491,7 @@ def test_an_id_that_stands_twice_in_the_parts_of_a_data_set_names_both(tmp_path:
     assert wanted in done.stderr
 
 
-WHAT_TO_DO = "with --dataset FILE its rows are taken from a local .jsonl, .jsonl.gz, .json or .parquet"
+WHAT_TO_DO = "with --dataset FILE its rows are read from a local .jsonl, .jsonl.gz, .json or .parquet file"
 
 
 @pytest.mark.parametrize(
@@ -501,7 +501,7 @@ WHAT_TO_DO = "with --dataset FILE its rows are taken from a local .jsonl, .jsonl
         ({"status": 401}, "401"),
         ({"status": 503}, "503"),
         ({"listing": b"<html>log in</html>"}, "JSONDecodeError"),
-        ({"files": {"README.md": b""}}, "it has no Parquet file of a split called test"),
+        ({"files": {"README.md": b""}}, "it has no Parquet file of a split named test"),
     ],
 )
 def test_a_hub_that_answers_badly_is_a_clear_error(tmp_path: Path, settings: dict[str, Any], said: str) -> None:

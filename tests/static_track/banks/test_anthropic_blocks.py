@@ -156,7 +156,7 @@ def test_in_a_store_that_can_only_be_read_it_is_read_or_the_reason_is_told(store
             folder.chmod(0o755)
     if has_blocks:
         assert ran.code == 1
-        assert "did not count the text of Anthropic's blocks, and cannot be written anew: cannot write " in ran.err
+        assert "did not count the text of Anthropic's blocks, and cannot be rewritten: cannot write " in ran.err
     else:
         assert ran.succeeded().text == "bank: 2 valid rows, 0 problems\n"
 

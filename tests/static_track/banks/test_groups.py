@@ -91,7 +91,7 @@ def test_banks_without_groups_keep_their_fingerprint_and_with_them_have_another(
 @pytest.mark.parametrize(
     ("named", "line", "said"),
     [
-        (("a", "b"), 2, "'b', and 'a' in line 1: all rows of a trajectory name the same group, or none does"),
+        (("a", "b"), 2, "'b', and 'a' in line 1: all rows of a trajectory must name the same group, or none"),
         (("a", None), 2, "none, and 'a' in line 1: all rows"),
         ((None, "b"), 2, "'b', and none in line 1: all rows"),
         (("", ""), 1, "must not be empty"),

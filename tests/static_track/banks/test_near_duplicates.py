@@ -228,7 +228,7 @@ def test_near_duplicates_can_be_dealt_like_all_others_and_the_split_says_which(s
     assert dealt["near_duplicates"] is None
     assert dealt["fingerprint"] != kept["fingerprint"]
     assert len(dealt["parts"]["heldout"]) == 1
-    assert "near-duplicates: dealt like all others" in twinbench(*arguments, "--no-near-duplicates").succeeded().text
+    assert "near-duplicates: not kept together" in twinbench(*arguments, "--no-near-duplicates").succeeded().text
 
 
 def test_a_split_made_before_near_duplicates_were_looked_for_is_shown(store: Store) -> None:

@@ -167,7 +167,7 @@ def test_an_edited_split_is_refused(store: Store) -> None:
         path = split_path(bank.folder, info.sha256, "default")
         moved = str(list(plan.parts["train"])), str(list(plan.parts["train"][1:]))
         path.write_text(path.read_text("utf-8").replace(*moved), "utf-8")
-        with pytest.raises(TwinbenchError, match="damaged: make the split again"):
+        with pytest.raises(TwinbenchError, match="damaged: create the split again"):
             bank.split("train")
 
 

@@ -82,7 +82,7 @@ def test_broken_files_are_named_and_the_rest_goes_on(store: Store, tmp_path: Pat
     assert f"error: {folder / 'cut.traj.json'}: not JSON:" in ran.err
     assert f"error: {folder / 'role.traj.json'}, field messages[0].role: 'robot' is not known" in ran.err
     assert f"error: {folder / 'packed.traj.json.gz'}: the gzip data is damaged or cut short" in ran.err
-    assert "3 files left out; all others are imported" in ran.err
+    assert "3 files left out; all others were imported" in ran.err
     assert "imported runs: 6 rows, 2 trajectories" in ran.text
     assert {row["instance_id"] for row in rows_of(store)} == {"a__a-1", "b__b-2"}
 

@@ -101,7 +101,7 @@ def test_a_cap_leaves_tasks_open_and_a_higher_one_finishes_them(tmp_path: Path) 
     assert capped.code == 1
     assert [(each["task"], each["cause"]) for each in capped.json["open"]] == [("a-2", "cap"), ("b-1", "cap")]
     assert "2 tasks open for cap: raise the cap: --usd" in capped.err
-    assert "the same command goes on" in capped.err
+    assert "the same command to continue" in capped.err
     assert capped.json["manifest"] is None
     assert not (out / "rows.jsonl.gz").exists()
     refused = twinbench("bank", "import", out, "--name", "x", "--store", tmp_path / "store")
@@ -120,7 +120,7 @@ def test_a_lost_execution_is_no_failed_downgrade(tmp_path: Path) -> None:
     out = tmp_path / "out"
     ran = twinbench("bank", "build", config, "--out", out)
     assert ran.code == 1
-    assert "a-1 is open: no attempt brought a response that can be read: no route to host" in ran.err
+    assert "a-1 is open: no attempt brought a readable response: no route to host" in ran.err
     assert "b-1: left out" in ran.err
     flag.touch()
     before = len(begun(out))
@@ -288,7 +288,7 @@ def test_a_configuration_is_checked_before_anything_is_executed(tmp_path: Path) 
         ('name = "shell"', "", 2, "field bank.name: is missing"),
         ('name = "shell"', 'name = "my bank"', 2, "field bank.name: "),
         ('name = "shell"', 'name = "shell"\ncolour = 1', 2, "field bank.colour: is not a field that is known here"),
-        ("[search]", '[search]\nstep_rule = "within"', 2, "field search.step_rule: no step rule is called 'within'"),
+        ("[search]", '[search]\nstep_rule = "within"', 2, "field search.step_rule: unknown step rule 'within'"),
         ("[search]", "[search]\ncascade = 4", 2, "field search.cascade"),
         ("[search]", '[search]\nproposer = "nobody"', 2, "field search.proposer: no proposer is called 'nobody'"),
         ("[search]", '[search]\nproposer = "router:nobody"', 2, "nobody"),
@@ -320,9 +320,9 @@ def test_options_that_go_together_or_not(tmp_path: Path) -> None:
         ((), "give a CONFIG"),
         ((config,), "--out DIR"),
         ((config, "--recordings", config, "--out", tmp_path), "give a CONFIG"),
-        (("--recordings", config, "--out", tmp_path, "--usd", "1"), "--recordings execute nothing"),
+        (("--recordings", config, "--out", tmp_path, "--usd", "1"), "--recordings executes nothing"),
         ((config, "--out", tmp_path, "--usd", "much"), "--usd much"),
-        ((config, "--out", tmp_path, "--assume-steps", "3"), "--assume-steps is for --dry-run"),
+        ((config, "--out", tmp_path, "--assume-steps", "3"), "--assume-steps needs --dry-run"),
         ((tmp_path / "no.toml", "--out", tmp_path), "no file"),
     ):
         ran = twinbench("bank", "build", *arguments)
@@ -369,7 +369,7 @@ def test_damaged_recordings_and_rows_are_refused_by_file_and_line(tmp_path: Path
     search = identity["search"] | {"step_rule": "most"}
     execution, step = lines[-1], lines[-1]["steps"][0]
     wrong = {
-        "none": ([], "holds no recordings"),
+        "none": ([], "is not recordings"),
         "rows": (rows(out), "line 1"),
         "short": (lines[:last], "incomplete"),
         "number": (
@@ -378,7 +378,10 @@ def test_damaged_recordings_and_rows_are_refused_by_file_and_line(tmp_path: Path
         ),
         "kept": ([*lines[:-1], execution | {"steps": [step | {"kept": 5}]}], "5 messages"),
         "passed": ([*lines[:-1], execution | {"passed": None}], "passed"),
-        "rule": ([lines[0] | {"plan": plan | {"identity": identity | {"search": search}}}, *lines[1:]], "no step rule"),
+        "rule": (
+            [lines[0] | {"plan": plan | {"identity": identity | {"search": search}}}, *lines[1:]],
+            "unknown step rule",
+        ),
         "version": ([lines[0] | {"version": 2}, *lines[1:]], "version"),
     }
     for name, (content, said) in wrong.items():
@@ -429,7 +432,7 @@ def test_an_executor_that_does_something_else_than_it_was_asked_for_is_found(tmp
     config.write_text(config.read_text().replace(shells.EXECUTOR, f"{wrong}:open_shell"))
     ran = twinbench("bank", "build", config, "--out", tmp_path / "out")
     assert ran.code == 1
-    assert "had step 1 of a-1 answered by 'high-1' where 'low-1' was asked for: this is a bug of it" in ran.err
+    assert "had step 1 of a-1 answered by 'high-1' where 'low-1': a bug in the executor" in ran.err
 
 
 def test_a_signal_stops_a_build_that_the_same_command_goes_on_with(tmp_path: Path) -> None:
@@ -450,5 +453,5 @@ def test_a_signal_stops_a_build_that_the_same_command_goes_on_with(tmp_path: Pat
         _, said = process.communicate(timeout=60)
     assert process.returncode == 143, said
     assert "3 tasks of 3 left" in said
-    assert "the same command goes on" in said
+    assert "the same command to continue" in said
     assert built(config, out).is_complete

@@ -72,7 +72,7 @@ def test_what_cannot_be_enumerated_is_left_out_by_name() -> None:
     assert compare_exhaustively(World(lambda *_: True, of_length(5))).left_out == ["task"]
     assert compare_exhaustively(World(lambda *_: False, of_length(2))).left_out == ["task"]
     lost = World(lambda *_: True, of_length(2), lost=lambda _task, each, _repeat: Cause.engine if each.first else None)
-    with pytest.raises(TwinbenchError, match="came to no verdict"):
+    with pytest.raises(TwinbenchError, match="got no verdict"):
         compare_exhaustively(lost)
-    with pytest.raises(UsageError, match="no step rule"):
+    with pytest.raises(UsageError, match="unknown step rule"):
         compare_exhaustively(lost, ["most"])

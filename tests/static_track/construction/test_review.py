@@ -93,7 +93,7 @@ def test_wrong_records_are_refused_by_line_and_no_verdict_is_taken(out: Path, tm
     assert ran.code == 1
     for number, said in (
         (2, "the bank has no row 'shell/a-1/9'"),
-        (3, "has the label mid, and the reviewer saw 'high'"),
+        (3, "has the label mid, but the reviewer saw 'high'"),
         (4, "'fine' is none: tight, further_downgradeable, uncertain"),
         (5, "must be a JSON object"),
     ):
@@ -103,7 +103,7 @@ def test_wrong_records_are_refused_by_line_and_no_verdict_is_taken(out: Path, tm
     for command in ("export", "status"):
         ran = twinbench("bank", "review", command, tmp_path / "nothing")
         assert ran.code == 2
-        assert "holds no build" in ran.err
+        assert "is not a build's directory:" in ran.err
 
 
 def test_the_page_shows_each_prefix_and_hostile_text_stays_text(tmp_path: Path) -> None:

@@ -144,8 +144,8 @@ def test_a_tier_without_candidates_is_skipped() -> None:
 @pytest.mark.parametrize(
     ("tiers", "said"),
     [
-        ({"high": ("high",)}, "two tiers at least"),
-        ({}, "for: none"),
+        ({"high": ("high",)}, "at least two tiers"),
+        ({}, "in: none"),
         ({"lowest": ("a",), "high": ("b",)}, "a tier 'lowest'"),
         ({"low": ("a",), "high": ("a",)}, "'a' twice"),
     ],

@@ -76,7 +76,7 @@ def test_what_is_the_same_on_every_row_is_said_to_be(clean: Bank) -> None:
     checks = {check.name: check for check in check_bank(clean).checks}
 
     assert checks["number of tools"].reason == "the same on every row"
-    assert checks["dates and times"].reason == "no row has any"
+    assert checks["dates and times"].reason == "no row has this"
     assert checks["number of tools"].value is None
     assert checks["number of tools"].interval is None
 
@@ -128,7 +128,7 @@ def test_too_few_groups_find_nothing_and_say_so(store: Store) -> None:
 
     assert report.found == []
     assert all(check.interval is None for check in report.checks)
-    assert report.notes == ["5 groups are too few to find anything: it takes 7."]
+    assert report.notes == ["5 groups are too few: a check needs 7."]
 
 
 def test_a_bank_without_labels_or_with_one_group_is_refused(store: Store) -> None:
@@ -171,7 +171,7 @@ def test_a_router_that_uses_a_leak_alone_is_told_what_that_gives(store: Store, c
     assert leaking.check.name == "step index"
     assert leaking.share is not None
     assert leaking.share > 0.8
-    assert f"answering by step index alone ({leaking.check.subject}) gives" in leaking.detail
+    assert f"predicting from step index alone ({leaking.check.subject}) reaches" in leaking.detail
     assert honest.check is None
 
 

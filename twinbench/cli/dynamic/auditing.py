@@ -30,7 +30,7 @@ def audit(
         typer.Option(
             "--head",
             metavar="NUMBER:SHA256",
-            help="A line of the journal whose hash was made known earlier; the journal has to hold it.",
+            help="Number and hash of a journal line that were published earlier; the journal must contain that line.",
             show_default=False,
         ),
     ] = None,
@@ -39,7 +39,7 @@ def audit(
         typer.Option(
             "--against",
             metavar="RUN",
-            help="Another run, which must not have the same responses; repeatable.",
+            help="Another run, which must not contain the same responses; repeatable.",
             show_default=False,
             autocompletion=completion.runs,
         ),
@@ -75,7 +75,7 @@ def _line(text: str) -> tuple[int, str]:
 
     match = _HEAD.fullmatch(text.lower())
     if match is None:
-        raise UsageError(f"--head {text[:80]}: give the number of a line and its hash, such as 17:9f86d0…")
+        raise UsageError(f"--head {text[:80]}: give a line's number and hash, such as 17:9f86d0…")
     return int(match["number"]), match["sha256"]
 
 
@@ -84,9 +84,9 @@ def _for_people(found: Audit) -> Table:
 
     columns = [
         Column("check", "Check"),
-        Column("looked_at", "Looked at"),
-        Column("found", "Found"),
-        Column("reason", "In an honest run"),
+        Column("looked_at", "Checked"),
+        Column("found", "Findings"),
+        Column("reason", "What an honest run has"),
     ]
     rows = [
         {

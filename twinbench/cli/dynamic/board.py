@@ -29,7 +29,7 @@ _SHOWN_CHARACTERS = 200
 class _Row:
     case: str
     trial: int
-    state: str = "begins"
+    state: str = "starting"
     step: int = 0
     model: str = ""
     cost_usd: Decimal = Decimal(0)
@@ -90,15 +90,15 @@ class LiveBoard:
     def _take(self, row: _Row, line: OfTrial) -> None:
         match line:
             case Decision():
-                row.step, row.model, row.state = line.step, str(line.candidate), "is asked"
+                row.step, row.model, row.state = line.step, str(line.candidate), "waiting for model"
             case Settle():
                 row.cost_usd += line.cost_usd
                 self._spent += line.cost_usd
-                row.state = "answered" if line.cause is None else f"tries again: {line.cause}"
+                row.state = "answered" if line.cause is None else f"retrying: {line.cause}"
             case CommandLine():
-                row.state = "runs a command"
+                row.state = "running command"
             case End():
-                row.state = "graded"
+                row.state = "grading"
 
     def _last(self, line: OfTrial) -> VerdictLine | End | None:
         """Return a line that ends its trial; None for all other lines."""

@@ -84,9 +84,9 @@ def tasks(
         Column("repo", "Repository"),
         Column("version", "Version"),
         Column("image", "Image"),
-        Column("fail_to_pass", "Must start to pass", kind=int),
-        Column("pass_to_pass", "Must go on passing", kind=int),
-        Column("setting", "Graded"),
+        Column("fail_to_pass", "FAIL_TO_PASS", kind=int),
+        Column("pass_to_pass", "PASS_TO_PASS", kind=int),
+        Column("setting", "Grading setting"),
     ]
     notes = [f"{counted(len(chosen), 'task')} of {len(all_of.tasks):,}, from {all_of.source}"]
     print_table(Table(f"Tasks: {all_of.name}", columns, rows, notes), form, output)
@@ -98,7 +98,7 @@ def grade(
         Path | None,
         typer.Argument(
             metavar="RUN",
-            help="A run, whose patches are all graded again; no model is asked.",
+            help="A run directory: grade all its patches again; no model is asked.",
             show_default=False,
             autocompletion=completion.runs,
         ),
@@ -107,7 +107,7 @@ def grade(
     patch: Annotated[
         Path | None,
         typer.Option(
-            "--patch", metavar="FILE", help="One patch to grade, for --case; - is standard input.", show_default=False
+            "--patch", metavar="FILE", help="One patch to grade for --case; - is standard input.", show_default=False
         ),
     ] = None,
     case: Annotated[
@@ -147,7 +147,7 @@ def grade(
 
     if run_dir is not None:
         if patch is not None or predictions is not None or case is not None:
-            raise UsageError("a run is graded whole: leave out --patch, --case and --predictions")
+            raise UsageError("RUN grades all patches of a run: leave out --patch, --case and --predictions")
         limits = containers.grading()
         _grade_run(run_dir, limits, workers, build=build, json_=json_, form=form, output=output)
         return
@@ -155,7 +155,7 @@ def grade(
         raise UsageError("give a run, --patch FILE with --case ID, or --predictions FILE")
     if patch is not None and case is not None:
         if choosing.only or choosing.shuffle is not None or choosing.slice_ or choosing.limit:
-            raise UsageError("--only, --shuffle, --slice and --limit choose from --predictions; --case names one task")
+            raise UsageError("--only, --shuffle, --slice and --limit need --predictions; --case names a single task")
         patches = {case: read_patch(patch)}
         chosen, all_of = chosen_tasks(ChoosingOptions(dataset=choosing.dataset).of(tasks), swebench_setting)
         chosen = tuple(task for task in chosen if task.id == all_of.task(case).id)
@@ -194,7 +194,7 @@ def doctor(
         typer.Option(
             "--tasks",
             metavar="TASKS",
-            help="Also grade these tasks' gold patches, and no patch at all (see: dynamic tasks).",
+            help="Also grade these tasks with their gold patch and with an empty patch (see: dynamic tasks).",
             show_default=False,
             rich_help_panel=Panel.TASKS,
         ),
@@ -231,21 +231,21 @@ def doctor(
     else:
         columns = [
             Column("name", "Check"),
-            Column("subject", "Of"),
+            Column("subject", "Subject"),
             Column("status", "Status"),
-            Column("reason", "What was seen"),
+            Column("reason", "Result"),
             Column("advice", "What to do"),
         ]
         print_table(Table("Can the live track run here?", columns, [check.to_json() for check in checks]), form, output)
     if failed:
         what = [check.subject if check.name == "grades" else check.name for check in failed]
-        typer.echo(f"error: failed: {', '.join(what)}", err=True)
+        typer.echo(f"error: failed checks: {', '.join(what)}", err=True)
         raise typer.Exit(1)
 
 
 def gc(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     engines: EnginesOption = None,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -272,7 +272,7 @@ def gc(
         return
     columns = [
         Column("name", "Container"),
-        Column("role", "For"),
+        Column("role", "Role"),
         Column("run", "Run"),
         Column("case", "Case"),
         Column("why", "Why"),
@@ -294,9 +294,9 @@ def _grade_run(
     else:
         columns = [Column("case", "Case"), Column("trial", "Trial", kind=int), Column("counts", "Counted as")]
         rows = [{"case": each.id, "trial": each.trial, "counts": each.counts} for each in summary.trials]
-        notes = [f"another verdict than before: {', '.join(regraded.changed) or 'none'}"]
+        notes = [f"verdicts that changed: {', '.join(regraded.changed) or 'none'}"]
         if regraded.without_task:
-            notes.append(f"not graded, since the task is not found: {', '.join(regraded.without_task)}")
+            notes.append(f"not graded, because the task was not found: {', '.join(regraded.without_task)}")
         print_table(Table(f"Verdicts of {run_dir}, graded again", columns, rows, notes), form, output)
     if summary.score.count("infra") or regraded.without_task:
         raise typer.Exit(1)
@@ -309,7 +309,7 @@ def _verdict_table(grades: Grades, name: str) -> Table:
         Column("cause", "Cause"),
         Column("failing", "Failing tests", kind=int),
         Column("seconds", "Tests took, s", 1),
-        Column("kept", "Kept", kind=bool),
+        Column("kept", "From cache", kind=bool),
         Column("detail", "Detail"),
         Column("log", "Output"),
     ]

@@ -44,7 +44,7 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where to write; must not exist. For inspect it ends in .eval; else - is standard output.",
+            help="The file to write, which must not exist; - is standard output. For inspect it must end in .eval.",
             rich_help_panel=Panel.OUTPUT,
         ),
     ],
@@ -60,7 +60,7 @@ def export(
         Lines | None,
         typer.Option(
             "--what",
-            help="What a line of jsonl is of; default: calls. predictions: a patch, in SWE-bench's format.",
+            help="What each jsonl line describes; default: calls. predictions: patches in SWE-bench's format.",
             show_default=False,
             rich_help_panel=Panel.OUTPUT,
         ),
@@ -71,7 +71,7 @@ def export(
             "--trial",
             metavar="N",
             min=1,
-            help="Which trial of each case --what predictions has, since SWE-bench knows one; default: the first.",
+            help="Which trial of each case --what predictions exports (SWE-bench allows one); default: the first.",
             show_default=False,
             rich_help_panel=Panel.OUTPUT,
         ),
@@ -89,20 +89,20 @@ def export(
 
     to_stdout = str(output) == "-"
     if to_stdout and json_:
-        raise UsageError("--json prints a summary on standard output, where the export goes: add -o FILE")
+        raise UsageError("--json prints a summary to standard output, so the export needs a file: add -o FILE")
     if what is not None and form is not ExportFormat.jsonl:
-        raise UsageError(f"--what is of --format jsonl; {form} has everything in it")
+        raise UsageError(f"--what works with --format jsonl only; {form} contains everything")
     if trial is not None and what is not Lines.predictions:
-        raise UsageError("--trial is of --what predictions; all else has every trial")
+        raise UsageError("--trial works with --what predictions only; other exports contain every trial")
     if form is ExportFormat.inspect and output.suffix != ".eval":
-        raise UsageError(f"-o {output}: inspect_ai knows logs by their names, which end in .eval")
+        raise UsageError(f"-o {output}: the name must end in .eval, by which inspect_ai recognises logs")
     if not to_stdout and (output.is_file() or output.is_dir()):
-        raise UsageError(f"{output} exists: choose another -o")
+        raise UsageError(f"{output} exists already: choose another -o")
     with progress() as shown:
         shown(f"reading {run_dir}", 0, None)
         run = load_run(run_dir)
         if not run.trials:
-            raise TwinbenchError(f"no trial of {run_dir} has ended: there is nothing to export")
+            raise TwinbenchError(f"no trial of {run_dir} has finished: there is nothing to export")
         lines = None if form is ExportFormat.inspect else _lines(run, form, what or Lines.calls, trial or 1, shown)
         if lines is None:
             _write_log(run, output, shown)
@@ -112,9 +112,9 @@ def export(
         _write_lines(lines, output, to_stdout=to_stdout)
         records, noun = len(lines), "trace" if form is ExportFormat.otel else (what or Lines.calls).removesuffix("s")
     if what is Lines.predictions and (lost := sum(each.trial == (trial or 1) for each in run.trials) - records):
-        typer.echo(f"note: infrastructure or the cap ended, and left out: {counted(lost, 'trial')}", err=True)
+        typer.echo(f"note: left out, because infrastructure or the cap ended them: {counted(lost, 'trial')}", err=True)
     if run.unended:
-        typer.echo(f"note: not ended, and left out: {counted(run.unended, 'trial')}", err=True)
+        typer.echo(f"note: left out, because they have not finished: {counted(run.unended, 'trial')}", err=True)
     if json_:
         print_json(
             {

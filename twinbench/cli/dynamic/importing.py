@@ -50,14 +50,12 @@ def import_(
     pool: Annotated[
         str,
         typer.Option(
-            "--pool", metavar="POOL", help="The live pool whose locked prices count: by name, or a file of your own."
+            "--pool", metavar="POOL", help="The live pool whose prices are applied: by name, or a file of your own."
         ),
     ] = "live-2026-04",
     calls: Annotated[
         bool,
-        typer.Option(
-            "--calls", help="A line for each call, instead of one for each run.", rich_help_panel=Panel.OUTPUT
-        ),
+        typer.Option("--calls", help="Show one line per call instead of one per run.", rich_help_panel=Panel.OUTPUT),
     ] = False,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -114,12 +112,12 @@ def replay_imported_run(
     run_dir = run.directory.path
     if route:
         raise UsageError(
-            f"{run_dir}: --route compares with a router's decisions, and an imported run had none; to ask one about "
-            "its calls: twinbench bank import … --format mini-swe-agent, twinbench static predict"
+            f"{run_dir}: --route compares a router's decisions, and an imported run has none; to ask a router about "
+            "its calls, use: twinbench bank import … --format mini-swe-agent, twinbench static predict"
         )
     recorded = run.matching(only or ())
     if not recorded:
-        raise UsageError(f"{run_dir}: it holds no run{' that matches --only' if only else ''}")
+        raise UsageError(f"{run_dir} contains no run{' that matches --only' if only else ''}")
     manifest = live_manifest(pool or run.plan.pool)
     with progress() as shown:
         runs = replay_imported(manifest, recorded, shown)
@@ -198,7 +196,7 @@ def _replay_table(run_dir: Path, runs: Sequence[ReplayedRun]) -> Table:
     notes = [
         _summed([call for run in runs for call in run.calls], "run", len(runs)),
         f"{counted(len(runs), 'run')} replayed as far as responses are recorded, {equal:,} equal",
-        "the model's side alone: no command ran, and nothing was graded",
+        "only the model calls were replayed: no command ran, and nothing was graded",
     ]
     return Table(f"Replay of {run_dir}", columns, rows, notes)
 
@@ -210,8 +208,8 @@ def _summed(calls: Sequence[CallCost], noun: str, number: int) -> str:
     reported = sum((call.reported_cost_usd or Decimal(0) for call in known), Decimal(0))
     what = counted(number, noun) if noun == "call" else f"{counted(number, noun)}, {counted(len(calls), 'call')}"
     if not known:
-        return f"{what}: of none are both costs known"
-    of = "" if len(known) == len(calls) else f" over the {len(known):,} of which both are known"
+        return f"{what}: no call has both a computed and a reported cost"
+    of = "" if len(known) == len(calls) else f" over the {len(known):,} calls with both"
     difference = computed - reported
     return f"{what}: computed {computed:.6f} USD, reported {reported:.6f} USD, difference {difference:.6f} USD{of}"
 

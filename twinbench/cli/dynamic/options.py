@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from dynamic_track.tasks.selection import TaskChoice
     from dynamic_track.tasks.task import Task, TaskSet
 
-RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The directory of a run.", autocompletion=completion.runs)
-]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", autocompletion=completion.runs)]
 RunsArgument = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="The directories of runs.", autocompletion=completion.runs)
+    list[Path], typer.Argument(metavar="RUN...", help="Run directories.", autocompletion=completion.runs)
 ]
 NewRunOption = Annotated[
-    Path, typer.Option("--run", metavar="RUN", help="The directory to make; must not exist, or be empty.")
+    Path, typer.Option("--run", metavar="RUN", help="The run directory to create; must not exist, or be empty.")
 ]
 TasksOption = Annotated[
     str,
@@ -42,7 +40,7 @@ RouterErrorOption = Annotated[
     typer.Option(
         "--on-router-error",
         metavar="TIER",
-        help="Where the router fails, this tier answers; without it the case is unresolved. Another run than without.",
+        help="The tier that answers if the router fails; default: the case is unresolved. Part of the run's identity.",
         show_default=False,
     ),
 ]
@@ -51,7 +49,7 @@ DatasetOption = Annotated[
     typer.Option(
         "--dataset",
         metavar="FILE",
-        help="Where verified or heldout100 are taken from, instead of the Hugging Face hub.",
+        help="A file to load verified or heldout100 from, instead of the Hugging Face hub.",
         show_default=False,
         rich_help_panel=Panel.TASKS,
     ),
@@ -72,7 +70,7 @@ ShuffleOption = Annotated[
     typer.Option(
         "--shuffle",
         metavar="SEED",
-        help="In an order drawn by this seed.",
+        help="Shuffle the tasks with this seed.",
         show_default=False,
         rich_help_panel=Panel.TASKS,
     ),
@@ -82,7 +80,7 @@ SliceOption = Annotated[
     typer.Option(
         "--slice",
         metavar="A:B",
-        help="Then those from A to B, as in Python.",
+        help="After that, take only tasks A to B (a Python slice).",
         show_default=False,
         rich_help_panel=Panel.TASKS,
     ),
@@ -90,18 +88,21 @@ SliceOption = Annotated[
 LimitOption = Annotated[
     int | None,
     typer.Option(
-        "--limit", metavar="N", min=1, help="Then the first N.", show_default=False, rich_help_panel=Panel.TASKS
+        "--limit", metavar="N", min=1, help="Then only the first N.", show_default=False, rich_help_panel=Panel.TASKS
     ),
 ]
 ActionFormatOption = Annotated[
     str,
     typer.Option(
-        "--action-format", metavar="tool|text", help="How models say what to run.", rich_help_panel=Panel.LLM_CALLS
+        "--action-format",
+        metavar="tool|text",
+        help="How models give their commands: as tool calls or in text.",
+        rich_help_panel=Panel.LLM_CALLS,
     ),
 ]
 MovedPoolOption = Annotated[
     str | None,
-    typer.Option("--pool", metavar="POOL", help="The pool, if not where it was.", show_default=False),
+    typer.Option("--pool", metavar="POOL", help="The run's pool, if its file was moved.", show_default=False),
 ]
 BuildOption = Annotated[
     bool,
@@ -109,14 +110,14 @@ BuildOption = Annotated[
         "--build", help="Build images from the tasks' Dockerfiles (rehearsal: always).", rich_help_panel=Panel.TASKS
     ),
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many at once.")]
+WorkersOption = Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many to process in parallel.")]
 TestsTimeoutOption = Annotated[
     float,
     typer.Option(
         "--tests-timeout",
         metavar="SECONDS",
         min=1,
-        help="How long the tests of a patch may run.",
+        help="Time limit for the tests of a patch.",
         rich_help_panel=Panel.CONTAINERS,
     ),
 ]
@@ -125,8 +126,8 @@ EnginesOption = Annotated[
     typer.Option(
         "--engine",
         metavar="URL",
-        help="A Docker engine, as in DOCKER_HOST (unix:///run/node2.sock, tcp://node2:2376), instead of the one that "
-        "this names; repeatable.",
+        help="A Docker engine (unix:///run/node2.sock, tcp://node2:2376) to use instead of the one in DOCKER_HOST; "
+        "repeatable.",
         show_default=False,
         rich_help_panel=Panel.CONTAINERS,
     ),
@@ -137,7 +138,7 @@ MemoryOption = Annotated[
         "--memory",
         metavar="MIB",
         min=64,
-        help="The most memory that a container may take.",
+        help="Memory limit of a container.",
         rich_help_panel=Panel.CONTAINERS,
     ),
 ]
@@ -147,7 +148,7 @@ MinFreeOption = Annotated[
         "--min-free-mib",
         metavar="MIB",
         min=0,
-        help="Start nothing with less free disk than this.",
+        help="Start nothing with less free disk space than this.",
         rich_help_panel=Panel.CONTAINERS,
     ),
 ]
@@ -155,7 +156,7 @@ NoBreakerOption = Annotated[
     bool,
     typer.Option(
         "--no-breaker",
-        help="Go on where the first three cases in a row are lost to the same infrastructure cause.",
+        help="Continue even if the first three cases in a row are lost to the same infrastructure cause.",
     ),
 ]
 

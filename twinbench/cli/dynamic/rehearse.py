@@ -91,7 +91,7 @@ _PoolOption = Annotated[
     typer.Option(
         "--pool",
         metavar="POOL",
-        help="The live pool that is played: a shipped one by name, or a file.",
+        help="The live pool that is simulated: a shipped one by name, or a file.",
         rich_help_panel=Panel.SIMULATED_MODELS,
         autocompletion=completion.manifests,
     ),
@@ -99,7 +99,10 @@ _PoolOption = Annotated[
 _SeedOption = Annotated[
     str,
     typer.Option(
-        "--seed", metavar="TEXT", help="Of session keys and the models' luck.", rich_help_panel=Panel.SIMULATED_MODELS
+        "--seed",
+        metavar="TEXT",
+        help="Seed of session keys and of the models' random outcomes.",
+        rich_help_panel=Panel.SIMULATED_MODELS,
     ),
 ]
 _SeedsOption = Annotated[
@@ -107,7 +110,7 @@ _SeedsOption = Annotated[
     typer.Option(
         "--seeds",
         metavar="N|A,B,…",
-        help="Several seeds instead of --seed: how many from 0 on, or which whole numbers (5,7). Each is a run.",
+        help="Several seeds instead of --seed: a number N for 0 to N-1, or a list such as 5,7. Each seed is a run.",
         show_default=False,
         rich_help_panel=Panel.SIMULATED_MODELS,
     ),
@@ -152,12 +155,12 @@ def run(
         typer.Option(
             "--runs",
             metavar="DIR",
-            help="Where run directories go, ROUTER/seed-SEED; what exists is continued. Default: a new folder.",
+            help="The folder for run directories (ROUTER/seed-SEED); existing runs continue. Default: a new folder.",
             show_default=False,
         ),
     ] = None,
     action_format: ActionFormatOption = "tool",
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many runs at once.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many runs in parallel.")] = 2,
     min_free_mib: MinFreeOption = 2048,
     resamples: ResamplesOption = RESAMPLES,
     level: LevelOption = LEVEL,
@@ -206,8 +209,8 @@ def run(
         typer.echo(printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
     if not stopped and (left := sum(run.summary.left for run in done)):
         cases = len(rehearsal.tasks) * len(done)
-        told = f"stopped after {cases - left:,} of {counted(cases, 'case')}; everything is in {result.folder}, and "
-        typer.echo(printable(f"{told}the same command with --runs {result.folder} continues"), err=True)
+        told = f"interrupted after {cases - left:,} of {counted(cases, 'case')}; results so far: {result.folder}; run "
+        typer.echo(printable(f"{told}the same command with --runs {result.folder} to continue"), err=True)
         raise typer.Exit(INTERRUPTED)
     failed = [each for each in result.standings.routers if each.failure is not None]
     if json_ or form is not Format.table:  # the table for people has these notes already
@@ -245,13 +248,15 @@ def build(
 @app.command()
 def serve(
     *,
-    port: Annotated[int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0: any that is free.")] = 8462,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port; 0 for any free one.")
+    ] = 8462,
     api_key_env: Annotated[
         str | None,
         typer.Option(
             "--api-key-env",
             metavar="NAME",
-            help="The environment variable with the only key that is taken; without it, any is.",
+            help="The environment variable with the only API key that is accepted; default: any key is.",
             show_default=False,
         ),
     ] = None,
@@ -409,8 +414,8 @@ def _table_notes(result: RehearsalResult) -> list[str]:
     under = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
     notes = [
         f"{counted(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.where.get('skills')}; "
-        + (f"{counted(infra, 'case')} ended by infrastructure" if infra else "no case lost to infrastructure"),
-        f"prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD for an unresolved case",
+        + (f"{counted(infra, 'case')} lost to infrastructure" if infra else "no case lost to infrastructure"),
+        f"prices of pool {pool.name}; penalty of an unresolved case: {pool.unresolved_penalty_usd} USD",
     ]
     notes = [*(note for each in result.standings.routers for note in each.failure_notes), *notes]
     if resampling is not None:
@@ -419,10 +424,10 @@ def _table_notes(result: RehearsalResult) -> list[str]:
         notes += sorted(f"no interval: {reason}" for reason in reasons)
         if ranked and not reasons:
             notes.append(
-                f"intervals and ranks by task, {len(rehearsal.tasks)} groups drawn again {resampling.resamples:,} "
-                "times; rank: from best to worst that it may be"
+                f"intervals and ranks by task: {len(rehearsal.tasks)} tasks resampled {resampling.resamples:,} times; "
+                "rank: the range from best to worst that the data allow"
             )
-    return [*notes, *pool.division_notes, f"everything is in {result.folder}"]
+    return [*notes, *pool.division_notes, f"run directories: {result.folder}"]
 
 
 def _flat(skill: dict[str, Any]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def replay(
         typer.Option(
             "--tasks",
             metavar="TASKS",
-            help="Where the tasks are, if not where they were.",
+            help="Where the tasks are, if they were moved.",
             show_default=False,
             rich_help_panel=Panel.TASKS,
         ),
@@ -66,9 +66,7 @@ def replay(
     pool: MovedPoolOption = None,
     router: Annotated[
         str | None,
-        typer.Option(
-            "--router", metavar="SPEC", help="The router for --route, if not where it was.", show_default=False
-        ),
+        typer.Option("--router", metavar="SPEC", help="The router for --route, if it was moved.", show_default=False),
     ] = None,
     build: BuildOption = False,
     containers: ContainerOptions,

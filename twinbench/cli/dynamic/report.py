@@ -22,7 +22,7 @@ def report(
             "--cut",
             metavar="N",
             min=0,
-            help="Characters that are kept of a long text, such as an observation; 0: all.",
+            help="Cut long texts, such as command outputs, to N characters; 0: do not cut.",
             rich_help_panel=Panel.OUTPUT,
         ),
     ] = 2000,

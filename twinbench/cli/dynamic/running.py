@@ -53,7 +53,7 @@ def run(
         typer.Option(
             "--run",
             metavar="RUN",
-            help="The run's directory; continued where it exists.",
+            help="The run directory; an existing run is continued.",
             autocompletion=completion.runs,
         ),
     ],
@@ -84,26 +84,26 @@ def run(
         typer.Option(
             "--run-usd",
             metavar="USD",
-            help="The most that the whole run may spend, over all sittings; needed where the pool costs anything.",
+            help="Spending cap of the whole run, however often it is continued; required unless the pool is free.",
             show_default=False,
             rich_help_panel=Panel.LLM_CALLS,
         ),
     ] = None,
     action_format: ActionFormatOption = "tool",
-    seed: Annotated[str, typer.Option("--seed", metavar="TEXT", help="What session keys are made with.")] = "0",
+    seed: Annotated[str, typer.Option("--seed", metavar="TEXT", help="Seed of the session keys.")] = "0",
     call_timeout: Annotated[
         float,
         typer.Option(
             "--call-timeout",
             metavar="SECONDS",
             min=0.1,
-            help="How long one attempt may take.",
+            help="Time limit of one attempt of a model call.",
             rich_help_panel=Panel.LLM_CALLS,
         ),
     ] = 300,
     on_router_error: RouterErrorOption = None,
     workers: Annotated[
-        int, typer.Option("--workers", metavar="N", min=1, help="How many cases at once, on each engine.")
+        int, typer.Option("--workers", metavar="N", min=1, help="How many cases in parallel on each engine.")
     ] = 1,
     engines: EnginesOption = None,
     trials: Annotated[
@@ -114,26 +114,27 @@ def run(
         typer.Option(
             "--shard",
             metavar="I/N",
-            help="Only every N-th case from the I-th on, with an N-th of the cap; see: dynamic merge.",
+            help="Run only every N-th case from the I-th on, with 1/N of the cap; see: dynamic merge.",
             show_default=False,
         ),
     ] = None,
     grade: Annotated[
-        str, typer.Option("--grade", metavar="swebench|none", help="none leaves the grading to dynamic grade RUN.")
+        str,
+        typer.Option("--grade", metavar="swebench|none", help="Grade patches; none leaves that to: dynamic grade RUN."),
     ] = "swebench",
     candidate_limit: Annotated[
         list[str] | None,
         typer.Option(
             "--candidate-limit",
             metavar="ID:LIMITS",
-            help="What a provider allows for a candidate: ID:connections=4,rpm=60,tpm=100000, some of the three; "
-            "* is every candidate; repeatable.",
+            help="Rate limits of a candidate: ID:connections=4,rpm=60,tpm=100000, one or more of the three; "
+            "* is every other candidate; repeatable.",
             show_default=False,
             rich_help_panel=Panel.LLM_CALLS,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be run and what it may cost; ask and spend nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be run and what it may cost; spend nothing.")
     ] = False,
     commit_only: Annotated[
         bool,
@@ -167,7 +168,7 @@ def run(
         typer.Option(
             "--image",
             metavar="IMAGE",
-            help="An override for trying things out: every case in this image instead of its own; needs --grade none.",
+            help="For experiments: run every case in this image instead of its own; needs --grade none.",
             show_default=False,
             rich_help_panel=Panel.CONTAINERS,
         ),
@@ -176,7 +177,7 @@ def run(
         bool,
         typer.Option(
             "--evict",
-            help="Remove the images that were pulled for cases once those are over.",
+            help="Remove images that were pulled for cases when those are finished.",
             rich_help_panel=Panel.CONTAINERS,
         ),
     ] = False,
@@ -186,17 +187,19 @@ def run(
             "--min-free-memory-mib",
             metavar="MIB",
             min=0,
-            help="Begin no further case with less free memory than this.",
+            help="Start no further case with less free memory than this.",
             rich_help_panel=Panel.CONTAINERS,
         ),
     ] = 1024,
     no_breaker: NoBreakerOption = False,
     network: Annotated[
-        bool, typer.Option("--network", help="Give the case's container a network.", rich_help_panel=Panel.CONTAINERS)
+        bool, typer.Option("--network", help="Give containers of cases a network.", rich_help_panel=Panel.CONTAINERS)
     ] = False,
     containers: ContainerOptions,
     plugins: PluginOptions,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before money is spent.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask for confirmation before money is spent.")
+    ] = False,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -212,7 +215,7 @@ def run(
     from twinbench.errors import UsageError
 
     if grade not in ("swebench", "none"):
-        raise UsageError(f"--grade {grade}: swebench or none")
+        raise UsageError(f"--grade {grade}: must be swebench or none")
     if outcomes is not None and not (dry_run and tiers):
         raise UsageError("--outcomes is of --dry-run, and needs --tiers, such as low=M1,high=M2")
     if tiers and outcomes is None:
@@ -267,7 +270,7 @@ def run(
     with (
         progress() as shown,
         LiveBoard(every, prepared.spent_usd, prepared.cap, graded=request.graded) as board,
-        stopped_by_signals(stop.request, f"everything is in {run_dir}; the same command continues"),
+        stopped_by_signals(stop.request, f"results so far: {run_dir}; run the same command to continue"),
     ):
         summary = prepared.work(stop=stop, listener=board, progress=shown)
     if json_:
@@ -278,7 +281,7 @@ def run(
         typer.echo(printable(f"stopped: {summary.stopped}; {counted(summary.left, 'trial')} left"), err=True)
         raise typer.Exit(1)
     if summary.left:
-        typer.echo(f"stopped: {counted(summary.left, 'trial')} left; the same command goes on", err=True)
+        typer.echo(f"interrupted: {counted(summary.left, 'trial')} left; run the same command to continue", err=True)
         raise typer.Exit(INTERRUPTED)
     failed = summary.router_failure is not None
     if failed and (json_ or form is not Format.table):  # the table for people has these notes already
@@ -292,7 +295,7 @@ def _worded(foreseen: Estimate, cap: Decimal | None) -> str:
     basis = (
         f"from {counted(foreseen.measured_on, 'finished case')}"
         if foreseen.measured_on
-        else "for an assumed case, from the cheapest model with a warm cache to the dearest with a cold one"
+        else "for an assumed case: cheapest model with a warm cache to most expensive with a cold one"
     )
     said = (
         f"{counted(foreseen.cases, 'trial')} to run, about {foreseen.least_usd:.2f} to {foreseen.most_usd:.2f} USD "
@@ -300,8 +303,8 @@ def _worded(foreseen: Estimate, cap: Decimal | None) -> str:
     )
     if foreseen.starved > 0:
         said += (
-            f"\nthe cap starves {counted(foreseen.starved, 'worker')} of {foreseen.workers}: up to "
-            f"{foreseen.call_usd:.2f} USD are reserved for a call of the dearest model while it is in flight"
+            f"\nunder this cap {counted(foreseen.starved, 'worker')} of {foreseen.workers} will have to wait: up to "
+            f"{foreseen.call_usd:.2f} USD are reserved for each call of the most expensive model in flight"
         )
     return said
 
@@ -373,7 +376,7 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
         f"{counted(len(rows), 'case')}: {told}; {spent}",
         *_reported(summary),
         *pool.division_notes,
-        f"everything is in {summary.run}",
+        f"run directory: {summary.run}",
     ]
     title = f"{router}, live"
     caveat = Origin.simulated.value if summary.simulated else None
@@ -390,4 +393,4 @@ def _reported(summary: RunSummary) -> list[str]:
     reported = sum(float(trial.reported_usd or 0) for trial in told)
     computed = sum(float(trial.cost_usd) for trial in told)
     cases = counted(len(told), "case")
-    return [f"the provider reports {reported:.4f} USD for {cases}, {reported - computed:+.4f} beside the locked prices"]
+    return [f"the provider reports {reported:.4f} USD for {cases}, {reported - computed:+.4f} vs the locked prices"]

@@ -21,7 +21,7 @@ FolderOption = Annotated[
     typer.Option(
         "--in",
         metavar="DIR",
-        help="The folder; default: results/runs in a checkout, else beside your store.",
+        help="The folder with runs; default: results/runs in a checkout, else beside your store.",
         show_default=False,
     ),
 ]
@@ -58,7 +58,7 @@ def _status_table(state: RunState) -> Table:
         Column("agent_end", "Agent ended by", for_people=bool(state.score.agent_ends)),
         Column("router_errors", "Router failures", kind=int),
         Column("steps", "Steps", kind=int),
-        Column("candidate", "Asked last"),
+        Column("candidate", "Last candidate"),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
     ]
@@ -67,9 +67,9 @@ def _status_table(state: RunState) -> Table:
     spent = sum(trial.spend_usd for trial in state.trials)
     cap = "" if state.run_usd is None else f" of {state.run_usd}"
     if state.origin in (Origin.imported, Origin.imported_simulated):
-        how_far = f"{_counts(state)}; its calls cost {spent:.4f} USD at the prices of the pool"
+        how_far = f"{_counts(state)}; its calls cost {spent:.4f} USD at the pool's prices"
     else:
-        working = "being worked on" if state.working else "nobody works on it"
+        working = "active" if state.working else "not active"
         how_far = f"{_counts(state)}; {spent:.4f}{cap} USD spent; {working}"
     notes = [*state.score.failure_notes(state.router), how_far]
     of = "" if state.origin is Origin.real else f"{state.origin.heading}: "
@@ -90,7 +90,7 @@ def stop(run_dir: RunArgument, *, json_: JsonOption = False) -> None:
     if json_:
         print_json({"run": str(run_dir), "asked": working})
     else:
-        typer.echo("asked to stop after the calls that are running" if working else "nobody works on it")
+        typer.echo("asked to stop after the calls in flight" if working else "no process is executing this run")
 
 
 def merge(
@@ -134,7 +134,7 @@ def list_(
         Column("spend_usd", "Spend, USD", 4),
         Column("bytes", "Bytes", for_people=False, kind=int),
         Column("mib", "MiB", 2, for_programs=False),
-        Column("working", "Being worked on", kind=bool),
+        Column("working", "Active", kind=bool),
         Column("problem", "Problem"),
     ]
     shown = [{**row, "mib": row["bytes"] / 2**20} for row in rows]
@@ -145,7 +145,7 @@ def list_(
 def rm(
     run_dirs: RunsArgument,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     json_: JsonOption = False,
 ) -> None:
     """Remove run directories; refuses other directories and runs that are active."""
@@ -159,11 +159,11 @@ def rm(
     for run in runs:
         run.plan()
         if is_worked_on(run):
-            raise UsageError(f"{run.path} is being worked on: twinbench dynamic stop {run.path}")
+            raise UsageError(f"{run.path} is active; stop it first: twinbench dynamic stop {run.path}")
     if not yes:
         if json_ or not sys.stdin.isatty():
-            raise UsageError(f"this removes {counted(len(runs), 'run')} for good: add --yes")
-        typer.confirm(f"Remove {counted(len(runs), 'run')} for good?", abort=True, err=True)
+            raise UsageError(f"this permanently removes {counted(len(runs), 'run')}: add --yes")
+        typer.confirm(f"Permanently remove {counted(len(runs), 'run')}?", abort=True, err=True)
     for run in runs:
         shutil.rmtree(run.path)
     if json_:

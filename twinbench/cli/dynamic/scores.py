@@ -34,7 +34,7 @@ ResamplesOption = Annotated[
     typer.Option(
         "--resamples",
         metavar="N",
-        help="How often cases are drawn again for the intervals; 0: none.",
+        help="How often cases are resampled for intervals; 0: no intervals.",
         rich_help_panel=Panel.STATISTICS,
     ),
 ]
@@ -43,25 +43,25 @@ ComparedResamplesOption = Annotated[
     typer.Option(
         "--resamples",
         metavar="N",
-        help="How often cases are drawn again for the intervals.",
+        help="How often cases are resampled for intervals.",
         rich_help_panel=Panel.STATISTICS,
     ),
 ]
 LevelOption = Annotated[
-    float, typer.Option("--level", metavar="P", help="Of the intervals.", rich_help_panel=Panel.STATISTICS)
+    float, typer.Option("--level", metavar="P", help="Level of intervals.", rich_help_panel=Panel.STATISTICS)
 ]
 PricesOption = Annotated[
     str | None,
     typer.Option(
         "--prices",
         metavar="POOL",
-        help="What if: bill the raw usage again at the prices and penalty of another pool.",
+        help="Apply another pool's prices and penalty to the recorded usage.",
         show_default=False,
     ),
 ]
 
 
-_DIFFERENT = "these runs are of different cases: compare them on the cases that all have a verdict of"
+_DIFFERENT = "these runs have different cases: compare them on the cases for which all have a verdict"
 
 
 def score(
@@ -69,7 +69,9 @@ def score(
     *,
     exclude_infra: Annotated[
         bool,
-        typer.Option("--exclude-infra", help="Leave cases without a verdict out of all totals, as the released rule."),
+        typer.Option(
+            "--exclude-infra", help="Leave cases without a verdict out of all totals, as the released scorer."
+        ),
     ] = False,
     prices: PricesOption = None,
     resamples: ResamplesOption = RESAMPLES,
@@ -115,7 +117,7 @@ def score(
         try:
             keep(Store(store), each)
         except StoreWriteError as error:
-            typer.echo(f"warning: the score is not kept: {error}", err=True)
+            typer.echo(f"warning: the score was not saved: {error}", err=True)
     ranked = [each.run for each in of_common] or standing
     trials = {str(run.path): run.trials for run in ranked}
     ranks = bill_ranks(trials, runs[0].pool.unresolved_penalty_usd, drawing) if ranked else None
@@ -144,7 +146,7 @@ def score(
         _tell_failed(failed)
     missing = sum(len(run.missing) for run in runs)
     if missing:
-        what = f"{counted(missing, 'trial')} of the plan that no line of the journal is about"
+        what = f"{counted(missing, 'planned trial')} not in the journal"
         typer.echo(f"note: {what}: continue the runs, and score again", err=True)
     left = sum(each.score.count("infra") + each.score.count("cap") + each.run.unended for each in scores)
     if left and not exclude_infra:
@@ -158,7 +160,7 @@ def compare(
     second: Annotated[
         Path,
         typer.Argument(
-            metavar="RUN", help="Another one, which differs in its router only.", autocompletion=completion.runs
+            metavar="RUN", help="Another run, which differs in its router only.", autocompletion=completion.runs
         ),
     ],
     *,
@@ -258,8 +260,8 @@ def _score_table(
     if of_common:
         columns += [
             Column("common_trials", "Common trials", kind=int, spare=2),
-            Column("common_resolved", "Resolved of them", kind=int),
-            Column("common_bill", "Bill of them, USD", for_programs=False),
+            Column("common_resolved", "Common resolved", kind=int),
+            Column("common_bill", "Common bill, USD", for_programs=False),
             *_bill_columns("common_bill"),
         ]
     on_common = {str(each.run.path): each for each in of_common}
@@ -313,10 +315,10 @@ def _score_table(
     ]
     if ranks is not None:
         notes.append(
-            "rank: from best to worst that it may be by its bill; A < B where the difference is found on the cases of "
-            "all, corrected for all pairs (Holm), and a comma where it is not"
+            "rank by bill: the range from best to worst that the data allow; A < B: significant on the common cases, "
+            "corrected for all pairs (Holm); A, B: not significant"
         )
-    notes.append(f"lower bills are better; prices of pool {pool.name}, {pool.unresolved_penalty_usd} USD a penalty")
+    notes.append(f"lower bills are better; prices of pool {pool.name}, penalty {pool.unresolved_penalty_usd} USD")
     if any(each.exclude_infra for each in scores):
         notes.append("cases without a verdict are left out of all totals")
     title = scores[0].run.origin.heading if scores[0].run.simulated else "Live scores"
@@ -363,13 +365,13 @@ def _compared_table(found: RunsCompared, different: Sequence[str]) -> Table:
     ]
     ends = found.interval_usd
     interval = f"({found.no_interval})" if ends is None else f"[{ends[0]:.2f}, {ends[1]:.2f}], p {found.p:.3g}"
-    needed = "" if found.needed_cases is None else f"; such a difference needs {found.needed_cases} cases"
+    needed = "" if found.needed_cases is None else f"; to confirm this needs {found.needed_cases} cases"
     won = found.resolved
     who = f"first: {found.first.shown_router}; second: {found.second.shown_router}"
     notes = [
-        f"{who}; {counted(found.cases, 'case')} of both",
-        f"bill of the first less that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",
-        f"resolved by one alone: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
+        f"{who}; {counted(found.cases, 'common case')}",
+        f"bill of the first minus that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",
+        f"resolved by only one: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
         *different,
     ]
     title = f"{found.first.origin.heading}: two runs compared" if found.first.simulated else "Two runs compared"

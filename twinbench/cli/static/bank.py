@@ -33,7 +33,7 @@ class SourceFormat(StrEnum):
     mini_swe_agent = "mini-swe-agent"
 
 
-_ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace a bank of that name.")]
+_ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace an existing bank of that name.")]
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
@@ -44,16 +44,15 @@ def import_(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help=".jsonl, .jsonl.gz, .json, .parquet, the directory of a bank that was built, or - for standard "
-            "input; with --format mini-swe-agent any number of trajectory files (.traj.json, .traj.json.gz) and "
-            "folders of them.",
+            help=".jsonl, .jsonl.gz, .json, .parquet, the directory of a bank build, or - for standard input; with "
+            "--format mini-swe-agent any number of trajectory files (.traj.json, .traj.json.gz) and folders of them.",
         ),
     ],
     *,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call the bank.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The bank's name in the store.")],
     source: Annotated[
         SourceFormat,
-        typer.Option("--format", help="rows: a bank's rows, as the ending says; mini-swe-agent: runs of that agent."),
+        typer.Option("--format", help="rows: a bank's rows; mini-swe-agent: trajectory files of that agent."),
     ] = SourceFormat.rows,
     workload: Annotated[
         str | None,
@@ -87,9 +86,9 @@ def import_(
             )
             info, left_out = found.info, found.problems
         elif len(paths) > 1:
-            raise UsageError("a bank is one file; of runs (--format mini-swe-agent) there may be several")
+            raise UsageError("give one bank file; only --format mini-swe-agent takes several paths")
         elif workload is not None:
-            raise UsageError("--workload is of imported runs (--format mini-swe-agent): rows say it themselves")
+            raise UsageError("--workload needs --format mini-swe-agent; rows name their workload themselves")
         else:
             info = import_bank(paths[0], name, opened, replace=replace, progress=shown)
         _score_references(info, opened, shown)
@@ -112,14 +111,19 @@ def pull(
     *,
     name: Annotated[
         str | None,
-        typer.Option("--name", metavar="NAME", help="What to call it here; default: as it is.", show_default=False),
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="The bank's name in your store; default: its published name.",
+            show_default=False,
+        ),
     ] = None,
     manifest: Annotated[
         str | None,
         typer.Option(
             "--manifest",
             metavar="FILE",
-            help="A manifest of published banks of your own; default: the shipped one.",
+            help="A manifest of published banks; default: the shipped one.",
             show_default=False,
         ),
     ] = None,
@@ -153,7 +157,7 @@ def pull(
             typer.echo("nothing was downloaded: the hub's cache on this machine has the file")
         _tell_imported(pulled.info)
     else:
-        typer.echo(f"nothing was downloaded: {name} is here, sha256 {pulled.info.sha256}")
+        typer.echo(f"nothing was downloaded: the store has {name}, sha256 {pulled.info.sha256}")
 
 
 def _refuse_reserved(name: str) -> None:
@@ -161,7 +165,7 @@ def _refuse_reserved(name: str) -> None:
     from twinbench.errors import UsageError
 
     if name == STARTER:
-        raise UsageError(f"the name {STARTER!r} is the embedded bank's; choose another --name")
+        raise UsageError(f"the name {STARTER!r} is reserved for the embedded bank; choose another --name")
 
 
 def _score_references(info: BankInfo, store: Store, shown: Progress) -> None:
@@ -185,7 +189,7 @@ def _tell_left_out(problems: Sequence[Problem]) -> None:
     if len(problems) > SHOWN_PROBLEMS:
         typer.echo(f"… and {len(problems) - SHOWN_PROBLEMS} more (--json lists all)", err=True)
     files = len({problem.source for problem in problems})
-    typer.echo(f"{counted(files, 'file')} left out; all others are imported", err=True)
+    typer.echo(f"{counted(files, 'file')} left out; all others were imported", err=True)
 
 
 def _tell_imported(info: BankInfo) -> None:
@@ -198,7 +202,7 @@ def _tell_imported(info: BankInfo) -> None:
         typer.echo(printable(info.caveat))
     if info.heldout_trajectories:
         typer.echo(
-            f"instances of heldout100: {trajectories(info.heldout_trajectories)}, which stand in the part heldout only"
+            f"instances of heldout100: {trajectories(info.heldout_trajectories)}, which are in the part heldout only"
         )
     next_ = "score depth-rule sticky" if info.labelled else "predict sticky"
     typer.echo(f"next: twinbench static {next_} --bank {info.name}")
@@ -329,7 +333,7 @@ def show(
 @app.command()
 def validate(
     target: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="A bank of the store, or a file that is not imported yet.")
+        str, typer.Argument(metavar="NAME|PATH", help="A bank of the store, or a file to check before importing it.")
     ],
     *,
     json_: JsonOption = False,
@@ -358,7 +362,9 @@ def validate(
         else:
             names = opened.bank_names()
             banks = f"banks in {opened.root}: {', '.join(names) or 'none yet'}"
-            raise UsageError(f"no file and no bank {target} ({banks}){did_you_mean(target, [STARTER, *names])}")
+            raise UsageError(
+                f"{target} is neither a file nor a bank ({banks}){did_you_mean(target, [STARTER, *names])}"
+            )
     if json_:
         print_json({"target": target, "valid_rows": rows, "problems": [problem.to_json() for problem in problems]})
     else:
@@ -406,7 +412,7 @@ def export(
     from twinbench.storage.store import Store
 
     if json_ and output == "-":
-        raise UsageError("--json prints a summary on standard output, where the rows go: add -o FILE")
+        raise UsageError("--json prints a summary to standard output, so the rows need a file: add -o FILE")
     with progress() as shown, open_bank(name, Store(store), shown) as bank:
         export_bank(bank, output, split)
         rows = bank.size(bank.split(split)).rows

@@ -32,9 +32,9 @@ _REDRAW_EVERY_S = 0.25
 _SHOWN_TASKS = 20
 _REASONS = {
     "seed_failed": "the strongest tier does not pass",
-    "seed_made_no_call": "it passes without any call",
+    "seed_made_no_call": "the task passes without any model call",
     "seed_flaky": "the strongest tier passes only sometimes",
-    "labels_flaky": "its labels pass only sometimes",
+    "labels_flaky": "the labelled tiers pass only sometimes",
 }
 
 
@@ -47,7 +47,7 @@ def build(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="The build's directory; continued where it exists.", show_default=False
+            "--out", metavar="DIR", help="The build's directory; an existing build continues.", show_default=False
         ),
     ] = None,
     usd: Annotated[
@@ -55,18 +55,18 @@ def build(
         typer.Option(
             "--usd",
             metavar="USD",
-            help="The most that may be spent, over all sittings; needed where executions cost anything.",
+            help="Spending cap of the whole build, however often it is continued; required unless it is free.",
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many tasks at once.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many tasks in parallel.")] = 1,
     repeats: Annotated[
         int | None,
         typer.Option(
             "--repeats",
             metavar="R",
             min=0,
-            help="How often seed and labels are executed again, to leave out flaky tasks; default: as CONFIG says.",
+            help="How often seed and labels are executed again to find flaky tasks; default: as CONFIG says.",
             show_default=False,
         ),
     ] = None,
@@ -75,12 +75,12 @@ def build(
         typer.Option(
             "--recordings",
             metavar="FILE",
-            help="Instead of CONFIG: build again from what an earlier build recorded, without models and containers.",
+            help="Instead of CONFIG: build from an earlier build's recordings, without models and containers.",
             show_default=False,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what may be executed and what it may cost; execute nothing.")
+        bool, typer.Option("--dry-run", help="Show what may be executed and what it may cost; execute nothing.")
     ] = False,
     assume_steps: Annotated[
         int | None,
@@ -88,7 +88,7 @@ def build(
             "--assume-steps",
             metavar="N",
             min=1,
-            help="With --dry-run: how many steps a task has that was not executed so far.",
+            help="With --dry-run: the assumed number of steps of tasks that were not executed so far.",
             show_default=False,
         ),
     ] = None,
@@ -115,16 +115,16 @@ def build(
     if (config is None) == (recordings is None):
         raise UsageError("give a CONFIG (see: twinbench bank build --example), or --recordings FILE instead")
     if out is None:
-        raise UsageError("say where to build: --out DIR")
+        raise UsageError("name the build's directory: --out DIR")
     if assume_steps is not None and not dry_run:
-        raise UsageError("--assume-steps is for --dry-run: what is executed shows how many steps there are")
+        raise UsageError("--assume-steps needs --dry-run: a real build finds out how many steps there are")
     cap = _cap(usd)
     stop = threading.Event()
-    continues = f"everything is in {out}; the same command continues"
+    continues = f"results so far: {out}; run the same command to continue"
     if config is None:
         assert recordings is not None  # noqa: S101 - one of the two is given
         if dry_run or usd is not None or repeats is not None:
-            raise UsageError("--recordings execute nothing: --dry-run, --usd and --repeats are for a CONFIG")
+            raise UsageError("--recordings executes nothing: --dry-run, --usd and --repeats need a CONFIG")
         with _Board(None) as board, stopped_by_signals(stop.set, continues):
             built = rebuild_bank(recordings, out, is_stopping=stop.is_set, listener=board)
     else:
@@ -162,12 +162,12 @@ def _tell_estimate(found: BuildEstimate, *, json_: bool, output: str) -> None:
         print_json(found.to_json(), output)
         return
     tiers = "; ".join(f"{tier}: {', '.join(candidates)}" for tier, candidates in found.tiers.items())
-    basis = f"{counted(found.assumed_steps, 'step')} assumed of each task without a seed, {found.seeds:,} with one"
+    basis = f"{found.seeds:,} tasks have a seed; {counted(found.assumed_steps, 'step')} assumed for each other task"
     lines = [
         f"{counted(found.tasks, 'task')}, nothing was executed",
         f"tiers: {tiers}" + _missing(found.tiers_not_executed),
         f"at most {counted(found.most_executions, 'execution')}, of which {found.kept_executions:,} are done ({basis})",
-        f"at most {found.worst_usd:.2f} USD, were each of them as dear as it can be",
+        f"at most {found.worst_usd:.2f} USD, if every execution costs as much as it can",
     ]
     write_text("".join(f"{printable(line)}\n" for line in lines), output)
 
@@ -230,20 +230,20 @@ def _end(built: Build) -> None:
 
     if built.is_complete:
         if built.manifest is None:
-            raise TwinbenchError("\n".join(["no task got labels, so there is no bank", *_left_out(built)]))
+            raise TwinbenchError("\n".join(["no task got labels, so no bank was made", *_left_out(built)]))
         return
     lost = [each for each in built.open_tasks if each.cause is not None]
     for each in lost[:_SHOWN_TASKS]:
         assert each.cause is not None  # noqa: S101 - chosen above
         said = f": {each.detail}" if each.detail else ""
-        typer.echo(printable(f"{each.task.id} is open: {CAUSES[each.cause].meaning}{said}"), err=True)
+        typer.echo(printable(f"{each.task.id} is unfinished: {CAUSES[each.cause].meaning}{said}"), err=True)
     for cause, number in Counter(each.cause for each in lost if each.cause is not None).items():
         remedy = "raise the cap: --usd, or usd of [proposer]" if cause == Cause.cap else CAUSES[cause].remedy
         advice = f": {remedy}" if remedy else ""
-        typer.echo(printable(f"{counted(number, 'task')} open for {cause}{advice}"), err=True)
+        typer.echo(printable(f"{counted(number, 'task')} unfinished with cause {cause}{advice}"), err=True)
     typer.echo(
         f"stopped: {counted(len(built.open_tasks), 'task')} of {built.state.tasks:,} left; {_spent(built.state)}; "
-        "the same command goes on, and executes nothing again",
+        "run the same command to continue; nothing is executed twice",
         err=True,
     )
     raise typer.Exit(1 if lost else INTERRUPTED)
@@ -292,7 +292,7 @@ def _came_to(ended: Outcome | OpenTask) -> str:
     from static_track.construction.working import OpenTask
 
     if isinstance(ended, OpenTask):
-        return "open" if ended.cause is None else f"open ({ended.cause})"
+        return "unfinished" if ended.cause is None else f"unfinished ({ended.cause})"
     if ended.reason is not None:
         return f"left out, {_REASONS[ended.reason]}"
     return "labelled"

@@ -50,17 +50,17 @@ def check(
             Column("high", "", kind=float, for_people=False),
             Column("within_workloads", "Within workloads", 1, for_people=report.workload is not None),
             Column("accuracy", "Accuracy, %", 1, for_people=False),
-            Column("subject", "By what"),
+            Column("subject", "Predicted from"),
             Column("reason", "Reason"),
         ]
         title = (
-            f"What {name} gives away: {counted(report.rows, 'row')} in {counted(report.groups, 'group')}, "
-            f"{report.largest_class:.1f} % of them of the largest class"
+            f"Label leaks of {name}: {counted(report.rows, 'row')} in {counted(report.groups, 'group')}, "
+            f"{report.largest_class:.1f} % of the labels are the largest class"
         )
         print_table(Table(title, columns, report.records(), report.notes, caveat=report.caveat), form, output)
     if report.failed:
         failed = ", ".join(each.name for each in report.checks if each.status == "fail")
-        typer.echo(f"error: failed: {printable(failed)}", err=True)
+        typer.echo(f"error: failed checks: {printable(failed)}", err=True)
         raise typer.Exit(1)
 
 

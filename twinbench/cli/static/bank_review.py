@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(cls=Group, help="Have people look at labels of a bank that was built.", no_args_is_help=True)
 
 _DirectoryArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", help="The directory of a bank that was built.", show_default=False)
+    Path, typer.Argument(metavar="DIR", help="The directory of a bank build.", show_default=False)
 ]
 
 
@@ -32,13 +32,15 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
-            help="Where the records go; - is standard output.",
+            help="The file for the records; - is standard output.",
             rich_help_panel=Panel.OUTPUT,
         ),
     ] = "-",
     page: Annotated[
         str | None,
-        typer.Option("--html", metavar="FILE", help="A page that shows each drawn row readably.", show_default=False),
+        typer.Option(
+            "--html", metavar="FILE", help="Also write an HTML page that shows each drawn row.", show_default=False
+        ),
     ] = None,
     share: Annotated[
         float | None,
@@ -47,11 +49,11 @@ def export(
             metavar="SHARE",
             min=0,
             max=1,
-            help="The share of rows that is drawn; default: search.review_share of the build's configuration, 0.1.",
+            help="The share of rows to draw; default: search.review_share of the build's configuration, or 0.1.",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Another one draws other rows.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Seed of the draw.")] = 0,
     json_: Annotated[
         bool,
         typer.Option(
@@ -69,7 +71,7 @@ def export(
     from twinbench.errors import UsageError
 
     if json_ and output == "-":
-        raise UsageError("--json prints a summary on standard output, where the records go: add -o FILE")
+        raise UsageError("--json prints a summary to standard output, so the records need a file: add -o FILE")
     with open_review(directory) as opened:
         ladder = opened.publication.ladder
         rows = opened.drawn(opened.plan.review_share if share is None else share, seed)
@@ -87,7 +89,7 @@ def export(
 @app.command()
 def apply(
     directory: _DirectoryArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Records of an export with verdicts.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Exported records with verdicts filled in.")],
     *,
     json_: JsonOption = False,
 ) -> None:
@@ -103,7 +105,7 @@ def apply(
         print_json({"verdicts": verdicts, "review": manifest["review"], "sha256": manifest["sha256"]})
     else:
         lowered = manifest["review"]["further_downgradeable"]
-        typer.echo(f"{counted(verdicts, 'verdict')} taken; {counted(lowered, 'label')} of the bank lowered by a review")
+        typer.echo(f"{counted(verdicts, 'verdict')} applied; reviews lowered {counted(lowered, 'label')} of the bank")
 
 
 @app.command()
@@ -144,5 +146,5 @@ def _table(state: ReviewState, name: str) -> Table:
     ]
     row = state.to_json()
     low, high = row.pop("interval") or (None, None)
-    notes = [f"uncertain, which forbids to publish: {', '.join(state.uncertain)}"] if state.uncertain else []
+    notes = [f"uncertain, which blocks publishing: {', '.join(state.uncertain)}"] if state.uncertain else []
     return Table(f"Review of {name}", columns, [row | {"tight_low": low, "tight_high": high}], notes)

@@ -20,16 +20,16 @@ def groups_column(fewer: Iterable[bool]) -> Column:
 def split(
     name: BankArgument,
     *,
-    split_name: Annotated[str, typer.Option("--name", metavar="SPLIT", help="What to call the split.")] = "default",
+    split_name: Annotated[str, typer.Option("--name", metavar="SPLIT", help="The split's name.")] = "default",
     parts: Annotated[
-        str, typer.Option("--parts", metavar="SHARES", help="Parts with their shares.")
+        str, typer.Option("--parts", metavar="SHARES", help="The parts with their shares.")
     ] = "train=60,dev=20,test=20",
-    seed: Annotated[int, typer.Option("--seed", help="Another seed deals the trajectories differently.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the random split.")] = 0,
     near_duplicates: Annotated[
         bool,
         typer.Option(
             "--near-duplicates/--no-near-duplicates",
-            help="Keep trajectories whose first messages are nearly the same in one part.",
+            help="Keep trajectories with nearly the same first messages in one part.",
         ),
     ] = True,
     json_: JsonOption = False,
@@ -71,7 +71,7 @@ def split(
 def kept_together_told(near: Mapping[str, Any] | None, named: Mapping[str, Any] | None) -> str:
     """Describe in one line what a split did with near-duplicates and with named groups."""
     if near is None:
-        found = "near-duplicates: dealt like all others"
+        found = "near-duplicates: not kept together"
     else:
         found = _grouping_told("near-duplicates", near) if near["groups"] else "near-duplicates: none"
     return found if named is None else f"{found}; {_grouping_told('named groups', named)}"

@@ -43,7 +43,7 @@ def score(
         typer.Option(
             "--fail-under",
             metavar="METRIC=X",
-            help="Exit with 1 where a router that was asked for is below, such as combined=60; repeatable.",
+            help="Exit with 1 if a named router scores below X, such as combined=60; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -180,7 +180,7 @@ def predict(
     from twinbench.errors import UsageError
 
     if json_ and output == "-":
-        raise UsageError("--json prints a summary on standard output, where the predictions go: add -o FILE")
+        raise UsageError("--json prints a summary to standard output, so the predictions need a file: add -o FILE")
     with judged(judging, plugins, gateway, [router]) as (opened, judge):
         found = judge.predictions(router)
         write_text("".join(line + "\n" for line in prediction_lines(found, opened.row_ids)), output)
@@ -200,7 +200,7 @@ def predict(
     elif output != "-":
         predictions = f"{counted(len(found.row_nos), 'prediction')}, {counted(len(found.errors), 'error')}"
         if found.own_usd is not None:
-            predictions += f", {found.own_usd:.4f} USD for LLMs of its own"
+            predictions += f", {found.own_usd:.4f} USD for the router's own LLM calls"
         typer.echo(printable(f"{predictions}: {output}"), err=True)
     if not json_ and opened.info.caveat is not None:
         typer.echo(printable(f"note: {opened.info.caveat}"), err=True)
@@ -219,7 +219,7 @@ def published(json_: JsonOption = False, form: FormatOption = Format.table, outp
     if json_:
         print_json(results, output)
         return
-    notes = [f"Source: {results['source']}. The bank is not shipped, so these cannot be computed again here."]
+    notes = [f"Source: {results['source']}. The bank is not shipped, so these scores cannot be reproduced here."]
     print_table(
         Table("Published static scores, 970 rows", PUBLISHED_COLUMNS, results["static_970_rows"], notes), form, output
     )

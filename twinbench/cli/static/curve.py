@@ -28,8 +28,10 @@ def curve(
     routers: RoutersArgument = None,
     *,
     judging: JudgingOptions,
-    weak: Annotated[str, typer.Option("--weak", metavar="TIER", help="For calls below the threshold.")] = "low",
-    strong: Annotated[str, typer.Option("--strong", metavar="TIER", help="For the others.")] = "high",
+    weak: Annotated[
+        str, typer.Option("--weak", metavar="TIER", help="Tier for calls with a score below the threshold.")
+    ] = "low",
+    strong: Annotated[str, typer.Option("--strong", metavar="TIER", help="Tier for all other calls.")] = "high",
     points: Annotated[int, typer.Option("--points", metavar="N", min=2, help="How many thresholds.")] = 11,
     plugins: PluginOptions,
     json_: JsonOption = False,
@@ -73,9 +75,9 @@ def _table(curves: list[Curve]) -> Table:
         for point in each.points
     ]
     notes = [
-        f"{each.router}: mean TrajPass over the costs {_number(each.area)}; of the random mix "
-        f"{_number(each.area_random)}, of the optimum {_number(each.area_optimal)}; gain {_number(each.gain)}, "
-        "where the mix has 0 and the optimum 1"
+        f"{each.router}: mean TrajPass over the range of costs {_number(each.area)}; random mix "
+        f"{_number(each.area_random)}, optimum {_number(each.area_optimal)}; gain {_number(each.gain)} "
+        "(0: random mix, 1: optimum)"
         for each in curves
     ]
     first = curves[0]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SHOWN_CHARACTERS = 160
 
 LimitOption = Annotated[
-    int, typer.Option("--limit", metavar="N", min=0, help="The most steps, or trajectories, to show; 0: all.")
+    int, typer.Option("--limit", metavar="N", min=0, help="How many steps or trajectories to show; 0: all.")
 ]
 
 
@@ -56,7 +56,7 @@ def explain(
 @takes_option_groups
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A router, as for static score.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another router.")],
     *,
     judging: JudgingOptions,
     limit: LimitOption = 10,
@@ -87,7 +87,7 @@ def _explained_table(found: Explanation) -> Table:
         Column("shown", "Predicted", for_programs=False),
         Column("predicted", "Predicted", kind=str, for_people=False),
         Column("error", "Error", kind=str, for_people=False),
-        Column("tail", "The end of its prompt"),
+        Column("tail", "End of the prompt"),
     ]
     rows: list[dict[str, Any]] = [
         {
@@ -113,8 +113,8 @@ def _explained_table(found: Explanation) -> Table:
     failing = counted(found.failing_steps, "step")
     failed = counted(found.failed_trajectories, "trajectory", "trajectories")
     notes = [
-        f"failed: {failing} below target failed {failed}, which costs {found.lost_usd:.4f} USD: what sending them to",
-        "high costs is not saved then. Every failing step of a trajectory shows the whole.",
+        f"failed: {failing} below target failed {failed}, losing {found.lost_usd:.4f} USD of savings against high.",
+        "Every failing step of a trajectory shows the trajectory's whole loss.",
         f"overspent: {counted(found.overspent_steps, 'step')} above target, by {found.overspent_usd:.4f} USD",
     ]
     combined = found.scores["combined"]
@@ -133,7 +133,7 @@ def _difference_table(found: Difference) -> Table:
         Column("target", "Target"),
         Column("a", "A"),
         Column("b", "B"),
-        Column("tail", "The end of its prompt"),
+        Column("tail", "End of the prompt"),
     ]
     passing = {(True, True): "both", (True, False): "A", (False, True): "B", (False, False): "neither"}
     rows: list[dict[str, Any]] = [
@@ -148,10 +148,10 @@ def _difference_table(found: Difference) -> Table:
         for each in found.trajectories
         for step in each.partings
     ]
-    apart = f"{counted(found.rows, 'row')} of {counted(found.parted, 'trajectory', 'trajectories')}"
+    apart = f"{counted(found.rows, 'row')} in {counted(found.parted, 'trajectory', 'trajectories')}"
     notes = [
         f"A is {found.router_a}, B is {found.router_b}; they differ on {apart}",
-        f"A alone passes {found.only_a_passes}, B alone {found.only_b_passes}; B gains {found.gained_usd:+.4f} USD",
+        f"only A passes {found.only_a_passes}, only B {found.only_b_passes}; B saves {found.gained_usd:+.4f} USD more",
     ]
     title = f"{found.router_a} and {found.router_b} on {found.setting.title}"
     return Table(title, columns, rows, notes, caveat=found.caveat)

@@ -86,7 +86,7 @@ def _tell_estimate(judge: Any, llm: MeteredLlm | None) -> None:
     least, most = judge.own_estimate_usd()
     cap = "without a cap" if llm.budget.limit_usd is None else f"capped at {llm.budget.limit_usd} USD"
     typer.echo(
-        f"a router that asks an LLM about every row spends about {least:.4f} to {most:.4f} USD (pool {llm.pool.name}, "
-        f"cheapest to dearest); {cap}",
+        f"a router that asks an LLM about every row spends about {least:.4f} to {most:.4f} USD (cheapest to most "
+        f"expensive candidate of pool {llm.pool.name}); {cap}",
         err=True,
     )

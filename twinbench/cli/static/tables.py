@@ -48,7 +48,7 @@ _COLUMNS = (
 
 _COMPARED = (
     Column("first", "Router"),
-    Column("second", "against"),
+    Column("second", "vs"),
     Column("metric", "Metric", for_people=False),
     Column("tested", "Metric", for_programs=False),
     Column("difference", "Difference", 1, around=("low", "high")),
@@ -57,8 +57,8 @@ _COMPARED = (
     Column("p", "p", 4, tiny=True, spare=2),
     Column("p_holm", "p, all pairs", 4, tiny=True),
     Column("needed_trajectories", "Needed", kind=int, spare=1),
-    Column("first_only", "Passed by the first alone", kind=int, for_people=False),
-    Column("second_only", "Passed by the second alone", kind=int, for_people=False),
+    Column("first_only", "Passed by the first only", kind=int, for_people=False),
+    Column("second_only", "Passed by the second only", kind=int, for_people=False),
 )
 MCNEMAR = "mcnemar"
 """The metric's name in the row about trajectories that only one of two routers passes."""
@@ -87,7 +87,7 @@ def floors_of(texts: Sequence[str]) -> list[Floor]:
             equals = ""
             least = 0.0
         if not equals or metric not in SCORES or not isfinite(least):
-            raise UsageError(f"--fail-under {text!r}: write METRIC=X, METRIC being one of {', '.join(SCORES)}")
+            raise UsageError(f"--fail-under {text!r}: write METRIC=X; metrics are {', '.join(SCORES)}")
         found.append(Floor(metric, least))
     return found
 
@@ -99,9 +99,9 @@ def missed_floors(board: Board, floors: Sequence[Floor]) -> list[str]:
         for floor in () if entry.reference else floors:
             value = entry.score.scores[floor.metric]
             if value is None:
-                found.append(f"{entry.router}: {floor.metric} is undefined, and {floor.least:g} is asked for")
+                found.append(f"{entry.router}: {floor.metric} is undefined, but must be at least {floor.least:g}")
             elif value < floor.least:
-                below = f"{_digits(floor.least - value)} below the {floor.least:g} that is asked for"
+                below = f"{_digits(floor.least - value)} below the required {floor.least:g}"
                 found.append(f"{entry.router}: {floor.metric} {value:.2f} is {below}")
     return found
 
@@ -126,18 +126,18 @@ def board_table(board: Board) -> Table:
     # What failed as a whole is said once, as an error below the table.
     notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None and entry.failure is None]
     notes += [
-        f"{entry.router}: asked LLMs itself for {entry.own.router_usd:.4f} USD; CostSave less that: "
+        f"{entry.router}: its own LLM calls cost {entry.own.router_usd:.4f} USD; CostSave minus that: "
         + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
         for entry in board.entries
         if entry.own is not None
     ]
     notes += [
         ARITHMETIC,
-        "* reference; labels and cost-optimal see the labels and are no routers.",
-        "Percentages, higher is better. Cost: of all rows on the chosen path.",
+        "* reference; labels and cost-optimal see the labels and are not routers.",
+        "Percentages, higher is better. Cost: of all rows as the router routed them.",
     ]
     if (best := board.best_constant) is not None:
-        notes.append(f"vs best constant: points of Combined above {best.router}, the best that always picks one tier.")
+        notes.append(f"vs best constant: points of Combined above {best.router}, the best router with a fixed tier.")
     if board.resampling is not None:
         notes.append(_how_sure(board))
     notes += _order_note(board)
@@ -188,13 +188,14 @@ def comparison_table(comparison: Comparison) -> Table:
     if any(each.interval.ends for pair in comparison.pairs for each in pair.differences.values()):
         how = (
             f"Differences in percentage points with {100 * drawn.level:.4g} % intervals by the paired bootstrap over "
-            f"{_drawn(comparison)}, drawn again {drawn.resamples:,} times within workloads (seed {drawn.seed})."
+            f"{_drawn(comparison)}, resampled {drawn.resamples:,} times within workloads (seed {drawn.seed})."
         )
     alone = "trajectories that only one of the two passes"
     if comparison.groups < comparison.trajectories:
-        alone = "groups of which one of the two passes more trajectories"
+        alone = "groups in which one of the two passes more trajectories"
     more = (
-        f"Passed alone: {alone}, with the exact test of McNemar. Needed: {_drawn(comparison)} for a power of {POWER}."
+        f"Passed alone: {alone}, by McNemar's exact test. Needed: number of {_drawn(comparison)} for a power of "
+        f"{POWER}."
     )
     notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more, *order]
     return Table(_title(comparison), _COMPARED, rows, notes, caveat=comparison.bank.caveat)
@@ -213,7 +214,7 @@ def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) 
     ]
     if floors:
         asked = ", ".join(f"{floor.metric} at least {floor.least:g}" for floor in floors)
-        lines += [f"Asked for: {asked}: {'**missed**' if missed else 'reached'}.", ""]
+        lines += [f"Required: {asked}: {'**missed**' if missed else 'reached'}.", ""]
         lines += [*(f"- {markdown_text(each)}" for each in missed), *([""] if missed else [])]
     notes = board_table(board).notes
     caveat = [] if board.bank.caveat is None else [board.bank.caveat]
@@ -284,8 +285,9 @@ def _how_sure(board: Board) -> str:
     if reasons and not any(each.ends for each in every):
         return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
     return (
-        f"[…]: {100 * drawn.level:.4g} % interval, {_drawn(board)} drawn again {drawn.resamples:,} times within "
-        f"workloads (seed {drawn.seed}). Rank: from best to worst that it may be by Combined; all intervals: --json."
+        f"[…]: {100 * drawn.level:.4g} % interval, {_drawn(board)} resampled {drawn.resamples:,} times within "
+        f"workloads (seed {drawn.seed}). Rank by Combined: the range from best to worst that the data allow; all "
+        "intervals: --json."
     )
 
 

@@ -27,9 +27,9 @@ class JsonFields(Check):
         except ValueError as error:
             return failed(str(error))
         if not isinstance(said, Mapping):
-            return failed("the answer is no JSON object")
+            return failed("the answer is not a JSON object")
         if (complaint := schema_complaint(said, self.json_schema)) is not None:
-            return failed(f"the answer is not as its schema says: {complaint}")
+            return failed(f"the answer does not fit its schema: {complaint}")
         for name, expected in self.fields.items():
             if name not in said:
                 return failed(f"the answer has no field {name!r}")

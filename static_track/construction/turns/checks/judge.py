@@ -71,7 +71,7 @@ class Judge(Check):
         if not answer:
             return failed("the answer is empty")
         if len(answer) > self.longest_answer:
-            return failed(f"the answer has {len(answer):,} characters; {self.longest_answer:,} are judged")
+            return failed(f"the answer has {len(answer):,} characters; at most {self.longest_answer:,} are allowed")
         return verdict_of(tools.ask_judge(self.judge_messages(tools.messages, answer), SCHEMA))
 
     def judge_messages(self, messages: Sequence[Mapping[str, Any]], answer: str) -> list[dict[str, Any]]:
@@ -91,9 +91,9 @@ def verdict_of(said: str) -> Evaluation:
     try:
         verdict = answered_json(said)
     except ValueError as error:
-        return failed(f"the judge gave no verdict: {error}")
+        return failed(f"the judge gave no valid verdict: {error}")
     if (complaint := schema_complaint(verdict, SCHEMA)) is not None:
-        return failed(f"the judge gave no verdict: {complaint}")
+        return failed(f"the judge gave no valid verdict: {complaint}")
     if verdict["hard_fails"]:
         return failed(f"the judge found {', '.join(verdict['hard_fails'])}: {verdict['reason']}")
     not_sure = [f"{name}: {verdict[name]}" for name in _QUESTIONS if verdict[name] != "yes"]

@@ -60,4 +60,4 @@ def test_result(tools: Tools, files: dict[str, str], test: str, timeout_s: float
     lines = ran.output.strip().splitlines()
     if ran.exit_code == 0 and lines and lines[-1] == mark:
         return PASSED
-    return failed(lines[-1][:_SHOWN_CHARACTERS] if lines else "the test did not come to its end")
+    return failed(lines[-1][:_SHOWN_CHARACTERS] if lines else "the test did not finish")

@@ -87,7 +87,7 @@ class Repair(Check):
                 edited = edit_line(source, line, text)
                 complaint = f"{self.file} has no line {line}." if edited is None else ""
                 # Without this note, a small model repeats the same command until its steps are used up.
-                note = f"Line {line} was so before: nothing has changed.\n" if edited == source else ""
+                note = f"Line {line} is the same as before: nothing changed.\n" if edited == source else ""
                 source = source if edited is None else edited
         if len(answers) >= self.steps:
             return failed(f"nothing was submitted in {self.steps} steps")
@@ -132,10 +132,10 @@ def _command(text: str) -> str | tuple[int, str]:
     try:
         said = answered_json(text)
     except ValueError as error:
-        return f"This is no command: {error}"
+        return f"This is not a command: {error}"
     match said:
         case {"command": "show" | "submit" as command}:
             return str(command)
         case {"command": "edit", "line": int(line), "text": str(text)} if not isinstance(line, bool):
             return line, text
-    return "This is no command: give show, edit with a line and a text, or submit."
+    return "This is not a command: give show, edit with a line and a text, or submit."

@@ -41,7 +41,7 @@ class ExpectedCall(BaseModel):
         if name != self.name:
             return f"it calls {name!r:.80}, not {self.name!r}"
         if unknown := sorted(set(arguments) - set(self.arguments)):
-            return f"{name} has no argument {unknown[0]!r:.80} here"
+            return f"{name} must not have an argument {unknown[0]!r:.80}"
         for key, expected in self.arguments.items():
             if key not in arguments:
                 if key in self.optional:
@@ -98,9 +98,9 @@ def _call(value: Any) -> Call:
         try:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
-            raise ValueError(f"the arguments of {name:.80} are no JSON") from None
+            raise ValueError(f"the arguments of {name:.80} are not JSON") from None
     if not isinstance(arguments, Mapping):
-        raise ValueError(f"the arguments of {name:.80} are no JSON object")
+        raise ValueError(f"the arguments of {name:.80} are not a JSON object")
     return name, arguments
 
 
@@ -127,4 +127,4 @@ def _python_call(node: ast.expr) -> Call:
     try:
         return name, {str(each.arg): ast.literal_eval(each.value) for each in node.keywords}
     except (ValueError, TypeError, RecursionError, MemoryError):
-        raise ValueError(f"an argument of {name:.80} is no literal value") from None
+        raise ValueError(f"an argument of {name:.80} is not a literal value") from None

@@ -112,7 +112,7 @@ def test_a_judge_is_paid_from_the_same_cap_and_prose_of_it_fails(tmp_path: Path)
             assert executor.execute("a", all_by(LOW), 0).spend_usd == 0
             prose = executor.execute("b", all_by(LOW), 0)
             assert prose.passed is False
-            assert "gave no verdict" in str(prose.detail)
+            assert "gave no valid verdict" in str(prose.detail)
             assert executor.spent_usd == 2 * (COST[LOW] + COST[JUDGE])
             assert executor.identity["judge"]["candidate"] == JUDGE
         with opened(settings, tmp_path / "second", Decimal("0.001")) as executor:
@@ -132,7 +132,7 @@ def test_infrastructure_is_no_failure_and_a_prompt_that_does_not_fit_is_one(tmp_
             assert (refused.passed, refused.cause, refused.steps) == (None, Cause.access, ())
             too_long = executor.execute("long", all_by(LOW), 0)
             assert (too_long.passed, too_long.cause) == (False, Cause.router)
-            assert "cannot take it" in str(too_long.detail)
+            assert "does not fit" in str(too_long.detail)
     assert len(server.completions) == 1
 
 
@@ -255,13 +255,13 @@ def test_a_file_of_tasks_is_checked_wholly_before_anything_is_asked(tmp_path: Pa
         pass
     text = str(caught.value)
     for said in (
-        "line 2, field id: 'a' stands in the file twice",
-        "line 3, field id: cannot be the id of a task",
+        "line 2, field id: 'a' is in the file twice",
+        "line 3, field id: cannot be a task's id",
         "line 4, field check.kind: no evaluator is called 'guess'",
         "line 5, field check.text",
         "line 6, field check.json_schema: refers to 'https://example.org/schema'",
         "line 7, field check.evidence",
-        "line 8, field response_format: is no JSON schema",
+        "line 8, field response_format: is not a JSON schema",
         "line 9, field workload: is missing",
     ):
         assert said in text

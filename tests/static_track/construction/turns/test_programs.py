@@ -57,7 +57,7 @@ def repair_script(asked: Asked) -> Message:
         return Message('{"command": "show"}' if last.startswith("Task") else '{"command": "submit"}')
     if last.startswith("Task"):
         return Message("What should I do?")
-    if "This is no command" in last:
+    if "This is not a command" in last:
         return Message('{"command": "edit", "line": 2, "text": "return n"}')
     edit = {"command": "edit", "line": 2, "text": "return 2 * n"}
     return Message('{"command": "submit"}' if "All tests pass" in last else json.dumps(edit))
@@ -80,8 +80,10 @@ def test_a_repair_goes_on_until_it_is_submitted_and_each_step_may_be_another_mod
             by_strong = executor.execute("a", all_by(HIGH), 0)
             assert (by_strong.passed, len(by_strong.steps)) == (True, 4)
             replies = [str(step.messages[-1]["content"]) for step in by_strong.steps]
-            assert "This is no command" in replies[1]
-            assert replies[2].startswith("Line 2 was so before: nothing has changed.\nshop.py:\n1: def double(n):\n")
+            assert "This is not a command" in replies[1]
+            assert replies[2].startswith(
+                "Line 2 is the same as before: nothing changed.\nshop.py:\n1: def double(n):\n"
+            )
             assert replies[3] == "shop.py:\n1: def double(n):\n2:     return 2 * n\n\nAll tests pass."
             mixed = executor.execute("a", Assignment((LOW, HIGH, LOW), HIGH), 0)
             assert (mixed.passed, [step.candidate for step in mixed.steps]) == (True, [LOW, HIGH, LOW])
