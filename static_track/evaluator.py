@@ -43,7 +43,7 @@ from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest, static_manifest
 from twinbench.storage.manifests import StaticManifest
 from twinbench.text.messages import PROTOCOL_TEXT
-from twinbench.text.tokens import OFFLINE, tokenizer_set
+from twinbench.text.tokens import OFFLINE, TokenizerSet, tokenizer_set
 
 if TYPE_CHECKING:
     from static_track.intervals import RouterSample
@@ -73,6 +73,17 @@ class _BoardLine:
         if predictions.failure is not None or predictions.llm_failure is not None:
             return None
         return self.key if predictions.router_usd is None else self.asking_key
+
+
+def protocol_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet) -> str:
+    """Return the fingerprint of the protocol that scores are made by."""
+    return fingerprint({"manifest": manifest.fingerprint, "tokenizers": tokenizers.fingerprint_parts})
+
+
+def locked_protocol() -> str:
+    """Return the fingerprint of the locked protocol: the locked static manifest, with its tokenizer files."""
+    manifest = static_manifest()
+    return protocol_fingerprint(manifest, tokenizer_set(manifest, OFFLINE))
 
 
 class Evaluator:
@@ -124,9 +135,7 @@ class Evaluator:
         self._results = ResultCache(bank.store, bank.cursor())
         self._split: BankPart = bank.split(split)
         self.warnings: tuple[str, ...] = ()
-        self.protocol = fingerprint(
-            {"manifest": self._manifest.fingerprint, "tokenizers": self._tokenizers.fingerprint_parts}
-        )
+        self.protocol = protocol_fingerprint(self._manifest, self._tokenizers)
         if not self.row_nos:
             raise UsageError(f"the part {self._split.name!r} of the bank {bank.info.name!r} has no rows")
 

@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class LoadedRouter:
     fingerprint: str | None
     """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
     _opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]]
+    identity: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What the fingerprint is of."""
     may_ask: bool = True
     """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
     """
@@ -89,12 +91,12 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
             "path": [],
             "folder": str(Path.cwd()),
         }
-        return LoadedRouter(
-            spec, _built_in_fingerprint(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
+        return _loaded(
+            spec, _built_in_identity(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
         )
     if parsed.kind == "built-in":
         router = _make_built_in(parsed)
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_open_instance, router), may_ask=False)
+        return _loaded(spec, _built_in_identity(parsed), partial(_open_instance, router), may_ask=False)
     if parsed.kind == "endpoint" and limits.isolation is not None:
         raise UsageError(f"router {spec!r} is an HTTP endpoint: --isolation strict has no network to reach it")
     if parsed.kind == "endpoint":
@@ -103,9 +105,17 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
         endpoint = EndpointRouter(parsed.target, limits.decision_s)
         return LoadedRouter(spec, None, lambda _, __: endpoint, may_ask=False)
     place, identity = _locate(parsed, limits)
-    return LoadedRouter(
-        spec, fingerprint(identity | _conditions(limits)), partial(_open_process_router, spec, place, limits)
-    )
+    return _loaded(spec, identity | _conditions(limits), partial(_open_process_router, spec, place, limits))
+
+
+def _loaded(
+    name: str,
+    identity: Mapping[str, Any],
+    open: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]],
+    *,
+    may_ask: bool = True,
+) -> LoadedRouter:
+    return LoadedRouter(name, fingerprint(identity), open, identity, may_ask)
 
 
 def _loaded_object(router: RouterLike) -> LoadedRouter:
@@ -296,7 +306,7 @@ def _describe_with_python(
         raise UsageError(f"--python {python}: is it Python 3.10 or newer? ({why})") from None
 
 
-def _built_in_fingerprint(spec: RouterSpec) -> str:
+def _built_in_identity(spec: RouterSpec) -> dict[str, Any]:
     files = {name: sha256_installed(_PACKAGE / "routing" / name) for name in ("built_in.py", "router.py", "tiers.py")}
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return fingerprint({"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python})
+    return {"built-in": spec.target, "arguments": dict(spec.arguments), "files": files, "python": python}
