@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from static_track.evaluator import Evaluator
-from twinbench.routing.router_llm import NoRouterLlm
-
 from static_track.banks.bank import Bank
 from static_track.banks.bank_info import list_banks
 from static_track.banks.opening import open_bank
@@ -18,6 +15,7 @@ from static_track.banks.sidecar import base_file
 from static_track.banks.splits import BankPart
 from static_track.banks.starter import ensure_starter
 from static_track.board import Board
+from static_track.evaluator import Evaluator
 from static_track.predict import predict
 from static_track.predictions import Predictions, prediction_lines, read_predictions
 from twinbench.checks import Status
@@ -28,6 +26,7 @@ from twinbench.fingerprint import fingerprint, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.reading.rows import open_source
+from twinbench.routing.router_llm import NoRouterLlm
 from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import static_manifest
@@ -242,7 +241,7 @@ class StaticVerification:
         own = NoRouterLlm()
         try:
             loaded = load_router(again.spec, again.plugins)
-            with loaded.opened(manifest.candidates(), own) as router:
+            with loaded.open(manifest.candidates(), own) as router:
                 found = predict(
                     router,
                     bank,
@@ -256,7 +255,7 @@ class StaticVerification:
         except (RouterLoadError, UsageError) as error:
             self._findings.add("decisions", subject, Status.failed, f"it cannot be asked: {error}", level=Level.ask)
             return
-        if found.unanswered is not None:
+        if found.llm_failure is not None:
             what = "the router asks an LLM itself, so its decisions are not verified: only its bill can be, by --rerun"
             self._findings.add("decisions", subject, Status.warned, what, level=Level.ask)
             return

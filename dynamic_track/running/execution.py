@@ -83,7 +83,7 @@ class RunSetup:
         """Return the plan of a run of these tasks, found there."""
         shard = {} if self.shard is None else {"shard": list(self.shard)}
         found = {**sources, "division": self.pool.division, **shard}
-        return RunPlan.of(self.identity(), found, [task.id for task in tasks])
+        return RunPlan.make(self.identity(), found, [task.id for task in tasks])
 
     def identity(self) -> dict[str, Any]:
         """Return the identity for ``plan.json``; a run can only be continued with the same one."""
@@ -173,13 +173,7 @@ def execute_plan(
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
-<<<<<<< branch
         directory = open_run(run_dir, setup.plan(tasks, sources))
-=======
-        shard = {} if setup.shard is None else {"shard": list(setup.shard)}
-        found = {**sources, "division": setup.pool.division, **shard}
-        directory = open_run(run_dir, RunPlan.make(setup.identity(), found, cases))
->>>>>>> main
         planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         entries = journal.entries()

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dynamic_track.results.loading import LoadedRun, load_run
-from dynamic_track.running.saved_run import read_run
-
 from dynamic_track.running.committing import COMMITMENTS_FOLDER, read_commitments
 from dynamic_track.running.folders import PLAN_FILE
 from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.saved_run import read_run
 from dynamic_track.tasks.sources import ids_of_named_set
 from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.display.wording import counted
@@ -62,7 +61,7 @@ def pack_run(path: Path, name: str) -> PackedRun:
     score = run.score
     part = LivePart(
         run=folder,
-        spec=run.shown_router,
+        spec=run.display_router,
         plan=run.plan.fingerprint,
         pool=run.pool.name,
         pool_fingerprint=run.pool.fingerprint,
@@ -102,7 +101,7 @@ def division_of(plan: RunPlan, pool: LiveManifest, *, simulated: bool) -> Divisi
     if simulated or plan.is_simulated:
         return Division.rehearsal
     overridden = bool(plan.overrides.get("network")) or "image" in plan.overrides
-    own_tasks = ids_of_named_set(str(plan.where.get("tasks"))) is None
+    own_tasks = ids_of_named_set(str(plan.sources.get("tasks"))) is None
     return Division.open if pool.division == "open" or own_tasks or overridden else Division.live
 
 
@@ -135,7 +134,7 @@ def _notes(path: Path, run: LoadedRun, part: LivePart) -> Iterator[str]:
     if part.division is not Division.rehearsal and not part.commitments:
         yield f"{path}: no commitment was written before it, so nobody can tell whether it is the first of many"
     for name in ("pool", "tasks", "dataset"):
-        if (told := run.plan.where.get(name)) is not None and str(told).startswith("/"):
+        if (told := run.plan.sources.get(name)) is not None and str(told).startswith("/"):
             yield f"{path}/{PLAN_FILE}: names a folder of your machine ({told})"
     if run.plan.router.startswith("/"):
         yield f"{path}/{PLAN_FILE}: names a folder of your machine ({run.plan.router})"

@@ -98,9 +98,9 @@ def read_untrusted_plan(folder: Path, *, pool: str, tasks: str | None, dataset: 
         ContentError: it is damaged.
     """
     plan = read_plan(folder)
-    told = plan.where.get("tasks")
+    told = plan.sources.get("tasks")
     named = told if isinstance(told, str) and ids_of_named_set(told) is not None else None
-    kept = {name: plan.where[name] for name in ("division", "shard") if name in plan.where}
+    kept = {name: plan.sources[name] for name in ("division", "shard") if name in plan.sources}
     where = {"tasks": tasks or named or "unknown", "dataset": dataset, "pool": pool, **kept}
     content = {"identity": plan.identity, "where": where, "cases": list(plan.cases)}
     (folder / PLAN_FILE).write_text(json.dumps(content, indent=1) + "\n", "utf-8")

@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
-from dynamic_track.results.loading import LoadedRun, load_run
-from dynamic_track.running.rerun import replay_run
-from dynamic_track.running.saved_run import read_run
-
 from dynamic_track.auditing.evidence import read_evidence
 from dynamic_track.auditing.tokens import other_ratios
 from dynamic_track.grading.patches import grade_all
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.results.live_score import live_score
+from dynamic_track.results.loading import LoadedRun, load_run
 from dynamic_track.running.preparing import RunRequest, prepare_run
+from dynamic_track.running.rerun import replay_run
 from dynamic_track.running.run_dir import RunDirectory
+from dynamic_track.running.saved_run import read_run
 from dynamic_track.submission.verifying import VerifiedRun
 from dynamic_track.tasks.selection import TaskChoice
 from dynamic_track.tasks.sources import load_tasks
@@ -85,14 +84,14 @@ def grade_again(
         CausedError: the engine does not answer.
     """
     subject = run.part.run
-    if run.plan.where["tasks"] == "unknown":
+    if run.plan.sources["tasks"] == "unknown":
         findings.add(
             "grade", subject, Status.warned, "the tasks are not here: name them with --tasks", level=Level.grade
         )
         return
     graded = {f"{each.case}/{each.trial}": each for each in _graded(run)}
     chosen = sampling.draw(list(graded), number, f"grade {subject}")
-    tasks = load_tasks(run.plan.where["tasks"], run.plan.where.get("dataset")).tasks
+    tasks = load_tasks(run.plan.sources["tasks"], run.plan.sources.get("dataset")).tasks
     by_trial: dict[int, dict[str, str]] = defaultdict(dict)
     for name in chosen:
         recording = graded[name]
@@ -147,7 +146,7 @@ def replay_again(
         CausedError: the engine does not answer.
     """
     subject = run.part.run
-    if run.plan.where["tasks"] == "unknown":
+    if run.plan.sources["tasks"] == "unknown":
         what = "the tasks are not here: name them with --tasks"
         findings.add("replay", subject, Status.warned, what, level=Level.replay)
         return
@@ -162,8 +161,8 @@ def replay_again(
             run.folder,
             route=router is not None,
             only=[escape(case) for case in chosen],
-            tasks=run.plan.where["tasks"],
-            dataset=run.plan.where.get("dataset"),
+            tasks=run.plan.sources["tasks"],
+            dataset=run.plan.sources.get("dataset"),
             pool=run.pool_source,
             router=router,
             build=build,
@@ -232,7 +231,7 @@ def run_again(
         what = "a rehearsal is not run again: its models are a function of what they are asked, which --replay shows"
         findings.add("rerun", subject, Status.warned, what, level=Level.rerun)
         return
-    if run.plan.where["tasks"] == "unknown":
+    if run.plan.sources["tasks"] == "unknown":
         what = "the tasks are not here: name them with --tasks"
         findings.add("rerun", subject, Status.warned, what, level=Level.rerun)
         return
@@ -249,8 +248,8 @@ def run_again(
         api_base=rerun.api_base,
         api_key_env=rerun.api_key_env,
         choice=TaskChoice(
-            tasks=run.plan.where["tasks"],
-            dataset=run.plan.where.get("dataset"),
+            tasks=run.plan.sources["tasks"],
+            dataset=run.plan.sources.get("dataset"),
             only=[escape(case) for case in chosen],
         ),
         pool=run.pool_source,
@@ -262,7 +261,7 @@ def run_again(
         build=rerun.build,
         plugins=rerun.plugins,
     )
-    prepare_run(request, progress).work(progress=progress)
+    prepare_run(request, progress).execute(progress=progress)
     _compare(run, claimed, load_run(again), level, findings)
 
 
@@ -354,7 +353,7 @@ def _graded(run: VerifiedRun) -> list[Recording]:
 
 def _is_infra(told: object) -> bool:
     cause = str(told).partition(":")[0]
-    return cause in list(Cause) and CAUSES[Cause(cause)].counts is OutcomeClass.infra
+    return cause in list(Cause) and CAUSES[Cause(cause)].outcome_class is OutcomeClass.infra
 
 
 def _word(resolved: bool | None) -> str:

@@ -8,13 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dynamic_track.results.loading import LoadedRun, load_run
-from dynamic_track.running.saved_run import SavedRun, read_run
-
 from dynamic_track.auditing.audit import Audit, audit
 from dynamic_track.results.live_score import LiveScore, live_score
+from dynamic_track.results.loading import LoadedRun, load_run
 from dynamic_track.running.committing import COMMITMENTS_FOLDER, MOST_COMMITMENT_BYTES
 from dynamic_track.running.plan import RunPlan
+from dynamic_track.running.saved_run import SavedRun, read_run
 from dynamic_track.submission.packing import division_of, shipped_pool
 from dynamic_track.submission.reading import find_excess, read_untrusted_plan
 from dynamic_track.tasks.sources import REHEARSAL, ids_of_named_set, load_tasks
@@ -191,7 +190,7 @@ def _add_audit(found: Audit, subject: str, findings: Findings) -> None:
 
 def _check_set(part: LivePart, kept: SavedRun, here: TasksHere, posted: Path | None, findings: Findings) -> None:
     """Check that the run is of a whole set of tasks, or of cases that were named before it."""
-    name, cases = str(kept.plan.where["tasks"]), set(kept.cases)
+    name, cases = str(kept.plan.sources["tasks"]), set(kept.cases)
     known = ids_of_named_set(name)
     ids: frozenset[str] | None
     if here.dataset is not None or name == REHEARSAL or (known is None and here.tasks is not None):
@@ -355,7 +354,7 @@ def _result(part: LivePart, score: LiveScore, division: Division, commitments: t
     content |= {"run": part.run, "router": part.spec}
     setting: dict[str, Any] = {
         "pool": {"name": run.pool.name, "fingerprint": run.pool.fingerprint, "division": run.pool.division},
-        "tasks": {"name": str(plan.where["tasks"]).rpartition("/")[2], "fingerprint": plan.identity.get("tasks")},
+        "tasks": {"name": str(plan.sources["tasks"]).rpartition("/")[2], "fingerprint": plan.identity.get("tasks")},
         "agent": dict(plan.agent),
         "grader": dict(plan.grader),
         "seed": plan.seed,

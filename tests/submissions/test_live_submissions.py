@@ -40,7 +40,7 @@ from tests.dynamic_track.live import (
 from tests.scripted.server import ScriptedServer
 from tests.submissions.handing_in import contents, failed, forge, pack, reasons, verify, write_router
 from twinbench.calls.journal import read_journal
-from twinbench.calls.packing import packed as pack_text
+from twinbench.calls.packing import pack as pack_text
 from twinbench.fingerprint import fingerprint
 from twinbench.submissions.commitment import Commitment
 

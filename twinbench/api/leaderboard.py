@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from static_track.evaluator import locked_protocol
-
 from twinbench.api.verifying import VerificationRequest, verify_submission
 from twinbench.checks import CheckResult
 from twinbench.display.progress import Progress, no_progress

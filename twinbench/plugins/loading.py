@@ -111,11 +111,11 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
 def _loaded(
     name: str,
     identity: Mapping[str, Any],
-    open: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]],
+    opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]],
     *,
     may_ask: bool = True,
 ) -> LoadedRouter:
-    return LoadedRouter(name, fingerprint(identity), open, identity, may_ask)
+    return LoadedRouter(name, fingerprint(identity), opener, identity, may_ask)
 
 
 def _loaded_object(router: RouterLike) -> LoadedRouter:

@@ -244,9 +244,9 @@ def change_summary(comparison: Comparison) -> str:
     passes = f"{pair.mcnemar.first_only} and {pair.mcnemar.second_only}"
     assert comparison.resampling is not None  # noqa: S101 - a comparison has one
     how = (
-        f"Difference: after less before, in percentage points, of both versions on the same {_drawn(comparison)}, with "
-        f"its {100 * comparison.resampling.level:.4g} % interval. Passed by one version alone: {passes} "
-        f"(exact test of McNemar: p = {pair.mcnemar.p:.4f})."
+        "Difference: after less before, in percentage points, of both versions on the same "
+        f"{_resampled_unit(comparison)}, with its {100 * comparison.resampling.level:.4g} % interval. Passed by one "
+        f"version alone: {passes} (exact test of McNemar: p = {pair.mcnemar.p:.4f})."
     )
     return "\n".join([*lines, "", markdown_text(how), "", ""])
 
