@@ -254,7 +254,7 @@ def run_again(
         ),
         pool=run.pool_source,
         run_usd=rerun.run_usd,
-        actions=str(run.plan.agent.get("actions")),
+        action_format=str(run.plan.agent.get("actions")),
         seed=str(run.plan.seed),
         on_router_error=run.plan.overrides.get("on_router_error"),
         workers=rerun.workers,
