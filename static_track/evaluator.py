@@ -40,12 +40,23 @@ from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest, static_manifest
 from twinbench.storage.manifests import StaticManifest
 from twinbench.text.messages import PROTOCOL_TEXT
-from twinbench.text.tokens import OFFLINE, tokenizer_set
+from twinbench.text.tokens import OFFLINE, TokenizerSet, tokenizer_set
 
 if TYPE_CHECKING:
     from static_track.intervals import RouterSample
     from static_track.trajectory_parts import TrajectoryParts
     from twinbench.calls.metered import MeteredLlm
+
+
+def protocol_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet) -> str:
+    """Return the fingerprint of the protocol that scores are made by."""
+    return fingerprint({"manifest": manifest.fingerprint, "tokenizers": tokenizers.fingerprint_parts})
+
+
+def locked_protocol() -> str:
+    """Return the fingerprint of the locked protocol: the locked static manifest, with its tokenizer files."""
+    manifest = static_manifest()
+    return protocol_fingerprint(manifest, tokenizer_set(manifest, OFFLINE))
 
 
 class Evaluator:
@@ -100,9 +111,7 @@ class Evaluator:
         self.split = split if isinstance(split, BankPart) else bank.split(split)
         self._routers = RouterLoader(bank, self.split, plugins, in_sample=in_sample)
         self.warnings: tuple[str, ...] = ()
-        self.protocol = fingerprint(
-            {"manifest": self._manifest.fingerprint, "tokenizers": self._tokenizers.fingerprint_parts}
-        )
+        self.protocol = protocol_fingerprint(self._manifest, self._tokenizers)
         if not self.row_nos:
             raise UsageError(f"the part {self.split.name!r} of the bank {bank.info.name!r} has no rows")
 

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from dynamic_track.running.preparing import RunRequest as RunRequest
     from dynamic_track.tasks.selection import TaskChoice as TaskChoice
     from static_track.banks.bank import Bank as Bank
+    from twinbench.api.leaderboard import add_to_leaderboard as add_to_leaderboard
+    from twinbench.api.leaderboard import build_leaderboard as build_leaderboard
+    from twinbench.api.leaderboard import check_leaderboard as check_leaderboard
+    from twinbench.api.leaderboard import withdraw_from_leaderboard as withdraw_from_leaderboard
     from twinbench.api.live import audit as audit
     from twinbench.api.live import compare_runs as compare_runs
     from twinbench.api.live import grade as grade
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from twinbench.api.outcomes import import_outcomes as import_outcomes
     from twinbench.api.outcomes import open_outcomes as open_outcomes
     from twinbench.api.outcomes import outcomes_power as outcomes_power
+    from twinbench.api.packing import pack_submission as pack_submission
     from twinbench.api.static import build_bank as build_bank
     from twinbench.api.static import check_bank as check_bank
     from twinbench.api.static import compare as compare
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from twinbench.api.training import crossval as crossval
     from twinbench.api.training import train as train
     from twinbench.api.training import tune as tune
+    from twinbench.api.verifying import verify_submission as verify_submission
     from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.plugins.training import FitLimits as FitLimits
     from twinbench.routing.llm import Llm as Llm
@@ -66,9 +72,12 @@ _LAZY = {
     "TaskChoice": "dynamic_track.tasks.selection",
     "Tier": "twinbench.routing.tiers",
     "Trajectory": "twinbench.routing.training",
+    "add_to_leaderboard": "twinbench.api.leaderboard",
     "audit": "twinbench.api.live",
     "build_bank": "twinbench.api.static",
+    "build_leaderboard": "twinbench.api.leaderboard",
     "check_bank": "twinbench.api.static",
+    "check_leaderboard": "twinbench.api.leaderboard",
     "compare": "twinbench.api.static",
     "compare_runs": "twinbench.api.live",
     "crossval": "twinbench.api.training",
@@ -84,6 +93,7 @@ _LAZY = {
     "open_bank": "twinbench.api.static",
     "open_outcomes": "twinbench.api.outcomes",
     "outcomes_power": "twinbench.api.outcomes",
+    "pack_submission": "twinbench.api.packing",
     "rehearse": "twinbench.api.live",
     "replay": "twinbench.api.live",
     "run": "twinbench.api.live",
@@ -91,6 +101,8 @@ _LAZY = {
     "score_many": "twinbench.api.static",
     "score_run": "twinbench.api.live",
     "train": "twinbench.api.training",
+    "verify_submission": "twinbench.api.verifying",
+    "withdraw_from_leaderboard": "twinbench.api.leaderboard",
 }
 
 __all__ = [*_LAZY, "__version__"]

@@ -14,6 +14,7 @@ from dynamic_track import harness
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentSettings
+from dynamic_track.running.committing import commit
 from dynamic_track.running.nodes import CaseExecutor, Job
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.plan_comparison import add_cases
@@ -77,6 +78,12 @@ class RunSetup:
         number, of = self.shard
         cap = None if run_usd is None else run_usd / of
         return tuple(ordered[number - 1 :: of]), cap
+
+    def plan(self, tasks: Sequence[Task], sources: Mapping[str, Any]) -> RunPlan:
+        """Return the plan of a run of these tasks, found there."""
+        shard = {} if self.shard is None else {"shard": list(self.shard)}
+        found = {**sources, "division": self.pool.division, **shard}
+        return RunPlan.make(self.identity(), found, [task.id for task in tasks])
 
     def identity(self) -> dict[str, Any]:
         """Return the identity for ``plan.json``; a run can only be continued with the same one."""
@@ -166,15 +173,15 @@ def execute_plan(
     """
     with ExitStack() as stack:
         cases = [task.id for task in tasks]
-        shard = {} if setup.shard is None else {"shard": list(setup.shard)}
-        found = {**sources, "division": setup.pool.division, **shard}
-        directory = open_run(run_dir, RunPlan.make(setup.identity(), found, cases))
+        directory = open_run(run_dir, setup.plan(tasks, sources))
         planned = directory.plan()
         journal = stack.enter_context(Journal.open(directory.journal, secrets=provider.secrets))
         entries = journal.entries()
         recorded = read_recordings(entries)
         directory.check_ended_trials_recorded(recorded.keys())
         add_cases(journal, planned, entries, cases, round(time.time(), 3))
+        # A rehearsal can be made as often as anybody likes, and is the same each time: nothing is to be committed to.
+        committed = {} if planned.is_simulated else {"commitment": commit(directory, planned, cases).digest}
         journal.append_line(
             RunExecution(
                 plan=planned.fingerprint,
@@ -184,6 +191,7 @@ def execute_plan(
                 graded=graded,
                 run_usd=limits.run_usd,
                 at=round(time.time(), 3),
+                **committed,
             )
         )
         spent = sum((each.spend_usd for each in recorded.values()), start=Decimal(0))

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from dynamic_track.running.committing import COMMITMENTS_FOLDER
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory, open_run
 from dynamic_track.running.run_state import is_active
@@ -82,12 +83,13 @@ def _write(
                 journal.append(entry.kind, **entry.fields)
         journal.sync()
     for run in runs:
-        if (run.path / "cases").is_dir():
-            shutil.copytree(run.path / "cases", merged.path / "cases", dirs_exist_ok=True)
+        for folder in ("cases", COMMITMENTS_FOLDER):
+            if (run.path / folder).is_dir():
+                shutil.copytree(run.path / folder, merged.path / folder, dirs_exist_ok=True)
 
 
 def _require_regular_files(run: RunDirectory) -> None:
     """Refuse links, pipes and devices in a run, since copying would follow them."""
-    for path in sorted((run.path / "cases").rglob("*")):
+    for path in sorted((*(run.path / "cases").rglob("*"), *(run.path / COMMITMENTS_FOLDER).rglob("*"))):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise UsageError(f"{path} is neither a file nor a folder: runs must not contain links, pipes or devices")

@@ -15,10 +15,12 @@ from pydantic import ConfigDict
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.admission import Admission, CaseImages
 from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
+from dynamic_track.running.committing import COMMITMENTS_FOLDER, commit
 from dynamic_track.running.estimate import Estimate, estimate
 from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan, parse_shard
 from dynamic_track.running.nodes import Node, node_executor
 from dynamic_track.running.plan import MOST_TRIALS
+from dynamic_track.running.run_dir import open_run
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trained_routers import admit_router
@@ -39,6 +41,7 @@ from twinbench.providers.gateway import Gateway
 from twinbench.providers.metering import spending_cap
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 from twinbench.storage.manifests import LiveManifest
+from twinbench.submissions.commitment import Commitment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +175,24 @@ class PreparedRun:
         with Gateway(self.request.api_base, self.request.api_key_env):
             pass
 
+    @property
+    def sources(self) -> dict[str, Any]:
+        """Where tasks and pool are, as ``plan.json`` says it."""
+        return {"tasks": self.request.choice.tasks, "dataset": self.request.choice.dataset, "pool": self.request.pool}
+
+    def commit(self) -> tuple[Path, Commitment]:
+        """Write the run's plan and a commitment to it, and run nothing.
+
+        Returns:
+            The commitment and its file.
+
+        Raises:
+            UsageError: the run directory has other content.
+        """
+        directory = open_run(self.request.run_dir, self.setup.plan(self.cases, self.sources))
+        made = commit(directory, directory.plan(), [task.id for task in self.cases])
+        return directory.path / COMMITMENTS_FOLDER / made.file_name, made
+
     def execute(
         self, *, stop: Stop | None = None, listener: Listener | None = None, progress: Progress = no_progress
     ) -> RunSummary:
@@ -209,7 +230,7 @@ class PreparedRun:
                 self.cases,
                 request.run_dir,
                 Provider(RateLimitedSource(gateway, self.candidate_limits), _secrets(request.api_key_env)),
-                sources={"tasks": request.choice.tasks, "dataset": request.choice.dataset, "pool": request.pool},
+                sources=self.sources,
                 limits=ExecutionLimits(
                     self.cap,
                     RetryLimits(attempt_s=request.call_timeout_s),

@@ -133,6 +133,19 @@ def _accepted_sources() -> str:
     return f"{names}, a file of rows ({', '.join(SUFFIXES)}), or a folder in task-repo format (with {_TASKS_FOLDER}/)"
 
 
+def ids_of_named_set(name: str) -> tuple[int, frozenset[str] | None] | None:
+    """Return how many tasks a set has that everybody has the same of, and their ids where these are known without the
+    data; None where there is no such set.
+    """
+    if name == REHEARSAL:
+        ids = frozenset(local_task_ids(REHEARSAL))
+        return len(ids), ids
+    split = _splits().get(name)
+    if split is None:
+        return None
+    return split.count, None if split.instances is None else frozenset(split.instances)
+
+
 def _splits() -> dict[str, NamedSplit]:
     manifest = load_manifest(DEFAULT_SPLITS)
     assert isinstance(manifest, SplitsManifest)  # noqa: S101 - the kind of the shipped file

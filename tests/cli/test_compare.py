@@ -130,6 +130,33 @@ def test_the_summary_is_appended_as_markdown(tmp_path: Path) -> None:
     assert "[" in next(line for line in text.splitlines() if line.startswith("| sticky"))
 
 
+def test_the_summary_says_what_has_changed_since_a_version_before(tmp_path: Path) -> None:
+    before, summary = tmp_path / "before.jsonl", tmp_path / "summary.md"
+    twinbench("static", "predict", "always-low", "--bank", "many", "-o", before).succeeded()
+    after = twinbench(*SCORED, "--before", before, "--summary", summary, "--json").succeeded().json["routers"][0]
+    pair = twinbench("static", "compare", "sticky", "--bank", "many", "--predictions", before, "--json").json["pairs"][
+        0
+    ]
+    text = summary.read_text("utf-8")
+    assert text.startswith("### Before and after\n\n| Metric | Before | After | Difference | p |")
+    line = next(each for each in text.splitlines() if each.startswith("| Combined |"))
+    assert f" {after['scores']['combined']:.1f} | {pair['differences']['combined']['difference']:+.1f} " in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("sticky", "--before", "x.jsonl"), "add --summary FILE"),
+        (("sticky", "always-low", "--before", "x.jsonl", "--summary", "y.md"), "--before is about one router"),
+        (("--before", "x.jsonl", "--summary", "y.md"), "--before is about one router"),
+    ],
+)
+def test_a_version_before_is_of_one_router_and_for_a_summary(arguments: tuple[str, ...], said: str) -> None:
+    ran = twinbench("static", "score", *arguments, "--bank", "many")
+    assert ran.code == 2
+    assert said in ran.err
+
+
 def test_no_summary_is_written_unless_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = tmp_path / "github.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(there))

@@ -114,7 +114,7 @@ def test_options_stand_in_panels_and_no_line_is_wider_than_a_terminal(monkeypatc
     ]
     (output,) = re.findall(r"^Output:\n(.*)", text, re.MULTILINE | re.DOTALL)
     assert re.findall(r"^  (?:-., )?(--[a-z-]+)", output, re.MULTILINE) == [
-        *("--summary", "--legacy", "--json", "--format", "--output"),
+        *("--summary", "--before", "--legacy", "--json", "--format", "--output"),
     ]
     for group in ("", "static", "dynamic", "rehearse", "bank", "pool", "router"):
         help_ = twinbench(*group.split(), "--help").succeeded().text

@@ -39,6 +39,8 @@ JSON_PAGES = (
     "exports.md",
     "reports.md",
     "before-you-pay.md",
+    "submissions.md",
+    "leaderboard.md",
 )
 NEEDS_DOCKER = "<!-- needs: docker"
 WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]

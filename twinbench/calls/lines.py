@@ -175,6 +175,8 @@ class RunExecution(CasesLine):
     """How many cases ran in parallel."""
     graded: StrictBool | None = None
     """Whether patches were to be graded."""
+    commitment: Sha256 | None = None
+    """Digest of the commitment that was written before this execution; None for a rehearsal."""
 
 
 class CasesAdded(CasesLine):

@@ -54,8 +54,12 @@ _COMMANDS = {
     ),
     "bank": _CommandEntry("static.bank", "Import, build, inspect, split and export banks of recorded calls."),
     "outcomes": _CommandEntry("outcomes.commands", "Outcomes of models on tasks: is there anything to win by routing?"),
+    "leaderboard": _CommandEntry(
+        "leaderboard", "The leaderboard: list verified submissions, check all entries, build the pages."
+    ),
     "pool": _CommandEntry("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
     "router": _CommandEntry("router", "List routers, create a new one, or check one."),
+    "submit": _CommandEntry("submit", "Hand results in, and verify what others handed in."),
 }
 """Commands and groups by their first word on the command line."""
 

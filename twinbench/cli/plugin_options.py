@@ -160,6 +160,12 @@ class PluginOptions:
     decision_timeout: DecisionTimeoutOption = 30
     _output: RouterOutput = field(default_factory=RouterOutput, init=False)
 
+    def with_isolation(self, level: IsolationLevel) -> PluginOptions:
+        """Return the same options with another isolation; what was printed is kept in the same place."""
+        other = replace(self, isolation=level)
+        object.__setattr__(other, "_output", self._output)
+        return other
+
     def tell_output(self) -> None:
         """Show what routers printed before they first failed, where it was not shown as it came."""
         if self.plugin_output:

@@ -76,6 +76,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def printable(value: object) -> str:
     """``value`` as text in which control characters are visible instead of acting."""
     text = "" if value is None else str(value)
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 

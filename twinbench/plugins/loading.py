@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,8 @@ class LoadedRouter:
     fingerprint: str | None
     """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
     _opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]]
+    identity: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What the fingerprint is of."""
     may_ask: bool = True
     """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
     """
@@ -103,12 +105,12 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
         place = _place_of_built_in(parsed)
-        return LoadedRouter(
-            spec, _built_in_fingerprint(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
+        return _loaded(
+            spec, _built_in_identity(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
         )
     if parsed.kind == "built-in":
         router = _make_built_in(parsed)
-        return LoadedRouter(spec, _built_in_fingerprint(parsed), partial(_open_instance, router), may_ask=False)
+        return _loaded(spec, _built_in_identity(parsed), partial(_open_instance, router), may_ask=False)
     if parsed.kind == "endpoint" and limits.isolation is not None:
         raise UsageError(f"router {spec!r} is an HTTP endpoint: --isolation strict has no network to reach it")
     if parsed.kind == "endpoint":
@@ -119,8 +121,8 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     if parsed.kind == "artefact":
         return load_trained(parsed, limits)
     locate = _locate(parsed, limits)
-    key = fingerprint(locate.identity | _conditions(limits))
-    return LoadedRouter(spec, key, partial(_open_process_router, spec, locate.place, limits))
+    opener = partial(_open_process_router, spec, locate.place, limits)
+    return _loaded(spec, locate.identity | _conditions(limits), opener)
 
 
 def locate_for_training(spec: str, limits: PluginLimits) -> Located:
@@ -197,9 +199,19 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
         "python": found.python,
         "distributions": found.distributions,
     }
-    key = fingerprint(identity | _conditions(limits))
     opener = partial(_open_process_router, parsed.text, request, limits)
-    return LoadedRouter(parsed.text, key, opener, artefact=artefact)
+    return _loaded(parsed.text, identity | _conditions(limits), opener, artefact=artefact)
+
+
+def _loaded(
+    name: str,
+    identity: Mapping[str, Any],
+    opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]],
+    *,
+    may_ask: bool = True,
+    artefact: Artefact | None = None,
+) -> LoadedRouter:
+    return LoadedRouter(name, fingerprint(identity), opener, identity, may_ask, artefact)
 
 
 def _loaded_object(router: RouterLike) -> LoadedRouter:
@@ -430,12 +442,10 @@ def _python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _built_in_fingerprint(spec: RouterSpec) -> str:
-    return fingerprint(
-        {
-            "built-in": spec.target,
-            "arguments": dict(spec.arguments),
-            "files": _built_in_files(),
-            "python": _python(),
-        }
-    )
+def _built_in_identity(spec: RouterSpec) -> dict[str, Any]:
+    return {
+        "built-in": spec.target,
+        "arguments": dict(spec.arguments),
+        "files": _built_in_files(),
+        "python": _python(),
+    }

@@ -137,6 +137,13 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be run and what it may cost; spend nothing.")
     ] = False,
+    commit_only: Annotated[
+        bool,
+        typer.Option(
+            "--commit-only",
+            help="Write the commitment, a small file to be posted before the run, and leave; ask and spend nothing.",
+        ),
+    ] = False,
     outcomes: Annotated[
         str | None,
         typer.Option(
@@ -250,6 +257,13 @@ def run(
     if dry_run:
         foreseen = None if outcomes is None else _foreseen(prepared, outcomes, tiers or [])
         _print_plan(prepared, foreseen, json_=json_, output=output)
+        return
+    if commit_only:
+        path, commitment = prepared.commit()
+        if json_:
+            print_json({"file": str(path), **commitment.model_dump(mode="json")}, output)
+        else:
+            write_text(printable(f"{path}\nPost it as results/commitments/{path.name} before the run.\n"), output)
         return
     prepared.check_gateway()
     if not json_ and not yes and prepared.cap is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -56,6 +57,16 @@ def score(
             rich_help_panel=Panel.OUTPUT,
         ),
     ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            "--before",
+            metavar="FILE",
+            help="Predictions of an earlier version of the router: --summary also says what has changed since.",
+            show_default=False,
+            rich_help_panel=Panel.OUTPUT,
+        ),
+    ] = None,
     legacy: Annotated[
         bool,
         typer.Option(
@@ -72,24 +83,45 @@ def score(
 
     Exit code 1 if a router failed on every row, or ten times in a row and was stopped, or scores below --fail-under.
     """
-    from twinbench.cli.static.tables import board_summary, board_table, missed_floors, parse_floors
+    from twinbench.cli.static.tables import board_summary, board_table, change_summary, missed_floors, parse_floors
+    from twinbench.statistics import Resampling
 
     drawing = resampling.resampling()
     floors = parse_floors(fail_under or [])
+    if before is not None:
+        _refuse_before(routers or [], predictions or [], summary)
     with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
         board = judge.board(routers or [], predictions or [], drawing)
+        change = None
+        if before is not None:
+            change = judge.compare(routers or [], [*(predictions or []), before], drawing or Resampling())
     if json_:
         print_json(board.to_json(legacy=legacy), output)
     else:
         print_table(board_table(board), form, output)
     missed = missed_floors(board, floors)
     if summary is not None:
-        append_text(board_summary(board, floors, missed), summary)
+        changed = "" if change is None else change_summary(change)
+        append_text(changed + board_summary(board, floors, missed), summary)
     failed = print_failures(board.entries)
     for each in missed:
         typer.echo(printable(f"error: {each}"), err=True)
     if failed or missed:
         raise typer.Exit(1)
+
+
+def _refuse_before(routers: Sequence[str], predictions: Sequence[str], summary: str | None) -> None:
+    """Refuse ``--before`` where there is nothing that it could say something about.
+
+    Raises:
+        UsageError: no summary is asked for, or not exactly one router.
+    """
+    from twinbench.errors import UsageError
+
+    if summary is None:
+        raise UsageError("--before is about what --summary says: add --summary FILE")
+    if len(routers) + len(predictions) != 1:
+        raise UsageError("--before is about one router: name one router, or give one prediction file")
 
 
 @app.command()

@@ -233,6 +233,35 @@ def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) 
     return "\n".join(lines) + "\n"
 
 
+def change_summary(comparison: Comparison) -> str:
+    """Return as Markdown what has changed between the two versions of a router that a comparison is of.
+
+    Args:
+        comparison: of the version that is there now, which comes first, and of the one before.
+    """
+    now, before = comparison.entries
+    [pair] = comparison.pairs
+    lines = ["### Before and after", "", "| Metric | Before | After | Difference | p |", f"|{' --- |' * 5}"]
+    for name, title in TITLES.items():
+        each = pair.differences[name]
+        between = "" if each.interval.ends is None else " [{:.1f}, {:.1f}]".format(*each.interval.ends)
+        difference = "–" if each.difference is None else f"{each.difference:+.1f}{between}"
+        values = [entry.score.scores[name] for entry in (before, now)]
+        cells = [title, *("–" if value is None else f"{value:.1f}" for value in values), difference]
+        cells.append("–" if each.p is None else f"{each.p:.4f}")
+        lines.append(f"| {' | '.join(map(markdown_text, cells))} |")
+    lines.append(f"| Cost, USD | {before.score.cost_usd:.4f} | {now.score.cost_usd:.4f} | | |")
+    lines.append(f"| Errors | {before.score.counts['errors']} | {now.score.counts['errors']} | | |")
+    passes = f"{pair.mcnemar.first_only} and {pair.mcnemar.second_only}"
+    assert comparison.resampling is not None  # noqa: S101 - a comparison has one
+    how = (
+        "Difference: after less before, in percentage points, of both versions on the same "
+        f"{_resampled_unit(comparison)}, with its {100 * comparison.resampling.level:.4g} % interval. Passed by one "
+        f"version alone: {passes} (exact test of McNemar: p = {pair.mcnemar.p:.4f})."
+    )
+    return "\n".join([*lines, "", markdown_text(how), "", ""])
+
+
 def _summary_row(board: Board, entry: Entry) -> list[str]:
     cells = [f"{entry.router} *" if entry.reference else entry.router]
     cells.append("–" if entry.rank is None else rank_text(entry.rank))

@@ -7,6 +7,7 @@ prints is made printable and escaped; only what the templates themselves and ``p
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,14 @@ def rendered(template: Path, content: Mapping[str, Any]) -> str:
         template: its file; others in its folder and those of this one can be used by name.
         content: what its template prints.
     """
+    return _environment(template.parent).get_template(template.name).render(content)
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    """Return what renders the templates of a folder; they are compiled once, however many pages are made of them."""
     environment = Environment(
-        loader=FileSystemLoader([template.parent, HERE]),
+        loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
@@ -42,7 +49,7 @@ def rendered(template: Path, content: Mapping[str, Any]) -> str:
         "style": Markup((HERE / "style.css").read_text("utf-8")),  # noqa: S704 - our own
         "version": version("twinbench"),
     }
-    return environment.get_template(template.name).render(content)
+    return environment
 
 
 def number(value: float | None, decimals: int = 0, sign: str = "") -> str:

@@ -1,0 +1,1 @@
+"""Live runs of submissions: put together, verified without trust, and repeated in part."""

@@ -1,0 +1,428 @@
+"""Entries listed, superseded, withdrawn, checked and ranked, from the command line and the library."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import twinbench as tb
+from tests.cli.commands import Ran, twinbench
+from tests.leaderboard.made import (
+    NOW,
+    PROTOCOLS,
+    commitment,
+    live_result,
+    static_result,
+    submission,
+)
+from twinbench.checks import CheckResult, Status
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.fingerprint import sha256_file
+from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
+from twinbench.leaderboard.checking import check_entries
+from twinbench.leaderboard.entries import read_entries
+from twinbench.leaderboard.ranking import Estimate, rank_estimates
+from twinbench.leaderboard.tables import BoardTable, Row, make_tables
+from twinbench.submissions.archive import write_archive
+from twinbench.submissions.manifest import MANIFEST_FILE, Division
+from twinbench.submissions.report import Level, VerificationReport, VerifiedResult
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    folder.mkdir()
+    return folder
+
+
+def add(
+    results: Path, name: str, *found: VerifiedResult, now: str = NOW, supersede: bool = False, **more: Any
+) -> Listed:
+    """List a submission of one division."""
+    data, report = submission(name, *found, **more)
+    [listed] = add_submission(results, data, report, now, supersede=supersede)
+    return listed
+
+
+def failed(results: Path) -> list[tuple[str, str]]:
+    return [(each.name, each.subject) for each in of(results, Status.failed)]
+
+
+def of(results: Path, status: Status) -> list[CheckResult]:
+    return [each for each in check_entries(results, PROTOCOLS) if each.status is status]
+
+
+def tables(results: Path) -> list[BoardTable]:
+    return make_tables(read_entries(results), PROTOCOLS)
+
+
+def rows(table: BoardTable) -> dict[str | None, Row]:
+    return {row.name: row for row in table.rows}
+
+
+# --- Adding ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_submission_is_listed_in_each_division_that_it_has_results_in(results: Path) -> None:
+    rehearsed = live_result(division=Division.rehearsal)
+    data, report = submission("mine", static_result(), rehearsed)
+
+    listed = add_submission(results, data, report, NOW)
+
+    assert [(each.division, each.action) for each in listed] == [("static", "added"), ("rehearsal", "added")]
+    folder = results / "entries" / "rehearsal" / "mine"
+    assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", "scores.json", "verification.json"]
+    assert (folder / "manifest.json").read_bytes() == data
+    assert json.loads((folder / "scores.json").read_text())["results"] == [rehearsed.model_dump(mode="json")]
+    assert failed(results) == []
+
+
+def test_what_failed_a_check_is_not_listed(results: Path) -> None:
+    with pytest.raises(TwinbenchError, match="mine is not listed: 1 check of its report failed\nprices, runs/mine: it"):
+        add(results, "mine", failed="prices")
+    assert not list(results.iterdir())
+
+
+def test_a_report_on_something_else_is_refused(results: Path) -> None:
+    data, _ = submission("mine", title="One")
+    _, report = submission("mine", title="Another")
+    with pytest.raises(UsageError, match="of another submission"):
+        add_submission(results, data, report, NOW)
+
+
+def test_the_same_name_supersedes_and_the_old_one_stays_listed(results: Path) -> None:
+    add(results, "mine", static_result(combined=50), content="1")
+    add(results, "mine", static_result(combined=60), content="2", now="2026-12-01T08:00:00Z")
+    listed = add(results, "mine", static_result(combined=70), content="3", now="2026-12-02T08:00:00Z")
+
+    assert listed.action == "superseded"
+    assert sorted(path.name for path in (listed.folder / "earlier").iterdir()) == ["1", "2"]
+    [table] = tables(results)
+    assert [(row.state, row.values["combined"], row.group) for row in table.rows] == [
+        ("listed", 70, 1),
+        ("superseded", 50, None),
+        ("superseded", 60, None),
+    ]
+    assert failed(results) == []
+    with pytest.raises(UsageError, match="was listed as static/mine before"):
+        add(results, "mine", static_result(combined=50), content="1")
+
+
+def test_the_same_file_is_verified_again_and_never_less_far(results: Path) -> None:
+    add(results, "mine", static_result())
+    listed = add(results, "mine", static_result(), levels=(Level.verify, Level.ask), now="2026-12-01T08:00:00Z")
+    assert listed.action == "verified again"
+    [entry] = read_entries(results)
+    assert entry.earlier == []
+    assert entry.current.report.levels == (Level.verify, Level.ask)
+    assert entry.current.scores.added_at == NOW
+    with pytest.raises(UsageError, match="goes further: ask"):
+        add(results, "mine", static_result())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({}, {"contact": "B. Other"}, "was handed in by A. Person"),
+        ({"key": "SHA256:a"}, {"key": "SHA256:b"}, "is signed by SHA256:a, and the new file is signed by SHA256:b"),
+        ({"key": "SHA256:a"}, {}, "the new file is not signed"),
+    ],
+)
+def test_nobody_takes_the_name_of_another_unnoticed(
+    results: Path, old: dict[str, Any], new: dict[str, Any], said: str
+) -> None:
+    add(results, "mine", content="1", **old)
+    with pytest.raises(UsageError, match=said):
+        add(results, "mine", content="2", **new)
+    assert add(results, "mine", content="2", supersede=True, **new).action == "superseded"
+
+
+def test_one_commitment_is_of_one_run(results: Path) -> None:
+    digest = commitment(results)
+    add(results, "mine", live_result(60, commitments=(digest,)), content="1")
+    with pytest.raises(TwinbenchError, match=f"{digest[:12]}: two entries are under it: mine, other"):
+        add(results, "other", live_result(80, commitments=(digest,)), content="2")
+    with pytest.raises(TwinbenchError, match="2 runs of mine are under it"):
+        add(results, "mine", live_result(80, commitments=(digest,)), content="a better run")
+    # The same run again with more beside it is no second run.
+    again = live_result(60, commitments=(digest,))
+    data, report = submission("mine", again, content="1", description="More words.")
+    report = report.model_copy(update={"file": report.file.model_copy(update={"sha256": "e" * 64})})
+    [listed] = add_submission(results, data, report, NOW)
+    assert listed.action == "superseded"
+    assert failed(results) == []
+
+
+# --- Withdrawing ----------------------------------------------------------------------------------------------------
+
+
+def test_a_withdrawn_entry_stays_listed_apart_and_returns_with_another_file_only(results: Path) -> None:
+    add(results, "mine", content="1")
+    add(results, "other")
+
+    withdraw_entry(results, Division.static, "mine", "a bug in the router", NOW)
+
+    [table] = tables(results)
+    assert [(row.name, row.group) for row in table.ranked] == [("other", 1)]
+    assert rows(table)["mine"].state == "withdrawn"
+    assert failed(results) == []
+    with pytest.raises(UsageError, match="was withdrawn at"):
+        withdraw_entry(results, Division.static, "mine", "again", NOW)
+    with pytest.raises(UsageError, match="is withdrawn: a bug in the router"):
+        add(results, "mine", content="1")
+    with pytest.raises(UsageError, match="no entry static/nobody"):
+        withdraw_entry(results, Division.static, "nobody", "why", NOW)
+
+    add(results, "mine", content="2", now="2026-12-01T08:00:00Z")
+    [table] = tables(results)
+    assert {row.state for row in table.rows if row.name == "mine"} == {"listed", "withdrawn"}
+
+
+# --- Ranking --------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_told_apart_is_one_group(results: Path) -> None:
+    for name, combined in (("r1", 60), ("r2", 59), ("r3", 50), ("r4", 20)):
+        add(results, name, static_result(combined=combined))
+
+    [table] = tables(results)
+
+    assert [(row.name, row.group, row.ranks) for row in table.ranked] == [
+        ("r1", 1, (1, 2)),
+        ("r2", 1, (1, 2)),
+        ("r3", 2, (3, 3)),
+        ("r4", 3, (4, 4)),
+    ]
+
+
+def test_of_bills_the_lower_one_is_better(results: Path) -> None:
+    add(results, "cheap", live_result(90))
+    add(results, "dear", live_result(50))
+    [table] = tables(results)
+    assert [(row.name, row.group) for row in table.ranked] == [("cheap", 1), ("dear", 2)]
+    [give_up] = table.references
+    assert (give_up.title, give_up.values["bill_usd"], give_up.values["resolved"]) == ("give up", 60.0, 0.0)
+
+
+def test_groups_hold_what_they_promise() -> None:
+    """Within a group nothing is shown to be better, and each of a later group has one before it that is."""
+    draw = random.Random(2)  # noqa: S311 - the same draws each time
+    for _ in range(20):
+        values = [(draw.uniform(0, 100), draw.uniform(1, 20)) for _ in range(12)]
+        estimates = [Estimate(value, value - spread, value + spread) for value, spread in values]
+        found = rank_estimates(estimates, 0.95)
+        number = range(len(estimates))
+        assert set(found.groups) == set(range(1, max(found.groups) + 1))
+        for one in number:
+            best, worst = found.ranks[one]
+            assert 1 <= best <= worst <= len(estimates)
+            assert (found.groups[one] == 1) == (best == 1)
+            before = [other for other in number if found.groups[other] == found.groups[one] - 1]
+            assert not before or max(values[other][0] for other in before) > values[one][0]
+    # Two alone: 9 and 6 are told apart by intervals that do not overlap, 9 and 5 of a wide one are not.
+    assert rank_estimates([Estimate(9, 8, 10), Estimate(6, 5, 7)], 0.95).groups == [1, 2]
+    assert rank_estimates([Estimate(9, 8, 10), Estimate(5, 1, 9)], 0.95).groups == [1, 1]
+    assert rank_estimates([Estimate(2, 2, 2), Estimate(2, 2, 2), Estimate(1, 1, 1)], 0.95).groups == [1, 1, 2]
+    assert rank_estimates([], 0.95).groups == []
+
+
+def test_no_noise_is_ranked_at_the_level() -> None:
+    """Routers that are equally good: in at most 5 % of boards any of them is told from another."""
+    draw = random.Random(1)  # noqa: S311 - the same draws each time
+    wrong = 0
+    for _ in range(400):
+        values = [draw.gauss(50, 1) for _ in range(12)]
+        found = rank_estimates([Estimate(each, each - 1.96, each + 1.96) for each in values], 0.95)
+        wrong += max(found.groups) > 1
+    assert wrong <= 400 * 0.05 + 3 * (400 * 0.05 * 0.95) ** 0.5
+
+
+def test_what_may_not_be_ranked_says_why(results: Path) -> None:
+    add(results, "seen", static_result(combined=99, in_sample=True))
+    add(results, "unsure", static_result(combined=70, spread=None))
+    add(results, "fine", static_result(combined=50))
+    add(results, "toy", static_result(bank="starter", caveat="Its scores rank nothing."))
+    official, toy = tables(results)
+    assert [row.name for row in official.ranked] == ["fine"]
+    assert {row.name: str(row.reason)[:9] for row in official.unranked} == {"seen": "in-sample", "unsure": "it has no"}
+    assert toy.ranked == []
+    assert toy.caveat == "Its scores rank nothing."
+
+
+def test_an_earlier_protocol_has_tables_of_its_own(results: Path) -> None:
+    add(results, "old", static_result(combined=90, protocol="0" * 64))
+    add(results, "new", static_result(combined=50))
+    current, earlier = tables(results)
+    assert (current.current, [row.name for row in current.rows]) == (True, ["new"])
+    assert (earlier.current, [row.name for row in earlier.rows]) == (False, ["old"])
+    assert [each.subject for each in check_entries(results, PROTOCOLS) if each.name == "protocol"] == ["static/old"]
+
+
+# --- Checking -------------------------------------------------------------------------------------------------------
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("manifest.json", lambda c: c | {"title": "Better"}, "not the one that verification.json is about"),
+        ("scores.json", lambda c: c | {"results": []}, "are not those of verification.json"),
+        ("scores.json", lambda c: c | {"name": "else"}, "'else', and its folder is that of 'mine'"),
+        ("scores.json", lambda c: c | {"more": 1}, "more"),
+        ("scores.json", lambda c: c | {"format": "2"}, "format"),
+        ("verification.json", lambda c: c | {"checks": []}, "holds no verification"),
+        ("verification.json", lambda c: c | {"levels": ["ask"]}, "holds no verification"),
+        (
+            "verification.json",
+            lambda c: c | {"checks": [c["checks"][0] | {"status": "fail"}]},
+            "check 0 of runs/mine failed",
+        ),
+    ],
+)
+def test_an_edited_entry_is_found(results: Path, file: str, change: Any, said: str) -> None:
+    folder = add(results, "mine").folder
+    content = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps(change(content)))
+    found = of(results, Status.failed)
+    assert found
+    assert said in " ".join(each.reason for each in found)
+
+
+def test_results_stand_in_their_division(results: Path) -> None:
+    folder = add(results, "mine", live_result(division=Division.rehearsal)).folder
+    target = results / "entries" / "live"
+    target.mkdir()
+    folder.rename(target / "mine")
+    assert failed(results) == [("entry", "live/mine")]
+    edit(target / "mine" / "scores.json", division="live")
+    assert ("division", "live/mine") in failed(results)
+
+
+def test_links_strays_and_megabytes_are_found(results: Path, tmp_path: Path) -> None:
+    folder = add(results, "mine").folder
+    (folder / "weights.bin").write_bytes(b"0" * 2_000_000)
+    (results / "entries" / "stable").mkdir()
+    (results / "entries" / "static" / "link").symlink_to(folder)
+    add(results, "other")
+    secret = tmp_path / "secret.json"
+    secret.write_text("{}")
+    scores = results / "entries" / "static" / "other" / "scores.json"
+    scores.unlink()
+    scores.symlink_to(secret)
+    found = [(each.subject, each.reason) for each in of(results, Status.failed)]
+    assert ("static/mine", "weights.bin is no file of an entry") in found
+    assert ("static/other", "scores.json is no plain file") in found
+    assert {subject for subject, _ in found} == {"static/mine", "static/other", "entries/stable", "entries/static/link"}
+
+
+def test_commitments_are_each_of_one_run_and_none_is_forgotten(results: Path) -> None:
+    first, second = commitment(results, 1), commitment(results, 2)
+    add(results, "mine", live_result(commitments=(first,)), content="1")
+    add(results, "unposted", live_result(commitments=("f" * 64,)), content="2")
+    warned = {each.subject: each.reason for each in of(results, Status.warned)}
+    assert warned["f" * 12] == "live/unposted names it, and it is not under results/commitments"
+    assert warned[second[:12]].startswith("of my_router.py:Mine on 2 cases, made 2026")
+    assert first[:12] not in warned
+
+    folder = results / "entries" / "live" / "unposted"
+    for file in ("scores.json", "verification.json"):
+        (folder / file).write_text((folder / file).read_text().replace("f" * 64, first))
+    assert ("commitment", first[:12]) in failed(results)
+    (results / "commitments" / f"{first}.json").rename(results / "commitments" / "renamed.json")
+    assert ("commitment", "renamed.json") in failed(results)
+
+
+def test_one_file_has_one_name(results: Path) -> None:
+    add(results, "mine")
+    data, report = submission("yours")
+    report = report.model_copy(update={"file": submission("mine")[1].file})
+    add_submission(results, data, report, NOW)
+    assert failed(results) == [("one name", "mine, yours")]
+
+
+# --- Commands and library -------------------------------------------------------------------------------------------
+
+
+def on_disk(folder: Path, data: bytes, report: VerificationReport) -> tuple[Path, Path]:
+    """A submission's file, and the JSON of the report on it."""
+    archive, told = folder / report.file.name, folder / "report.json"
+    write_archive(archive, {MANIFEST_FILE: data})
+    file = report.file.model_copy(update={"sha256": sha256_file(archive)})
+    told.write_text(json.dumps(report.model_copy(update={"file": file}).to_json()))
+    return archive, told
+
+
+def leaderboard(command: str, *arguments: str | Path, results: Path) -> Ran:
+    return twinbench("leaderboard", command, *arguments, "--results", results)
+
+
+def test_the_commands_from_a_file_to_pages(results: Path, tmp_path: Path) -> None:
+    file, report = on_disk(tmp_path, *submission("mine"))
+
+    added = leaderboard("add", file, "--report", report, "--json", results=results).succeeded().json
+    checked = leaderboard("check", "--summary", tmp_path / "summary.md", "--json", results=results).succeeded().json
+    built = leaderboard("build", "--out", tmp_path / "site", "--json", results=results).succeeded().json
+    withdrawn = leaderboard("withdraw", "static/mine", "--reason", "a bug", results=results).succeeded()
+
+    folder = str(results / "entries" / "static" / "mine")
+    assert added == {"entries": [{"division": "static", "name": "mine", "action": "added", "folder": folder}]}
+    assert checked["ok"] is True
+    assert "0 failed" in (tmp_path / "summary.md").read_text()
+    assert built == {"out": str(tmp_path / "site"), "entries": 1, "tables": 1, "pages": 8}
+    assert (tmp_path / "site" / "static" / "mine.html").is_file()
+    assert withdrawn.text == f"static/mine: withdrawn, {folder}\n"
+
+
+def test_a_check_that_fails_is_told_and_exits_with_1(results: Path, tmp_path: Path) -> None:
+    folder = add(results, "mine").folder
+    (folder / "extra|<img>.txt").write_text("")
+    summary = tmp_path / "summary.md"
+    ran = leaderboard("check", "--summary", summary, results=results)
+    assert ran.code == 1
+    assert "is no file of an entry" in ran.text.replace("\n", " ")
+    assert r"extra\|&lt;img&gt;.txt is no file of an entry" in summary.read_text()
+
+
+def test_what_cannot_be_done_is_refused(results: Path, tmp_path: Path) -> None:
+    file, report = on_disk(tmp_path, *submission("mine"))
+    file.write_bytes(file.read_bytes() + b"0")
+    other = tmp_path / "other.zip"
+    other.write_text("no archive")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("mine")
+    for arguments, code, said in (
+        (("add", file, "--report", report), 1, "zip file"),
+        (("add", other, "--report", report), 1, "zip file"),
+        (("add", tmp_path / "none.zip", "--report", report), 2, "no file"),
+        (("add", other, "--report", other), 1, "other.zip"),
+        (("withdraw", "stable/mine", "--reason", "x"), 2, "no division 'stable'"),
+        (("withdraw", "static/mine", "--reason", "x"), 2, "no entry static/mine"),
+        (("build", "--out", tmp_path / "full"), 2, "holds something else"),
+    ):
+        ran = leaderboard(*map(str, arguments), results=results)
+        assert (ran.code, said in ran.err) == (code, True), ran.err
+    assert (tmp_path / "full" / "thesis.tex").read_text() == "mine"
+    assert leaderboard("check", results=tmp_path / "nowhere").code == 2
+
+
+def test_the_library_does_the_same(results: Path, tmp_path: Path) -> None:
+    file, report = on_disk(tmp_path, *submission("mine"))
+    [listed] = tb.add_to_leaderboard(file, report, results=results)
+    site = tb.build_leaderboard(tmp_path / "site", results=results)
+    again = tb.build_leaderboard(tmp_path / "site", results=results)
+    assert site.files == again.files
+    assert all(each.status is Status.passed for each in tb.check_leaderboard(results=results))
+    assert tb.withdraw_from_leaderboard("static", "mine", "a bug", results=results) == listed.folder
+
+
+def test_the_entries_of_this_repository_hold_together(tmp_path: Path) -> None:
+    own = Path(__file__).resolve().parents[2] / "results"
+    assert [each for each in tb.check_leaderboard(results=own) if each.status is Status.failed] == []
+    assert tb.build_leaderboard(tmp_path / "site", results=own).entries >= 8

@@ -1,0 +1,152 @@
+"""The leaderboard as a library: ``import twinbench as tb``.
+
+tb.build_leaderboard("site", results="results")
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from static_track.evaluator import locked_protocol
+from twinbench.api.verifying import VerificationRequest, verify_submission
+from twinbench.checks import CheckResult
+from twinbench.display.progress import Progress, no_progress
+from twinbench.errors import ContentError, Problem, UsageError
+from twinbench.fingerprint import sha256_file
+from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
+from twinbench.leaderboard.checking import check_entries
+from twinbench.leaderboard.entries import MOST_FILE_BYTES
+from twinbench.leaderboard.protocols import CurrentProtocols
+from twinbench.leaderboard.site import Site, make_site, refuse_other_folder
+from twinbench.reading.input_files import InputError, open_input, read_at_most
+from twinbench.reading.strict_json import parse_document
+from twinbench.storage.manifest_files import live_manifest
+from twinbench.submissions.archive import ArchiveError, open_archive
+from twinbench.submissions.manifest import MANIFEST_FILE, Division
+from twinbench.submissions.report import VerificationReport
+
+RESULTS = "results"
+"""Where entries and commitments are, as seen from the top of a checkout."""
+
+
+def add_to_leaderboard(
+    file: Path | str,
+    report: Path | str | None = None,
+    *,
+    results: Path | str = RESULTS,
+    supersede: bool = False,
+    store: Path | str | None = None,
+    progress: Progress = no_progress,
+) -> list[Listed]:
+    """List a submission that was verified, in each division that it has results in.
+
+    Args:
+        file: the submission.
+        report: the JSON of its verification; None: it is verified now, as ``verify_submission`` does unasked.
+        results: the folder of entries and commitments.
+        supersede: whether it may take the place of an entry that, as far as one can tell, somebody else handed in.
+        store: has the banks, where it is verified now.
+        progress: called as the work proceeds.
+
+    Raises:
+        UsageError: a file does not exist, they are not of the same submission, or the name is somebody else's.
+        ContentError: a file or an entry is not valid.
+        TwinbenchError: a check of the report failed, or the entry cannot be written.
+    """
+    _require_folder(results)
+    found = _verify(Path(file), Path(results), store, progress) if report is None else _read_report(Path(report))
+    try:
+        with open_archive(Path(file)) as archive:
+            manifest = archive.read(MANIFEST_FILE, MOST_FILE_BYTES)
+    except ArchiveError as error:
+        raise ContentError([Problem(str(file), None, None, str(error))]) from None
+    if sha256_file(Path(file)) != found.file.sha256:
+        raise UsageError(f"{report or 'this'} is no report on {file}: its SHA-256 is another one")
+    return add_submission(Path(results), manifest, found, _now(), supersede=supersede)
+
+
+def withdraw_from_leaderboard(division: str, name: str, reason: str, *, results: Path | str = RESULTS) -> Path:
+    """Mark an entry as withdrawn; it stays listed, apart, with the reason.
+
+    Args:
+        division: static, live, open or rehearsal.
+        name: of the entry.
+        reason: why, in words.
+        results: the folder of entries and commitments.
+
+    Returns:
+        The folder of the entry.
+
+    Raises:
+        UsageError: there is no such entry, or it is withdrawn already.
+        ContentError: the entry is not valid.
+    """
+    _require_folder(results)
+    if division not in set(Division):
+        raise UsageError(f"there is no division {division!r}: use one of {', '.join(Division)}")
+    return withdraw_entry(Path(results), Division(division), name, reason, _now())
+
+
+def check_leaderboard(*, results: Path | str = RESULTS) -> list[CheckResult]:
+    """Check that all entries and commitments hold together.
+
+    Args:
+        results: the folder of entries and commitments.
+
+    Raises:
+        UsageError: it is no folder.
+    """
+    return check_entries(Path(results), current_protocols())
+
+
+def build_leaderboard(out: Path | str, *, results: Path | str = RESULTS) -> Site:
+    """Write the leaderboard as static pages and JSON into a folder, in the place of an earlier site.
+
+    Args:
+        out: the folder of the site.
+        results: the folder of entries and commitments.
+
+    Raises:
+        UsageError: ``results`` is no folder, or ``out`` holds something else than a site.
+        ContentError: an entry is not valid.
+        PlotsMissingError: the plotting library is not installed.
+    """
+    refuse_other_folder(Path(out))
+    site = make_site(Path(results), current_protocols())
+    site.write(Path(out))
+    return site
+
+
+def current_protocols() -> CurrentProtocols:
+    """Return what counts now: the locked static protocol and the locked live pool of this version of twinbench."""
+    return CurrentProtocols(static=locked_protocol(), live=live_manifest().fingerprint)
+
+
+def _verify(file: Path, results: Path, store: Path | str | None, progress: Progress) -> VerificationReport:
+    commitments = results / "commitments"
+    request = VerificationRequest(commitments=commitments if commitments.is_dir() else None, store=store)
+    return verify_submission(file, request, progress=progress)
+
+
+def _read_report(path: Path) -> VerificationReport:
+    """Read the JSON of a verification, which says first whether all is well."""
+    try:
+        with open_input(path) as file:
+            data = read_at_most(file, MOST_FILE_BYTES)
+    except InputError as error:
+        raise ContentError([Problem(str(path), None, None, str(error))]) from None
+    content: Any = parse_document(data, str(path))
+    if not isinstance(content, dict):
+        raise ContentError([Problem(str(path), None, None, "is no report of twinbench submit verify --json")])
+    return VerificationReport.parse_content({key: value for key, value in content.items() if key != "ok"}, str(path))
+
+
+def _require_folder(results: Path | str) -> None:
+    if not Path(results).is_dir():
+        raise UsageError(f"{results} is no folder; give the folder results of a checkout with --results")
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,188 @@
+"""Submissions listed, superseded and withdrawn."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from twinbench.checks import Status
+from twinbench.display.wording import counted
+from twinbench.errors import TwinbenchError, UsageError
+from twinbench.leaderboard.checking import commitment_problems
+from twinbench.leaderboard.entries import (
+    Entry,
+    EntryScores,
+    Version,
+    Withdrawal,
+    entry_folder,
+    next_earlier,
+    read_entries,
+    read_entry,
+    write_version,
+)
+from twinbench.submissions.manifest import Division, SubmissionManifest
+from twinbench.submissions.report import VerificationReport
+
+Action = Literal["added", "superseded", "verified again"]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What became of a submission in one division."""
+
+    division: Division
+    name: str
+    action: Action
+    folder: Path
+
+
+def add_submission(
+    results: Path,
+    manifest_bytes: bytes,
+    report: VerificationReport,
+    now: str,
+    *,
+    supersede: bool = False,
+) -> list[Listed]:
+    """List a verified submission in each division that it has results in.
+
+    Args:
+        results: the folder ``results`` of a checkout.
+        manifest_bytes: the submission's manifest as it is in its file.
+        report: on the same file.
+        now: UTC time, such as 2026-11-30T08:00:00Z.
+        supersede: whether it may take the place of an entry that somebody else handed in.
+
+    Raises:
+        UsageError: report and manifest are not of the same submission, or the name is somebody else's.
+        ContentError: the manifest or an entry is not valid.
+        TwinbenchError: a check failed, nothing can be listed, or the files cannot be written.
+    """
+    manifest = SubmissionManifest.parse(manifest_bytes, "the manifest")
+    _refuse_report(manifest, manifest_bytes, report)
+    plans = [
+        _plan(results, division, manifest, manifest_bytes, report, now, supersede) for division in report.divisions
+    ]
+    _refuse_shared_commitments(results, [entry for entry, _, _ in plans])
+    listed = []
+    for entry, action, earlier in plans:
+        folder = entry_folder(results, entry.division, entry.name)
+        write_version(folder, entry.current, earlier=earlier)
+        listed.append(Listed(entry.division, entry.name, action, folder))
+    return listed
+
+
+def withdraw_entry(results: Path, division: Division, name: str, reason: str, now: str) -> Path:
+    """Mark an entry as withdrawn: it stays listed, apart, with the reason, and is ranked no more.
+
+    Args:
+        results: the folder ``results`` of a checkout.
+        division: of the entry.
+        name: of the entry.
+        reason: why, in words.
+        now: UTC time, such as 2026-11-30T08:00:00Z.
+
+    Returns:
+        The folder of the entry.
+
+    Raises:
+        UsageError: there is no such entry, it is withdrawn already, or the reason is empty.
+        ContentError: the entry is not valid.
+    """
+    folder = entry_folder(results, division, name)
+    if not folder.is_dir():
+        raise UsageError(f"there is no entry {division}/{name} in {results}")
+    if not reason.strip():
+        raise UsageError("say why it is withdrawn, with --reason")
+    entry = read_entry(folder, division)
+    if entry.current.withdrawal is not None:
+        raise UsageError(f"{division}/{name} was withdrawn at {entry.current.withdrawal.withdrawn_at}")
+    withdrawal = Withdrawal.parse(
+        Withdrawal.model_construct(withdrawn_at=now, reason=reason).text().encode(), "--reason"
+    )
+    write_version(folder, replace(entry.current, withdrawal=withdrawal))
+    return folder
+
+
+def _refuse_report(manifest: SubmissionManifest, manifest_bytes: bytes, report: VerificationReport) -> None:
+    if report.manifest != hashlib.sha256(manifest_bytes).hexdigest() or report.name != manifest.name:
+        raise UsageError("the report is of another submission than the file")
+    failed = [check for check in report.checks if check.status is Status.failed]
+    if failed:
+        told = [f"{check.name}, {check.subject}: {check.reason}" for check in failed[:_SHOWN]]
+        told += [f"… and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
+        raise TwinbenchError(
+            "\n".join([f"{manifest.name} is not listed: {counted(len(failed), 'check')} of its report failed", *told])
+        )
+    if not report.results:
+        raise TwinbenchError(f"{manifest.name} is not listed: its report holds no result")
+
+
+def _plan(
+    results: Path,
+    division: Division,
+    manifest: SubmissionManifest,
+    manifest_bytes: bytes,
+    report: VerificationReport,
+    now: str,
+    supersede: bool,
+) -> tuple[Entry, Action, Path | None]:
+    """Return the entry as it will be, what happens to it, and where the version that is current so far goes."""
+    own = tuple(each for each in report.results if each.division is division)
+    scores = EntryScores(name=manifest.name, division=division, added_at=now, results=own)
+    version = Version(manifest, manifest_bytes, scores, report)
+    folder = entry_folder(results, division, manifest.name)
+    if not folder.exists():
+        return Entry(division, manifest.name, version), "added", None
+    entry = read_entry(folder, division)
+    if report.file.sha256 == entry.current.report.file.sha256:
+        _refuse_again(entry, report)
+        scores = scores.model_copy(update={"added_at": entry.current.scores.added_at})
+        return replace(entry, current=replace(version, scores=scores)), "verified again", None
+    if report.file.sha256 in {each.report.file.sha256 for each in entry.earlier}:
+        raise UsageError(f"this file was listed as {division}/{entry.name} before, and is superseded by another one")
+    if not supersede:
+        _refuse_strangers(entry, version)
+    return Entry(division, entry.name, version, entry.versions), "superseded", next_earlier(folder)
+
+
+def _refuse_again(entry: Entry, report: VerificationReport) -> None:
+    if entry.current.withdrawal is not None:
+        raise UsageError(
+            f"{entry.division}/{entry.name} with this file is withdrawn: {entry.current.withdrawal.reason}"
+        )
+    missing = [str(level) for level in entry.current.report.levels if level not in report.levels]
+    if missing:
+        raise UsageError(
+            f"{entry.division}/{entry.name} is listed with a report of this file that goes further: "
+            f"{', '.join(missing)}"
+        )
+
+
+def _refuse_strangers(entry: Entry, version: Version) -> None:
+    """Refuse a submission under the name of an entry that was handed in by somebody else, as far as one can tell."""
+    old, new = entry.current, version
+    before, now = old.report.signature, new.report.signature
+    if before.key is not None and before.key != now.key:
+        by = "is not signed" if now.key is None else f"is signed by {now.key}"
+        why = f"is signed by {before.key}, and the new file {by}"
+    elif before.key is None and old.manifest.contact != new.manifest.contact:
+        why = f"was handed in by {old.manifest.contact.name}, and the contact of the new file is another one"
+    else:
+        return
+    raise UsageError(
+        f"{entry.division}/{entry.name} {why}: where you know that it is for them to supersede it, add --supersede"
+    )
+
+
+def _refuse_shared_commitments(results: Path, new: Sequence[Entry]) -> None:
+    replaced = {(each.division, each.name) for each in new}
+    others = [each for each in read_entries(results) if (each.division, each.name) not in replaced]
+    problems = commitment_problems([*others, *new])
+    if problems:
+        raise TwinbenchError("\n".join(f"commitment {digest[:12]}: {what}" for digest, what in problems.items()))

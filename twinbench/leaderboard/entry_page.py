@@ -1,0 +1,160 @@
+"""The page of an entry: who handed it in, what was verified, and the commands that reproduce its results."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twinbench.checks import Status
+from twinbench.display.wording import counted
+from twinbench.leaderboard.entries import Entry, Version
+from twinbench.leaderboard.tables import BoardTable, Row
+from twinbench.submissions.report import Level, ReportedCheck
+
+MOST_CHECKS = 100
+"""Lines of the table of checks; all of them are in the entry's JSON."""
+MOST_DESCRIPTION_LINES = 40
+
+LEVEL_WORDS = {
+    Level.verify: "the archive: digests, predictions scored again, costs from raw usage, the audit",
+    Level.ask: "the router, asked again under strict isolation",
+    Level.grade: "patches, graded again",
+    Level.replay: "commands of recorded cases, run again",
+    Level.rerun: "cases, run again with real models",
+}
+"""What was verified at each level."""
+
+_OPTIONS = {
+    Level.grade: ("--grade", "N"),
+    Level.replay: ("--replay", "N"),
+    Level.rerun: ("--rerun", "N", "--run-usd", "USD", "--api-base", "URL"),
+}
+"""What ``submit verify`` is told beside the file for each level that it does not do unasked."""
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One line of the table of checks: checks of the same name and level that passed, or one that did not."""
+
+    name: str
+    level: Level
+    status: Status
+    subjects: str
+    reason: str
+
+
+def entry_content(entry: Entry) -> dict[str, Any]:
+    """Return what the template of an entry's page prints, beside its results."""
+    version = entry.current
+    lines = list(check_lines(version.report.checks))
+    return {
+        "entry": entry,
+        "listed": version,
+        "facts": list(_facts(version)),
+        "links": [link for link in (version.manifest.contact.url, *version.manifest.links) if link is not None],
+        "verified_facts": list(_verified_facts(version)),
+        "done": [(str(level), LEVEL_WORDS[level]) for level in version.report.levels],
+        "not_done": [(str(level), LEVEL_WORDS[level]) for level in _levels_left(version)],
+        "checks": lines[:MOST_CHECKS],
+        "more_checks": len(lines[MOST_CHECKS:]),
+        "number_of_checks": len(version.report.checks),
+        "commands": list(reproducing_commands(version)),
+        "description": version.manifest.description.splitlines()[:MOST_DESCRIPTION_LINES],
+    }
+
+
+def _levels_left(version: Version) -> Iterator[Level]:
+    """Return the levels that results of these kinds could have been verified at and were not."""
+    kinds = {result.kind for result in version.scores.results}
+    for level in LEVEL_WORDS:
+        of_kind = kinds if level is Level.verify else kinds & {"static" if level is Level.ask else "live"}
+        if of_kind and level not in version.report.levels:
+            yield level
+
+
+def entry_json(entry: Entry, rows: Sequence[tuple[BoardTable, Row]]) -> dict[str, Any]:
+    """Return everything about an entry as a JSON object."""
+    return {
+        "format": "twinbench leaderboard entry 1",
+        "division": str(entry.division),
+        "name": entry.name,
+        "rows": [{"comparable": table.comparable, "table": table.title, **row.to_json()} for table, row in rows],
+        "versions": [
+            {
+                "title": version.manifest.title,
+                "contact": version.manifest.contact.model_dump(mode="json", exclude={"email"}),
+                "licence": version.manifest.licence,
+                "scores": version.scores.model_dump(mode="json"),
+                "verification": version.report.to_json(),
+                "withdrawn": None if version.withdrawal is None else version.withdrawal.model_dump(mode="json"),
+                "reproduce": list(reproducing_commands(version)),
+            }
+            for version in entry.versions
+        ],
+    }
+
+
+def check_lines(checks: Sequence[ReportedCheck]) -> Iterator[CheckLine]:
+    """Put checks into lines: first each that failed or warned, then those that passed, one line a name and level."""
+    for check in checks:
+        if check.status is not Status.passed:
+            yield CheckLine(check.name, check.level, check.status, check.subject, check.reason)
+    passed: dict[tuple[str, Level], list[ReportedCheck]] = {}
+    for check in checks:
+        if check.status is Status.passed:
+            passed.setdefault((check.name, check.level), []).append(check)
+    for (name, level), own in passed.items():
+        alone = len(own) == 1
+        subjects = own[0].subject if alone else f"{counted(len(own), 'subject')}, such as {own[0].subject}"
+        yield CheckLine(name, level, Status.passed, subjects, own[0].reason)
+
+
+def reproducing_commands(version: Version) -> Iterator[str]:
+    """Return the commands that verify a submission again and score each of its results in the division again."""
+    file, folder = version.report.file.name, version.manifest.name
+    options = ["--ask", "none"] if Level.ask in _levels_left(version) else []
+    options += [word for level in version.report.levels for word in _OPTIONS.get(level, ())]
+    yield shlex.join(["twinbench", "submit", "verify", file, "--nonce", version.report.nonce, *options])
+    yield shlex.join(["unzip", "-q", file, "-d", folder])
+    for result in version.scores.results:
+        place = f"{folder}/{result.subject}"
+        if result.kind == "live":
+            yield shlex.join(["twinbench", "dynamic", "score", place])
+            continue
+        bank = result.setting.get("bank")
+        bank = bank if isinstance(bank, dict) else {}
+        words = ["twinbench", "static", "score", "--bank", str(bank.get("name"))]
+        if bank.get("split"):
+            words += ["--split", str(bank["split"])]
+        if seed := result.setting.get("order_seed"):
+            words += ["--order-seed", str(seed)]
+        yield shlex.join([*words, "--predictions", place])
+
+
+def _facts(version: Version) -> Iterator[tuple[str, str]]:
+    manifest = version.manifest
+    yield "Handed in by", manifest.contact.name
+    yield "Router", manifest.router.spec + (" (closed)" if manifest.router.closed else "")
+    if manifest.router.fingerprint is not None:
+        yield "Router's fingerprint", manifest.router.fingerprint
+    yield "Licence", manifest.licence
+    yield "Listed since", version.scores.added_at
+    yield "Packed by", f"twinbench {manifest.twinbench}"
+
+
+def _verified_facts(version: Version) -> Iterator[tuple[str, str]]:
+    report = version.report
+    yield "Verified at", report.verified_at
+    yield "Verified by", f"twinbench {report.twinbench}"
+    yield "File", f"{report.file.name}, {report.file.bytes:,} bytes"
+    yield "SHA-256 of the file", report.file.sha256
+    yield "Nonce of samples", report.nonce
+    signature = report.signature
+    signed = "not signed"
+    if signature.signed:
+        signed = f"by {signature.signer or 'a key of an unknown owner'}" + (
+            f", {signature.key}" if signature.key else ""
+        )
+    yield "Signature", signed

@@ -1,0 +1,1 @@
+"""What both tracks share of submissions: manifest, reports, commitments, and archives read with bounds."""

@@ -1,0 +1,188 @@
+"""The files of a router: gathered for a submission, and held against what a router's fingerprint is of."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qsl
+
+from twinbench.errors import UsageError
+from twinbench.fingerprint import fingerprint, sha256_file
+from twinbench.plugins.loading import LoadedRouter
+from twinbench.plugins.spec import RouterSpec, parse_spec
+from twinbench.submissions.manifest import SubmittedRouter
+
+ROUTER_FOLDER = "router"
+
+_MOST_INCLUDED = 10_000
+
+
+@dataclass(frozen=True)
+class GatheredRouter:
+    """A router as a submission has it."""
+
+    described: SubmittedRouter
+    files: Mapping[str, Path]
+    """Its files, by their paths in the archive."""
+
+
+def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> GatheredRouter:
+    """Gather the files that a router's fingerprint is of, and others that it reads.
+
+    Args:
+        router: a router that was loaded by its spec.
+        include: globs of further files, relative to the folder of the router's file, or to the working directory
+            where it is a module.
+
+    Raises:
+        UsageError: a file is not found, has changed meanwhile, or lies where an archive cannot have it.
+    """
+    spec = parse_spec(router.name)
+    identity = dict(router.identity or {})
+    if spec.kind == "endpoint" or router.identity is None:
+        return GatheredRouter(SubmittedRouter(spec=router.name, closed=True), {})
+    files: dict[str, Path] = {}
+    if spec.kind != "built-in":
+        root = Path(spec.target).resolve().parent if spec.kind == "file" else Path.cwd()
+        for name, sha256 in identity["files"].items():
+            files[f"{ROUTER_FOLDER}/{name}"] = _found(name, sha256, [root, *map(Path, sys.path)])
+        for argument in identity["argument_files"]:
+            files |= _argument_file(spec, argument, root)
+        for glob in include:
+            files |= _included(glob, root)
+    described = SubmittedRouter(
+        spec=spec_in_archive(spec),
+        identity=identity,
+        fingerprint=router.fingerprint,
+        files=tuple(sorted(files)),
+    )
+    return GatheredRouter(described, files)
+
+
+def spec_in_archive(spec: RouterSpec) -> str:
+    """Return the spec by which a router is asked from within the archive's folder of its files."""
+    if spec.kind != "file":
+        return spec.text
+    rest = spec.text.partition("?")
+    name = f"{Path(spec.target).name}:{spec.attribute}"
+    return f"{name}?{rest[2]}" if rest[1] else name
+
+
+def compare_identity(router: SubmittedRouter, digests: Mapping[str, str]) -> Iterator[str]:
+    """Find contradictions between a router's fingerprint, what it is said to be of, and the files in the archive.
+
+    Args:
+        router: the manifest's router.
+        digests: the SHA-256 of every file of the archive, by its path.
+
+    Yields:
+        Each contradiction as a sentence.
+    """
+    if router.closed:
+        if router.identity is not None or router.files:
+            yield "a closed router has no files, and this one names some"
+        return
+    identity = router.identity
+    if identity is None or router.fingerprint is None:
+        yield "neither is the router closed, nor is it said what its fingerprint is of"
+        return
+    if (made := fingerprint(identity)) != router.fingerprint:
+        yield f"the fingerprint is {router.fingerprint}, what it is said to be of has {made}"
+    below = {path for path in digests if path.startswith(f"{ROUTER_FOLDER}/")}
+    if strange := sorted(below ^ set(router.files)):
+        yield f"{strange[0]}: is in the archive or in the router's list of files, and not in both"
+    yield from _spec_problems(router, identity)
+    if "built-in" in identity:
+        return
+    for name, sha256 in _texts(identity.get("files")).items():
+        found = digests.get(f"{ROUTER_FOLDER}/{name}")
+        if found != sha256:
+            what = "is missing" if found is None else "is another file than the one"
+            yield f"{ROUTER_FOLDER}/{name}: {what} that the router's fingerprint is of"
+    arguments = _texts(identity.get("arguments"))
+    for name, sha256 in _texts(identity.get("argument_files")).items():
+        path = f"{ROUTER_FOLDER}/{PurePosixPath(arguments.get(name, ''))}"
+        if digests.get(path) != sha256:
+            yield f"{path}: is missing, or another file than the one that the router's fingerprint is of"
+
+
+def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iterator[str]:
+    """Find a spec that names another router than the one that the fingerprint is of, or a file outside."""
+    name, _, query = router.spec.partition("?")
+    arguments = dict(parse_qsl(query, keep_blank_values=True))
+    if arguments != _texts(identity.get("arguments")):
+        yield f"the spec {router.spec} has other arguments than the fingerprint is of"
+    if "built-in" in identity:
+        if name != identity["built-in"]:
+            yield f"the spec {router.spec} is not that of the built-in router {identity['built-in']}"
+        return
+    target, _, attribute = name.rpartition(":")
+    if identity.get("kind") == "file":
+        if (target, attribute) != (identity.get("target"), identity.get("attribute")):
+            yield f"the spec {router.spec} names another file or class than the fingerprint is of"
+        if f"{ROUTER_FOLDER}/{target}" not in router.files:
+            yield f"the spec {router.spec} names a file that is not among the router's"
+    elif target.endswith(".py") or "/" in name:
+        yield f"the spec {router.spec} names a file, and the fingerprint is of a module"
+
+
+def _texts(value: Any) -> dict[str, str]:
+    """Return the texts of an object that a stranger wrote."""
+    if not isinstance(value, dict):
+        return {}
+    return {name: text for name, text in value.items() if isinstance(text, str)}
+
+
+def _found(name: str, sha256: str, roots: Sequence[Path]) -> Path:
+    for root in roots:
+        path = root / name
+        if path.is_file() and sha256_file(path) == sha256:
+            return path
+    raise UsageError(f"the router's file {name} was changed while it was read, or is no longer there")
+
+
+def _argument_file(spec: RouterSpec, argument: str, root: Path) -> dict[str, Path]:
+    value = spec.arguments[argument]
+    inner = PurePosixPath(value)
+    if inner.is_absolute() or ".." in inner.parts:
+        raise UsageError(
+            f"router {spec.text!r}: {argument}={value} lies outside of the folder of the router, so it cannot be "
+            "handed in under this name: put the file beside the router and name it relative to that"
+        )
+    if not (root / inner).is_file() or not (Path.cwd() / inner).samefile(root / inner):
+        raise UsageError(
+            f"router {spec.text!r}: {argument}={value} is not found from the router's own folder: run from {root}"
+        )
+    return {f"{ROUTER_FOLDER}/{inner}": root / inner}
+
+
+def _included(glob: str, root: Path) -> dict[str, Path]:
+    if PurePosixPath(glob).is_absolute() or ".." in PurePosixPath(glob).parts:
+        raise UsageError(f"--include {glob}: name files below {root}")
+    found = {}
+    for path in sorted(root.glob(glob)):
+        inside = [path, *path.rglob("*")] if path.is_dir() else [path]
+        for each in inside:
+            if each.is_symlink():
+                raise UsageError(f"--include {glob}: {each} is a link; a submission has plain files")
+            if each.is_file() and "__pycache__" not in each.parts:
+                found[f"{ROUTER_FOLDER}/{each.relative_to(root).as_posix()}"] = each
+            if len(found) > _MOST_INCLUDED:
+                raise UsageError(f"--include {glob}: more than {_MOST_INCLUDED:,} files")
+    if not found:
+        raise UsageError(f"--include {glob}: no such file below {root}")
+    return found
+
+
+def digests_of(files: Mapping[str, Path | bytes]) -> dict[str, tuple[str, int]]:
+    """Return the SHA-256 and the size of each file."""
+    return {
+        name: (sha256_file(content), content.stat().st_size)
+        if isinstance(content, Path)
+        else (hashlib.sha256(content).hexdigest(), len(content))
+        for name, content in files.items()
+    }
