@@ -129,7 +129,7 @@ ODD = [
     Way("SlowFirst", (0, ""), (0, r"the first decision of its process took 1,\d\d\d ms.*Load .* in warm_up\(\)")),
     Way("Draws", (0, ""), (1, "decided differently, .*Seed random draws")),
     Way("Mutates", (0, ""), (1, "modified the given conversation .*Copy the messages before changing them")),
-    Way("MixesSessions", (0, ""), (1, "decided differently, .*Keep state by call.session")),
+    Way("MixesSessions", (0, ""), (1, "decided differently, .*Keep state per call.session")),
 ]
 """It is scored, and only ``router check`` says what is wrong."""
 

@@ -222,7 +222,7 @@ def test_what_is_no_run_leaves_no_file(tmp_path: Path) -> None:
         assert said in ran.err
     good = write_live_run(tmp_path / "good")
     twice = twinbench("dynamic", "report", good, good, "-o", target)
-    assert (twice.code, "named twice" in twice.err) == (2, True)
+    assert (twice.code, "given twice" in twice.err) == (2, True)
     assert twinbench("dynamic", "report", good, "-o", tmp_path / "none" / "page.html").code == 2
     assert twinbench("dynamic", "report", "-o", target).code == 2
     assert not target.exists()

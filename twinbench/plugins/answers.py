@@ -49,7 +49,7 @@ def _shorten(text: str) -> str:
     return shortened(text, MOST_ERROR_CHARACTERS)
 
 
-ErrorText = Annotated[str, AfterValidator(_shorten), Field(description="a text")]
+ErrorText = Annotated[str, AfterValidator(_shorten), Field(description="a string")]
 
 
 class _Frame(BaseModel):
@@ -122,12 +122,12 @@ class _RouteMeasurements(_Frame):
 class RouteAnswer(_RouteMeasurements):
     """A decision as the process sends it; whether the candidate exists is checked against the call later."""
 
-    candidate: str = Field(description="a text")
+    candidate: str = Field(description="a string")
     score: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1, or null")
     rationale: str | None = Field(
         None,
         max_length=MOST_RATIONALE_CHARACTERS,
-        description=f"a text of at most {MOST_RATIONALE_CHARACTERS:,} characters, or null",
+        description=f"a string of at most {MOST_RATIONALE_CHARACTERS:,} characters, or null",
     )
 
 
@@ -143,7 +143,7 @@ class QuestionContent(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     messages: Any
-    candidate: str | None = Field(description="a text, or null")
+    candidate: str | None = Field(description="a string, or null")
     max_tokens: Any
     temperature: Any
 

@@ -1022,7 +1022,7 @@ def test_responses_of_another_run_are_found_beside_that_run(
     assert found(copy, "--against", other, "--against", turns) == by_itself
     beside = found(copy, "--against", other, "--against", one)
     assert len(beside["reused-trace"]) == Done(one).case["steps"]
-    assert all(f"is in {one}, {EASY}/1, " in each["detail"] for each in beside["reused-trace"])
+    assert all(f"occurs in {one}, {EASY}/1, " in each["detail"] for each in beside["reused-trace"])
     assert "reused-trace" not in found(turns, "--against", turns), "simulated models may repeat themselves"
     assert audited(copy, "--against", tmp_path / "nowhere").code == 2
 

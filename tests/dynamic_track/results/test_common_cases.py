@@ -50,7 +50,7 @@ def test_scores_of_runs_of_different_cases_stand_on_the_common_ones_too(wide: Pa
     ran = twinbench("dynamic", "score", wide, narrow, "--json")
     assert ran.code == 1
     assert f"note: left out of {wide.name}: 2 cases" in ran.err
-    assert "note: 1 trial not in the journal" in ran.err
+    assert "note: 1 planned trial not in the journal" in ran.err
     assert [each["missing"] for each in ran.json["runs"]] == [[], [["e__e-5", 1]]]
     common = ran.json["common"]
     assert common["cases"] == 2
