@@ -55,7 +55,7 @@ def test_banks_come_from_the_store_that_was_named(kept_store: Store, tmp_path: P
 
 def test_routers_are_completed() -> None:
     assert offered("static", "score", "always-m") == ["always-mid", "always-mid_high"]
-    assert offered("static", "predict", "st") == ["sticky"]
+    assert offered("static", "predict", "sti") == ["sticky"]
 
 
 def test_parts_of_the_bank_that_was_named_are_completed(kept_store: Store, tmp_path: Path) -> None:

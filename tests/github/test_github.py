@@ -146,7 +146,7 @@ def test_a_router_is_scored_beside_its_version_before(repository: Path, tmp_path
     assert code == 0, runner.log
     assert "### Before and after" in runner.summary
     assert re.search(r"^\| RowPass \| 54\.2 \| 100\.0 \| \+45\.8 ", runner.summary, re.MULTILINE)
-    assert "Asked for: row_pass at least 99, combined at least 40: reached." in runner.summary
+    assert "Required: row_pass at least 99, combined at least 40: reached." in runner.summary
     scores = json.loads(Path(runner.outputs["scores"]).read_text())
     assert scores["routers"][0]["scores"]["combined"] == float(runner.outputs["combined"])
     assert git(repository, "status", "--porcelain", "--untracked-files=no") == ""

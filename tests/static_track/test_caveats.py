@@ -50,10 +50,12 @@ TABLES: dict[str, tuple[str, ...]] = {
     "static curve": ("depth-rule", *BANK, "--points", "2"),
     "static diff": ("sticky", "always-high", *BANK),
     "static explain": ("always-low", *BANK),
+    "static crossval": ("always-low", *BANK, "--folds", "2", "--resamples", "0"),
+    "router tune": ("depth-rule", *BANK, "--set", "mid=2,3", "--folds", "2"),
     "router check": ("always-low", *BANK, "--rows", "2"),
 }
-OTHERS = {"static predict", "static report"}
-"""Print no table; below."""
+OTHERS = {"static predict", "static report", "router train", "submit pack"}
+"""Print no table; below, or where trained routers and submissions are tested."""
 
 
 def both(text: str) -> bool:

@@ -98,7 +98,7 @@ def test_what_cannot_be_cross_validated_is_refused(bank: Bank) -> None:
     for arguments, why in (
         ([], "name the routers to cross-validate"),
         (["sticky", "sticky"], "each once"),
-        (["nobody"], "no router of that name"),
+        (["nobody"], "no router has that name"),
         (["sticky", "--folds", "40"], "some would be empty"),
     ):
         refused = twinbench("static", "crossval", *arguments, "--bank", "bank")

@@ -44,8 +44,6 @@ from twinbench.calls.packing import pack as pack_text
 from twinbench.fingerprint import fingerprint
 from twinbench.submissions.commitment import Commitment
 
-pytest_plugins = ["tests.dynamic_track.conftest"]
-
 MEDIUM = "rehearsal__tidecache-41"
 BOTH = ("--only", MEDIUM)
 
