@@ -78,6 +78,11 @@ PARTS = {
         _LONG,
         [f"tests/dynamic_track/{room}" for room in ("grading", "results", "tasks")],
     ),
+    "submissions": Part(
+        "submissions verified, leaderboards built and shown, the action's commands",
+        _LONG,
+        ["tests/submissions", "tests/leaderboard", "tests/github"],
+    ),
     "skills": Part("what rehearsals' skill tables are worth to a router", _LONG, ["tests/dynamic_track/skills"]),
     "answers": Part(
         "whatever providers, agents and containers do",

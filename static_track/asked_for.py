@@ -83,8 +83,8 @@ class RouterLoader:
         """
         if isinstance(router, str) and router in references.NAMES and router not in references.ROUTERS:
             raise UsageError(
-                f"router {router!r}: it sees the labels, so it is no router and decides no call; its score stands in "
-                "every table, also where no router is named: twinbench static score"
+                f"{router!r} is a reference that sees the labels, not a router; its score is in every table, even if "
+                "no router is named: twinbench static score"
             )
         if isinstance(router, str) and router in self._trained:
             return self._trained[router]

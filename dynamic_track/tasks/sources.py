@@ -64,7 +64,7 @@ class HubError(TwinbenchError):
         Args:
             what: which data set, and why.
         """
-        rows = "its rows are taken from a local .jsonl, .jsonl.gz, .json or .parquet"
+        rows = "its rows are read from a local .jsonl, .jsonl.gz, .json or .parquet file"
         super().__init__(f"{what}; with --dataset FILE {rows}")
         self.what = what
 

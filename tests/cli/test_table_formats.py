@@ -28,6 +28,7 @@ TABLES = {
     "outcomes power": ("openhands-verified", "--models", "GLM-5,GPT-5.5", "--resamples", "100"),
     "static score": ("sticky", "--bank", "mine"),
     "static compare": ("sticky", "always-high", "--bank", "mine"),
+    "static crossval": ("sticky", "--bank", "mine", "--folds", "2", "--resamples", "0"),
     "static curve": ("depth-rule", "--bank", "mine"),
     "static diff": ("sticky", "always-high", "--bank", "mine"),
     "static explain": ("sticky", "--bank", "mine"),
@@ -35,6 +36,7 @@ TABLES = {
     "pool list": (),
     "pool show": ("live-2026-04",),
     "router list": (),
+    "router tune": ("depth-rule", "--bank", "mine", "--set", "mid=2,3", "--folds", "2"),
     "router check": ("always-low", "--bank", "mine", "--rows", "3"),
     "dynamic tasks": (),
     "rehearse skills": (),
@@ -67,6 +69,9 @@ WITH_DOCKER = TABLES_WITH_DOCKER | {
 TABLES_WITH_BUILD = {"bank build", "bank review status"}
 WITH_BUILD = TABLES_WITH_BUILD | {"bank review apply", "bank review export"}
 """These need a bank that is built: tried in tests/static_track/construction."""
+
+TABLES_OF_SUBMISSIONS = {"leaderboard check", "submit verify"}
+"""These need what was handed in: tried in tests/leaderboard and tests/submissions."""
 
 ONCE = {"dynamic import"}
 """Begins a directory, and does so once: tried in tests/dynamic_track/importing/test_imported.py."""
@@ -123,7 +128,7 @@ def test_programs_get_names_and_numbers_without_marks(tmp_path: Path) -> None:
 
 def test_every_command_with_a_table_is_tried_here() -> None:
     tabular = {command for command, options in commands() if "--format" in options} - OTHER_FORMATS
-    assert tabular == TABLES.keys() | TABLES_WITH_DOCKER | TABLES_WITH_BUILD | ONCE
+    assert tabular == TABLES.keys() | TABLES_WITH_DOCKER | TABLES_WITH_BUILD | TABLES_OF_SUBMISSIONS | ONCE
 
 
 def test_every_table_can_be_written_to_a_file() -> None:

@@ -164,7 +164,7 @@ def test_a_router_is_scored_beside_its_version_before(repository: Path, tmp_path
         fail_under="row_pass=99",
     )
     assert code == 1
-    assert "below the 99 that is asked for" in runner.log
+    assert "below the required 99" in runner.log
     assert "**missed**" in runner.summary[written:]
     assert "Before and after" not in runner.summary[written:]
     assert "::notice title=Score my router::There is no such commit" in runner.log

@@ -619,7 +619,7 @@ from dynamic_track.rehearsal.replies import MessageReply
 from tests.timing import HANG_S
 from tests.scripted.server import ScriptedServer
 with ScriptedServer(lambda _: MessageReply("ok"), models=["acme/small-2"]) as server, gateway_to(server) as gateway:
-    gateway.models(20)
+    gateway.fetch_models(20)
     assert not {"litellm", "openai"} & set(sys.modules)
     with ThreadPoolExecutor(32) as threads:
         assert {response.status for response in threads.map(lambda _: gateway.fetch(request(), 60), range(64))} == {200}
