@@ -345,7 +345,7 @@ def test_the_name_of_the_embedded_bank_is_reserved(kept_store: Store, one_row: P
     ran = twinbench("bank", "import", one_row, "--name", DEFAULT_BANK, "--replace")
 
     assert ran.code == 2
-    assert "reserved for the embedded bank" in ran.err
+    assert "reserved for an embedded bank" in ran.err
     assert files(kept_store.root) == before
 
 
