@@ -12,7 +12,7 @@ from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import a_manifest, write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
-from tests.cli.test_table_formats import WITH_BUILD, WITH_DOCKER
+from tests.cli.test_table_formats import OF_SUBMISSIONS, WITH_BUILD, WITH_DOCKER
 from tests.plugins.test_training import LEARNING
 from tests.runs import a_pool, v1, write_run
 from twinbench.storage.store import Store
@@ -223,6 +223,7 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "outcomes headroom": ("openhands-verified", "--tiers", "low=GLM-5,high=GPT-5.5", "--resamples", "100"),
         "outcomes power": ("openhands-verified", "--models", "GLM-5,GPT-5.5", "--resamples", "100"),
         "outcomes rm": ("outcomes",),
+        "static crossval": ("sticky", "--folds", "2", "--resamples", "0"),
         "static curve": ("depth-rule",),
         "static diff": ("sticky", "always-high"),
         "static explain": ("sticky",),
@@ -232,11 +233,12 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "static predict": ("sticky", "-o", tmp_path / "predictions.jsonl"),
         "pool show": ("static-2026-04",),
         "router new": ("my-router",),
+        "router tune": ("depth-rule", "--set", "mid=2,3", "--folds", "2"),
         "router train": (f"{LEARNING}:Learns", "--out", tmp_path / "trained"),
         "dynamic import": (a_run_file, "--run", tmp_path / "run", "--pool", a_pool(tmp_path / "pool.toml")),
         "router check": ("always-low", "--rows", "3"),
     }
-    known = {name: options for name, options in commands() if name not in WITH_DOCKER | WITH_BUILD}
+    known = {name: options for name, options in commands() if name not in WITH_DOCKER | WITH_BUILD | OF_SUBMISSIONS}
     assert arguments.keys() <= known.keys()
     for command in sorted(known, key=lambda name: name.endswith(" rm")):  # what the others use is removed last
         assert "--json" in known[command], command

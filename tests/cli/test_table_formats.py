@@ -71,6 +71,12 @@ WITH_BUILD = TABLES_WITH_BUILD | {"bank review apply", "bank review export"}
 """These need a bank that is built: tried in tests/static_track/construction."""
 
 TABLES_OF_SUBMISSIONS = {"leaderboard check", "submit verify"}
+OF_SUBMISSIONS = TABLES_OF_SUBMISSIONS | {
+    "leaderboard add",
+    "leaderboard build",
+    "leaderboard withdraw",
+    "submit pack",
+}
 """These need what was handed in: tried in tests/leaderboard and tests/submissions."""
 
 ONCE = {"dynamic import"}
