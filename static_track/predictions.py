@@ -55,7 +55,7 @@ class Predictions:
         found = [] if (slow := self._slow_decision) is None else [slow]
         if self.llm_failure is not None and self.failure is None:
             found.append(
-                "asked an LLM and was not always answered, so its result is not kept; the first time: "
+                "got no answer to some of its LLM calls, so its result is not cached; the first error: "
                 f"{self.llm_failure}"
             )
         return found

@@ -203,7 +203,7 @@ def test_what_was_decided_without_an_answer_is_never_kept(routers: str, store: S
         more = [] if how == "unpaid" else paid(server, "0.0002" if how == "cap" else "1")
         ran = scored(spec, *more).succeeded()
         assert first(ran)["counts"]["errors"] == 0
-        assert "some of its LLM calls got no answer, so its result is not cached; the first error: " in ran.err
+        assert "got no answer to some of its LLM calls, so its result is not cached; the first error: " in ran.err
         asked = len(server.completions)
         assert asked == {"unpaid": 0, "cap": 1, "provider": 18, "usage": 3}[how]
         assert kept(store, "Asks") == 0
