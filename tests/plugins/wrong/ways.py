@@ -249,7 +249,7 @@ class SlowFirst(Low):
 
 class Draws(Low):
     def route(self, call: Call) -> object:
-        return random.choice(["low", "high"])
+        return random.choice(["low", "mid", "mid_high", "high"])  # five calls agree by chance once in a thousand times
 
 
 class Mutates(Low):
