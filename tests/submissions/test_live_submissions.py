@@ -125,7 +125,8 @@ def test_a_run_that_was_committed_to_passes(workshop: Workshop, packed: Path, ra
     assert failed(report) == set()
     assert "all" not in reasons(report, "set")
     [result] = report.json["results"]
-    [commitment] = (workshop.posted).iterdir()
+    [commitment] = (ran / "commitments").iterdir()
+    assert (workshop.posted / commitment.name).is_file()
     assert (result["division"], result["commitments"]) == ("live", [commitment.stem])
     assert result["score"]["resolved"] == 2
     assert "by_case" not in result["score"]
